@@ -1,0 +1,133 @@
+"""The tree of errors and the exit code of each.
+
+A message is one line for the person at the terminal: what went wrong, with which file or option, and what to do next.
+
+    RecqError                    1  anything not named below
+    +-- UsageError               2  an option, a setting or a path on the command line cannot be used
+    |   +-- FilterError          2  a filter that cannot be read, or names an unknown field
+    |   +-- MetadataError        2  a metadata.csv or sidecar that cannot be read, with the line to change
+    +-- TargetError              3
+    |   +-- TargetNotFound       3  nothing in the index and no file has that name
+    |   +-- AmbiguousTarget      3  several things have that name; the message lists them
+    |   +-- ItemsFailed          3  items could not be embedded; `recq-ingest failed` lists them
+    +-- ImageError               3  one image cannot become an array; carries a reason from `Reason`
+    +-- IndexError_              4
+    |   +-- IndexUnreachable     4  no answer within `connect_timeout`
+    |   +-- IndexRefused         4  wrong API key, or a server that cannot do what recq needs
+    |   +-- IndexBusy            4  another process owns the embedded data folder
+    +-- SpaceError               5
+        +-- SpaceMismatch        5  the collection was made in another embedding space
+        +-- ModelUnavailable     5  unknown model, missing weights, or an extra that is not installed
+        +-- DimensionTooLarge    5  more than 65,536 numbers per image
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why an item could not be embedded: the closed list that `error.reason` takes its values from."""
+
+    EMPTY = "empty"  # zero bytes
+    NOT_AN_IMAGE = "not-an-image"  # an image's extension, but no allowed format's content
+    TRUNCATED = "truncated"  # the format is right, the end is missing: usually an upload still in flight
+    CORRUPT = "corrupt"  # the decoder refused the content
+    TOO_LARGE = "too-large"  # more bytes or pixels than the settings allow
+    TIMEOUT = "timeout"  # decoding took longer than `decode_timeout`
+    CRASHED = "crashed"  # the decoding process died
+    OUT_OF_MEMORY = "out-of-memory"  # decoding needed more than `decode_memory`
+    PERMISSION = "permission"  # the file may not be read
+    IO_ERROR = "io-error"  # reading failed for another reason; tried again with back-off
+    NO_SIGNAL = "no-signal"  # the network's answer was not finite, or all zeros
+
+
+class RecqError(Exception):
+    """Root of the tree; anything unexpected that recq itself noticed."""
+
+    exit_code = 1
+
+
+class UsageError(RecqError):
+    """An option, a setting or a path on the command line cannot be used."""
+
+    exit_code = 2
+
+
+class FilterError(UsageError):
+    """A filter that cannot be read, or that names an unknown or unindexed field."""
+
+
+class MetadataError(UsageError):
+    """A `metadata.csv` or sidecar that cannot be used; the message names file, line and column."""
+
+
+class TargetError(RecqError):
+    """The thing to compare with could not be settled on."""
+
+    exit_code = 3
+
+
+class TargetNotFound(TargetError):
+    """Nothing in the index and no file has that name."""
+
+
+class AmbiguousTarget(TargetError):
+    """Several things have that name; the message lists them."""
+
+
+class ItemsFailed(TargetError):
+    """Items could not be embedded."""
+
+
+class ImageError(RecqError):
+    """One image cannot become an array.
+
+    `reason` is from the closed list `Reason`; `detail` is what the decoder said, in one line.
+    """
+
+    exit_code = 3
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = " ".join(detail.split())
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}" if self.detail else str(self.reason)
+
+
+class IndexError_(RecqError):  # noqa: N801 - the builtin has the name
+    """The index cannot be used now."""
+
+    exit_code = 4
+
+
+class IndexUnreachable(IndexError_):
+    """No answer within `connect_timeout`, or the connection broke."""
+
+
+class IndexRefused(IndexError_):
+    """The server answered, but refuses: wrong API key, or a version that lacks what recq needs."""
+
+
+class IndexBusy(IndexError_):
+    """Another process owns the embedded data folder; the message names its pid and the folder."""
+
+
+class SpaceError(RecqError):
+    """Vectors that must not be compared, or cannot be made."""
+
+    exit_code = 5
+
+
+class SpaceMismatch(SpaceError):
+    """The collection was made in another embedding space; the message names both."""
+
+
+class ModelUnavailable(SpaceError):
+    """Unknown model, missing weights, or an extra that is not installed; the message says what to do."""
+
+
+class DimensionTooLarge(SpaceError):
+    """More than 65,536 numbers per image: no server takes such vectors. The message names poolings that fit."""

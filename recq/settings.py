@@ -1,0 +1,100 @@
+"""One Settings object: `recq.toml` < `RECQ_*` environment < command line.
+
+The file is `recq.toml` in the current folder, or the one that `RECQ_CONFIG` names. docs/settings.md describes every
+field; a test keeps it complete.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import platformdirs
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from recq.errors import UsageError
+
+WatchMode = Literal["auto", "native", "poll"]
+
+DEFAULT_IGNORE = (
+    ".*",  # hidden files of every kind: .DS_Store and ._* (macOS), .nfs* (NFS), .~lock* (LibreOffice)
+    "Thumbs.db",  # Windows Explorer
+    "desktop.ini",  # Windows Explorer
+    "@eaDir",  # Synology
+    ".stversions",  # Syncthing
+    "*.part",  # browsers, rsync wrappers
+    "*.partial",
+    "*.crdownload",  # Chrome
+    "*.tmp",
+    "~*",  # Office, Syncthing
+    "*~",  # editors' back-ups
+)
+
+
+def default_data_dir() -> Path:
+    """Where the embedded index and the daemon's address live when nothing else is said."""
+    return platformdirs.user_data_path("recq")
+
+
+def default_cache_dir() -> Path:
+    """Where exported and compiled models are kept."""
+    return platformdirs.user_cache_path("recq")
+
+
+class Settings(BaseSettings):
+    """Everything that can be set; a field `x` is `RECQ_X` in the environment and `x` in recq.toml."""
+
+    model_config = SettingsConfigDict(env_prefix="RECQ_", extra="forbid", frozen=True)
+
+    data_dir: Path = Field(default_factory=default_data_dir)
+    cache_dir: Path = Field(default_factory=default_cache_dir)
+    url: str | None = None
+    api_key: SecretStr | None = None
+    catalog: str = Field("images", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
+    model: str | None = None
+    connect_timeout: float = Field(10.0, gt=0)
+    request_timeout: float = Field(60.0, gt=0)
+    lock_wait: float = Field(10.0, ge=0)
+    settle: float = Field(0.5, ge=0)
+    rescan: float = Field(300.0, gt=0)
+    watch: WatchMode = "auto"
+    poll_interval: float = Field(5.0, gt=0)
+    ignore: tuple[str, ...] = DEFAULT_IGNORE
+    max_bytes: int = Field(200_000_000, gt=0)
+    max_pixels: int = Field(200_000_000, gt=0)
+    decode_timeout: float = Field(30.0, gt=0)
+    decode_memory: int = Field(2_000_000_000, gt=0)
+    workers: int = Field(0, ge=0)
+    batch: int = Field(32, gt=0, le=1000)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Command line over environment over file."""
+        toml = TomlConfigSettingsSource(settings_cls, toml_file=Path(os.environ.get("RECQ_CONFIG", "recq.toml")))
+        return init_settings, env_settings, toml
+
+    @classmethod
+    def load(cls, **command_line: Any) -> Self:
+        """The settings in force; `None` on the command line means "not said". Raises UsageError naming the field."""
+        try:
+            return cls(**{name: value for name, value in command_line.items() if value is not None})
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(part) for part in first["loc"])
+            raise UsageError(f"setting {field!r}: {first['msg']} (got {first.get('input')!r})") from error
+        except ValueError as error:  # a recq.toml that is not TOML
+            raise UsageError(f"recq.toml: {error}") from error
+
+    @property
+    def worker_count(self) -> int:
+        """Decoding processes: `workers`, or all cores (one at least) where that is 0."""
+        return self.workers or max(1, os.cpu_count() or 1)
