@@ -1,3 +1,3 @@
-"""recq: image similarity as a service. This package is what the daemon (`ingest`) and the query tool (`query`) share."""
+"""recq: image similarity as a service. What the daemon (`ingest`) and the query tool (`query`) share."""
 
 __version__ = "0.1.0"

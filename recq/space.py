@@ -52,8 +52,8 @@ class EmbeddingSpace:
     def __post_init__(self) -> None:
         if self.dim > MAX_DIMENSIONS:
             raise DimensionTooLarge(
-                f"{self.model} at layer {self.layer} gives {self.dim:,} numbers per image, more than {MAX_DIMENSIONS:,}: "
-                "use --pooling gem, mean or max"
+                f"{self.model} at layer {self.layer} gives {self.dim:,} numbers per image, more than "
+                f"{MAX_DIMENSIONS:,}: use --pooling gem, mean or max"
             )
 
     @property

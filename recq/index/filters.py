@@ -1,0 +1,291 @@
+"""The grammar of `--filter`: text -> a condition -> Qdrant's filter. Pure; the fields' types are passed in.
+
+    category=sofa        equal                      category=sofa|bed   any of (also category=sofa,bed)
+    category!=sofa       not; true where absent     price<=50           also < > >=
+    price=10..50         from 10 to 50, both in     price=..100         up to 100 (no shell characters)
+    title~leather tote   every word, any case       labels=Action       any element of a list
+    price?               has a value (has:price)    !price?             has none (no:price)
+
+A literal comma, bar or backslash is written with a backslash before it. All filters given must hold.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+
+from qdrant_client import models
+
+from recq.errors import FilterError
+from recq.index.schema import (
+    FILE_FIELDS,
+    UNINDEXED_FIELDS,
+    FieldType,
+    FieldTypes,
+    parse_cell,
+    payload_key,
+    shadow_key,
+)
+
+NO_ERROR = models.IsEmptyCondition(is_empty=models.PayloadField(key="error.reason"))
+"""Holds for items that were embedded: the others never appear in an answer."""
+
+
+class Op(StrEnum):
+    """What a condition asks of a field."""
+
+    EQ = "="
+    NE = "!="
+    LT = "<"
+    LE = "<="
+    GT = ">"
+    GE = ">="
+    WORDS = "~"
+    EXISTS = "?"
+    MISSING = "!?"
+
+
+_COMPARE = {Op.LT: "lt", Op.LE: "lte", Op.GT: "gt", Op.GE: "gte"}
+_TOKENS = (Op.NE, Op.LE, Op.GE, Op.EQ, Op.LT, Op.GT, Op.WORDS)
+_FORMS = "field=value, field!=value, field<=value, field=10..50, field~words, has:field or no:field"
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One parsed filter. `values` are as written, escapes resolved; more than one means "any of"."""
+
+    field: str
+    op: Op
+    values: tuple[str, ...] = ()
+    text: str = ""
+
+
+def parse(text: str) -> Condition:
+    """Read one filter. Raises FilterError saying what is wrong with it."""
+    stripped = text.strip()
+    for prefix, op in (("has:", Op.EXISTS), ("no:", Op.MISSING)):
+        if stripped.startswith(prefix):
+            return _bare(stripped[len(prefix) :], op, text)
+    operator_at = re.search(r"[=<>~!]", stripped.removeprefix("!"))
+    if stripped.endswith("?") and not operator_at:
+        negated = stripped.startswith("!")
+        return _bare(stripped[1:-1] if negated else stripped[:-1], Op.MISSING if negated else Op.EXISTS, text)
+    positions = [(stripped.find(op), -len(op), op) for op in _TOKENS if op in stripped]
+    if not positions:
+        raise FilterError(f"filter {text!r} has no operator: write {_FORMS}")
+    position, _, op = min(positions)
+    field, value = stripped[:position].strip(), stripped[position + len(op) :].strip()
+    if not field:
+        raise FilterError(f"filter {text!r} names no field: write {_FORMS}")
+    values = (unescape(value),) if op is Op.WORDS else tuple(split_values(value))
+    if not value or not all(values):
+        raise FilterError(f"filter {text!r} has an empty value; to ask for items without {field} write 'no:{field}'")
+    if op in _COMPARE and len(values) > 1:
+        raise FilterError(f"filter {text!r}: {op} takes one value")
+    return Condition(field, op, values, text)
+
+
+def _bare(field: str, op: Op, text: str) -> Condition:
+    if not field.strip():
+        raise FilterError(f"filter {text!r} names no field: write {_FORMS}")
+    return Condition(field.strip(), op, (), text)
+
+
+def split_values(text: str) -> list[str]:
+    r"""The parts between unescaped commas and bars: `a,b\,c` -> `a` and `b,c`."""
+    parts = re.findall(r"(?:\\.|[^\\,|])+|(?<=[,|])(?=[,|]|$)|^(?=[,|])|\\$", text, re.DOTALL)
+    return [unescape(part.strip()) for part in parts] or [""]
+
+
+def unescape(text: str) -> str:
+    """Take one backslash away before commas, bars and backslashes."""
+    return re.sub(r"\\([,|\\])", r"\1", text)
+
+
+def escape(value: str) -> str:
+    """The inverse of `unescape`: a value as it is written in a filter."""
+    return re.sub(r"([,|\\])", r"\\\1", value)
+
+
+def compile_filters(
+    filters: Iterable[Condition | str],
+    types: FieldTypes,
+    *,
+    exclude: Sequence[str] = (),
+) -> models.Filter:
+    """All conditions joined with AND, over items without an error, leaving out the point ids `exclude`.
+
+    Raises FilterError for an unknown field (naming the nearest), a value that does not fit the field's type, or an
+    operator that the field does not have.
+    """
+    must: list[models.Condition] = [NO_ERROR]
+    must_not: list[models.Condition] = []
+    for given in filters:
+        condition = parse(given) if isinstance(given, str) else given
+        positive, negative = _compile(condition, types)
+        must += positive
+        must_not += negative
+    if exclude:
+        must_not.append(models.HasIdCondition(has_id=list(exclude)))
+    return models.Filter(must=must, must_not=must_not or None)
+
+
+def require_field(name: str, types: FieldTypes) -> FieldType:
+    """The type of a field. Raises FilterError with the known fields and the nearest one."""
+    known = {**types, **FILE_FIELDS, **UNINDEXED_FIELDS}
+    if name in known:
+        return known[name]
+    shown = sorted(types)
+    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+    listed = f"known fields: {', '.join(shown)}" if shown else "this catalog has no metadata fields"
+    raise FilterError(f"unknown field {name!r}{hint} ({listed})")
+
+
+def require_indexed(name: str, types: FieldTypes, purpose: str) -> FieldType:
+    """Like `require_field`, refusing recq's own fields that have no index."""
+    field_type = require_field(name, types)
+    if name in UNINDEXED_FIELDS:
+        raise FilterError(f"field {name!r} has no index: {purpose} cannot be answered for it")
+    return field_type
+
+
+def _compile(condition: Condition, types: FieldTypes) -> tuple[list[models.Condition], list[models.Condition]]:
+    """What must hold, and what must not."""
+    field_type = require_field(condition.field, types)
+    key = payload_key(condition.field)
+    match condition.op:
+        case Op.EXISTS:
+            return [], [models.IsEmptyCondition(is_empty=models.PayloadField(key=key))]
+        case Op.MISSING:
+            return [models.IsEmptyCondition(is_empty=models.PayloadField(key=key))], []
+        case Op.WORDS:
+            return _words(condition, types), []
+        case Op.EQ:
+            return [_any(_equals(condition, key, field_type))], []
+        case Op.NE:
+            return [], _equals(condition, key, field_type)
+        case _:
+            return [_compare(condition, key, field_type)], []
+
+
+def _any(alternatives: list[models.Condition]) -> models.Condition:
+    return alternatives[0] if len(alternatives) == 1 else models.Filter(should=alternatives)
+
+
+def _words(condition: Condition, types: FieldTypes) -> list[models.Condition]:
+    field_type = require_indexed(condition.field, types, "'~'")
+    if field_type is not FieldType.STRING or condition.field in FILE_FIELDS:
+        raise FilterError(
+            f"filter {condition.text!r}: '~' searches words in text, {condition.field} has none to search"
+        )
+    words = condition.values[0]
+    if not any(c.isalnum() for c in words):
+        raise FilterError(f"filter {condition.text!r} has no word to search for")
+    return [models.FieldCondition(key=shadow_key(condition.field), match=models.MatchText(text=words))]
+
+
+def _equals(condition: Condition, key: str, field_type: FieldType) -> list[models.Condition]:
+    """One condition for each alternative (few, since equal kinds are merged into one "any of")."""
+    if field_type is FieldType.STRING:
+        return [models.FieldCondition(key=key, match=_match(list(condition.values)))]
+    if field_type is FieldType.BOOL:
+        chosen = [_boolean(condition, value) for value in condition.values]
+        return [models.FieldCondition(key=key, match=models.MatchValue(value=value)) for value in chosen]
+    return [_span(condition, key, field_type, value) for value in condition.values]
+
+
+def _match(values: list[str]) -> models.Match:
+    return models.MatchValue(value=values[0]) if len(values) == 1 else models.MatchAny(any=values)
+
+
+def _span(condition: Condition, key: str, field_type: FieldType, value: str) -> models.Condition:
+    """`10..50`, `..100`, `10..` or one value, on a field that has an order."""
+    low, dots, high = value.partition("..")
+    if not dots:
+        low = high = value
+    if not low and not high:
+        raise FilterError(f"filter {condition.text!r}: a range needs a bound, as in {condition.field}=10..50")
+    if field_type is FieldType.DATE:
+        return models.FieldCondition(
+            key=key,
+            range=models.DatetimeRange(
+                gte=_period(condition, low)[0] if low else None, **(_until(condition, high) if high else {})
+            ),
+        )
+    exact = parse_cell(value, FieldType.INTEGER)
+    if field_type is FieldType.INTEGER and isinstance(exact, int):
+        return models.FieldCondition(key=key, match=models.MatchValue(value=exact))
+    return models.FieldCondition(
+        key=key,
+        range=models.Range(
+            gte=_number(condition, low) if low else None,
+            lte=_number(condition, high) if high else None,
+        ),
+    )
+
+
+def _compare(condition: Condition, key: str, field_type: FieldType) -> models.Condition:
+    value, name = condition.values[0], _COMPARE[condition.op]
+    if field_type.is_number:
+        return models.FieldCondition(key=key, range=models.Range(**{name: _number(condition, value)}))
+    if field_type is FieldType.DATE:
+        start, end = _period(condition, value)
+        bound: dict[str, datetime] = {
+            "lt": {"lt": start},
+            "gte": {"gte": start},
+            "lte": {"lt": end} if end > start else {"lte": start},
+            "gt": {"gte": end} if end > start else {"gt": start},
+        }[name]
+        return models.FieldCondition(key=key, range=models.DatetimeRange(**bound))
+    raise FilterError(
+        f"filter {condition.text!r}: {condition.field} is {field_type}, '{condition.op}' needs a number or a date"
+    )
+
+
+def _number(condition: Condition, text: str) -> float:
+    value = parse_cell(text, FieldType.FLOAT)
+    if not isinstance(value, float):
+        raise FilterError(f"filter {condition.text!r}: {condition.field} is a number, {text!r} is none")
+    return value
+
+
+def _boolean(condition: Condition, text: str) -> bool:
+    value = parse_cell(text, FieldType.BOOL)
+    if not isinstance(value, bool):
+        raise FilterError(f"filter {condition.text!r}: {condition.field} is true or false, {text!r} is neither")
+    return value
+
+
+def _until(condition: Condition, text: str) -> dict[str, datetime]:
+    start, end = _period(condition, text)
+    return {"lt": end} if end > start else {"lte": start}
+
+
+_PERIODS: tuple[tuple[str, Callable[[date], date]], ...] = (
+    (r"\d{4}", lambda day: date(day.year + 1, 1, 1)),
+    (r"\d{4}-\d{2}", lambda day: (day.replace(day=28) + timedelta(days=4)).replace(day=1)),
+    (r"\d{4}-\d{2}-\d{2}", lambda day: day + timedelta(days=1)),
+)
+
+
+def _period(condition: Condition, text: str) -> tuple[datetime, datetime]:
+    """Start and end (exclusive) of the year, month or day that `text` names; start = end for a moment."""
+    try:
+        for pattern, following in _PERIODS:
+            if re.fullmatch(pattern, text):
+                first = date.fromisoformat((text + "-01-01")[:10])
+                return datetime.combine(first, datetime.min.time()), datetime.combine(
+                    following(first), datetime.min.time()
+                )
+        moment = datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        raise FilterError(
+            f"filter {condition.text!r}: {condition.field} is a date, {text!r} is none "
+            "(write 2026, 2026-11 or 2026-11-21)"
+        ) from None
+    return moment, moment

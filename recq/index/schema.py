@@ -1,0 +1,300 @@
+"""What a point carries: the payload of an item, the type of each metadata field, and the keys they are indexed under.
+
+Metadata stands at the payload's top level so that filters read naturally; `file` and `error` belong to recq, and
+`_text` holds a copy of every text field under its own index (one field can have only one index: the keyword index
+answers `=`, the text index answers `~`). Types belong to a field, not to a cell: the payload index of a field *is*
+the record of its type.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any, Self
+
+from recq import paths
+from recq.errors import MetadataError, Reason
+
+VECTOR = "image"
+"""The name of the one vector of a point (a named vector, so that a failed item may have none)."""
+
+SCHEMA_VERSION = 1
+"""Version of the payload's layout; kept beside the fingerprint."""
+
+SHADOW = "_text"
+Scalar = bool | int | float | str
+Value = Scalar | list[Scalar]
+Metadata = Mapping[str, Value]
+
+_INT64 = 2**63
+_INTEGER = re.compile(r"-?(0|[1-9]\d*)")
+_FLOAT = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?|-?\.\d+")
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:\d{2})?)?")
+_NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_OPERATORS = "=<>~!?"
+
+
+class FieldType(StrEnum):
+    """The type of a metadata field: the first of these that every value of the field fits."""
+
+    BOOL = "bool"
+    INTEGER = "integer"
+    FLOAT = "float"
+    DATE = "date"
+    STRING = "string"
+
+    @property
+    def is_number(self) -> bool:
+        """Integers and floats: fields with an order and a size."""
+        return self in (FieldType.INTEGER, FieldType.FLOAT)
+
+
+FieldTypes = Mapping[str, FieldType]
+
+FILE_FIELDS: FieldTypes = {
+    "file.source": FieldType.STRING,
+    "file.path": FieldType.STRING,
+    "file.name": FieldType.STRING,
+    "file.sha256": FieldType.STRING,
+    "file.format": FieldType.STRING,
+    "error.reason": FieldType.STRING,
+}
+"""recq's own fields that are indexed, from the first moment of a collection."""
+
+UNINDEXED_FIELDS: FieldTypes = {
+    "file.size": FieldType.INTEGER,
+    "file.width": FieldType.INTEGER,
+    "file.height": FieldType.INTEGER,
+    "file.ingested_at": FieldType.DATE,
+}
+"""recq's own fields that may be filtered by comparison, by reading every row."""
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """What recq knows of an item's file. `path` is POSIX, relative to the source's root, in `recq.paths` text form."""
+
+    source: str
+    path: str
+    size: int
+    mtime_ns: int
+    sha256: str | None = None
+    format: str | None = None
+    width: int | None = None
+    height: int | None = None
+    ingested_at: str | None = None
+    encoded: bool = False
+    metadata_digest: str = ""
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.path.rpartition("/")[2]
+
+    @property
+    def id(self) -> str:
+        """The item's point id."""
+        return paths.item_id(self.source, self.path, self.encoded)
+
+
+@dataclass(frozen=True)
+class ItemError:
+    """Why an item has no vector. `at` is ISO 8601 UTC, `attempts` counts from one."""
+
+    reason: Reason
+    detail: str
+    at: str
+    attempts: int = 1
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image file of a source: exactly one point."""
+
+    file: FileFacts
+    metadata: Metadata = field(default_factory=dict)
+    error: ItemError | None = None
+
+    @property
+    def id(self) -> str:
+        """The point id."""
+        return self.file.id
+
+    def with_digest(self) -> Item:
+        """The same item with `file.metadata_digest` computed from its metadata."""
+        return replace(self, file=replace(self.file, metadata_digest=metadata_digest(self.metadata)))
+
+    def to_payload(self, types: FieldTypes) -> dict[str, Any]:
+        """The payload to store; `types` decides which fields get a text copy."""
+        facts = {key: value for key, value in asdict(self.file).items() if value is not None}
+        if not self.file.encoded:
+            facts.pop("encoded")
+        payload: dict[str, Any] = {**self.metadata, "file": {**facts, "name": self.file.name}}
+        if self.error is not None:
+            payload["error"] = {**asdict(self.error), "reason": str(self.error.reason)}
+        text = {
+            name: shadow_text(value)
+            for name, value in self.metadata.items()
+            if types.get(name) is FieldType.STRING and holds_text(value)
+        }
+        if text:
+            payload[SHADOW] = text
+        return payload
+
+    @classmethod
+    def from_payload(cls, payload: Mapping[str, Any]) -> Self:
+        """The item that `to_payload` stored. Raises KeyError or TypeError for a payload recq did not write."""
+        facts = {key: value for key, value in payload["file"].items() if key in FileFacts.__dataclass_fields__}
+        error = payload.get("error")
+        return cls(
+            file=FileFacts(**facts),
+            metadata={key: value for key, value in payload.items() if key not in ("file", "error", SHADOW)},
+            error=ItemError(**{**error, "reason": Reason(error["reason"])}) if error else None,
+        )
+
+
+def elements(value: Value) -> Sequence[Scalar]:
+    """The elements of a list, or the one value."""
+    return value if isinstance(value, list) else [value]
+
+
+def holds_text(value: Value) -> bool:
+    """Whether any element is a string."""
+    return any(isinstance(element, str) for element in elements(value))
+
+
+def shadow_text(value: Value) -> str:
+    """The text that `~` searches: all string elements."""
+    return "\n".join(element for element in elements(value) if isinstance(element, str))
+
+
+def metadata_digest(metadata: Metadata) -> str:
+    """First 16 hex digits of the SHA-256 of the canonical JSON: tells a metadata change without comparing values."""
+    canonical = json.dumps(metadata, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def field_problem(name: str) -> str | None:
+    """Why `name` cannot be a metadata field, or None when it can."""
+    if not name or name != name.strip():
+        return "is empty or has spaces around it"
+    if name in ("file", "error") or name.startswith(("file.", "error.", "_")):
+        return "is reserved for recq"
+    if any(c in _OPERATORS or c == '"' or not c.isprintable() for c in name):
+        return f'has one of the characters {" ".join(_OPERATORS)} " that filters use'
+    if name.startswith(("has:", "no:")):
+        return "begins like a filter"
+    return None
+
+
+def value_problem(value: object) -> str | None:
+    """Why a JSON value cannot be stored as metadata, or None when it can."""
+    if isinstance(value, list):
+        if any(isinstance(element, list) for element in value):
+            return "is a list of lists"
+        return next((problem for element in value if (problem := value_problem(element))), None)
+    if isinstance(value, bool | str):
+        return None
+    if isinstance(value, int):
+        return None if -_INT64 <= value < _INT64 else "is an integer of more than 64 bits (put it in quotes)"
+    if isinstance(value, float):
+        return None if math.isfinite(value) else "is not a finite number"
+    return "is neither text, number, boolean nor a list of these"
+
+
+def column_type(cells: Iterable[str]) -> FieldType:
+    """The type of a column of text cells (already split at list bars, empty ones left out).
+
+    Any leading zero keeps a column strings (`00123` is a name, not a number), as does an integer of more than 64 bits.
+    Raises MetadataError for `nan` and infinities: a cell that has no number should be empty.
+    """
+    cells = list(cells)
+    for cell in cells:
+        if _NOT_FINITE.fullmatch(cell) and all(_FLOAT.fullmatch(c) or _NOT_FINITE.fullmatch(c) for c in cells):
+            raise MetadataError(f"{cell!r} is not a finite number; leave the cell empty")
+    if not cells:
+        return FieldType.STRING
+    for candidate in (FieldType.BOOL, FieldType.INTEGER, FieldType.FLOAT, FieldType.DATE):
+        if all(_parse(cell, candidate) is not None for cell in cells):
+            return candidate
+    return FieldType.STRING
+
+
+def parse_cell(cell: str, field_type: FieldType) -> Scalar:
+    """A text cell as a value of the field's type; the text itself where it does not fit."""
+    parsed = _parse(cell, field_type)
+    return cell if parsed is None else parsed
+
+
+def _parse(cell: str, field_type: FieldType) -> Scalar | None:
+    match field_type:
+        case FieldType.BOOL:
+            return {"true": True, "false": False}.get(cell.lower())
+        case FieldType.INTEGER:
+            return int(cell) if _INTEGER.fullmatch(cell) and -_INT64 <= int(cell) < _INT64 else None
+        case FieldType.FLOAT:
+            value = float(cell) if _FLOAT.fullmatch(cell) else math.nan
+            return value if math.isfinite(value) else None
+        case FieldType.DATE:
+            return cell if is_date(cell) else None
+        case FieldType.STRING:
+            return cell
+
+
+def is_date(text: str) -> bool:
+    """Whether `text` is an ISO 8601 date or date-time that exists."""
+    if not _DATE.fullmatch(text):
+        return False
+    try:
+        date.fromisoformat(text) if len(text) == 10 else datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def infer_type(values: Iterable[Value]) -> FieldType:
+    """The type of a field from typed values (JSON): the narrowest that all elements fit."""
+    scalars = [scalar for value in values for scalar in elements(value)]
+    for candidate in (FieldType.BOOL, FieldType.INTEGER, FieldType.FLOAT, FieldType.DATE):
+        if scalars and all(fits(scalar, candidate) for scalar in scalars):
+            return candidate
+    return FieldType.STRING
+
+
+def fits(scalar: Scalar, field_type: FieldType) -> bool:
+    """Whether the payload index of `field_type` finds `scalar`."""
+    match field_type:
+        case FieldType.BOOL:
+            return isinstance(scalar, bool)
+        case FieldType.INTEGER:
+            return isinstance(scalar, int) and not isinstance(scalar, bool)
+        case FieldType.FLOAT:
+            return isinstance(scalar, int | float) and not isinstance(scalar, bool)
+        case FieldType.DATE:
+            return isinstance(scalar, str) and is_date(scalar)
+        case FieldType.STRING:
+            return isinstance(scalar, str)
+
+
+def payload_key(name: str) -> str:
+    """The path of a top-level field in Qdrant's payload-key syntax; names with other characters are quoted."""
+    if name in FILE_FIELDS or name in UNINDEXED_FIELDS:
+        return name
+    return name if _PLAIN_KEY.fullmatch(name) else f'"{name}"'
+
+
+def shadow_key(name: str) -> str:
+    """The path of the text copy of a field."""
+    return f"{SHADOW}.{payload_key(name)}"
+
+
+def field_name(key: str) -> str:
+    """The field that `payload_key` made the key from."""
+    return key[1:-1] if key.startswith('"') and key.endswith('"') else key
