@@ -1,0 +1,561 @@
+"""The Catalog: every read and every write of the index, written once against `QdrantClient`, equal on every engine.
+
+A catalog is an alias; behind it stands one collection per embedding space, named after the space's fingerprint. The
+collection's metadata keeps the space, the payload's schema version and the sources. Writes are waited for: an item is
+done only after its upsert was acknowledged, and the fixed point ids make every retry harmless.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from qdrant_client import QdrantClient, models
+
+from recq import paths
+from recq.errors import ImageError, IndexRefused, Reason, SpaceMismatch, TargetNotFound, UsageError
+from recq.index.errors import translated
+from recq.index.facets import MAX_BINS, Facets, date_periods, number_bins
+from recq.index.filters import NO_ERROR, Condition, Op, compile_filters, require_indexed
+from recq.index.schema import (
+    FILE_FIELDS,
+    SCHEMA_VERSION,
+    SHADOW,
+    VECTOR,
+    FieldType,
+    FieldTypes,
+    Item,
+    Value,
+    elements,
+    field_name,
+    fits,
+    infer_type,
+    payload_key,
+    shadow_key,
+)
+from recq.index.sources import METADATA_PREFIX, Source, choose_name, host_name
+from recq.space import EmbeddingSpace, require_same
+
+PAGE = 500
+"""Points a scroll asks for at a time: bounds the memory of a pass over the whole catalog."""
+
+_INDEX_TYPES: Mapping[FieldType, models.PayloadSchemaType] = {
+    FieldType.BOOL: models.PayloadSchemaType.BOOL,
+    FieldType.INTEGER: models.PayloadSchemaType.INTEGER,
+    FieldType.FLOAT: models.PayloadSchemaType.FLOAT,
+    FieldType.DATE: models.PayloadSchemaType.DATETIME,
+    FieldType.STRING: models.PayloadSchemaType.KEYWORD,
+}
+_FIELD_TYPES = {index: field_type for field_type, index in _INDEX_TYPES.items()}
+_WORD_INDEX = models.TextIndexParams(
+    type=models.TextIndexType.TEXT, tokenizer=models.TokenizerType.WORD, lowercase=True
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One write: an item with its vector, float32 (dim,); no vector exactly when `item.error` is set."""
+
+    item: Item
+    vector: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One neighbour; `score` is the cosine similarity (higher is nearer)."""
+
+    item: Item
+    score: float
+
+
+def _ignore_misfit(field: str, value: Value, field_type: FieldType) -> None:
+    """The default for `Catalog.on_misfit`."""
+
+
+class Catalog:
+    """A named set of indexed images. All methods raise only errors of `recq.errors`.
+
+    `on_misfit(field, value, type)` is called once per field when a stored value does not fit the field's type: the
+    value is kept, but filters on the field do not find it.
+    """
+
+    def __init__(self, client: QdrantClient, name: str, collection: str, space: EmbeddingSpace) -> None:
+        self.name = name
+        self.space = space
+        self.on_misfit: Callable[[str, Value, FieldType], None] = _ignore_misfit
+        self._client = client
+        self._collection = collection
+        self._types: dict[str, FieldType] | None = None
+        self._misfits: set[str] = set()
+
+    # -- life -----------------------------------------------------------------------------------------------------
+
+    @classmethod
+    @translated
+    def open(cls, client: QdrantClient, name: str) -> Catalog:
+        """The existing catalog. Raises TargetNotFound when there is none."""
+        collection = _behind(client, name)
+        if collection is None:
+            known = sorted(alias.alias_name for alias in client.get_aliases().aliases)
+            others = f" (there is: {', '.join(known)})" if known else ""
+            raise TargetNotFound(
+                f"catalog {name!r} does not exist here{others}: fill it with "
+                f"'recq-ingest run FOLDER --catalog {name}', or name another with --catalog, --data-dir or --url"
+            )
+        return cls(client, name, collection, _stored_space(client, collection))
+
+    @classmethod
+    @translated
+    def create(cls, client: QdrantClient, name: str, space: EmbeddingSpace) -> Catalog:
+        """The catalog, made when it does not exist. Raises SpaceMismatch when it exists in another space."""
+        collection = _behind(client, name)
+        if collection is not None:
+            require_same(_stored_space(client, collection), space, name)
+            return cls(client, name, collection, space)
+        catalog = cls(client, name, f"{name}--{space.fingerprint}", space)
+        catalog._create_collection()
+        client.update_collection_aliases(
+            [
+                models.CreateAliasOperation(
+                    create_alias=models.CreateAlias(collection_name=catalog._collection, alias_name=name)
+                )
+            ]
+        )
+        return catalog
+
+    @classmethod
+    @translated
+    def begin_rebuild(cls, client: QdrantClient, name: str, space: EmbeddingSpace) -> Catalog:
+        """The catalog's next collection, in another space; queries go on in the old one until `finish_rebuild`.
+
+        A rebuild that was interrupted is taken up where it stopped.
+        """
+        current = cls.open(client, name)
+        if current.space.fingerprint == space.fingerprint:
+            raise UsageError(f"catalog {name!r} already uses {space.label}: there is nothing to rebuild")
+        catalog = cls(client, name, f"{name}--{space.fingerprint}", space)
+        catalog._create_collection()
+        for source in current.sources().values():
+            catalog._write_source(source)
+        return catalog
+
+    @translated
+    def finish_rebuild(self) -> None:
+        """Move the alias to this collection in one step, then delete the one it stood for."""
+        old = _behind(self._client, self.name)
+        if old == self._collection:
+            return
+        moves: list[models.AliasOperations] = [
+            models.CreateAliasOperation(
+                create_alias=models.CreateAlias(collection_name=self._collection, alias_name=self.name)
+            )
+        ]
+        if old is not None:
+            moves.insert(0, models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=self.name)))
+        self._client.update_collection_aliases(moves)
+        if old is not None:
+            self._client.delete_collection(old)
+
+    @translated
+    def still_current(self) -> bool:
+        """False once the alias stands for another collection: someone has rebuilt the catalog."""
+        return _behind(self._client, self.name) == self._collection
+
+    def _create_collection(self) -> None:
+        if not self._client.collection_exists(self._collection):
+            own = {"schema": SCHEMA_VERSION, "fingerprint": self.space.fingerprint, "space": self.space.to_json()}
+            try:
+                self._client.create_collection(
+                    self._collection,
+                    vectors_config={
+                        VECTOR: models.VectorParams(size=self.space.dim, distance=models.Distance(self.space.distance))
+                    },
+                    metadata={"recq": own},
+                )
+            except Exception:
+                if not self._client.collection_exists(self._collection):  # else another daemon was faster
+                    raise
+        for name in FILE_FIELDS:
+            self._client.create_payload_index(
+                self._collection, name, field_schema=models.PayloadSchemaType.KEYWORD, wait=True
+            )
+
+    # -- fields ---------------------------------------------------------------------------------------------------
+
+    @translated
+    def types(self, *, refresh: bool = False) -> FieldTypes:
+        """The metadata fields and their types, read from the payload indexes."""
+        if self._types is None or refresh:
+            schema = self._client.get_collection(self._collection).payload_schema
+            self._types = {
+                field_name(key): _FIELD_TYPES[info.data_type]
+                for key, info in schema.items()
+                if info.data_type in _FIELD_TYPES and key not in FILE_FIELDS and not key.startswith(f"{SHADOW}.")
+            }
+        return self._types
+
+    @translated
+    def declare(self, types: FieldTypes) -> None:
+        """Create the payload indexes of fields that have none yet; a known field keeps its type."""
+        missing = {name: field_type for name, field_type in types.items() if name not in self.types()}
+        if not missing:
+            return
+        known = self.types(refresh=True)  # another daemon may have been faster
+        for name, field_type in missing.items():
+            if name in known:
+                continue
+            if field_type is FieldType.STRING:  # the text index first: `types` shows a field when it is complete
+                self._client.create_payload_index(
+                    self._collection, shadow_key(name), field_schema=_WORD_INDEX, wait=True
+                )
+            self._client.create_payload_index(
+                self._collection, payload_key(name), field_schema=_INDEX_TYPES[field_type], wait=True
+            )
+        self.types(refresh=True)
+
+    def _declare_for(self, items: Sequence[Item]) -> FieldTypes:
+        values: dict[str, list[Value]] = {}
+        for item in items:
+            for name, value in item.metadata.items():
+                values.setdefault(name, []).append(value)
+        known = self.types()
+        self.declare({name: infer_type(found) for name, found in values.items() if name not in known})
+        known = self.types()
+        for name, found in values.items():
+            if name in self._misfits:
+                continue
+            for value in found:
+                if not all(fits(element, known[name]) for element in elements(value)):
+                    self._misfits.add(name)
+                    self.on_misfit(name, value, known[name])
+                    break
+        return known
+
+    # -- writes ---------------------------------------------------------------------------------------------------
+
+    @translated
+    def upsert(self, entries: Sequence[Entry]) -> None:
+        """Write items and vectors in one waited request; fields that are new get their payload index first.
+
+        Raises ImageError(NO_SIGNAL) for a vector that is not finite, is all zeros or has the wrong length: the engines
+        would take it in silence.
+        """
+        if not entries:
+            return
+        for entry in entries:
+            self._check(entry)
+        types = self._declare_for([entry.item for entry in entries])
+        points = [
+            models.PointStruct(
+                id=entry.item.id,
+                vector={} if entry.vector is None else {VECTOR: entry.vector.tolist()},
+                payload=entry.item.with_digest().to_payload(types),
+            )
+            for entry in entries
+        ]
+        self._client.upsert(self._collection, points=points, wait=True)
+
+    def _check(self, entry: Entry) -> None:
+        if (entry.vector is None) != (entry.item.error is not None):
+            raise ValueError(f"{entry.item.file.path}: an item has a vector or an error, never both or neither")
+        if entry.vector is None:
+            return
+        if entry.vector.shape != (self.space.dim,):
+            raise ImageError(Reason.NO_SIGNAL, f"vector of shape {entry.vector.shape}, not ({self.space.dim},)")
+        norm = float(np.linalg.norm(entry.vector))
+        if not np.isfinite(norm) or norm == 0.0:
+            raise ImageError(Reason.NO_SIGNAL, f"vector of norm {norm}")
+
+    @translated
+    def replace_metadata(self, items: Sequence[Item]) -> None:
+        """Replace whole payloads (removed fields disappear); vectors stay untouched."""
+        types = self._declare_for(items)
+        for item in items:
+            self._client.overwrite_payload(
+                self._collection, payload=item.with_digest().to_payload(types), points=[item.id], wait=True
+            )
+
+    @translated
+    def delete(self, ids: Sequence[str]) -> None:
+        """Delete points; unknown ids are no error."""
+        if ids:
+            self._client.delete(self._collection, points_selector=models.PointIdsList(points=list(ids)), wait=True)
+
+    # -- reads ----------------------------------------------------------------------------------------------------
+
+    def get(self, item_id: str) -> Item | None:
+        """One item, failed ones included."""
+        return self.get_many([item_id]).get(item_id)
+
+    @translated
+    def get_many(self, ids: Sequence[str]) -> dict[str, Item]:
+        """The items of those ids that exist."""
+        if not ids:
+            return {}
+        records = self._client.retrieve(self._collection, ids=list(ids), with_payload=True, with_vectors=False)
+        return {str(record.id): _item(record) for record in records}
+
+    @translated
+    def vector(self, item_id: str) -> np.ndarray | None:
+        """The stored vector, float32 (dim,); None for a failed or unknown item."""
+        records = self._client.retrieve(self._collection, ids=[item_id], with_payload=False, with_vectors=[VECTOR])
+        return _vector(records[0]) if records else None
+
+    @translated
+    def vectors_by_sha256(self, digests: Collection[str]) -> dict[str, np.ndarray]:
+        """Vectors of embedded items with those bytes: what has been computed once is carried, not computed again."""
+        found: dict[str, np.ndarray] = {}
+        if not digests:
+            return found
+        wanted = models.Filter(
+            must=[models.FieldCondition(key="file.sha256", match=models.MatchAny(any=list(digests))), NO_ERROR]
+        )
+        for record in self._scroll(wanted, payload=["file.sha256"], vectors=True):
+            vector = _vector(record)
+            if vector is not None and record.payload is not None:
+                found[record.payload["file"]["sha256"]] = vector
+            if len(found) == len(digests):
+                break
+        return found
+
+    def find_path(self, path: str, limit: int = 20) -> list[Item]:
+        """Items of any source with that `file.path`, failed ones included."""
+        return self._find("file.path", path, limit)
+
+    def find_name(self, name: str, limit: int = 20) -> list[Item]:
+        """Items of any source with that `file.name`, failed ones included."""
+        return self._find("file.name", name, limit)
+
+    @translated
+    def _find(self, key: str, value: str, limit: int) -> list[Item]:
+        condition = models.FieldCondition(key=key, match=models.MatchValue(value=value))
+        records, _ = self._client.scroll(
+            self._collection, scroll_filter=models.Filter(must=[condition]), limit=limit, with_payload=True
+        )
+        return sorted((_item(record) for record in records), key=_by_path)
+
+    @translated
+    def nearest(
+        self,
+        query: np.ndarray | str,
+        k: int,
+        filters: Sequence[str | Condition] = (),
+        *,
+        min_score: float | None = None,
+        exclude: Sequence[str] = (),
+    ) -> list[Hit]:
+        """The k items nearest to a vector, float32 (dim,), or to the item with that id (itself left out).
+
+        Best first, ties by path. Raises FilterError.
+        """
+        response = self._client.query_points(
+            self._collection,
+            query=query if isinstance(query, str) else query.tolist(),
+            using=VECTOR,
+            query_filter=compile_filters(filters, self.types(), exclude=exclude),
+            limit=k,
+            score_threshold=min_score,
+            with_payload=True,
+        )
+        hits = [Hit(_item(point), point.score) for point in response.points]
+        return sorted(hits, key=lambda hit: (-hit.score, *_by_path(hit.item)))
+
+    @translated
+    def search(self, filters: Sequence[str | Condition], k: int) -> list[Item]:
+        """The first k items, in the order of their ids, that all filters hold for."""
+        compiled = compile_filters(filters, self.types())
+        records = self._scroll(compiled, payload=True, page=min(k, PAGE))
+        return [_item(record) for record, _ in zip(records, range(k), strict=False)]
+
+    @translated
+    def count(self, filters: Sequence[str | Condition] = (), *, source: str | None = None) -> int:
+        """How many embedded items all filters hold for."""
+        return self._count(compile_filters(filters, self.types()), source)
+
+    @translated
+    def count_failed(self, *, source: str | None = None) -> int:
+        """How many items could not be embedded."""
+        return self._count(models.Filter(must_not=[NO_ERROR]), source)
+
+    def failed(self, source: str | None = None) -> Iterator[Item]:
+        """Items that could not be embedded, metadata included."""
+        for record in self._scroll(_within(models.Filter(must_not=[NO_ERROR]), source), payload=True):
+            yield _item(record)
+
+    def scan(self, source: str) -> Iterator[Item]:
+        """Every item of a source, failed ones included, without metadata: file facts and error alone. Streams."""
+        for record in self._scroll(_within(models.Filter(), source), payload=["file", "error"]):
+            yield _item(record)
+
+    @translated
+    def facets(self, field: str, filters: Sequence[str | Condition] = (), limit: int = 50) -> Facets:
+        """The field's values with their counts, most frequent first; ranges for numbers and dates.
+
+        Raises FilterError for unknown and for unindexed fields.
+        """
+        types = self.types()
+        field_type = require_indexed(field, types, "facets")
+        key = payload_key(field)
+        base = compile_filters([*filters, Condition(field, Op.EXISTS)], types)
+        total = self._count(base, None)
+        if field_type in (FieldType.STRING, FieldType.BOOL):
+            hits = self._client.facet(self._collection, key=key, facet_filter=base, limit=limit, exact=True).hits
+            boolean = field_type is FieldType.BOOL
+            rows = [(str(hit.value).lower() if boolean else str(hit.value), hit.count) for hit in hits]
+            return Facets(field, field_type, sorted(rows, key=lambda row: (-row[1], row[0])), total)
+        directions = (models.Direction.ASC, models.Direction.DESC)
+        low, high = (self._extreme(key, field_type, base, direction) for direction in directions)
+        if low is None or high is None:
+            return Facets(field, field_type, [], total)
+        if field_type is FieldType.DATE:
+            first, last = (datetime.fromisoformat(str(end)) for end in (low, high))
+            spans = [
+                (period, compile_filters([*filters, Condition(field, Op.EQ, (period,))], types))
+                for period in date_periods(first, last)
+            ]
+        else:
+            bins = number_bins(float(low), float(high), integer=field_type is FieldType.INTEGER)
+            spans = [(b.label, _and(base, key, b.range())) for b in bins]
+        counted = [(label, self._count(span, None)) for label, span in spans]
+        return Facets(field, field_type, [row for row in counted if row[1]][: max(limit, MAX_BINS)], total)
+
+    def _extreme(self, key: str, field_type: FieldType, base: models.Filter, direction: models.Direction) -> Any:
+        """The smallest or largest indexed value of a field; None when no value has the field's type."""
+        records, _ = self._client.scroll(
+            self._collection,
+            scroll_filter=base,
+            order_by=models.OrderBy(key=key, direction=direction),
+            limit=1,
+            with_payload=[key],
+        )
+        if not records:
+            return None
+        value = (records[0].payload or {}).get(field_name(key), [])
+        chosen = sorted(element for element in elements(value) if fits(element, field_type))
+        return chosen[0 if direction is models.Direction.ASC else -1] if chosen else None
+
+    def _count(self, condition: models.Filter, source: str | None) -> int:
+        return self._client.count(self._collection, count_filter=_within(condition, source), exact=True).count
+
+    def _scroll(
+        self, condition: models.Filter, *, payload: bool | list[str], vectors: bool = False, page: int = PAGE
+    ) -> Iterator[models.Record]:
+        """Every matching point, a page at a time, in the order of ids."""
+        offset: Any = None
+        while True:
+            records, offset = self._page(condition, payload, vectors, page, offset)
+            yield from records
+            if offset is None:
+                return
+
+    @translated
+    def _page(
+        self, condition: models.Filter, payload: bool | list[str], vectors: bool, page: int, offset: Any
+    ) -> tuple[list[models.Record], Any]:
+        return self._client.scroll(
+            self._collection,
+            scroll_filter=condition,
+            limit=page,
+            offset=offset,
+            with_payload=payload,
+            with_vectors=[VECTOR] if vectors else False,
+        )
+
+    # -- sources --------------------------------------------------------------------------------------------------
+
+    @translated
+    def sources(self) -> dict[str, Source]:
+        """All sources of the catalog, by name."""
+        metadata = self._client.get_collection(self._collection).config.metadata or {}
+        return {
+            name: Source.from_json(name, value)
+            for key, value in sorted(metadata.items())
+            if key.startswith(METADATA_PREFIX) and (name := key.removeprefix(METADATA_PREFIX))
+        }
+
+    def register_source(self, folder: Path, name: str | None = None) -> str:
+        """Record the folder (absolute, on this host) and return its source's name; `choose_name` tells the rules."""
+        known = self.sources()
+        host, root = host_name(), paths.to_text(str(folder))[0]
+        holder = known[name].root_here() if name is not None and name in known else None
+        chosen = choose_name(known, root, host, name, root_alive=holder is not None and holder.is_dir())
+        source = known.get(chosen, Source(chosen))
+        if source.roots.get(host) != root:
+            self._write_source(replace(source, roots={**source.roots, host: root}))
+        return chosen
+
+    def record_reconcile(self, name: str, *, ignored: int, at: str) -> None:
+        """Keep what the last reconcile of a source saw; `at` is ISO 8601 UTC."""
+        source = self.sources().get(name)
+        if source is not None:
+            self._write_source(replace(source, ignored=ignored, reconciled_at=at))
+
+    @translated
+    def drop_source(self, name: str) -> int:
+        """Delete a source's points and record; returns how many points there were."""
+        condition = _within(models.Filter(), name)
+        dropped = self._client.count(self._collection, count_filter=condition, exact=True).count
+        self._client.delete(self._collection, points_selector=models.FilterSelector(filter=condition), wait=True)
+        self._client.update_collection(self._collection, metadata={METADATA_PREFIX + name: None})
+        return dropped
+
+    @translated
+    def _write_source(self, source: Source) -> None:
+        self._client.update_collection(self._collection, metadata={METADATA_PREFIX + source.name: source.to_json()})
+
+    def absolute_path(self, item: Item, sources: Mapping[str, Source] | None = None) -> Path | None:
+        """Where the item's file is on this host (else where another host sees it); None for an unknown source."""
+        source = (self.sources() if sources is None else sources).get(item.file.source)
+        root = source.any_root() if source is not None else None
+        return None if root is None else root / paths.from_text(item.file.path, item.file.encoded)
+
+
+def _behind(client: QdrantClient, name: str) -> str | None:
+    """The collection that the alias stands for."""
+    aliases = client.get_aliases().aliases
+    return next((alias.collection_name for alias in aliases if alias.alias_name == name), None)
+
+
+def _stored_space(client: QdrantClient, collection: str) -> EmbeddingSpace:
+    own = (client.get_collection(collection).config.metadata or {}).get("recq")
+    if own is None:
+        raise IndexRefused(f"collection {collection!r} was not made by recq: choose another name with --catalog")
+    if own["schema"] > SCHEMA_VERSION:
+        raise IndexRefused(f"collection {collection!r} was made by a newer recq (schema {own['schema']}): update recq")
+    space = EmbeddingSpace.from_json(own["space"])
+    if space.fingerprint != own["fingerprint"]:
+        raise SpaceMismatch(
+            f"collection {collection!r} says fingerprint {own['fingerprint']}, but its space gives "
+            f"{space.fingerprint}: it was changed by hand, rebuild it with 'recq-ingest rebuild'"
+        )
+    return space
+
+
+def _item(record: models.Record | models.ScoredPoint) -> Item:
+    return Item.from_payload(record.payload or {})
+
+
+def _vector(record: models.Record) -> np.ndarray | None:
+    if not isinstance(record.vector, dict) or VECTOR not in record.vector:
+        return None
+    return np.asarray(record.vector[VECTOR], dtype=np.float32)
+
+
+def _by_path(item: Item) -> tuple[str, str]:
+    return item.file.path, item.file.source
+
+
+def _within(condition: models.Filter, source: str | None) -> models.Filter:
+    """`condition`, within one source when one is named."""
+    if source is None:
+        return condition
+    own = models.FieldCondition(key="file.source", match=models.MatchValue(value=source))
+    return models.Filter(must=[own, condition]) if condition.must or condition.must_not else models.Filter(must=[own])
+
+
+def _and(base: models.Filter, key: str, span: models.Range) -> models.Filter:
+    return models.Filter(must=[base, models.FieldCondition(key=key, range=span)])

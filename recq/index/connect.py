@@ -1,0 +1,206 @@
+"""Which engine answers: a server by its URL, a running daemon's embedded engine on loopback, or the folder itself.
+
+Readers (`connect`) take whatever is there. A daemon without a URL owns its data folder (`own_folder`) under recq's own
+lock, which is taken before the engine opens: a second opening of a live Edge folder would damage its writer.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qdrant_client import QdrantClient
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+from recq.errors import IndexBusy, IndexRefused, IndexUnreachable, UsageError
+from recq.index.errors import translated
+from recq.index.lock import FolderLock
+from recq.settings import Settings
+
+if TYPE_CHECKING:
+    from recq.index.edge import EdgeEngine
+
+OLDEST_SERVER = (1, 16)
+"""Collection metadata, where the space's fingerprint is kept, came with this version."""
+
+_LOCK_POLL = 0.05  # seconds between two looks at a taken lock
+
+
+@contextmanager
+def connect(settings: Settings) -> Iterator[QdrantClient]:
+    """A client for reading, closed at the end. Raises IndexUnreachable, IndexRefused, IndexBusy or UsageError."""
+    if settings.url is not None:
+        client = server_client(settings)
+        try:
+            yield client
+        finally:
+            client.close()
+        return
+    _require_folder(settings.data_dir)
+    with ExitStack() as stack:
+        yield _lock_or_daemon(settings, stack)
+
+
+@dataclass(frozen=True)
+class OwnedFolder:
+    """An embedded data folder that this process alone has open."""
+
+    client: QdrantClient
+    engine: EdgeEngine
+    lock: FolderLock
+
+
+@contextmanager
+def own_folder(settings: Settings) -> Iterator[OwnedFolder]:
+    """The embedded engine, for its one owner. Raises IndexBusy naming pid and folder after `lock_wait`."""
+    from recq.index.edge import embedded_client
+
+    with locked(settings) as lock, _opened(settings.data_dir) as engine:
+        yield OwnedFolder(embedded_client(engine), engine, lock)
+
+
+@contextmanager
+def locked(settings: Settings) -> Iterator[FolderLock]:
+    """Recq's lock on the data folder (made when missing). Raises IndexBusy after `lock_wait`, and UsageError."""
+    _make_folder(settings.data_dir)
+    lock = FolderLock(settings.data_dir)
+    deadline = time.monotonic() + settings.lock_wait
+    while not lock.try_acquire():
+        if time.monotonic() >= deadline:
+            raise _busy(settings.data_dir, lock)
+        time.sleep(_LOCK_POLL)
+    try:
+        yield lock
+    finally:
+        lock.release()
+
+
+def server_client(settings: Settings) -> QdrantClient:
+    """A client of the server at `settings.url`, tried for `connect_timeout` seconds.
+
+    Raises IndexUnreachable, IndexRefused (wrong key, too old a server) or UsageError (not a URL).
+    """
+    if settings.url is None or not settings.url.startswith(("http://", "https://")):
+        raise UsageError(f"--url {settings.url!r} is not a URL: write it as http://HOST:6333")
+    key = settings.api_key.get_secret_value() if settings.api_key else None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # "API key over http": the normal case on one machine; docs/server.md warns
+        try:
+            client = QdrantClient(
+                url=settings.url, api_key=key, timeout=int(settings.request_timeout), check_compatibility=False
+            )
+        except ValueError as error:
+            raise UsageError(f"--url {settings.url!r} cannot be used: {error}") from error
+    patience = Retrying(
+        stop=stop_after_delay(settings.connect_timeout),
+        wait=wait_random_exponential(multiplier=0.1, max=1.0),
+        retry=retry_if_exception_type(IndexUnreachable),
+        reraise=True,
+    )
+    try:
+        for attempt in patience:
+            with attempt:
+                _require_version(client)
+    except IndexUnreachable as error:
+        client.close()
+        raise IndexUnreachable(
+            f"no Qdrant server answers at {settings.url} (tried for {settings.connect_timeout:g} s): "
+            f"start it, or correct --url / RECQ_URL ({error})"
+        ) from error
+    except BaseException:
+        client.close()
+        raise
+    return client
+
+
+@translated
+def _require_version(client: QdrantClient) -> None:
+    version = client.info().version
+    client.get_aliases()  # `info` needs no API key; this does
+    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    if numbers < OLDEST_SERVER:
+        wanted = ".".join(map(str, OLDEST_SERVER))
+        raise IndexRefused(f"the Qdrant server is version {version}, recq needs {wanted} or newer: update the server")
+
+
+def _lock_or_daemon(settings: Settings, stack: ExitStack) -> QdrantClient:
+    """Open the folder, or talk to whoever owns it; a lock that is taken is looked at again for `lock_wait` seconds.
+
+    A free lock means that no daemon lives, whatever address file a killed one may have left.
+    """
+    from recq.index.edge import embedded_client
+
+    lock = FolderLock(settings.data_dir)
+    deadline = time.monotonic() + settings.lock_wait
+    while True:
+        if lock.try_acquire():
+            stack.callback(lock.release)
+            client = embedded_client(stack.enter_context(_opened(settings.data_dir)))
+            stack.callback(client.close)
+            return client
+        found = _daemon_client(settings.data_dir)
+        if found is not None:
+            stack.callback(found.close)
+            return found
+        if time.monotonic() >= deadline:
+            raise _busy(settings.data_dir, lock)
+        time.sleep(_LOCK_POLL)
+
+
+@contextmanager
+def _opened(data_dir: Path) -> Iterator[EdgeEngine]:
+    from recq.index.edge import EdgeEngine
+
+    engine = EdgeEngine(data_dir / "edge")
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+def _daemon_client(data_dir: Path) -> QdrantClient | None:
+    """A client of the daemon that serves this folder, when one answers."""
+    from recq.index.edge import read_address
+
+    address = read_address(data_dir)
+    if address is None:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        # No proxy from the environment may come between two processes of one machine.
+        client = QdrantClient(
+            url=address.url, api_key=address.key, timeout=60, check_compatibility=False, trust_env=False
+        )
+    try:
+        translated(client.get_aliases)()
+    except (IndexUnreachable, IndexRefused):
+        client.close()
+        return None
+    return client
+
+
+def _require_folder(data_dir: Path) -> None:
+    """Readers make no data folder: a mistyped --data-dir should say so."""
+    if not data_dir.is_dir():
+        raise IndexUnreachable(
+            f"there is no index in {data_dir} yet: fill it with 'recq-ingest run FOLDER', "
+            "or name another with --data-dir or --url"
+        )
+
+
+def _make_folder(data_dir: Path) -> None:
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--data-dir {data_dir} cannot be used: {error.strerror}") from error
+
+
+def _busy(data_dir: Path, lock: FolderLock) -> IndexBusy:
+    pid = lock.holder_pid
+    holder = f"process {pid}" if pid is not None else "another process"
+    return IndexBusy(f"{data_dir} is in use by {holder}: stop it, or name another folder with --data-dir")

@@ -1,0 +1,81 @@
+"""Sources: which folder a name stands for, on which host. Kept with the collection, beside the fingerprint."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from recq import paths
+from recq.errors import UsageError
+
+METADATA_PREFIX = "source:"
+"""Collection-metadata keys of sources: one key each, so that two daemons never overwrite each other's."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A watched folder with a name.
+
+    `roots` maps a host's name to the folder's absolute path there (text form of `recq.paths`); `ignored` counts the
+    files that the last reconcile, at `reconciled_at` (ISO 8601 UTC), passed over.
+    """
+
+    name: str
+    roots: Mapping[str, str] = field(default_factory=dict)
+    ignored: int = 0
+    reconciled_at: str | None = None
+
+    def root_here(self) -> Path | None:
+        """The folder on this host, or None when this source belongs to other hosts alone."""
+        root = self.roots.get(host_name())
+        return Path(root) if root is not None else None
+
+    def any_root(self) -> Path | None:
+        """The folder on this host, else on any."""
+        return self.root_here() or next((Path(root) for root in self.roots.values()), None)
+
+    def to_json(self) -> dict[str, Any]:
+        """The value kept under the source's metadata key."""
+        return {"roots": dict(self.roots), "ignored": self.ignored, "reconciled_at": self.reconciled_at}
+
+    @classmethod
+    def from_json(cls, name: str, data: Mapping[str, Any]) -> Self:
+        """The source that `to_json` wrote."""
+        return cls(name, dict(data["roots"]), int(data.get("ignored", 0)), data.get("reconciled_at"))
+
+
+def host_name() -> str:
+    """This host, as sources record it."""
+    return socket.gethostname()
+
+
+def choose_name(known: Mapping[str, Source], root: str, host: str, wanted: str | None, *, root_alive: bool) -> str:
+    """The name for the folder `root` on `host`.
+
+    Without a wanted name: the name the folder already has, else its base name, numbered while another folder has it.
+    A wanted name may be shared with other hosts (they watch the same files), not with another living folder of this
+    host: the two would delete each other's items. `root_alive` tells whether the folder that has the wanted name on
+    this host still exists; a folder that has gone may have moved here.
+    """
+    current = next((name for name, source in known.items() if source.roots.get(host) == root), None)
+    if wanted is None:
+        if current is not None:
+            return current
+        base = root.rstrip("/\\").replace("\\", "/").rpartition("/")[2] or "root"
+        taken = set(known)
+        return next(name for n in range(1, len(taken) + 2) if (name := base if n == 1 else f"{base}-{n}") not in taken)
+    if current is not None and current != wanted:
+        raise UsageError(
+            f"{paths.printable(root)} is already indexed as source {current!r}: use that name, or run "
+            f"'recq-ingest forget {current}' first"
+        )
+    holder = known.get(wanted)
+    if holder is not None and root_alive and holder.roots.get(host) not in (None, root):
+        raise UsageError(
+            f"source {wanted!r} stands for {holder.roots[host]} on this host: choose another name for {root}, "
+            f"or run 'recq-ingest forget {wanted}' first"
+        )
+    return wanted
