@@ -1,0 +1,94 @@
+# Everything a developer types. Only make, a POSIX shell and Python >= 3.11 are needed; the rest goes into .venv.
+# Where packages come from is this machine's business: pip's own configuration decides, and uv is told the same index.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint types bench requirements clean
+
+BIN := .venv/bin
+STAMPS := .venv/.recq
+PYTEST ?= -n 2 --dist loadfile
+
+help:
+	@echo 'make demo                     see recq work on the bundled photographs'
+	@echo 'make demo FOLDER=~/Pictures   the same on a folder of your own, which is only read'
+	@echo 'make test                     lint, types and all tests (adds TensorFlow to .venv)'
+	@echo 'make lint | types | bench     one of them alone'
+	@echo 'make requirements             pin the dependencies anew (UPGRADE=1: to the newest versions)'
+	@echo 'make clean                    remove .venv and the tools'"'"' caches'
+
+demo: $(STAMPS)/base
+ifeq ($(origin FOLDER),command line)
+	@$(BIN)/python tools/demo.py "$$FOLDER"
+else
+	@$(BIN)/python tools/demo.py
+endif
+
+test: lint types
+	$(BIN)/python -m pytest $(PYTEST)
+
+lint: $(STAMPS)/test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(STAMPS)/test
+	$(BIN)/mypy
+
+bench: $(STAMPS)/test
+	@set -e; for script in benchmarks/[!_]*.py; do echo "$$script"; $(BIN)/python "$$script"; done
+
+# ---- pinned dependencies -------------------------------------------------------------------------------------------
+
+PIN = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+      $(if $(UPGRADE),--upgrade)
+
+requirements: $(STAMPS)/build
+	$(PIN) requirements/build.in -o requirements/build.txt
+	$(PIN) pyproject.toml -o requirements/base.txt
+	$(PIN) pyproject.toml --extra keras --group test -c requirements/base.txt -o requirements/test.txt
+
+# ---- .venv ---------------------------------------------------------------------------------------------------------
+# A stamp is older than its requirements file when that changed. Installing only ever adds: the pins of base.txt and
+# test.txt agree (a test sees to it), so the demo keeps TensorFlow and the tests keep what the demo installed.
+
+# A .venv whose Python is gone (an upgrade took it), or that was made where the checkout no longer is, starts afresh.
+ifneq ($(shell $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 \
+         && [ "$$(cat $(STAMPS)/checkout 2>/dev/null)" = "$(CURDIR)" ] && echo works),works)
+.PHONY: $(STAMPS)/build
+endif
+
+# uv reads no pip.conf: the index that pip would use is handed to it. Nothing else of pip's configuration is needed.
+INSTALL = \
+  index="$${UV_DEFAULT_INDEX:-$${UV_INDEX_URL:-$${PIP_INDEX_URL:-$$($(BIN)/python -m pip config get global.index-url 2>/dev/null)}}}"; \
+  [ -z "$$index" ] || export UV_DEFAULT_INDEX="$$index"; \
+  install() { $(BIN)/uv pip install --quiet --python $(BIN)/python "$$@" \
+    || { echo 'Installing into .venv failed, see above. "make clean" starts from nothing.' >&2; exit 1; }; }; install
+
+$(STAMPS)/build: requirements/build.txt
+	@set -e; \
+	if ! $(BIN)/python -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 \
+	  || [ "$$(cat $(STAMPS)/checkout 2>/dev/null || pwd -P)" != "$$(pwd -P)" ]; then \
+	  python=; \
+	  for candidate in $(PYTHON) python3.13 python3.12 python3.11 python3 python; do \
+	    if "$$candidate" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
+	      python=$$candidate; break; \
+	    fi; \
+	  done; \
+	  [ -n "$$python" ] || { echo 'No Python 3.11 or newer with venv and ensurepip was found: install one (Debian: apt install python3-venv) or say make PYTHON=/path/to/python3.' >&2; exit 1; }; \
+	  echo "Making .venv with $$("$$python" --version)"; \
+	  rm -rf .venv; "$$python" -m venv .venv; \
+	fi; \
+	mkdir -p $(STAMPS); pwd -P >$(STAMPS)/checkout; \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.txt; \
+	touch $@
+
+$(STAMPS)/base: $(STAMPS)/build requirements/base.txt pyproject.toml
+	@echo 'Installing recq and what it needs'; \
+	$(INSTALL) --require-hashes -r requirements/base.txt && install --no-deps --no-build-isolation -e . && touch $@
+
+$(STAMPS)/test: $(STAMPS)/base requirements/test.txt
+	@echo 'Installing TensorFlow and the tools of the tests'; \
+	$(INSTALL) --require-hashes -r requirements/test.txt && touch $@
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

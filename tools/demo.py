@@ -1,0 +1,250 @@
+"""What `make demo` does: recq from a dropped photograph to `recq similar`, with every command shown as it runs.
+
+Without a folder it drops the bundled samples into a temporary folder that the daemon already watches; with one, that
+folder is indexed where it is and only read. The index lies in a temporary folder in both cases; the daemon is stopped
+and everything temporary removed however the demo ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+SAMPLES = Path(__file__).resolve().parent.parent / "samples"
+SHOE = "running-shoe_runx.jpg"
+EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}  # for a count before recq's own
+GRID = Path("demo-grid.png")
+FILTERED_GRID = Path("demo-grid-filtered.png")
+READY_WITHIN = 90.0  # seconds for the daemon's first answer, on a slow machine that compiles the model
+STOP_WITHIN = 15.0  # seconds; the daemon promises 5
+POLL = 0.3  # seconds between two looks at the status
+
+console = Console(highlight=False)
+
+
+class DemoFailed(Exception):
+    """The demo cannot go on; the message says why."""
+
+
+@dataclass(frozen=True)
+class Progressed:
+    """Where the daemon stands with one folder, as `recq-ingest status --json` tells it."""
+
+    items: int
+    indexed: int
+    failed: int
+    pending: int
+
+    @property
+    def done(self) -> int:
+        """Items that are settled, one way or the other."""
+        return self.indexed + self.failed
+
+
+@dataclass(frozen=True)
+class Recq:
+    """The two programs of this environment, bound to one data folder."""
+
+    data: Path
+    environment: dict[str, str]
+
+    def command(self, program: str, *arguments: str) -> list[str]:
+        """The program of this environment with its arguments and the data folder."""
+        return [str(Path(sys.executable).with_name(program)), *arguments, "--data-dir", str(self.data)]
+
+    def start(self, *arguments: str, log: Path) -> subprocess.Popen[bytes]:
+        """The daemon as a child of its own session, so that Ctrl-C reaches only the demo, which then stops it."""
+        command = self.command("recq-ingest", *arguments)
+        show(command)
+        with log.open("wb") as output:
+            return subprocess.Popen(
+                command,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    def run(self, *arguments: str) -> None:
+        """`recq ...`, its answer on the terminal. Raises DemoFailed with its exit code."""
+        command = self.command("recq", *arguments)
+        show(command)
+        code = subprocess.run(command, env=self.environment, stdin=subprocess.DEVNULL, check=False).returncode
+        if code:
+            raise DemoFailed(f"recq ended with exit code {code}, see above")
+
+    def ask(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """A command whose answer the demo reads."""
+        command = self.command(program, *arguments)
+        return subprocess.run(
+            command, env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+
+    def progress(self) -> Progressed | None:
+        """Where the daemon stands; None while it does not answer."""
+        answer = self.ask("recq-ingest", "status", "--json")
+        sources = json.loads(answer.stdout)["sources"] if answer.returncode == 0 else []
+        return parse_status(sources[0]) if sources else None
+
+
+def parse_status(source: dict[str, Any]) -> Progressed:
+    """One entry of `sources` in the status."""
+    return Progressed(source["items"], source["indexed"], source["failed"], source["pending"])
+
+
+def show(command: list[str]) -> None:
+    """The command as one could paste it."""
+    text = shlex.join([Path(command[0]).name, *command[1:]])
+    console.print(
+        f"\n[bold]$ {text}[/bold]" if "[" not in text else f"\n$ {text}", soft_wrap=True, markup="[" not in text
+    )
+
+
+def pictures_in(folder: Path) -> int:
+    """How many files look like pictures by their names: the progress bar's first guess."""
+    if not folder.is_dir():
+        raise DemoFailed(f"{folder} is not a folder: say make demo FOLDER=/path/to/pictures")
+    return sum(Path(name).suffix.lower() in EXTENSIONS for _, _, names in os.walk(folder) for name in names)
+
+
+@contextlib.contextmanager
+def daemon(recq: Recq, folder: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The daemon on a folder for as long as the block lasts; stopped with SIGTERM and waited for."""
+    process = recq.start("run", str(folder), log=log)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_WITHIN)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def wait_until_indexed(recq: Recq, process: subprocess.Popen[bytes], expected: int, log: Path) -> Progressed:
+    """Show a bar until every item is settled: `expected` of them at least, or all that the daemon found by itself
+    where its own count stands still below that. Raises DemoFailed when the daemon ends or never answers.
+    """
+    columns = (TextColumn("indexed"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    started = time.monotonic()
+    last: Progressed | None = None
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("indexed", total=expected)
+        while True:
+            if process.poll() is not None:
+                raise DemoFailed(f"the daemon ended with exit code {process.returncode}:\n{tail(log)}")
+            now = recq.progress()
+            if now is None and last is None and time.monotonic() - started > READY_WITHIN:
+                raise DemoFailed(f"no answer from the daemon within {READY_WITHIN:.0f} s:\n{tail(log)}")
+            if now is not None:
+                bar.update(task, completed=now.done, total=max(expected, now.items))
+                settled = now.items > 0 and now.pending == 0 and now.done >= now.items
+                if settled and (now.done >= expected or now == last):
+                    bar.update(task, total=now.done)
+                    return now
+                last = now
+            time.sleep(POLL)
+
+
+def tail(log: Path, lines: int = 15) -> str:
+    """The end of the daemon's log."""
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def drop_samples(folder: Path) -> None:
+    """Copy the samples as a person would, the sheet first so that each photograph finds its row."""
+    show(["cp", f"{SAMPLES.name}/*", str(folder)])
+    for file in sorted(SAMPLES.iterdir(), key=lambda each: (each.suffix != ".csv", each.name)):
+        shutil.copyfile(file, folder / file.name)
+
+
+def any_indexed(recq: Recq) -> str:
+    """The path of an indexed picture."""
+    answer = recq.ask("recq", "search", "-k", "1", "--format", "paths")
+    paths = answer.stdout.splitlines()
+    if not paths:
+        raise DemoFailed(f"nothing was indexed that could be compared {answer.stderr.strip()}".rstrip())
+    return paths[0]
+
+
+def demo(folder: Path | None, scratch: Path) -> None:
+    """The whole of it, in a scratch folder that the caller removes."""
+    (scratch / "recq.toml").touch()
+    own = {"RECQ_CONFIG": str(scratch / "recq.toml")}  # not the settings, nor the server, of whoever runs the demo
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RECQ_")}
+    caches = {name: os.environ[name] for name in ("RECQ_CACHE_DIR",) if name in os.environ}
+    recq = Recq(scratch / "data", kept | caches | own)
+    log = scratch / "daemon.log"
+    watched = folder or scratch / "drop"
+    if folder is None:
+        watched.mkdir()
+        expected = sum(file.suffix == ".jpg" for file in SAMPLES.iterdir())
+    else:
+        expected = pictures_in(folder)
+        if not expected:
+            raise DemoFailed(f"{folder} holds no pictures that recq reads ({', '.join(sorted(EXTENSIONS))})")
+    with daemon(recq, watched, log) as process:
+        if folder is None:
+            drop_samples(watched)
+        found = wait_until_indexed(recq, process, expected, log)
+        console.print(
+            f"{found.indexed} pictures can be searched" + (f", {found.failed} failed" if found.failed else "")
+        )
+        target = SHOE if folder is None else any_indexed(recq)
+        recq.run("similar", target, "--grid", str(GRID))
+        if folder is None:
+            wanted = ("--filter", "category=Footwear", "--filter", "price<=100")
+            recq.run("similar", target, *wanted, "--grid", str(FILTERED_GRID))
+    console.print()
+    for grid in (GRID, FILTERED_GRID)[: 2 if folder is None else 1]:
+        console.print(f"Picture grid: {grid.resolve()}", soft_wrap=True)
+    console.print("The daemon has stopped and the temporary index is gone.")
+    if folder is None:
+        console.print("The same with your own pictures: make demo FOLDER=~/Pictures")
+
+
+def stop_on_signal(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signal module's signature
+    """SIGTERM and SIGHUP unwind the stack as Ctrl-C does, so that the daemon is stopped."""
+    raise KeyboardInterrupt
+
+
+def main() -> int:
+    """Run the demo; one line on standard error when it fails."""
+    parser = argparse.ArgumentParser(description="See recq work, on the bundled samples or on a folder of your own.")
+    parser.add_argument("folder", nargs="?", help="index this folder in place instead; it is only read")
+    given = parser.parse_args().folder
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, stop_on_signal)
+    try:
+        with tempfile.TemporaryDirectory(prefix="recq-demo-") as scratch:
+            demo(Path(given).expanduser().absolute() if given else None, Path(scratch).resolve())
+    except DemoFailed as failure:
+        print(f"demo: {failure}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("demo: interrupted; the daemon has been stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
