@@ -240,7 +240,9 @@ def _parse(cell: str, field_type: FieldType) -> Scalar | None:
         case FieldType.INTEGER:
             return int(cell) if _INTEGER.fullmatch(cell) and -_INT64 <= int(cell) < _INT64 else None
         case FieldType.FLOAT:
-            value = float(cell) if _FLOAT.fullmatch(cell) else math.nan
+            if not _FLOAT.fullmatch(cell) or (_INTEGER.fullmatch(cell) and abs(int(cell)) >= _INT64):
+                return None  # an integer of more than 64 bits is a name (a barcode): a float would change its digits
+            value = float(cell)
             return value if math.isfinite(value) else None
         case FieldType.DATE:
             return cell if is_date(cell) else None

@@ -1,0 +1,47 @@
+"""The text form of file names is exact and reversible."""
+
+from __future__ import annotations
+
+import os
+import uuid
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recq import paths
+
+raw_names = st.binary(min_size=1).filter(lambda raw: b"\0" not in raw)
+
+
+@given(raw_names)
+def test_every_name_comes_back(raw: bytes) -> None:
+    name = os.fsdecode(raw)
+    text, encoded = paths.to_text(name)
+    text.encode("utf-8")  # no lone surrogates: they would break JSON and UUIDs
+    assert os.fsencode(paths.from_text(text, encoded)) == raw
+
+
+@given(st.text(min_size=1).filter(lambda t: "\0" not in t))
+def test_utf8_names_stay_as_they_are(name: str) -> None:
+    assert paths.to_text(os.fsdecode(name.encode("utf-8"))) == (name, False)
+
+
+@given(st.lists(raw_names, unique=True, max_size=20))
+def test_different_names_are_different_items(raws: list[bytes]) -> None:
+    ids = [paths.item_id("shop", *paths.to_text(os.fsdecode(raw))) for raw in raws]
+    assert len(set(ids)) == len(raws)
+
+
+def test_a_percent_sign_alone_is_no_escape() -> None:
+    assert paths.to_text("100%.jpg") == ("100%.jpg", False)
+    assert paths.to_text(os.fsdecode(b"100%\xff.jpg")) == ("100%25%FF.jpg", True)
+
+
+def test_ids_never_change() -> None:
+    """A changed id would make every existing index start anew."""
+    assert paths.item_id("shop", "a/b.jpg") == str(uuid.UUID("c3942c98-a3c1-5017-ad7a-f75735c95c0c"))
+
+
+def test_printable() -> None:
+    assert paths.printable("a\nb\x1b[31m\udcff") == "a\\nb\\x1b[31m\\udcff"
+    assert paths.printable("Größe 😀") == "Größe 😀"
