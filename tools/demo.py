@@ -26,6 +26,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"
 SHOE = "running-shoe_runx.jpg"
@@ -112,10 +113,13 @@ def parse_status(source: dict[str, Any]) -> Progressed:
 
 def show(command: list[str]) -> None:
     """The command as one could paste it."""
-    text = shlex.join([Path(command[0]).name, *command[1:]])
-    console.print(
-        f"\n[bold]$ {text}[/bold]" if "[" not in text else f"\n$ {text}", soft_wrap=True, markup="[" not in text
-    )
+    say(shlex.join([Path(command[0]).name, *command[1:]]))
+
+
+def say(text: str) -> None:
+    """A line that stands for something the demo does."""
+    console.print()
+    console.print(Text(f"$ {text}", style="bold"), soft_wrap=True)
 
 
 def pictures_in(folder: Path) -> int:
@@ -172,7 +176,7 @@ def tail(log: Path, lines: int = 15) -> str:
 
 def drop_samples(folder: Path) -> None:
     """Copy the samples as a person would, the sheet first so that each photograph finds its row."""
-    show(["cp", f"{SAMPLES.name}/*", str(folder)])
+    say(f"cp {SAMPLES.name}/* {shlex.quote(str(folder))}")
     for file in sorted(SAMPLES.iterdir(), key=lambda each: (each.suffix != ".csv", each.name)):
         shutil.copyfile(file, folder / file.name)
 
