@@ -1,0 +1,57 @@
+"""The embedded engine: Qdrant Edge in this process, behind the part of Qdrant's REST API that the catalog uses.
+
+The same `QdrantClient` runs against it (`embedded_client`), against a daemon that serves it on loopback
+(`server.LoopbackServer`, found through `address.read_address`), and against a real server. What an engine of one
+process cannot do is refused loudly, never ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recq.index.edge.folder import Folder
+from recq.index.edge.routes import answer
+from recq.index.edge.transport import EdgeTransport
+
+if TYPE_CHECKING:
+    import httpx
+    from qdrant_client import QdrantClient
+
+__all__ = ["EdgeEngine", "embedded_client"]
+
+
+class EdgeEngine:
+    """All collections below `folder` (`data_dir/edge`), opened when first asked for.
+
+    The caller holds the data folder's `FolderLock`: a second process that opens a shard damages the first one's
+    journal. Thread-safe: reads run side by side, writes to one collection one after another.
+    Raises RecqError when the folder's manifest is damaged or missing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = Folder(folder)
+
+    def handle(self, method: str, path: str, query: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
+        """Status code and body of the answer to one REST request; never raises. `path` is percent-encoded."""
+        return answer(self._folder, method, path, query, body)
+
+    def transport(self) -> httpx.BaseTransport:
+        """What `QdrantClient(transport=...)` takes."""
+        return EdgeTransport(self.handle)
+
+    def flush(self) -> None:
+        """Shorten the journals, so that the next opening is fast. Acknowledged writes are safe without it."""
+        self._folder.flush()
+
+    def close(self) -> None:
+        """Flush and close everything. Requests under way end first; later ones are answered with 503."""
+        self._folder.close()
+
+
+def embedded_client(engine: EdgeEngine) -> QdrantClient:
+    """The ordinary client on `engine`: no network, no version warnings. Closing it leaves `engine` open."""
+    from qdrant_client import QdrantClient
+
+    return QdrantClient(url="http://embedded", transport=engine.transport(), check_compatibility=False)

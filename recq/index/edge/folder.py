@@ -1,0 +1,175 @@
+"""The embedded data folder: collections as sub-folders, opened when first asked for, created and deleted crash-safely.
+
+    edge/manifest.json            which collections and aliases exist (see `manifest`)
+    edge/images-0d4f.../          one Edge shard each
+
+A collection's folder is complete before the manifest names it, and is no longer named before it is deleted. So a
+folder that the manifest does not name is the rest of a creation or deletion that was killed; the next opening removes
+it.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+from recq.errors import RecqError
+from recq.index.edge import manifest as manifests
+from recq.index.edge.manifest import Entry, Manifest
+from recq.index.edge.problem import Problem
+from recq.index.edge.shard import FLUSH_WHEN_IDLE, Shard
+
+_log = logging.getLogger(__name__)
+_OURS = re.compile(r"[a-z0-9_]{0,40}-[0-9a-f]{12}")
+
+
+class Folder:
+    """All collections of one data folder. Thread-safe. The caller holds the data folder's lock."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = path / "manifest.json"
+        self._changing = threading.RLock()
+        self._shards: dict[str, Shard] = {}
+        self._closed = False
+        self.manifest = self._recover()
+        self._wake = threading.Condition()
+        self._dirty = False
+        self._flusher: threading.Thread | None = None
+
+    def _recover(self) -> Manifest:
+        known = manifests.read(self._file)
+        left = [one for one in self._path.glob("*") if one.is_dir() and _OURS.fullmatch(one.name)]
+        if known is None:
+            if left:
+                raise RecqError(
+                    f"{self._file} is missing beside {left[0].name}: move {self._path} away and index again"
+                )
+            return Manifest()
+        named = {entry.folder for entry in known.collections.values()}
+        for folder in left:
+            if folder.name not in named:
+                shutil.rmtree(folder)
+        return known
+
+    def shard(self, name: str) -> Shard:
+        """The open shard of the collection or alias `name`. Raises Problem 404."""
+        real, entry = self.manifest.resolve(name)
+        shard = self._shards.get(entry.folder)
+        if shard is not None:
+            return shard
+        with self._changing:
+            self._refuse_when_closed()
+            real, entry = self.manifest.resolve(name)
+            shard = self._shards.get(entry.folder)
+            if shard is None:
+                path = self._path / entry.folder
+                if not path.is_dir():
+                    raise Problem(500, f"Service internal error: {path}, the folder of collection `{real}`, is gone")
+                shard = self._shards[entry.folder] = Shard.load(path, entry.specs)
+            return shard
+
+    def create(self, name: str, entry: Entry) -> None:
+        """A new collection; `entry.folder` is chosen here. Raises Problem 400 or 409."""
+        with self._changing:
+            self._refuse_when_closed()
+            slug = re.sub(r"[^a-z0-9_]+", "", name.lower())[:40]
+            entry = Entry(f"{slug}-{uuid.uuid4().hex[:12]}", entry.vectors, entry.metadata, entry.options)
+            after = self.manifest.with_collection(name, entry)
+            if not self._file.exists():  # from here on a folder without a name in it is known to be a rest
+                self._path.mkdir(parents=True, exist_ok=True)
+                manifests.write(self._file, self.manifest)
+            path = self._path / entry.folder
+            try:
+                shard = Shard.create(path, entry.specs, entry.options.get("on_disk_payload"))
+                shard.flush()
+                manifests.sync_folder(self._path)
+                manifests.write(self._file, after)
+            except BaseException:
+                shutil.rmtree(path, ignore_errors=True)
+                raise
+            self._shards[entry.folder] = shard
+            self.manifest = after
+
+    def delete(self, name: str) -> bool:
+        """Delete the collection `name` and its aliases; False where there is none (an alias is none)."""
+        with self._changing:
+            self._refuse_when_closed()
+            entry = self.manifest.collections.get(name)
+            if entry is None:
+                return False
+            self._commit(self.manifest.without_collection(name))
+            shard = self._shards.pop(entry.folder, None)
+            if shard is not None:
+                shard.close(flush=False)
+            shutil.rmtree(self._path / entry.folder, ignore_errors=True)  # what is left goes at the next opening
+            return True
+
+    def change(self, step: Callable[[Manifest], Manifest]) -> None:
+        """Replace the manifest by what `step` makes of it; a Problem that `step` raises changes nothing."""
+        with self._changing:
+            self._refuse_when_closed()
+            after = step(self.manifest)
+            if after != self.manifest:
+                self._commit(after)
+
+    def _commit(self, after: Manifest) -> None:
+        manifests.write(self._file, after)
+        self.manifest = after
+
+    def _refuse_when_closed(self) -> None:
+        if self._closed:
+            raise Problem(503, "Service unavailable: the embedded index is closed")
+
+    def written(self) -> None:
+        """Said after every write: the shard is flushed a little later, by a thread that sleeps otherwise."""
+        with self._wake:
+            self._dirty = True
+            if self._flusher is None and not self._closed:
+                self._flusher = threading.Thread(target=self._flush_in_time, name="recq-edge-flush", daemon=True)
+                self._flusher.start()
+            self._wake.notify()
+
+    def _flush_in_time(self) -> None:
+        while True:
+            with self._wake:
+                self._wake.wait_for(lambda: self._dirty or self._closed)
+                if self._closed:
+                    return
+                self._wake.wait(FLUSH_WHEN_IDLE / 4)
+                self._dirty = False
+            left = [self._flush_one(shard) for shard in list(self._shards.values())]
+            if any(left):
+                with self._wake:
+                    self._dirty = True
+
+    @staticmethod
+    def _flush_one(shard: Shard) -> bool:
+        try:
+            return shard.flush_if_due(time.monotonic())
+        except Problem as problem:  # deleted meanwhile, or the disk is full: the journal still has everything
+            if problem.status != 404:
+                _log.warning("cannot flush the embedded index: %s", problem.message)
+            return False
+
+    def flush(self) -> None:
+        """Flush every open shard."""
+        for shard in list(self._shards.values()):
+            shard.flush()
+
+    def close(self) -> None:
+        """Flush and close everything; later calls find the folder closed."""
+        with self._changing, self._wake:
+            self._closed = True
+            self._wake.notify_all()
+        if self._flusher is not None:
+            self._flusher.join()
+        for shard in self._shards.values():
+            shard.close()
+        self._shards.clear()

@@ -1,0 +1,149 @@
+"""What the embedded folder holds: its collections and aliases, as one value and one file.
+
+`edge/manifest.json` is the only truth about which collections exist. It is replaced in one step (written beside,
+synced, renamed), so that every change of it happened or did not, whenever the process dies. All changes are pure
+functions from one `Manifest` to the next.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from qdrant_client.http import models as rest
+
+from recq.errors import RecqError
+from recq.index.edge.convert import VectorSpec
+from recq.index.edge.problem import already_exists, not_found, wrong_input
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One collection: its folder's name below `edge/`, and what was said when it was made.
+
+    `vectors` is the REST API's `{name: {"size", "distance"}}`; `options` are hints that are kept and reported only.
+    """
+
+    folder: str
+    vectors: Mapping[str, Mapping[str, Any]]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def specs(self) -> dict[str, VectorSpec]:
+        """The named vectors."""
+        return {name: VectorSpec(one["size"], rest.Distance(one["distance"])) for name, one in self.vectors.items()}
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """All collections by name, and all aliases with the collection they stand for."""
+
+    collections: Mapping[str, Entry] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+    def resolve(self, name: str) -> tuple[str, Entry]:
+        """The collection that `name` is or stands for. Raises Problem 404."""
+        real = self.aliases.get(name, name)
+        if real not in self.collections:
+            raise not_found(f"Collection `{name}` doesn't exist!")
+        return real, self.collections[real]
+
+    def with_collection(self, name: str, entry: Entry) -> Manifest:
+        """A new collection. Raises Problem 409 where it exists, 400 where an alias has the name."""
+        if name in self.collections:
+            raise already_exists(name)
+        if name in self.aliases:
+            raise wrong_input(f"Can't create collection with name {name}. Alias with the same name already exists")
+        return replace(self, collections={**self.collections, name: entry})
+
+    def with_entry(self, name: str, entry: Entry) -> Manifest:
+        """The existing collection `name`, changed."""
+        return replace(self, collections={**self.collections, name: entry})
+
+    def without_collection(self, name: str) -> Manifest:
+        """The collection gone, and with it every alias that stood for it."""
+        return Manifest(
+            {key: entry for key, entry in self.collections.items() if key != name},
+            {alias: target for alias, target in self.aliases.items() if target != name},
+        )
+
+    def with_aliases_changed(self, actions: Sequence[rest.AliasOperations]) -> Manifest:
+        """All `actions` in order, or none: raises Problem 404 or 409 (a server keeps those before the bad one)."""
+        aliases = dict(self.aliases)
+        for action in actions:
+            match action:
+                case rest.CreateAliasOperation():
+                    created = action.create_alias
+                    if created.collection_name not in self.collections:
+                        raise not_found(f"Collection `{created.collection_name}` doesn't exist!")
+                    if created.alias_name in self.collections:
+                        raise already_exists(created.alias_name)
+                    aliases[created.alias_name] = created.collection_name
+                case rest.DeleteAliasOperation():
+                    aliases.pop(action.delete_alias.alias_name, None)
+                case rest.RenameAliasOperation():
+                    renamed = action.rename_alias
+                    if renamed.old_alias_name not in aliases:
+                        raise not_found(f"Alias {renamed.old_alias_name} does not exists!")
+                    if renamed.new_alias_name in self.collections:
+                        raise already_exists(renamed.new_alias_name)
+                    aliases[renamed.new_alias_name] = aliases.pop(renamed.old_alias_name)
+        return replace(self, aliases=aliases)
+
+
+def merged_metadata(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Collection metadata as a 1.17 server merges it: top-level keys replaced whole, a null removes its key."""
+    return {key: value for key, value in {**old, **new}.items() if value is not None}
+
+
+def read(path: Path) -> Manifest | None:
+    """The manifest in the file `path`; None where there is none. Raises RecqError when it cannot be understood."""
+    try:
+        data = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise RecqError(f"{path} is damaged ({error}): move the folder {path.parent} away and index again") from error
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise RecqError(f"{path} was written by another version of recq: use that version, or another --data-dir")
+    return Manifest({name: Entry(**entry) for name, entry in data["collections"].items()}, data["aliases"])
+
+
+def write(path: Path, manifest: Manifest) -> None:
+    """Replace the file `path` in one step that survives a power cut."""
+    data = {
+        "format": FORMAT,
+        "collections": {
+            name: {
+                "folder": entry.folder,
+                "vectors": {key: dict(spec) for key, spec in entry.vectors.items()},
+                "metadata": dict(entry.metadata),
+                "options": dict(entry.options),
+            }
+            for name, entry in manifest.collections.items()
+        },
+        "aliases": dict(manifest.aliases),
+    }
+    beside = path.with_name(f"{path.name}.new")
+    with beside.open("w", encoding="utf-8") as file:
+        json.dump(data, file, ensure_ascii=False, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

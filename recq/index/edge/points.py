@@ -1,0 +1,223 @@
+"""Handlers that write points, and those that read points by id.
+
+Each write is one operation of Edge: checked and converted whole before anything is written.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import qdrant_edge as edge
+from qdrant_client.http import models as rest
+
+from recq.index.edge.collections import completed
+from recq.index.edge.conditions import to_filter, to_id
+from recq.index.edge.convert import record_json, to_ids, to_payload_selector, to_points, to_vectors
+from recq.index.edge.folder import Folder
+from recq.index.edge.problem import Problem, bad_format, bad_request, edge_errors, not_found, unsupported
+from recq.index.edge.request import Request
+from recq.index.edge.shard import Shard
+
+_Op = edge.UpdateOperation
+_SOME = 100  # a write by filter touches an unknown number of points: count it as so many towards the next flush
+
+
+def upsert(folder: Folder, request: Request) -> Any:
+    """PUT /points: whole points; one that is sent without a vector loses the vector it had."""
+    shard = folder.shard(request.names[0])
+    _upsert(shard, request.parse(rest.PointsBatch if _is_batch(request.body) else rest.PointsList))
+    return _done(folder, request)
+
+
+def delete(folder: Folder, request: Request) -> Any:
+    """POST /points/delete, by ids or by filter; unknown ids are no error."""
+    shard = folder.shard(request.names[0])
+    _delete(shard, request.parse(rest.PointsSelector))
+    return _done(folder, request)
+
+
+def set_payload(folder: Folder, request: Request) -> Any:
+    """POST /points/payload: top-level keys (or those below `key`) replaced, a null removes its key."""
+    shard = folder.shard(request.names[0])
+    _set_payload(shard, request.parse(rest.SetPayload))
+    return _done(folder, request)
+
+
+def overwrite_payload(folder: Folder, request: Request) -> Any:
+    """PUT /points/payload: the new payload is all there is."""
+    shard = folder.shard(request.names[0])
+    _overwrite_payload(shard, request.parse(rest.SetPayload))
+    return _done(folder, request)
+
+
+def delete_payload(folder: Folder, request: Request) -> Any:
+    """POST /points/payload/delete: keys, nested ones with dots."""
+    shard = folder.shard(request.names[0])
+    _delete_payload(shard, request.parse(rest.DeletePayload))
+    return _done(folder, request)
+
+
+def clear_payload(folder: Folder, request: Request) -> Any:
+    """POST /points/payload/clear."""
+    shard = folder.shard(request.names[0])
+    _clear_payload(shard, request.parse(rest.PointsSelector))
+    return _done(folder, request)
+
+
+def update_vectors(folder: Folder, request: Request) -> Any:
+    """PUT /points/vectors: vectors of existing points; the payload stays."""
+    shard = folder.shard(request.names[0])
+    _update_vectors(shard, request.parse(rest.UpdateVectors))
+    return _done(folder, request)
+
+
+def delete_vectors(folder: Folder, request: Request) -> Any:
+    """POST /points/vectors/delete: the named vectors of points, by ids or by filter."""
+    shard = folder.shard(request.names[0])
+    _delete_vectors(shard, request.parse(rest.DeleteVectors))
+    return _done(folder, request)
+
+
+def batch(folder: Folder, request: Request) -> Any:
+    """POST /points/batch: several writes in their order; as on a server those before a bad one stay done."""
+    shard = folder.shard(request.names[0])
+    said: rest.UpdateOperations = request.parse(rest.UpdateOperations)
+    try:
+        for operation in said.operations:
+            _carry_out(shard, operation)
+    finally:
+        folder.written()
+    return [completed(request) for _ in said.operations]
+
+
+def retrieve(folder: Folder, request: Request) -> Any:
+    """POST /points: the known ones of the ids, each once, in the order of the request."""
+    said: rest.PointRequest = request.parse(rest.PointRequest)
+    ids = [to_id(one) for one in said.ids]
+    payload = to_payload_selector(said.with_payload, default=False)
+    with folder.shard(request.names[0]).reading() as shard:
+        return [record_json(one) for one in shard.retrieve(ids, payload, _or_false(said.with_vector))]
+
+
+def retrieve_one(folder: Folder, request: Request) -> Any:
+    """GET /points/{id}: with payload and vectors. Problem 404 where there is none."""
+    name, text = request.names
+    try:
+        point_id: int | UUID = int(text) if text.isdecimal() else UUID(text)
+    except ValueError as error:
+        raise Problem(400, f'Wrong input: Can not recognize "{text}" as point id') from error
+    with folder.shard(name).reading() as shard:
+        found = shard.retrieve([to_id(point_id)], True, True)
+    if not found:
+        raise not_found(f"Point with id {text} does not exists!")
+    return record_json(found[0])
+
+
+def _carry_out(shard: Shard, operation: Any) -> None:
+    match operation:
+        case rest.UpsertOperation():
+            _upsert(shard, operation.upsert)
+        case rest.DeleteOperation():
+            _delete(shard, operation.delete)
+        case rest.SetPayloadOperation():
+            _set_payload(shard, operation.set_payload)
+        case rest.OverwritePayloadOperation():
+            _overwrite_payload(shard, operation.overwrite_payload)
+        case rest.DeletePayloadOperation():
+            _delete_payload(shard, operation.delete_payload)
+        case rest.ClearPayloadOperation():
+            _clear_payload(shard, operation.clear_payload)
+        case rest.UpdateVectorsOperation():
+            _update_vectors(shard, operation.update_vectors)
+        case rest.DeleteVectorsOperation():
+            _delete_vectors(shard, operation.delete_vectors)
+
+
+def _upsert(shard: Shard, said: rest.PointsBatch | rest.PointsList) -> None:
+    if said.update_filter is not None or said.update_mode is not None:
+        raise unsupported("conditional upserts")
+    points = to_points(said, shard.specs)
+    shard.update(_Op.upsert_points(points), len(points))
+
+
+def _delete(shard: Shard, said: rest.PointIdsList | rest.FilterSelector) -> None:
+    if isinstance(said, rest.PointIdsList):
+        ids = to_ids(said.points)
+        shard.update(_Op.delete_points(ids), len(ids))
+    else:
+        shard.update(_Op.delete_points_by_filter(to_filter(said.filter, shard.text_fields)), _SOME)
+
+
+def _set_payload(shard: Shard, said: rest.SetPayload) -> None:
+    with edge_errors():
+        if said.points is not None:
+            ids = to_ids(said.points)
+            shard.update(_Op.set_payload(ids, said.payload, said.key), len(ids))
+        else:
+            filter_ = _required(said, shard)
+            shard.update(_Op.set_payload_by_filter(filter_, said.payload, said.key), _SOME)
+
+
+def _overwrite_payload(shard: Shard, said: rest.SetPayload) -> None:
+    with edge_errors():  # a server ignores `key` here
+        if said.points is not None:
+            ids = to_ids(said.points)
+            shard.update(_Op.overwrite_payload(ids, said.payload), len(ids))
+        else:
+            shard.update(_Op.overwrite_payload_by_filter(_required(said, shard), said.payload), _SOME)
+
+
+def _delete_payload(shard: Shard, said: rest.DeletePayload) -> None:
+    with edge_errors():
+        if said.points is not None:
+            ids = to_ids(said.points)
+            shard.update(_Op.delete_payload(ids, said.keys), len(ids))
+        else:
+            shard.update(_Op.delete_payload_by_filter(_required(said, shard), said.keys), _SOME)
+
+
+def _clear_payload(shard: Shard, said: rest.PointIdsList | rest.FilterSelector) -> None:
+    if isinstance(said, rest.PointIdsList):
+        ids = to_ids(said.points)
+        shard.update(_Op.clear_payload(ids), len(ids))
+    else:
+        shard.update(_Op.clear_payload_by_filter(to_filter(said.filter, shard.text_fields)), _SOME)
+
+
+def _update_vectors(shard: Shard, said: rest.UpdateVectors) -> None:
+    if said.update_filter is not None:
+        raise unsupported("conditional updates of vectors")
+    if not said.points:
+        raise bad_request("Empty update request")
+    with edge_errors():
+        new = [edge.PointVectors(to_id(one.id), to_vectors(one.vector, shard.specs)) for one in said.points]
+    shard.update(_Op.update_vectors(new), len(new))
+
+
+def _delete_vectors(shard: Shard, said: rest.DeleteVectors) -> None:
+    if said.points is not None:
+        ids = to_ids(said.points)
+        shard.update(_Op.delete_vectors(ids, said.vector), len(ids))
+    else:
+        shard.update(_Op.delete_vectors_by_filter(_required(said, shard), said.vector), _SOME)
+
+
+def _required(said: Any, shard: Shard) -> edge.Filter:
+    if said.filter is None:
+        raise bad_format("Either list of point ids or filter must be provided")
+    return to_filter(said.filter, shard.text_fields)
+
+
+def _done(folder: Folder, request: Request) -> dict[str, Any]:
+    folder.written()
+    return completed(request)
+
+
+def _is_batch(body: bytes) -> bool:
+    """Which of the two forms an upsert has, without reading megabytes twice: the first key decides."""
+    return body.lstrip().removeprefix(b"{").lstrip().startswith(b'"batch"')
+
+
+def _or_false(with_vector: Any) -> Any:
+    return False if with_vector is None else with_vector

@@ -1,0 +1,92 @@
+"""What the embedded engine refuses, in the server's words and with the server's status codes.
+
+Every other module of the package raises `Problem`; `routes` turns it into the answer
+`{"status": {"error": message}, "time": seconds}` that a real server would have given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Problem(Exception):
+    """A request that is not carried out. `status` is the HTTP status code, `message` one line.
+
+    It never leaves the package: who calls the engine sees an HTTP answer, as from a server.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+def wrong_input(message: str) -> Problem:
+    """400: the request is understood, but cannot be carried out with this collection."""
+    return Problem(400, f"Wrong input: {message}")
+
+
+def bad_format(message: str) -> Problem:
+    """400: the request cannot be read, or has fields that nobody would obey."""
+    return Problem(400, f"Format error in JSON body: {message}")
+
+
+def bad_request(message: str) -> Problem:
+    """400: there is nothing to do, or not enough is said to do it."""
+    return Problem(400, f"Bad request: {message}")
+
+
+def invalid_value(message: str) -> Problem:
+    """422: a number of the request is outside its range."""
+    return Problem(422, f"Validation error in JSON body: [{message}]")
+
+
+def not_found(message: str) -> Problem:
+    """404: the collection, alias or point does not exist."""
+    return Problem(404, f"Not found: {message}")
+
+
+def already_exists(collection: str) -> Problem:
+    """409: a collection of that name exists."""
+    return Problem(409, f"Wrong input: Collection `{collection}` already exists!")
+
+
+def unsupported(what: str) -> Problem:
+    """501: a real server can do it, the embedded engine cannot."""
+    return Problem(501, f"Not implemented in the embedded engine: {what}. Use a Qdrant server (RECQ_URL) for it")
+
+
+# Edge raises bare `Exception`; its messages are those of the server's core (checked with 0.9.0).
+_ABSENT = ("No point with id", "Vector with name")
+_REFUSED = (
+    "Vector dimension error",
+    "Not existing vector name error",
+    "Wrong vector",
+    "No appropriate index for faceting",
+    "No range index for `order_by`",
+    "Validation failed",
+    "Bad request",
+)
+
+
+@contextmanager
+def edge_errors() -> Iterator[None]:
+    """Around calls into Edge: its bare exceptions become `Problem`s; what is not known stays a 500, never a guess."""
+    try:
+        yield
+    except (Problem, NotImplementedError, MemoryError):
+        raise
+    except (ValueError, TypeError, OverflowError) as error:  # arguments that Edge could not convert
+        raise wrong_input(_one_line(error)) from error
+    except Exception as error:
+        message = _one_line(error)
+        if message.startswith(_ABSENT):
+            raise not_found(message) from error
+        if message.startswith(_REFUSED):
+            raise wrong_input(message) from error
+        raise Problem(500, f"Service internal error: {message}") from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

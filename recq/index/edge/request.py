@@ -1,0 +1,76 @@
+"""One request to the embedded engine, read strictly: a field or parameter that nobody would obey is an error.
+
+A server before 1.18 ignores what it does not know; here that is a 400, so that nothing is believed done that was not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json
+
+from recq.index.edge.problem import Problem, bad_format, unsupported
+
+T = TypeVar("T")
+
+# What they ask for holds by itself with one process and one copy: nothing to order, nothing to agree on.
+_HARMLESS_PARAMETERS = frozenset({"wait", "ordering", "consistency", "timeout"})
+
+
+@dataclass(frozen=True)
+class Request:
+    """`names` are the decoded variable parts of the path, `query` the parameters, `body` the bytes."""
+
+    names: tuple[str, ...]
+    query: Mapping[str, str]
+    body: bytes
+
+    def check_query(self) -> None:
+        """Raise Problem 400 for parameters that would be ignored."""
+        for name in self.query:
+            if name not in _HARMLESS_PARAMETERS:
+                raise Problem(400, f"Format error in query parameters: unknown parameter `{name}`")
+
+    @property
+    def waits(self) -> bool:
+        """Whether the caller waits for the write (it is done either way; the answer says what was asked)."""
+        return self.query.get("wait") == "true"
+
+    def parse(self, kind: Any) -> Any:
+        """The body as the model or union `kind` of qdrant-client, in strict mode. Raises Problem 400 or 501."""
+        return parse(kind, self.body)
+
+
+def parse(kind: Any, body: bytes) -> Any:
+    """`body` as a `kind`; every model forbids unknown fields. Raises Problem 400, or 501 for shard keys."""
+    try:
+        if b"NaN" in body or b"Infinity" in body:  # JSON has no such numbers, though the reader takes them
+            from_json(body, allow_inf_nan=False)
+        parsed = _adapter(kind).validate_json(body, strict=True)
+    except ValidationError as error:
+        raise bad_format(_reason(error)) from error
+    except ValueError as error:
+        raise bad_format(str(error)) from error
+    if getattr(parsed, "shard_key", None) is not None:
+        raise unsupported("`shard_key`")
+    return parsed
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def _reason(error: ValidationError) -> str:
+    """The deepest complaint: of a union's many, the one about the alternative that fitted best."""
+    worst = max(error.errors(include_url=False, include_input=False), key=_fit)
+    where = ".".join(str(part) for part in worst["loc"])
+    return f"{where}: {worst['msg']}" if where else worst["msg"]
+
+
+def _fit(complaint: Any) -> tuple[int, int]:
+    return (complaint["type"] == "extra_forbidden", len(complaint["loc"]))

@@ -1,0 +1,139 @@
+"""Handlers that look for points: scroll, query, count and facet."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import qdrant_edge as edge
+from qdrant_client.http import models as rest
+
+from recq.index.edge.conditions import to_id, to_optional_filter, without_points
+from recq.index.edge.convert import (
+    record_json,
+    scored_json,
+    to_order_by,
+    to_payload_selector,
+    to_search_params,
+    to_vector,
+)
+from recq.index.edge.folder import Folder
+from recq.index.edge.problem import invalid_value, not_found, unsupported, wrong_input
+from recq.index.edge.request import Request
+from recq.index.edge.shard import Shard
+
+_DEFAULT_LIMIT = 10
+
+
+def scroll(folder: Folder, request: Request) -> Any:
+    """POST /points/scroll: in the order of ids with a next page, or in the order of a field without one."""
+    said: rest.ScrollRequest = request.parse(rest.ScrollRequest)
+    shard = folder.shard(request.names[0])
+    if said.order_by is not None and said.offset is not None:
+        raise wrong_input(
+            "Cannot use an `offset` when using `order_by`. The alternative for paging is to use `order_by.start_from` "
+            "and a filter to exclude the IDs that you've already seen for the `order_by.start_from` value"
+        )
+    limit, filter_ = _limit(said.limit), to_optional_filter(said.filter, shard.text_fields)
+    with shard.reading() as open_shard:
+        found, following = open_shard.scroll(
+            edge.ScrollRequest(
+                offset=None if said.offset is None else to_id(said.offset),
+                limit=limit,
+                filter=filter_,
+                with_payload=to_payload_selector(said.with_payload, default=True),
+                with_vector=False if said.with_vector is None else said.with_vector,
+                order_by=None if said.order_by is None else to_order_by(said.order_by),
+            )
+        )
+    return {"points": [record_json(one) for one in found], "next_page_offset": following}
+
+
+def query(folder: Folder, request: Request) -> Any:
+    """POST /points/query: nearest to a vector or a point, in the order of a field, or just some points."""
+    shard = folder.shard(request.names[0])
+    return _query(shard, request.parse(rest.QueryRequest))
+
+
+def query_batch(folder: Folder, request: Request) -> Any:
+    """POST /points/query/batch: each query's answer in its place."""
+    shard = folder.shard(request.names[0])
+    said: rest.QueryRequestBatch = request.parse(rest.QueryRequestBatch)
+    return [_query(shard, one) for one in said.searches]
+
+
+def count(folder: Folder, request: Request) -> Any:
+    """POST /points/count: always exact."""
+    said: rest.CountRequest = request.parse(rest.CountRequest)
+    shard = folder.shard(request.names[0])
+    filter_ = to_optional_filter(said.filter, shard.text_fields)
+    with shard.reading() as open_shard:
+        return {"count": open_shard.count(edge.CountRequest(exact=True, filter=filter_))}
+
+
+def facet(folder: Folder, request: Request) -> Any:
+    """POST /facet: values of an indexed field with their counts, most frequent first; always exact."""
+    said: rest.FacetRequest = request.parse(rest.FacetRequest)
+    shard = folder.shard(request.names[0])
+    limit, filter_ = _limit(said.limit), to_optional_filter(said.filter, shard.text_fields)
+    with shard.reading() as open_shard:
+        hits = open_shard.facet(edge.FacetRequest(said.key, limit=limit, exact=True, filter=filter_)).hits
+    return {"hits": [{"value": hit.value, "count": hit.count} for hit in hits]}
+
+
+def _query(shard: Shard, said: rest.QueryRequest) -> dict[str, Any]:
+    if said.shard_key is not None or said.prefetch is not None or said.lookup_from is not None:
+        raise unsupported("queries with `prefetch`, `lookup_from` or `shard_key`")
+    filter_ = to_optional_filter(said.filter, shard.text_fields)
+    wanted: Any = said.query.nearest if isinstance(said.query, rest.NearestQuery) else said.query
+    if isinstance(said.query, rest.NearestQuery) and said.query.mmr is not None:
+        raise unsupported("queries with `mmr`")
+    if isinstance(wanted, int | str | UUID):
+        start = to_id(wanted)
+        filter_ = without_points(filter_, [start])
+        wanted = _stored_vector(shard, start, said.using or "")
+    with_payload = to_payload_selector(said.with_payload, default=False)
+    request = edge.QueryRequest(
+        limit=_limit(said.limit),
+        offset=said.offset or 0,
+        query=_scoring(wanted, said.using or "", shard),
+        filter=filter_,
+        score_threshold=said.score_threshold,
+        with_payload=with_payload,
+        with_vector=False if said.with_vector is None else said.with_vector,
+        params=to_search_params(said.params),
+    )
+    with shard.reading() as open_shard:
+        return {"points": [scored_json(one) for one in open_shard.query(request)]}
+
+
+def _scoring(wanted: Any, using: str, shard: Shard) -> Any:
+    match wanted:
+        case None:
+            return None
+        case list():
+            return edge.Query.Nearest(to_vector(using, wanted, shard.specs), using=using)
+        case rest.OrderByQuery():
+            return to_order_by(wanted.order_by)
+    raise unsupported(f"queries of the kind {type(wanted).__name__}")
+
+
+def _stored_vector(shard: Shard, point: int | UUID, using: str) -> list[float]:
+    if using not in shard.specs:
+        raise wrong_input(f"Not existing vector name error: {using}")
+    with shard.reading() as open_shard:
+        found = open_shard.retrieve([point], False, [using])
+    if not found:
+        raise not_found(f"No point with id {point} found")
+    vector: list[float] | None = (found[0].vector or {}).get(using)
+    if vector is None:
+        raise not_found(f'Vector with name "{using}" for point not found')
+    return vector
+
+
+def _limit(limit: int | None) -> int:
+    if limit is None:
+        return _DEFAULT_LIMIT
+    if limit < 1:
+        raise invalid_value(f"limit: value {limit} invalid, must be 1 or larger")
+    return limit
