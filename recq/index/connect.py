@@ -89,7 +89,7 @@ def server_client(settings: Settings) -> QdrantClient:
         raise UsageError(f"--url {settings.url!r} is not a URL: write it as http://HOST:6333")
     key = settings.api_key.get_secret_value() if settings.api_key else None
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # "API key over http": the normal case on one machine; docs/server.md warns
+        warnings.simplefilter("ignore")  # "API key over http": the normal case on one machine; the README warns
         try:
             client = QdrantClient(
                 url=settings.url, api_key=key, timeout=int(settings.request_timeout), check_compatibility=False

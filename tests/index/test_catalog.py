@@ -1,0 +1,306 @@
+"""The catalog gives the same answers on every engine: literal expectations, three engines."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from qdrant_client import QdrantClient
+
+from recq.errors import FilterError, ImageError, Reason, SpaceMismatch, TargetNotFound, UsageError
+from recq.index.catalog import Catalog, Entry
+from recq.index.schema import FieldType, FileFacts, Item, ItemError, Value
+from tests.index.conftest import SPACE
+
+N = 60
+
+
+def item(number: int, **metadata: Value) -> Item:
+    facts = FileFacts(
+        source="shop", path=f"a/{number:03d}.jpg", size=10, mtime_ns=10, sha256=f"{number % 7:064x}",
+        format="JPEG", width=300 + number, height=200,
+    )  # fmt: skip
+    return Item(facts, metadata)
+
+
+def vector(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=SPACE.dim).astype(np.float32)
+
+
+def full(number: int) -> Entry:
+    return Entry(
+        item(
+            number,
+            category="sofa" if number % 3 else "bed",
+            price=number * 1.5,
+            stock=number,
+            released=f"2024-0{1 + number % 9}-03",
+            sale=number % 2 == 0,
+            title=f"Big Tote, Größe {number}",
+            labels=["a", "b"] if number % 2 else ["c"],
+            **{"Price (EUR)": number * 2.0},
+        ),
+        vector(number),
+    )
+
+
+FAILED = Entry(
+    replace(item(999, category="sofa"), error=ItemError(Reason.TRUNCATED, "ends early", "2026-01-01T00:00:00Z")), None
+)
+BARE = Entry(item(998), vector(998))
+
+
+@pytest.fixture
+def catalog(client: QdrantClient) -> Catalog:
+    made = Catalog.create(client, "images", SPACE)
+    made.upsert([full(number) for number in range(N)])
+    made.upsert([FAILED, BARE])
+    return made
+
+
+def paths_of(items: list[Item]) -> set[int]:
+    return {int(found.file.path[2:5]) for found in items}
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ([], {*range(N), 998}),
+        (["category=sofa"], {n for n in range(N) if n % 3}),
+        (["category=sofa|bed"], set(range(N))),
+        (["category!=sofa"], {998} | {n for n in range(N) if n % 3 == 0}),
+        (["category!=sofa,bed"], {998}),
+        (["price<=10"], set(range(7))),
+        (["price<9"], set(range(6))),
+        (["price=9"], {6}),
+        (["price=9,10.5,11"], {6, 7}),
+        (["price!=9"], ({*range(N), 998}) - {6}),
+        (["price=..3"], {0, 1, 2}),
+        (["price=87.."], {58, 59}),
+        (["stock=3..5", "sale=true"], {4}),
+        (["stock=3,5"], {3, 5}),
+        (["stock>=58"], {58, 59}),
+        (["sale=false", "stock<4"], {1, 3}),
+        (["labels=a"], {n for n in range(N) if n % 2}),
+        (["labels!=a"], {998} | {n for n in range(N) if n % 2 == 0}),
+        (["title~tote 4"], {4}),
+        (["title~TOTE 4"], {4}),
+        (["title~grö"], set()),
+        (["title~GRÖSSE 7"], set()),
+        (["title~größe 7"], {7}),
+        (["title~7 big"], {7}),
+        (["released=2024-02"], {n for n in range(N) if n % 9 == 1}),
+        (["released=2024-02-03"], {n for n in range(N) if n % 9 == 1}),
+        (["released<2024-02"], {n for n in range(N) if n % 9 == 0}),
+        (["released>2024-08"], {n for n in range(N) if n % 9 == 8}),
+        (["released=2025"], set()),
+        (["price?"], set(range(N))),
+        (["!price?"], {998}),
+        (["has:labels", "stock<2"], {0, 1}),
+        (["no:category"], {998}),
+        (["Price (EUR)=..4"], {0, 1, 2}),
+        (["file.name=005.jpg"], {5}),
+        (["file.width<=302"], {0, 1, 2}),
+    ],
+    ids=str,
+)
+def test_filters(catalog: Catalog, filters: list[str], expected: set[int]) -> None:
+    assert paths_of(catalog.search(filters, 1000)) == expected
+    assert catalog.count(filters) == len(expected)
+
+
+def test_types_belong_to_fields(catalog: Catalog) -> None:
+    assert catalog.types(refresh=True) == {
+        "category": FieldType.STRING,
+        "price": FieldType.FLOAT,
+        "stock": FieldType.INTEGER,
+        "released": FieldType.DATE,
+        "sale": FieldType.BOOL,
+        "title": FieldType.STRING,
+        "labels": FieldType.STRING,
+        "Price (EUR)": FieldType.FLOAT,
+    }
+
+
+def test_a_value_that_does_not_fit_is_kept_and_said_once(catalog: Catalog) -> None:
+    said: list[tuple[str, Value]] = []
+    catalog.on_misfit = lambda field, value, _: said.append((field, value))
+    odd = Entry(item(500, price="n/a"), vector(500))
+    catalog.upsert([odd])
+    catalog.upsert([Entry(item(501, price="none"), vector(501))])
+    assert said == [("price", "n/a")]
+    stored = catalog.get(odd.item.id)
+    assert stored is not None
+    assert stored.metadata == {"price": "n/a"}
+
+
+@pytest.mark.parametrize(
+    ("field", "rows", "total"),
+    [
+        ("category", [("sofa", 40), ("bed", 20)], 60),
+        ("labels", [("a", 30), ("b", 30), ("c", 30)], 60),
+        ("sale", [("false", 30), ("true", 30)], 60),
+        ("price", [("0..10", 7), ("10..20", 7), ("20..30", 6), ("30..40", 7), ("40..50", 7), ("50..60", 6),
+                   ("60..70", 7), ("70..80", 7), ("80..90", 6)], 60),
+        ("released", [(f"2024-0{m}", 7 if m <= 6 else 6) for m in range(1, 10)], 60),
+        ("file.format", [("JPEG", 61)], 61),
+    ],
+)  # fmt: skip
+def test_facets(catalog: Catalog, field: str, rows: list[tuple[str, int]], total: int) -> None:
+    found = catalog.facets(field)
+    assert found.rows == rows
+    assert found.total == total
+
+
+def test_facets_obey_filters(catalog: Catalog) -> None:
+    assert catalog.facets("category", ["price<=3"]).rows == [("sofa", 2), ("bed", 1)]
+    assert catalog.facets("stock", ["stock<3"]).rows == [("0", 1), ("1", 1), ("2", 1)]
+
+
+@pytest.mark.parametrize("field", ["file.size", "nonsense"])
+def test_facets_need_an_index(catalog: Catalog, field: str) -> None:
+    with pytest.raises(FilterError):
+        catalog.facets(field)
+
+
+def expected_neighbours(query: int, among: list[int]) -> list[tuple[int, float]]:
+    def cosine(a: np.ndarray, b: np.ndarray) -> float:
+        return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+
+    scored = [(n, cosine(vector(query), vector(n))) for n in among if n != query]
+    return sorted(scored, key=lambda pair: -pair[1])
+
+
+@pytest.mark.parametrize("by_id", [True, False])
+def test_nearest(catalog: Catalog, by_id: bool) -> None:
+    target = full(7).item.id
+    hits = catalog.nearest(target if by_id else vector(7), 5, ["category=bed"], exclude=[] if by_id else [target])
+    expected = expected_neighbours(7, [n for n in range(N) if n % 3 == 0])[:5]
+    assert [int(hit.item.file.path[2:5]) for hit in hits] == [n for n, _ in expected]
+    assert [hit.score for hit in hits] == pytest.approx([score for _, score in expected], abs=1e-5)
+
+
+def test_nearest_with_a_floor(catalog: Catalog) -> None:
+    expected = [pair for pair in expected_neighbours(7, [*range(N), 998]) if pair[1] >= 0.5]
+    hits = catalog.nearest(full(7).item.id, 100, min_score=0.5)
+    assert [int(hit.item.file.path[2:5]) for hit in hits] == [n for n, _ in expected]
+
+
+def test_a_failed_item_is_seen_only_as_failed(catalog: Catalog) -> None:
+    assert catalog.count_failed() == catalog.count_failed(source="shop") == 1
+    assert [found.error.reason for found in catalog.failed("shop") if found.error] == [Reason.TRUNCATED]
+    assert FAILED.item.id not in {hit.item.id for hit in catalog.nearest(vector(1), 1000)}
+    assert FAILED.item.id not in {found.id for found in catalog.search([], 1000)}
+    stored = catalog.get(FAILED.item.id)
+    assert stored is not None
+    assert stored.error == FAILED.item.error
+    assert catalog.vector(FAILED.item.id) is None
+
+
+def test_a_failed_item_that_recovers(catalog: Catalog) -> None:
+    catalog.upsert([Entry(replace(FAILED.item, error=None), vector(999))])
+    assert catalog.count_failed() == 0
+    assert catalog.vector(FAILED.item.id) == pytest.approx(vector(999) / np.linalg.norm(vector(999)), abs=1e-6)
+    catalog.upsert([FAILED])
+    assert catalog.count_failed() == 1
+    assert catalog.vector(FAILED.item.id) is None
+
+
+def test_replaced_metadata_forgets_removed_fields_and_keeps_the_vector(catalog: Catalog) -> None:
+    before = catalog.vector(full(4).item.id)
+    catalog.replace_metadata([item(4, category="lamp", colour="red")])
+    stored = catalog.get(full(4).item.id)
+    assert stored is not None
+    assert stored.metadata == {"category": "lamp", "colour": "red"}
+    assert np.array_equal(catalog.vector(stored.id), before)  # type: ignore[arg-type]
+    assert catalog.count(["title~tote 4"]) == 0
+    assert paths_of(catalog.search(["colour~RED"], 5)) == {4}
+
+
+def test_scan_streams_everything(catalog: Catalog) -> None:
+    scanned = list(catalog.scan("shop"))
+    assert paths_of(scanned) == {*range(N), 998, 999}
+    assert all(found.metadata == {} for found in scanned)
+    assert {found.id: found.file for found in scanned}[full(3).item.id] == full(3).item.with_digest().file
+    assert [found for found in scanned if found.error] == [
+        replace(FAILED.item.with_digest(), metadata={}),
+    ]
+    assert list(catalog.scan("nowhere")) == []
+
+
+def test_vectors_are_carried_by_their_bytes(catalog: Catalog) -> None:
+    carried = catalog.vectors_by_sha256([f"{3:064x}", "unknown"])
+    assert set(carried) == {f"{3:064x}"}
+    assert catalog.vectors_by_sha256([]) == {}
+
+
+def test_lookups(catalog: Catalog) -> None:
+    assert [found.id for found in catalog.find_path("a/005.jpg")] == [full(5).item.id]
+    assert [found.id for found in catalog.find_name("999.jpg")] == [FAILED.item.id]
+    assert catalog.find_name("nothing.jpg") == []
+    unknown = "00000000-0000-0000-0000-000000000000"
+    assert catalog.get(unknown) is None
+    assert catalog.vector(unknown) is None
+
+
+def test_delete(catalog: Catalog) -> None:
+    catalog.delete([full(5).item.id, "00000000-0000-0000-0000-000000000000"])
+    assert catalog.find_path("a/005.jpg") == []
+    catalog.delete([])
+
+
+@pytest.mark.parametrize("bad", [np.zeros(8), np.full(8, np.nan), np.array([np.inf, *[0.0] * 7]), np.ones(7)])
+def test_vectors_without_a_meaning_are_refused(catalog: Catalog, bad: np.ndarray) -> None:
+    with pytest.raises(ImageError):
+        catalog.upsert([Entry(item(700), bad.astype(np.float32))])
+    assert catalog.find_path("a/700.jpg") == []
+
+
+def test_sources(catalog: Catalog, tmp_path: Path) -> None:
+    first, second = tmp_path / "x" / "shop", tmp_path / "y" / "shop"
+    assert catalog.register_source(first) == "shop"
+    assert catalog.register_source(second) == "shop-2"
+    assert catalog.register_source(first) == "shop"
+    catalog.record_reconcile("shop", ignored=3, at="2026-01-01T00:00:00Z")
+    known = catalog.sources()
+    assert list(known) == ["shop", "shop-2"]
+    assert known["shop"].ignored == 3
+    assert known["shop"].root_here() == first
+    assert catalog.absolute_path(full(5).item) == first / "a" / "005.jpg"
+    assert catalog.drop_source("shop") == N + 2
+    assert list(catalog.sources()) == ["shop-2"]
+    assert catalog.count() == 0
+
+
+def test_opening(client: QdrantClient) -> None:
+    with pytest.raises(TargetNotFound, match="recq-ingest run"):
+        Catalog.open(client, "images")
+    Catalog.create(client, "images", SPACE).upsert([full(1)])
+    assert Catalog.open(client, "images").space == SPACE
+    assert Catalog.create(client, "images", SPACE).count() == 1
+    with pytest.raises(SpaceMismatch, match="rebuild --model test"):
+        Catalog.create(client, "images", replace(SPACE, size=9))
+    Catalog.create(client, "others", replace(SPACE, size=9))
+    with pytest.raises(TargetNotFound, match="images, others"):
+        Catalog.open(client, "nothing")
+
+
+def test_rebuild_answers_from_the_old_collection_until_it_is_done(catalog: Catalog, client: QdrantClient) -> None:
+    catalog.register_source(Path("/data/shop"))
+    with pytest.raises(UsageError, match="nothing to rebuild"):
+        Catalog.begin_rebuild(client, "images", SPACE)
+    new_space = replace(SPACE, dim=4)
+    interrupted = Catalog.begin_rebuild(client, "images", new_space)
+    interrupted.upsert([Entry(item(1), np.ones(4, np.float32))])
+    new = Catalog.begin_rebuild(client, "images", new_space)
+    assert new.count() == 1
+    assert Catalog.open(client, "images").count() == N + 1
+    assert catalog.still_current()
+    new.finish_rebuild()
+    assert not catalog.still_current()
+    assert Catalog.open(client, "images").space == new_space
+    assert list(Catalog.open(client, "images").sources()) == ["shop"]
+    assert len(client.get_collections().collections) == 1
+    new.finish_rebuild()
