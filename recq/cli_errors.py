@@ -1,0 +1,96 @@
+"""The shell around both command lines: whatever a command raises becomes one clear line and a documented exit code.
+
+    0    done
+    1    unexpected: a bug, or a failure that recq has no word for
+    2    usage: an option, an argument, a filter or a setting
+    3    target not found, ambiguous or failed; items failed
+    4    the index is unreachable, refused or busy
+    5    embedding space or model
+    130  interrupted (Ctrl-C)
+    141  whoever read standard output has gone (as in `recq search --format paths | head -1`)
+
+Standard output carries answers alone, standard error everything else.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import typer
+
+from recq.errors import RecqError
+from recq.paths import printable
+
+EXIT_CODES = {
+    0: "done",
+    1: "unexpected",
+    2: "usage",
+    3: "target not found, ambiguous or failed; items failed",
+    4: "index unreachable, refused or busy",
+    5: "embedding space or model",
+    130: "interrupted",
+    141: "the reader of the output has gone",
+}
+"""What each exit code of both programs means, in a few words."""
+
+_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+_READER_GONE = 141  # 128 + SIGPIPE
+
+
+def run(app: typer.Typer, prog: str, args: Sequence[str] | None = None) -> int:
+    """Run a Typer app and return the exit code; never raises, never prints a traceback unless `--debug` was given.
+
+    A command ends by returning (0), by returning an exit code, by `typer.Exit(code)` or by raising; an error's text is
+    printed as `PROG: text`, with the lines after the first indented. `args` are the process's own when None.
+    """
+    given = list(sys.argv[1:] if args is None else args)
+    debug = "--debug" in given[: given.index("--") if "--" in given else None]
+    try:
+        result = typer.main.get_command(app).main(given, prog_name=prog, standalone_mode=False)
+        sys.stdout.flush()  # a reader that has gone shows here, not while the interpreter shuts down
+        return result if isinstance(result, int) else 0
+    except (KeyboardInterrupt, typer.Abort):
+        return _INTERRUPTED
+    except BrokenPipeError:
+        return _reader_gone()
+    except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):  # how Typer reports it
+            return _reader_gone()
+        return error.code if isinstance(error.code, int) else int(error.code is not None)
+    except Exception as error:
+        if debug:
+            traceback.print_exception(error)
+        complain(prog, _told(error, prog))
+        return error.exit_code if isinstance(error, RecqError | typer.TyperException) else 1
+
+
+def complain(prog: str, message: str) -> None:
+    """One message on standard error: `PROG: message`, control characters escaped, further lines indented.
+
+    Texts from file names or payloads have to come through `recq.paths.printable`, or their line breaks count as ours.
+    """
+    if message:
+        first, *more = message.split("\n")
+        sys.stderr.write("\n".join([f"{prog}: {printable(first)}", *(f"  {printable(line)}" for line in more)]) + "\n")
+
+
+def _told(error: Exception, prog: str) -> str:
+    """The text for the person at the terminal."""
+    if isinstance(error, RecqError):
+        return str(error)
+    if isinstance(error, typer.TyperException):
+        message = error.format_message().strip()  # empty when the help has been shown instead
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context is not None else prog
+        return f"{message.rstrip('.')} (see '{command} --help')" if message else ""
+    said = " ".join(str(error).split())
+    return f"unexpected: {type(error).__name__}{f': {said}' if said else ''} (run again with --debug for the traceback)"
+
+
+def _reader_gone() -> int:
+    """Nobody reads standard output any more: end in silence, at the interpreter's last flush too."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return _READER_GONE
