@@ -1,0 +1,119 @@
+"""The program of one decoding process: `python -P -m recq.images.child DESCRIPTOR OPTIONS`.
+
+One file after the other: read, hash, decode, fit to the network's input, answer. It imports nothing of recq but
+`recq.images`, holds no secret, and is killed without ceremony: `recq.images.process` keeps it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from recq.errors import ImageError, Reason
+from recq.images import wire
+from recq.images.decode import Limits, decode
+from recq.images.reading import FileChanged, read_content
+from recq.images.resize import to_input
+from recq.space import InputSpec
+
+Answer = tuple[dict[str, Any], bytes | memoryview]
+Work = Callable[[dict[str, Any], Limits], Answer]
+
+
+def work(task: dict[str, Any], limits: Limits) -> Answer:
+    """What becomes of one task `{path, size, resize}`: the fields of `process.Decoded` and the pixels, or a failure."""
+    spec = InputSpec(task["size"], task["resize"])
+    try:
+        content = read_content(task["path"], limits)
+        picture = decode(content.data, limits, reduce_to=spec.size)
+        pixels = to_input(picture.rgb, spec)
+    except ImageError as error:
+        return {"failed": "image", "reason": str(error.reason), "detail": error.detail}, b""
+    except MemoryError:
+        return {"failed": "image", "reason": str(Reason.OUT_OF_MEMORY), "detail": "it needs too much memory"}, b""
+    except FileChanged as error:
+        return {"failed": "changed", "detail": str(error)}, b""
+    except FileNotFoundError:
+        return {"failed": "gone"}, b""
+    done = {
+        "sha256": content.sha256,
+        "size": content.size,
+        "mtime_ns": content.mtime_ns,
+        "format": picture.format,
+        "width": picture.width,
+        "height": picture.height,
+    }
+    return done, pixels.reshape(-1).data
+
+
+def main(perform: Work = work) -> None:
+    """Answer tasks until the daemon closes its end, or is gone."""
+    # A service manager's SIGTERM and a closing terminal's SIGHUP reach the whole group: the daemon decides what they
+    # mean, and finishes the batch in flight with our help.
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)
+    _die_with_parent()
+    options = json.loads(sys.argv[2])
+    limits = Limits(options["max_bytes"], options["max_pixels"])
+    Image.MAX_IMAGE_PIXELS = None  # `limits` decides
+    _confine(options["memory"])
+    with socket.socket(fileno=int(sys.argv[1])) as sock:
+        wire.send(sock, {"ready": os.getpid()})
+        _hush()
+        while True:
+            try:
+                task, _ = wire.receive(sock)
+            except (EOFError, OSError):
+                return
+            wire.send(sock, {"started": True})
+            wire.send(sock, *perform(task, limits))
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to kill this process with its parent; elsewhere the closed socket ends it after the file in hand."""
+    if sys.platform == "linux":
+        import ctypes
+
+        pr_set_pdeathsig = 1  # <linux/prctl.h>
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
+def _confine(memory: int) -> None:
+    """No core files, no writing of files, and `memory` bytes of address space beyond what is mapped now.
+
+    Counted from here because Python, numpy and the decoders' libraries map some hundred megabytes without using them.
+    Only where /proc tells how much (Linux); elsewhere memory is not limited.
+    """
+    try:
+        import resource
+    except ImportError:
+        return
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+    except (OSError, ValueError):
+        return
+    allowed = pages * resource.getpagesize() + memory
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    if hard == resource.RLIM_INFINITY or allowed < hard:
+        resource.setrlimit(resource.RLIMIT_AS, (allowed, allowed))
+
+
+def _hush() -> None:
+    """No more standard error: libtiff prints a line for every odd tag, into the daemon's progress bar."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+
+
+if __name__ == "__main__":
+    main()

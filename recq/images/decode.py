@@ -1,0 +1,196 @@
+"""Bytes -> one upright 8-bit RGB picture, or one ImageError that says why not.
+
+The content picks the decoder from the allow-list, never the name. JPEG goes through simplejpeg in strict mode, twice
+as fast; what that refuses is Pillow's to judge, as is everything else. A picture is whole or refused: nothing here is
+ever lenient about truncation.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+import simplejpeg
+
+# Importing the plugins registers them: Pillow then never loads the forty others (EPS, PDF, FLI ...) to look for one.
+from PIL import (
+    AvifImagePlugin,  # noqa: F401
+    BmpImagePlugin,  # noqa: F401
+    GifImagePlugin,  # noqa: F401
+    Image,
+    JpegImagePlugin,
+    MpoImagePlugin,  # noqa: F401
+    PngImagePlugin,
+    TiffImagePlugin,  # noqa: F401
+    UnidentifiedImageError,
+    WebPImagePlugin,  # noqa: F401
+)
+
+from recq.errors import ImageError, Reason
+from recq.images.formats import FORMATS, is_cut_short, sniff
+from recq.images.pixels import RGBArray, to_rgb, upright
+
+if TYPE_CHECKING:
+    from recq.settings import Settings
+
+_ORIENTATION = 0x0112
+_CHECKED_FIRST = frozenset({"PNG", "GIF", "WEBP", "AVIF"})
+"""Formats whose decoders accept a file that its container calls cut."""
+
+# Pillow's remarks on odd metadata, palettes and frame counts: the verdict is the exception, or its absence.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one picture may cost: bytes of its file, pixels (width x height) of its first frame."""
+
+    max_bytes: int
+    max_pixels: int
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """The limits of `max_bytes` and `max_pixels`."""
+        return cls(settings.max_bytes, settings.max_pixels)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded picture: `rgb` is uint8 (h, w, 3), upright, perhaps smaller than the original's `width` x `height`."""
+
+    rgb: RGBArray
+    format: str
+    width: int
+    height: int
+
+
+def decode(data: bytes, limits: Limits, *, reduce_to: int | None = None) -> Picture:
+    """The first frame of the image file `data`.
+
+    `reduce_to=S` tells that the caller makes an S x S input of it: a JPEG may then be decoded at 1/2, 1/4 or 1/8, as
+    long as its *shorter* side stays at 2*S or above (so that cropping and stretching keep their pixels too).
+    Raises ImageError with EMPTY, NOT_AN_IMAGE, TRUNCATED, CORRUPT, TOO_LARGE or OUT_OF_MEMORY, and nothing else.
+    """
+    if not data:
+        raise ImageError(Reason.EMPTY, "the file has no bytes")
+    if len(data) > limits.max_bytes:
+        raise too_many_bytes(len(data), limits)
+    fmt = sniff(data[:64])
+    if fmt is None:
+        raise ImageError(Reason.NOT_AN_IMAGE, f"its content is none of {', '.join(FORMATS)}")
+    try:
+        with _opened(data, fmt) as im:
+            return _picture(im, data, fmt, limits, reduce_to)
+    except ImageError:
+        raise
+    except MemoryError as error:
+        raise ImageError(Reason.OUT_OF_MEMORY, f"decoding this {fmt} needs more memory than there is") from error
+    except Image.DecompressionBombError as error:
+        raise ImageError(Reason.TOO_LARGE, str(error)) from error
+    # Parsers meet hostile bytes here. Pillow was seen to raise OSError, ValueError, TypeError, SyntaxError,
+    # NotImplementedError, EOFError, KeyError, IndexError, OverflowError, ZeroDivisionError and struct.error.
+    except Exception as error:
+        said = str(error) or type(error).__name__
+        cut = "truncated" in said or isinstance(error, EOFError) or is_cut_short(fmt, data)
+        if isinstance(error, UnidentifiedImageError):  # its text names a buffer's address
+            said = f"the {fmt} data stops before its end" if cut else f"it begins like {fmt}, but is damaged"
+        raise ImageError(Reason.TRUNCATED if cut else Reason.CORRUPT, said) from error
+
+
+def too_many_bytes(size: int, limits: Limits) -> ImageError:
+    """The error of a file of `size` bytes."""
+    return ImageError(Reason.TOO_LARGE, f"{size:,} bytes, more than max_bytes = {limits.max_bytes:,}")
+
+
+def reduction(width: int, height: int, reduce_to: int | None) -> int:
+    """The largest of 8, 4, 2, 1 that keeps the shorter side at `2 * reduce_to` or above.
+
+    Only powers of two: libjpeg-turbo has fast code for those alone.
+    """
+    if reduce_to is None:
+        return 1
+    return next((factor for factor in (8, 4, 2) if min(width, height) // factor >= 2 * reduce_to), 1)
+
+
+_guard = threading.Lock()
+
+
+@contextmanager
+def _opened(data: bytes, fmt: str) -> Iterator[Image.Image]:
+    """The header parsed by the decoder of `fmt`, and by no other.
+
+    Pillow's own pixel limit is a global of the process with a warning at one number and an error at another: it is off
+    while the header is read (the lock keeps two threads from restoring each other's value), then ours is checked.
+    """
+    with _guard:
+        theirs = Image.MAX_IMAGE_PIXELS
+        Image.MAX_IMAGE_PIXELS = None
+        try:
+            im = Image.open(io.BytesIO(data), formats=[fmt])
+        finally:
+            Image.MAX_IMAGE_PIXELS = theirs
+    with im:
+        yield im
+
+
+def _picture(im: Image.Image, data: bytes, fmt: str, limits: Limits, reduce_to: int | None) -> Picture:
+    width, height = im.size
+    if width * height > limits.max_pixels:
+        raise ImageError(
+            Reason.TOO_LARGE,
+            f"{width:,} x {height:,} = {width * height:,} pixels, more than max_pixels = {limits.max_pixels:,}",
+        )
+    if fmt in _CHECKED_FIRST and is_cut_short(fmt, data):
+        raise ImageError(Reason.TRUNCATED, f"the {fmt} data stops before its end")
+    factor = reduction(width, height, reduce_to) if fmt == "JPEG" else 1
+    rgb = _fast_jpeg(im, data, factor) if fmt == "JPEG" else None
+    if rgb is None:
+        bits16 = ";16" in _rawmode(im)
+        if factor > 1 and isinstance(im, JpegImagePlugin.JpegImageFile):
+            im.draft(None, (width // factor, height // factor))
+        im.load()
+        rgb = to_rgb(im, bits16=bits16)
+    width, height = im.size if fmt != "JPEG" else (width, height)  # Pillow turns a TIFF while it loads it
+    orientation = _orientation(im)
+    if orientation >= 5:
+        width, height = height, width
+    return Picture(np.ascontiguousarray(upright(rgb, orientation)), fmt, width, height)
+
+
+def _fast_jpeg(im: Image.Image, data: bytes, factor: int) -> RGBArray | None:
+    """The pixels by simplejpeg, or None where it refuses or the colour model is not for it."""
+    if im.mode not in ("RGB", "L"):
+        return None
+    width, height = im.size
+    try:
+        rgb: RGBArray = simplejpeg.decode_jpeg(
+            data,
+            "RGB",
+            min_width=-(-width // factor) if factor > 1 else 0,
+            min_height=-(-height // factor) if factor > 1 else 0,
+            strict=True,
+        )
+    except ValueError:
+        return None
+    return rgb
+
+
+def _rawmode(im: Image.Image) -> str:
+    """How the decoder will read the file's samples ("RGB;16B"), "" where it does not say."""
+    args = im.tile[0][3] if isinstance(im, PngImagePlugin.PngImageFile) and im.tile else ""
+    return args if isinstance(args, str) else ""
+
+
+def _orientation(im: Image.Image) -> int:
+    """EXIF orientation 1-8 of a loaded picture; 1 where there is none, or none that can be read."""
+    try:
+        value = im.getexif().get(_ORIENTATION)
+    except Exception:  # broken metadata is no reason to refuse good pixels
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1

@@ -1,0 +1,150 @@
+"""Which bytes are a picture: the allow-list, the magic numbers, and whether a container is all there.
+
+The first thing that happens to an item: its first bytes decide whether it is one and which single decoder may see
+it. The name never does: a `.png` that starts like PostScript must not wake the PostScript parser.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+
+IMAGE_EXTENSIONS: frozenset[str] = frozenset(
+    {
+        ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo",
+        ".png", ".apng",
+        ".webp",
+        ".gif",
+        ".bmp", ".dib",
+        ".tif", ".tiff",
+        ".avif", ".avifs",
+    }
+)  # fmt: skip
+"""Extensions of the allowed formats, lower case, with the dot."""
+
+FORMATS: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+"""The allow-list, by Pillow's names. Everything else, whatever Pillow could make of it, is not an image to recq."""
+
+_TIFF_MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two are BigTIFF
+_AVIF_BRANDS = (b"avif", b"avis")
+_HEIF_BRANDS = (b"mif1", b"msf1")  # shared by HEIC and AVIF: the compatible brands decide
+
+
+def sniff(head: bytes) -> str | None:
+    """The allowed format whose magic `head` (the first 32 bytes or more) has, or None.
+
+    Camera raw files made as TIFF (NEF, DNG, ARW) have TIFF's magic and are TIFF here; Canon's CR2 marks itself and is
+    not.
+    """
+    if head.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WEBP"
+    if head[:6] in (b"GIF87a", b"GIF89a"):
+        return "GIF"
+    # "BM" begins many a text, but none has two NULs where a BMP has the upper half of its header's size.
+    if head[:2] == b"BM" and head[16:18] == b"\0\0":
+        return "BMP"
+    if head[:4] in _TIFF_MAGICS and head[8:10] != b"CR":
+        return "TIFF"
+    if head[4:8] == b"ftyp":
+        compatible = [head[start : start + 4] for start in range(16, len(head) - 3, 4)]
+        if head[8:12] in _AVIF_BRANDS or (head[8:12] in _HEIF_BRANDS and any(b in _AVIF_BRANDS for b in compatible)):
+            return "AVIF"
+    return None
+
+
+def is_cut_short(fmt: str, data: bytes) -> bool:
+    """Whether the container itself tells that bytes are missing at its end.
+
+    For PNG, GIF, WebP and AVIF this is stricter than the decoders, which are content with a whole first frame: the
+    missing rest may hold the orientation, and is usually still being uploaded. JPEG and TIFF tell only part of it (end
+    marker, place of the directory); BMP's size field is wrong in too many good files to be asked.
+    """
+    walk = _WALKS.get(fmt)
+    try:
+        return walk is not None and walk(data)
+    except (struct.error, IndexError):  # the walk itself ran over the end
+        return True
+
+
+def _png_cut(data: bytes) -> bool:
+    at: int = 8
+    while at + 8 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, at)
+        if not kind.isalpha():
+            return False  # damaged rather than short: the decoder's business
+        at += 12 + length
+        if kind == b"IEND":
+            return at > len(data)
+    return True
+
+
+def _gif_cut(data: bytes) -> bool:
+    at = 13 + _gif_table(data[10])
+    frames = 0
+    while at < len(data):
+        kind = data[at]
+        if kind == 0x3B:  # trailer
+            return False
+        if kind == 0x21:  # extension: label, blocks
+            at += 2
+        elif kind == 0x2C:  # frame: descriptor, colour table, code size, blocks
+            frames += 1
+            at += 11 + _gif_table(data[at + 9])
+        else:
+            return False  # damaged, or padding after the last frame
+        while size := data[at]:
+            at += 1 + size
+        at += 1
+    return frames == 0 or at > len(data)  # a missing trailer alone is common and harmless
+
+
+def _gif_table(packed: int) -> int:
+    return 3 << ((packed & 7) + 1) if packed & 0x80 else 0
+
+
+def _webp_cut(data: bytes) -> bool:
+    size: int = struct.unpack_from("<I", data, 4)[0]
+    return len(data) < 8 + size
+
+
+def _avif_cut(data: bytes) -> bool:
+    at: int = 0
+    kinds = set()
+    while at < len(data):
+        size, kind = struct.unpack_from(">I4s", data, at)
+        kinds.add(kind)
+        if size == 0:  # "to the end of the file"
+            break
+        if size == 1:
+            (size,) = struct.unpack_from(">Q", data, at + 8)
+        if size < 8:
+            return False  # damaged
+        at += size
+    return at > len(data) or b"meta" not in kinds
+
+
+def _tiff_cut(data: bytes) -> bool:
+    order = "<" if data[:1] == b"I" else ">"
+    big = data[2:4] in (b"+\0", b"\0+")
+    directory: int = (struct.unpack_from(f"{order}Q", data, 8) if big else struct.unpack_from(f"{order}I", data, 4))[0]
+    return directory + 2 > len(data)
+
+
+def _jpeg_cut(data: bytes) -> bool:
+    # Cameras append previews, makers' notes and padding after the end marker, thumbnails bring their own before the
+    # pixels: only a marker behind the last start of scan is the picture's.
+    return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
+
+
+_WALKS: dict[str, Callable[[bytes], bool]] = {
+    "PNG": _png_cut,
+    "GIF": _gif_cut,
+    "WEBP": _webp_cut,
+    "AVIF": _avif_cut,
+    "TIFF": _tiff_cut,
+    "JPEG": _jpeg_cut,
+}

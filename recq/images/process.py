@@ -1,0 +1,153 @@
+"""One decoding process as the daemon sees it: start, hand over one file, wait for the answer, end.
+
+`recq.images.child` is the other side. The process is started by exec: a fork of a threaded program can deadlock, and
+multiprocessing's `spawn` and `forkserver` import the program's main module, Typer and all, into each.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from recq.errors import ImageError, Reason
+from recq.images import wire
+from recq.images.reading import FileChanged
+from recq.space import InputSpec
+
+START_TIMEOUT = 60.0
+"""Seconds for a process to import its libraries (0.3 s when the machine is idle)."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """One file, read, hashed and fitted: `pixels` is uint8 (s, s, 3); `width` x `height` is the upright original."""
+
+    sha256: str
+    size: int
+    mtime_ns: int
+    format: str
+    width: int
+    height: int
+    pixels: npt.NDArray[np.uint8]
+
+
+Verdict = Decoded | ImageError | FileChanged | FileNotFoundError
+"""What a process makes of a file."""
+
+
+class ProcessDied(Exception):
+    """The process ended, or broke the protocol, before its answer; the text says how."""
+
+
+class DecodeProcess:
+    """A running process and this side of its socket. Starting returns at once; OSError when the system has no more."""
+
+    def __init__(self, program: str, options: str) -> None:
+        self._sock, theirs = socket.socketpair()
+        self._ready = False
+        with theirs:
+            try:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-P", "-m", program, str(theirs.fileno()), options],
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    env=_environment(),
+                    process_group=0,  # Ctrl-C in the terminal is the daemon's, even while a process still starts
+                )
+            except OSError:
+                self._sock.close()
+                raise
+
+    def begin(self, path: str, spec: InputSpec) -> None:
+        """Hand over a file and wait until the process starts on it. Raises ProcessDied: the file is not to blame."""
+        deadline = time.monotonic() + START_TIMEOUT
+        try:
+            self._sock.settimeout(START_TIMEOUT)
+            if not self._ready:
+                wire.receive(self._sock, deadline=deadline)
+                self._ready = True
+            wire.send(self._sock, {"path": path, "size": spec.size, "resize": spec.resize})
+            wire.receive(self._sock, deadline=deadline)
+        except (EOFError, OSError, wire.WireError) as error:  # TimeoutError is an OSError
+            raise ProcessDied(self._cause_of_death()) from error
+
+    def finish(self, path: str, spec: InputSpec, timeout: float) -> Verdict:
+        """The verdict on the file begun. Raises TimeoutError after `timeout` seconds, or ProcessDied."""
+        deadline = time.monotonic() + timeout
+        try:
+            message, pixels = wire.receive(self._sock, deadline=deadline, max_pixels=spec.size * spec.size * 3)
+            return _verdict(message, pixels, path, spec)
+        except TimeoutError:
+            raise
+        except (EOFError, OSError) as error:
+            raise ProcessDied(self._cause_of_death()) from error
+        except (wire.WireError, KeyError, TypeError, ValueError) as error:
+            raise ProcessDied("its answer made no sense") from error
+
+    def kill(self) -> None:
+        """End the process now; whoever waits for it gets ProcessDied."""
+        self._process.kill()
+
+    def end(self) -> None:
+        """Close the socket, which ends an idle process by itself, and make sure that it has ended."""
+        self._sock.close()
+        if self._ready:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(0.05)
+        self._process.kill()
+        self._process.wait()
+
+    def _cause_of_death(self) -> str:
+        try:
+            status = self._process.wait(1)
+        except subprocess.TimeoutExpired:
+            return "no answer"
+        if status >= 0:
+            return f"exit status {status}"
+        if -status == signal.SIGKILL:
+            return "SIGKILL, perhaps for lack of memory"
+        return signal.strsignal(-status) or f"signal {-status}"
+
+
+_FIELDS: dict[str, type] = {"sha256": str, "size": int, "mtime_ns": int, "format": str, "width": int, "height": int}
+
+
+def _verdict(message: dict[str, Any], pixels: bytearray, path: str, spec: InputSpec) -> Verdict:
+    """What an answer says. Raises KeyError, TypeError or ValueError where it is none that `child.work` gives."""
+    match message.get("failed"):
+        case None:
+            if message.keys() != _FIELDS.keys() or any(
+                type(message[name]) is not kind for name, kind in _FIELDS.items()
+            ):
+                raise ValueError("wrong fields")
+            square = np.frombuffer(pixels, np.uint8).reshape(spec.size, spec.size, 3)
+            return Decoded(**message, pixels=square)
+        case "image":
+            return ImageError(Reason(message["reason"]), str(message["detail"]))
+        case "changed":
+            return FileChanged(str(message["detail"]))
+        case "gone":
+            return FileNotFoundError(errno.ENOENT, "the file is gone", path)
+        case other:
+            raise ValueError(f"unknown failure {other!r}")
+
+
+def _environment() -> dict[str, str]:
+    """This process' environment without recq's settings (they hold the index's key), with its import path.
+
+    numpy's linear algebra would map memory for as many threads as there are cores, and decoding uses none.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RECQ_")}
+    return kept | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OPENBLAS_NUM_THREADS": "1"}

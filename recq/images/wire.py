@@ -1,0 +1,65 @@
+"""The messages between the daemon and its decoding processes: JSON and raw pixels, nothing that can run code.
+
+A decoder that a hostile file took over can lie about its one picture; it must not be able to do more. That is why
+answers are not pickles, have limits on their length, and are waited for no longer than the deadline.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import time
+from typing import Any
+
+_LENGTHS = struct.Struct(">II")  # of the JSON text, of the pixels
+_MAX_TEXT = 1 << 20
+
+
+class WireError(Exception):
+    """The other side sent something that is no message."""
+
+
+def send(sock: socket.socket, message: dict[str, Any], pixels: bytes | memoryview = b"") -> None:
+    """Send one message. Raises OSError when the other side is gone, TimeoutError as `sock` is set."""
+    text = json.dumps(message).encode("ascii")
+    sock.sendall(_LENGTHS.pack(len(text), len(pixels)) + text)
+    if pixels:
+        sock.sendall(pixels)
+
+
+def receive(
+    sock: socket.socket, *, deadline: float | None = None, max_pixels: int = 0
+) -> tuple[dict[str, Any], bytearray]:
+    """The next message and its pixels.
+
+    `deadline` is a `time.monotonic()`; None waits for ever. Raises TimeoutError at the deadline, EOFError or OSError
+    when the other side is gone, WireError when it sent nonsense or more than `max_pixels` bytes.
+    """
+    text_length, pixels_length = _LENGTHS.unpack(_exactly(sock, _LENGTHS.size, deadline))
+    if text_length > _MAX_TEXT or pixels_length > max_pixels:
+        raise WireError(f"a message of {text_length} + {pixels_length} bytes")
+    try:
+        message = json.loads(_exactly(sock, text_length, deadline))
+    except ValueError as error:
+        raise WireError("a message that is not JSON") from error
+    if not isinstance(message, dict):
+        raise WireError("a message that is not an object")
+    return message, _exactly(sock, pixels_length, deadline)
+
+
+def _exactly(sock: socket.socket, length: int, deadline: float | None) -> bytearray:
+    buffer = bytearray(length)
+    view = memoryview(buffer)
+    filled = 0
+    while filled < length:
+        if deadline is not None:
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                raise TimeoutError
+            sock.settimeout(remaining)
+        count = sock.recv_into(view[filled:])
+        if count == 0:
+            raise EOFError
+        filled += count
+    return buffer

@@ -1,0 +1,173 @@
+"""Decoding in processes of its own: a file that hangs, crashes or eats memory costs that file and nothing else.
+
+`DecodePool` has one thread per process; the thread hands its process one file at a time over a socket of their own and
+waits no longer than the deadline. Nothing is shared between processes, so there is nothing that a dying one could leave
+locked, and the file that a process died of is known for certain. A process that dies idle, or before it said that it
+started on a file, is replaced and the file given to the new one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import queue
+import threading
+from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from recq.errors import ImageError, Reason, RecqError
+from recq.images.decode import Limits
+from recq.images.process import Decoded, DecodeProcess, ProcessDied
+from recq.images.reading import FileChanged
+from recq.space import InputSpec
+
+__all__ = ["DecodePool", "Decoded", "FileChanged"]
+
+_STARTS = 3
+"""How often a process may die before it starts on a file until the pool, not the file, is at fault."""
+
+
+@dataclass(frozen=True)
+class _Job:
+    future: Future[Decoded]
+    path: str
+    spec: InputSpec
+
+
+class DecodePool:
+    """`workers` decoding processes; use it as a context manager.
+
+    `timeout`: seconds for one file, counted from when a process starts on it. `memory`: bytes that decoding one file
+    may take beyond what an idle process has mapped. `program` is the module that the processes run.
+    """
+
+    def __init__(
+        self, *, workers: int, timeout: float, memory: int, limits: Limits, program: str = "recq.images.child"
+    ) -> None:
+        if workers < 1:
+            raise ValueError("a pool needs at least one worker")
+        self._timeout = timeout
+        self._program = program
+        self._options = json.dumps({"max_bytes": limits.max_bytes, "max_pixels": limits.max_pixels, "memory": memory})
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._processes: set[DecodeProcess] = set()
+        self._closed = False
+        self._cancelled = False
+        self._threads = [
+            threading.Thread(target=self._serve, name=f"decode-{number}", daemon=True) for number in range(workers)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close(cancel=error is not None)
+
+    def submit(self, path: str, spec: InputSpec) -> Future[Decoded]:
+        """Decode the file at `path` (surrogate-escaped, as the operating system gives it) for a network.
+
+        The future raises ImageError, FileChanged (read it again later), FileNotFoundError (it vanished), CancelledError
+        (the pool was closed), or RecqError when decoding processes cannot be started at all. The queue is unbounded:
+        whoever submits keeps count.
+        """
+        future: Future[Decoded] = Future()
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the pool is closed")
+            self._jobs.put(_Job(future, path, spec))
+        return future
+
+    def close(self, *, cancel: bool = False) -> None:
+        """Finish what was submitted, or with `cancel` give up on it at once, and end the processes."""
+        with self._lock:
+            self._closed = True
+            self._cancelled = self._cancelled or cancel
+            running = tuple(self._processes) if cancel else ()
+        if cancel:
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    if (job := self._jobs.get_nowait()) and job.future.cancel():
+                        job.future.set_running_or_notify_cancel()
+        for process in running:
+            process.kill()
+        for _ in self._threads:
+            self._jobs.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _serve(self) -> None:
+        """A thread's life: keep one process at hand, give it one job after the other."""
+        process = self._start()
+        while job := self._jobs.get():
+            if not job.future.set_running_or_notify_cancel():
+                continue
+            process, outcome = self._decode(job, process)
+            if isinstance(outcome, Decoded):
+                job.future.set_result(outcome)
+            else:
+                job.future.set_exception(outcome)
+            process = process or self._start()  # now, so that the next file need not wait for it
+        if process is not None:
+            self._end(process)
+
+    def _decode(self, job: _Job, process: DecodeProcess | None) -> tuple[DecodeProcess | None, Decoded | BaseException]:
+        """The job's outcome, and the process that is alive after it."""
+        process, failure = self._begin(job, process)
+        if process is None:
+            return None, failure
+        outcome: Decoded | BaseException
+        try:
+            return process, process.finish(job.path, job.spec, self._timeout)
+        except TimeoutError:
+            outcome = ImageError(Reason.TIMEOUT, f"decoding took longer than decode_timeout = {self._timeout:g} s")
+        except ProcessDied as death:
+            outcome = ImageError(Reason.CRASHED, f"the decoding process died of it: {death}")
+        self._end(process)
+        return None, CancelledError() if self._cancelled else outcome
+
+    def _begin(self, job: _Job, process: DecodeProcess | None) -> tuple[DecodeProcess | None, BaseException]:
+        """A process that has started on the job; or None, and what keeps processes from starting."""
+        cause = "the system starts no more processes"
+        for _ in range(1 + _STARTS):
+            process = process or self._start()
+            if self._cancelled:
+                break
+            if process is None:
+                continue
+            try:
+                process.begin(job.path, job.spec)
+            except ProcessDied as death:
+                cause = str(death)
+                self._end(process)
+                process = None
+            else:
+                return process, CancelledError()
+        if process is not None:
+            self._end(process)
+        if self._cancelled:
+            return None, CancelledError()
+        return None, RecqError(f"decoding processes do not start ({cause}): their own message is on standard error")
+
+    def _start(self) -> DecodeProcess | None:
+        """A new process, perhaps not ready yet; None when the system has no more, or the pool was cancelled."""
+        with self._lock:
+            if self._cancelled:
+                return None
+            try:
+                process = DecodeProcess(self._program, self._options)
+            except OSError:
+                return None
+            self._processes.add(process)
+            return process
+
+    def _end(self, process: DecodeProcess) -> None:
+        with self._lock:
+            self._processes.discard(process)
+        process.end()
