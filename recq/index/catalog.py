@@ -7,7 +7,7 @@ done only after its upsert was acknowledged, and the fixed point ids make every 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -17,14 +17,14 @@ import numpy as np
 from qdrant_client import QdrantClient, models
 
 from recq import paths
-from recq.errors import ImageError, IndexRefused, Reason, SpaceMismatch, TargetNotFound, UsageError
+from recq.errors import ImageError, Reason, TargetNotFound, UsageError
+from recq.index.collection import behind, collection_name, point_alias, stored_space
+from recq.index.collection import create as create_collection
 from recq.index.errors import translated
 from recq.index.facets import MAX_BINS, Facets, date_periods, number_bins
+from recq.index.fields import Fields, Misfit
 from recq.index.filters import NO_ERROR, Condition, Op, compile_filters, require_indexed
 from recq.index.schema import (
-    FILE_FIELDS,
-    SCHEMA_VERSION,
-    SHADOW,
     VECTOR,
     FieldType,
     FieldTypes,
@@ -33,27 +33,13 @@ from recq.index.schema import (
     elements,
     field_name,
     fits,
-    infer_type,
     payload_key,
-    shadow_key,
 )
 from recq.index.sources import METADATA_PREFIX, Source, choose_name, host_name
 from recq.space import EmbeddingSpace, require_same
 
 PAGE = 500
 """Points a scroll asks for at a time: bounds the memory of a pass over the whole catalog."""
-
-_INDEX_TYPES: Mapping[FieldType, models.PayloadSchemaType] = {
-    FieldType.BOOL: models.PayloadSchemaType.BOOL,
-    FieldType.INTEGER: models.PayloadSchemaType.INTEGER,
-    FieldType.FLOAT: models.PayloadSchemaType.FLOAT,
-    FieldType.DATE: models.PayloadSchemaType.DATETIME,
-    FieldType.STRING: models.PayloadSchemaType.KEYWORD,
-}
-_FIELD_TYPES = {index: field_type for field_type, index in _INDEX_TYPES.items()}
-_WORD_INDEX = models.TextIndexParams(
-    type=models.TextIndexType.TEXT, tokenizer=models.TokenizerType.WORD, lowercase=True
-)
 
 
 @dataclass(frozen=True)
@@ -86,11 +72,10 @@ class Catalog:
     def __init__(self, client: QdrantClient, name: str, collection: str, space: EmbeddingSpace) -> None:
         self.name = name
         self.space = space
-        self.on_misfit: Callable[[str, Value, FieldType], None] = _ignore_misfit
+        self.on_misfit: Misfit = _ignore_misfit
         self._client = client
         self._collection = collection
-        self._types: dict[str, FieldType] | None = None
-        self._misfits: set[str] = set()
+        self._fields = Fields(client, collection)
 
     # -- life -----------------------------------------------------------------------------------------------------
 
@@ -98,7 +83,7 @@ class Catalog:
     @translated
     def open(cls, client: QdrantClient, name: str) -> Catalog:
         """The existing catalog. Raises TargetNotFound when there is none."""
-        collection = _behind(client, name)
+        collection = behind(client, name)
         if collection is None:
             known = sorted(alias.alias_name for alias in client.get_aliases().aliases)
             others = f" (there is: {', '.join(known)})" if known else ""
@@ -106,26 +91,20 @@ class Catalog:
                 f"catalog {name!r} does not exist here{others}: fill it with "
                 f"'recq-ingest run FOLDER --catalog {name}', or name another with --catalog, --data-dir or --url"
             )
-        return cls(client, name, collection, _stored_space(client, collection))
+        return cls(client, name, collection, stored_space(client, collection))
 
     @classmethod
     @translated
     def create(cls, client: QdrantClient, name: str, space: EmbeddingSpace) -> Catalog:
         """The catalog, made when it does not exist. Raises SpaceMismatch when it exists in another space."""
-        collection = _behind(client, name)
+        collection = behind(client, name)
         if collection is not None:
-            require_same(_stored_space(client, collection), space, name)
-            return cls(client, name, collection, space)
-        catalog = cls(client, name, f"{name}--{space.fingerprint}", space)
-        catalog._create_collection()
-        client.update_collection_aliases(
-            [
-                models.CreateAliasOperation(
-                    create_alias=models.CreateAlias(collection_name=catalog._collection, alias_name=name)
-                )
-            ]
-        )
-        return catalog
+            require_same(stored_space(client, collection), space, name)
+        else:
+            collection = collection_name(name, space)
+            create_collection(client, collection, space)
+            point_alias(client, name, collection)
+        return cls(client, name, collection, space)
 
     @classmethod
     @translated
@@ -137,8 +116,8 @@ class Catalog:
         current = cls.open(client, name)
         if current.space.fingerprint == space.fingerprint:
             raise UsageError(f"catalog {name!r} already uses {space.label}: there is nothing to rebuild")
-        catalog = cls(client, name, f"{name}--{space.fingerprint}", space)
-        catalog._create_collection()
+        catalog = cls(client, name, collection_name(name, space), space)
+        create_collection(client, catalog._collection, space)
         for source in current.sources().values():
             catalog._write_source(source)
         return catalog
@@ -146,94 +125,26 @@ class Catalog:
     @translated
     def finish_rebuild(self) -> None:
         """Move the alias to this collection in one step, then delete the one it stood for."""
-        old = _behind(self._client, self.name)
-        if old == self._collection:
-            return
-        moves: list[models.AliasOperations] = [
-            models.CreateAliasOperation(
-                create_alias=models.CreateAlias(collection_name=self._collection, alias_name=self.name)
-            )
-        ]
-        if old is not None:
-            moves.insert(0, models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=self.name)))
-        self._client.update_collection_aliases(moves)
+        old = point_alias(self._client, self.name, self._collection)
         if old is not None:
             self._client.delete_collection(old)
 
     @translated
     def still_current(self) -> bool:
         """False once the alias stands for another collection: someone has rebuilt the catalog."""
-        return _behind(self._client, self.name) == self._collection
-
-    def _create_collection(self) -> None:
-        if not self._client.collection_exists(self._collection):
-            own = {"schema": SCHEMA_VERSION, "fingerprint": self.space.fingerprint, "space": self.space.to_json()}
-            try:
-                self._client.create_collection(
-                    self._collection,
-                    vectors_config={
-                        VECTOR: models.VectorParams(size=self.space.dim, distance=models.Distance(self.space.distance))
-                    },
-                    metadata={"recq": own},
-                )
-            except Exception:
-                if not self._client.collection_exists(self._collection):  # else another daemon was faster
-                    raise
-        for name in FILE_FIELDS:
-            self._client.create_payload_index(
-                self._collection, name, field_schema=models.PayloadSchemaType.KEYWORD, wait=True
-            )
+        return behind(self._client, self.name) == self._collection
 
     # -- fields ---------------------------------------------------------------------------------------------------
 
     @translated
     def types(self, *, refresh: bool = False) -> FieldTypes:
         """The metadata fields and their types, read from the payload indexes."""
-        if self._types is None or refresh:
-            schema = self._client.get_collection(self._collection).payload_schema
-            self._types = {
-                field_name(key): _FIELD_TYPES[info.data_type]
-                for key, info in schema.items()
-                if info.data_type in _FIELD_TYPES and key not in FILE_FIELDS and not key.startswith(f"{SHADOW}.")
-            }
-        return self._types
+        return self._fields.types(refresh=refresh)
 
     @translated
     def declare(self, types: FieldTypes) -> None:
         """Create the payload indexes of fields that have none yet; a known field keeps its type."""
-        missing = {name: field_type for name, field_type in types.items() if name not in self.types()}
-        if not missing:
-            return
-        known = self.types(refresh=True)  # another daemon may have been faster
-        for name, field_type in missing.items():
-            if name in known:
-                continue
-            if field_type is FieldType.STRING:  # the text index first: `types` shows a field when it is complete
-                self._client.create_payload_index(
-                    self._collection, shadow_key(name), field_schema=_WORD_INDEX, wait=True
-                )
-            self._client.create_payload_index(
-                self._collection, payload_key(name), field_schema=_INDEX_TYPES[field_type], wait=True
-            )
-        self.types(refresh=True)
-
-    def _declare_for(self, items: Sequence[Item]) -> FieldTypes:
-        values: dict[str, list[Value]] = {}
-        for item in items:
-            for name, value in item.metadata.items():
-                values.setdefault(name, []).append(value)
-        known = self.types()
-        self.declare({name: infer_type(found) for name, found in values.items() if name not in known})
-        known = self.types()
-        for name, found in values.items():
-            if name in self._misfits:
-                continue
-            for value in found:
-                if not all(fits(element, known[name]) for element in elements(value)):
-                    self._misfits.add(name)
-                    self.on_misfit(name, value, known[name])
-                    break
-        return known
+        self._fields.declare(types)
 
     # -- writes ---------------------------------------------------------------------------------------------------
 
@@ -248,7 +159,7 @@ class Catalog:
             return
         for entry in entries:
             self._check(entry)
-        types = self._declare_for([entry.item for entry in entries])
+        types = self._fields.declare_for([entry.item for entry in entries], self.on_misfit)
         points = [
             models.PointStruct(
                 id=entry.item.id,
@@ -273,7 +184,7 @@ class Catalog:
     @translated
     def replace_metadata(self, items: Sequence[Item]) -> None:
         """Replace whole payloads (removed fields disappear); vectors stay untouched."""
-        types = self._declare_for(items)
+        types = self._fields.declare_for(items, self.on_misfit)
         for item in items:
             self._client.overwrite_payload(
                 self._collection, payload=item.with_digest().to_payload(types), points=[item.id], wait=True
@@ -512,27 +423,6 @@ class Catalog:
         source = (self.sources() if sources is None else sources).get(item.file.source)
         root = source.any_root() if source is not None else None
         return None if root is None else root / paths.from_text(item.file.path, item.file.encoded)
-
-
-def _behind(client: QdrantClient, name: str) -> str | None:
-    """The collection that the alias stands for."""
-    aliases = client.get_aliases().aliases
-    return next((alias.collection_name for alias in aliases if alias.alias_name == name), None)
-
-
-def _stored_space(client: QdrantClient, collection: str) -> EmbeddingSpace:
-    own = (client.get_collection(collection).config.metadata or {}).get("recq")
-    if own is None:
-        raise IndexRefused(f"collection {collection!r} was not made by recq: choose another name with --catalog")
-    if own["schema"] > SCHEMA_VERSION:
-        raise IndexRefused(f"collection {collection!r} was made by a newer recq (schema {own['schema']}): update recq")
-    space = EmbeddingSpace.from_json(own["space"])
-    if space.fingerprint != own["fingerprint"]:
-        raise SpaceMismatch(
-            f"collection {collection!r} says fingerprint {own['fingerprint']}, but its space gives "
-            f"{space.fingerprint}: it was changed by hand, rebuild it with 'recq-ingest rebuild'"
-        )
-    return space
 
 
 def _item(record: models.Record | models.ScoredPoint) -> Item:

@@ -1,0 +1,70 @@
+"""The collection behind a catalog: its name, its space, the alias that points to it. Raises the client's errors."""
+
+from __future__ import annotations
+
+from qdrant_client import QdrantClient, models
+
+from recq.errors import IndexRefused, SpaceMismatch
+from recq.index.fields import Fields
+from recq.index.schema import SCHEMA_VERSION, VECTOR
+from recq.space import EmbeddingSpace
+
+METADATA_KEY = "recq"
+
+
+def collection_name(catalog: str, space: EmbeddingSpace) -> str:
+    """One collection per catalog and embedding space."""
+    return f"{catalog}--{space.fingerprint}"
+
+
+def behind(client: QdrantClient, catalog: str) -> str | None:
+    """The collection that the alias stands for."""
+    aliases = client.get_aliases().aliases
+    return next((alias.collection_name for alias in aliases if alias.alias_name == catalog), None)
+
+
+def stored_space(client: QdrantClient, collection: str) -> EmbeddingSpace:
+    """The space a collection was made in. Raises IndexRefused or SpaceMismatch where that cannot be trusted."""
+    own = (client.get_collection(collection).config.metadata or {}).get(METADATA_KEY)
+    if own is None:
+        raise IndexRefused(f"collection {collection!r} was not made by recq: choose another name with --catalog")
+    if own["schema"] > SCHEMA_VERSION:
+        raise IndexRefused(f"collection {collection!r} was made by a newer recq (schema {own['schema']}): update recq")
+    space = EmbeddingSpace.from_json(own["space"])
+    if space.fingerprint != own["fingerprint"]:
+        raise SpaceMismatch(
+            f"collection {collection!r} says fingerprint {own['fingerprint']}, but its space gives "
+            f"{space.fingerprint}: it was changed by hand, rebuild it with 'recq-ingest rebuild'"
+        )
+    return space
+
+
+def create(client: QdrantClient, collection: str, space: EmbeddingSpace) -> None:
+    """The collection with the indexes of recq's own fields; completes one that was left half made."""
+    if not client.collection_exists(collection):
+        own = {"schema": SCHEMA_VERSION, "fingerprint": space.fingerprint, "space": space.to_json()}
+        try:
+            client.create_collection(
+                collection,
+                vectors_config={VECTOR: models.VectorParams(size=space.dim, distance=models.Distance(space.distance))},
+                metadata={METADATA_KEY: own},
+            )
+        except Exception:
+            if not client.collection_exists(collection):  # else another daemon was faster
+                raise
+    Fields(client, collection).create_own()
+
+
+def point_alias(client: QdrantClient, catalog: str, collection: str) -> str | None:
+    """Let the alias stand for `collection`, in one step; returns the one that it stood for before."""
+    old = behind(client, catalog)
+    if old == collection:
+        return None
+    moves: list[models.AliasOperations] = []
+    if old is not None:
+        moves.append(models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=catalog)))
+    moves.append(
+        models.CreateAliasOperation(create_alias=models.CreateAlias(collection_name=collection, alias_name=catalog))
+    )
+    client.update_collection_aliases(moves)
+    return old
