@@ -63,8 +63,11 @@ class _Converter:
             must=self._conditions(filter_.must),
             should=self._conditions(filter_.should),
             must_not=self._conditions(filter_.must_not),
-            min_should=at_least and edge.MinShould(self._conditions(at_least.conditions) or [], at_least.min_count),
+            min_should=None if at_least is None else self._min_should(at_least),
         )
+
+    def _min_should(self, at_least: rest.MinShould) -> edge.MinShould:
+        return edge.MinShould(self._conditions(at_least.conditions) or [], at_least.min_count)
 
     def _conditions(self, conditions: Any) -> list[Any] | None:
         if conditions is None:

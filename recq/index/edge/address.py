@@ -1,0 +1,60 @@
+"""Where a running daemon serves the embedded index: the owner-only file `data_dir/serve.json`."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+FILE = "serve.json"
+
+
+@dataclass(frozen=True)
+class Address:
+    """`url` on loopback, the `key` for its `api-key` header, and the `pid` of the process that wrote it."""
+
+    url: str
+    key: str
+    pid: int
+
+
+def read_address(data_dir: Path) -> Address | None:
+    """The address in the file; None when it is absent, unreadable, partial, or not on loopback.
+
+    A killed daemon leaves its file behind: only an answer, or the taken lock, tells that somebody is there.
+    """
+    try:
+        data = json.loads((data_dir / FILE).read_bytes())
+        address = Address(data["url"], data["key"], data["pid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    texts = isinstance(address.url, str) and isinstance(address.key, str) and isinstance(address.pid, int)
+    return address if texts and address.url.startswith("http://127.0.0.1:") else None
+
+
+def write_address(data_dir: Path, address: Address) -> None:
+    """Replace the file in one step, readable by its owner only."""
+    write_private(data_dir / FILE, json.dumps(asdict(address)))
+
+
+def remove_address(data_dir: Path, address: Address) -> None:
+    """Remove the file if it still holds `address`; another daemon's stays."""
+    if read_address(data_dir) == address:
+        (data_dir / FILE).unlink(missing_ok=True)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace the file `path` in one step; only its owner can ever read it (mode 0600 from the first byte)."""
+    beside = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,150 @@
+"""The embedded engine on loopback, so that other processes search while the daemon owns the folder.
+
+The same handler as in process, behind uvicorn in a thread. Whoever asks must know the key, which stands in a file that
+only the owner can read, and must ask for this very host: a web page that points its own name at 127.0.0.1 (DNS
+rebinding) is turned away before the key is looked at. Starlette and uvicorn are loaded here only.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import uvicorn
+from pydantic_core import to_json
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from recq.errors import RecqError
+from recq.index.edge import EdgeEngine
+from recq.index.edge.address import Address, remove_address, write_address
+from recq.index.edge.transport import content_type
+
+MAX_BODY = 32 * 2**20  # bytes; a server's own default
+STOP_WITHIN = 3.0  # seconds for answers under way, of the 5 that a daemon has to stop
+_OPEN_PATHS = ("/healthz", "/livez", "/readyz")  # tell nothing but that somebody is here; open on a server too
+_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+Mounted = Callable[[str, bytes], tuple[int, dict[str, object]]]
+
+
+class LoopbackServer:
+    """Serves `engine` and the daemon's own `routes` on a free port of 127.0.0.1; a context manager.
+
+    `routes` maps a path such as `/recq/status` to `f(method, body) -> (status, JSON)`. Without an `engine` (the daemon
+    works for a real server) only they are answered. `url` and `key` hold from `start` on.
+    """
+
+    def __init__(self, data_dir: Path, engine: EdgeEngine | None, routes: Mapping[str, Mounted] | None = None) -> None:
+        self.url = ""
+        self.key = secrets.token_urlsafe(32)
+        self._data_dir = data_dir
+        self._engine = engine
+        self._mounted = dict(routes or {})
+        self._hosts: frozenset[str] = frozenset()
+        self._server: _Announcing | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Bind, answer, and only then write `serve.json`. Raises RecqError when the server does not come up."""
+        listening = socket.create_server(("127.0.0.1", 0))
+        port = listening.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        self._hosts = frozenset({f"127.0.0.1:{port}", f"localhost:{port}"})
+        app = Starlette(routes=[Route("/{path:path}", self._answer, methods=_METHODS)])
+        config = uvicorn.Config(
+            app,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=int(STOP_WITHIN),
+        )
+        self._server = _Announcing(config)
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": [listening]}, name="recq-loopback", daemon=True
+        )
+        self._thread.start()
+        self._server.up.wait(timeout=10)
+        if not self._server.started:
+            listening.close()
+            raise RecqError("the loopback server did not start within 10 s: run with --debug and look at the log")
+        write_address(self._data_dir, Address(self.url, self.key, os.getpid()))
+
+    def stop(self) -> None:
+        """Remove `serve.json`, let answers under way finish, and stop. Harmless when not started."""
+        if self._server is None or self._thread is None:
+            return
+        remove_address(self._data_dir, Address(self.url, self.key, os.getpid()))
+        self._server.should_exit = True
+        self._thread.join(STOP_WITHIN + 1)
+        self._server = self._thread = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    async def _answer(self, request: Request) -> Response:
+        refusal = self._refusal(request)
+        if refusal is not None:
+            return refusal
+        body = bytearray()
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MAX_BODY:
+                return _error(413, f"Payload too large: more than {MAX_BODY} bytes")
+        path = request.scope["raw_path"].decode("ascii")
+        parameters = dict(request.query_params)
+        status, content = await run_in_threadpool(self._handle, request.method, path, parameters, bytes(body))
+        return Response(content, status, media_type=content_type(content))
+
+    def _refusal(self, request: Request) -> Response | None:
+        if request.headers.get("host", "").lower() not in self._hosts:
+            return _error(403, "Forbidden: this server answers to 127.0.0.1 only")
+        if request.scope["path"] in _OPEN_PATHS:
+            return None
+        given = request.headers.get("api-key", "").encode("utf-8", "surrogateescape")
+        if not hmac.compare_digest(given, self.key.encode()):
+            return _error(401, "Invalid API key: the running daemon's key stands in serve.json of its data folder")
+        return None
+
+    def _handle(self, method: str, path: str, query: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
+        if path in self._mounted:
+            status, answer = self._mounted[path](method, body)
+            return status, to_json(answer)
+        if self._engine is None:
+            return 501, to_json({"status": {"error": f"Not implemented here: {method} {path}"}, "time": 0.0})
+        return self._engine.handle(method, path, query, body)
+
+
+class _Announcing(uvicorn.Server):
+    """uvicorn that says when it accepts, or that it never will."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.up = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            await super().startup(sockets=sockets)
+        finally:
+            self.up.set()
+
+
+def _error(status: int, message: str) -> Response:
+    return Response(to_json({"status": {"error": message}, "time": 0.0}), status, media_type="application/json")
