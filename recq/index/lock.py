@@ -62,7 +62,7 @@ class FolderLock:
 
     @property
     def holder_pid(self) -> int | None:
-        """The process that wrote its number last: the holder while the lock is taken, else a dead one. None: unknown."""
+        """The process that wrote its number last: the holder while the lock is taken. None: unknown."""
         try:
             pid = json.loads(self._record.read_bytes())["pid"]
         except (OSError, ValueError, KeyError, TypeError):

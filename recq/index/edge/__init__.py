@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from recq.index.edge.address import Address, read_address
 from recq.index.edge.folder import Folder
 from recq.index.edge.routes import answer
 from recq.index.edge.transport import EdgeTransport
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     import httpx
     from qdrant_client import QdrantClient
 
-__all__ = ["EdgeEngine", "embedded_client"]
+    from recq.index.edge.server import LoopbackServer
+
+__all__ = ["Address", "EdgeEngine", "LoopbackServer", "embedded_client", "read_address"]
 
 
 class EdgeEngine:
@@ -48,6 +51,15 @@ class EdgeEngine:
     def close(self) -> None:
         """Flush and close everything. Requests under way end first; later ones are answered with 503."""
         self._folder.close()
+
+
+def __getattr__(name: str) -> object:
+    """`LoopbackServer` when first asked for: only a daemon needs Starlette and uvicorn."""
+    if name == "LoopbackServer":
+        from recq.index.edge.server import LoopbackServer
+
+        return LoopbackServer
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def embedded_client(engine: EdgeEngine) -> QdrantClient:

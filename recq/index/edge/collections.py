@@ -11,7 +11,7 @@ from qdrant_client.http import models as rest
 from recq.index.edge.folder import Folder
 from recq.index.edge.indexes import schema_json, to_field_schema
 from recq.index.edge.manifest import Entry, Manifest, merged_metadata
-from recq.index.edge.problem import Problem, bad_request, edge_errors, invalid_value, unsupported
+from recq.index.edge.problem import Problem, bad_format, bad_request, edge_errors, invalid_value, unsupported
 from recq.index.edge.request import Request
 from recq.space import MAX_DIMENSIONS
 
@@ -185,7 +185,9 @@ def _check_name(name: str) -> None:
 
 def _vector_json(name: str, params: rest.VectorParams) -> dict[str, Any]:
     _refuse_others(params, {"size", "distance"}, hints=False)
-    if not 1 <= params.size <= MAX_DIMENSIONS:
+    if params.size < 1:
+        raise bad_format(f"vectors.{name}.size: value {params.size} invalid, must be from 1 to {MAX_DIMENSIONS}")
+    if params.size > MAX_DIMENSIONS:
         raise invalid_value(f"vectors.{name}.size: value {params.size} invalid, must be from 1 to {MAX_DIMENSIONS}")
     return {"size": params.size, "distance": params.distance.value}
 

@@ -68,9 +68,9 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 def _reason(error: ValidationError) -> str:
     """The deepest complaint: of a union's many, the one about the alternative that fitted best."""
     worst = max(error.errors(include_url=False, include_input=False), key=_fit)
-    where = ".".join(str(part) for part in worst["loc"])
+    where = ".".join(str(part) for part in worst["loc"] if "[" not in str(part))  # not the names of unions
     return f"{where}: {worst['msg']}" if where else worst["msg"]
 
 
-def _fit(complaint: Any) -> tuple[int, int]:
-    return (complaint["type"] == "extra_forbidden", len(complaint["loc"]))
+def _fit(complaint: Any) -> tuple[int, bool]:
+    return len(complaint["loc"]), complaint["type"] == "extra_forbidden"
