@@ -35,6 +35,7 @@ GRID = Path("demo-grid.png")
 FILTERED_GRID = Path("demo-grid-filtered.png")
 READY_WITHIN = 90.0  # seconds for the daemon's first answer, on a slow machine that compiles the model
 STOP_WITHIN = 15.0  # seconds; the daemon promises 5
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 POLL = 0.3  # seconds between two looks at the status
 
 console = Console(highlight=False)
@@ -136,6 +137,8 @@ def daemon(recq: Recq, folder: Path, log: Path) -> Iterator[subprocess.Popen[byt
     try:
         yield process
     finally:
+        for signum in STOPPING:  # a second Ctrl-C must not leave the daemon behind
+            signal.signal(signum, signal.SIG_IGN)
         process.terminate()
         try:
             process.wait(STOP_WITHIN)
@@ -227,7 +230,7 @@ def demo(folder: Path | None, scratch: Path) -> None:
 
 
 def stop_on_signal(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signal module's signature
-    """SIGTERM and SIGHUP unwind the stack as Ctrl-C does, so that the daemon is stopped."""
+    """Unwind the stack, so that the daemon is stopped and the scratch folder removed."""
     raise KeyboardInterrupt
 
 
@@ -236,7 +239,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="See recq work, on the bundled samples or on a folder of your own.")
     parser.add_argument("folder", nargs="?", help="index this folder in place instead; it is only read")
     given = parser.parse_args().folder
-    for signum in (signal.SIGTERM, signal.SIGHUP):
+    for signum in STOPPING:
         signal.signal(signum, stop_on_signal)
     try:
         with tempfile.TemporaryDirectory(prefix="recq-demo-") as scratch:
