@@ -52,12 +52,23 @@ FAILED = Entry(
 BARE = Entry(item(998), vector(998))
 
 
-@pytest.fixture
-def catalog(client: QdrantClient) -> Catalog:
-    made = Catalog.create(client, "images", SPACE)
+def filled(client: QdrantClient, name: str) -> Catalog:
+    made = Catalog.create(client, name, SPACE)
     made.upsert([full(number) for number in range(N)])
     made.upsert([FAILED, BARE])
     return made
+
+
+@pytest.fixture
+def catalog(client: QdrantClient) -> Catalog:
+    """For tests that write."""
+    return filled(client, "images")
+
+
+@pytest.fixture(scope="module")
+def stocked(shared_client: QdrantClient) -> Catalog:
+    """For tests that only read."""
+    return filled(shared_client, "stocked")
 
 
 def paths_of(items: list[Item]) -> set[int]:
@@ -106,13 +117,13 @@ def paths_of(items: list[Item]) -> set[int]:
     ],
     ids=str,
 )
-def test_filters(catalog: Catalog, filters: list[str], expected: set[int]) -> None:
-    assert paths_of(catalog.search(filters, 1000)) == expected
-    assert catalog.count(filters) == len(expected)
+def test_filters(stocked: Catalog, filters: list[str], expected: set[int]) -> None:
+    assert paths_of(stocked.search(filters, 1000)) == expected
+    assert stocked.count(filters) == len(expected)
 
 
-def test_types_belong_to_fields(catalog: Catalog) -> None:
-    assert catalog.types(refresh=True) == {
+def test_types_belong_to_fields(stocked: Catalog) -> None:
+    assert stocked.types(refresh=True) == {
         "category": FieldType.STRING,
         "price": FieldType.FLOAT,
         "stock": FieldType.INTEGER,
@@ -148,21 +159,21 @@ def test_a_value_that_does_not_fit_is_kept_and_said_once(catalog: Catalog) -> No
         ("file.format", [("JPEG", 61)], 61),
     ],
 )  # fmt: skip
-def test_facets(catalog: Catalog, field: str, rows: list[tuple[str, int]], total: int) -> None:
-    found = catalog.facets(field)
+def test_facets(stocked: Catalog, field: str, rows: list[tuple[str, int]], total: int) -> None:
+    found = stocked.facets(field)
     assert found.rows == rows
     assert found.total == total
 
 
-def test_facets_obey_filters(catalog: Catalog) -> None:
-    assert catalog.facets("category", ["price<=3"]).rows == [("sofa", 2), ("bed", 1)]
-    assert catalog.facets("stock", ["stock<3"]).rows == [("0", 1), ("1", 1), ("2", 1)]
+def test_facets_obey_filters(stocked: Catalog) -> None:
+    assert stocked.facets("category", ["price<=3"]).rows == [("sofa", 2), ("bed", 1)]
+    assert stocked.facets("stock", ["stock<3"]).rows == [("0", 1), ("1", 1), ("2", 1)]
 
 
 @pytest.mark.parametrize("field", ["file.size", "nonsense"])
-def test_facets_need_an_index(catalog: Catalog, field: str) -> None:
+def test_facets_need_an_index(stocked: Catalog, field: str) -> None:
     with pytest.raises(FilterError):
-        catalog.facets(field)
+        stocked.facets(field)
 
 
 def expected_neighbours(query: int, among: list[int]) -> list[tuple[int, float]]:
@@ -174,29 +185,29 @@ def expected_neighbours(query: int, among: list[int]) -> list[tuple[int, float]]
 
 
 @pytest.mark.parametrize("by_id", [True, False])
-def test_nearest(catalog: Catalog, by_id: bool) -> None:
+def test_nearest(stocked: Catalog, by_id: bool) -> None:
     target = full(7).item.id
-    hits = catalog.nearest(target if by_id else vector(7), 5, ["category=bed"], exclude=[] if by_id else [target])
+    hits = stocked.nearest(target if by_id else vector(7), 5, ["category=bed"], exclude=[] if by_id else [target])
     expected = expected_neighbours(7, [n for n in range(N) if n % 3 == 0])[:5]
     assert [int(hit.item.file.path[2:5]) for hit in hits] == [n for n, _ in expected]
     assert [hit.score for hit in hits] == pytest.approx([score for _, score in expected], abs=1e-5)
 
 
-def test_nearest_with_a_floor(catalog: Catalog) -> None:
+def test_nearest_with_a_floor(stocked: Catalog) -> None:
     expected = [pair for pair in expected_neighbours(7, [*range(N), 998]) if pair[1] >= 0.5]
-    hits = catalog.nearest(full(7).item.id, 100, min_score=0.5)
+    hits = stocked.nearest(full(7).item.id, 100, min_score=0.5)
     assert [int(hit.item.file.path[2:5]) for hit in hits] == [n for n, _ in expected]
 
 
-def test_a_failed_item_is_seen_only_as_failed(catalog: Catalog) -> None:
-    assert catalog.count_failed() == catalog.count_failed(source="shop") == 1
-    assert [found.error.reason for found in catalog.failed("shop") if found.error] == [Reason.TRUNCATED]
-    assert FAILED.item.id not in {hit.item.id for hit in catalog.nearest(vector(1), 1000)}
-    assert FAILED.item.id not in {found.id for found in catalog.search([], 1000)}
-    stored = catalog.get(FAILED.item.id)
+def test_a_failed_item_is_seen_only_as_failed(stocked: Catalog) -> None:
+    assert stocked.count_failed() == stocked.count_failed(source="shop") == 1
+    assert [found.error.reason for found in stocked.failed("shop") if found.error] == [Reason.TRUNCATED]
+    assert FAILED.item.id not in {hit.item.id for hit in stocked.nearest(vector(1), 1000)}
+    assert FAILED.item.id not in {found.id for found in stocked.search([], 1000)}
+    stored = stocked.get(FAILED.item.id)
     assert stored is not None
     assert stored.error == FAILED.item.error
-    assert catalog.vector(FAILED.item.id) is None
+    assert stocked.vector(FAILED.item.id) is None
 
 
 def test_a_failed_item_that_recovers(catalog: Catalog) -> None:
@@ -219,30 +230,30 @@ def test_replaced_metadata_forgets_removed_fields_and_keeps_the_vector(catalog: 
     assert paths_of(catalog.search(["colour~RED"], 5)) == {4}
 
 
-def test_scan_streams_everything(catalog: Catalog) -> None:
-    scanned = list(catalog.scan("shop"))
+def test_scan_streams_everything(stocked: Catalog) -> None:
+    scanned = list(stocked.scan("shop"))
     assert paths_of(scanned) == {*range(N), 998, 999}
     assert all(found.metadata == {} for found in scanned)
     assert {found.id: found.file for found in scanned}[full(3).item.id] == full(3).item.with_digest().file
     assert [found for found in scanned if found.error] == [
         replace(FAILED.item.with_digest(), metadata={}),
     ]
-    assert list(catalog.scan("nowhere")) == []
+    assert list(stocked.scan("nowhere")) == []
 
 
-def test_vectors_are_carried_by_their_bytes(catalog: Catalog) -> None:
-    carried = catalog.vectors_by_sha256([f"{3:064x}", "unknown"])
+def test_vectors_are_carried_by_their_bytes(stocked: Catalog) -> None:
+    carried = stocked.vectors_by_sha256([f"{3:064x}", "unknown"])
     assert set(carried) == {f"{3:064x}"}
-    assert catalog.vectors_by_sha256([]) == {}
+    assert stocked.vectors_by_sha256([]) == {}
 
 
-def test_lookups(catalog: Catalog) -> None:
-    assert [found.id for found in catalog.find_path("a/005.jpg")] == [full(5).item.id]
-    assert [found.id for found in catalog.find_name("999.jpg")] == [FAILED.item.id]
-    assert catalog.find_name("nothing.jpg") == []
+def test_lookups(stocked: Catalog) -> None:
+    assert [found.id for found in stocked.find_path("a/005.jpg")] == [full(5).item.id]
+    assert [found.id for found in stocked.find_name("999.jpg")] == [FAILED.item.id]
+    assert stocked.find_name("nothing.jpg") == []
     unknown = "00000000-0000-0000-0000-000000000000"
-    assert catalog.get(unknown) is None
-    assert catalog.vector(unknown) is None
+    assert stocked.get(unknown) is None
+    assert stocked.vector(unknown) is None
 
 
 def test_delete(catalog: Catalog) -> None:
@@ -276,14 +287,14 @@ def test_sources(catalog: Catalog, tmp_path: Path) -> None:
 
 def test_opening(client: QdrantClient) -> None:
     with pytest.raises(TargetNotFound, match="recq-ingest run"):
-        Catalog.open(client, "images")
+        Catalog.open(client, "missing")
     Catalog.create(client, "images", SPACE).upsert([full(1)])
     assert Catalog.open(client, "images").space == SPACE
     assert Catalog.create(client, "images", SPACE).count() == 1
     with pytest.raises(SpaceMismatch, match="rebuild --model test"):
         Catalog.create(client, "images", replace(SPACE, size=9))
     Catalog.create(client, "others", replace(SPACE, size=9))
-    with pytest.raises(TargetNotFound, match="images, others"):
+    with pytest.raises(TargetNotFound, match=r"images, others"):
         Catalog.open(client, "nothing")
 
 
@@ -302,5 +313,6 @@ def test_rebuild_answers_from_the_old_collection_until_it_is_done(catalog: Catal
     assert not catalog.still_current()
     assert Catalog.open(client, "images").space == new_space
     assert list(Catalog.open(client, "images").sources()) == ["shop"]
-    assert len(client.get_collections().collections) == 1
+    assert Catalog.open(client, "images").count() == 1
+    assert not client.collection_exists(f"images--{SPACE.fingerprint}")
     new.finish_rebuild()

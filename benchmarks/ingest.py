@@ -1,0 +1,75 @@
+"""Images per second, from files to waited upserts, beside the loop that tutorials teach. Needs the extra [keras].
+
+    python benchmarks/ingest.py [--pack FOLDER] [--rounds 2]
+
+The tutorial's loop: MobileNetV2 in Keras, `load_img`, one `model.predict` per picture, nothing stored. recq: the whole
+process `recq-ingest run --once` with the default model, from start to exit, index written and flushed. The two take
+turns, so that a busy machine slows both; the ratio is what counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+DEFAULT_PACK = Path(__file__).parents[2] / "shared" / "data" / "clothing"
+TUTORIAL_SAMPLE = 120
+"""The loop is slow and steady: a part of the pack tells its speed."""
+
+TUTORIAL = """
+import sys, time
+import numpy as np
+from keras.utils import load_img, img_to_array
+from recq.models.keras_build import load_bundled
+model = load_bundled("mobilenet_v2")
+def embed(path):
+    pixels = img_to_array(load_img(path, target_size=(224, 224)))
+    return model.predict(np.expand_dims(pixels, 0), verbose=0)
+files = sys.stdin.read().split("\\n")
+embed(files[0])
+start = time.perf_counter()
+for file in files:
+    embed(file)
+print(len(files) / (time.perf_counter() - start))
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pack", type=Path, default=DEFAULT_PACK)
+    parser.add_argument("--rounds", type=int, default=2)
+    arguments = parser.parse_args()
+    files = sorted(path for path in arguments.pack.rglob("*.jpg"))
+    loop, daemon = [], []
+    for number in range(1, arguments.rounds + 1):
+        loop.append(tutorial(files[:: max(1, len(files) // TUTORIAL_SAMPLE)]))
+        daemon.append(recq_ingest(arguments.pack, len(files)))
+        print(f"round {number}: tutorial loop {loop[-1]:6.1f} images/s, recq-ingest {daemon[-1]:6.1f} images/s")
+    ratio = statistics.median(daemon) / statistics.median(loop)
+    print(f"recq-ingest embeds and stores {ratio:.1f} times as many images per second ({len(files)} images)")
+
+
+def tutorial(files: list[Path]) -> float:
+    """Images per second of the loop, start-up and the first prediction not counted."""
+    done = subprocess.run(
+        [sys.executable, "-c", TUTORIAL], input="\n".join(map(str, files)), text=True, check=True, capture_output=True
+    )
+    return float(done.stdout.split()[-1])
+
+
+def recq_ingest(pack: Path, count: int) -> float:
+    """Images per second of a whole run of the daemon, start-up and shutdown counted."""
+    with tempfile.TemporaryDirectory(prefix="recq-ingest-bench-") as folder:
+        command = [sys.executable, "-m", "ingest.cli", "run", str(pack), "--once", "--data-dir", folder]
+        start = time.perf_counter()
+        subprocess.run(command, check=True, capture_output=True)
+        return count / (time.perf_counter() - start)
+
+
+if __name__ == "__main__":
+    main()
