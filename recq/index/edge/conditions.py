@@ -12,6 +12,7 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 import qdrant_edge as edge
 from qdrant_client.http import models as rest
 
@@ -112,7 +113,8 @@ class _Converter:
 
     def _match(self, key: str, match: rest.Match) -> Any:
         if isinstance(match, rest.MatchValue):
-            return edge.MatchValue(match.value)
+            # Edge takes a Python bool for the integer 1 or 0, and finds nothing; NumPy's is no integer.
+            return edge.MatchValue(np.bool_(match.value) if isinstance(match.value, bool) else match.value)
         if isinstance(match, rest.MatchAny):
             return edge.MatchAny(match.any)
         if isinstance(match, rest.MatchExcept):

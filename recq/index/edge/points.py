@@ -15,7 +15,7 @@ from recq.index.edge.collections import completed
 from recq.index.edge.conditions import to_filter, to_id
 from recq.index.edge.convert import record_json, to_ids, to_payload_selector, to_points, to_vectors
 from recq.index.edge.folder import Folder
-from recq.index.edge.problem import Problem, bad_format, bad_request, edge_errors, not_found, unsupported
+from recq.index.edge.problem import Problem, bad_format, edge_errors, invalid_value, not_found, unsupported
 from recq.index.edge.request import Request
 from recq.index.edge.shard import Shard
 
@@ -189,7 +189,7 @@ def _update_vectors(shard: Shard, said: rest.UpdateVectors) -> None:
     if said.update_filter is not None:
         raise unsupported("conditional updates of vectors")
     if not said.points:
-        raise bad_request("Empty update request")
+        raise invalid_value("points: must have 1 point or more")
     with edge_errors():
         new = [edge.PointVectors(to_id(one.id), to_vectors(one.vector, shard.specs)) for one in said.points]
     shard.update(_Op.update_vectors(new), len(new))

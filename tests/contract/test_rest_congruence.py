@@ -1,0 +1,464 @@
+"""The same REST requests, one after another, to Edge in process, Edge on loopback and a real server: equal answers.
+
+What may differ: times, numbers of operations and versions, the wording of an error (not its status), and the order of
+what has none.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.contract.conftest import Engine
+from tests.contract.corpus import CATEGORIES, DIM, INDEXES, SIZE, WORDS, point_id, points
+
+pytestmark = pytest.mark.server
+
+NAME = "congruence"
+C = f"/collections/{NAME}"
+ASIDE = ("time", "operation_id", "version", "segments_count", "wal_config", "update_queue")
+Ask = tuple[str, str, Any]
+
+VECTOR = [0.5, -1, 0.25, 2, 0, 1, -0.5, 0.75]
+A_UUID = point_id(1)
+NO_UUID = "00000000-0000-0000-0000-00000000dead"
+FAILED = point_id(9)
+
+
+def field(key: str, **condition: Any) -> dict[str, Any]:
+    return {"key": key, **condition}
+
+
+FILTERS: list[Any] = [
+    {},
+    {"must": []},
+    {"must": field("category", match={"value": "Footwear"})},
+    {"must": [field("category", match={"value": "footwear"})]},
+    {"must": [field("category", match={"any": ["bag", "größe"]})]},
+    {"must": [field("category", match={"except": ["bag", "größe"]})]},
+    {"must_not": [field("category", match={"value": "bag"})]},
+    {"should": [field("stock", match={"value": 1}), field("stock", match={"value": 2})]},
+    {"should": []},
+    {"must": [field("stock", match={"any": [0, 10]})]},
+    {"must": [field("stock", match={"except": [0, 10]})]},
+    {"must": [field("stock", match={"any": []})]},
+    {"must": [field("sold", match={"value": True})]},
+    {"must": [field("sold", match={"value": False})]},
+    {"must": [field("labels", match={"value": "Action"})]},
+    {"must": [field("labels", match={"except": ["Action"]})]},
+    {"must_not": [field("labels", match={"any": ["Action", "Noir"]})]},
+    {"must": [field("labels", values_count={"gte": 2})]},
+    {"must": [field("price", range={"gte": 5, "lt": 50})]},
+    {"must": [field("price", range={"gte": 12.25, "lte": 12.25})]},
+    {"must": [field("price", range={})]},
+    {"must": [field("stock", range={"gt": 0})]},
+    {"must": [field("made", range={"gte": "2010-01-01T00:00:00Z", "lt": "2020-01-01T00:00:00Z"})]},
+    {"must": [field("made", range={"gte": "2010-05-11T12:00:00+02:00"})]},
+    {"must": [field("made", range={"gte": "2010-01-01"})]},
+    {"must": [field('"Price (EUR)"', range={"gt": 3.5, "lte": 10})]},
+    {"must": [field("file.path", match={"value": "a/001.jpg"})]},
+    {"must": [field("file.path", match={"any": ["a/000.jpg", "b/000.jpg"]})]},
+    {"must": [field("file.size", range={"lt": 5000})]},
+    {"must": [field("file.name", match={"value": "004.jpg"})]},
+    {"must": [field("plain", match={"value": "Two"})]},
+    {"must": [field("plain", match={"except": ["Two"]})]},
+    {"must": [field("_text.title", match={"text": "blue"})]},
+    {"must": [field("_text.title", match={"text": "BLUE running"})]},
+    {"must": [field("_text.title", match={"text": "großes"})]},
+    {"must": [field("_text.title", match={"text": "GROSSES"})]},
+    {"must": [field("_text.title", match={"text": "naive"})]},
+    {"must": [field("_text.title", match={"text": "don't"})]},
+    {"must": [field("_text.title", match={"text": "don"})]},
+    {"must": [field("_text.title", match={"text": "x-large"})]},
+    {"must": [field("_text.title", match={"text": "large"})]},
+    {"must": [field("_text.title", match={"text": "lar"})]},
+    {"must": [field("_text.title", match={"text": "42"})]},
+    {"must": [field("_text.title", match={"text": ""})]},
+    {"must": [field("_text.title", match={"text": "..."})]},
+    {"must": [field("_text.title", match={"text_any": "tote sofa"})]},
+    {"must": [field("note", match={"text": "BLUE"})]},
+    {"must": [field("note", match={"text": "Running shoe"})]},
+    {"must": [{"is_empty": {"key": "price"}}]},
+    {"must": [{"is_empty": {"key": "labels"}}]},
+    {"must": [{"is_empty": {"key": "error"}}]},
+    {"must_not": [{"is_empty": {"key": "error"}}]},
+    {"must": [{"is_null": {"key": "stock"}}]},
+    {"must_not": [{"is_null": {"key": "stock"}}]},
+    {"must": [field("stock", is_null=True)]},
+    {"must": [field("stock", is_empty=False)]},
+    {"must": [{"has_id": [0, 3, A_UUID, NO_UUID, 999]}]},
+    {"must_not": [{"has_id": [0, A_UUID]}]},
+    {"must": [{"has_vector": "image"}]},
+    {"must_not": [{"has_vector": "image"}]},
+    {"must": [{"has_vector": "other"}]},
+    {"must": [field("parts[].name", match={"value": "x"})]},
+    {"must": [{"nested": {"key": "parts", "filter": {"must": [field("name", match={"value": "x"})]}}}]},
+    {
+        "must": [
+            {
+                "nested": {
+                    "key": "parts",
+                    "filter": {"must": [field("name", match={"value": "x"}), field("weight", range={"gte": 3})]},
+                }
+            }
+        ]
+    },
+    {"must": [field("error.reason", match={"value": "truncated"})]},
+    {"must": [field("error.attempts", range={"gte": 50})]},
+    {"must": [{"must": [{"should": [field("stock", match={"value": 1}), field("price", range={"gt": 50})]}]}]},
+    {
+        "must": [field("category", match={"value": "bag"})],
+        "must_not": [field("sold", match={"value": True})],
+        "should": [field("price", range={"lt": 10}), {"is_empty": {"key": "price"}}],
+    },
+    {
+        "min_should": {
+            "conditions": [
+                field("sold", match={"value": True}),
+                field("stock", match={"value": 1}),
+                field("category", match={"value": "bag"}),
+            ],
+            "min_count": 2,
+        }
+    },
+    {"must": [field("price", match={"value": 5})]},
+    {"must": [field("nowhere", match={"value": "x"})]},
+    {"must": [field("category", range={"gt": 1})]},
+    # refused, each with the same status
+    {"must": [field("price", match={"value": 12.5})]},
+    {"must": [field("price")]},
+    {"must": [field("broken[", match={"value": 1})]},
+    {"must": [field("made", range={"gte": "yesterday"})]},
+    {"must": [{"has_id": ["no-uuid"]}]},
+    {"must": [{"something": 1}]},
+    {"sometimes": []},
+]
+
+
+def _reads() -> Iterator[Ask]:
+    yield "GET", "/collections", None
+    yield "GET", C, None
+    yield "GET", f"{C}/exists", None
+    yield "GET", f"{C}/points/0", None
+    yield "GET", f"{C}/points/{A_UUID}", None
+    yield "GET", f"{C}/points/{FAILED}", None
+    yield "GET", f"{C}/points/1000", None
+    yield "GET", f"{C}/points/no-uuid", None
+    for filter_ in FILTERS:
+        yield "POST", f"{C}/points/count", {"filter": filter_, "exact": True}
+        yield "POST", f"{C}/points/scroll", {"filter": filter_, "limit": 200, "with_payload": False}
+        yield "POST", f"{C}/points/query", {"query": VECTOR, "using": "image", "filter": filter_, "limit": 7}
+    yield from _retrieving()
+    yield from _scrolling()
+    yield from _querying()
+    yield from _faceting()
+    yield "POST", f"{C}/points/count", {}
+    yield "POST", "/collections/nowhere/points/count", {}
+
+
+def _retrieving() -> Iterator[Ask]:
+    ids = [6, A_UUID, 999, 3, 6, FAILED]
+    for with_payload in (None, True, False, ["file.path", "price"], ["nowhere"], {"exclude": ["file", "_text.title"]}):
+        yield "POST", f"{C}/points", {"ids": ids, "with_payload": with_payload}
+    yield "POST", f"{C}/points", {"ids": ids, "with_payload": {"include": ['"Price (EUR)"', "parts[].name"]}}
+    for with_vector in (True, False, ["image"], ["other"], []):
+        yield "POST", f"{C}/points", {"ids": ids, "with_vector": with_vector}
+    yield "POST", f"{C}/points", {"ids": []}
+    yield "POST", f"{C}/points", {"ids": ["no-uuid"]}
+    yield "POST", f"{C}/points", {"ids": [-1]}
+    yield "POST", f"{C}/points", {}
+    yield "POST", f"{C}/points", b"{"
+
+
+def _scrolling() -> Iterator[Ask]:
+    scroll = f"{C}/points/scroll"
+    yield "POST", scroll, {}
+    yield "POST", scroll, {"limit": 7, "with_vector": True}
+    for offset in (0, 4, 99, 1000, A_UUID, NO_UUID):
+        yield "POST", scroll, {"limit": 5, "offset": offset, "with_payload": ["file.path"]}
+    yield "POST", scroll, {"limit": 33, "filter": {"must": [field("category", match={"value": "bag"})]}}
+    yield "POST", scroll, {"limit": 0}
+    yield "POST", scroll, {"limit": 3, "offset": "no-uuid"}
+    for order in ("file.size", "category", "_text.title", "nowhere"):
+        yield "POST", scroll, {"order_by": order}  # no such order without an index of numbers
+    yield "POST", scroll, {"order_by": "made", "offset": 3}
+    for key in ("made", '"Price (EUR)"'):
+        for direction in ("asc", "desc"):
+            order_by = {"key": key, "direction": direction}
+            yield "POST", scroll, {"order_by": order_by, "limit": 12, "with_payload": [key]}
+    yield "POST", scroll, {"order_by": {"key": '"Price (EUR)"', "start_from": 10.25}, "limit": 4}
+    yield "POST", scroll, {"order_by": {"key": "made", "start_from": "2020-01-01T00:00:00Z"}, "limit": 4}
+    yield "POST", scroll, {"order_by": {"key": '"Price (EUR)"', "direction": "down"}}
+
+
+def _querying() -> Iterator[Ask]:
+    query = f"{C}/points/query"
+    near = {"query": VECTOR, "using": "image"}
+    yield "POST", query, near
+    yield "POST", query, {**near, "query": {"nearest": VECTOR}, "limit": 3}
+    yield "POST", query, {**near, "limit": 200, "with_payload": ["category"]}
+    yield "POST", query, {**near, "limit": 3, "with_vector": True, "with_payload": True}
+    yield "POST", query, {**near, "limit": 3, "with_vector": ["image"], "with_payload": {"exclude": ["file"]}}
+    yield "POST", query, {**near, "limit": 5, "offset": 5}
+    yield "POST", query, {**near, "limit": 5, "offset": 500}
+    yield "POST", query, {**near, "limit": 50, "score_threshold": 0.2}
+    yield "POST", query, {**near, "limit": 50, "score_threshold": 2}
+    yield "POST", query, {**near, "limit": 5, "params": {"exact": True, "hnsw_ef": 64}}
+    yield "POST", query, {**near, "limit": 0}
+    yield "POST", query, {**near, "query": VECTOR[:-1]}
+    yield "POST", query, {**near, "query": []}
+    yield "POST", query, {**near, "using": "other"}
+    yield "POST", query, {"query": VECTOR}
+    for target in (0, A_UUID, FAILED, 1000, NO_UUID, "no-uuid", -5):
+        yield "POST", query, {"query": target, "using": "image", "limit": 4}
+        yield "POST", query, {"query": {"nearest": target}, "using": "image", "limit": 4}
+    yield "POST", query, {"query": 0, "using": "other"}
+    yield "POST", query, {"query": 0}
+    yield (
+        "POST",
+        query,
+        {"query": 0, "using": "image", "filter": {"must_not": [field("category", match={"value": "bag"})]}},
+    )
+    yield "POST", query, {"limit": 5, "with_payload": True}
+    yield "POST", query, {"limit": 5, "offset": 3, "filter": {"must": [field("sold", match={"value": True})]}}
+    yield "POST", query, {"query": {"order_by": '"Price (EUR)"'}, "limit": 5}
+    yield "POST", query, {"query": {"order_by": {"key": '"Price (EUR)"', "direction": "desc"}}, "limit": 5}
+    yield "POST", f"{query}/batch", {"searches": [near, {**near, "limit": 1}, {"query": 0, "using": "image"}]}
+    yield "POST", f"{query}/batch", {"searches": []}
+    yield "POST", f"{query}/batch", {"searches": [near, {"query": 1000, "using": "image"}]}
+
+
+def _faceting() -> Iterator[Ask]:
+    facet = f"{C}/facet"
+    for key in ("category", "labels", "stock", "sold", "file.path", "price", "made", "_text.title", "plain", "nowhere"):
+        yield "POST", facet, {"key": key, "exact": True, "limit": 200}
+    yield "POST", facet, {"key": "category", "exact": True, "limit": 2}
+    yield "POST", facet, {"key": "category"}
+    yield "POST", facet, {"key": "category", "limit": 0}
+    only = {"must": [field("price", range={"lt": 10})]}
+    yield "POST", facet, {"key": "labels", "exact": True, "filter": only}
+    yield "POST", facet, {}
+
+
+def _random_filters(count: int) -> Iterator[Ask]:
+    dice = random.Random(7)
+    for _ in range(count):
+        yield "POST", f"{C}/points/scroll", {"filter": _random_filter(dice, 2), "limit": 200, "with_payload": False}
+
+
+def _random_filter(dice: random.Random, depth: int) -> dict[str, Any]:
+    parts = dice.sample(["must", "should", "must_not"], dice.randrange(1, 4))
+    return {part: [_random_condition(dice, depth) for _ in range(dice.randrange(1, 3))] for part in parts}
+
+
+def _random_condition(dice: random.Random, depth: int) -> dict[str, Any]:
+    choices: list[dict[str, Any]] = [
+        field("category", match={"value": dice.choice(CATEGORIES)}),
+        field("labels", match={"any": dice.sample(["Action", "Drama", "Noir"], 2)}),
+        field("labels", match={"except": dice.sample(["Action", "Drama", "Noir"], 2)}),
+        field("stock", match={"value": dice.randrange(3)}),
+        field("stock", range={"gte": dice.randrange(3)}),
+        field("price", range={"gt": dice.choice([0, 5, 7.5, 12]), "lte": dice.choice([7.5, 50, 100])}),
+        field("sold", match={"value": dice.random() < 0.5}),
+        field("made", range={"lt": f"20{dice.randrange(30):02d}-01-01T00:00:00Z"}),
+        field("_text.title", match={"text": " ".join(dice.sample(WORDS, dice.randrange(1, 3)))}),
+        field("plain", match={"value": dice.choice(["one", "Two"])}),
+        field('"Price (EUR)"', range={"lt": dice.randrange(25)}),
+        {"is_empty": {"key": dice.choice(["price", "stock", "labels", "error", "nowhere"])}},
+        {"is_null": {"key": dice.choice(["stock", "price"])}},
+        {"has_id": [point_id(dice.randrange(SIZE)) for _ in range(20)]},
+        {"has_vector": "image"},
+    ]
+    if depth and dice.random() < 0.3:
+        return _random_filter(dice, depth - 1)
+    return dice.choice(choices)
+
+
+_SOME = [0, A_UUID]
+_BAGS = {"must": [field("category", match={"value": "bag"})]}
+
+
+def _writes() -> Iterator[Ask]:
+    yield from _payload_writes()
+    yield from _point_writes()
+    yield from _vector_writes()
+    yield from _index_writes()
+
+
+def _payload_writes() -> Iterator[Ask]:
+    payload = f"{C}/points/payload"
+    yield "POST", f"{payload}?wait=true", {"payload": {"new": 1, "file": {"path": "x"}}, "points": _SOME}
+    yield "POST", f"{payload}?wait=true", {"payload": {"depth": {"a": [1, None]}}, "points": _SOME, "key": "file"}
+    yield "POST", f"{payload}?wait=true", {"payload": {"price": None, "title": "changed"}, "points": [3, 6]}
+    yield "POST", f"{payload}?wait=true", {"payload": {"found": True}, "filter": _BAGS}
+    yield "POST", payload, {"payload": {"x": 1}, "points": [0]}
+    yield "POST", f"{payload}?wait=true", {"payload": {"x": 1}}
+    yield "POST", f"{payload}?wait=true", {"payload": {"x": 1}, "points": []}
+    yield "POST", f"{payload}?wait=true", {"payload": {"x": 1}, "points": [1000]}
+    yield "POST", f"{payload}?wait=true", {"payload": [1], "points": [0]}
+    yield "PUT", f"{payload}?wait=true", {"payload": {"category": "only", "price": 3}, "points": [12, point_id(13)]}
+    yield "PUT", f"{payload}?wait=true", {"payload": {}, "points": [15]}
+    yield "PUT", f"{payload}?wait=true", {"payload": {"x": 1}, "points": [1000]}
+    yield "PUT", f"{payload}?wait=true", {"payload": {"a": 1}, "filter": {"must": [{"has_id": [18]}]}}
+    yield "POST", f"{payload}/delete?wait=true", {"keys": ["labels", "file.path", "no", "parts[].name"], "points": [21]}
+    yield "POST", f"{payload}/delete?wait=true", {"keys": ['"Price (EUR)"'], "filter": _BAGS}
+    yield "POST", f"{payload}/delete?wait=true", {"keys": ["labels"]}
+    yield "POST", f"{payload}/delete?wait=true", {"keys": ["labels"], "points": [1000]}
+    yield "POST", f"{payload}/clear?wait=true", {"points": [24]}
+    yield "POST", f"{payload}/clear?wait=true", {"filter": {"must": [{"has_id": [27, 30]}]}}
+
+
+def _point_writes() -> Iterator[Ask]:
+    put = f"{C}/points?wait=true"
+    yield "PUT", put, {"points": [{"id": 0, "vector": {}, "payload": {"category": "bag"}}]}  # loses its vector
+    yield "PUT", put, {"points": [{"id": 3, "vector": {"image": VECTOR}}]}  # loses its payload
+    yield "PUT", put, {"points": [{"id": 500, "vector": {"image": VECTOR}, "payload": {"price": 5}}]}
+    yield "PUT", put, {"points": [{"id": 501, "vector": {"image": [0] * DIM}, "payload": None}]}
+    batch = {"ids": [502, 503], "vectors": {"image": [VECTOR, VECTOR]}, "payloads": [{"a": 1}, {}]}
+    yield "PUT", put, {"batch": batch}
+    yield "PUT", put, {"batch": {**batch, "ids": [502]}}
+    yield "PUT", f"{C}/points", {"points": [{"id": 504, "vector": {}}]}
+    for bad in (
+        {"id": "no-uuid", "vector": {}},
+        {"id": -1, "vector": {}},
+        {"id": 1.5, "vector": {}},
+        {"id": 2**64, "vector": {}},
+        {"id": 600, "vector": {"image": [1, 2]}},
+        {"id": 600, "vector": {"other": VECTOR}},
+        {"id": 600, "vector": VECTOR},
+        {"id": 600},
+        {"id": 600, "vector": {}, "payload": [1]},
+    ):
+        yield "PUT", put, {"points": [bad]}
+    yield "PUT", put, {"points": []}
+    yield "PUT", put, b'{"points": [{"id": 600, "vector": {"image": [NaN, 0, 0, 0, 0, 0, 0, 1]}}]}'
+    yield "PUT", put, b'{"points": [{"id": 600, "vector": {"image": [1e999, 0, 0, 0, 0, 0, 0, 1]}}]}'
+    yield "PUT", put, b'{"points": [{"id": 600, "vector": {}, "payload": {"a": NaN}}]}'
+    yield "PUT", "/collections/nowhere/points?wait=true", {"points": [{"id": 1, "vector": {}}]}
+    big = {"big": 2**63, "small": -(2**63), "float": 1e300, "text": "\u0000 \U0001f45f", "deep": [[{"a": [None]}]]}
+    yield "PUT", put, {"points": [{"id": 505, "vector": {}, "payload": big}]}
+    delete = f"{C}/points/delete?wait=true"
+    yield "POST", delete, {"points": [36, 999]}
+    yield "POST", delete, {"filter": {"must": [field("stock", match={"value": 10})]}}
+    yield "POST", delete, {"points": []}
+    yield "POST", delete, {}
+    yield "POST", delete, {"points": ["no-uuid"]}
+    yield (
+        "POST",
+        f"{C}/points/batch?wait=true",
+        {
+            "operations": [
+                {"upsert": {"points": [{"id": 700, "vector": {}, "payload": {"a": 1}}]}},
+                {"overwrite_payload": {"payload": {"b": 2}, "points": [700]}},
+                {"set_payload": {"payload": {"c": 3}, "points": [700]}},
+                {"delete_payload": {"keys": ["b"], "points": [700]}},
+                {"update_vectors": {"points": [{"id": 700, "vector": {"image": VECTOR}}]}},
+                {"upsert": {"points": [{"id": 701, "vector": {}}]}},
+                {"delete": {"points": [701]}},
+                {"clear_payload": {"points": [505]}},
+                {"delete_vectors": {"points": [502], "vector": ["image"]}},
+            ]
+        },
+    )
+
+
+def _vector_writes() -> Iterator[Ask]:
+    vectors = f"{C}/points/vectors"
+    yield "PUT", f"{vectors}?wait=true", {"points": [{"id": 6, "vector": {"image": VECTOR}}]}
+    yield "PUT", f"{vectors}?wait=true", {"points": [{"id": FAILED, "vector": {"image": VECTOR}}]}
+    yield "PUT", f"{vectors}?wait=true", {"points": [{"id": 1000, "vector": {"image": VECTOR}}]}
+    yield "PUT", f"{vectors}?wait=true", {"points": [{"id": 6, "vector": {"image": [1]}}]}
+    yield "PUT", f"{vectors}?wait=true", {"points": []}
+    yield "POST", f"{vectors}/delete?wait=true", {"points": [12], "vector": ["image"]}
+    yield "POST", f"{vectors}/delete?wait=true", {"filter": {"must": [{"has_id": [15]}]}, "vector": ["image"]}
+    yield "POST", f"{vectors}/delete?wait=true", {"points": [12], "vector": ["other"]}
+    yield "POST", f"{vectors}/delete?wait=true", {"points": [1000], "vector": ["image"]}
+
+
+def _index_writes() -> Iterator[Ask]:
+    index = f"{C}/index?wait=true"
+    yield "PUT", index, {"field_name": "plain", "field_schema": "keyword"}
+    yield "POST", f"{C}/facet", {"key": "plain", "exact": True}
+    yield "PUT", index, {"field_name": "plain", "field_schema": "text"}  # replaces the first
+    yield "POST", f"{C}/facet", {"key": "plain", "exact": True}
+    yield "POST", f"{C}/points/count", {"filter": {"must": [field("plain", match={"text": "three"})]}}
+    yield "PUT", index, {"field_name": "file.size", "field_schema": {"type": "integer", "lookup": True, "range": True}}
+    yield "POST", f"{C}/points/scroll", {"order_by": "file.size", "limit": 5, "with_payload": ["file"]}
+    yield "PUT", index, {"field_name": "uid", "field_schema": "uuid"}
+    yield "DELETE", f"{C}/index/category?wait=true", None
+    yield "POST", f"{C}/facet", {"key": "category", "exact": True}
+    yield "POST", f"{C}/points/count", {"filter": _BAGS}
+    yield "DELETE", f"{C}/index/%22Price%20(EUR)%22?wait=true", None
+    yield "DELETE", f"{C}/index/nowhere?wait=true", None
+    yield "PUT", index, {"field_name": "broken[", "field_schema": "keyword"}
+    yield "PUT", index, {"field_name": "x", "field_schema": "colour"}
+    yield "PUT", index, {"field_name": "x", "field_schema": {"type": "text", "tokenizer": "none"}}
+    yield "PUT", index, {"field_name": "x"}
+    yield "PUT", "/collections/nowhere/index?wait=true", {"field_name": "x", "field_schema": "keyword"}
+
+
+@pytest.fixture(scope="module")
+def engines(embedded: Engine, loopback: Engine, real: Engine) -> Iterator[list[Engine]]:
+    """The three, each with the same collection."""
+    trio = [real, embedded, loopback]
+    for engine in trio:
+        vectors = {"image": {"size": DIM, "distance": "Cosine"}}
+        assert engine.ask("PUT", C, {"vectors": vectors, "metadata": {"made": "for tests"}})[0] == 200
+        for key, schema in INDEXES.items():
+            index = {"field_name": key, "field_schema": schema}
+            assert engine.ask("PUT", f"{C}/index?wait=true", index)[0] == 200
+        assert engine.ask("PUT", f"{C}/points?wait=true", {"points": points()})[0] == 200
+    yield trio
+    for engine in trio:
+        engine.ask("DELETE", C)
+
+
+def test_reads_are_answered_alike(engines: list[Engine]) -> None:
+    _compare(engines, _reads())
+
+
+def test_random_filters_find_the_same_points(engines: list[Engine]) -> None:
+    _compare(engines, _random_filters(150))
+
+
+def test_writes_are_answered_alike_and_leave_the_same_points(engines: list[Engine]) -> None:
+    """Last in this file: it changes the points."""
+    _compare(engines, _writes())
+    _compare(engines, [("POST", f"{C}/points/scroll", {"limit": 1000, "with_payload": True, "with_vector": True})])
+    _compare(engines, [("GET", C, None)])
+    _compare(engines, _random_filters(50))
+
+
+def _compare(engines: list[Engine], asks: Any) -> None:
+    real, *others = engines
+    different = []
+    for method, path, body in asks:
+        expected = _comparable(real.ask(method, path, body))
+        for other in others:
+            answer = _comparable(other.ask(method, path, body))
+            if answer != expected:
+                different.append(
+                    f"{method} {path} {str(body)[:300]}\n  {real.name}: {expected}\n  {other.name}: {answer}"
+                )
+    assert not different, f"{len(different)} answers differ:\n" + "\n".join(different)[:8000]
+
+
+def _comparable(answer: tuple[int, Any]) -> tuple[int, Any]:
+    status, content = answer
+    if status >= 400:
+        assert content["status"]["error"], "a refusal says why"
+        return status, None
+    return status, _plain(content)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in sorted(value.items()) if key not in ASIDE}
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    if isinstance(value, float):
+        return round(value, 4) + 0.0  # -0.0 is 0.0
+    return value
