@@ -54,6 +54,7 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = None
     catalog: str = Field("images", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
     model: str | None = None
+    weights: Path | None = None
     connect_timeout: float = Field(10.0, gt=0)
     request_timeout: float = Field(60.0, gt=0)
     lock_wait: float = Field(10.0, ge=0)

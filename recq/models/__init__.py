@@ -1,0 +1,28 @@
+"""From a name to vectors: the zoo of networks, their files, their runtimes, and the Embedder.
+
+Everything is loaded on first use: importing this package brings in neither OpenVINO nor Keras.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from recq.models.embedder import Embedder, open_embedder
+    from recq.models.zoo import DEFAULT_MODEL, describe_space
+
+__all__ = ["DEFAULT_MODEL", "Embedder", "describe_space", "open_embedder"]
+
+_HOMES = {
+    "DEFAULT_MODEL": "recq.models.zoo",
+    "Embedder": "recq.models.embedder",
+    "describe_space": "recq.models.zoo",
+    "open_embedder": "recq.models.embedder",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

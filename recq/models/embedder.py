@@ -1,0 +1,122 @@
+"""Network input -> vector: the stage between decoding and committing on the road of an image.
+
+An Embedder is one network in memory, and a few threads that wait for it. `submit` blocks while as many pictures are
+under way as the network can work on at once and as many again are waiting, which slows the stage before it.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import BoundedSemaphore
+from types import TracebackType
+from typing import Literal, Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from recq.models.pooling import Floats, unit
+from recq.models.zoo import find_network, network_of, network_space
+from recq.settings import Settings
+from recq.space import EmbeddingSpace
+
+RuntimeName = Literal["openvino", "tensorflow"]
+Pixels = npt.NDArray[np.uint8]
+
+
+class Runtime(Protocol):
+    """A compiled network with its pooling. `infer` may run `concurrency` times at once, best on `batch` pictures."""
+
+    batch: int
+    concurrency: int
+
+    def infer(self, pixels: Pixels) -> Floats:
+        """uint8 (n, size, size, 3) -> float32 (n, dimensions), of any length."""
+
+    def close(self) -> None:
+        """Give the network back."""
+
+
+class Embedder:
+    """Makes vectors of one embedding space. A context manager; `close` waits for what is under way."""
+
+    def __init__(self, space: EmbeddingSpace, runtime: Runtime) -> None:
+        self.space = space
+        self._runtime = runtime
+        self._threads = ThreadPoolExecutor(runtime.concurrency, thread_name_prefix="embed")
+        self._room = BoundedSemaphore(2 * runtime.concurrency)
+
+    def submit(self, pixels: Pixels) -> Future[Floats]:
+        """uint8 (size, size, 3) -> float32 (dim,) of length 1, later. The array may be reused at once.
+
+        Blocks while the network is busy. The future raises ImageError(NO_SIGNAL) for an answer that is not finite or
+        all zeros. Raises ValueError for another shape or type, RuntimeError after `close`.
+        """
+        self._require(pixels, 3)
+        own = pixels[np.newaxis].copy()
+        self._room.acquire()
+        try:
+            future = self._threads.submit(self._one, own)
+        except BaseException:
+            self._room.release()
+            raise
+        future.add_done_callback(lambda _: self._room.release())
+        return future
+
+    def embed(self, batch: Pixels) -> Floats:
+        """uint8 (n, size, size, 3) -> float32 (n, dim), each row of length 1. Raises as the futures of `submit` do."""
+        self._require(batch, 4)
+        step = self._runtime.batch
+        parts = [batch[start : start + step] for start in range(0, len(batch), step)]
+        rows = [row for part in self._threads.map(self._many, parts) for row in part]
+        return np.stack(rows) if rows else np.empty((0, self.space.dim), np.float32)
+
+    def close(self) -> None:
+        """Finish what was submitted, then give the network back."""
+        self._threads.shutdown(wait=True)
+        self._runtime.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _one(self, pixels: Pixels) -> Floats:
+        return unit(self._runtime.infer(pixels)[0])
+
+    def _many(self, pixels: Pixels) -> list[Floats]:
+        return [unit(vector) for vector in self._runtime.infer(pixels)]
+
+    def _require(self, pixels: Pixels, axes: int) -> None:
+        size = self.space.size
+        if pixels.dtype != np.uint8 or pixels.ndim != axes or pixels.shape[-3:] != (size, size, 3):
+            shape = f"({'n, ' if axes == 4 else ''}{size}, {size}, 3)"
+            raise ValueError(f"expected uint8 {shape}, got {pixels.dtype} {pixels.shape}")
+
+
+def open_embedder(
+    space_or_name: EmbeddingSpace | str,
+    settings: Settings,
+    *,
+    one_shot: bool = False,
+    runtime: RuntimeName = "openvino",
+) -> Embedder:
+    """An Embedder for a model's name (with its default pooling and size) or for the space of an index.
+
+    `one_shot` is for a single picture: all cores work on it. Raises ModelUnavailable when the network cannot be had,
+    SpaceMismatch when the local network of that name does not make vectors of the space asked for.
+    """
+    if isinstance(space_or_name, str):
+        network = find_network(space_or_name, settings)
+        space = network_space(network, None, None)
+    else:
+        network, space = network_of(space_or_name, settings), space_or_name
+    if runtime == "tensorflow":
+        from recq.models.tensorflow_runtime import TensorFlowRuntime
+
+        return Embedder(space, TensorFlowRuntime(network, space.pooling))
+    from recq.models.openvino_runtime import OpenVINORuntime
+
+    return Embedder(space, OpenVINORuntime(network, space.pooling, one_shot=one_shot))

@@ -1,0 +1,89 @@
+"""Where a network's files are: shipped in the package, or exported into the cache folder.
+
+Both kinds have a manifest beside them, so describing a network reads one small JSON file and imports nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from recq.errors import ModelUnavailable
+
+BUNDLED = Path(__file__).parent / "bundled"
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network, cut before its classifier, for pictures of `size` pixels a side.
+
+    It gives a map of (`side`, `side`, `channels`) from uint8 RGB. `weights` is the SHA-256 over its weights (see
+    `keras_build.weights_digest`). `ir` is the OpenVINO model (.xml, the .bin beside it), `archive` the same network
+    for Keras. `pooling` is the one to use when none is asked for.
+    """
+
+    name: str
+    weights: str
+    layer: str
+    size: int
+    side: int
+    channels: int
+    preprocessing: str
+    pooling: str
+    ir: Path
+    archive: Path
+
+
+@cache
+def bundled_manifest() -> dict[str, Any]:
+    """The networks that are shipped, by name, as tools/convert_models.py described them."""
+    networks: dict[str, Any] = json.loads((BUNDLED / "manifest.json").read_text(encoding="utf-8"))["networks"]
+    return networks
+
+
+def bundled(name: str, size: int | None) -> Network:
+    """A shipped network at `size`, or at its own. Raises ModelUnavailable for a size it cannot take."""
+    entry = bundled_manifest()[name]
+    size = entry["size"] if size is None else size
+    step, stride = entry["multiple_of"], entry["stride"]
+    if size < stride or size % step:
+        wanted = f"a multiple of {step}" if step > 1 else f"at least {stride}"
+        raise ModelUnavailable(f"{name} takes no pictures of {size} pixels a side: choose {wanted}")
+    return Network(
+        name=name,
+        weights=entry["weights"],
+        layer=entry["layer"],
+        size=size,
+        side=-(-size // stride),
+        channels=entry["channels"],
+        preprocessing=entry["preprocessing"],
+        pooling="gem",
+        ir=BUNDLED / f"{name}.xml",
+        archive=BUNDLED / f"{name}.keras",
+    )
+
+
+def exported(folder: Path) -> Network | None:
+    """The network that was exported into `folder`, or None where there is none that this version can read."""
+    try:
+        entry = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        return Network(**entry, ir=folder / "model.xml", archive=folder / "model.keras")
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def exports(cache_dir: Path) -> Iterator[Network]:
+    """Every network in the cache folder."""
+    for manifest in sorted(export_root(cache_dir).glob("*/manifest.json")):
+        network = exported(manifest.parent)
+        if network:
+            yield network
+
+
+def export_root(cache_dir: Path) -> Path:
+    """The folder that holds one folder per exported network."""
+    return cache_dir / "models"
