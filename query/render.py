@@ -1,0 +1,154 @@
+"""An answer as text: JSON, JSON lines, CSV, paths, or a table. Pure: records in, text out.
+
+Machine-readable formats are a contract (docs/query.md) and the same on a terminal and in a pipe. The table is for
+eyes: with colours and as wide as the terminal there, plain columns without cutting anything elsewhere.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from query.results import SCORE_DIGITS, Answer, Result, Shown, facets_json
+from query.table import Table, answer_table, facets_table, shown_table
+from recq.paths import printable
+
+if TYPE_CHECKING:
+    from recq.index.facets import Facets
+
+
+class Format(StrEnum):
+    """How `similar` and `search` answer."""
+
+    TABLE = "table"
+    JSON = "json"
+    JSONL = "jsonl"
+    CSV = "csv"
+    PATHS = "paths"
+
+
+class FacetsFormat(StrEnum):
+    """How `facets` answers."""
+
+    TABLE = "table"
+    JSON = "json"
+    JSONL = "jsonl"
+    CSV = "csv"
+
+
+class ShowFormat(StrEnum):
+    """How `show` answers."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+COLUMNS = ("rank", "score", "id", "source", "path", "name")
+"""The first columns of the CSV; the metadata fields follow, alphabetically."""
+
+
+def answer_text(answer: Answer, form: Format, terminal: bool = False) -> str:
+    """The answer of `similar` or `search`; file names that are not UTF-8 keep their bytes as surrogate escapes."""
+    match form:
+        case Format.TABLE:
+            return _table(answer_table(answer), terminal)
+        case Format.JSON:
+            return _json(answer.to_json(), indent=2)
+        case Format.JSONL:
+            return "".join(_json(result.to_json()) for result in answer.results)
+        case Format.CSV:
+            return _csv(answer.results)
+        case Format.PATHS:
+            return "".join(_path_line(result, terminal) for result in answer.results if result.location is not None)
+
+
+def facets_text(facets: Facets, form: FacetsFormat, terminal: bool = False) -> str:
+    """The answer of `facets`."""
+    document = facets_json(facets)
+    match form:
+        case FacetsFormat.TABLE:
+            return _table(facets_table(facets), terminal)
+        case FacetsFormat.JSON:
+            return _json(document, indent=2)
+        case FacetsFormat.JSONL:
+            return "".join(_json(row) for row in document["values"])
+        case FacetsFormat.CSV:
+            return _rows([("value", "count"), *facets.rows])
+
+
+def shown_text(shown: Shown, form: ShowFormat, terminal: bool = False) -> str:
+    """The answer of `show`."""
+    if form is ShowFormat.JSON:
+        return _json(shown.to_json(), indent=2)
+    return _table(shown_table(shown), terminal)
+
+
+def _json(document: Any, indent: int | None = None) -> str:
+    text = json.dumps(document, indent=indent, ensure_ascii=False, allow_nan=False)
+    if any("\ud800" <= c <= "\udfff" for c in text):  # a lone surrogate from someone's JSON is not UTF-8
+        text = json.dumps(document, indent=indent, allow_nan=False)
+    return text + "\n"
+
+
+def _csv(results: Sequence[Result]) -> str:
+    fields = sorted({name for result in results for name in result.metadata})
+    header = (*COLUMNS, *(f"payload.{name}" if name in COLUMNS else name for name in fields))
+    rows = [
+        (
+            result.rank,
+            "" if result.score is None else round(result.score, SCORE_DIGITS),
+            result.id,
+            result.source,
+            result.path or "",
+            result.name,
+            *(_cell(result.metadata.get(name, "")) for name in fields),
+        )
+        for result in results
+    ]
+    return _rows([header, *rows])
+
+
+def _cell(value: Any) -> str:
+    """A metadata value as `metadata.csv` would have it: lists with bars, `true` and `false` in lower case."""
+    if isinstance(value, list):
+        return "|".join(_cell(element) for element in value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _rows(rows: Sequence[Sequence[object]]) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows(rows)
+    return out.getvalue()
+
+
+def _path_line(result: Result, terminal: bool) -> str:
+    """Exactly the path for a program, escaped for a terminal."""
+    path = os.fspath(result.location or "")
+    return (printable(path) if terminal else path) + "\n"
+
+
+def _table(table: Table, terminal: bool) -> str:
+    if terminal:
+        from query.terminal import draw  # Rich: only where there are colours to see
+
+        return draw(table)
+    return plain(table)
+
+
+def plain(table: Table) -> str:
+    """Columns two spaces apart, a header, nothing cut: for `grep`, `awk` and logs."""
+    rows = [table.header, *table.rows]
+    widths = [max(len(row[n]) for row in rows) for n in range(len(table.header))]
+    lines = (
+        "  ".join(
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, table.right, strict=True)
+        ).rstrip()
+        for row in rows
+    )
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,155 @@
+"""What a query answers: frozen records, and the JSON that docs/query.md promises of them.
+
+The last step before rendering; nothing here prints. A `path` is absolute, in the text form of `recq.paths`; the
+`location` beside it is the same place as the operating system writes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recq import paths
+
+if TYPE_CHECKING:
+    from recq.index.facets import Facets
+    from recq.index.schema import Item
+    from recq.space import EmbeddingSpace
+
+SCORE_DIGITS = 6
+"""Decimals of a score in JSON and CSV: what float32 cosines of one vector agree on across engines."""
+
+_INTERNAL = "metadata_digest"  # recq's own bookkeeping in `file`, of no use outside
+
+
+@dataclass(frozen=True)
+class Result:
+    """One item of an answer. `score` is None where nothing was compared; `location` where no folder is on record.
+
+    `payload` is the user's metadata at the top level, and what recq knows of the file under `file`.
+    """
+
+    rank: int
+    score: float | None
+    id: str
+    source: str
+    name: str
+    within: str
+    location: Path | None
+    payload: Mapping[str, Any]
+
+    @property
+    def path(self) -> str | None:
+        """The absolute path as text."""
+        return None if self.location is None else paths.to_text(str(self.location))[0]
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The user's part of the payload."""
+        return {name: value for name, value in self.payload.items() if name != "file"}
+
+    def to_json(self) -> dict[str, Any]:
+        """One element of `results`, one line of jsonl."""
+        return {
+            "rank": self.rank,
+            "score": None if self.score is None else round(self.score, SCORE_DIGITS),
+            "id": self.id,
+            "source": self.source,
+            "path": self.path,
+            "name": self.name,
+            "payload": dict(self.payload),
+        }
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was compared with: `text` is the TARGET as typed.
+
+    `id` and `source` are None for a picture outside the index, `location` for standard input. `content` holds the
+    bytes of a picture that was read for the query.
+    """
+
+    text: str
+    name: str
+    id: str | None = None
+    source: str | None = None
+    location: Path | None = None
+    content: bytes | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The value of `target`."""
+        return {
+            "text": paths.to_text(self.text)[0],
+            "id": self.id,
+            "source": self.source,
+            "path": None if self.location is None else paths.to_text(str(self.location))[0],
+            "name": self.name,
+        }
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer of `similar` and `search`. `took_ms` is the time in the library; `notes` are for standard error."""
+
+    space: EmbeddingSpace
+    results: tuple[Result, ...]
+    took_ms: float
+    target: Asked | None = None
+    filters: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The document that `--format json` prints."""
+        return {
+            "target": None if self.target is None else self.target.to_json(),
+            "space": {
+                "model": self.space.model,
+                "dim": self.space.dim,
+                "distance": self.space.distance,
+                "fingerprint": self.space.fingerprint,
+            },
+            "results": [result.to_json() for result in self.results],
+            "took_ms": round(self.took_ms, 1),
+        }
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Everything about one item; `error` tells why it has no vector."""
+
+    item: Item
+    location: Path | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The document that `recq show --format json` prints."""
+        error = self.item.error
+        return {
+            "id": self.item.id,
+            "source": self.item.file.source,
+            "path": None if self.location is None else paths.to_text(str(self.location))[0],
+            "name": self.item.file.name,
+            "payload": payload_of(self.item),
+            "error": None if error is None else {**asdict(error), "reason": str(error.reason)},
+        }
+
+
+def facets_json(facets: Facets) -> dict[str, Any]:
+    """The document that `recq facets --format json` prints."""
+    rows = [{"value": value, "count": count} for value, count in facets.rows]
+    return {"field": facets.field, "type": str(facets.type), "total": facets.total, "values": rows}
+
+
+def payload_of(item: Item) -> dict[str, Any]:
+    """The user's metadata, and `file`."""
+    payload = item.to_payload({})
+    payload.pop("error", None)
+    payload["file"] = {name: value for name, value in payload["file"].items() if name != _INTERNAL}
+    return payload
+
+
+def result_of(rank: int, item: Item, score: float | None, location: Path | None) -> Result:
+    """An item as a result."""
+    facts = item.file
+    return Result(rank, score, item.id, facts.source, facts.name, facts.path, location, payload_of(item))

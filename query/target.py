@@ -1,0 +1,241 @@
+"""What a query starts from: the TARGET on the command line becomes an indexed item, or a picture to embed.
+
+The first step of a query. The order is fixed and tells a reader what wins:
+
+    1. `-`                                           bytes on standard input
+    2. a point id (a UUID)                           that item
+    3. an existing file below a source's folder      that item; its bytes when it is not indexed yet
+    4. an exact path within a source (`file.path`)   that item
+    5. a file name that one item has (`file.name`)   that item
+    6. an existing file elsewhere                    its bytes
+
+A bare name that is both an indexed name and another file in the current folder is ambiguous: `./name` means the file.
+`settle` is this order and nothing else: it asks the catalog through `Lookup` and knows the disk through `Local`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+from recq import paths
+from recq.errors import AmbiguousTarget, ImageError, TargetError, TargetNotFound, UsageError
+
+if TYPE_CHECKING:
+    from recq.index.schema import Item
+    from recq.index.sources import Source
+    from recq.settings import Settings
+
+STREAM = "-"
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_LISTED = 20  # candidates that an ambiguous name lists; the catalog is asked for no more
+
+
+class Lookup(Protocol):
+    """What `settle` asks of a catalog; failed items are found, too."""
+
+    def get(self, item_id: str, /) -> Item | None:
+        """One item by its id."""
+
+    def find_path(self, path: str, /) -> Sequence[Item]:
+        """Items with that `file.path`, in any source."""
+
+    def find_name(self, name: str, /) -> Sequence[Item]:
+        """Items with that `file.name`, in any source."""
+
+    def sources(self) -> Mapping[str, Source]:
+        """All sources by name."""
+
+
+@dataclass(frozen=True)
+class Local:
+    """What a TARGET names on this machine's disk.
+
+    `places` are the absolute spellings without `..` under which a source may know it, symbolic links resolved last.
+    """
+
+    path: Path
+    places: tuple[Path, ...]
+    is_file: bool = False
+    is_folder: bool = False
+
+
+@dataclass(frozen=True)
+class IndexedTarget:
+    """An item of the catalog, perhaps a failed one: its stored vector is the query."""
+
+    item: Item
+
+
+@dataclass(frozen=True)
+class FileTarget:
+    """A picture that is not in the index. `source` names the source whose folder it lies in, if any."""
+
+    path: Path
+    source: str | None = None
+
+
+@dataclass(frozen=True)
+class StreamTarget:
+    """The bytes on standard input."""
+
+
+Target = IndexedTarget | FileTarget | StreamTarget
+
+
+def resolve(lookup: Lookup, text: str) -> Target:
+    """The target that `text` names. Raises TargetNotFound, AmbiguousTarget or UsageError."""
+    return settle(text, lookup, look(text))
+
+
+def look(text: str) -> Local:
+    """What is on disk under that name, seen from the current folder."""
+    path = Path(text).absolute()
+    places = [path] if ".." not in path.parts else []
+    with contextlib.suppress(OSError, RuntimeError, ValueError):  # too long a name, a loop of links: nothing is there
+        places += [path.parent.resolve() / path.name, path.resolve()]
+    # Path's own tests raise where one may not look.
+    return Local(path, tuple(dict.fromkeys(places)), os.path.isfile(path), os.path.isdir(path))  # noqa: PTH112, PTH113
+
+
+def settle(text: str, lookup: Lookup, local: Local) -> Target:
+    """The order of this module's docstring, applied. Raises TargetNotFound, AmbiguousTarget or UsageError."""
+    if not text:
+        raise UsageError("TARGET is empty: give a file name, a path, a point id or - for standard input")
+    if text == STREAM:
+        return StreamTarget()
+    if _UUID.fullmatch(text) and (item := lookup.get(text.lower())) is not None:
+        return IndexedTarget(item)
+    below: str | None = None  # the source in whose folder the file lies, not indexed yet
+    if local.is_file:
+        for source, item in _items_at(local, lookup):
+            if item is not None:
+                return IndexedTarget(item)
+            below = below or source
+    named = [] if _means_file(text) else _named(text, lookup)
+    if named and local.is_file and os.sep not in text:
+        raise AmbiguousTarget(
+            f"{_quoted(text)} is both indexed and a file here; write {_quoted('./' + text)} for the file, "
+            f"or for the indexed one its id:\n{_listed(named)}"
+        )
+    if len(named) > 1:
+        raise AmbiguousTarget(f"{_quoted(text)} is the name of several items; use the id of one:\n{_listed(named)}")
+    if named:
+        return IndexedTarget(named[0])
+    if local.is_file:
+        return FileTarget(local.path, below)
+    for _, item in _items_at(local, lookup, everywhere=True):  # removed since, or on another host's disk
+        if item is not None:
+            return IndexedTarget(item)
+    raise _not_found(text, lookup, local)
+
+
+def _means_file(text: str) -> bool:
+    """Whether the spelling says that a file is meant, whatever the index has: `/a/b`, `./b`, `../b`."""
+    return text.startswith((os.sep, f".{os.sep}", f"..{os.sep}")) or text in (".", "..")
+
+
+def _named(text: str, lookup: Lookup) -> Sequence[Item]:
+    """Items with that path, else with that name. Typed bytes that are not UTF-8 match only names that have them."""
+    typed, encoded = paths.to_text(text)
+    found = lookup.find_path(typed)
+    if not found and os.sep not in text:
+        found = lookup.find_name(typed)
+    return [item for item in found if item.file.encoded or not encoded]
+
+
+def _items_at(local: Local, lookup: Lookup, *, everywhere: bool = False) -> Iterator[tuple[str, Item | None]]:
+    """Each source that has the file below its folder, the innermost first, and the item there if it is indexed.
+
+    `everywhere` counts the folders that a source has on other hosts, too.
+    """
+    below: list[tuple[int, str, str]] = []
+    for source in lookup.sources().values():
+        here = source.root_here()
+        roots = [Path(root) for root in source.roots.values()] if everywhere else [here] if here is not None else []
+        for root in roots:
+            for place in local.places:
+                if place != root and place.is_relative_to(root):
+                    text, encoded = paths.relative_text(root, place)
+                    below.append((-len(root.parts), source.name, paths.item_id(source.name, text, encoded)))
+    for _, name, item_id in dict.fromkeys(sorted(below)):
+        yield name, lookup.get(item_id)
+
+
+def _not_found(text: str, lookup: Lookup, local: Local) -> TargetError | UsageError:
+    if local.is_folder:
+        return UsageError(f"{_quoted(text)} is a folder: name one picture in it")
+    if re.match(r"https?://", text):
+        return TargetNotFound(
+            f"{_quoted(text)} is an address, which recq does not fetch: curl -sL URL | recq similar -"
+        )
+    if _UUID.fullmatch(text):
+        return TargetNotFound(f"no item has the id {text}: list ids with recq search --format jsonl")
+    name = text.rpartition(os.sep)[2]
+    near = lookup.find_name(paths.to_text(name)[0]) if name != text else []
+    if near:
+        return TargetNotFound(f"nothing is indexed or stored as {_quoted(text)}; did you mean:\n{_listed(near)}")
+    return TargetNotFound(
+        f"nothing is indexed as {_quoted(text)}, and no file here has that name: see what there is with recq search"
+    )
+
+
+def require_embedded(item: Item) -> None:
+    """Raise TargetError with the reason unless the item has a vector."""
+    if item.error is not None:
+        raise TargetError(
+            f"{_quoted(item.file.path)} could not be embedded, {item.error.reason}: {item.error.detail} "
+            "(repair the file and recq-ingest tries it again)"
+        )
+
+
+def read_picture(target: FileTarget | StreamTarget, settings: Settings, stdin: BinaryIO) -> bytes:
+    """The picture's bytes, at most `max_bytes`. Raises TargetError, or UsageError for a terminal as standard input."""
+    from recq.images.decode import Limits, too_many_bytes
+    from recq.images.reading import FileChanged, read_content
+
+    limits = Limits.from_settings(settings)
+    try:
+        if isinstance(target, FileTarget):
+            return read_content(os.fspath(target.path), limits).data
+        if stdin.isatty():
+            raise UsageError("standard input is a terminal: pipe a picture in, as in recq similar - < photo.jpg")
+        data = stdin.read(limits.max_bytes + 1)
+        if len(data) > limits.max_bytes:
+            raise too_many_bytes(len(data), limits)
+        return data
+    except ImageError as error:
+        raise TargetError(f"{describe(target)} cannot be read, {error}") from error
+    except FileNotFoundError as error:
+        raise TargetNotFound(f"{describe(target)} has just gone") from error
+    except FileChanged as error:
+        raise TargetError(f"{describe(target)} is being written: try again when it is complete") from error
+
+
+def describe(target: Target) -> str:
+    """The target in a message."""
+    match target:
+        case IndexedTarget(item):
+            return _quoted(item.file.path)
+        case FileTarget(path):
+            return _quoted(str(path))
+        case StreamTarget():
+            return "the picture on standard input"
+
+
+def _quoted(text: str) -> str:
+    return f"'{paths.printable(text)}'"
+
+
+def _listed(items: Sequence[Item]) -> str:
+    lines = [
+        f"{item.id}  {paths.printable(item.file.source)}: {paths.printable(item.file.path)}"
+        f"{'  (failed)' if item.error is not None else ''}"
+        for item in items[:_LISTED]
+    ]
+    return "\n".join([*lines, "... and perhaps more"] if len(items) >= _LISTED else lines)
