@@ -97,7 +97,7 @@ def decode(data: bytes, limits: Limits, *, reduce_to: int | None = None) -> Pict
     # NotImplementedError, EOFError, KeyError, IndexError, OverflowError, ZeroDivisionError and struct.error.
     except Exception as error:
         said = str(error) or type(error).__name__
-        cut = "truncated" in said or isinstance(error, EOFError) or is_cut_short(fmt, data)
+        cut = "truncated" in said.lower() or isinstance(error, EOFError) or is_cut_short(fmt, data)
         if isinstance(error, UnidentifiedImageError):  # its text names a buffer's address
             said = f"the {fmt} data stops before its end" if cut else f"it begins like {fmt}, but is damaged"
         raise ImageError(Reason.TRUNCATED if cut else Reason.CORRUPT, said) from error
@@ -151,11 +151,14 @@ def _picture(im: Image.Image, data: bytes, fmt: str, limits: Limits, reduce_to: 
     factor = reduction(width, height, reduce_to) if fmt == "JPEG" else 1
     rgb = _fast_jpeg(im, data, factor) if fmt == "JPEG" else None
     if rgb is None:
-        bits16 = ";16" in _rawmode(im)
+        # Pillow takes a JPEG that lacks nothing but its end marker, or not, as its buffers fall.
+        if fmt == "JPEG" and is_cut_short(fmt, data):
+            raise ImageError(Reason.TRUNCATED, "the JPEG data stops before its end")
+        rawmode = _rawmode(im)
         if factor > 1 and isinstance(im, JpegImagePlugin.JpegImageFile):
             im.draft(None, (width // factor, height // factor))
         im.load()
-        rgb = to_rgb(im, bits16=bits16)
+        rgb = to_rgb(im, rawmode)
     width, height = im.size if fmt != "JPEG" else (width, height)  # Pillow turns a TIFF while it loads it
     orientation = _orientation(im)
     if orientation >= 5:
@@ -182,7 +185,7 @@ def _fast_jpeg(im: Image.Image, data: bytes, factor: int) -> RGBArray | None:
 
 
 def _rawmode(im: Image.Image) -> str:
-    """How the decoder will read the file's samples ("RGB;16B"), "" where it does not say."""
+    """How a PNG not yet loaded stores its samples ("RGB;16B", "L;2"); "" for other formats."""
     args = im.tile[0][3] if isinstance(im, PngImagePlugin.PngImageFile) and im.tile else ""
     return args if isinstance(args, str) else ""
 

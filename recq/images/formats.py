@@ -6,6 +6,7 @@ it. The name never does: a `.png` that starts like PostScript must not wake the 
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable
 
@@ -60,13 +61,14 @@ def is_cut_short(fmt: str, data: bytes) -> bool:
     """Whether the container itself tells that bytes are missing at its end.
 
     For PNG, GIF, WebP and AVIF this is stricter than the decoders, which are content with a whole first frame: the
-    missing rest may hold the orientation, and is usually still being uploaded. JPEG and TIFF tell only part of it (end
-    marker, place of the directory); BMP's size field is wrong in too many good files to be asked.
+    missing rest may hold the orientation, and is usually still being uploaded. JPEG has its end marker; TIFF has the
+    places of the first page's values and pixels, which only explain what a decoder refused: files in use are untidy
+    there. BMP does not tell: its size field is wrong in too many good files.
     """
     walk = _WALKS.get(fmt)
     try:
         return walk is not None and walk(data)
-    except (struct.error, IndexError):  # the walk itself ran over the end
+    except (struct.error, IndexError, OverflowError):  # the walk itself ran over the end
         return True
 
 
@@ -130,14 +132,48 @@ def _avif_cut(data: bytes) -> bool:
 def _tiff_cut(data: bytes) -> bool:
     order = "<" if data[:1] == b"I" else ">"
     big = data[2:4] in (b"+\0", b"\0+")
-    directory: int = (struct.unpack_from(f"{order}Q", data, 8) if big else struct.unpack_from(f"{order}I", data, 4))[0]
-    return directory + 2 > len(data)
+    start: int = struct.unpack_from(f"{order}Q", data, 8)[0] if big else struct.unpack_from(f"{order}I", data, 4)[0]
+    number, entry = struct.Struct(f"{order}{'Q' if big else 'H'}"), struct.Struct(f"{order}HH{'QQ' if big else 'II'}")
+    room = 8 if big else 4  # values up to so many bytes stand in the entry itself
+    count: int = number.unpack_from(data, start)[0]
+    found: dict[int, tuple[int, ...]] = {}
+    for index in range(count):
+        at = start + number.size + index * entry.size
+        tag, kind, length, offset = entry.unpack_from(data, at)
+        width = _TIFF_WIDTHS.get(kind, 1)
+        if width * length <= room:
+            offset = at + entry.size - room
+        if offset + width * length > len(data):
+            return True
+        if tag in _TIFF_PLACES and kind in _TIFF_INTEGERS:
+            found[tag] = struct.unpack_from(f"{order}{length}{_TIFF_INTEGERS[kind]}", data, offset)
+    for starts, lengths in (_TIFF_PLACES[:2], _TIFF_PLACES[2:]):
+        ends = (each + length for each, length in zip(found.get(starts, ()), found.get(lengths, ()), strict=False))
+        if max(ends, default=0) > len(data):
+            return True
+    return False
+
+
+_TIFF_WIDTHS = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}  # bytes; the others: 1
+_TIFF_INTEGERS = {3: "H", 4: "I", 16: "Q"}
+_TIFF_PLACES = (273, 279, 324, 325)  # StripOffsets, StripByteCounts, TileOffsets, TileByteCounts
 
 
 def _jpeg_cut(data: bytes) -> bool:
-    # Cameras append previews, makers' notes and padding after the end marker, thumbnails bring their own before the
-    # pixels: only a marker behind the last start of scan is the picture's.
-    return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
+    # Thumbnails bring their own end marker before the pixels, previews and films theirs after: only a walk from
+    # segment to segment finds the picture's. Within the pixels a marker is 0xFF with neither 0 nor a restart behind it.
+    at = 2
+    while found := _JPEG_MARKER.search(data, at):
+        at = found.end()
+        kind = data[at - 1]
+        if kind == 0xD9:  # end of image
+            return False
+        if kind not in (0x01, 0xD8):
+            at += struct.unpack_from(">H", data, at)[0]
+    return True
+
+
+_JPEG_MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
 
 
 _WALKS: dict[str, Callable[[bytes], bool]] = {

@@ -18,15 +18,17 @@ RGBArray = npt.NDArray[np.uint8]
 WHITE = (255, 255, 255)
 
 
-def to_rgb(im: Image.Image, *, bits16: bool = False) -> RGBArray:
+_KEY_SCALE = {"L;4": 17, "L;2": 85, "1": 255}
+
+
+def to_rgb(im: Image.Image, rawmode: str = "") -> RGBArray:
     """The pixels of a loaded picture as uint8 (h, w, 3), not yet turned upright.
 
-    `bits16`: Pillow reduced 16-bit channels to their upper byte while loading, so a transparent colour from the file
-    is still in 16 bits. Embedded colour profiles are not applied (nor are they by Keras' loader).
+    `rawmode` is how the file stored them, where Pillow changed the depth while loading: a PNG's transparent colour
+    still stands in the file's depth then. Embedded colour profiles are not applied (nor are they by Keras' loader).
     """
     if im.mode.startswith("I;16"):
-        values = np.asarray(im)
-        key = im.info.get("transparency")
+        values, key = np.asarray(im), im.info.get("transparency")
         return _gray_over_white(_from_16_bits(values), values == key if isinstance(key, int) else None)
     if im.mode in ("I", "F"):
         return _gray_over_white(_from_open_range(np.asarray(im)), None)
@@ -34,8 +36,11 @@ def to_rgb(im: Image.Image, *, bits16: bool = False) -> RGBArray:
         lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
         converted = ImageCms.profileToProfile(im, lab, srgb, outputMode="RGB")
         return np.asarray(converted if converted is not None else im.convert("RGB"))
-    if bits16 and isinstance(key := im.info.get("transparency"), tuple):
+    key = im.info.get("transparency")
+    if ";16" in rawmode and isinstance(key, tuple):
         im.info["transparency"] = tuple(value >> 8 for value in key)
+    elif isinstance(key, int):
+        im.info["transparency"] = key * _KEY_SCALE.get(rawmode, 1)
     if not im.has_transparency_data:
         return np.asarray(im.convert("RGB"))
     if im.mode in ("La", "RGBa"):  # premultiplied: only the plain form converts further
@@ -89,7 +94,7 @@ def _from_open_range(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         white = 1.0
     else:
         white = 255.0 if high <= 255 else 65_535.0
-    return np.rint(finite * (255.0 / white)).astype(np.uint8) if high > 0 else np.zeros(values.shape, np.uint8)
+    return np.rint(finite * 255.0 / white).astype(np.uint8) if high > 0 else np.zeros(values.shape, np.uint8)
 
 
 def _gray_over_white(gray: npt.NDArray[np.uint8], transparent: npt.NDArray[np.bool_] | None) -> RGBArray:

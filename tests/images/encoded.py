@@ -1,0 +1,69 @@
+"""Small pictures made on the spot and encoded in every allowed way."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from functools import cache
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from recq.images import Limits
+
+GENEROUS = Limits(max_bytes=100_000_000, max_pixels=60_000_000)
+
+
+def scene(width: int = 90, height: int = 121) -> Image.Image:
+    """A picture without symmetry, with smooth and busy parts."""
+    y, x = np.mgrid[0:height, 0:width]
+    noise = np.random.default_rng(7).integers(0, 60, (height, width))
+    channels = [x * 255 // width, y * 255 // height, (x * y) % 128 + noise]
+    return Image.fromarray(np.stack(channels, axis=2).astype(np.uint8))
+
+
+def encode(im: Image.Image, fmt: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    im.save(buffer, fmt, **options)
+    return buffer.getvalue()
+
+
+@cache
+def samples() -> dict[str, bytes]:
+    """Name -> file; the name's first word is the format."""
+    im = scene()
+    more = {"save_all": True, "append_images": [im.rotate(90), im.rotate(180)]}
+    return {
+        "JPEG": encode(im, "JPEG"),
+        "JPEG progressive": encode(im, "JPEG", progressive=True),
+        "JPEG gray": encode(im.convert("L"), "JPEG"),
+        "JPEG cmyk": encode(im.convert("CMYK"), "JPEG"),
+        "JPEG with preview": encode(im, "MPO", save_all=True, append_images=[im.resize((40, 50))]),
+        "PNG": encode(im, "PNG"),
+        "PNG animated": encode(im, "PNG", **more),
+        "GIF": encode(im, "GIF"),
+        "GIF animated": encode(im, "GIF", **more),
+        "WEBP": encode(im, "WEBP"),
+        "WEBP lossless": encode(im, "WEBP", lossless=True),
+        "WEBP animated": encode(im, "WEBP", **more),
+        "BMP": encode(im, "BMP"),
+        "BMP palette": encode(im.convert("P"), "BMP"),
+        "TIFF": encode(im, "TIFF"),
+        "TIFF lzw": encode(im, "TIFF", compression="tiff_lzw"),
+        "TIFF deflate": encode(im, "TIFF", compression="tiff_deflate"),
+        "TIFF jpeg": encode(im, "TIFF", compression="jpeg"),
+        "AVIF": encode(im, "AVIF"),
+    }
+
+
+def png(width: int, height: int, depth: int, colour: int, rows: bytes, *chunks: tuple[bytes, bytes]) -> bytes:
+    """A PNG by hand, for depths that Pillow does not write: `rows` are the unfiltered samples, without filter bytes."""
+    stride = len(rows) // height
+    raw = b"".join(b"\0" + rows[start : start + stride] for start in range(0, len(rows), stride))
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    parts = [(b"IHDR", header), *chunks, (b"IDAT", zlib.compress(raw)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in parts
+    )
