@@ -109,7 +109,7 @@ def _product(variants: list[dict[str, str]]) -> Product:
     department, category = (value for key, value in facets if key == "category")
     return Product(
         name=first["name"],
-        description=first["description"].replace(" | ", ", "),  # in a metadata.csv "|" separates list values
+        description=first["description"],
         price=min((cells["price"] for cells in variants), key=float),
         photo=first["assets"],
         department=department,
@@ -155,7 +155,7 @@ def shrink(photo: Path) -> bytes:
 
 
 def metadata_csv(products: list[Product], names: dict[str, str]) -> str:
-    """The sheet that the daemon reads: one row per file, `|` between the values of a list, empty where not known."""
+    """The sheet that the daemon reads: one row per file, `|` between the values of a list and `\\|` for a bar."""
     text = io.StringIO()
     sheet = csv.writer(text, lineterminator="\n")
     sheet.writerow(COLUMNS)
@@ -164,7 +164,7 @@ def metadata_csv(products: list[Product], names: dict[str, str]) -> str:
             (
                 names[product.slug],
                 product.name,
-                product.description,
+                product.description.replace("|", r"\|"),
                 product.price,
                 product.department,
                 product.category,
