@@ -15,7 +15,7 @@ from PIL import Image, ImageCms
 RGBArray = npt.NDArray[np.uint8]
 """(height, width, 3), sRGB assumed."""
 
-WHITE = (255, 255, 255)
+WHITE = 255  # in every channel
 
 
 _KEY_SCALE = {"L;4": 17, "L;2": 85, "1": 255}
@@ -42,11 +42,11 @@ def to_rgb(im: Image.Image, rawmode: str = "") -> RGBArray:
     elif isinstance(key, int):
         im.info["transparency"] = key * _KEY_SCALE.get(rawmode, 1)
     if not im.has_transparency_data:
-        return np.asarray(im.convert("RGB"))
+        return np.asarray(im if im.mode == "RGB" else im.convert("RGB"))  # converting RGB to RGB would copy it
     if im.mode in ("La", "RGBa"):  # premultiplied: only the plain form converts further
         im = im.convert("LA" if im.mode == "La" else "RGBA")
     rgba = im.convert("RGBA")
-    canvas = Image.new("RGB", rgba.size, WHITE)
+    canvas = Image.new("RGB", rgba.size, (WHITE,) * 3)
     canvas.paste(rgba, mask=rgba)
     return np.asarray(canvas)
 
@@ -99,5 +99,5 @@ def _from_open_range(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
 
 def _gray_over_white(gray: npt.NDArray[np.uint8], transparent: npt.NDArray[np.bool_] | None) -> RGBArray:
     if transparent is not None:
-        gray = np.where(transparent, np.uint8(255), gray)
+        gray = np.where(transparent, np.uint8(WHITE), gray)
     return np.repeat(gray[:, :, None], 3, axis=2)
