@@ -40,6 +40,7 @@ print(len(files) / (time.perf_counter() - start))
 
 
 def main() -> None:
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pack", type=Path, default=DEFAULT_PACK)
     parser.add_argument("--rounds", type=int, default=2)

@@ -41,6 +41,7 @@ class Precision:
 
 
 def main() -> None:
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pack", type=Path, default=DEFAULT_PACK)
     parser.add_argument("--model", action="append", help="default: mobilenet_v2 and efficientnet_lite2")

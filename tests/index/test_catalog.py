@@ -263,10 +263,10 @@ def test_delete(catalog: Catalog) -> None:
 
 
 @pytest.mark.parametrize("bad", [np.zeros(8), np.full(8, np.nan), np.array([np.inf, *[0.0] * 7]), np.ones(7)])
-def test_vectors_without_a_meaning_are_refused(catalog: Catalog, bad: np.ndarray) -> None:
+def test_vectors_without_a_meaning_are_refused(stocked: Catalog, bad: np.ndarray) -> None:
     with pytest.raises(ImageError):
-        catalog.upsert([Entry(item(700), bad.astype(np.float32))])
-    assert catalog.find_path("a/700.jpg") == []
+        stocked.upsert([Entry(item(700), bad.astype(np.float32))])
+    assert stocked.find_path("a/700.jpg") == []
 
 
 def test_sources(catalog: Catalog, tmp_path: Path) -> None:
