@@ -47,7 +47,7 @@ def _point(number: int, dice: random.Random) -> dict[str, Any]:
         "Price (EUR)": number / 4,
         "parts": [{"name": dice.choice("xyz"), "weight": dice.randrange(5)} for _ in range(dice.randrange(3))],
         "plain": dice.choice(["one", "Two", "THREE"]),
-        "made": f"20{number % 30:02d}-0{number % 9 + 1}-1{number // 30}T10:00:00Z",  # no two alike: equal ones have no order
+        "made": f"20{number % 30:02d}-0{number % 9 + 1}-1{number // 30}T10:00:00Z",  # all different
     }
     if number % 4:
         payload["price"] = dice.choice([5, 7.5, 12.25, 50, 99.99])

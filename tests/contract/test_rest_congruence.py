@@ -456,6 +456,8 @@ def _comparable(answer: tuple[int, Any]) -> tuple[int, Any]:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
+        if isinstance(value.get("params"), dict):  # of an index: what was not said is null or absent
+            value = {**value, "params": {key: one for key, one in value["params"].items() if one is not None}}
         return {key: _plain(one) for key, one in sorted(value.items()) if key not in ASIDE}
     if isinstance(value, list):
         return [_plain(one) for one in value]
