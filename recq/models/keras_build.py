@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,9 @@ INPUT, FEATURES = "rgb", "features"
 
 
 def keras_package() -> Any:
-    """Keras on TensorFlow. Raises ModelUnavailable when the extra is not installed."""
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    """Keras on TensorFlow. Raises ModelUnavailable without the extra, or when Keras already runs on something else."""
+    if "keras" not in sys.modules:
+        os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     openvino()  # first, so that no later import of Keras or TensorFlow brings it in with its telemetry
     try:
@@ -34,6 +36,8 @@ def keras_package() -> Any:
         import tensorflow  # noqa: F401 - Keras imports without it, and fails later
     except ImportError as error:
         raise ModelUnavailable(f"{error.name} is not installed: pip install 'recq[keras]'") from error
+    if keras.config.backend() != "tensorflow":
+        raise ModelUnavailable(f"Keras runs on {keras.config.backend()} here: set KERAS_BACKEND=tensorflow")
     return keras
 
 
@@ -50,7 +54,7 @@ def application(entry: Application, size: int, weights: Path | None) -> Any:
         try:
             return _headless(keras, entry, size, "imagenet")
         except Exception as error:  # Keras raises a bare Exception when a download fails
-            raise ModelUnavailable(_missing_weights(entry, str(error), Path(keras.config.keras_home()))) from error
+            raise ModelUnavailable(_missing_weights(entry, str(error))) from error
     try:
         return _headless(keras, entry, size, str(weights))
     except Exception:  # Keras says it in many ways: the file has the classifier's weights too, or is another network's
@@ -116,11 +120,12 @@ def weights_digest(arrays: Iterable[npt.NDArray[Any]]) -> str:
     return digest.hexdigest()
 
 
-def _missing_weights(entry: Application, message: str, home: Path) -> str:
+def _missing_weights(entry: Application, message: str) -> str:
     """Keras names the address it tried; its last part is the file to place."""
     found = re.search(r"https?://\S+/([^\s/:]+)", message)
     if not found:
         return f"the ImageNet weights of {entry.name} cannot be had: {_one_line(message)}"
+    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")  # as Keras decides it
     return (
         f"the ImageNet weights of {entry.name} cannot be downloaded: place {found[1]} into {home / 'models'}, "
         "or name a weights file with --weights FILE"
