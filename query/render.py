@@ -133,6 +133,8 @@ def _path_line(result: Result, terminal: bool) -> str:
 
 
 def _table(table: Table, terminal: bool) -> str:
+    if not table.rows:
+        return ""  # that nothing matches is said on standard error
     if terminal:
         from query.terminal import draw  # Rich: only where there are colours to see
 

@@ -200,9 +200,8 @@ def _nearest(
             asked = Asked(query.text, item.file.name, item.id, item.file.source, location)
         case FileTarget(path, source):
             if source is not None:
-                notes = (
-                    f"{describe(target)} is not indexed yet (source '{paths.printable(source)}'): read it instead",
-                )
+                known = f"in source '{paths.printable(source)}', but not indexed yet"
+                notes = (f"{describe(target)} is {known}: its content is compared",)
             asked = Asked(query.text, paths.to_text(path.name)[0], location=path, content=query.content)
         case StreamTarget():
             asked = Asked(query.text, "standard input", content=query.content)

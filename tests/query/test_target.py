@@ -1,0 +1,277 @@
+"""TARGET's order, rule by rule, without an index: what wins, what is ambiguous, what is said when nothing fits."""
+
+from __future__ import annotations
+
+import io
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from query.target import (
+    FileTarget,
+    IndexedTarget,
+    Local,
+    StreamTarget,
+    look,
+    read_picture,
+    require_embedded,
+    resolve,
+    settle,
+)
+from recq import paths
+from recq.errors import AmbiguousTarget, Reason, TargetError, TargetNotFound, UsageError
+from recq.index.schema import FileFacts, Item, ItemError
+from recq.index.sources import Source
+from recq.settings import Settings
+
+
+class Index:
+    """Items in memory, found as the catalog finds them."""
+
+    def __init__(self, *items: Item, **roots: Path) -> None:
+        self.items = items
+        self.roots = roots
+        self.asked: list[str] = []
+
+    def get(self, item_id: str) -> Item | None:
+        self.asked.append(item_id)
+        return next((item for item in self.items if item.id == item_id), None)
+
+    def find_path(self, path: str) -> Sequence[Item]:
+        return [item for item in self.items if item.file.path == path]
+
+    def find_name(self, name: str) -> Sequence[Item]:
+        return [item for item in self.items if item.file.name == name]
+
+    def sources(self) -> Mapping[str, Source]:
+        return {name: Source(name, {socket.gethostname(): str(root)}) for name, root in self.roots.items()}
+
+
+def item(path: str, source: str = "shop", error: ItemError | None = None) -> Item:
+    text, encoded = paths.to_text(path)
+    return Item(FileFacts(source, text, 1, 1, encoded=encoded), error=error)
+
+
+def file(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"picture")
+    return path
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, outside every source."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+SOFA, BED = item("sofas/one.jpg"), item("beds/two.jpg")
+
+
+def test_a_dash_is_standard_input_even_where_a_file_has_that_name(here: Path) -> None:
+    file(here / "-")
+    assert resolve(Index(item("-")), "-") == StreamTarget()
+
+
+def test_a_uuid_is_an_id_in_upper_case_too(here: Path) -> None:
+    file(here / SOFA.id)
+    for text in (SOFA.id, SOFA.id.upper()):
+        assert resolve(Index(BED, SOFA), text) == IndexedTarget(SOFA)
+
+
+def test_a_file_may_be_named_like_an_id_that_nothing_has(here: Path) -> None:
+    path = file(here / BED.id)
+    assert resolve(Index(SOFA), BED.id) == FileTarget(path)
+
+
+@pytest.mark.parametrize("spelling", ["absolute", "relative", "dotted", "through a link", "detour"])
+def test_a_file_below_a_root_is_its_item_however_it_is_written(here: Path, tmp_path: Path, spelling: str) -> None:
+    root = tmp_path / "shop"
+    path = file(root / "sofas" / "one.jpg")
+    (tmp_path / "link").symlink_to(root)
+    (here / "linked.jpg").symlink_to(path)
+    written = {
+        "absolute": str(path),
+        "relative": os.path.relpath(path),
+        "dotted": f"../{root.name}/./sofas/one.jpg",
+        "through a link": str(tmp_path / "link" / "sofas" / "one.jpg"),
+        "detour": str(here / "linked.jpg"),
+    }[spelling]
+    assert resolve(Index(BED, SOFA, shop=root), written) == IndexedTarget(SOFA)
+
+
+def test_a_file_below_a_root_wins_over_an_equal_path_in_another_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "shop"
+    file(root / "one.jpg")
+    monkeypatch.chdir(root)
+    mine, other = item("one.jpg"), item("one.jpg", "other")
+    assert resolve(Index(other, mine, shop=root), "one.jpg") == IndexedTarget(mine)
+
+
+def test_the_innermost_of_nested_roots_has_the_file(here: Path, tmp_path: Path) -> None:
+    path = file(tmp_path / "all" / "shoes" / "one.jpg")
+    outer, inner = item("shoes/one.jpg", "all"), item("one.jpg", "shoes")
+    index = Index(outer, inner, all=tmp_path / "all", shoes=tmp_path / "all" / "shoes")
+    assert resolve(index, str(path)) == IndexedTarget(inner)
+    assert resolve(Index(outer, **index.roots), str(path)) == IndexedTarget(outer)
+
+
+def test_a_file_below_a_root_that_is_not_indexed_yet_is_read_and_says_so(here: Path, tmp_path: Path) -> None:
+    path = file(tmp_path / "shop" / "new.jpg")
+    assert resolve(Index(SOFA, shop=tmp_path / "shop"), str(path)) == FileTarget(path, "shop")
+
+
+def test_a_neighbour_that_merely_begins_like_a_root_is_not_below_it(here: Path, tmp_path: Path) -> None:
+    path = file(tmp_path / "shop-old" / "sofas" / "one.jpg")
+    assert resolve(Index(SOFA, shop=tmp_path / "shop"), str(path)) == FileTarget(path)
+
+
+def test_dots_do_not_lead_out_of_a_root_and_into_an_item(here: Path, tmp_path: Path) -> None:
+    (tmp_path / "shop" / "sofas").mkdir(parents=True)
+    outside = file(tmp_path / "elsewhere" / "one.jpg")
+    target = resolve(Index(SOFA, shop=tmp_path / "shop"), str(tmp_path / "shop" / ".." / "elsewhere" / "one.jpg"))
+    assert isinstance(target, FileTarget)
+    assert target.source is None
+    assert target.path.samefile(outside)
+
+
+def test_an_exact_path_wins_over_names(here: Path) -> None:
+    top, deep = item("one.jpg"), item("sofas/one.jpg")
+    assert resolve(Index(deep, top), "one.jpg") == IndexedTarget(top)
+    assert resolve(Index(deep, top), "sofas/one.jpg") == IndexedTarget(deep)
+
+
+def test_an_exact_path_wins_over_a_file_elsewhere_unless_the_file_is_meant(here: Path) -> None:
+    path = file(here / "sofas" / "one.jpg")
+    assert resolve(Index(SOFA), "sofas/one.jpg") == IndexedTarget(SOFA)
+    for written in ("./sofas/one.jpg", str(path)):
+        assert resolve(Index(SOFA), written) == FileTarget(path)
+
+
+def test_a_unique_name_is_enough(here: Path) -> None:
+    assert resolve(Index(SOFA, BED), "two.jpg") == IndexedTarget(BED)
+
+
+@pytest.mark.parametrize("text", ["one.jpg", "sofas/one.jpg"])
+def test_an_ambiguous_name_lists_the_candidates(here: Path, text: str) -> None:
+    several = [item("sofas/one.jpg"), item("sofas/one.jpg", "other")]
+    with pytest.raises(AmbiguousTarget) as raised:
+        resolve(Index(*several, BED), text)
+    assert str(raised.value).splitlines()[1:] == [f"{each.id}  {each.file.source}: sofas/one.jpg" for each in several]
+
+
+def test_a_bare_name_that_is_also_another_file_here_is_ambiguous(here: Path) -> None:
+    path = file(here / "one.jpg")
+    with pytest.raises(AmbiguousTarget, match=r"\./one\.jpg") as raised:
+        resolve(Index(SOFA), "one.jpg")
+    assert SOFA.id in str(raised.value)
+    assert resolve(Index(SOFA), "./one.jpg") == FileTarget(path)
+
+
+def test_a_folder_of_that_name_is_no_other_file(here: Path) -> None:
+    (here / "one.jpg").mkdir()
+    assert resolve(Index(SOFA), "one.jpg") == IndexedTarget(SOFA)
+
+
+def test_a_file_elsewhere_comes_last(here: Path) -> None:
+    assert resolve(Index(SOFA), str(file(here / "mine.jpg"))) == FileTarget(here / "mine.jpg")
+    assert resolve(Index(SOFA), "mine.jpg") == FileTarget(here / "mine.jpg")
+
+
+def test_the_path_of_an_item_whose_file_has_gone_still_names_it(here: Path, tmp_path: Path) -> None:
+    index = Index(SOFA, shop=tmp_path / "shop")
+    assert resolve(index, str(tmp_path / "shop" / "sofas" / "one.jpg")) == IndexedTarget(SOFA)
+
+
+def test_names_that_are_not_utf8(here: Path) -> None:
+    odd, plain = item(os.fsdecode(b"caf\xe9.jpg")), item("caf%E9.jpg")
+    assert odd.file.path == plain.file.path
+    assert resolve(Index(plain, odd), os.fsdecode(b"caf\xe9.jpg")) == IndexedTarget(odd)
+    assert resolve(Index(odd), "caf%E9.jpg") == IndexedTarget(odd)
+    with pytest.raises(AmbiguousTarget):
+        resolve(Index(plain, odd), "caf%E9.jpg")
+
+
+def test_failed_items_are_targets_and_listed_as_such(here: Path) -> None:
+    failed = item("broken.jpg", error=ItemError(Reason.CORRUPT, "bad data", "2026-11-21T10:00:00Z"))
+    assert resolve(Index(failed), "broken.jpg") == IndexedTarget(failed)
+    with pytest.raises(TargetError, match="corrupt: bad data"):
+        require_embedded(failed)
+    with pytest.raises(AmbiguousTarget, match=r"\(failed\)"):
+        resolve(Index(failed, item("broken.jpg", "other")), "broken.jpg")
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "said"),
+    [
+        ("", UsageError, "TARGET is empty"),
+        (".", UsageError, "is a folder"),
+        ("no.jpg", TargetNotFound, "nothing is indexed as 'no.jpg'"),
+        ("chairs/one.jpg", TargetNotFound, "did you mean:\n" + SOFA.id),
+        (item("x").id, TargetNotFound, "no item has the id"),
+        ("https://example.org/a.jpg", TargetNotFound, "curl"),
+        ("x" * 300 + ".jpg", TargetNotFound, "nothing is indexed"),
+        ("no\x1b[31m.jpg", TargetNotFound, r"'no\\x1b\[31m.jpg'"),
+    ],
+)
+def test_what_is_said_when_nothing_fits(here: Path, text: str, error: type[Exception], said: str) -> None:
+    with pytest.raises(error, match=said):
+        resolve(Index(SOFA), text)
+
+
+def test_settling_looks_at_no_disk() -> None:
+    """The order itself is pure: a file that exists nowhere is settled on as told."""
+    local = Local(Path("/shop/new.jpg"), (Path("/shop/new.jpg"),), is_file=True)
+    assert settle("new.jpg", Index(shop=Path("/shop")), local) == FileTarget(Path("/shop/new.jpg"), "shop")
+
+
+def test_looking_survives_names_that_cannot_be(here: Path) -> None:
+    (here / "loop").symlink_to("loop")
+    for name in ("loop", "x" * 5000, "nul\0byte"):
+        assert not look(name).is_file
+
+
+# -- reading what is not in the index ---------------------------------------------------------------------------------
+
+
+SMALL = Settings(max_bytes=10)
+
+
+def test_standard_input_is_read_up_to_the_cap() -> None:
+    assert read_picture(StreamTarget(), SMALL, io.BytesIO(b"x" * 10)) == b"x" * 10
+    endless = io.BytesIO(b"x" * 1000)
+    with pytest.raises(TargetError, match=r"standard input cannot be read, too-large"):
+        read_picture(StreamTarget(), SMALL, endless)
+    assert endless.tell() == 11
+
+
+def test_files_are_read_up_to_the_cap(tmp_path: Path) -> None:
+    path = file(tmp_path / "a.jpg")
+    assert read_picture(FileTarget(path), SMALL, io.BytesIO()) == b"picture"
+    path.write_bytes(b"x" * 11)
+    with pytest.raises(TargetError, match=r"a\.jpg' cannot be read, too-large"):
+        read_picture(FileTarget(path), SMALL, io.BytesIO())
+    path.unlink()
+    with pytest.raises(TargetNotFound, match="gone"):
+        read_picture(FileTarget(path), SMALL, io.BytesIO())
+
+
+def test_a_pipe_in_the_file_system_is_refused_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(TargetError, match="not a regular file"):
+        read_picture(FileTarget(tmp_path / "pipe"), SMALL, io.BytesIO())
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_without_permission_says_so(tmp_path: Path) -> None:
+    path = file(tmp_path / "a.jpg")
+    path.chmod(0)
+    with pytest.raises(TargetError, match="permission"):
+        read_picture(FileTarget(path), SMALL, io.BytesIO())
