@@ -11,6 +11,7 @@ import hashlib
 import os
 import re
 import sys
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -50,14 +51,23 @@ def application(entry: Application, size: int, weights: Path | None) -> Any:
     keras = keras_package()
     if weights is not None and not weights.is_file():
         raise ModelUnavailable(f"weights file {weights} does not exist: name one with --weights FILE")
-    if weights is None:
-        try:
-            return _headless(keras, entry, size, "imagenet")
-        except Exception as error:  # Keras raises a bare Exception when a download fails
-            raise ModelUnavailable(_missing_weights(entry, str(error))) from error
+    with warnings.catch_warnings():
+        # Keras only warns when a layer keeps its random weights.
+        warnings.filterwarnings("error", message="Skipping nested container")
+        return _downloaded(keras, entry, size) if weights is None else _from_file(keras, entry, size, weights)
+
+
+def _downloaded(keras: Any, entry: Application, size: int) -> Any:
+    try:
+        return _headless(keras, entry, size, "imagenet")
+    except Exception as error:  # Keras raises a bare Exception when a download fails
+        raise ModelUnavailable(_missing_weights(entry, str(error))) from error
+
+
+def _from_file(keras: Any, entry: Application, size: int, weights: Path) -> Any:
     try:
         return _headless(keras, entry, size, str(weights))
-    except Exception:  # Keras says it in many ways: the file has the classifier's weights too, or is another network's
+    except Exception:  # the file has the classifier's weights too, or is another network's: Keras says it in many ways
         network = _headless(keras, entry, size, None)
     try:
         whole = getattr(keras.applications, entry.name)(weights=str(weights))
