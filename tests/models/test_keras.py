@@ -121,7 +121,7 @@ def test_pixels_are_normalised_as_the_application_wants_them(entry: Application)
 @pytest.fixture(scope="module")
 def untrained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Weights files of one MobileNet that was never trained: nothing here says anything about quality."""
-    import h5py  # type: ignore[import-untyped]
+    import h5py
 
     from recq.models.keras_build import keras_package
 
