@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from query.results import Answer, Asked, Result
+from query.typeface import bundled, lettering, shorten
 from recq.errors import ImageError, Reason, UsageError
 from recq.images import Limits, Picture, decode, open_picture
 from recq.paths import printable
@@ -41,8 +42,6 @@ _GREY = "#6b6b70"
 _LINE = "#dcdce0"
 _PAPER = "#f6f6f7"
 _ACCENT = "#d9480f"
-
-_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,7 @@ def draw(answer: Answer, limits: Limits) -> Image.Image:
         _paint(canvas, pen, tile, x, y)
     if not tiles:
         x, y = _MARGIN + left + _TILE // 2, _MARGIN + _TILE // 2
-        pen.text((x, y), "nothing matches", fill=_GREY, font=_font(20), anchor="mm")
+        pen.text((x, y), "nothing matches", fill=_GREY, font=bundled(20), anchor="mm")
     _caption(pen, answer, _MARGIN, height - _MARGIN + 4, width - 2 * _MARGIN)
     return canvas
 
@@ -136,7 +135,7 @@ def _neighbour(result: Result, limits: Limits) -> Tile:
 def _open(location: Path | None, limits: Limits) -> tuple[Image.Image | None, str]:
     if location is None:
         return None, "no folder on record"
-    if not location.exists():
+    if not os.path.exists(location):  # noqa: PTH110 - Path's raises where one may not look
         return None, "not on this machine, or gone"
     return _read(lambda: open_picture(location, limits, reduce_to=_TILE))
 
@@ -167,60 +166,39 @@ def _paint(canvas: Image.Image, pen: ImageDraw.ImageDraw, tile: Tile, x: int, y:
         pen.rectangle(box, fill=_PAPER, outline=_LINE)
         pen.line((x + 84, y + 66, x + 148, y + 130), fill=_LINE, width=6)
         pen.line((x + 148, y + 66, x + 84, y + 130), fill=_LINE, width=6)
-        pen.text((x + _TILE // 2, y + 168), tile.problem, fill=_GREY, font=_font(16), anchor="mm")
+        pen.text((x + _TILE // 2, y + 168), tile.problem, fill=_GREY, font=bundled(16), anchor="mm")
     else:
         pen.rectangle(box, fill=_PAPER)
         canvas.paste(tile.picture, (x + (_TILE - tile.picture.width) // 2, y + (_TILE - tile.picture.height) // 2))
     if tile.is_target:
         around = (x - _FRAME, y - _FRAME, x + _TILE - 1 + _FRAME, y + _TILE - 1 + _FRAME)
         pen.rectangle(around, outline=_ACCENT, width=_FRAME)
-    name = shorten(tile.name, _TILE, _font(16))
+    name, font = lettering(tile.name, 16)
     top = y + _TILE + 11
     if tile.is_target:
         _strong(pen, x, top, tile.heading, _ACCENT)
     else:
         rank, _, score = tile.heading.partition("  ")
-        pen.text((x, top), rank, fill=_GREY, font=_font(22))
-        _strong(pen, x + pen.textlength(f"{rank} ", _font(22)) + 6, top, score, _INK)
-    pen.text((x, top + 30), name, fill=_GREY, font=_font(16))
+        pen.text((x, top), rank, fill=_GREY, font=bundled(22))
+        _strong(pen, x + pen.textlength(f"{rank} ", bundled(22)) + 6, top, score, _INK)
+    pen.text((x, top + 30), shorten(name, _TILE, font), fill=_GREY, font=font)
 
 
 def _strong(pen: ImageDraw.ImageDraw, x: float, y: float, text: str, colour: str) -> None:
     """The bundled font has no bold: a thin outline of the same colour is one."""
-    pen.text((x, y), text, fill=colour, font=_font(22), stroke_width=0.6, stroke_fill=colour)
+    pen.text((x, y), text, fill=colour, font=bundled(22), stroke_width=0.6, stroke_fill=colour)
 
 
 def _caption(pen: ImageDraw.ImageDraw, answer: Answer, x: int, baseline: int, width: int) -> None:
     """The filters left, and how many results were not drawn; the embedding space right where there is room."""
-    font = _font(17)
     more = len(answer.results) - MOST_TILES
     parts = [*map(printable, answer.filters), *([f"{more:,} more not drawn"] if more > 0 else [])]
-    filters = shorten("   ".join(parts), width, font)
+    text, font = lettering("   ".join(parts), 17)
+    filters = shorten(text, width, font)
     pen.text((x, baseline), filters, fill=_INK, font=font, anchor="ls")
     left = width - (font.getlength(filters) + 2 * _GAP if filters else 0)
+    font = bundled(17)
     for space in (answer.space.label, answer.space.model):
         if font.getlength(space) <= left:
             pen.text((x + width, baseline), space, fill=_GREY, font=font, anchor="rs")
             return
-
-
-def shorten(text: str, width: float, font: _Font) -> str:
-    """`text`, or its beginning and end with an ellipsis between them, at most `width` pixels wide."""
-    if font.getlength(text) <= width:
-        return text
-    for kept in range(len(text) - 1, 1, -1):
-        head = (kept + 1) // 2
-        candidate = f"{text[:head]}…{text[len(text) - (kept - head) :]}"
-        if font.getlength(candidate) <= width:
-            return candidate
-    return "…"
-
-
-def _font(size: int) -> _Font:
-    """Pillow's own scalable typeface: the grid looks the same on every machine."""
-    if size not in _FONTS:
-        _FONTS[size] = ImageFont.load_default(size)
-    return _FONTS[size]
-
-
-_FONTS: dict[int, _Font] = {}

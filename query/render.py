@@ -10,6 +10,7 @@ import csv
 import io
 import json
 import os
+import unicodedata
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -145,12 +146,17 @@ def _table(table: Table, terminal: bool) -> str:
 def plain(table: Table) -> str:
     """Columns two spaces apart, a header, nothing cut: for `grep`, `awk` and logs."""
     rows = [table.header, *table.rows]
-    widths = [max(len(row[n]) for row in rows) for n in range(len(table.header))]
-    lines = (
-        "  ".join(
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(row, widths, table.right, strict=True)
-        ).rstrip()
-        for row in rows
-    )
+    widths = [max(cells(row[n]) for row in rows) for n in range(len(table.header))]
+    lines = []
+    for row in rows:
+        padded = [
+            " " * (width - cells(text)) + text if right else text + " " * (width - cells(text))
+            for text, width, right in zip(row, widths, table.right, strict=True)
+        ]
+        lines.append("  ".join(padded).rstrip())
     return "\n".join(lines) + "\n"
+
+
+def cells(text: str) -> int:
+    """How many columns of a terminal `text` takes: wide characters two, combining ones none."""
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
