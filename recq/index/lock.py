@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from recq.errors import UsageError
-from recq.index.edge.address import write_private
+from recq.index.private_file import write_private
 
 
 class FolderLock:

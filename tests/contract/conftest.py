@@ -3,38 +3,18 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
 
 import httpx
 import pytest
 from qdrant_client import QdrantClient
 
 from recq.index.edge import EdgeEngine, LoopbackServer, embedded_client
+from tests.contract.engine import Engine
 from tests.qdrant_server import QdrantServer
 
 ENGINES = ["embedded", "loopback", pytest.param("server", marks=pytest.mark.server)]
 _numbers = itertools.count()
-
-
-@dataclass(frozen=True)
-class Engine:
-    """One engine: `client` as the catalog uses it, `http` for requests that the client would never send."""
-
-    name: str
-    client: QdrantClient
-    http: httpx.Client
-
-    def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        """Status and JSON of one REST request; a `body` of bytes is sent as it is."""
-        if body is None:
-            answer = self.http.request(method, path)
-        else:
-            content = body if isinstance(body, bytes) else json.dumps(body).encode()
-            answer = self.http.request(method, path, content=content, headers={"content-type": "application/json"})
-        return answer.status_code, answer.json() if answer.content else None
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import pytest
 from qdrant_client import models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
-from tests.contract.conftest import Engine
+from tests.contract.engine import Engine
 
 IMAGE = {"image": models.VectorParams(size=4, distance=models.Distance.COSINE)}
 UP, RIGHT = [0.0, 2.0, 0.0, 0.0], [3.0, 0.0, 0.0, 0.0]
@@ -127,7 +127,7 @@ def test_an_alias_stands_for_its_collection_everywhere(engine: Engine, name: str
     client, shown = engine.client, f"{name}-shown"
     client.create_collection(name, vectors_config=IMAGE)
     client.update_collection_aliases([alias(name, shown)])
-    client.create_payload_index(shown, "kind", "keyword", wait=True)
+    client.create_payload_index(shown, "kind", models.PayloadSchemaType.KEYWORD, wait=True)
     client.upsert(shown, [models.PointStruct(id=1, vector={"image": UP}, payload={"kind": "a"})], wait=True)
     client.set_payload(shown, {"more": 1}, points=[1], wait=True)
     assert client.retrieve(shown, [1], with_payload=True)[0].payload == {"kind": "a", "more": 1}
@@ -144,12 +144,13 @@ def test_aliases_are_refused_where_they_cannot_be(engine: Engine, name: str) -> 
     client, shown = engine.client, f"{name}-shown"
     client.create_collection(name, vectors_config=IMAGE)
     client.update_collection_aliases([alias(name, shown)])
-    for action, status in [
+    refused: list[tuple[models.CreateAliasOperation | models.RenameAliasOperation, int]] = [
         (alias("nowhere", "x"), 404),
         (alias(shown, "x"), 404),
         (alias(name, name), 409),
         (renamed("nowhere", "x"), 404),
-    ]:
+    ]
+    for action, status in refused:
         with pytest.raises(UnexpectedResponse) as refusal:
             client.update_collection_aliases([action])
         assert status_of(refusal) == status
@@ -207,10 +208,10 @@ def test_an_index_made_after_the_points_covers_them(engine: Engine, name: str) -
     client = engine.client
     client.create_collection(name, vectors_config=IMAGE)
     client.upsert(name, [models.PointStruct(id=1, vector={}, payload={"title": "Blue Tote Bag"})], wait=True)
-    client.create_payload_index(name, "title", "text", wait=True)
+    client.create_payload_index(name, "title", models.PayloadSchemaType.TEXT, wait=True)
     words = models.Filter(must=[models.FieldCondition(key="title", match=models.MatchText(text="tote BLUE"))])
     assert client.count(name, count_filter=words).count == 1
     with pytest.raises(UnexpectedResponse, match="index"):
         client.facet(name, "title")
-    client.create_payload_index(name, "title", "keyword", wait=True)  # replaces the text index
+    client.create_payload_index(name, "title", models.PayloadSchemaType.KEYWORD, wait=True)  # replaces the text index
     assert client.facet(name, "title").hits[0].value == "Blue Tote Bag"

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.contract.conftest import Engine
 from tests.contract.corpus import CATEGORIES, DIM, INDEXES, SIZE, WORDS, point_id, points
+from tests.contract.engine import Engine
 
 pytestmark = pytest.mark.server
 

@@ -8,7 +8,7 @@ import pytest
 from qdrant_client import models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
-from tests.contract.conftest import Engine
+from tests.contract.engine import Engine
 
 A, B, C = "0b0e7b1e-0000-5000-8000-000000000001", "0b0e7b1e-0000-5000-8000-000000000002", 7
 MISSING = "0b0e7b1e-0000-5000-8000-00000000dead"
@@ -22,7 +22,7 @@ def shop(engine: Engine, name: str) -> str:
         name, vectors_config={"image": models.VectorParams(size=2, distance=models.Distance.COSINE)}
     )
     for key, kind in (("category", "keyword"), ("price", "float"), ("stock", "integer"), ("sold", "bool")):
-        client.create_payload_index(name, key, kind, wait=True)
+        client.create_payload_index(name, key, models.PayloadSchemaType(kind), wait=True)
     shoe = {"category": "shoe", "price": 10.5, "stock": 3, "sold": True, "file": {"path": "a/b.jpg", "size": 1}}
     bag = {"category": "bag", "price": 20, "stock": 1, "sold": False, "file": {"path": "c.jpg", "size": 2}}
     client.upsert(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from recq.index.private_file import write_private
 
 FILE = "serve.json"
 
@@ -43,18 +43,3 @@ def remove_address(data_dir: Path, address: Address) -> None:
     """Remove the file if it still holds `address`; another daemon's stays."""
     if read_address(data_dir) == address:
         (data_dir / FILE).unlink(missing_ok=True)
-
-
-def write_private(path: Path, text: str) -> None:
-    """Replace the file `path` in one step; only its owner can ever read it (mode 0600 from the first byte)."""
-    beside = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise

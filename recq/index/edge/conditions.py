@@ -114,7 +114,8 @@ class _Converter:
     def _match(self, key: str, match: rest.Match) -> Any:
         if isinstance(match, rest.MatchValue):
             # Edge takes a Python bool for the integer 1 or 0, and finds nothing; NumPy's is no integer.
-            return edge.MatchValue(np.bool_(match.value) if isinstance(match.value, bool) else match.value)
+            value: Any = np.bool_(match.value) if isinstance(match.value, bool) else match.value
+            return edge.MatchValue(value)
         if isinstance(match, rest.MatchAny):
             return edge.MatchAny(match.any)
         if isinstance(match, rest.MatchExcept):

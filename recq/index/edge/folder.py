@@ -83,7 +83,7 @@ class Folder:
             entry = Entry(f"{slug}-{uuid.uuid4().hex[:12]}", entry.vectors, entry.metadata, entry.options)
             after = self.manifest.with_collection(name, entry)
             if not self._file.exists():  # from here on a folder without a name in it is known to be a rest
-                self._path.mkdir(parents=True, exist_ok=True)
+                self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
                 manifests.write(self._file, self.manifest)
             path = self._path / entry.folder
             try:

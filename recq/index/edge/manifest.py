@@ -113,7 +113,10 @@ def read(path: Path) -> Manifest | None:
         raise RecqError(f"{path} is damaged ({error}): move the folder {path.parent} away and index again") from error
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise RecqError(f"{path} was written by another version of recq: use that version, or another --data-dir")
-    return Manifest({name: Entry(**entry) for name, entry in data["collections"].items()}, data["aliases"])
+    try:
+        return Manifest({name: Entry(**entry) for name, entry in data["collections"].items()}, dict(data["aliases"]))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RecqError(f"{path} is damaged ({error!r}): move the folder {path.parent} away and index again") from error
 
 
 def write(path: Path, manifest: Manifest) -> None:

@@ -5,6 +5,7 @@ A server before 1.18 ignores what it does not know; here that is a 400, so that 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -66,11 +67,9 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 
 def _reason(error: ValidationError) -> str:
-    """The deepest complaint: of a union's many, the one about the alternative that fitted best."""
-    worst = max(error.errors(include_url=False, include_input=False), key=_fit)
-    where = ".".join(str(part) for part in worst["loc"] if "[" not in str(part))  # not the names of unions
-    return f"{where}: {worst['msg']}" if where else worst["msg"]
-
-
-def _fit(complaint: Any) -> tuple[int, bool]:
-    return len(complaint["loc"]), complaint["type"] == "extra_forbidden"
+    """One complaint of the many that a union makes: from the alternative with the fewest, the deepest of those."""
+    complaints = error.errors(include_url=False, include_input=False)
+    at_one_place = Counter(complaint["loc"][:-1] for complaint in complaints)
+    best = min(complaints, key=lambda complaint: (at_one_place[complaint["loc"][:-1]], -len(complaint["loc"])))
+    where = ".".join(str(part) for part in best["loc"] if "[" not in str(part))  # not the names of unions
+    return f"{where}: {best['msg']}" if where else best["msg"]

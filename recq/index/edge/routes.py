@@ -71,7 +71,7 @@ ROUTES = (
     Route("POST", "/collections/*/points/count", search.count),
     Route("POST", "/collections/*/facet", search.facet),
 )
-_PLAIN = {
+PLAIN = {  # paths that need no collection, with their answers
     "/": to_json({"title": "recq embedded engine", "version": collections.API_VERSION, "commit": None}),
     "/healthz": b"healthz check passed",
     "/livez": b"healthz check passed",
@@ -82,8 +82,8 @@ _PLAIN = {
 def answer(folder: Folder, method: str, path: str, query: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
     """Status and body of the answer; never raises. `path` is percent-encoded, as on the wire."""
     started = time.perf_counter()
-    if method == "GET" and path in _PLAIN:
-        return 200, _PLAIN[path]
+    if method == "GET" and path in PLAIN:
+        return 200, PLAIN[path]
     status, content = 200, {}
     try:
         content = {"result": _result(folder, method, path, query, body), "status": "ok"}

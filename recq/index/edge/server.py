@@ -28,11 +28,12 @@ from starlette.routing import Route
 from recq.errors import RecqError
 from recq.index.edge import EdgeEngine
 from recq.index.edge.address import Address, remove_address, write_address
+from recq.index.edge.routes import PLAIN
 from recq.index.edge.transport import content_type
 
 MAX_BODY = 32 * 2**20  # bytes; a server's own default
 STOP_WITHIN = 3.0  # seconds for answers under way, of the 5 that a daemon has to stop
-_OPEN_PATHS = ("/healthz", "/livez", "/readyz")  # tell nothing but that somebody is here; open on a server too
+_OPEN_PATHS = frozenset({"/healthz", "/livez", "/readyz"})  # only say that somebody is here; open on a server too
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 Mounted = Callable[[str, bytes], tuple[int, dict[str, object]]]
@@ -57,7 +58,10 @@ class LoopbackServer:
 
     def start(self) -> None:
         """Bind, answer, and only then write `serve.json`. Raises RecqError when the server does not come up."""
-        listening = socket.create_server(("127.0.0.1", 0))
+        self._data_dir.mkdir(parents=True, exist_ok=True)
+        # TCP said aloud: asyncio turns delayed sending off only where it reads it, else each answer waits 40 ms.
+        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listening.bind(("127.0.0.1", 0))
         port = listening.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
         self._hosts = frozenset({f"127.0.0.1:{port}", f"localhost:{port}"})
@@ -127,6 +131,8 @@ class LoopbackServer:
         if path in self._mounted:
             status, answer = self._mounted[path](method, body)
             return status, to_json(answer)
+        if method == "GET" and path in _OPEN_PATHS:
+            return 200, PLAIN[path]
         if self._engine is None:
             return 501, to_json({"status": {"error": f"Not implemented here: {method} {path}"}, "time": 0.0})
         return self._engine.handle(method, path, query, body)
