@@ -1,0 +1,171 @@
+"""The end of the road: one waited write per batch, and only of what still stands in the folder as it was read.
+
+Runs in the commit worker. Metadata is taken from the folder at the last moment; deletions are checked once more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import numpy as np
+import numpy.typing as npt
+
+from ingest.files import FileState, Key
+from ingest.metadata import CATEGORY
+from ingest.patience import Patience
+from ingest.pending import Entry as Waiting
+from ingest.scan import Rules, look
+from ingest.watched import Watched
+from recq.errors import ImageError, IndexRefused
+from recq.index.catalog import Catalog, Entry
+from recq.index.schema import FieldType, Item, ItemError
+
+Vector = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """An item on its way: without metadata, which comes last; no vector exactly when `item.error` is set.
+
+    `state` is the file's as it was read, `carried` tells that the vector was not computed for it.
+    """
+
+    entry: Waiting
+    item: Item
+    vector: Vector | None
+    state: FileState
+    carried: bool
+
+    @property
+    def key(self) -> Key:
+        """The path."""
+        return self.entry.key
+
+
+@dataclass(frozen=True)
+class Removal:
+    """A point that has to go: nothing stands at its path, or in `state` something that is no item.
+
+    `witnessed`: the kernel itself reported the removal. `size` is the item's.
+    """
+
+    key: Key
+    item_id: str
+    size: int
+    state: FileState | None
+    witnessed: bool
+
+
+@dataclass(frozen=True)
+class Written:
+    """What became of a batch: written, changed meanwhile (look again), and refused by the index."""
+
+    done: Sequence[Work]
+    again: Sequence[Work]
+    refused: Sequence[tuple[Work, str]]
+
+
+class Committer:
+    """Writes to one catalog, with patience. `flush` shortens the embedded engine's journal; None for a server."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        patience: Patience,
+        sources: Mapping[str, Watched],
+        rules: Rules,
+        flush: Callable[[], None] | None,
+    ) -> None:
+        self._catalog = catalog
+        self._patience = patience
+        self._sources = sources
+        self._rules = rules
+        self._flush = flush
+
+    def declare(self, types: Mapping[str, FieldType]) -> None:
+        """Fix the types of a table's columns before the first of its values is written."""
+        self._patience(self._catalog.declare, types)
+
+    def write(self, works: Sequence[Work]) -> Written:
+        """One waited upsert of all that still stand as they were read; `ingested_at` is now."""
+        current: list[Work] = []
+        again: list[Work] = []
+        for work in works:
+            if self._state(work.key) == work.state:
+                current.append(work)
+            else:
+                again.append(work)
+        stamped = [self._stamped(work) for work in current]
+        self._declare_category(stamped)
+        refused: list[tuple[Work, str]] = []
+        done = self._upsert(stamped, refused)
+        return Written(done, again, refused)
+
+    def replace(self, items: Sequence[tuple[Key, Item]]) -> Sequence[Item]:
+        """Give items that the index has the metadata of now; vectors and file facts stay. Returns what was written."""
+        fresh = [replace(item, metadata=self._sources[key.source].metadata(key.path)) for key, item in items]
+        self._patience(self._catalog.replace_metadata, fresh)
+        return fresh
+
+    def delete(self, removals: Sequence[Removal]) -> tuple[Sequence[Removal], Sequence[Removal]]:
+        """Delete what is still as it was. Returns what was deleted, and what was held since the root has gone."""
+        trusted = {name: self._trusts(watched) for name, watched in self._sources.items()}
+        deleted: list[Removal] = []
+        held: list[Removal] = []
+        for removal in removals:
+            if self._state(removal.key) == removal.state:
+                (deleted if trusted[removal.key.source](removal) else held).append(removal)
+        if deleted:
+            self._patience(self._catalog.delete, [removal.item_id for removal in deleted])
+        return deleted, held
+
+    def flush(self) -> None:
+        """Make the next opening fast."""
+        if self._flush is not None:
+            self._flush()
+
+    def _upsert(self, works: Sequence[Work], refused: list[tuple[Work, str]]) -> Sequence[Work]:
+        """One upsert; where that is refused, each alone, so that one item cannot keep the others out."""
+        if not works:
+            return works
+        try:
+            self._patience(self._catalog.upsert, [Entry(work.item, work.vector) for work in works])
+        except (ImageError, IndexRefused) as error:
+            if len(works) > 1:
+                return [done for work in works for done in self._upsert([work], refused)]
+            if isinstance(error, ImageError):
+                return self._upsert([_without_vector(works[0], error)], refused)
+            refused.append((works[0], str(error)))
+            return []
+        return works
+
+    def _stamped(self, work: Work) -> Work:
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        metadata = self._sources[work.key.source].metadata(work.key.path)
+        return replace(work, item=replace(work.item, file=replace(work.item.file, ingested_at=now), metadata=metadata))
+
+    def _declare_category(self, works: Sequence[Work]) -> None:
+        """A category is a word, whatever it looks like: folders named 2023 and 2024 are no numbers."""
+        if any(isinstance(work.item.metadata.get(CATEGORY), str) for work in works):
+            self.declare({CATEGORY: FieldType.STRING})
+
+    def _state(self, key: Key) -> FileState | None:
+        try:
+            seen = look(self._sources[key.source].root, key.path, self._rules)
+        except OSError:
+            return FileState(-1, -1)  # something is there, in no state that was ever read
+        return seen.state if seen is not None else None
+
+    @staticmethod
+    def _trusts(watched: Watched) -> Callable[[Removal], bool]:
+        """Whether an absence may be believed: a root that has gone, changed or lost everything has lost no item."""
+        same = watched.is_same_root()
+        filled = same and watched.has_content()
+        return lambda removal: removal.state is not None or (same and (removal.witnessed or filled))
+
+
+def _without_vector(work: Work, error: ImageError) -> Work:
+    failure = ItemError(error.reason, error.detail, datetime.now(UTC).isoformat(timespec="milliseconds"))
+    return replace(work, item=replace(work.item, error=failure), vector=None)

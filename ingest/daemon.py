@@ -1,0 +1,260 @@
+"""The life of the daemon: reconcile, then live, then drain, then stop.
+
+One thread decides (`ingest.loop`); this class holds its state: what waits, what is under way, when to reconcile next.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from ingest.commit import Committer, Removal
+from ingest.examine import Fate, Verdict, examine
+from ingest.files import Key
+from ingest.hints import Mark
+from ingest.intake import Intake
+from ingest.loop import Loop, Worker
+from ingest.metadata import SIDECAR_SUFFIX
+from ingest.patience import Patience
+from ingest.patient_index import PatientIndex
+from ingest.pending import Entry, Pending
+from ingest.pipeline import Embedding, Pipeline
+from ingest.report import Reporter
+from ingest.scan import Rules
+from ingest.watched import Watched
+from recq.images.workers import DecodePool
+from recq.index.catalog import Catalog
+from recq.index.schema import FieldType, Value
+from recq.settings import Settings
+
+DRAIN_WITHIN = 3.0
+"""Seconds for the batch in flight after a stop was asked for, of the 5 that the daemon has to end."""
+
+_EXAMINED_AT_ONCE = 32
+_FLUSH_AFTER = 1.0  # seconds without a write until the embedded engine's journal is shortened
+_PROGRESS = 0.1  # seconds between two looks of the bar
+_FOREVER = 3600.0  # seconds; the loop wakes now and then even when nothing is to be done
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What one run has done so far."""
+
+    indexed: int = 0
+    reused: int = 0
+    failed: int = 0
+    deleted: int = 0
+
+    @property
+    def items(self) -> int:
+        """Items that were settled."""
+        return self.indexed + self.reused + self.failed
+
+
+class Daemon:
+    """Keeps one catalog equal to its sources. `run` returns when `once` is done or a stop was asked for."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        catalog: Catalog,
+        sources: Mapping[str, Watched],
+        pool: DecodePool,
+        embedder: Embedding,
+        patience: Patience,
+        reporter: Reporter,
+        *,
+        stop: threading.Event,
+        once: bool,
+        flush: Callable[[], None] | None,
+        rebuilding: bool = False,
+    ) -> None:
+        self._settings = settings
+        self._catalog = catalog
+        self._sources = sources
+        self._patience = patience
+        self._reporter = reporter
+        self._stop = stop
+        self._once = once
+        self._rules = Rules(settings.ignore)
+        self._loop = Loop()
+        self._index = PatientIndex(catalog, patience, rebuilding=rebuilding)
+        self._committer = Committer(catalog, patience, sources, self._rules, flush)
+        self._pending = Pending()
+        self._pipeline = Pipeline(
+            loop=self._loop,
+            pool=pool,
+            embedder=embedder,
+            spec=catalog.space.input,
+            roots={name: str(watched.root) for name, watched in sources.items()},
+            vectors=self._index.vectors,
+            committer=self._committer,
+            batch=settings.batch,
+            settle=settings.settle,
+            ends=self,
+        )
+        self._intake = Intake(
+            settings=settings,
+            sources=sources,
+            loop=self._loop,
+            pending=self._pending,
+            index=self._index,
+            rules=self._rules,
+            stop=stop,
+            say=self.said,
+            declare=self._declare,
+            live=not once,
+        )
+        self._examiner = Worker("examine", self._loop)
+        self._flush_at = float("inf")
+        self._next_progress = 0.0
+        self._started = time.monotonic()
+        self._draining = False
+        self.stopped = False
+        self.counts = Counts()
+
+    # -- for other threads ----------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> str:
+        """What the daemon does now."""
+        if self._draining:
+            return "draining"
+        if self._patience.away:
+            return "waiting"
+        if self._intake.reconciling:
+            return "reconciling"
+        return "indexing" if self._pending else "idle"
+
+    def pending(self, source: str) -> tuple[int, int]:
+        """How many paths of a source wait or are under way, and how many of them the index does not have yet."""
+        return self._pending.count(source)
+
+    def wake(self) -> None:
+        """Let the loop look at `stop`. Safe in a signal handler."""
+        self._loop.post(_nothing)
+
+    # -- life -----------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Work until `once` is done or a stop was asked for. Raises whatever a worker died of."""
+        self._catalog.on_misfit = self._misfit
+        try:
+            self._intake.start()
+            while not self._stop.is_set() and not (self._once and self._settled()):
+                self._step()
+            self.stopped = self._stop.is_set()
+            self._drain()
+        finally:
+            self._stop.set()  # whatever still waits for the index gives up
+            self._intake.stop()
+
+    def _step(self) -> None:
+        now = time.monotonic()
+        self._intake.tick(now)
+        self._begin(now)
+        self._pipeline.tick(now)
+        if now >= self._flush_at and self._pipeline.idle:
+            self._flush_at = float("inf")
+            self._pipeline.commit.submit(self._committer.flush, lambda _: None)
+        if now >= self._next_progress:
+            self._next_progress = now + _PROGRESS
+            self._show(now)
+        self._loop.turn(self._deadline())
+
+    def _begin(self, now: float) -> None:
+        """Let what is due be examined, while there is room."""
+        room = min(_EXAMINED_AT_ONCE, self._pipeline.room)
+        if room and not self._examiner.busy and (entries := self._pending.take(now, room)):
+            self._examiner.submit(partial(self._examine, entries), self._examined)
+
+    def _deadline(self) -> float:
+        deadlines = [time.monotonic() + _FOREVER, self._pipeline.next_deadline(), self._intake.next_deadline()]
+        if self._pipeline.idle:
+            deadlines.append(self._flush_at)
+        due = self._pending.next_due()
+        if due is not None and self._pipeline.room and not self._examiner.busy:
+            deadlines.append(due)
+        return min(deadlines)
+
+    def _settled(self) -> bool:
+        """Whether nothing is left to be done."""
+        return self._intake.idle and not self._examiner.busy and not self._pending and self._pipeline.idle
+
+    def _drain(self) -> None:
+        """Finish what is under way, begin nothing; an index that is away is not waited for: the folder has it all."""
+        self._draining = True
+        deadline = time.monotonic() + DRAIN_WITHIN
+        while not self._pipeline.drained and not self._patience.away and time.monotonic() < deadline:
+            self._pipeline.tick(time.monotonic())
+            self._loop.turn(min(deadline, self._pipeline.next_deadline()))
+
+    def _show(self, now: float) -> None:
+        done = self.counts.items
+        rate = done / (now - self._started) if self._pending else None
+        self._reporter.progress(self.state, done, done + len(self._pending), self.counts.failed, rate)
+
+    # -- verdicts -------------------------------------------------------------------------------------------------
+
+    def _examine(self, entries: Sequence[Entry]) -> Sequence[Verdict]:
+        return examine(entries, self._sources, self._index, self._rules, time.monotonic())
+
+    def _examined(self, verdicts: Sequence[Verdict]) -> None:
+        if self._draining:
+            return
+        now = time.monotonic()
+        for verdict in verdicts:
+            key = verdict.entry.key
+            match verdict.fate:
+                case Fate.EMBED:
+                    self._pipeline.start(verdict)
+                    continue
+                case Fate.METADATA:
+                    self._pipeline.describe(verdict)
+                    continue
+                case Fate.DELETE:
+                    self._pipeline.remove(verdict, now)
+                    continue
+                case Fate.SETTLING:
+                    quiet = max(verdict.entry.observation.quiet, self._settings.settle)
+                    self._intake.wait(verdict.entry, verdict.state, quiet)
+                case Fate.SIDECAR:
+                    self._intake.look({Key(key.source, key.path.removesuffix(SIDECAR_SUFFIX)): Mark.CLOSED})
+                case Fate.TABLE:
+                    self._intake.reload_table(key.source)
+            self._pending.finish(key)
+
+    def _declare(self, name: str, then: Callable[[], None]) -> None:
+        types = self._sources[name].table.types
+        self._pipeline.commit.submit(partial(self._committer.declare, types), lambda _: then())
+
+    # -- what the pipeline tells ----------------------------------------------------------------------------------
+
+    def finished(self, key: Key) -> None:
+        """Nothing more is to be done for a path."""
+        self._pending.finish(key)
+        self._flush_at = time.monotonic() + _FLUSH_AFTER
+
+    def again(self, entry: Entry, quiet: float) -> None:
+        """A path has to be looked at again."""
+        self._intake.look_again(entry, quiet)
+
+    def removable(self, removal: Removal) -> bool:
+        """Whether no unfinished file may be the new place of one that has gone."""
+        return not self._intake.walking_folders and not self._pending.has_size(removal.size)
+
+    def said(self, event: str, /, **fields: object) -> None:
+        """Say that something happened, and count it."""
+        self._reporter.event(event, **fields)
+        if event in Counts.__dataclass_fields__:
+            self.counts = replace(self.counts, **{event: getattr(self.counts, event) + 1})
+
+    def _misfit(self, field: str, value: Value, field_type: FieldType) -> None:
+        self._reporter.event("misfit", field=field, value=str(value), type=str(field_type))
+
+
+def _nothing() -> None:
+    """Wake the loop."""

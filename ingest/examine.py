@@ -1,0 +1,91 @@
+"""A path that is due -> what becomes of it, from how the file stands now and what the index knows now.
+
+Whatever brought the path here (an event, a walk) was only a hint: the decision is made afresh, for a batch of paths
+with one question to the index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ingest.files import FileState, Key
+from ingest.metadata import SIDECAR_SUFFIX
+from ingest.pending import Entry
+from ingest.reconcile import Index, decide
+from ingest.scan import Kind, Rules, Seen, holds_image, look
+from ingest.stability import is_complete
+from ingest.table import TABLE_NAME
+from ingest.watched import Watched
+from recq import paths
+from recq.index.schema import FileFacts, Item, metadata_digest
+
+
+class Fate(StrEnum):
+    """What becomes of a path."""
+
+    NOTHING = "nothing"  # the index has it as it is, or it is no item and the index knows of none
+    SETTLING = "settling"  # it changes, or changed since it was last seen: wait longer
+    UNCERTAIN = "uncertain"  # how it stands cannot be told now: leave it as it is
+    EMBED = "embed"
+    METADATA = "metadata"
+    DELETE = "delete"
+    SIDECAR = "sidecar"  # it belongs to a picture, which has to be looked at
+    TABLE = "table"  # it is the source's metadata.csv
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What becomes of the path of `entry`; `state` as it stands now, `known` the item that the index has."""
+
+    entry: Entry
+    fate: Fate
+    state: FileState | None = None
+    known: Item | None = None
+
+
+def examine(
+    entries: Sequence[Entry], sources: Mapping[str, Watched], index: Index, rules: Rules, now: float
+) -> list[Verdict]:
+    """The fate of each entry; `now` is monotonic."""
+    known = index.get_many([facts(entry.key, entry.observation.state).id for entry in entries])
+    return [
+        _examine(entry, sources[entry.key.source], known.get(facts(entry.key, None).id), rules, now)
+        for entry in entries
+    ]
+
+
+def facts(key: Key, state: FileState | None) -> FileFacts:
+    """What is known of a file before it is read."""
+    text, encoded = paths.to_text(key.path)
+    state = state or FileState(0, 0)
+    return FileFacts(key.source, text, size=state.size, mtime_ns=state.mtime_ns, encoded=encoded)
+
+
+def _examine(entry: Entry, watched: Watched, known: Item | None, rules: Rules, now: float) -> Verdict:
+    try:
+        seen = look(watched.root, entry.key.path, rules)
+    except OSError:
+        return Verdict(entry, Fate.UNCERTAIN)
+    state = seen.state if seen is not None else None
+    if not is_complete(entry.observation, state, now):
+        return Verdict(entry, Fate.SETTLING, state)
+    if entry.key.path == TABLE_NAME:
+        return Verdict(entry, Fate.TABLE)
+    is_item = seen is not None and _is_item(seen, watched)
+    if seen is None or is_item:
+        watched.ignored.discard(entry.key.path)
+    else:
+        watched.ignored.add(entry.key.path, seen.state)
+    if known is None and not is_item and entry.key.path.endswith(SIDECAR_SUFFIX):
+        return Verdict(entry, Fate.SIDECAR)
+    digest = metadata_digest(watched.metadata(entry.key.path)) if is_item else ""
+    action = decide(state if is_item else None, known, digest, retry=entry.retry)
+    return Verdict(entry, Fate(action.value), state, known)
+
+
+def _is_item(seen: Seen, watched: Watched) -> bool:
+    if seen.kind is Kind.MAYBE:
+        return not watched.ignored.has(seen.path, seen.state) and holds_image(watched.root, seen.path)
+    return seen.kind is Kind.ITEM

@@ -1,0 +1,57 @@
+"""Does a folder's file system tell of every change? Network shares and the mounts of virtual machines do not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path, PurePath
+
+SILENT = frozenset(
+    {
+        "9p",  # WSL 2 (drives of Windows), QEMU
+        "afs",
+        "beegfs",
+        "ceph",
+        "cifs",
+        "drvfs",  # WSL 1
+        "fakeowner",  # Docker Desktop
+        "gfs2",
+        "glusterfs",
+        "gpfs",
+        "grpcfuse",  # Docker Desktop
+        "lustre",
+        "ncpfs",
+        "nfs",
+        "nfs4",
+        "ocfs2",
+        "osxfs",  # Docker Desktop
+        "prl_fs",  # Parallels
+        "smb3",
+        "smbfs",
+        "vboxsf",  # VirtualBox
+        "virtiofs",  # Docker Desktop, QEMU
+        "vmhgfs",  # VMware
+    }
+)
+"""File systems that others change without this kernel's knowledge, so that inotify says nothing of it."""
+
+
+def is_silent(kind: str) -> bool:
+    """Whether changes on a file system of that type may go unreported; everything in user space (fuse) may."""
+    return kind in SILENT or kind.startswith("fuse")
+
+
+def kind_at(folder: Path, mounts: Iterable[tuple[str, str]]) -> str:
+    """The type of the file system that `folder` (resolved) lies on, from (mount point, type) pairs; "" when unknown."""
+    best, found = -1, ""
+    for point, kind in mounts:
+        depth = len(PurePath(point).parts)
+        if depth >= best and folder.is_relative_to(point):  # the later of two mounts on one point covers the other
+            best, found = depth, kind
+    return found
+
+
+def file_system(folder: Path) -> str:
+    """The type of the file system that `folder` lies on, as this machine has it mounted now."""
+    import psutil
+
+    return kind_at(folder.resolve(), ((each.mountpoint, each.fstype) for each in psutil.disk_partitions(all=True)))

@@ -1,0 +1,89 @@
+"""One thread decides, the others do: the daemon's loop, and the workers that report to it.
+
+Everything that decides runs in the loop's thread, one call after the other, so that no state needs a lock. What waits
+for disk, index or network runs in a worker, whose result comes back as a call. Nothing here polls: the loop sleeps
+until a call is posted or the next deadline has come.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+Call = Callable[[], None]
+
+_AT_ONCE = 500  # calls that are run before the loop looks at its deadlines again
+
+
+class Stopping(Exception):
+    """The daemon stops: whatever waits gives up, and its result is not asked for."""
+
+
+class Loop:
+    """The calls that wait for the deciding thread. `post` may be called from any thread and from signal handlers."""
+
+    def __init__(self) -> None:
+        self._calls: queue.SimpleQueue[Call] = queue.SimpleQueue()
+
+    def post(self, call: Call) -> None:
+        """Let the loop's thread run `call` soon."""
+        self._calls.put(call)
+
+    def turn(self, until: float) -> None:
+        """Run what was posted; wait for something until `until` (monotonic seconds) when nothing was."""
+        try:
+            self._calls.get(timeout=max(0.0, until - time.monotonic()))()
+            for _ in range(_AT_ONCE):
+                self._calls.get_nowait()()
+        except queue.Empty:
+            pass
+
+
+class Worker:
+    """A thread that runs one job after the other and posts the results to the loop.
+
+    An exception in a job is raised in the loop's thread: the daemon ends with it. `Stopping` only drops the job.
+    The thread does not keep the process alive.
+    """
+
+    def __init__(self, name: str, loop: Loop) -> None:
+        self._loop = loop
+        self._jobs: queue.SimpleQueue[Call] = queue.SimpleQueue()
+        self._count = 0
+        threading.Thread(target=self._run, name=name, daemon=True).start()
+
+    @property
+    def busy(self) -> int:
+        """Jobs whose result the loop has not seen yet. For the loop's thread."""
+        return self._count
+
+    def submit(self, work: Callable[[], T], then: Callable[[T], None]) -> None:
+        """Run `work` in the worker, then `then` with its result in the loop's thread. For the loop's thread."""
+
+        def job() -> None:
+            try:
+                result = work()
+            except BaseException as error:
+                self._loop.post(lambda error=error: self._failed(error))  # type: ignore[misc]
+            else:
+                self._loop.post(lambda: self._done(then, result))
+
+        self._count += 1
+        self._jobs.put(job)
+
+    def _done(self, then: Callable[[T], None], result: T) -> None:
+        self._count -= 1
+        then(result)
+
+    def _failed(self, error: BaseException) -> None:
+        self._count -= 1
+        if not isinstance(error, Stopping):
+            raise error
+
+    def _run(self) -> None:
+        while True:
+            self._jobs.get()()

@@ -1,0 +1,63 @@
+"""What the daemon asks of the catalog, waited for while the index is away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+
+import numpy as np
+import numpy.typing as npt
+
+from ingest.patience import Patience
+from recq.errors import IndexUnreachable, SpaceMismatch
+from recq.index.catalog import Catalog
+from recq.index.schema import Item
+
+
+class PatientIndex:
+    """The catalog's answers to `ingest.reconcile.Index`, waited for."""
+
+    def __init__(self, catalog: Catalog, patience: Patience, *, rebuilding: bool = False) -> None:
+        self._catalog = catalog
+        self._rebuilding = rebuilding
+        self._patience = patience
+
+    def get_many(self, ids: Sequence[str]) -> Mapping[str, Item]:
+        """The items of those ids that exist."""
+        return self._patience(self._catalog.get_many, ids)
+
+    def vectors(self, digests: Sequence[str]) -> Mapping[str, npt.NDArray[np.float32]]:
+        """Stored vectors of files with those SHA-256."""
+        return self._patience(self._catalog.vectors_by_sha256, digests)
+
+    def scan(self, source: str) -> Iterator[Item]:
+        """Every item of a source; from the start again when the index went away in the middle."""
+        while True:
+            try:
+                yield from self._catalog.scan(source)
+            except IndexUnreachable:
+                self._patience(self._catalog.still_current)
+            else:
+                return
+
+    def size(self, source: str) -> int:
+        """How many items of a source the index has, failed ones included."""
+        embedded = self._patience(lambda: self._catalog.count(source=source))
+        return embedded + self._patience(lambda: self._catalog.count_failed(source=source))
+
+    def require_current(self) -> None:
+        """Raise SpaceMismatch when the catalog has moved to another collection, unless this one is to become it."""
+        if not self._rebuilding and not self._patience(self._catalog.still_current):
+            raise rebuilt(self._catalog.name)
+
+    def record_reconcile(self, source: str, ignored: int) -> None:
+        """Note that a source was compared, and how many of its files are passed over."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        self._patience(self._catalog.record_reconcile, source, ignored=ignored, at=now)
+
+
+def rebuilt(catalog: str) -> SpaceMismatch:
+    """The error of a daemon whose collection has been replaced."""
+    return SpaceMismatch(
+        f"catalog {catalog!r} has been rebuilt in another embedding space meanwhile: start the daemon again"
+    )

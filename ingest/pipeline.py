@@ -1,0 +1,328 @@
+"""Decode -> carry or embed -> commit, every stage bounded, and each failing one item alone.
+
+Runs in the loop's thread and never waits: decoding happens in processes, questions to the index and embedding in one
+worker, writing in another. `room` says how many more paths may begin; it closes while the index or the network is the
+slower one. A batch is written when it is full, when nothing else is under way, or when its first item has waited long
+enough: alone, a picture does not wait for company.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ingest.commit import Committer, Removal, Vector, Work, Written
+from ingest.examine import Verdict, facts
+from ingest.files import FileState, Key
+from ingest.loop import Loop, Worker
+from ingest.pending import Entry
+from ingest.stability import DOUBTFUL
+from recq.errors import ImageError, Reason
+from recq.images.workers import Decoded, DecodePool, FileChanged
+from recq.index.schema import Item, ItemError
+from recq.space import InputSpec
+
+UNDER_WAY = 48
+"""Paths read, decoded or embedded at a time: enough to keep all busy, few enough for a new drop to overtake."""
+
+_LONGEST_WAIT = 0.2  # seconds for a finished item until its batch is written as it is
+_WRITES = 2  # batches handed to the commit worker at a time
+_REMOVAL_INTERVAL = 0.2  # seconds between two looks at the removals that wait
+_REMEMBERED = 1024  # vectors kept for files with the same bytes that come soon after (5 MB)
+_UNFINISHED = frozenset({Reason.TRUNCATED, Reason.EMPTY, Reason.CORRUPT, Reason.NOT_AN_IMAGE})
+"""What an upload in flight looks like."""
+
+
+class Embedding(Protocol):
+    """What is asked of `recq.models.Embedder`."""
+
+    def submit(self, pixels: npt.NDArray[np.uint8]) -> Future[Vector]:
+        """Pixels to a vector, later."""
+
+
+class Ends(Protocol):
+    """Whom the pipeline tells what became of a path. All in the loop's thread."""
+
+    def finished(self, key: Key) -> None:
+        """Nothing more is to be done."""
+
+    def again(self, entry: Entry, quiet: float) -> None:
+        """It has to be looked at again, after that many seconds without a change."""
+
+    def said(self, event: str, /, **fields: object) -> None:
+        """Something worth a line happened."""
+
+    def removable(self, removal: Removal) -> bool:
+        """Whether no unfinished file may be the new place of one that has gone."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    entry: Entry
+    state: FileState
+    known: Item | None
+
+
+class Pipeline:
+    """The stages between a verdict and the index. For the loop's thread."""
+
+    def __init__(
+        self,
+        *,
+        loop: Loop,
+        pool: DecodePool,
+        embedder: Embedding,
+        spec: InputSpec,
+        roots: Mapping[str, str],
+        vectors: Callable[[Sequence[str]], Mapping[str, Vector]],
+        committer: Committer,
+        batch: int,
+        settle: float,
+        ends: Ends,
+    ) -> None:
+        self._loop = loop
+        self._pool = pool
+        self._embedder = embedder
+        self._spec = spec
+        self._roots = roots
+        self._vectors = vectors
+        self._committer = committer
+        self._batch = batch
+        self._settle = settle
+        self._ends = ends
+        self._embed = Worker("embed", loop)
+        self.commit = Worker("commit", loop)
+        self._under_way = 0
+        self._decoded: list[tuple[_Task, Decoded]] = []
+        self._embedding: dict[str, list[tuple[_Task, Decoded]]] = {}
+        self._recent: OrderedDict[str, Vector] = OrderedDict()
+        self._ready: list[Work] = []
+        self._ready_since = 0.0
+        self._describing: list[tuple[Key, Item]] = []
+        self._removals: dict[Key, tuple[Removal, float]] = {}  # with the earliest time for it
+        self._next_removal = 0.0
+
+    # -- for the daemon -------------------------------------------------------------------------------------------
+
+    @property
+    def room(self) -> int:
+        """How many more paths may begin now."""
+        if len(self._ready) >= 2 * self._batch or len(self._describing) >= 2 * self._batch:
+            return 0
+        return max(0, UNDER_WAY - self._under_way)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is under way, and no removal waits."""
+        return self.drained and not self._removals
+
+    @property
+    def drained(self) -> bool:
+        """Whether nothing is under way."""
+        return not (self._under_way or self._ready or self._describing or self.commit.busy)
+
+    def next_deadline(self) -> float:
+        """When `tick` has something to do although nothing was posted."""
+        ready = self._ready_since + _LONGEST_WAIT if self._ready and self.commit.busy < _WRITES else float("inf")
+        return min(ready, self._next_removal if self._removals else float("inf"))
+
+    def tick(self, now: float) -> None:
+        """Hand over what is ready."""
+        if self._ready and self.commit.busy < _WRITES:
+            waited = now - self._ready_since >= _LONGEST_WAIT
+            if len(self._ready) >= self._batch or waited or not self._under_way:
+                works, self._ready = self._ready[: self._batch], self._ready[self._batch :]
+                self._ready_since = now
+                self.commit.submit(partial(self._committer.write, works), self._written)
+        if self._describing and self.commit.busy < _WRITES:
+            items, self._describing = self._describing[: self._batch], self._describing[self._batch :]
+            self.commit.submit(partial(self._committer.replace, items), partial(self._described, items))
+        if self._removals and now >= self._next_removal:
+            self._next_removal = now + _REMOVAL_INTERVAL
+            self._remove(now)
+
+    def start(self, verdict: Verdict) -> None:
+        """Read, decode, embed and write the file of a verdict."""
+        assert verdict.state is not None
+        task = _Task(verdict.entry, verdict.state, verdict.known)
+        key = verdict.entry.key
+        self._under_way += 1
+        future = self._pool.submit(f"{self._roots[key.source]}/{key.path}", self._spec)
+        future.add_done_callback(lambda done: self._loop.post(partial(self._decoding_ended, task, done)))
+
+    def describe(self, verdict: Verdict) -> None:
+        """Replace the metadata of an item."""
+        assert verdict.known is not None
+        self._describing.append((verdict.entry.key, verdict.known))
+
+    def remove(self, verdict: Verdict, now: float) -> None:
+        """Remove an item, once no unfinished file may be its new place."""
+        assert verdict.known is not None
+        file = verdict.known.file
+        removal = Removal(verdict.entry.key, file.id, file.size, verdict.state, verdict.entry.witnessed)
+        self._removals[removal.key] = removal, now + self._settle
+
+    # -- decoding -------------------------------------------------------------------------------------------------
+
+    def _decoding_ended(self, task: _Task, future: Future[Decoded]) -> None:
+        try:
+            decoded = future.result()
+        except CancelledError:
+            self._under_way -= 1
+        except ImageError as error:
+            self._failed(task, error)
+        except FileChanged:
+            self._back(task, self._settle)
+        except FileNotFoundError:
+            self._back(task, 0.0)
+        else:
+            self._decoded.append((task, decoded))
+            self._feed()
+
+    def _failed(self, task: _Task, error: ImageError) -> None:
+        """An item without a vector; but a young file that looks cut short is given more time first."""
+        patience = DOUBTFUL * self._settle
+        young = abs(time.time_ns() - task.state.mtime_ns) < patience * 1e9
+        if error.reason in _UNFINISHED and young and task.entry.observation.quiet < patience:
+            self._back(task, patience)
+            return
+        before = task.known.error if task.known is not None else None
+        failure = ItemError(
+            error.reason,
+            error.detail,
+            datetime.now(UTC).isoformat(timespec="milliseconds"),
+            attempts=1 + (before.attempts if before is not None else 0),
+        )
+        item = Item(facts(task.entry.key, task.state), error=failure)
+        self._finish(Work(task.entry, item, None, task.state, carried=False))
+
+    def _back(self, task: _Task, quiet: float) -> None:
+        self._under_way -= 1
+        self._ends.again(task.entry, quiet)
+
+    # -- vectors --------------------------------------------------------------------------------------------------
+
+    def _feed(self) -> None:
+        """Give what was decoded to the worker; files with the same bytes share one vector."""
+        if self._embed.busy or not self._decoded:
+            return
+        wanted: dict[str, npt.NDArray[np.uint8]] = {}
+        for task, decoded in self._decoded:
+            vector = self._recent.get(decoded.sha256)
+            if vector is not None:
+                self._recent.move_to_end(decoded.sha256)
+                self._embedded(task, decoded, vector, carried=True)
+            elif decoded.sha256 in self._embedding:
+                self._embedding[decoded.sha256].append((task, decoded))
+            else:
+                self._embedding[decoded.sha256] = [(task, decoded)]
+                wanted[decoded.sha256] = decoded.pixels
+        self._decoded = []
+        if wanted:
+            self._embed.submit(partial(self._carry_or_embed, wanted), self._carried)
+
+    def _carry_or_embed(self, wanted: Mapping[str, npt.NDArray[np.uint8]]) -> Mapping[str, Vector]:
+        """In the worker: the vectors that the index has; the network gets the rest, and its answers are posted."""
+        found = self._vectors(list(wanted))
+        for digest, pixels in wanted.items():
+            if digest not in found:
+                future = self._embedder.submit(pixels)
+                future.add_done_callback(partial(self._post_vector, digest))
+        return found
+
+    def _post_vector(self, digest: str, future: Future[Vector]) -> None:
+        self._loop.post(partial(self._embedding_ended, digest, future))
+
+    def _carried(self, found: Mapping[str, Vector]) -> None:
+        for digest, vector in found.items():
+            self._share(digest, vector, carried=True)
+        self._feed()
+
+    def _embedding_ended(self, digest: str, future: Future[Vector]) -> None:
+        try:
+            vector = future.result()
+        except CancelledError:
+            self._under_way -= len(self._embedding.pop(digest))
+        except ImageError as error:
+            for task, _ in self._embedding.pop(digest):
+                self._failed(task, error)
+        else:
+            self._share(digest, vector, carried=False)
+
+    def _share(self, digest: str, vector: Vector, *, carried: bool) -> None:
+        self._recent[digest] = vector
+        if len(self._recent) > _REMEMBERED:
+            self._recent.popitem(last=False)
+        for number, (task, decoded) in enumerate(self._embedding.pop(digest)):
+            self._embedded(task, decoded, vector, carried=carried or number > 0)
+
+    def _embedded(self, task: _Task, decoded: Decoded, vector: Vector, *, carried: bool) -> None:
+        state = FileState(decoded.size, decoded.mtime_ns)
+        file = replace(
+            facts(task.entry.key, state),
+            sha256=decoded.sha256,
+            format=decoded.format,
+            width=decoded.width,
+            height=decoded.height,
+        )
+        self._finish(Work(task.entry, Item(file), vector, state, carried))
+
+    # -- writing --------------------------------------------------------------------------------------------------
+
+    def _finish(self, work: Work) -> None:
+        self._under_way -= 1
+        if not self._ready:
+            self._ready_since = time.monotonic()
+        self._ready.append(work)
+
+    def _written(self, written: Written) -> None:
+        now = time.monotonic()
+        for work in written.done:
+            file, error = work.item.file, work.item.error
+            name = "failed" if error is not None else "reused" if work.carried else "indexed"
+            why = {"reason": str(error.reason), "detail": error.detail, "attempts": error.attempts} if error else {}
+            self._ends.said(
+                name, source=file.source, path=file.path, ms=round((now - work.entry.observation.since) * 1000), **why
+            )
+            self._ends.finished(work.key)
+        for work, reason in written.refused:
+            self._ends.said("refused", source=work.key.source, path=work.item.file.path, detail=reason)
+            self._ends.finished(work.key)
+        for work in written.again:
+            self._ends.again(work.entry, self._settle)
+
+    def _described(self, items: Sequence[tuple[Key, Item]], written: Sequence[Item]) -> None:
+        for item in written:
+            self._ends.said("metadata", source=item.file.source, path=item.file.path)
+        for key, _ in items:
+            self._ends.finished(key)
+
+    def _remove(self, now: float) -> None:
+        due = [
+            removal
+            for removal, earliest in self._removals.values()
+            if earliest <= now and (removal.state is not None or self._ends.removable(removal))
+        ][: 10 * self._batch]
+        for removal in due:
+            del self._removals[removal.key]
+        if due:
+            self.commit.submit(partial(self._committer.delete, due), partial(self._removed, due))
+
+    def _removed(self, due: Sequence[Removal], outcome: tuple[Sequence[Removal], Sequence[Removal]]) -> None:
+        deleted, held = outcome
+        for removal in deleted:
+            self._ends.said("deleted", source=removal.key.source, path=facts(removal.key, None).path)
+        for source in sorted({removal.key.source for removal in held}):
+            count = sum(removal.key.source == source for removal in held)
+            self._ends.said("held", source=source, items=count)
+        for removal in due:
+            self._ends.finished(removal.key)

@@ -1,0 +1,308 @@
+"""From the command line to a daemon at work: sources, index, model, and everything that is closed at the end.
+
+With the embedded engine the data folder is owned and served on loopback, so that `recq` goes on searching. With a
+server only the daemon's own routes are; the folder's lock then keeps two daemons from sharing an address.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from qdrant_client import QdrantClient
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, sleep_using_event, wait_random_exponential
+
+from ingest.daemon import Daemon
+from ingest.loop import Stopping
+from ingest.patience import Patience
+from ingest.patient_index import rebuilt
+from ingest.report import LogFormat, Reporter
+from ingest.signals import Signals, Stopped
+from ingest.status import ROUTE, Board, ask_daemon
+from ingest.watched import Watched
+from recq.errors import (
+    IndexBusy,
+    IndexRefused,
+    IndexUnreachable,
+    ItemsFailed,
+    RecqError,
+    TargetNotFound,
+    UsageError,
+)
+from recq.images import Limits
+from recq.images.workers import DecodePool
+from recq.index.catalog import Catalog
+from recq.index.connect import connect, locked, own_folder, server_client
+from recq.index.edge.server import LoopbackServer
+from recq.models import DEFAULT_MODEL, describe_space, open_embedder
+from recq.settings import Settings
+
+_BETWEEN_TRIES = 5.0  # seconds at most between two tries to reach a server
+
+
+@dataclass(frozen=True)
+class Target:
+    """A folder that was asked for (resolved), and the name that was given to it."""
+
+    root: Path
+    name: str | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: whether by a signal, and how many items of its sources are failed."""
+
+    stopped: bool
+    failed: int
+
+
+def require_targets(targets: Sequence[Target], settings: Settings) -> None:
+    """Raise UsageError unless every folder can be a source beside the others."""
+    data_dir = settings.data_dir.expanduser().resolve()
+    for number, target in enumerate(targets):
+        _require_folder(target.root)
+        if data_dir.is_relative_to(target.root):
+            raise UsageError(
+                f"the data folder {data_dir} lies inside {target.root}, and recq never writes into a source: "
+                "name another with --data-dir"
+            )
+        for other in targets[:number]:
+            if target.root == other.root:
+                raise UsageError(f"{target.root} was given twice: name each folder once")
+            for inner, outer in ((target, other), (other, target)):
+                if inner.root.is_relative_to(outer.root):
+                    raise UsageError(f"{inner.root} lies inside {outer.root}, which covers it: leave it out")
+
+
+def ingest(
+    settings: Settings, targets: Sequence[Target], *, table: Path | None, once: bool, log_format: LogFormat | None
+) -> Outcome:
+    """Index the targets, once or until a signal. Raises whatever the daemon ends with."""
+    require_targets(targets, settings)
+    if table is not None and len(targets) != 1:
+        raise UsageError("--metadata names the table of one folder: put a metadata.csv into each, or run one at a time")
+    try:
+        with _session(settings, once=once, log_format=log_format) as session:
+            catalog = session.patience(_choose_catalog, session.client, settings)
+            names = [session.patience(catalog.register_source, target.root, target.name) for target in targets]
+            roots = {name: target.root for name, target in zip(names, targets, strict=True)}
+            return _work(session, catalog, roots, table)
+    except (Stopped, Stopping):
+        return Outcome(stopped=True, failed=0)
+
+
+def rebuild(settings: Settings, model: str, *, table: Path | None, log_format: LogFormat | None) -> Outcome:
+    """Index all sources of a catalog again in another embedding space; the old collection answers meanwhile.
+
+    Interrupted, it is taken up where it stopped when it is called again.
+    """
+    try:
+        with _session(settings, once=True, log_format=log_format) as session:
+            roots = _all_roots(Catalog.open(session.client, settings.catalog))
+            if table is not None and len(roots) != 1:
+                raise UsageError(f"--metadata names the table of one source, but the catalog has {len(roots)}")
+            space = describe_space(model, settings)
+            catalog = Catalog.begin_rebuild(session.client, settings.catalog, space)
+            outcome = _work(session, catalog, roots, table, rebuilding=True)
+            if not outcome.stopped:
+                catalog.finish_rebuild()
+            return outcome
+    except (Stopped, Stopping):
+        return Outcome(stopped=True, failed=0)
+
+
+def forget(settings: Settings, source: str) -> int:
+    """Delete a source's items and record; how many items there were. Raises TargetNotFound and IndexBusy."""
+    status = ask_daemon(settings)
+    if status is not None and any(each.name == source for each in status.sources):
+        raise IndexBusy(f"source {source!r} is being watched by process {status.pid}: stop it first")
+    with connect(settings) as client:
+        catalog = Catalog.open(client, settings.catalog)
+        known = sorted(catalog.sources())
+        if source not in known:
+            there_is = f"there is: {', '.join(known)}" if known else "it has none"
+            raise TargetNotFound(f"catalog {settings.catalog!r} has no source {source!r} ({there_is})")
+        return catalog.drop_source(source)
+
+
+def require_none_failed(outcome: Outcome) -> None:
+    """Raise ItemsFailed when items are."""
+    if outcome.failed:
+        items = "1 item" if outcome.failed == 1 else f"{outcome.failed:,} items"
+        raise ItemsFailed(f"{items} could not be indexed: 'recq-ingest failed' lists them with the reason")
+
+
+@dataclass(frozen=True)
+class _Session:
+    """What is open while a daemon works; `flush` shortens the embedded engine's journal."""
+
+    settings: Settings
+    once: bool
+    signals: Signals
+    reporter: Reporter
+    board: Board
+    client: QdrantClient
+    flush: Callable[[], None] | None
+    patience: Patience
+
+
+@contextmanager
+def _session(settings: Settings, *, once: bool, log_format: LogFormat | None) -> Iterator[_Session]:
+    """Signals, reporter and index, closed in the reverse order."""
+    with ExitStack() as stack:
+        signals = stack.enter_context(Signals())
+        reporter = Reporter(log_format)
+        stack.callback(reporter.close)
+        board = Board(settings)
+        client, flush = stack.enter_context(_opened(settings, board, once, signals, reporter))
+
+        def diagnose(error: IndexRefused) -> RecqError:
+            """A refusal because the collection has gone is explained; any other says it itself."""
+            try:
+                current = Catalog.open(client, settings.catalog).still_current()
+            except RecqError:
+                current = True
+            return error if current else rebuilt(settings.catalog)
+
+        patience = Patience(
+            signals.stop,
+            give_up_after=settings.connect_timeout if once else None,
+            waiting=lambda error: reporter.event("waiting", detail=error),
+            recovered=lambda: reporter.event("recovered"),
+            diagnose=diagnose,
+        )
+        yield _Session(settings, once, signals, reporter, board, client, flush, patience)
+
+
+@contextmanager
+def _opened(
+    settings: Settings, board: Board, once: bool, signals: Signals, reporter: Reporter
+) -> Iterator[tuple[QdrantClient, Callable[[], None] | None]]:
+    """The index, and what flushes it; the daemon's routes are served on loopback meanwhile."""
+    routes = {ROUTE: board.answer}
+    if settings.url is None:
+        with own_folder(settings) as owned, LoopbackServer(settings.data_dir, owned.engine, routes):
+            yield owned.client, owned.engine.flush
+        return
+    with locked(settings), LoopbackServer(settings.data_dir, None, routes):
+        client = server_client(settings) if once else _await_server(settings, signals, reporter)
+        try:
+            yield client, None
+        finally:
+            client.close()
+
+
+def _await_server(settings: Settings, signals: Signals, reporter: Reporter) -> QdrantClient:
+    """The server's client, however long that takes; that it is awaited is said once."""
+
+    def say(state: RetryCallState) -> None:
+        if state.attempt_number == 1 and state.outcome is not None:
+            reporter.event("waiting", detail=str(state.outcome.exception()))
+
+    retrying = Retrying(
+        retry=retry_if_exception_type(IndexUnreachable),
+        wait=wait_random_exponential(multiplier=0.5, max=_BETWEEN_TRIES),
+        sleep=sleep_using_event(signals.stop),
+        before_sleep=say,
+    )
+    return retrying(server_client, settings.model_copy(update={"connect_timeout": min(settings.connect_timeout, 2.0)}))
+
+
+def _choose_catalog(client: QdrantClient, settings: Settings) -> Catalog:
+    """The catalog in the model asked for, else in its own, else a new one in the default. Raises SpaceMismatch."""
+    if settings.model is not None:
+        return Catalog.create(client, settings.catalog, describe_space(settings.model, settings))
+    try:
+        return Catalog.open(client, settings.catalog)
+    except TargetNotFound:
+        return Catalog.create(client, settings.catalog, describe_space(DEFAULT_MODEL, settings))
+
+
+def _work(
+    session: _Session, catalog: Catalog, roots: Mapping[str, Path], table: Path | None, *, rebuilding: bool = False
+) -> Outcome:
+    """Let a daemon work on a catalog until it is done or told to stop."""
+    settings, reporter, signals = session.settings, session.reporter, session.signals
+    sources: dict[str, Watched] = {}
+    for name, root in roots.items():
+        watched = Watched(name, root, table_path=table, types=catalog.types, say=partial(_say_problem, reporter, name))
+        watched.load_table()
+        session.patience(catalog.declare, watched.table.types)
+        sources[name] = watched
+    pool = DecodePool(
+        workers=settings.worker_count,
+        timeout=settings.decode_timeout,
+        memory=settings.decode_memory,
+        limits=Limits.from_settings(settings),
+    )
+    try:
+        with open_embedder(catalog.space, settings) as embedder:
+            daemon = Daemon(
+                settings,
+                catalog,
+                sources,
+                pool,
+                embedder,
+                session.patience,
+                reporter,
+                stop=signals.stop,
+                once=session.once,
+                flush=session.flush,
+                rebuilding=rebuilding,
+            )
+            signals.working(daemon.wake)
+            session.board.show(catalog, sources, daemon)
+            reporter.event("started", catalog=catalog.name, space=catalog.space.label, pid=os.getpid())
+            daemon.run()
+            stopped = daemon.stopped
+            failed = (
+                0 if stopped else sum(session.patience(partial(catalog.count_failed, source=name)) for name in sources)
+            )
+            reporter.event("stopped", **vars(daemon.counts))
+            pool.close(cancel=stopped)
+            return Outcome(stopped, failed)
+    finally:
+        pool.close(cancel=True)
+
+
+def _say_problem(reporter: Reporter, source: str, path: str, message: str) -> None:
+    reporter.event("problem", source=source, path=path, detail=message)
+
+
+def _all_roots(catalog: Catalog) -> dict[str, Path]:
+    """The folder of every source of a catalog. Raises UsageError when one cannot be read here: it would be lost."""
+    roots = {}
+    for name, source in catalog.sources().items():
+        root = source.root_here()
+        if root is None:
+            hosts = ", ".join(sorted(source.roots))
+            raise UsageError(
+                f"source {name!r} belongs to another host ({hosts}): its items would be lost. Index it here first "
+                f"('recq-ingest run --once --source {name}=FOLDER'), or 'recq-ingest forget {name}'"
+            )
+        try:
+            _require_folder(root)
+        except UsageError as error:
+            raise UsageError(
+                f"source {name!r}: {error}; its items would be lost: mount it, or 'recq-ingest forget {name}'"
+            ) from error
+        roots[name] = root
+    if not roots:
+        raise UsageError(f"catalog {catalog.name!r} has no source to index again: use 'recq-ingest run FOLDER'")
+    return roots
+
+
+def _require_folder(folder: Path) -> None:
+    try:
+        if not folder.exists():
+            raise UsageError(f"folder {folder} does not exist")
+        if not folder.is_dir():
+            raise UsageError(f"{folder} is not a folder: name the folder that the pictures are in")
+        with os.scandir(folder):
+            pass
+    except OSError as error:
+        raise UsageError(f"folder {folder} cannot be read: {error.strerror}") from error

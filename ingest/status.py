@@ -1,0 +1,175 @@
+"""Where things stand: what `recq-ingest status --json` prints and a running daemon answers on loopback.
+
+`GET /recq/status` on the daemon's loopback server (its address and key stand in the data folder) gives the same JSON.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from recq import paths
+from recq.errors import RecqError
+from recq.settings import Settings
+
+if TYPE_CHECKING:
+    from ingest.daemon import Daemon
+    from ingest.watched import Watched
+    from recq.index.catalog import Catalog
+
+ROUTE = "/recq/status"
+_ANSWER_WITHIN = 10.0  # seconds for a daemon on the same machine
+
+
+@dataclass(frozen=True)
+class SourceStatus:
+    """One source. `items` = indexed + failed + files that are new and not written yet.
+
+    `pending`: paths that wait or are under way; None where no daemon runs, and nobody knows. `problems`: what is wrong
+    with the source's metadata.
+    """
+
+    name: str
+    root: str | None
+    items: int
+    indexed: int
+    failed: int
+    ignored: int
+    pending: int | None
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Status:
+    """A catalog and its sources.
+
+    `engine` is `embedded` or the server's URL, `space` names the embedding space (None before there is one), `state` is
+    one of starting, reconciling, indexing, idle, waiting (for the index), draining, and `stopped` without a daemon.
+    """
+
+    catalog: str
+    engine: str
+    space: Mapping[str, Any] | None
+    running: bool
+    pid: int | None
+    state: str
+    sources: tuple[SourceStatus, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The status that `to_json` wrote."""
+        sources = (SourceStatus(**{**source, "problems": tuple(source["problems"])}) for source in data["sources"])
+        return cls(**{**data, "sources": tuple(sources)})
+
+
+class Board:
+    """What the running daemon tells of itself; asked by the loopback server's threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._running: tuple[Catalog, Mapping[str, Watched], Daemon] | None = None
+        self._counted: dict[str, tuple[int, int]] = {}
+
+    def show(self, catalog: Catalog, sources: Mapping[str, Watched], daemon: Daemon) -> None:
+        """The daemon runs from here on."""
+        self._running = catalog, sources, daemon
+
+    def answer(self, method: str, body: bytes) -> tuple[int, dict[str, object]]:  # noqa: ARG002 - a route's signature
+        """The loopback route."""
+        return 200, self.status().to_json()
+
+    def status(self) -> Status:
+        """The status now; while the index is away with the numbers that it gave last."""
+        settings = self._settings
+        if self._running is None:
+            return Status(settings.catalog, _engine(settings), None, True, os.getpid(), "starting", ())
+        catalog, sources, daemon = self._running
+        told = tuple(self._source(catalog, watched, daemon) for watched in sources.values())
+        return Status(settings.catalog, _engine(settings), _space(catalog), True, os.getpid(), daemon.state, told)
+
+    def _source(self, catalog: Catalog, watched: Watched, daemon: Daemon) -> SourceStatus:
+        name = watched.name
+        # Pending first: what is written in between counts twice for a moment rather than not at all.
+        pending, unknown = daemon.pending(name)
+        if daemon.state != "waiting":
+            with contextlib.suppress(RecqError):
+                self._counted[name] = catalog.count(source=name), catalog.count_failed(source=name)
+        indexed, failed = self._counted.get(name, (0, 0))
+        return SourceStatus(
+            name,
+            paths.to_text(str(watched.root))[0],
+            indexed + failed + unknown,
+            indexed,
+            failed,
+            len(watched.ignored),
+            pending,
+            tuple(watched.problems.messages()),
+        )
+
+
+def find_status(settings: Settings) -> Status:
+    """The running daemon's answer, else what the index alone tells.
+
+    Raises TargetNotFound without such a catalog, and the errors of `recq.index.connect`.
+    """
+    return ask_daemon(settings) or read_status(settings)
+
+
+def ask_daemon(settings: Settings) -> Status | None:
+    """What the daemon of this data folder and catalog says; None when none runs."""
+    import httpx
+
+    from recq.index.edge.address import read_address
+
+    address = read_address(settings.data_dir)
+    if address is None:
+        return None
+    try:
+        response = httpx.get(
+            address.url + ROUTE, headers={"api-key": address.key}, timeout=_ANSWER_WITHIN, trust_env=False
+        )
+        response.raise_for_status()
+        status = Status.from_json(response.json())
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        return None
+    return status if (status.catalog, status.engine) == (settings.catalog, _engine(settings)) else None
+
+
+def read_status(settings: Settings) -> Status:
+    """What the index tells of a catalog that no daemon works on here."""
+    from recq.index.catalog import Catalog
+    from recq.index.connect import connect
+
+    with connect(settings) as client:
+        catalog = Catalog.open(client, settings.catalog)
+        sources = []
+        for name, source in catalog.sources().items():
+            root = source.any_root()
+            indexed, failed = catalog.count(source=name), catalog.count_failed(source=name)
+            sources.append(
+                SourceStatus(
+                    name, None if root is None else str(root), indexed + failed, indexed, failed, source.ignored, None
+                )
+            )
+        return Status(settings.catalog, _engine(settings), _space(catalog), False, None, "stopped", tuple(sources))
+
+
+def _engine(settings: Settings) -> str:
+    return settings.url or "embedded"
+
+
+def _space(catalog: Catalog) -> dict[str, Any]:
+    space = catalog.space
+    return {
+        "model": space.model,
+        "dim": space.dim,
+        "distance": space.distance,
+        "fingerprint": space.fingerprint,
+    }

@@ -1,0 +1,190 @@
+"""One source while it is watched: its root, its table of metadata, the files passed over, what is wrong with it."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from ingest.files import FileState
+from ingest.metadata import MAX_SIDECAR_BYTES, SIDECAR_SUFFIX, Sidecar, merge, parse_sidecar
+from ingest.table import TABLE_NAME, Table, read_table
+from recq import paths
+from recq.errors import MetadataError, UsageError
+from recq.index.schema import FieldTypes, Metadata
+
+_MOST_IGNORED = 200_000  # paths that are remembered; more are only counted
+_MOST_PROBLEMS = 100
+
+
+class Ignored:
+    """The files of a source that are passed over, so that their first bytes are not read at every walk."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, FileState] = {}
+        self._more = 0
+
+    def __len__(self) -> int:
+        return len(self._files) + self._more
+
+    def has(self, path: str, state: FileState) -> bool:
+        """Whether the path was passed over in that very state."""
+        return self._files.get(path) == state
+
+    def add(self, path: str, state: FileState) -> None:
+        """A file was found not to be an item."""
+        if path in self._files or len(self._files) < _MOST_IGNORED:
+            self._files[path] = state
+
+    def discard(self, path: str) -> None:
+        """The file has gone, or become an item."""
+        self._files.pop(path, None)
+
+    def replace(self, files: Mapping[str, FileState]) -> None:
+        """What a whole walk has found."""
+        self._more = max(0, len(files) - _MOST_IGNORED)
+        self._files = dict(list(files.items())[:_MOST_IGNORED])
+
+
+class Problems:
+    """What is wrong with a source's metadata, said once each; `say(path, message)` is told."""
+
+    def __init__(self, say: Callable[[str, str], None]) -> None:
+        self._say = say
+        self._messages: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def note(self, path: str, message: str) -> None:
+        """The file at `path` has a problem."""
+        with self._lock:
+            if self._messages.get(path) == message:
+                return
+            if path in self._messages or len(self._messages) < _MOST_PROBLEMS:
+                self._messages[path] = message
+        self._say(path, message)
+
+    def clear(self, path: str) -> None:
+        """It has none any more."""
+        with self._lock:
+            self._messages.pop(path, None)
+
+    def messages(self) -> list[str]:
+        """All that are known, by path."""
+        with self._lock:
+            return [message for _, message in sorted(self._messages.items())]
+
+
+class Watched:
+    """A source: `name`, `root` (resolved), and `table_path` when a table other than the root's own was named.
+
+    `types()` gives the catalog's fields. Safe to use from several threads: the table is replaced whole.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        root: Path,
+        *,
+        table_path: Path | None,
+        types: Callable[[], FieldTypes],
+        say: Callable[[str, str], None],
+    ) -> None:
+        self.name = name
+        self.root = root
+        self.table = Table()
+        self.ignored = Ignored()
+        self.problems = Problems(say)
+        self._named = table_path is not None
+        self._table_path = table_path or root / TABLE_NAME
+        self._table_state: FileState | None = None  # as it was last read
+        self._table_seen: FileState | None = None
+        self._types = types
+        self._identity = _identity(root)
+
+    def table_changed(self) -> bool:
+        """Whether the table's file is another than the one last read, and the same as at the last such question."""
+        before, self._table_seen = self._table_seen, _state(self._table_path)
+        return self._table_seen != self._table_state and self._table_seen == before
+
+    def load_table(self) -> None:
+        """Read the table. Raises MetadataError, and UsageError when a named one is missing; the old one then stays."""
+        self._table_state = _state(self._table_path)
+        name = paths.printable(paths.to_text(str(self._table_path) if self._named else TABLE_NAME)[0])
+        try:
+            data = self._table_path.read_bytes()
+        except FileNotFoundError as error:
+            if self._named:
+                raise UsageError(f"--metadata {name}: there is no such file") from error
+            self.table = Table()
+        except OSError as error:
+            raise MetadataError(f"{name} cannot be read: {error.strerror}") from error
+        else:
+            self.table = read_table(data, name, self._types())
+        self.problems.clear(TABLE_NAME)
+
+    def metadata(self, path: str) -> Metadata:
+        """The metadata of the item at `path` as the folder has it now; a bad sidecar is noted and left out."""
+        text, _ = paths.to_text(path)
+        name = f"{text}{SIDECAR_SUFFIX}"
+        sidecar: Sidecar = {}
+        try:
+            data = _read_sidecar(self.root / f"{path}{SIDECAR_SUFFIX}")
+            sidecar = {} if data is None else parse_sidecar(data, paths.printable(name))
+        except MetadataError as error:
+            self.problems.note(name, str(error))
+        except OSError as error:
+            self.problems.note(name, f"{paths.printable(name)} cannot be read: {error.strerror}")
+        else:
+            self.problems.clear(name)
+        return merge(text, self.table, sidecar, self._types())
+
+    def is_same_root(self) -> bool:
+        """Whether the root is still the folder that it was: not unmounted, not replaced, not gone."""
+        return self._identity is not None and _identity(self.root) == self._identity
+
+    def root_replaced(self) -> bool:
+        """Whether another folder stands at the root's path than the one that was compared last."""
+        return _identity(self.root) not in (None, self._identity)
+
+    def has_content(self) -> bool:
+        """Whether the root is still there and anything stands in it."""
+        try:
+            with os.scandir(self.root) as entries:
+                return next(entries, None) is not None
+        except OSError:
+            return False
+
+    def renew(self) -> None:
+        """Take the folder that now stands at the root's path for the root."""
+        self._identity = _identity(self.root)
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """Which folder this is, as long as the machine runs; None where there is none."""
+    try:
+        status = folder.stat()
+    except OSError:
+        return None
+    return (status.st_dev, status.st_ino) if stat.S_ISDIR(status.st_mode) else None
+
+
+def _state(path: Path) -> FileState | None:
+    try:
+        return FileState.of(path.stat())
+    except OSError:
+        return None
+
+
+def _read_sidecar(path: Path) -> bytes | None:
+    """The bytes of a sidecar, a little more than allowed when it is too long; None when there is none."""
+    flags = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
+    try:
+        descriptor = os.open(path, flags)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            return None
+        return file.read(MAX_SIDECAR_BYTES + 1)
