@@ -11,12 +11,11 @@ the settings themselves, and let go of it while a model runs: an embedded folder
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from query.results import Answer, Asked, Shown, result_of
 from query.target import (
@@ -74,7 +73,7 @@ def similar(
     _require_sane(k, min_score)
     settings = settings if settings is not None else Settings.load()
     resolved = resolve(catalog, target)
-    query = prepare(resolved, target, catalog.space, settings, sys.stdin.buffer)
+    query = prepare(resolved, target, catalog.space, settings)
     return _nearest(catalog, query, k, filters, min_score, started)
 
 
@@ -92,10 +91,10 @@ def similar_in(
     with opened(settings) as catalog:
         resolved, space = resolve(catalog, target), catalog.space
         if isinstance(resolved, IndexedTarget):
-            query = prepare(resolved, target, space, settings, sys.stdin.buffer)
+            query = prepare(resolved, target, space, settings)
             return _nearest(catalog, query, k, filters, min_score, started)
         _check(catalog, filters)
-    query = prepare(resolved, target, space, settings, sys.stdin.buffer)
+    query = prepare(resolved, target, space, settings)
     with opened(settings) as catalog:
         require_same(catalog.space, space, catalog.name)  # rebuilt meanwhile?
         return _nearest(catalog, query, k, filters, min_score, started)
@@ -149,7 +148,7 @@ def opened(settings: Settings) -> Iterator[Catalog]:
         yield Catalog.open(client, settings.catalog)
 
 
-def prepare(target: Target, text: str, space: EmbeddingSpace, settings: Settings, stdin: BinaryIO) -> Query:
+def prepare(target: Target, text: str, space: EmbeddingSpace, settings: Settings) -> Query:
     """The target as something to compare with: a picture outside the index is read and embedded in `space`.
 
     Raises TargetError for a failed item and for a picture that cannot be read or decoded, SpaceError for a model that
@@ -158,7 +157,7 @@ def prepare(target: Target, text: str, space: EmbeddingSpace, settings: Settings
     if isinstance(target, IndexedTarget):
         require_embedded(target.item)
         return Query(target, text)
-    content = read_picture(target, settings, stdin)
+    content = read_picture(target, settings)
     try:
         return Query(target, text, embed(content, space, settings), content)
     except ImageError as error:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -194,8 +195,11 @@ def require_embedded(item: Item) -> None:
         )
 
 
-def read_picture(target: FileTarget | StreamTarget, settings: Settings, stdin: BinaryIO) -> bytes:
-    """The picture's bytes, at most `max_bytes`. Raises TargetError, or UsageError for a terminal as standard input."""
+def read_picture(target: FileTarget | StreamTarget, settings: Settings, stdin: BinaryIO | None = None) -> bytes:
+    """The picture's bytes, at most `max_bytes`; `stdin` is the process's own when None.
+
+    Raises TargetError, or UsageError when nobody pipes anything in.
+    """
     from recq.images.decode import Limits, too_many_bytes
     from recq.images.reading import FileChanged, read_content
 
@@ -203,9 +207,10 @@ def read_picture(target: FileTarget | StreamTarget, settings: Settings, stdin: B
     try:
         if isinstance(target, FileTarget):
             return read_content(os.fspath(target.path), limits).data
-        if stdin.isatty():
-            raise UsageError("standard input is a terminal: pipe a picture in, as in recq similar - < photo.jpg")
-        data = stdin.read(limits.max_bytes + 1)
+        stream = stdin if stdin is not None else sys.stdin.buffer if sys.stdin is not None else None
+        if stream is None or stream.isatty():
+            raise UsageError("nothing comes in on standard input: pipe a picture in, as in recq similar - < photo.jpg")
+        data = stream.read(limits.max_bytes + 1)
         if len(data) > limits.max_bytes:
             raise too_many_bytes(len(data), limits)
         return data

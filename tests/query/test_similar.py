@@ -6,15 +6,23 @@ import csv
 import io
 import json
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from recq.index.catalog import Catalog, Entry
+from recq.index.connect import own_folder
+from recq.index.schema import FileFacts, Item
 from recq.paths import to_text
-from tests.query.conftest import FAILED, GOODS, HOSTILE, LATIN1, WAITING, Reply, Shop
+from recq.settings import Settings
+from recq.space import EmbeddingSpace
+from tests.qdrant_server import QdrantServer
+from tests.query.conftest import CATALOG, FAILED, GOODS, HOSTILE, LATIN1, WAITING, Reply, Shop
 
 
 def paths_of(reply: Reply) -> list[str]:
@@ -300,6 +308,54 @@ def test_a_server_that_does_not_answer(ask: Any, monkeypatch: pytest.MonkeyPatch
     assert (reply.code, reply.out) == (4, b"")
     assert "http://127.0.0.1:9" in reply.err
     assert reply.err.count("\n") == 1
+
+
+@pytest.mark.server
+def test_a_server_that_refuses_the_key(ask: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with QdrantServer(tmp_path / "server", api_key="right") as server:
+        for key in ("wrong", None):
+            if key is not None:
+                monkeypatch.setenv("RECQ_API_KEY", key)
+            else:
+                monkeypatch.delenv("RECQ_API_KEY")
+            reply = ask(["search", "--url", server.url])
+            assert (reply.code, reply.out) == (4, b"")
+            assert "RECQ_API_KEY" in reply.err
+            assert reply.err.count("\n") == 1
+
+
+def test_a_folder_that_somebody_else_has_open(ask: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECQ_LOCK_WAIT", "0.2")
+    with own_folder(Settings(data_dir=tmp_path)):
+        reply = ask(["search", "--data-dir", str(tmp_path)])
+    assert (reply.code, reply.out) == (4, b"")
+    assert str(tmp_path) in reply.err
+    assert str(os.getpid()) in reply.err
+
+
+def test_a_network_that_this_machine_lacks(ask: Any, tmp_path: Path, photo: Path) -> None:
+    """Indexed targets need no network; a picture outside the index needs the catalog's own."""
+    space = EmbeddingSpace("keras:NoSuchNet", "0", "top", "mean", 8, "pad", "none", "f32", 4)
+    with own_folder(Settings(data_dir=tmp_path)) as owned:
+        catalog = Catalog.create(owned.client, CATALOG, space)
+        items = [Item(FileFacts("shop", f"{n}.png", 1, 1)) for n in range(2)]
+        catalog.upsert([Entry(item, np.ones(4, np.float32)) for item in items])
+    options = ["--data-dir", str(tmp_path), "--catalog", CATALOG]
+    assert ask(["similar", "0.png", *options]).code == 0
+    reply = ask(["similar", str(photo), *options])
+    assert (reply.code, reply.out) == (5, b"")
+    assert "NoSuchNet" in reply.err
+    assert reply.err.count("\n") == 1
+
+
+def test_an_item_whose_source_has_no_folder_on_record(ask: Any, tmp_path: Path) -> None:
+    space = EmbeddingSpace("test", "0", "top", "mean", 8, "pad", "none", "f32", 4)
+    with own_folder(Settings(data_dir=tmp_path)) as owned:
+        catalog = Catalog.create(owned.client, CATALOG, space)
+        catalog.upsert([Entry(Item(FileFacts("lost", "a.png", 1, 1)), np.ones(4, np.float32))])
+    reply = ask(["search", "--data-dir", str(tmp_path), "--catalog", CATALOG, "--format", "paths"])
+    assert (reply.code, reply.out) == (0, b"")
+    assert reply.err == "recq: no folder is on record for source 'lost': no paths\n"
 
 
 def test_a_wrong_filter_is_said_before_anyone_is_asked(ask: Any) -> None:

@@ -252,6 +252,12 @@ def test_standard_input_is_read_up_to_the_cap() -> None:
     assert endless.tell() == 11
 
 
+def test_nothing_on_standard_input_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", None)  # as after `recq similar - <&-`
+    with pytest.raises(UsageError, match="standard input"):
+        read_picture(StreamTarget(), SMALL)
+
+
 def test_files_are_read_up_to_the_cap(tmp_path: Path) -> None:
     path = file(tmp_path / "a.jpg")
     assert read_picture(FileTarget(path), SMALL, io.BytesIO()) == b"picture"
