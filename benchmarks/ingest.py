@@ -17,6 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
+PROGRAMS = Path(sys.executable).parent
 DEFAULT_PACK = Path(__file__).parents[2] / "shared" / "data" / "clothing"
 TUTORIAL_SAMPLE = 120
 """The loop is slow and steady: a part of the pack tells its speed."""
@@ -66,7 +67,7 @@ def tutorial(files: list[Path]) -> float:
 def recq_ingest(pack: Path, count: int) -> float:
     """Images per second of a whole run of the daemon, start-up and shutdown counted."""
     with tempfile.TemporaryDirectory(prefix="recq-ingest-bench-") as folder:
-        command = [sys.executable, "-m", "ingest.cli", "run", str(pack), "--once", "--data-dir", folder]
+        command = [str(PROGRAMS / "recq-ingest"), "run", str(pack), "--once", "--data-dir", folder]
         start = time.perf_counter()
         subprocess.run(command, check=True, capture_output=True)
         return count / (time.perf_counter() - start)

@@ -27,6 +27,7 @@ from recq.index.catalog import Catalog
 from recq.index.connect import connect
 from recq.settings import Settings
 
+PROGRAMS = Path(sys.executable).parent
 SAMPLES = Path(__file__).parents[1] / "samples"
 TARGET = "running-shoe_runx.jpg"
 LATE = "tent.jpg"
@@ -54,11 +55,11 @@ def main() -> None:
             "recq-latency",
             *(["--url", arguments.url] if arguments.url else []),
         ]
-        similar = [sys.executable, "-m", "query.cli", "similar", TARGET, *where]
-        subprocess.run([sys.executable, "-m", "ingest.cli", "run", str(drop), "--once", *where], check=True)
+        similar = [str(PROGRAMS / "recq"), "similar", TARGET, *where]
+        subprocess.run([str(PROGRAMS / "recq-ingest"), "run", str(drop), "--once", *where], check=True)
         print(f"engine: {engine}")
         compare("recq similar, no daemon", similar, arguments.rounds)
-        with daemon([sys.executable, "-m", "ingest.cli", "run", str(drop), *where], data):
+        with daemon([str(PROGRAMS / "recq-ingest"), "run", str(drop), *where], data):
             compare("recq similar, daemon running", similar, arguments.rounds)
             settings = Settings.load(data_dir=data, catalog="recq-latency", url=arguments.url)
             seconds = [drop_one(settings, drop, number) for number in range(arguments.rounds)]

@@ -24,6 +24,7 @@ from recq.index.schema import Item
 from recq.settings import Settings
 from recq.space import EmbeddingSpace, InputSpec
 
+PROGRAMS = Path(sys.executable).parent
 DEFAULT_PACK = Path(__file__).parents[2] / "shared" / "data" / "clothing"
 PIXELS = EmbeddingSpace(
     model="pixels:32", weights="", layer="input", pooling="flatten", size=32, resize="stretch",
@@ -64,7 +65,7 @@ def main() -> None:
 def embed_with_daemon(pack: Path, model: str, data_dir: Path) -> None:
     """Fill the catalog named after the model, as a user would."""
     command = [
-        sys.executable, "-m", "ingest.cli", "run", str(pack), "--once",
+        str(PROGRAMS / "recq-ingest"), "run", str(pack), "--once",
         "--data-dir", str(data_dir), "--catalog", model, "--model", model,
     ]  # fmt: skip
     subprocess.run(command, check=True)

@@ -1,0 +1,1 @@
+"""Measurements through the product's own programs: each file is a script."""
