@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -22,7 +23,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -34,6 +34,7 @@ EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 GRID = Path("demo-grid.png")
 FILTERED_GRID = Path("demo-grid-filtered.png")
 READY_WITHIN = 90.0  # seconds for the daemon's first answer, on a slow machine that compiles the model
+IDLE_FOR = 12.0  # seconds without a change, longer than two looks of a daemon that polls: it found no more pictures
 STOP_WITHIN = 15.0  # seconds; the daemon promises 5
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 POLL = 0.3  # seconds between two looks at the status
@@ -52,7 +53,7 @@ class Progressed:
     items: int
     indexed: int
     failed: int
-    pending: int
+    idle: bool
 
     @property
     def done(self) -> int:
@@ -103,18 +104,23 @@ class Recq:
     def progress(self) -> Progressed | None:
         """Where the daemon stands; None while it does not answer."""
         answer = self.ask("recq-ingest", "status", "--json")
-        sources = json.loads(answer.stdout)["sources"] if answer.returncode == 0 else []
-        return parse_status(sources[0]) if sources else None
+        return parse_status(answer.stdout) if answer.returncode == 0 else None
 
 
-def parse_status(source: dict[str, Any]) -> Progressed:
-    """One entry of `sources` in the status."""
-    return Progressed(source["items"], source["indexed"], source["failed"], source["pending"])
+def parse_status(text: str) -> Progressed | None:
+    """The one source of a running daemon's status; None while it has not come to it yet."""
+    status = json.loads(text)
+    if not status["running"] or not status["sources"]:
+        return None
+    (source,) = status["sources"]
+    idle = status["state"] == "idle" and not source["pending"]
+    return Progressed(source["items"], source["indexed"], source["failed"], idle)
 
 
 def show(command: list[str]) -> None:
-    """The command as one could paste it."""
-    say(shlex.join([Path(command[0]).name, *command[1:]]))
+    """The command as one could paste it; filters always in quotes, so that the next one gets them too."""
+    words = [f"'{word}'" if re.fullmatch(r"\w+[=<>!~?]+[\w.]*", word) else shlex.quote(word) for word in command[1:]]
+    say(" ".join([Path(command[0]).name, *words]))
 
 
 def say(text: str) -> None:
@@ -148,11 +154,12 @@ def daemon(recq: Recq, folder: Path, log: Path) -> Iterator[subprocess.Popen[byt
 
 
 def wait_until_indexed(recq: Recq, process: subprocess.Popen[bytes], expected: int, log: Path) -> Progressed:
-    """Show a bar until every item is settled: `expected` of them at least, or all that the daemon found by itself
-    where its own count stands still below that. Raises DemoFailed when the daemon ends or never answers.
+    """Show a bar until the daemon is idle with `expected` items settled, or found less and stays idle at that.
+
+    Raises DemoFailed when the daemon ends or never answers.
     """
     columns = (TextColumn("indexed"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    started = time.monotonic()
+    changed = time.monotonic()
     last: Progressed | None = None
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("indexed", total=expected)
@@ -160,15 +167,15 @@ def wait_until_indexed(recq: Recq, process: subprocess.Popen[bytes], expected: i
             if process.poll() is not None:
                 raise DemoFailed(f"the daemon ended with exit code {process.returncode}:\n{tail(log)}")
             now = recq.progress()
-            if now is None and last is None and time.monotonic() - started > READY_WITHIN:
+            if now is None and last is None and time.monotonic() - changed > READY_WITHIN:
                 raise DemoFailed(f"no answer from the daemon within {READY_WITHIN:.0f} s:\n{tail(log)}")
             if now is not None:
+                if now != last:
+                    last, changed = now, time.monotonic()
                 bar.update(task, completed=now.done, total=max(expected, now.items))
-                settled = now.items > 0 and now.pending == 0 and now.done >= now.items
-                if settled and (now.done >= expected or now == last):
+                if now.idle and (now.done >= expected or time.monotonic() - changed > IDLE_FOR):
                     bar.update(task, total=now.done)
                     return now
-                last = now
             time.sleep(POLL)
 
 

@@ -50,6 +50,7 @@ def test_the_demo_shows_similar_shoes_and_leaves_only_its_grids(tmp_path: Path) 
     assert "54 pictures can be searched" in output
     bare, filtered = output.split("$ recq similar")[1:]
     assert "running-shoe_freerun.jpg" in bare
+    assert "--filter 'category=Footwear' --filter 'price<=100'" in filtered
     assert "running-shoe_pureboost.jpg" in filtered
     assert "running-shoe_freerun.jpg" not in filtered.split("Picture grid")[0], "it costs 160"
     assert {file.name for file in tmp_path.iterdir()} == {"demo-grid.png", "demo-grid-filtered.png"}
