@@ -22,7 +22,7 @@ from pathlib import Path
 from recq.errors import RecqError
 from recq.index.edge import manifest as manifests
 from recq.index.edge.manifest import Entry, Manifest
-from recq.index.edge.problem import Problem
+from recq.index.edge.problem import Problem, closed
 from recq.index.edge.shard import FLUSH_WHEN_IDLE, Shard
 
 _log = logging.getLogger(__name__)
@@ -107,7 +107,7 @@ class Folder:
             self._commit(self.manifest.without_collection(name))
             shard = self._shards.pop(entry.folder, None)
             if shard is not None:
-                shard.close(flush=False)
+                shard.close_for_deletion()
             shutil.rmtree(self._path / entry.folder, ignore_errors=True)  # what is left goes at the next opening
             return True
 
@@ -125,7 +125,7 @@ class Folder:
 
     def _refuse_when_closed(self) -> None:
         if self._closed:
-            raise Problem(503, "Service unavailable: the embedded index is closed")
+            raise closed()
 
     def written(self) -> None:
         """Said after every write: the shard is flushed a little later, by a thread that sleeps otherwise."""

@@ -47,6 +47,11 @@ def not_found(message: str) -> Problem:
     return Problem(404, f"Not found: {message}")
 
 
+def closed() -> Problem:
+    """503: the engine was closed, usually because its process is about to end."""
+    return Problem(503, "Service unavailable: the embedded index is closed")
+
+
 def already_exists(collection: str) -> Problem:
     """409: a collection of that name exists."""
     return Problem(409, f"Wrong input: Collection `{collection}` already exists!")

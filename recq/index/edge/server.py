@@ -70,6 +70,7 @@ class LoopbackServer:
             app,
             lifespan="off",
             log_config=None,
+            log_level="warning",
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=int(STOP_WITHIN),

@@ -17,7 +17,7 @@ from typing import Any, Self
 import qdrant_edge as edge
 
 from recq.index.edge.convert import DISTANCES, VectorSpec
-from recq.index.edge.problem import edge_errors, not_found
+from recq.index.edge.problem import Problem, closed, edge_errors, not_found
 
 FLUSH_AFTER_POINTS = 2_000  # at most 0.6 s of journal to replay
 FLUSH_WHEN_IDLE = 1.0  # seconds without a write
@@ -32,14 +32,14 @@ def flush_due(unflushed: int, since_first: float, since_last: float) -> bool:
 
 
 class Shard:
-    """An open collection. Thread-safe; every method raises Problem 404 once it is closed."""
+    """An open collection. Thread-safe; what comes after `close` gets the Problem that `close` was told."""
 
     def __init__(self, shard: Any, specs: Mapping[str, VectorSpec]) -> None:
         self.specs = specs
         self._shard = shard
         self._gate = threading.Condition()
         self._users = 0
-        self._closed = False
+        self._gone: Problem | None = None
         self._writing = threading.Lock()
         self._unflushed = 0
         self._first_write = self._last_write = 0.0
@@ -67,8 +67,8 @@ class Shard:
     def reading(self) -> Iterator[Any]:
         """The Edge shard, kept open for the length of the block; any number of threads at once."""
         with self._gate:
-            if self._closed:
-                raise not_found("Collection was deleted or closed meanwhile")
+            if self._gone is not None:
+                raise self._gone
             self._users += 1
         try:
             with edge_errors():
@@ -118,12 +118,19 @@ class Shard:
             shard.flush()
             self._unflushed = 0
 
-    def close(self, flush: bool = True) -> None:
-        """Let nobody in, wait for those inside, flush unless the shard is about to be deleted, and let go of it."""
+    def close(self) -> None:
+        """The folder is closed: flush, and let go of everything."""
+        self._close(closed(), flush=True)
+
+    def close_for_deletion(self) -> None:
+        """The collection is deleted: nothing of it needs to reach the disk."""
+        self._close(not_found("Collection was deleted meanwhile"), flush=False)
+
+    def _close(self, gone: Problem, flush: bool) -> None:
         with self._gate:
-            if self._closed:
+            if self._gone is not None:
                 return
-            self._closed = True
+            self._gone = gone  # nobody comes in any more, and those inside finish first
             self._gate.wait_for(lambda: self._users == 0)
         with edge_errors():
             if flush and self._unflushed:
