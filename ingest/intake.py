@@ -193,7 +193,7 @@ class Intake:
         now = time.monotonic()
         for key, state in states.items():
             mark = marks[key]
-            observation = _observation(self._pending.observation(key), state, now, mark, self._settings.settle)
+            observation = observation_of(self._pending.observation(key), state, now, mark, self._settings.settle)
             self._pending.put(Entry(key, observation, fresh=True, witnessed=mark is Mark.GONE))
 
     # -- walks ----------------------------------------------------------------------------------------------------
@@ -328,7 +328,7 @@ def _outermost(folders: set[Key]) -> list[Key]:
     return chosen
 
 
-def _observation(
+def observation_of(
     before: Observation | None, state: FileState | None, now: float, mark: Mark, settle: float
 ) -> Observation:
     """What an event and a look at the file say together."""

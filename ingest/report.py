@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import sys
 from enum import StrEnum
-from typing import Any, Protocol
-
-import structlog
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from typing import TYPE_CHECKING, Any, Protocol
 
 from recq.paths import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
 
 
 class LogFormat(StrEnum):
@@ -41,10 +41,11 @@ class Reporter:
     """Says events and shows progress. Events may come from any thread, progress from one."""
 
     def __init__(self, log_format: LogFormat | None = None) -> None:
-        terminal = sys.stderr.isatty() and log_format is None
+        import structlog
+
         self._bar: Progress | None = None
-        self._task = TaskID(0)
-        if terminal:
+        self._task: TaskID | None = None
+        if sys.stderr.isatty() and log_format is None:
             self._bar = _bar()
             self._task = self._bar.add_task("starting", total=None, failed=0, rate="")
             self._bar.start()
@@ -72,7 +73,7 @@ class Reporter:
 
     def progress(self, state: str, done: int, total: int, failed: int, rate: float | None) -> None:
         """Show how far this run has come; `rate` is items per second."""
-        if self._bar is not None:
+        if self._bar is not None and self._task is not None:
             shown = f"{rate:.0f}/s" if rate else ""
             self._bar.update(
                 self._task, description=state, completed=done, total=total or None, failed=failed, rate=shown
@@ -98,6 +99,9 @@ class _Above:
 
 
 def _bar() -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

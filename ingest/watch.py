@@ -8,8 +8,10 @@ here, in the one place where watchdog talks to the kernel.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -209,6 +211,10 @@ def _native_observer(ran_over: Callable[[], None], refused: Callable[[], None]) 
         return Observer()
     from watchdog.observers.inotify import InotifyFullEmitter
     from watchdog.observers.inotify_c import InotifyEvent, InotifyFD
+
+    # What watchdog has to say goes to nobody: the two things that matter are told by the methods below.
+    logging.getLogger("watchdog").addHandler(logging.NullHandler())
+    warnings.filterwarnings("ignore", message="Callback with id", category=RuntimeWarning)
 
     class TellingInotify(InotifyFD):
         def add_callback(self, *args: Any, **kwargs: Any) -> Any:

@@ -1,0 +1,164 @@
+"""The last stage against a real catalog: only what still stands is written, one item cannot keep the others out."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ingest.commit import Committer, Removal, Work
+from ingest.examine import facts
+from ingest.files import FileState, Key
+from ingest.patience import Patience
+from ingest.pending import Entry
+from ingest.scan import Rules
+from ingest.stability import completed
+from ingest.watched import Watched
+from recq.errors import IndexRefused
+from recq.index.catalog import Catalog
+from recq.index.catalog import Entry as Write
+from recq.index.edge import EdgeEngine, embedded_client
+from recq.index.schema import FieldType, Item
+from recq.settings import DEFAULT_IGNORE
+from recq.space import EmbeddingSpace
+from tests.ingest.pictures import put
+
+SPACE = EmbeddingSpace(
+    model="test", weights="0", layer="top", pooling="mean", size=8, resize="pad",
+    preprocessing="none", precision="f32", dim=4,
+)  # fmt: skip
+
+
+class Stage:
+    """A committer with everything around it."""
+
+    def __init__(self, root: Path, engine: EdgeEngine) -> None:
+        self.root = root
+        self.catalog = Catalog.create(embedded_client(engine), "images", SPACE)
+        self.watched = Watched("s", root, table_path=None, types=self.catalog.types, say=lambda path, message: None)
+        patience = Patience(
+            threading.Event(), give_up_after=1, waiting=lambda _: None, recovered=lambda: None, diagnose=lambda e: e
+        )
+        self.committer = Committer(self.catalog, patience, {"s": self.watched}, Rules(DEFAULT_IGNORE), None)
+
+    def work(self, path: str, *, vector: Sequence[float] = (1, 0, 0, 0)) -> Work:
+        key = Key("s", path)
+        state = FileState.of((self.root / path).stat())
+        entry = Entry(key, completed(state, 0.0), fresh=True)
+        return Work(entry, Item(facts(key, state)), np.asarray(vector, np.float32), state, carried=False)
+
+    def removal(self, path: str, *, witnessed: bool = False) -> Removal:
+        return Removal(Key("s", path), facts(Key("s", path), None).id, 1, None, witnessed)
+
+    def paths(self) -> list[str]:
+        return sorted(item.file.path for item in self.catalog.scan("s"))
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    root = tmp_path / "root"
+    for number, name in enumerate(("a.jpg", "b.jpg", "2024/c.jpg")):
+        put(root / name, number)
+    engine = EdgeEngine(tmp_path / "edge")
+    yield Stage(root, engine)
+    engine.close()
+
+
+def test_metadata_is_taken_at_the_last_moment(stage: Stage) -> None:
+    work = stage.work("2024/c.jpg")
+    (stage.root / "2024/c.jpg.json").write_text('{"price": 3}')
+    written = stage.committer.write([work])
+    assert [each.key for each in written.done] == [work.key]
+    item = stage.catalog.get(work.item.id)
+    assert item is not None
+    assert item.metadata == {"category": "2024", "price": 3}
+    assert item.file.ingested_at is not None
+    assert stage.catalog.types()["category"] is FieldType.STRING  # a year, but a word
+
+
+def test_what_changed_or_went_is_not_written(stage: Stage) -> None:
+    works = [stage.work(name) for name in ("a.jpg", "b.jpg", "2024/c.jpg")]
+    os.utime(stage.root / "a.jpg", ns=(1, 1))
+    (stage.root / "b.jpg").unlink()
+    written = stage.committer.write(works)
+    assert [each.key.path for each in written.done] == ["2024/c.jpg"]
+    assert [each.key.path for each in written.again] == ["a.jpg", "b.jpg"]
+    assert stage.paths() == ["2024/c.jpg"]
+
+
+def test_a_vector_without_signal_fails_its_item_alone(stage: Stage) -> None:
+    works = [stage.work("a.jpg"), stage.work("b.jpg", vector=(0, 0, 0, 0)), stage.work("2024/c.jpg")]
+    written = stage.committer.write(works)
+    assert len(written.done) == 3
+    assert [item.file.path for item in stage.catalog.failed()] == ["b.jpg"]
+    assert stage.catalog.count() == 2
+
+
+def test_a_refused_item_keeps_no_other_out(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    upsert = Catalog.upsert
+
+    def picky(self: Catalog, entries: Sequence[Write]) -> Any:
+        if any(entry.item.file.path == "b.jpg" for entry in entries):
+            raise IndexRefused("400 no")
+        return upsert(self, entries)
+
+    monkeypatch.setattr(Catalog, "upsert", picky)
+    written = stage.committer.write([stage.work(name) for name in ("a.jpg", "b.jpg", "2024/c.jpg")])
+    assert [(work.key.path, reason) for work, reason in written.refused] == [("b.jpg", "400 no")]
+    assert stage.paths() == ["2024/c.jpg", "a.jpg"]
+
+
+def test_deletions_are_checked_once_more(stage: Stage) -> None:
+    stage.committer.write([stage.work(name) for name in ("a.jpg", "b.jpg")])
+    removals = [stage.removal("a.jpg"), stage.removal("b.jpg")]
+    (stage.root / "a.jpg").unlink()
+    deleted, held = stage.committer.delete(removals)
+    assert [each.key.path for each in deleted] == ["a.jpg"]
+    assert held == []
+    assert stage.paths() == ["b.jpg"]
+
+
+def test_a_root_that_has_gone_or_was_replaced_deletes_nothing(stage: Stage, tmp_path: Path) -> None:
+    stage.committer.write([stage.work("a.jpg")])
+    stage.root.rename(tmp_path / "elsewhere")
+    for witnessed in (False, True):
+        deleted, held = stage.committer.delete([stage.removal("a.jpg", witnessed=witnessed)])
+        assert (len(deleted), len(held)) == (0, 1)
+    stage.root.mkdir()
+    put(stage.root / "other.jpg", 9)
+    deleted, held = stage.committer.delete([stage.removal("a.jpg", witnessed=True)])
+    assert (len(deleted), len(held)) == (0, 1)
+    assert stage.paths() == ["a.jpg"]
+
+
+def test_an_emptied_root_deletes_only_what_the_kernel_saw_go(tmp_path: Path) -> None:
+    engine = EdgeEngine(tmp_path / "edge")
+    stage = Stage(put(tmp_path / "root/a.jpg", 1).parent, engine)
+    stage.committer.write([stage.work("a.jpg")])
+    (stage.root / "a.jpg").unlink()
+    assert stage.committer.delete([stage.removal("a.jpg")])[0] == []
+    assert len(stage.committer.delete([stage.removal("a.jpg", witnessed=True)])[0]) == 1
+    assert stage.paths() == []
+    engine.close()
+
+
+def test_replaced_metadata_leaves_the_rest(stage: Stage) -> None:
+    work = stage.work("a.jpg")
+    (stage.root / "a.jpg.json").write_text('{"old": 1, "kept": 2}')
+    stage.committer.write([work])
+    before = stage.catalog.get(work.item.id)
+    assert before is not None
+    (stage.root / "a.jpg.json").write_text('{"kept": 3}')
+    stage.committer.replace([(work.key, before)])
+    after = stage.catalog.get(work.item.id)
+    assert after is not None
+    assert after.metadata == {"kept": 3}
+    assert after.file.ingested_at == before.file.ingested_at
+    vector = stage.catalog.vector(work.item.id)
+    assert vector is not None
+    assert vector.tolist() == [1, 0, 0, 0]

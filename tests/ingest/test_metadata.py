@@ -1,0 +1,98 @@
+"""Metadata: which place wins, and what a sidecar may hold."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.metadata import MAX_SIDECAR_BYTES, category_of, merge, parse_sidecar
+from ingest.table import Table
+from recq.errors import MetadataError
+from recq.index.schema import FieldType, field_problem, value_problem
+
+
+@pytest.mark.parametrize(
+    ("path", "category"),
+    [
+        ("chairs/oak/1.jpg", "chairs"),
+        ("chairs/sofa_1.jpg", "chairs"),
+        ("sofa_226.jpg", "sofa"),
+        ("running-shoe_pro_max.jpg", "running-shoe"),
+        ("2024/IMG_1.jpg", "2024"),
+        ("tripod.jpg", None),
+        ("_226.jpg", None),
+        ("sofa_", None),
+        ("2024_01_31.jpg", None),
+        ("IMG_0001.jpg", None),
+        ("DSC_0001.JPG", None),
+    ],
+)
+def test_category_of_folder_or_prefix(path: str, category: str | None) -> None:
+    assert category_of(path) == category
+
+
+def test_sidecar_over_table_over_folder_over_prefix() -> None:
+    table = Table(rows={"beds/bed_1.jpg": {"category": "bunk", "price": 10, "title": "Old"}})
+    assert merge("beds/bed_2.jpg", table, {}, {}) == {"category": "beds"}
+    assert merge("beds/bed_1.jpg", table, {}, {}) == {"category": "bunk", "price": 10, "title": "Old"}
+    sidecar = parse_sidecar(b'{"title": "New", "price": null, "labels": []}', "x.json")
+    assert merge("beds/bed_1.jpg", table, sidecar, {}) == {"category": "bunk", "title": "New"}
+    assert merge("beds/bed_1.jpg", table, {"category": None}, {}) == {"price": 10, "title": "Old"}
+
+
+def test_an_empty_cell_leaves_the_folder_its_say() -> None:
+    assert merge("beds/1.jpg", Table(rows={"beds/1.jpg": {}}), {}, {}) == {"category": "beds"}
+
+
+def test_a_category_is_of_the_fields_type() -> None:
+    assert merge("2024/1.jpg", Table(), {}, {}) == {"category": "2024"}
+    assert merge("2024/1.jpg", Table(), {}, {"category": FieldType.INTEGER}) == {"category": 2024}
+    assert merge("beds/1.jpg", Table(types={"category": FieldType.INTEGER}), {}, {}) == {"category": "beds"}
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (b"", "x.json:1: not JSON"),
+        (b'{"a": 1,\n}', "x.json:2: not JSON"),
+        (b"[1]", "x.json: not an object"),
+        (b'{"a": NaN}', "x.json: NaN is not a finite number"),
+        (b'{"a": 1e999}', "field 'a' is not a finite number"),
+        (b'{"a": {"b": 1}}', "field 'a' is neither text, number, boolean nor a list of these"),
+        (b'{"a": [[1]]}', "field 'a' is a list of lists"),
+        (b'{"a": [null]}', "field 'a' is neither text, number"),
+        (b'{"file.size": 1}', "field 'file.size' is reserved"),
+        (b'{"a": 1, "a": 2}', "field 'a' stands there twice"),
+        (b'{"a": 99999999999999999999}', "more than 64 bits"),
+        (b'{"a": "\\ud800"}', "half a surrogate pair"),
+        (b'{"a": "\xff"}', "not UTF-8"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b" " * (MAX_SIDECAR_BYTES + 1), "make it shorter"),
+    ],
+)
+def test_a_bad_sidecar_says_what_to_change(text: bytes, what: str) -> None:
+    with pytest.raises(MetadataError) as caught:
+        parse_sidecar(text, "x.json")
+    assert what in str(caught.value)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(JSON)
+def test_any_json_is_metadata_or_refused(document: object) -> None:
+    try:
+        sidecar = parse_sidecar(json.dumps(document).encode("utf-8", "surrogatepass"), "x.json")
+    except MetadataError:
+        return
+    assert sidecar == document
+    for name, value in merge("a.jpg", Table(), sidecar, {}).items():
+        assert field_problem(name) is None
+        assert value_problem(value) is None

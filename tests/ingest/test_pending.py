@@ -1,0 +1,137 @@
+"""What waits: one entry per path, the newest drop first, nothing lost that happens while a path is worked on."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from ingest.files import FileState, Key
+from ingest.pending import Entry, Pending
+from ingest.stability import Observation
+
+
+def entry(name: str, *, due: float = 0.0, fresh: bool = True, size: int = 1, known: bool = False) -> Entry:
+    return Entry(Key("s", name), Observation(FileState(size, 1), due, 0.0), fresh, known)
+
+
+def names(taken: list[Entry]) -> list[str]:
+    return [each.key.path for each in taken]
+
+
+def test_the_newest_drop_comes_first_and_the_backlog_last() -> None:
+    pending = Pending()
+    for number in range(3):
+        pending.put(entry(f"old{number}", fresh=False))
+    for number in range(3):
+        pending.put(entry(f"new{number}"))
+    assert names(pending.take(1.0, 4)) == ["new2", "new1", "new0", "old0"]
+    assert names(pending.take(1.0, 4)) == ["old1", "old2"]
+
+
+def test_what_is_not_due_waits() -> None:
+    pending = Pending()
+    pending.put(entry("later", due=5.0))
+    pending.put(entry("walked", due=6.0, fresh=False))
+    assert pending.take(4.9, 9) == []
+    assert pending.next_due() == 5.0
+    assert names(pending.take(5.0, 9)) == ["later"]
+    assert pending.next_due() == 6.0
+    assert names(pending.take(6.0, 9)) == ["walked"]
+    assert pending.next_due() is None
+
+
+def test_a_path_waits_once() -> None:
+    pending = Pending()
+    for due in (1.0, 2.0, 3.0):
+        pending.put(entry("a", due=due))
+    assert len(pending) == pending.waiting == 1
+    assert pending.take(2.5, 9) == []
+    assert names(pending.take(3.0, 9)) == ["a"]
+    assert pending.take(9.0, 9) == []
+
+
+def test_a_walk_does_not_push_a_drop_back() -> None:
+    pending = Pending()
+    pending.put(entry("drop"))
+    pending.put(entry("other"))
+    pending.put(entry("drop", fresh=False))
+    assert names(pending.take(1.0, 9)) == ["drop", "other"]
+
+
+def test_what_happens_meanwhile_waits_again() -> None:
+    pending = Pending()
+    pending.put(entry("a", size=1))
+    (taken,) = pending.take(1.0, 9)
+    pending.put(entry("a", size=2))
+    assert pending.take(1.0, 9) == []
+    assert pending.observation(taken.key) == entry("a", size=2).observation
+    pending.finish(taken.key)
+    assert names(pending.take(1.0, 9)) == ["a"]
+    pending.finish(taken.key)
+    assert len(pending) == 0
+
+
+def test_sizes_and_counts_follow_a_path_to_its_end() -> None:
+    pending = Pending()
+    pending.put(entry("a", size=7))
+    pending.put(entry("a", size=8, known=True))
+    assert (pending.has_size(7), pending.has_size(8)) == (False, True)
+    assert pending.count("s") == (1, 0)
+    pending.put(entry("b", size=8))
+    assert pending.count("s") == (2, 1)
+    for taken in pending.take(1.0, 9):
+        assert pending.has_size(8)
+        pending.finish(taken.key)
+    assert not pending.has_size(8)
+    assert pending.count("s") == (0, 0)
+
+
+class Waiting(RuleBasedStateMachine):
+    """Pending against a model: a set of paths that have to come out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pending = Pending()
+        self.now = 0.0
+        self.owed: dict[str, float] = {}  # path -> due, of paths that have to be taken (again)
+        self.working: set[str] = set()
+
+    @rule(name=st.sampled_from("abcd"), wait=st.floats(0, 5), fresh=st.booleans())
+    def put(self, name: str, wait: float, fresh: bool) -> None:
+        self.pending.put(entry(name, due=self.now + wait, fresh=fresh))
+        self.owed[name] = self.now + wait
+
+    @rule(seconds=st.floats(0, 3))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule(most=st.integers(1, 3))
+    def take(self, most: int) -> None:
+        for taken in self.pending.take(self.now, most):
+            name = taken.key.path
+            assert name not in self.working
+            assert self.owed.pop(name) == taken.observation.due <= self.now
+            self.working.add(name)
+
+    @rule(data=st.data())
+    def finish(self, data: st.DataObject) -> None:
+        if self.working:
+            name = data.draw(st.sampled_from(sorted(self.working)))
+            self.working.remove(name)
+            self.pending.finish(Key("s", name))
+
+    @invariant()
+    def nothing_is_lost(self) -> None:
+        waiting = set(self.owed) - self.working
+        assert self.pending.waiting == len(waiting)
+        assert len(self.pending) == len(waiting | self.working)
+        due = self.pending.next_due()
+        assert (due is None) == (not waiting)
+
+    def teardown(self) -> None:
+        for name in self.working:
+            self.pending.finish(Key("s", name))
+        assert set(names(self.pending.take(self.now + 10, 99))) == set(self.owed)
+
+
+TestWaiting = Waiting.TestCase

@@ -1,0 +1,200 @@
+"""Folder against index: the decision, and the pass that finds what needs one, against an index in a dictionary."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ingest import reconcile
+from ingest.files import FileState
+from ingest.reconcile import Action, Reconciliation, decide
+from ingest.scan import Rules
+from ingest.watched import Watched
+from recq.errors import Reason
+from recq.index.schema import FileFacts, Item, ItemError
+from recq.settings import DEFAULT_IGNORE
+from tests.ingest.pictures import put
+
+STATE = FileState(10, 5)
+RULES = Rules(DEFAULT_IGNORE)
+
+
+def item(path: str = "a.jpg", state: FileState = STATE, *, reason: Reason | None = None) -> Item:
+    error = ItemError(reason, "", "2026-01-01T00:00:00+00:00") if reason else None
+    facts = FileFacts("s", path, state.size, state.mtime_ns, sha256=None if reason else "0" * 64)
+    return Item(facts, {}, error).with_digest()
+
+
+DIGEST = item().file.metadata_digest
+
+
+@pytest.mark.parametrize(
+    ("state", "known", "digest", "action"),
+    [
+        (None, None, "", Action.NOTHING),
+        (None, item(), "", Action.DELETE),
+        (STATE, None, DIGEST, Action.EMBED),
+        (STATE, item(), DIGEST, Action.NOTHING),
+        (STATE, item(), "other", Action.METADATA),
+        (FileState(11, 5), item(), DIGEST, Action.EMBED),
+        (FileState(10, 6), item(), DIGEST, Action.EMBED),
+        (FileState(10, 6), item(), "other", Action.EMBED),
+        (STATE, item(reason=Reason.TRUNCATED), DIGEST, Action.NOTHING),
+        (STATE, item(reason=Reason.TRUNCATED), "other", Action.METADATA),
+        (FileState(10, 6), item(reason=Reason.TRUNCATED), DIGEST, Action.EMBED),
+        (STATE, item(reason=Reason.PERMISSION), DIGEST, Action.NOTHING),
+    ],
+)
+def test_decide(state: FileState | None, known: Item | None, digest: str, action: Action) -> None:
+    assert decide(state, known, digest) is action
+
+
+def test_passing_causes_are_tried_again_by_a_reconcile() -> None:
+    assert decide(STATE, item(reason=Reason.PERMISSION), DIGEST, retry=True) is Action.EMBED
+    assert decide(STATE, item(reason=Reason.IO_ERROR), DIGEST, retry=True) is Action.EMBED
+    assert decide(STATE, item(reason=Reason.CORRUPT), DIGEST, retry=True) is Action.NOTHING
+
+
+class Ledger:
+    """An index in memory that counts what it is asked."""
+
+    def __init__(self) -> None:
+        self.items: dict[str, Item] = {}
+        self.scans = 0
+        self.largest_page = 0
+
+    def add(self, root: Path, path: str, *, metadata: Mapping[str, str] | None = None) -> None:
+        status = (root / path).stat()
+        facts = FileFacts("s", path, status.st_size, status.st_mtime_ns, sha256="0" * 64)
+        entry = Item(facts, dict(metadata or {})).with_digest()
+        self.items[entry.id] = entry
+
+    def get_many(self, ids: Sequence[str]) -> Mapping[str, Item]:
+        self.largest_page = max(self.largest_page, len(ids))
+        return {each: self.items[each] for each in ids if each in self.items}
+
+    def scan(self, source: str) -> Iterator[Item]:
+        self.scans += 1
+        yield from [replace(each, metadata={}) for each in self.items.values() if each.file.source == source]
+
+    def size(self, source: str) -> int:
+        return len(self.items)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "root"
+    for number, name in enumerate(("a.jpg", "sub/b.jpg", "sub/deep/c.jpg")):
+        put(folder / name, number)
+    return folder
+
+
+def watched_at(root: Path) -> Watched:
+    return Watched("s", root, table_path=None, types=dict, say=lambda path, message: None)
+
+
+def compared(watched: Watched, ledger: Ledger) -> tuple[dict[str, str], Reconciliation]:
+    reconciliation = Reconciliation(watched, ledger, RULES)
+    found = {
+        each.path: "gone" if each.state is None else "known" if each.known else "new"
+        for each in reconciliation.differences()
+    }
+    assert len(found) == reconciliation.differing
+    return found, reconciliation
+
+
+def stocked(root: Path) -> Ledger:
+    ledger = Ledger()
+    ledger.add(root, "a.jpg")
+    ledger.add(root, "sub/b.jpg", metadata={"category": "sub"})
+    ledger.add(root, "sub/deep/c.jpg", metadata={"category": "sub"})
+    return ledger
+
+
+def test_an_empty_index_needs_everything(root: Path) -> None:
+    found, reconciliation = compared(watched_at(root), Ledger())
+    assert found == {"a.jpg": "new", "sub/b.jpg": "new", "sub/deep/c.jpg": "new"}
+    assert (reconciliation.items, reconciliation.held) == (3, 0)
+
+
+def test_nothing_changed_needs_nothing_and_no_second_pass(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (root / "notes.txt").write_text("not a picture")
+    ledger, watched = stocked(root), watched_at(root)
+    assert compared(watched, ledger)[0] == {}
+    assert ledger.scans == 0
+    monkeypatch.setattr(reconcile, "holds_image", lambda *_: pytest.fail("bytes were read"))
+    assert compared(watched, ledger)[0] == {}  # not even those of the file that is passed over
+    assert len(watched.ignored) == 1
+
+
+def test_changed_gone_and_redescribed(root: Path) -> None:
+    ledger = stocked(root)
+    put(root / "a.jpg", 99)
+    os.utime(root / "a.jpg", ns=(1, 1))
+    (root / "sub/b.jpg").unlink()
+    (root / "sub/deep/c.jpg.json").write_text('{"price": 3}')
+    put(root / "d.jpg", 4)
+    found, _ = compared(watched_at(root), ledger)
+    assert found == {"a.jpg": "known", "d.jpg": "new", "sub/deep/c.jpg": "known", "sub/b.jpg": "gone"}
+    assert list(found)[-1] == "sub/b.jpg"  # last, so that a move finds the vector
+
+
+def test_a_file_that_is_now_ignored_has_gone(root: Path) -> None:
+    ledger = stocked(root)
+    ledger.add(root, "a.jpg")
+    reconciliation = Reconciliation(watched_at(root), ledger, Rules(["a.jpg"]))
+    assert [(each.path, each.state) for each in reconciliation.differences()] == [("a.jpg", None)]
+
+
+def test_a_vanished_or_emptied_root_deletes_nothing(root: Path, tmp_path: Path) -> None:
+    ledger, watched = stocked(root), watched_at(root)
+    root.rename(tmp_path / "elsewhere")
+    found, reconciliation = compared(watched, ledger)
+    assert (found, reconciliation.held) == ({}, 3)
+    root.mkdir()
+    found, reconciliation = compared(watched, ledger)
+    assert (found, reconciliation.held) == ({}, 3)
+    put(root / "a.jpg", 0)
+    found, reconciliation = compared(watched, ledger)
+    assert reconciliation.held == 0
+    assert {"sub/b.jpg": "gone", "sub/deep/c.jpg": "gone"}.items() <= found.items()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
+def test_what_lies_in_an_unreadable_folder_stays(root: Path) -> None:
+    ledger = stocked(root)
+    (root / "sub").chmod(0)
+    try:
+        found, reconciliation = compared(watched_at(root), ledger)
+    finally:
+        (root / "sub").chmod(0o755)
+    assert found == {}
+    assert [each.path for each in reconciliation.unreadable] == ["sub"]
+
+
+def test_what_lies_in_a_folder_that_cannot_be_listed_stays(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As above, for tests that run as root."""
+    ledger, scandir = stocked(root), os.scandir
+
+    def refusing(folder: Path) -> object:
+        if folder.name == "sub":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr("ingest.scan.os.scandir", refusing)
+    found, reconciliation = compared(watched_at(root), ledger)
+    assert found == {}
+    assert [(each.path, each.reason) for each in reconciliation.unreadable] == [("sub", "Permission denied")]
+
+
+def test_pages_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconcile, "PAGE", 7)
+    for number in range(40):
+        put(tmp_path / f"{number % 5}/{number}.jpg", 1)
+    ledger = Ledger()
+    assert len(compared(watched_at(tmp_path), ledger)[0]) == 40
+    assert ledger.largest_page == 7

@@ -1,0 +1,103 @@
+"""A source while it is watched: its table, its sidecars, its problems, its root."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ingest.files import FileState
+from ingest.watched import Ignored, Watched
+from recq.errors import MetadataError, UsageError
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def watched(tmp_path: Path, said: list[str]) -> Watched:
+    root = tmp_path / "root"
+    root.mkdir()
+    return Watched("s", root, table_path=None, types=dict, say=lambda path, message: said.append(message))
+
+
+def test_the_table_comes_changes_and_goes(watched: Watched) -> None:
+    table = watched.root / "metadata.csv"
+    watched.load_table()
+    assert watched.metadata("a.jpg") == {}
+    table.write_text("file,price\na.jpg,1\n")
+    assert not watched.table_changed()  # seen once: it may still be being written
+    assert watched.table_changed()
+    watched.load_table()
+    assert not watched.table_changed()
+    assert watched.metadata("a.jpg") == {"price": 1}
+    table.unlink()
+    watched.load_table()
+    assert watched.metadata("a.jpg") == {}
+
+
+def test_a_bad_table_leaves_the_old_one(watched: Watched) -> None:
+    table = watched.root / "metadata.csv"
+    table.write_text("file,price\na.jpg,1\n")
+    watched.load_table()
+    table.write_text("file,price\na.jpg\n")
+    with pytest.raises(MetadataError, match=r"metadata.csv:2"):
+        watched.load_table()
+    assert watched.metadata("a.jpg") == {"price": 1}
+
+
+def test_a_named_table_has_to_exist(tmp_path: Path) -> None:
+    watched = Watched("s", tmp_path, table_path=tmp_path / "no.csv", types=dict, say=lambda path, message: None)
+    with pytest.raises(UsageError, match=r"no.csv: there is no such file"):
+        watched.load_table()
+
+
+def test_a_bad_sidecar_is_said_once_and_leaves_the_rest(watched: Watched, said: list[str]) -> None:
+    sidecar = watched.root / "beds_1.jpg.json"
+    sidecar.write_text("{")
+    for _ in range(3):
+        assert watched.metadata("beds_1.jpg") == {"category": "beds"}
+    assert len(said) == 1
+    assert watched.problems.messages() == said
+    sidecar.write_text('{"price": 2}')
+    assert watched.metadata("beds_1.jpg") == {"category": "beds", "price": 2}
+    assert watched.problems.messages() == []
+    sidecar.write_text("{")
+    watched.metadata("beds_1.jpg")
+    assert len(said) == 2
+
+
+def test_a_sidecar_is_a_file_of_its_own(watched: Watched, tmp_path: Path) -> None:
+    (tmp_path / "outside.json").write_text('{"secret": 1}')
+    (watched.root / "a.jpg.json").symlink_to(tmp_path / "outside.json")
+    assert watched.metadata("a.jpg") == {}
+    assert "a.jpg.json cannot be read" in watched.problems.messages()[0]
+    (watched.root / "b.jpg.json").mkdir()
+    assert watched.metadata("b.jpg") == {}
+
+
+def test_the_root_is_the_folder_not_its_name(watched: Watched, tmp_path: Path) -> None:
+    assert watched.is_same_root()
+    assert not watched.has_content()
+    watched.root.rename(tmp_path / "elsewhere")
+    assert not watched.is_same_root()
+    assert not watched.root_replaced()  # gone is not replaced
+    watched.root.mkdir()
+    assert not watched.is_same_root()
+    assert watched.root_replaced()
+    watched.renew()
+    assert watched.is_same_root()
+
+
+def test_ignored_files_are_counted_once() -> None:
+    ignored, state = Ignored(), FileState(1, 1)
+    for _ in range(2):
+        ignored.add("a.txt", state)
+    assert len(ignored) == 1
+    assert ignored.has("a.txt", state)
+    assert not ignored.has("a.txt", FileState(2, 1))
+    ignored.replace({"b.txt": state, "c.txt": state})
+    ignored.discard("b.txt")
+    assert len(ignored) == 1
