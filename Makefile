@@ -6,6 +6,8 @@
 .PHONY: help demo test lint types bench requirements clean
 
 BIN := .venv/bin
+# The tests start some hundred processes: without byte code each would compile every module it imports.
+unexport PYTHONDONTWRITEBYTECODE
 STAMPS := .venv/.recq
 PYTEST ?= -n 2 --dist loadfile
 
@@ -61,7 +63,7 @@ endif
 INSTALL = \
   index="$${UV_DEFAULT_INDEX:-$${UV_INDEX_URL:-$${PIP_INDEX_URL:-$$($(BIN)/python -m pip config get global.index-url 2>/dev/null)}}}"; \
   [ -z "$$index" ] || export UV_DEFAULT_INDEX="$$index"; \
-  install() { $(BIN)/uv pip install --quiet --python $(BIN)/python "$$@" \
+  install() { $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python "$$@" \
     || { echo 'Installing into .venv failed, see above. "make clean" starts from nothing.' >&2; exit 1; }; }; install
 
 $(STAMPS)/build: requirements/build.txt

@@ -24,10 +24,12 @@ TUTORIAL_SAMPLE = 120
 
 TUTORIAL = """
 import sys, time
+import keras
 import numpy as np
 from keras.utils import load_img, img_to_array
-from recq.models.keras_build import load_bundled
-model = load_bundled("mobilenet_v2")
+from recq.models.weights import bundled
+network = keras.models.load_model(bundled("mobilenet_v2", None).archive)
+model = keras.Sequential([network, keras.layers.GlobalAveragePooling2D()])
 def embed(path):
     pixels = img_to_array(load_img(path, target_size=(224, 224)))
     return model.predict(np.expand_dims(pixels, 0), verbose=0)

@@ -92,7 +92,11 @@ def server_client(settings: Settings) -> QdrantClient:
         warnings.simplefilter("ignore")  # "API key over http": the normal case on one machine; the README warns
         try:
             client = QdrantClient(
-                url=settings.url, api_key=key, timeout=int(settings.request_timeout), check_compatibility=False
+                url=settings.url,
+                api_key=key,
+                timeout=max(1, round(settings.request_timeout)),
+                check_compatibility=False,
+                cloud_inference=True,  # else the client looks through every vector for texts to embed: twice the time
             )
         except ValueError as error:
             raise UsageError(f"--url {settings.url!r} cannot be used: {error}") from error
@@ -170,12 +174,14 @@ def _daemon_client(data_dir: Path) -> QdrantClient | None:
     address = read_address(data_dir)
     if address is None:
         return None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        # No proxy from the environment may come between two processes of one machine.
-        client = QdrantClient(
-            url=address.url, api_key=address.key, timeout=60, check_compatibility=False, trust_env=False
-        )
+    client = QdrantClient(
+        url=address.url,
+        headers={"api-key": address.key},  # as `api_key` it would warn of plain http, which never leaves the machine
+        timeout=60,
+        check_compatibility=False,
+        cloud_inference=True,
+        trust_env=False,  # no proxy from the environment may come between two processes of one machine
+    )
     try:
         translated(client.get_aliases)()
     except (IndexUnreachable, IndexRefused):

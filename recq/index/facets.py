@@ -54,7 +54,11 @@ def number_bins(low: float, high: float, *, integer: bool) -> list[Bin]:
     if integer:
         step = max(1.0, math.ceil(step))
     first, last = math.floor(low / step), math.ceil(high / step)
-    bounds = [round(n * step, 12) for n in range(first, max(last, first + 1) + 1)]
+    bounds = [float(f"{n * step:.12g}") for n in range(first - 1, last + 2)]  # 0.3, not 0.30000000000000004
+    while bounds[1] <= low:
+        del bounds[0]
+    while bounds[-2] >= high:
+        del bounds[-1]
     return [Bin(a, b, b >= high, f"{_text(a)}..{_text(b)}") for a, b in itertools.pairwise(bounds)]
 
 
