@@ -16,8 +16,8 @@ import typer
 
 import recq
 from ingest.report import LogFormat
+from ingest.targets import parse_targets, require_usable
 from recq.cli_errors import run as run_shell
-from recq.errors import UsageError
 from recq.paths import printable
 from recq.settings import Settings
 
@@ -154,16 +154,10 @@ def run(
     Ends with Ctrl-C or SIGTERM; what is under way is finished.
     """
     settings = load(catalog, url, data_dir, model=model, watch=watch.value if watch else None)
-    from ingest.session import Target, ingest, require_none_failed
+    targets = parse_targets(folders or [], sources or [])
+    require_usable(targets, metadata, settings)
+    from ingest.session import ingest, require_none_failed
 
-    targets = [Target(folder.expanduser().resolve()) for folder in folders or []]
-    for source in sources or []:
-        name, equals, folder = source.partition("=")
-        if not (name and equals and folder):
-            raise UsageError(f"--source {source!r}: write NAME=FOLDER, for example --source shop=/srv/photos")
-        targets.append(Target(Path(folder).expanduser().resolve(), name))
-    if not targets:
-        raise UsageError("name a folder to index: recq-ingest run FOLDER")
     outcome = ingest(settings, targets, table=metadata, once=once, log_format=log_format)
     if once and not outcome.stopped:
         require_none_failed(outcome)

@@ -148,6 +148,7 @@ class Daemon:
                 self._step()
             self.stopped = self._stop.is_set()
             self._drain()
+            self._show(time.monotonic())
         finally:
             self._stop.set()  # whatever still waits for the index gives up
             self._intake.stop()

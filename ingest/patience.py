@@ -33,8 +33,8 @@ class Patience:
     """Calls the index, and again with jittered back-off while it is unreachable.
 
     `stop` ends the waiting: the call raises Stopping. `give_up_after`: seconds until the error is raised after all
-    (None: never). `waiting` is told once when the index goes away, `recovered` once when it is back. `diagnose` turns
-    a refusal into the error that explains it.
+    (None: never). `waiting` is told once when the index goes away, `recovered` once when it is back. `explain`, which
+    may be replaced, turns a refusal into the error that says more.
     """
 
     def __init__(
@@ -44,12 +44,11 @@ class Patience:
         give_up_after: float | None,
         waiting: Callable[[str], None],
         recovered: Callable[[], None],
-        diagnose: Callable[[IndexRefused], RecqError],
     ) -> None:
+        self.explain: Callable[[IndexRefused], RecqError] = lambda error: error
         self._stop = stop
         self._waiting = waiting
         self._recovered = recovered
-        self._diagnose = diagnose
         self._away = threading.Event()
         limit = stop_when_event_set(stop)
         self._retrying = Retrying(
@@ -75,7 +74,7 @@ class Patience:
                 raise Stopping from error
             raise
         except IndexRefused as error:
-            raise self._diagnose(error) from error
+            raise self.explain(error) from error
         if self._away.is_set():
             self._away.clear()
             self._recovered()

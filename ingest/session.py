@@ -6,6 +6,7 @@ server only the daemon's own routes are; the folder's lock then keeps two daemon
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -23,6 +24,7 @@ from ingest.patient_index import rebuilt
 from ingest.report import LogFormat, Reporter
 from ingest.signals import Signals, Stopped
 from ingest.status import ROUTE, Board, ask_daemon
+from ingest.targets import Target, require_folder, require_usable
 from ingest.watched import Watched
 from recq.errors import (
     IndexBusy,
@@ -45,14 +47,6 @@ _BETWEEN_TRIES = 5.0  # seconds at most between two tries to reach a server
 
 
 @dataclass(frozen=True)
-class Target:
-    """A folder that was asked for (resolved), and the name that was given to it."""
-
-    root: Path
-    name: str | None = None
-
-
-@dataclass(frozen=True)
 class Outcome:
     """How a run ended: whether by a signal, and how many items of its sources are failed."""
 
@@ -60,31 +54,11 @@ class Outcome:
     failed: int
 
 
-def require_targets(targets: Sequence[Target], settings: Settings) -> None:
-    """Raise UsageError unless every folder can be a source beside the others."""
-    data_dir = settings.data_dir.expanduser().resolve()
-    for number, target in enumerate(targets):
-        _require_folder(target.root)
-        if data_dir.is_relative_to(target.root):
-            raise UsageError(
-                f"the data folder {data_dir} lies inside {target.root}, and recq never writes into a source: "
-                "name another with --data-dir"
-            )
-        for other in targets[:number]:
-            if target.root == other.root:
-                raise UsageError(f"{target.root} was given twice: name each folder once")
-            for inner, outer in ((target, other), (other, target)):
-                if inner.root.is_relative_to(outer.root):
-                    raise UsageError(f"{inner.root} lies inside {outer.root}, which covers it: leave it out")
-
-
 def ingest(
     settings: Settings, targets: Sequence[Target], *, table: Path | None, once: bool, log_format: LogFormat | None
 ) -> Outcome:
     """Index the targets, once or until a signal. Raises whatever the daemon ends with."""
-    require_targets(targets, settings)
-    if table is not None and len(targets) != 1:
-        raise UsageError("--metadata names the table of one folder: put a metadata.csv into each, or run one at a time")
+    require_usable(targets, table, settings)
     try:
         with _session(settings, once=once, log_format=log_format) as session:
             catalog = session.patience(_choose_catalog, session.client, settings)
@@ -159,21 +133,11 @@ def _session(settings: Settings, *, once: bool, log_format: LogFormat | None) ->
         stack.callback(reporter.close)
         board = Board(settings)
         client, flush = stack.enter_context(_opened(settings, board, once, signals, reporter))
-
-        def diagnose(error: IndexRefused) -> RecqError:
-            """A refusal because the collection has gone is explained; any other says it itself."""
-            try:
-                current = Catalog.open(client, settings.catalog).still_current()
-            except RecqError:
-                current = True
-            return error if current else rebuilt(settings.catalog)
-
         patience = Patience(
             signals.stop,
             give_up_after=settings.connect_timeout if once else None,
             waiting=lambda error: reporter.event("waiting", detail=error),
             recovered=lambda: reporter.event("recovered"),
-            diagnose=diagnose,
         )
         yield _Session(settings, once, signals, reporter, board, client, flush, patience)
 
@@ -227,6 +191,8 @@ def _work(
 ) -> Outcome:
     """Let a daemon work on a catalog until it is done or told to stop."""
     settings, reporter, signals = session.settings, session.reporter, session.signals
+    if not rebuilding:
+        session.patience.explain = partial(_explain, catalog)
     sources: dict[str, Watched] = {}
     for name, root in roots.items():
         watched = Watched(name, root, table_path=table, types=catalog.types, say=partial(_say_problem, reporter, name))
@@ -269,6 +235,14 @@ def _work(
         pool.close(cancel=True)
 
 
+def _explain(catalog: Catalog, error: IndexRefused) -> RecqError:
+    """A refusal because the collection has been replaced says so; any other speaks for itself."""
+    with contextlib.suppress(RecqError):
+        if not catalog.still_current():
+            return rebuilt(catalog.name)
+    return error
+
+
 def _say_problem(reporter: Reporter, source: str, path: str, message: str) -> None:
     reporter.event("problem", source=source, path=path, detail=message)
 
@@ -285,7 +259,7 @@ def _all_roots(catalog: Catalog) -> dict[str, Path]:
                 f"('recq-ingest run --once --source {name}=FOLDER'), or 'recq-ingest forget {name}'"
             )
         try:
-            _require_folder(root)
+            require_folder(root)
         except UsageError as error:
             raise UsageError(
                 f"source {name!r}: {error}; its items would be lost: mount it, or 'recq-ingest forget {name}'"
@@ -294,15 +268,3 @@ def _all_roots(catalog: Catalog) -> dict[str, Path]:
     if not roots:
         raise UsageError(f"catalog {catalog.name!r} has no source to index again: use 'recq-ingest run FOLDER'")
     return roots
-
-
-def _require_folder(folder: Path) -> None:
-    try:
-        if not folder.exists():
-            raise UsageError(f"folder {folder} does not exist")
-        if not folder.is_dir():
-            raise UsageError(f"{folder} is not a folder: name the folder that the pictures are in")
-        with os.scandir(folder):
-            pass
-    except OSError as error:
-        raise UsageError(f"folder {folder} cannot be read: {error.strerror}") from error

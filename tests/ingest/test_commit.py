@@ -41,9 +41,7 @@ class Stage:
         self.root = root
         self.catalog = Catalog.create(embedded_client(engine), "images", SPACE)
         self.watched = Watched("s", root, table_path=None, types=self.catalog.types, say=lambda path, message: None)
-        patience = Patience(
-            threading.Event(), give_up_after=1, waiting=lambda _: None, recovered=lambda: None, diagnose=lambda e: e
-        )
+        patience = Patience(threading.Event(), give_up_after=1, waiting=lambda _: None, recovered=lambda: None)
         self.committer = Committer(self.catalog, patience, {"s": self.watched}, Rules(DEFAULT_IGNORE), None)
 
     def work(self, path: str, *, vector: Sequence[float] = (1, 0, 0, 0)) -> Work:

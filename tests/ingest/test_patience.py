@@ -21,16 +21,17 @@ class Said:
         self.stop = threading.Event()
 
     def patience(self, *, give_up_after: float | None = None) -> Patience:
-        def diagnose(error: IndexRefused) -> RecqError:
+        def explain(error: IndexRefused) -> RecqError:
             return SpaceMismatch("rebuilt") if "404" in str(error) else error
 
-        return Patience(
+        patience = Patience(
             self.stop,
             give_up_after=give_up_after,
             waiting=lambda error: self.lines.append(f"waiting: {error}"),
             recovered=lambda: self.lines.append("recovered"),
-            diagnose=diagnose,
         )
+        patience.explain = explain
+        return patience
 
 
 def failing(times: int, error: Callable[[], Exception]) -> Callable[[int], int]:

@@ -1,0 +1,69 @@
+"""The folders that a run was asked for, refused before anything is opened when they cannot be sources."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from recq.errors import UsageError
+from recq.paths import printable
+from recq.settings import Settings
+
+
+@dataclass(frozen=True)
+class Target:
+    """A folder (absolute, resolved) and the name that was given to it."""
+
+    root: Path
+    name: str | None = None
+
+
+def parse_targets(folders: Sequence[Path], named: Sequence[str]) -> list[Target]:
+    """Folders, and sources written as NAME=FOLDER. Raises UsageError for what is not, and for none at all."""
+    targets = [Target(folder.expanduser().resolve()) for folder in folders]
+    for source in named:
+        name, equals, folder = source.partition("=")
+        if not (name and equals and folder):
+            raise UsageError(f"--source {source!r}: write NAME=FOLDER, for example --source shop=/srv/photos")
+        targets.append(Target(Path(folder).expanduser().resolve(), name))
+    if not targets:
+        raise UsageError("name a folder to index: recq-ingest run FOLDER")
+    return targets
+
+
+def require_usable(targets: Sequence[Target], table: Path | None, settings: Settings) -> None:
+    """Raise UsageError unless every folder can be a source beside the others, and the table is one source's."""
+    data_dir = settings.data_dir.expanduser().resolve()
+    for number, target in enumerate(targets):
+        require_folder(target.root)
+        if data_dir.is_relative_to(target.root):
+            raise UsageError(
+                f"the data folder {data_dir} lies inside {target.root}, and recq never writes into a source: "
+                "name another with --data-dir"
+            )
+        for other in targets[:number]:
+            if target.root == other.root:
+                raise UsageError(f"{target.root} was given twice: name each folder once")
+            for inner, outer in ((target, other), (other, target)):
+                if inner.root.is_relative_to(outer.root):
+                    raise UsageError(f"{inner.root} lies inside {outer.root}, which covers it: leave it out")
+    if table is not None and len(targets) != 1:
+        raise UsageError("--metadata names the table of one folder: put a metadata.csv into each, or run one at a time")
+    if table is not None and not table.is_file():
+        raise UsageError(f"--metadata {printable(str(table))}: there is no such file")
+
+
+def require_folder(folder: Path) -> None:
+    """Raise UsageError unless this is a folder that can be listed."""
+    name = printable(str(folder))
+    try:
+        if not folder.exists():
+            raise UsageError(f"folder {name} does not exist")
+        if not folder.is_dir():
+            raise UsageError(f"{name} is not a folder: name the folder that the pictures are in")
+        with os.scandir(folder):
+            pass
+    except OSError as error:
+        raise UsageError(f"folder {name} cannot be read: {error.strerror}") from error

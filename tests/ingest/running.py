@@ -1,0 +1,159 @@
+"""`recq-ingest` as a process of its own, and the index as another process sees it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from recq.errors import RecqError
+from recq.index.catalog import Catalog
+from recq.index.connect import connect
+from recq.index.schema import Item
+from recq.settings import Settings
+from tests.eventually import eventually
+
+COMMAND = [sys.executable, "-m", "ingest.cli"]
+MODEL = "mobilenet_v2"  # the smaller one: these tests are about files
+STARTS_WITHIN = 120.0  # seconds, on a machine with much else to do
+
+
+def environment(**more: str) -> dict[str, str]:
+    """This process' environment without its own settings of recq."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RECQ_")}
+    return kept | {"RECQ_CONFIG": os.devnull, "RECQ_LOCK_WAIT": "0.2"} | more
+
+
+@dataclass
+class Place:
+    """A folder to watch and a data folder, with the programs bound to them."""
+
+    root: Path
+    data: Path
+    options: tuple[str, ...] = ()
+    settings: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.root.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def reached(self) -> list[str]:
+        """The options that name the index."""
+        return ["--data-dir", str(self.data), *self.options]
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """A command that ends by itself."""
+        return subprocess.run(
+            [*COMMAND, *arguments, *self.reached],
+            env=environment(**self.settings), capture_output=True, text=True, check=False, timeout=STARTS_WITHIN,
+        )  # fmt: skip
+
+    def once(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """`run --once` on the root; a new catalog is made with the small network."""
+        return self.command("run", str(self.root), "--once", *self._model(), *arguments)
+
+    def status(self) -> dict[str, Any]:
+        """The status as JSON."""
+        done = self.command("status", "--json")
+        assert done.returncode == 0, done.stderr
+        status: dict[str, Any] = json.loads(done.stdout)
+        return status
+
+    @contextmanager
+    def catalog(self) -> Iterator[Catalog]:
+        """The catalog, through the running daemon or from the folder."""
+        url = self.options[self.options.index("--url") + 1] if "--url" in self.options else None
+        with connect(Settings(data_dir=self.data, url=url, lock_wait=10, connect_timeout=0.5)) as client:
+            yield Catalog.open(client, "images")
+
+    def items(self) -> dict[str, Item]:
+        """Everything in the index, by path, metadata included."""
+        with self.catalog() as catalog:
+            ids = [item.id for name in catalog.sources() for item in catalog.scan(name)]
+            return {item.file.path: item for item in catalog.get_many(ids).values()}
+
+    def vectors(self) -> dict[str, np.ndarray]:
+        """The vectors of all embedded items, by path."""
+        with self.catalog() as catalog:
+            found = {
+                item.file.path: catalog.vector(item.id) for name in catalog.sources() for item in catalog.scan(name)
+            }
+        return {path: vector for path, vector in found.items() if vector is not None}
+
+    @contextmanager
+    def daemon(self, *arguments: str) -> Iterator[Daemon]:
+        """`run` on the root; ended with SIGTERM, which has to be enough."""
+        command = [*COMMAND, "run", str(self.root), *self._model(), *arguments, "--log-format", "json", *self.reached]
+        log = self.data.with_suffix(".log")
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                command, env=environment(**self.settings), stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            )
+        daemon = Daemon(process, log, log.stat().st_size)
+        try:
+            yield daemon
+            if process.poll() is None:
+                assert daemon.stop() == 0
+        finally:
+            process.kill()
+            process.wait()
+
+    def _model(self) -> list[str]:
+        try:
+            with self.catalog():
+                return []
+        except RecqError:
+            return ["--model", MODEL]
+
+
+@dataclass
+class Daemon:
+    """A running daemon and what it has said."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+    offset: int = 0
+
+    def events(self, name: str | None = None, **fields: object) -> list[dict[str, Any]]:
+        """Its events so far, those of one name and with these fields."""
+        with self.log.open("rb") as file:
+            file.seek(self.offset)
+            lines = [line for line in file.read().split(b"\n") if line.startswith(b"{")]
+        events = [json.loads(line) for line in lines]
+        wanted = fields | ({"event": name} if name else {})
+        return [event for event in events if all(event.get(key) == value for key, value in wanted.items())]
+
+    def said(self, name: str, *, within: float = 30.0, **fields: object) -> dict[str, Any]:
+        """The first event of that name, waited for."""
+
+        def look() -> list[dict[str, Any]]:
+            found = self.events(name, **fields)
+            if not found and self.process.poll() is not None:
+                raise RuntimeError(f"the daemon has ended: {self.log.read_text()[-2000:]}")
+            return found
+
+        return eventually(look, within=within)[0]
+
+    def ready(self) -> Daemon:
+        """Wait until it watches and has compared folder and index."""
+        self.said("reconciled", within=STARTS_WITHIN)
+        return self
+
+    def children(self) -> list[psutil.Process]:
+        """Its processes."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def stop(self, signum: signal.Signals = signal.SIGTERM, *, within: float = 5.0) -> int:
+        """Send a signal and wait; the exit code."""
+        self.process.send_signal(signum)
+        return self.process.wait(within)

@@ -1,0 +1,94 @@
+"""The daemon with a real server: outages, keys, a rebuild by somebody else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.eventually import eventually
+from tests.ingest.pictures import put
+from tests.ingest.running import MODEL, Place
+from tests.qdrant_server import QdrantServer
+
+pytestmark = pytest.mark.server
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[QdrantServer]:
+    with QdrantServer(tmp_path / "server") as server:
+        yield server
+
+
+@pytest.fixture
+def place(tmp_path: Path, server: QdrantServer) -> Place:
+    return Place(tmp_path / "shop", tmp_path / "data", ("--url", server.url), {"RECQ_CONNECT_TIMEOUT": "2"})
+
+
+def test_an_outage_is_waited_out(place: Place, server: QdrantServer) -> None:
+    put(place.root / "before.jpg", 1)
+    with place.daemon() as daemon:
+        daemon.said("indexed", path="before.jpg", within=120)
+        status = place.status()
+        assert (status["engine"], status["running"], status["pid"]) == (server.url, True, daemon.process.pid)
+        server.kill()
+        put(place.root / "during.jpg", 2)
+        (place.root / "before.jpg").unlink()
+        daemon.said("waiting")
+        status = place.status()
+        assert (status["state"], status["sources"][0]["indexed"]) == ("waiting", 1)
+        put(place.root / "during too.jpg", 3)
+        server.start()
+        eventually(lambda: sorted(place.items()) == ["during too.jpg", "during.jpg"])
+        daemon.said("recovered")
+        assert len(daemon.events("waiting")) == 1
+        server.kill()
+        put(place.root / "abandoned.jpg", 4)
+        eventually(lambda: len(daemon.events("waiting")) == 2)
+        assert daemon.stop() == 0  # within five seconds, without the server
+    server.start()
+    assert place.once().returncode == 0
+    assert sorted(place.items()) == ["abandoned.jpg", "during too.jpg", "during.jpg"]
+
+
+def test_two_daemons_on_one_folder_agree(place: Place, tmp_path: Path) -> None:
+    for number in range(10):
+        put(place.root / f"{number}.jpg", number)
+    other = Place(place.root, tmp_path / "other", place.options, place.settings)
+    with place.daemon() as one:
+        one.said("indexed", within=120)
+        with other.daemon() as two:
+            two.ready()
+            put(place.root / "new.jpg", 20)
+            (place.root / "0.jpg").rename(place.root / "renamed.jpg")
+            expected = sorted([*(f"{number}.jpg" for number in range(1, 10)), "new.jpg", "renamed.jpg"])
+            eventually(lambda: sorted(place.items()) == expected)
+    with place.catalog() as catalog:
+        assert list(catalog.sources()) == ["shop"]
+
+
+def test_a_rebuild_by_somebody_else_ends_the_daemon(place: Place, tmp_path: Path) -> None:
+    put(place.root / "a.jpg", 1)
+    other = Place(place.root, tmp_path / "other", place.options, place.settings)
+    with place.daemon() as daemon:
+        daemon.said("indexed", within=120)
+        rebuilt = other.command("rebuild", "--model", "efficientnet_lite2")
+        assert rebuilt.returncode == 0, rebuilt.stderr
+        put(place.root / "b.jpg", 2)
+        assert daemon.process.wait(30) == 5
+        assert "has been rebuilt in another embedding space meanwhile" in daemon.log.read_text()
+
+
+def test_a_wrong_key_is_no_reason_to_wait(tmp_path: Path) -> None:
+    with QdrantServer(tmp_path / "server", api_key="right") as server:
+        place = Place(tmp_path / "shop", tmp_path / "data", ("--url", server.url), {"RECQ_API_KEY": "wrong"})
+        put(place.root / "a.jpg", 1)
+        done = place.command("run", str(place.root), "--model", MODEL)
+        assert done.returncode == 4
+        assert "RECQ_API_KEY" in done.stderr
+        assert "wrong" not in done.stderr
+        place.settings["RECQ_API_KEY"] = "right"
+        done = place.command("run", str(place.root), "--once", "--model", MODEL)
+        assert done.returncode == 0, done.stderr
+        assert "right" not in done.stderr
