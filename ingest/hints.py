@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from ingest.files import Key
+from ingest.files import FileState, Key
+from ingest.stability import WRITING, Observation, completed, observe
 
 MOST = 200_000
 """Paths that are remembered. More events than that are answered with a walk of everything."""
@@ -38,6 +39,29 @@ class Noticed:
 
     def __bool__(self) -> bool:
         return bool(self.marks or self.folders or self.lost or self.overflowed)
+
+    def outermost_folders(self) -> list[Key]:
+        """The folders to walk, without those that lie in another."""
+        chosen: list[Key] = []
+        for key in sorted(self.folders, key=lambda each: (each.source, f"{each.path}/")):
+            if not chosen or key.source != chosen[-1].source or not key.path.startswith(f"{chosen[-1].path}/"):
+                chosen.append(key)
+        return chosen
+
+
+def observation_of(
+    before: Observation | None, state: FileState | None, now: float, mark: Mark, settle: float
+) -> Observation:
+    """What an event and a look at the file say together; `before` is what was seen of it until then."""
+    match mark:
+        case Mark.CLOSED | Mark.GONE:
+            return completed(state, now)
+        case Mark.TOUCHED:
+            return observe(before, state, now, 0.0)
+        case Mark.WRITING:
+            return observe(before, state, now, WRITING * settle)
+        case Mark.APPEARED | Mark.MISSING:
+            return observe(before, state, now, settle)
 
 
 class Hints:

@@ -13,14 +13,14 @@ from functools import partial
 from itertools import islice
 
 from ingest.files import FileState, Key
-from ingest.hints import Hints, Mark, Noticed
+from ingest.hints import Hints, Mark, Noticed, observation_of
 from ingest.loop import Loop, Stopping, Worker
 from ingest.patient_index import PatientIndex
 from ingest.pending import Entry, Pending
 from ingest.reconcile import Difference, Reconciliation
 from ingest.report import Say
 from ingest.scan import Kind, Rules, Unreadable, look, walk
-from ingest.stability import WRITING, Observation, completed, observe
+from ingest.stability import observe
 from ingest.table import TABLE_NAME
 from ingest.watch import Watch
 from ingest.watched import Watched
@@ -170,7 +170,7 @@ class Intake:
     def _drain_hints(self) -> None:
         noticed = self._hints.drain()
         self.look(noticed.marks)
-        for key in _outermost(noticed.folders):
+        for key in noticed.outermost_folders():
             self._folders.submit(partial(self._walk_folder, key), _done)
         if noticed.lost:
             self._folders.submit(partial(self._find_lost, noticed), _done)
@@ -317,30 +317,6 @@ class Intake:
 
 def _done(_: None) -> None:
     """Nothing follows."""
-
-
-def _outermost(folders: set[Key]) -> list[Key]:
-    """Folders of which none lies in another."""
-    chosen: list[Key] = []
-    for key in sorted(folders, key=lambda each: (each.source, f"{each.path}/")):
-        if not chosen or key.source != chosen[-1].source or not f"{key.path}/".startswith(f"{chosen[-1].path}/"):
-            chosen.append(key)
-    return chosen
-
-
-def observation_of(
-    before: Observation | None, state: FileState | None, now: float, mark: Mark, settle: float
-) -> Observation:
-    """What an event and a look at the file say together."""
-    match mark:
-        case Mark.CLOSED | Mark.GONE:
-            return completed(state, now)
-        case Mark.TOUCHED:
-            return observe(before, state, now, 0.0)
-        case Mark.WRITING:
-            return observe(before, state, now, WRITING * settle)
-        case Mark.APPEARED | Mark.MISSING:
-            return observe(before, state, now, settle)
 
 
 def _held(watched: Watched) -> str:

@@ -27,7 +27,7 @@ _NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Table:
-    """The rows by `file` (text form of `recq.paths`), and the type of each column."""
+    """The rows by `file` (text form of `recq.paths`), and the type of each column that has a value."""
 
     types: FieldTypes = field(default_factory=dict)
     rows: Mapping[str, Metadata] = field(default_factory=dict)
@@ -64,7 +64,7 @@ def read_table(data: bytes, name: str, known: FieldTypes) -> Table:
         parsed[file] = {}
     types: dict[str, FieldType] = {}
     for at, column in enumerate(columns):
-        if at != files:
+        if at != files and any(row.cells[at].strip() for row in body):
             types[column] = _read_column(column, at, body, known.get(column), name, list(parsed.values()))
     return Table(types, parsed)
 

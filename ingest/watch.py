@@ -68,7 +68,7 @@ class Watch:
         self._rules = rules
         self._mode = mode
         self._poll_interval = poll_interval
-        self._say = say
+        self._chosen = say
         self._observer: BaseObserver | None = None
         self._short_of_watches = False
 
@@ -116,7 +116,7 @@ class Watch:
         if self._short_of_watches:
             self.renew()
         else:
-            self._say("native", reason)
+            self._chosen("native", reason)
 
     def _start_polling(self, reason: str) -> None:
         self._short_of_watches = False
@@ -127,7 +127,7 @@ class Watch:
         except OSError:
             observer.stop()
             return
-        self._say("poll", f"{reason}; every {self._poll_interval:g} s")
+        self._chosen("poll", f"{reason}; every {self._poll_interval:g} s")
 
     def _begin(self, observer: BaseObserver, *, polling: bool = False) -> None:
         handler = _Handler(self._watched, self._hints, self._rules, polling=polling)

@@ -22,6 +22,7 @@ from recq.index.connect import connect
 from recq.index.schema import Item
 from recq.settings import Settings
 from tests.eventually import eventually
+from tests.ingest.documented import validated
 
 COMMAND = [sys.executable, "-m", "ingest.cli"]
 MODEL = "mobilenet_v2"  # the smaller one: these tests are about files
@@ -66,7 +67,7 @@ class Place:
         """The status as JSON."""
         done = self.command("status", "--json")
         assert done.returncode == 0, done.stderr
-        status: dict[str, Any] = json.loads(done.stdout)
+        status: dict[str, Any] = validated("status", json.loads(done.stdout))
         return status
 
     @contextmanager

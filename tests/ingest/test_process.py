@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from tests.eventually import eventually
+from tests.ingest.documented import validated
 from tests.ingest.pictures import jpeg, put
 from tests.ingest.running import COMMAND, MODEL, Place, environment
 
@@ -64,7 +65,7 @@ def test_failed_items_are_exit_code_3_and_named(place: Place) -> None:
     assert done.stderr.splitlines()[-1] == (
         "recq-ingest: 1 item could not be indexed: 'recq-ingest failed' lists them with the reason"
     )
-    (failure,) = json.loads(place.command("failed", "--json").stdout)
+    (failure,) = validated("failed", json.loads(place.command("failed", "--json").stdout))
     assert failure.pop("at").startswith("20")
     assert failure == {
         "source": "shop", "path": "bad.jpg", "reason": "truncated", "attempts": 1,

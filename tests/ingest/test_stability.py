@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from ingest.files import FileState
-from ingest.hints import Mark
-from ingest.intake import observation_of
+from ingest.hints import Mark, observation_of
 from ingest.stability import DOUBTFUL, WRITING, Observation, completed, is_complete, observe
 
 SMALL, GROWN = FileState(10, 1), FileState(20, 2)

@@ -186,6 +186,18 @@ def test_hints_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert noticed.overflowed == {"s"}
 
 
+def test_only_the_outermost_of_new_folders_is_walked() -> None:
+    paths = ["a/b", "a", "ab", "a/b/c", "b/c", "a-b"]
+    noticed = Noticed(folders={Key("s", path) for path in paths} | {Key("t", "a/b")})
+    assert noticed.outermost_folders() == [
+        Key("s", "a-b"),
+        Key("s", "a"),
+        Key("s", "ab"),
+        Key("s", "b/c"),
+        Key("t", "a/b"),
+    ]
+
+
 def test_hints_survive_many_threads() -> None:
     hints = Hints(lambda: None)
 
