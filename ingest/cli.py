@@ -75,6 +75,15 @@ MetadataOption = Annotated[
         help="A table to use instead of the folder's metadata.csv. Example: --metadata products.csv",
     ),
 ]
+WeightsOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        show_default=False,
+        help="The weights of a keras: network that cannot be downloaded here. Example: --model keras:ResNet50 "
+        "--weights resnet50.h5",
+    ),
+]
 LogOption = Annotated[
     LogFormat | None,
     typer.Option(
@@ -142,6 +151,7 @@ def run(
             help="How to notice changes; auto (the default) decides by file system. Example: --watch poll",
         ),
     ] = None,
+    weights: WeightsOption = None,
     metadata: MetadataOption = None,
     catalog: CatalogOption = None,
     url: UrlOption = None,
@@ -153,7 +163,7 @@ def run(
 
     Ends with Ctrl-C or SIGTERM; what is under way is finished.
     """
-    settings = load(catalog, url, data_dir, model=model, watch=watch.value if watch else None)
+    settings = load(catalog, url, data_dir, model=model, weights=weights, watch=watch.value if watch else None)
     targets = parse_targets(folders or [], sources or [])
     require_usable(targets, metadata, settings)
     from ingest.session import ingest, require_none_failed
@@ -240,6 +250,7 @@ def rebuild(
     model: Annotated[
         str, typer.Option(metavar="NAME", show_default=False, help="The new network. Example: --model mobilenet_v2")
     ],
+    weights: WeightsOption = None,
     metadata: MetadataOption = None,
     catalog: CatalogOption = None,
     url: UrlOption = None,
@@ -248,7 +259,7 @@ def rebuild(
     _debug: DebugOption = False,
 ) -> int:
     """Index all sources again with another network. The old vectors answer until the new ones are complete."""
-    settings = load(catalog, url, data_dir)
+    settings = load(catalog, url, data_dir, weights=weights)
     from ingest.session import rebuild as rebuild_catalog
     from ingest.session import require_none_failed
 
@@ -260,7 +271,7 @@ def rebuild(
     return 0
 
 
-def load(catalog: str | None, url: str | None, data_dir: Path | None, **more: str | None) -> Settings:
+def load(catalog: str | None, url: str | None, data_dir: Path | None, **more: str | Path | None) -> Settings:
     """The settings in force. `--data-dir` alone means the embedded index there, whatever the environment's URL."""
     said: dict[str, Any] = {"catalog": catalog, "url": url, "data_dir": data_dir, **more}
     settings = Settings.load(**said)

@@ -49,7 +49,7 @@ def examine(
     entries: Sequence[Entry], sources: Mapping[str, Watched], index: Index, rules: Rules, now: float
 ) -> list[Verdict]:
     """The fate of each entry; `now` is monotonic."""
-    known = index.get_many([facts(entry.key, entry.observation.state).id for entry in entries])
+    known = index.known([facts(entry.key, entry.observation.state).id for entry in entries])
     return [
         _examine(entry, sources[entry.key.source], known.get(facts(entry.key, None).id), rules, now)
         for entry in entries

@@ -22,9 +22,9 @@ class PatientIndex:
         self._rebuilding = rebuilding
         self._patience = patience
 
-    def get_many(self, ids: Sequence[str]) -> Mapping[str, Item]:
-        """The items of those ids that exist."""
-        return self._patience(self._catalog.get_many, ids)
+    def known(self, ids: Sequence[str]) -> Mapping[str, Item]:
+        """The items of those ids that exist, without metadata."""
+        return self._patience(self._catalog.known, ids)
 
     def vectors(self, digests: Sequence[str]) -> Mapping[str, npt.NDArray[np.float32]]:
         """Stored vectors of files with those SHA-256."""

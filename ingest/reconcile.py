@@ -54,8 +54,8 @@ def decide(state: FileState | None, known: Item | None, digest: str, *, retry: b
 class Index(Protocol):
     """What the reconcile asks of the catalog (with patience)."""
 
-    def get_many(self, ids: Sequence[str]) -> Mapping[str, Item]:
-        """The items of those ids that exist."""
+    def known(self, ids: Sequence[str]) -> Mapping[str, Item]:
+        """The items of those ids that exist, without metadata."""
 
     def scan(self, source: str) -> Iterator[Item]:
         """Every item of a source, failed ones included; some perhaps twice."""
@@ -116,7 +116,7 @@ class Reconciliation:
 
     def _compare(self, page: Sequence[Seen]) -> Iterator[Difference]:
         ids = {seen.path: paths.item_id(self._watched.name, *paths.to_text(seen.path)) for seen in page}
-        known = self._index.get_many(list(ids.values()))
+        known = self._index.known(list(ids.values()))
         for seen in page:
             item = known.get(ids[seen.path])
             if seen.kind is Kind.MAYBE and not self._is_item(seen, item):

@@ -42,6 +42,10 @@ PAGE = 500
 """Points a scroll asks for at a time: bounds the memory of a pass over the whole catalog."""
 
 
+_LEDGER = ["file", "error"]
+"""The part of a payload that tells what is done and what failed."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """One write: an item with its vector, float32 (dim,); no vector exactly when `item.error` is set."""
@@ -207,7 +211,15 @@ class Catalog:
         """The items of those ids that exist."""
         if not ids:
             return {}
-        records = self._client.retrieve(self._collection, ids=list(ids), with_payload=True, with_vectors=False)
+        return self._retrieve(ids, payload=True)
+
+    @translated
+    def known(self, ids: Sequence[str]) -> dict[str, Item]:
+        """The items of those ids that exist, without metadata: file facts and error alone."""
+        return self._retrieve(ids, payload=_LEDGER) if ids else {}
+
+    def _retrieve(self, ids: Sequence[str], *, payload: bool | list[str]) -> dict[str, Item]:
+        records = self._client.retrieve(self._collection, ids=list(ids), with_payload=payload, with_vectors=False)
         return {str(record.id): _item(record) for record in records}
 
     @translated
@@ -219,19 +231,23 @@ class Catalog:
     @translated
     def vectors_by_sha256(self, digests: Collection[str]) -> dict[str, np.ndarray]:
         """Vectors of embedded items with those bytes: what has been computed once is carried, not computed again."""
-        found: dict[str, np.ndarray] = {}
         if not digests:
-            return found
+            return {}
         wanted = models.Filter(
             must=[models.FieldCondition(key="file.sha256", match=models.MatchAny(any=list(digests))), NO_ERROR]
         )
-        for record in self._scroll(wanted, payload=["file.sha256"], vectors=True):
-            vector = _vector(record)
-            if vector is not None and record.payload is not None:
-                found[record.payload["file"]["sha256"]] = vector
-            if len(found) == len(digests):
+        holders: dict[str, str] = {}  # one item for each digest: a thousand copies are no thousand vectors
+        for record in self._scroll(wanted, payload=["file.sha256"]):
+            holders.setdefault((record.payload or {})["file"]["sha256"], str(record.id))
+            if len(holders) == len(digests):
                 break
-        return found
+        if not holders:
+            return {}
+        records = self._client.retrieve(
+            self._collection, ids=list(holders.values()), with_payload=False, with_vectors=[VECTOR]
+        )
+        vectors = {str(record.id): _vector(record) for record in records}
+        return {digest: vector for digest, id_ in holders.items() if (vector := vectors.get(id_)) is not None}
 
     def find_path(self, path: str, limit: int = 20) -> list[Item]:
         """Items of any source with that `file.path`, failed ones included."""
@@ -299,7 +315,7 @@ class Catalog:
 
     def scan(self, source: str) -> Iterator[Item]:
         """Every item of a source, failed ones included, without metadata: file facts and error alone. Streams."""
-        for record in self._scroll(_within(models.Filter(), source), payload=["file", "error"]):
+        for record in self._scroll(_within(models.Filter(), source), payload=_LEDGER):
             yield _item(record)
 
     @translated
@@ -353,19 +369,19 @@ class Catalog:
         return self._client.count(self._collection, count_filter=_within(condition, source), exact=True).count
 
     def _scroll(
-        self, condition: models.Filter, *, payload: bool | list[str], vectors: bool = False, page: int = PAGE
+        self, condition: models.Filter, *, payload: bool | list[str], page: int = PAGE
     ) -> Iterator[models.Record]:
         """Every matching point, a page at a time, in the order of ids."""
         offset: Any = None
         while True:
-            records, offset = self._page(condition, payload, vectors, page, offset)
+            records, offset = self._page(condition, payload, page, offset)
             yield from records
             if offset is None:
                 return
 
     @translated
     def _page(
-        self, condition: models.Filter, payload: bool | list[str], vectors: bool, page: int, offset: Any
+        self, condition: models.Filter, payload: bool | list[str], page: int, offset: Any
     ) -> tuple[list[models.Record], Any]:
         return self._client.scroll(
             self._collection,
@@ -373,7 +389,6 @@ class Catalog:
             limit=page,
             offset=offset,
             with_payload=payload,
-            with_vectors=[VECTOR] if vectors else False,
         )
 
     # -- sources --------------------------------------------------------------------------------------------------

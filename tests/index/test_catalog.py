@@ -244,6 +244,8 @@ def test_scan_streams_everything(stocked: Catalog) -> None:
 def test_vectors_are_carried_by_their_bytes(stocked: Catalog) -> None:
     carried = stocked.vectors_by_sha256([f"{3:064x}", "unknown"])
     assert set(carried) == {f"{3:064x}"}
+    holders = [vector(number) / np.linalg.norm(vector(number)) for number in range(N) if number % 7 == 3]
+    assert any(np.allclose(carried[f"{3:064x}"], holder, atol=1e-6) for holder in holders)
     assert stocked.vectors_by_sha256([]) == {}
 
 
@@ -252,6 +254,11 @@ def test_lookups(stocked: Catalog) -> None:
     assert [found.id for found in stocked.find_name("999.jpg")] == [FAILED.item.id]
     assert stocked.find_name("nothing.jpg") == []
     unknown = "00000000-0000-0000-0000-000000000000"
+    ledger = stocked.known([full(5).item.id, FAILED.item.id, unknown])
+    assert ledger == {
+        full(5).item.id: replace(full(5).item.with_digest(), metadata={}),
+        FAILED.item.id: replace(FAILED.item.with_digest(), metadata={}),
+    }
     assert stocked.get(unknown) is None
     assert stocked.vector(unknown) is None
 

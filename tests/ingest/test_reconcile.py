@@ -73,7 +73,7 @@ class Ledger:
         entry = Item(facts, dict(metadata or {})).with_digest()
         self.items[entry.id] = entry
 
-    def get_many(self, ids: Sequence[str]) -> Mapping[str, Item]:
+    def known(self, ids: Sequence[str]) -> Mapping[str, Item]:
         self.largest_page = max(self.largest_page, len(ids))
         return {each: self.items[each] for each in ids if each in self.items}
 
