@@ -104,8 +104,10 @@ def search(catalog: Catalog, filters: Sequence[str | Condition] = (), k: int = 2
     """The first k items that all filters hold for, ordered by path; no picture is compared."""
     started = time.perf_counter()
     _require_sane(k, None)
-    items = sorted(catalog.search(filters, k), key=lambda item: (item.file.path, item.file.source))
-    return _answer(catalog, [(item, None) for item in items], catalog.sources(), filters, started)
+    items = catalog.search(filters, k)
+    matching = catalog.count(filters) if len(items) == k else len(items)
+    notes = (f"{k:,} of {matching:,} matching items shown: -k shows more",) if matching > k else ()
+    return _answer(catalog, [(item, None) for item in items], catalog.sources(), filters, started, notes=notes)
 
 
 def search_in(settings: Settings, filters: Sequence[str | Condition] = (), k: int = 20) -> Answer:

@@ -118,6 +118,8 @@ def settle(text: str, lookup: Lookup, local: Local) -> Target:
             if item is not None:
                 return IndexedTarget(item)
             below = below or source
+        if below is not None:
+            return FileTarget(local.path, below)
     named = [] if _means_file(text) else _named(text, lookup)
     if named and local.is_file and os.sep not in text:
         raise AmbiguousTarget(
@@ -129,7 +131,7 @@ def settle(text: str, lookup: Lookup, local: Local) -> Target:
     if named:
         return IndexedTarget(named[0])
     if local.is_file:
-        return FileTarget(local.path, below)
+        return FileTarget(local.path)
     for _, item in _items_at(local, lookup, everywhere=True):  # removed since, or on another host's disk
         if item is not None:
             return IndexedTarget(item)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import platformdirs
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from recq.errors import UsageError
@@ -69,6 +69,12 @@ class Settings(BaseSettings):
     decode_memory: int = Field(2_000_000_000, gt=0)
     workers: int = Field(0, ge=0)
     batch: int = Field(32, gt=0, le=1000)
+
+    @field_validator("url")
+    @classmethod
+    def _without_slash(cls, url: str | None) -> str | None:
+        """One spelling of an address: a daemon and a query compare theirs."""
+        return url.rstrip("/") if url else None
 
     @classmethod
     def settings_customise_sources(

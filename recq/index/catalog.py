@@ -7,9 +7,11 @@ done only after its upsert was acknowledged, and the fixed point ids make every 
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from qdrant_client import QdrantClient, models
 
 from recq import paths
 from recq.errors import ImageError, Reason, TargetNotFound, UsageError
-from recq.index.collection import behind, collection_name, point_alias, stored_space
+from recq.index.collection import behind, collection_name, others, point_alias, stored_space
 from recq.index.collection import create as create_collection
 from recq.index.errors import translated
 from recq.index.facets import MAX_BINS, Facets, date_periods, number_bins
@@ -41,6 +43,9 @@ from recq.space import EmbeddingSpace, require_same
 PAGE = 500
 """Points a scroll asks for at a time: bounds the memory of a pass over the whole catalog."""
 
+
+ORDERED = 100_000
+"""Items up to which `search` reads the path of every match to find the first ones: some seconds at most."""
 
 _LEDGER = ["file", "error"]
 """The part of a payload that tells what is done and what failed."""
@@ -129,8 +134,10 @@ class Catalog:
     @translated
     def finish_rebuild(self) -> None:
         """Move the alias to this collection in one step, then delete the one it stood for."""
-        old = point_alias(self._client, self.name, self._collection)
-        if old is not None:
+        point_alias(self._client, self.name, self._collection)
+        for old in others(
+            self._client, self.name, self._collection
+        ):  # also what an earlier one left when it was killed
             self._client.delete_collection(old)
 
     @translated
@@ -293,10 +300,19 @@ class Catalog:
 
     @translated
     def search(self, filters: Sequence[str | Condition], k: int) -> list[Item]:
-        """The first k items, in the order of their ids, that all filters hold for."""
+        """The first k items that all filters hold for, in the order of paths.
+
+        Where more than `ORDERED` items match, the k are any of them (in the order of paths among themselves): finding
+        the first would mean reading every row.
+        """
         compiled = compile_filters(filters, self.types())
+        if k < (matching := self._count(compiled, None)) <= ORDERED:
+            rows = self._scroll(compiled, payload=["file.path", "file.source"], page=10 * PAGE)
+            first = heapq.nsmallest(k, ((_place(row), str(row.id)) for row in rows))
+            found = self.get_many([item_id for _, item_id in first])
+            return [found[item_id] for _, item_id in first if item_id in found]
         records = self._scroll(compiled, payload=True, page=min(k, PAGE))
-        return [_item(record) for record, _ in zip(records, range(k), strict=False)]
+        return sorted((_item(record) for record in islice(records, min(k, matching))), key=_by_path)
 
     @translated
     def count(self, filters: Sequence[str | Condition] = (), *, source: str | None = None) -> int:
@@ -422,11 +438,16 @@ class Catalog:
 
     @translated
     def drop_source(self, name: str) -> int:
-        """Delete a source's points and record; returns how many points there were."""
+        """Delete a source's points and record; returns how many points there were.
+
+        With the last source the fields go, too: what is indexed next decides their types anew.
+        """
         condition = _within(models.Filter(), name)
         dropped = self._client.count(self._collection, count_filter=condition, exact=True).count
         self._client.delete(self._collection, points_selector=models.FilterSelector(filter=condition), wait=True)
         self._client.update_collection(self._collection, metadata={METADATA_PREFIX + name: None})
+        if not self.sources():
+            self._fields.forget()
         return dropped
 
     @translated
@@ -448,6 +469,11 @@ def _vector(record: models.Record) -> np.ndarray | None:
     if not isinstance(record.vector, dict) or VECTOR not in record.vector:
         return None
     return np.asarray(record.vector[VECTOR], dtype=np.float32)
+
+
+def _place(record: models.Record) -> tuple[str, str]:
+    file = (record.payload or {})["file"]
+    return file["path"], file["source"]
 
 
 def _by_path(item: Item) -> tuple[str, str]:

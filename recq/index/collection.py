@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from qdrant_client import QdrantClient, models
 
 from recq.errors import IndexRefused, SpaceMismatch
@@ -55,11 +57,18 @@ def create(client: QdrantClient, collection: str, space: EmbeddingSpace) -> None
     Fields(client, collection).create_own()
 
 
-def point_alias(client: QdrantClient, catalog: str, collection: str) -> str | None:
-    """Let the alias stand for `collection`, in one step; returns the one that it stood for before."""
+def others(client: QdrantClient, catalog: str, current: str) -> list[str]:
+    """The catalog's collections besides the current one: replaced by a rebuild, or left by one that was killed."""
+    own = re.compile(rf"{re.escape(catalog)}--[0-9a-f]{{12}}")
+    names = [collection.name for collection in client.get_collections().collections]
+    return [name for name in names if name != current and own.fullmatch(name)]
+
+
+def point_alias(client: QdrantClient, catalog: str, collection: str) -> None:
+    """Let the alias stand for `collection`, in one step."""
     old = behind(client, catalog)
     if old == collection:
-        return None
+        return
     moves: list[models.AliasOperations] = []
     if old is not None:
         moves.append(models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=catalog)))
@@ -67,4 +76,3 @@ def point_alias(client: QdrantClient, catalog: str, collection: str) -> str | No
         models.CreateAliasOperation(create_alias=models.CreateAlias(collection_name=collection, alias_name=catalog))
     )
     client.update_collection_aliases(moves)
-    return old

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qdrant_client import QdrantClient
+from qdrant_client.http.exceptions import UnexpectedResponse
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from recq.errors import IndexBusy, IndexRefused, IndexUnreachable, UsageError
@@ -88,6 +89,8 @@ def server_client(settings: Settings) -> QdrantClient:
     if settings.url is None or not settings.url.startswith(("http://", "https://")):
         raise UsageError(f"--url {settings.url!r} is not a URL: write it as http://HOST:6333")
     key = settings.api_key.get_secret_value() if settings.api_key else None
+    if key is not None and not (key.isascii() and key.isprintable()):
+        raise UsageError("RECQ_API_KEY has characters that no key has: copy it again")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "API key over http": the normal case on one machine; the README warns
         try:
@@ -124,7 +127,12 @@ def server_client(settings: Settings) -> QdrantClient:
 
 @translated
 def _require_version(client: QdrantClient) -> None:
-    version = client.info().version
+    try:
+        version = client.info().version
+    except (ValueError, UnexpectedResponse) as error:  # another service: a page, other JSON, no such address
+        if isinstance(error, UnexpectedResponse) and error.status_code not in (404, 405):
+            raise
+        raise IndexRefused("something else than a Qdrant server answers there: correct --url / RECQ_URL") from error
     client.get_aliases()  # `info` needs no API key; this does
     numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
     if numbers < OLDEST_SERVER:

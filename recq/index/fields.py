@@ -94,5 +94,13 @@ class Fields:
                     break
         return known
 
+    def forget(self) -> None:
+        """Drop the payload indexes of all metadata fields, and with them their types."""
+        for name in self.types(refresh=True):
+            self._client.delete_payload_index(self._collection, payload_key(name), wait=True)
+            self._client.delete_payload_index(self._collection, shadow_key(name), wait=True)
+        self._types = None
+        self._misfits.clear()
+
     def _create(self, key: str, schema: models.PayloadSchemaType | models.TextIndexParams) -> None:
         self._client.create_payload_index(self._collection, key, field_schema=schema, wait=True)

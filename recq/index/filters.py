@@ -82,6 +82,8 @@ def parse(text: str) -> Condition:
     if not field:
         raise FilterError(f"filter {text!r} names no field: write {_FORMS}")
     values = (unescape(value),) if op is Op.WORDS else tuple(split_values(value))
+    if value.startswith(tuple("=<>~")):
+        raise FilterError(f"filter {text!r}: the operator is {op}, with nothing more before the value")
     if not value or not all(values):
         raise FilterError(f"filter {text!r} has an empty value; to ask for items without {field} write 'no:{field}'")
     if op in _COMPARE and len(values) > 1:
@@ -97,8 +99,13 @@ def _bare(field: str, op: Op, text: str) -> Condition:
 
 def split_values(text: str) -> list[str]:
     r"""The parts between unescaped commas and bars: `a,b\,c` -> `a` and `b,c`."""
-    parts = re.findall(r"(?:\\.|[^\\,|])+|(?<=[,|])(?=[,|]|$)|^(?=[,|])|\\$", text, re.DOTALL)
-    return [unescape(part.strip()) for part in parts] or [""]
+    parts = [""]
+    for token in re.findall(r"\\.|[,|]|[^\\,|]+|\\$", text, re.DOTALL):
+        if token in (",", "|"):
+            parts.append("")
+        else:
+            parts[-1] += token
+    return [unescape(part.strip()) for part in parts]
 
 
 def unescape(text: str) -> str:

@@ -102,6 +102,6 @@ def network_of(space: EmbeddingSpace, settings: Settings) -> Network:
 def _unknown(name: str) -> str:
     names = [*bundled_manifest(), *(f"{_KERAS}{application}" for application in APPLICATIONS)]
     folded = {known.lower(): known for known in names} | {known.lower(): f"{_KERAS}{known}" for known in APPLICATIONS}
-    near = get_close_matches(name.lower(), folded, n=1)
+    near = get_close_matches(name.lower(), bundled_manifest(), n=1) or get_close_matches(name.lower(), folded, n=1)
     hint = f"did you mean {folded[near[0]]}?" if near else f"use {', '.join(bundled_manifest())} or keras:NAME"
     return f"unknown model {name!r}: {hint}"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from qdrant_client import QdrantClient
+from qdrant_client import QdrantClient, models
 
 from recq.errors import FilterError, ImageError, Reason, SpaceMismatch, TargetNotFound, UsageError
 from recq.index.catalog import Catalog, Entry
@@ -15,6 +15,7 @@ from recq.index.schema import FieldType, FileFacts, Item, ItemError, Value
 from tests.index.conftest import SPACE
 
 N = 60
+COSINE = models.Distance.COSINE
 
 
 def item(number: int, **metadata: Value) -> Item:
@@ -292,6 +293,24 @@ def test_sources(catalog: Catalog, tmp_path: Path) -> None:
     assert catalog.count() == 0
 
 
+def test_with_the_last_source_the_types_of_fields_are_forgotten(catalog: Catalog, tmp_path: Path) -> None:
+    catalog.register_source(tmp_path / "shop")
+    catalog.register_source(tmp_path / "other")
+    catalog.drop_source("shop")
+    assert catalog.types(refresh=True)["stock"] is FieldType.INTEGER
+    catalog.drop_source("other")
+    assert catalog.types(refresh=True) == {}
+    catalog.upsert([Entry(item(1, stock="00123"), vector(1))])
+    assert catalog.types() == {"stock": FieldType.STRING}
+    assert paths_of(catalog.search(["stock=00123"], 5)) == {1}
+    assert paths_of(catalog.search(["stock~00123"], 5)) == {1}
+
+
+def test_search_finds_the_first_in_the_order_of_paths(stocked: Catalog) -> None:
+    found = [found.file.path for found in stocked.search(["category=sofa"], 5)]
+    assert found == [f"a/{number:03d}.jpg" for number in (1, 2, 4, 5, 7)]
+
+
 def test_opening(client: QdrantClient) -> None:
     with pytest.raises(TargetNotFound, match="recq-ingest run"):
         Catalog.open(client, "missing")
@@ -322,4 +341,9 @@ def test_rebuild_answers_from_the_old_collection_until_it_is_done(catalog: Catal
     assert list(Catalog.open(client, "images").sources()) == ["shop"]
     assert Catalog.open(client, "images").count() == 1
     assert not client.collection_exists(f"images--{SPACE.fingerprint}")
+    Catalog.create(client, "images--other", SPACE)
+    left_behind = f"images--{SPACE.fingerprint}"  # by one that was killed between alias and deletion
+    client.create_collection(left_behind, vectors_config={"image": models.VectorParams(size=8, distance=COSINE)})
     new.finish_rebuild()
+    assert not client.collection_exists(left_behind)
+    assert Catalog.open(client, "images--other").space == SPACE

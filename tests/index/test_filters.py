@@ -68,6 +68,7 @@ def test_parse(text: str, expected: Condition) -> None:
         ("sale=maybe", "true or false"),
         ("price<1,2", "takes one value"),
         ("category~!!", "no word"),
+        ("category==sofa", "the operator is ="),
         ("file.width~3", "no index"),
     ],
 )
