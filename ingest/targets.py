@@ -27,10 +27,24 @@ def parse_targets(folders: Sequence[Path], named: Sequence[str]) -> list[Target]
         name, equals, folder = source.partition("=")
         if not (name and equals and folder):
             raise UsageError(f"--source {source!r}: write NAME=FOLDER, for example --source shop=/srv/photos")
+        _require_name(name, source)
         targets.append(Target(Path(folder).expanduser().resolve(), name))
     if not targets:
         raise UsageError("name a folder to index: recq-ingest run FOLDER")
     return targets
+
+
+def _require_name(name: str, source: str) -> None:
+    """Raise UsageError for a name that could not be told from a path, or not be typed again."""
+    problem = None
+    if "/" in name or "\\" in name:
+        problem = "a slash, which only paths have"
+    elif not name.isprintable():
+        problem = "a control character"
+    elif name != name.strip():
+        problem = "a space at an end"
+    if problem is not None:
+        raise UsageError(f"--source {source!r}: the name {name!r} has {problem}: choose another, such as shop")
 
 
 def require_usable(targets: Sequence[Target], table: Path | None, settings: Settings) -> None:
