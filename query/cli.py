@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import recq
 from query.render import FacetsFormat, Format, ShowFormat, answer_text, facets_text, shown_text
 from recq.cli_errors import complain, run
-from recq.errors import UsageError
 
 if TYPE_CHECKING:
     from query.results import Answer
@@ -226,14 +225,10 @@ def facets(
 
 
 def load(catalog: str | None, url: str | None, data_dir: Path | None) -> Settings:
-    """The settings in force. `--data-dir` means the embedded index there, even where the environment has a URL."""
-    if url is not None and data_dir is not None:
-        raise UsageError("--url asks a server and --data-dir an embedded index: give one of them")
+    """The settings in force."""
     from recq.settings import Settings
 
-    said: dict[str, Any] = {"catalog": catalog, "url": url, "data_dir": data_dir}
-    settings = Settings.load(**said)
-    return settings if data_dir is None else settings.model_copy(update={"url": None})
+    return Settings.load(catalog=catalog, url=url, data_dir=data_dir)
 
 
 def terminal() -> bool:

@@ -91,9 +91,16 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls, **command_line: Any) -> Self:
-        """The settings in force; `None` on the command line means "not said". Raises UsageError naming the field."""
+        """The settings in force; `None` on the command line means "not said". Raises UsageError naming the field.
+
+        A data folder on the command line without a URL means the embedded index there, whatever URL the environment or
+        the file names.
+        """
+        said = {name: value for name, value in command_line.items() if value is not None}
+        if "data_dir" in said:
+            said.setdefault("url", None)
         try:
-            return cls(**{name: value for name, value in command_line.items() if value is not None})
+            return cls(**said)
         except ValidationError as error:
             first = error.errors()[0]
             field = ".".join(str(part) for part in first["loc"])

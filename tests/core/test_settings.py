@@ -48,3 +48,12 @@ def test_a_broken_file_is_one_line(tmp_path: Path) -> None:
 
 def test_the_key_is_never_printed() -> None:
     assert "s3cret" not in repr(Settings.load(api_key="s3cret"))
+
+
+def test_a_data_folder_on_the_command_line_means_the_embedded_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RECQ_URL", "http://127.0.0.1:6333")
+    assert Settings.load(data_dir=tmp_path).url is None
+    assert Settings.load(data_dir=tmp_path, url="http://other:6333").url == "http://other:6333"
+    assert Settings.load().url == "http://127.0.0.1:6333"

@@ -300,8 +300,6 @@ def test_where_there_is_no_index(shop: Shop, tmp_path: Path, ask: Any) -> None:
     assert not (tmp_path / "none").exists()
     assert ask(["search", *shop.options, "--catalog", "other"]).code == 3
     assert ask(["search", *shop.options, "--catalog", "not/a/name"]).code == 2
-    reply = ask(["search", "--url", "http://127.0.0.1:6333", "--data-dir", str(tmp_path)])
-    assert (reply.code, "give one of them" in reply.err) == (2, True)
 
 
 def test_a_server_that_does_not_answer(ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
