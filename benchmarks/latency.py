@@ -33,6 +33,7 @@ TARGET = "running-shoe_runx.jpg"
 LATE = "tent.jpg"
 """Dropped last, again and again under new names."""
 
+CATALOG = f"recq-latency-{os.getpid()}"
 IMPORT = [sys.executable, "-c", "import qdrant_client"]
 
 
@@ -52,7 +53,7 @@ def main() -> None:
             "--data-dir",
             str(data),
             "--catalog",
-            "recq-latency",
+            CATALOG,
             *(["--url", arguments.url] if arguments.url else []),
         ]
         similar = [str(PROGRAMS / "recq"), "similar", TARGET, *where]
@@ -61,7 +62,7 @@ def main() -> None:
         compare("recq similar, no daemon", similar, arguments.rounds)
         with daemon([str(PROGRAMS / "recq-ingest"), "run", str(drop), *where], data):
             compare("recq similar, daemon running", similar, arguments.rounds)
-            settings = Settings.load(data_dir=data, catalog="recq-latency", url=arguments.url)
+            settings = Settings.load(data_dir=data, catalog=CATALOG, url=arguments.url)
             seconds = [drop_one(settings, drop, number) for number in range(arguments.rounds)]
         print(f"{'dropped photo searchable':30} median {statistics.median(seconds):.3f} s, worst {max(seconds):.3f} s")
 
