@@ -16,6 +16,7 @@ import typer
 
 import recq
 from ingest.report import LogFormat
+from ingest.signals import INTERRUPTED, end_at_once
 from ingest.targets import parse_targets, require_usable
 from recq.cli_errors import run as run_shell
 from recq.paths import printable
@@ -266,7 +267,7 @@ def rebuild(
     outcome = rebuild_catalog(settings, model, table=metadata, log_format=log_format)
     if outcome.stopped:
         typer.echo(f"{PROG}: interrupted: the old vectors still answer; run it again to go on", err=True)
-        return 130
+        return INTERRUPTED
     require_none_failed(outcome)
     return 0
 
@@ -279,7 +280,11 @@ def load(catalog: str | None, url: str | None, data_dir: Path | None, **more: st
 
 
 def main() -> None:
-    """The console script."""
+    """The console script. A signal ends the daemon as documented from here on, while much is still to be imported."""
+    if sys.argv[1:2] == ["run"]:
+        end_at_once(0)
+    elif sys.argv[1:2] == ["rebuild"]:
+        end_at_once(INTERRUPTED)
     sys.exit(run_shell(app, PROG))
 
 

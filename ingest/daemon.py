@@ -28,6 +28,7 @@ from ingest.watched import Watched
 from recq.images.workers import DecodePool
 from recq.index.catalog import Catalog
 from recq.index.schema import FieldType, Value
+from recq.paths import printable
 from recq.settings import Settings
 
 DRAIN_WITHIN = 3.0
@@ -36,6 +37,7 @@ DRAIN_WITHIN = 3.0
 _EXAMINED_AT_ONCE = 32
 _FLUSH_AFTER = 1.0  # seconds without a write until the embedded engine's journal is shortened
 _PROGRESS = 0.1  # seconds between two looks of the bar
+_DOUBTFUL = frozenset({"held", "unreadable"})  # events after which a source may have more than was seen
 _FOREVER = 3600.0  # seconds; the loop wakes now and then even when nothing is to be done
 
 
@@ -115,6 +117,8 @@ class Daemon:
         self._draining = False
         self.stopped = False
         self.counts = Counts()
+        self.doubts: dict[str, str] = {}
+        """What could not be read of a source, or was held back in it: the first such, by the source's name."""
 
     # -- for other threads ----------------------------------------------------------------------------------------
 
@@ -250,11 +254,20 @@ class Daemon:
     def said(self, event: str, /, **fields: object) -> None:
         """Say that something happened, and count it."""
         self._reporter.event(event, **fields)
+        if event in _DOUBTFUL:
+            self.doubts.setdefault(str(fields["source"]), _doubt(event, fields))
         if event in Counts.__dataclass_fields__:
             self.counts = replace(self.counts, **{event: getattr(self.counts, event) + 1})
 
     def _misfit(self, field: str, value: Value, field_type: FieldType) -> None:
         self._reporter.event("misfit", field=field, value=str(value), type=str(field_type))
+
+
+def _doubt(event: str, fields: Mapping[str, object]) -> str:
+    """Such an event as a reason."""
+    if event == "held":
+        return "its folder has gone, or holds no picture any more"
+    return printable(f"{fields['path']}: {fields['detail']}")
 
 
 def _nothing() -> None:

@@ -279,7 +279,8 @@ class Intake:
         )
         if name in self._watches:
             self._watches[name].renew()
-        watched.renew()
+        if self._live:  # a single pass that began in one folder does not end in another
+            watched.renew()
         self._reconciling.discard(name)
         if name in self._once_more:
             self._once_more.discard(name)

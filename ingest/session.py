@@ -15,21 +15,20 @@ from functools import partial
 from pathlib import Path
 
 from qdrant_client import QdrantClient
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, sleep_using_event, wait_random_exponential
 
 from ingest.daemon import Daemon
 from ingest.loop import Stopping
 from ingest.patience import Patience
 from ingest.patient_index import rebuilt
 from ingest.report import LogFormat, Reporter
-from ingest.signals import Signals, Stopped
+from ingest.signals import INTERRUPTED, Signals, Stopped
 from ingest.status import ROUTE, Board, ask_daemon
 from ingest.targets import Target, require_folder, require_usable
 from ingest.watched import Watched
+from ingest.whole import require_whole
 from recq.errors import (
     IndexBusy,
     IndexRefused,
-    IndexUnreachable,
     ItemsFailed,
     RecqError,
     TargetNotFound,
@@ -43,7 +42,7 @@ from recq.index.edge.server import LoopbackServer
 from recq.models import DEFAULT_MODEL, describe_space, open_embedder
 from recq.settings import Settings
 
-_BETWEEN_TRIES = 5.0  # seconds at most between two tries to reach a server
+_ONE_TRY = 2.0  # seconds that one of many tries to reach a server may take
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ def ingest(
     """Index the targets, once or until a signal. Raises whatever the daemon ends with."""
     require_usable(targets, table, settings)
     try:
-        with _session(settings, once=once, log_format=log_format) as session:
+        with _session(settings, once=once, code=0, log_format=log_format) as session:
             catalog = session.patience(_choose_catalog, session.client, settings)
             names = [session.patience(catalog.register_source, target.root, target.name) for target in targets]
             roots = {name: target.root for name, target in zip(names, targets, strict=True)}
@@ -72,16 +71,18 @@ def ingest(
 def rebuild(settings: Settings, model: str, *, table: Path | None, log_format: LogFormat | None) -> Outcome:
     """Index all sources of a catalog again in another embedding space; the old collection answers meanwhile.
 
-    Interrupted, it is taken up where it stopped when it is called again.
+    Interrupted, it is taken up where it stopped when it is called again. Raises TargetError, with the old collection
+    in place, when a source could not be read whole (`ingest.whole`).
     """
     try:
-        with _session(settings, once=True, log_format=log_format) as session:
-            roots = _all_roots(Catalog.open(session.client, settings.catalog))
+        with _session(settings, once=True, code=INTERRUPTED, log_format=log_format) as session:
+            old = Catalog.open(session.client, settings.catalog)
+            roots = _all_roots(old)
             if table is not None and len(roots) != 1:
                 raise UsageError(f"--metadata names the table of one source, but the catalog has {len(roots)}")
             space = describe_space(model, settings)
             catalog = Catalog.begin_rebuild(session.client, settings.catalog, space)
-            outcome = _work(session, catalog, roots, table, rebuilding=True)
+            outcome = _work(session, catalog, roots, table, old=old)
             if not outcome.stopped:
                 catalog.finish_rebuild()
             return outcome
@@ -125,26 +126,26 @@ class _Session:
 
 
 @contextmanager
-def _session(settings: Settings, *, once: bool, log_format: LogFormat | None) -> Iterator[_Session]:
-    """Signals, reporter and index, closed in the reverse order."""
+def _session(settings: Settings, *, once: bool, code: int, log_format: LogFormat | None) -> Iterator[_Session]:
+    """Signals, reporter and index, closed in the reverse order; `code` as in `Signals`."""
     with ExitStack() as stack:
-        signals = stack.enter_context(Signals())
+        signals = stack.enter_context(Signals(code))
         reporter = Reporter(log_format)
         stack.callback(reporter.close)
         board = Board(settings)
-        client, flush = stack.enter_context(_opened(settings, board, once, signals, reporter))
         patience = Patience(
             signals.stop,
             give_up_after=settings.connect_timeout if once else None,
             waiting=lambda error: reporter.event("waiting", detail=error),
             recovered=lambda: reporter.event("recovered"),
         )
+        client, flush = stack.enter_context(_opened(settings, board, patience, once=once))
         yield _Session(settings, once, signals, reporter, board, client, flush, patience)
 
 
 @contextmanager
 def _opened(
-    settings: Settings, board: Board, once: bool, signals: Signals, reporter: Reporter
+    settings: Settings, board: Board, patience: Patience, *, once: bool
 ) -> Iterator[tuple[QdrantClient, Callable[[], None] | None]]:
     """The index, and what flushes it; the daemon's routes are served on loopback meanwhile."""
     routes = {ROUTE: board.answer}
@@ -153,27 +154,16 @@ def _opened(
             yield owned.client, owned.engine.flush
         return
     with locked(settings), LoopbackServer(settings.data_dir, None, routes):
-        client = server_client(settings) if once else _await_server(settings, signals, reporter)
+        client = server_client(settings) if once else patience(server_client, _for_one_try(settings))
         try:
             yield client, None
         finally:
             client.close()
 
 
-def _await_server(settings: Settings, signals: Signals, reporter: Reporter) -> QdrantClient:
-    """The server's client, however long that takes; that it is awaited is said once."""
-
-    def say(state: RetryCallState) -> None:
-        if state.attempt_number == 1 and state.outcome is not None:
-            reporter.event("waiting", detail=str(state.outcome.exception()))
-
-    retrying = Retrying(
-        retry=retry_if_exception_type(IndexUnreachable),
-        wait=wait_random_exponential(multiplier=0.5, max=_BETWEEN_TRIES),
-        sleep=sleep_using_event(signals.stop),
-        before_sleep=say,
-    )
-    return retrying(server_client, settings.model_copy(update={"connect_timeout": min(settings.connect_timeout, 2.0)}))
+def _for_one_try(settings: Settings) -> Settings:
+    """A single try of many needs no long patience of its own."""
+    return settings.model_copy(update={"connect_timeout": min(settings.connect_timeout, _ONE_TRY)})
 
 
 def _choose_catalog(client: QdrantClient, settings: Settings) -> Catalog:
@@ -187,11 +177,16 @@ def _choose_catalog(client: QdrantClient, settings: Settings) -> Catalog:
 
 
 def _work(
-    session: _Session, catalog: Catalog, roots: Mapping[str, Path], table: Path | None, *, rebuilding: bool = False
+    session: _Session,
+    catalog: Catalog,
+    roots: Mapping[str, Path],
+    table: Path | None,
+    *,
+    old: Catalog | None = None,
 ) -> Outcome:
-    """Let a daemon work on a catalog until it is done or told to stop."""
+    """Let a daemon work on a catalog until it is done or told to stop; `old` is what a rebuild is to replace."""
     settings, reporter, signals = session.settings, session.reporter, session.signals
-    if not rebuilding:
+    if old is None:
         session.patience.explain = partial(_explain, catalog)
     sources: dict[str, Watched] = {}
     for name, root in roots.items():
@@ -218,7 +213,7 @@ def _work(
                 stop=signals.stop,
                 once=session.once,
                 flush=session.flush,
-                rebuilding=rebuilding,
+                rebuilding=old is not None,
             )
             signals.working(daemon.wake)
             session.board.show(catalog, sources, daemon)
@@ -230,6 +225,8 @@ def _work(
             )
             reporter.event("stopped", **vars(daemon.counts))
             pool.close(cancel=stopped)
+            if old is not None and not stopped:
+                session.patience(require_whole, old, catalog, sources, daemon.doubts)
             return Outcome(stopped, failed)
     finally:
         pool.close(cancel=True)

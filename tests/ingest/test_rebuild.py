@@ -1,0 +1,141 @@
+"""A rebuild as a process: what it replaces, what it keeps, and how it goes on where it was interrupted."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.ingest.pictures import put
+from tests.ingest.running import MODEL, Place, environment
+
+OTHER = "efficientnet_lite2"
+
+AFTER_THE_WALK = """
+import sys
+from pathlib import Path
+from recq.index.catalog import Catalog
+from ingest.cli import main
+
+recorded = Catalog.record_reconcile
+root = Path({root!r})
+
+def recording(self, name, **facts):
+    recorded(self, name, **facts)
+    if name == root.name:
+        {meanwhile}
+
+Catalog.record_reconcile = recording
+main()
+"""
+"""`recq-ingest` where something happens to a root when it has been walked and nothing of it is indexed yet."""
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """Two sources, indexed."""
+    place = Place(tmp_path / "shop", tmp_path / "data")
+    put(place.root / "a.jpg", 1)
+    put(place.root / "b.jpg", 2)
+    press = put(tmp_path / "press/c.jpg", 3).parent
+    done = place.once(str(press))
+    assert done.returncode == 0, done.stderr
+    return place
+
+
+def run_script(place: Place, script: str) -> subprocess.CompletedProcess[str]:
+    """A rebuild by a script."""
+    return subprocess.run(
+        [sys.executable, "-c", script, "rebuild", "--model", OTHER, *place.reached],
+        env=environment(**place.settings), capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+
+
+def rebuild_while(place: Place, meanwhile: str) -> subprocess.CompletedProcess[str]:
+    """A rebuild with a statement carried out when the first root has been walked."""
+    return run_script(place, AFTER_THE_WALK.format(root=str(place.root), meanwhile=meanwhile))
+
+
+def require_kept(place: Place, done: subprocess.CompletedProcess[str]) -> str:
+    """Nothing was replaced, and why: the last line, which names the source."""
+    assert done.returncode == 3, done.stderr
+    why = done.stderr.splitlines()[-1]
+    assert "source 'shop' could not be read whole" in why
+    assert "the old vectors still answer" in why
+    with place.catalog() as catalog:
+        assert catalog.space.model == MODEL
+    assert sorted(place.vectors()) == ["a.jpg", "b.jpg", "c.jpg"]
+    return why
+
+
+def test_a_root_that_goes_meanwhile_replaces_nothing(place: Place) -> None:
+    done = rebuild_while(place, "root.rename(root.with_name('away'))")
+    assert "has gone or was replaced meanwhile" in require_kept(place, done)
+    place.root.with_name("away").rename(place.root)
+    done = place.command("rebuild", "--model", OTHER)
+    assert done.returncode == 0, done.stderr
+    assert sorted(place.vectors()) == ["a.jpg", "b.jpg", "c.jpg"]
+
+
+def test_an_empty_folder_in_the_place_of_the_root_replaces_nothing(place: Place) -> None:
+    done = rebuild_while(place, "root.rename(root.with_name('away')); root.mkdir()")
+    assert "has gone or was replaced meanwhile" in require_kept(place, done)
+
+
+def test_an_emptied_root_replaces_nothing(place: Place) -> None:
+    for name in ("a.jpg", "b.jpg"):
+        (place.root / name).rename(place.root.parent / name)
+    done = place.command("rebuild", "--model", OTHER)
+    assert "all of its 2 items are missing" in require_kept(place, done)
+
+
+def test_a_folder_that_cannot_be_listed_replaces_nothing(place: Place) -> None:
+    """As root may read every folder, the walk is told that it may not."""
+    script = AFTER_THE_WALK.format(root=str(place.root), meanwhile="pass").replace(
+        "main()\n",
+        "from ingest import reconcile, scan\n"
+        "def walk(root, rules):\n"
+        "    yield from scan.walk(root, rules)\n"
+        "    if root.name == 'shop':\n"
+        "        yield scan.Unreadable('sub', 'Permission denied')\n"
+        "reconcile.walk = walk\n"
+        "main()\n",
+    )
+    done = run_script(place, script)
+    assert "sub: Permission denied" in require_kept(place, done)
+
+
+def test_interrupted_the_old_vectors_answer_and_the_next_one_goes_on(place: Place) -> None:
+    """SIGTERM comes with the first batch; in the middle of it the catalog is asked."""
+    for number in range(120):
+        put(place.root / f"more/{number}.jpg", 10 + number)
+    assert place.once().returncode == 0
+    place.settings["RECQ_BATCH"] = "2"
+    script = (
+        "import os, signal\n"
+        "from recq.index.catalog import Catalog\n"
+        "from ingest.cli import main\n"
+        "upsert = Catalog.upsert\n"
+        "def interrupting(self, entries):\n"
+        "    upsert(self, entries)\n"
+        "    current = Catalog.open(self._client, self.name)\n"
+        "    print(current.space.model, current.count(), flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    Catalog.upsert = upsert\n"
+        "Catalog.upsert = interrupting\n"
+        "main()\n"
+    )
+    done = run_script(place, script)
+    assert (done.returncode, done.stdout) == (130, f"{MODEL} 123\n"), done.stderr
+    assert done.stderr.splitlines()[-1].endswith("the old vectors still answer; run it again to go on")
+    before = done.stderr.count("event=indexed")
+    with place.catalog() as catalog:
+        assert (catalog.space.model, catalog.count()) == (MODEL, 123)
+    done = place.command("rebuild", "--model", OTHER)
+    assert done.returncode == 0, done.stderr
+    assert 0 < done.stderr.count("event=indexed") <= 123 - before < 123
+    with place.catalog() as catalog:
+        assert (catalog.space.model, catalog.count()) == (OTHER, 123)
+        assert list(catalog.sources()) == ["press", "shop"]
