@@ -36,6 +36,10 @@ DRAIN_WITHIN = 3.0
 
 _EXAMINED_AT_ONCE = 32
 _FLUSH_AFTER = 1.0  # seconds without a write until the embedded engine's journal is shortened
+_MISFIT = (
+    "stored, but filters on the field do not find it; a field's type is fixed while the catalog has sources: "
+    "forget every source and index again to change it"
+)
 _PROGRESS = 0.1  # seconds between two looks of the bar
 _DOUBTFUL = frozenset({"held", "unreadable"})  # events after which a source may have more than was seen
 _FOREVER = 3600.0  # seconds; the loop wakes now and then even when nothing is to be done
@@ -260,7 +264,7 @@ class Daemon:
             self.counts = replace(self.counts, **{event: getattr(self.counts, event) + 1})
 
     def _misfit(self, field: str, value: Value, field_type: FieldType) -> None:
-        self._reporter.event("misfit", field=field, value=str(value), type=str(field_type))
+        self._reporter.event("misfit", field=field, value=str(value), type=str(field_type), detail=_MISFIT)
 
 
 def _doubt(event: str, fields: Mapping[str, object]) -> str:

@@ -39,6 +39,7 @@ from recq.images.workers import DecodePool
 from recq.index.catalog import Catalog
 from recq.index.connect import connect, locked, own_folder, server_client
 from recq.index.edge.server import LoopbackServer
+from recq.index.schema import FieldTypes
 from recq.models import DEFAULT_MODEL, describe_space, open_embedder
 from recq.settings import Settings
 
@@ -60,6 +61,7 @@ def ingest(
     require_usable(targets, table, settings)
     try:
         with _session(settings, once=once, code=0, log_format=log_format) as session:
+            _require_tables(session, targets, table)
             catalog = session.patience(_choose_catalog, session.client, settings)
             names = [session.patience(catalog.register_source, target.root, target.name) for target in targets]
             roots = {name: target.root for name, target in zip(names, targets, strict=True)}
@@ -164,6 +166,25 @@ def _opened(
 def _for_one_try(settings: Settings) -> Settings:
     """A single try of many needs no long patience of its own."""
     return settings.model_copy(update={"connect_timeout": min(settings.connect_timeout, _ONE_TRY)})
+
+
+def _require_tables(session: _Session, targets: Sequence[Target], table: Path | None) -> None:
+    """Raise MetadataError or UsageError for a table that cannot be used, before anything is made or recorded."""
+    types = session.patience(_known_types, session.client, session.settings)
+    for target in targets:
+        Watched("", target.root, table_path=table, types=lambda: types, say=_say_nothing).load_table()
+
+
+def _known_types(client: QdrantClient, settings: Settings) -> FieldTypes:
+    """The types of the catalog's fields; none without a catalog."""
+    try:
+        return Catalog.open(client, settings.catalog).types()
+    except TargetNotFound:
+        return {}
+
+
+def _say_nothing(path: str, message: str) -> None:
+    """Nobody is told of a problem that is raised as well."""
 
 
 def _choose_catalog(client: QdrantClient, settings: Settings) -> Catalog:

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from recq.errors import TargetNotFound
 from tests.eventually import eventually
 from tests.ingest.documented import validated
 from tests.ingest.pictures import jpeg, put
@@ -300,6 +301,15 @@ def test_a_table_that_cannot_be_used(place: Place) -> None:
         place, "run", str(place.root), "--once", "--model", MODEL
     ).replace("event=", "")
     assert "no.csv" in refused(place, "run", str(place.root), "--once", "--metadata", str(place.root / "no.csv"))
+    with pytest.raises(TargetNotFound), place.catalog():  # nothing was made
+        pass
+    (place.root / "metadata.csv").unlink()
+    assert place.once().returncode == 0
+    other = put(place.root.parent / "other/b.jpg", 2).parent
+    (other / "metadata.csv").write_text("file,price\nb.jpg\n")
+    assert "metadata.csv:2" in refused(place, "run", str(place.root), str(other), "--once")
+    with place.catalog() as catalog:  # nothing was recorded
+        assert list(catalog.sources()) == ["shop"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")

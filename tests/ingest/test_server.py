@@ -52,6 +52,17 @@ def test_an_outage_is_waited_out(place: Place, server: QdrantServer) -> None:
     assert sorted(place.items()) == ["abandoned.jpg", "during too.jpg", "during.jpg"]
 
 
+def test_a_server_that_comes_later_is_waited_for(place: Place, server: QdrantServer) -> None:
+    put(place.root / "a.jpg", 1)
+    server.kill()
+    with place.daemon() as daemon:
+        daemon.said("waiting", within=120)
+        server.start()
+        daemon.said("recovered", within=60)
+        daemon.said("indexed", path="a.jpg", within=60)
+        assert [event["event"] for event in daemon.events()][:3] == ["waiting", "recovered", "started"]
+
+
 def test_two_daemons_on_one_folder_agree(place: Place, tmp_path: Path) -> None:
     for number in range(10):
         put(place.root / f"{number}.jpg", number)
