@@ -86,6 +86,8 @@ class Reconciliation:
         self._index = index
         self._rules = rules
         self._met = 0
+        self._table = watched.table
+        self._missing = set(self._table.rows)  # rows whose file was not met: bounded by the table, which is in memory
         self._ignored: dict[str, FileState] = {}
 
     def differences(self) -> Iterator[Difference]:
@@ -99,6 +101,8 @@ class Reconciliation:
             self.held = known  # a folder that lost everything at once was unmounted rather than emptied
         elif known > self._met:
             yield from self._counted(self._gone())
+        if not self.held:
+            self._watched.note_rows(self._table, self._really_missing())
 
     def _counted(self, differences: Iterator[Difference]) -> Iterator[Difference]:
         for difference in differences:
@@ -109,10 +113,19 @@ class Reconciliation:
         for found in walk(self._watched.root, self._rules):
             if isinstance(found, Unreadable):
                 self.unreadable.append(found)
-            elif found.kind is Kind.IGNORED:
+                continue
+            if self._missing:
+                self._missing.discard(paths.to_text(found.path)[0])
+            if found.kind is Kind.IGNORED:
                 self._ignored[found.path] = found.state
             else:
                 yield found
+
+    def _really_missing(self) -> set[str]:
+        """Rows whose file is not there: what lies in a folder that could not be listed may be."""
+        if not self.unreadable:
+            return self._missing
+        return {row for row in self._missing if not any(folder.covers(row) for folder in self.unreadable)}
 
     def _compare(self, page: Sequence[Seen]) -> Iterator[Difference]:
         ids = {seen.path: paths.item_id(self._watched.name, *paths.to_text(seen.path)) for seen in page}

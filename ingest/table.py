@@ -27,10 +27,11 @@ _NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Table:
-    """The rows by `file` (text form of `recq.paths`), and the type of each column that has a value."""
+    """The rows by `file` (text form of `recq.paths`), their lines, and the type of each column that has a value."""
 
     types: FieldTypes = field(default_factory=dict)
     rows: Mapping[str, Metadata] = field(default_factory=dict)
+    lines: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def read_table(data: bytes, name: str, known: FieldTypes) -> Table:
     for at, column in enumerate(columns):
         if at != files and any(row.cells[at].strip() for row in body):
             types[column] = _read_column(column, at, body, known.get(column), name, list(parsed.values()))
-    return Table(types, parsed)
+    return Table(types, parsed, lines)
 
 
 def _rows(data: bytes, name: str) -> Iterator[_Row]:

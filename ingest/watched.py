@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from ingest.files import FileState
@@ -17,6 +17,7 @@ from recq.index.schema import FieldTypes, Metadata
 
 _MOST_IGNORED = 200_000  # paths that are remembered; more are only counted
 _MOST_PROBLEMS = 100
+_ROWS = "rows"  # the problem that rows of a table name no file, beside the one that it cannot be read
 
 
 class Ignored:
@@ -53,22 +54,23 @@ class Problems:
 
     def __init__(self, say: Callable[[str, str], None]) -> None:
         self._say = say
-        self._messages: dict[str, str] = {}
+        self._messages: dict[tuple[str, str], str] = {}
         self._lock = threading.Lock()
 
-    def note(self, path: str, message: str) -> None:
-        """The file at `path` has a problem."""
+    def note(self, path: str, message: str, about: str = "") -> None:
+        """The file at `path` has a problem; `about` tells several of one file apart."""
+        key = (path, about)
         with self._lock:
-            if self._messages.get(path) == message:
+            if self._messages.get(key) == message:
                 return
-            if path in self._messages or len(self._messages) < _MOST_PROBLEMS:
-                self._messages[path] = message
+            if key in self._messages or len(self._messages) < _MOST_PROBLEMS:
+                self._messages[key] = message
         self._say(path, message)
 
-    def clear(self, path: str) -> None:
+    def clear(self, path: str, about: str = "") -> None:
         """It has none any more."""
         with self._lock:
-            self._messages.pop(path, None)
+            self._messages.pop((path, about), None)
 
     def messages(self) -> list[str]:
         """All that are known, by path."""
@@ -111,7 +113,7 @@ class Watched:
     def load_table(self) -> None:
         """Read the table. Raises MetadataError, and UsageError when a named one is missing; the old one then stays."""
         self._table_state = _state(self._table_path)
-        name = paths.printable(paths.to_text(str(self._table_path) if self._named else TABLE_NAME)[0])
+        name = self._table_name()
         try:
             data = self._table_path.read_bytes()
         except FileNotFoundError as error:
@@ -123,6 +125,22 @@ class Watched:
         else:
             self.table = read_table(data, name, self._types())
         self.problems.clear(TABLE_NAME)
+
+    def note_rows(self, table: Table, missing: Collection[str]) -> None:
+        """What a whole comparison has found: the rows of the table that name no file. It is said once."""
+        if self.table is not table:  # another comparison, with the new one, follows
+            return
+        if not missing:
+            self.problems.clear(TABLE_NAME, _ROWS)
+            return
+        first = min(missing, key=lambda file: table.lines[file])
+        rows = "1 row names" if len(missing) == 1 else f"{len(missing):,} rows name"
+        message = f"{self._table_name()}: {rows} no file (first: line {table.lines[first]}, '{paths.printable(first)}')"
+        self.problems.note(TABLE_NAME, message, _ROWS)
+
+    def _table_name(self) -> str:
+        """What the table is called in messages."""
+        return paths.printable(paths.to_text(str(self._table_path) if self._named else TABLE_NAME)[0])
 
     def metadata(self, path: str) -> Metadata:
         """The metadata of the item at `path` as the folder has it now; a bad sidecar is noted and left out."""

@@ -312,6 +312,21 @@ def test_a_table_that_cannot_be_used(place: Place) -> None:
         assert list(catalog.sources()) == ["shop"]
 
 
+def test_a_row_that_names_no_file_is_a_problem(place: Place) -> None:
+    put(place.root / "a.jpg", 1)
+    (place.root / "metadata.csv").write_text("file,price\na.jpg,1\ntypo.jpg,2\n")
+    message = "metadata.csv: 1 row names no file (first: line 3, 'typo.jpg')"
+    place.settings["RECQ_RESCAN"] = "0.3"
+    with place.daemon() as daemon:
+        problem = daemon.said("problem", within=120)
+        assert (problem["source"], problem["path"], problem["detail"]) == ("shop", "metadata.csv", message)
+        assert place.status()["sources"][0]["problems"] == [message]
+        put(place.root / "typo.jpg", 2)
+        eventually(lambda: place.status()["sources"][0]["problems"] == [], every=0.2)
+        eventually(lambda: place.items()["typo.jpg"].metadata == {"price": 2})
+        assert len(daemon.events("problem")) == 1
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
 def test_a_folder_without_permission(place: Place) -> None:
     place.root.chmod(0)

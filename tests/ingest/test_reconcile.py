@@ -198,3 +198,36 @@ def test_pages_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     ledger = Ledger()
     assert len(compared(watched_at(tmp_path), ledger)[0]) == 40
     assert ledger.largest_page == 7
+
+
+def test_rows_that_name_no_file_are_said_once_and_cleared(root: Path) -> None:
+    said: list[tuple[str, str]] = []
+    watched = Watched("s", root, table_path=None, types=dict, say=lambda path, message: said.append((path, message)))
+    (root / "notes.txt").write_text("there, but no picture")
+    table = root / "metadata.csv"
+    table.write_text("file,price\na.jpg,1\nnotes.txt,1\nsub/b.jpg,2\ntypo.jpg,3\nsub/typo.jpg,4\nA.jpg,5\n")
+    watched.load_table()
+    for _ in range(2):
+        compared(watched, Ledger())
+    message = "metadata.csv: 3 rows name no file (first: line 5, 'typo.jpg')"
+    assert said == [("metadata.csv", message)]
+    assert watched.problems.messages() == [message]
+    put(root / "typo.jpg", 9)
+    put(root / "A.jpg", 10)
+    compared(watched, Ledger())
+    assert watched.problems.messages() == ["metadata.csv: 1 row names no file (first: line 6, 'sub/typo.jpg')"]
+    table.write_text("file,price\na.jpg,1\n")
+    watched.load_table()
+    compared(watched, Ledger())
+    assert watched.problems.messages() == []
+    assert len(said) == 2
+
+
+def test_rows_of_a_vanished_root_are_no_typos(root: Path, tmp_path: Path) -> None:
+    (root / "metadata.csv").write_text("file,price\na.jpg,1\n")
+    ledger, watched = stocked(root), watched_at(root)
+    watched.load_table()
+    root.rename(tmp_path / "elsewhere")
+    compared(watched, ledger)
+    compared(watched, Ledger())
+    assert watched.problems.messages() == []
