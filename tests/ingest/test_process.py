@@ -312,6 +312,18 @@ def test_a_table_that_cannot_be_used(place: Place) -> None:
         assert list(catalog.sources()) == ["shop"]
 
 
+def test_a_misfit_names_the_way_out(place: Place) -> None:
+    put(place.root / "a.jpg", 1)
+    put(place.root / "b.jpg", 2)
+    (place.root / "metadata.csv").write_text("file,price\na.jpg,1\n")
+    (place.root / "b.jpg.json").write_text('{"price": "cheap"}')
+    done = place.once("--log-format", "json")
+    assert done.returncode == 0, done.stderr
+    (misfit,) = [event for line in done.stderr.splitlines() if (event := json.loads(line))["event"] == "misfit"]
+    assert (misfit["field"], misfit["value"], misfit["type"]) == ("price", "cheap", "integer")
+    assert "forget every source and index again" in misfit["detail"]
+
+
 def test_a_row_that_names_no_file_is_a_problem(place: Place) -> None:
     put(place.root / "a.jpg", 1)
     (place.root / "metadata.csv").write_text("file,price\na.jpg,1\ntypo.jpg,2\n")
