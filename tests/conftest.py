@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.qdrant_server import qdrant_server
+from tests.qdrant_server import own_server, qdrant_server
 
-__all__ = ["qdrant_server"]
+__all__ = ["own_server", "qdrant_server"]

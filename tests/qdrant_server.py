@@ -189,3 +189,10 @@ def qdrant_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QdrantSe
     """A running server without a key, shared by the tests of this process: leave no collection behind."""
     with QdrantServer(tmp_path_factory.mktemp("qdrant") / "server") as server:
         yield server
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[QdrantServer]:
+    """A running server for one test, which may leave in it what it likes."""
+    with QdrantServer(tmp_path / "server") as server:
+        yield server

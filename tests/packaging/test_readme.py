@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.qdrant_server import QdrantServer
+
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "README.md").read_text()
 SERVER = "http://127.0.0.1:6333"
@@ -75,10 +77,8 @@ def test_the_tour(checkout: Path) -> None:
 
 
 @pytest.mark.server
-def test_on_a_server(checkout: Path, request: pytest.FixtureRequest) -> None:
-    url: str = request.getfixturevalue("qdrant_server").url
-    environment = {"RECQ_CATALOG": "readme"}
-    out = run("source .venv/bin/activate\n" + ON_A_SERVER[0].replace(SERVER, url), checkout, **environment)
+def test_on_a_server(checkout: Path, own_server: QdrantServer) -> None:
+    out = run("source .venv/bin/activate\n" + ON_A_SERVER[0].replace(SERVER, own_server.url), checkout)
     assert "running-shoe_ultraboost.jpg" in out
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.qdrant_server import QdrantServer
+
 ROOT = Path(__file__).parents[2]
 PROGRAMS = Path(sys.executable).parent
 QUERIES = [
@@ -37,10 +39,9 @@ def answers(*where: str, data: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.server
-def test_embedded_and_server_give_the_same_answers(tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    server = request.getfixturevalue("qdrant_server")
+def test_embedded_and_server_give_the_same_answers(tmp_path: Path, own_server: QdrantServer) -> None:
     embedded = answers(data=tmp_path / "embedded")
-    remote = answers("--url", server.url, data=tmp_path / "server")
+    remote = answers("--url", own_server.url, data=tmp_path / "server")
     for query, ours, theirs in zip(QUERIES, embedded, remote, strict=True):
         assert [hit["path"] for hit in ours["results"]] == [hit["path"] for hit in theirs["results"]], query
         assert [hit["id"] for hit in ours["results"]] == [hit["id"] for hit in theirs["results"]], query
