@@ -10,15 +10,15 @@ import json
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-import recq
 from ingest.report import LogFormat
 from ingest.signals import INTERRUPTED, end_at_once
 from ingest.targets import parse_targets, require_usable
 from recq.cli_errors import run as run_shell
+from recq.cli_options import CatalogOption, DataDirOption, DebugOption, UrlOption, version_option
 from recq.paths import printable
 from recq.settings import Settings
 
@@ -43,31 +43,6 @@ class WatchChoice(StrEnum):
     POLL = "poll"
 
 
-CatalogOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        show_default=False,
-        help="The catalog, 'images' unless RECQ_CATALOG names another. Example: --catalog products",
-    ),
-]
-UrlOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="URL",
-        show_default=False,
-        help="The Qdrant server to fill (RECQ_URL; its key in RECQ_API_KEY). Example: --url http://localhost:6333",
-    ),
-]
-DataDirOption = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FOLDER",
-        show_default=False,
-        help="Where the embedded index lives (RECQ_DATA_DIR); without --url it is used whatever RECQ_URL says. "
-        "Example: --data-dir ~/recq-data",
-    ),
-]
 MetadataOption = Annotated[
     Path | None,
     typer.Option(
@@ -94,25 +69,11 @@ LogOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON. Example: recq-ingest status --json")]
-DebugOption = Annotated[
-    bool, typer.Option("--debug", help="Show the traceback of an error. Example: recq-ingest run photos --debug")
-]
-
-
-def _version(asked: bool) -> None:
-    if asked:
-        typer.echo(f"{PROG} {recq.__version__}")
-        raise typer.Exit
 
 
 @app.callback()
 def recq_ingest(
-    version: Annotated[
-        bool,
-        typer.Option(
-            "--version", callback=_version, is_eager=True, help="Print the version and exit. Example: --version"
-        ),
-    ] = False,
+    version: Annotated[bool, version_option(PROG)] = False,
 ) -> None:
     """Options of `recq-ingest` itself; Typer shows the app's own help."""
 
@@ -164,7 +125,9 @@ def run(
 
     Ends with Ctrl-C or SIGTERM; what is under way is finished.
     """
-    settings = load(catalog, url, data_dir, model=model, weights=weights, watch=watch.value if watch else None)
+    settings = Settings.load(
+        catalog=catalog, url=url, data_dir=data_dir, model=model, weights=weights, watch=watch.value if watch else None
+    )
     targets = parse_targets(folders or [], sources or [])
     require_usable(targets, metadata, settings)
     from ingest.session import ingest, require_none_failed
@@ -184,7 +147,7 @@ def status(
     _debug: DebugOption = False,
 ) -> None:
     """How far the daemon is, or what the index holds when none runs."""
-    settings = load(catalog, url, data_dir)
+    settings = Settings.load(catalog=catalog, url=url, data_dir=data_dir)
     from ingest.status import find_status
 
     found = find_status(settings)
@@ -213,7 +176,7 @@ def failed(
     _debug: DebugOption = False,
 ) -> None:
     """The items that could not be indexed, each with the reason. They are tried again when their file changes."""
-    settings = load(catalog, url, data_dir)
+    settings = Settings.load(catalog=catalog, url=url, data_dir=data_dir)
     from ingest.failures import list_failures
 
     failures = list_failures(settings)
@@ -239,7 +202,7 @@ def forget(
     _debug: DebugOption = False,
 ) -> None:
     """Take a source and all its items out of the index. Its files are not touched."""
-    settings = load(catalog, url, data_dir)
+    settings = Settings.load(catalog=catalog, url=url, data_dir=data_dir)
     from ingest.session import forget as forget_source
 
     items = forget_source(settings, source)
@@ -260,7 +223,7 @@ def rebuild(
     _debug: DebugOption = False,
 ) -> int:
     """Index all sources again with another network. The old vectors answer until the new ones are complete."""
-    settings = load(catalog, url, data_dir, weights=weights)
+    settings = Settings.load(catalog=catalog, url=url, data_dir=data_dir, weights=weights)
     from ingest.session import rebuild as rebuild_catalog
     from ingest.session import require_none_failed
 
@@ -270,13 +233,6 @@ def rebuild(
         return INTERRUPTED
     require_none_failed(outcome)
     return 0
-
-
-def load(catalog: str | None, url: str | None, data_dir: Path | None, **more: str | Path | None) -> Settings:
-    """The settings in force. `--data-dir` alone means the embedded index there, whatever the environment's URL."""
-    said: dict[str, Any] = {"catalog": catalog, "url": url, "data_dir": data_dir, **more}
-    settings = Settings.load(**said)
-    return settings if data_dir is None or url is not None else settings.model_copy(update={"url": None})
 
 
 def main() -> None:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-import recq
 from query.render import FacetsFormat, Format, ShowFormat, answer_text, facets_text, shown_text
 from recq.cli_errors import complain, run
+from recq.cli_options import CatalogOption, DataDirOption, DebugOption, UrlOption, version_option
 
 if TYPE_CHECKING:
     from query.results import Answer
@@ -63,49 +63,11 @@ FormatOption = Annotated[
     Format,
     typer.Option("--format", help="How to print the answer. Example: --format paths, one absolute path a line."),
 ]
-CatalogOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        show_default=False,
-        help="The catalog to ask, 'images' unless RECQ_CATALOG names another. Example: --catalog products",
-    ),
-]
-UrlOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="URL",
-        show_default=False,
-        help="The Qdrant server to ask (RECQ_URL; its key in RECQ_API_KEY). Example: --url http://localhost:6333",
-    ),
-]
-DataDirOption = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FOLDER",
-        show_default=False,
-        help="The embedded index to ask, whatever RECQ_URL says (RECQ_DATA_DIR). Example: --data-dir ~/recq-data",
-    ),
-]
-DebugOption = Annotated[
-    bool, typer.Option("--debug", help="Show the traceback of an error. Example: recq similar photo.jpg --debug")
-]
-
-
-def _version(asked: bool) -> None:
-    if asked:
-        typer.echo(f"{PROG} {recq.__version__}")
-        raise typer.Exit
 
 
 @app.callback()
 def recq_(
-    version: Annotated[
-        bool,
-        typer.Option(
-            "--version", callback=_version, is_eager=True, help="Print the version and exit. Example: recq --version"
-        ),
-    ] = False,
+    version: Annotated[bool, version_option(PROG)] = False,
 ) -> None:
     """Options of `recq` itself; Typer shows the app's own help."""
 

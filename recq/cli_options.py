@@ -1,0 +1,50 @@
+"""The options that both command lines have: which index, which catalog, tracebacks, the version."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import recq
+
+CatalogOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        show_default=False,
+        help="The catalog, 'images' unless RECQ_CATALOG names another. Example: --catalog products",
+    ),
+]
+UrlOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        show_default=False,
+        help="The Qdrant server to use (RECQ_URL; its key in RECQ_API_KEY). Example: --url http://localhost:6333",
+    ),
+]
+DataDirOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        show_default=False,
+        help="Where the embedded index lives (RECQ_DATA_DIR); without --url it is used whatever RECQ_URL says. "
+        "Example: --data-dir ~/recq-data",
+    ),
+]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error. Example: --debug")]
+
+
+def version_option(prog: str) -> Any:
+    """`--version` of a program, which prints and ends."""
+
+    def show(asked: bool) -> None:
+        if asked:
+            typer.echo(f"{prog} {recq.__version__}")
+            raise typer.Exit
+
+    return typer.Option(
+        "--version", callback=show, is_eager=True, help=f"Print the version and exit. Example: {prog} --version"
+    )
