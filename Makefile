@@ -3,19 +3,22 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types bench requirements clean
+.PHONY: help demo test lint types torture bench requirements clean
 
 BIN := .venv/bin
 # The tests start some hundred processes: without byte code each would compile every module it imports.
 unexport PYTHONDONTWRITEBYTECODE
 STAMPS := .venv/.recq
 PYTEST ?= -n 2 --dist loadfile
+TORTURE ?=
 
 help:
 	@echo 'make demo                     see recq work on the bundled photographs'
 	@echo 'make demo FOLDER=~/Pictures   the same on a folder of your own, which is only read'
 	@echo 'make test                     lint, types and all tests (adds TensorFlow to .venv)'
 	@echo 'make lint | types | bench     one of them alone'
+	@echo 'make torture                  the reliability tests in full: hours; figures in build/torture.jsonl'
+	@echo "make torture TORTURE='-k cut' some of them alone"
 	@echo 'make requirements             pin the dependencies anew (UPGRADE=1: to the newest versions)'
 	@echo 'make clean                    remove .venv and the tools'"'"' caches'
 
@@ -35,6 +38,11 @@ lint: $(STAMPS)/test
 
 types: $(STAMPS)/test
 	$(BIN)/mypy
+
+# One test at a time: some measure. What they measured is in build/, which git ignores.
+torture: $(STAMPS)/test
+	@rm -f build/torture.jsonl
+	$(BIN)/python -m pytest tests/reliability --full --figures build/torture.jsonl -p no:xdist $(TORTURE)
 
 bench: $(STAMPS)/test
 	@set -e; for script in benchmarks/[!_]*.py; do echo "$$script"; $(BIN)/python "$$script"; done

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-TARGETS = ["demo", "test", "lint", "types", "bench", "requirements"]
+TARGETS = ["demo", "test", "lint", "types", "torture", "bench", "requirements"]
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 
 
@@ -123,6 +123,13 @@ def test_the_demo_takes_a_folder_from_the_command_line_only(checkout: Path) -> N
     assert plan(checkout, "demo", "FOLDER=a b").splitlines() == ['.venv/bin/python tools/demo.py "$FOLDER"']
     run = make(checkout, "-n", "demo", FOLDER="/")
     assert run.stdout.splitlines() == [".venv/bin/python tools/demo.py"]
+
+
+def test_torture_is_the_full_form_and_a_part_can_be_chosen(checkout: Path) -> None:
+    settled(checkout)
+    planned = plan(checkout, "torture", "TORTURE=-k kill")
+    assert "pytest tests/reliability --full --figures build/torture.jsonl" in planned
+    assert planned.rstrip().endswith("-k kill")
 
 
 def test_ci_runs_the_tests_and_says_their_verdict_last(tmp_path: Path) -> None:
