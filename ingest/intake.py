@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 
+from ingest.company import is_living_other, own_watcher, started
 from ingest.files import FileState, Key
 from ingest.hints import Hints, Mark, Noticed, observation_of
 from ingest.loop import Loop, Stopping, Worker
@@ -26,12 +27,14 @@ from ingest.watch import Watch
 from ingest.watched import Watched
 from recq import paths
 from recq.errors import UsageError
+from recq.index.sources import Watcher
 from recq.settings import Settings
 
 MOST_WAITING = 100_000
 """Paths that may wait before walks pause."""
 
 _CHUNK = 500  # paths that a walk hands over at a time
+_ANOTHER = "another daemon watches this source, too: the two agree, but do the work twice"
 
 
 class Intake:
@@ -73,6 +76,7 @@ class Intake:
         self._may_walk.set()
         self._reconciling: set[str] = set()
         self._once_more: set[str] = set()
+        self._met: set[tuple[str, str, int]] = set()  # other daemons; of the reconciler's thread
         self._next_reconcile = float("inf")
         self._next_check = float("inf")
 
@@ -259,8 +263,17 @@ class Intake:
         self._index.require_current()
         reconciliation = Reconciliation(watched, self._index, self._rules)
         self._hand_over(watched.name, reconciliation.differences(), fresh=False)
-        self._index.record_reconcile(watched.name, len(watched.ignored))
+        own = own_watcher()
+        last = self._index.record_reconcile(watched.name, len(watched.ignored), own if self._live else None)
+        if last and is_living_other(last, own, within=2 * self._settings.rescan, started=started):
+            self._meet(watched.name, last)
         return reconciliation, time.monotonic() - began
+
+    def _meet(self, source: str, other: Watcher) -> None:
+        """In the worker: another daemon works on a source, too; said once of each."""
+        if (source, other.host, other.pid) not in self._met:
+            self._met.add((source, other.host, other.pid))
+            self._say("another", source=source, host=other.host, process=other.pid, detail=_ANOTHER)
 
     def _compared(self, name: str, outcome: tuple[Reconciliation, float]) -> None:
         reconciliation, seconds = outcome

@@ -12,6 +12,7 @@ from ingest.patience import Patience
 from recq.errors import IndexUnreachable, SpaceMismatch
 from recq.index.catalog import Catalog
 from recq.index.schema import Item
+from recq.index.sources import Watcher
 
 
 class PatientIndex:
@@ -50,10 +51,13 @@ class PatientIndex:
         if not self._rebuilding and not self._patience(self._catalog.still_current):
             raise rebuilt(self._catalog.name)
 
-    def record_reconcile(self, source: str, ignored: int) -> None:
-        """Note that a source was compared, and how many of its files are passed over."""
+    def record_reconcile(self, source: str, ignored: int, watcher: Watcher | None) -> Watcher | None:
+        """Note that a source was compared, how many of its files are passed over, and by which daemon that watches it.
+
+        Returns the one that was noted until now.
+        """
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        self._patience(self._catalog.record_reconcile, source, ignored=ignored, at=now)
+        return self._patience(self._catalog.record_reconcile, source, ignored=ignored, at=now, watcher=watcher)
 
 
 def rebuilt(catalog: str) -> SpaceMismatch:

@@ -34,7 +34,9 @@ class Say(Protocol):
 _QUIET = frozenset({"indexed", "reused", "metadata", "deleted"})
 """Events of single items that went well: the bar counts them."""
 
-_WARNINGS = frozenset({"failed", "held", "overflow", "problem", "misfit", "refused", "unreadable", "waiting"})
+_WARNINGS = frozenset(
+    {"another", "failed", "held", "overflow", "problem", "misfit", "refused", "unreadable", "waiting"}
+)
 
 
 class Reporter:

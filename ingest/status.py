@@ -151,13 +151,10 @@ def read_status(settings: Settings) -> Status:
         catalog = Catalog.open(client, settings.catalog)
         sources = []
         for name, source in catalog.sources().items():
-            root = source.any_root()
+            folder = source.any_root()
+            root = None if folder is None else paths.to_text(str(folder))[0]
             indexed, failed = catalog.count(source=name), catalog.count_failed(source=name)
-            sources.append(
-                SourceStatus(
-                    name, None if root is None else str(root), indexed + failed, indexed, failed, source.ignored, None
-                )
-            )
+            sources.append(SourceStatus(name, root, indexed + failed, indexed, failed, source.ignored, None))
         return Status(settings.catalog, _engine(settings), _space(catalog), False, None, "stopped", tuple(sources))
 
 

@@ -160,7 +160,7 @@ def _items_at(local: Local, lookup: Lookup, *, everywhere: bool = False) -> Iter
     below: list[tuple[int, str, str]] = []
     for source in lookup.sources().values():
         here = source.root_here()
-        roots = [Path(root) for root in source.roots.values()] if everywhere else [here] if here is not None else []
+        roots = source.all_roots() if everywhere else [here] if here is not None else []
         for root in roots:
             for place in local.places:
                 if place != root and place.is_relative_to(root):

@@ -37,7 +37,7 @@ from recq.index.schema import (
     fits,
     payload_key,
 )
-from recq.index.sources import METADATA_PREFIX, Source, choose_name, host_name
+from recq.index.sources import METADATA_PREFIX, Source, Watcher, choose_name, host_name
 from recq.space import EmbeddingSpace, require_same
 
 PAGE = 500
@@ -422,19 +422,24 @@ class Catalog:
     def register_source(self, folder: Path, name: str | None = None) -> str:
         """Record the folder (absolute, on this host) and return its source's name; `choose_name` tells the rules."""
         known = self.sources()
-        host, root = host_name(), paths.to_text(str(folder))[0]
+        host = host_name()
         holder = known[name].root_here() if name is not None and name in known else None
-        chosen = choose_name(known, root, host, name, root_alive=holder is not None and holder.is_dir())
+        chosen = choose_name(known, folder, host, name, root_alive=holder is not None and holder.is_dir())
         source = known.get(chosen, Source(chosen))
-        if source.roots.get(host) != root:
-            self._write_source(replace(source, roots={**source.roots, host: root}))
+        if source.root_on(host) != folder:
+            self._write_source(source.with_root(host, folder))
         return chosen
 
-    def record_reconcile(self, name: str, *, ignored: int, at: str) -> None:
-        """Keep what the last reconcile of a source saw; `at` is ISO 8601 UTC."""
+    def record_reconcile(self, name: str, *, ignored: int, at: str, watcher: Watcher | None = None) -> Watcher | None:
+        """Keep what the last reconcile of a source saw; `at` is ISO 8601 UTC.
+
+        `watcher` is the daemon that goes on watching; returns the one that the record named until now.
+        """
         source = self.sources().get(name)
-        if source is not None:
-            self._write_source(replace(source, ignored=ignored, reconciled_at=at))
+        if source is None:
+            return None
+        self._write_source(replace(source, ignored=ignored, reconciled_at=at, watcher=watcher or source.watcher))
+        return source.watcher
 
     @translated
     def drop_source(self, name: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,35 +16,75 @@ METADATA_PREFIX = "source:"
 
 
 @dataclass(frozen=True)
+class Watcher:
+    """A daemon that watches a source: process `pid` on `host`, which compared it with the index at `at` (ISO 8601)."""
+
+    host: str
+    pid: int
+    at: str
+
+
+@dataclass(frozen=True)
 class Source:
     """A watched folder with a name.
 
-    `roots` maps a host's name to the folder's absolute path there (text form of `recq.paths`); `ignored` counts the
-    files that the last reconcile, at `reconciled_at` (ISO 8601 UTC), passed over.
+    `roots` maps a host's name to the folder's absolute path there (text form of `recq.paths`), `encoded` has the hosts
+    where that form is the encoded one; `ignored` counts the files that the last reconcile, at `reconciled_at` (ISO 8601
+    UTC), passed over; `watcher` is the daemon that compared it last.
     """
 
     name: str
     roots: Mapping[str, str] = field(default_factory=dict)
     ignored: int = 0
     reconciled_at: str | None = None
+    encoded: frozenset[str] = frozenset()
+    watcher: Watcher | None = None
+
+    def with_root(self, host: str, folder: Path) -> Self:
+        """The same source, which on `host` is that folder (absolute)."""
+        text, encoded = paths.to_text(str(folder))
+        hosts = self.encoded | {host} if encoded else self.encoded - {host}
+        return replace(self, roots={**self.roots, host: text}, encoded=hosts)
+
+    def root_on(self, host: str) -> Path | None:
+        """The folder on a host, or None when this source is not there."""
+        root = self.roots.get(host)
+        return Path(paths.from_text(root, host in self.encoded)) if root is not None else None
 
     def root_here(self) -> Path | None:
         """The folder on this host, or None when this source belongs to other hosts alone."""
-        root = self.roots.get(host_name())
-        return Path(root) if root is not None else None
+        return self.root_on(host_name())
+
+    def all_roots(self) -> list[Path]:
+        """The folder on every host that has it."""
+        return [root for host in self.roots if (root := self.root_on(host)) is not None]
 
     def any_root(self) -> Path | None:
         """The folder on this host, else on any."""
-        return self.root_here() or next((Path(root) for root in self.roots.values()), None)
+        return self.root_here() or next(iter(self.all_roots()), None)
 
     def to_json(self) -> dict[str, Any]:
         """The value kept under the source's metadata key."""
-        return {"roots": dict(self.roots), "ignored": self.ignored, "reconciled_at": self.reconciled_at}
+        return {
+            "roots": dict(self.roots),
+            "ignored": self.ignored,
+            "reconciled_at": self.reconciled_at,
+            "encoded": sorted(self.encoded),
+            "watcher": asdict(self.watcher) if self.watcher is not None else None,
+        }
 
     @classmethod
     def from_json(cls, name: str, data: Mapping[str, Any]) -> Self:
         """The source that `to_json` wrote."""
-        return cls(name, dict(data["roots"]), int(data.get("ignored", 0)), data.get("reconciled_at"))
+        watcher = data.get("watcher")
+        return cls(
+            name,
+            dict(data["roots"]),
+            int(data.get("ignored", 0)),
+            data.get("reconciled_at"),
+            frozenset(data.get("encoded", ())),
+            Watcher(watcher["host"], watcher["pid"], watcher["at"]) if watcher else None,
+        )
 
 
 def host_name() -> str:
@@ -52,15 +92,16 @@ def host_name() -> str:
     return socket.gethostname()
 
 
-def choose_name(known: Mapping[str, Source], root: str, host: str, wanted: str | None, *, root_alive: bool) -> str:
-    """The name for the folder `root` on `host`.
+def choose_name(known: Mapping[str, Source], folder: Path, host: str, wanted: str | None, *, root_alive: bool) -> str:
+    """The name for the folder (absolute) on `host`.
 
     Without a wanted name: the name the folder already has, else its base name, numbered while another folder has it.
     A wanted name may be shared with other hosts (they watch the same files), not with another living folder of this
     host: the two would delete each other's items. `root_alive` tells whether the folder that has the wanted name on
     this host still exists; a folder that has gone may have moved here.
     """
-    current = next((name for name, source in known.items() if source.roots.get(host) == root), None)
+    current = next((name for name, source in known.items() if source.root_on(host) == folder), None)
+    root = paths.to_text(str(folder))[0]
     if wanted is None:
         if current is not None:
             return current
@@ -73,7 +114,7 @@ def choose_name(known: Mapping[str, Source], root: str, host: str, wanted: str |
             f"'recq-ingest forget {current}' first"
         )
     holder = known.get(wanted)
-    if holder is not None and root_alive and holder.roots.get(host) not in (None, root):
+    if holder is not None and root_alive and holder.root_on(host) not in (None, folder):
         raise UsageError(
             f"source {wanted!r} stands for {holder.roots[host]} on this host: choose another name for {root}, "
             f"or run 'recq-ingest forget {wanted}' first"

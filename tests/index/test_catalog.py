@@ -12,6 +12,7 @@ from qdrant_client import QdrantClient, models
 from recq.errors import FilterError, ImageError, Reason, SpaceMismatch, TargetNotFound, UsageError
 from recq.index.catalog import Catalog, Entry
 from recq.index.schema import FieldType, FileFacts, Item, ItemError, Value
+from recq.index.sources import Watcher
 from tests.index.conftest import SPACE
 
 N = 60
@@ -282,10 +283,13 @@ def test_sources(catalog: Catalog, tmp_path: Path) -> None:
     assert catalog.register_source(first) == "shop"
     assert catalog.register_source(second) == "shop-2"
     assert catalog.register_source(first) == "shop"
-    catalog.record_reconcile("shop", ignored=3, at="2026-01-01T00:00:00Z")
+    daemon = Watcher("here", 7, "2026-01-01T00:00:00Z")
+    assert catalog.record_reconcile("shop", ignored=2, at=daemon.at, watcher=daemon) is None
+    assert catalog.record_reconcile("shop", ignored=3, at="2026-01-02T00:00:00Z") == daemon
+    assert catalog.record_reconcile("gone", ignored=3, at="2026-01-02T00:00:00Z") is None
     known = catalog.sources()
     assert list(known) == ["shop", "shop-2"]
-    assert known["shop"].ignored == 3
+    assert (known["shop"].ignored, known["shop"].watcher) == (3, daemon)
     assert known["shop"].root_here() == first
     assert catalog.absolute_path(full(5).item) == first / "a" / "005.jpg"
     assert catalog.drop_source("shop") == N + 2
