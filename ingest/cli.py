@@ -157,6 +157,8 @@ def status(
     at_work = f"daemon {found.pid} is {found.state}" if found.running else "no daemon runs here"
     space = f"{found.space['model']}, {found.space['dim']} numbers" if found.space else "no embedding space yet"
     typer.echo(f"catalog {found.catalog} ({found.engine}; {space}): {at_work}")
+    if found.detail is not None:
+        typer.echo(f"  waiting: {printable(found.detail)}")
     for source in found.sources:
         pending = "" if source.pending is None else f", {source.pending:,} pending"
         typer.echo(

@@ -131,7 +131,7 @@ class Daemon:
         """What the daemon does now."""
         if self._draining:
             return "draining"
-        if self._patience.away:
+        if self._patience.reason is not None:
             return "waiting"
         if self._intake.reconciling:
             return "reconciling"

@@ -1,12 +1,17 @@
 """The index may go away and come back: every call to it is tried again until it answers.
 
-Retries are harmless: point ids are fixed, and nothing counts as done before it was acknowledged.
+Retries are harmless: point ids are fixed, and nothing counts as done before it was acknowledged. Several threads call
+at the same time, and the index may answer some calls while others fail (a full disk can be read): it is away while any
+call fails.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 from tenacity import (
@@ -27,6 +32,15 @@ T = TypeVar("T")
 
 _FIRST_WAIT = 0.2  # seconds; jittered and doubled up to
 _LONGEST_WAIT = 5.0
+_SLOW = 5.0  # seconds without an answer that are worth saying
+
+
+@dataclass(eq=False)
+class _Call:
+    """A call under way: since when (monotonic) its present try lasts, and what the index said to the one before."""
+
+    since: float
+    error: str | None = None
 
 
 class Patience:
@@ -49,38 +63,72 @@ class Patience:
         self._stop = stop
         self._waiting = waiting
         self._recovered = recovered
-        self._away = threading.Event()
+        self._lock = threading.Lock()
+        self._calls: list[_Call] = []  # the longest under way first
         limit = stop_when_event_set(stop)
         self._retrying = Retrying(
             retry=retry_if_exception_type(IndexUnreachable),
             wait=wait_random_exponential(multiplier=_FIRST_WAIT, max=_LONGEST_WAIT),
             stop=limit if give_up_after is None else limit | stop_after_delay(give_up_after),
             sleep=sleep_using_event(stop),
-            before_sleep=self._note,
             reraise=True,
         )
 
     @property
     def away(self) -> bool:
-        """Whether the index did not answer when it was last asked."""
-        return self._away.is_set()
+        """Whether a call is being tried again, or was given up: the index did not answer it."""
+        with self._lock:
+            return any(call.error is not None for call in self._calls)
+
+    @property
+    def reason(self) -> str | None:
+        """Why the index is waited for: what it said last, or for how long it has said nothing. None: it answers."""
+        now = time.monotonic()
+        with self._lock:
+            errors = [call.error for call in self._calls if call.error is not None]
+            longest = max((now - call.since for call in self._calls), default=0.0)
+        if errors:
+            return errors[-1]
+        return f"the index has not answered for {longest:.0f} s" if longest >= _SLOW else None
 
     def __call__(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The function's result. Raises Stopping, or what the function raises but IndexUnreachable."""
+        call = _Call(time.monotonic())
+        with self._lock:
+            self._calls.append(call)
+        retrying = self._retrying.copy(before=partial(_begin, call), before_sleep=partial(self._note, call))
         try:
-            result = self._retrying.copy()(function, *args, **kwargs)
-        except IndexUnreachable as error:
+            result = retrying(function, *args, **kwargs)
+        except IndexUnreachable as error:  # it stays among the calls: the index is away
+            call.error = str(error)
             if self._stop.is_set():
                 raise Stopping from error
             raise
         except IndexRefused as error:
+            self._answered(call)
             raise self.explain(error) from error
-        if self._away.is_set():
-            self._away.clear()
-            self._recovered()
+        except BaseException:
+            self._answered(call)
+            raise
+        self._answered(call)
         return result
 
-    def _note(self, state: RetryCallState) -> None:
-        if not self._away.is_set():
-            self._away.set()
-            self._waiting(str(state.outcome.exception()) if state.outcome is not None else "")
+    def _note(self, call: _Call, state: RetryCallState) -> None:
+        error = str(state.outcome.exception()) if state.outcome is not None else ""
+        with self._lock:
+            news = all(each.error is None for each in self._calls)
+            call.error = error
+        if news:
+            self._waiting(error)
+
+    def _answered(self, call: _Call) -> None:
+        with self._lock:
+            self._calls.remove(call)
+            back = call.error is not None and all(each.error is None for each in self._calls)
+        if back:
+            self._recovered()
+
+
+def _begin(call: _Call, _: RetryCallState) -> None:
+    """The next try of a call."""
+    call.since = time.monotonic()

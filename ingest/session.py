@@ -134,13 +134,13 @@ def _session(settings: Settings, *, once: bool, code: int, log_format: LogFormat
         signals = stack.enter_context(Signals(code))
         reporter = Reporter(log_format)
         stack.callback(reporter.close)
-        board = Board(settings)
         patience = Patience(
             signals.stop,
             give_up_after=settings.connect_timeout if once else None,
             waiting=lambda error: reporter.event("waiting", detail=error),
             recovered=lambda: reporter.event("recovered"),
         )
+        board = Board(settings, patience)
         client, flush = stack.enter_context(_opened(settings, board, patience, once=once))
         yield _Session(settings, once, signals, reporter, board, client, flush, patience)
 

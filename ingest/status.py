@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,11 +19,13 @@ from recq.settings import Settings
 
 if TYPE_CHECKING:
     from ingest.daemon import Daemon
+    from ingest.patience import Patience
     from ingest.watched import Watched
     from recq.index.catalog import Catalog
 
 ROUTE = "/recq/status"
 _ANSWER_WITHIN = 10.0  # seconds for a daemon on the same machine
+_COUNT_WITHIN = 3.0  # seconds for the index to count; then the numbers that it gave last are told
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,7 @@ class Status:
 
     `engine` is `embedded` or the server's URL, `space` names the embedding space (None before there is one), `state` is
     one of starting, reconciling, indexing, idle, waiting (for the index), draining, and `stopped` without a daemon.
+    `detail` says why it waits: the index's last error, or for how long it has said nothing.
     """
 
     catalog: str
@@ -56,6 +61,7 @@ class Status:
     running: bool
     pid: int | None
     state: str
+    detail: str | None
     sources: tuple[SourceStatus, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -72,10 +78,13 @@ class Status:
 class Board:
     """What the running daemon tells of itself; asked by the loopback server's threads."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, patience: Patience) -> None:
         self._settings = settings
+        self._patience = patience
         self._running: tuple[Catalog, Mapping[str, Watched], Daemon] | None = None
         self._counted: dict[str, tuple[int, int]] = {}
+        self._counting: threading.Thread | None = None
+        self._lock = threading.Lock()
 
     def show(self, catalog: Catalog, sources: Mapping[str, Watched], daemon: Daemon) -> None:
         """The daemon runs from here on."""
@@ -86,24 +95,45 @@ class Board:
         return 200, self.status().to_json()
 
     def status(self) -> Status:
-        """The status now; while the index is away with the numbers that it gave last."""
-        settings = self._settings
+        """The status now; while the index does not answer with the numbers that it gave last."""
+        settings, detail = self._settings, self._patience.reason
         if self._running is None:
-            return Status(settings.catalog, _engine(settings), None, True, os.getpid(), "starting", ())
+            state = "starting" if detail is None else "waiting"
+            return Status(settings.catalog, _engine(settings), None, True, os.getpid(), state, detail, ())
         catalog, sources, daemon = self._running
-        told = tuple(self._source(catalog, watched, daemon) for watched in sources.values())
-        return Status(settings.catalog, _engine(settings), _space(catalog), True, os.getpid(), daemon.state, told)
-
-    def _source(self, catalog: Catalog, watched: Watched, daemon: Daemon) -> SourceStatus:
-        name = watched.name
         # Pending first: what is written in between counts twice for a moment rather than not at all.
-        pending, unknown = daemon.pending(name)
-        if daemon.state != "waiting":
+        pending = {name: daemon.pending(name) for name in sources}
+        self._count(catalog, list(sources))
+        told = tuple(self._source(watched, *pending[name]) for name, watched in sources.items())
+        state = daemon.state
+        return Status(
+            settings.catalog, _engine(settings), _space(catalog), True, os.getpid(), state,
+            detail if state == "waiting" else None, told,
+        )  # fmt: skip
+
+    def _count(self, catalog: Catalog, names: Sequence[str]) -> None:
+        """Ask the index, but no longer than `_COUNT_WITHIN`: one that hangs must not silence the status."""
+        deadline = time.monotonic() + _COUNT_WITHIN
+        while (before := self._counting) is not None and before.is_alive() and time.monotonic() < deadline:
+            before.join(deadline - time.monotonic())  # somebody else's, begun before this was asked
+        with self._lock:
+            if self._counting is None or not self._counting.is_alive():
+                self._counting = threading.Thread(
+                    target=self._ask, args=(catalog, names), name="count", daemon=True
+                )  # never waited for at the end
+                self._counting.start()
+            counting = self._counting
+        counting.join(max(0.0, deadline - time.monotonic()))
+
+    def _ask(self, catalog: Catalog, names: Sequence[str]) -> None:
+        for name in names:
             with contextlib.suppress(RecqError):
                 self._counted[name] = catalog.count(source=name), catalog.count_failed(source=name)
-        indexed, failed = self._counted.get(name, (0, 0))
+
+    def _source(self, watched: Watched, pending: int, unknown: int) -> SourceStatus:
+        indexed, failed = self._counted.get(watched.name, (0, 0))
         return SourceStatus(
-            name,
+            watched.name,
             paths.to_text(str(watched.root))[0],
             indexed + failed + unknown,
             indexed,
@@ -155,7 +185,9 @@ def read_status(settings: Settings) -> Status:
             root = None if folder is None else paths.to_text(str(folder))[0]
             indexed, failed = catalog.count(source=name), catalog.count_failed(source=name)
             sources.append(SourceStatus(name, root, indexed + failed, indexed, failed, source.ignored, None))
-        return Status(settings.catalog, _engine(settings), _space(catalog), False, None, "stopped", tuple(sources))
+        return Status(
+            settings.catalog, _engine(settings), _space(catalog), False, None, "stopped", None, tuple(sources)
+        )
 
 
 def _engine(settings: Settings) -> str:

@@ -11,6 +11,7 @@ import pytest
 from ingest.loop import Loop, Stopping, Worker
 from ingest.patience import Patience
 from recq.errors import IndexRefused, IndexUnreachable, RecqError, SpaceMismatch
+from tests.eventually import eventually
 
 
 class Said:
@@ -86,6 +87,46 @@ def test_a_refusal_is_explained_and_not_tried_again() -> None:
     with pytest.raises(IndexRefused, match="401"):
         said.patience()(failing(1, lambda: IndexRefused("401")), 1)
     assert said.lines == []
+
+
+def test_it_is_away_while_any_call_fails() -> None:
+    """A full disk can be read: calls that succeed meanwhile do not say that it is over."""
+    said = Said()
+    patience = said.patience()
+    full = threading.Event()
+    full.set()
+
+    def write() -> str:
+        if full.is_set():
+            raise IndexUnreachable("no space left")
+        return "written"
+
+    results: list[str] = []
+    writer = threading.Thread(target=lambda: results.append(patience(write)))
+    writer.start()
+    eventually(lambda: patience.away)
+    assert patience(lambda: "read") == "read"
+    assert (patience.away, patience.reason) == (True, "no space left")
+    full.clear()
+    writer.join(30)
+    assert results == ["written"]
+    assert (patience.away, patience.reason) == (False, None)
+    assert said.lines == ["waiting: no space left", "recovered"]
+
+
+def test_silence_is_a_reason_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    patience = Said().patience()
+    monkeypatch.setattr("ingest.patience._SLOW", 0.01)
+    answer = threading.Event()
+    caller = threading.Thread(target=lambda: patience(answer.wait, 30))
+    caller.start()
+    try:
+        eventually(lambda: patience.reason == "the index has not answered for 0 s")
+        assert not patience.away, "nothing has failed yet"
+    finally:
+        answer.set()
+        caller.join(30)
+    assert patience.reason is None
 
 
 def turn_until(loop: Loop, done: Callable[[], bool]) -> None:

@@ -87,6 +87,7 @@ def test_status_without_a_daemon_reads_the_index(place: Place) -> None:
     assert (space["model"], space["dim"]) == (MODEL, 1280)
     assert status == {
         "catalog": "images", "engine": "embedded", "running": False, "pid": None, "state": "stopped",
+        "detail": None,
         "sources": [{
             "name": "shop", "root": str(place.root), "items": 1, "indexed": 1, "failed": 0, "ignored": 1,
             "pending": None, "problems": [],
@@ -264,7 +265,10 @@ def test_an_unreachable_server(place: Place) -> None:
     assert "no Qdrant server answers" in once.stderr
     with place.daemon() as daemon:  # it waits, and can be stopped while it does
         daemon.said("waiting", within=120)
-        assert place.status()["state"] == "starting"
+        status = place.status()
+        assert status["state"] == "waiting"
+        assert "no Qdrant server answers" in status["detail"]
+        assert "waiting: no Qdrant server answers" in place.command("status").stdout
         assert daemon.stop() == 0
         assert len(daemon.events("waiting")) == 1
 

@@ -38,11 +38,14 @@ def test_an_outage_is_waited_out(place: Place, server: QdrantServer) -> None:
         daemon.said("waiting")
         status = place.status()
         assert (status["state"], status["sources"][0]["indexed"]) == ("waiting", 1)
+        assert "cannot be reached" in status["detail"]
         put(place.root / "during too.jpg", 3)
         server.start()
         eventually(lambda: sorted(place.items()) == ["during too.jpg", "during.jpg"])
         daemon.said("recovered")
         assert len(daemon.events("waiting")) == 1
+        status = place.status()
+        assert (status["state"] != "waiting", status["detail"]) == (True, None)
         server.kill()
         put(place.root / "abandoned.jpg", 4)
         eventually(lambda: len(daemon.events("waiting")) == 2)
