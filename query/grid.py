@@ -19,6 +19,7 @@ from query.results import Answer, Asked, Result
 from query.typeface import bundled, lettering, shorten
 from recq.errors import ImageError, Reason, UsageError
 from recq.images import Limits, Picture, decode, open_picture
+from recq.images.heif import MISSING
 from recq.paths import printable
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def _read(how: Callable[[], Picture]) -> tuple[Image.Image | None, str]:
     try:
         image = Image.fromarray(how().rgb)
     except ImageError as error:
-        return None, _WORDS.get(error.reason, "cannot be read")
+        return None, "needs recq[heic]" if error.detail == MISSING else _WORDS.get(error.reason, "cannot be read")
     scale = min(_TILE / image.width, _TILE / image.height, _MAX_ENLARGED)
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     return image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0), ""

@@ -34,14 +34,23 @@ from PIL import (
 
 from recq.errors import ImageError, Reason
 from recq.images.formats import FORMATS, is_cut_short, sniff
+from recq.images.heif import largest_declared, open_heif
 from recq.images.pixels import RGBArray, to_rgb, upright
 
 if TYPE_CHECKING:
     from recq.settings import Settings
 
 _ORIENTATION = 0x0112
-_CHECKED_FIRST = frozenset({"PNG", "GIF", "WEBP", "AVIF"})
+_CHECKED_FIRST = frozenset({"PNG", "GIF", "WEBP", "AVIF", "HEIF"})
 """Formats whose decoders accept a file that its container calls cut."""
+
+_CUT = ("truncated", "unexpected end of file")
+"""What decoders (Pillow, libheif) say of data that stops too early."""
+
+_NO_MEMORY = ("out of memory", "memory allocation error", "failed to map segment")
+"""What they (Pillow's codecs, libheif, the loader of libheif) say instead of raising MemoryError."""
+
+_UNIDENTIFIED = "not identified by this driver"  # PIL.ImageFile, of a plugin that is called directly
 
 # Pillow's remarks on odd metadata, palettes and frame counts: the verdict is the exception, or its absence.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
@@ -96,11 +105,19 @@ def decode(data: bytes, limits: Limits, *, reduce_to: int | None = None) -> Pict
     # Parsers meet hostile bytes here. Pillow was seen to raise OSError, ValueError, TypeError, SyntaxError,
     # NotImplementedError, EOFError, KeyError, IndexError, OverflowError, ZeroDivisionError and struct.error.
     except Exception as error:
-        said = str(error) or type(error).__name__
-        cut = "truncated" in said.lower() or isinstance(error, EOFError) or is_cut_short(fmt, data)
-        if isinstance(error, UnidentifiedImageError):  # its text names a buffer's address
-            said = f"the {fmt} data stops before its end" if cut else f"it begins like {fmt}, but is damaged"
-        raise ImageError(Reason.TRUNCATED if cut else Reason.CORRUPT, said) from error
+        raise _refusal(error, data, fmt) from error
+
+
+def _refusal(error: Exception, data: bytes, fmt: str) -> ImageError:
+    """What a decoder's exception means."""
+    said = str(error) or type(error).__name__
+    words = said.lower()
+    if any(each in words for each in _NO_MEMORY) and "limit" not in words:  # libheif has limits of its own
+        return ImageError(Reason.OUT_OF_MEMORY, f"decoding this {fmt} needs more memory than there is")
+    cut = any(each in words for each in _CUT) or isinstance(error, EOFError) or is_cut_short(fmt, data)
+    if isinstance(error, UnidentifiedImageError) or said == _UNIDENTIFIED:  # of no use, or with a buffer's address
+        said = f"the {fmt} data stops before its end" if cut else f"it begins like {fmt}, but is damaged"
+    return ImageError(Reason.TRUNCATED if cut else Reason.CORRUPT, said)
 
 
 def too_many_bytes(size: int, limits: Limits) -> ImageError:
@@ -132,7 +149,7 @@ def _opened(data: bytes, fmt: str) -> Iterator[Image.Image]:
         theirs = Image.MAX_IMAGE_PIXELS
         Image.MAX_IMAGE_PIXELS = None
         try:
-            im = Image.open(io.BytesIO(data), formats=[fmt])
+            im = open_heif(data) if fmt == "HEIF" else Image.open(io.BytesIO(data), formats=[fmt])
         finally:
             Image.MAX_IMAGE_PIXELS = theirs
     with im:
@@ -141,11 +158,9 @@ def _opened(data: bytes, fmt: str) -> Iterator[Image.Image]:
 
 def _picture(im: Image.Image, data: bytes, fmt: str, limits: Limits, reduce_to: int | None) -> Picture:
     width, height = im.size
-    if width * height > limits.max_pixels:
-        raise ImageError(
-            Reason.TOO_LARGE,
-            f"{width:,} x {height:,} = {width * height:,} pixels, more than max_pixels = {limits.max_pixels:,}",
-        )
+    _require_affordable(width, height, limits)
+    if fmt == "HEIF":
+        _require_affordable(*largest_declared(data), limits)
     if fmt in _CHECKED_FIRST and is_cut_short(fmt, data):
         raise ImageError(Reason.TRUNCATED, f"the {fmt} data stops before its end")
     factor = reduction(width, height, reduce_to) if fmt == "JPEG" else 1
@@ -160,10 +175,19 @@ def _picture(im: Image.Image, data: bytes, fmt: str, limits: Limits, reduce_to: 
         im.load()
         rgb = to_rgb(im, rawmode)
     width, height = im.size if fmt != "JPEG" else (width, height)  # Pillow turns a TIFF while it loads it
-    orientation = _orientation(im)
+    # HEIF turns its pixels itself; its EXIF orientation only tells how they had been.
+    orientation = _orientation(im) if fmt != "HEIF" else 1
     if orientation >= 5:
         width, height = height, width
     return Picture(np.ascontiguousarray(upright(rgb, orientation)), fmt, width, height)
+
+
+def _require_affordable(width: int, height: int, limits: Limits) -> None:
+    if width * height > limits.max_pixels:
+        raise ImageError(
+            Reason.TOO_LARGE,
+            f"{width:,} x {height:,} = {width * height:,} pixels, more than max_pixels = {limits.max_pixels:,}",
+        )
 
 
 def _fast_jpeg(im: Image.Image, data: bytes, factor: int) -> RGBArray | None:

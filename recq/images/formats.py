@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 IMAGE_EXTENSIONS: frozenset[str] = frozenset(
     {
@@ -19,16 +19,19 @@ IMAGE_EXTENSIONS: frozenset[str] = frozenset(
         ".bmp", ".dib",
         ".tif", ".tiff",
         ".avif", ".avifs",
+        ".heic", ".heics", ".heif", ".heifs", ".hif",
     }
 )  # fmt: skip
 """Extensions of the allowed formats, lower case, with the dot."""
 
-FORMATS: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
-"""The allow-list, by Pillow's names. Everything else, whatever Pillow could make of it, is not an image to recq."""
+FORMATS: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
+"""The allow-list, by Pillow's names (HEIF: HEIC and its kin, whose decoder is an extra). Everything else, whatever
+Pillow could make of it, is not an image to recq."""
 
 _TIFF_MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two are BigTIFF
 _AVIF_BRANDS = (b"avif", b"avis")
-_HEIF_BRANDS = (b"mif1", b"msf1")  # shared by HEIC and AVIF: the compatible brands decide
+_SHARED_BRANDS = (b"mif1", b"msf1")  # of HEIC and AVIF alike: the compatible brands decide
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")
 
 
 def sniff(head: bytes) -> str | None:
@@ -52,18 +55,21 @@ def sniff(head: bytes) -> str | None:
         return "TIFF"
     if head[4:8] == b"ftyp":
         compatible = [head[start : start + 4] for start in range(16, len(head) - 3, 4)]
-        if head[8:12] in _AVIF_BRANDS or (head[8:12] in _HEIF_BRANDS and any(b in _AVIF_BRANDS for b in compatible)):
+        brand, shared = head[8:12], head[8:12] in _SHARED_BRANDS
+        if brand in _AVIF_BRANDS or (shared and any(each in _AVIF_BRANDS for each in compatible)):
             return "AVIF"
+        if brand in _HEIC_BRANDS or shared:
+            return "HEIF"
     return None
 
 
 def is_cut_short(fmt: str, data: bytes) -> bool:
     """Whether the container itself tells that bytes are missing at its end.
 
-    For PNG, GIF, WebP and AVIF this is stricter than the decoders, which are content with a whole first frame: the
-    missing rest may hold the orientation, and is usually still being uploaded. JPEG has its end marker; TIFF has the
-    places of the first page's values and pixels, which only explain what a decoder refused: files in use are untidy
-    there. BMP does not tell: its size field is wrong in too many good files.
+    For PNG, GIF, WebP, AVIF and HEIF this is stricter than the decoders, which are content with a whole first frame:
+    the missing rest may hold the orientation, and is usually still being uploaded. JPEG has its end marker; TIFF has
+    the places of the first page's values and pixels, which only explain what a decoder refused: files in use are
+    untidy there. BMP does not tell: its size field is wrong in too many good files.
     """
     walk = _WALKS.get(fmt)
     try:
@@ -113,20 +119,29 @@ def _webp_cut(data: bytes) -> bool:
     return len(data) < 8 + size
 
 
-def _avif_cut(data: bytes) -> bool:
+def boxes(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """The outermost boxes of an ISO base media file (AVIF, HEIF): kind, start and end of each; up to a damaged one.
+
+    The last end lies beyond the data when that is cut. Raises struct.error where not even the box's head is whole.
+    """
     at: int = 0
-    kinds = set()
     while at < len(data):
         size, kind = struct.unpack_from(">I4s", data, at)
-        kinds.add(kind)
         if size == 0:  # "to the end of the file"
-            break
-        if size == 1:
+            size = len(data) - at
+        elif size == 1:
             (size,) = struct.unpack_from(">Q", data, at + 8)
         if size < 8:
-            return False  # damaged
+            return
+        yield kind, at, at + size
         at += size
-    return at > len(data) or b"meta" not in kinds
+
+
+def _boxes_cut(data: bytes) -> bool:
+    found = list(boxes(data))
+    end = found[-1][2] if found else 0
+    damaged = end < len(data)
+    return not damaged and (end > len(data) or b"meta" not in {kind for kind, _, _ in found})
 
 
 def _tiff_cut(data: bytes) -> bool:
@@ -180,7 +195,8 @@ _WALKS: dict[str, Callable[[bytes], bool]] = {
     "PNG": _png_cut,
     "GIF": _gif_cut,
     "WEBP": _webp_cut,
-    "AVIF": _avif_cut,
+    "AVIF": _boxes_cut,
+    "HEIF": _boxes_cut,
     "TIFF": _tiff_cut,
     "JPEG": _jpeg_cut,
 }

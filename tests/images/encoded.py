@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import pillow_heif
 from PIL import Image
 
 from recq.images import Limits
@@ -27,6 +28,15 @@ def scene(width: int = 90, height: int = 121) -> Image.Image:
 def encode(im: Image.Image, fmt: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
     im.save(buffer, fmt, **options)
+    return buffer.getvalue()
+
+
+def heif(im: Image.Image, *more: Image.Image, **options: Any) -> bytes:
+    """A HEIC file of one picture, or of several; without telling Pillow of the format."""
+    made, buffer = pillow_heif.from_pillow(im), io.BytesIO()
+    for each in more:
+        made.add_from_pillow(each)
+    made.save(buffer, **{"quality": 90} | options)
     return buffer.getvalue()
 
 
@@ -55,6 +65,9 @@ def samples() -> dict[str, bytes]:
         "TIFF deflate": encode(im, "TIFF", compression="tiff_deflate"),
         "TIFF jpeg": encode(im, "TIFF", compression="jpeg"),
         "AVIF": encode(im, "AVIF"),
+        "HEIF": heif(im),
+        "HEIF tiled": heif(im, tile_size=64),
+        "HEIF collection": heif(im, im.rotate(90), im.rotate(180), primary_index=0),
     }
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from query import typeface
+from query import grid, typeface
 from query.grid import MOST_TILES, draw, require_writable, write_grid
 from query.results import Answer, Asked, Result
 from query.typeface import bundled, lettering, shorten
@@ -16,6 +18,7 @@ from recq.errors import UsageError
 from recq.images import Limits
 from recq.settings import Settings
 from recq.space import EmbeddingSpace
+from tests.images.encoded import heif
 from tests.query.conftest import Shop, picture
 
 SPACE = EmbeddingSpace("test", "0", "top", "mean", 8, "pad", "none", "f32", 8)
@@ -105,6 +108,15 @@ def test_what_cannot_be_read_gets_a_placeholder(tmp_path: Path, photos: list[Pat
     assert len(tiles) == 5
     assert len({tile.tobytes() for tile in tiles}) == 5  # each says something else
     assert all(min(colour_at(tile, 10, 10)) > 235 for tile in tiles)
+
+
+def test_a_heic_file_is_drawn_or_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = heif(Image.new("RGB", (64, 64), RED))
+    tile = grid._target(Asked("-", "-", content=content), LIMITS)
+    assert tile.picture is not None
+    assert np.abs(np.asarray(tile.picture, np.int16) - RED).max() < 12
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    assert grid._target(Asked("-", "-", content=content), LIMITS).problem == "needs recq[heic]"
 
 
 def test_the_target_may_be_bytes_that_no_file_holds(photos: list[Path]) -> None:
