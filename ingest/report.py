@@ -6,6 +6,7 @@ terminal the bar says it. Lines go to standard error.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
@@ -71,7 +72,8 @@ class Reporter:
         if self._bar is not None and name in _QUIET:
             return
         said = {key: printable(value) if isinstance(value, str) else value for key, value in fields.items()}
-        (self._log.warning if name in _WARNINGS else self._log.info)(name, **said)
+        with contextlib.suppress(OSError):  # the log's disk is full, or nobody reads it any more: the work goes on
+            (self._log.warning if name in _WARNINGS else self._log.info)(name, **said)
 
     def progress(self, state: str, done: int, total: int, failed: int, rate: float | None) -> None:
         """Show how far this run has come; `rate` is items per second."""

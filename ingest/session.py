@@ -37,7 +37,7 @@ from recq.errors import (
 from recq.images import Limits
 from recq.images.workers import DecodePool
 from recq.index.catalog import Catalog
-from recq.index.connect import connect, locked, own_folder, server_client
+from recq.index.connect import connect, locked, own_folder, require_room, server_client
 from recq.index.edge.server import LoopbackServer
 from recq.index.schema import FieldTypes
 from recq.models import DEFAULT_MODEL, describe_space, open_embedder
@@ -152,6 +152,7 @@ def _opened(
     """The index, and what flushes it; the daemon's routes are served on loopback meanwhile."""
     routes = {ROUTE: board.answer}
     if settings.url is None:
+        patience(require_room, settings)
         with own_folder(settings) as owned, LoopbackServer(settings.data_dir, owned.engine, routes):
             yield owned.client, owned.engine.flush
         return

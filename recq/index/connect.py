@@ -81,6 +81,16 @@ def locked(settings: Settings) -> Iterator[FolderLock]:
         lock.release()
 
 
+def require_room(settings: Settings) -> None:
+    """Raise IndexUnreachable while the disk of the embedded data folder is full: it cannot be opened then."""
+    from recq.index.edge.disk import shortage
+
+    existing = next(folder for folder in (settings.data_dir, *settings.data_dir.absolute().parents) if folder.is_dir())
+    lack = shortage(existing)
+    if lack is not None:
+        raise IndexUnreachable(lack)
+
+
 def server_client(settings: Settings) -> QdrantClient:
     """A client of the server at `settings.url`, tried for `connect_timeout` seconds.
 

@@ -153,15 +153,17 @@ class Folder:
     def _flush_one(shard: Shard) -> bool:
         try:
             return shard.flush_if_due(time.monotonic())
-        except Problem as problem:  # deleted meanwhile, or the disk is full: the journal still has everything
-            if problem.status != 404:
-                _log.warning("cannot flush the embedded index: %s", problem.message)
+        except Problem as problem:
+            _not_flushed(problem)
             return False
 
     def flush(self) -> None:
-        """Flush every open shard."""
+        """Flush every open shard, where that can be done now."""
         for shard in list(self._shards.values()):
-            shard.flush()
+            try:
+                shard.flush()
+            except Problem as problem:
+                _not_flushed(problem)
 
     def close(self) -> None:
         """Flush and close everything; later calls find the folder closed."""
@@ -173,3 +175,9 @@ class Folder:
         for shard in self._shards.values():
             shard.close()
         self._shards.clear()
+
+
+def _not_flushed(problem: Problem) -> None:
+    """A shard was deleted meanwhile, or the disk is full: the journal still has everything."""
+    if problem.status != 404:
+        _log.warning("cannot flush the embedded index: %s", problem.message)

@@ -10,12 +10,14 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 from pydantic_core import to_json
 
 from recq.index.edge import collections, points, search
+from recq.index.edge.disk import disk_problem
 from recq.index.edge.folder import Folder
 from recq.index.edge.problem import Problem, unsupported
 from recq.index.edge.request import Request
@@ -89,6 +91,9 @@ def answer(folder: Folder, method: str, path: str, query: Mapping[str, str], bod
         content = {"result": _result(folder, method, path, query, body), "status": "ok"}
     except Problem as problem:
         status, content = problem.status, {"status": {"error": problem.message}}
+    except OSError as error:  # a file beside the shards: the disk is full, or does not answer
+        said = disk_problem(error, Path(error.filename or "the data folder"))
+        status, content = said.status, {"status": {"error": said.message}}
     except Exception as error:
         _log.exception("%s %s failed", method, path)
         status, content = 500, {"status": {"error": f"Service internal error: {type(error).__name__}: {error}"}}

@@ -7,6 +7,7 @@ points takes 6 s to replay, a flush 8 ms). `optimize()` is never called: it stop
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -17,7 +18,10 @@ from typing import Any, Self
 import qdrant_edge as edge
 
 from recq.index.edge.convert import DISTANCES, VectorSpec
+from recq.index.edge.disk import require_room
 from recq.index.edge.problem import Problem, closed, edge_errors, not_found
+
+_log = logging.getLogger(__name__)
 
 FLUSH_AFTER_POINTS = 2_000  # at most 0.6 s of journal to replay
 FLUSH_WHEN_IDLE = 1.0  # seconds without a write
@@ -32,10 +36,14 @@ def flush_due(unflushed: int, since_first: float, since_last: float) -> bool:
 
 
 class Shard:
-    """An open collection. Thread-safe; what comes after `close` gets the Problem that `close` was told."""
+    """An open collection. Thread-safe; what comes after `close` gets the Problem that `close` was told.
 
-    def __init__(self, shard: Any, specs: Mapping[str, VectorSpec]) -> None:
+    Raises Problem 507 instead of opening or writing on a full disk: the engine would take the whole process with it.
+    """
+
+    def __init__(self, shard: Any, specs: Mapping[str, VectorSpec], path: Path) -> None:
         self.specs = specs
+        self._path = path
         self._shard = shard
         self._gate = threading.Condition()
         self._users = 0
@@ -52,16 +60,18 @@ class Shard:
             name: edge.EdgeVectorParams(size=spec.size, distance=DISTANCES[spec.distance])
             for name, spec in specs.items()
         }
+        require_room(path.parent)
         with edge_errors():
             # The journal stays on: without it there is neither durability nor a lock.
             config = edge.EdgeConfig(vectors=vectors, on_disk_payload=on_disk_payload, wal_enabled=True)
-            return cls(edge.EdgeShard.create(str(path), config), specs)
+            return cls(edge.EdgeShard.create(str(path), config), specs, path)
 
     @classmethod
     def load(cls, path: Path, specs: Mapping[str, VectorSpec]) -> Self:
         """The shard in `path`. The caller holds the data folder's lock: a second load damages a live writer."""
+        require_room(path)
         with edge_errors():
-            return cls(edge.EdgeShard.load(str(path)), specs)
+            return cls(edge.EdgeShard.load(str(path)), specs, path)
 
     @contextmanager
     def reading(self) -> Iterator[Any]:
@@ -81,6 +91,7 @@ class Shard:
     def update(self, operation: Any, points: int = 1) -> None:
         """One write; returns when it is in the journal and visible. `points`: how many it may touch, for the flush."""
         with self._writing, self.reading() as shard:
+            require_room(self._path)
             now = time.monotonic()
             if not self._unflushed:
                 self._first_write = now
@@ -115,6 +126,7 @@ class Shard:
     def flush(self) -> None:
         """Everything acknowledged goes from the journal to the segments."""
         with self._writing, self.reading() as shard:
+            require_room(self._path)
             shard.flush()
             self._unflushed = 0
 
@@ -132,7 +144,12 @@ class Shard:
                 return
             self._gone = gone  # nobody comes in any more, and those inside finish first
             self._gate.wait_for(lambda: self._users == 0)
-        with edge_errors():
+        try:
             if flush and self._unflushed:
-                self._shard.flush()
-            self._shard.close()
+                require_room(self._path)
+                with edge_errors():
+                    self._shard.flush()
+            with edge_errors():
+                self._shard.close()
+        except Problem as problem:  # a full disk: the journal has everything
+            _log.warning("cannot flush %s: %s", self._path.name, problem.message)

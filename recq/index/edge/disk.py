@@ -1,0 +1,48 @@
+"""Room on the disk of an embedded folder: asked for before the engine writes, because afterwards is too late.
+
+Edge writes into mapped files whose blocks the file system gives only when they are touched. Where it has none left
+the kernel ends the whole process (SIGBUS; seen with Edge 0.9.0 on ext4 and tmpfs, at a write and at the opening).
+Nothing acknowledged is lost by that, but the daemon is to stay: so a write that could meet a full disk is not begun.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+from recq.index.edge.problem import Problem
+
+RESERVE = 64 * 2**20
+"""Bytes that have to be free for a write: far more than one takes (a new payload index 3 MB, a batch of 32 vectors
+0.4 MB), since others may fill the disk in the same moment."""
+
+_INSUFFICIENT_STORAGE = 507
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def shortage(folder: Path) -> str | None:
+    """That the file system of the existing `folder` has less than `RESERVE` free, in words; None when it has enough."""
+    status = os.statvfs(folder)
+    free = status.f_bavail * status.f_frsize
+    if free >= RESERVE:
+        return None
+    wanted = f"{free // 2**20} MB are free, {RESERVE // 2**20} MB are wanted"
+    return f"no space left for {folder}: {wanted}. Make room, and it goes on"
+
+
+def require_room(folder: Path) -> None:
+    """Raise Problem 507 where the file system of `folder` is short of space, or read-only."""
+    try:
+        read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
+        lack = f"the file system of {folder} is read-only" if read_only else shortage(folder)
+    except OSError as error:
+        raise disk_problem(error, folder) from error
+    if lack is not None:
+        raise Problem(_INSUFFICIENT_STORAGE, lack)
+
+
+def disk_problem(error: OSError, folder: Path) -> Problem:
+    """What the system said to a file operation, as an answer: passing, so that the caller tries again."""
+    status = _INSUFFICIENT_STORAGE if error.errno in _FULL else 500
+    return Problem(status, f"{folder}: {error.strerror or error}")
