@@ -9,20 +9,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-import numpy as np
-import numpy.typing as npt
-
 from ingest.files import FileState, Key
 from ingest.metadata import CATEGORY
 from ingest.patience import Patience
 from ingest.pending import Entry as Waiting
 from ingest.scan import Rules, look
+from ingest.vectors import Vector
 from ingest.watched import Watched
 from recq.errors import ImageError, IndexRefused
 from recq.index.catalog import Catalog, Entry
 from recq.index.schema import FieldType, Item, ItemError
-
-Vector = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)

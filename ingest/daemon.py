@@ -21,9 +21,10 @@ from ingest.metadata import SIDECAR_SUFFIX
 from ingest.patience import Patience
 from ingest.patient_index import PatientIndex
 from ingest.pending import Entry, Pending
-from ingest.pipeline import Embedding, Pipeline
+from ingest.pipeline import GROUP, Pipeline, Room
 from ingest.report import Reporter
 from ingest.scan import Rules
+from ingest.vectors import Embedding
 from ingest.watched import Watched
 from recq.images.workers import DecodePool
 from recq.index.catalog import Catalog
@@ -176,16 +177,24 @@ class Daemon:
 
     def _begin(self, now: float) -> None:
         """Let what is due be examined, while there is room."""
-        room = min(_EXAMINED_AT_ONCE, self._pipeline.room)
-        if room and not self._examiner.busy and (entries := self._pending.take(now, room)):
+        room = self._room(now)
+        if any(room) and (entries := self._pending.take(now, *(min(_EXAMINED_AT_ONCE, most) for most in room))):
             self._examiner.submit(partial(self._examine, entries), self._examined)
+
+    def _room(self, now: float) -> Room:
+        """How many paths may be examined now: few fresh ones at once, many in groups."""
+        if self._examiner.busy:
+            return Room(0, 0)
+        room = self._pipeline.room
+        return room if room.fresh >= min(GROUP, self._pending.fresh_due(now)) else Room(0, room.backlog)
 
     def _deadline(self) -> float:
         deadlines = [time.monotonic() + _FOREVER, self._pipeline.next_deadline(), self._intake.next_deadline()]
         if self._pipeline.idle:
             deadlines.append(self._flush_at)
-        due = self._pending.next_due()
-        if due is not None and self._pipeline.room and not self._examiner.busy:
+        room = self._room(time.monotonic())
+        due = self._pending.next_due(fresh=room.fresh > 0, backlog=room.backlog > 0)
+        if due is not None:
             deadlines.append(due)
         return min(deadlines)
 

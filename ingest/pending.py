@@ -91,13 +91,18 @@ class Pending:
         else:
             self._backlog.append(entry)
 
-    def take(self, now: float, most: int) -> list[Entry]:
-        """Up to `most` entries that are due, to be worked on until `finish`."""
+    def fresh_due(self, now: float) -> int:
+        """About how many fresh entries are due: some of them may have been replaced since."""
+        self._promote(now)
+        return len(self._due)
+
+    def take(self, now: float, fresh: int, backlog: int) -> list[Entry]:
+        """Up to `fresh` fresh entries that are due, then others up to `backlog` of both; `finish` ends the work."""
         self._promote(now)
         taken: list[Entry] = []
-        while len(taken) < most and self._due:
+        while len(taken) < fresh and self._due:
             self._begin(self._due.pop(), taken)
-        while len(taken) < most and self._backlog:
+        while len(taken) < backlog and self._backlog:
             if self._is_current(self._backlog[0]) and self._backlog[0].observation.due > now:
                 break
             self._begin(self._backlog.popleft(), taken)
@@ -110,19 +115,19 @@ class Pending:
         if again is not None:
             self.put(again)
 
-    def next_due(self) -> float | None:
-        """When the next entry is due; None when nothing waits. May be in the past."""
+    def next_due(self, *, fresh: bool = True, backlog: bool = True) -> float | None:
+        """When the next entry of these kinds is due; None when none waits. May be in the past."""
         while self._due and not self._is_current(self._due[-1]):
             self._due.pop()
         while self._settling and not self._is_current(self._settling[0][2]):
             heapq.heappop(self._settling)
         while self._backlog and not self._is_current(self._backlog[0]):
             self._backlog.popleft()
-        dues = [entry.observation.due for entry in self._due[-1:]]
-        if self._backlog:
-            dues.append(self._backlog[0].observation.due)
-        if self._settling:
+        dues = [entry.observation.due for entry in self._due[-1:] if fresh]
+        if fresh and self._settling:
             dues.append(self._settling[0][0])
+        if backlog and self._backlog:
+            dues.append(self._backlog[0].observation.due)
         return min(dues, default=None)
 
     def _promote(self, now: float) -> None:

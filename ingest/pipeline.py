@@ -1,52 +1,47 @@
 """Decode -> carry or embed -> commit, every stage bounded, and each failing one item alone.
 
-Runs in the loop's thread and never waits: decoding happens in processes, questions to the index and embedding in one
-worker, writing in another. `room` says how many more paths may begin; it closes while the index or the network is the
-slower one. A batch is written when it is full, when nothing else is under way, or when its first item has waited long
-enough: alone, a picture does not wait for company.
+Runs in the loop's thread and never waits: decoding happens in processes, embedding in threads, questions to the index
+and writing in workers. `room` says how many more paths may begin; it closes while the index or the network is the
+slower one. Where paths wait for a stage, a new drop passes the backlog. A batch is written when it is full, when
+nothing else is under way, or when its first item has waited long enough: alone, a picture does not wait for company.
 """
 
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-import numpy as np
-import numpy.typing as npt
-
-from ingest.commit import Committer, Removal, Vector, Work, Written
+from ingest.commit import Committer, Removal, Work, Written
 from ingest.examine import Verdict, facts
 from ingest.files import FileState, Key
 from ingest.loop import Loop, Worker
 from ingest.pending import Entry
 from ingest.stability import DOUBTFUL
+from ingest.vectors import Embedding, FreshFirst, Vector, Vectors
 from recq.errors import ImageError, Reason
 from recq.images.workers import Decoded, DecodePool, FileChanged
 from recq.index.schema import Item, ItemError
 from recq.space import InputSpec
 
 UNDER_WAY = 48
-"""Paths read, decoded or embedded at a time: enough to keep all busy, few enough for a new drop to overtake."""
+"""Paths read, decoded or embedded at a time: enough to keep all busy."""
+
+GROUP = 12
+"""Paths that begin together while many wait: the index is asked about all of them at once."""
+
+_FOR_FRESH = 16  # more that may be under way when they are fresh: the backlog has not taken every place
+_AT_DECODERS = 2  # files handed to the decoding processes, for each of them: one to work on, one at hand
 
 _LONGEST_WAIT = 0.2  # seconds for a finished item until its batch is written as it is
 _WRITES = 2  # batches handed to the commit worker at a time
 _REMOVAL_INTERVAL = 0.2  # seconds between two looks at the removals that wait
-_REMEMBERED = 1024  # vectors kept for files with the same bytes that come soon after (5 MB)
 _UNFINISHED = frozenset({Reason.TRUNCATED, Reason.EMPTY, Reason.CORRUPT, Reason.NOT_AN_IMAGE})
 """What an upload in flight looks like."""
-
-
-class Embedding(Protocol):
-    """What is asked of `recq.models.Embedder`."""
-
-    def submit(self, pixels: npt.NDArray[np.uint8]) -> Future[Vector]:
-        """Pixels to a vector, later."""
 
 
 class Ends(Protocol):
@@ -63,6 +58,13 @@ class Ends(Protocol):
 
     def removable(self, removal: Removal) -> bool:
         """Whether no unfinished file may be the new place of one that has gone."""
+
+
+class Room(NamedTuple):
+    """How many paths may begin: fresh ones, and others."""
+
+    fresh: int
+    backlog: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,20 +93,17 @@ class Pipeline:
     ) -> None:
         self._loop = loop
         self._pool = pool
-        self._embedder = embedder
         self._spec = spec
         self._roots = roots
-        self._vectors = vectors
         self._committer = committer
         self._batch = batch
         self._settle = settle
         self._ends = ends
-        self._embed = Worker("embed", loop)
+        self._vectors = Vectors(loop, embedder, vectors)
         self.commit = Worker("commit", loop)
         self._under_way = 0
-        self._decoded: list[tuple[_Task, Decoded]] = []
-        self._embedding: dict[str, list[tuple[_Task, Decoded]]] = {}
-        self._recent: OrderedDict[str, Vector] = OrderedDict()
+        self._to_decode: FreshFirst[_Task] = FreshFirst()
+        self._decoding = 0
         self._ready: list[Work] = []
         self._ready_since = 0.0
         self._describing: list[tuple[Key, Item]] = []
@@ -114,11 +113,12 @@ class Pipeline:
     # -- for the daemon -------------------------------------------------------------------------------------------
 
     @property
-    def room(self) -> int:
+    def room(self) -> Room:
         """How many more paths may begin now."""
         if len(self._ready) >= 2 * self._batch or len(self._describing) >= 2 * self._batch:
-            return 0
-        return max(0, UNDER_WAY - self._under_way)
+            return Room(0, 0)
+        free = UNDER_WAY - self._under_way
+        return Room(fresh=max(0, free + _FOR_FRESH), backlog=free if free >= GROUP else 0)
 
     @property
     def idle(self) -> bool:
@@ -153,11 +153,9 @@ class Pipeline:
     def start(self, verdict: Verdict) -> None:
         """Read, decode, embed and write the file of a verdict."""
         assert verdict.state is not None
-        task = _Task(verdict.entry, verdict.state, verdict.known)
-        key = verdict.entry.key
         self._under_way += 1
-        future = self._pool.submit(f"{self._roots[key.source]}/{key.path}", self._spec)
-        future.add_done_callback(lambda done: self._loop.post(partial(self._decoding_ended, task, done)))
+        self._to_decode.put(_Task(verdict.entry, verdict.state, verdict.known), fresh=verdict.entry.fresh)
+        self._decode()
 
     def describe(self, verdict: Verdict) -> None:
         """Replace the metadata of an item."""
@@ -173,7 +171,20 @@ class Pipeline:
 
     # -- decoding -------------------------------------------------------------------------------------------------
 
+    def _decode(self) -> None:
+        while self._to_decode and self._decoding < _AT_DECODERS * self._pool.workers:
+            task = self._to_decode.take()
+            key = task.entry.key
+            self._decoding += 1
+            future = self._pool.submit(f"{self._roots[key.source]}/{key.path}", self._spec)
+            future.add_done_callback(partial(self._post_decoded, task))
+
+    def _post_decoded(self, task: _Task, future: Future[Decoded]) -> None:
+        self._loop.post(partial(self._decoding_ended, task, future))
+
     def _decoding_ended(self, task: _Task, future: Future[Decoded]) -> None:
+        self._decoding -= 1
+        self._decode()
         try:
             decoded = future.result()
         except CancelledError:
@@ -185,8 +196,16 @@ class Pipeline:
         except FileNotFoundError:
             self._back(task, 0.0)
         else:
-            self._decoded.append((task, decoded))
-            self._feed()
+            then = partial(self._vector_found, task, decoded)
+            self._vectors.ask(decoded.sha256, decoded.pixels, then, fresh=task.entry.fresh)
+
+    def _vector_found(self, task: _Task, decoded: Decoded, outcome: Vector | ImageError | None, carried: bool) -> None:
+        if outcome is None:
+            self._under_way -= 1
+        elif isinstance(outcome, ImageError):
+            self._failed(task, outcome)
+        else:
+            self._embedded(task, decoded, outcome, carried=carried)
 
     def _failed(self, task: _Task, error: ImageError) -> None:
         """An item without a vector; but a young file that looks cut short is given more time first."""
@@ -208,62 +227,6 @@ class Pipeline:
     def _back(self, task: _Task, quiet: float) -> None:
         self._under_way -= 1
         self._ends.again(task.entry, quiet)
-
-    # -- vectors --------------------------------------------------------------------------------------------------
-
-    def _feed(self) -> None:
-        """Give what was decoded to the worker; files with the same bytes share one vector."""
-        if self._embed.busy or not self._decoded:
-            return
-        wanted: dict[str, npt.NDArray[np.uint8]] = {}
-        for task, decoded in self._decoded:
-            vector = self._recent.get(decoded.sha256)
-            if vector is not None:
-                self._recent.move_to_end(decoded.sha256)
-                self._embedded(task, decoded, vector, carried=True)
-            elif decoded.sha256 in self._embedding:
-                self._embedding[decoded.sha256].append((task, decoded))
-            else:
-                self._embedding[decoded.sha256] = [(task, decoded)]
-                wanted[decoded.sha256] = decoded.pixels
-        self._decoded = []
-        if wanted:
-            self._embed.submit(partial(self._carry_or_embed, wanted), self._carried)
-
-    def _carry_or_embed(self, wanted: Mapping[str, npt.NDArray[np.uint8]]) -> Mapping[str, Vector]:
-        """In the worker: the vectors that the index has; the network gets the rest, and its answers are posted."""
-        found = self._vectors(list(wanted))
-        for digest, pixels in wanted.items():
-            if digest not in found:
-                future = self._embedder.submit(pixels)
-                future.add_done_callback(partial(self._post_vector, digest))
-        return found
-
-    def _post_vector(self, digest: str, future: Future[Vector]) -> None:
-        self._loop.post(partial(self._embedding_ended, digest, future))
-
-    def _carried(self, found: Mapping[str, Vector]) -> None:
-        for digest, vector in found.items():
-            self._share(digest, vector, carried=True)
-        self._feed()
-
-    def _embedding_ended(self, digest: str, future: Future[Vector]) -> None:
-        try:
-            vector = future.result()
-        except CancelledError:
-            self._under_way -= len(self._embedding.pop(digest))
-        except ImageError as error:
-            for task, _ in self._embedding.pop(digest):
-                self._failed(task, error)
-        else:
-            self._share(digest, vector, carried=False)
-
-    def _share(self, digest: str, vector: Vector, *, carried: bool) -> None:
-        self._recent[digest] = vector
-        if len(self._recent) > _REMEMBERED:
-            self._recent.popitem(last=False)
-        for number, (task, decoded) in enumerate(self._embedding.pop(digest)):
-            self._embedded(task, decoded, vector, carried=carried or number > 0)
 
     def _embedded(self, task: _Task, decoded: Decoded, vector: Vector, *, carried: bool) -> None:
         state = FileState(decoded.size, decoded.mtime_ns)

@@ -70,6 +70,11 @@ class DecodePool:
     ) -> None:
         self.close(cancel=error is not None)
 
+    @property
+    def workers(self) -> int:
+        """Files that are decoded at the same time."""
+        return len(self._threads)
+
     def submit(self, path: str, spec: InputSpec) -> Future[Decoded]:
         """Decode the file at `path` (surrogate-escaped, as the operating system gives it) for a network.
 

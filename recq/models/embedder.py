@@ -43,7 +43,9 @@ class Embedder:
         self.space = space
         self._runtime = runtime
         self._threads = ThreadPoolExecutor(runtime.concurrency, thread_name_prefix="embed")
-        self._room = BoundedSemaphore(2 * runtime.concurrency)
+        self.capacity = 2 * runtime.concurrency
+        """Pictures that may be under way before `submit` waits."""
+        self._room = BoundedSemaphore(self.capacity)
 
     def submit(self, pixels: Pixels) -> Future[Floats]:
         """uint8 (size, size, 3) -> float32 (dim,) of length 1, later. The array may be reused at once.

@@ -24,19 +24,19 @@ def test_the_newest_drop_comes_first_and_the_backlog_last() -> None:
         pending.put(entry(f"old{number}", fresh=False))
     for number in range(3):
         pending.put(entry(f"new{number}"))
-    assert names(pending.take(1.0, 4)) == ["new2", "new1", "new0", "old0"]
-    assert names(pending.take(1.0, 4)) == ["old1", "old2"]
+    assert names(pending.take(1.0, 4, 4)) == ["new2", "new1", "new0", "old0"]
+    assert names(pending.take(1.0, 4, 4)) == ["old1", "old2"]
 
 
 def test_what_is_not_due_waits() -> None:
     pending = Pending()
     pending.put(entry("later", due=5.0))
     pending.put(entry("walked", due=6.0, fresh=False))
-    assert pending.take(4.9, 9) == []
+    assert pending.take(4.9, 9, 9) == []
     assert pending.next_due() == 5.0
-    assert names(pending.take(5.0, 9)) == ["later"]
+    assert names(pending.take(5.0, 9, 9)) == ["later"]
     assert pending.next_due() == 6.0
-    assert names(pending.take(6.0, 9)) == ["walked"]
+    assert names(pending.take(6.0, 9, 9)) == ["walked"]
     assert pending.next_due() is None
 
 
@@ -45,9 +45,9 @@ def test_a_path_waits_once() -> None:
     for due in (1.0, 2.0, 3.0):
         pending.put(entry("a", due=due))
     assert len(pending) == pending.waiting == 1
-    assert pending.take(2.5, 9) == []
-    assert names(pending.take(3.0, 9)) == ["a"]
-    assert pending.take(9.0, 9) == []
+    assert pending.take(2.5, 9, 9) == []
+    assert names(pending.take(3.0, 9, 9)) == ["a"]
+    assert pending.take(9.0, 9, 9) == []
 
 
 def test_a_walk_does_not_push_a_drop_back() -> None:
@@ -55,18 +55,18 @@ def test_a_walk_does_not_push_a_drop_back() -> None:
     pending.put(entry("drop"))
     pending.put(entry("other"))
     pending.put(entry("drop", fresh=False))
-    assert names(pending.take(1.0, 9)) == ["drop", "other"]
+    assert names(pending.take(1.0, 9, 9)) == ["drop", "other"]
 
 
 def test_what_happens_meanwhile_waits_again() -> None:
     pending = Pending()
     pending.put(entry("a", size=1))
-    (taken,) = pending.take(1.0, 9)
+    (taken,) = pending.take(1.0, 9, 9)
     pending.put(entry("a", size=2))
-    assert pending.take(1.0, 9) == []
+    assert pending.take(1.0, 9, 9) == []
     assert pending.observation(taken.key) == entry("a", size=2).observation
     pending.finish(taken.key)
-    assert names(pending.take(1.0, 9)) == ["a"]
+    assert names(pending.take(1.0, 9, 9)) == ["a"]
     pending.finish(taken.key)
     assert len(pending) == 0
 
@@ -79,7 +79,7 @@ def test_sizes_and_counts_follow_a_path_to_its_end() -> None:
     assert pending.count("s") == (1, 0)
     pending.put(entry("b", size=8))
     assert pending.count("s") == (2, 1)
-    for taken in pending.take(1.0, 9):
+    for taken in pending.take(1.0, 9, 9):
         assert pending.has_size(8)
         pending.finish(taken.key)
     assert not pending.has_size(8)
@@ -107,7 +107,7 @@ class Waiting(RuleBasedStateMachine):
 
     @rule(most=st.integers(1, 3))
     def take(self, most: int) -> None:
-        for taken in self.pending.take(self.now, most):
+        for taken in self.pending.take(self.now, most, most):
             name = taken.key.path
             assert name not in self.working
             assert self.owed.pop(name) == taken.observation.due <= self.now
@@ -131,7 +131,23 @@ class Waiting(RuleBasedStateMachine):
     def teardown(self) -> None:
         for name in self.working:
             self.pending.finish(Key("s", name))
-        assert set(names(self.pending.take(self.now + 10, 99))) == set(self.owed)
+        assert set(names(self.pending.take(self.now + 10, 99, 99))) == set(self.owed)
 
 
 TestWaiting = Waiting.TestCase
+
+
+def test_room_for_fresh_entries_alone() -> None:
+    """While the backlog has taken its places, a new drop has one of its own."""
+    pending = Pending()
+    pending.put(entry("old", fresh=False))
+    assert pending.fresh_due(1.0) == 0
+    assert pending.next_due(backlog=False) is None
+    assert pending.take(1.0, 4, 0) == []
+    pending.put(entry("new", due=0.5))
+    assert pending.fresh_due(0.4) == 0
+    assert pending.fresh_due(1.0) == 1
+    assert pending.next_due(backlog=False) == 0.5
+    assert pending.next_due(fresh=False) == 0.0
+    assert names(pending.take(1.0, 4, 0)) == ["new"]
+    assert names(pending.take(1.0, 0, 4)) == ["old"]
