@@ -36,6 +36,7 @@ from recq.errors import ImageError, Reason
 from recq.images.formats import FORMATS, is_cut_short, sniff
 from recq.images.heif import largest_declared, open_heif
 from recq.images.pixels import RGBArray, to_rgb, upright
+from recq.paths import printable
 
 if TYPE_CHECKING:
     from recq.settings import Settings
@@ -117,7 +118,8 @@ def _refusal(error: Exception, data: bytes, fmt: str) -> ImageError:
     cut = any(each in words for each in _CUT) or isinstance(error, EOFError) or is_cut_short(fmt, data)
     if isinstance(error, UnidentifiedImageError) or said == _UNIDENTIFIED:  # of no use, or with a buffer's address
         said = f"the {fmt} data stops before its end" if cut else f"it begins like {fmt}, but is damaged"
-    return ImageError(Reason.TRUNCATED if cut else Reason.CORRUPT, said)
+    # Some quote the file: what it says is no terminal's business.
+    return ImageError(Reason.TRUNCATED if cut else Reason.CORRUPT, printable(" ".join(said.split())))
 
 
 def too_many_bytes(size: int, limits: Limits) -> ImageError:

@@ -23,6 +23,7 @@ import numpy.typing as npt
 from recq.errors import ImageError, Reason
 from recq.images import wire
 from recq.images.reading import FileChanged
+from recq.paths import printable
 from recq.space import InputSpec
 
 START_TIMEOUT = 60.0
@@ -46,8 +47,19 @@ Verdict = Decoded | ImageError | FileChanged | FileNotFoundError
 """What a process makes of a file."""
 
 
+LONGEST_DETAIL = 500
+"""Characters of a failure's detail that are kept: an answer may come from a decoder that a hostile file took over."""
+
+
 class ProcessDied(Exception):
-    """The process ended, or broke the protocol, before its answer; the text says how."""
+    """The process ended, or broke the protocol, before its answer; the text says how.
+
+    `killed`: by SIGKILL, which no decoder sends itself: the kernel, short of memory, perhaps because of others.
+    """
+
+    def __init__(self, cause: str, *, killed: bool = False) -> None:
+        super().__init__(cause)
+        self.killed = killed
 
 
 class DecodeProcess:
@@ -81,7 +93,7 @@ class DecodeProcess:
             wire.send(self._sock, {"path": path, "size": spec.size, "resize": spec.resize})
             wire.receive(self._sock, deadline=deadline)
         except (EOFError, OSError, wire.WireError) as error:  # TimeoutError is an OSError
-            raise ProcessDied(self._cause_of_death()) from error
+            raise self._death() from error
 
     def finish(self, path: str, spec: InputSpec, timeout: float) -> Verdict:
         """The verdict on the file begun. Raises TimeoutError after `timeout` seconds, or ProcessDied."""
@@ -92,7 +104,7 @@ class DecodeProcess:
         except TimeoutError:
             raise
         except (EOFError, OSError) as error:
-            raise ProcessDied(self._cause_of_death()) from error
+            raise self._death() from error
         except (wire.WireError, KeyError, TypeError, ValueError) as error:
             raise ProcessDied("its answer made no sense") from error
 
@@ -109,16 +121,16 @@ class DecodeProcess:
         self._process.kill()
         self._process.wait()
 
-    def _cause_of_death(self) -> str:
+    def _death(self) -> ProcessDied:
         try:
             status = self._process.wait(1)
         except subprocess.TimeoutExpired:
-            return "no answer"
+            return ProcessDied("no answer")
         if status >= 0:
-            return f"exit status {status}"
+            return ProcessDied(f"exit status {status}")
         if -status == signal.SIGKILL:
-            return "SIGKILL, perhaps for lack of memory"
-        return signal.strsignal(-status) or f"signal {-status}"
+            return ProcessDied("SIGKILL, perhaps for lack of memory", killed=True)
+        return ProcessDied(signal.strsignal(-status) or f"signal {-status}")
 
 
 _FIELDS: dict[str, type] = {"sha256": str, "size": int, "mtime_ns": int, "format": str, "width": int, "height": int}
@@ -135,7 +147,7 @@ def _verdict(message: dict[str, Any], pixels: bytearray, path: str, spec: InputS
             square = np.frombuffer(pixels, np.uint8).reshape(spec.size, spec.size, 3)
             return Decoded(**message, pixels=square)
         case "image":
-            return ImageError(Reason(message["reason"]), str(message["detail"]))
+            return ImageError(Reason(message["reason"]), printable(str(message["detail"])[:LONGEST_DETAIL]))
         case "changed":
             return FileChanged(str(message["detail"]))
         case "gone":

@@ -41,7 +41,7 @@ def receive(
         raise WireError(f"a message of {text_length} + {pixels_length} bytes")
     try:
         message = json.loads(_exactly(sock, text_length, deadline))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # not JSON, or nested without end
         raise WireError("a message that is not JSON") from error
     if not isinstance(message, dict):
         raise WireError("a message that is not an object")

@@ -3,7 +3,7 @@
 `DecodePool` has one thread per process; the thread hands its process one file at a time over a socket of their own and
 waits no longer than the deadline. Nothing is shared between processes, so there is nothing that a dying one could leave
 locked, and the file that a process died of is known for certain. A process that dies idle, or before it said that it
-started on a file, is replaced and the file given to the new one.
+started on a file, is replaced and the file given to the new one; so is, once, one that was killed from outside.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import contextlib
 import json
 import queue
 import threading
+import time
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from types import TracebackType
@@ -27,6 +28,11 @@ __all__ = ["DecodePool", "Decoded", "FileChanged"]
 
 _STARTS = 3
 """How often a process may die before it starts on a file until the pool, not the file, is at fault."""
+
+_START_PATIENCE = 60.0
+"""Seconds for a system that starts no more processes (no memory, no process ids, no descriptors) to recover."""
+
+_START_INTERVAL = 0.5  # seconds between two attempts meanwhile
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,7 @@ class DecodePool:
         self._lock = threading.Lock()
         self._processes: set[DecodeProcess] = set()
         self._closed = False
-        self._cancelled = False
+        self._cancelled = threading.Event()
         self._threads = [
             threading.Thread(target=self._serve, name=f"decode-{number}", daemon=True) for number in range(workers)
         ]
@@ -93,7 +99,8 @@ class DecodePool:
         """Finish what was submitted, or with `cancel` give up on it at once, and end the processes."""
         with self._lock:
             self._closed = True
-            self._cancelled = self._cancelled or cancel
+            if cancel:
+                self._cancelled.set()
             running = tuple(self._processes) if cancel else ()
         if cancel:
             with contextlib.suppress(queue.Empty):
@@ -124,46 +131,62 @@ class DecodePool:
 
     def _decode(self, job: _Job, process: DecodeProcess | None) -> tuple[DecodeProcess | None, Decoded | BaseException]:
         """The job's outcome, and the process that is alive after it."""
+        process, outcome, killed = self._attempt(job, process)
+        if killed:  # perhaps it was the others' memory that the kernel was short of
+            process, outcome, _ = self._attempt(job, process)
+        return process, outcome
+
+    def _attempt(
+        self, job: _Job, process: DecodeProcess | None
+    ) -> tuple[DecodeProcess | None, Decoded | BaseException, bool]:
+        """The same of one attempt, and whether its process was killed from outside."""
         process, failure = self._begin(job, process)
         if process is None:
-            return None, failure
+            return None, failure, False
+        killed = False
         outcome: Decoded | BaseException
         try:
-            return process, process.finish(job.path, job.spec, self._timeout)
+            outcome = process.finish(job.path, job.spec, self._timeout)
         except TimeoutError:
             outcome = ImageError(Reason.TIMEOUT, f"decoding took longer than decode_timeout = {self._timeout:g} s")
         except ProcessDied as death:
-            outcome = ImageError(Reason.CRASHED, f"the decoding process died of it: {death}")
+            outcome, killed = ImageError(Reason.CRASHED, f"the decoding process died of it: {death}"), death.killed
+        else:
+            # Out of memory, a decoder leaves things half done, and what they hold is missing for the next file.
+            if not (isinstance(outcome, ImageError) and outcome.reason is Reason.OUT_OF_MEMORY):
+                return process, outcome, False
         self._end(process)
-        return None, CancelledError() if self._cancelled else outcome
+        return None, CancelledError() if self._cancelled.is_set() else outcome, killed
 
     def _begin(self, job: _Job, process: DecodeProcess | None) -> tuple[DecodeProcess | None, BaseException]:
         """A process that has started on the job; or None, and what keeps processes from starting."""
-        cause = "the system starts no more processes"
-        for _ in range(1 + _STARTS):
+        cause, deaths = "the system starts no more processes", 0
+        patience = time.monotonic() + _START_PATIENCE
+        while deaths <= _STARTS and not self._cancelled.is_set():
             process = process or self._start()
-            if self._cancelled:
-                break
             if process is None:
+                if time.monotonic() > patience:
+                    break
+                self._cancelled.wait(_START_INTERVAL)
                 continue
             try:
                 process.begin(job.path, job.spec)
             except ProcessDied as death:
-                cause = str(death)
+                cause, deaths = str(death), deaths + 1
                 self._end(process)
                 process = None
             else:
                 return process, CancelledError()
         if process is not None:
             self._end(process)
-        if self._cancelled:
+        if self._cancelled.is_set():
             return None, CancelledError()
         return None, RecqError(f"decoding processes do not start ({cause}): their own message is on standard error")
 
     def _start(self) -> DecodeProcess | None:
         """A new process, perhaps not ready yet; None when the system has no more, or the pool was cancelled."""
         with self._lock:
-            if self._cancelled:
+            if self._cancelled.is_set():
                 return None
             try:
                 process = DecodeProcess(self._program, self._options)

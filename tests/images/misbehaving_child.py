@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import struct
 import sys
 import threading
 from pathlib import Path
@@ -14,12 +15,16 @@ from recq.images.decode import Limits
 
 
 def misbehave(task: dict[str, Any], limits: Limits) -> child.Answer:
-    """`hang`, `abort`, `kill`, `exit`, `raise`, `hog`, `lie`, `short`, `long`,
-    `babble` or `touch` as the stem's first word."""
+    """`hang`, `pause`, `abort`, `kill`, `exit`, `raise`, `hog`, `lie`, `short`, `long`, `nest`, `shout`, `babble`
+    or `touch` as the stem's first word."""
     path = Path(task["path"])
     match path.stem.split("-")[0]:
         case "hang":
             threading.Event().wait()
+        case "pause":  # until the test says go
+            path.with_suffix(".begun").touch()
+            while not path.with_suffix(".go").exists():
+                threading.Event().wait(0.01)
         case "abort":
             os.abort()
         case "kill":
@@ -40,6 +45,11 @@ def misbehave(task: dict[str, Any], limits: Limits) -> child.Answer:
         case "long":
             answer, pixels = child.work(task, limits)
             return answer, bytes(pixels) + b"!"
+        case "nest":
+            deep = b"[" * 500_000
+            os.write(int(sys.argv[1]), struct.pack(">II", len(deep), 0) + deep)
+        case "shout":
+            return {"failed": "image", "reason": "corrupt", "detail": "\x1b[2J\ud800" + "!" * 900_000}, b""
         case "babble":
             os.write(int(sys.argv[1]), b"\xff" * 64)
         case "touch":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import gc
 import hashlib
 import json
 import os
@@ -19,9 +21,11 @@ import pytest
 from PIL import Image
 
 from recq.errors import ImageError, Reason, RecqError
-from recq.images import Limits, decode, to_input
+from recq.images import Limits, decode, to_input, workers
+from recq.images.process import DecodeProcess
 from recq.images.workers import Decoded, DecodePool, FileChanged
 from recq.space import InputSpec
+from tests.eventually import eventually
 from tests.images.encoded import GENEROUS, samples
 from tests.packs import ROOT
 
@@ -112,7 +116,7 @@ def test_names_of_any_bytes(tmp_path: Path, new_pool: NewPool) -> None:
         assert pool.submit(os.fsdecode(path), SPEC).result(PATIENCE).width == 90
 
 
-@pytest.mark.parametrize("manner", ["abort", "kill", "exit", "raise", "lie", "short", "long", "babble"])
+@pytest.mark.parametrize("manner", ["abort", "kill", "exit", "raise", "lie", "short", "long", "nest", "babble"])
 def test_a_crash_costs_one_file(manner: str, new_pool: NewPool, new_file: NewFile) -> None:
     pool = new_pool(workers=2)
     names = [manner if number % 4 == 1 else "good" for number in range(8)]
@@ -164,6 +168,94 @@ def test_an_idle_process_that_dies_costs_nothing(new_pool: NewPool, new_file: Ne
         (process,) = children()
         process.kill()
         process.wait(PATIENCE)
+
+
+def test_a_process_killed_from_outside_while_it_works_costs_nothing(new_pool: NewPool, new_file: NewFile) -> None:
+    """The kernel kills when memory is short, whoever took it: the file gets one more try."""
+    pool, path = new_pool(), new_file("pause")
+    begun, go = Path(path).with_suffix(".begun"), Path(path).with_suffix(".go")
+    future, neighbour = pool.submit(path, SPEC), pool.submit(new_file("good"), SPEC)
+    eventually(begun.exists, within=PATIENCE)
+    (first,) = children()
+    first.kill()
+    go.touch()
+    assert future.result(PATIENCE).width == 90
+    assert neighbour.result(PATIENCE).width == 90
+    assert [each.pid for each in children()] != [first.pid]
+
+
+def test_a_process_that_ran_out_of_memory_is_replaced(tmp_path: Path, new_pool: NewPool, new_file: NewFile) -> None:
+    """What its decoder left half done would be missing for the next file."""
+    large = tmp_path / "large.png"
+    Image.new("1", (6000, 6000)).save(large)
+    pool = new_pool(memory=100_000_000)
+    assert pool.submit(new_file("good-0"), SPEC).result(PATIENCE)
+    (before,) = children()
+    assert reason(pool.submit(os.fspath(large), SPEC)) is Reason.OUT_OF_MEMORY
+    assert pool.submit(new_file("good-1"), SPEC).result(PATIENCE)
+    assert [each.pid for each in children()] != [before.pid]
+
+
+def test_a_system_that_starts_no_process_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, new_pool: NewPool, new_file: NewFile
+) -> None:
+    """No memory, no process ids, no descriptors: that passes, and is no reason to end the daemon."""
+    refused: list[str] = []
+
+    def start(program: str, options: str) -> DecodeProcess:
+        if len(refused) < 6:
+            refused.append(program)
+            raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+        return DecodeProcess(program, options)
+
+    monkeypatch.setattr(workers, "DecodeProcess", start)
+    monkeypatch.setattr(workers, "_START_INTERVAL", 0.01)
+    assert new_pool().submit(new_file("good"), SPEC).result(PATIENCE).width == 90
+    assert len(refused) == 6
+
+
+def test_cancelling_does_not_wait_for_such_a_system(
+    monkeypatch: pytest.MonkeyPatch, new_pool: NewPool, new_file: NewFile
+) -> None:
+    def start(program: str, options: str) -> DecodeProcess:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(workers, "DecodeProcess", start)
+    pool = new_pool()
+    future = pool.submit(new_file("good"), SPEC)
+    begun = time.monotonic()
+    pool.close(cancel=True)
+    assert time.monotonic() - begun < 10  # of a minute's patience
+    with pytest.raises(CancelledError):
+        future.result()
+
+
+def test_what_a_process_says_is_cut_and_harmless(new_pool: NewPool, new_file: NewFile) -> None:
+    error = new_pool().submit(new_file("shout"), SPEC).exception(PATIENCE)
+    assert isinstance(error, ImageError)
+    assert error.detail.startswith("\\x1b[2J\\ud800!")
+    assert len(error.detail) < 1000
+
+
+def test_many_restarts_leave_nothing_behind(new_pool: NewPool, new_file: NewFile) -> None:
+    """Descriptors, threads, processes and memory of the daemon, with a process that dies of every file."""
+    pool, path, this = new_pool(workers=2, program="tests.images.brief_child"), new_file("good"), psutil.Process()
+
+    def die(times: int) -> None:
+        futures = [pool.submit(path, SPEC) for _ in range(times)]
+        assert {reason(future) for future in futures} == {Reason.CRASHED}
+
+    def held() -> tuple[int, int, int]:
+        ours = [each for each in this.children() if each.status() == psutil.STATUS_ZOMBIE]
+        return this.num_fds(), this.num_threads(), len(ours)
+
+    die(20)
+    gc.collect()
+    before, memory = held(), this.memory_full_info().uss
+    die(150)
+    gc.collect()
+    eventually(lambda: held() == before)
+    assert this.memory_full_info().uss - memory < 2_000_000  # 13 KB each, of which nothing is kept
 
 
 def test_signals_to_the_group_leave_the_processes_alone(new_pool: NewPool, new_file: NewFile) -> None:
