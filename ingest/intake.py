@@ -177,6 +177,8 @@ class Intake:
         for key in noticed.outermost_folders():
             self._folders.submit(partial(self._walk_folder, key), _done)
         if noticed.lost:
+            # What is on its way into the index from there may arrive after the index was asked what it has.
+            self.look(dict.fromkeys(self._pending.working_below(noticed.lost), Mark.MISSING))
             self._folders.submit(partial(self._find_lost, noticed), _done)
         for name in sorted(noticed.overflowed):
             self._say("overflow", source=name)

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, deque
+from collections.abc import Collection
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 
 from ingest.files import Key
 from ingest.stability import Observation
@@ -68,6 +70,14 @@ class Pending:
         """What was last seen of a waiting path."""
         entry = self._again.get(key) or self._waiting.get(key)
         return entry.observation if entry is not None else None
+
+    def working_below(self, folders: Collection[Key]) -> list[Key]:
+        """The paths below any of these folders that are being worked on."""
+        return [
+            key
+            for key in self._working
+            if any(Key(key.source, str(parent)) in folders for parent in PurePosixPath(key.path).parents)
+        ]
 
     def put(self, entry: Entry) -> None:
         """Let a path wait, or replace what is known of one that waits. Fresh stays fresh."""

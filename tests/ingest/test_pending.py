@@ -28,6 +28,20 @@ def test_the_newest_drop_comes_first_and_the_backlog_last() -> None:
     assert names(pending.take(1.0, 4, 4)) == ["old1", "old2"]
 
 
+def test_what_is_worked_on_below_a_folder() -> None:
+    pending = Pending()
+    for name in ("a/b/1.jpg", "a/2.jpg", "ab/3.jpg", "4.jpg"):
+        pending.put(entry(name))
+    assert pending.working_below({Key("s", "a")}) == []
+    pending.take(1.0, 9, 9)
+    pending.put(entry("a/5.jpg"))
+    assert sorted(key.path for key in pending.working_below({Key("s", "a"), Key("s", "a/b")})) == [
+        "a/2.jpg",
+        "a/b/1.jpg",
+    ]
+    assert pending.working_below({Key("other", "a")}) == []
+
+
 def test_what_is_not_due_waits() -> None:
     pending = Pending()
     pending.put(entry("later", due=5.0))
