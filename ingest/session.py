@@ -141,13 +141,13 @@ def _session(settings: Settings, *, once: bool, code: int, log_format: LogFormat
             recovered=lambda: reporter.event("recovered"),
         )
         board = Board(settings, patience)
-        client, flush = stack.enter_context(_opened(settings, board, patience, once=once))
+        client, flush = stack.enter_context(_opened(settings, board, patience, signals, once=once))
         yield _Session(settings, once, signals, reporter, board, client, flush, patience)
 
 
 @contextmanager
 def _opened(
-    settings: Settings, board: Board, patience: Patience, *, once: bool
+    settings: Settings, board: Board, patience: Patience, signals: Signals, *, once: bool
 ) -> Iterator[tuple[QdrantClient, Callable[[], None] | None]]:
     """The index, and what flushes it; the daemon's routes are served on loopback meanwhile."""
     routes = {ROUTE: board.answer}
@@ -155,6 +155,8 @@ def _opened(
         patience(require_room, settings)
         with own_folder(settings) as owned, LoopbackServer(settings.data_dir, owned.engine, routes):
             yield owned.client, owned.engine.flush
+            if once:  # a job that only ever runs so would never give dead space back
+                owned.engine.compact(signals.stop)
         return
     with locked(settings), LoopbackServer(settings.data_dir, None, routes):
         client = server_client(settings) if once else patience(server_client, _for_one_try(settings))

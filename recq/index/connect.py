@@ -62,6 +62,7 @@ def own_folder(settings: Settings) -> Iterator[OwnedFolder]:
     from recq.index.edge import embedded_client
 
     with locked(settings) as lock, _opened(settings.data_dir) as engine:
+        engine.compact_in_background()
         yield OwnedFolder(embedded_client(engine), engine, lock)
 
 

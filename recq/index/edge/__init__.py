@@ -7,11 +7,13 @@ process cannot do is refused loudly, never ignored.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recq.index.edge.address import Address, read_address
+from recq.index.edge.compactor import Compactor
 from recq.index.edge.folder import Folder
 from recq.index.edge.routes import answer
 from recq.index.edge.transport import EdgeTransport
@@ -35,6 +37,7 @@ class EdgeEngine:
 
     def __init__(self, folder: Path) -> None:
         self._folder = Folder(folder)
+        self._compactor = Compactor(self._folder)
 
     def handle(self, method: str, path: str, query: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
         """Status code and body of the answer to one REST request; never raises. `path` is percent-encoded."""
@@ -48,8 +51,17 @@ class EdgeEngine:
         """Shorten the journals, so that the next opening is fast. Acknowledged writes are safe without it."""
         self._folder.flush()
 
+    def compact_in_background(self) -> None:
+        """Give dead space back whenever there is much of it. For the owner of a folder, not for who only reads it."""
+        self._compactor.start()
+
+    def compact(self, stop: threading.Event) -> None:
+        """Give dead space back now, where there is much of it, and never again; `stop` breaks it off."""
+        self._compactor.finish(stop)
+
     def close(self) -> None:
         """Flush and close everything. Requests under way end first; later ones are answered with 503."""
+        self._compactor.close()
         self._folder.close()
 
 

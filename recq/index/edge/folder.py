@@ -4,8 +4,8 @@
     edge/images-0d4f.../          one Edge shard each
 
 A collection's folder is complete before the manifest names it, and is no longer named before it is deleted. So a
-folder that the manifest does not name is the rest of a creation or deletion that was killed; the next opening removes
-it.
+folder that the manifest does not name is the rest of a creation, deletion or compaction that was killed; the next
+opening removes it.
 """
 
 from __future__ import annotations
@@ -17,13 +17,16 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from recq.errors import RecqError
 from recq.index.edge import manifest as manifests
+from recq.index.edge.compaction import Abandoned, Copy
 from recq.index.edge.manifest import Entry, Manifest
 from recq.index.edge.problem import Problem, closed
 from recq.index.edge.shard import FLUSH_WHEN_IDLE, Shard
+from recq.index.edge.waste import Usage, rows_of
 
 _log = logging.getLogger(__name__)
 _OURS = re.compile(r"[a-z0-9_]{0,40}-[0-9a-f]{12}")
@@ -33,7 +36,7 @@ class Folder:
     """All collections of one data folder. Thread-safe. The caller holds the data folder's lock."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._file = path / "manifest.json"
         self._changing = threading.RLock()
         self._shards: dict[str, Shard] = {}
@@ -45,12 +48,10 @@ class Folder:
 
     def _recover(self) -> Manifest:
         known = manifests.read(self._file)
-        left = [one for one in self._path.glob("*") if one.is_dir() and _OURS.fullmatch(one.name)]
+        left = [one for one in self.path.glob("*") if one.is_dir() and _OURS.fullmatch(one.name)]
         if known is None:
             if left:
-                raise RecqError(
-                    f"{self._file} is missing beside {left[0].name}: move {self._path} away and index again"
-                )
+                raise RecqError(f"{self._file} is missing beside {left[0].name}: move {self.path} away and index again")
             return Manifest()
         named = {entry.folder for entry in known.collections.values()}
         for folder in left:
@@ -69,7 +70,7 @@ class Folder:
             real, entry = self.manifest.resolve(name)
             shard = self._shards.get(entry.folder)
             if shard is None:
-                path = self._path / entry.folder
+                path = self.path / entry.folder
                 if not path.is_dir():
                     raise Problem(500, f"Service internal error: {path}, the folder of collection `{real}`, is gone")
                 shard = self._shards[entry.folder] = Shard.load(path, entry.specs)
@@ -79,23 +80,71 @@ class Folder:
         """A new collection; `entry.folder` is chosen here. Raises Problem 400 or 409."""
         with self._changing:
             self._refuse_when_closed()
-            slug = re.sub(r"[^a-z0-9_]+", "", name.lower())[:40]
-            entry = Entry(f"{slug}-{uuid.uuid4().hex[:12]}", entry.vectors, entry.metadata, entry.options)
+            entry = replace(entry, folder=_folder_name(name))
             after = self.manifest.with_collection(name, entry)
             if not self._file.exists():  # from here on a folder without a name in it is known to be a rest
-                self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
                 manifests.write(self._file, self.manifest)
-            path = self._path / entry.folder
+            path = self.path / entry.folder
             try:
                 shard = Shard.create(path, entry.specs, entry.options.get("on_disk_payload"))
                 shard.flush()
-                manifests.sync_folder(self._path)
+                manifests.sync_folder(self.path)
                 manifests.write(self._file, after)
             except BaseException:
                 shutil.rmtree(path, ignore_errors=True)
                 raise
             self._shards[entry.folder] = shard
             self.manifest = after
+
+    def open_collections(self) -> list[tuple[str, Path]]:
+        """Name and folder of every collection that is open now."""
+        return [
+            (name, self.path / entry.folder)
+            for name, entry in self.manifest.collections.items()
+            if entry.folder in self._shards
+        ]
+
+    def usage(self, name: str) -> Usage:
+        """What a collection wastes. Raises Problem 404."""
+        shard = self.shard(name)
+        _, entry = self.manifest.resolve(name)
+        points, rewritten = shard.counts()
+        row = 4 * sum(spec.size for spec in entry.specs.values())
+        return Usage(points, rows_of(self.path / entry.folder), rewritten, row)
+
+    def compact(self, name: str, breathe: Callable[[float], None]) -> None:
+        """Give the dead space of a collection back while it is used (see `compaction`); one at a time.
+
+        Not for the main thread: an exception out of a signal handler may not come between manifest and memory.
+        Raises Abandoned, Problem, OSError, or what `breathe` raises; then nothing has changed.
+        """
+        shard = self.shard(name)
+        real, entry = self.manifest.resolve(name)
+        old, new = self.path / entry.folder, self.path / _folder_name(real)
+        changes = shard.watch()
+        try:
+            with Copy.begin(shard, new, entry.options.get("on_disk_payload"), breathe) as copy:
+                copy.fill(changes)
+                with self._changing, shard.writes_held():
+                    self._refuse_when_closed()
+                    now = self.manifest.collections.get(real)
+                    if now is None or now.folder != old.name:
+                        raise Abandoned("the collection was deleted")
+                    copy.finish(changes)
+                    manifests.sync_folder(self.path)
+                    retired = shard.exchange(copy.shard, new)  # before the manifest: it may still be refused
+                    try:
+                        self._commit(self.manifest.with_entry(real, replace(now, folder=new.name)))
+                    except BaseException:
+                        shard.exchange_back(retired)
+                        raise
+                    self._shards[new.name] = shard
+                    self._shards.pop(old.name, None)
+        finally:
+            shard.unwatch()
+        retired.close()
+        shutil.rmtree(old, ignore_errors=True)  # what is left goes at the next opening
 
     def delete(self, name: str) -> bool:
         """Delete the collection `name` and its aliases; False where there is none (an alias is none)."""
@@ -108,7 +157,7 @@ class Folder:
             shard = self._shards.pop(entry.folder, None)
             if shard is not None:
                 shard.close_for_deletion()
-            shutil.rmtree(self._path / entry.folder, ignore_errors=True)  # what is left goes at the next opening
+            shutil.rmtree(self.path / entry.folder, ignore_errors=True)  # what is left goes at the next opening
             return True
 
     def change(self, step: Callable[[Manifest], Manifest]) -> None:
@@ -181,3 +230,8 @@ def _not_flushed(problem: Problem) -> None:
     """A shard was deleted meanwhile, or the disk is full: the journal still has everything."""
     if problem.status != 404:
         _log.warning("cannot flush the embedded index: %s", problem.message)
+
+
+def _folder_name(collection: str) -> str:
+    """A new name for the folder of a collection."""
+    return f"{re.sub(r'[^a-z0-9_]+', '', collection.lower())[:40]}-{uuid.uuid4().hex[:12]}"

@@ -8,6 +8,7 @@ functions from one `Manifest` to the next.
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,7 @@ from recq.errors import RecqError
 from recq.index.edge.convert import VectorSpec
 from recq.index.edge.problem import already_exists, not_found, wrong_input
 
+_log = logging.getLogger(__name__)
 FORMAT = 1
 
 
@@ -120,7 +122,7 @@ def read(path: Path) -> Manifest | None:
 
 
 def write(path: Path, manifest: Manifest) -> None:
-    """Replace the file `path` in one step that survives a power cut."""
+    """Replace the file `path` in one step that survives a power cut. Where it raises, nothing has changed."""
     data = {
         "format": FORMAT,
         "collections": {
@@ -140,7 +142,10 @@ def write(path: Path, manifest: Manifest) -> None:
         file.flush()
         os.fsync(file.fileno())
     beside.replace(path)
-    sync_folder(path.parent)
+    try:
+        sync_folder(path.parent)
+    except OSError as error:  # the change is made: a caller that was told otherwise would undo half of it
+        _log.warning("%s may not survive a power cut now: %s", path, error.strerror)
 
 
 def sync_folder(path: Path) -> None:

@@ -20,7 +20,6 @@ from recq.index.edge.request import Request
 from recq.index.edge.shard import Shard
 
 _Op = edge.UpdateOperation
-_SOME = 100  # a write by filter touches an unknown number of points: count it as so many towards the next flush
 
 
 def upsert(folder: Folder, request: Request) -> Any:
@@ -138,51 +137,51 @@ def _upsert(shard: Shard, said: rest.PointsBatch | rest.PointsList) -> None:
     if said.update_filter is not None or said.update_mode is not None:
         raise unsupported("conditional upserts")
     points = to_points(said, shard.specs)
-    shard.update(_Op.upsert_points(points), len(points))
+    shard.update(_Op.upsert_points(points), [point.id for point in points])
 
 
 def _delete(shard: Shard, said: rest.PointIdsList | rest.FilterSelector) -> None:
     if isinstance(said, rest.PointIdsList):
         ids = to_ids(said.points)
-        shard.update(_Op.delete_points(ids), len(ids))
+        shard.update(_Op.delete_points(ids), ids)
     else:
-        shard.update(_Op.delete_points_by_filter(to_filter(said.filter, shard.text_fields)), _SOME)
+        shard.update(_Op.delete_points_by_filter(to_filter(said.filter, shard.text_fields)), None)
 
 
 def _set_payload(shard: Shard, said: rest.SetPayload) -> None:
     with edge_errors():
         if said.points is not None:
             ids = to_ids(said.points)
-            shard.update(_Op.set_payload(ids, said.payload, said.key), len(ids))
+            shard.update(_Op.set_payload(ids, said.payload, said.key), ids)
         else:
             filter_ = _required(said, shard)
-            shard.update(_Op.set_payload_by_filter(filter_, said.payload, said.key), _SOME)
+            shard.update(_Op.set_payload_by_filter(filter_, said.payload, said.key), None)
 
 
 def _overwrite_payload(shard: Shard, said: rest.SetPayload) -> None:
     with edge_errors():  # a server ignores `key` here
         if said.points is not None:
             ids = to_ids(said.points)
-            shard.update(_Op.overwrite_payload(ids, said.payload), len(ids))
+            shard.update(_Op.overwrite_payload(ids, said.payload), ids)
         else:
-            shard.update(_Op.overwrite_payload_by_filter(_required(said, shard), said.payload), _SOME)
+            shard.update(_Op.overwrite_payload_by_filter(_required(said, shard), said.payload), None)
 
 
 def _delete_payload(shard: Shard, said: rest.DeletePayload) -> None:
     with edge_errors():
         if said.points is not None:
             ids = to_ids(said.points)
-            shard.update(_Op.delete_payload(ids, said.keys), len(ids))
+            shard.update(_Op.delete_payload(ids, said.keys), ids)
         else:
-            shard.update(_Op.delete_payload_by_filter(_required(said, shard), said.keys), _SOME)
+            shard.update(_Op.delete_payload_by_filter(_required(said, shard), said.keys), None)
 
 
 def _clear_payload(shard: Shard, said: rest.PointIdsList | rest.FilterSelector) -> None:
     if isinstance(said, rest.PointIdsList):
         ids = to_ids(said.points)
-        shard.update(_Op.clear_payload(ids), len(ids))
+        shard.update(_Op.clear_payload(ids), ids)
     else:
-        shard.update(_Op.clear_payload_by_filter(to_filter(said.filter, shard.text_fields)), _SOME)
+        shard.update(_Op.clear_payload_by_filter(to_filter(said.filter, shard.text_fields)), None)
 
 
 def _update_vectors(shard: Shard, said: rest.UpdateVectors) -> None:
@@ -192,15 +191,15 @@ def _update_vectors(shard: Shard, said: rest.UpdateVectors) -> None:
         raise invalid_value("points: must have 1 point or more")
     with edge_errors():
         new = [edge.PointVectors(to_id(one.id), to_vectors(one.vector, shard.specs)) for one in said.points]
-    shard.update(_Op.update_vectors(new), len(new))
+    shard.update(_Op.update_vectors(new), [to_id(one.id) for one in said.points])
 
 
 def _delete_vectors(shard: Shard, said: rest.DeleteVectors) -> None:
     if said.points is not None:
         ids = to_ids(said.points)
-        shard.update(_Op.delete_vectors(ids, said.vector), len(ids))
+        shard.update(_Op.delete_vectors(ids, said.vector), ids)
     else:
-        shard.update(_Op.delete_vectors_by_filter(_required(said, shard), said.vector), _SOME)
+        shard.update(_Op.delete_vectors_by_filter(_required(said, shard), said.vector), None)
 
 
 def _required(said: Any, shard: Shard) -> edge.Filter:

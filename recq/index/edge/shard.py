@@ -3,6 +3,7 @@
 Reads run side by side, writes one after another, and closing waits for both. Edge's own journal makes an acknowledged
 write survive a killed process; a flush only keeps that journal short, so that opening stays fast (a journal of 20,000
 points takes 6 s to replay, a flush 8 ms). `optimize()` is never called: it stops the whole interpreter for seconds.
+Space is given back by `compaction` instead, which notes what is written meanwhile and then exchanges the Edge shard.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
+from uuid import UUID
 
 import qdrant_edge as edge
 
@@ -26,6 +28,11 @@ _log = logging.getLogger(__name__)
 FLUSH_AFTER_POINTS = 2_000  # at most 0.6 s of journal to replay
 FLUSH_WHEN_IDLE = 1.0  # seconds without a write
 FLUSH_AT_LATEST = 10.0  # seconds since the first write that is not flushed
+Id = int | str | UUID
+"""A point's id: Edge gives integers and UUIDs, and takes a UUID's text too."""
+
+_BREATH = 0.02  # seconds for other threads between two long calls
+_SOME = 100  # a write by filter touches an unknown number of points: count it as so many towards the next flush
 
 
 def flush_due(unflushed: int, since_first: float, since_last: float) -> bool:
@@ -33,6 +40,39 @@ def flush_due(unflushed: int, since_first: float, since_last: float) -> bool:
     if not unflushed:
         return False
     return unflushed >= FLUSH_AFTER_POINTS or since_last >= FLUSH_WHEN_IDLE or since_first >= FLUSH_AT_LATEST
+
+
+class Changes:
+    """The points written since a moment. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ids: set[Id] = set()
+        self.unknown = False
+        """Whether something was written that ids do not tell: by filter, or to the payload indexes."""
+
+    def note(self, ids: Sequence[Id] | None) -> None:
+        """These were written; None for a write that ids do not tell."""
+        with self._lock:
+            if ids is None:
+                self.unknown = True
+            else:
+                self._ids.update(ids)
+
+    def take(self) -> list[Id]:
+        """The ids noted since the last call."""
+        with self._lock:
+            taken, self._ids = self._ids, set()
+        return list(taken)
+
+
+class _Opened:
+    """An Edge shard, its folder, and how many threads are inside it."""
+
+    def __init__(self, shard: Any, path: Path) -> None:
+        self.shard = shard
+        self.path = path
+        self.users = 0
 
 
 class Shard:
@@ -43,19 +83,25 @@ class Shard:
 
     def __init__(self, shard: Any, specs: Mapping[str, VectorSpec], path: Path) -> None:
         self.specs = specs
-        self._path = path
-        self._shard = shard
+        self._opened = _Opened(shard, path)
         self._gate = threading.Condition()
-        self._users = 0
         self._gone: Problem | None = None
         self._writing = threading.Lock()
         self._unflushed = 0
         self._first_write = self._last_write = 0.0
         self._text_fields: frozenset[str] | None = None
+        self._changes: Changes | None = None
+        self._written = 0
+        self._points_at_first = int(shard.info().points_count)
 
     @classmethod
     def create(cls, path: Path, specs: Mapping[str, VectorSpec], on_disk_payload: bool | None = None) -> Self:
         """A new shard in the empty or absent folder `path`."""
+        return cls(cls.new(path, specs, on_disk_payload), specs, path)
+
+    @staticmethod
+    def new(path: Path, specs: Mapping[str, VectorSpec], on_disk_payload: bool | None = None) -> Any:
+        """A new Edge shard in the empty or absent folder `path`."""
         vectors = {
             name: edge.EdgeVectorParams(size=spec.size, distance=DISTANCES[spec.distance])
             for name, spec in specs.items()
@@ -64,7 +110,7 @@ class Shard:
         with edge_errors():
             # The journal stays on: without it there is neither durability nor a lock.
             config = edge.EdgeConfig(vectors=vectors, on_disk_payload=on_disk_payload, wal_enabled=True)
-            return cls(edge.EdgeShard.create(str(path), config), specs, path)
+            return edge.EdgeShard.create(str(path), config)
 
     @classmethod
     def load(cls, path: Path, specs: Mapping[str, VectorSpec]) -> Self:
@@ -79,30 +125,37 @@ class Shard:
         with self._gate:
             if self._gone is not None:
                 raise self._gone
-            self._users += 1
+            opened = self._opened
+            opened.users += 1
         try:
             with edge_errors():
-                yield self._shard
+                yield opened.shard
         finally:
             with self._gate:
-                self._users -= 1
+                opened.users -= 1
                 self._gate.notify_all()
 
-    def update(self, operation: Any, points: int = 1) -> None:
-        """One write; returns when it is in the journal and visible. `points`: how many it may touch, for the flush."""
+    def update(self, operation: Any, ids: Sequence[Id] | None) -> None:
+        """One write; returns when it is in the journal and visible. `ids`: the points it may touch, None if unknown."""
         with self._writing, self.reading() as shard:
-            require_room(self._path)
+            require_room(self._opened.path)
             now = time.monotonic()
             if not self._unflushed:
                 self._first_write = now
             self._last_write = now
-            self._unflushed += points  # before the write: a failed one is in the journal too
-            shard.update(operation)
+            count = _SOME if ids is None else len(ids)
+            self._unflushed += count  # before the write: a failed one is in the journal too
+            try:
+                shard.update(operation)
+            finally:
+                self._written += count
+                if self._changes is not None:  # after the write: who takes the note reads what was written
+                    self._changes.note(ids)
 
     def update_indexes(self, operation: Any) -> None:
         """Create or delete a payload index."""
         try:
-            self.update(operation)
+            self.update(operation, None)
         finally:
             self._text_fields = None
 
@@ -126,9 +179,53 @@ class Shard:
     def flush(self) -> None:
         """Everything acknowledged goes from the journal to the segments."""
         with self._writing, self.reading() as shard:
-            require_room(self._path)
+            require_room(self._opened.path)
             shard.flush()
             self._unflushed = 0
+
+    # -- for compaction -------------------------------------------------------------------------------------------
+
+    def counts(self) -> tuple[int, int]:
+        """How many points there are, and how many were replaced or deleted since the opening (roughly)."""
+        with self.reading() as shard:
+            points = int(shard.info().points_count)
+        return points, self._written - (points - self._points_at_first)
+
+    def watch(self) -> Changes:
+        """Note every write from here on, until `unwatch`."""
+        with self._writing:
+            self._changes = Changes()
+            return self._changes
+
+    def unwatch(self) -> None:
+        """Note nothing any more."""
+        self._changes = None
+
+    @contextmanager
+    def writes_held(self) -> Iterator[None]:
+        """Writes wait for the length of the block; reads go on."""
+        with self._writing:
+            yield
+
+    def exchange(self, shard: Any, path: Path) -> Retired:
+        """Everybody who comes from now on gets `shard` in `path`, with the same points. Within `writes_held` only."""
+        count = int(shard.info().points_count)
+        with self._gate:
+            if self._gone is not None:
+                raise self._gone
+            old, self._opened = self._opened, _Opened(shard, path)
+            self._written, self._points_at_first = 0, count
+            self._unflushed = 0
+        return Retired(old, self._gate)
+
+    def exchange_back(self, retired: Retired) -> None:
+        """Undo `exchange`; returns when nobody is inside the other shard any more. Within `writes_held` only."""
+        with self._gate:
+            other, self._opened = self._opened, retired.opened
+            self._unflushed = _SOME
+            self._gate.wait_for(lambda: other.users == 0)
+
+    # -- the end --------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
         """The folder is closed: flush, and let go of everything."""
@@ -143,13 +240,38 @@ class Shard:
             if self._gone is not None:
                 return
             self._gone = gone  # nobody comes in any more, and those inside finish first
-            self._gate.wait_for(lambda: self._users == 0)
+            self._gate.wait_for(lambda: self._opened.users == 0)
+        opened = self._opened
         try:
             if flush and self._unflushed:
-                require_room(self._path)
+                require_room(opened.path)
                 with edge_errors():
-                    self._shard.flush()
+                    opened.shard.flush()
             with edge_errors():
-                self._shard.close()
+                opened.shard.close()
         except Problem as problem:  # a full disk: the journal has everything
-            _log.warning("cannot flush %s: %s", self._path.name, problem.message)
+            _log.warning("cannot flush %s: %s", opened.path.name, problem.message)
+
+
+class Retired:
+    """An Edge shard that nobody enters any more."""
+
+    def __init__(self, opened: _Opened, gate: threading.Condition) -> None:
+        self.opened = opened
+        self._gate = gate
+
+    def close(self) -> None:
+        """Wait for those who are still inside, then close it; its content is lost.
+
+        Every call of Edge holds the interpreter. Closing 60,000 points with six indexes at once took up to 1.4 s,
+        most of it for the indexes: so these go one by one before.
+        """
+        with self._gate:
+            self._gate.wait_for(lambda: self.opened.users == 0)
+        shard = self.opened.shard
+        with suppress(Exception):  # an index that stays only makes the closing slower
+            for key in shard.info().payload_schema:
+                shard.update(edge.UpdateOperation.delete_field_index(key))
+                time.sleep(_BREATH)
+        with edge_errors():
+            shard.close()
