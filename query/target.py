@@ -90,8 +90,21 @@ Target = IndexedTarget | FileTarget | StreamTarget
 
 
 def resolve(lookup: Lookup, text: str) -> Target:
-    """The target that `text` names. Raises TargetNotFound, AmbiguousTarget or UsageError."""
-    return settle(text, lookup, look(text))
+    """The target that `text` names. Raises TargetNotFound, AmbiguousTarget or UsageError.
+
+    What names nothing as it stands may be a path with bytes that are not UTF-8, as JSON and tables print it.
+    """
+    try:
+        return settle(text, lookup, look(text))
+    except TargetNotFound:
+        meant = paths.from_text(text, encoded=True)
+        if paths.to_text(meant) != (text, True):
+            raise
+        try:
+            return settle(meant, lookup, look(meant))
+        except TargetNotFound:
+            pass
+        raise
 
 
 def look(text: str) -> Local:
@@ -155,18 +168,21 @@ def _named(text: str, lookup: Lookup) -> Sequence[Item]:
 def _items_at(local: Local, lookup: Lookup, *, everywhere: bool = False) -> Iterator[tuple[str, Item | None]]:
     """Each source that has the file below its folder, the innermost first, and the item there if it is indexed.
 
+    An item that is a link comes before the one that it leads to.
+
     `everywhere` counts the folders that a source has on other hosts, too.
     """
-    below: list[tuple[int, str, str]] = []
+    below: list[tuple[int, int, str, str]] = []
     for source in lookup.sources().values():
         here = source.root_here()
         roots = source.all_roots() if everywhere else [here] if here is not None else []
         for root in roots:
-            for place in local.places:
+            for number, place in enumerate(local.places):
                 if place != root and place.is_relative_to(root):
                     text, encoded = paths.relative_text(root, place)
-                    below.append((-len(root.parts), source.name, paths.item_id(source.name, text, encoded)))
-    for _, name, item_id in dict.fromkeys(sorted(below)):
+                    item_id = paths.item_id(source.name, text, encoded)
+                    below.append((-len(root.parts), number, source.name, item_id))
+    for name, item_id in dict.fromkeys((name, item_id) for _, _, name, item_id in sorted(below)):
         yield name, lookup.get(item_id)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -47,7 +48,7 @@ class Index:
         return [item for item in self.items if item.file.name == name]
 
     def sources(self) -> Mapping[str, Source]:
-        return {name: Source(name, {socket.gethostname(): str(root)}) for name, root in self.roots.items()}
+        return {name: Source(name).with_root(socket.gethostname(), root) for name, root in self.roots.items()}
 
 
 def item(path: str, source: str = "shop", error: ItemError | None = None) -> Item:
@@ -113,6 +114,31 @@ def test_a_file_below_a_root_wins_over_an_equal_path_in_another_source(
     monkeypatch.chdir(root)
     mine, other = item("one.jpg"), item("one.jpg", "other")
     assert resolve(Index(other, mine, shop=root), "one.jpg") == IndexedTarget(mine)
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_an_indexed_link_is_itself_not_what_it_leads_to(here: Path, tmp_path: Path, number: int) -> None:
+    """Whichever of the two ids is the smaller."""
+    original = file(tmp_path / "shop" / f"one_{number}.jpg")
+    link = tmp_path / "shop" / "link.jpg"
+    link.symlink_to(original)
+    index = Index(item(original.name), item("link.jpg"), shop=tmp_path / "shop")
+    assert resolve(index, str(link)) == IndexedTarget(item("link.jpg"))
+    assert resolve(index, str(original)) == IndexedTarget(item(original.name))
+
+
+def test_a_path_as_it_is_printed_names_what_is_not_utf_8(here: Path, tmp_path: Path) -> None:
+    root = tmp_path / os.fsdecode(b"caf\xe9")
+    odd = file(root / os.fsdecode(b"100% \xff.jpg"))
+    mine = item(odd.name)
+    index = Index(mine, shop=root)
+    assert resolve(index, f"{tmp_path}/caf%E9/100%25 %FF.jpg") == IndexedTarget(mine)
+    odd.unlink()
+    assert resolve(index, f"{tmp_path}/caf%E9/100%25 %FF.jpg") == IndexedTarget(mine)
+    file(tmp_path / "A.jpg")
+    for other in ("%41.jpg", "caf%e9/100%25 %FF.jpg", "caf%E9/nothing.jpg"):
+        with pytest.raises(TargetNotFound, match=re.escape(other)):
+            resolve(index, f"{tmp_path}/{other}")
 
 
 def test_the_innermost_of_nested_roots_has_the_file(here: Path, tmp_path: Path) -> None:
