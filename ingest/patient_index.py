@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ingest.patience import Patience
-from recq.errors import IndexUnreachable, SpaceMismatch
+from recq.errors import IndexUnreachable, RecqError, SpaceMismatch, TargetNotFound
 from recq.index.catalog import Catalog
 from recq.index.schema import Item
 from recq.index.sources import Watcher
@@ -49,7 +49,7 @@ class PatientIndex:
     def require_current(self) -> None:
         """Raise SpaceMismatch when the catalog has moved to another collection, unless this one is to become it."""
         if not self._rebuilding and not self._patience(self._catalog.still_current):
-            raise rebuilt(self._catalog.name)
+            raise self._patience(replaced, self._catalog)
 
     def record_reconcile(self, source: str, ignored: int, watcher: Watcher | None) -> Watcher | None:
         """Note that a source was compared, how many of its files are passed over, and by which daemon that watches it.
@@ -60,8 +60,13 @@ class PatientIndex:
         return self._patience(self._catalog.record_reconcile, source, ignored=ignored, at=now, watcher=watcher)
 
 
-def rebuilt(catalog: str) -> SpaceMismatch:
-    """The error of a daemon whose collection has been replaced."""
+def replaced(catalog: Catalog) -> RecqError:
+    """The error of a daemon whose collection has been replaced or deleted."""
+    if not catalog.exists():
+        return TargetNotFound(
+            f"catalog {catalog.name!r} has been deleted meanwhile: start the daemon again, "
+            "and it indexes its folders anew"
+        )
     return SpaceMismatch(
-        f"catalog {catalog!r} has been rebuilt in another embedding space meanwhile: start the daemon again"
+        f"catalog {catalog.name!r} has been rebuilt in another embedding space meanwhile: start the daemon again"
     )

@@ -19,7 +19,7 @@ from qdrant_client import QdrantClient
 from ingest.daemon import Daemon
 from ingest.loop import Stopping
 from ingest.patience import Patience
-from ingest.patient_index import rebuilt
+from ingest.patient_index import replaced
 from ingest.report import LogFormat, Reporter
 from ingest.signals import INTERRUPTED, Signals, Stopped
 from ingest.status import ROUTE, Board, ask_daemon
@@ -257,10 +257,10 @@ def _work(
 
 
 def _explain(catalog: Catalog, error: IndexRefused) -> RecqError:
-    """A refusal because the collection has been replaced says so; any other speaks for itself."""
+    """A refusal because the collection has been replaced or deleted says so; any other speaks for itself."""
     with contextlib.suppress(RecqError):
         if not catalog.still_current():
-            return rebuilt(catalog.name)
+            return replaced(catalog)
     return error
 
 

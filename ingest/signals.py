@@ -14,7 +14,7 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Self
 
-END_WITHIN = 4.7
+END_WITHIN = 4.5
 """Seconds from the first signal to the end of the process. Nothing acknowledged is lost by it: the engine keeps a
 journal, the decoding processes die with their parent."""
 

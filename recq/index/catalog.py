@@ -145,6 +145,11 @@ class Catalog:
         """False once the alias stands for another collection: someone has rebuilt the catalog."""
         return behind(self._client, self.name) == self._collection
 
+    @translated
+    def exists(self) -> bool:
+        """False once the catalog is gone altogether: someone has deleted its collection or its alias."""
+        return behind(self._client, self.name) is not None
+
     # -- fields ---------------------------------------------------------------------------------------------------
 
     @translated
