@@ -104,7 +104,7 @@ class Place:
         try:
             yield daemon
             if process.poll() is None:
-                assert daemon.stop() == 0
+                assert daemon.stop(within=30) == 0  # five seconds, where that is what is tested
         finally:
             process.kill()
             process.wait()
