@@ -77,9 +77,17 @@ class Torn:
         for _ in range(self.rng.randint(0, 3)):
             self.world.step()
 
+    @contextmanager
+    def daemon(self) -> Iterator[Daemon]:
+        """A daemon that lives to the end of the block, and stops when it is told to: here, whenever it gets to it."""
+        with self.place.daemon() as daemon:
+            yield daemon
+            assert daemon.process.poll() is None, f"the daemon has ended: {daemon.log.read_text()[-3000:]}"
+            assert daemon.stop(within=SETTLES_WITHIN) == 0
+
     def settle(self, *, steps: int) -> None:
         """Start a daemon, let things happen, wait until index and folder are equal and the daemon idle; stop it."""
-        with self.place.daemon() as daemon:
+        with self.daemon() as daemon:
             self.live(daemon.ready(), steps)
             self.equal_and_idle()
 

@@ -1,0 +1,288 @@
+"""A state machine: any sequence of file operations, restarts and pauses; after settling, index and folder are equal.
+
+The daemon's own code runs in this process, on the embedded engine, with its watcher, its decoding process and its
+loopback server: only the network is a stand-in, whose vector is a hash of the pixels, and signals are left to pytest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+import hypothesis
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+import ingest.session
+from ingest.status import ask_daemon
+from ingest.targets import Target
+from recq import paths
+from recq.images import Limits
+from recq.images.workers import DecodePool
+from recq.index.catalog import Catalog
+from recq.index.connect import connect
+from recq.models import Embedder
+from recq.settings import Settings
+from tests.eventually import eventually
+from tests.ingest.running import MODEL
+from tests.reliability.conftest import Figures
+from tests.reliability.equality import Vector, differences, items, require_equal
+from tests.reliability.world import OPERATIONS, World
+
+SHORT, FULL = 8, 300
+"""Sequences."""
+
+LONG = 20
+"""Steps in each."""
+
+SETTLES_WITHIN = 60.0
+
+Operation = Callable[[World], str | None]
+SEVERAL = st.lists(st.sampled_from(OPERATIONS), min_size=1, max_size=6)
+RANDOM = st.randoms(use_true_random=False)
+
+
+def stand_in(pixels: np.ndarray) -> Vector:
+    """A unit vector that belongs to these pixels alone."""
+    seed = int.from_bytes(hashlib.sha256(pixels.tobytes()).digest()[:8], "big")
+    vector = np.random.default_rng(seed).standard_normal(1280).astype(np.float32)
+    return vector / np.linalg.norm(vector)
+
+
+class StandIn:
+    """In the place of a compiled network; all around it is the real `Embedder`."""
+
+    batch = 1
+    concurrency = 2
+
+    def infer(self, pixels: np.ndarray) -> Vector:
+        return np.stack([stand_in(each) for each in pixels])
+
+    def close(self) -> None:
+        pass
+
+
+class Told:
+    """In the place of `ingest.signals.Signals`: told by a method."""
+
+    def __init__(self, code: int) -> None:
+        self.stop = threading.Event()
+        self._wake: Callable[[], None] = lambda: None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def working(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
+
+    def end(self) -> None:
+        self.stop.set()
+        self._wake()
+
+
+class LastingPool(DecodePool):
+    """The one decoding process of a whole test: a daemon that closes its pool leaves it alive."""
+
+    def close(self, *, cancel: bool = False) -> None:
+        pass
+
+    def end(self) -> None:
+        super().close(cancel=True)
+
+
+class InProcess:
+    """A daemon in a thread of this process."""
+
+    def __init__(self, settings: Settings, root: Path) -> None:
+        self.settings = settings
+        self._told: Told | None = None
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, args=(root,), name="daemon")
+
+    def start(self) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            # The session is built with these; it keeps them for its life.
+            patch.setattr(ingest.session, "Signals", self._signals)
+            self._thread.start()
+            eventually(lambda: self._told is not None or not self._thread.is_alive())
+        eventually(lambda: self.alive() and self._state() not in (None, "starting"), within=SETTLES_WITHIN)
+
+    def stop(self) -> None:
+        assert self.alive()
+        assert self._told is not None
+        self._told.end()
+        self._thread.join(SETTLES_WITHIN)
+        assert not self._thread.is_alive(), "the daemon does not stop"
+        if self._error is not None:
+            raise self._error
+
+    def alive(self) -> bool:
+        """True, or the error that the daemon ended with."""
+        if self._error is not None:
+            raise self._error
+        assert self._thread.is_alive(), "the daemon has ended by itself"
+        return True
+
+    def idle(self) -> bool:
+        status = ask_daemon(self.settings)
+        return status is not None and status.state == "idle" and not any(each.pending for each in status.sources)
+
+    def _state(self) -> str | None:
+        status = ask_daemon(self.settings)
+        return None if status is None else status.state
+
+    def _signals(self, code: int) -> Told:
+        self._told = Told(code)
+        return self._told
+
+    def _run(self, root: Path) -> None:
+        try:
+            ingest.session.ingest(self.settings, [Target(root)], table=None, once=False, log_format=None)
+        except BaseException as error:
+            self._error = error
+
+
+class Machine(RuleBasedStateMachine):
+    """The folder is the model; `differences` looks at it without the daemon's code."""
+
+    folder: Path
+    pool: DecodePool
+    done: Counter[str]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        place = self.folder / f"example {len(list(self.folder.iterdir()))}"
+        self.world = World(place / "shop", random.Random(0))
+        self.data = place / "data"
+        self.daemon: InProcess | None = None
+
+    @initialize(rescan=st.sampled_from([300.0, 0.3]))
+    def begin(self, rescan: float) -> None:
+        self._start(rescan)
+
+    @rule(operations=SEVERAL, rng=RANDOM)
+    def happen(self, operations: list[Operation], rng: random.Random) -> None:
+        self.world.rng = rng
+        for operation in operations:
+            self.world.do(operation)
+            self.done[operation.__name__] += 1
+
+    @rule(operations=SEVERAL, rng=RANDOM)
+    def happen_while_it_is_down(self, operations: list[Operation], rng: random.Random) -> None:
+        rescan = self._stop()
+        self.happen(operations, rng)
+        self._start(rescan)
+        self.done["restart"] += 1
+
+    @rule(seconds=st.sampled_from([0.01, 0.05, 0.1, 0.3]))
+    def pass_time(self, seconds: float) -> None:
+        time.sleep(seconds)  # what happens next happens later
+        self.world.history.append(f"{seconds} s pass")
+
+    @rule()
+    def settle(self) -> None:
+        self._require_equal()
+        self.done["settle"] += 1
+
+    @invariant()
+    def it_lives(self) -> None:
+        assert self.daemon is None or self.daemon.alive()
+
+    def teardown(self) -> None:
+        if self.daemon is None:
+            return
+        try:
+            self._require_equal()
+            self._require_vectors()
+        finally:
+            self._stop()
+
+    def _start(self, rescan: float) -> None:
+        settings = Settings(
+            data_dir=self.data, model=MODEL, settle=0.05, rescan=rescan, poll_interval=0.5, workers=1, lock_wait=20
+        )
+        self.daemon = InProcess(settings, self.world.root)
+        self.daemon.start()
+        self.world.history.append(f"started, rescan {rescan} s")
+
+    def _stop(self) -> float:
+        assert self.daemon is not None
+        self.daemon.stop()
+        self.world.history.append("stopped")
+        return self.daemon.settings.rescan
+
+    def _require_equal(self) -> None:
+        assert self.daemon is not None
+        daemon = self.daemon
+        with self._catalog() as catalog:
+            require_equal(
+                self.world, lambda: differences(self.world, catalog) if daemon.alive() else [], within=SETTLES_WITHIN
+            )
+            if daemon.settings.rescan > 1:
+                eventually(daemon.idle, within=SETTLES_WITHIN)
+            require_equal(self.world, lambda: differences(self.world, catalog), within=1.0)
+
+    def _require_vectors(self) -> None:
+        with self._catalog() as catalog:
+            for item in items(catalog):
+                vector = catalog.vector(item.id)
+                assert (vector is None) == (item.error is not None), item.file.path
+                if vector is not None:
+                    path = self.world.root / paths.from_text(item.file.path, item.file.encoded)
+                    pixels = self.pool.submit(str(path), catalog.space.input).result().pixels
+                    assert np.allclose(vector, stand_in(pixels), atol=1e-5), f"{item.file.path!r}: another's vector"
+
+    @contextmanager
+    def _catalog(self) -> Iterator[Catalog]:
+        assert self.daemon is not None
+        with connect(self.daemon.settings) as client:
+            yield Catalog.open(client, "images")
+
+
+def test_any_sequence_ends_equal(tmp_path: Path, full: bool, figures: Figures, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECQ_CONFIG", os.devnull)
+    monkeypatch.setattr(ingest.session, "open_embedder", lambda space, _: Embedder(space, StandIn()))
+    done: Counter[str] = Counter()
+    limits = Limits.from_settings(Settings())
+    began = time.monotonic()
+    pool = LastingPool(workers=1, timeout=60, memory=2**31, limits=limits)
+    try:
+        monkeypatch.setattr(ingest.session, "DecodePool", lambda **_: pool)
+        machine = type("Bound", (Machine,), {"folder": tmp_path / "machine", "pool": pool, "done": done})
+        run_state_machine_as_test(
+            machine,
+            settings=hypothesis.settings(
+                max_examples=FULL if full else SHORT,
+                stateful_step_count=LONG,
+                derandomize=not full,  # the short form is the same every time
+                database=None,
+                deadline=None,
+                phases=[hypothesis.Phase.generate],  # a shrunk run takes hours; the message tells what happened
+                suppress_health_check=list(hypothesis.HealthCheck),
+                print_blob=True,
+            ),
+        )
+    finally:
+        pool.end()
+    assert done["settle"]
+    assert done["restart"]
+    figures(
+        "state machine",
+        sequences=FULL if full else SHORT,
+        done=dict(done),
+        seconds=round(time.monotonic() - began),
+    )
