@@ -133,7 +133,7 @@ class Item:
 
     def to_payload(self, types: FieldTypes) -> dict[str, Any]:
         """The payload to store; `types` decides which fields get a text copy."""
-        facts = {key: value for key, value in asdict(self.file).items() if value is not None}
+        facts = {key: value for key, value in vars(self.file).items() if value is not None}
         if not self.file.encoded:
             facts.pop("encoded")
         payload: dict[str, Any] = {**self.metadata, "file": {**facts, "name": self.file.name}}
