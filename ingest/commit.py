@@ -10,15 +10,20 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from ingest.files import FileState, Key
+from ingest.guard import emptied, too_many
 from ingest.metadata import CATEGORY
 from ingest.patience import Patience
 from ingest.pending import Entry as Waiting
 from ingest.scan import Rules, look
+from ingest.survivors import Holders, Survivors
 from ingest.vectors import Vector
 from ingest.watched import Watched
 from recq.errors import ImageError, IndexRefused
 from recq.index.catalog import Catalog, Entry
 from recq.index.schema import FieldType, Item, ItemError
+
+
+_DELETED_AT_ONCE = 500  # points in one request
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +49,7 @@ class Work:
 class Removal:
     """A point that has to go: nothing stands at its path, or in `state` something that is no item.
 
-    `witnessed`: the kernel itself reported the removal. `size` is the item's.
+    `witnessed`: the kernel itself reported the removal. `size` is the item's, `sha256` too (None: it had failed).
     """
 
     key: Key
@@ -52,6 +57,16 @@ class Removal:
     size: int
     state: FileState | None
     witnessed: bool
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Held:
+    """So many items of a source have gone and stay in the index, for the reason in `detail`."""
+
+    source: str
+    items: int
+    detail: str
 
 
 @dataclass(frozen=True)
@@ -73,8 +88,10 @@ class Committer:
         sources: Mapping[str, Watched],
         rules: Rules,
         flush: Callable[[], None] | None,
+        index: Holders,
     ) -> None:
         self._catalog = catalog
+        self._index = index
         self._patience = patience
         self._sources = sources
         self._rules = rules
@@ -101,21 +118,46 @@ class Committer:
 
     def replace(self, items: Sequence[tuple[Key, Item]]) -> Sequence[Item]:
         """Give items that the index has the metadata of now; vectors and file facts stay. Returns what was written."""
-        fresh = [replace(item, metadata=self._sources[key.source].metadata(key.path)) for key, item in items]
+        fresh = [self._described(key, item) for key, item in items]
         self._patience(self._catalog.replace_metadata, fresh)
         return fresh
 
-    def delete(self, removals: Sequence[Removal]) -> tuple[Sequence[Removal], Sequence[Removal]]:
-        """Delete what is still as it was. Returns what was deleted, and what was held since the root has gone."""
-        trusted = {name: self._trusts(watched) for name, watched in self._sources.items()}
+    def delete(self, removals: Sequence[Removal]) -> tuple[Sequence[Removal], Sequence[Held]]:
+        """Delete what is still as it was. Returns what was deleted, and what was held.
+
+        Held is what has gone with its root, and all that a source has really lost when that is too much at once: bytes
+        that are still in the index at another path are not lost.
+        """
         deleted: list[Removal] = []
-        held: list[Removal] = []
-        for removal in removals:
-            if self._state(removal.key) == removal.state:
-                (deleted if trusted[removal.key.source](removal) else held).append(removal)
-        if deleted:
-            self._patience(self._catalog.delete, [removal.item_id for removal in deleted])
+        held: list[Held] = []
+        for name, watched in self._sources.items():
+            trusted = self._trusts(watched)
+            gone = [each for each in removals if each.key.source == name and self._state(each.key) == each.state]
+            believed = [removal for removal in gone if trusted(removal)]
+            if len(believed) < len(gone):
+                held.append(Held(name, len(gone) - len(believed), emptied(name, watched.root)))
+            spared, lost = self._split(believed)
+            deleted += spared
+            if watched.guard.takes(len(lost)):
+                deleted += lost
+            else:
+                held.append(Held(name, len(lost), too_many(name)))
+        for start in range(0, len(deleted), _DELETED_AT_ONCE):
+            chunk = deleted[start : start + _DELETED_AT_ONCE]
+            self._patience(self._catalog.delete, [removal.item_id for removal in chunk])
         return deleted, held
+
+    def _split(self, removals: Sequence[Removal]) -> tuple[list[Removal], list[Removal]]:
+        """What costs nothing (the same bytes are elsewhere, or it had failed), and what is lost with its item."""
+        survivors = Survivors(self._index, self._sources, self._rules)
+        spared: list[Removal] = []
+        lost: list[Removal] = []
+        for start in range(0, len(removals), _DELETED_AT_ONCE):
+            chunk = removals[start : start + _DELETED_AT_ONCE]
+            living = survivors.among({removal.sha256 for removal in chunk if removal.sha256 is not None})
+            for removal in chunk:
+                (spared if removal.sha256 is None or removal.sha256 in living else lost).append(removal)
+        return spared, lost
 
     def flush(self) -> None:
         """Make the next opening fast."""
@@ -139,8 +181,17 @@ class Committer:
 
     def _stamped(self, work: Work) -> Work:
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        metadata = self._sources[work.key.source].metadata(work.key.path)
-        return replace(work, item=replace(work.item, file=replace(work.item.file, ingested_at=now), metadata=metadata))
+        described = self._described(work.key, work.item)
+        return replace(work, item=replace(described, file=replace(described.file, ingested_at=now)))
+
+    def _described(self, key: Key, item: Item) -> Item:
+        """The item with the metadata of now."""
+        description = self._sources[key.source].describe(key.path)
+        return replace(
+            item,
+            file=replace(item.file, metadata_digest=description.digest),
+            metadata=description.metadata,
+        )
 
     def _declare_category(self, works: Sequence[Work]) -> None:
         """A category is a word, whatever it looks like: folders named 2023 and 2024 are no numbers."""
@@ -158,7 +209,7 @@ class Committer:
     def _trusts(watched: Watched) -> Callable[[Removal], bool]:
         """Whether an absence may be believed: a root that has gone, changed or lost everything has lost no item."""
         same = watched.is_same_root()
-        filled = same and watched.has_content()
+        filled = same and (watched.guard.confirmed or watched.has_content())
         return lambda removal: removal.state is not None or (same and (removal.witnessed or filled))
 
 

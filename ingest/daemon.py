@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from ingest.commit import Committer, Removal
+from ingest.commit import Committer, Held, Removal
 from ingest.examine import Fate, Verdict, examine
 from ingest.files import Key
 from ingest.hints import Mark
-from ingest.intake import Intake
+from ingest.intake import MOST_WAITING, Intake
 from ingest.loop import Loop, Worker
 from ingest.metadata import SIDECAR_SUFFIX
 from ingest.patience import Patience
@@ -23,12 +23,13 @@ from ingest.patient_index import PatientIndex
 from ingest.pending import Entry, Pending
 from ingest.pipeline import GROUP, Pipeline, Room
 from ingest.report import Reporter
+from ingest.retry import Retries
 from ingest.scan import Rules
 from ingest.vectors import Embedding
 from ingest.watched import Watched
 from recq.images.workers import DecodePool
 from recq.index.catalog import Catalog
-from recq.index.schema import FieldType, Value
+from recq.index.schema import FieldType, ItemError, Value
 from recq.paths import printable
 from recq.settings import Settings
 
@@ -54,6 +55,7 @@ class Counts:
     reused: int = 0
     failed: int = 0
     deleted: int = 0
+    metadata: int = 0
 
     @property
     def items(self) -> int:
@@ -78,6 +80,7 @@ class Daemon:
         once: bool,
         flush: Callable[[], None] | None,
         rebuilding: bool = False,
+        verify: bool = False,
     ) -> None:
         self._settings = settings
         self._catalog = catalog
@@ -89,7 +92,7 @@ class Daemon:
         self._rules = Rules(settings.ignore)
         self._loop = Loop()
         self._index = PatientIndex(catalog, patience, rebuilding=rebuilding)
-        self._committer = Committer(catalog, patience, sources, self._rules, flush)
+        self._committer = Committer(catalog, patience, sources, self._rules, flush, self._index)
         self._pending = Pending()
         self._pipeline = Pipeline(
             loop=self._loop,
@@ -113,9 +116,12 @@ class Daemon:
             stop=stop,
             say=self.said,
             declare=self._declare,
+            crowded=lambda: self._pipeline.removing >= MOST_WAITING,
             live=not once,
+            verify=verify,
         )
         self._examiner = Worker("examine", self._loop)
+        self._retries = Retries()
         self._flush_at = float("inf")
         self._next_progress = 0.0
         self._started = time.monotonic()
@@ -142,6 +148,19 @@ class Daemon:
         """How many paths of a source wait or are under way, and how many of them the index does not have yet."""
         return self._pending.count(source)
 
+    def look_for_requests(self) -> None:
+        """Look in the index for what somebody asked for, soon."""
+        self._loop.post(self._intake.look_for_requests)
+
+    def compare(self, sources: Sequence[str], *, verify: bool = False) -> None:
+        """Compare sources with the index, soon; `verify` reads the bytes of every file."""
+
+        def compare() -> None:
+            for name in sources:
+                self._intake.compare(name, verify=verify)
+
+        self._loop.post(compare)
+
     def wake(self) -> None:
         """Let the loop look at `stop`. Safe in a signal handler."""
         self._loop.post(_nothing)
@@ -165,6 +184,8 @@ class Daemon:
     def _step(self) -> None:
         now = time.monotonic()
         self._intake.tick(now)
+        if due := self._retries.take(now):
+            self._intake.retry(due)
         self._begin(now)
         self._pipeline.tick(now)
         if now >= self._flush_at and self._pipeline.idle:
@@ -189,7 +210,12 @@ class Daemon:
         return room if room.fresh >= min(GROUP, self._pending.fresh_due(now)) else Room(0, room.backlog)
 
     def _deadline(self) -> float:
-        deadlines = [time.monotonic() + _FOREVER, self._pipeline.next_deadline(), self._intake.next_deadline()]
+        deadlines = [
+            time.monotonic() + _FOREVER,
+            self._pipeline.next_deadline(),
+            self._intake.next_deadline(),
+            self._retries.next_deadline(),
+        ]
         if self._pipeline.idle:
             deadlines.append(self._flush_at)
         room = self._room(time.monotonic())
@@ -256,6 +282,16 @@ class Daemon:
         self._pending.finish(key)
         self._flush_at = time.monotonic() + _FLUSH_AFTER
 
+    def attempted(self, key: Key, error: ItemError | None) -> None:
+        """An item was embedded, or failed: for a passing cause it is tried again later."""
+        if not self._once:
+            self._retries.failed(key, error, time.monotonic())
+
+    def held(self, held: Held) -> None:
+        """Items have gone and stay in the index until that is confirmed."""
+        self._sources[held.source].held += held.items
+        self.said("held", **vars(held))
+
     def again(self, entry: Entry, quiet: float) -> None:
         """A path has to be looked at again."""
         self._intake.look_again(entry, quiet)
@@ -279,7 +315,7 @@ class Daemon:
 def _doubt(event: str, fields: Mapping[str, object]) -> str:
     """Such an event as a reason."""
     if event == "held":
-        return "its folder has gone, or holds no picture any more"
+        return f"{fields['items']} of its items have gone at once"
     return printable(f"{fields['path']}: {fields['detail']}")
 
 

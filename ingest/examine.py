@@ -19,7 +19,7 @@ from ingest.stability import is_complete
 from ingest.table import TABLE_NAME
 from ingest.watched import Watched
 from recq import paths
-from recq.index.schema import FileFacts, Item, metadata_digest
+from recq.index.schema import FileFacts, Item
 
 
 class Fate(StrEnum):
@@ -80,9 +80,14 @@ def _examine(entry: Entry, watched: Watched, known: Item | None, rules: Rules, n
         watched.ignored.add(entry.key.path, seen.state)
     if known is None and not is_item and entry.key.path.endswith(SIDECAR_SUFFIX):
         return Verdict(entry, Fate.SIDECAR)
-    digest = metadata_digest(watched.metadata(entry.key.path)) if is_item else ""
-    action = decide(state if is_item else None, known, digest, retry=entry.retry)
+    if is_item and entry.altered:
+        return Verdict(entry, Fate.EMBED, state, known)
+    action = decide(state if is_item else None, known, lambda: _is_described(watched, entry, known), retry=entry.retry)
     return Verdict(entry, Fate(action.value), state, known)
+
+
+def _is_described(watched: Watched, entry: Entry, known: Item | None) -> bool:
+    return known is not None and watched.is_described(entry.key.path, known.file.metadata_digest)
 
 
 def _is_item(seen: Seen, watched: Watched) -> bool:

@@ -1,4 +1,4 @@
-"""How paths come to wait: events, walks, reconciles, tables. Nothing is decided here; everything is a hint.
+"""How paths come to wait: events, walks, tables, comparisons. Nothing is decided here; everything is a hint.
 
 Runs in the loop's thread; what touches disk or index runs in workers. A walk pauses while too many paths wait already,
 so that the memory of a first run over millions of files is bounded.
@@ -9,17 +9,18 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 
-from ingest.company import is_living_other, own_watcher, started
 from ingest.files import FileState, Key
 from ingest.hints import Hints, Mark, Noticed, observation_of
 from ingest.loop import Loop, Stopping, Worker
 from ingest.patient_index import PatientIndex
 from ingest.pending import Entry, Pending
-from ingest.reconcile import Difference, Reconciliation
+from ingest.reconcile import Action, Difference
 from ingest.report import Say
+from ingest.rounds import Rounds
 from ingest.scan import Kind, Rules, Unreadable, look, walk
 from ingest.stability import observe
 from ingest.table import TABLE_NAME
@@ -27,20 +28,19 @@ from ingest.watch import Watch
 from ingest.watched import Watched
 from recq import paths
 from recq.errors import UsageError
-from recq.index.sources import Watcher
 from recq.settings import Settings
 
 MOST_WAITING = 100_000
 """Paths that may wait before walks pause."""
 
 _CHUNK = 500  # paths that a walk hands over at a time
-_ANOTHER = "another daemon watches this source, too: the two agree, but do the work twice"
 
 
 class Intake:
-    """Fills `pending`. `declared(name, then)` is asked to fix the types of a source's new table, and then to call.
+    """Fills `pending`. `declare(name, then)` is asked to fix the types of a source's new table, and then to call.
 
-    With `live`, the sources are watched and looked at again every `rescan` seconds.
+    With `live`, the sources are watched and looked at again every `rescan` seconds. `crowded` tells whether so much is
+    under way that walks have to pause, `verify` asks to read and compare every file's bytes.
     """
 
     def __init__(
@@ -55,7 +55,9 @@ class Intake:
         stop: threading.Event,
         say: Say,
         declare: Callable[[str, Callable[[], None]], None],
+        crowded: Callable[[], bool],
         live: bool,
+        verify: bool,
     ) -> None:
         self._settings = settings
         self._sources = sources
@@ -66,18 +68,28 @@ class Intake:
         self._stop = stop
         self._say = say
         self._declare = declare
+        self._crowded = crowded
         self._live = live
         self._hints = Hints(lambda: loop.post(self._drain_hints))
         self._watches = {name: self._watch(watched) for name, watched in sources.items()} if live else {}
         self._looker = Worker("look", loop)
         self._folders = Worker("folders", loop)
-        self._reconciler = Worker("reconcile", loop)
+        self._rounds = Rounds(
+            settings=settings,
+            sources=sources,
+            loop=loop,
+            pending=pending,
+            index=index,
+            rules=rules,
+            say=say,
+            hand_over=partial(self._hand_over, fresh=False),
+            compared=self._renew,
+            retry=self.retry,
+            live=live,
+            verify=verify,
+        )
         self._may_walk = threading.Event()
         self._may_walk.set()
-        self._reconciling: set[str] = set()
-        self._once_more: set[str] = set()
-        self._met: set[tuple[str, str, int]] = set()  # other daemons; of the reconciler's thread
-        self._next_reconcile = float("inf")
         self._next_check = float("inf")
 
     # -- for the daemon -------------------------------------------------------------------------------------------
@@ -85,12 +97,12 @@ class Intake:
     @property
     def idle(self) -> bool:
         """Whether nothing is being looked for."""
-        return not (self._looker.busy or self._folders.busy or self._reconciler.busy)
+        return not (self._looker.busy or self._folders.busy) and self._rounds.idle
 
     @property
     def reconciling(self) -> bool:
         """Whether folder and index are being compared."""
-        return bool(self._reconciling)
+        return self._rounds.comparing
 
     @property
     def walking_folders(self) -> bool:
@@ -103,7 +115,7 @@ class Intake:
             watch.start()
         if self._live:
             self._next_check = time.monotonic() + self._settings.poll_interval
-        self._reconcile_all()
+        self._rounds.start()
 
     def stop(self) -> None:
         """End the watches and wake a walk that pauses."""
@@ -113,14 +125,13 @@ class Intake:
 
     def next_deadline(self) -> float:
         """When `tick` has something to do."""
-        return min(self._next_reconcile, self._next_check)
+        return min(self._rounds.next_deadline(), self._next_check)
 
     def tick(self, now: float) -> None:
         """What the clock asks for."""
-        if self._pending.waiting < MOST_WAITING:
+        if not self._full():
             self._may_walk.set()
-        if now >= self._next_reconcile:
-            self._reconcile_all()
+        self._rounds.tick(now)
         if now >= self._next_check:
             self._next_check = now + self._settings.poll_interval
             self._looker.submit(self._changed, self._check)
@@ -135,7 +146,7 @@ class Intake:
     def wait(self, entry: Entry, state: FileState | None, quiet: float) -> None:
         """Let a path that was looked at wait until it has been as it is for `quiet` seconds."""
         observation = observe(entry.observation, state, time.monotonic(), quiet if state is not None else 0.0)
-        self._pending.put(Entry(entry.key, observation, fresh=True, known=entry.known, retry=entry.retry))
+        self._pending.put(replace(entry, observation=observation, fresh=True, witnessed=False))
 
     def look_again(self, entry: Entry, quiet: float) -> None:
         """Look at a path that was being worked on, and let it wait."""
@@ -147,12 +158,32 @@ class Intake:
 
         self._looker.submit(partial(self._states, [entry.key]), looked)
 
+    def compare(self, name: str, *, verify: bool = False) -> None:
+        """Compare a source with the index now; `verify` reads the bytes of every file."""
+        self._rounds.compare(name, verify=verify)
+
+    def look_for_requests(self) -> None:
+        """Look in the index for what somebody asked for."""
+        self._rounds.look_for_requests()
+
+    def retry(self, keys: Sequence[Key]) -> None:
+        """Try failed items again."""
+
+        def looked(states: Mapping[Key, FileState | None]) -> None:
+            now = time.monotonic()
+            for key, state in states.items():
+                observation = observe(self._pending.observation(key), state, now, self._settings.settle)
+                self._pending.put(Entry(key, observation, fresh=True, known=True, retry=True))
+
+        for start in range(0, len(keys), _CHUNK):
+            self._looker.submit(partial(self._states, keys[start : start + _CHUNK]), looked)
+
     def reload_table(self, name: str) -> None:
         """Read a source's table again, and compare the source when that could be done."""
 
         def loaded(changed: bool) -> None:
             if changed:
-                self._declare(name, lambda: self._reconcile(name))
+                self._declare(name, lambda: self.compare(name))
 
         self._looker.submit(partial(self._load_table, self._sources[name]), loaded)
 
@@ -182,7 +213,7 @@ class Intake:
             self._folders.submit(partial(self._find_lost, noticed), _done)
         for name in sorted(noticed.overflowed):
             self._say("overflow", source=name)
-            self._reconcile(name)
+            self.compare(name)
 
     def _states(self, keys: Sequence[Key]) -> Mapping[Key, FileState | None]:
         """In the worker: how the files stand. What cannot be told is left to the reconcile."""
@@ -208,7 +239,7 @@ class Intake:
         """In the worker: everything below a folder that appeared."""
         found = walk(self._sources[key.source].root, self._rules, key.path)
         differences = (
-            Difference(seen.path, seen.state, known=False)
+            Difference(seen.path, seen.state, None, Action.EMBED)
             for seen in found
             if not isinstance(seen, Unreadable) and seen.kind is not Kind.IGNORED
         )
@@ -224,7 +255,7 @@ class Intake:
         for item in self._index.scan(source):
             path = paths.from_text(item.file.path, item.file.encoded)
             if any(folder.covers(path) for folder in folders):
-                yield Difference(path, None, known=True)
+                yield Difference(path, None, item, Action.DELETE)
 
     def _hand_over(self, source: str, differences: Iterator[Difference], *, fresh: bool) -> None:
         """In the worker: post differences in pieces; wait while too many paths wait already."""
@@ -240,68 +271,28 @@ class Intake:
             key = Key(source, difference.path)
             quiet = 0.0 if difference.state is None else self._settings.settle
             observation = observe(self._pending.observation(key), difference.state, now, quiet)
-            self._pending.put(Entry(key, observation, fresh=fresh, known=difference.known, retry=difference.retry))
-        if self._pending.waiting >= MOST_WAITING:
+            entry = Entry(
+                key,
+                observation,
+                fresh=fresh,
+                known=difference.known is not None,
+                retry=difference.retry,
+                altered=difference.altered,
+            )
+            self._pending.put(entry)
+        if self._full():
             self._may_walk.clear()
 
-    # -- reconcile ------------------------------------------------------------------------------------------------
+    def _full(self) -> bool:
+        """Whether so much waits that walks pause."""
+        return self._pending.waiting >= MOST_WAITING or self._crowded()
 
-    def _reconcile_all(self) -> None:
-        self._next_reconcile = float("inf")
-        for name in self._sources:
-            self._reconcile(name)
-
-    def _reconcile(self, name: str) -> None:
-        """Compare a source with the index; once more afterwards when that is under way."""
-        if name in self._reconciling:
-            self._once_more.add(name)
-            return
-        self._reconciling.add(name)
-        self._reconciler.submit(partial(self._compare, self._sources[name]), partial(self._compared, name))
-
-    def _compare(self, watched: Watched) -> tuple[Reconciliation, float]:
-        """In the worker: hand over every difference between a source and the index."""
-        began = time.monotonic()
-        self._index.require_current()
-        reconciliation = Reconciliation(watched, self._index, self._rules)
-        self._hand_over(watched.name, reconciliation.differences(), fresh=False)
-        own = own_watcher()
-        last = self._index.record_reconcile(watched.name, len(watched.ignored), own if self._live else None)
-        if last and is_living_other(last, own, within=2 * self._settings.rescan, started=started):
-            self._meet(watched.name, last)
-        return reconciliation, time.monotonic() - began
-
-    def _meet(self, source: str, other: Watcher) -> None:
-        """In the worker: another daemon works on a source, too; said once of each."""
-        if (source, other.host, other.pid) not in self._met:
-            self._met.add((source, other.host, other.pid))
-            self._say("another", source=source, host=other.host, process=other.pid, detail=_ANOTHER)
-
-    def _compared(self, name: str, outcome: tuple[Reconciliation, float]) -> None:
-        reconciliation, seconds = outcome
-        watched = self._sources[name]
-        for folder in reconciliation.unreadable:
-            self._say("unreadable", source=name, path=paths.to_text(folder.path)[0] or ".", detail=folder.reason)
-        if reconciliation.held:
-            self._say("held", source=name, items=reconciliation.held, detail=_held(watched))
-        self._say(
-            "reconciled",
-            source=name,
-            items=reconciliation.items,
-            ignored=len(watched.ignored),
-            changes=reconciliation.differing,
-            seconds=round(seconds, 3),
-        )
+    def _renew(self, name: str) -> None:
+        """After a comparison: watch what stands at the root's path now."""
         if name in self._watches:
             self._watches[name].renew()
         if self._live:  # a single pass that began in one folder does not end in another
-            watched.renew()
-        self._reconciling.discard(name)
-        if name in self._once_more:
-            self._once_more.discard(name)
-            self._reconcile(name)
-        elif not self._reconciling and self._live:
-            self._next_reconcile = time.monotonic() + self._settings.rescan
+            self._sources[name].renew()
 
     # -- tables and roots -----------------------------------------------------------------------------------------
 
@@ -318,7 +309,7 @@ class Intake:
         for name in tables:
             self.reload_table(name)
         for name in roots:
-            self._reconcile(name)
+            self.compare(name)
 
     @staticmethod
     def _load_table(watched: Watched) -> bool:
@@ -333,11 +324,3 @@ class Intake:
 
 def _done(_: None) -> None:
     """Nothing follows."""
-
-
-def _held(watched: Watched) -> str:
-    """Why a reconcile deleted nothing, and what to do."""
-    return (
-        f"{watched.root} holds no picture any more, or has gone: nothing is deleted, since it may be unmounted. "
-        f"If that was meant, run 'recq-ingest forget {watched.name}'"
-    )

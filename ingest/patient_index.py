@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 import numpy as np
@@ -33,9 +33,24 @@ class PatientIndex:
 
     def scan(self, source: str) -> Iterator[Item]:
         """Every item of a source; from the start again when the index went away in the middle."""
+        return self._streamed(lambda: self._catalog.scan(source))
+
+    def holders(self, digests: Collection[str]) -> Iterator[Item]:
+        """Items of all sources with those SHA-256; some perhaps twice."""
+        return self._streamed(lambda: self._catalog.holders(digests))
+
+    def marked(self, source: str) -> list[Item]:
+        """Failed items of a source that somebody asked to be tried again."""
+        return self._patience(lambda: list(self._catalog.marked(source)))
+
+    def confirmed(self) -> Mapping[str, int]:
+        """Deletions that were confirmed and not made yet, by source."""
+        return self._patience(self._catalog.confirmed)
+
+    def _streamed(self, ask: Callable[[], Iterator[Item]]) -> Iterator[Item]:
         while True:
             try:
-                yield from self._catalog.scan(source)
+                yield from ask()
             except IndexUnreachable:
                 self._patience(self._catalog.still_current)
             else:
@@ -51,13 +66,21 @@ class PatientIndex:
         if not self._rebuilding and not self._patience(self._catalog.still_current):
             raise self._patience(replaced, self._catalog)
 
-    def record_reconcile(self, source: str, ignored: int, watcher: Watcher | None) -> Watcher | None:
-        """Note that a source was compared, how many of its files are passed over, and by which daemon that watches it.
+    def record_reconcile(
+        self, source: str, *, ignored: int, held: int, watcher: Watcher | None, confirmed: bool
+    ) -> Watcher | None:
+        """Note that a source was compared, how many of its files are passed over, how many deletions were held, and
+        which daemon watches it. Returns the one that was noted until now.
 
-        Returns the one that was noted until now.
+        Deletions that were `confirmed` have been taken up; the next ones need another confirmation.
         """
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        return self._patience(self._catalog.record_reconcile, source, ignored=ignored, at=now, watcher=watcher)
+        before = self._patience(
+            self._catalog.record_reconcile, source, ignored=ignored, held=held, at=now, watcher=watcher
+        )
+        if confirmed:
+            self._patience(self._catalog.confirm, source, None)
+        return before
 
 
 def replaced(catalog: Catalog) -> RecqError:

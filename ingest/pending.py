@@ -22,7 +22,8 @@ class Entry:
     """A path that waits.
 
     `fresh`: hinted at by an event, not found by a walk. `known`: the index has it already. `witnessed`: the kernel
-    itself reported that it was removed. `retry`: embed it again if it failed for a passing cause.
+    itself reported that it was removed. `retry`: embed it again if it failed. `altered`: embed it again, since its
+    bytes are others although size and mtime are as known.
     """
 
     key: Key
@@ -31,6 +32,7 @@ class Entry:
     known: bool = False
     witnessed: bool = False
     retry: bool = False
+    altered: bool = False
 
 
 class Pending:
@@ -91,6 +93,7 @@ class Pending:
                 fresh=entry.fresh or before.fresh,
                 known=entry.known or before.known,
                 retry=entry.retry or before.retry,
+                altered=entry.altered or before.altered,
             )
             self._count(before, -1)
         self._waiting[entry.key] = entry

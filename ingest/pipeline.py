@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import NamedTuple, Protocol
 
-from ingest.commit import Committer, Removal, Work, Written
+from ingest.commit import Committer, Held, Removal, Work, Written
 from ingest.examine import Verdict, facts
 from ingest.files import FileState, Key
 from ingest.loop import Loop, Worker
@@ -40,6 +40,7 @@ _AT_DECODERS = 2  # files handed to the decoding processes, for each of them: on
 _LONGEST_WAIT = 0.2  # seconds for a finished item until its batch is written as it is
 _WRITES = 2  # batches handed to the commit worker at a time
 _REMOVAL_INTERVAL = 0.2  # seconds between two looks at the removals that wait
+_LONGEST_WAVE = 4.0  # times `settle`: how long removals are gathered that do not cease
 _UNFINISHED = frozenset({Reason.TRUNCATED, Reason.EMPTY, Reason.CORRUPT, Reason.NOT_AN_IMAGE})
 """What an upload in flight looks like."""
 
@@ -55,6 +56,12 @@ class Ends(Protocol):
 
     def said(self, event: str, /, **fields: object) -> None:
         """Something worth a line happened."""
+
+    def attempted(self, key: Key, error: ItemError | None) -> None:
+        """It was embedded, or failed."""
+
+    def held(self, held: Held) -> None:
+        """Items have gone and were not deleted."""
 
     def removable(self, removal: Removal) -> bool:
         """Whether no unfinished file may be the new place of one that has gone."""
@@ -107,7 +114,9 @@ class Pipeline:
         self._ready: list[Work] = []
         self._ready_since = 0.0
         self._describing: list[tuple[Key, Item]] = []
-        self._removals: dict[Key, tuple[Removal, float]] = {}  # with the earliest time for it
+        self._remover = Worker("remove", loop)
+        self._removals: dict[Key, Removal] = {}
+        self._waves: dict[str, tuple[float, float]] = {}  # by source: when its removals began, and when the last came
         self._next_removal = 0.0
 
     # -- for the daemon -------------------------------------------------------------------------------------------
@@ -121,6 +130,11 @@ class Pipeline:
         return Room(fresh=max(0, free + _FOR_FRESH), backlog=free if free >= GROUP else 0)
 
     @property
+    def removing(self) -> int:
+        """How many items wait to be removed."""
+        return len(self._removals)
+
+    @property
     def idle(self) -> bool:
         """Whether nothing is under way, and no removal waits."""
         return self.drained and not self._removals
@@ -128,7 +142,7 @@ class Pipeline:
     @property
     def drained(self) -> bool:
         """Whether nothing is under way."""
-        return not (self._under_way or self._ready or self._describing or self.commit.busy)
+        return not (self._under_way or self._ready or self._describing or self.commit.busy or self._remover.busy)
 
     def next_deadline(self) -> float:
         """When `tick` has something to do although nothing was posted."""
@@ -163,11 +177,12 @@ class Pipeline:
         self._describing.append((verdict.entry.key, verdict.known))
 
     def remove(self, verdict: Verdict, now: float) -> None:
-        """Remove an item, once no unfinished file may be its new place."""
+        """Remove an item, once no unfinished file may be its new place, and together with all that goes with it."""
         assert verdict.known is not None
         file = verdict.known.file
-        removal = Removal(verdict.entry.key, file.id, file.size, verdict.state, verdict.entry.witnessed)
-        self._removals[removal.key] = removal, now + self._settle
+        key = verdict.entry.key
+        self._removals[key] = Removal(key, file.id, file.size, verdict.state, verdict.entry.witnessed, file.sha256)
+        self._waves[key.source] = self._waves.get(key.source, (now, now))[0], now
 
     # -- decoding -------------------------------------------------------------------------------------------------
 
@@ -256,6 +271,7 @@ class Pipeline:
             self._ends.said(
                 name, source=file.source, path=file.path, ms=round((now - work.entry.observation.since) * 1000), **why
             )
+            self._ends.attempted(work.key, error)
             self._ends.finished(work.key)
         for work, reason in written.refused:
             self._ends.said("refused", source=work.key.source, path=work.item.file.path, detail=reason)
@@ -270,22 +286,31 @@ class Pipeline:
             self._ends.finished(key)
 
     def _remove(self, now: float) -> None:
+        """Hand over the removals of sources that nothing more goes from: whether that was too much is asked of all."""
+        if self._remover.busy:
+            return
+        ripe = {
+            source
+            for source, (first, last) in self._waves.items()
+            if now - last >= self._settle or now - first >= _LONGEST_WAVE * self._settle
+        }
         due = [
             removal
-            for removal, earliest in self._removals.values()
-            if earliest <= now and (removal.state is not None or self._ends.removable(removal))
-        ][: 10 * self._batch]
+            for removal in self._removals.values()
+            if removal.key.source in ripe and (removal.state is not None or self._ends.removable(removal))
+        ]
         for removal in due:
             del self._removals[removal.key]
         if due:
-            self.commit.submit(partial(self._committer.delete, due), partial(self._removed, due))
+            self._remover.submit(partial(self._committer.delete, due), partial(self._removed, due))
+        for source in ripe - {key.source for key in self._removals}:
+            del self._waves[source]
 
-    def _removed(self, due: Sequence[Removal], outcome: tuple[Sequence[Removal], Sequence[Removal]]) -> None:
+    def _removed(self, due: Sequence[Removal], outcome: tuple[Sequence[Removal], Sequence[Held]]) -> None:
         deleted, held = outcome
         for removal in deleted:
             self._ends.said("deleted", source=removal.key.source, path=facts(removal.key, None).path)
-        for source in sorted({removal.key.source for removal in held}):
-            count = sum(removal.key.source == source for removal in held)
-            self._ends.said("held", source=source, items=count)
+        for each in held:
+            self._ends.held(each)
         for removal in due:
             self._ends.finished(removal.key)

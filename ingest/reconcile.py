@@ -4,28 +4,33 @@
 up a page at a time, and a scroll of the index for what has gone, made only when the index knows more items than the
 walk met. Memory is bounded by a page; where size and mtime agree no byte is read. What it finds is looked at again
 before it is acted upon, so nothing here has to be still true by then.
+
+When more has gone than may vanish at once (`ingest.guard`), it may have moved: that can be told when everything new has
+been indexed. Until then the reconciliation is `undecided`; `decided` counts what is lost and hands over the rest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Protocol
 
 from ingest.files import FileState
+from ingest.retry import PASSING, is_due
 from ingest.scan import Kind, Rules, Seen, Unreadable, holds_image, look, walk
+from ingest.survivors import Survivors
 from ingest.watched import Watched
 from recq import paths
-from recq.errors import Reason
-from recq.index.schema import Item, metadata_digest
+from recq.index.schema import Item, ItemError
 
 PAGE = 500
 """Files that are looked up at a time."""
-
-PASSING = frozenset({Reason.IO_ERROR, Reason.PERMISSION})
-"""Failures whose cause lies outside the file and leaves no trace in it: each reconcile tries these items again."""
 
 
 class Action(StrEnum):
@@ -37,18 +42,20 @@ class Action(StrEnum):
     DELETE = "delete"
 
 
-def decide(state: FileState | None, known: Item | None, digest: str, *, retry: bool = False) -> Action:
-    """What a path needs: `state` of the item's file (None: no item there), what the index knows, metadata's digest.
+def decide(
+    state: FileState | None, known: Item | None, described: Callable[[], bool], *, retry: bool = False
+) -> Action:
+    """What a path needs: `state` of the item's file (None: no item there), what the index knows of it.
 
-    `retry` embeds an item again that failed for a passing cause.
+    `described` tells whether its metadata is the folder's; `retry` embeds an item again that failed.
     """
     if state is None:
         return Action.DELETE if known is not None else Action.NOTHING
     if known is None or (known.file.size, known.file.mtime_ns) != (state.size, state.mtime_ns):
         return Action.EMBED
-    if retry and known.error is not None and known.error.reason in PASSING:
+    if retry and known.error is not None:
         return Action.EMBED
-    return Action.NOTHING if known.file.metadata_digest == digest else Action.METADATA
+    return Action.NOTHING if described() else Action.METADATA
 
 
 class Index(Protocol):
@@ -66,25 +73,47 @@ class Index(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A path that needs something; `retry` as in `decide`."""
+    """A path that needs something: `known` is what the index has of it, `action` what has to be done.
+
+    `retry`: it failed, and is to be tried again. `altered`: its bytes are others although size and mtime agree.
+    """
 
     path: str
     state: FileState | None
-    known: bool
+    known: Item | None
+    action: Action
     retry: bool = False
+    altered: bool = False
 
 
 class Reconciliation:
-    """One comparison of a source with the index. The counts hold when `differences` has ended."""
+    """One comparison of a source with the index. The counts hold when `differences` has ended.
 
-    def __init__(self, watched: Watched, index: Index, rules: Rules) -> None:
+    `first` is the first of a process: failures of a passing cause are then tried again at once. With `verify` the bytes
+    of every file are read and compared. `confirmed` deletions were allowed.
+    """
+
+    def __init__(
+        self,
+        watched: Watched,
+        index: Index,
+        rules: Rules,
+        *,
+        first: bool = True,
+        verify: bool = False,
+        confirmed: int | None = None,
+    ) -> None:
         self.items = 0
         self.differing = 0
         self.held = 0
+        self.undecided = False
         self.unreadable: list[Unreadable] = []
         self._watched = watched
         self._index = index
         self._rules = rules
+        self._first = first
+        self._verify = verify
+        self._confirmed = confirmed
         self._met = 0
         self._table = watched.table
         self._missing = set(self._table.rows)  # rows whose file was not met: bounded by the table, which is in memory
@@ -92,17 +121,43 @@ class Reconciliation:
 
     def differences(self) -> Iterator[Difference]:
         """Every path that needs something: new, changed and re-described ones first, then those that have gone."""
+        guard = self._watched.guard
+        before = self._index.size(self._watched.name)
+        guard.begin(before, self._confirmed)
         files = self._files()
         while page := list(islice(files, PAGE)):
             yield from self._counted(self._compare(page))
         self._watched.ignored.replace(self._ignored)
         known = self._index.size(self._watched.name)
-        if self.items == 0 and known:
+        if self.items == 0 and known and not self._may_be_empty():
             self.held = known  # a folder that lost everything at once was unmounted rather than emptied
+        elif before - self._met > guard.left:
+            self.undecided = True
         elif known > self._met:
-            yield from self._counted(self._gone())
+            yield from self._counted(self.gone())
         if not self.held:
             self._watched.note_rows(self._table, self._really_missing())
+
+    def decided(self, survivors: Survivors) -> Iterator[Difference]:
+        """What has gone and may be deleted; the rest is `held`. To be asked when what is new has been indexed."""
+        lost = sum(len(page) - kept for page, kept in self._judged(survivors))
+        if lost <= self._watched.guard.left:
+            yield from self._counted(self.gone())
+            return
+        self.held = lost
+        for page, _ in self._judged(survivors):
+            yield from self._counted(iter([gone for gone in page if _spared(gone, survivors)]))
+
+    def _judged(self, survivors: Survivors) -> Iterator[tuple[Sequence[Difference], int]]:
+        """What has gone, by pages, and how many of each cost nothing: their bytes are elsewhere, or they had failed."""
+        found = self.gone()
+        while page := list(islice(found, PAGE)):
+            survivors.among({digest for gone in page if (digest := _digest(gone)) is not None})
+            yield page, sum(_spared(gone, survivors) for gone in page)
+
+    def _may_be_empty(self) -> bool:
+        """Whether the loss of everything was confirmed, of a folder that is there."""
+        return self._watched.guard.confirmed and not self.unreadable and self._watched.is_same_root()
 
     def _counted(self, differences: Iterator[Difference]) -> Iterator[Difference]:
         for difference in differences:
@@ -137,9 +192,24 @@ class Reconciliation:
                 continue
             self.items += 1
             self._met += item is not None
-            digest = metadata_digest(self._watched.metadata(seen.path))
-            if decide(seen.state, item, digest, retry=True) is not Action.NOTHING:
-                yield Difference(seen.path, seen.state, item is not None, retry=True)
+            retry = item is not None and item.error is not None and self._is_due(item.error)
+            action = decide(seen.state, item, partial(self._is_described, seen, item), retry=retry)
+            altered = self._verify and action in (Action.NOTHING, Action.METADATA) and self._is_altered(seen, item)
+            if altered or action is not Action.NOTHING:
+                action = Action.EMBED if altered else action
+                yield Difference(seen.path, seen.state, item, action, retry=retry, altered=altered)
+
+    def _is_described(self, seen: Seen, item: Item | None) -> bool:
+        return item is not None and self._watched.is_described(seen.path, item.file.metadata_digest)
+
+    def _is_due(self, error: ItemError) -> bool:
+        return (self._first and error.reason in PASSING) or is_due(error, datetime.now(UTC))
+
+    def _is_altered(self, seen: Seen, item: Item | None) -> bool:
+        """Whether the file's bytes are not those that were embedded; False for a failed item, and where unreadable."""
+        if item is None or item.file.sha256 is None:
+            return False
+        return sha256_of(self._watched.root, seen.path) not in (None, item.file.sha256)
 
     def _is_item(self, seen: Seen, item: Item | None) -> bool:
         """Whether the first bytes are an image's; they are read only where nothing is known of this very state."""
@@ -147,7 +217,8 @@ class Reconciliation:
             return True
         return not self._watched.ignored.has(seen.path, seen.state) and holds_image(self._watched.root, seen.path)
 
-    def _gone(self) -> Iterator[Difference]:
+    def gone(self) -> Iterator[Difference]:
+        """What the index has and the folder has not; nothing of a folder that could not be listed."""
         for item in self._index.scan(self._watched.name):
             path = paths.from_text(item.file.path, item.file.encoded)
             if any(folder.covers(path) for folder in self.unreadable):
@@ -157,4 +228,23 @@ class Reconciliation:
             except OSError:
                 continue
             if seen is None or seen.kind is Kind.IGNORED:
-                yield Difference(path, None, known=True)
+                yield Difference(path, None, item, Action.DELETE)
+
+
+def sha256_of(root: Path, path: str) -> str | None:
+    """The SHA-256 of a file; None where it cannot be read."""
+    try:
+        with (root / path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
+
+
+def _digest(gone: Difference) -> str | None:
+    return gone.known.file.sha256 if gone.known is not None else None
+
+
+def _spared(gone: Difference, survivors: Survivors) -> bool:
+    """Whether deleting this costs nothing."""
+    digest = _digest(gone)
+    return digest is None or bool(survivors.among({digest}))

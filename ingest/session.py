@@ -10,17 +10,19 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from qdrant_client import QdrantClient
 
-from ingest.daemon import Daemon
+from ingest.daemon import Counts, Daemon
 from ingest.loop import Stopping
 from ingest.patience import Patience
 from ingest.patient_index import replaced
+from ingest.plan import roots_here
 from ingest.report import LogFormat, Reporter
+from ingest.requests import Desk
 from ingest.signals import INTERRUPTED, Signals, Stopped
 from ingest.status import ROUTE, Board, ask_daemon
 from ingest.targets import Target, require_folder, require_usable
@@ -48,10 +50,12 @@ _ONE_TRY = 2.0  # seconds that one of many tries to reach a server may take
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: whether by a signal, and how many items of its sources are failed."""
+    """How a run ended: whether by a signal, how many items of its sources are failed, what was done, what was held."""
 
     stopped: bool
     failed: int
+    counts: Counts = field(default_factory=Counts)
+    held: int = 0
 
 
 def ingest(
@@ -63,9 +67,24 @@ def ingest(
         with _session(settings, once=once, code=0, log_format=log_format) as session:
             _require_tables(session, targets, table)
             catalog = session.patience(_choose_catalog, session.client, settings)
+            _upgrade(session, catalog)
             names = [session.patience(catalog.register_source, target.root, target.name) for target in targets]
             roots = {name: target.root for name, target in zip(names, targets, strict=True)}
             return _work(session, catalog, roots, table)
+    except (Stopped, Stopping):
+        return Outcome(stopped=True, failed=0)
+
+
+def reconcile(settings: Settings, *, table: Path | None, verify: bool, log_format: LogFormat | None) -> Outcome:
+    """Compare all sources that are on this host with the index, once, and do what that asks for.
+
+    With `verify` the bytes of every file are read and compared.
+    """
+    try:
+        with _session(settings, once=True, code=INTERRUPTED, log_format=log_format) as session:
+            catalog = session.patience(Catalog.open, session.client, settings.catalog)
+            _upgrade(session, catalog)
+            return _work(session, catalog, roots_here(catalog, table), table, verify=verify)
     except (Stopped, Stopping):
         return Outcome(stopped=True, failed=0)
 
@@ -150,7 +169,7 @@ def _opened(
     settings: Settings, board: Board, patience: Patience, signals: Signals, *, once: bool
 ) -> Iterator[tuple[QdrantClient, Callable[[], None] | None]]:
     """The index, and what flushes it; the daemon's routes are served on loopback meanwhile."""
-    routes = {ROUTE: board.answer}
+    routes = {ROUTE: board.answer, **Desk(board).routes()}
     if settings.url is None:
         patience(require_room, settings)
         with own_folder(settings) as owned, LoopbackServer(settings.data_dir, owned.engine, routes):
@@ -200,6 +219,13 @@ def _choose_catalog(client: QdrantClient, settings: Settings) -> Catalog:
         return Catalog.create(client, settings.catalog, describe_space(DEFAULT_MODEL, settings))
 
 
+def _upgrade(session: _Session, catalog: Catalog) -> None:
+    """An index that an older recq made is brought up to date before anything is written to it."""
+    before = session.patience(catalog.upgrade)
+    if before is not None:
+        session.reporter.event("upgraded", catalog=catalog.name, schema=before)
+
+
 def _work(
     session: _Session,
     catalog: Catalog,
@@ -207,6 +233,7 @@ def _work(
     table: Path | None,
     *,
     old: Catalog | None = None,
+    verify: bool = False,
 ) -> Outcome:
     """Let a daemon work on a catalog until it is done or told to stop; `old` is what a rebuild is to replace."""
     settings, reporter, signals = session.settings, session.reporter, session.signals
@@ -214,7 +241,14 @@ def _work(
         session.patience.explain = partial(_explain, catalog)
     sources: dict[str, Watched] = {}
     for name, root in roots.items():
-        watched = Watched(name, root, table_path=table, types=catalog.types, say=partial(_say_problem, reporter, name))
+        watched = Watched(
+            name,
+            root,
+            table_path=table,
+            types=catalog.types,
+            say=partial(_say_problem, reporter, name),
+            max_delete=settings.max_delete,
+        )
         watched.load_table()
         session.patience(catalog.declare, watched.table.types)
         sources[name] = watched
@@ -238,6 +272,7 @@ def _work(
                 once=session.once,
                 flush=session.flush,
                 rebuilding=old is not None,
+                verify=verify,
             )
             signals.working(daemon.wake)
             session.board.show(catalog, sources, daemon)
@@ -251,7 +286,7 @@ def _work(
             pool.close(cancel=stopped)
             if old is not None and not stopped:
                 session.patience(require_whole, old, catalog, sources, daemon.doubts)
-            return Outcome(stopped, failed)
+            return Outcome(stopped, failed, daemon.counts, sum(watched.held for watched in sources.values()))
     finally:
         pool.close(cancel=True)
 

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from recq import paths
-from recq.errors import RecqError
+from recq.errors import IndexUnreachable, RecqError
 from recq.settings import Settings
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class SourceStatus:
     """One source. `items` = indexed + failed + files that are new and not written yet.
 
     `pending`: paths that wait or are under way; None where no daemon runs, and nobody knows. `problems`: what is wrong
-    with the source's metadata.
+    with the source's metadata. `held`: deletions that wait to be confirmed.
     """
 
     name: str
@@ -44,6 +44,7 @@ class SourceStatus:
     ignored: int
     pending: int | None
     problems: tuple[str, ...] = ()
+    held: int = 0
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,12 @@ class Board:
     def show(self, catalog: Catalog, sources: Mapping[str, Watched], daemon: Daemon) -> None:
         """The daemon runs from here on."""
         self._running = catalog, sources, daemon
+
+    def running(self) -> tuple[Catalog, Mapping[str, Watched], Daemon]:
+        """The catalog, the sources and the daemon. Raises IndexUnreachable while it starts."""
+        if self._running is None:
+            raise IndexUnreachable("the daemon is still starting: try again in a moment")
+        return self._running
 
     def answer(self, method: str, body: bytes) -> tuple[int, dict[str, object]]:  # noqa: ARG002 - a route's signature
         """The loopback route."""
@@ -141,6 +148,7 @@ class Board:
             len(watched.ignored),
             pending,
             tuple(watched.problems.messages()),
+            watched.held,
         )
 
 
@@ -184,7 +192,9 @@ def read_status(settings: Settings) -> Status:
             folder = source.any_root()
             root = None if folder is None else paths.to_text(str(folder))[0]
             indexed, failed = catalog.count(source=name), catalog.count_failed(source=name)
-            sources.append(SourceStatus(name, root, indexed + failed, indexed, failed, source.ignored, None))
+            sources.append(
+                SourceStatus(name, root, indexed + failed, indexed, failed, source.ignored, None, held=source.held)
+            )
         return Status(
             settings.catalog, _engine(settings), _space(catalog), False, None, "stopped", None, tuple(sources)
         )

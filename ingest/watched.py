@@ -6,14 +6,16 @@ import os
 import stat
 import threading
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from ingest.files import FileState
+from ingest.guard import Guard
 from ingest.metadata import MAX_SIDECAR_BYTES, SIDECAR_SUFFIX, Sidecar, merge, parse_sidecar
 from ingest.table import TABLE_NAME, Table, read_table
 from recq import paths
 from recq.errors import MetadataError, UsageError
-from recq.index.schema import FieldTypes, Metadata
+from recq.index.schema import FieldTypes, Metadata, Scalar, metadata_digest
 
 _MOST_IGNORED = 200_000  # paths that are remembered; more are only counted
 _MOST_PROBLEMS = 100
@@ -78,10 +80,20 @@ class Problems:
             return [message for _, message in sorted(self._messages.items())]
 
 
+@dataclass(frozen=True, slots=True)
+class Description:
+    """The metadata of an item, and the digest of what it was made of, which can be had again without reading it."""
+
+    metadata: Metadata
+    digest: str
+
+
 class Watched:
     """A source: `name`, `root` (resolved), and `table_path` when a table other than the root's own was named.
 
-    `types()` gives the catalog's fields. Safe to use from several threads: the table is replaced whole.
+    `types()` gives the catalog's fields, `max_delete` is the share of its items that may vanish at once. `held` counts
+    the deletions that were not made since they were too many. Safe to use from several threads: the table is replaced
+    whole.
     """
 
     def __init__(
@@ -92,8 +104,11 @@ class Watched:
         table_path: Path | None,
         types: Callable[[], FieldTypes],
         say: Callable[[str, str], None],
+        max_delete: float = 0.5,
     ) -> None:
         self.name = name
+        self.guard = Guard(max_delete)
+        self.held = 0
         self.root = root
         self.table = Table()
         self.ignored = Ignored()
@@ -142,21 +157,41 @@ class Watched:
         """What the table is called in messages."""
         return paths.printable(paths.to_text(str(self._table_path) if self._named else TABLE_NAME)[0])
 
-    def metadata(self, path: str) -> Metadata:
+    def describe(self, path: str) -> Description:
         """The metadata of the item at `path` as the folder has it now; a bad sidecar is noted and left out."""
         text, _ = paths.to_text(path)
         name = f"{text}{SIDECAR_SUFFIX}"
         sidecar: Sidecar = {}
+        state: FileState | None = None
+        bad = False
         try:
-            data = _read_sidecar(self.root / f"{path}{SIDECAR_SUFFIX}")
-            sidecar = {} if data is None else parse_sidecar(data, paths.printable(name))
+            found = _read_sidecar(self.root / f"{path}{SIDECAR_SUFFIX}")
+            if found is not None:
+                state = found[0]
+                sidecar = parse_sidecar(found[1], paths.printable(name))
         except MetadataError as error:
+            bad = True
             self.problems.note(name, str(error))
         except OSError as error:
+            bad = True
             self.problems.note(name, f"{paths.printable(name)} cannot be read: {error.strerror}")
         else:
             self.problems.clear(name)
-        return merge(text, self.table, sidecar, self._types())
+        types = self._types()
+        digest = _digest(merge(text, self.table, {}, types), state, bad=bad)
+        return Description(merge(text, self.table, sidecar, types), digest)
+
+    def is_described(self, path: str, digest: str) -> bool:
+        """Whether an item with that digest has the metadata that the folder gives it now.
+
+        A sidecar that is as it was is not read: size and modification time tell. A bad one is read again each time, so
+        that its problem is known.
+        """
+        text, _ = paths.to_text(path)
+        state = _regular_state(self.root / f"{path}{SIDECAR_SUFFIX}")
+        if digest == _digest(merge(text, self.table, {}, self._types()), state):
+            return True
+        return state is not None and digest == self.describe(path).digest
 
     def is_same_root(self) -> bool:
         """Whether the root is still the folder that it was: not unmounted, not replaced, not gone."""
@@ -195,14 +230,32 @@ def _state(path: Path) -> FileState | None:
         return None
 
 
-def _read_sidecar(path: Path) -> bytes | None:
-    """The bytes of a sidecar, a little more than allowed when it is too long; None when there is none."""
+def _digest(beside: Metadata, sidecar: FileState | None, *, bad: bool = False) -> str:
+    """What metadata was made of: all of it that does not come from a sidecar, and the state of that."""
+    if sidecar is None and not bad:
+        return metadata_digest(beside)
+    state: list[Scalar] = [] if sidecar is None else [sidecar.size, sidecar.mtime_ns]
+    return metadata_digest({**beside, "": [*state, bad]})  # no field is called so
+
+
+def _regular_state(path: Path) -> FileState | None:
+    """How a regular file stands; None when there is none, or that cannot be told."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return None
+    return FileState.of(status) if stat.S_ISREG(status.st_mode) else None
+
+
+def _read_sidecar(path: Path) -> tuple[FileState, bytes] | None:
+    """A sidecar's state and bytes, a little more than allowed when it is too long; None when there is none."""
     flags = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
     try:
         descriptor = os.open(path, flags)
     except (FileNotFoundError, NotADirectoryError):
         return None
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
             return None
-        return file.read(MAX_SIDECAR_BYTES + 1)
+        return FileState.of(status), file.read(MAX_SIDECAR_BYTES + 1)

@@ -60,6 +60,7 @@ class Settings(BaseSettings):
     lock_wait: float = Field(10.0, ge=0)
     settle: float = Field(0.5, ge=0)
     rescan: float = Field(300.0, gt=0)
+    max_delete: float = Field(0.5, ge=0, le=1)
     watch: WatchMode = "auto"
     poll_interval: float = Field(5.0, gt=0)
     ignore: tuple[str, ...] = DEFAULT_IGNORE

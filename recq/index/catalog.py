@@ -22,6 +22,7 @@ from recq import paths
 from recq.errors import ImageError, Reason, TargetNotFound, UsageError
 from recq.index.collection import behind, collection_name, others, point_alias, stored_space
 from recq.index.collection import create as create_collection
+from recq.index.collection import upgrade as upgrade_collection
 from recq.index.errors import translated
 from recq.index.facets import MAX_BINS, Facets, date_periods, number_bins
 from recq.index.fields import Fields, Misfit
@@ -37,7 +38,7 @@ from recq.index.schema import (
     fits,
     payload_key,
 )
-from recq.index.sources import METADATA_PREFIX, Source, Watcher, choose_name, host_name
+from recq.index.sources import CONFIRMATION_PREFIX, METADATA_PREFIX, Source, Watcher, choose_name, host_name
 from recq.space import EmbeddingSpace, require_same
 
 PAGE = 500
@@ -141,6 +142,11 @@ class Catalog:
             self._client.delete_collection(old)
 
     @translated
+    def upgrade(self) -> int | None:
+        """Bring an index that an older recq made up to date; the schema version it had, None when that was this one."""
+        return upgrade_collection(self._client, self._collection)
+
+    @translated
     def still_current(self) -> bool:
         """False once the alias stands for another collection: someone has rebuilt the catalog."""
         return behind(self._client, self.name) == self._collection
@@ -207,6 +213,14 @@ class Catalog:
             )
 
     @translated
+    def mark_for_retry(self, ids: Sequence[str]) -> None:
+        """Ask whoever watches their sources to try failed items again; items that have not failed stay as they are."""
+        if not ids:
+            return
+        failed = models.Filter(must=[models.HasIdCondition(has_id=list(ids))], must_not=[NO_ERROR])
+        self._client.set_payload(self._collection, payload={"retry": True}, key="error", points=failed, wait=True)
+
+    @translated
     def delete(self, ids: Sequence[str]) -> None:
         """Delete points; unknown ids are no error."""
         if ids:
@@ -260,6 +274,14 @@ class Catalog:
         )
         vectors = {str(record.id): _vector(record) for record in records}
         return {digest: vector for digest, id_ in holders.items() if (vector := vectors.get(id_)) is not None}
+
+    @translated
+    def holders(self, digests: Collection[str]) -> Iterator[Item]:
+        """Items of all sources with those SHA-256, without metadata. Streams."""
+        wanted = models.Filter(
+            must=[models.FieldCondition(key="file.sha256", match=models.MatchAny(any=list(digests)))]
+        )
+        return map(_item, self._scroll(wanted, payload=_LEDGER))
 
     def find_path(self, path: str, limit: int = 20) -> list[Item]:
         """Items of any source with that `file.path`, failed ones included."""
@@ -332,6 +354,12 @@ class Catalog:
     def failed(self, source: str | None = None) -> Iterator[Item]:
         """Items that could not be embedded, metadata included."""
         for record in self._scroll(_within(models.Filter(must_not=[NO_ERROR]), source), payload=True):
+            yield _item(record)
+
+    def marked(self, source: str) -> Iterator[Item]:
+        """Failed items of a source that somebody has marked to be tried again, without metadata."""
+        mark = models.FieldCondition(key="error.retry", match=models.MatchValue(value=True))
+        for record in self._scroll(_within(models.Filter(must=[mark]), source), payload=_LEDGER):
             yield _item(record)
 
     def scan(self, source: str) -> Iterator[Item]:
@@ -435,16 +463,35 @@ class Catalog:
             self._write_source(source.with_root(host, folder))
         return chosen
 
-    def record_reconcile(self, name: str, *, ignored: int, at: str, watcher: Watcher | None = None) -> Watcher | None:
-        """Keep what the last reconcile of a source saw; `at` is ISO 8601 UTC.
+    def record_reconcile(
+        self, name: str, *, ignored: int, held: int = 0, at: str, watcher: Watcher | None = None
+    ) -> Watcher | None:
+        """Keep what the last reconcile of a source saw and did not delete; `at` is ISO 8601 UTC.
 
         `watcher` is the daemon that goes on watching; returns the one that the record named until now.
         """
         source = self.sources().get(name)
         if source is None:
             return None
-        self._write_source(replace(source, ignored=ignored, reconciled_at=at, watcher=watcher or source.watcher))
+        self._write_source(
+            replace(source, ignored=ignored, held=held, reconciled_at=at, watcher=watcher or source.watcher)
+        )
         return source.watcher
+
+    @translated
+    def confirm(self, name: str, items: int | None) -> None:
+        """Allow the next reconcile of a source to delete as many items as were held; None takes that back."""
+        self._client.update_collection(self._collection, metadata={CONFIRMATION_PREFIX + name: items})
+
+    @translated
+    def confirmed(self) -> dict[str, int]:
+        """Deletions that were confirmed and not made yet: how many items, by source."""
+        metadata = self._client.get_collection(self._collection).config.metadata or {}
+        return {
+            key.removeprefix(CONFIRMATION_PREFIX): int(items)
+            for key, items in metadata.items()
+            if key.startswith(CONFIRMATION_PREFIX) and items is not None
+        }
 
     @translated
     def drop_source(self, name: str) -> int:
@@ -455,7 +502,8 @@ class Catalog:
         condition = _within(models.Filter(), name)
         dropped = self._client.count(self._collection, count_filter=condition, exact=True).count
         self._client.delete(self._collection, points_selector=models.FilterSelector(filter=condition), wait=True)
-        self._client.update_collection(self._collection, metadata={METADATA_PREFIX + name: None})
+        gone = {METADATA_PREFIX + name: None, CONFIRMATION_PREFIX + name: None}
+        self._client.update_collection(self._collection, metadata=gone)
         if not self.sources():
             self._fields.forget()
         return dropped

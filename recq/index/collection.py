@@ -1,4 +1,8 @@
-"""The collection behind a catalog: its name, its space, the alias that points to it. Raises the client's errors."""
+"""The collection behind a catalog: its name, its space, the alias that points to it, its schema version.
+
+The version says how payloads are laid out and which indexes of recq's own there are. A newer one is refused, an older
+one is read as it is and brought up to date by the next daemon (`upgrade`). Raises the client's errors.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,9 @@ from recq.index.schema import SCHEMA_VERSION, VECTOR
 from recq.space import EmbeddingSpace
 
 METADATA_KEY = "recq"
+
+OLDEST_SCHEMA = 1
+"""The oldest schema version that can still be read and brought up to date."""
 
 
 def collection_name(catalog: str, space: EmbeddingSpace) -> str:
@@ -32,6 +39,11 @@ def stored_space(client: QdrantClient, collection: str) -> EmbeddingSpace:
         raise IndexRefused(f"collection {collection!r} was not made by recq: choose another name with --catalog")
     if own["schema"] > SCHEMA_VERSION:
         raise IndexRefused(f"collection {collection!r} was made by a newer recq (schema {own['schema']}): update recq")
+    if own["schema"] < OLDEST_SCHEMA:
+        raise IndexRefused(
+            f"collection {collection!r} was made by a recq too old to be read (schema {own['schema']}): index its "
+            "folders anew with 'recq-ingest run FOLDER --catalog NAME' and another name"
+        )
     space = EmbeddingSpace.from_json(own["space"])
     if space.fingerprint != own["fingerprint"]:
         raise SpaceMismatch(
@@ -55,6 +67,23 @@ def create(client: QdrantClient, collection: str, space: EmbeddingSpace) -> None
             if not client.collection_exists(collection):  # else another daemon was faster
                 raise
     Fields(client, collection).create_own()
+
+
+def upgrade(client: QdrantClient, collection: str) -> int | None:
+    """Bring a collection that an older recq made up to this version; the version it had, None when that was this one.
+
+    Every step can be repeated, so that a daemon that dies here is no harm; the version is written last. Two daemons
+    may do it at the same time.
+
+    - 1 to 2: `error.retry` marks items that are to be tried again, and has an index.
+    """
+    own = (client.get_collection(collection).config.metadata or {})[METADATA_KEY]
+    before = int(own["schema"])
+    if before == SCHEMA_VERSION:
+        return None
+    Fields(client, collection).create_own()
+    client.update_collection(collection, metadata={METADATA_KEY: {**own, "schema": SCHEMA_VERSION}})
+    return before
 
 
 def others(client: QdrantClient, catalog: str, current: str) -> list[str]:

@@ -58,8 +58,8 @@ class Fields:
 
     def create_own(self) -> None:
         """The indexes of recq's own fields."""
-        for name in FILE_FIELDS:
-            self._create(name, models.PayloadSchemaType.KEYWORD)
+        for name, field_type in FILE_FIELDS.items():
+            self._create(name, _INDEX_TYPES[field_type])
 
     def declare(self, types: FieldTypes) -> None:
         """Create the payload indexes of fields that have none yet; a known field keeps its type."""

@@ -24,8 +24,8 @@ from recq.errors import MetadataError, Reason
 VECTOR = "image"
 """The name of the one vector of a point (a named vector, so that a failed item may have none)."""
 
-SCHEMA_VERSION = 1
-"""Version of the payload's layout; kept beside the fingerprint."""
+SCHEMA_VERSION = 2
+"""Version of the payload's layout and of recq's own indexes; kept beside the fingerprint (`recq.index.migration`)."""
 
 SHADOW = "_text"
 Scalar = bool | int | float | str
@@ -65,6 +65,7 @@ FILE_FIELDS: FieldTypes = {
     "file.sha256": FieldType.STRING,
     "file.format": FieldType.STRING,
     "error.reason": FieldType.STRING,
+    "error.retry": FieldType.BOOL,
 }
 """recq's own fields that are indexed, from the first moment of a collection."""
 
@@ -79,7 +80,11 @@ UNINDEXED_FIELDS: FieldTypes = {
 
 @dataclass(frozen=True)
 class FileFacts:
-    """What recq knows of an item's file. `path` is POSIX, relative to the source's root, in `recq.paths` text form."""
+    """What recq knows of an item's file. `path` is POSIX, relative to the source's root, in `recq.paths` text form.
+
+    `metadata_digest` tells whether the folder would give the item other metadata now, without reading any: who writes
+    the metadata decides what it is made of; the catalog fills it in from the metadata alone where it is missing.
+    """
 
     source: str
     path: str
@@ -106,12 +111,16 @@ class FileFacts:
 
 @dataclass(frozen=True)
 class ItemError:
-    """Why an item has no vector. `at` is ISO 8601 UTC, `attempts` counts from one."""
+    """Why an item has no vector. `at` is ISO 8601 UTC, `attempts` counts from one.
+
+    `retry`: somebody asked for another attempt, and whoever watches the source has not made it yet.
+    """
 
     reason: Reason
     detail: str
     at: str
     attempts: int = 1
+    retry: bool = False
 
 
 @dataclass(frozen=True)
@@ -128,7 +137,9 @@ class Item:
         return self.file.id
 
     def with_digest(self) -> Item:
-        """The same item with `file.metadata_digest` computed from its metadata."""
+        """The same item with a `file.metadata_digest`: its own, else one computed from its metadata."""
+        if self.file.metadata_digest:
+            return self
         return replace(self, file=replace(self.file, metadata_digest=metadata_digest(self.metadata)))
 
     def to_payload(self, types: FieldTypes) -> dict[str, Any]:
@@ -139,6 +150,8 @@ class Item:
         payload: dict[str, Any] = {**self.metadata, "file": {**facts, "name": self.file.name}}
         if self.error is not None:
             payload["error"] = {**asdict(self.error), "reason": str(self.error.reason)}
+            if not self.error.retry:
+                del payload["error"]["retry"]
         text = {
             name: shadow_text(value)
             for name, value in self.metadata.items()

@@ -14,6 +14,9 @@ from recq.errors import UsageError
 METADATA_PREFIX = "source:"
 """Collection-metadata keys of sources: one key each, so that two daemons never overwrite each other's."""
 
+CONFIRMATION_PREFIX = "confirm:"
+"""Keys of deletions that somebody has confirmed and no reconcile has made yet: the number of items, by source."""
+
 
 @dataclass(frozen=True)
 class Watcher:
@@ -30,7 +33,8 @@ class Source:
 
     `roots` maps a host's name to the folder's absolute path there (text form of `recq.paths`), `encoded` has the hosts
     where that form is the encoded one; `ignored` counts the files that the last reconcile, at `reconciled_at` (ISO 8601
-    UTC), passed over; `watcher` is the daemon that compared it last.
+    UTC), passed over; `watcher` is the daemon that compared it last;
+    `held` counts the deletions that it did not make since they were too many at once.
     """
 
     name: str
@@ -39,6 +43,7 @@ class Source:
     reconciled_at: str | None = None
     encoded: frozenset[str] = frozenset()
     watcher: Watcher | None = None
+    held: int = 0
 
     def with_root(self, host: str, folder: Path) -> Self:
         """The same source, which on `host` is that folder (absolute)."""
@@ -71,6 +76,7 @@ class Source:
             "reconciled_at": self.reconciled_at,
             "encoded": sorted(self.encoded),
             "watcher": asdict(self.watcher) if self.watcher is not None else None,
+            "held": self.held,
         }
 
     @classmethod
@@ -84,6 +90,7 @@ class Source:
             data.get("reconciled_at"),
             frozenset(data.get("encoded", ())),
             Watcher(watcher["host"], watcher["pid"], watcher["at"]) if watcher else None,
+            int(data.get("held", 0)),
         )
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from qdrant_client import QdrantClient, models
 
-from recq.errors import FilterError, ImageError, Reason, SpaceMismatch, TargetNotFound, UsageError
+from recq.errors import FilterError, ImageError, IndexRefused, Reason, SpaceMismatch, TargetNotFound, UsageError
 from recq.index.catalog import Catalog, Entry
-from recq.index.schema import FieldType, FileFacts, Item, ItemError, Value
+from recq.index.schema import SCHEMA_VERSION, FieldType, FileFacts, Item, ItemError, Value
 from recq.index.sources import Watcher
 from tests.index.conftest import SPACE
 
@@ -351,3 +351,65 @@ def test_rebuild_answers_from_the_old_collection_until_it_is_done(catalog: Catal
     new.finish_rebuild()
     assert not client.collection_exists(left_behind)
     assert Catalog.open(client, "images--other").space == SPACE
+
+
+def test_failed_items_are_marked_and_nothing_else(client: QdrantClient) -> None:
+    catalog = Catalog.create(client, "images", SPACE)
+    catalog.upsert([full(1), FAILED])
+    catalog.mark_for_retry([full(1).item.id, FAILED.item.id, item(77).id])
+    (marked,) = catalog.marked(FAILED.item.file.source)
+    assert marked.error is not None
+    assert (marked.id, marked.error.retry, marked.error.reason) == (FAILED.item.id, True, Reason.TRUNCATED)
+    assert list(catalog.marked("another")) == []
+    assert [each.error for each in catalog.get_many([full(1).item.id, item(77).id]).values()] == [None]
+    catalog.upsert([FAILED])  # the next attempt takes the mark away
+    assert list(catalog.marked(FAILED.item.file.source)) == []
+
+
+def test_confirmations_are_kept_until_they_are_taken_back(catalog: Catalog) -> None:
+    catalog.register_source(Path("/data/shop"))
+    assert catalog.confirmed() == {}
+    catalog.confirm("shop", 60)
+    assert catalog.confirmed() == {"shop": 60}
+    assert list(catalog.sources()) == ["shop"]
+    catalog.confirm("shop", None)
+    assert catalog.confirmed() == {}
+    catalog.confirm("shop", 1)
+    catalog.drop_source("shop")
+    assert catalog.confirmed() == {}
+
+
+def test_who_has_the_same_bytes(client: QdrantClient) -> None:
+    catalog = Catalog.create(client, "images", SPACE)
+    catalog.upsert([full(1), full(2), FAILED])
+    digest = full(1).item.file.sha256
+    assert digest is not None
+    assert [each.id for each in catalog.holders([digest, "f" * 64])] == [full(1).item.id]
+
+
+def test_an_older_index_is_brought_up_to_date_and_an_unknown_one_refused(client: QdrantClient) -> None:
+    catalog = Catalog.create(client, "images", SPACE)
+    assert catalog.upgrade() is None
+    name = f"images--{SPACE.fingerprint}"
+    own = client.get_collection(name).config.metadata["recq"]  # type: ignore[index]
+    assert own["schema"] == SCHEMA_VERSION == 2
+
+    def as_made_by(version: int) -> None:
+        client.update_collection(name, metadata={"recq": {**own, "schema": version}})
+
+    catalog.upsert([full(1), FAILED])
+    client.delete_payload_index(name, "error.retry", wait=True)
+    as_made_by(1)
+    old = Catalog.open(client, "images")  # readers need no upgrade
+    assert old.count() == 1
+    assert old.upgrade() == 1
+    assert "error.retry" in client.get_collection(name).payload_schema
+    assert Catalog.open(client, "images").upgrade() is None
+    old.mark_for_retry([FAILED.item.id])
+    assert [each.id for each in old.marked(FAILED.item.file.source)] == [FAILED.item.id]
+    as_made_by(0)
+    with pytest.raises(IndexRefused, match="run FOLDER --catalog NAME"):
+        Catalog.open(client, "images")
+    as_made_by(3)
+    with pytest.raises(IndexRefused, match="update recq"):
+        Catalog.open(client, "images")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from ingest.examine import facts
 from ingest.files import FileState, Key
 from ingest.patience import Patience
 from ingest.pending import Entry
+from ingest.reconcile import sha256_of
 from ingest.scan import Rules
 from ingest.stability import completed
 from ingest.watched import Watched
@@ -42,16 +44,21 @@ class Stage:
         self.catalog = Catalog.create(embedded_client(engine), "images", SPACE)
         self.watched = Watched("s", root, table_path=None, types=self.catalog.types, say=lambda path, message: None)
         patience = Patience(threading.Event(), give_up_after=1, waiting=lambda _: None, recovered=lambda: None)
-        self.committer = Committer(self.catalog, patience, {"s": self.watched}, Rules(DEFAULT_IGNORE), None)
+        self.committer = Committer(
+            self.catalog, patience, {"s": self.watched}, Rules(DEFAULT_IGNORE), None, self.catalog
+        )
 
     def work(self, path: str, *, vector: Sequence[float] = (1, 0, 0, 0)) -> Work:
         key = Key("s", path)
         state = FileState.of((self.root / path).stat())
         entry = Entry(key, completed(state, 0.0), fresh=True)
-        return Work(entry, Item(facts(key, state)), np.asarray(vector, np.float32), state, carried=False)
+        file = replace(facts(key, state), sha256=sha256_of(self.root, path))
+        return Work(entry, Item(file), np.asarray(vector, np.float32), state, carried=False)
 
     def removal(self, path: str, *, witnessed: bool = False) -> Removal:
-        return Removal(Key("s", path), facts(Key("s", path), None).id, 1, None, witnessed)
+        known = self.catalog.get(facts(Key("s", path), None).id)
+        assert known is not None
+        return Removal(Key("s", path), known.id, known.file.size, None, witnessed, known.file.sha256)
 
     def paths(self) -> list[str]:
         return sorted(item.file.path for item in self.catalog.scan("s"))
@@ -139,7 +146,9 @@ def test_an_emptied_root_deletes_only_what_the_kernel_saw_go(tmp_path: Path) -> 
     stage = Stage(put(tmp_path / "root/a.jpg", 1).parent, engine)
     stage.committer.write([stage.work("a.jpg")])
     (stage.root / "a.jpg").unlink()
-    assert stage.committer.delete([stage.removal("a.jpg")])[0] == []
+    deleted, held = stage.committer.delete([stage.removal("a.jpg")])
+    assert (deleted, [(each.source, each.items) for each in held]) == ([], [("s", 1)])
+    assert "recq-ingest confirm s" in held[0].detail
     assert len(stage.committer.delete([stage.removal("a.jpg", witnessed=True)])[0]) == 1
     assert stage.paths() == []
     engine.close()
@@ -160,3 +169,25 @@ def test_replaced_metadata_leaves_the_rest(stage: Stage) -> None:
     vector = stage.catalog.vector(work.item.id)
     assert vector is not None
     assert vector.tolist() == [1, 0, 0, 0]
+
+
+def test_what_goes_at_once_is_held_or_goes_together(stage: Stage) -> None:
+    names = [f"{number}.jpg" for number in range(60)]
+    for number, name in enumerate(names):
+        put(stage.root / name, 100 + number)
+    stage.committer.write([stage.work(name) for name in names])
+    stage.watched.guard.begin(60)
+    removals = [stage.removal(name, witnessed=True) for name in names]
+    (stage.root / "moved").mkdir()
+    (stage.root / names[0]).rename(stage.root / "moved" / names[0])
+    stage.committer.write([stage.work(f"moved/{names[0]}")])
+    for name in names[1:40]:
+        (stage.root / name).unlink()
+    deleted, held = stage.committer.delete(removals)
+    assert [each.key.path for each in deleted] == [names[0]]  # its bytes are still there
+    assert [(each.source, each.items) for each in held] == [("s", 39)]
+    assert "recq-ingest confirm s" in held[0].detail
+    stage.watched.guard.begin(60, confirmed=39)
+    deleted, held = stage.committer.delete(removals)
+    assert (len(deleted), held) == (40, [])
+    assert len(stage.paths()) == 21

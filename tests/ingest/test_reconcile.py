@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,9 @@ from ingest import reconcile
 from ingest.files import FileState
 from ingest.reconcile import Action, Reconciliation, decide
 from ingest.scan import Rules
+from ingest.survivors import Survivors
 from ingest.watched import Watched
+from recq import paths
 from recq.errors import Reason
 from recq.index.schema import FileFacts, Item, ItemError
 from recq.settings import DEFAULT_IGNORE
@@ -50,13 +54,14 @@ DIGEST = item().file.metadata_digest
     ],
 )
 def test_decide(state: FileState | None, known: Item | None, digest: str, action: Action) -> None:
-    assert decide(state, known, digest) is action
+    assert decide(state, known, lambda: known is not None and known.file.metadata_digest == digest) is action
 
 
-def test_passing_causes_are_tried_again_by_a_reconcile() -> None:
-    assert decide(STATE, item(reason=Reason.PERMISSION), DIGEST, retry=True) is Action.EMBED
-    assert decide(STATE, item(reason=Reason.IO_ERROR), DIGEST, retry=True) is Action.EMBED
-    assert decide(STATE, item(reason=Reason.CORRUPT), DIGEST, retry=True) is Action.NOTHING
+def test_a_retry_embeds_what_failed_and_nothing_else() -> None:
+    described = lambda: True  # noqa: E731
+    assert decide(STATE, item(reason=Reason.PERMISSION), described, retry=True) is Action.EMBED
+    assert decide(STATE, item(reason=Reason.CORRUPT), described, retry=True) is Action.EMBED
+    assert decide(STATE, item(), described, retry=True) is Action.NOTHING
 
 
 class Ledger:
@@ -67,11 +72,17 @@ class Ledger:
         self.scans = 0
         self.largest_page = 0
 
-    def add(self, root: Path, path: str, *, metadata: Mapping[str, str] | None = None) -> None:
+    def add(
+        self, root: Path, path: str, *, metadata: Mapping[str, str] | None = None, error: ItemError | None = None
+    ) -> None:
         status = (root / path).stat()
-        facts = FileFacts("s", path, status.st_size, status.st_mtime_ns, sha256="0" * 64)
-        entry = Item(facts, dict(metadata or {})).with_digest()
+        digest = None if error else hashlib.sha256((root / path).read_bytes()).hexdigest()
+        facts = FileFacts("s", path, status.st_size, status.st_mtime_ns, sha256=digest)
+        entry = Item(facts, dict(metadata or {}), error).with_digest()
         self.items[entry.id] = entry
+
+    def holders(self, digests: Collection[str]) -> Iterator[Item]:
+        yield from [each for each in self.items.values() if each.file.sha256 in digests]
 
     def known(self, ids: Sequence[str]) -> Mapping[str, Item]:
         self.largest_page = max(self.largest_page, len(ids))
@@ -231,3 +242,133 @@ def test_rows_of_a_vanished_root_are_no_typos(root: Path, tmp_path: Path) -> Non
     compared(watched, ledger)
     compared(watched, Ledger())
     assert watched.problems.messages() == []
+
+
+def many(root: Path, count: int) -> Ledger:
+    """A folder of so many pictures, all indexed."""
+    ledger = Ledger()
+    for number in range(count):
+        put(root / f"{number}.jpg", number)
+        ledger.add(root, f"{number}.jpg")
+    return ledger
+
+
+def decided(watched: Watched, ledger: Ledger, confirmed: int | None = None) -> tuple[set[str], Reconciliation]:
+    """What is handed over as gone, once what is new has been indexed."""
+    reconciliation = Reconciliation(watched, ledger, RULES, confirmed=confirmed)
+    found = [each for each in reconciliation.differences() if each.state is None]
+    if reconciliation.undecided:
+        assert not found
+        for path in (each.path for each in Reconciliation(watched, ledger, RULES).differences() if each.state):
+            ledger.add(watched.root, path)
+        found = list(reconciliation.decided(Survivors(ledger, {"s": watched}, RULES)))
+    return {each.path for each in found}, reconciliation
+
+
+@pytest.mark.parametrize(("lost", "held"), [(20, 0), (25, 0), (26, 26), (49, 49)])
+def test_more_than_half_of_a_source_is_held(tmp_path: Path, lost: int, held: int) -> None:
+    ledger, watched = many(tmp_path, 50), watched_at(tmp_path)
+    for number in range(lost):
+        (tmp_path / f"{number}.jpg").unlink()
+    found, reconciliation = decided(watched, ledger)
+    assert (len(found), reconciliation.held) == (lost - held, held)
+
+
+def test_twenty_of_a_small_source_may_go(tmp_path: Path) -> None:
+    ledger, watched = many(tmp_path, 22), watched_at(tmp_path)
+    for number in range(20):
+        (tmp_path / f"{number}.jpg").unlink()
+    assert len(decided(watched, ledger)[0]) == 20
+
+
+def test_a_folder_that_moved_is_not_held(tmp_path: Path) -> None:
+    ledger, watched = many(tmp_path, 50), watched_at(tmp_path)
+    (tmp_path / "moved").mkdir()
+    for number in range(45):
+        (tmp_path / f"{number}.jpg").rename(tmp_path / f"moved/{number}.jpg")
+    found, reconciliation = decided(watched, ledger)
+    assert (len(found), reconciliation.held, reconciliation.undecided) == (45, 0, True)
+
+
+def test_what_moved_goes_although_the_rest_is_held(tmp_path: Path) -> None:
+    ledger, watched = many(tmp_path, 80), watched_at(tmp_path)
+    (tmp_path / "moved").mkdir()
+    for number in range(30):
+        (tmp_path / f"{number}.jpg").rename(tmp_path / f"moved/{number}.jpg")
+    for number in range(30, 75):
+        (tmp_path / f"{number}.jpg").unlink()
+    found, reconciliation = decided(watched, ledger)
+    assert found == {f"{number}.jpg" for number in range(30)}
+    assert reconciliation.held == 45
+
+
+def test_items_that_had_failed_are_no_loss(tmp_path: Path) -> None:
+    ledger, watched = many(tmp_path, 4), watched_at(tmp_path)
+    error = ItemError(Reason.CORRUPT, "", "2026-01-01T00:00:00+00:00")
+    for number in range(100, 140):
+        put(tmp_path / f"{number}.jpg", number)
+        ledger.add(tmp_path, f"{number}.jpg", error=error)
+        (tmp_path / f"{number}.jpg").unlink()
+    found, reconciliation = decided(watched, ledger)
+    assert (len(found), reconciliation.held) == (40, 0)
+
+
+def test_confirmed_deletions_are_made_and_not_many_more(tmp_path: Path) -> None:
+    ledger, watched = many(tmp_path, 100), watched_at(tmp_path)
+    for number in range(60):
+        (tmp_path / f"{number}.jpg").unlink()
+    assert decided(watched, ledger)[1].held == 60
+    assert len(decided(watched, ledger, confirmed=60)[0]) == 60
+    for number in range(60, 95):  # the disk went away after somebody had confirmed
+        (tmp_path / f"{number}.jpg").unlink()
+    found, reconciliation = decided(watched, ledger, confirmed=60)
+    assert (found, reconciliation.held) == (set(), 95)
+
+
+def test_an_emptied_root_may_be_confirmed_a_vanished_one_not(root: Path, tmp_path: Path) -> None:
+    ledger, watched = stocked(root), watched_at(root)
+    for file in root.rglob("*.jpg"):
+        file.unlink()
+    assert decided(watched, ledger)[1].held == 3
+    assert len(decided(watched, ledger, confirmed=3)[0]) == 3
+    root.rename(tmp_path / "elsewhere")
+    assert decided(watched, ledger, confirmed=3)[1].held == 3
+
+
+def test_verify_finds_bytes_that_changed_in_silence(root: Path) -> None:
+    ledger, watched = stocked(root), watched_at(root)
+    state = (root / "a.jpg").stat()
+    (root / "a.jpg").write_bytes((root / "a.jpg").read_bytes()[:-1] + b"!")
+    os.utime(root / "a.jpg", ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert compared(watched, ledger)[0] == {}
+    (found,) = Reconciliation(watched, ledger, RULES, verify=True).differences()
+    assert (found.path, found.action, found.altered) == ("a.jpg", Action.EMBED, True)
+
+
+@pytest.mark.parametrize(
+    ("error", "first", "retry"),
+    [
+        (ItemError(Reason.CORRUPT, "", "2026-01-01T00:00:00+00:00"), True, False),
+        (ItemError(Reason.CORRUPT, "", "2026-01-01T00:00:00+00:00", retry=True), False, True),
+        (ItemError(Reason.IO_ERROR, "", "2026-01-01T00:00:00+00:00", attempts=99), False, True),
+        (ItemError(Reason.IO_ERROR, "", datetime.now(UTC).isoformat(), attempts=99), False, False),
+        (ItemError(Reason.IO_ERROR, "", datetime.now(UTC).isoformat(), attempts=99), True, True),
+    ],
+)
+def test_which_failures_a_reconcile_tries_again(root: Path, error: ItemError, first: bool, retry: bool) -> None:
+    ledger = stocked(root)
+    ledger.add(root, "a.jpg", error=error)
+    found = list(Reconciliation(watched_at(root), ledger, RULES, first=first).differences())
+    assert [(each.path, each.retry) for each in found] == ([("a.jpg", True)] if retry else [])
+
+
+def test_no_sidecar_is_read_that_is_as_it_was(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (root / "a.jpg.json").write_text('{"price": 3}')
+    ledger, watched = stocked(root), watched_at(root)
+    known = ledger.items[paths.item_id("s", "a.jpg", False)]
+    ledger.items[known.id] = replace(known, file=replace(known.file, metadata_digest=watched.describe("a.jpg").digest))
+    monkeypatch.setattr("ingest.watched._read_sidecar", lambda _: pytest.fail("it was read"))
+    assert compared(watched, ledger)[0] == {}
+    monkeypatch.undo()
+    (root / "a.jpg.json").write_text('{"price": 4444}')
+    assert compared(watched, ledger)[0] == {"a.jpg": "known"}

@@ -26,16 +26,16 @@ def watched(tmp_path: Path, said: list[str]) -> Watched:
 def test_the_table_comes_changes_and_goes(watched: Watched) -> None:
     table = watched.root / "metadata.csv"
     watched.load_table()
-    assert watched.metadata("a.jpg") == {}
+    assert watched.describe("a.jpg").metadata == {}
     table.write_text("file,price\na.jpg,1\n")
     assert not watched.table_changed()  # seen once: it may still be being written
     assert watched.table_changed()
     watched.load_table()
     assert not watched.table_changed()
-    assert watched.metadata("a.jpg") == {"price": 1}
+    assert watched.describe("a.jpg").metadata == {"price": 1}
     table.unlink()
     watched.load_table()
-    assert watched.metadata("a.jpg") == {}
+    assert watched.describe("a.jpg").metadata == {}
 
 
 def test_a_bad_table_leaves_the_old_one(watched: Watched) -> None:
@@ -45,7 +45,7 @@ def test_a_bad_table_leaves_the_old_one(watched: Watched) -> None:
     table.write_text("file,price\na.jpg\n")
     with pytest.raises(MetadataError, match=r"metadata.csv:2"):
         watched.load_table()
-    assert watched.metadata("a.jpg") == {"price": 1}
+    assert watched.describe("a.jpg").metadata == {"price": 1}
 
 
 def test_a_named_table_has_to_exist(tmp_path: Path) -> None:
@@ -58,24 +58,24 @@ def test_a_bad_sidecar_is_said_once_and_leaves_the_rest(watched: Watched, said: 
     sidecar = watched.root / "beds_1.jpg.json"
     sidecar.write_text("{")
     for _ in range(3):
-        assert watched.metadata("beds_1.jpg") == {"category": "beds"}
+        assert watched.describe("beds_1.jpg").metadata == {"category": "beds"}
     assert len(said) == 1
     assert watched.problems.messages() == said
     sidecar.write_text('{"price": 2}')
-    assert watched.metadata("beds_1.jpg") == {"category": "beds", "price": 2}
+    assert watched.describe("beds_1.jpg").metadata == {"category": "beds", "price": 2}
     assert watched.problems.messages() == []
     sidecar.write_text("{")
-    watched.metadata("beds_1.jpg")
+    watched.describe("beds_1.jpg")
     assert len(said) == 2
 
 
 def test_a_sidecar_is_a_file_of_its_own(watched: Watched, tmp_path: Path) -> None:
     (tmp_path / "outside.json").write_text('{"secret": 1}')
     (watched.root / "a.jpg.json").symlink_to(tmp_path / "outside.json")
-    assert watched.metadata("a.jpg") == {}
+    assert watched.describe("a.jpg").metadata == {}
     assert "a.jpg.json cannot be read" in watched.problems.messages()[0]
     (watched.root / "b.jpg.json").mkdir()
-    assert watched.metadata("b.jpg") == {}
+    assert watched.describe("b.jpg").metadata == {}
 
 
 def test_the_root_is_the_folder_not_its_name(watched: Watched, tmp_path: Path) -> None:

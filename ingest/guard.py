@@ -1,0 +1,66 @@
+"""How many items of a source may vanish before somebody has to confirm it.
+
+A share that was unmounted, a sync that went wrong and an `rm` in the wrong folder all look like deletions. A pass (from
+one reconcile to the next) makes them up to a share of the items; what goes beyond is held. Files that have moved are
+not counted: their bytes are still there.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+FEW = 20
+"""Deletions in one pass that need no confirmation, however small the source."""
+
+
+class Guard:
+    """Counts the deletions of a pass. `share` of a source's items may go. Safe to use from several threads."""
+
+    def __init__(self, share: float) -> None:
+        self._share = share
+        self._lock = threading.Lock()
+        self._left = FEW
+        self._confirmed = False
+
+    def begin(self, items: int, confirmed: int | None = None) -> None:
+        """A pass begins with so many items in the index; `confirmed` deletions (and a few more) are allowed."""
+        with self._lock:
+            self._left = max(FEW, int(self._share * items), (confirmed or 0) + FEW)
+            self._confirmed = confirmed is not None
+
+    @property
+    def left(self) -> int:
+        """How many more items may be deleted in this pass."""
+        with self._lock:
+            return self._left
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether somebody has confirmed deletions for this pass: even the loss of everything may be believed then."""
+        with self._lock:
+            return self._confirmed
+
+    def takes(self, items: int) -> bool:
+        """Whether so many items may be deleted now, together; they are counted then."""
+        with self._lock:
+            if items > self._left:
+                return False
+            self._left -= items
+            return True
+
+
+def emptied(name: str, root: Path) -> str:
+    """Why nothing of a source is deleted that lost everything, and what to do."""
+    return (
+        f"{root} holds no picture any more, or has gone: nothing is deleted, since it may be unmounted. "
+        f"If that was meant, run 'recq-ingest confirm {name}', or 'recq-ingest forget {name}'"
+    )
+
+
+def too_many(name: str) -> str:
+    """Why nothing of what a source lost at once is deleted, and what to do."""
+    return (
+        "more items have gone at once than the setting max_delete allows: they stay in the index. "
+        f"If that was meant, run 'recq-ingest confirm {name}'"
+    )

@@ -1,0 +1,198 @@
+"""What people ask of the daemon besides the status: try failed items again, delete what was held, compare now.
+
+Everything is written into the index first, so that nothing asked for is lost with a process, and a daemon on another
+host that shares the index does it, too. Where a daemon runs here, it is asked on loopback and begins at once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ingest.status import ask_daemon
+from recq.errors import IndexUnreachable, RecqError, TargetError, TargetNotFound, UsageError
+from recq.paths import printable
+from recq.settings import Settings
+
+if TYPE_CHECKING:
+    from ingest.status import Board
+    from recq.index.catalog import Catalog
+
+RETRY = "/recq/retry"
+CONFIRM = "/recq/confirm"
+RECONCILE = "/recq/reconcile"
+
+_ANSWER_WITHIN = 60.0  # seconds; the index may be slow
+_MARKED_AT_ONCE = 500
+_Answer = tuple[int, dict[str, object]]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was asked for, by source: numbers of items; `pid` of the daemon that does it, None: the next one does."""
+
+    items: Mapping[str, int]
+    pid: int | None
+
+
+# -- for the command line --------------------------------------------------------------------------------------------
+
+
+def retry(settings: Settings, pattern: str | None) -> Asked:
+    """Have failed items tried again: those whose path (or SOURCE/path) the pattern fits, all without one.
+
+    Raises TargetNotFound when a pattern fits none.
+    """
+    return _ask(settings, RETRY, {"pattern": pattern}, lambda catalog: mark(catalog, pattern))
+
+
+def confirm(settings: Settings, source: str | None) -> Asked:
+    """Have deletions made that were held; of all sources when none is named.
+
+    Raises TargetNotFound for an unknown source, TargetError when its folder has gone.
+    """
+
+    def through_index(catalog: Catalog) -> Mapping[str, int]:
+        return confirm_held(catalog, {name: each.held for name, each in catalog.sources().items()}, source)
+
+    return _ask(settings, CONFIRM, {"source": source}, through_index)
+
+
+def compare(settings: Settings, *, verify: bool) -> int | None:
+    """Have the daemon here compare its sources with the index; its process number, None when none runs."""
+    return _post(settings, RECONCILE, {"verify": verify}, lambda pid, _: pid)
+
+
+def _ask(
+    settings: Settings,
+    route: str,
+    question: Mapping[str, Any],
+    through_index: Callable[[Catalog], Mapping[str, int]],
+) -> Asked:
+    asked = _post(settings, route, question, lambda pid, answer: Asked(answer["items"], pid))
+    if asked is not None:
+        return asked
+    from recq.index.catalog import Catalog
+    from recq.index.connect import connect
+
+    with connect(settings) as client:
+        return Asked(through_index(Catalog.open(client, settings.catalog)), None)
+
+
+def _post(settings: Settings, route: str, question: Mapping[str, Any], then: Callable[[int, Any], T]) -> T | None:
+    """What the daemon of this data folder and catalog answers; None when none runs here."""
+    import httpx
+
+    from recq.index.edge.address import read_address
+
+    status, address = ask_daemon(settings), read_address(settings.data_dir)
+    if status is None or status.pid is None or address is None:
+        return None
+    try:
+        response = httpx.post(
+            address.url + route,
+            headers={"api-key": address.key},
+            json=dict(question),
+            timeout=_ANSWER_WITHIN,
+            trust_env=False,
+        )
+        answer = response.json()
+    except (httpx.HTTPError, ValueError) as error:
+        raise IndexUnreachable(f"the daemon (process {status.pid}) did not answer: try again ({error})") from error
+    if response.status_code != 200:
+        kind = next((each for each in _KINDS if each.exit_code == answer.get("code")), RecqError)
+        raise kind(str(answer.get("error", response.status_code)))
+    return then(status.pid, answer)
+
+
+_KINDS = (UsageError, TargetError, IndexUnreachable)
+
+
+# -- through the index -----------------------------------------------------------------------------------------------
+
+
+def mark(catalog: Catalog, pattern: str | None) -> dict[str, int]:
+    """Mark failed items to be tried again; how many, by source. Raises TargetNotFound when a pattern fits none."""
+    chosen: dict[str, str] = {}
+    for item in catalog.failed():
+        path = item.file.path
+        if pattern is None or fnmatchcase(path, pattern) or fnmatchcase(f"{item.file.source}/{path}", pattern):
+            chosen[item.id] = item.file.source
+    if pattern is not None and not chosen:
+        raise TargetNotFound(f"no failed item is called {printable(pattern)!r}: 'recq-ingest failed' lists them")
+    ids = list(chosen)
+    for start in range(0, len(ids), _MARKED_AT_ONCE):
+        catalog.mark_for_retry(ids[start : start + _MARKED_AT_ONCE])
+    return {source: list(chosen.values()).count(source) for source in sorted(set(chosen.values()))}
+
+
+def confirm_held(catalog: Catalog, held: Mapping[str, int], source: str | None) -> dict[str, int]:
+    """Confirm what is held of one source, or of all; the numbers, by source. Raises TargetNotFound and TargetError."""
+    sources = catalog.sources()
+    if source is not None and source not in sources:
+        there_is = ", ".join(map(printable, sorted(sources))) or "none"
+        raise TargetNotFound(f"catalog {catalog.name!r} has no source {source!r} (there is: {there_is})")
+    chosen = {name: items for name, items in held.items() if items and source in (None, name)}
+    for name in chosen:
+        root = sources[name].root_here() if name in sources else None
+        if root is not None and not root.is_dir():
+            raise TargetError(
+                f"the folder {printable(str(root))} has gone: mount it again, or take it out of the index with "
+                f"'recq-ingest forget {printable(name)}'"
+            )
+    for name, items in chosen.items():
+        catalog.confirm(name, items)
+    return chosen
+
+
+# -- for the daemon --------------------------------------------------------------------------------------------------
+
+
+class Desk:
+    """The routes of a running daemon. Called by the threads of its loopback server."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+
+    def routes(self) -> dict[str, Callable[[str, bytes], _Answer]]:
+        """Path -> handler, as `LoopbackServer` takes them."""
+        return {RETRY: _checked(self._retry), CONFIRM: _checked(self._confirm), RECONCILE: _checked(self._reconcile)}
+
+    def _retry(self, question: Mapping[str, Any]) -> dict[str, object]:
+        catalog, _, daemon = self._board.running()
+        items = mark(catalog, question.get("pattern"))
+        daemon.look_for_requests()
+        return {"items": items}
+
+    def _confirm(self, question: Mapping[str, Any]) -> dict[str, object]:
+        catalog, sources, daemon = self._board.running()
+        held = {name: watched.held for name, watched in sources.items()}
+        items = confirm_held(catalog, held, question.get("source"))
+        daemon.look_for_requests()
+        return {"items": items}
+
+    def _reconcile(self, question: Mapping[str, Any]) -> dict[str, object]:
+        _, sources, daemon = self._board.running()
+        daemon.compare(list(sources), verify=bool(question.get("verify")))
+        return {}
+
+
+def _checked(handler: Callable[[Mapping[str, Any]], dict[str, object]]) -> Callable[[str, bytes], _Answer]:
+    def handle(method: str, body: bytes) -> _Answer:
+        if method != "POST":
+            return 405, {"error": "POST it", "code": UsageError.exit_code}
+        try:
+            question = json.loads(body or b"{}")
+            if not isinstance(question, dict):
+                raise UsageError("the body is no JSON object")
+            return 200, handler(question)
+        except ValueError as error:
+            return 400, {"error": f"the body is no JSON: {error}", "code": UsageError.exit_code}
+        except RecqError as error:
+            return 409, {"error": str(error), "code": error.exit_code}
+
+    return handle

@@ -1,0 +1,56 @@
+"""Which bytes of files that have gone are still there, at another path: the file moved, or there was a copy of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Protocol
+
+from ingest.scan import Kind, Rules, look
+from ingest.watched import Watched
+from recq import paths
+from recq.index.schema import Item
+
+_REMEMBERED = 10_000  # digests
+
+
+class Holders(Protocol):
+    """What is asked of the catalog (with patience)."""
+
+    def holders(self, digests: Collection[str]) -> Iterator[Item]:
+        """Items of all sources with those SHA-256."""
+
+
+class Survivors:
+    """Asks the index who has the same bytes, and the disk whether that one is there. For one pass: answers are kept."""
+
+    def __init__(self, index: Holders, sources: Mapping[str, Watched], rules: Rules) -> None:
+        self._index = index
+        self._sources = sources
+        self._rules = rules
+        self._known: dict[str, bool] = {}
+
+    def among(self, digests: Collection[str]) -> set[str]:
+        """Those SHA-256 that an item has whose file stands in its folder."""
+        if len(self._known) > _REMEMBERED:
+            self._known.clear()
+        missing = {digest for digest in digests if digest not in self._known}
+        if missing:
+            for item in self._index.holders(missing):
+                if item.file.sha256 in missing and self._stands(item):
+                    self._known[item.file.sha256] = True
+                    missing.discard(item.file.sha256)
+                    if not missing:
+                        break
+            self._known.update(dict.fromkeys(missing, False))
+        return {digest for digest in digests if self._known[digest]}
+
+    def _stands(self, item: Item) -> bool:
+        """Whether the item's file is there; that of a source which is not watched here is believed to be."""
+        watched = self._sources.get(item.file.source)
+        if watched is None:
+            return True
+        try:
+            seen = look(watched.root, paths.from_text(item.file.path, item.file.encoded), self._rules)
+        except OSError:
+            return False
+        return seen is not None and seen.kind is not Kind.IGNORED
