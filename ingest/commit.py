@@ -22,7 +22,6 @@ from recq.errors import ImageError, IndexRefused
 from recq.index.catalog import Catalog, Entry
 from recq.index.schema import FieldType, Item, ItemError
 
-
 _DELETED_AT_ONCE = 500  # points in one request
 
 

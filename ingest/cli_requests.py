@@ -1,0 +1,171 @@
+"""The commands of `recq-ingest` that ask for something to be done now: retry, confirm, reconcile.
+
+Thin shells like those of `ingest.cli`, which makes them part of the program: what is slow to import is imported where
+it is used.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ingest.report import LogFormat
+from ingest.signals import INTERRUPTED
+from recq.cli_options import CatalogOption, DataDirOption, DebugOption, UrlOption
+from recq.paths import printable
+from recq.settings import Settings
+
+MetadataOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        show_default=False,
+        help="A table to use instead of the folder's metadata.csv. Example: --metadata products.csv",
+    ),
+]
+LogOption = Annotated[
+    LogFormat | None,
+    typer.Option(
+        show_default=False,
+        help="One line per event, as key=value text or as JSON; without it a terminal gets a progress bar. "
+        "Example: --log-format json",
+    ),
+]
+
+_DONE = {
+    "indexed": "embedded",
+    "reused": "with known bytes",
+    "failed": "failed",
+    "deleted": "deleted",
+    "metadata": "described anew",
+    "held": "gone but held",
+}
+
+
+def retry(
+    pattern: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[PATTERN]",
+            show_default=False,
+            help="Only items whose path, or SOURCE/path, looks like this. Example: 'scans/*.tif'",
+        ),
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON. Example: recq-ingest retry --json")] = False,
+    catalog: CatalogOption = None,
+    url: UrlOption = None,
+    data_dir: DataDirOption = None,
+    _debug: DebugOption = False,
+) -> None:
+    """Try failed items again, although their files have not changed. A running daemon begins at once."""
+    settings = Settings.load(catalog=catalog, url=url, data_dir=data_dir)
+    from ingest.requests import retry as ask_for_retry
+
+    asked = ask_for_retry(settings, pattern)
+    if json_:
+        typer.echo(json.dumps(asdict(asked), ensure_ascii=False, indent=2))
+    elif not asked.items:
+        typer.echo("nothing failed", err=True)
+    else:
+        who = f"process {asked.pid}" if asked.pid is not None else "the next daemon, run or reconcile"
+        for source, items in asked.items.items():
+            typer.echo(f"{printable(source)}: {_items(items)} will be tried again by {who}")
+
+
+def confirm(
+    source: Annotated[
+        str | None,
+        typer.Argument(metavar="[SOURCE]", show_default=False, help="One source, else all. Example: Pictures"),
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON. Example: recq-ingest confirm --json")] = False,
+    catalog: CatalogOption = None,
+    url: UrlOption = None,
+    data_dir: DataDirOption = None,
+    _debug: DebugOption = False,
+) -> None:
+    """Delete from the index what has gone in such numbers that it was held. Files are not touched."""
+    settings = Settings.load(catalog=catalog, url=url, data_dir=data_dir)
+    from ingest.requests import confirm as ask_for_confirmation
+
+    asked = ask_for_confirmation(settings, source)
+    if json_:
+        typer.echo(json.dumps(asdict(asked), ensure_ascii=False, indent=2))
+    elif not asked.items:
+        typer.echo("nothing is held", err=True)
+    else:
+        who = f"process {asked.pid} deletes" if asked.pid is not None else "the next daemon, run or reconcile deletes"
+        for name, items in asked.items.items():
+            typer.echo(f"{printable(name)}: {who} {_items(items)} from the index")
+
+
+def reconcile(
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Read every file and compare its bytes. Example: recq-ingest reconcile --verify"),
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Print what would be done, and do nothing. Example: recq-ingest reconcile --dry-run"
+        ),
+    ] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON. Example: recq-ingest reconcile --json")] = False,
+    metadata: MetadataOption = None,
+    catalog: CatalogOption = None,
+    url: UrlOption = None,
+    data_dir: DataDirOption = None,
+    log_format: LogOption = None,
+    _debug: DebugOption = False,
+) -> int:
+    """Compare the sources of the catalog with the index now, and make the index equal to them."""
+    settings = Settings.load(catalog=catalog, url=url, data_dir=data_dir)
+    if dry_run:
+        _print_plan(settings, metadata, verify=verify, json_=json_)
+        return 0
+    from ingest.requests import compare
+
+    pid = compare(settings, verify=verify)
+    if pid is not None:
+        text = f"process {pid} compares its sources now: 'recq-ingest status' tells how far it is"
+        typer.echo(json.dumps({"pid": pid}) if json_ else text)
+        return 0
+    from ingest.session import reconcile as reconcile_catalog
+    from ingest.session import require_none_failed
+
+    outcome = reconcile_catalog(settings, table=metadata, verify=verify, log_format=log_format)
+    if outcome.stopped:
+        typer.echo("recq-ingest: interrupted: the rest is found by the next run, daemon or reconcile", err=True)
+        return INTERRUPTED
+    done = {**vars(outcome.counts), "held": outcome.held}
+    told = ", ".join(f"{count:,} {_DONE[name]}" for name, count in done.items() if count)
+    typer.echo(json.dumps({"pid": None, **done}) if json_ else told or "the index is as the folders are")
+    require_none_failed(outcome)
+    return 0
+
+
+def _print_plan(settings: Settings, table: Path | None, *, verify: bool, json_: bool) -> None:
+    from rich.console import Console
+
+    from ingest.plan import counted
+    from ingest.plan import dry_run as plan_all
+
+    console = Console(stderr=True)
+    with console.status("comparing") if console.is_terminal else nullcontext():
+        steps = plan_all(settings, table=table, verify=verify)
+    if json_:
+        typer.echo(json.dumps([step.to_json() for step in steps], ensure_ascii=False, indent=2))
+        return
+    for step in steps:
+        was = f"{printable(step.was)} -> " if step.was is not None else ""
+        typer.echo(f"{step.step}  {printable(step.source)}: {was}{printable(step.path)}")
+    told = ", ".join(f"{count:,} to {step}" for step, count in counted(steps).items())
+    typer.echo(told or "the index is as the folders are", err=bool(told))
+
+
+def _items(count: int) -> str:
+    return "1 item" if count == 1 else f"{count:,} items"
