@@ -142,8 +142,9 @@ def stage(folder: Path, full: bool) -> dict[str, Fate]:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path / "drop", tmp_path / "data", settings={"RECQ_SETTLE": str(SETTLE), "RECQ_RESCAN": "5"})
+def place(tmp_path: Path, full: bool) -> Place:
+    settings = {"RECQ_SETTLE": str(SETTLE), "RECQ_RESCAN": "30" if full else "5"}
+    return Place(tmp_path / "drop", tmp_path / "data", settings=settings)
 
 
 def failures(place: Place) -> dict[str, dict[str, Any]]:
