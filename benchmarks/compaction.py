@@ -1,0 +1,183 @@
+"""What giving dead space back costs: sizes, duration, and what queries and writes wait for meanwhile.
+
+    python benchmarks/compaction.py [--points 20000 100000]
+
+Every point is replaced three times by one of another id, as when files are deleted and others dropped. Then queries
+and upserts run one after another, first alone and then during the compaction at the pace a daemon gives it. Edge only,
+through the REST API that the catalog uses; vectors are random, payloads those of an indexed picture.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from qdrant_client import QdrantClient, models
+
+from recq.index.edge.folder import Folder
+from recq.index.edge.routes import answer
+from recq.index.edge.transport import EdgeTransport
+from recq.index.edge.waste import bytes_of
+from recq.index.schema import FILE_FIELDS, FileFacts, Item
+
+DIM = 1280
+BATCH = 32
+_QUERIES_ALONE = 300
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Seconds of many calls."""
+
+    p50: float
+    p99: float
+    longest: float
+
+    @classmethod
+    def of(cls, seconds: list[float]) -> Latency:
+        """Of at least one call."""
+        p50, p99, longest = np.quantile(seconds, [0.5, 0.99, 1.0])
+        return cls(float(p50), float(p99), float(longest))
+
+    def __str__(self) -> str:
+        return f"{1000 * self.p50:7.0f} {1000 * self.p99:7.0f} {1000 * self.longest:7.0f}"
+
+
+def client_of(folder: Folder) -> QdrantClient:
+    """The client that the catalog has."""
+    transport = EdgeTransport(partial(answer, folder))
+    return QdrantClient(url="http://embedded", transport=transport, check_compatibility=False, cloud_inference=True)
+
+
+def batches(round_: int, points: int) -> Iterator[list[models.PointStruct]]:
+    """The points of one round."""
+    numbers = np.random.default_rng(round_)
+    for start in range(0, points, BATCH):
+        vectors = numbers.standard_normal((BATCH, DIM), dtype=np.float32)
+        yield [point(round_, number, vectors[number - start]) for number in range(start, min(start + BATCH, points))]
+
+
+def ident(round_: int, number: int) -> str:
+    """The id of a point."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{round_}/{number}"))
+
+
+def point(round_: int, number: int, vector: np.ndarray) -> models.PointStruct:
+    """One indexed picture."""
+    facts = FileFacts(
+        source="shop",
+        path=f"shoes/{round_}/{number:06d}.jpg",
+        size=number,
+        mtime_ns=number,
+        sha256=uuid.uuid5(uuid.NAMESPACE_URL, f"{round_}/{number}").hex * 2,
+        format="JPEG",
+        width=800,
+        height=600,
+        ingested_at="2025-01-01T00:00:00Z",
+    )
+    item = Item(facts, {"category": f"category {number % 20}", "title": f"a shoe of round {round_}, number {number}"})
+    return models.PointStruct(id=ident(round_, number), vector={"image": vector.tolist()}, payload=item.to_payload({}))
+
+
+def fill(client: QdrantClient, rounds: int, points: int) -> None:
+    """A collection whose points were all replaced `rounds` times."""
+    params = models.VectorParams(size=DIM, distance=models.Distance.COSINE)
+    client.create_collection("c", vectors_config={"image": params})
+    for field in [*FILE_FIELDS, "category", "title"]:
+        client.create_payload_index("c", field, models.PayloadSchemaType.KEYWORD, wait=True)
+    for round_ in range(rounds + 1):
+        for number, batch in enumerate(batches(round_, points)):
+            if round_:
+                old = range(number * BATCH, number * BATCH + len(batch))
+                client.delete("c", [ident(round_ - 1, each) for each in old], wait=True)
+            client.upsert("c", batch, wait=True)
+
+
+def load(client: QdrantClient, rounds: int, points: int, going_on: Callable[[int], bool]) -> tuple[Latency, Latency]:
+    """Queries and upserts of existing points in turn, a few a second: what each waits for."""
+    numbers = np.random.default_rng(0)
+    queries: list[float] = []
+    upserts: list[float] = []
+    while going_on(len(queries)):
+        vector = numbers.standard_normal(DIM, dtype=np.float32)
+        started = time.perf_counter()
+        client.query_points("c", query=vector.tolist(), using="image", limit=10)
+        queries.append(time.perf_counter() - started)
+        which = int(numbers.integers(points))
+        started = time.perf_counter()
+        client.upsert("c", [point(rounds, which, vector)], wait=True)
+        upserts.append(time.perf_counter() - started)
+    return Latency.of(queries), Latency.of(upserts)
+
+
+def anonymous() -> int:
+    """RssAnon of this process in bytes."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return 1024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith("RssAnon")))
+
+
+def rest_as_long(seconds: float) -> None:
+    """The pace of a daemon: half of the time."""
+    time.sleep(seconds)
+
+
+def measure(points: int, where: Path) -> None:
+    """Print the lines of one size."""
+    fresh = Folder(where / "fresh")
+    fill(client_of(fresh), 0, points)
+    fresh.flush()
+    fresh_bytes = bytes_of(where / "fresh")
+    fresh.close()
+    shutil.rmtree(where / "fresh")
+    folder = Folder(where / "used")
+    client = client_of(folder)
+    fill(client, 3, points)
+    folder.flush()
+    before, memory = bytes_of(where / "used"), anonymous()
+    alone = load(client, 3, points, lambda done: done < _QUERIES_ALONE)
+    durations: list[float] = []
+
+    def compact() -> None:
+        started = time.perf_counter()
+        folder.compact("c", rest_as_long)
+        durations.append(time.perf_counter() - started)
+
+    thread = threading.Thread(target=compact)
+    thread.start()
+    meanwhile = load(client, 3, points, lambda _: thread.is_alive())
+    thread.join()
+    after = bytes_of(where / "used")
+    count = client.count("c").count
+    folder.close()
+    print(f"{points:,} points of {DIM} numbers: {count:,} after {durations[0]:.0f} s of compaction")
+    print(
+        f"  MB on disk: fresh {fresh_bytes / 1e6:.0f}, all replaced 3 times {before / 1e6:.0f}, after {after / 1e6:.0f}"
+    )
+    print(f"  MB of anonymous memory: before {memory / 1e6:.0f}, after {anonymous() / 1e6:.0f}")
+    print("  ms                     p50     p99 longest")
+    for what, idle, busy in zip(("query", "upsert"), alone, meanwhile, strict=True):
+        print(f"  {what:6} alone      {idle}")
+        print(f"  {what:6} meanwhile  {busy}", flush=True)
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--points", type=int, nargs="+", default=[20_000, 100_000])
+    asked = parser.parse_args()
+    for points in asked.points:
+        with tempfile.TemporaryDirectory() as where:
+            measure(points, Path(where))
+
+
+if __name__ == "__main__":
+    main()
