@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types torture bench requirements clean
+.PHONY: help demo test lint types torture soak bench requirements clean
 
 BIN := .venv/bin
 # The tests start some hundred processes: without byte code each would compile every module it imports.
@@ -19,6 +19,8 @@ help:
 	@echo 'make lint | types | bench     one of them alone'
 	@echo 'make torture                  the reliability tests in full: hours; figures in build/torture.jsonl'
 	@echo "make torture TORTURE='-k cut' some of them alone"
+	@echo 'make soak                     50,000 images through one daemon, whose memory has to stay flat; figures in build/soak.jsonl'
+	@echo "make soak SOAK='--images 9000 --fast'   fewer, small ones"
 	@echo 'make requirements             pin the dependencies anew (UPGRADE=1: to the newest versions)'
 	@echo 'make clean                    remove .venv and the tools'"'"' caches'
 
@@ -43,6 +45,10 @@ types: $(STAMPS)/test
 torture: $(STAMPS)/test
 	@rm -f build/torture.jsonl
 	$(BIN)/python -m pytest tests/reliability --full --figures build/torture.jsonl -p no:xdist $(TORTURE)
+
+soak: $(STAMPS)/test
+	@rm -f build/soak.jsonl
+	$(BIN)/python -m tests.reliability.soak --figures build/soak.jsonl $(SOAK)
 
 bench: $(STAMPS)/test
 	@set -e; for script in benchmarks/[!_]*.py; do echo "$$script"; $(BIN)/python "$$script"; done

@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+from ingest.allocator import give_memory_back
 from ingest.cli_requests import LogOption, MetadataOption, confirm, reconcile, retry
 from ingest.signals import INTERRUPTED, end_at_once
 from ingest.targets import parse_targets, require_usable
@@ -231,6 +232,8 @@ def rebuild(
 
 def main() -> None:
     """The console script. A signal ends the daemon as documented from here on, while much is still to be imported."""
+    if sys.argv[1:2] in (["run"], ["rebuild"]):
+        give_memory_back()
     if sys.argv[1:2] == ["run"]:
         end_at_once(0)
     elif sys.argv[1:2] in (["rebuild"], ["reconcile"]):

@@ -16,6 +16,8 @@ from pathlib import PurePosixPath
 from ingest.files import Key
 from ingest.stability import Observation
 
+_REPLACED = 1_000  # entries that may lie about although their path waits in another
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -95,6 +97,8 @@ class Pending:
                 retry=entry.retry or before.retry,
                 altered=entry.altered or before.altered,
             )
+            if entry == before and not entry.fresh:  # no news, as from each reconcile: it keeps its place
+                return
             self._count(before, -1)
         self._waiting[entry.key] = entry
         self._count(entry, +1)
@@ -103,6 +107,15 @@ class Pending:
             heapq.heappush(self._settling, (entry.observation.due, self._order, entry))
         else:
             self._backlog.append(entry)
+        if len(self._settling) + len(self._due) + len(self._backlog) > 2 * len(self._waiting) + _REPLACED:
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Forget replaced entries: while the index is away nothing is taken, and a file may change all the time."""
+        self._settling = [each for each in self._settling if self._is_current(each[2])]
+        heapq.heapify(self._settling)
+        self._due = [entry for entry in self._due if self._is_current(entry)]
+        self._backlog = deque(entry for entry in self._backlog if self._is_current(entry))
 
     def fresh_due(self, now: float) -> int:
         """About how many fresh entries are due: some of them may have been replaced since."""

@@ -42,6 +42,49 @@ def test_what_is_worked_on_below_a_folder() -> None:
     assert pending.working_below({Key("other", "a")}) == []
 
 
+def laid_by(pending: Pending) -> int:
+    """Everything that it holds in memory, replaced entries included."""
+    held = (value for value in vars(pending).values() if not isinstance(value, int))
+    return sum(len(each) for each in held if each is not pending._all and each is not pending._unknown)
+
+
+def test_a_file_that_changes_while_nothing_is_taken_takes_no_more_memory() -> None:
+    """The index is away for days, and something writes to one file all the time."""
+    pending = Pending()
+    for number in range(5_000):
+        pending.put(entry("log.jpg", due=float(number), size=number))
+    assert laid_by(pending) < 2_000
+    assert names(pending.take(5_000.0, 9, 9)) == ["log.jpg"]
+
+
+def test_a_second_look_takes_no_more_memory_and_leaves_the_order() -> None:
+    """A long backlog is found anew by every reconcile."""
+    pending = Pending()
+    for _ in range(50):
+        for number in range(100):
+            pending.put(entry(f"{number}", fresh=False))
+    assert laid_by(pending) < 300
+    assert names(pending.take(1.0, 0, 3)) == ["0", "1", "2"]
+
+
+def test_nothing_is_left_of_many_events() -> None:
+    pending = Pending()
+    for number in range(30_000):
+        name = f"{number % 1_500}.jpg"
+        pending.put(entry(name, due=float(number), fresh=number % 3 != 0, size=number % 97))
+        if number % 500 == 499:
+            for taken in pending.take(float(number), 400, 400):
+                pending.put(entry(taken.key.path, due=float(number + 5)))  # hinted at while it is worked on
+                pending.finish(taken.key)
+    while len(pending):
+        for taken in pending.take(1e9, 400, 400):
+            pending.finish(taken.key)
+    assert pending.next_due() is None
+    assert laid_by(pending) == 0
+    assert not +pending._all
+    assert not +pending._unknown
+
+
 def test_what_is_not_due_waits() -> None:
     pending = Pending()
     pending.put(entry("later", due=5.0))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-TARGETS = ["demo", "test", "lint", "types", "torture", "bench", "requirements"]
+TARGETS = ["demo", "test", "lint", "types", "torture", "soak", "bench", "requirements"]
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 
 
@@ -130,6 +130,12 @@ def test_torture_is_the_full_form_and_a_part_can_be_chosen(checkout: Path) -> No
     planned = plan(checkout, "torture", "TORTURE=-k kill")
     assert "pytest tests/reliability --full --figures build/torture.jsonl" in planned
     assert planned.rstrip().endswith("-k kill")
+
+
+def test_the_soak_run_leaves_figures_and_may_be_shorter(checkout: Path) -> None:
+    settled(checkout)
+    planned = plan(checkout, "soak", "SOAK=--images 9000 --fast")
+    assert "tests.reliability.soak --figures build/soak.jsonl --images 9000 --fast" in planned
 
 
 def test_ci_runs_the_tests_and_says_their_verdict_last(tmp_path: Path) -> None:

@@ -108,9 +108,19 @@ class Outcome:
         if self.slope >= BYTES_PER_IMAGE:
             self.missed.append(f"anonymous memory grows by {self.slope:,.0f} bytes per image")
         for name in ("fds", "threads", "processes"):
-            first, last = self.steady[0], self.steady[-1]
-            if getattr(last, name) > getattr(first, name):
-                self.missed.append(f"{name} went from {getattr(first, name)} to {getattr(last, name)}")
+            early, late = (_usual(getattr(each, name) for each in part) for part in _halves(self.steady))
+            if late > early:
+                self.missed.append(f"{name} went from {early} to {late}")
+
+
+def _halves(samples: Sequence[Sample]) -> tuple[Sequence[Sample], Sequence[Sample]]:
+    middle = (len(samples) + 1) // 2
+    return samples[:middle], samples[middle:]
+
+
+def _usual(values: Iterable[int]) -> int:
+    """The median: a connection or a replaced process may be open in the moment of a look."""
+    return int(np.median(list(values)))
 
 
 def soak(place: Place, plan: Soak) -> Iterator[Sample]:
