@@ -12,6 +12,9 @@ from typing import Protocol
 
 import pytest
 
+PATIENT = 900.0
+"""Seconds that the short form of a test may take whose processes may find the machine busy; it takes some 20."""
+
 FULL_TIMEOUT = 4 * 3600.0
 """Seconds that one test may take in its full form, whatever its own mark says for the short one."""
 

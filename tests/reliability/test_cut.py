@@ -20,11 +20,11 @@ from tests.eventually import eventually
 from tests.ingest.pictures import put
 from tests.ingest.running import STARTS_WITHIN, Daemon
 from tests.qdrant_server import QdrantServer
-from tests.reliability.conftest import Figures
+from tests.reliability.conftest import PATIENT, Figures
 from tests.reliability.proxy import Fate, Proxy, spoilt
 from tests.reliability.torn import Torn, seeded
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.timeout(PATIENT)]
 
 SHORT, FULL = 60, 1500
 """Operations on the folder."""

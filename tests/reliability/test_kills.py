@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 
 from tests.qdrant_server import QdrantServer
-from tests.reliability.conftest import Figures
+from tests.reliability.conftest import PATIENT, Figures
 from tests.reliability.torn import Torn, seeded
+
+pytestmark = pytest.mark.timeout(PATIENT)
 
 SHORT, FULL = 5, 100
 """Kills per engine."""

@@ -32,20 +32,22 @@ from recq.images.workers import DecodePool
 from recq.index.catalog import Catalog
 from recq.index.connect import connect
 from recq.models import Embedder
-from recq.settings import Settings
+from recq.settings import Settings, WatchMode
 from tests.eventually import eventually
 from tests.ingest.running import MODEL
-from tests.reliability.conftest import Figures
+from tests.reliability.conftest import PATIENT, Figures
 from tests.reliability.equality import Vector, differences, items, require_equal
 from tests.reliability.world import OPERATIONS, World
 
-SHORT, FULL = 8, 300
+pytestmark = pytest.mark.timeout(PATIENT)
+
+SHORT, FULL = 6, 300
 """Sequences."""
 
 LONG = 20
 """Steps in each."""
 
-SETTLES_WITHIN = 60.0
+SETTLES_WITHIN = 120.0
 
 Operation = Callable[[World], str | None]
 SEVERAL = st.lists(st.sampled_from(OPERATIONS), min_size=1, max_size=6)
@@ -161,6 +163,7 @@ class Machine(RuleBasedStateMachine):
     folder: Path
     pool: DecodePool
     done: Counter[str]
+    settings: Settings
 
     def __init__(self) -> None:
         super().__init__()
@@ -170,9 +173,15 @@ class Machine(RuleBasedStateMachine):
         self.data = place / "data"
         self.daemon: InProcess | None = None
 
-    @initialize(rescan=st.sampled_from([300.0, 0.3]))
-    def begin(self, rescan: float) -> None:
-        self._start(rescan)
+    @initialize(rescan=st.sampled_from([300.0, 0.3]), watch=st.sampled_from(["native", "poll"]))
+    def begin(self, rescan: float, watch: WatchMode) -> None:
+        """With and without comparisons of folder and index that race with the events."""
+        self.settings = Settings(
+            data_dir=self.data, model=MODEL, settle=0.05, rescan=rescan, watch=watch, poll_interval=0.3, workers=1,
+            lock_wait=20,
+        )  # fmt: skip
+        self.world.history.append(f"watched by {watch}, compared every {rescan} s")
+        self._start()
 
     @rule(operations=SEVERAL, rng=RANDOM)
     def happen(self, operations: list[Operation], rng: random.Random) -> None:
@@ -183,9 +192,9 @@ class Machine(RuleBasedStateMachine):
 
     @rule(operations=SEVERAL, rng=RANDOM)
     def happen_while_it_is_down(self, operations: list[Operation], rng: random.Random) -> None:
-        rescan = self._stop()
+        self._stop()
         self.happen(operations, rng)
-        self._start(rescan)
+        self._start()
         self.done["restart"] += 1
 
     @rule(seconds=st.sampled_from([0.01, 0.05, 0.1, 0.3]))
@@ -211,19 +220,15 @@ class Machine(RuleBasedStateMachine):
         finally:
             self._stop()
 
-    def _start(self, rescan: float) -> None:
-        settings = Settings(
-            data_dir=self.data, model=MODEL, settle=0.05, rescan=rescan, poll_interval=0.5, workers=1, lock_wait=20
-        )
-        self.daemon = InProcess(settings, self.world.root)
+    def _start(self) -> None:
+        self.daemon = InProcess(self.settings, self.world.root)
         self.daemon.start()
-        self.world.history.append(f"started, rescan {rescan} s")
+        self.world.history.append("started")
 
-    def _stop(self) -> float:
+    def _stop(self) -> None:
         assert self.daemon is not None
         self.daemon.stop()
         self.world.history.append("stopped")
-        return self.daemon.settings.rescan
 
     def _require_equal(self) -> None:
         assert self.daemon is not None
@@ -232,7 +237,7 @@ class Machine(RuleBasedStateMachine):
             require_equal(
                 self.world, lambda: differences(self.world, catalog) if daemon.alive() else [], within=SETTLES_WITHIN
             )
-            if daemon.settings.rescan > 1:
+            if self.settings.rescan > 1:  # else it is never idle for long
                 eventually(daemon.idle, within=SETTLES_WITHIN)
             require_equal(self.world, lambda: differences(self.world, catalog), within=1.0)
 
@@ -248,8 +253,7 @@ class Machine(RuleBasedStateMachine):
 
     @contextmanager
     def _catalog(self) -> Iterator[Catalog]:
-        assert self.daemon is not None
-        with connect(self.daemon.settings) as client:
+        with connect(self.settings) as client:
             yield Catalog.open(client, "images")
 
 

@@ -12,11 +12,11 @@ import pytest
 from tests.eventually import eventually
 from tests.ingest.running import Daemon
 from tests.qdrant_server import QdrantServer
-from tests.reliability.conftest import Figures
+from tests.reliability.conftest import PATIENT, Figures
 from tests.reliability.torn import Torn, seeded
 from tests.reliability.world import World
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.timeout(PATIENT)]
 
 SHORT, FULL = 3, 20
 """Kills of the server: every other one while items are surely on their way, and then status has to tell of it."""

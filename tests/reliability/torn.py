@@ -20,7 +20,7 @@ from tests.ingest.running import MODEL, STARTS_WITHIN, Daemon, Place
 from tests.reliability.equality import differences, require_equal, require_true_vectors
 from tests.reliability.world import World
 
-SETTLES_WITHIN = 60.0
+SETTLES_WITHIN = 120.0
 """Seconds for a daemon to catch up with all that happened; some two are enough on an idle machine."""
 
 _MARK = "TORN"  # an environment variable that the daemon and all its processes have
