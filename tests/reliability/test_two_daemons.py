@@ -57,7 +57,8 @@ class Hand:
         else:
             old = self._random.choice(files).parent
             if old != self._root:
-                old.rename(self._new().with_suffix(""))
+                self._number += 1
+                old.rename(self._root / f"m{self._number}")
 
     def _new(self) -> Path:
         self._number += 1
