@@ -90,7 +90,7 @@ def test_status_without_a_daemon_reads_the_index(place: Place) -> None:
         "detail": None,
         "sources": [{
             "name": "shop", "root": str(place.root), "items": 1, "indexed": 1, "failed": 0, "ignored": 1,
-            "pending": None, "problems": [],
+            "pending": None, "problems": [], "held": 0,
         }],
     }  # fmt: skip
     told = place.command("status").stdout
