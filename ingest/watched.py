@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import threading
@@ -191,7 +192,7 @@ class Watched:
         state = _regular_state(self.root / f"{path}{SIDECAR_SUFFIX}")
         if digest == _digest(merge(text, self.table, {}, self._types()), state):
             return True
-        return state is not None and digest == self.describe(path).digest
+        return digest == self.describe(path).digest
 
     def is_same_root(self) -> bool:
         """Whether the root is still the folder that it was: not unmounted, not replaced, not gone."""
@@ -254,6 +255,10 @@ def _read_sidecar(path: Path) -> tuple[FileState, bytes] | None:
         descriptor = os.open(path, flags)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:  # of a picture whose own name leaves no room for the suffix
+            return None
+        raise
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):

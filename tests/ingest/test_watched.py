@@ -78,6 +78,16 @@ def test_a_sidecar_is_a_file_of_its_own(watched: Watched, tmp_path: Path) -> Non
     assert watched.describe("b.jpg").metadata == {}
 
 
+def test_a_sidecar_that_cannot_be_there_or_be_read_makes_no_news(watched: Watched, said: list[str]) -> None:
+    """Else each comparison would write the same metadata again."""
+    longest = "x" * 251 + ".jpg"  # no room for the suffix: no sidecar, and no problem
+    assert watched.is_described(longest, watched.describe(longest).digest)
+    assert not said
+    (watched.root / "circle.jpg.json").symlink_to("circle.jpg.json")
+    assert watched.is_described("circle.jpg", watched.describe("circle.jpg").digest)
+    assert len(said) == 1
+
+
 def test_the_root_is_the_folder_not_its_name(watched: Watched, tmp_path: Path) -> None:
     assert watched.is_same_root()
     assert not watched.has_content()

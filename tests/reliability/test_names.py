@@ -176,7 +176,7 @@ def test_a_second_start_knows_them_all(tmp_path: Path) -> None:
     again = place.once("--log-format", "json")
     events = [json.loads(line) for line in again.stderr.splitlines() if line.startswith("{")]
     assert [event["path"] for event in events if event["event"] == "deleted"] == ["before/caf%E9.jpg"]
-    assert not [event for event in events if event["event"] in ("indexed", "reused", "metadata", "failed")]
+    assert not [event for event in events if event["event"] in ("indexed", "reused", "metadata", "failed", "problem")]
     left = indexed(place)
     assert ("before/caf%E9.jpg", False) in left
     assert ("before/caf%E9.jpg", True) not in left
