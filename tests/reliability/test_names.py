@@ -18,9 +18,9 @@ from query.target import IndexedTarget, resolve
 from recq import paths
 from recq.errors import AmbiguousTarget
 from tests.eventually import eventually
-from tests.ingest import running
 from tests.ingest.pictures import put
 from tests.ingest.running import STARTS_WITHIN, Daemon, Place, environment
+from tests.reliability.rights import like_everybody
 
 NAMES = [
     "with space.jpg",
@@ -184,16 +184,7 @@ def test_a_second_start_knows_them_all(tmp_path: Path) -> None:
 
 
 def test_an_unreadable_folder_is_said_and_keeps_its_items(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if os.geteuid() == 0:  # who may read everything: without that right root is like everybody
-        right = "-dac_override,-dac_read_search"
-        without = ["setpriv", f"--bounding-set={right}", f"--inh-caps={right}"]
-        try:
-            refused = subprocess.run([*without, "true"], capture_output=True, check=False).returncode
-        except FileNotFoundError:
-            refused = 1
-        if refused:
-            pytest.skip("root may read every folder, and cannot give that up here")
-        monkeypatch.setattr(running, "COMMAND", [*without, *running.COMMAND])
+    like_everybody(monkeypatch)
     place = Place(tmp_path / "shop", tmp_path / "data", settings={"RECQ_RESCAN": "1"})
     closed = place.root / "closed"
     put(closed / "deep/a.jpg", 1)
