@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ingest.pipeline import UNDER_WAY
 from tests.eventually import eventually
 from tests.ingest.pictures import jpeg
 from tests.ingest.running import STARTS_WITHIN, Place
@@ -16,8 +17,8 @@ from tests.reliability.conftest import Figures
 PROMISE = 2.0
 """Seconds until a dropped file is searchable, whatever waits."""
 
-AHEAD = 60
-"""Files of the backlog that may be finished before a drop is: those under way, and the batches that they go with."""
+AHEAD = UNDER_WAY + 2 * 32
+"""Files of the backlog that may be finished before a drop is: those under way, and the batches that are being written."""
 
 
 @pytest.mark.timeout(600)
