@@ -18,7 +18,7 @@ PROMISE = 2.0
 """Seconds until a dropped file is searchable, whatever waits."""
 
 AHEAD = UNDER_WAY + 2 * 32
-"""Files of the backlog that may be finished before a drop is: those under way, and the batches that are being written."""
+"""Files of the backlog that may be finished before a drop is: those under way, and batches being written."""
 
 
 @pytest.mark.timeout(600)
