@@ -83,7 +83,11 @@ def test_eight_at_once_without_a_daemon_all_succeed(embedded: list[str], tmp_pat
     picture(tmp_path / "mine.png", (200, 30, 30))
     target = str(tmp_path / "mine.png") if outside else "sofas/one.png"
     command = [*RECQ, "similar", target, "-k", "3", "--filter", "price?", "--format", "paths", *embedded]
-    running = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(8)]
+    patient = {**os.environ, "RECQ_LOCK_WAIT": "120"}  # a machine with much else to do takes seconds for each
+    running = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=patient)
+        for _ in range(8)
+    ]
     answers = [(process.communicate(), process.returncode) for process in running]
     assert [code for _, code in answers] == [0] * 8, answers
     assert len({out for (out, _), _ in answers}) == 1
@@ -141,7 +145,8 @@ def test_interrupting_is_quiet(embedded: list[str]) -> None:
     )
     wait_until(lambda: blocked_on_stdin(process.pid))
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    process.wait(timeout=60)  # standard input stays open until then
+    out, err = process.communicate()
     assert (process.returncode, out, err) == (130, b"", b"")
 
 
