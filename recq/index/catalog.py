@@ -8,17 +8,15 @@ done only after its upsert was acknowledged, and the fixed point ids make every 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from qdrant_client import QdrantClient, models
 
-from recq import paths
 from recq.errors import ImageError, Reason, TargetNotFound, UsageError
 from recq.index.collection import behind, collection_name, others, point_alias, stored_space
 from recq.index.collection import create as create_collection
@@ -27,6 +25,7 @@ from recq.index.errors import translated
 from recq.index.facets import MAX_BINS, Facets, date_periods, number_bins
 from recq.index.fields import Fields, Misfit
 from recq.index.filters import NO_ERROR, Condition, Op, compile_filters, require_indexed
+from recq.index.ledger import PAGE, Ledger, item_of, vector_of, within
 from recq.index.schema import (
     VECTOR,
     FieldType,
@@ -38,18 +37,11 @@ from recq.index.schema import (
     fits,
     payload_key,
 )
-from recq.index.sources import CONFIRMATION_PREFIX, METADATA_PREFIX, Source, Watcher, choose_name, host_name
+from recq.index.sources import CONFIRMATION_PREFIX, METADATA_PREFIX
 from recq.space import EmbeddingSpace, require_same
-
-PAGE = 500
-"""Points a scroll asks for at a time: bounds the memory of a pass over the whole catalog."""
-
 
 ORDERED = 100_000
 """Items up to which `search` reads the path of every match to find the first ones: some seconds at most."""
-
-_LEDGER = ["file", "error"]
-"""The part of a payload that tells what is done and what failed."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +64,7 @@ def _ignore_misfit(field: str, value: Value, field_type: FieldType) -> None:
     """The default for `Catalog.on_misfit`."""
 
 
-class Catalog:
+class Catalog(Ledger):
     """A named set of indexed images. All methods raise only errors of `recq.errors`.
 
     `on_misfit(field, value, type)` is called once per field when a stored value does not fit the field's type: the
@@ -83,8 +75,7 @@ class Catalog:
         self.name = name
         self.space = space
         self.on_misfit: Misfit = _ignore_misfit
-        self._client = client
-        self._collection = collection
+        super().__init__(client, collection)
         self._fields = Fields(client, collection)
 
     # -- life -----------------------------------------------------------------------------------------------------
@@ -213,14 +204,6 @@ class Catalog:
             )
 
     @translated
-    def mark_for_retry(self, ids: Sequence[str]) -> None:
-        """Ask whoever watches their sources to try failed items again; items that have not failed stay as they are."""
-        if not ids:
-            return
-        failed = models.Filter(must=[models.HasIdCondition(has_id=list(ids))], must_not=[NO_ERROR])
-        self._client.set_payload(self._collection, payload={"retry": True}, key="error", points=failed, wait=True)
-
-    @translated
     def delete(self, ids: Sequence[str]) -> None:
         """Delete points; unknown ids are no error."""
         if ids:
@@ -228,31 +211,11 @@ class Catalog:
 
     # -- reads ----------------------------------------------------------------------------------------------------
 
-    def get(self, item_id: str) -> Item | None:
-        """One item, failed ones included."""
-        return self.get_many([item_id]).get(item_id)
-
-    @translated
-    def get_many(self, ids: Sequence[str]) -> dict[str, Item]:
-        """The items of those ids that exist."""
-        if not ids:
-            return {}
-        return self._retrieve(ids, payload=True)
-
-    @translated
-    def known(self, ids: Sequence[str]) -> dict[str, Item]:
-        """The items of those ids that exist, without metadata: file facts and error alone."""
-        return self._retrieve(ids, payload=_LEDGER) if ids else {}
-
-    def _retrieve(self, ids: Sequence[str], *, payload: bool | list[str]) -> dict[str, Item]:
-        records = self._client.retrieve(self._collection, ids=list(ids), with_payload=payload, with_vectors=False)
-        return {str(record.id): _item(record) for record in records}
-
     @translated
     def vector(self, item_id: str) -> np.ndarray | None:
         """The stored vector, float32 (dim,); None for a failed or unknown item."""
         records = self._client.retrieve(self._collection, ids=[item_id], with_payload=False, with_vectors=[VECTOR])
-        return _vector(records[0]) if records else None
+        return vector_of(records[0]) if records else None
 
     @translated
     def vectors_by_sha256(self, digests: Collection[str]) -> dict[str, np.ndarray]:
@@ -272,16 +235,8 @@ class Catalog:
         records = self._client.retrieve(
             self._collection, ids=list(holders.values()), with_payload=False, with_vectors=[VECTOR]
         )
-        vectors = {str(record.id): _vector(record) for record in records}
+        vectors = {str(record.id): vector_of(record) for record in records}
         return {digest: vector for digest, id_ in holders.items() if (vector := vectors.get(id_)) is not None}
-
-    @translated
-    def holders(self, digests: Collection[str]) -> Iterator[Item]:
-        """Items of all sources with those SHA-256, without metadata. Streams."""
-        wanted = models.Filter(
-            must=[models.FieldCondition(key="file.sha256", match=models.MatchAny(any=list(digests)))]
-        )
-        return map(_item, self._scroll(wanted, payload=_LEDGER))
 
     def find_path(self, path: str, limit: int = 20) -> list[Item]:
         """Items of any source with that `file.path`, failed ones included."""
@@ -297,7 +252,7 @@ class Catalog:
         records, _ = self._client.scroll(
             self._collection, scroll_filter=models.Filter(must=[condition]), limit=limit, with_payload=True
         )
-        return sorted((_item(record) for record in records), key=_by_path)
+        return sorted((item_of(record) for record in records), key=_by_path)
 
     @translated
     def nearest(
@@ -322,7 +277,7 @@ class Catalog:
             score_threshold=min_score,
             with_payload=True,
         )
-        hits = [Hit(_item(point), point.score) for point in response.points]
+        hits = [Hit(item_of(point), point.score) for point in response.points]
         return sorted(hits, key=lambda hit: (-hit.score, *_by_path(hit.item)))
 
     @translated
@@ -339,33 +294,12 @@ class Catalog:
             found = self.get_many([item_id for _, item_id in first])
             return [found[item_id] for _, item_id in first if item_id in found]
         records = self._scroll(compiled, payload=True, page=min(k, PAGE))
-        return sorted((_item(record) for record in islice(records, min(k, matching))), key=_by_path)
+        return sorted((item_of(record) for record in islice(records, min(k, matching))), key=_by_path)
 
     @translated
     def count(self, filters: Sequence[str | Condition] = (), *, source: str | None = None) -> int:
         """How many embedded items all filters hold for."""
         return self._count(compile_filters(filters, self.types()), source)
-
-    @translated
-    def count_failed(self, *, source: str | None = None) -> int:
-        """How many items could not be embedded."""
-        return self._count(models.Filter(must_not=[NO_ERROR]), source)
-
-    def failed(self, source: str | None = None) -> Iterator[Item]:
-        """Items that could not be embedded, metadata included."""
-        for record in self._scroll(_within(models.Filter(must_not=[NO_ERROR]), source), payload=True):
-            yield _item(record)
-
-    def marked(self, source: str) -> Iterator[Item]:
-        """Failed items of a source that somebody has marked to be tried again, without metadata."""
-        mark = models.FieldCondition(key="error.retry", match=models.MatchValue(value=True))
-        for record in self._scroll(_within(models.Filter(must=[mark]), source), payload=_LEDGER):
-            yield _item(record)
-
-    def scan(self, source: str) -> Iterator[Item]:
-        """Every item of a source, failed ones included, without metadata: file facts and error alone. Streams."""
-        for record in self._scroll(_within(models.Filter(), source), payload=_LEDGER):
-            yield _item(record)
 
     @translated
     def facets(self, field: str, filters: Sequence[str | Condition] = (), limit: int = 50) -> Facets:
@@ -414,92 +348,13 @@ class Catalog:
         chosen = sorted(element for element in elements(value) if fits(element, field_type))
         return chosen[0 if direction is models.Direction.ASC else -1] if chosen else None
 
-    def _count(self, condition: models.Filter, source: str | None) -> int:
-        return self._client.count(self._collection, count_filter=_within(condition, source), exact=True).count
-
-    def _scroll(
-        self, condition: models.Filter, *, payload: bool | list[str], page: int = PAGE
-    ) -> Iterator[models.Record]:
-        """Every matching point, a page at a time, in the order of ids."""
-        offset: Any = None
-        while True:
-            records, offset = self._page(condition, payload, page, offset)
-            yield from records
-            if offset is None:
-                return
-
-    @translated
-    def _page(
-        self, condition: models.Filter, payload: bool | list[str], page: int, offset: Any
-    ) -> tuple[list[models.Record], Any]:
-        return self._client.scroll(
-            self._collection,
-            scroll_filter=condition,
-            limit=page,
-            offset=offset,
-            with_payload=payload,
-        )
-
-    # -- sources --------------------------------------------------------------------------------------------------
-
-    @translated
-    def sources(self) -> dict[str, Source]:
-        """All sources of the catalog, by name."""
-        metadata = self._client.get_collection(self._collection).config.metadata or {}
-        return {
-            name: Source.from_json(name, value)
-            for key, value in sorted(metadata.items())
-            if key.startswith(METADATA_PREFIX) and (name := key.removeprefix(METADATA_PREFIX))
-        }
-
-    def register_source(self, folder: Path, name: str | None = None) -> str:
-        """Record the folder (absolute, on this host) and return its source's name; `choose_name` tells the rules."""
-        known = self.sources()
-        host = host_name()
-        holder = known[name].root_here() if name is not None and name in known else None
-        chosen = choose_name(known, folder, host, name, root_alive=holder is not None and holder.is_dir())
-        source = known.get(chosen, Source(chosen))
-        if source.root_on(host) != folder:
-            self._write_source(source.with_root(host, folder))
-        return chosen
-
-    def record_reconcile(
-        self, name: str, *, ignored: int, held: int = 0, at: str, watcher: Watcher | None = None
-    ) -> Watcher | None:
-        """Keep what the last reconcile of a source saw and did not delete; `at` is ISO 8601 UTC.
-
-        `watcher` is the daemon that goes on watching; returns the one that the record named until now.
-        """
-        source = self.sources().get(name)
-        if source is None:
-            return None
-        self._write_source(
-            replace(source, ignored=ignored, held=held, reconciled_at=at, watcher=watcher or source.watcher)
-        )
-        return source.watcher
-
-    @translated
-    def confirm(self, name: str, items: int | None) -> None:
-        """Allow the next reconcile of a source to delete as many items as were held; None takes that back."""
-        self._client.update_collection(self._collection, metadata={CONFIRMATION_PREFIX + name: items})
-
-    @translated
-    def confirmed(self) -> dict[str, int]:
-        """Deletions that were confirmed and not made yet: how many items, by source."""
-        metadata = self._client.get_collection(self._collection).config.metadata or {}
-        return {
-            key.removeprefix(CONFIRMATION_PREFIX): int(items)
-            for key, items in metadata.items()
-            if key.startswith(CONFIRMATION_PREFIX) and items is not None
-        }
-
     @translated
     def drop_source(self, name: str) -> int:
         """Delete a source's points and record; returns how many points there were.
 
         With the last source the fields go, too: what is indexed next decides their types anew.
         """
-        condition = _within(models.Filter(), name)
+        condition = within(models.Filter(), name)
         dropped = self._client.count(self._collection, count_filter=condition, exact=True).count
         self._client.delete(self._collection, points_selector=models.FilterSelector(filter=condition), wait=True)
         gone = {METADATA_PREFIX + name: None, CONFIRMATION_PREFIX + name: None}
@@ -507,26 +362,6 @@ class Catalog:
         if not self.sources():
             self._fields.forget()
         return dropped
-
-    @translated
-    def _write_source(self, source: Source) -> None:
-        self._client.update_collection(self._collection, metadata={METADATA_PREFIX + source.name: source.to_json()})
-
-    def absolute_path(self, item: Item, sources: Mapping[str, Source] | None = None) -> Path | None:
-        """Where the item's file is on this host (else where another host sees it); None for an unknown source."""
-        source = (self.sources() if sources is None else sources).get(item.file.source)
-        root = source.any_root() if source is not None else None
-        return None if root is None else root / paths.from_text(item.file.path, item.file.encoded)
-
-
-def _item(record: models.Record | models.ScoredPoint) -> Item:
-    return Item.from_payload(record.payload or {})
-
-
-def _vector(record: models.Record) -> np.ndarray | None:
-    if not isinstance(record.vector, dict) or VECTOR not in record.vector:
-        return None
-    return np.asarray(record.vector[VECTOR], dtype=np.float32)
 
 
 def _place(record: models.Record) -> tuple[str, str]:
@@ -536,14 +371,6 @@ def _place(record: models.Record) -> tuple[str, str]:
 
 def _by_path(item: Item) -> tuple[str, str]:
     return item.file.path, item.file.source
-
-
-def _within(condition: models.Filter, source: str | None) -> models.Filter:
-    """`condition`, within one source when one is named."""
-    if source is None:
-        return condition
-    own = models.FieldCondition(key="file.source", match=models.MatchValue(value=source))
-    return models.Filter(must=[own, condition]) if condition.must or condition.must_not else models.Filter(must=[own])
 
 
 def _and(base: models.Filter, key: str, span: models.Range) -> models.Filter:

@@ -1,0 +1,203 @@
+"""The part of the catalog that the daemon keeps: what is done, what failed, which sources there are, what is asked for.
+
+The index itself is the ledger: everything here is read from the items' `file` and `error`, or stands in the
+collection's metadata.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from qdrant_client import QdrantClient, models
+
+from recq import paths
+from recq.index.errors import translated
+from recq.index.filters import NO_ERROR
+from recq.index.schema import VECTOR, Item
+from recq.index.sources import CONFIRMATION_PREFIX, METADATA_PREFIX, Source, Watcher, choose_name, host_name
+
+PAGE = 500
+"""Points a scroll asks for at a time: bounds the memory of a pass over the whole catalog."""
+
+_LEDGER = ["file", "error"]
+"""The part of a payload that tells what is done and what failed."""
+
+
+class Ledger:
+    """What one collection says about its items and sources. All methods raise only errors of `recq.errors`."""
+
+    def __init__(self, client: QdrantClient, collection: str) -> None:
+        self._client = client
+        self._collection = collection
+
+    # -- items ----------------------------------------------------------------------------------------------------
+
+    def get(self, item_id: str) -> Item | None:
+        """One item, failed ones included."""
+        return self.get_many([item_id]).get(item_id)
+
+    @translated
+    def get_many(self, ids: Sequence[str]) -> dict[str, Item]:
+        """The items of those ids that exist."""
+        if not ids:
+            return {}
+        return self._retrieve(ids, payload=True)
+
+    @translated
+    def known(self, ids: Sequence[str]) -> dict[str, Item]:
+        """The items of those ids that exist, without metadata: file facts and error alone."""
+        return self._retrieve(ids, payload=_LEDGER) if ids else {}
+
+    def _retrieve(self, ids: Sequence[str], *, payload: bool | list[str]) -> dict[str, Item]:
+        records = self._client.retrieve(self._collection, ids=list(ids), with_payload=payload, with_vectors=False)
+        return {str(record.id): item_of(record) for record in records}
+
+    @translated
+    def holders(self, digests: Collection[str]) -> Iterator[Item]:
+        """Items of all sources with those SHA-256, without metadata. Streams."""
+        wanted = models.Filter(
+            must=[models.FieldCondition(key="file.sha256", match=models.MatchAny(any=list(digests)))]
+        )
+        return map(item_of, self._scroll(wanted, payload=_LEDGER))
+
+    @translated
+    def count_failed(self, *, source: str | None = None) -> int:
+        """How many items could not be embedded."""
+        return self._count(models.Filter(must_not=[NO_ERROR]), source)
+
+    def failed(self, source: str | None = None) -> Iterator[Item]:
+        """Items that could not be embedded, metadata included."""
+        for record in self._scroll(within(models.Filter(must_not=[NO_ERROR]), source), payload=True):
+            yield item_of(record)
+
+    def marked(self, source: str) -> Iterator[Item]:
+        """Failed items of a source that somebody has marked to be tried again, without metadata."""
+        mark = models.FieldCondition(key="error.retry", match=models.MatchValue(value=True))
+        for record in self._scroll(within(models.Filter(must=[mark]), source), payload=_LEDGER):
+            yield item_of(record)
+
+    def scan(self, source: str) -> Iterator[Item]:
+        """Every item of a source, failed ones included, without metadata: file facts and error alone. Streams."""
+        for record in self._scroll(within(models.Filter(), source), payload=_LEDGER):
+            yield item_of(record)
+
+    @translated
+    def mark_for_retry(self, ids: Sequence[str]) -> None:
+        """Ask whoever watches their sources to try failed items again; items that have not failed stay as they are."""
+        if not ids:
+            return
+        failed = models.Filter(must=[models.HasIdCondition(has_id=list(ids))], must_not=[NO_ERROR])
+        self._client.set_payload(self._collection, payload={"retry": True}, key="error", points=failed, wait=True)
+
+    def _count(self, condition: models.Filter, source: str | None) -> int:
+        return self._client.count(self._collection, count_filter=within(condition, source), exact=True).count
+
+    def _scroll(
+        self, condition: models.Filter, *, payload: bool | list[str], page: int = PAGE
+    ) -> Iterator[models.Record]:
+        """Every matching point, a page at a time, in the order of ids."""
+        offset: Any = None
+        while True:
+            records, offset = self._page(condition, payload, page, offset)
+            yield from records
+            if offset is None:
+                return
+
+    @translated
+    def _page(
+        self, condition: models.Filter, payload: bool | list[str], page: int, offset: Any
+    ) -> tuple[list[models.Record], Any]:
+        return self._client.scroll(
+            self._collection,
+            scroll_filter=condition,
+            limit=page,
+            offset=offset,
+            with_payload=payload,
+        )
+
+    # -- sources --------------------------------------------------------------------------------------------------
+
+    @translated
+    def sources(self) -> dict[str, Source]:
+        """All sources of the catalog, by name."""
+        metadata = self._client.get_collection(self._collection).config.metadata or {}
+        return {
+            name: Source.from_json(name, value)
+            for key, value in sorted(metadata.items())
+            if key.startswith(METADATA_PREFIX) and (name := key.removeprefix(METADATA_PREFIX))
+        }
+
+    def register_source(self, folder: Path, name: str | None = None) -> str:
+        """Record the folder (absolute, on this host) and return its source's name; `choose_name` tells the rules."""
+        known = self.sources()
+        host = host_name()
+        holder = known[name].root_here() if name is not None and name in known else None
+        chosen = choose_name(known, folder, host, name, root_alive=holder is not None and holder.is_dir())
+        source = known.get(chosen, Source(chosen))
+        if source.root_on(host) != folder:
+            self._write_source(source.with_root(host, folder))
+        return chosen
+
+    def record_reconcile(
+        self, name: str, *, ignored: int, held: int = 0, at: str, watcher: Watcher | None = None
+    ) -> Watcher | None:
+        """Keep what the last reconcile of a source saw and did not delete; `at` is ISO 8601 UTC.
+
+        `watcher` is the daemon that goes on watching; returns the one that the record named until now.
+        """
+        source = self.sources().get(name)
+        if source is None:
+            return None
+        self._write_source(
+            replace(source, ignored=ignored, held=held, reconciled_at=at, watcher=watcher or source.watcher)
+        )
+        return source.watcher
+
+    @translated
+    def confirm(self, name: str, items: int | None) -> None:
+        """Allow the next reconcile of a source to delete as many items as were held; None takes that back."""
+        self._client.update_collection(self._collection, metadata={CONFIRMATION_PREFIX + name: items})
+
+    @translated
+    def confirmed(self) -> dict[str, int]:
+        """Deletions that were confirmed and not made yet: how many items, by source."""
+        metadata = self._client.get_collection(self._collection).config.metadata or {}
+        return {
+            key.removeprefix(CONFIRMATION_PREFIX): int(items)
+            for key, items in metadata.items()
+            if key.startswith(CONFIRMATION_PREFIX) and items is not None
+        }
+
+    @translated
+    def _write_source(self, source: Source) -> None:
+        self._client.update_collection(self._collection, metadata={METADATA_PREFIX + source.name: source.to_json()})
+
+    def absolute_path(self, item: Item, sources: Mapping[str, Source] | None = None) -> Path | None:
+        """Where the item's file is on this host (else where another host sees it); None for an unknown source."""
+        source = (self.sources() if sources is None else sources).get(item.file.source)
+        root = source.any_root() if source is not None else None
+        return None if root is None else root / paths.from_text(item.file.path, item.file.encoded)
+
+
+def item_of(record: models.Record | models.ScoredPoint) -> Item:
+    """The item that a point is."""
+    return Item.from_payload(record.payload or {})
+
+
+def vector_of(record: models.Record) -> np.ndarray | None:
+    """The vector of a point, float32 (dim,); None where it has none, or it was not asked for."""
+    if not isinstance(record.vector, dict) or VECTOR not in record.vector:
+        return None
+    return np.asarray(record.vector[VECTOR], dtype=np.float32)
+
+
+def within(condition: models.Filter, source: str | None) -> models.Filter:
+    """`condition`, within one source when one is named."""
+    if source is None:
+        return condition
+    own = models.FieldCondition(key="file.source", match=models.MatchValue(value=source))
+    return models.Filter(must=[own, condition]) if condition.must or condition.must_not else models.Filter(must=[own])
