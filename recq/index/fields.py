@@ -29,6 +29,10 @@ _INDEX_TYPES: Mapping[FieldType, models.PayloadSchemaType] = {
     FieldType.STRING: models.PayloadSchemaType.KEYWORD,
 }
 _FIELD_TYPES = {index: field_type for field_type, index in _INDEX_TYPES.items()}
+_LARGE = frozenset({"file.path", "file.name", "file.sha256"})
+_LARGE_INDEX = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, on_disk=True)
+"""Own fields whose values are all different: on disk, or each costs some 400 bytes of memory a point."""
+
 _WORD_INDEX = models.TextIndexParams(
     type=models.TextIndexType.TEXT, tokenizer=models.TokenizerType.WORD, lowercase=True
 )
@@ -59,7 +63,7 @@ class Fields:
     def create_own(self) -> None:
         """The indexes of recq's own fields."""
         for name, field_type in FILE_FIELDS.items():
-            self._create(name, _INDEX_TYPES[field_type])
+            self._create(name, _LARGE_INDEX if name in _LARGE else _INDEX_TYPES[field_type])
 
     def declare(self, types: FieldTypes) -> None:
         """Create the payload indexes of fields that have none yet; a known field keeps its type."""
@@ -102,5 +106,5 @@ class Fields:
         self._types = None
         self._misfits.clear()
 
-    def _create(self, key: str, schema: models.PayloadSchemaType | models.TextIndexParams) -> None:
+    def _create(self, key: str, schema: models.PayloadFieldSchema) -> None:
         self._client.create_payload_index(self._collection, key, field_schema=schema, wait=True)

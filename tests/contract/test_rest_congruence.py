@@ -1,7 +1,6 @@
 """The same REST requests, one after another, to Edge in process, Edge on loopback and a real server: equal answers.
 
-What may differ: times, numbers of operations and versions, the wording of an error (not its status), and the order of
-what has none.
+What may differ says `tests.contract.congruence`.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.contract.congruence import Ask, compare
 from tests.contract.corpus import CATEGORIES, DIM, INDEXES, SIZE, WORDS, point_id, points
 from tests.contract.engine import Engine
 
@@ -19,8 +19,6 @@ pytestmark = pytest.mark.server
 
 NAME = "congruence"
 C = f"/collections/{NAME}"
-ASIDE = ("time", "operation_id", "version", "segments_count", "wal_config", "update_queue")
-Ask = tuple[str, str, Any]
 
 VECTOR = [0.5, -1, 0.25, 2, 0, 1, -0.5, 0.75]
 A_UUID = point_id(1)
@@ -417,50 +415,16 @@ def engines(embedded: Engine, loopback: Engine, real: Engine) -> Iterator[list[E
 
 
 def test_reads_are_answered_alike(engines: list[Engine]) -> None:
-    _compare(engines, _reads())
+    compare(engines, _reads())
 
 
 def test_random_filters_find_the_same_points(engines: list[Engine]) -> None:
-    _compare(engines, _random_filters(150))
+    compare(engines, _random_filters(150))
 
 
 def test_writes_are_answered_alike_and_leave_the_same_points(engines: list[Engine]) -> None:
     """Last in this file: it changes the points."""
-    _compare(engines, _writes())
-    _compare(engines, [("POST", f"{C}/points/scroll", {"limit": 1000, "with_payload": True, "with_vector": True})])
-    _compare(engines, [("GET", C, None)])
-    _compare(engines, _random_filters(50))
-
-
-def _compare(engines: list[Engine], asks: Any) -> None:
-    real, *others = engines
-    different = []
-    for method, path, body in asks:
-        expected = _comparable(real.ask(method, path, body))
-        for other in others:
-            answer = _comparable(other.ask(method, path, body))
-            if answer != expected:
-                different.append(
-                    f"{method} {path} {str(body)[:300]}\n  {real.name}: {expected}\n  {other.name}: {answer}"
-                )
-    assert not different, f"{len(different)} answers differ:\n" + "\n".join(different)[:8000]
-
-
-def _comparable(answer: tuple[int, Any]) -> tuple[int, Any]:
-    status, content = answer
-    if status >= 400:
-        assert content["status"]["error"], "a refusal says why"
-        return status, None
-    return status, _plain(content)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        if isinstance(value.get("params"), dict):  # of an index: what was not said is null or absent
-            value = {**value, "params": {key: one for key, one in value["params"].items() if one is not None}}
-        return {key: _plain(one) for key, one in sorted(value.items()) if key not in ASIDE}
-    if isinstance(value, list):
-        return [_plain(one) for one in value]
-    if isinstance(value, float):
-        return round(value, 4) + 0.0  # -0.0 is 0.0
-    return value
+    compare(engines, _writes())
+    compare(engines, [("POST", f"{C}/points/scroll", {"limit": 1000, "with_payload": True, "with_vector": True})])
+    compare(engines, [("GET", C, None)])
+    compare(engines, _random_filters(50))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,8 +12,10 @@ from qdrant_client.http import models as rest
 from recq.index.edge.folder import Folder
 from recq.index.edge.indexes import schema_json, to_field_schema
 from recq.index.edge.manifest import Entry, Manifest, merged_metadata
+from recq.index.edge.narrow import KEY, narrow_params, refuse_key
 from recq.index.edge.problem import Problem, bad_format, bad_request, edge_errors, invalid_value, unsupported
 from recq.index.edge.request import Request
+from recq.index.edge.shard import Shard
 from recq.space import MAX_DIMENSIONS
 
 API_VERSION = "1.17.0"
@@ -53,8 +56,9 @@ def info(folder: Folder, request: Request) -> Any:
     """GET /collections/{c}: sizes, configuration, metadata and the payload schema with its counts."""
     (name,) = request.names
     _, entry = folder.manifest.resolve(name)
-    with folder.shard(name).reading() as shard:
-        state = shard.info()
+    shard = folder.shard(name)
+    with shard.reading() as opened:
+        state = opened.info()
     config: dict[str, Any] = {
         "params": {
             "vectors": entry.vectors,
@@ -77,7 +81,7 @@ def info(folder: Folder, request: Request) -> Any:
         "points_count": state.points_count,
         "segments_count": state.segments_count,
         "config": config,
-        "payload_schema": {key: schema_json(one) for key, one in state.payload_schema.items()},
+        "payload_schema": _payload_schema(shard, state.payload_schema),
         "update_queue": {"length": 0},
     }
 
@@ -149,9 +153,16 @@ def create_index(folder: Folder, request: Request) -> Any:
     said: rest.CreateFieldIndex = request.parse(rest.CreateFieldIndex)
     if said.field_schema is None:
         raise bad_request("Can't auto-detect field type, please specify `field_schema` in the request")
-    with edge_errors():
-        operation = edge.UpdateOperation.create_field_index(said.field_name, to_field_schema(said.field_schema))
-    folder.shard(name).update_indexes(operation)
+    field, schema = said.field_name, said.field_schema
+    params = narrow_params(field, schema)
+    if params is not None:
+        folder.make_narrow(name, field, params)
+    else:
+        refuse_key([field])
+        with edge_errors():
+            operation = edge.UpdateOperation.create_field_index(field, to_field_schema(schema))
+        folder.shard(name).update_indexes(operation)
+        folder.drop_narrow(name, field)
     folder.written()
     return completed(request)
 
@@ -159,11 +170,23 @@ def create_index(folder: Folder, request: Request) -> Any:
 def delete_index(folder: Folder, request: Request) -> Any:
     """DELETE /collections/{c}/index/{field}."""
     name, field = request.names
+    refuse_key([field])
+    folder.drop_narrow(name, field)
     with edge_errors():
         operation = edge.UpdateOperation.delete_field_index(field)
     folder.shard(name).update_indexes(operation)
     folder.written()
     return completed(request)
+
+
+def _payload_schema(shard: Shard, schema: Mapping[str, Any]) -> dict[str, Any]:
+    """All indexes of a collection; the narrow ones as the keyword indexes that they stand for."""
+    known = {key: schema_json(one) for key, one in schema.items() if key != KEY}
+    for key, one in shard.narrow.finished_fields().items():
+        with shard.reading() as opened:
+            points = opened.count(edge.CountRequest(exact=True, filter=edge.Filter(must=[one.anything])))
+        known[key] = {"data_type": "keyword", "points": points, "params": dict(one.params)}
+    return known
 
 
 def completed(request: Request) -> dict[str, Any]:

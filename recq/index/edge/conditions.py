@@ -7,7 +7,8 @@ words: two answers to one question, so the question is refused.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -16,9 +17,18 @@ import numpy as np
 import qdrant_edge as edge
 from qdrant_client.http import models as rest
 
+from recq.index.edge.narrow import NarrowFields
 from recq.index.edge.problem import bad_format, edge_errors, invalid_value, unsupported, wrong_input
 
 MAX_ID = 2**64 - 1
+
+
+@dataclass(frozen=True)
+class Indexed:
+    """What a filter has to know of a collection: the keys that have a text index, and the narrow fields."""
+
+    text: frozenset[str] = frozenset()
+    narrow: NarrowFields = field(default_factory=NarrowFields)
 
 
 def to_id(point_id: int | str | UUID) -> int | UUID:
@@ -35,15 +45,15 @@ def to_id(point_id: int | str | UUID) -> int | UUID:
     raise bad_format(f"value {point_id} is not a valid point ID, valid values are either an unsigned integer or a UUID")
 
 
-def to_filter(filter_: rest.Filter, text_fields: Collection[str]) -> edge.Filter:
-    """`filter_` for Edge. `text_fields`: the keys that have a text index. Raises Problem 400, 422 or 501."""
+def to_filter(filter_: rest.Filter, indexed: Indexed) -> edge.Filter:
+    """`filter_` for Edge. Raises Problem 400, 422 or 501."""
     with edge_errors():
-        return _Converter(text_fields, prefix="").filter(filter_)
+        return _Converter(indexed, prefix="").filter(filter_)
 
 
-def to_optional_filter(filter_: rest.Filter | None, text_fields: Collection[str]) -> edge.Filter | None:
+def to_optional_filter(filter_: rest.Filter | None, indexed: Indexed) -> edge.Filter | None:
     """The filter of a request that need not have one."""
-    return None if filter_ is None else to_filter(filter_, text_fields)
+    return None if filter_ is None else to_filter(filter_, indexed)
 
 
 def without_points(filter_: edge.Filter | None, ids: Iterable[int | UUID]) -> edge.Filter:
@@ -54,8 +64,8 @@ def without_points(filter_: edge.Filter | None, ids: Iterable[int | UUID]) -> ed
 class _Converter:
     """One filter's conversion; `prefix` is the path of the nested conditions around it."""
 
-    def __init__(self, text_fields: Collection[str], prefix: str) -> None:
-        self._text_fields = text_fields
+    def __init__(self, indexed: Indexed, prefix: str) -> None:
+        self._indexed = indexed
         self._prefix = prefix
 
     def filter(self, filter_: rest.Filter) -> edge.Filter:
@@ -89,20 +99,20 @@ class _Converter:
                 return edge.HasVectorCondition(condition.has_vector)
             case rest.NestedCondition():
                 nested = condition.nested
-                inner = _Converter(self._text_fields, f"{self._prefix}{nested.key.removesuffix('[]')}[].")
+                inner = _Converter(self._indexed, f"{self._prefix}{nested.key.removesuffix('[]')}[].")
                 return edge.NestedCondition(nested.key, inner.filter(nested.filter))
             case rest.Filter():
                 return self.filter(condition)
         raise unsupported(f"the condition {type(condition).__name__}")
 
-    def _field(self, condition: rest.FieldCondition) -> edge.FieldCondition:
+    def _field(self, condition: rest.FieldCondition) -> Any:
         if condition.geo_bounding_box or condition.geo_radius or condition.geo_polygon:
             raise unsupported("conditions on places")
         said = condition.model_dump(exclude_none=True, exclude={"key"})
         if not said:
             raise invalid_value("filter: At least one field condition must be specified")
         count = condition.values_count
-        return edge.FieldCondition(
+        whole = edge.FieldCondition(
             condition.key,
             match=None if condition.match is None else self._match(condition.key, condition.match),
             range=None if condition.range is None else _range(condition.range),
@@ -110,6 +120,9 @@ class _Converter:
             is_empty=condition.is_empty,
             is_null=condition.is_null,
         )
+        # Within a nested condition a key is relative, and the numbers do not stand there.
+        hint = None if self._prefix else self._indexed.narrow.condition(condition.key, condition.match)
+        return whole if hint is None else edge.Filter(must=[hint, whole])
 
     def _match(self, key: str, match: rest.Match) -> Any:
         if isinstance(match, rest.MatchValue):
@@ -121,7 +134,7 @@ class _Converter:
         if isinstance(match, rest.MatchExcept):
             return edge.MatchExcept(match.except_)
         path = self._prefix + key
-        if path not in self._text_fields:
+        if path not in self._indexed.text:
             raise wrong_input(f"match by text needs a text index on `{path}`: create one, or match its whole value")
         if isinstance(match, rest.MatchText):
             return edge.MatchText(match.text)

@@ -14,6 +14,7 @@ import qdrant_edge as edge
 from qdrant_client.http import models as rest
 
 from recq.index.edge.conditions import to_id
+from recq.index.edge.narrow import KEY, NarrowFields
 from recq.index.edge.problem import bad_request, edge_errors, invalid_value, unsupported, wrong_input
 
 DISTANCES = {
@@ -58,7 +59,9 @@ def to_vectors(vector: Any, specs: Mapping[str, VectorSpec]) -> dict[str, Any]:
     return {name: to_vector(name, numbers, specs) for name, numbers in vector.items()}
 
 
-def to_points(operation: rest.PointsList | rest.PointsBatch, specs: Mapping[str, VectorSpec]) -> list[edge.Point]:
+def to_points(
+    operation: rest.PointsList | rest.PointsBatch, specs: Mapping[str, VectorSpec], narrow: NarrowFields
+) -> list[edge.Point]:
     """The points of an upsert in either form. Raises Problem 400, 422 or 501, before anything is written."""
     if isinstance(operation, rest.PointsBatch):
         structs = _unzip(operation.batch)
@@ -67,7 +70,10 @@ def to_points(operation: rest.PointsList | rest.PointsBatch, specs: Mapping[str,
     if not structs:
         raise bad_request("Empty update request")
     with edge_errors():
-        return [edge.Point(to_id(id_), to_vectors(vector, specs), payload or {}) for id_, vector, payload in structs]
+        return [
+            edge.Point(to_id(id_), to_vectors(vector, specs), narrow.completed(payload))
+            for id_, vector, payload in structs
+        ]
 
 
 def _unzip(batch: rest.Batch) -> list[tuple[Any, Any, Any]]:
@@ -125,11 +131,16 @@ def to_search_params(params: rest.SearchParams | None) -> edge.SearchParams | No
     return edge.SearchParams(hnsw_ef=params.hnsw_ef, exact=bool(params.exact), indexed_only=bool(params.indexed_only))
 
 
+def without_numbers(payload: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A stored payload as it was written: what the narrow indexes keep beside it is nobody's business."""
+    return {key: value for key, value in payload.items() if key != KEY} if KEY in payload else payload
+
+
 def record_json(record: Any) -> dict[str, Any]:
     """One retrieved or scrolled point; what was not asked for is left out."""
     answer: dict[str, Any] = {"id": record.id}
     if record.payload is not None:
-        answer["payload"] = record.payload
+        answer["payload"] = without_numbers(record.payload)
     if record.vector is not None:
         answer["vector"] = record.vector
     if record.order_value is not None:

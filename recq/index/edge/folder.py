@@ -16,14 +16,17 @@ import shutil
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from recq.errors import RecqError
 from recq.index.edge import manifest as manifests
+from recq.index.edge import narrowing
 from recq.index.edge.compaction import Abandoned, Copy
 from recq.index.edge.manifest import Entry, Manifest
+from recq.index.edge.narrow import NarrowFields
 from recq.index.edge.problem import Problem, closed
 from recq.index.edge.shard import FLUSH_WHEN_IDLE, Shard
 from recq.index.edge.waste import Usage, rows_of
@@ -39,6 +42,7 @@ class Folder:
         self.path = path
         self._file = path / "manifest.json"
         self._changing = threading.RLock()
+        self._narrowing = threading.Lock()
         self._shards: dict[str, Shard] = {}
         self._closed = False
         self.manifest = self._recover()
@@ -73,7 +77,7 @@ class Folder:
                 path = self.path / entry.folder
                 if not path.is_dir():
                     raise Problem(500, f"Service internal error: {path}, the folder of collection `{real}`, is gone")
-                shard = self._shards[entry.folder] = Shard.load(path, entry.specs)
+                shard = self._shards[entry.folder] = Shard.load(path, entry.specs, entry.narrow)
             return shard
 
     def create(self, name: str, entry: Entry) -> None:
@@ -167,6 +171,39 @@ class Folder:
             after = step(self.manifest)
             if after != self.manifest:
                 self._commit(after)
+
+    def make_narrow(self, name: str, key: str, params: Mapping[str, Any]) -> None:
+        """A narrow index on `key`, for the points that there are as well; `params` is what was said.
+
+        Killed before the manifest names it there is none, and what it was to replace is still there.
+        """
+        with self._narrowing:
+            shard = self.shard(name)
+            before = shard.narrow
+            try:
+                if key not in before.fields:
+                    narrowing.begin(shard, key, params)
+                    narrowing.fill(shard)
+                self._name_narrow(name, before.with_field(key, params).finished(key))
+            except BaseException:
+                shard.narrow = before
+                raise
+            shard.drop_index(key)
+
+    def drop_narrow(self, name: str, key: str) -> None:
+        """No narrow index on `key` any more; the numbers that points have stay, and mean nothing."""
+        with self._narrowing:
+            narrow = self.shard(name).narrow
+            if key in narrow.fields:
+                self._name_narrow(name, narrow.without(key))
+
+    def _name_narrow(self, name: str, narrow: NarrowFields) -> None:
+        def step(manifest: Manifest) -> Manifest:
+            real, entry = manifest.resolve(name)
+            return manifest.with_entry(real, replace(entry, narrow=narrow))
+
+        self.change(step)
+        self.shard(name).narrow = narrow
 
     def _commit(self, after: Manifest) -> None:
         manifests.write(self._file, after)

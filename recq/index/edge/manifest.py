@@ -19,23 +19,27 @@ from qdrant_client.http import models as rest
 
 from recq.errors import RecqError
 from recq.index.edge.convert import VectorSpec
+from recq.index.edge.narrow import NarrowFields
 from recq.index.edge.problem import already_exists, not_found, wrong_input
 
 _log = logging.getLogger(__name__)
-FORMAT = 1
+FORMAT = 2
+"""1 has no narrow indexes; one without any is still written as 1, so that an older recq can read it."""
 
 
 @dataclass(frozen=True)
 class Entry:
     """One collection: its folder's name below `edge/`, and what was said when it was made.
 
-    `vectors` is the REST API's `{name: {"size", "distance"}}`; `options` are hints that are kept and reported only.
+    `vectors` is the REST API's `{name: {"size", "distance"}}`; `options` are hints that are kept and
+    reported only, `narrow` are the keyword indexes with `on_disk`.
     """
 
     folder: str
     vectors: Mapping[str, Mapping[str, Any]]
     metadata: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+    narrow: NarrowFields = field(default_factory=NarrowFields)
 
     @property
     def specs(self) -> dict[str, VectorSpec]:
@@ -113,24 +117,29 @@ def read(path: Path) -> Manifest | None:
         return None
     except ValueError as error:
         raise RecqError(f"{path} is damaged ({error}): move the folder {path.parent} away and index again") from error
-    if not isinstance(data, dict) or data.get("format") != FORMAT:
+    if not isinstance(data, dict) or data.get("format") not in (1, FORMAT):
         raise RecqError(f"{path} was written by another version of recq: use that version, or another --data-dir")
     try:
-        return Manifest({name: Entry(**entry) for name, entry in data["collections"].items()}, dict(data["aliases"]))
+        return Manifest({name: _entry(entry) for name, entry in data["collections"].items()}, dict(data["aliases"]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RecqError(f"{path} is damaged ({error!r}): move the folder {path.parent} away and index again") from error
+
+
+def _entry(data: Mapping[str, Any]) -> Entry:
+    return Entry(**{**data, "narrow": NarrowFields.from_json(data.get("narrow", {}))})
 
 
 def write(path: Path, manifest: Manifest) -> None:
     """Replace the file `path` in one step that survives a power cut. Where it raises, nothing has changed."""
     data = {
-        "format": FORMAT,
+        "format": FORMAT if any(entry.narrow.fields for entry in manifest.collections.values()) else 1,
         "collections": {
             name: {
                 "folder": entry.folder,
                 "vectors": {key: dict(spec) for key, spec in entry.vectors.items()},
                 "metadata": dict(entry.metadata),
                 "options": dict(entry.options),
+                **({"narrow": entry.narrow.to_json()} if entry.narrow.fields else {}),
             }
             for name, entry in manifest.collections.items()
         },

@@ -15,6 +15,8 @@ from recq.index.edge.collections import completed
 from recq.index.edge.conditions import to_filter, to_id
 from recq.index.edge.convert import record_json, to_ids, to_payload_selector, to_points, to_vectors
 from recq.index.edge.folder import Folder
+from recq.index.edge.narrow import refuse_key
+from recq.index.edge.narrowing import change_payload
 from recq.index.edge.problem import Problem, bad_format, edge_errors, invalid_value, not_found, unsupported
 from recq.index.edge.request import Request
 from recq.index.edge.shard import Shard
@@ -159,8 +161,9 @@ def _listed(request: Request) -> rest.PointsList:
 def _upsert(shard: Shard, said: rest.PointsBatch | rest.PointsList) -> None:
     if said.update_filter is not None or said.update_mode is not None:
         raise unsupported("conditional upserts")
-    points = to_points(said, shard.specs)
-    shard.update(_Op.upsert_points(points), [point.id for point in points])
+    with shard.writes_held():
+        points = to_points(said, shard.specs, shard.narrow)
+        shard.update(_Op.upsert_points(points), [point.id for point in points])
 
 
 def _delete(shard: Shard, said: rest.PointIdsList | rest.FilterSelector) -> None:
@@ -168,35 +171,42 @@ def _delete(shard: Shard, said: rest.PointIdsList | rest.FilterSelector) -> None
         ids = to_ids(said.points)
         shard.update(_Op.delete_points(ids), ids)
     else:
-        shard.update(_Op.delete_points_by_filter(to_filter(said.filter, shard.text_fields)), None)
+        shard.update(_Op.delete_points_by_filter(to_filter(said.filter, shard.indexed)), None)
 
 
 def _set_payload(shard: Shard, said: rest.SetPayload) -> None:
-    with edge_errors():
-        if said.points is not None:
-            ids = to_ids(said.points)
-            shard.update(_Op.set_payload(ids, said.payload, said.key), ids)
+    keys = list(said.payload) if said.key is None else [said.key]
+    refuse_key(keys)
+    with edge_errors(), shard.writes_held():
+        chosen = _chosen(said, shard)
+        if shard.narrow.touched_by(keys):
+            new = said.payload, said.key
+            change_payload(shard, chosen, lambda ids: _Op.set_payload(ids, said.payload, said.key), new)
+        elif isinstance(chosen, list):
+            shard.update(_Op.set_payload(chosen, said.payload, said.key), chosen)
         else:
-            filter_ = _required(said, shard)
-            shard.update(_Op.set_payload_by_filter(filter_, said.payload, said.key), None)
+            shard.update(_Op.set_payload_by_filter(chosen, said.payload, said.key), None)
 
 
 def _overwrite_payload(shard: Shard, said: rest.SetPayload) -> None:
-    with edge_errors():  # a server ignores `key` here
-        if said.points is not None:
-            ids = to_ids(said.points)
-            shard.update(_Op.overwrite_payload(ids, said.payload), ids)
+    with edge_errors(), shard.writes_held():  # a server ignores `key` here
+        chosen, payload = _chosen(said, shard), shard.narrow.completed(said.payload)
+        if isinstance(chosen, list):
+            shard.update(_Op.overwrite_payload(chosen, payload), chosen)
         else:
-            shard.update(_Op.overwrite_payload_by_filter(_required(said, shard), said.payload), None)
+            shard.update(_Op.overwrite_payload_by_filter(chosen, payload), None)
 
 
 def _delete_payload(shard: Shard, said: rest.DeletePayload) -> None:
-    with edge_errors():
-        if said.points is not None:
-            ids = to_ids(said.points)
-            shard.update(_Op.delete_payload(ids, said.keys), ids)
+    refuse_key(said.keys)
+    with edge_errors(), shard.writes_held():
+        chosen = _chosen(said, shard)
+        if shard.narrow.touched_by(said.keys):
+            change_payload(shard, chosen, lambda ids: _Op.delete_payload(ids, said.keys))
+        elif isinstance(chosen, list):
+            shard.update(_Op.delete_payload(chosen, said.keys), chosen)
         else:
-            shard.update(_Op.delete_payload_by_filter(_required(said, shard), said.keys), None)
+            shard.update(_Op.delete_payload_by_filter(chosen, said.keys), None)
 
 
 def _clear_payload(shard: Shard, said: rest.PointIdsList | rest.FilterSelector) -> None:
@@ -204,7 +214,7 @@ def _clear_payload(shard: Shard, said: rest.PointIdsList | rest.FilterSelector) 
         ids = to_ids(said.points)
         shard.update(_Op.clear_payload(ids), ids)
     else:
-        shard.update(_Op.clear_payload_by_filter(to_filter(said.filter, shard.text_fields)), None)
+        shard.update(_Op.clear_payload_by_filter(to_filter(said.filter, shard.indexed)), None)
 
 
 def _update_vectors(shard: Shard, said: rest.UpdateVectors) -> None:
@@ -225,10 +235,15 @@ def _delete_vectors(shard: Shard, said: rest.DeleteVectors) -> None:
         shard.update(_Op.delete_vectors_by_filter(_required(said, shard), said.vector), None)
 
 
+def _chosen(said: rest.SetPayload | rest.DeletePayload, shard: Shard) -> list[Any] | edge.Filter:
+    """The points of a change of payloads: by id, or by filter."""
+    return to_ids(said.points) if said.points is not None else _required(said, shard)
+
+
 def _required(said: Any, shard: Shard) -> edge.Filter:
     if said.filter is None:
         raise bad_format("Either list of point ids or filter must be provided")
-    return to_filter(said.filter, shard.text_fields)
+    return to_filter(said.filter, shard.indexed)
 
 
 def _done(folder: Folder, request: Request) -> dict[str, Any]:

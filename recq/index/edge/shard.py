@@ -19,8 +19,10 @@ from uuid import UUID
 
 import qdrant_edge as edge
 
+from recq.index.edge.conditions import Indexed
 from recq.index.edge.convert import DISTANCES, VectorSpec
 from recq.index.edge.disk import require_room
+from recq.index.edge.narrow import NarrowFields
 from recq.index.edge.problem import Problem, closed, edge_errors, not_found
 
 _log = logging.getLogger(__name__)
@@ -81,15 +83,18 @@ class Shard:
     Raises Problem 507 instead of opening or writing on a full disk: the engine would take the whole process with it.
     """
 
-    def __init__(self, shard: Any, specs: Mapping[str, VectorSpec], path: Path) -> None:
+    def __init__(
+        self, shard: Any, specs: Mapping[str, VectorSpec], path: Path, narrow: NarrowFields | None = None
+    ) -> None:
         self.specs = specs
+        self._narrow = narrow or NarrowFields()
         self._opened = _Opened(shard, path)
         self._gate = threading.Condition()
         self._gone: Problem | None = None
-        self._writing = threading.Lock()
+        self._writing = threading.RLock()
         self._unflushed = 0
         self._first_write = self._last_write = 0.0
-        self._text_fields: frozenset[str] | None = None
+        self._indexed: Indexed | None = None
         self._changes: Changes | None = None
         self._written = 0
         self._points_at_first = int(shard.info().points_count)
@@ -113,11 +118,11 @@ class Shard:
             return edge.EdgeShard.create(str(path), config)
 
     @classmethod
-    def load(cls, path: Path, specs: Mapping[str, VectorSpec]) -> Self:
+    def load(cls, path: Path, specs: Mapping[str, VectorSpec], narrow: NarrowFields) -> Self:
         """The shard in `path`. The caller holds the data folder's lock: a second load damages a live writer."""
         require_room(path)
         with edge_errors():
-            return cls(edge.EdgeShard.load(str(path)), specs, path)
+            return cls(edge.EdgeShard.load(str(path)), specs, path, narrow)
 
     @contextmanager
     def reading(self) -> Iterator[Any]:
@@ -157,18 +162,36 @@ class Shard:
         try:
             self.update(operation, None)
         finally:
-            self._text_fields = None
+            self._indexed = None
+
+    def drop_index(self, key: str) -> None:
+        """Delete the payload index on `key`, where there is one."""
+        with self.reading() as shard:
+            known = key in shard.info().payload_schema
+        if known:
+            self.update_indexes(edge.UpdateOperation.delete_field_index(key))
 
     @property
-    def text_fields(self) -> frozenset[str]:
-        """The fields that have a text index now."""
-        known = self._text_fields
+    def indexed(self) -> Indexed:
+        """What filters have to know: the fields with a text index, and the narrow ones."""
+        known = self._indexed
         if known is None:
             with self._writing, self.reading() as shard:
                 schema = shard.info().payload_schema
-                known = frozenset(key for key, info in schema.items() if info.data_type == edge.PayloadSchemaType.Text)
-                self._text_fields = known
+                text = frozenset(key for key, info in schema.items() if info.data_type == edge.PayloadSchemaType.Text)
+                known = self._indexed = Indexed(text, self._narrow)
         return known
+
+    @property
+    def narrow(self) -> NarrowFields:
+        """The narrow fields. A write that needs them is made within `writes_held`, so that they stay what they are."""
+        return self._narrow
+
+    @narrow.setter
+    def narrow(self, fields: NarrowFields) -> None:
+        with self._writing:
+            self._narrow = fields
+            self._indexed = None
 
     def flush_if_due(self, now: float) -> bool:
         """Flush where `flush_due` says so; True while something is left to flush later. `now`: monotonic seconds."""
