@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from qdrant_client import QdrantClient, models
+from qdrant_client.http.exceptions import UnexpectedResponse
 
+from recq.index.edge import manifest, narrowing
+from recq.index.edge.folder import Folder
+from recq.index.edge.narrow import KEY, NarrowField
 from tests.contract.congruence import Ask, compare
 from tests.contract.engine import Engine
+from tests.contract.test_compaction import client_of, opened
 
+ROOT = Path(__file__).resolve().parents[2]
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "narrow"
 C = f"/collections/{NAME}"
@@ -175,3 +186,196 @@ def test_a_server_gives_the_same_answers(embedded: Engine, loopback: Engine, rea
     finally:
         for engine in engines:
             engine.ask("DELETE", C)
+
+
+def test_after_reopening_and_compaction_it_is_the_same(tmp_path: Path) -> None:
+    """The fields stand in the manifest; the copy of a compaction has the numbers, and what is written meanwhile."""
+
+    def answers(folder: Folder) -> list[Any]:
+        client = client_of(folder)
+        found = [
+            sorted(str(one.id) for one in client.scroll("c", scroll_filter=path_is(f"a/{number}.jpg"))[0])
+            for number in (1, 7, 199, 200, 207)
+        ]
+        counted = client.facet("c", "file.path", exact=True, limit=1000).hits
+        return [found, counted, client.get_collection("c").payload_schema, client.scroll("c", limit=1000)]
+
+    with opened(tmp_path / "edge") as (folder, client):
+        make(client)
+        client.upsert("c", [item(number) for number in range(200)], wait=True)
+        assert answers(folder)[0] == [["1"], ["7"], ["199"], [], []]
+        client.upsert("c", [item(7, "a/207.jpg")], wait=True)
+        before = answers(folder)
+        assert before[0] == [["1"], [], ["199"], [], ["7"]]
+    with opened(tmp_path / "edge") as (folder, client):
+        assert answers(folder) == before
+        steps: list[int] = []
+
+        def write(_: float) -> None:
+            steps.append(client.upsert("c", [item(len(steps), f"a/{300 + len(steps)}.jpg")], wait=True) is not None)
+
+        folder.compact("c", write)
+        assert [ids_of(client, f"a/{300 + step}.jpg") for step in range(len(steps))] == [[n] for n in range(len(steps))]
+        after = answers(folder)
+    with opened(tmp_path / "edge") as (folder, _):
+        assert answers(folder) == after
+        assert narrow_of(folder) == {"file.path"}
+
+
+def test_what_is_hidden_is_never_shown_nor_written(embedded: Engine) -> None:
+    try:
+        make(embedded.client, NAME)
+        embedded.client.upsert(NAME, [item(1)], wait=True)
+        ways: list[Ask] = [
+            ("PUT", f"{C}/points", {"points": [{"id": 2, "vector": {}, "payload": {KEY: [1]}}]}),
+            ("POST", f"{C}/points/payload", {"payload": {KEY: [1]}, "points": [1]}),
+            ("POST", f"{C}/points/payload", {"payload": {"a": 1}, "key": KEY, "points": [1]}),
+            ("PUT", f"{C}/points/payload", {"payload": {KEY: 1}, "points": [1]}),
+            ("POST", f"{C}/points/payload/delete", {"keys": [f'"{KEY}"'], "points": [1]}),
+            ("PUT", f"{C}/index", {"field_name": KEY, "field_schema": "integer"}),
+            ("DELETE", f"{C}/index/{KEY}", None),
+        ]
+        for way in ways:
+            status, content = embedded.ask(*way)
+            assert status == 501, way
+            assert KEY in content["status"]["error"]
+        for selector in (True, [KEY], {"exclude": ["file"]}):
+            _, content = embedded.ask("POST", f"{C}/points", {"ids": [1], "with_payload": selector})
+            assert KEY not in content["result"][0]["payload"]
+        assert ids_of(embedded.client, "a/1.jpg", NAME) == [1]
+    finally:
+        embedded.client.delete_collection(NAME)
+
+
+def test_two_values_of_one_number_stay_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(NarrowField, "number_of", lambda field, _: field.bounds[0] + 5)
+    with opened(tmp_path / "edge") as (_, client):
+        make(client)
+        client.upsert("c", [item(number) for number in range(20)], wait=True)
+        assert ids_of(client, "a/3.jpg") == [3]
+        either = models.FieldCondition(key="file.path", match=models.MatchAny(any=["a/3.jpg", "a/9.jpg", "no"]))
+        assert client.count("c", count_filter=models.Filter(must=[either])).count == 2
+        assert client.count("c", count_filter=models.Filter(must_not=[either])).count == 18
+
+
+def test_points_written_while_the_index_is_made_are_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before and behind the page that the making has come to; until it is done answers come without it."""
+    monkeypatch.setattr(narrowing, "PAGE", 10)
+    with opened(tmp_path / "edge") as (folder, client):
+        make(client, index="keyword")
+        client.upsert("c", [item(number) for number in range(100)], wait=True)
+        pauses: list[int] = []
+
+        def write(_: float) -> None:
+            number = len(pauses)
+            pauses.append(number)
+            client.upsert("c", [item(number, f"new/{number}"), item(99 - number, f"new/{99 - number}")], wait=True)
+            assert ids_of(client, f"new/{number}") == [number]
+            assert ids_of(client, "a/50.jpg") == [50]
+
+        monkeypatch.setattr(time, "sleep", write)
+        client.create_payload_index("c", "file.path", models.KeywordIndexParams(type=TYPE, on_disk=True), wait=True)
+        assert len(pauses) > 5
+        assert narrow_of(folder) == {"file.path"}
+        changed = {*pauses, *(99 - number for number in pauses)}
+        for number in range(100):
+            assert ids_of(client, f"new/{number}" if number in changed else f"a/{number}.jpg") == [number]
+        assert client.get_collection("c").payload_schema["file.path"].points == 100
+
+
+def test_a_making_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened(tmp_path / "edge") as (folder, client):
+        make(client, index="keyword")
+        client.upsert("c", [item(number) for number in range(10)], wait=True)
+        before = client.get_collection("c").payload_schema
+
+        def refuse(*_: object) -> None:
+            raise OSError("no space")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(manifest, "write", refuse)
+            with pytest.raises(UnexpectedResponse):
+                client.create_payload_index("c", "file.path", models.KeywordIndexParams(type=TYPE, on_disk=True))
+        assert client.get_collection("c").payload_schema == before
+        assert narrow_of(folder) == set()
+        assert ids_of(client, "a/3.jpg") == [3]
+
+
+def test_a_folder_from_before_goes_on(tmp_path: Path) -> None:
+    """Its keyword indexes stay in memory; its manifest stays readable for who wrote it until it has a narrow one."""
+    with opened(tmp_path / "edge") as (_, client):
+        make(client, index="keyword")
+        client.upsert("c", [item(1)], wait=True)
+        assert json.loads((tmp_path / "edge" / "manifest.json").read_text())["format"] == 1
+    with opened(tmp_path / "edge") as (folder, client):
+        assert ids_of(client, "a/1.jpg") == [1]
+        assert narrow_of(folder) == set()
+        client.create_payload_index("c", "file.path", models.KeywordIndexParams(type=TYPE, on_disk=True), wait=True)
+        assert json.loads((tmp_path / "edge" / "manifest.json").read_text())["format"] == 2
+        assert ids_of(client, "a/1.jpg") == [1]
+
+
+KILLED = """
+import sys
+import time
+from pathlib import Path
+from recq.index.edge.folder import Folder
+from tests.contract.test_narrow import client_of, item, make
+
+folder = Folder(Path(sys.argv[1]))
+client = client_of(folder)
+if not client.collection_exists("c"):
+    make(client)
+number = client.count("c").count
+while True:
+    client.upsert("c", [item(number + i) for i in range(5)], wait=True)
+    client.set_payload("c", {"path": f"set/{number}"}, key="file", points=[number], wait=True)
+    number += 5
+    print(number, flush=True)
+"""
+
+
+def test_a_kill_loses_no_number(tmp_path: Path) -> None:
+    for lines in (2, 20):
+        arguments = [sys.executable, "-c", KILLED, str(tmp_path / "edge")]
+        with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+            assert process.stdout is not None
+            try:
+                printed = [process.stdout.readline() for _ in range(lines)]
+            finally:
+                process.kill()
+            printed += process.stdout.read().splitlines()
+        acknowledged = max(int(line) for line in printed if line.strip())
+        with opened(tmp_path / "edge") as (_, client):
+            rows = client.scroll("c", limit=100_000, with_payload=True)[0]
+            assert {int(row.id) for row in rows} >= set(range(acknowledged))
+            for row in rows:
+                path = (row.payload or {})["file"]["path"]
+                assert ids_of(client, path) == [row.id]
+            assert client.get_collection("c").payload_schema["file.path"].points == len(rows)
+
+
+TYPE = models.KeywordIndexType.KEYWORD
+
+
+def make(client: QdrantClient, name: str = "c", index: str | None = None) -> None:
+    client.create_collection(name, vectors_config={"image": models.VectorParams(size=2, distance=models.Distance.DOT)})
+    schema: Any = index or models.KeywordIndexParams(type=TYPE, on_disk=True)
+    client.create_payload_index(name, "file.path", schema, wait=True)
+
+
+def item(number: int, path: str | None = None) -> models.PointStruct:
+    payload = {"file": {"path": path or f"a/{number}.jpg"}}
+    return models.PointStruct(id=number, vector={"image": [1.0, float(number)]}, payload=payload)
+
+
+def path_is(path: str) -> models.Filter:
+    return models.Filter(must=[models.FieldCondition(key="file.path", match=models.MatchValue(value=path))])
+
+
+def ids_of(client: QdrantClient, path: str, name: str = "c") -> list[Any]:
+    return [one.id for one in client.scroll(name, scroll_filter=path_is(path), limit=10)[0]]
+
+
+def narrow_of(folder: Folder) -> set[str]:
+    return set(folder.manifest.collections["c"].narrow.fields)

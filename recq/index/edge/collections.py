@@ -183,9 +183,7 @@ def _payload_schema(shard: Shard, schema: Mapping[str, Any]) -> dict[str, Any]:
     """All indexes of a collection; the narrow ones as the keyword indexes that they stand for."""
     known = {key: schema_json(one) for key, one in schema.items() if key != KEY}
     for key, one in shard.narrow.finished_fields().items():
-        with shard.reading() as opened:
-            points = opened.count(edge.CountRequest(exact=True, filter=edge.Filter(must=[one.anything])))
-        known[key] = {"data_type": "keyword", "points": points, "params": dict(one.params)}
+        known[key] = {"data_type": "keyword", "points": shard.count_of(one), "params": dict(one.params)}
     return known
 
 

@@ -24,8 +24,9 @@ from typing import Any, Self
 
 import qdrant_edge as edge
 
+from recq.index.edge.changes import Changes, Id
 from recq.index.edge.problem import edge_errors
-from recq.index.edge.shard import Changes, Id, Shard
+from recq.index.edge.shard import Shard
 from recq.index.edge.waste import RESERVE, free_bytes
 
 PAGE_NUMBERS = 1 << 16

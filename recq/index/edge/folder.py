@@ -29,7 +29,7 @@ from recq.index.edge.manifest import Entry, Manifest
 from recq.index.edge.narrow import NarrowFields
 from recq.index.edge.problem import Problem, closed
 from recq.index.edge.shard import FLUSH_WHEN_IDLE, Shard
-from recq.index.edge.waste import Usage, rows_of
+from recq.index.edge.waste import Usage, give_back_memory, rows_of
 
 _log = logging.getLogger(__name__)
 _OURS = re.compile(r"[a-z0-9_]{0,40}-[0-9a-f]{12}")
@@ -149,6 +149,7 @@ class Folder:
             shard.unwatch()
         retired.close()
         shutil.rmtree(old, ignore_errors=True)  # what is left goes at the next opening
+        give_back_memory()
 
     def delete(self, name: str) -> bool:
         """Delete the collection `name` and its aliases; False where there is none (an alias is none)."""

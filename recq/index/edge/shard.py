@@ -15,14 +15,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
-from uuid import UUID
 
 import qdrant_edge as edge
 
+from recq.index.edge.changes import Changes, Id
 from recq.index.edge.conditions import Indexed
 from recq.index.edge.convert import DISTANCES, VectorSpec
 from recq.index.edge.disk import require_room
-from recq.index.edge.narrow import NarrowFields
+from recq.index.edge.narrow import NarrowField, NarrowFields
 from recq.index.edge.problem import Problem, closed, edge_errors, not_found
 
 _log = logging.getLogger(__name__)
@@ -30,9 +30,6 @@ _log = logging.getLogger(__name__)
 FLUSH_AFTER_POINTS = 2_000  # at most 0.6 s of journal to replay
 FLUSH_WHEN_IDLE = 1.0  # seconds without a write
 FLUSH_AT_LATEST = 10.0  # seconds since the first write that is not flushed
-Id = int | str | UUID
-"""A point's id: Edge gives integers and UUIDs, and takes a UUID's text too."""
-
 _BREATH = 0.02  # seconds for other threads between two long calls
 _SOME = 100  # a write by filter touches an unknown number of points: count it as so many towards the next flush
 
@@ -42,30 +39,6 @@ def flush_due(unflushed: int, since_first: float, since_last: float) -> bool:
     if not unflushed:
         return False
     return unflushed >= FLUSH_AFTER_POINTS or since_last >= FLUSH_WHEN_IDLE or since_first >= FLUSH_AT_LATEST
-
-
-class Changes:
-    """The points written since a moment. Thread-safe."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._ids: set[Id] = set()
-        self.unknown = False
-        """Whether something was written that ids do not tell: by filter, or to the payload indexes."""
-
-    def note(self, ids: Sequence[Id] | None) -> None:
-        """These were written; None for a write that ids do not tell."""
-        with self._lock:
-            if ids is None:
-                self.unknown = True
-            else:
-                self._ids.update(ids)
-
-    def take(self) -> list[Id]:
-        """The ids noted since the last call."""
-        with self._lock:
-            taken, self._ids = self._ids, set()
-        return list(taken)
 
 
 class _Opened:
@@ -97,6 +70,7 @@ class Shard:
         self._indexed: Indexed | None = None
         self._changes: Changes | None = None
         self._written = 0
+        self._counts: dict[int, tuple[int, int]] = {}
         self._points_at_first = int(shard.info().points_count)
 
     @classmethod
@@ -171,6 +145,15 @@ class Shard:
         if known:
             self.update_indexes(edge.UpdateOperation.delete_field_index(key))
 
+    def count_of(self, field: NarrowField) -> int:
+        """How many points have a value in a narrow field. Kept until the next write: 2 ms at 10,000 points."""
+        written, known = self._written, self._counts.get(field.number)
+        if known is None or known[0] != written:
+            with self.reading() as shard:
+                count = shard.count(edge.CountRequest(exact=True, filter=edge.Filter(must=[field.anything])))
+            known = self._counts[field.number] = (written, count)
+        return known[1]
+
     @property
     def indexed(self) -> Indexed:
         """What filters have to know: the fields with a text index, and the narrow ones."""
@@ -237,7 +220,7 @@ class Shard:
             if self._gone is not None:
                 raise self._gone
             old, self._opened = self._opened, _Opened(shard, path)
-            self._written, self._points_at_first = 0, count
+            self._points_at_first = count - self._written
             self._unflushed = 0
         return Retired(old, self._gate)
 

@@ -1,0 +1,34 @@
+"""The ids of what is written while a shard is copied."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from uuid import UUID
+
+Id = int | str | UUID
+"""A point's id: Edge gives integers and UUIDs, and takes a UUID's text too."""
+
+
+class Changes:
+    """The points written since a moment. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ids: set[Id] = set()
+        self.unknown = False
+        """Whether something was written that ids do not tell: by filter, or to the payload indexes."""
+
+    def note(self, ids: Sequence[Id] | None) -> None:
+        """These were written; None for a write that ids do not tell."""
+        with self._lock:
+            if ids is None:
+                self.unknown = True
+            else:
+                self._ids.update(ids)
+
+    def take(self) -> list[Id]:
+        """The ids noted since the last call."""
+        with self._lock:
+            taken, self._ids = self._ids, set()
+        return list(taken)
