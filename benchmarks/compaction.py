@@ -27,7 +27,8 @@ from recq.index.edge.folder import Folder
 from recq.index.edge.routes import answer
 from recq.index.edge.transport import EdgeTransport
 from recq.index.edge.waste import bytes_of
-from recq.index.schema import FILE_FIELDS, FileFacts, Item
+from recq.index.fields import Fields
+from recq.index.schema import FileFacts, Item
 
 DIM = 1280
 BATCH = 32
@@ -92,7 +93,8 @@ def fill(client: QdrantClient, rounds: int, points: int) -> None:
     """A collection whose points were all replaced `rounds` times."""
     params = models.VectorParams(size=DIM, distance=models.Distance.COSINE)
     client.create_collection("c", vectors_config={"image": params})
-    for field in [*FILE_FIELDS, "category", "title"]:
+    Fields(client, "c").create_own()
+    for field in ("category", "title"):
         client.create_payload_index("c", field, models.PayloadSchemaType.KEYWORD, wait=True)
     for round_ in range(rounds + 1):
         for number, batch in enumerate(batches(round_, points)):
