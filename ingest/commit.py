@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 
 from ingest.files import FileState, Key
 from ingest.guard import emptied, too_many
@@ -137,6 +138,8 @@ class Committer:
                 held.append(Held(name, len(gone) - len(believed), emptied(name, watched.root)))
             spared, lost = self._split(believed)
             deleted += spared
+            if len(lost) > watched.guard.left:
+                watched.guard.grown(self._patience(partial(self._catalog.count, source=name)))
             if watched.guard.takes(len(lost)):
                 deleted += lost
             else:

@@ -20,20 +20,27 @@ class Guard:
     def __init__(self, share: float) -> None:
         self._share = share
         self._lock = threading.Lock()
-        self._left = FEW
+        self._most = FEW
+        self._taken = 0
         self._confirmed = False
 
     def begin(self, items: int, confirmed: int | None = None) -> None:
         """A pass begins with so many items in the index; `confirmed` deletions (and a few more) are allowed."""
         with self._lock:
-            self._left = max(FEW, int(self._share * items), (confirmed or 0) + FEW)
+            self._most = max(FEW, int(self._share * items), (confirmed or 0) + FEW)
+            self._taken = 0
             self._confirmed = confirmed is not None
+
+    def grown(self, items: int) -> None:
+        """The index has so many items now, after all deletions: a source that has grown since may lose more."""
+        with self._lock:
+            self._most = max(self._most, int(self._share * (items + self._taken)))
 
     @property
     def left(self) -> int:
         """How many more items may be deleted in this pass."""
         with self._lock:
-            return self._left
+            return self._most - self._taken
 
     @property
     def confirmed(self) -> bool:
@@ -44,9 +51,9 @@ class Guard:
     def takes(self, items: int) -> bool:
         """Whether so many items may be deleted now, together; they are counted then."""
         with self._lock:
-            if items > self._left:
+            if self._taken + items > self._most:
                 return False
-            self._left -= items
+            self._taken += items
             return True
 
 

@@ -176,7 +176,7 @@ def test_what_goes_at_once_is_held_or_goes_together(stage: Stage) -> None:
     for number, name in enumerate(names):
         put(stage.root / name, 100 + number)
     stage.committer.write([stage.work(name) for name in names])
-    stage.watched.guard.begin(60)
+    stage.watched.guard.begin(0)  # nothing was there when folder and index were compared
     removals = [stage.removal(name, witnessed=True) for name in names]
     (stage.root / "moved").mkdir()
     (stage.root / names[0]).rename(stage.root / "moved" / names[0])
@@ -187,6 +187,11 @@ def test_what_goes_at_once_is_held_or_goes_together(stage: Stage) -> None:
     assert [each.key.path for each in deleted] == [names[0]]  # its bytes are still there
     assert [(each.source, each.items) for each in held] == [("s", 39)]
     assert "recq-ingest confirm s" in held[0].detail
+    few = removals[:29]
+    deleted, held = stage.committer.delete(few)
+    assert (len(deleted), held) == (29, [])  # not more than half of what is there now
+    deleted, held = stage.committer.delete(removals)
+    assert [each.items for each in held] == [39]
     stage.watched.guard.begin(60, confirmed=39)
     deleted, held = stage.committer.delete(removals)
     assert (len(deleted), held) == (40, [])

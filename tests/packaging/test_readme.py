@@ -56,7 +56,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def test_the_blocks_are_found() -> None:
-    assert [len(group) for group in (MAKE, TOUR, ON_A_SERVER, blocks("console"))] == [2, 2, 1, 1]
+    assert [len(group) for group in (MAKE, TOUR, ON_A_SERVER, blocks("console"))] == [2, 3, 1, 1]
 
 
 @pytest.mark.parametrize("block", MAKE)

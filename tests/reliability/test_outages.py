@@ -47,7 +47,7 @@ def waits(place: Place, daemon: Daemon, why: str) -> None:
     def look() -> bool:
         status = place.status()
         assert daemon.process.poll() is None, "the daemon has ended"
-        return status["state"] == "waiting" and why in status["detail"]
+        return status["state"] == "waiting" and why in (status["detail"] or "")
 
     eventually(look, within=60, every=0.1)
 
