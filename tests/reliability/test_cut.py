@@ -26,7 +26,7 @@ from tests.reliability.torn import Torn, seeded
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(PATIENT)]
 
-SHORT, FULL = 40, 1500
+SHORT, FULL = 16, 1500
 """Operations on the folder."""
 
 TIMEOUT = 1

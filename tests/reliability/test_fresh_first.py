@@ -23,7 +23,7 @@ AHEAD = UNDER_WAY + 2 * 32
 
 @pytest.mark.timeout(600)
 def test_a_drop_is_searchable_while_a_backlog_waits(tmp_path: Path, full: bool, figures: Figures) -> None:
-    backlog, drops = (100_000, 200) if full else (3000, 8)
+    backlog, drops = (100_000, 200) if full else (1500, 5)
     place = Place(tmp_path / "shop", tmp_path / "data")
     picture = jpeg(1)
     for number in range(backlog):

@@ -57,7 +57,7 @@ def test_a_slow_server_slows_the_daemon_and_nothing_else(
 ) -> None:
     place = Place(tmp_path / "shop", tmp_path / "data", ("--url", link.url))
     direct = Place(place.root, tmp_path / "none", ("--url", server.url))
-    count = 1000 if full else 60
+    count = 1000 if full else 30
     with place.daemon() as daemon:
         daemon.ready()
         link.delay = 1.0

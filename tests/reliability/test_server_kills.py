@@ -18,7 +18,7 @@ from tests.reliability.world import World
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(PATIENT)]
 
-SHORT, FULL = 3, 20
+SHORT, FULL = 2, 20
 """Kills of the server: every other one while items are surely on their way, and then status has to tell of it."""
 
 

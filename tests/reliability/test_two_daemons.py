@@ -74,7 +74,7 @@ class Hand:
 def test_two_daemons_come_to_the_same_points(
     tmp_path: Path, own_server: QdrantServer, full: bool, figures: Figures
 ) -> None:
-    changes, pace = (3000, 0.05) if full else (60, 0.05)
+    changes, pace = (3000, 0.05) if full else (25, 0.05)
     settings = {"RECQ_RESCAN": "2"}
     options = ("--url", own_server.url)
     place = Place(tmp_path / "shop", tmp_path / "one", options, settings)
