@@ -10,7 +10,7 @@ import json
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +19,9 @@ from ingest.signals import INTERRUPTED
 from recq.cli_options import CatalogOption, DataDirOption, DebugOption, UrlOption
 from recq.paths import printable
 from recq.settings import Settings
+
+if TYPE_CHECKING:
+    from ingest.requests import Asked
 
 MetadataOption = Annotated[
     Path | None,
@@ -67,14 +70,7 @@ def retry(
     from ingest.requests import retry as ask_for_retry
 
     asked = ask_for_retry(settings, pattern)
-    if json_:
-        typer.echo(json.dumps(asdict(asked), ensure_ascii=False, indent=2))
-    elif not asked.items:
-        typer.echo("nothing failed", err=True)
-    else:
-        who = f"process {asked.pid}" if asked.pid is not None else "the next daemon, run or reconcile"
-        for source, items in asked.items.items():
-            typer.echo(f"{printable(source)}: {_items(items)} will be tried again by {who}")
+    _print_asked(asked, "{items} will be tried again by {who}", nothing="nothing failed", json_=json_)
 
 
 def confirm(
@@ -93,14 +89,7 @@ def confirm(
     from ingest.requests import confirm as ask_for_confirmation
 
     asked = ask_for_confirmation(settings, source)
-    if json_:
-        typer.echo(json.dumps(asdict(asked), ensure_ascii=False, indent=2))
-    elif not asked.items:
-        typer.echo("nothing is held", err=True)
-    else:
-        who = f"process {asked.pid} deletes" if asked.pid is not None else "the next daemon, run or reconcile deletes"
-        for name, items in asked.items.items():
-            typer.echo(f"{printable(name)}: {who} {_items(items)} from the index")
+    _print_asked(asked, "{who} deletes {items} from the index", nothing="nothing is held", json_=json_)
 
 
 def reconcile(
@@ -148,6 +137,19 @@ def reconcile(
     return 0
 
 
+def _print_asked(asked: Asked, line: str, *, nothing: str, json_: bool) -> None:
+    """What was asked for: JSON, or a `line` for each source with who does it and for how many items."""
+    if json_:
+        typer.echo(json.dumps(asdict(asked), ensure_ascii=False, indent=2))
+        return
+    who = f"process {asked.pid}" if asked.pid is not None else "the next daemon, run or reconcile"
+    for source, count in asked.items.items():
+        items = "1 item" if count == 1 else f"{count:,} items"
+        typer.echo(f"{printable(source)}: {line.format(who=who, items=items)}")
+    if not asked.items:
+        typer.echo(nothing, err=True)
+
+
 def _print_plan(settings: Settings, table: Path | None, *, verify: bool, json_: bool) -> None:
     from rich.console import Console
 
@@ -165,7 +167,3 @@ def _print_plan(settings: Settings, table: Path | None, *, verify: bool, json_: 
         typer.echo(f"{step.step}  {printable(step.source)}: {was}{printable(step.path)}")
     told = ", ".join(f"{count:,} to {step}" for step, count in counted(steps).items())
     typer.echo(told or "the index is as the folders are", err=bool(told))
-
-
-def _items(count: int) -> str:
-    return "1 item" if count == 1 else f"{count:,} items"

@@ -18,6 +18,7 @@ from ingest.patient_index import PatientIndex
 from ingest.reconcile import Action, Difference, Reconciliation, sha256_of
 from ingest.scan import Rules
 from ingest.survivors import Survivors
+from ingest.targets import require_one_source
 from ingest.watched import Watched
 from recq import paths
 from recq.errors import UsageError
@@ -115,8 +116,7 @@ def roots_here(catalog: Catalog, table: Path | None = None) -> dict[str, Path]:
     roots = {name: root for name, source in catalog.sources().items() if (root := source.root_here()) is not None}
     if not roots:
         raise UsageError(f"catalog {catalog.name!r} has no source on this host: use 'recq-ingest run FOLDER'")
-    if table is not None and len(roots) != 1:
-        raise UsageError(f"--metadata names the table of one source, but the catalog has {len(roots)}")
+    require_one_source(table, roots)
     return roots
 
 

@@ -7,6 +7,7 @@ host that shares the index does it, too. Where a daemon runs here, it is asked o
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -127,7 +128,7 @@ def mark(catalog: Catalog, pattern: str | None) -> dict[str, int]:
     ids = list(chosen)
     for start in range(0, len(ids), _MARKED_AT_ONCE):
         catalog.mark_for_retry(ids[start : start + _MARKED_AT_ONCE])
-    return {source: list(chosen.values()).count(source) for source in sorted(set(chosen.values()))}
+    return dict(sorted(Counter(chosen.values()).items()))
 
 
 def confirm_held(catalog: Catalog, held: Mapping[str, int], source: str | None) -> dict[str, int]:

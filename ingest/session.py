@@ -25,7 +25,7 @@ from ingest.report import LogFormat, Reporter
 from ingest.requests import Desk
 from ingest.signals import INTERRUPTED, Signals, Stopped
 from ingest.status import ROUTE, Board, ask_daemon
-from ingest.targets import Target, require_folder, require_usable
+from ingest.targets import Target, require_folder, require_one_source, require_usable
 from ingest.watched import Watched
 from ingest.whole import require_whole
 from recq.errors import (
@@ -99,8 +99,7 @@ def rebuild(settings: Settings, model: str, *, table: Path | None, log_format: L
         with _session(settings, once=True, code=INTERRUPTED, log_format=log_format) as session:
             old = Catalog.open(session.client, settings.catalog)
             roots = _all_roots(old)
-            if table is not None and len(roots) != 1:
-                raise UsageError(f"--metadata names the table of one source, but the catalog has {len(roots)}")
+            require_one_source(table, roots)
             space = describe_space(model, settings)
             catalog = Catalog.begin_rebuild(session.client, settings.catalog, space)
             outcome = _work(session, catalog, roots, table, old=old)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,6 +67,12 @@ def require_usable(targets: Sequence[Target], table: Path | None, settings: Sett
         raise UsageError("--metadata names the table of one folder: put a metadata.csv into each, or run one at a time")
     if table is not None and not table.is_file():
         raise UsageError(f"--metadata {printable(str(table))}: there is no such file")
+
+
+def require_one_source(table: Path | None, roots: Mapping[str, Path]) -> None:
+    """Raise UsageError when a table was named and the catalog's sources are not one."""
+    if table is not None and len(roots) != 1:
+        raise UsageError(f"--metadata names the table of one source, but the catalog has {len(roots)}")
 
 
 def require_folder(folder: Path) -> None:
