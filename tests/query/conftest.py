@@ -165,7 +165,8 @@ def ask(capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPat
     """`recq` in this process: arguments, standard input -> what it said."""
 
     def run_it(arguments: list[str], stdin: bytes | None = None) -> Reply:
-        from query.cli import PROG, app
+        from query.cli import app
+        from query.shell import PROG
         from recq.cli_errors import run
 
         capfdbinary.readouterr()

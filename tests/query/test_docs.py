@@ -11,9 +11,10 @@ import jsonschema
 import pytest
 import typer
 
-from query.cli import PROG, app
+from query.cli import app
 from query.render import COLUMNS, FacetsFormat, Format, ShowFormat
 from query.search import MAX_RESULTS
+from query.shell import PROG
 from recq.cli_errors import EXIT_CODES
 from recq.index.filters import parse
 from tests.query.conftest import FAILED, GOODS, WAITING, Shop

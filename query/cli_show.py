@@ -1,0 +1,61 @@
+"""The commands of `recq` that tell what there is: show, facets.
+
+Thin shells, which `query.cli` makes part of the program: what is slow to import is imported where it is used.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from query.options import FilterOption, TargetArgument
+from query.render import FacetsFormat, ShowFormat, facets_text, shown_text
+from query.shell import emit, load, terminal
+from recq.cli_options import CatalogOption, DataDirOption, DebugOption, UrlOption
+
+
+def show(
+    target: TargetArgument,
+    form: Annotated[ShowFormat, typer.Option("--format", help="How to print it. Example: --format json")] = (
+        ShowFormat.TABLE
+    ),
+    json_: Annotated[
+        bool, typer.Option("--json", help="Short for --format json. Example: recq show sofa_226.jpg --json")
+    ] = False,
+    catalog: CatalogOption = None,
+    url: UrlOption = None,
+    data_dir: DataDirOption = None,
+    _debug: DebugOption = False,
+) -> None:
+    """Everything known of one item, and for a failed one the reason."""
+    settings = load(catalog, url, data_dir)
+    from query.search import show_in
+
+    emit(shown_text(show_in(settings, target), ShowFormat.JSON if json_ else form, terminal()))
+
+
+def facets(
+    field: Annotated[
+        str,
+        typer.Argument(
+            metavar="FIELD", show_default=False, help="A metadata field, or one of file.*. Example: category"
+        ),
+    ],
+    filters: FilterOption = None,
+    limit: Annotated[
+        int, typer.Option("--limit", metavar="N", min=1, help="How many values, at most. Example: --limit 200")
+    ] = 50,
+    form: Annotated[FacetsFormat, typer.Option("--format", help="How to print them. Example: --format json")] = (
+        FacetsFormat.TABLE
+    ),
+    catalog: CatalogOption = None,
+    url: UrlOption = None,
+    data_dir: DataDirOption = None,
+    _debug: DebugOption = False,
+) -> None:
+    """The values of a metadata field and how many items have each; ranges for numbers and dates."""
+    settings = load(catalog, url, data_dir)
+    from query.search import facets_in
+
+    emit(facets_text(facets_in(settings, field, filters or [], limit), form, terminal()))
