@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -27,6 +28,7 @@ from ingest.retry import Retries
 from ingest.scan import Rules
 from ingest.vectors import Embedding
 from ingest.watched import Watched
+from recq.errors import RecqError
 from recq.images.workers import DecodePool
 from recq.index.catalog import Catalog
 from recq.index.schema import FieldType, ItemError, Value
@@ -121,6 +123,7 @@ class Daemon:
             verify=verify,
         )
         self._examiner = Worker("examine", self._loop)
+        self._measurer = Worker("background", self._loop)
         self._retries = Retries()
         self._flush_at = float("inf")
         self._next_progress = 0.0
@@ -175,6 +178,8 @@ class Daemon:
             while not self._stop.is_set() and not (self._once and self._settled()):
                 self._step()
             self.stopped = self._stop.is_set()
+            if self._once and not self.stopped:
+                self._measure_background()
             self._drain()
             self._show(time.monotonic())
         finally:
@@ -191,6 +196,7 @@ class Daemon:
         if now >= self._flush_at and self._pipeline.idle:
             self._flush_at = float("inf")
             self._pipeline.commit.submit(self._committer.flush, lambda _: None)
+            self._measurer.submit(self._measure_background, lambda _: None)
         if now >= self._next_progress:
             self._next_progress = now + _PROGRESS
             self._show(now)
@@ -240,6 +246,11 @@ class Daemon:
         done = self.counts.items
         rate = done / (now - self._started) if self._pending else None
         self._reporter.progress(self.state, done, done + len(self._pending), self.counts.failed, rate)
+
+    def _measure_background(self) -> None:
+        """The scale of scores, so that no query has to; one that finds none measures it itself."""
+        with suppress(RecqError):
+            self._catalog.background()
 
     # -- verdicts -------------------------------------------------------------------------------------------------
 

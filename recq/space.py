@@ -62,6 +62,11 @@ class EmbeddingSpace:
         return InputSpec(self.size, self.resize)
 
     @property
+    def higher_is_better(self) -> bool:
+        """Whether a higher score is a nearer neighbour: so with cosines, not with distances."""
+        return self.distance == "Cosine"
+
+    @property
     def fingerprint(self) -> str:
         """First 12 hex digits of the SHA-256 of the space's canonical JSON."""
         canonical = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))

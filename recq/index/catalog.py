@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -16,8 +17,11 @@ from typing import Any
 
 import numpy as np
 from qdrant_client import QdrantClient, models
+from qdrant_client.http.exceptions import UnexpectedResponse
 
 from recq.errors import ImageError, Reason, TargetNotFound, UsageError
+from recq.index import background
+from recq.index.background import Background
 from recq.index.collection import behind, collection_name, others, point_alias, stored_space
 from recq.index.collection import create as create_collection
 from recq.index.collection import upgrade as upgrade_collection
@@ -300,6 +304,36 @@ class Catalog(Ledger):
     def count(self, filters: Sequence[str | Condition] = (), *, source: str | None = None) -> int:
         """How many embedded items all filters hold for."""
         return self._count(compile_filters(filters, self.types()), source)
+
+    @translated
+    def background(self) -> Background | None:
+        """How alike random pairs of items are, the scale to read scores on; None where there are too few items.
+
+        Kept with the collection, and measured anew when the catalog has grown or shrunk by `background.DRIFT`.
+        """
+        info = self._client.get_collection(self._collection)
+        items = info.points_count or 0
+        if items < background.FEWEST_ITEMS:
+            return None
+        kept = self._background_in(info)
+        if kept is not None and not kept.is_stale(items):
+            return kept
+        embedded = compile_filters((), self.types())
+        better = self.space.higher_is_better
+        fresh = background.measure(self._client, self._collection, embedded, items, higher_is_better=better)
+        if fresh is not None:
+            with suppress(UnexpectedResponse):  # a key that may only read: it serves this answer at least
+                self._client.update_collection(self._collection, metadata={background.KEY: fresh.to_json()})
+        return fresh
+
+    @translated
+    def kept_background(self) -> Background | None:
+        """What was measured last, up to date or not; None where nothing is kept."""
+        return self._background_in(self._client.get_collection(self._collection))
+
+    def _background_in(self, info: models.CollectionInfo) -> Background | None:
+        stored = (info.config.metadata or {}).get(background.KEY)
+        return Background.from_json(stored, higher_is_better=self.space.higher_is_better) if stored else None
 
     @translated
     def facets(self, field: str, filters: Sequence[str | Condition] = (), limit: int = 50) -> Facets:

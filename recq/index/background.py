@@ -1,0 +1,144 @@
+"""How alike two pictures of a catalog are that have nothing to do with each other: the scale that a score is read on.
+
+A cosine of 0.8 says little by itself: it is a twin in one catalog and any two things in another. So random pairs of
+different items are compared, and their scores kept with the collection as quantiles. A score is then told as the share
+of those pairs that it beats.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Self
+
+from qdrant_client import QdrantClient, models
+
+from recq.index.schema import VECTOR
+
+KEY = "background"
+"""The collection-metadata key that it is kept under."""
+
+PAIRS = 10_000
+"""Pairs that are compared; all of them where a catalog has fewer."""
+
+FEWEST_ITEMS = 50
+"""Below it no share is told: of so few pairs one in a thousand cannot be known."""
+
+DRIFT = 0.2
+"""How far a catalog may have grown or shrunk, as a share of what it was, before the pairs are drawn again."""
+
+UNUSUAL = 0.95
+"""The share of pairs that a score has to beat to be unusual: what `--min-score auto` leaves out is below it."""
+
+LEVELS = (*(n / 100 for n in range(100)), *(0.99 + n / 1000 for n in range(1, 10)), *(0.999 + n / 1e4 for n in range(1, 10)), 1.0)  # fmt: skip # noqa: E501
+"""The shares whose scores are kept: every hundredth, and finer where the answers are."""
+
+_SAMPLE = 500
+"""Items that the pairs are drawn from: each is looked for once, with some twenty partners."""
+
+
+@dataclass(frozen=True)
+class Background:
+    """The scores of random pairs. `scores` has one for each of `LEVELS`, the most unlike first.
+
+    `items` are all the items that there were, failed ones included, `pairs` how many pairs were compared.
+    """
+
+    items: int
+    pairs: int
+    scores: tuple[float, ...]
+    higher_is_better: bool = True
+
+    def share_below(self, score: float) -> float:
+        """The share of pairs, 0 to 1, that are less alike than two pictures with this score."""
+        sign = 1.0 if self.higher_is_better else -1.0
+        ascending = [sign * each for each in self.scores]
+        wanted = sign * score
+        above = bisect_left(ascending, wanted)
+        if above == 0:
+            return 0.0
+        if above == len(ascending):
+            return 1.0
+        low, high = ascending[above - 1], ascending[above]
+        part = (wanted - low) / (high - low)  # high > low, since bisect_left put `wanted` above `low`
+        return LEVELS[above - 1] + part * (LEVELS[above] - LEVELS[above - 1])
+
+    @property
+    def unusual(self) -> float:
+        """The score from which a pair is unusual, see `UNUSUAL`."""
+        return self.scores[LEVELS.index(UNUSUAL)]
+
+    def is_stale(self, items: int) -> bool:
+        """Whether a catalog that has so many items by now needs new pairs."""
+        return abs(items - self.items) > DRIFT * self.items
+
+    def to_json(self) -> dict[str, Any]:
+        """The value kept with the collection."""
+        return {"items": self.items, "pairs": self.pairs, "scores": [round(score, 6) for score in self.scores]}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], *, higher_is_better: bool) -> Self | None:
+        """What `to_json` wrote; None for what another version kept."""
+        scores = tuple(map(float, data.get("scores", ())))
+        if len(scores) != len(LEVELS):
+            return None
+        return cls(int(data["items"]), int(data["pairs"]), scores, higher_is_better)
+
+    @classmethod
+    def of(cls, scores: Sequence[float], items: int, *, higher_is_better: bool) -> Self:
+        """The quantiles of those pairs' scores, which may be in any order (one at least)."""
+        ranked = sorted(scores, reverse=not higher_is_better)
+        return cls(items, len(ranked), tuple(_quantile(ranked, level) for level in LEVELS), higher_is_better)
+
+
+def draw_pairs(ids: Sequence[str]) -> dict[str, list[str]]:
+    """Random pairs of different ids, none twice: the partners of each drawn one. The same ids give the same pairs.
+
+    `PAIRS` of them, all where there are fewer.
+    """
+    ids = sorted(ids)
+    every = math.comb(len(ids), 2)
+    pairs: dict[str, list[str]] = {}
+    for number in Random(0).sample(range(every), min(PAIRS, every)):
+        later = (1 + math.isqrt(1 + 8 * number)) // 2  # pairs in the order (0, 1) (0, 2) (1, 2) (0, 3) (1, 3) ...
+        pairs.setdefault(ids[later], []).append(ids[number - math.comb(later, 2)])
+    return pairs
+
+
+def measure(
+    client: QdrantClient, collection: str, embedded: models.Filter, items: int, *, higher_is_better: bool
+) -> Background | None:
+    """Compare random pairs of a collection's `embedded` items; None below `FEWEST_ITEMS` of those.
+
+    `items` is what the catalog's size is at present, see `Background`. Raises the client's errors.
+
+    The engine compares: no vector is read. Ids are hashes of paths, so the first ones in their order are a random
+    sample.
+    """
+    records, _ = client.scroll(collection, scroll_filter=embedded, limit=_SAMPLE, with_payload=False)
+    if len(records) < FEWEST_ITEMS:
+        return None
+    requests = [
+        models.QueryRequest(
+            query=one,
+            using=VECTOR,
+            filter=models.Filter(must=[models.HasIdCondition(has_id=list(partners))]),
+            limit=len(partners),
+            params=models.SearchParams(exact=True),
+        )
+        for one, partners in draw_pairs([str(record.id) for record in records]).items()
+    ]
+    answers = client.query_batch_points(collection, requests)
+    scores = [point.score for answer in answers for point in answer.points]
+    return Background.of(scores, items, higher_is_better=higher_is_better)
+
+
+def _quantile(ranked: Sequence[float], level: float) -> float:
+    """Linear between the two nearest ranks."""
+    place = level * (len(ranked) - 1)
+    below = math.floor(place)
+    above = min(below + 1, len(ranked) - 1)
+    return ranked[below] + (place - below) * (ranked[above] - ranked[below])
