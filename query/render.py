@@ -20,6 +20,7 @@ from query.table import Table, answer_table, facets_table, shown_table
 from recq.paths import printable
 
 if TYPE_CHECKING:
+    from query.evaluate_results import Evaluation
     from recq.index.facets import Facets
 
 
@@ -87,6 +88,19 @@ def shown_text(shown: Shown, form: ShowFormat, terminal: bool = False) -> str:
     if form is ShowFormat.JSON:
         return _json(shown.to_json(), indent=2)
     return _table(shown_table(shown), terminal)
+
+
+def evaluation_text(evaluation: Evaluation, form: ShowFormat, terminal: bool = False) -> str:
+    """The answer of `evaluate`."""
+    if form is ShowFormat.JSON:
+        from query.evaluate_results import evaluation_json
+
+        return _json(evaluation_json(evaluation), indent=2)
+    from query.evaluate_table import evaluation_tables
+
+    if terminal:
+        return "".join(_table(table, terminal) for table in evaluation_tables(evaluation))
+    return "\n".join(plain(table) for table in evaluation_tables(evaluation))
 
 
 def _json(document: Any, indent: int | None = None) -> str:

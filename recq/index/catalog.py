@@ -8,7 +8,7 @@ done only after its upsert was acknowledged, and the fixed point ids make every 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -220,6 +220,18 @@ class Catalog(Ledger):
         """The stored vector, float32 (dim,); None for a failed or unknown item."""
         records = self._client.retrieve(self._collection, ids=[item_id], with_payload=False, with_vectors=[VECTOR])
         return vector_of(records[0]) if records else None
+
+    @translated
+    def vectors(self, ids: Sequence[str]) -> dict[str, np.ndarray]:
+        """The stored vectors of those ids, each float32 (dim,), in one request; failed and unknown items are absent."""
+        records = self._client.retrieve(self._collection, ids=list(ids), with_payload=False, with_vectors=[VECTOR])
+        return {str(record.id): vector for record in records if (vector := vector_of(record)) is not None}
+
+    def rows(self, filters: Sequence[str | Condition] = (), fields: Sequence[str] = ()) -> Iterator[Item]:
+        """Every embedded item that all filters hold for, its metadata cut down to `fields`. Streams, in no order."""
+        wanted = compile_filters(filters, self.types())
+        keys = [*map(payload_key, fields), "file"]
+        return map(item_of, self._scroll(wanted, payload=keys, page=10 * PAGE))
 
     @translated
     def vectors_by_sha256(self, digests: Collection[str]) -> dict[str, np.ndarray]:

@@ -251,6 +251,24 @@ def test_vectors_are_carried_by_their_bytes(stocked: Catalog) -> None:
     assert stocked.vectors_by_sha256([]) == {}
 
 
+def test_rows_stream_what_filters_hold_for_with_the_fields_asked_for(stocked: Catalog) -> None:
+    rows = list(stocked.rows(["sale=true", "stock<5"], ["category", "labels"]))
+    assert {row.file.path: dict(row.metadata) for row in rows} == {
+        "a/000.jpg": {"category": "bed", "labels": ["c"]},
+        "a/002.jpg": {"category": "sofa", "labels": ["c"]},
+        "a/004.jpg": {"category": "sofa", "labels": ["c"]},
+    }
+    assert all(row.file.sha256 for row in rows)
+    assert {row.id for row in stocked.rows()} == {item(number).id for number in [*range(N), 998]}
+    assert [dict(row.metadata) for row in stocked.rows(["stock=7"], ["Price (EUR)"])] == [{"Price (EUR)": 14.0}]
+
+
+def test_vectors_of_those_ids_that_have_one(stocked: Catalog) -> None:
+    found = stocked.vectors([item(3).id, FAILED.item.id, item(5).id, item(777).id])
+    assert set(found) == {item(3).id, item(5).id}
+    assert found[item(3).id] == pytest.approx(vector(3) / np.linalg.norm(vector(3)), abs=1e-6)
+
+
 def test_lookups(stocked: Catalog) -> None:
     assert [found.id for found in stocked.find_path("a/005.jpg")] == [full(5).item.id]
     assert [found.id for found in stocked.find_name("999.jpg")] == [FAILED.item.id]
