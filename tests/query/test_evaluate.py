@@ -92,10 +92,10 @@ def slow(field: str, names: list[str], among: list[str], ks: list[int]) -> dict[
     """Average precision, precision and recall of every query that has an answer, item by item."""
     found = {}
     for query in names:
-        own = set(np.atleast_1d(ITEMS[query][2][field]).tolist())  # type: ignore[arg-type]
+        own = set(np.atleast_1d(ITEMS[query][2][field]).tolist())
         others = [name for name in among if name != query and ITEMS[name][1] != ITEMS[query][1]]
         others.sort(key=lambda name: (round(abs(ITEMS[name][0] - ITEMS[query][0]), 9), name))
-        sets = [set(np.atleast_1d(ITEMS[name][2][field]).tolist()) for name in others]  # type: ignore[arg-type]
+        sets = [set(np.atleast_1d(ITEMS[name][2][field]).tolist()) for name in others]
         gains = [len(own & each) / len(own | each) for each in sets]
         if not any(gains):
             continue
