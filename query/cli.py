@@ -15,6 +15,7 @@ import typer
 from query.cli_evaluate import evaluate
 from query.cli_search import search, similar
 from query.cli_show import facets, show
+from query.cli_transfer import export, import_
 from query.options import FILTERS
 from query.shell import PROG
 from recq.cli_errors import run
@@ -44,6 +45,8 @@ app.command(epilog=FILTERS)(search)
 app.command()(show)
 app.command(epilog=FILTERS)(facets)
 app.command(epilog=FILTERS)(evaluate)
+app.command(epilog=FILTERS)(export)
+app.command("import")(import_)
 
 
 def main() -> None:

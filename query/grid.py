@@ -7,7 +7,6 @@ placeholder, so that the grid always has a tile for each result.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw
 
+from query.output import replaced, require_place
 from query.results import Answer, Asked, Result
 from query.typeface import bundled, lettering, shorten
 from recq.errors import ImageError, Reason, UsageError
@@ -60,36 +60,15 @@ def require_writable(path: Path) -> None:
     """Raise UsageError unless a PNG can be put there: found out before the work, not after it."""
     if path.suffix.lower() != ".png":
         raise UsageError(f"--grid {path}: the grid is a PNG, name it so, as in --grid {path.stem or 'grid'}.png")
-    if path.is_dir():
-        raise UsageError(f"--grid {path} is a folder: name a file in it")
-    if not path.parent.is_dir():
-        raise UsageError(f"--grid {path}: there is no folder {path.parent}")
-    if not os.access(path.parent, os.W_OK):
-        raise UsageError(f"--grid {path}: no permission to write in {path.parent}")
+    require_place(path, "--grid")
 
 
 def write_grid(answer: Answer, path: Path, settings: Settings) -> None:
     """Draw the answer of `similar` into a PNG at `path`, replaced in one step. Raises UsageError."""
     require_writable(path)
     image = draw(answer, Limits.from_settings(settings))
-    try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.stem}-", suffix=".png", delete=False) as part:
-            try:
-                image.save(part, "PNG", optimize=True)
-                part.close()
-                os.chmod(part.name, 0o666 & ~_umask())  # noqa: PTH101 - temporary files are private
-                Path(part.name).replace(path)
-            except BaseException:
-                Path(part.name).unlink(missing_ok=True)
-                raise
-    except OSError as error:
-        raise UsageError(f"--grid {path} cannot be written: {error.strerror or error}") from error
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
+    with replaced(path, "--grid") as stream:
+        image.save(stream, "PNG", optimize=True)
 
 
 def draw(answer: Answer, limits: Limits) -> Image.Image:

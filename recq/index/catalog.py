@@ -47,6 +47,9 @@ from recq.space import EmbeddingSpace, require_same
 ORDERED = 100_000
 """Items up to which `search` reads the path of every match to find the first ones: some seconds at most."""
 
+_ENTRIES = 100
+"""Items with their vectors that a scroll asks for at a time: some megabytes of JSON."""
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -253,6 +256,12 @@ class Catalog(Ledger):
         )
         vectors = {str(record.id): vector_of(record) for record in records}
         return {digest: vector for digest, id_ in holders.items() if (vector := vectors.get(id_)) is not None}
+
+    def entries(self, filters: Sequence[str | Condition] | None = None) -> Iterator[Entry]:
+        """Every item with its vector, failed ones included; with filters, embedded items that all hold for. Streams."""
+        wanted = models.Filter() if filters is None else compile_filters(filters, self.types())
+        for record in self._scroll(wanted, payload=True, page=_ENTRIES, vectors=True):
+            yield Entry(item_of(record), vector_of(record))
 
     def find_path(self, path: str, limit: int = 20) -> list[Item]:
         """Items of any source with that `file.path`, failed ones included."""

@@ -47,6 +47,15 @@ def connect(settings: Settings) -> Iterator[QdrantClient]:
         yield _lock_or_daemon(settings, stack)
 
 
+@contextmanager
+def connect_or_make(settings: Settings) -> Iterator[QdrantClient]:
+    """`connect`, for who brings an index along: an embedded folder that does not exist is made."""
+    if settings.url is None:
+        _make_folder(settings.data_dir)
+    with connect(settings) as client:
+        yield client
+
+
 @dataclass(frozen=True)
 class OwnedFolder:
     """An embedded data folder that this process alone has open."""

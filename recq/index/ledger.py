@@ -97,19 +97,19 @@ class Ledger:
         return self._client.count(self._collection, count_filter=within(condition, source), exact=True).count
 
     def _scroll(
-        self, condition: models.Filter, *, payload: bool | list[str], page: int = PAGE
+        self, condition: models.Filter, *, payload: bool | list[str], page: int = PAGE, vectors: bool = False
     ) -> Iterator[models.Record]:
         """Every matching point, a page at a time, in the order of ids."""
         offset: Any = None
         while True:
-            records, offset = self._page(condition, payload, page, offset)
+            records, offset = self._page(condition, payload, page, offset, vectors)
             yield from records
             if offset is None:
                 return
 
     @translated
     def _page(
-        self, condition: models.Filter, payload: bool | list[str], page: int, offset: Any
+        self, condition: models.Filter, payload: bool | list[str], page: int, offset: Any, vectors: bool
     ) -> tuple[list[models.Record], Any]:
         return self._client.scroll(
             self._collection,
@@ -117,6 +117,7 @@ class Ledger:
             limit=page,
             offset=offset,
             with_payload=payload,
+            with_vectors=[VECTOR] if vectors else False,
         )
 
     # -- sources --------------------------------------------------------------------------------------------------
@@ -156,6 +157,11 @@ class Ledger:
             replace(source, ignored=ignored, held=held, reconciled_at=at, watcher=watcher or source.watcher)
         )
         return source.watcher
+
+    def adopt_source(self, source: Source) -> None:
+        """Record a source that came with imported items; one of that name that is known already stays as it is."""
+        if source.name not in self.sources():
+            self._write_source(source)
 
     @translated
     def confirm(self, name: str, items: int | None) -> None:

@@ -68,13 +68,16 @@ class Source:
         """The folder on this host, else on any."""
         return self.root_here() or next(iter(self.all_roots()), None)
 
+    def place_json(self) -> dict[str, Any]:
+        """Where its files are, and nothing of what a daemon did: what an exported catalog tells of it."""
+        return {"roots": dict(self.roots), "encoded": sorted(self.encoded)}
+
     def to_json(self) -> dict[str, Any]:
         """The value kept under the source's metadata key."""
         return {
-            "roots": dict(self.roots),
+            **self.place_json(),
             "ignored": self.ignored,
             "reconciled_at": self.reconciled_at,
-            "encoded": sorted(self.encoded),
             "watcher": asdict(self.watcher) if self.watcher is not None else None,
             "held": self.held,
         }
