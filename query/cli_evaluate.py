@@ -5,13 +5,12 @@ A thin shell, which `query.cli` makes part of the program: what is slow to impor
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from query.progress import bar
 from query.render import ShowFormat, evaluation_text
 from query.shell import PROG, emit, load, terminal
 from recq.cli_errors import complain
@@ -19,7 +18,6 @@ from recq.cli_options import CatalogOption, DataDirOption, DebugOption, UrlOptio
 from recq.errors import UsageError
 
 if TYPE_CHECKING:
-    from query.evaluate import Progress
     from query.evaluate_results import Evaluation
 
 
@@ -137,24 +135,3 @@ def remarks(evaluation: Evaluation) -> Iterator[str]:
 
 def _items(count: int) -> str:
     return f"{count:,} {'item' if count == 1 else 'items'}"
-
-
-@contextmanager
-def bar() -> Iterator[Progress | None]:
-    """A progress bar on standard error, where a person looks at it."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as drawn:
-        tasks: dict[str, int] = {}
-
-        def progress(what: str, done: int, of: int) -> None:
-            if what not in tasks:
-                tasks[what] = drawn.add_task(what, total=of)
-            drawn.update(tasks[what], completed=done, total=of)  # type: ignore[arg-type]
-
-        yield progress

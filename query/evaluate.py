@@ -10,7 +10,7 @@ docs/quality.md defines every number.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
@@ -21,6 +21,7 @@ import numpy as np
 from query.evaluate_metrics import LabelSets, Measures, Rows, bootstrap, confusions, measure
 from query.evaluate_ranking import VectorFile
 from query.evaluate_results import ClassMeasures, Compared, Evaluation, Interval, LeftOut
+from query.progress import Progress, silent
 from recq.errors import UsageError
 from recq.index.filters import Condition, require_field
 from recq.index.schema import FILE_FIELDS, UNINDEXED_FIELDS, Item, Value, elements
@@ -34,9 +35,6 @@ LARGEST_K = 1_000
 """The largest k: the neighbours of every query are kept to tell what is taken for what."""
 
 _PAGE = 256  # vectors asked for at a time
-
-Progress = Callable[[str, int, int], None]
-"""Told what is being done, how much of it is done, and how much there is."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,7 @@ def evaluate_in(
     seed: int = 0,
     query_filters: Sequence[str | Condition] = (),
     gallery_filters: Sequence[str | Condition] = (),
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Evaluation:
     """Measure the catalog that the settings name by the field `label`, and the catalogs `against` on the same items.
 
@@ -103,7 +101,6 @@ def evaluate_in(
     names = [settings.catalog, *against]
     if len(set(names)) < len(names):
         raise UsageError(f"a catalog is compared with itself: --against needs another than {settings.catalog!r}, once")
-    progress = progress or _unseen
     with ExitStack() as files:
         with connect(settings) as client:
             catalogs = [Catalog.open(client, name) for name in names]
@@ -145,10 +142,6 @@ def evaluate_in(
         ),
         (time.perf_counter() - started) * 1000,
     )
-
-
-def _unseen(_what: str, _done: int, _of: int) -> None:
-    """Progress that nobody looks at."""
 
 
 def _checked(ks: Sequence[int]) -> tuple[int, ...]:
