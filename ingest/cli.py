@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from ingest.allocator import give_memory_back
+from ingest.cli_model import DistanceOption, ModelOption, PoolingOption, ResizeOption, SizeOption, WeightsOption
 from ingest.cli_requests import LogOption, MetadataOption, confirm, reconcile, retry
 from ingest.signals import INTERRUPTED, end_at_once
 from ingest.targets import parse_targets, require_usable
@@ -44,15 +45,6 @@ class WatchChoice(StrEnum):
     POLL = "poll"
 
 
-WeightsOption = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        show_default=False,
-        help="The weights of a keras: network that cannot be downloaded here. Example: --model keras:ResNet50 "
-        "--weights resnet50.h5",
-    ),
-]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON. Example: recq-ingest status --json")]
 
 
@@ -83,14 +75,6 @@ def run(
             help="A folder with a name of its own; may be given several times. Example: --source shop=/srv/photos",
         ),
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            show_default=False,
-            help="The network of a new catalog, efficientnet_lite2 by default. Example: --model mobilenet_v2",
-        ),
-    ] = None,
     watch: Annotated[
         WatchChoice | None,
         typer.Option(
@@ -98,7 +82,12 @@ def run(
             help="How to notice changes; auto (the default) decides by file system. Example: --watch poll",
         ),
     ] = None,
+    model: ModelOption = None,
     weights: WeightsOption = None,
+    pooling: PoolingOption = None,
+    size: SizeOption = None,
+    resize: ResizeOption = None,
+    distance: DistanceOption = None,
     metadata: MetadataOption = None,
     catalog: CatalogOption = None,
     url: UrlOption = None,
@@ -111,8 +100,9 @@ def run(
     Ends with Ctrl-C or SIGTERM; what is under way is finished.
     """
     settings = Settings.load(
-        catalog=catalog, url=url, data_dir=data_dir, model=model, weights=weights, watch=watch.value if watch else None
-    )
+        catalog=catalog, url=url, data_dir=data_dir, watch=watch.value if watch else None,
+        model=model, weights=weights, pooling=pooling, size=size, resize=resize, distance=distance,
+    )  # fmt: skip
     targets = parse_targets(folders or [], sources or [])
     require_usable(targets, metadata, settings)
     from ingest.session import ingest, require_none_failed
@@ -206,10 +196,12 @@ def forget(
 
 @app.command()
 def rebuild(
-    model: Annotated[
-        str, typer.Option(metavar="NAME", show_default=False, help="The new network. Example: --model mobilenet_v2")
-    ],
+    model: ModelOption = None,
     weights: WeightsOption = None,
+    pooling: PoolingOption = None,
+    size: SizeOption = None,
+    resize: ResizeOption = None,
+    distance: DistanceOption = None,
     metadata: MetadataOption = None,
     catalog: CatalogOption = None,
     url: UrlOption = None,
@@ -217,12 +209,18 @@ def rebuild(
     log_format: LogOption = None,
     _debug: DebugOption = False,
 ) -> int:
-    """Index all sources again with another network. The old vectors answer until the new ones are complete."""
-    settings = Settings.load(catalog=catalog, url=url, data_dir=data_dir, weights=weights)
+    """Index all sources again in another embedding space. The old vectors answer until the new ones are complete.
+
+    With --model everything else is that network's own unless said; without it the rest stays as it is.
+    """
+    settings = Settings.load(
+        catalog=catalog, url=url, data_dir=data_dir,
+        model=model, weights=weights, pooling=pooling, size=size, resize=resize, distance=distance,
+    )  # fmt: skip
     from ingest.session import rebuild as rebuild_catalog
     from ingest.session import require_none_failed
 
-    outcome = rebuild_catalog(settings, model, table=metadata, log_format=log_format)
+    outcome = rebuild_catalog(settings, table=metadata, log_format=log_format)
     if outcome.stopped:
         typer.echo(f"{PROG}: interrupted: the old vectors still answer; run it again to go on", err=True)
         return INTERRUPTED

@@ -42,8 +42,9 @@ from recq.index.catalog import Catalog
 from recq.index.connect import connect, locked, own_folder, require_room, server_client
 from recq.index.edge.server import LoopbackServer
 from recq.index.schema import FieldTypes
-from recq.models import DEFAULT_MODEL, describe_space, open_embedder
+from recq.models import ModelOptions, describe_space, describe_variant, open_embedder
 from recq.settings import Settings
+from recq.space import require_same
 
 _ONE_TRY = 2.0  # seconds that one of many tries to reach a server may take
 
@@ -89,8 +90,10 @@ def reconcile(settings: Settings, *, table: Path | None, verify: bool, log_forma
         return Outcome(stopped=True, failed=0)
 
 
-def rebuild(settings: Settings, model: str, *, table: Path | None, log_format: LogFormat | None) -> Outcome:
+def rebuild(settings: Settings, *, table: Path | None, log_format: LogFormat | None) -> Outcome:
     """Index all sources of a catalog again in another embedding space; the old collection answers meanwhile.
+
+    The space is that of the model in the settings, or else the catalog's own with what else they ask for.
 
     Interrupted, it is taken up where it stopped when it is called again. Raises TargetError, with the old collection
     in place, when a source could not be read whole (`ingest.whole`).
@@ -100,7 +103,8 @@ def rebuild(settings: Settings, model: str, *, table: Path | None, log_format: L
             old = Catalog.open(session.client, settings.catalog)
             roots = _all_roots(old)
             require_one_source(table, roots)
-            space = describe_space(model, settings)
+            asked = ModelOptions.from_settings(settings)
+            space = describe_space(asked, settings) if asked.model else describe_variant(old.space, asked, settings)
             catalog = Catalog.begin_rebuild(session.client, settings.catalog, space)
             outcome = _work(session, catalog, roots, table, old=old)
             if not outcome.stopped:
@@ -209,13 +213,18 @@ def _say_nothing(path: str, message: str) -> None:
 
 
 def _choose_catalog(client: QdrantClient, settings: Settings) -> Catalog:
-    """The catalog in the model asked for, else in its own, else a new one in the default. Raises SpaceMismatch."""
-    if settings.model is not None:
-        return Catalog.create(client, settings.catalog, describe_space(settings.model, settings))
+    """The catalog, made in the space that is asked for where there is none. Raises SpaceMismatch.
+
+    What is asked for must agree with a catalog that exists; what is not said is as it is there.
+    """
+    asked = ModelOptions.from_settings(settings)
     try:
-        return Catalog.open(client, settings.catalog)
+        catalog = Catalog.open(client, settings.catalog)
     except TargetNotFound:
-        return Catalog.create(client, settings.catalog, describe_space(DEFAULT_MODEL, settings))
+        return Catalog.create(client, settings.catalog, describe_space(asked, settings))
+    if asked.said:
+        require_same(catalog.space, describe_variant(catalog.space, asked, settings), catalog.name)
+    return catalog
 
 
 def _upgrade(session: _Session, catalog: Catalog) -> None:

@@ -15,6 +15,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from recq.errors import UsageError
+from recq.space import DistanceName, Pooling, Resize
 
 WatchMode = Literal["auto", "native", "poll"]
 
@@ -55,6 +56,10 @@ class Settings(BaseSettings):
     catalog: str = Field("images", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
     model: str | None = None
     weights: Path | None = None
+    pooling: Pooling | None = None
+    size: int | None = Field(None, gt=0)
+    resize: Resize | None = None
+    distance: DistanceName | None = None
     connect_timeout: float = Field(10.0, gt=0)
     request_timeout: float = Field(60.0, gt=0)
     lock_wait: float = Field(10.0, ge=0)

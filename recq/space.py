@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, Self, cast
 
 from recq.errors import DimensionTooLarge, SpaceMismatch
 
 Resize = Literal["pad", "stretch", "crop"]
+Pooling = Literal["gem", "mean", "max", "rmac", "flatten"]
 Distance = Literal["Cosine", "Euclid"]
+DistanceName = Literal["cosine", "euclid"]
+"""A distance in the words of the command line."""
 
 MAX_DIMENSIONS = 65_536
 """A Qdrant server refuses longer vectors (the embedded engine would take them: recq refuses on every engine)."""
@@ -33,14 +36,16 @@ class EmbeddingSpace:
     """Everything that decides what a vector means.
 
     `model` is the zoo's name (`efficientnet_lite2`, `mobilenet_v2`, `keras:ResNet50`), `weights` the SHA-256 of the
-    weights file (first 16 hex digits), `layer` the layer that is read, `pooling` how its map becomes one vector,
+    weights (first 16 hex digits), `layer` the layer that is read, `pooling` how its map becomes one vector,
     `preprocessing` the arithmetic between 8-bit RGB and the first layer, `precision` the inference arithmetic.
+    Vectors compared by their cosine have length 1, those compared by their Euclidean distance are as the network gives
+    them.
     """
 
     model: str
     weights: str
     layer: str
-    pooling: str
+    pooling: Pooling
     size: int
     resize: Resize
     preprocessing: str
@@ -53,7 +58,7 @@ class EmbeddingSpace:
         if self.dim > MAX_DIMENSIONS:
             raise DimensionTooLarge(
                 f"{self.model} at layer {self.layer} gives {self.dim:,} numbers per image, more than "
-                f"{MAX_DIMENSIONS:,}: use --pooling gem, mean or max"
+                f"{MAX_DIMENSIONS:,}, the most that an index takes: use --pooling gem, mean, max or rmac"
             )
 
     @property
@@ -67,6 +72,11 @@ class EmbeddingSpace:
         return self.distance == "Cosine"
 
     @property
+    def distance_name(self) -> DistanceName:
+        """The distance in the words of the command line."""
+        return cast(DistanceName, self.distance.lower())
+
+    @property
     def fingerprint(self) -> str:
         """First 12 hex digits of the SHA-256 of the space's canonical JSON."""
         canonical = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
@@ -75,7 +85,8 @@ class EmbeddingSpace:
     @property
     def label(self) -> str:
         """One readable line for tables and messages."""
-        return f"{self.model} {self.size}px {self.resize} {self.pooling} {self.dim}-d [{self.fingerprint}]"
+        distance = "" if self.distance == "Cosine" else f" {self.distance_name}"
+        return f"{self.model} {self.size}px {self.resize} {self.pooling} {self.dim}-d{distance} [{self.fingerprint}]"
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON; `from_json` reads it back."""
@@ -88,9 +99,22 @@ class EmbeddingSpace:
 
 
 def require_same(stored: EmbeddingSpace, asked: EmbeddingSpace, catalog: str) -> None:
-    """Raise SpaceMismatch, naming both, unless vectors of the two spaces may be compared."""
-    if stored.fingerprint != asked.fingerprint:
+    """Raise SpaceMismatch, naming both and what differs, unless vectors of the two spaces may be compared."""
+    if stored.fingerprint == asked.fingerprint:
+        return
+    if stored.model != asked.model:
         raise SpaceMismatch(
             f"catalog {catalog!r} was made with {stored.label}, not with {asked.label}: "
             f"query it with its own model, or move it with 'recq-ingest rebuild --model {asked.model}'"
         )
+    parts = "; ".join(f"{name} is {there!r}, not {here!r}" for name, there, here in differences(stored, asked))
+    raise SpaceMismatch(
+        f"catalog {catalog!r} was made with {stored.label}, not with {asked.label} ({parts}): "
+        "leave that option out to use the catalog as it is, or move it with 'recq-ingest rebuild' and this option"
+    )
+
+
+def differences(one: EmbeddingSpace, other: EmbeddingSpace) -> list[tuple[str, Any, Any]]:
+    """The parts in which two spaces differ: the name, its value in `one`, and in `other`."""
+    names = [field.name for field in fields(one)]
+    return [(name, a, b) for name in names if (a := getattr(one, name)) != (b := getattr(other, name))]

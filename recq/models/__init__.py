@@ -10,14 +10,24 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from recq.models.embedder import Embedder, open_embedder
-    from recq.models.zoo import DEFAULT_MODEL, describe_space
+    from recq.models.options import ModelOptions
+    from recq.models.zoo import DEFAULT_MODEL, describe_space, describe_variant
 
-__all__ = ["DEFAULT_MODEL", "Embedder", "describe_space", "open_embedder"]
+__all__ = [
+    "DEFAULT_MODEL",
+    "Embedder",
+    "ModelOptions",
+    "describe_space",
+    "describe_variant",
+    "open_embedder",
+]
 
 _HOMES = {
     "DEFAULT_MODEL": "recq.models.zoo",
     "Embedder": "recq.models.embedder",
+    "ModelOptions": "recq.models.options",
     "describe_space": "recq.models.zoo",
+    "describe_variant": "recq.models.zoo",
     "open_embedder": "recq.models.embedder",
 }
 

@@ -14,7 +14,8 @@ from typing import Literal, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
-from recq.models.pooling import Floats, unit
+from recq.models.options import ModelOptions
+from recq.models.pooling import Floats, length_of, unit
 from recq.models.zoo import find_network, network_of, network_space
 from recq.settings import Settings
 from recq.space import EmbeddingSpace
@@ -48,7 +49,7 @@ class Embedder:
         self._room = BoundedSemaphore(self.capacity)
 
     def submit(self, pixels: Pixels) -> Future[Floats]:
-        """uint8 (size, size, 3) -> float32 (dim,) of length 1, later. The array may be reused at once.
+        """uint8 (size, size, 3) -> float32 (dim,), later; of length 1 in a space of cosines. The array may be reused.
 
         Blocks while the network is busy. The future raises ImageError(NO_SIGNAL) for an answer that is not finite or
         all zeros. Raises ValueError for another shape or type, RuntimeError after `close`.
@@ -65,7 +66,7 @@ class Embedder:
         return future
 
     def embed(self, batch: Pixels) -> Floats:
-        """uint8 (n, size, size, 3) -> float32 (n, dim), each row of length 1. Raises as the futures of `submit` do."""
+        """uint8 (n, size, size, 3) -> float32 (n, dim), each row as `submit` makes it. Raises as its futures do."""
         self._require(batch, 4)
         step = self._runtime.batch
         parts = [batch[start : start + step] for start in range(0, len(batch), step)]
@@ -86,10 +87,16 @@ class Embedder:
         self.close()
 
     def _one(self, pixels: Pixels) -> Floats:
-        return unit(self._runtime.infer(pixels)[0])
+        return self._finished(self._runtime.infer(pixels)[0])
 
     def _many(self, pixels: Pixels) -> list[Floats]:
-        return [unit(vector) for vector in self._runtime.infer(pixels)]
+        return [self._finished(vector) for vector in self._runtime.infer(pixels)]
+
+    def _finished(self, vector: Floats) -> Floats:
+        if self.space.distance == "Cosine":
+            return unit(vector)
+        length_of(vector)
+        return vector
 
     def _require(self, pixels: Pixels, axes: int) -> None:
         size = self.space.size
@@ -111,8 +118,9 @@ def open_embedder(
     SpaceMismatch when the local network of that name does not make vectors of the space asked for.
     """
     if isinstance(space_or_name, str):
-        network = find_network(space_or_name, settings)
-        space = network_space(network, None, None)
+        asked = ModelOptions(space_or_name)
+        network = find_network(asked, settings)
+        space = network_space(network, asked)
     else:
         network, space = network_of(space_or_name, settings), space_or_name
     if runtime == "tensorflow":

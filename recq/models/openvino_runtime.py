@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from recq.models.pooling import GEM_FLOOR, GEM_POWER, Floats
+from recq.models.pooling import GEM_FLOOR, GEM_POWER, LENGTH_FLOOR, Floats
+from recq.models.regions import regions
 from recq.models.telemetry import openvino
 from recq.models.weights import Network
 
@@ -35,7 +36,7 @@ class OpenVINORuntime:
         model = core.read_model(network.ir)
         model.reshape([1, network.size, network.size, 3])
         if pooling is not None:
-            model = _pooled(ov, model, pooling)
+            model = _pooled(ov, model, pooling, network.side)
         hint = "LATENCY" if one_shot else "THROUGHPUT"
         # With no precision hint some processors choose bfloat16 and give other vectors (docs/models.md).
         compiled = core.compile_model(model, "CPU", {"PERFORMANCE_HINT": hint, "INFERENCE_PRECISION_HINT": "f32"})
@@ -64,7 +65,7 @@ class OpenVINORuntime:
             self._idle.get()
 
 
-def _pooled(ov: Any, model: Any, pooling: str) -> Any:
+def _pooled(ov: Any, model: Any, pooling: str, side: int) -> Any:
     """`model` with its map (n, h, w, channels) pooled as `pooling.pool` does it."""
     ops = ov.opset13
     features = model.output(0).get_node().input_value(0)
@@ -78,6 +79,19 @@ def _pooled(ov: Any, model: Any, pooling: str) -> Any:
         pooled = ops.reduce_mean(features, height_and_width, keep_dims=False)
     elif pooling == "max":
         pooled = ops.reduce_max(features, height_and_width, keep_dims=False)
+    elif pooling == "rmac":
+        pooled = None
+        for one in regions(side):
+            first, last = [one.top, one.left], [one.top + one.width, one.left + one.width]
+            square = ops.slice(features, first, last, [1, 1], [1, 2])
+            maxima = _length_one(ops, ops.reduce_max(square, height_and_width, keep_dims=False))
+            pooled = maxima if pooled is None else ops.add(pooled, maxima)
+        pooled = _length_one(ops, pooled)
     else:
         pooled = ops.reshape(features, ops.constant(np.array([0, -1], np.int64)), special_zero=True)
     return ov.Model([pooled], model.get_parameters(), model.get_friendly_name())
+
+
+def _length_one(ops: Any, rows: Any) -> Any:
+    squares = ops.reduce_sum(ops.multiply(rows, rows), ops.constant(np.array([1], np.int64)), keep_dims=True)
+    return ops.divide(rows, ops.maximum(ops.sqrt(squares), ops.constant(np.float32(LENGTH_FLOOR))))

@@ -5,26 +5,36 @@ This is the reference; the OpenVINO runtime does the same inside its graph, and 
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import numpy.typing as npt
 
 from recq.errors import ImageError, ModelUnavailable, Reason
+from recq.models.regions import regions
+from recq.space import Pooling
 
 Floats = npt.NDArray[np.float32]
 
-POOLINGS = ("gem", "mean", "max", "flatten")
-"""`gem` is the generalised mean of Radenović, Tolias, Chum (2018), with p = 3: between mean (1) and max (inf)."""
+POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
+"""`gem` is the generalised mean of Radenović, Tolias, Chum (2018), with p = 3: between mean (1) and max (inf). `rmac`
+takes the maxima of 14 overlapping regions, each scaled to length 1, and adds them (see `recq.models.regions`)."""
 
 GEM_POWER = 3.0
 GEM_FLOOR = 1e-6
 """Features below are raised to it, as in the authors' code: the root of nothing has no slope."""
 
 
-def require_pooling(name: str) -> str:
+LENGTH_FLOOR = 1e-12
+"""What `rmac` divides by at least: a region without any feature stays zeros."""
+
+
+def require_pooling(name: str) -> Pooling:
     """`name`, or ModelUnavailable naming the poolings there are."""
-    if name not in POOLINGS:
-        raise ModelUnavailable(f"unknown pooling {name!r}: use one of {', '.join(POOLINGS)}")
-    return name
+    for pooling in POOLINGS:
+        if pooling == name:
+            return pooling
+    raise ModelUnavailable(f"unknown pooling {name!r}: use one of {', '.join(POOLINGS)}")
 
 
 def dimensions(pooling: str, side: int, channels: int) -> int:
@@ -41,13 +51,29 @@ def pool(maps: npt.NDArray[np.floating], pooling: str) -> Floats:
         pooled = maps.mean(axis=(1, 2))
     elif pooling == "max":
         pooled = maps.max(axis=(1, 2))
+    elif pooling == "rmac":
+        squares = [
+            maps[:, one.top : one.top + one.width, one.left : one.left + one.width] for one in regions(maps.shape[1])
+        ]
+        pooled = _lengths_one(np.sum([_lengths_one(square.max(axis=(1, 2))) for square in squares], axis=0))
     else:
         pooled = maps.reshape(len(maps), -1)
     return np.ascontiguousarray(pooled, dtype=np.float32)
 
 
+def _lengths_one(rows: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    """Each row (n, dimensions) with length 1."""
+    scaled: npt.NDArray[np.floating] = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), LENGTH_FLOOR)
+    return scaled
+
+
 def unit(vector: Floats) -> Floats:
-    """`vector` (dimensions,) with length 1.
+    """`vector` (dimensions,) with length 1. Raises as `length_of`."""
+    return (vector / np.float32(length_of(vector))).astype(np.float32)
+
+
+def length_of(vector: Floats) -> float:
+    """The length of a usable `vector` (dimensions,).
 
     Raises ImageError(NO_SIGNAL) when a number is not finite, or when the whole vector is no more than what `gem` makes
     of a map of zeros: neither may reach the index, which would accept both in silence.
@@ -57,4 +83,4 @@ def unit(vector: Floats) -> Floats:
         raise ImageError(Reason.NO_SIGNAL, "the network's answer is not finite")
     if length <= 1.01 * GEM_FLOOR * len(vector) ** 0.5:
         raise ImageError(Reason.NO_SIGNAL, "the network's answer is all zeros")
-    return (vector / np.float32(length)).astype(np.float32)
+    return length

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from recq.errors import ModelUnavailable
+from recq.space import Pooling
 
 BUNDLED = Path(__file__).parent / "bundled"
 
@@ -33,7 +34,7 @@ class Network:
     side: int
     channels: int
     preprocessing: str
-    pooling: str
+    pooling: Pooling
     ir: Path
     archive: Path
 

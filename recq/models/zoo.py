@@ -6,16 +6,16 @@ Names: `efficientnet_lite2` (the default) and `mobilenet_v2` are shipped; `keras
 
 from __future__ import annotations
 
-from dataclasses import fields
 from difflib import get_close_matches
 
 from recq.errors import ModelUnavailable, SpaceMismatch
 from recq.models.applications import APPLICATIONS
 from recq.models.export import ensure_exported
+from recq.models.options import ModelOptions
 from recq.models.pooling import dimensions, require_pooling
 from recq.models.weights import Network, bundled, bundled_manifest, exports
 from recq.settings import Settings
-from recq.space import EmbeddingSpace, Resize
+from recq.space import EmbeddingSpace, differences
 
 DEFAULT_MODEL = "efficientnet_lite2"
 """Best of those measured, see docs/models.md: padded to a square of 260 pixels, gem pooling, 1280 numbers."""
@@ -26,51 +26,62 @@ PRECISION = "f32"
 _KERAS = "keras:"
 
 
-def find_network(name: str, settings: Settings, size: int | None = None) -> Network:
-    """The network of that name for pictures of `size` pixels a side (its own size where None).
+def find_network(asked: ModelOptions, settings: Settings, weights: str | None = None) -> Network:
+    """The network that is asked for, the default model's where none is named.
 
-    A `keras:` network is built and exported when it is not in the cache yet. Raises ModelUnavailable.
+    A `keras:` network is built and exported when it is not in the cache yet; with `weights`, the first digits of their
+    SHA-256, any export that has them will do, whatever file they came from. Raises ModelUnavailable.
     """
-    if size is not None and size < 1:
-        raise ModelUnavailable(f"a picture of {size} pixels a side is none: choose a larger size")
+    name = asked.model or DEFAULT_MODEL
     if name in bundled_manifest():
-        return bundled(name, size)
+        return bundled(name, asked.size)
     application = APPLICATIONS.get(name.removeprefix(_KERAS)) if name.startswith(_KERAS) else None
     if application is None:
         raise ModelUnavailable(_unknown(name))
-    return ensure_exported(application.name, size or application.size, settings.weights, settings.cache_dir)
+    size = asked.size or application.size
+    if weights is not None:  # a weights file need be named only once
+        for network in exports(settings.cache_dir):
+            if (network.name, network.weights[: len(weights)], network.size) == (name, weights, size):
+                return network
+    return ensure_exported(application.name, size, settings.weights, settings.cache_dir)
 
 
-def describe_space(
-    name: str,
-    settings: Settings,
-    *,
-    pooling: str | None = None,
-    size: int | None = None,
-    resize: Resize | None = None,
-) -> EmbeddingSpace:
-    """The space of the vectors that `name` makes. Reads a manifest only, except for a `keras:` network's first time.
+def describe_space(asked: ModelOptions | str, settings: Settings) -> EmbeddingSpace:
+    """The space of the vectors that are asked for; a name alone stands for everything else as the network's own.
 
-    Raises ModelUnavailable, or DimensionTooLarge when `flatten` gives more numbers than an index takes.
+    Reads a manifest only, except for a `keras:` network's first time. Raises ModelUnavailable, or DimensionTooLarge
+    when `flatten` gives more numbers than an index takes.
     """
-    if pooling is not None:
-        require_pooling(pooling)
-    return network_space(find_network(name, settings, size), pooling, resize)
+    asked = ModelOptions(asked) if isinstance(asked, str) else asked
+    return network_space(find_network(asked, settings), asked)
 
 
-def network_space(network: Network, pooling: str | None, resize: Resize | None) -> EmbeddingSpace:
-    """The space of `network`'s vectors under a pooling and a way to make pictures square."""
-    chosen = require_pooling(pooling or network.pooling)
+def describe_variant(space: EmbeddingSpace, asked: ModelOptions, settings: Settings) -> EmbeddingSpace:
+    """The space that is asked for where what is not said is as in `space`, unless another model is named.
+
+    Raises as `describe_space`.
+    """
+    if asked.model not in (None, space.model):
+        return describe_space(asked, settings)
+    completed = asked.completed(space)
+    weights = space.weights if settings.weights is None else None
+    return network_space(find_network(completed, settings, weights), completed)
+
+
+def network_space(network: Network, asked: ModelOptions = ModelOptions()) -> EmbeddingSpace:
+    """The space of `network`'s vectors under the pooling, the resize and the distance that are asked for."""
+    pooling = require_pooling(asked.pooling or network.pooling)
     return EmbeddingSpace(
         model=network.name,
         weights=network.weights[:16],
         layer=network.layer,
-        pooling=chosen,
+        pooling=pooling,
         size=network.size,
-        resize=resize or "pad",
+        resize=asked.resize or "pad",
         preprocessing=network.preprocessing,
         precision=PRECISION,
-        dim=dimensions(chosen, network.side, network.channels),
+        dim=dimensions(pooling, network.side, network.channels),
+        distance="Euclid" if asked.distance == "euclid" else "Cosine",
     )
 
 
@@ -79,21 +90,15 @@ def network_of(space: EmbeddingSpace, settings: Settings) -> Network:
 
     Raises ModelUnavailable when it is not to be had, SpaceMismatch when what is here gives other vectors.
     """
-    for network in exports(settings.cache_dir):  # a weights file need be named only once
-        if (network.name, network.weights[:16], network.size) == (space.model, space.weights, space.size):
-            break
-    else:
-        network = find_network(space.model, settings, space.size)
-    local = network_space(network, space.pooling, space.resize)
-    names = [field.name for field in fields(space) if field.name != "distance"]  # how vectors are compared, not made
-    differences = [
-        f"{name} is {getattr(local, name)!r} here and {getattr(space, name)!r} there"
-        for name in names
-        if getattr(local, name) != getattr(space, name)
-    ]
-    if differences:
+    asked = ModelOptions().completed(space)
+    network = find_network(asked, settings, space.weights)
+    local = network_space(network, asked)
+    if local != space:
+        parts = "; ".join(
+            f"{name} is {here!r} here and {there!r} there" for name, here, there in differences(local, space)
+        )
         raise SpaceMismatch(
-            f"the local {space.model} does not make the vectors of {space.label}: {'; '.join(differences)}. "
+            f"the local {space.model} does not make the vectors of {space.label}: {parts}. "
             "Use the recq version or the weights file that made the index, or 'recq-ingest rebuild'"
         )
     return network

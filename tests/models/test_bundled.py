@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from recq.errors import ModelUnavailable
+from recq.models import ModelOptions
 from recq.models.openvino_runtime import OpenVINORuntime
 from recq.models.pooling import POOLINGS, pool
 from recq.models.weights import BUNDLED, bundled, bundled_manifest
@@ -59,7 +60,7 @@ def test_known_photographs_get_their_class(name: str) -> None:
         kernel, bias, first = data["kernel"].astype(np.float32) * data["scale"], data["bias"], int(data["first"])
     assert kernel.shape == (1280, 602)
     runtime = OpenVINORuntime(network, "mean")
-    spec = network_space(network, "mean", "pad").input
+    spec = network_space(network).input
     photographs = inputs([ROOT / "samples" / f"{file}.jpg" for file in CLASSES], spec)
     logits = np.concatenate([runtime.infer(picture[np.newaxis]) for picture in photographs]) @ kernel + bias
     found = dict(zip(CLASSES, (logits.argmax(axis=1) + first).tolist(), strict=True))
@@ -69,7 +70,7 @@ def test_known_photographs_get_their_class(name: str) -> None:
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_the_graph_pools_as_the_reference_does(pooling: str) -> None:
     network = bundled("mobilenet_v2", None)
-    photographs = inputs(SAMPLES[:3], network_space(network, "mean", "stretch").input)
+    photographs = inputs(SAMPLES[:3], network_space(network, ModelOptions(resize="stretch")).input)
     maps, pooled = OpenVINORuntime(network, None), OpenVINORuntime(network, pooling)
     for picture in photographs:
         features = maps.infer(picture[np.newaxis])
@@ -84,7 +85,7 @@ def test_the_graph_pools_as_the_reference_does(pooling: str) -> None:
 def test_other_sizes_work(name: str, size: int, side: int) -> None:
     network = bundled(name, size)
     assert (network.size, network.side) == (size, side)
-    picture = inputs(SAMPLES[:1], network_space(network, None, None).input)
+    picture = inputs(SAMPLES[:1], network_space(network).input)
     assert OpenVINORuntime(network, None).infer(picture).shape == (1, side, side, 1280)
 
 

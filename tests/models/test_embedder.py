@@ -7,16 +7,17 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from recq.errors import DimensionTooLarge, ImageError, ModelUnavailable, Reason, SpaceMismatch
-from recq.models import Embedder, describe_space, open_embedder
+from recq.models import Embedder, ModelOptions, describe_space, describe_variant, open_embedder
 from recq.models.pooling import GEM_FLOOR, unit
 from recq.settings import Settings
-from recq.space import EmbeddingSpace
+from recq.space import Distance, EmbeddingSpace
 from tests.models.photographs import SAMPLES, inputs
 
 Floats = npt.NDArray[np.float32]
@@ -40,9 +41,10 @@ def test_the_default_space(settings: Settings) -> None:
 def test_each_choice_makes_another_space(settings: Settings) -> None:
     spaces = [
         describe_space("efficientnet_lite2", settings),
-        describe_space("efficientnet_lite2", settings, pooling="mean"),
-        describe_space("efficientnet_lite2", settings, size=320),
-        describe_space("efficientnet_lite2", settings, resize="crop"),
+        describe_space(ModelOptions("efficientnet_lite2", pooling="mean"), settings),
+        describe_space(ModelOptions("efficientnet_lite2", size=320), settings),
+        describe_space(ModelOptions("efficientnet_lite2", resize="crop"), settings),
+        describe_space(ModelOptions("efficientnet_lite2", distance="euclid"), settings),
         describe_space("mobilenet_v2", settings),
     ]
     assert len({space.fingerprint for space in spaces}) == len(spaces)
@@ -70,7 +72,7 @@ def test_vectors_are_unit_length_and_the_same_on_every_way(settings: Settings) -
 
 
 def test_a_size_other_than_the_network_s_own(settings: Settings) -> None:
-    space = describe_space("efficientnet_lite2", settings, size=320)
+    space = describe_space(ModelOptions("efficientnet_lite2", size=320), settings)
     photographs = inputs(SAMPLES[:2], space.input)
     with open_embedder(space, settings) as embedder:
         larger = embedder.embed(photographs)
@@ -126,18 +128,21 @@ class Scripted:
         self.closed = True
 
 
-def space_of(size: int) -> EmbeddingSpace:
-    return EmbeddingSpace("scripted", "0" * 16, "last", "gem", size, "pad", "rgb", "f32", 8)
+def space_of(size: int, distance: Distance = "Cosine") -> EmbeddingSpace:
+    return EmbeddingSpace("scripted", "0" * 16, "last", "gem", size, "pad", "rgb", "f32", 8, distance)
 
 
 @pytest.mark.parametrize(("value", "said"), [(0, "all zeros"), (1, "all zeros"), (2, "not finite"), (3, "not finite")])
-def test_a_vector_without_signal_never_leaves_the_embedder(value: int, said: str) -> None:
-    with Embedder(space_of(4), Scripted(8)) as embedder:
+@pytest.mark.parametrize("distance", get_args(Distance))
+def test_a_vector_without_signal_never_leaves_the_embedder(value: int, said: str, distance: Distance) -> None:
+    with Embedder(space_of(4, distance), Scripted(8)) as embedder:
         future = embedder.submit(np.full((4, 4, 3), value, np.uint8))
         with pytest.raises(ImageError, match=said) as caught:
             future.result()
         assert caught.value.reason is Reason.NO_SIGNAL
-        assert embedder.submit(np.full((4, 4, 3), 9, np.uint8)).result() == pytest.approx([8**-0.5] * 8)
+        assert embedder.submit(np.full((4, 4, 3), 9, np.uint8)).result() == pytest.approx(
+            [8**-0.5 if distance == "Cosine" else 1] * 8
+        )
 
 
 def test_submit_blocks_while_the_network_is_busy_and_close_finishes_what_was_taken() -> None:
@@ -169,10 +174,21 @@ def test_vectors_of_a_network_that_is_not_the_index_s_are_refused(settings: Sett
         open_embedder(projected, settings)
 
 
-def test_the_distance_of_an_index_does_not_matter_to_the_network(settings: Settings) -> None:
-    space = dataclasses.replace(describe_space("mobilenet_v2", settings), distance="Euclid")
-    with open_embedder(space, settings) as embedder:
-        assert embedder.space.distance == "Euclid"
+def test_vectors_of_a_euclidean_space_keep_their_length(settings: Settings) -> None:
+    angular = describe_space(ModelOptions("mobilenet_v2", pooling="mean"), settings)
+    euclidean = describe_space(ModelOptions("mobilenet_v2", pooling="mean", distance="euclid"), settings)
+    assert euclidean == dataclasses.replace(angular, distance="Euclid")
+    assert euclidean.label.startswith("mobilenet_v2 224px pad mean 1280-d euclid [")
+    photographs = inputs(SAMPLES[:3], euclidean.input)
+    with open_embedder(euclidean, settings) as embedder:
+        vectors = embedder.embed(photographs)
+        alone = embedder.submit(photographs[1]).result()
+    with open_embedder(angular, settings) as embedder:
+        directions = embedder.embed(photographs)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    assert lengths.min() > 5
+    np.testing.assert_allclose(vectors / lengths, directions, atol=1e-6)
+    assert np.array_equal(alone, vectors[1])
 
 
 @pytest.mark.parametrize(
@@ -192,14 +208,25 @@ def test_an_unknown_name_gets_the_nearest(settings: Settings, name: str, hint: s
 
 
 def test_an_unknown_pooling_names_the_known(settings: Settings) -> None:
-    with pytest.raises(ModelUnavailable, match="unknown pooling 'rmac': use one of gem, mean, max, flatten"):
-        describe_space("mobilenet_v2", settings, pooling="rmac")
+    wrong: Any = "vlad"
+    with pytest.raises(ModelUnavailable, match="unknown pooling 'vlad': use one of gem, mean, max, rmac, flatten"):
+        describe_space(ModelOptions("mobilenet_v2", pooling=wrong), settings)
 
 
 def test_flatten_is_refused_where_no_index_takes_it(settings: Settings) -> None:
-    assert describe_space("mobilenet_v2", settings, pooling="flatten").dim == 62_720
+    assert describe_space(ModelOptions("mobilenet_v2", pooling="flatten"), settings).dim == 62_720
     with pytest.raises(DimensionTooLarge, match="103,680"):
-        describe_space("efficientnet_lite2", settings, pooling="flatten")
+        describe_space(ModelOptions("efficientnet_lite2", pooling="flatten"), settings)
+
+
+def test_what_is_not_said_stays_as_it_is(settings: Settings) -> None:
+    space = describe_space(ModelOptions("mobilenet_v2", pooling="max", size=160, distance="euclid"), settings)
+    assert describe_variant(space, ModelOptions(), settings) == space
+    assert describe_variant(space, ModelOptions("mobilenet_v2", size=160), settings) == space
+    other = describe_variant(space, ModelOptions(pooling="mean"), settings)
+    assert other == dataclasses.replace(space, pooling="mean")
+    default = describe_variant(space, ModelOptions("efficientnet_lite2"), settings)
+    assert default == describe_space("efficientnet_lite2", settings)
 
 
 def test_unit_keeps_small_but_real_answers() -> None:

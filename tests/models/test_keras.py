@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pytest
 
 from recq.errors import ModelUnavailable
-from recq.models import describe_space, open_embedder
+from recq.models import ModelOptions, describe_space, open_embedder
 from recq.models.applications import APPLICATIONS, NORMALISATION, Application
 from recq.models.weights import bundled, bundled_manifest, exports
 from recq.settings import Settings
@@ -48,7 +48,7 @@ def test_the_shipped_openvino_model_answers_as_the_shipped_keras_archive(
     name: str, resize: Any, settings: Settings
 ) -> None:
     """On all 54 sample photographs. Both hold the same numbers, so far more than the 0.9999 asked for is due."""
-    space = describe_space(name, settings, resize=resize)
+    space = describe_space(ModelOptions(name, resize=resize), settings)
     assert len(SAMPLES) == 54
     assert both(space, settings, inputs(SAMPLES, space.input)) > 0.999999
 
@@ -63,7 +63,7 @@ def test_they_agree_on_photographs_from_telephones(settings: Settings) -> None:
 
 @pytest.mark.keras
 def test_they_agree_on_whole_feature_maps_at_another_size(settings: Settings) -> None:
-    space = describe_space("mobilenet_v2", settings, pooling="flatten", size=160)
+    space = describe_space(ModelOptions("mobilenet_v2", pooling="flatten", size=160), settings)
     assert space.dim == 5 * 5 * 1280
     assert both(space, settings, inputs(SAMPLES[:8], space.input)) > 0.999999
 
@@ -150,10 +150,10 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 LATER = f"""
 import sys
 import numpy as np
-from recq.models import describe_space, open_embedder
+from recq.models import ModelOptions, describe_space, open_embedder
 from recq.settings import Settings
 settings = Settings.load(cache_dir=sys.argv[1], weights=sys.argv[2])
-space = describe_space("keras:MobileNet", settings, size={SIZE})
+space = describe_space(ModelOptions("keras:MobileNet", size={SIZE}), settings)
 with open_embedder(space, settings) as embedder:
     np.save(sys.argv[3], embedder.embed(np.load(sys.argv[4])))
 print(space.fingerprint, "tensorflow" in sys.modules, "keras" in sys.modules)
@@ -165,7 +165,7 @@ def test_a_keras_network_is_exported_once_and_runs_without_tensorflow(
     untrained: dict[str, Path], settings: Settings, tmp_path: Path
 ) -> None:
     chosen = settings.model_copy(update={"weights": untrained["with classifier"]})
-    space = describe_space("keras:MobileNet", chosen, size=SIZE)
+    space = describe_space(ModelOptions("keras:MobileNet", size=SIZE), chosen)
     assert (space.model, space.dim, space.layer) == ("keras:MobileNet", 1024, "conv_pw_13_relu")
     photographs = inputs(SAMPLES[:5], space.input)
     np.save(tmp_path / "photographs.npy", photographs)

@@ -1,0 +1,39 @@
+"""What somebody asks of the vectors of a catalog, as far as it is said: the settings that decide an embedding space."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Self
+
+from recq.settings import Settings
+from recq.space import DistanceName, EmbeddingSpace, Pooling, Resize
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Each part of an embedding space that can be chosen, in the words of the command line; None is "not said".
+
+    What is not said is the network's own for a new catalog, and the catalog's own for one that exists.
+    """
+
+    model: str | None = None
+    pooling: Pooling | None = None
+    size: int | None = None
+    resize: Resize | None = None
+    distance: DistanceName | None = None
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """What the command line, the environment and recq.toml say."""
+        return cls(**{field.name: getattr(settings, field.name) for field in fields(cls)})
+
+    @property
+    def said(self) -> bool:
+        """False when nothing is asked for at all."""
+        return self != ModelOptions()
+
+    def completed(self, space: EmbeddingSpace) -> ModelOptions:
+        """With what is not said as it is in `space`, which is one of the same model."""
+        own = ModelOptions(space.model, space.pooling, space.size, space.resize, space.distance_name)
+        said = {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None}
+        return replace(own, **said)
