@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from query.cli_duplicates import duplicates
 from query.cli_evaluate import evaluate
 from query.cli_search import search, similar
 from query.cli_show import facets, show
@@ -44,6 +45,7 @@ app.command(epilog=FILTERS)(similar)
 app.command(epilog=FILTERS)(search)
 app.command()(show)
 app.command(epilog=FILTERS)(facets)
+app.command(epilog=FILTERS)(duplicates)
 app.command(epilog=FILTERS)(evaluate)
 app.command(epilog=FILTERS)(export)
 app.command("import")(import_)

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from query.evaluate_metrics import LabelSets, Measures, Rows, bootstrap, confusions, measure
-from query.evaluate_ranking import VectorFile
 from query.evaluate_results import ClassMeasures, Compared, Evaluation, Interval, LeftOut
 from query.progress import Progress, silent
+from query.vector_file import VectorFile
 from recq.errors import UsageError
 from recq.index.filters import Condition, require_field
 from recq.index.schema import FILE_FIELDS, UNINDEXED_FIELDS, Item, Value, elements

@@ -16,10 +16,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from query.results import SCORE_DIGITS, Answer, Result, Shown, facets_json
-from query.table import Table, answer_table, facets_table, shown_table
+from query.table import Table, answer_table, duplicates_table, facets_table, shown_table
 from recq.paths import printable
 
 if TYPE_CHECKING:
+    from query.duplicates import Duplicates
     from query.evaluate_results import Evaluation
     from recq.index.facets import Facets
 
@@ -101,6 +102,28 @@ def evaluation_text(evaluation: Evaluation, form: ShowFormat, terminal: bool = F
     if terminal:
         return "".join(_table(table, terminal) for table in evaluation_tables(evaluation))
     return "\n".join(plain(table) for table in evaluation_tables(evaluation))
+
+
+def duplicates_text(found: Duplicates, form: Format, terminal: bool = False) -> str:
+    """The answer of `duplicates`. `paths` are those of all but the first of each group."""
+    match form:
+        case Format.TABLE:
+            return _table(duplicates_table(found), terminal)
+        case Format.JSON:
+            return _json(found.to_json(), indent=2)
+        case Format.JSONL:
+            return "".join(_json(group.to_json()) for group in found.groups)
+        case Format.CSV:
+            rows = [
+                (number, group.exact, result.rank, round(result.score or 0.0, SCORE_DIGITS), result.id, result.source,
+                 result.path or "", result.name)
+                for number, group in enumerate(found.groups, start=1)
+                for result in group.results
+            ]  # fmt: skip
+            return _rows([("group", "exact", *COLUMNS), *([_cell(value) for value in row] for row in rows)])
+        case Format.PATHS:
+            others = [result for group in found.groups for result in group.results[1:]]
+            return "".join(_path_line(result, terminal) for result in others if result.location is not None)
 
 
 def _json(document: Any, indent: int | None = None) -> str:

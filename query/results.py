@@ -104,12 +104,7 @@ class Answer:
         """The document that `--format json` prints."""
         return {
             "target": None if self.target is None else self.target.to_json(),
-            "space": {
-                "model": self.space.model,
-                "dim": self.space.dim,
-                "distance": self.space.distance,
-                "fingerprint": self.space.fingerprint,
-            },
+            "space": space_json(self.space),
             "results": [result.to_json() for result in self.results],
             "took_ms": round(self.took_ms, 1),
         }
@@ -133,6 +128,11 @@ class Shown:
             "payload": payload_of(self.item),
             "error": None if error is None else {**asdict(error), "reason": str(error.reason)},
         }
+
+
+def space_json(space: EmbeddingSpace) -> dict[str, Any]:
+    """The value of `space`: what the vectors are."""
+    return {"model": space.model, "dim": space.dim, "distance": space.distance, "fingerprint": space.fingerprint}
 
 
 def facets_json(facets: Facets) -> dict[str, Any]:

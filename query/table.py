@@ -11,6 +11,7 @@ from query.results import Answer, Result, Shown
 from recq.paths import printable
 
 if TYPE_CHECKING:
+    from query.duplicates import Duplicates
     from recq.index.facets import Facets
 
 FIRST_FIELDS = ("category", "title", "price")
@@ -66,6 +67,31 @@ def caption_of(answer: Answer) -> str:
     filters = " · ".join(printable(text) for text in answer.filters)
     space = answer.space.label if answer.target is not None else ""
     return "   ".join(part for part in (filters, space) if part)
+
+
+def duplicates_table(found: Duplicates) -> Table:
+    """A row for each item: its group, how near its nearest there is, size, and the path that works as a TARGET."""
+    results = [result for group in found.groups for result in group.results]
+    several = len({result.source for result in results}) > 1
+    header = ("group", "score", "pixels", "bytes", "file", *(("source",) if several else ()))
+    rows = tuple(
+        (
+            str(number) if result.rank == 1 else "",
+            "same bytes" if group.exact else f"{result.score:.3f}",
+            pixels(result.payload["file"]),
+            f"{result.payload['file']['size']:,}",
+            printable(result.within),
+            *((printable(result.source),) if several else ()),
+        )
+        for number, group in enumerate(found.groups, start=1)
+        for result in group.results
+    )
+    return Table(header, rows, tuple(name in ("group", "score", "pixels", "bytes") for name in header))
+
+
+def pixels(file: Mapping[str, Any]) -> str:
+    """Width and height of a file."""
+    return f"{file['width']}x{file['height']}" if "width" in file else ""
 
 
 def facets_table(facets: Facets) -> Table:

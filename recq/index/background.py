@@ -69,7 +69,11 @@ class Background:
     @property
     def unusual(self) -> float:
         """The score from which a pair is unusual, see `UNUSUAL`."""
-        return self.scores[LEVELS.index(UNUSUAL)]
+        return self.score_at(UNUSUAL)
+
+    def score_at(self, level: float) -> float:
+        """The score that this share of the pairs, one of `LEVELS`, does not reach."""
+        return self.scores[LEVELS.index(level)]
 
     def is_stale(self, items: int) -> bool:
         """Whether a catalog that has so many items by now needs new pairs."""

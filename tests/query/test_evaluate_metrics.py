@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from query import evaluate_ranking
+from query import vector_file
 from query.evaluate_metrics import (
     Confusion,
     LabelSets,
@@ -19,7 +19,7 @@ from query.evaluate_metrics import (
     precision_at,
     recall_at,
 )
-from query.evaluate_ranking import VectorFile, descending
+from query.vector_file import VectorFile, descending
 from recq.space import Distance
 
 
@@ -137,8 +137,8 @@ def test_blocks_do_not_change_the_order(distance: Distance, monkeypatch: pytest.
     vectors = random.normal(size=(57, 6)).astype(np.float32) * random.uniform(0.5, 2, (57, 1)).astype(np.float32)
     vectors[20] = vectors[5]  # a tie
     queries = np.array([0, 5, 33, 56])
-    monkeypatch.setattr(evaluate_ranking, "_BLOCK", 7 * 6 * 4)
-    monkeypatch.setattr(evaluate_ranking, "_SCORES", 3 * 50 * 4)
+    monkeypatch.setattr(vector_file, "_BLOCK", 7 * 6 * 4)
+    monkeypatch.setattr(vector_file, "_SCORES", 3 * 50 * 4)
     with VectorFile(6, distance) as file:
         file.append(vectors[:30])
         file.append(vectors[30:])

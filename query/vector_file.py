@@ -1,7 +1,7 @@
-"""Every item of a gallery in the order of its likeness to a query, without the gallery in memory and never n by n.
+"""Many vectors compared with many, exactly, without all of them in memory and never n by n.
 
-Vectors wait in a temporary file; a block of queries is compared with one part of the file after the other. The order
-is exact, whatever index the engine would have asked: what is measured is the embedding.
+Vectors wait in a temporary file; a block of them is compared with one part of the file after the other. What comes out
+does not depend on any index of the engine's: `evaluate` ranks a gallery for each query, `duplicates` looks for pairs.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ _SCORES = 64 << 20
 
 _MOST_QUERIES = 256
 
+_PAIRED = 1024
+"""Rows that are compared with all later ones at a time: the file is read once for each."""
+
 
 class VectorFile:
     """Vectors in a temporary file without a name (where TMPDIR says), gone with the process. A context manager.
@@ -37,7 +40,7 @@ class VectorFile:
     """
 
     def __init__(self, dim: int, distance: Distance) -> None:
-        self._file = tempfile.TemporaryFile(prefix="recq-evaluate-")  # noqa: SIM115 - closed with this object
+        self._file = tempfile.TemporaryFile(prefix="recq-vectors-")  # noqa: SIM115 - closed with this object
         self._dim = dim
         self._distance = distance
         self._squares: list[Vectors] = []
@@ -69,6 +72,10 @@ class VectorFile:
     def read(self, rows: Rows) -> Vectors:
         """Those rows, float32 (n, dim)."""
         found = np.empty((len(rows), self._dim), np.float32)
+        if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all():
+            self._file.seek(int(rows[0]) * self._dim * 4)
+            self._file.readinto(found.data)
+            return found
         for place, row in enumerate(rows.tolist()):
             self._file.seek(row * self._dim * 4)
             self._file.readinto(found[place].data)
@@ -81,6 +88,37 @@ class VectorFile:
         for start in range(0, len(queries), step):
             for scores in self._scores(self.read(queries[start : start + step]), gallery):
                 yield descending(scores, numbers)
+
+    def close_pairs(self, limit: float) -> Iterator[tuple[int, Rows, Vectors]]:
+        """For each row that has such, the later rows that are as near as `limit` or nearer, and their scores.
+
+        Scores and limit are cosines, or Euclidean distances. float32 with an error of some 1e-6 of the vectors' length.
+        """
+        step = max(1, _BLOCK // (4 * self._dim))
+        for start in range(0, self.rows, _PAIRED):
+            queries = self.read(np.arange(start, min(start + _PAIRED, self.rows)))
+            near: list[list[tuple[Rows, Vectors]]] = [[] for _ in queries]
+            for first in range(start, self.rows, step):
+                block = self.read(np.arange(first, min(first + step, self.rows)))
+                scores = self._compared(queries, block)
+                hits = scores >= limit if self._distance == "Cosine" else scores <= limit
+                hits &= np.arange(first, first + len(block)) > np.arange(start, start + len(queries))[:, np.newaxis]
+                for place in np.flatnonzero(hits.any(axis=1)).tolist():
+                    found = np.flatnonzero(hits[place])
+                    near[place].append((first + found, scores[place, found]))
+            for place, parts in enumerate(near):
+                if parts:
+                    rows, values = zip(*parts, strict=True)
+                    yield start + place, np.concatenate(rows), np.concatenate(values)
+
+    def _compared(self, queries: Vectors, block: Vectors) -> Vectors:
+        """Cosines or distances, float32 (queries, block)."""
+        products: Vectors = queries @ block.T
+        if self._distance == "Cosine":
+            return products
+        lengths = np.einsum("ij,ij->i", queries, queries)[:, np.newaxis] + np.einsum("ij,ij->i", block, block)
+        distances: Vectors = np.sqrt(np.maximum(lengths - 2 * products, 0))
+        return distances
 
     def _scores(self, queries: Vectors, gallery: int) -> Vectors:
         """How near each gallery row is to each query: float32 (queries, gallery), larger is nearer."""
