@@ -183,15 +183,18 @@ class Committer:
 
     def _stamped(self, work: Work) -> Work:
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        described = self._described(work.key, work.item)
-        return replace(work, item=replace(described, file=replace(described.file, ingested_at=now)))
+        return replace(work, item=self._described(work.key, work.item, ingested_at=now))
 
-    def _described(self, key: Key, item: Item) -> Item:
-        """The item with the metadata of now."""
+    def _described(self, key: Key, item: Item, ingested_at: str | None = None) -> Item:
+        """The item with the metadata of now; `ingested_at` stays what it was where none is given."""
         description = self._sources[key.source].describe(key.path)
         return replace(
             item,
-            file=replace(item.file, metadata_digest=description.digest),
+            file=replace(
+                item.file,
+                metadata_digest=description.digest,
+                ingested_at=ingested_at or item.file.ingested_at,
+            ),
             metadata=description.metadata,
         )
 

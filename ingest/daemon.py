@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from ingest.commit import Committer, Held, Removal
@@ -130,9 +131,14 @@ class Daemon:
         self._started = time.monotonic()
         self._draining = False
         self.stopped = False
-        self.counts = Counts()
+        self._counts = Counter[str]()
         self.doubts: dict[str, str] = {}
         """What could not be read of a source, or was held back in it: the first such, by the source's name."""
+
+    @property
+    def counts(self) -> Counts:
+        """What has been done so far."""
+        return Counts(**{name: self._counts[name] for name in Counts.__dataclass_fields__})
 
     # -- for other threads ----------------------------------------------------------------------------------------
 
@@ -243,9 +249,10 @@ class Daemon:
             self._loop.turn(min(deadline, self._pipeline.next_deadline()))
 
     def _show(self, now: float) -> None:
-        done = self.counts.items
+        counts = self.counts
+        done = counts.items
         rate = done / (now - self._started) if self._pending else None
-        self._reporter.progress(self.state, done, done + len(self._pending), self.counts.failed, rate)
+        self._reporter.progress(self.state, done, done + len(self._pending), counts.failed, rate)
 
     def _measure_background(self) -> None:
         """The scale of scores, so that no query has to; one that finds none measures it itself."""
@@ -317,7 +324,7 @@ class Daemon:
         if event in _DOUBTFUL:
             self.doubts.setdefault(str(fields["source"]), _doubt(event, fields))
         if event in Counts.__dataclass_fields__:
-            self.counts = replace(self.counts, **{event: getattr(self.counts, event) + 1})
+            self._counts[event] += 1
 
     def _misfit(self, field: str, value: Value, field_type: FieldType) -> None:
         self._reporter.event("misfit", field=field, value=str(value), type=str(field_type), detail=_MISFIT)

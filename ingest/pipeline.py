@@ -22,9 +22,9 @@ from ingest.files import FileState, Key
 from ingest.loop import Loop, Worker
 from ingest.pending import Entry
 from ingest.stability import DOUBTFUL
-from ingest.vectors import Embedding, FreshFirst, Vector, Vectors
+from ingest.vectors import Embedded, Embedding, FreshFirst, Vector, Vectors
 from recq.errors import ImageError, Reason
-from recq.images.workers import Decoded, DecodePool, FileChanged
+from recq.images.workers import Decoded, DecodePool, FileChanged, Hashed
 from recq.index.schema import Item, ItemError
 from recq.space import InputSpec
 
@@ -74,11 +74,12 @@ class Room(NamedTuple):
     backlog: int
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _Task:
     entry: Entry
     state: FileState
     known: Item | None
+    embedded: Embedded | None = None  # its bytes had been embedded for another file when it was read
 
 
 class Pipeline:
@@ -191,17 +192,23 @@ class Pipeline:
             task = self._to_decode.take()
             key = task.entry.key
             self._decoding += 1
-            future = self._pool.submit(f"{self._roots[key.source]}/{key.path}", self._spec)
+            path = f"{self._roots[key.source]}/{key.path}"
+            future = self._pool.submit_unknown(path, self._spec, partial(self._is_embedded, task))
             future.add_done_callback(partial(self._post_decoded, task))
 
-    def _post_decoded(self, task: _Task, future: Future[Decoded]) -> None:
+    def _is_embedded(self, task: _Task, digest: str) -> bool:
+        """In a thread of the pool: whether the file's bytes have just been embedded for another one."""
+        task.embedded = self._vectors.recent(digest)
+        return task.embedded is not None
+
+    def _post_decoded(self, task: _Task, future: Future[Hashed]) -> None:
         self._loop.post(partial(self._decoding_ended, task, future))
 
-    def _decoding_ended(self, task: _Task, future: Future[Decoded]) -> None:
+    def _decoding_ended(self, task: _Task, future: Future[Hashed]) -> None:
         self._decoding -= 1
         self._decode()
         try:
-            decoded = future.result()
+            read = future.result()
         except CancelledError:
             self._under_way -= 1
         except ImageError as error:
@@ -211,8 +218,11 @@ class Pipeline:
         except FileNotFoundError:
             self._back(task, 0.0)
         else:
-            then = partial(self._vector_found, task, decoded)
-            self._vectors.ask(decoded.sha256, decoded.pixels, then, fresh=task.entry.fresh)
+            if isinstance(read, Decoded):
+                self._vectors.ask(read, partial(self._vector_found, task, read), fresh=task.entry.fresh)
+            else:
+                assert task.embedded is not None
+                self._embedded(task, read, task.embedded, carried=True)
 
     def _vector_found(self, task: _Task, decoded: Decoded, outcome: Vector | ImageError | None, carried: bool) -> None:
         if outcome is None:
@@ -220,7 +230,8 @@ class Pipeline:
         elif isinstance(outcome, ImageError):
             self._failed(task, outcome)
         else:
-            self._embedded(task, decoded, outcome, carried=carried)
+            embedded = Embedded(decoded.format, decoded.width, decoded.height, outcome)
+            self._embedded(task, decoded, embedded, carried=carried)
 
     def _failed(self, task: _Task, error: ImageError) -> None:
         """An item without a vector; but a young file that looks cut short is given more time first."""
@@ -243,16 +254,16 @@ class Pipeline:
         self._under_way -= 1
         self._ends.again(task.entry, quiet)
 
-    def _embedded(self, task: _Task, decoded: Decoded, vector: Vector, *, carried: bool) -> None:
-        state = FileState(decoded.size, decoded.mtime_ns)
+    def _embedded(self, task: _Task, read: Hashed, embedded: Embedded, *, carried: bool) -> None:
+        state = FileState(read.size, read.mtime_ns)
         file = replace(
             facts(task.entry.key, state),
-            sha256=decoded.sha256,
-            format=decoded.format,
-            width=decoded.width,
-            height=decoded.height,
+            sha256=read.sha256,
+            format=embedded.format,
+            width=embedded.width,
+            height=embedded.height,
         )
-        self._finish(Work(task.entry, Item(file), vector, state, carried))
+        self._finish(Work(task.entry, Item(file), embedded.vector, state, carried))
 
     # -- writing --------------------------------------------------------------------------------------------------
 

@@ -14,13 +14,15 @@ import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path, PurePosixPath
+from functools import lru_cache
+from pathlib import Path
 
 from ingest.files import FileState
 from ingest.table import TABLE_NAME
 from recq.images import IMAGE_EXTENSIONS, sniff
 
 _HEAD = 64  # bytes that `sniff` is shown
+_FOLDERS = 4096  # folders of which it is remembered whether they are passed over: their files come one after another
 _NOTHING_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG}
 
 
@@ -59,6 +61,7 @@ class Rules:
     def __init__(self, ignore: Sequence[str]) -> None:
         patterns = "|".join(fnmatch.translate(pattern) for pattern in ignore)
         self._ignored = re.compile(patterns or r"(?!)", re.IGNORECASE)
+        self._ignores_folder = lru_cache(maxsize=_FOLDERS)(self._has_ignored_part)
 
     def ignores_name(self, name: str) -> bool:
         """Whether a file or folder of that name is passed over."""
@@ -66,14 +69,19 @@ class Rules:
 
     def ignores_path(self, path: str) -> bool:
         """Whether a path relative to the root has a part that is passed over."""
-        return any(map(self.ignores_name, path.split("/")))
+        folder, _, name = path.rpartition("/")
+        return self.ignores_name(name) or self._ignores_folder(folder)
+
+    def _has_ignored_part(self, folder: str) -> bool:
+        return bool(folder) and any(map(self.ignores_name, folder.split("/")))
 
     def kind_of(self, path: str) -> Kind:
         """What the name of a regular file (not its folders') tells; `path` is relative to the root."""
         name = path.rpartition("/")[2]
         if path == TABLE_NAME or self.ignores_name(name):
             return Kind.IGNORED
-        return Kind.ITEM if PurePosixPath(name).suffix.lower() in IMAGE_EXTENSIONS else Kind.MAYBE
+        stem, dot, extension = name.rpartition(".")
+        return Kind.ITEM if stem and f"{dot}{extension}".lower() in IMAGE_EXTENSIONS else Kind.MAYBE
 
 
 def look(root: Path, path: str, rules: Rules) -> Seen | None:
@@ -81,9 +89,9 @@ def look(root: Path, path: str, rules: Rules) -> Seen | None:
 
     Raises OSError when that cannot be told (a folder on the way may not be searched, the disk does not answer).
     """
-    absolute = root / path
+    absolute = f"{root}/{path}"
     try:
-        status = absolute.lstat()
+        status = os.lstat(absolute)
     except OSError as error:
         if error.errno in _NOTHING_THERE:
             return None
@@ -91,7 +99,7 @@ def look(root: Path, path: str, rules: Rules) -> Seen | None:
     if stat.S_ISDIR(status.st_mode):
         return None
     if stat.S_ISLNK(status.st_mode):
-        return _look_through(absolute, path, status, root, rules)
+        return _look_through(Path(absolute), path, status, root, rules)
     if not stat.S_ISREG(status.st_mode) or rules.ignores_path(path):
         return Seen(path, FileState.of(status), Kind.IGNORED)
     return Seen(path, FileState.of(status), rules.kind_of(path))

@@ -1,7 +1,8 @@
 """Bytes that were decoded get their vector: one just made, the one the index has, else the network's answer.
 
-Files with the same bytes share one vector. What the network has no place for yet waits here, where a new drop passes
-the backlog. For the loop's thread; questions to the index run in a worker.
+Files with the same bytes share one vector; those that come soon after need not even be decoded (`recent`). What the
+network has no place for yet waits here, where a new drop passes the backlog. For the loop's thread; questions to the
+index run in a worker.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass
 from functools import partial
 from typing import Generic, Protocol, TypeVar
 
@@ -17,6 +19,7 @@ import numpy.typing as npt
 
 from ingest.loop import Loop, Worker
 from recq.errors import ImageError
+from recq.images.workers import Decoded
 
 _REMEMBERED = 1024  # vectors kept for files with the same bytes that come soon after (5 MB)
 
@@ -25,6 +28,16 @@ Vector = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.uint8]
 Then = Callable[[Vector | ImageError | None, bool], None]
 """Told the vector, why there is none, or None (the daemon stops); and whether it was computed for another file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """What is known of bytes that have a vector: `width` x `height` and `format` of the picture."""
+
+    format: str
+    width: int
+    height: int
+    vector: Vector
 
 
 class Embedding(Protocol):
@@ -67,46 +80,51 @@ class Vectors:
         self._embedder = embedder
         self._stored = stored
         self._worker = Worker("vectors", loop)
-        self._recent: OrderedDict[str, Vector] = OrderedDict()
-        self._asked: dict[str, list[Then]] = {}
-        self._unknown: list[tuple[str, Pixels, bool]] = []  # the index has to be asked
-        self._new: FreshFirst[tuple[str, Pixels]] = FreshFirst()  # for the network
+        self._recent: OrderedDict[str, Embedded] = OrderedDict()
+        self._asked: dict[str, tuple[Decoded, list[Then]]] = {}  # the first of those with these bytes, and all
+        self._unknown: list[tuple[Decoded, bool]] = []  # the index has to be asked
+        self._new: FreshFirst[Decoded] = FreshFirst()  # for the network
         self._in_network = 0
 
-    def ask(self, digest: str, pixels: Pixels, then: Then, *, fresh: bool) -> None:
-        """Get the vector of the file with that SHA-256, which looks like that to the network."""
-        vector = self._recent.get(digest)
-        if vector is not None:
+    def recent(self, digest: str) -> Embedded | None:
+        """What is known of bytes that got their vector a short while ago. Safe in any thread."""
+        return self._recent.get(digest)
+
+    def ask(self, decoded: Decoded, then: Then, *, fresh: bool) -> None:
+        """Get the vector of a picture."""
+        digest = decoded.sha256
+        known = self._recent.get(digest)
+        if known is not None:
             self._recent.move_to_end(digest)
-            then(vector, True)
+            then(known.vector, True)
         elif digest in self._asked:
-            self._asked[digest].append(then)
+            self._asked[digest][1].append(then)
         else:
-            self._asked[digest] = [then]
-            self._unknown.append((digest, pixels, fresh))
+            self._asked[digest] = decoded, [then]
+            self._unknown.append((decoded, fresh))
             self._look_up()
 
     def _look_up(self) -> None:
         if self._worker.busy or not self._unknown:
             return
         batch, self._unknown = self._unknown, []
-        digests = [digest for digest, _, _ in batch]
+        digests = [decoded.sha256 for decoded, _ in batch]
         self._worker.submit(partial(self._stored, digests), partial(self._looked_up, batch))
 
-    def _looked_up(self, batch: Sequence[tuple[str, Pixels, bool]], found: Mapping[str, Vector]) -> None:
-        for digest, pixels, fresh in batch:
-            if digest in found:
-                self._share(digest, found[digest], carried=True)
+    def _looked_up(self, batch: Sequence[tuple[Decoded, bool]], found: Mapping[str, Vector]) -> None:
+        for decoded, fresh in batch:
+            if decoded.sha256 in found:
+                self._share(decoded.sha256, found[decoded.sha256], carried=True)
             else:
-                self._new.put((digest, pixels), fresh=fresh)
+                self._new.put(decoded, fresh=fresh)
         self._feed()
         self._look_up()
 
     def _feed(self) -> None:
         while self._new and self._in_network < self._embedder.capacity:
-            digest, pixels = self._new.take()
+            decoded = self._new.take()
             self._in_network += 1
-            self._embedder.submit(pixels).add_done_callback(partial(self._post, digest))
+            self._embedder.submit(decoded.pixels).add_done_callback(partial(self._post, decoded.sha256))
 
     def _post(self, digest: str, future: Future[Vector]) -> None:
         self._loop.post(partial(self._embedded, digest, future))
@@ -124,11 +142,12 @@ class Vectors:
             self._share(digest, vector, carried=False)
 
     def _share(self, digest: str, vector: Vector, *, carried: bool) -> None:
-        self._recent[digest] = vector
+        first, _ = self._asked[digest]
+        self._recent[digest] = Embedded(first.format, first.width, first.height, vector)
         if len(self._recent) > _REMEMBERED:
             self._recent.popitem(last=False)
         self._tell(digest, vector, carried=carried)
 
     def _tell(self, digest: str, outcome: Vector | ImageError | None, *, carried: bool) -> None:
-        for number, then in enumerate(self._asked.pop(digest)):
+        for number, then in enumerate(self._asked.pop(digest)[1]):
             then(outcome, carried or number > 0)

@@ -166,7 +166,7 @@ class Watched:
         state: FileState | None = None
         bad = False
         try:
-            found = _read_sidecar(self.root / f"{path}{SIDECAR_SUFFIX}")
+            found = _read_sidecar(f"{self.root}/{path}{SIDECAR_SUFFIX}")
             if found is not None:
                 state = found[0]
                 sidecar = parse_sidecar(found[1], paths.printable(name))
@@ -178,9 +178,9 @@ class Watched:
             self.problems.note(name, f"{paths.printable(name)} cannot be read: {error.strerror}")
         else:
             self.problems.clear(name)
-        types = self._types()
-        digest = _digest(merge(text, self.table, {}, types), state, bad=bad)
-        return Description(merge(text, self.table, sidecar, types), digest)
+        table, types = self.table, self._types()
+        beside = merge(text, table, {}, types)
+        return Description(merge(text, table, sidecar, types) if sidecar else beside, _digest(beside, state, bad=bad))
 
     def is_described(self, path: str, digest: str) -> bool:
         """Whether an item with that digest has the metadata that the folder gives it now.
@@ -189,7 +189,7 @@ class Watched:
         that its problem is known.
         """
         text, _ = paths.to_text(path)
-        state = _regular_state(self.root / f"{path}{SIDECAR_SUFFIX}")
+        state = _regular_state(f"{self.root}/{path}{SIDECAR_SUFFIX}")
         if digest == _digest(merge(text, self.table, {}, self._types()), state):
             return True
         return digest == self.describe(path).digest
@@ -239,16 +239,16 @@ def _digest(beside: Metadata, sidecar: FileState | None, *, bad: bool = False) -
     return metadata_digest({**beside, "": [*state, bad]})  # no field is called so
 
 
-def _regular_state(path: Path) -> FileState | None:
+def _regular_state(path: str) -> FileState | None:
     """How a regular file stands; None when there is none, or that cannot be told."""
     try:
-        status = path.lstat()
+        status = os.lstat(path)
     except OSError:
         return None
     return FileState.of(status) if stat.S_ISREG(status.st_mode) else None
 
 
-def _read_sidecar(path: Path) -> tuple[FileState, bytes] | None:
+def _read_sidecar(path: str) -> tuple[FileState, bytes] | None:
     """A sidecar's state and bytes, a little more than allowed when it is too long; None when there is none."""
     flags = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
     try:

@@ -46,4 +46,6 @@ def item_id(source: str, path: str, encoded: bool = False) -> str:
 
 def printable(text: str) -> str:
     """`text` for a terminal or a log line: control characters and lone surrogates escaped, the rest as it is."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)

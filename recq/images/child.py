@@ -1,7 +1,8 @@
 """The program of one decoding process: `python -P -m recq.images.child DESCRIPTOR OPTIONS`.
 
-One file after the other: read, hash, decode, fit to the network's input, answer. It imports nothing of recq but
-`recq.images`, holds no secret, and is killed without ceremony: `recq.images.process` keeps it.
+One file after the other: read, hash, decode, fit to the network's input, answer. Where the task says so, it asks after
+hashing whether these bytes are known, and leaves it at that if they are. It imports nothing of recq but `recq.images`,
+holds no secret, and is killed without ceremony: `recq.images.process` keeps it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +22,25 @@ from PIL import Image
 from recq.errors import ImageError, Reason
 from recq.images import wire
 from recq.images.decode import Limits, decode
-from recq.images.reading import FileChanged, read_content
+from recq.images.reading import Content, FileChanged, read_content
 from recq.images.resize import to_input
 from recq.space import InputSpec
 
 Answer = tuple[dict[str, Any], bytes | memoryview]
-Work = Callable[[dict[str, Any], Limits], Answer]
+Known = Callable[[Content], bool]
+Work = Callable[[dict[str, Any], Limits, Known], Answer]
 
 
-def work(task: dict[str, Any], limits: Limits) -> Answer:
-    """What becomes of one task `{path, size, resize}`: the fields of `process.Decoded` and the pixels, or a failure."""
+def work(task: dict[str, Any], limits: Limits, known: Known) -> Answer:
+    """What becomes of one task `{path, size, resize}`: the fields of `process.Decoded` and the pixels, or a failure.
+
+    Only the fields of `process.Hashed` where `known` says that nothing else is wanted.
+    """
     spec = InputSpec(task["size"], task["resize"])
     try:
         content = read_content(task["path"], limits)
+        if known(content):
+            return _facts(content), b""
         picture = decode(content.data, limits, reduce_to=spec.size)
         pixels = to_input(picture.rgb, spec)
     except ImageError as error:
@@ -43,15 +51,19 @@ def work(task: dict[str, Any], limits: Limits) -> Answer:
         return {"failed": "changed", "detail": str(error)}, b""
     except FileNotFoundError:
         return {"failed": "gone"}, b""
-    done = {
-        "sha256": content.sha256,
-        "size": content.size,
-        "mtime_ns": content.mtime_ns,
-        "format": picture.format,
-        "width": picture.width,
-        "height": picture.height,
-    }
+    done = _facts(content) | {"format": picture.format, "width": picture.width, "height": picture.height}
     return done, pixels.reshape(-1).data
+
+
+def _facts(content: Content) -> dict[str, Any]:
+    return {"sha256": content.sha256, "size": content.size, "mtime_ns": content.mtime_ns}
+
+
+def _ask(sock: socket.socket, content: Content) -> bool:
+    """Whether the daemon knows these bytes."""
+    wire.send(sock, {"known": content.sha256})
+    answer, _ = wire.receive(sock)
+    return bool(answer["known"])
 
 
 def main(perform: Work = work) -> None:
@@ -74,7 +86,13 @@ def main(perform: Work = work) -> None:
             except (EOFError, OSError):
                 return
             wire.send(sock, {"started": True})
-            wire.send(sock, *perform(task, limits))
+            known = partial(_ask, sock) if task["ask"] else _unknown
+            wire.send(sock, *perform(task, limits, known))
+
+
+def _unknown(_: Content) -> bool:
+    """Nobody wants to be asked."""
+    return False
 
 
 def _die_with_parent() -> None:

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,20 +32,29 @@ START_TIMEOUT = 60.0
 
 
 @dataclass(frozen=True)
-class Decoded:
-    """One file, read, hashed and fitted: `pixels` is uint8 (s, s, 3); `width` x `height` is the upright original."""
+class Hashed:
+    """One file, read and hashed."""
 
     sha256: str
     size: int
     mtime_ns: int
+
+
+@dataclass(frozen=True)
+class Decoded(Hashed):
+    """One file, fitted as well: `pixels` is uint8 (s, s, 3); `width` x `height` is the upright original."""
+
     format: str
     width: int
     height: int
     pixels: npt.NDArray[np.uint8]
 
 
-Verdict = Decoded | ImageError | FileChanged | FileNotFoundError
-"""What a process makes of a file."""
+Verdict = Hashed | ImageError | FileChanged | FileNotFoundError
+"""What a process makes of a file; only Hashed where its bytes are known."""
+
+Known = Callable[[str], bool]
+"""Whether the bytes with that SHA-256 are known, so that they need not be decoded."""
 
 
 LONGEST_DETAIL = 500
@@ -82,25 +92,34 @@ class DecodeProcess:
                 self._sock.close()
                 raise
 
-    def begin(self, path: str, spec: InputSpec) -> None:
-        """Hand over a file and wait until the process starts on it. Raises ProcessDied: the file is not to blame."""
+    def begin(self, path: str, spec: InputSpec, *, ask: bool = False) -> None:
+        """Hand over a file and wait until the process starts on it. Raises ProcessDied: the file is not to blame.
+
+        With `ask`, `finish` will be asked whether the file's bytes are known.
+        """
         deadline = time.monotonic() + START_TIMEOUT
         try:
             self._sock.settimeout(START_TIMEOUT)
             if not self._ready:
                 wire.receive(self._sock, deadline=deadline)
                 self._ready = True
-            wire.send(self._sock, {"path": path, "size": spec.size, "resize": spec.resize})
+            wire.send(self._sock, {"path": path, "size": spec.size, "resize": spec.resize, "ask": ask})
             wire.receive(self._sock, deadline=deadline)
         except (EOFError, OSError, wire.WireError) as error:  # TimeoutError is an OSError
             raise self._death() from error
 
-    def finish(self, path: str, spec: InputSpec, timeout: float) -> Verdict:
+    def finish(self, path: str, spec: InputSpec, timeout: float, known: Known | None = None) -> Verdict:
         """The verdict on the file begun. Raises TimeoutError after `timeout` seconds, or ProcessDied."""
         deadline = time.monotonic() + timeout
+        longest = spec.size * spec.size * 3
         try:
-            message, pixels = wire.receive(self._sock, deadline=deadline, max_pixels=spec.size * spec.size * 3)
-            return _verdict(message, pixels, path, spec)
+            message, pixels = wire.receive(self._sock, deadline=deadline, max_pixels=longest)
+            is_known = False
+            if known is not None and message.keys() == {"known"}:
+                is_known = known(str(message["known"]))
+                wire.send(self._sock, {"known": is_known})
+                message, pixels = wire.receive(self._sock, deadline=deadline, max_pixels=longest)
+            return _verdict(message, pixels, path, spec, _HASHED if is_known else _DECODED)
         except TimeoutError:
             raise
         except (EOFError, OSError) as error:
@@ -133,17 +152,20 @@ class DecodeProcess:
         return ProcessDied(signal.strsignal(-status) or f"signal {-status}")
 
 
-_FIELDS: dict[str, type] = {"sha256": str, "size": int, "mtime_ns": int, "format": str, "width": int, "height": int}
+_HASHED: dict[str, type] = {"sha256": str, "size": int, "mtime_ns": int}
+_DECODED: dict[str, type] = {**_HASHED, "format": str, "width": int, "height": int}
 
 
-def _verdict(message: dict[str, Any], pixels: bytearray, path: str, spec: InputSpec) -> Verdict:
+def _verdict(
+    message: dict[str, Any], pixels: bytearray, path: str, spec: InputSpec, fields: dict[str, type]
+) -> Verdict:
     """What an answer says. Raises KeyError, TypeError or ValueError where it is none that `child.work` gives."""
     match message.get("failed"):
         case None:
-            if message.keys() != _FIELDS.keys() or any(
-                type(message[name]) is not kind for name, kind in _FIELDS.items()
-            ):
+            if message.keys() != fields.keys() or any(type(message[name]) is not kind for name, kind in fields.items()):
                 raise ValueError("wrong fields")
+            if fields is _HASHED:
+                return Hashed(**message)
             square = np.frombuffer(pixels, np.uint8).reshape(spec.size, spec.size, 3)
             return Decoded(**message, pixels=square)
         case "image":

@@ -10,6 +10,7 @@ import hashlib
 import os
 import stat
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from recq.errors import ImageError, Reason
@@ -30,7 +31,7 @@ class Content:
     size: int
     mtime_ns: int
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """Of the bytes, 64 hex digits."""
         return hashlib.sha256(self.data).hexdigest()

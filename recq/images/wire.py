@@ -40,8 +40,8 @@ def receive(
     if text_length > _MAX_TEXT or pixels_length > max_pixels:
         raise WireError(f"a message of {text_length} + {pixels_length} bytes")
     try:
-        message = json.loads(_exactly(sock, text_length, deadline))
-    except (ValueError, RecursionError) as error:  # not JSON, or nested without end
+        message = json.loads(_exactly(sock, text_length, deadline).decode("ascii"))
+    except (ValueError, RecursionError) as error:  # not ASCII, not JSON, or nested without end
         raise WireError("a message that is not JSON") from error
     if not isinstance(message, dict):
         raise WireError("a message that is not an object")

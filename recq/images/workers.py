@@ -16,15 +16,15 @@ import time
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from recq.errors import ImageError, Reason, RecqError
 from recq.images.decode import Limits
-from recq.images.process import Decoded, DecodeProcess, ProcessDied
+from recq.images.process import Decoded, DecodeProcess, Hashed, Known, ProcessDied
 from recq.images.reading import FileChanged
 from recq.space import InputSpec
 
-__all__ = ["DecodePool", "Decoded", "FileChanged"]
+__all__ = ["DecodePool", "Decoded", "FileChanged", "Hashed"]
 
 _STARTS = 3
 """How often a process may die before it starts on a file until the pool, not the file, is at fault."""
@@ -37,9 +37,10 @@ _START_INTERVAL = 0.5  # seconds between two attempts meanwhile
 
 @dataclass(frozen=True)
 class _Job:
-    future: Future[Decoded]
+    future: Future[Any]  # what `submit` and `submit_unknown` promise
     path: str
     spec: InputSpec
+    known: Known | None = None
 
 
 class DecodePool:
@@ -89,11 +90,20 @@ class DecodePool:
         whoever submits keeps count.
         """
         future: Future[Decoded] = Future()
+        self._put(_Job(future, path, spec))
+        return future
+
+    def submit_unknown(self, path: str, spec: InputSpec, known: Known) -> Future[Hashed]:
+        """The same, but only hashed where `known`, which a thread of the pool calls with the SHA-256, says so."""
+        future: Future[Hashed] = Future()
+        self._put(_Job(future, path, spec, known))
+        return future
+
+    def _put(self, job: _Job) -> None:
         with self._lock:
             if self._closed:
                 raise RuntimeError("the pool is closed")
-            self._jobs.put(_Job(future, path, spec))
-        return future
+            self._jobs.put(job)
 
     def close(self, *, cancel: bool = False) -> None:
         """Finish what was submitted, or with `cancel` give up on it at once, and end the processes."""
@@ -121,7 +131,7 @@ class DecodePool:
             if not job.future.set_running_or_notify_cancel():
                 continue
             process, outcome = self._decode(job, process)
-            if isinstance(outcome, Decoded):
+            if isinstance(outcome, Hashed):
                 job.future.set_result(outcome)
             else:
                 job.future.set_exception(outcome)
@@ -129,7 +139,7 @@ class DecodePool:
         if process is not None:
             self._end(process)
 
-    def _decode(self, job: _Job, process: DecodeProcess | None) -> tuple[DecodeProcess | None, Decoded | BaseException]:
+    def _decode(self, job: _Job, process: DecodeProcess | None) -> tuple[DecodeProcess | None, Hashed | BaseException]:
         """The job's outcome, and the process that is alive after it."""
         process, outcome, killed = self._attempt(job, process)
         if killed:  # perhaps it was the others' memory that the kernel was short of
@@ -138,15 +148,15 @@ class DecodePool:
 
     def _attempt(
         self, job: _Job, process: DecodeProcess | None
-    ) -> tuple[DecodeProcess | None, Decoded | BaseException, bool]:
+    ) -> tuple[DecodeProcess | None, Hashed | BaseException, bool]:
         """The same of one attempt, and whether its process was killed from outside."""
         process, failure = self._begin(job, process)
         if process is None:
             return None, failure, False
         killed = False
-        outcome: Decoded | BaseException
+        outcome: Hashed | BaseException
         try:
-            outcome = process.finish(job.path, job.spec, self._timeout)
+            outcome = process.finish(job.path, job.spec, self._timeout, job.known)
         except TimeoutError:
             outcome = ImageError(Reason.TIMEOUT, f"decoding took longer than decode_timeout = {self._timeout:g} s")
         except ProcessDied as death:
@@ -170,7 +180,7 @@ class DecodePool:
                 self._cancelled.wait(_START_INTERVAL)
                 continue
             try:
-                process.begin(job.path, job.spec)
+                process.begin(job.path, job.spec, ask=job.known is not None)
             except ProcessDied as death:
                 cause, deaths = str(death), deaths + 1
                 self._end(process)

@@ -14,7 +14,7 @@ from recq.images import child, reading
 from recq.images.decode import Limits
 
 
-def misbehave(task: dict[str, Any], limits: Limits) -> child.Answer:
+def misbehave(task: dict[str, Any], limits: Limits, known: child.Known) -> child.Answer:
     """`hang`, `pause`, `abort`, `kill`, `exit`, `raise`, `hog`, `lie`, `short`, `long`, `nest`, `shout`, `babble`
     or `touch` as the stem's first word."""
     path = Path(task["path"])
@@ -37,13 +37,13 @@ def misbehave(task: dict[str, Any], limits: Limits) -> child.Answer:
             hoard = [bytearray(10_000_000) for _ in range(100_000)]
             return {"failed": f"there was room for {len(hoard)}"}, b""
         case "lie":
-            answer, pixels = child.work(task, limits)
+            answer, pixels = child.work(task, limits, known)
             return answer | {"width": "wide"}, pixels
         case "short":
-            answer, pixels = child.work(task, limits)
+            answer, pixels = child.work(task, limits, known)
             return answer, pixels[:-1]
         case "long":
-            answer, pixels = child.work(task, limits)
+            answer, pixels = child.work(task, limits, known)
             return answer, bytes(pixels) + b"!"
         case "nest":
             deep = b"[" * 500_000
@@ -60,7 +60,7 @@ def misbehave(task: dict[str, Any], limits: Limits) -> child.Answer:
                 return plain(descriptor, most)
 
             reading._read_up_to = overtaken
-    return child.work(task, limits)
+    return child.work(task, limits, known)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from PIL import Image
 from recq.errors import ImageError, Reason, RecqError
 from recq.images import Limits, decode, to_input, workers
 from recq.images.process import DecodeProcess
-from recq.images.workers import Decoded, DecodePool, FileChanged
+from recq.images.workers import Decoded, DecodePool, FileChanged, Hashed
 from recq.space import InputSpec
 from tests.eventually import eventually
 from tests.images.encoded import GENEROUS, samples
@@ -86,6 +86,28 @@ def reason(future: Future[Decoded]) -> Reason:
 def children() -> list[psutil.Process]:
     """The decoding processes of this test's pools."""
     return [each for each in psutil.Process().children() if "tests.images.misbehaving_child" in each.cmdline()]
+
+
+def test_known_bytes_are_hashed_and_not_decoded(new_pool: NewPool, new_file: NewFile, tmp_path: Path) -> None:
+    broken, good = tmp_path / "broken.png", Path(new_file("good"))
+    broken.write_bytes(b"no picture")
+    asked: list[str] = []
+
+    def known(digest: str) -> bool:
+        asked.append(digest)
+        return digest == hashlib.sha256(b"no picture").hexdigest()
+
+    pool = new_pool()
+    status = broken.stat()
+    assert pool.submit_unknown(os.fspath(broken), SPEC, known).result(PATIENCE) == Hashed(
+        asked[0], status.st_size, status.st_mtime_ns
+    )
+    decoded = pool.submit_unknown(os.fspath(good), SPEC, known).result(PATIENCE)
+    assert isinstance(decoded, Decoded)
+    assert asked == [hashlib.sha256(path.read_bytes()).hexdigest() for path in (broken, good)]
+    with pytest.raises(ImageError):
+        pool.submit(os.fspath(broken), SPEC).result(PATIENCE)
+    assert len(asked) == 2
 
 
 def test_a_file_becomes_what_decode_and_to_input_make_of_it(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,12 +21,14 @@ from recq.index.catalog import Catalog
 from recq.index.connect import connect
 from recq.index.schema import Item
 from recq.settings import Settings
+from tests import forked
 from tests.eventually import eventually
 from tests.ingest.documented import validated
 
 COMMAND = [sys.executable, "-m", "ingest.cli"]
 MODEL = "mobilenet_v2"  # the smaller one: these tests are about files
 STARTS_WITHIN = 120.0  # seconds, on a machine with much else to do
+FROM_NOTHING = False  # whether programs are started by exec, imports and all: the full forms set it
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -43,6 +45,7 @@ class Place:
     data: Path
     options: tuple[str, ...] = ()
     settings: dict[str, str] = field(default_factory=dict)
+    from_nothing: bool = field(default_factory=lambda: FROM_NOTHING)
 
     def __post_init__(self) -> None:
         self.root.mkdir(parents=True, exist_ok=True)
@@ -54,10 +57,12 @@ class Place:
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """A command that ends by itself."""
+        command, env = [*arguments, *self.reached], environment(**self.settings)
+        if self._forks:
+            return forked.run("ingest.cli", command, env, STARTS_WITHIN)
         return subprocess.run(
-            [*COMMAND, *arguments, *self.reached],
-            env=environment(**self.settings), capture_output=True, text=True, check=False, timeout=STARTS_WITHIN,
-        )  # fmt: skip
+            [*COMMAND, *command], env=env, capture_output=True, text=True, check=False, timeout=STARTS_WITHIN
+        )
 
     def once(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """`run --once` on the root; a new catalog is made with the small network."""
@@ -94,12 +99,10 @@ class Place:
     @contextmanager
     def daemon(self, *arguments: str) -> Iterator[Daemon]:
         """`run` on the root; ended with SIGTERM, which has to be enough."""
-        command = [*COMMAND, "run", str(self.root), *self._model(), *arguments, "--log-format", "json", *self.reached]
+        command = ["run", str(self.root), *self._model(), *arguments, "--log-format", "json", *self.reached]
         log = self.data.with_suffix(".log")
         with log.open("ab") as output:
-            process = subprocess.Popen(
-                command, env=environment(**self.settings), stdin=subprocess.DEVNULL, stdout=output, stderr=output
-            )
+            process = self._start(command, environment(**self.settings), output.fileno())
         daemon = Daemon(process, log, log.stat().st_size)
         try:
             yield daemon
@@ -108,6 +111,15 @@ class Place:
         finally:
             process.kill()
             process.wait()
+
+    @property
+    def _forks(self) -> bool:
+        return not self.from_nothing and COMMAND[0] == sys.executable
+
+    def _start(self, arguments: Sequence[str], env: Mapping[str, str], output: int) -> forked.Running:
+        if self._forks:
+            return forked.start("ingest.cli", arguments, env, output, output)
+        return subprocess.Popen([*COMMAND, *arguments], env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
 
     def _model(self) -> list[str]:
         try:
@@ -121,7 +133,7 @@ class Place:
 class Daemon:
     """A running daemon and what it has said."""
 
-    process: subprocess.Popen[bytes]
+    process: forked.Running
     log: Path
     offset: int = 0
 

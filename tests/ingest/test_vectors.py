@@ -12,6 +12,7 @@ import pytest
 from ingest.loop import Loop
 from ingest.vectors import FreshFirst, Pixels, Vector, Vectors
 from recq.errors import ImageError, Reason
+from recq.images.workers import Decoded
 from tests.eventually import eventually
 
 PIXELS = np.zeros((2, 2, 3), np.uint8)
@@ -51,8 +52,8 @@ class Case:
         return {digest: self.stored[digest] for digest in digests if digest in self.stored}
 
     def ask(self, name: str, *, fresh: bool = False) -> None:
-        pixels = PIXELS + np.uint8(sum(name.encode()) % 256)
-        self.vectors.ask(name, pixels, lambda vector, carried: self.told.append((name, vector, carried)), fresh=fresh)
+        decoded = Decoded(name, 9, 9, "PNG", 3, 2, PIXELS + np.uint8(sum(name.encode()) % 256))
+        self.vectors.ask(decoded, lambda vector, carried: self.told.append((name, vector, carried)), fresh=fresh)
 
     def turn(self) -> bool:
         self.loop.turn(time.monotonic() + 0.02)
@@ -98,6 +99,10 @@ def test_the_same_bytes_are_computed_once() -> None:
         ("old", True), ("a", False), ("a", True), ("a", True),
     ]  # fmt: skip
     assert sum("a" in asked for asked in case.questions) == 1
+    known = case.vectors.recent("a")
+    assert known is not None
+    assert (known.format, known.width, known.height, known.vector) == ("PNG", 3, 2, VECTOR)
+    assert case.vectors.recent("b") is None
 
 
 @pytest.mark.parametrize("error", [ImageError(Reason.NO_SIGNAL, "all zeros"), None])

@@ -12,6 +12,8 @@ from typing import Protocol
 
 import pytest
 
+from tests.ingest import running
+
 PATIENT = 900.0
 """Seconds that the short form of a test may take whose processes may find the machine busy; it takes some 20."""
 
@@ -33,6 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("full", default=False):
+        running.FROM_NOTHING = True
         for item in items:
             if Path(__file__).parent in item.path.parents:
                 item.add_marker(pytest.mark.timeout(FULL_TIMEOUT), append=False)

@@ -262,7 +262,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     outcome = Outcome([], warm_up)
     try:
         with tempfile.TemporaryDirectory(prefix="recq-soak-") as folder, ExitStack() as stack:
-            place = Place(Path(folder) / "shop", Path(folder) / "data")
+            place = Place(Path(folder) / "shop", Path(folder) / "data", from_nothing=True)
             if chosen.server:
                 server = stack.enter_context(QdrantServer(Path(folder) / "server"))
                 place.options = ("--url", server.url)

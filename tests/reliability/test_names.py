@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +15,7 @@ import pytest
 from query.target import IndexedTarget, resolve
 from recq import paths
 from recq.errors import AmbiguousTarget
+from tests import forked
 from tests.eventually import eventually
 from tests.ingest.pictures import put
 from tests.ingest.running import STARTS_WITHIN, Daemon, Place, environment
@@ -107,8 +106,9 @@ def indexed(place: Place) -> dict[tuple[str, bool], int]:
 
 def recq(place: Place, *arguments: str) -> list[dict[str, Any]]:
     """What the query tool prints, line by line."""
-    command = [sys.executable, "-m", "query.cli", *arguments, "--format", "jsonl", "--data-dir", str(place.data)]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=120, check=False)
+    done = forked.run(
+        "query.cli", [*arguments, "--format", "jsonl", "--data-dir", str(place.data)], environment(), STARTS_WITHIN
+    )
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.split("\n") if line]
 

@@ -11,7 +11,7 @@ import pytest
 
 import ingest.retry
 from recq.errors import ImageError, Reason
-from recq.images.workers import Decoded
+from recq.images.process import Hashed, Known
 from recq.index.catalog import Catalog
 from recq.index.connect import connect
 from recq.index.schema import ItemError
@@ -36,12 +36,12 @@ class FailingDisk(LastingPool):
         super().__init__(**kwargs)  # type: ignore[arg-type]
         self.tries: Counter[str] = Counter()
 
-    def submit(self, path: str, spec: InputSpec) -> Future[Decoded]:
+    def submit_unknown(self, path: str, spec: InputSpec, known: Known) -> Future[Hashed]:
         name = Path(path).name
         self.tries[name] += 1
         if "bad" not in name or self.tries[name] > BAD_TRIES:
-            return super().submit(path, spec)
-        future: Future[Decoded] = Future()
+            return super().submit_unknown(path, spec, known)
+        future: Future[Hashed] = Future()
         future.set_exception(ImageError(Reason.IO_ERROR, "Input/output error"))
         return future
 
