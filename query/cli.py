@@ -14,6 +14,7 @@ import typer
 
 from query.cli_duplicates import duplicates
 from query.cli_evaluate import evaluate
+from query.cli_explain import explain
 from query.cli_search import search, similar
 from query.cli_show import facets, show
 from query.cli_transfer import export, import_
@@ -45,6 +46,7 @@ app.command(epilog=FILTERS)(similar)
 app.command(epilog=FILTERS)(search)
 app.command()(show)
 app.command(epilog=FILTERS)(facets)
+app.command()(explain)
 app.command(epilog=FILTERS)(duplicates)
 app.command(epilog=FILTERS)(evaluate)
 app.command(epilog=FILTERS)(export)

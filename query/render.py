@@ -15,13 +15,14 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from query.results import SCORE_DIGITS, Answer, Result, Shown, facets_json
+from query.results import SCORE_DIGITS, Answer, Result, Shown, facets_json, score_text
 from query.table import Table, answer_table, duplicates_table, facets_table, shown_table
 from recq.paths import printable
 
 if TYPE_CHECKING:
     from query.duplicates import Duplicates
     from query.evaluate_results import Evaluation
+    from query.explain import Explanation
     from recq.index.facets import Facets
 
 
@@ -102,6 +103,13 @@ def evaluation_text(evaluation: Evaluation, form: ShowFormat, terminal: bool = F
     if terminal:
         return "".join(_table(table, terminal) for table in evaluation_tables(evaluation))
     return "\n".join(plain(table) for table in evaluation_tables(evaluation))
+
+
+def explanation_text(explanation: Explanation, form: ShowFormat) -> str:
+    """The answer of `explain`; the maps are in JSON alone."""
+    if form is ShowFormat.JSON:
+        return _json(explanation.to_json())
+    return score_text(explanation.score, explanation.share) + "\n"
 
 
 def duplicates_text(found: Duplicates, form: Format, terminal: bool = False) -> str:

@@ -6,6 +6,7 @@ The last step before rendering; nothing here prints. A `path` is absolute, in th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -128,6 +129,23 @@ class Shown:
             "payload": payload_of(self.item),
             "error": None if error is None else {**asdict(error), "reason": str(error.reason)},
         }
+
+
+def score_text(score: float, share: float | None) -> str:
+    """A score for eyes; with the share of random pairs, 0 to 1, that are less alike, where that is known.
+
+    Rounded down, so that nothing is called closer than it is.
+    """
+    return f"{score:.2f}" if share is None else f"{score:.2f} · closer than {share_text(share)} of pairs"
+
+
+def share_text(share: float) -> str:
+    """A share as per cent: one decimal, two above 99.9 %, and "all" for what no random pair reached."""
+    if share >= 1:
+        return "all"
+    per_cent = 100 * share + 1e-9  # 99.7 that became 99.69999 stays 99.7
+    digits = 100 if per_cent >= 99.9 else 10
+    return f"{math.floor(per_cent * digits) / digits:.{1 if digits == 10 else 2}f} %"
 
 
 def space_json(space: EmbeddingSpace) -> dict[str, Any]:

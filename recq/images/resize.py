@@ -5,6 +5,8 @@ The last step before a vector; `InputSpec` names the two choices that are part o
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
@@ -20,30 +22,49 @@ _REDUCING_GAP = 3.0
 megapixels of noise: half the time of the single step, 0.6 of 255 levels off in the mean, 5 at most."""
 
 
-def to_input(rgb: npt.NDArray[np.uint8], spec: InputSpec) -> RGBArray:
-    """`rgb`, uint8 (h, w, 3), as uint8 (size, size, 3), contiguous.
+@dataclass(frozen=True)
+class Placement:
+    """Which part of a picture is seen, and where it lies in the network's input.
 
-    `pad` fits the whole picture in, centred on white (as transparency is shown: a cut-out and its photograph on white
-    give one vector); `stretch` ignores the aspect; `crop` takes the largest centred square.
+    `seen` is left, top, right, bottom in the picture's pixels, `inner` the same in the input's.
     """
-    height, width = rgb.shape[:2]
-    im = Image.fromarray(np.ascontiguousarray(rgb))
+
+    seen: tuple[float, float, float, float]
+    inner: tuple[int, int, int, int]
+
+
+def placement(width: int, height: int, spec: InputSpec) -> Placement:
+    """Where a picture of `width` x `height` pixels lies in the input that `spec` says.
+
+    `pad` fits the whole picture in, centred; `stretch` ignores the aspect; `crop` takes the largest centred square.
+    """
     size = spec.size
+    everything, whole = (0.0, 0.0, float(width), float(height)), (0, 0, size, size)
     if spec.resize == "stretch":
-        return np.array(_resized(im, size, size))
+        return Placement(everything, whole)
     if spec.resize == "crop":
         side = min(width, height)
         left, top = (width - side) / 2, (height - side) / 2
-        return np.array(_resized(im, size, size, (left, top, left + side, top + side)))
+        return Placement((left, top, left + side, top + side), whole)
     scale = size / max(width, height)
     inner_width, inner_height = max(1, round(width * scale)), max(1, round(height * scale))
-    canvas = np.full((size, size, 3), WHITE, np.uint8)
-    left, top = (size - inner_width) // 2, (size - inner_height) // 2
-    canvas[top : top + inner_height, left : left + inner_width] = np.asarray(_resized(im, inner_width, inner_height))
+    x, y = (size - inner_width) // 2, (size - inner_height) // 2
+    return Placement(everything, (x, y, x + inner_width, y + inner_height))
+
+
+def to_input(rgb: npt.NDArray[np.uint8], spec: InputSpec) -> RGBArray:
+    """`rgb`, uint8 (h, w, 3), as uint8 (size, size, 3), contiguous; `placement` says what comes where.
+
+    What is left free is white, as transparency is shown: a cut-out and its photograph on white give one vector.
+    """
+    height, width = rgb.shape[:2]
+    place = placement(width, height, spec)
+    left, top, right, bottom = place.inner
+    im = Image.fromarray(np.ascontiguousarray(rgb))
+    box = None if place.seen == (0, 0, width, height) else place.seen
+    resized = np.asarray(im.resize((right - left, bottom - top), _FILTER, box=box, reducing_gap=_REDUCING_GAP))
+    if place.inner == (0, 0, spec.size, spec.size):
+        return np.array(resized)
+    canvas = np.full((spec.size, spec.size, 3), WHITE, np.uint8)
+    canvas[top:bottom, left:right] = resized
     return canvas
-
-
-def _resized(
-    im: Image.Image, width: int, height: int, box: tuple[float, float, float, float] | None = None
-) -> Image.Image:
-    return im.resize((width, height), _FILTER, box=box, reducing_gap=_REDUCING_GAP)
