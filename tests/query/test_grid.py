@@ -10,8 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from query import grid, typeface
-from query.grid import MOST_TILES, draw, require_writable, write_grid
+from query import typeface
+from query.grid import require_writable, write_grid
+from query.grid_png import MOST_TILES
+from query.grid_png import draw as drawn
+from query.grid_sheet import Card, Shown, sheet_of
+from query.grid_tiles import thumbnail
 from query.results import Answer, Asked, Result
 from query.typeface import bundled, lettering, shorten
 from recq.errors import UsageError
@@ -29,7 +33,7 @@ COLOURS = [((40 * n) % 256, (90 * n) % 256, 200) for n in range(12)]
 
 
 def result(rank: int, location: Path | None, name: str = "a.png") -> Result:
-    return Result(rank, 1 - rank / 100, "id", "shop", name, name, location, {})
+    return Result(rank, 1 - rank / 100, "id", "shop", name, name, location, {"file": {}})
 
 
 def answer(target: Path | bytes | None, *results: Result, filters: tuple[str, ...] = ()) -> Answer:
@@ -39,6 +43,10 @@ def answer(target: Path | bytes | None, *results: Result, filters: tuple[str, ..
     elif target is not None:
         asked = Asked("a.png", "a.png", "id", "shop", target)
     return Answer(SPACE, results, 1.0, asked, filters)
+
+
+def draw(shown: Shown, limits: Limits) -> Image.Image:
+    return drawn(sheet_of(shown), limits).image
 
 
 def colour_at(image: Image.Image, x: int, y: int) -> tuple[int, ...]:
@@ -112,11 +120,12 @@ def test_what_cannot_be_read_gets_a_placeholder(tmp_path: Path, photos: list[Pat
 
 def test_a_heic_file_is_drawn_or_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     content = heif(Image.new("RGB", (64, 64), RED))
-    tile = grid._target(Asked("-", "-", content=content), LIMITS)
-    assert tile.picture is not None
-    assert np.abs(np.asarray(tile.picture, np.int16) - RED).max() < 12
+    card = Card("target", "-", None, content)
+    tile, _ = thumbnail(card, LIMITS, 32)
+    assert tile is not None
+    assert np.abs(np.asarray(tile, np.int16) - RED).max() < 12
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    assert grid._target(Asked("-", "-", content=content), LIMITS).problem == "needs recq[heic]"
+    assert thumbnail(card, LIMITS, 32) == (None, "needs recq[heic]")
 
 
 def test_the_target_may_be_bytes_that_no_file_holds(photos: list[Path]) -> None:
