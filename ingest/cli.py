@@ -15,7 +15,15 @@ from typing import Annotated
 import typer
 
 from ingest.allocator import give_memory_back
-from ingest.cli_model import DistanceOption, ModelOption, PoolingOption, ResizeOption, SizeOption, WeightsOption
+from ingest.cli_model import (
+    DistanceOption,
+    ModelOption,
+    PoolingOption,
+    PresetOption,
+    ResizeOption,
+    SizeOption,
+    WeightsOption,
+)
 from ingest.cli_requests import LogOption, MetadataOption, confirm, reconcile, retry
 from ingest.signals import INTERRUPTED, end_at_once
 from ingest.targets import parse_targets, require_usable
@@ -82,6 +90,7 @@ def run(
             help="How to notice changes; auto (the default) decides by file system. Example: --watch poll",
         ),
     ] = None,
+    preset: PresetOption = None,
     model: ModelOption = None,
     weights: WeightsOption = None,
     pooling: PoolingOption = None,
@@ -101,7 +110,7 @@ def run(
     """
     settings = Settings.load(
         catalog=catalog, url=url, data_dir=data_dir, watch=watch.value if watch else None,
-        model=model, weights=weights, pooling=pooling, size=size, resize=resize, distance=distance,
+        preset=preset, model=model, weights=weights, pooling=pooling, size=size, resize=resize, distance=distance,
     )  # fmt: skip
     targets = parse_targets(folders or [], sources or [])
     require_usable(targets, metadata, settings)
@@ -196,6 +205,7 @@ def forget(
 
 @app.command()
 def rebuild(
+    preset: PresetOption = None,
     model: ModelOption = None,
     weights: WeightsOption = None,
     pooling: PoolingOption = None,
@@ -215,7 +225,7 @@ def rebuild(
     """
     settings = Settings.load(
         catalog=catalog, url=url, data_dir=data_dir,
-        model=model, weights=weights, pooling=pooling, size=size, resize=resize, distance=distance,
+        preset=preset, model=model, weights=weights, pooling=pooling, size=size, resize=resize, distance=distance,
     )  # fmt: skip
     from ingest.session import rebuild as rebuild_catalog
     from ingest.session import require_none_failed

@@ -7,8 +7,16 @@ from typing import Annotated
 
 import typer
 
-from recq.space import DistanceName, Pooling, Resize
+from recq.space import DistanceName, Pooling, Preset, Resize
 
+PresetOption = Annotated[
+    Preset | None,
+    typer.Option(
+        show_default=False,
+        help="Network, pooling, size and resize that go well together; each may still be said by itself. "
+        "Example: --preset fine",
+    ),
+]
 ModelOption = Annotated[
     str | None,
     typer.Option(

@@ -15,7 +15,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from recq.errors import UsageError
-from recq.space import DistanceName, Pooling, Resize
+from recq.space import DistanceName, Pooling, Preset, Resize
 
 WatchMode = Literal["auto", "native", "poll"]
 
@@ -54,6 +54,7 @@ class Settings(BaseSettings):
     url: str | None = None
     api_key: SecretStr | None = None
     catalog: str = Field("images", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
+    preset: Preset | None = None
     model: str | None = None
     weights: Path | None = None
     pooling: Pooling | None = None

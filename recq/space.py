@@ -14,7 +14,9 @@ from typing import Any, Literal, Self, cast
 from recq.errors import DimensionTooLarge, SpaceMismatch
 
 Resize = Literal["pad", "stretch", "crop"]
-Pooling = Literal["gem", "mean", "max", "rmac", "flatten"]
+Pooling = Literal["gem", "mean", "max", "rmac", "centre", "flatten"]
+Preset = Literal["fine"]
+"""Parts of a space that were found to go well together (`recq.models.options.PRESETS`)."""
 Distance = Literal["Cosine", "Euclid"]
 DistanceName = Literal["cosine", "euclid"]
 """A distance in the words of the command line."""
@@ -58,7 +60,7 @@ class EmbeddingSpace:
         if self.dim > MAX_DIMENSIONS:
             raise DimensionTooLarge(
                 f"{self.model} at layer {self.layer} gives {self.dim:,} numbers per image, more than "
-                f"{MAX_DIMENSIONS:,}, the most that an index takes: use --pooling gem, mean, max or rmac"
+                f"{MAX_DIMENSIONS:,}, the most that an index takes: use --pooling gem, mean, max, rmac or centre"
             )
 
     @property

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from recq.models.pooling import GEM_FLOOR, GEM_POWER, LENGTH_FLOOR, Floats
+from recq.models.pooling import CENTRE_ROOT, GEM_FLOOR, GEM_POWER, LENGTH_FLOOR, Floats, centre_weights
 from recq.models.regions import regions
 from recq.models.telemetry import openvino
 from recq.models.weights import Network
@@ -70,11 +70,15 @@ def _pooled(ov: Any, model: Any, pooling: str, side: int) -> Any:
     ops = ov.opset13
     features = model.output(0).get_node().input_value(0)
     height_and_width = ops.constant(np.array([1, 2], np.int64))
-    if pooling == "gem":
+    if pooling in ("gem", "centre"):
         lifted = ops.maximum(features, ops.constant(np.float32(GEM_FLOOR)))
         cubes = ops.power(lifted, ops.constant(np.float32(GEM_POWER)))
-        mean = ops.reduce_mean(cubes, height_and_width, keep_dims=False)
-        pooled = ops.power(mean, ops.constant(np.float32(1 / GEM_POWER)))
+        if pooling == "gem":
+            mean, root = ops.reduce_mean(cubes, height_and_width, keep_dims=False), GEM_POWER
+        else:
+            weighted = ops.multiply(cubes, ops.constant(centre_weights(side)[np.newaxis, :, :, np.newaxis]))
+            mean, root = ops.reduce_sum(weighted, height_and_width, keep_dims=False), CENTRE_ROOT
+        pooled = ops.power(mean, ops.constant(np.float32(1 / root)))
     elif pooling == "mean":
         pooled = ops.reduce_mean(features, height_and_width, keep_dims=False)
     elif pooling == "max":

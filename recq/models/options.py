@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from types import MappingProxyType
 from typing import Self
 
 from recq.settings import Settings
-from recq.space import DistanceName, EmbeddingSpace, Pooling, Resize
+from recq.space import DistanceName, EmbeddingSpace, Pooling, Preset, Resize
 
 
 @dataclass(frozen=True)
@@ -24,8 +26,10 @@ class ModelOptions:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """What the command line, the environment and recq.toml say."""
-        return cls(**{field.name: getattr(settings, field.name) for field in fields(cls)})
+        """What the command line, the environment and recq.toml say; a preset is what nothing else is said for."""
+        names = [field.name for field in fields(cls)]
+        said = {name: value for name in names if (value := getattr(settings, name)) is not None}
+        return cls(**vars(PRESETS[settings.preset]) | said if settings.preset else said)
 
     @property
     def said(self) -> bool:
@@ -37,3 +41,9 @@ class ModelOptions:
         own = ModelOptions(space.model, space.pooling, space.size, space.resize, space.distance_name)
         said = {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None}
         return replace(own, **said)
+
+
+PRESETS: Mapping[Preset, ModelOptions] = MappingProxyType(
+    {"fine": ModelOptions(model="efficientnet_lite2", pooling="centre", size=320, resize="pad")}
+)
+"""`fine`: chosen by benchmarks/zero_shot.py, docs/quality.md has the figures."""

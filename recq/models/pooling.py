@@ -18,12 +18,20 @@ Floats = npt.NDArray[np.float32]
 
 POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
 """`gem` is the generalised mean of Radenović, Tolias, Chum (2018), with p = 3: between mean (1) and max (inf). `rmac`
-takes the maxima of 14 overlapping regions, each scaled to length 1, and adds them (see `recq.models.regions`)."""
+takes the maxima of 14 overlapping regions, each scaled to length 1, and adds them (see `recq.models.regions`).
+`centre` is `gem` with more weight in the middle of the map, and each number squared."""
 
 GEM_POWER = 3.0
 GEM_FLOOR = 1e-6
 """Features below are raised to it, as in the authors' code: the root of nothing has no slope."""
 
+CENTRE_SPREAD = 0.25
+"""Standard deviation of `centre`'s weights, a Gaussian in the middle of the map, in sides of the map."""
+
+CENTRE_ROOT = GEM_POWER / 2
+"""The root that `centre` takes of its mean, which makes the square of what `gem` takes.
+
+This and the spread were chosen by benchmarks/zero_shot.py on half of the clothing photographs (docs/quality.md)."""
 
 LENGTH_FLOOR = 1e-12
 """What `rmac` divides by at least: a region without any feature stays zeros."""
@@ -47,6 +55,10 @@ def pool(maps: npt.NDArray[np.floating], pooling: str) -> Floats:
     if pooling == "gem":
         cubes = np.power(np.maximum(maps, GEM_FLOOR), GEM_POWER)
         pooled = np.power(cubes.mean(axis=(1, 2)), 1 / GEM_POWER)
+    elif pooling == "centre":
+        cubes = np.power(np.maximum(maps, GEM_FLOOR), GEM_POWER)
+        weights = centre_weights(maps.shape[1])[:, :, np.newaxis]
+        pooled = np.power((cubes * weights).sum(axis=(1, 2)), 1 / CENTRE_ROOT)
     elif pooling == "mean":
         pooled = maps.mean(axis=(1, 2))
     elif pooling == "max":
@@ -59,6 +71,13 @@ def pool(maps: npt.NDArray[np.floating], pooling: str) -> Floats:
     else:
         pooled = maps.reshape(len(maps), -1)
     return np.ascontiguousarray(pooled, dtype=np.float32)
+
+
+def centre_weights(side: int) -> Floats:
+    """How much each cell of a map counts in `centre`: float32 (side, side), 1 altogether."""
+    places = (np.arange(side) - (side - 1) / 2) / (side * CENTRE_SPREAD)
+    bell = np.exp(-(places**2) / 2)
+    return np.asarray(np.outer(bell, bell) / bell.sum() ** 2, np.float32)
 
 
 def _lengths_one(rows: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:

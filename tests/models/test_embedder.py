@@ -50,6 +50,25 @@ def test_each_choice_makes_another_space(settings: Settings) -> None:
     assert len({space.fingerprint for space in spaces}) == len(spaces)
 
 
+def test_a_preset_stands_for_what_is_not_said(settings: Settings) -> None:
+    asked = ModelOptions.from_settings(settings.model_copy(update={"preset": "fine"}))
+    space = describe_space(asked, settings)
+    assert space == describe_space(ModelOptions("efficientnet_lite2", pooling="centre", size=320), settings)
+    assert space.fingerprint == "dd3216a0a8a9"  # every index made with it carries it
+    smaller = ModelOptions.from_settings(settings.model_copy(update={"preset": "fine", "size": 256}))
+    assert (smaller.pooling, smaller.size) == ("centre", 256)
+    assert not ModelOptions.from_settings(settings).said
+
+
+@pytest.mark.parametrize("colour", [0, 128, 255])
+def test_a_preset_makes_a_vector_of_a_blank_picture(colour: int, settings: Settings) -> None:
+    asked = ModelOptions.from_settings(settings.model_copy(update={"preset": "fine"}))
+    space = describe_space(asked, settings)
+    with open_embedder(space, settings, one_shot=True) as embedder:
+        vector = embedder.submit(np.full((320, 320, 3), colour, np.uint8)).result()
+    assert np.linalg.norm(vector) == pytest.approx(1)
+
+
 def test_vectors_are_unit_length_and_the_same_on_every_way(settings: Settings) -> None:
     space = describe_space("efficientnet_lite2", settings)
     photographs = inputs(SAMPLES[:6], space.input)
@@ -209,7 +228,8 @@ def test_an_unknown_name_gets_the_nearest(settings: Settings, name: str, hint: s
 
 def test_an_unknown_pooling_names_the_known(settings: Settings) -> None:
     wrong: Any = "vlad"
-    with pytest.raises(ModelUnavailable, match="unknown pooling 'vlad': use one of gem, mean, max, rmac, flatten"):
+    known = "gem, mean, max, rmac, centre, flatten"
+    with pytest.raises(ModelUnavailable, match=f"unknown pooling 'vlad': use one of {known}"):
         describe_space(ModelOptions("mobilenet_v2", pooling=wrong), settings)
 
 

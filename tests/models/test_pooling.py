@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recq.models.pooling import pool
+from recq.models.pooling import centre_weights, pool
 from recq.models.regions import Region, regions
 
 
@@ -43,3 +43,22 @@ def test_rmac_adds_the_directions_of_the_regions() -> None:
     summed = 3 * np.array([9, 3]) / 90**0.5 + 11 * np.array([0, 1])
     np.testing.assert_allclose(pool(maps, "rmac")[0], summed / np.linalg.norm(summed), rtol=1e-6)
     assert pool(np.zeros((2, 7, 7, 3), np.float32), "rmac").tolist() == [[0.0] * 3] * 2
+
+
+def test_centre_squares_what_gem_makes_of_equal_cells() -> None:
+    """Of four cells each is as far from the middle as the others."""
+    maps = np.array([1, 2, 3, 4], np.float32).reshape(1, 2, 2, 1)
+    assert pool(maps, "centre")[0, 0] == pytest.approx(((1 + 8 + 27 + 64) / 4) ** (2 / 3))
+    assert pool(maps, "centre") == pytest.approx(pool(maps, "gem") ** 2)
+
+
+def test_centre_sees_the_middle_more_than_the_edge() -> None:
+    """Of nine cells, one step from the middle is a third of the side: exp(-(1/3 : 1/4)^2 / 2) on either axis."""
+    weight = np.exp(-((4 / 3) ** 2) / 2)
+    total = 1 + 4 * weight + 4 * weight**2
+    for place, own in (((1, 1), 1), ((1, 2), weight), ((0, 0), weight**2)):
+        maps = np.zeros((1, 3, 3, 1), np.float32)
+        maps[(0, *place)] = 2
+        assert pool(maps, "centre")[0, 0] == pytest.approx((8 * own / total) ** (2 / 3), rel=1e-5)
+    assert centre_weights(7).sum() == pytest.approx(1)
+    assert np.array_equal(centre_weights(7), centre_weights(7)[::-1, ::-1])
