@@ -238,14 +238,16 @@ def rebuild(
     return 0
 
 
+_LONG = {"run": 0, "rebuild": INTERRUPTED, "reconcile": INTERRUPTED}
+"""The commands that index, and the exit code of each when a signal comes before they have begun."""
+
+
 def main() -> None:
-    """The console script. A signal ends the daemon as documented from here on, while much is still to be imported."""
-    if sys.argv[1:2] in (["run"], ["rebuild"]):
+    """The console script. A signal ends what indexes as documented from here on, while much is still to be imported."""
+    code = _LONG.get(sys.argv[1]) if len(sys.argv) > 1 else None
+    if code is not None:
         give_memory_back()
-    if sys.argv[1:2] == ["run"]:
-        end_at_once(0)
-    elif sys.argv[1:2] in (["rebuild"], ["reconcile"]):
-        end_at_once(INTERRUPTED)
+        end_at_once(code)
     sys.exit(run_shell(app, PROG))
 
 

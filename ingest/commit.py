@@ -130,7 +130,8 @@ class Committer:
         """
         deleted: list[Removal] = []
         held: list[Held] = []
-        for name, watched in self._sources.items():
+        for name in sorted({removal.key.source for removal in removals}):
+            watched = self._sources[name]
             trusted = self._trusts(watched)
             gone = [each for each in removals if each.key.source == name and self._state(each.key) == each.state]
             believed = [removal for removal in gone if trusted(removal)]

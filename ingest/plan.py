@@ -16,12 +16,11 @@ from typing import Any
 from ingest.patience import Patience
 from ingest.patient_index import PatientIndex
 from ingest.reconcile import Action, Difference, Reconciliation, sha256_of
+from ingest.roots import ready, roots_here
 from ingest.scan import Rules
 from ingest.survivors import Survivors
-from ingest.targets import require_one_source
 from ingest.watched import Watched
 from recq import paths
-from recq.errors import UsageError
 from recq.index.catalog import Catalog
 from recq.index.connect import connect
 from recq.settings import Settings
@@ -97,27 +96,10 @@ def dry_run(settings: Settings, *, table: Path | None, verify: bool) -> list[Pla
         catalog = Catalog.open(client, settings.catalog)
         steps: list[Planned] = []
         for name, root in roots_here(catalog, table).items():
-            watched = Watched(
-                name,
-                root,
-                table_path=table,
-                types=catalog.types,
-                say=lambda _path, _message: None,
-                max_delete=settings.max_delete,
-            )
-            watched.load_table()
+            watched = ready(catalog, settings, name, root, table, lambda _path, _message: None)
             index = PatientIndex(catalog, patience)
             steps += plan(watched, index, Rules(settings.ignore), verify=verify)
         return steps
-
-
-def roots_here(catalog: Catalog, table: Path | None = None) -> dict[str, Path]:
-    """The folders of a catalog's sources on this host. Raises UsageError when there is none, or `table` is nobody's."""
-    roots = {name: root for name, source in catalog.sources().items() if (root := source.root_here()) is not None}
-    if not roots:
-        raise UsageError(f"catalog {catalog.name!r} has no source on this host: use 'recq-ingest run FOLDER'")
-    require_one_source(table, roots)
-    return roots
 
 
 def counted(steps: Iterable[Planned]) -> Mapping[Step, int]:

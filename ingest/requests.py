@@ -133,10 +133,7 @@ def mark(catalog: Catalog, pattern: str | None) -> dict[str, int]:
 
 def confirm_held(catalog: Catalog, held: Mapping[str, int], source: str | None) -> dict[str, int]:
     """Confirm what is held of one source, or of all; the numbers, by source. Raises TargetNotFound and TargetError."""
-    sources = catalog.sources()
-    if source is not None and source not in sources:
-        there_is = ", ".join(map(printable, sorted(sources))) or "none"
-        raise TargetNotFound(f"catalog {catalog.name!r} has no source {source!r} (there is: {there_is})")
+    sources = catalog.sources() if source is None else {source: catalog.source(source)}
     chosen = {name: items for name, items in held.items() if items and source in (None, name)}
     for name in chosen:
         root = sources[name].root_here() if name in sources else None

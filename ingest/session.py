@@ -20,12 +20,12 @@ from ingest.daemon import Counts, Daemon
 from ingest.loop import Stopping
 from ingest.patience import Patience
 from ingest.patient_index import replaced
-from ingest.plan import roots_here
 from ingest.report import LogFormat, Reporter
 from ingest.requests import Desk
+from ingest.roots import all_roots, ready, roots_here
 from ingest.signals import INTERRUPTED, Signals, Stopped
 from ingest.status import ROUTE, Board, ask_daemon
-from ingest.targets import Target, require_folder, require_one_source, require_usable
+from ingest.targets import Target, require_one_source, require_usable
 from ingest.watched import Watched
 from ingest.whole import require_whole
 from recq.errors import (
@@ -34,7 +34,6 @@ from recq.errors import (
     ItemsFailed,
     RecqError,
     TargetNotFound,
-    UsageError,
 )
 from recq.images import Limits
 from recq.images.workers import DecodePool
@@ -101,7 +100,7 @@ def rebuild(settings: Settings, *, table: Path | None, log_format: LogFormat | N
     try:
         with _session(settings, once=True, code=INTERRUPTED, log_format=log_format) as session:
             old = Catalog.open(session.client, settings.catalog)
-            roots = _all_roots(old)
+            roots = all_roots(old)
             require_one_source(table, roots)
             asked = ModelOptions.from_settings(settings)
             space = describe_space(asked, settings) if asked.model else describe_variant(old.space, asked, settings)
@@ -121,11 +120,7 @@ def forget(settings: Settings, source: str) -> int:
         raise IndexBusy(f"source {source!r} is being watched by process {status.pid}: stop it first")
     with connect(settings) as client:
         catalog = Catalog.open(client, settings.catalog)
-        known = sorted(catalog.sources())
-        if source not in known:
-            there_is = f"there is: {', '.join(known)}" if known else "it has none"
-            raise TargetNotFound(f"catalog {settings.catalog!r} has no source {source!r} ({there_is})")
-        return catalog.drop_source(source)
+        return catalog.drop_source(catalog.source(source).name)
 
 
 def require_none_failed(outcome: Outcome) -> None:
@@ -249,15 +244,7 @@ def _work(
         session.patience.explain = partial(_explain, catalog)
     sources: dict[str, Watched] = {}
     for name, root in roots.items():
-        watched = Watched(
-            name,
-            root,
-            table_path=table,
-            types=catalog.types,
-            say=partial(_say_problem, reporter, name),
-            max_delete=settings.max_delete,
-        )
-        watched.load_table()
+        watched = ready(catalog, settings, name, root, table, partial(_say_problem, reporter, name))
         session.patience(catalog.declare, watched.table.types)
         sources[name] = watched
     pool = DecodePool(
@@ -309,26 +296,3 @@ def _explain(catalog: Catalog, error: IndexRefused) -> RecqError:
 
 def _say_problem(reporter: Reporter, source: str, path: str, message: str) -> None:
     reporter.event("problem", source=source, path=path, detail=message)
-
-
-def _all_roots(catalog: Catalog) -> dict[str, Path]:
-    """The folder of every source of a catalog. Raises UsageError when one cannot be read here: it would be lost."""
-    roots = {}
-    for name, source in catalog.sources().items():
-        root = source.root_here()
-        if root is None:
-            hosts = ", ".join(sorted(source.roots))
-            raise UsageError(
-                f"source {name!r} belongs to another host ({hosts}): its items would be lost. Index it here first "
-                f"('recq-ingest run --once --source {name}=FOLDER'), or 'recq-ingest forget {name}'"
-            )
-        try:
-            require_folder(root)
-        except UsageError as error:
-            raise UsageError(
-                f"source {name!r}: {error}; its items would be lost: mount it, or 'recq-ingest forget {name}'"
-            ) from error
-        roots[name] = root
-    if not roots:
-        raise UsageError(f"catalog {catalog.name!r} has no source to index again: use 'recq-ingest run FOLDER'")
-    return roots

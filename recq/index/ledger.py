@@ -15,6 +15,7 @@ import numpy as np
 from qdrant_client import QdrantClient, models
 
 from recq import paths
+from recq.errors import TargetNotFound
 from recq.index.errors import translated
 from recq.index.filters import NO_ERROR
 from recq.index.schema import VECTOR, Item
@@ -29,6 +30,9 @@ _LEDGER = ["file", "error"]
 
 class Ledger:
     """What one collection says about its items and sources. All methods raise only errors of `recq.errors`."""
+
+    name: str
+    """The catalog's."""
 
     def __init__(self, client: QdrantClient, collection: str) -> None:
         self._client = client
@@ -131,6 +135,14 @@ class Ledger:
             for key, value in sorted(metadata.items())
             if key.startswith(METADATA_PREFIX) and (name := key.removeprefix(METADATA_PREFIX))
         }
+
+    def source(self, name: str) -> Source:
+        """One source. Raises TargetNotFound, which names those that there are."""
+        known = self.sources()
+        if name not in known:
+            there_is = f"there is: {', '.join(map(paths.printable, known))}" if known else "it has none"
+            raise TargetNotFound(f"catalog {self.name!r} has no source {name!r} ({there_is})")
+        return known[name]
 
     def register_source(self, folder: Path, name: str | None = None) -> str:
         """Record the folder (absolute, on this host) and return its source's name; `choose_name` tells the rules."""

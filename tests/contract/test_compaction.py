@@ -30,6 +30,7 @@ from recq.index.edge.transport import EdgeTransport
 from recq.index.edge.waste import LEAST_BYTES, LEAST_REWRITTEN, Usage, has_room, wastes_disk, wastes_memory
 from recq.settings import Settings
 from tests.contract.corpus import DIM, INDEXES, points
+from tests.contract.killed import killed_after
 from tests.eventually import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -431,15 +432,7 @@ while True:
 
 def test_killed_at_random_everything_acknowledged_is_there(tmp_path: Path) -> None:
     for lines in (30, 60):
-        arguments = [sys.executable, "-c", WRITING, str(tmp_path / "edge")]
-        with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
-            assert process.stdout is not None
-            try:
-                printed = [process.stdout.readline() for _ in range(lines)]
-            finally:
-                process.kill()
-            printed += process.stdout.read().splitlines()  # acknowledged before the signal arrived
-        acknowledged = max(int(line) for line in printed if line.strip())
+        acknowledged = killed_after(WRITING, str(tmp_path / "edge"), lines=lines)
         with opened(tmp_path / "edge") as (_, client):
             assert len(shards(tmp_path / "edge")) == 1, "no rests"
             found = {int(key) for key in state(client)}

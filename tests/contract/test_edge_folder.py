@@ -7,8 +7,6 @@ import json
 import os
 import random
 import shutil
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -20,8 +18,8 @@ import recq.index.edge
 from recq.errors import RecqError
 from recq.index.edge import EdgeEngine, embedded_client
 from recq.index.edge.shard import FLUSH_AFTER_POINTS, flush_due
+from tests.contract.killed import killed_after
 
-ROOT = Path(__file__).resolve().parents[2]
 VECTORS = {"image": models.VectorParams(size=4, distance=models.Distance.COSINE)}
 
 WRITER = """
@@ -66,20 +64,6 @@ for round_ in range(int(sys.argv[2]), 10**9):
     old = new
     print(round_, flush=True)
 """
-
-
-def killed_after(script: str, *arguments: str, lines: int) -> int:
-    """Run `script`, kill it (-9) when it has printed so many lines, and give the last number that it printed."""
-    process = subprocess.Popen([sys.executable, "-c", script, *arguments], stdout=subprocess.PIPE, text=True, cwd=ROOT)
-    assert process.stdout is not None
-    printed = [process.stdout.readline() for _ in range(lines)]
-    process.kill()
-    rest = process.stdout.read()  # acknowledged before the signal arrived
-    process.wait()
-    whole = [line for line in ["".join(printed), rest] if line]
-    numbers = [int(line) for line in "".join(whole).split("\n")[:-1]]
-    assert numbers, "the process ended before it wrote anything"
-    return numbers[-1]
 
 
 def test_acknowledged_points_survive_a_kill_again_and_again(tmp_path: Path) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +17,7 @@ from recq.index.edge.folder import Folder
 from recq.index.edge.narrow import KEY, NarrowField
 from tests.contract.congruence import Ask, compare
 from tests.contract.engine import Engine
+from tests.contract.killed import killed_after
 from tests.contract.test_compaction import client_of, opened
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -337,15 +336,7 @@ while True:
 
 def test_a_kill_loses_no_number(tmp_path: Path) -> None:
     for lines in (2, 20):
-        arguments = [sys.executable, "-c", KILLED, str(tmp_path / "edge")]
-        with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
-            assert process.stdout is not None
-            try:
-                printed = [process.stdout.readline() for _ in range(lines)]
-            finally:
-                process.kill()
-            printed += process.stdout.read().splitlines()
-        acknowledged = max(int(line) for line in printed if line.strip())
+        acknowledged = killed_after(KILLED, str(tmp_path / "edge"), lines=lines)
         with opened(tmp_path / "edge") as (_, client):
             rows = client.scroll("c", limit=100_000, with_payload=True)[0]
             assert {int(row.id) for row in rows} >= set(range(acknowledged))

@@ -25,6 +25,22 @@ def scene(width: int = 90, height: int = 121) -> Image.Image:
     return Image.fromarray(np.stack(channels, axis=2).astype(np.uint8))
 
 
+_UNDO = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
+
+def turned_back(upright: Image.Image, orientation: int) -> Image.Image:
+    """The picture as it is stored under an EXIF orientation from 1 to 8."""
+    return upright.transpose(_UNDO[orientation]) if orientation in _UNDO else upright
+
+
 def encode(im: Image.Image, fmt: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
     im.save(buffer, fmt, **options)

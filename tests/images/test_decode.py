@@ -14,7 +14,7 @@ from PIL import Image
 from recq.errors import ImageError, Reason
 from recq.images import Limits, Picture, decode, open_picture
 from recq.settings import Settings
-from tests.images.encoded import GENEROUS, encode, samples, scene
+from tests.images.encoded import GENEROUS, encode, samples, scene, turned_back
 from tests.packs import pack, pictures
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
@@ -164,16 +164,7 @@ class TestOrientation:
     def test_in_every_format_that_has_it(self, fmt: str, orientation: int) -> None:
         """Pillow's transposition as the oracle: turned back, then marked, a picture must come out upright."""
         upright = scene(40, 24)
-        undo = {
-            2: Image.Transpose.FLIP_LEFT_RIGHT,
-            3: Image.Transpose.ROTATE_180,
-            4: Image.Transpose.FLIP_TOP_BOTTOM,
-            5: Image.Transpose.TRANSPOSE,
-            6: Image.Transpose.ROTATE_90,
-            7: Image.Transpose.TRANSVERSE,
-            8: Image.Transpose.ROTATE_270,
-        }
-        stored = upright.transpose(undo[orientation]) if orientation in undo else upright
+        stored = turned_back(upright, orientation)
         exif = Image.Exif()
         exif[0x0112] = orientation
         quality = {} if fmt in {"PNG", "TIFF"} else {"quality": 95}

@@ -18,19 +18,10 @@ from recq.images import Limits, decode, sniff
 from recq.images.heif import MISSING, largest_declared
 from recq.images.workers import DecodePool
 from recq.space import InputSpec
-from tests.images.encoded import GENEROUS, heif, scene
+from tests.images.encoded import GENEROUS, heif, scene, turned_back
 
 SPEC = InputSpec(48)
 PATIENCE = 60.0  # seconds, on a machine with much else to do
-UNDO = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_270,
-}
 
 
 def exif(orientation: int) -> bytes:
@@ -55,7 +46,7 @@ def lying(data: bytes, width: int, height: int) -> bytes:
 def test_the_orientation_is_applied_once(orientation: int) -> None:
     """A phone writes it twice: as the file's own turn (irot, imir), which counts, and in EXIF."""
     upright = scene(40, 24)
-    stored = upright.transpose(UNDO[orientation]) if orientation in UNDO else upright
+    stored = turned_back(upright, orientation)
     data = heif(stored, exif=exif(orientation))
     info = dict(pillow_heif.open_heif(io.BytesIO(data)).info)
     assert (pillow_heif.set_orientation(info) or 1) == orientation, "EXIF says it"

@@ -307,6 +307,9 @@ def test_sources(catalog: Catalog, tmp_path: Path) -> None:
     assert catalog.record_reconcile("gone", ignored=3, at="2026-01-02T00:00:00Z") is None
     known = catalog.sources()
     assert list(known) == ["shop", "shop-2"]
+    assert catalog.source("shop") == known["shop"]
+    with pytest.raises(TargetNotFound, match=r"has no source 'gone' \(there is: shop, shop-2\)"):
+        catalog.source("gone")
     assert (known["shop"].ignored, known["shop"].watcher) == (3, daemon)
     assert known["shop"].root_here() == first
     assert catalog.absolute_path(full(5).item) == first / "a" / "005.jpg"
