@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from recq.models.pooling import GEM_FLOOR, GEM_POWER, LENGTH_FLOOR, Floats, pool
+from recq.models.pooling import GEM_FLOOR, GEM_POWER, LENGTH_FLOOR, Floats, centre_weights, pool
 from recq.models.regions import regions
 
 
@@ -22,8 +22,10 @@ def agreement(cells: Floats, pooling: str, other: Floats) -> Floats:
     vector = pool(cells[np.newaxis], pooling)[0].astype(np.float64)
     weights = other.astype(np.float64) / (np.linalg.norm(other) * max(float(np.linalg.norm(vector)), LENGTH_FLOOR))
     features = cells.astype(np.float64)
-    if pooling == "gem":
+    if pooling in ("gem", "centre"):
         cubes = np.power(np.maximum(features, GEM_FLOOR), GEM_POWER)
+        if pooling == "centre":
+            cubes *= centre_weights(features.shape[0])[:, :, np.newaxis]
         shares = cubes / cubes.sum(axis=(0, 1))
         added = shares @ (weights * vector)
     elif pooling == "mean":

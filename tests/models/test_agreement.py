@@ -17,7 +17,11 @@ def maps(seed: int, *, negative: bool = False) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("pooling", "negative"),
-    [("gem", False), *((each, negative) for each in ("mean", "max", "rmac", "flatten") for negative in (False, True))],
+    [
+        ("gem", False),
+        ("centre", False),
+        *((each, negative) for each in ("mean", "max", "rmac", "flatten") for negative in (False, True)),
+    ],
 )
 def test_the_cells_add_up_to_the_cosine(pooling: str, negative: bool) -> None:
     one, other = maps(1, negative=negative), maps(2, negative=negative)
@@ -30,7 +34,7 @@ def test_the_cells_add_up_to_the_cosine(pooling: str, negative: bool) -> None:
     assert agreement(other, pooling, first).sum() == pytest.approx(cosine, abs=1e-5)
 
 
-@pytest.mark.parametrize("pooling", ["gem", "mean", "max", "rmac", "flatten"])
+@pytest.mark.parametrize("pooling", ["gem", "mean", "max", "rmac", "centre", "flatten"])
 def test_the_cell_that_both_share_adds_most(pooling: str) -> None:
     one = np.full((5, 5, 4), 0.1, np.float32)
     other = one.copy()
