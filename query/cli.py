@@ -15,7 +15,7 @@ import typer
 from query.cli_duplicates import duplicates
 from query.cli_evaluate import evaluate
 from query.cli_explain import explain
-from query.cli_search import search, similar
+from query.cli_search import recommend, search, similar
 from query.cli_show import facets, show
 from query.cli_transfer import export, import_
 from query.options import FILTERS
@@ -43,6 +43,7 @@ def recq_(
 
 # In the order of `recq --help`.
 app.command(epilog=FILTERS)(similar)
+app.command(epilog=FILTERS)(recommend)
 app.command(epilog=FILTERS)(search)
 app.command()(show)
 app.command(epilog=FILTERS)(facets)

@@ -1,4 +1,4 @@
-"""The commands of `recq` that look for items: similar, search.
+"""The commands of `recq` that look for items: similar, recommend, search.
 
 Thin shells, which `query.cli` makes part of the program: what is slow to import is imported where it is used.
 """
@@ -6,48 +6,208 @@ Thin shells, which `query.cli` makes part of the program: what is slow to import
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from query.options import FilterOption, FormatOption, MinScoreOption, TargetArgument
+from query.options import (
+    AnyOfOption,
+    DiversityOption,
+    FieldsOption,
+    FilterOption,
+    FormatOption,
+    GridOption,
+    GroupByOption,
+    KeepDuplicatesOption,
+    KOption,
+    MaxDistanceOption,
+    MinScoreOption,
+    NullOption,
+    OffsetOption,
+    PageOption,
+    SortOption,
+    TargetArgument,
+    field_list,
+    place,
+    require_null_fits,
+    sorting,
+)
 from query.render import Format, answer_text
 from query.shell import PROG, emit, load, remark, terminal
 from recq.cli_errors import complain
 from recq.cli_options import CatalogOption, DataDirOption, DebugOption, UrlOption
+from recq.index.question import Strategy
+from recq.index.wanted import Wanted
+
+if TYPE_CHECKING:
+    from query.results import Answer
+    from recq.settings import Settings
 
 
 def similar(
     target: TargetArgument,
-    k: Annotated[int, typer.Option("-k", metavar="N", help="How many results, at most. Example: -k 20")] = 5,
+    k: KOption = 5,
+    offset: OffsetOption = None,
+    page: PageOption = None,
     filters: FilterOption = None,
+    any_of: AnyOfOption = None,
     min_score: MinScoreOption = None,
+    max_distance: MaxDistanceOption = None,
+    group_by: GroupByOption = None,
+    diversity: DiversityOption = 0.0,
+    keep_duplicates: KeepDuplicatesOption = False,
+    sort: SortOption = None,
+    fields: FieldsOption = None,
     form: FormatOption = Format.TABLE,
-    grid: Annotated[
-        Path | None,
-        typer.Option(
-            "--grid",
-            metavar="FILE.png",
-            show_default=False,
-            help="Also draw target and results as one picture. Example: --grid shoes.png",
-        ),
-    ] = None,
+    null: NullOption = False,
+    grid: GridOption = None,
     catalog: CatalogOption = None,
     url: UrlOption = None,
     data_dir: DataDirOption = None,
     _debug: DebugOption = False,
 ) -> None:
     """What looks most like TARGET. An indexed target is compared by its stored vector: no model is loaded."""
+    wanted = Wanted(
+        k,
+        place(k, offset, page),
+        filters or [],
+        any_of or [],
+        min_score,
+        max_distance,
+        group_by,
+        diversity,
+        keep_duplicates,
+        sorting(sort),
+        field_list(fields),
+    )
+    require_null_fits(null, form)
     settings = load(catalog, url, data_dir)
-    if grid is not None:
-        from query.grid import require_writable
-
-        require_writable(grid)
+    _require_writable(grid)
     from query.search import similar_in
 
-    answer = similar_in(settings, target, k, filters or [], min_score)
-    emit(answer_text(answer, form, terminal()))
-    remark(answer, "nothing matches: ask with fewer filters or a lower --min-score")
+    _tell_nearest(similar_in(settings, target, wanted), wanted, form, null, grid, settings)
+
+
+def recommend(
+    like: Annotated[
+        list[str],
+        typer.Option(
+            "--like",
+            metavar="TARGET",
+            show_default=False,
+            help="A picture to be near to, as TARGET of recq similar; may be given several times. "
+            "Example: --like sofa_226.jpg --like ./mine.jpg",
+        ),
+    ],
+    dislike: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--dislike",
+            metavar="TARGET",
+            show_default=False,
+            help="A picture to be far from; may be given several times. Example: --dislike sofa_7.jpg",
+        ),
+    ] = None,
+    strategy: Annotated[
+        Strategy,
+        typer.Option(
+            "--strategy",
+            help="Near to the middle of all that is liked, to the best of them, or to each a little. "
+            "Example: --strategy best",
+        ),
+    ] = Strategy.AVERAGE,
+    k: KOption = 5,
+    offset: OffsetOption = None,
+    page: PageOption = None,
+    filters: FilterOption = None,
+    any_of: AnyOfOption = None,
+    min_score: MinScoreOption = None,
+    max_distance: MaxDistanceOption = None,
+    group_by: GroupByOption = None,
+    diversity: DiversityOption = 0.0,
+    keep_duplicates: KeepDuplicatesOption = False,
+    sort: SortOption = None,
+    fields: FieldsOption = None,
+    form: FormatOption = Format.TABLE,
+    null: NullOption = False,
+    grid: GridOption = None,
+    catalog: CatalogOption = None,
+    url: UrlOption = None,
+    data_dir: DataDirOption = None,
+    _debug: DebugOption = False,
+) -> None:
+    """More like the pictures somebody chose, and unlike those they rejected; none of them is among the results."""
+    wanted = Wanted(
+        k,
+        place(k, offset, page),
+        filters or [],
+        any_of or [],
+        min_score,
+        max_distance,
+        group_by,
+        diversity,
+        keep_duplicates,
+        sorting(sort),
+        field_list(fields),
+    )
+    require_null_fits(null, form)
+    settings = load(catalog, url, data_dir)
+    _require_writable(grid)
+    from query.recommend import recommend_in
+
+    answer = recommend_in(settings, like, dislike or [], strategy, wanted)
+    _tell_nearest(answer, wanted, form, null, grid, settings)
+
+
+def search(
+    filters: FilterOption = None,
+    any_of: AnyOfOption = None,
+    k: KOption = 20,
+    offset: OffsetOption = None,
+    page: PageOption = None,
+    group_by: GroupByOption = None,
+    diversity: DiversityOption = 0.0,
+    keep_duplicates: KeepDuplicatesOption = False,
+    sort: SortOption = None,
+    fields: FieldsOption = None,
+    form: FormatOption = Format.TABLE,
+    null: NullOption = False,
+    catalog: CatalogOption = None,
+    url: UrlOption = None,
+    data_dir: DataDirOption = None,
+    _debug: DebugOption = False,
+) -> None:
+    """Items that all filters hold for, ordered by path or by a field; no picture is compared."""
+    wanted = Wanted(
+        k,
+        place(k, offset, page),
+        filters or [],
+        any_of or [],
+        group_by=group_by,
+        diversity=diversity,
+        keep_duplicates=keep_duplicates,
+        sort=sorting(sort),
+        fields=field_list(fields),
+    )
+    require_null_fits(null, form)
+    settings = load(catalog, url, data_dir)
+    from query.search import search_in
+
+    answer = search_in(settings, wanted)
+    emit(answer_text(answer, form, terminal(), null=null))
+    narrowed = bool(filters or any_of)
+    remark(
+        answer, _nothing(wanted, "nothing matches: ask with fewer filters" if narrowed else "nothing is indexed yet")
+    )
+
+
+def _tell_nearest(
+    answer: Answer, wanted: Wanted, form: Format, null: bool, grid: Path | None, settings: Settings
+) -> None:
+    """The answer, remarks on it, and the picture where one is asked for."""
+    emit(answer_text(answer, form, terminal(), null=null))
+    bound = "a lower --min-score" if wanted.max_distance is None else "a larger --max-distance"
+    remark(answer, _nothing(wanted, f"nothing matches: ask with fewer filters or {bound}"))
     if grid is not None:
         from query.grid import write_grid
 
@@ -55,19 +215,13 @@ def similar(
         complain(PROG, f"picture grid written to {grid}")
 
 
-def search(
-    filters: FilterOption = None,
-    k: Annotated[int, typer.Option("-k", metavar="N", help="How many items, at most. Example: -k 100")] = 20,
-    form: FormatOption = Format.TABLE,
-    catalog: CatalogOption = None,
-    url: UrlOption = None,
-    data_dir: DataDirOption = None,
-    _debug: DebugOption = False,
-) -> None:
-    """Items that all filters hold for, ordered by path; no picture is compared."""
-    settings = load(catalog, url, data_dir)
-    from query.search import search_in
+def _nothing(wanted: Wanted, reason: str) -> str:
+    """What to say of an answer without results."""
+    return f"there are no more than {wanted.offset:,} results" if wanted.offset else reason
 
-    answer = search_in(settings, filters or [], k)
-    emit(answer_text(answer, form, terminal()))
-    remark(answer, "nothing matches: ask with fewer filters" if filters else "nothing is indexed yet")
+
+def _require_writable(grid: Path | None) -> None:
+    if grid is not None:
+        from query.grid import require_writable
+
+        require_writable(grid)

@@ -29,7 +29,7 @@ from recq.space import EmbeddingSpace
 
 if TYPE_CHECKING:
     from recq.index.catalog import Catalog
-    from recq.index.filters import Condition
+    from recq.index.grammar import Condition
     from recq.index.schema import Item
 
 UNLIKE = 0.99

@@ -23,7 +23,8 @@ from query.evaluate_results import ClassMeasures, Compared, Evaluation, Interval
 from query.progress import Progress, silent
 from query.vector_file import VectorFile
 from recq.errors import UsageError
-from recq.index.filters import Condition, require_field
+from recq.index.filters import require_field
+from recq.index.grammar import Condition
 from recq.index.schema import FILE_FIELDS, UNINDEXED_FIELDS, Item, Value, elements
 from recq.settings import Settings
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from query.render import Format
+from recq.errors import UsageError
+from recq.index.wanted import Sort
 
 FILTERS = """\
 Filters: all that are given must hold. Quote them, the shell has its own idea of < > | ! ?
@@ -15,6 +18,8 @@ Filters: all that are given must hold. Quote them, the shell has its own idea of
 'price?' (has one)   '!price?' (has none)
 
 The same without characters of the shell: price=..100   price=10..50   category=sofa,bed   has:price   no:price
+
+One of several: --any-of 'category=sofa || price<=50', or --any-of category=sofa,,price=..50
 
 A literal comma or bar is written with a backslash: 'brand=Smith\\, Jones'"""
 """The epilog of every command that takes filters."""
@@ -41,6 +46,98 @@ FormatOption = Annotated[
     Format,
     typer.Option("--format", help="How to print the answer. Example: --format paths, one absolute path a line."),
 ]
+KOption = Annotated[int, typer.Option("-k", metavar="N", help="How many results, at most. Example: -k 20")]
+OffsetOption = Annotated[
+    int | None,
+    typer.Option(
+        "--offset", metavar="N", min=0, show_default=False, help="Leave out the first N results. Example: --offset 20"
+    ),
+]
+PageOption = Annotated[
+    int | None,
+    typer.Option(
+        "--page", metavar="N", min=1, show_default=False, help="The Nth page of -k results. Example: -k 20 --page 2"
+    ),
+]
+AnyOfOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--any-of",
+        metavar="GROUP",
+        show_default=False,
+        help="Only items that one of these filters holds for; may be given several times, every group must hold. "
+        "Example: --any-of 'category=sofa || price<=50'",
+    ),
+]
+GroupByOption = Annotated[
+    str | None,
+    typer.Option(
+        "--group-by",
+        metavar="FIELD",
+        show_default=False,
+        help="Only the first item of each value of a field, such as one view of each product. Example: --group-by sku",
+    ),
+]
+DiversityOption = Annotated[
+    float,
+    typer.Option(
+        "--diversity",
+        metavar="0..1",
+        help="From the nearest (0) to the most varied (1): leave out what looks like results before it. "
+        "Example: --diversity 0.3",
+    ),
+]
+KeepDuplicatesOption = Annotated[
+    bool,
+    typer.Option(
+        "--keep-duplicates",
+        help="Show files of the same bytes as results of their own, not as one. Example: --keep-duplicates",
+    ),
+]
+SortOption = Annotated[
+    str | None,
+    typer.Option(
+        "--sort",
+        metavar="FIELD",
+        show_default=False,
+        help="Order by a field, descending with :desc; items without it come last. Example: --sort price:desc",
+    ),
+]
+FieldsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--fields",
+        metavar="A,B",
+        show_default=False,
+        help="The metadata to show, and no other. Example: --fields title,price",
+    ),
+]
+NullOption = Annotated[
+    bool,
+    typer.Option(
+        "--null",
+        "-0",
+        help="With --format paths: end each with a NUL, safe for any name. Example: --format paths -0 | xargs -0 ls",
+    ),
+]
+MaxDistanceOption = Annotated[
+    float | None,
+    typer.Option(
+        "--max-distance",
+        metavar="DISTANCE",
+        show_default=False,
+        help="Leave out what is farther away, in a catalog of Euclidean distances. Example: --max-distance 12.5",
+    ),
+]
+GridOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--grid",
+        metavar="FILE.png",
+        show_default=False,
+        help="Also draw target and results as one picture. Example: --grid shoes.png",
+    ),
+]
 MinScoreOption = Annotated[
     float | None,
     typer.Option(
@@ -50,3 +147,31 @@ MinScoreOption = Annotated[
         help="Leave out what is less similar (1 is the same picture). Example: --min-score 0.8",
     ),
 ]
+
+
+def place(k: int, offset: int | None, page: int | None) -> int:
+    """How many results come before those asked for. Raises UsageError where --offset and --page are both given."""
+    if offset is not None and page is not None:
+        raise UsageError("--offset and --page both say where to begin: give one of them")
+    return offset or 0 if page is None else (page - 1) * k
+
+
+def sorting(text: str | None) -> Sort | None:
+    """The value of --sort, read. Raises UsageError."""
+    return None if text is None else Sort.parse(text)
+
+
+def field_list(text: str | None) -> tuple[str, ...] | None:
+    """The value of --fields: names between commas. Raises UsageError."""
+    if text is None:
+        return None
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names):
+        raise UsageError(f"--fields {text!r} has an empty name: write --fields title,price")
+    return names
+
+
+def require_null_fits(null: bool, form: Format) -> None:
+    """Raise UsageError for -0 with anything but paths."""
+    if null and form is not Format.PATHS:
+        raise UsageError(f"-0 ends paths, and --format {form} prints none: add --format paths")

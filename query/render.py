@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Format(StrEnum):
-    """How `similar` and `search` answer."""
+    """How `similar`, `recommend` and `search` answer."""
 
     TABLE = "table"
     JSON = "json"
@@ -52,12 +52,15 @@ class ShowFormat(StrEnum):
     JSON = "json"
 
 
-COLUMNS = ("rank", "score", "id", "source", "path", "name")
+COLUMNS = ("rank", "score", "id", "source", "path", "name", "copies")
 """The first columns of the CSV; the metadata fields follow, alphabetically."""
 
 
-def answer_text(answer: Answer, form: Format, terminal: bool = False) -> str:
-    """The answer of `similar` or `search`; file names that are not UTF-8 keep their bytes as surrogate escapes."""
+def answer_text(answer: Answer, form: Format, terminal: bool = False, *, null: bool = False) -> str:
+    """The answer of `similar`, `recommend` or `search`; names that are not UTF-8 keep their bytes as surrogate escapes.
+
+    `null` ends each path with a NUL in place of a line break: the one byte that no path has.
+    """
     match form:
         case Format.TABLE:
             return _table(answer_table(answer), terminal)
@@ -66,9 +69,9 @@ def answer_text(answer: Answer, form: Format, terminal: bool = False) -> str:
         case Format.JSONL:
             return "".join(_json(result.to_json()) for result in answer.results)
         case Format.CSV:
-            return _csv(answer.results)
+            return _csv(answer)
         case Format.PATHS:
-            return "".join(_path_line(result, terminal) for result in answer.results if result.location is not None)
+            return "".join(_path(result, terminal, null) for result in answer.results if result.location is not None)
 
 
 def facets_text(facets: Facets, form: FacetsFormat, terminal: bool = False) -> str:
@@ -131,7 +134,7 @@ def duplicates_text(found: Duplicates, form: Format, terminal: bool = False) -> 
             return _rows([("group", "exact", *COLUMNS), *([_cell(value) for value in row] for row in rows)])
         case Format.PATHS:
             others = [result for group in found.groups for result in group.results[1:]]
-            return "".join(_path_line(result, terminal) for result in others if result.location is not None)
+            return "".join(_path(result, terminal, null=False) for result in others if result.location is not None)
 
 
 def _json(document: Any, indent: int | None = None) -> str:
@@ -141,8 +144,13 @@ def _json(document: Any, indent: int | None = None) -> str:
     return text + "\n"
 
 
-def _csv(results: Sequence[Result]) -> str:
-    fields = sorted({name for result in results for name in result.metadata})
+def _csv(answer: Answer) -> str:
+    results = answer.results
+    fields = (
+        list(answer.fields)
+        if answer.fields is not None
+        else sorted({name for result in results for name in result.metadata})
+    )
     header = (*COLUMNS, *(f"payload.{name}" if name in COLUMNS else name for name in fields))
     rows = [
         (
@@ -152,7 +160,8 @@ def _csv(results: Sequence[Result]) -> str:
             result.source,
             result.path or "",
             result.name,
-            *(_cell(result.metadata.get(name, "")) for name in fields),
+            result.copies,
+            *(_cell(value) if (value := result.value(name)) is not None else "" for name in fields),
         )
         for result in results
     ]
@@ -172,9 +181,11 @@ def _rows(rows: Sequence[Sequence[object]]) -> str:
     return out.getvalue()
 
 
-def _path_line(result: Result, terminal: bool) -> str:
+def _path(result: Result, terminal: bool, null: bool) -> str:
     """Exactly the path for a program, escaped for a terminal."""
     path = os.fspath(result.location or "")
+    if null:
+        return path + "\0"
     return (printable(path) if terminal else path) + "\n"
 
 

@@ -7,7 +7,7 @@ The last step before rendering; nothing here prints. A `path` is absolute, in th
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from recq import paths
 
 if TYPE_CHECKING:
     from recq.index.facets import Facets
+    from recq.index.question import Metric, Strategy
     from recq.index.schema import Item
     from recq.space import EmbeddingSpace
 
@@ -29,7 +30,8 @@ _INTERNAL = "metadata_digest"  # recq's own bookkeeping in `file`, of no use out
 class Result:
     """One item of an answer. `score` is None where nothing was compared; `location` where no folder is on record.
 
-    `payload` is the user's metadata at the top level, and what recq knows of the file under `file`.
+    `payload` is the user's metadata at the top level, and what recq knows of the file under `file`. `copies` counts
+    the items of the same bytes that the row stands for, itself included.
     """
 
     rank: int
@@ -40,6 +42,7 @@ class Result:
     within: str
     location: Path | None
     payload: Mapping[str, Any]
+    copies: int = 1
 
     @property
     def path(self) -> str | None:
@@ -51,6 +54,11 @@ class Result:
         """The user's part of the payload."""
         return {name: value for name, value in self.payload.items() if name != "file"}
 
+    def value(self, field: str) -> Any:
+        """The value of a metadata field or one of `file.*`; None where there is none."""
+        own = field.removeprefix("file.")
+        return self.payload["file"].get(own) if own != field else self.payload.get(field)
+
     def to_json(self) -> dict[str, Any]:
         """One element of `results`, one line of jsonl."""
         return {
@@ -60,6 +68,7 @@ class Result:
             "source": self.source,
             "path": self.path,
             "name": self.name,
+            "copies": self.copies,
             "payload": dict(self.payload),
         }
 
@@ -91,8 +100,30 @@ class Asked:
 
 
 @dataclass(frozen=True)
+class Examples:
+    """What `recommend` started from, and how several became one order."""
+
+    liked: tuple[Asked, ...]
+    disliked: tuple[Asked, ...]
+    strategy: Strategy
+
+    def to_json(self) -> dict[str, Any]:
+        """The value of `examples`."""
+        return {
+            "like": [each.to_json() for each in self.liked],
+            "dislike": [each.to_json() for each in self.disliked],
+            "strategy": str(self.strategy),
+        }
+
+
+@dataclass(frozen=True)
 class Answer:
-    """The answer of `similar` and `search`. `took_ms` is the time in the library; `notes` are for standard error."""
+    """The answer of `similar`, `recommend` and `search`.
+
+    `metric` says what the scores are, None where nothing was compared. `took_ms` is the time in the library; `filters`
+    and groups as typed; `named` the fields that the question names, `fields` those alone that are to be shown, all
+    when None; `notes` are for standard error.
+    """
 
     space: EmbeddingSpace
     results: tuple[Result, ...]
@@ -100,12 +131,19 @@ class Answer:
     target: Asked | None = None
     filters: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    metric: Metric | None = None
+    examples: Examples | None = None
+    named: tuple[str, ...] = ()
+    fields: tuple[str, ...] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The document that `--format json` prints."""
         return {
             "target": None if self.target is None else self.target.to_json(),
+            **({} if self.examples is None else {"examples": self.examples.to_json()}),
             "space": space_json(self.space),
+            "metric": None if self.metric is None else self.metric.name,
+            "higher_is_better": None if self.metric is None else self.metric.higher_is_better,
             "results": [result.to_json() for result in self.results],
             "took_ms": round(self.took_ms, 1),
         }
@@ -167,7 +205,18 @@ def payload_of(item: Item) -> dict[str, Any]:
     return payload
 
 
-def result_of(rank: int, item: Item, score: float | None, location: Path | None) -> Result:
-    """An item as a result."""
+def result_of(
+    rank: int,
+    item: Item,
+    score: float | None,
+    location: Path | None,
+    *,
+    copies: int = 1,
+    fields: Sequence[str] | None = None,
+) -> Result:
+    """An item as a result, with the metadata `fields` alone where they are given."""
     facts = item.file
-    return Result(rank, score, item.id, facts.source, facts.name, facts.path, location, payload_of(item))
+    payload = payload_of(item)
+    if fields is not None:
+        payload = {name: value for name, value in payload.items() if name == "file" or name in fields}
+    return Result(rank, score, item.id, facts.source, facts.name, facts.path, location, payload, copies)

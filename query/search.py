@@ -2,7 +2,7 @@
 
     with connect(settings) as client:
         catalog = Catalog.open(client, "images")
-        answer = similar(catalog, "sofa_226.jpg", k=5, filters=["price<=500"])
+        answer = similar(catalog, "sofa_226.jpg", Wanted(k=5, filters=["price<=500"]))
 
 An indexed target is compared by its stored vector: no model is loaded. The `..._in` functions open the index named in
 the settings themselves, and let go of it while a model runs: an embedded folder has one user at a time.
@@ -10,112 +10,74 @@ the settings themselves, and let go of it while a model runs: an embedded folder
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from query.results import Answer, Asked, Shown, result_of
-from query.target import (
-    FileTarget,
-    IndexedTarget,
-    StreamTarget,
-    Target,
-    describe,
-    read_picture,
-    require_embedded,
-    resolve,
-)
-from recq import paths
-from recq.errors import ImageError, TargetError, TargetNotFound, UsageError
+from query.answers import answer_of, asked_of, notes_of
+from query.prepare import Preparer, Query
+from query.results import Answer, Shown
+from query.target import FileTarget, IndexedTarget, describe, resolve
+from recq.errors import TargetNotFound
+from recq.index.grammar import parse_all
+from recq.index.wanted import Wanted
 from recq.settings import Settings
-from recq.space import EmbeddingSpace, require_same
+from recq.space import require_same
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from recq.index.catalog import Catalog
     from recq.index.facets import Facets
-    from recq.index.filters import Condition
-    from recq.index.schema import Item
-    from recq.index.sources import Source
+    from recq.index.grammar import Where
 
-MAX_RESULTS = 100_000
-"""The largest k: an answer is held in memory as a whole. As many as an embedded catalog is meant for."""
+FIRST = Wanted()
+"""The five nearest, as `similar` answers unless told otherwise."""
 
-
-@dataclass(frozen=True)
-class Query:
-    """A target ready for comparison: an item's id, or a vector, float32 (dim,), with the bytes it was made from."""
-
-    target: Target
-    text: str
-    vector: np.ndarray | None = None
-    content: bytes | None = None
+FIRST_MATCHES = Wanted(k=20)
+"""The first twenty, as `search` answers unless told otherwise."""
 
 
-def similar(
-    catalog: Catalog,
-    target: str,
-    k: int = 5,
-    filters: Sequence[str | Condition] = (),
-    min_score: float | None = None,
-    settings: Settings | None = None,
-) -> Answer:
-    """The k items that look most like `target`, best first, ties by path; the target itself is never among them.
+def similar(catalog: Catalog, target: str, wanted: Wanted = FIRST, settings: Settings | None = None) -> Answer:
+    """The items that look most like `target`, best first, ties by path; the target itself is never among them.
 
-    `filters` must all hold; `min_score` leaves out what is less similar. Raises TargetError, FilterError, UsageError,
-    and for a picture outside the index what reading, decoding and embedding it raise.
+    Raises TargetError, FilterError, UsageError, and for a picture outside the index what reading, decoding and
+    embedding it raise.
     """
     started = time.perf_counter()
-    _require_sane(k, min_score)
-    settings = settings if settings is not None else Settings.load()
-    resolved = resolve(catalog, target)
-    query = prepare(resolved, target, catalog.space, settings)
-    return _nearest(catalog, query, k, filters, min_score, started)
+    wanted.require_sane()
+    with Preparer(catalog.space, settings if settings is not None else Settings.load()) as preparer:
+        query = preparer.prepare(resolve(catalog, target), target)
+    return _nearest(catalog, query, wanted, started)
 
 
-def similar_in(
-    settings: Settings,
-    target: str,
-    k: int = 5,
-    filters: Sequence[str | Condition] = (),
-    min_score: float | None = None,
-) -> Answer:
+def similar_in(settings: Settings, target: str, wanted: Wanted = FIRST) -> Answer:
     """`similar` in the catalog that the settings name; the index is not held while a picture is read and embedded."""
     started = time.perf_counter()
-    _require_sane(k, min_score)
-    filters = parsed(filters)
-    with opened(settings) as catalog:
-        resolved, space = resolve(catalog, target), catalog.space
-        if isinstance(resolved, IndexedTarget):
-            query = prepare(resolved, target, space, settings)
-            return _nearest(catalog, query, k, filters, min_score, started)
-        _check(catalog, filters)
-    query = prepare(resolved, target, space, settings)
-    with opened(settings) as catalog:
-        require_same(catalog.space, space, catalog.name)  # rebuilt meanwhile?
-        return _nearest(catalog, query, k, filters, min_score, started)
+    wanted.require_sane()
+    with prepared_in(settings, [target], lambda catalog: _check(catalog, wanted)) as (catalog, queries):
+        return _nearest(catalog, queries[0], wanted, started)
 
 
-def search(catalog: Catalog, filters: Sequence[str | Condition] = (), k: int = 20) -> Answer:
-    """The first k items that all filters hold for, ordered by path; no picture is compared."""
+def search(catalog: Catalog, wanted: Wanted = FIRST_MATCHES) -> Answer:
+    """The first k items that all filters hold for, ordered by path or as `sort` says; no picture is compared."""
     started = time.perf_counter()
-    _require_sane(k, None)
-    items = catalog.search(filters, k)
-    matching = catalog.count(filters) if len(items) == k else len(items)
-    notes = (f"{k:,} of {matching:,} matching items shown: -k shows more",) if matching > k else ()
-    return _answer(catalog, [(item, None) for item in items], catalog.sources(), filters, started, notes=notes)
+    wanted.require_sane()
+    found = catalog.find(wanted)
+    total, shown = found.total or 0, len(found.hits)
+    notes: tuple[str, ...] = ()
+    if total > wanted.offset + shown and shown:
+        place = f"{shown:,}" if not wanted.offset else f"{wanted.offset + 1:,} to {wanted.offset + shown:,}"
+        notes = (f"{place} of {total:,} matching items shown: -k shows more, --page 2 the next",)
+        if wanted.offset:
+            notes = (f"{place} of {total:,} matching items shown",)
+    return answer_of(catalog, found, catalog.sources(), wanted, started, notes=notes)
 
 
-def search_in(settings: Settings, filters: Sequence[str | Condition] = (), k: int = 20) -> Answer:
+def search_in(settings: Settings, wanted: Wanted = FIRST_MATCHES) -> Answer:
     """`search` in the catalog that the settings name."""
-    _require_sane(k, None)
-    filters = parsed(filters)
+    wanted.require_sane()
     with opened(settings) as catalog:
-        return search(catalog, filters, k)
+        return search(catalog, wanted)
 
 
 def show(catalog: Catalog, target: str) -> Shown:
@@ -133,11 +95,11 @@ def show_in(settings: Settings, target: str) -> Shown:
         return show(catalog, target)
 
 
-def facets_in(settings: Settings, field: str, filters: Sequence[str | Condition] = (), limit: int = 50) -> Facets:
+def facets_in(settings: Settings, field: str, filters: Sequence[Where] = (), limit: int = 50) -> Facets:
     """`Catalog.facets` in the catalog that the settings name."""
-    filters = parsed(filters)
+    read = parse_all(filters)
     with opened(settings) as catalog:
-        return catalog.facets(field, filters, limit)
+        return catalog.facets(field, read, limit)
 
 
 @contextmanager
@@ -150,100 +112,56 @@ def opened(settings: Settings) -> Iterator[Catalog]:
         yield Catalog.open(client, settings.catalog)
 
 
-def prepare(target: Target, text: str, space: EmbeddingSpace, settings: Settings) -> Query:
-    """The target as something to compare with: a picture outside the index is read and embedded in `space`.
+@contextmanager
+def prepared_in(
+    settings: Settings, targets: Sequence[str], check: Callable[[Catalog], None]
+) -> Iterator[tuple[Catalog, list[Query]]]:
+    """The catalog that the settings name and queries of the targets; not held while pictures are read and embedded.
 
-    Raises TargetError for a failed item and for a picture that cannot be read or decoded, SpaceError for a model that
-    this machine lacks.
+    `check` raises what would make the question impossible, before a model is loaded for nothing.
     """
-    if isinstance(target, IndexedTarget):
-        require_embedded(target.item)
-        return Query(target, text)
-    content = read_picture(target, settings)
-    try:
-        return Query(target, text, embed(content, space, settings), content)
-    except ImageError as error:
-        raise TargetError(f"{describe(target)} cannot be compared, {error}") from error
+    with opened(settings) as catalog:
+        resolved = [(resolve(catalog, text), text) for text in targets]
+        space = catalog.space
+        if all(isinstance(target, IndexedTarget) for target, _ in resolved):
+            with Preparer(space, settings) as preparer:
+                yield catalog, [preparer.prepare(*each) for each in resolved]
+            return
+        check(catalog)
+    with Preparer(space, settings) as preparer:
+        queries = [preparer.prepare(*each) for each in resolved]
+    with opened(settings) as catalog:
+        require_same(catalog.space, space, catalog.name)  # rebuilt meanwhile?
+        yield catalog, queries
 
 
-def embed(content: bytes, space: EmbeddingSpace, settings: Settings) -> np.ndarray:
-    """The vector of one picture's bytes, float32 (dim,), as the daemon would make it. Raises ImageError, SpaceError."""
-    from recq.images import Limits, decode, to_input
+def _nearest(catalog: Catalog, query: Query, wanted: Wanted, started: float) -> Answer:
+    from recq.index.question import metric_of
 
-    picture = decode(content, Limits.from_settings(settings), reduce_to=space.input.size)
-    pixels = to_input(picture.rgb, space.input)
-    from recq.models import open_embedder  # after the picture proved sound
-
-    with open_embedder(space, settings, one_shot=True) as embedder:
-        vector: np.ndarray = embedder.submit(pixels).result()
-    return vector
-
-
-def _nearest(
-    catalog: Catalog,
-    query: Query,
-    k: int,
-    filters: Sequence[str | Condition],
-    min_score: float | None,
-    started: float,
-) -> Answer:
-    target = query.target
-    if isinstance(target, IndexedTarget):
-        hits = catalog.nearest(target.item.id, k, filters, min_score=min_score)
-    else:
-        assert query.vector is not None  # `prepare` saw to it
-        hits = catalog.nearest(query.vector, k, filters, min_score=min_score)
+    found = catalog.rank(query.example, wanted)
     sources = catalog.sources()
-    notes: tuple[str, ...] = ()
-    match target:
-        case IndexedTarget(item):
-            location = catalog.absolute_path(item, sources)
-            asked = Asked(query.text, item.file.name, item.id, item.file.source, location)
-        case FileTarget(path, source):
-            if source is not None:
-                known = f"in source '{paths.printable(source)}', but not indexed yet"
-                notes = (f"{describe(target)} is {known}: its content is compared",)
-            asked = Asked(query.text, paths.to_text(path.name)[0], location=path, content=query.content)
-        case StreamTarget():
-            asked = Asked(query.text, "standard input", content=query.content)
-    return _answer(catalog, [(hit.item, hit.score) for hit in hits], sources, filters, started, asked, notes)
-
-
-def _answer(
-    catalog: Catalog,
-    found: Sequence[tuple[Item, float | None]],
-    sources: Mapping[str, Source],
-    filters: Sequence[str | Condition],
-    started: float,
-    asked: Asked | None = None,
-    notes: tuple[str, ...] = (),
-) -> Answer:
-    results = tuple(
-        result_of(rank, item, score, catalog.absolute_path(item, sources))
-        for rank, (item, score) in enumerate(found, start=1)
+    return answer_of(
+        catalog,
+        found,
+        sources,
+        wanted,
+        started,
+        metric=metric_of(query.example, catalog.space),
+        target=asked_of(query, catalog, sources),
+        notes=(*notes_of([query]), *cut_note(found.cut)),
     )
-    lost = {result.source for result in results if result.location is None}
-    notes += tuple(f"no folder is on record for source '{paths.printable(name)}': no paths" for name in sorted(lost))
-    texts = tuple(each if isinstance(each, str) else each.text for each in filters)
-    return Answer(catalog.space, results, (time.perf_counter() - started) * 1000, asked, texts, notes)
 
 
-def parsed(filters: Sequence[str | Condition]) -> list[Condition]:
-    """The filters read, so that a malformed one is said before anyone is asked. Raises FilterError."""
-    from recq.index.filters import parse
+def cut_note(cut: bool) -> tuple[str, ...]:
+    """The remark on an answer that is shorter than it might be."""
+    from recq.index.ranking import DEEPEST
 
-    return [parse(each) if isinstance(each, str) else each for each in filters]
-
-
-def _check(catalog: Catalog, filters: Sequence[str | Condition]) -> None:
-    """Raise FilterError for a wrong filter before a model is loaded for nothing."""
-    from recq.index.filters import compile_filters
-
-    compile_filters(filters, catalog.types())
+    if not cut:
+        return ()
+    return (f"only the {DEEPEST:,} nearest items were looked at, most of them folded: ask with more filters",)
 
 
-def _require_sane(k: int, min_score: float | None) -> None:
-    if not 1 <= k <= MAX_RESULTS:
-        raise UsageError(f"-k {k} cannot be answered: ask for 1 to {MAX_RESULTS:,} results")
-    if min_score is not None and not math.isfinite(min_score):
-        raise UsageError(f"--min-score {min_score} is not a score: give a number such as 0.8")
+def _check(catalog: Catalog, wanted: Wanted) -> None:
+    from recq.index.question import metric_of
+
+    catalog.check(wanted, metric_of("", catalog.space))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,10 @@ FIRST_FIELDS = ("category", "title", "price")
 MOST_FIELDS = 4
 """Metadata columns of an answer: more than these do not fit beside the paths on 100 columns."""
 
-_FILTER_FIELD = re.compile(r"!?(?:has:|no:)?([^=<>~!?]+)")
+_IN_THE_PATH = frozenset({"file.path", "file.name", "file.source"})  # a row says these anyway
+
+SCORE_HEADERS = {"cosine": "score", "euclid": "distance", "best_score": "best_score", "sum_scores": "sum_scores"}
+"""What the column of scores is called."""
 
 
 @dataclass(frozen=True)
@@ -35,37 +37,59 @@ class Table:
 
 
 def answer_table(answer: Answer) -> Table:
-    """One row for each result: rank, score, the metadata that matters, the path that works as a TARGET."""
-    scored = answer.target is not None
+    """One row for each result: rank, score, the path that works as a TARGET, the metadata that matters."""
     fields = columns_of(answer)
     several = len({result.source for result in answer.results}) > 1
-    header = ("#", *(("score",) if scored else ()), "file", *(("source",) if several else ()), *fields)
+    folded = any(result.copies > 1 for result in answer.results)
+    header = (
+        "#",
+        *((SCORE_HEADERS[answer.metric.name],) if answer.metric is not None else ()),
+        "file",
+        *(("source",) if several else ()),
+        *(("copies",) if folded else ()),
+        *fields,
+    )
     rows = tuple(
         (
             str(result.rank),
-            *((f"{result.score:.3f}",) if scored and result.score is not None else ()),
+            *((f"{result.score:.3f}",) if result.score is not None else ()),
             printable(result.within),
             *((printable(result.source),) if several else ()),
-            *(cell(result.metadata.get(name)) for name in fields),
+            *((str(result.copies),) if folded else ()),
+            *(cell(result.value(name)) for name in fields),
         )
         for result in answer.results
     )
-    right = tuple(name in ("#", "score") or _is_numeric(answer.results, name) for name in header)
-    title = f"like {printable(answer.target.name)}" if answer.target is not None else ""
-    return Table(tuple(map(printable, header)), rows, right, title, caption_of(answer))
+    numbers = {"#", "copies", *SCORE_HEADERS.values(), *(name for name in fields if _is_numeric(answer.results, name))}
+    right = tuple(name in numbers for name in header)
+    return Table(tuple(map(printable, header)), rows, right, title_of(answer), caption_of(answer))
+
+
+def title_of(answer: Answer) -> str:
+    """What was compared with, in one line."""
+    if answer.target is not None:
+        return f"like {printable(answer.target.name)}"
+    if answer.examples is None:
+        return ""
+    liked = ", ".join(printable(each.name) for each in answer.examples.liked)
+    disliked = ", ".join(printable(each.name) for each in answer.examples.disliked)
+    return f"like {liked}" + (f", unlike {disliked}" if disliked else "")
 
 
 def columns_of(answer: Answer) -> tuple[str, ...]:
-    """The metadata fields worth a column: those of the filters, then `FIRST_FIELDS`, where any result has them."""
+    """The fields worth a column: those asked for, else those that the question names and then `FIRST_FIELDS`."""
+    if answer.fields is not None:
+        return answer.fields
     present = {name for result in answer.results for name in result.metadata}
-    asked = [match[1].strip() for text in answer.filters if (match := _FILTER_FIELD.match(text.strip()))]
-    return tuple(name for name in dict.fromkeys([*asked, *FIRST_FIELDS]) if name in present)[:MOST_FIELDS]
+    asked = [name for name in answer.named if name not in _IN_THE_PATH]
+    some = [name for name in asked if any(result.value(name) is not None for result in answer.results)]
+    return tuple(dict.fromkeys([*some, *(name for name in FIRST_FIELDS if name in present)]))[:MOST_FIELDS]
 
 
 def caption_of(answer: Answer) -> str:
     """Filters and embedding space in one line, as the table and the grid show them."""
     filters = " · ".join(printable(text) for text in answer.filters)
-    space = answer.space.label if answer.target is not None else ""
+    space = answer.space.label if answer.metric is not None else ""
     return "   ".join(part for part in (filters, space) if part)
 
 
@@ -135,5 +159,5 @@ def cell(value: Any) -> str:
 
 
 def _is_numeric(results: Sequence[Result], name: str) -> bool:
-    values = [result.metadata[name] for result in results if name in result.metadata]
+    values = [value for result in results if (value := result.value(name)) is not None]
     return bool(values) and all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)

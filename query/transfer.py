@@ -21,7 +21,7 @@ from recq.errors import ImageError, UsageError
 from recq.settings import Settings
 
 if TYPE_CHECKING:
-    from recq.index.filters import Condition
+    from recq.index.grammar import Condition
 
 STREAM = Path("-")
 _BATCH = 100

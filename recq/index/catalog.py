@@ -1,5 +1,7 @@
 """The Catalog: every read and every write of the index, written once against `QdrantClient`, equal on every engine.
 
+Its life and its writes stand here; the reads in `recq.index.ledger`, `reader` and `finder`, each one floor higher.
+
 A catalog is an alias; behind it stands one collection per embedding space, named after the space's fingerprint. The
 collection's metadata keeps the space, the payload's schema version and the sources. Writes are waited for: an item is
 done only after its upsert was acknowledged, and the fixed point ids make every retry harmless.
@@ -7,13 +9,9 @@ done only after its upsert was acknowledged, and the fixed point ids make every 
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
-from itertools import islice
-from typing import Any
 
 import numpy as np
 from qdrant_client import QdrantClient, models
@@ -26,26 +24,14 @@ from recq.index.collection import behind, collection_name, others, point_alias, 
 from recq.index.collection import create as create_collection
 from recq.index.collection import upgrade as upgrade_collection
 from recq.index.errors import translated
-from recq.index.facets import MAX_BINS, Facets, date_periods, number_bins
-from recq.index.fields import Fields, Misfit
-from recq.index.filters import NO_ERROR, Condition, Op, compile_filters, require_indexed
-from recq.index.ledger import PAGE, Ledger, item_of, vector_of, within
-from recq.index.schema import (
-    VECTOR,
-    FieldType,
-    FieldTypes,
-    Item,
-    Value,
-    elements,
-    field_name,
-    fits,
-    payload_key,
-)
+from recq.index.fields import Misfit
+from recq.index.filters import compile_filters
+from recq.index.finder import Finder
+from recq.index.grammar import Where
+from recq.index.ledger import item_of, vector_of, within
+from recq.index.schema import VECTOR, FieldType, FieldTypes, Item, Value
 from recq.index.sources import CONFIRMATION_PREFIX, METADATA_PREFIX
 from recq.space import EmbeddingSpace, require_same
-
-ORDERED = 100_000
-"""Items up to which `search` reads the path of every match to find the first ones: some seconds at most."""
 
 _ENTRIES = 100
 """Items with their vectors that a scroll asks for at a time: some megabytes of JSON."""
@@ -59,19 +45,11 @@ class Entry:
     vector: np.ndarray | None
 
 
-@dataclass(frozen=True)
-class Hit:
-    """One neighbour; `score` is the cosine similarity (higher is nearer)."""
-
-    item: Item
-    score: float
-
-
 def _ignore_misfit(field: str, value: Value, field_type: FieldType) -> None:
     """The default for `Catalog.on_misfit`."""
 
 
-class Catalog(Ledger):
+class Catalog(Finder):
     """A named set of indexed images. All methods raise only errors of `recq.errors`.
 
     `on_misfit(field, value, type)` is called once per field when a stored value does not fit the field's type: the
@@ -80,10 +58,8 @@ class Catalog(Ledger):
 
     def __init__(self, client: QdrantClient, name: str, collection: str, space: EmbeddingSpace) -> None:
         self.name = name
-        self.space = space
         self.on_misfit: Misfit = _ignore_misfit
-        super().__init__(client, collection)
-        self._fields = Fields(client, collection)
+        super().__init__(client, collection, space)
 
     # -- life -----------------------------------------------------------------------------------------------------
 
@@ -157,11 +133,6 @@ class Catalog(Ledger):
     # -- fields ---------------------------------------------------------------------------------------------------
 
     @translated
-    def types(self, *, refresh: bool = False) -> FieldTypes:
-        """The metadata fields and their types, read from the payload indexes."""
-        return self._fields.types(refresh=refresh)
-
-    @translated
     def declare(self, types: FieldTypes) -> None:
         """Create the payload indexes of fields that have none yet; a known field keeps its type."""
         self._fields.declare(types)
@@ -216,115 +187,11 @@ class Catalog(Ledger):
         if ids:
             self._client.delete(self._collection, points_selector=models.PointIdsList(points=list(ids)), wait=True)
 
-    # -- reads ----------------------------------------------------------------------------------------------------
-
-    @translated
-    def vector(self, item_id: str) -> np.ndarray | None:
-        """The stored vector, float32 (dim,); None for a failed or unknown item."""
-        records = self._client.retrieve(self._collection, ids=[item_id], with_payload=False, with_vectors=[VECTOR])
-        return vector_of(records[0]) if records else None
-
-    @translated
-    def vectors(self, ids: Sequence[str]) -> dict[str, np.ndarray]:
-        """The stored vectors of those ids, each float32 (dim,), in one request; failed and unknown items are absent."""
-        records = self._client.retrieve(self._collection, ids=list(ids), with_payload=False, with_vectors=[VECTOR])
-        return {str(record.id): vector for record in records if (vector := vector_of(record)) is not None}
-
-    def rows(self, filters: Sequence[str | Condition] = (), fields: Sequence[str] = ()) -> Iterator[Item]:
-        """Every embedded item that all filters hold for, its metadata cut down to `fields`. Streams, in no order."""
-        wanted = compile_filters(filters, self.types())
-        keys = [*map(payload_key, fields), "file"]
-        return map(item_of, self._scroll(wanted, payload=keys, page=10 * PAGE))
-
-    @translated
-    def vectors_by_sha256(self, digests: Collection[str]) -> dict[str, np.ndarray]:
-        """Vectors of embedded items with those bytes: what has been computed once is carried, not computed again."""
-        if not digests:
-            return {}
-        wanted = models.Filter(
-            must=[models.FieldCondition(key="file.sha256", match=models.MatchAny(any=list(digests))), NO_ERROR]
-        )
-        holders: dict[str, str] = {}  # one item for each digest: a thousand copies are no thousand vectors
-        for record in self._scroll(wanted, payload=["file.sha256"]):
-            holders.setdefault((record.payload or {})["file"]["sha256"], str(record.id))
-            if len(holders) == len(digests):
-                break
-        if not holders:
-            return {}
-        records = self._client.retrieve(
-            self._collection, ids=list(holders.values()), with_payload=False, with_vectors=[VECTOR]
-        )
-        vectors = {str(record.id): vector_of(record) for record in records}
-        return {digest: vector for digest, id_ in holders.items() if (vector := vectors.get(id_)) is not None}
-
-    def entries(self, filters: Sequence[str | Condition] | None = None) -> Iterator[Entry]:
+    def entries(self, filters: Sequence[Where] | None = None) -> Iterator[Entry]:
         """Every item with its vector, failed ones included; with filters, embedded items that all hold for. Streams."""
         wanted = models.Filter() if filters is None else compile_filters(filters, self.types())
         for record in self._scroll(wanted, payload=True, page=_ENTRIES, vectors=True):
             yield Entry(item_of(record), vector_of(record))
-
-    def find_path(self, path: str, limit: int = 20) -> list[Item]:
-        """Items of any source with that `file.path`, failed ones included."""
-        return self._find("file.path", path, limit)
-
-    def find_name(self, name: str, limit: int = 20) -> list[Item]:
-        """Items of any source with that `file.name`, failed ones included."""
-        return self._find("file.name", name, limit)
-
-    @translated
-    def _find(self, key: str, value: str, limit: int) -> list[Item]:
-        condition = models.FieldCondition(key=key, match=models.MatchValue(value=value))
-        records, _ = self._client.scroll(
-            self._collection, scroll_filter=models.Filter(must=[condition]), limit=limit, with_payload=True
-        )
-        return sorted((item_of(record) for record in records), key=_by_path)
-
-    @translated
-    def nearest(
-        self,
-        query: np.ndarray | str,
-        k: int,
-        filters: Sequence[str | Condition] = (),
-        *,
-        min_score: float | None = None,
-        exclude: Sequence[str] = (),
-    ) -> list[Hit]:
-        """The k items nearest to a vector, float32 (dim,), or to the item with that id (itself left out).
-
-        Best first, ties by path. Raises FilterError.
-        """
-        response = self._client.query_points(
-            self._collection,
-            query=query if isinstance(query, str) else query.tolist(),
-            using=VECTOR,
-            query_filter=compile_filters(filters, self.types(), exclude=exclude),
-            limit=k,
-            score_threshold=min_score,
-            with_payload=True,
-        )
-        hits = [Hit(item_of(point), point.score) for point in response.points]
-        return sorted(hits, key=lambda hit: (-hit.score, *_by_path(hit.item)))
-
-    @translated
-    def search(self, filters: Sequence[str | Condition], k: int) -> list[Item]:
-        """The first k items that all filters hold for, in the order of paths.
-
-        Where more than `ORDERED` items match, the k are any of them (in the order of paths among themselves): finding
-        the first would mean reading every row.
-        """
-        compiled = compile_filters(filters, self.types())
-        if k < (matching := self._count(compiled, None)) <= ORDERED:
-            rows = self._scroll(compiled, payload=["file.path", "file.source"], page=10 * PAGE)
-            first = heapq.nsmallest(k, ((_place(row), str(row.id)) for row in rows))
-            found = self.get_many([item_id for _, item_id in first])
-            return [found[item_id] for _, item_id in first if item_id in found]
-        records = self._scroll(compiled, payload=True, page=min(k, PAGE))
-        return sorted((item_of(record) for record in islice(records, min(k, matching))), key=_by_path)
-
-    @translated
-    def count(self, filters: Sequence[str | Condition] = (), *, source: str | None = None) -> int:
-        """How many embedded items all filters hold for."""
-        return self._count(compile_filters(filters, self.types()), source)
 
     @translated
     def background(self) -> Background | None:
@@ -357,53 +224,6 @@ class Catalog(Ledger):
         return Background.from_json(stored, higher_is_better=self.space.higher_is_better) if stored else None
 
     @translated
-    def facets(self, field: str, filters: Sequence[str | Condition] = (), limit: int = 50) -> Facets:
-        """The field's values with their counts, most frequent first; ranges for numbers and dates.
-
-        Raises FilterError for unknown and for unindexed fields.
-        """
-        types = self.types()
-        field_type = require_indexed(field, types, "facets")
-        key = payload_key(field)
-        base = compile_filters([*filters, Condition(field, Op.EXISTS)], types)
-        total = self._count(base, None)
-        if field_type in (FieldType.STRING, FieldType.BOOL):
-            hits = self._client.facet(self._collection, key=key, facet_filter=base, limit=limit, exact=True).hits
-            boolean = field_type is FieldType.BOOL
-            rows = [(str(hit.value).lower() if boolean else str(hit.value), hit.count) for hit in hits]
-            return Facets(field, field_type, sorted(rows, key=lambda row: (-row[1], row[0])), total)
-        directions = (models.Direction.ASC, models.Direction.DESC)
-        low, high = (self._extreme(key, field_type, base, direction) for direction in directions)
-        if low is None or high is None:
-            return Facets(field, field_type, [], total)
-        if field_type is FieldType.DATE:
-            first, last = (datetime.fromisoformat(str(end)) for end in (low, high))
-            spans = [
-                (period, compile_filters([*filters, Condition(field, Op.EQ, (period,))], types))
-                for period in date_periods(first, last)
-            ]
-        else:
-            bins = number_bins(float(low), float(high), integer=field_type is FieldType.INTEGER)
-            spans = [(b.label, _and(base, key, b.range())) for b in bins]
-        counted = [(label, self._count(span, None)) for label, span in spans]
-        return Facets(field, field_type, [row for row in counted if row[1]][: max(limit, MAX_BINS)], total)
-
-    def _extreme(self, key: str, field_type: FieldType, base: models.Filter, direction: models.Direction) -> Any:
-        """The smallest or largest indexed value of a field; None when no value has the field's type."""
-        records, _ = self._client.scroll(
-            self._collection,
-            scroll_filter=base,
-            order_by=models.OrderBy(key=key, direction=direction),
-            limit=1,
-            with_payload=[key],
-        )
-        if not records:
-            return None
-        value = (records[0].payload or {}).get(field_name(key), [])
-        chosen = sorted(element for element in elements(value) if fits(element, field_type))
-        return chosen[0 if direction is models.Direction.ASC else -1] if chosen else None
-
-    @translated
     def drop_source(self, name: str) -> int:
         """Delete a source's points and record; returns how many points there were.
 
@@ -417,16 +237,3 @@ class Catalog(Ledger):
         if not self.sources():
             self._fields.forget()
         return dropped
-
-
-def _place(record: models.Record) -> tuple[str, str]:
-    file = (record.payload or {})["file"]
-    return file["path"], file["source"]
-
-
-def _by_path(item: Item) -> tuple[str, str]:
-    return item.file.path, item.file.source
-
-
-def _and(base: models.Filter, key: str, span: models.Range) -> models.Filter:
-    return models.Filter(must=[base, models.FieldCondition(key=key, range=span)])

@@ -1,26 +1,16 @@
-"""The grammar of `--filter`: text -> a condition -> Qdrant's filter. Pure; the fields' types are passed in.
-
-    category=sofa        equal                      category=sofa|bed   any of (also category=sofa,bed)
-    category!=sofa       not; true where absent     price<=50           also < > >=
-    price=10..50         from 10 to 50, both in     price=..100         up to 100 (no shell characters)
-    title~leather tote   every word, any case       labels=Action       any element of a list
-    price?               has a value (has:price)    !price?             has none (no:price)
-
-A literal comma, bar or backslash is written with a backslash before it. All filters given must hold.
-"""
+"""Conditions -> Qdrant's filter, given the fields' types. Pure; `recq.index.grammar` reads them from text."""
 
 from __future__ import annotations
 
 import difflib
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from enum import StrEnum
 
 from qdrant_client import models
 
 from recq.errors import FilterError
+from recq.index.grammar import AnyOf, Condition, Op, Where, parse_all
 from recq.index.schema import (
     FILE_FIELDS,
     UNINDEXED_FIELDS,
@@ -34,105 +24,23 @@ from recq.index.schema import (
 NO_ERROR = models.IsEmptyCondition(is_empty=models.PayloadField(key="error.reason"))
 """Holds for items that were embedded: the others never appear in an answer."""
 
-
-class Op(StrEnum):
-    """What a condition asks of a field."""
-
-    EQ = "="
-    NE = "!="
-    LT = "<"
-    LE = "<="
-    GT = ">"
-    GE = ">="
-    WORDS = "~"
-    EXISTS = "?"
-    MISSING = "!?"
-
-
 _COMPARE = {Op.LT: "lt", Op.LE: "lte", Op.GT: "gt", Op.GE: "gte"}
-_TOKENS = (Op.NE, Op.LE, Op.GE, Op.EQ, Op.LT, Op.GT, Op.WORDS)
-_FORMS = "field=value, field!=value, field<=value, field=10..50, field~words, has:field or no:field"
-
-
-@dataclass(frozen=True)
-class Condition:
-    """One parsed filter. `values` are as written, escapes resolved; more than one means "any of"."""
-
-    field: str
-    op: Op
-    values: tuple[str, ...] = ()
-    text: str = ""
-
-
-def parse(text: str) -> Condition:
-    """Read one filter. Raises FilterError saying what is wrong with it."""
-    stripped = text.strip()
-    for prefix, op in (("has:", Op.EXISTS), ("no:", Op.MISSING)):
-        if stripped.startswith(prefix):
-            return _bare(stripped[len(prefix) :], op, text)
-    operator_at = re.search(r"[=<>~!]", stripped.removeprefix("!"))
-    if stripped.endswith("?") and not operator_at:
-        negated = stripped.startswith("!")
-        return _bare(stripped[1:-1] if negated else stripped[:-1], Op.MISSING if negated else Op.EXISTS, text)
-    positions = [(stripped.find(op), -len(op), op) for op in _TOKENS if op in stripped]
-    if not positions:
-        raise FilterError(f"filter {text!r} has no operator: write {_FORMS}")
-    position, _, op = min(positions)
-    field, value = stripped[:position].strip(), stripped[position + len(op) :].strip()
-    if not field:
-        raise FilterError(f"filter {text!r} names no field: write {_FORMS}")
-    values = (unescape(value),) if op is Op.WORDS else tuple(split_values(value))
-    if value.startswith(tuple("=<>~")):
-        raise FilterError(f"filter {text!r}: the operator is {op}, with nothing more before the value")
-    if not value or not all(values):
-        raise FilterError(f"filter {text!r} has an empty value; to ask for items without {field} write 'no:{field}'")
-    if op in _COMPARE and len(values) > 1:
-        raise FilterError(f"filter {text!r}: {op} takes one value")
-    return Condition(field, op, values, text)
-
-
-def _bare(field: str, op: Op, text: str) -> Condition:
-    if not field.strip():
-        raise FilterError(f"filter {text!r} names no field: write {_FORMS}")
-    return Condition(field.strip(), op, (), text)
-
-
-def split_values(text: str) -> list[str]:
-    r"""The parts between unescaped commas and bars: `a,b\,c` -> `a` and `b,c`."""
-    parts = [""]
-    for token in re.findall(r"\\.|[,|]|[^\\,|]+|\\$", text, re.DOTALL):
-        if token in (",", "|"):
-            parts.append("")
-        else:
-            parts[-1] += token
-    return [unescape(part.strip()) for part in parts]
-
-
-def unescape(text: str) -> str:
-    """Take one backslash away before commas, bars and backslashes."""
-    return re.sub(r"\\([,|\\])", r"\1", text)
-
-
-def escape(value: str) -> str:
-    """The inverse of `unescape`: a value as it is written in a filter."""
-    return re.sub(r"([,|\\])", r"\\\1", value)
 
 
 def compile_filters(
-    filters: Iterable[Condition | str],
+    filters: Iterable[Where],
     types: FieldTypes,
     *,
     exclude: Sequence[str] = (),
 ) -> models.Filter:
-    """All conditions joined with AND, over items without an error, leaving out the point ids `exclude`.
+    """All conditions and groups joined with AND, over items without an error, leaving out the point ids `exclude`.
 
     Raises FilterError for an unknown field (naming the nearest), a value that does not fit the field's type, or an
     operator that the field does not have.
     """
     must: list[models.Condition] = [NO_ERROR]
     must_not: list[models.Condition] = []
-    for given in filters:
-        condition = parse(given) if isinstance(given, str) else given
+    for condition in parse_all(list(filters)):
         positive, negative = _compile(condition, types)
         must += positive
         must_not += negative
@@ -161,8 +69,14 @@ def require_indexed(name: str, types: FieldTypes, purpose: str) -> FieldType:
     return field_type
 
 
-def _compile(condition: Condition, types: FieldTypes) -> tuple[list[models.Condition], list[models.Condition]]:
+def _compile(condition: Condition | AnyOf, types: FieldTypes) -> tuple[list[models.Condition], list[models.Condition]]:
     """What must hold, and what must not."""
+    if isinstance(condition, AnyOf):
+        compiled = [_compile(each, types) for each in condition.alternatives]
+        should: list[models.Condition] = [
+            models.Filter(must=positive or None, must_not=negative or None) for positive, negative in compiled
+        ]
+        return [models.Filter(should=should)], []
     field_type = require_field(condition.field, types)
     key = payload_key(condition.field)
     match condition.op:

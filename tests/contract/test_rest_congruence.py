@@ -224,9 +224,32 @@ def _querying() -> Iterator[Ask]:
     yield "POST", query, {"limit": 5, "offset": 3, "filter": {"must": [field("sold", match={"value": True})]}}
     yield "POST", query, {"query": {"order_by": '"Price (EUR)"'}, "limit": 5}
     yield "POST", query, {"query": {"order_by": {"key": '"Price (EUR)"', "direction": "desc"}}, "limit": 5}
+    yield from _recommending()
     yield "POST", f"{query}/batch", {"searches": [near, {**near, "limit": 1}, {"query": 0, "using": "image"}]}
     yield "POST", f"{query}/batch", {"searches": []}
     yield "POST", f"{query}/batch", {"searches": [near, {"query": 1000, "using": "image"}]}
+
+
+def _recommending() -> Iterator[Ask]:
+    other = [-number for number in VECTOR[::-1]]
+    examples: list[tuple[list[Any], list[Any]]] = [
+        ([0], []),
+        ([0, A_UUID, VECTOR], []),
+        ([0, VECTOR], [3, other]),
+        ([], [3]),
+        ([], []),
+        ([0], [1000]),
+        ([VECTOR[:-1]], []),
+        (["no-uuid"], []),
+    ]
+    for strategy in ("average_vector", "best_score", "sum_scores", None):
+        for positive, negative in examples:
+            said = {"positive": positive, "negative": negative, "strategy": strategy}
+            yield "POST", f"{C}/points/query", {"query": {"recommend": said}, "using": "image", "limit": 8}
+        said = {"positive": [0], "strategy": strategy}
+        few = {"score_threshold": 0.3, "filter": {"must": [field("category", match={"value": "bag"})]}}
+        yield "POST", f"{C}/points/query", {"query": {"recommend": said}, "using": "image", "limit": 50, **few}
+    yield "POST", f"{C}/points/query", {"query": {"recommend": {"positive": [0]}}}
 
 
 def _faceting() -> Iterator[Ask]:

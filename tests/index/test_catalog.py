@@ -342,7 +342,7 @@ def test_opening(client: QdrantClient) -> None:
     Catalog.create(client, "images", SPACE).upsert([full(1)])
     assert Catalog.open(client, "images").space == SPACE
     assert Catalog.create(client, "images", SPACE).count() == 1
-    with pytest.raises(SpaceMismatch, match="rebuild --model test"):
+    with pytest.raises(SpaceMismatch, match="recq-ingest rebuild"):
         Catalog.create(client, "images", replace(SPACE, size=9))
     Catalog.create(client, "others", replace(SPACE, size=9))
     with pytest.raises(TargetNotFound, match=r"images, others"):

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from qdrant_client import models
 
 from recq.errors import FilterError
-from recq.index.filters import Condition, Op, compile_filters, escape, parse, split_values, unescape
+from recq.index.filters import compile_filters
+from recq.index.grammar import Condition, Op, escape, parse, parse_any_of, split_values, unescape
 from recq.index.schema import FieldType
 
 TYPES = {
@@ -141,3 +142,39 @@ def test_any_text_parses_or_is_refused(text: str) -> None:
         compile_filters([text], {**TYPES, "a": FieldType.STRING, "b": FieldType.DATE})
     except FilterError as error:
         assert str(error)  # noqa: PT017 - any other exception fails the test
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("category=sofa || price<=50", ["category=sofa", "price<=50"]),
+        ("category=sofa,,price=..50", ["category=sofa", "price=..50"]),
+        ("category=sofa|bed||category=a,b,,no:price", ["category=sofa|bed", "category=a,b", "no:price"]),
+        (r"category=a\||price?", [r"category=a\|", None]),
+        (r"category=a\\||price?", [r"category=a\\", "price?"]),
+    ],
+)
+def test_groups_of_alternatives(text: str, parts: list[str | None]) -> None:
+    if None in parts:
+        with pytest.raises(FilterError, match="one alternative"):
+            parse_any_of(text)
+        return
+    expected = [parse(part) for part in parts if part is not None]
+    assert [(each.field, each.op, each.values) for each in parse_any_of(text).alternatives] == [
+        (each.field, each.op, each.values) for each in expected
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("category=sofa", "one alternative"),
+        ("", "one alternative"),
+        ("category=sofa || ", "empty alternative"),
+        ("|| category=sofa", "empty alternative"),
+        ("category=sofa || price", "no operator"),
+    ],
+)
+def test_groups_that_cannot_be_read(text: str, said: str) -> None:
+    with pytest.raises(FilterError, match=said):
+        parse_any_of(text)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from query.search import embed
+from query.prepare import Preparer
 from recq.settings import Settings
 from tests.ingest.pictures import put
 from tests.ingest.running import MODEL, Place
@@ -36,7 +36,8 @@ def test_a_catalog_keeps_its_space_until_it_is_rebuilt(tmp_path: Path) -> None:
     assert rebuilt.returncode == 0, rebuilt.stderr
     with place.catalog() as catalog:
         assert (catalog.space.pooling, catalog.space.size, catalog.space.distance) == ("mean", 96, "Euclid")
-        queried = embed(picture.read_bytes(), catalog.space, Settings())  # as `recq similar FILE` makes it
+        with Preparer(catalog.space, Settings()) as preparer:
+            queried = preparer.embed(picture.read_bytes())  # as `recq similar FILE` makes it
     (stored,) = place.vectors().values()
     assert np.linalg.norm(stored) > 2
     np.testing.assert_allclose(queried, stored, rtol=1e-4, atol=1e-4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import sys
@@ -39,6 +40,8 @@ GOODS: dict[str, tuple[float, dict[str, Any]]] = {
 }
 FAILED = "broken.png"
 WAITING = "waiting.png"
+CHANGED = "sofas/one.png"
+"""Has other bytes than when it was indexed."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,8 @@ def items(root: Path) -> Iterator[tuple[Item, float | None]]:
     for path, (angle, metadata) in GOODS.items():
         text, encoded = paths.to_text(path)
         stat = (root / path).stat()
-        facts = FileFacts("shop", text, stat.st_size, stat.st_mtime_ns, "0" * 64, "PNG", 48, 32, encoded=encoded)
+        content = "0" * 64 if path == CHANGED else hashlib.sha256((root / path).read_bytes()).hexdigest()
+        facts = FileFacts("shop", text, stat.st_size, stat.st_mtime_ns, content, "PNG", 48, 32, encoded=encoded)
         yield Item(facts, metadata), angle
     error = ItemError(Reason.CORRUPT, "broken data stream", "2026-11-21T10:00:00Z", 2)
     yield Item(FileFacts("shop", FAILED, 40, 0), {"category": "sofa"}, error), None

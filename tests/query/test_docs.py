@@ -13,10 +13,10 @@ import typer
 
 from query.cli import app
 from query.render import COLUMNS, FacetsFormat, Format, ShowFormat
-from query.search import MAX_RESULTS
 from query.shell import PROG
 from recq.cli_errors import EXIT_CODES
-from recq.index.filters import parse
+from recq.index.grammar import parse, parse_any_of
+from recq.index.wanted import MAX_RESULTS
 from tests.query.conftest import FAILED, GOODS, WAITING, Shop
 
 DOCS = (Path(__file__).parents[2] / "docs" / "query.md").read_text("utf-8")
@@ -54,7 +54,7 @@ def test_every_command_has_its_row_and_arguments(name: str) -> None:
 def test_no_row_documents_what_does_not_exist() -> None:
     documented = {key.strip("`").split()[1] for key in rows(section("## Commands")) if key.startswith("`")}
     assert documented == set(COMMANDS)
-    switches = {switch for key in rows(section("## Options")) for switch in re.findall(r"--?[a-z][a-z-]*", key)}
+    switches = {switch for key in rows(section("## Options")) for switch in re.findall(r"--?[a-z0-9][a-z-]*", key)}
     assert switches == {s for _, p in OPTIONS for s in p.opts} | {"--help", "-h", "--version"}
 
 
@@ -63,7 +63,7 @@ def test_every_option_stands_in_the_table_for_its_command(command: str, paramete
     found = [
         (key, cells)
         for key, cells in rows(section("## Options")).items()
-        if set(parameter.opts) & set(re.findall(r"--?[a-z][a-z-]*", key))
+        if set(parameter.opts) & set(re.findall(r"--?[a-z0-9][a-z-]*", key))
     ]
     ((key, (of, _)),) = found
     assert of == "all" or f"`{command}`" in of
@@ -80,7 +80,7 @@ def test_every_option_has_help_with_an_example(command: str, parameter: Any) -> 
     assert any(switch in example for switch in parameter.opts)
 
 
-@pytest.mark.parametrize("command", ["similar", "search", "show", "facets"])
+@pytest.mark.parametrize("command", ["similar", "recommend", "search", "show", "facets"])
 def test_every_command_can_be_pointed_at_an_index(command: str) -> None:
     switches = {switch for name, parameter in OPTIONS if name == command for switch in parameter.opts}
     assert {"--catalog", "--url", "--data-dir", "--debug", "--format"} <= switches
@@ -110,7 +110,7 @@ def test_filters_in_the_docs_and_the_help_are_quoted_and_can_be_read() -> None:
         parse(text)
     for text in plain:
         assert not re.search(r"[<>|!?*$&;()\s'\"\\]", text), f"{text} has characters of the shell"
-    for command in ("similar", "search", "facets"):
+    for command in ("similar", "recommend", "search", "facets"):
         shown = " ".join(COMMANDS[command].epilog.split())
         for text in ("category=sofa", "category=sofa|bed", "category!=sofa", "price<=50", "price?", "!price?"):
             assert f"'{text}'" in shown
@@ -119,6 +119,8 @@ def test_filters_in_the_docs_and_the_help_are_quoted_and_can_be_read() -> None:
     for _, parameter in OPTIONS:
         for text in re.findall(r"--filter (\S+)", parameter.help):
             assert re.fullmatch(r"'[^']+'", text)
+        for text in re.findall(r"--any-of ('[^']+')", parameter.help):
+            assert len(parse_any_of(text.strip("'")).alternatives) == 2
 
 
 # -- the JSON contract ------------------------------------------------------------------------------------------------
@@ -144,6 +146,7 @@ def test_answers_keep_the_schema(shop: Shop) -> None:
         ["similar", "two.png", "-k", "50"],
         ["similar", "two.png", "--filter", "category=nothing"],
         ["similar", str(shop.root / WAITING)],
+        ["recommend", "--like", "two.png", "--dislike", str(shop.root / WAITING), "--strategy", "sum"],
         ["search"],
     ):
         document = json.loads(shop.ask(*arguments, "--format", "json").out)

@@ -55,7 +55,7 @@ def test_pictures_are_explained_and_drawn(shop: Shop, tmp_path: Path) -> None:
     reply = shop.ask("explain", "sofas/one.png", "beds/three.png", "--out", str(out), "--format", "json")
     assert reply.code == 0
     assert f"picture written to {out}" in reply.err
-    assert "'sofas/one.png' has changed since it was indexed" in reply.err  # the shop's SHA-256 are invented
+    assert "'sofas/one.png' has changed since it was indexed" in reply.err
     document = json.loads(reply.text)
     assert document["percentile"] is None  # too few items
     for role, name in (("target", "one.png"), ("result", "three.png")):

@@ -45,7 +45,7 @@ def test_what_does_not_fit_is_left_out_and_counted(
 def test_a_card_has_what_matters_first_and_everything_printable() -> None:
     found = result(price=49.5, **{"na\x07me": "x\u202ey"}, category="sofa", labels=["a", "b"], empty="")
     asked = Asked("t", "t\x1b.png", location=Path("/t.png"), content=b"...")
-    (row,) = sheet_of(Answer(SPACE, (found,), 1.0, asked, ("na\x07me?",))).rows
+    (row,) = sheet_of(Answer(SPACE, (found,), 1.0, asked, ("na\x07me?",), named=("na\x07me",))).rows
     (card,) = row.found
     assert (card.heading, card.score, card.name, card.asked) == ("7", "0.99", "a\\n.png", False)
     assert card.facts == (("na\\x07me", "x\\u202ey"), ("category", "sofa"), ("price", "49.5"))

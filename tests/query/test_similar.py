@@ -177,8 +177,8 @@ def test_csv_has_a_column_for_each_field_and_none_twice(shop: Shop) -> None:
     text = shop.ask("similar", "sofas/one.png", "-k", "50", "--format", "csv").text
     rows = list(csv.DictReader(io.StringIO(text)))
     names = text.splitlines()[0].split(",")
-    assert names[:6] == ["rank", "score", "id", "source", "path", "name"]
-    assert names[6:] == ["category", "in_stock", "labels", "payload.name", "price", "payload.rank", "title"]
+    assert names[:7] == ["rank", "score", "id", "source", "path", "name", "copies"]
+    assert names[7:] == ["category", "in_stock", "labels", "payload.name", "price", "payload.rank", "title"]
     by_path = {row["path"].removeprefix(f"{shop.root}/"): row for row in rows}
     assert by_path["sofas/two.png"]["labels"] == "Action|Drama"
     assert by_path["beds/three.png"]["in_stock"] == "true"
@@ -372,12 +372,13 @@ def test_data_dir_on_the_command_line_wins_over_a_url_from_the_environment(
 def test_the_library_answers_as_the_command_does(shop: Shop) -> None:
     """What docs/query.md shows for a notebook."""
     from query.search import facets_in, opened, search, show, similar
+    from recq.index.wanted import Wanted
     from recq.settings import Settings
 
     settings = Settings(data_dir=Path(shop.options[1]), catalog="shop")
     with opened(settings) as catalog:
-        answer = similar(catalog, "two.png", k=2, filters=["category=bed"], settings=settings)
+        answer = similar(catalog, "two.png", Wanted(k=2, filters=["category=bed"]), settings)
         assert [result.name for result in answer.results] == ["three.png", "one.png"]
-        assert [result.rank for result in search(catalog, ["category=bed"]).results] == [1, 2]
+        assert [result.rank for result in search(catalog, Wanted(filters=["category=bed"])).results] == [1, 2]
         assert show(catalog, "two.png").item.metadata["price"] == 49.5
     assert facets_in(settings, "category").total == 6

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 import qdrant_edge as edge
 from qdrant_client.http import models as rest
 
@@ -113,13 +114,9 @@ def _query(shard: Shard, said: rest.QueryRequest) -> dict[str, Any]:
     if said.shard_key is not None or said.prefetch is not None or said.lookup_from is not None:
         raise unsupported("queries with `prefetch`, `lookup_from` or `shard_key`")
     filter_ = to_optional_filter(said.filter, shard.indexed)
-    wanted: Any = said.query.nearest if isinstance(said.query, rest.NearestQuery) else said.query
-    if isinstance(said.query, rest.NearestQuery) and said.query.mmr is not None:
-        raise unsupported("queries with `mmr`")
-    if isinstance(wanted, int | str | UUID):
-        start = to_id(wanted)
-        filter_ = without_points(filter_, [start])
-        wanted = _stored_vector(shard, start, said.using or "")
+    wanted, named = _vectors_for_ids(shard, said.query, said.using or "")
+    if named:
+        filter_ = without_points(filter_, named)
     with_payload = to_payload_selector(said.with_payload, default=False)
     request = edge.QueryRequest(
         limit=_limit(said.limit),
@@ -135,6 +132,34 @@ def _query(shard: Shard, said: rest.QueryRequest) -> dict[str, Any]:
         return {"points": [scored_json(one) for one in open_shard.query(request)]}
 
 
+def _vectors_for_ids(shard: Shard, query: Any, using: str) -> tuple[Any, list[int | UUID]]:
+    """The query with stored vectors in place of points, and those points, which are not among the answers.
+
+    A point without a vector is refused. A server leaves it out of a recommendation in silence, and gives every point
+    the score 0 where no example is left.
+    """
+    named: list[int | UUID] = []
+
+    def vector(example: Any) -> Any:
+        if not isinstance(example, int | str | UUID):
+            return example
+        named.append(to_id(example))
+        return _stored_vector(shard, named[-1], using)
+
+    if isinstance(query, rest.RecommendQuery):
+        said = query.recommend
+        positive = [vector(each) for each in said.positive or []]
+        negative = [vector(each) for each in said.negative or []]
+        return query.model_copy(
+            update={"recommend": said.model_copy(update={"positive": positive, "negative": negative})}
+        ), named
+    if isinstance(query, rest.NearestQuery):
+        if query.mmr is not None:
+            raise unsupported("queries with `mmr`")
+        query = query.nearest
+    return vector(query) if isinstance(query, int | str | UUID) else query, named
+
+
 def _scoring(wanted: Any, using: str, shard: Shard) -> Any:
     match wanted:
         case None:
@@ -143,7 +168,33 @@ def _scoring(wanted: Any, using: str, shard: Shard) -> Any:
             return edge.Query.Nearest(to_vector(using, wanted, shard.specs), using=using)
         case rest.OrderByQuery():
             return to_order_by(wanted.order_by)
+        case rest.RecommendQuery():
+            return _recommending(wanted.recommend, using, shard)
     raise unsupported(f"queries of the kind {type(wanted).__name__}")
+
+
+def _recommending(said: rest.RecommendInput, using: str, shard: Shard) -> Any:
+    positive: list[Any] = [to_vector(using, each, shard.specs) for each in said.positive or []]
+    negative: list[Any] = [to_vector(using, each, shard.specs) for each in said.negative or []]
+    if not positive and not negative:
+        raise invalid_value("recommend: at least one positive or negative example is required")
+    if said.strategy in (None, rest.RecommendStrategy.AVERAGE_VECTOR):
+        if not positive:
+            raise wrong_input("Positive vectors should not be empty with `average` strategy")
+        return edge.Query.Nearest(_average(positive, negative), using=using)
+    examples = edge.RecommendQuery(positive, negative)
+    if said.strategy is rest.RecommendStrategy.BEST_SCORE:
+        return edge.Query.RecommendBestScore(examples, using=using)
+    return edge.Query.RecommendSumScores(examples, using=using)
+
+
+def _average(positive: list[list[float]], negative: list[list[float]]) -> list[float]:
+    """mean(positive) + (mean(positive) - mean(negative)): what a server searches for with `average_vector`."""
+    middle = np.mean(np.asarray(positive, np.float32), axis=0)
+    if negative:
+        middle = middle + middle - np.mean(np.asarray(negative, np.float32), axis=0)
+    numbers: list[float] = middle.tolist()
+    return numbers
 
 
 def _stored_vector(shard: Shard, point: int | UUID, using: str) -> list[float]:

@@ -1,0 +1,100 @@
+"""What the catalog found becomes an answer: results with ranks and paths, what was asked, remarks. Nothing is asked."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from query.prepare import Query
+from query.results import Answer, Asked, Examples, result_of
+from query.target import FileTarget, IndexedTarget, StreamTarget, describe
+from recq import paths
+from recq.index.grammar import AnyOf
+from recq.index.wanted import Wanted
+
+if TYPE_CHECKING:
+    from recq.index.catalog import Catalog
+    from recq.index.finder import Found
+    from recq.index.question import Metric
+    from recq.index.sources import Source
+
+
+def asked_of(query: Query, catalog: Catalog, sources: Mapping[str, Source]) -> Asked:
+    """What was compared with, for the answer."""
+    match query.target:
+        case IndexedTarget(item):
+            location = catalog.absolute_path(item, sources)
+            return Asked(query.text, item.file.name, item.id, item.file.source, location)
+        case FileTarget(path):
+            return Asked(query.text, paths.to_text(path.name)[0], location=path, content=query.content)
+        case StreamTarget():
+            return Asked(query.text, "standard input", content=query.content)
+
+
+def notes_of(queries: Sequence[Query]) -> tuple[str, ...]:
+    """A remark for each file of a source that is not indexed yet."""
+    return tuple(
+        f"{describe(query.target)} is in source '{paths.printable(query.target.source)}', but not indexed yet: "
+        "its content is compared"
+        for query in queries
+        if isinstance(query.target, FileTarget) and query.target.source is not None
+    )
+
+
+def answer_of(
+    catalog: Catalog,
+    found: Found,
+    sources: Mapping[str, Source],
+    wanted: Wanted,
+    started: float,
+    *,
+    metric: Metric | None = None,
+    target: Asked | None = None,
+    examples: Examples | None = None,
+    notes: tuple[str, ...] = (),
+) -> Answer:
+    """The answer to a question that began at `started` (`time.perf_counter`)."""
+    results = tuple(
+        result_of(
+            wanted.offset + number,
+            hit.item,
+            None if math.isnan(hit.score) else hit.score,
+            catalog.absolute_path(hit.item, sources),
+            copies=hit.copies,
+            fields=wanted.fields,
+        )
+        for number, hit in enumerate(found.hits, start=1)
+    )
+    lost = {result.source for result in results if result.location is None}
+    notes += tuple(f"no folder is on record for source '{paths.printable(name)}': no paths" for name in sorted(lost))
+    return Answer(
+        catalog.space,
+        results,
+        (time.perf_counter() - started) * 1000,
+        target,
+        filters_of(wanted),
+        notes,
+        metric,
+        examples,
+        named_in(wanted),
+        wanted.fields,
+    )
+
+
+def filters_of(wanted: Wanted) -> tuple[str, ...]:
+    """Filters and groups as they were typed."""
+    return tuple(each if isinstance(each, str) else each.text for each in (*wanted.filters, *wanted.any_of))
+
+
+def named_in(wanted: Wanted) -> tuple[str, ...]:
+    """The fields that a question names: worth a column."""
+    conditions = [
+        condition
+        for each in wanted.conditions
+        for condition in (each.alternatives if isinstance(each, AnyOf) else (each,))
+    ]
+    sort = (wanted.sort.field,) if wanted.sort is not None else ()
+    group = (wanted.group_by,) if wanted.group_by is not None else ()
+    return tuple(dict.fromkeys([*group, *sort, *(condition.field for condition in conditions)]))

@@ -1,0 +1,87 @@
+"""Recommendations: from pictures that somebody chose, and some they rejected, indexed or not, to more like them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from query.answers import answer_of, asked_of, notes_of
+from query.prepare import Preparer, Query
+from query.results import Answer, Examples
+from query.search import FIRST, cut_note, prepared_in
+from query.target import resolve
+from recq.errors import UsageError
+from recq.index.wanted import Wanted
+from recq.settings import Settings
+
+if TYPE_CHECKING:
+    from recq.index.catalog import Catalog
+    from recq.index.question import Strategy
+
+
+def recommend(
+    catalog: Catalog,
+    like: Sequence[str],
+    dislike: Sequence[str] = (),
+    strategy: Strategy | str = "average",
+    wanted: Wanted = FIRST,
+    settings: Settings | None = None,
+) -> Answer:
+    """The items nearest to the pictures liked and far from those disliked, as `strategy` weighs them; none of them.
+
+    `recq.index.question` tells what the strategies compute. Raises what `query.search.similar` raises.
+    """
+    started = time.perf_counter()
+    _require_sane(like, wanted)
+    with Preparer(catalog.space, settings if settings is not None else Settings.load()) as preparer:
+        queries = [preparer.prepare(resolve(catalog, text), text) for text in (*like, *dislike)]
+    return _recommended(catalog, queries, len(like), strategy, wanted, started)
+
+
+def recommend_in(
+    settings: Settings,
+    like: Sequence[str],
+    dislike: Sequence[str] = (),
+    strategy: Strategy | str = "average",
+    wanted: Wanted = FIRST,
+) -> Answer:
+    """`recommend` in the catalog that the settings name; it is not held while pictures are read and embedded."""
+    started = time.perf_counter()
+    _require_sane(like, wanted)
+    from recq.index.question import Liked, Strategy, metric_of
+
+    def check(catalog: Catalog) -> None:
+        catalog.check(wanted, metric_of(Liked(("",), strategy=Strategy(strategy)), catalog.space))
+
+    with prepared_in(settings, [*like, *dislike], check) as (catalog, queries):
+        return _recommended(catalog, queries, len(like), strategy, wanted, started)
+
+
+def _recommended(
+    catalog: Catalog, queries: Sequence[Query], liked: int, strategy: Strategy | str, wanted: Wanted, started: float
+) -> Answer:
+    from recq.index.question import Liked, Strategy, metric_of
+
+    chosen = Strategy(strategy)
+    examples = [query.example for query in queries]
+    question = Liked(tuple(examples[:liked]), tuple(examples[liked:]), chosen)
+    found = catalog.rank(question, wanted)
+    sources = catalog.sources()
+    asked = [asked_of(query, catalog, sources) for query in queries]
+    return answer_of(
+        catalog,
+        found,
+        sources,
+        wanted,
+        started,
+        metric=metric_of(question, catalog.space),
+        examples=Examples(tuple(asked[:liked]), tuple(asked[liked:]), chosen),
+        notes=(*notes_of(queries), *cut_note(found.cut)),
+    )
+
+
+def _require_sane(like: Sequence[str], wanted: Wanted) -> None:
+    wanted.require_sane()
+    if not like:
+        raise UsageError("nothing is liked: name one picture at least, as in --like sofa.jpg")

@@ -1,0 +1,288 @@
+"""Questions that are answered with items in an order: what is near, what matches; the same on every engine.
+
+Engines are asked for ids and little more, in growing numbers, until the rows of the answer are certain
+(`recq.index.ranking`); only those are read whole. Grouping, folding and variety are done here and not by the engines,
+of which one has no groups and none folds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+
+import numpy as np
+from qdrant_client import models
+
+from recq.errors import UsageError
+from recq.index.diversity import candidates, diversified
+from recq.index.engine import nearest_points, points_by_field
+from recq.index.errors import translated
+from recq.index.filters import compile_filters, require_field
+from recq.index.grammar import Where
+from recq.index.ledger import PAGE
+from recq.index.question import Metric, Question, metric_of, scale_of
+from recq.index.ranking import (
+    DEEPEST,
+    Folded,
+    Grown,
+    Row,
+    first_limit,
+    fold,
+    grown,
+    item_value,
+    ordered,
+    payload_keys,
+    payload_value,
+    row_of,
+    sort_value,
+)
+from recq.index.reader import Reader
+from recq.index.schema import UNINDEXED_FIELDS, FieldType, Item
+from recq.index.wanted import Sort, Wanted
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One row of an answer: an item and how many of the same bytes it stands for.
+
+    `score` is what the question's metric says (`recq.index.question.metric_of`), NaN where nothing was compared.
+    """
+
+    item: Item
+    score: float
+    copies: int = 1
+
+
+@dataclass(frozen=True)
+class Found:
+    """The rows asked for.
+
+    `total` of a search is how many rows there are in all, or how many items match where more than `DEEPEST` do.
+    `cut`: rows are missing because only the nearest `DEEPEST` points were looked at.
+    """
+
+    hits: tuple[Hit, ...]
+    total: int | None = None
+    cut: bool = False
+
+
+@dataclass(frozen=True)
+class _Ranking:
+    """Folded rows, the first ones certain; `whole` when there are no more."""
+
+    rows: list[Folded]
+    whole: bool
+    cut: bool = False
+
+
+class Finder(Reader):
+    """The reads of a catalog that put items into an order. All methods raise only errors of `recq.errors`."""
+
+    def nearest(
+        self,
+        query: np.ndarray | str,
+        k: int,
+        filters: Sequence[Where] = (),
+        *,
+        min_score: float | None = None,
+        exclude: Sequence[str] = (),
+    ) -> list[Hit]:
+        """The k items nearest to a vector, float32 (dim,), or to the item with that id (itself left out).
+
+        Best first, ties by path; nothing folded. Raises FilterError.
+        """
+        wanted = Wanted(k, filters=tuple(filters), min_score=min_score, keep_duplicates=True)
+        return list(self.rank(query, wanted, exclude).hits)
+
+    def search(self, filters: Sequence[Where], k: int) -> list[Item]:
+        """The first k items that all filters hold for, in the order of paths; nothing folded. See `find`."""
+        return [hit.item for hit in self.find(Wanted(k, filters=tuple(filters), keep_duplicates=True)).hits]
+
+    def rank(self, question: Question, wanted: Wanted, exclude: Sequence[str] = ()) -> Found:
+        """The rows nearest to what the question starts from, which is never among them; ties by path.
+
+        Raises FilterError.
+        """
+        return self.rank_many([question], wanted, exclude)[0]
+
+    @translated
+    def rank_many(self, questions: Sequence[Question], wanted: Wanted, exclude: Sequence[str] = ()) -> list[Found]:
+        """`rank` of several questions, whose requests are made together as far as possible."""
+        for question in questions:
+            self.check(wanted, metric_of(question, self.space))
+        compiled = compile_filters(wanted.conditions, self.types(), exclude=exclude)
+        firsts = self._points(questions, compiled, wanted, first_limit(_needed(wanted)))
+        rankings = [
+            self._ranking(question, wanted, compiled, first) for question, first in zip(questions, firsts, strict=True)
+        ]
+        pages = [_page_of(ranking, wanted) for ranking in rankings]
+        items = self._items([folded.row.id for page in pages for folded in page])
+        return [
+            Found(self._sorted(_hits(page, items), wanted.sort), cut=ranking.cut and len(page) < wanted.k)
+            for ranking, page in zip(rankings, pages, strict=True)
+        ]
+
+    @translated
+    def find(self, wanted: Wanted) -> Found:
+        """The items that all filters hold for, in the order of paths or of a field.
+
+        Where more than `DEEPEST` match, only a number or a date can be sorted by; without `sort` the rows are then any
+        of them, always the same, since to find the first by path would mean reading every row. Raises FilterError,
+        UsageError.
+        """
+        if wanted.sort is not None and wanted.diversity:
+            raise UsageError("--sort and --diversity both decide the order of a search: give one of them")
+        self._require_fields(wanted)
+        compiled = compile_filters(wanted.conditions, self.types())
+        matching = self._count(compiled, None)
+        if wanted.sort is not None:
+            ranking = self._by_field(wanted, wanted.sort, compiled, matching)
+        else:
+            ranking = self._by_path(wanted, compiled, matching)
+        total = len(ranking.rows) if ranking.whole else matching
+        page = _page_of(self._varied(ranking, wanted, None), wanted)
+        if not ranking.whole and wanted.sort is None:
+            page = sorted(page, key=lambda folded: folded.row.place)
+        hits = _hits(page, self._items([folded.row.id for folded in page]))
+        return Found(tuple(replace(hit, score=math.nan) for hit in hits), total)
+
+    @translated
+    def check(self, wanted: Wanted, metric: Metric) -> None:
+        """Raise FilterError or UsageError where `rank` would, whatever the target is."""
+        if metric.higher_is_better and wanted.max_distance is not None:
+            raise UsageError(f"--max-distance is for distances, scores are none here ({metric.name}): use --min-score")
+        if not metric.higher_is_better and wanted.min_score is not None:
+            raise UsageError(
+                "--min-score is for scores where more is nearer; here they are distances: use --max-distance"
+            )
+        self._require_fields(wanted)
+        compile_filters(wanted.conditions, self.types())
+
+    # -- parts ----------------------------------------------------------------------------------------------------
+
+    def _require_fields(self, wanted: Wanted) -> None:
+        """Raise FilterError for fields that nobody has."""
+        sort = (wanted.sort.field,) if wanted.sort is not None else ()
+        group = (wanted.group_by,) if wanted.group_by is not None else ()
+        for field in (*group, *sort, *(wanted.fields or ())):
+            require_field(field, self.types())
+
+    def _points(
+        self, questions: Sequence[Question], compiled: models.Filter, wanted: Wanted, limit: int
+    ) -> list[list[Row]]:
+        return nearest_points(self._client, self._collection, self.space, questions, compiled, wanted, limit)
+
+    def _ranking(self, question: Question, wanted: Wanted, compiled: models.Filter, first: Sequence[Row]) -> _Ranking:
+        def fetch(limit: int) -> Sequence[Row]:
+            return self._points([question], compiled, wanted, limit)[0]
+
+        better = metric_of(question, self.space).higher_is_better
+        found = grown(fetch, first, _needed(wanted), keep_duplicates=wanted.keep_duplicates, descending=better)
+        ranking = _Ranking(fold(found.rows, keep_duplicates=wanted.keep_duplicates), found.whole, found.cut)
+        return self._varied(ranking, wanted, (1.0 if better else -1.0) / scale_of(question))
+
+    def _by_path(self, wanted: Wanted, compiled: models.Filter, matching: int) -> _Ranking:
+        """Matching rows in the order of paths; of too many the first ones in the order of ids."""
+        stream = (row_of(each, 0, wanted.group_by) for each in self._light(wanted, compiled))
+        if matching <= DEEPEST:
+            rows = ordered(stream, descending=False)
+            return _Ranking(fold(rows, keep_duplicates=wanted.keep_duplicates), whole=True)
+        some: list[Row] = []
+        folded: list[Folded] = []
+        while len(folded) < _needed(wanted) and len(some) < DEEPEST:
+            some += islice(stream, first_limit(_needed(wanted)))
+            folded = fold(some, keep_duplicates=wanted.keep_duplicates)
+        return _Ranking(folded, whole=False)
+
+    def _by_field(self, wanted: Wanted, sort: Sort, compiled: models.Filter, matching: int) -> _Ranking:
+        """Matching rows in the order of a field, those without a value last: by the engine, or by reading all."""
+        field_type = require_field(sort.field, self.types())
+        if sort.field not in UNINDEXED_FIELDS and (field_type.is_number or field_type is FieldType.DATE):
+            found = self._by_engine(wanted, sort, compiled)
+            if not found.whole:
+                return _Ranking(fold(found.rows, keep_duplicates=wanted.keep_duplicates), whole=False)
+            known = {row.id for row in found.rows}
+            stream = (row_of(each, 0, wanted.group_by) for each in self._light(wanted, compiled))
+            others = [row for row in islice(stream, DEEPEST) if row.id not in known]
+            rows = [*found.rows, *ordered(others, descending=False)]
+        elif matching > DEEPEST:
+            raise UsageError(
+                f"--sort {sort.field}: {matching:,} items match, and by such a field {DEEPEST:,} can be put in order: "
+                "narrow them down with --filter, or sort by a number or a date"
+            )
+        else:
+            rows = self._by_reading(wanted, sort, compiled, field_type)
+        return _Ranking(fold(rows, keep_duplicates=wanted.keep_duplicates), whole=matching <= DEEPEST)
+
+    def _by_reading(self, wanted: Wanted, sort: Sort, compiled: models.Filter, field_type: FieldType) -> list[Row]:
+        """All matching rows in the order of a field that no engine has an order for."""
+        first: list[Row] = []
+        others: list[Row] = []
+        for record in self._light(wanted, compiled, sort.field):
+            value = payload_value(record.payload or {}, sort.field)
+            key = sort_value(value, field_type, descending=sort.descending)
+            (others if key is None else first).append(row_of(record, 0 if key is None else key, wanted.group_by))
+        return [*ordered(first, descending=sort.descending), *ordered(others, descending=False)]
+
+    def _by_engine(self, wanted: Wanted, sort: Sort, compiled: models.Filter) -> Grown:
+        def fetch(limit: int) -> Sequence[Row]:
+            return points_by_field(self._client, self._collection, sort, compiled, wanted, limit)
+
+        need = _needed(wanted)
+        first = fetch(first_limit(need))
+        return grown(fetch, first, need, keep_duplicates=wanted.keep_duplicates, descending=sort.descending)
+
+    def _light(self, wanted: Wanted, compiled: models.Filter, *fields: str) -> Iterator[models.Record]:
+        """Every matching point, little more than its id, in the order of ids."""
+        return self._scroll(compiled, payload=payload_keys(wanted.group_by, *fields), page=10 * PAGE)
+
+    def _varied(self, ranking: _Ranking, wanted: Wanted, sign: float | None) -> _Ranking:
+        """The first rows in another order, where variety is asked for; `sign` makes a score a relevance."""
+        size = candidates(wanted.k)
+        if not wanted.diversity or wanted.offset >= size:
+            return ranking
+        vectors = self.vectors([folded.row.id for folded in ranking.rows[:size]])
+        pool = [folded for folded in ranking.rows[:size] if folded.row.id in vectors]  # not gone meanwhile
+        if not pool:
+            return ranking
+        relevance = np.array([0.0 if sign is None else sign * folded.row.value for folded in pool])
+        matrix = np.stack([vectors[folded.row.id] for folded in pool])
+        order = diversified(relevance, matrix, wanted.diversity, self.space.distance, wanted.last)
+        chosen = set(order)
+        rest = [folded for number, folded in enumerate(pool) if number not in chosen]
+        return replace(ranking, rows=[*(pool[n] for n in order), *rest, *ranking.rows[size:]])
+
+    def _items(self, ids: Sequence[str]) -> dict[str, Item]:
+        """The whole items of a page, of those that are still there."""
+        items: dict[str, Item] = {}
+        for start in range(0, len(ids), PAGE):
+            items |= self.get_many(ids[start : start + PAGE])
+        return items
+
+    def _sorted(self, hits: Sequence[Hit], sort: Sort | None) -> tuple[Hit, ...]:
+        """A page in the order of a field; the order it had decides where values are equal or missing."""
+        if sort is None:
+            return tuple(hits)
+        field_type = require_field(sort.field, self.types())
+        keyed = [
+            (sort_value(item_value(hit.item, sort.field), field_type, descending=sort.descending), hit) for hit in hits
+        ]
+        first = sorted(
+            (pair for pair in keyed if pair[0] is not None), key=lambda pair: pair[0], reverse=sort.descending
+        )
+        return tuple(hit for _, hit in [*first, *(pair for pair in keyed if pair[0] is None)])
+
+
+def _needed(wanted: Wanted) -> int:
+    """How many rows of the ranking have to be certain."""
+    return max(wanted.last, candidates(wanted.k)) if wanted.diversity else wanted.last
+
+
+def _page_of(ranking: _Ranking, wanted: Wanted) -> list[Folded]:
+    return ranking.rows[wanted.offset : wanted.last]
+
+
+def _hits(page: Sequence[Folded], items: Mapping[str, Item]) -> list[Hit]:
+    return [Hit(items[f.row.id], f.row.value, f.copies) for f in page if f.row.id in items]

@@ -1,0 +1,182 @@
+"""From points in an engine's order to rows in ours: ties by path, same bytes and groups folded. Pure.
+
+An engine is asked for the first N points with little more than their ids. Of equal ones it gives any, in any order, so
+only what stands before the last value is certain; who needs more asks for a larger N. Rows are folded only when they
+are certain, so that a page never depends on how the pages before it were asked for, nor on the engine.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from recq.index.schema import FieldType, Item, Scalar, Value, elements, fits, payload_key
+
+DEEPEST = 100_000
+"""Points of a ranking that are looked at, and matching rows that are read to be put in order: a second or two."""
+
+_GROWTH = 4
+
+PLACE = ("file.path", "file.source")
+"""What ties are broken by."""
+
+SAME = "file.sha256"
+"""What items of the same bytes have in common."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One point, its payload not read yet. `value` is what the order goes by: a score, a distance, a field's value.
+
+    Rows of one ranking have values of one kind, all the same where only paths count. `group` is None where the item
+    has no such field.
+    """
+
+    id: str
+    place: tuple[str, str]
+    value: Any = 0
+    sha256: str | None = None
+    group: str | None = None
+
+
+@dataclass(frozen=True)
+class Grown:
+    """The certain rows of a ranking, ordered; `whole`: there are no more; `cut`: more were not looked at."""
+
+    rows: Sequence[Row]
+    whole: bool
+    cut: bool
+
+
+@dataclass(frozen=True)
+class Folded:
+    """A row and how many items of the same bytes it stands for, itself included."""
+
+    row: Row
+    copies: int = 1
+
+
+def payload_keys(*fields: str | None) -> list[str]:
+    """The part of a payload that `row_of` reads, and that of further fields."""
+    return [*PLACE, SAME, *dict.fromkeys(payload_key(field) for field in fields if field is not None)]
+
+
+def row_of(point: Any, value: Any, group_by: str | None) -> Row:
+    """The row of a record or scored point that was read with `payload_keys(group_by)`."""
+    payload = point.payload or {}
+    file = payload["file"]
+    group = None if group_by is None else _group(payload_value(payload, group_by))
+    return Row(str(point.id), (file["path"], file["source"]), value, file.get("sha256"), group)
+
+
+def payload_value(payload: Mapping[str, Any], field: str) -> Value | None:
+    """A field's value in a payload; `field` may be one of `file.*`. None where there is none."""
+    first, _, rest = field.partition(".")
+    value: Value | None = payload.get("file", {}).get(rest) if first == "file" and rest else payload.get(field)
+    return value
+
+
+def item_value(item: Item, field: str) -> Value | None:
+    """The same of an item that was read whole."""
+    own = field.removeprefix("file.")
+    return getattr(item.file, own, None) if own != field else item.metadata.get(field)
+
+
+def _group(value: Value | None) -> str | None:
+    """Equal exactly for equal values; a list is one value."""
+    return None if value is None or value == [] else json.dumps(value, sort_keys=True)
+
+
+def ordered(rows: Iterable[Row], *, descending: bool) -> list[Row]:
+    """By value, ties by path; each point once, where it comes first."""
+    by_place = sorted(rows, key=lambda row: row.place)
+    by_value = sorted(by_place, key=lambda row: row.value, reverse=descending)  # stable, reversed or not
+    first: dict[str, Row] = {}
+    for row in by_value:
+        first.setdefault(row.id, row)
+    return list(first.values())
+
+
+def certain(rows: Sequence[Row], *, exhausted: bool) -> Sequence[Row]:
+    """Those of the engine's first rows, ordered, whose places are certain: all where it had no more of them."""
+    if exhausted or not rows:
+        return rows
+    last = rows[-1].value
+    return [row for row in rows if row.value != last]
+
+
+def first_limit(need: int) -> int:
+    """How many points to ask for first, so that `need` rows are usually certain: some may be copies, one is a tie."""
+    return min(need + need // 4 + 5, DEEPEST)
+
+
+def grown(
+    fetch: Callable[[int], Sequence[Row]],
+    first: Sequence[Row],
+    need: int,
+    *,
+    keep_duplicates: bool,
+    descending: bool,
+) -> Grown:
+    """Enough certain rows for `need` folded ones. `first` is what `fetch(first_limit(need))` gave.
+
+    `fetch(limit)` gives the engine's first `limit` points, fewer only where there are no more. At `DEEPEST` it ends.
+    """
+    limit, fetched = first_limit(need), first
+    while True:
+        exhausted = len(fetched) < limit
+        rows = ordered(fetched, descending=descending)
+        sure = certain(rows, exhausted=exhausted)
+        if exhausted or len(fold(sure, keep_duplicates=keep_duplicates)) >= need:
+            return Grown(sure, exhausted, cut=False)
+        if limit >= DEEPEST:
+            return Grown(rows, whole=False, cut=True)
+        limit = min(limit * _GROWTH, DEEPEST)
+        fetched = fetch(limit)
+
+
+def fold(rows: Iterable[Row], *, keep_duplicates: bool) -> list[Folded]:
+    """The first row of each group; where there is none, the first of each file content, unless those are kept.
+
+    Two groups never fold into one: two products may share a picture.
+    """
+    first: dict[tuple[str, str], Row] = {}
+    copies: dict[tuple[str, str], int] = {}
+    for row in rows:
+        key = _identity(row, keep_duplicates)
+        kept = first.setdefault(key, row)
+        same = not keep_duplicates and row.sha256 is not None and row.sha256 == kept.sha256
+        copies[key] = copies.get(key, 0) + 1 if same else copies.get(key, 1)
+    return [Folded(row, copies[key]) for key, row in first.items()]
+
+
+def _identity(row: Row, keep_duplicates: bool) -> tuple[str, str]:
+    if row.group is not None:
+        return "group", row.group
+    if row.sha256 is not None and not keep_duplicates:
+        return "bytes", row.sha256
+    return "item", row.id
+
+
+def sort_value(value: Value | None, field_type: FieldType, *, descending: bool) -> Any:
+    """What a field's value is sorted by, None for one that has no place in the order: it comes last.
+
+    Of a list counts the element that comes first. Text goes by its letters whatever their case, then exactly; a date
+    without a zone is UTC, as in filters.
+    """
+    if value is None:
+        return None
+    keys = [_sort_key(each, field_type) for each in elements(value) if fits(each, field_type)]
+    return (max(keys) if descending else min(keys)) if keys else None
+
+
+def _sort_key(scalar: Scalar, field_type: FieldType) -> Any:
+    if field_type is FieldType.STRING:
+        return str(scalar).casefold(), scalar
+    if field_type is FieldType.DATE:
+        moment = datetime.fromisoformat(str(scalar))
+        return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
+    return scalar

@@ -1,0 +1,155 @@
+"""What the index knows of items and fields: lookups, vectors, counts, facets. Reads that put nothing into an order."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from qdrant_client import QdrantClient, models
+
+from recq.index.errors import translated
+from recq.index.facets import MAX_BINS, Facets, date_periods, number_bins
+from recq.index.fields import Fields
+from recq.index.filters import NO_ERROR, compile_filters, require_indexed
+from recq.index.grammar import Condition, Op, Where
+from recq.index.ledger import PAGE, Ledger, item_of, vector_of
+from recq.index.schema import VECTOR, FieldType, FieldTypes, Item, elements, field_name, fits, payload_key
+from recq.space import EmbeddingSpace
+
+
+class Reader(Ledger):
+    """One collection, read. All methods raise only errors of `recq.errors`."""
+
+    def __init__(self, client: QdrantClient, collection: str, space: EmbeddingSpace) -> None:
+        super().__init__(client, collection)
+        self.space = space
+        self._fields = Fields(client, collection)
+
+    @translated
+    def types(self, *, refresh: bool = False) -> FieldTypes:
+        """The metadata fields and their types, read from the payload indexes."""
+        return self._fields.types(refresh=refresh)
+
+    @translated
+    def vector(self, item_id: str) -> np.ndarray | None:
+        """The stored vector, float32 (dim,); None for a failed or unknown item."""
+        records = self._client.retrieve(self._collection, ids=[item_id], with_payload=False, with_vectors=[VECTOR])
+        return vector_of(records[0]) if records else None
+
+    @translated
+    def vectors(self, ids: Sequence[str]) -> dict[str, np.ndarray]:
+        """The stored vectors of those ids, each float32 (dim,); failed and unknown items are absent."""
+        found: dict[str, np.ndarray] = {}
+        for start in range(0, len(ids), PAGE):
+            records = self._client.retrieve(
+                self._collection, ids=list(ids[start : start + PAGE]), with_payload=False, with_vectors=[VECTOR]
+            )
+            vectors = {str(record.id): vector_of(record) for record in records}
+            found |= {item_id: vector for item_id, vector in vectors.items() if vector is not None}
+        return found
+
+    def rows(self, filters: Sequence[Where] = (), fields: Sequence[str] = ()) -> Iterator[Item]:
+        """Every embedded item that all filters hold for, its metadata cut down to `fields`. Streams, in no order."""
+        wanted = compile_filters(filters, self.types())
+        keys = [*map(payload_key, fields), "file"]
+        return map(item_of, self._scroll(wanted, payload=keys, page=10 * PAGE))
+
+    @translated
+    def vectors_by_sha256(self, digests: Collection[str]) -> dict[str, np.ndarray]:
+        """Vectors of embedded items with those bytes: what has been computed once is carried, not computed again."""
+        if not digests:
+            return {}
+        wanted = models.Filter(
+            must=[models.FieldCondition(key="file.sha256", match=models.MatchAny(any=list(digests))), NO_ERROR]
+        )
+        holders: dict[str, str] = {}  # one item for each digest: a thousand copies are no thousand vectors
+        for record in self._scroll(wanted, payload=["file.sha256"]):
+            holders.setdefault((record.payload or {})["file"]["sha256"], str(record.id))
+            if len(holders) == len(digests):
+                break
+        if not holders:
+            return {}
+        records = self._client.retrieve(
+            self._collection, ids=list(holders.values()), with_payload=False, with_vectors=[VECTOR]
+        )
+        vectors = {str(record.id): vector_of(record) for record in records}
+        return {digest: vector for digest, id_ in holders.items() if (vector := vectors.get(id_)) is not None}
+
+    def find_path(self, path: str, limit: int = 20) -> list[Item]:
+        """Items of any source with that `file.path`, failed ones included."""
+        return self._find("file.path", path, limit)
+
+    def find_name(self, name: str, limit: int = 20) -> list[Item]:
+        """Items of any source with that `file.name`, failed ones included."""
+        return self._find("file.name", name, limit)
+
+    @translated
+    def _find(self, key: str, value: str, limit: int) -> list[Item]:
+        condition = models.FieldCondition(key=key, match=models.MatchValue(value=value))
+        records, _ = self._client.scroll(
+            self._collection, scroll_filter=models.Filter(must=[condition]), limit=limit, with_payload=True
+        )
+        return sorted((item_of(record) for record in records), key=by_path)
+
+    @translated
+    def count(self, filters: Sequence[Where] = (), *, source: str | None = None) -> int:
+        """How many embedded items all filters hold for."""
+        return self._count(compile_filters(filters, self.types()), source)
+
+    @translated
+    def facets(self, field: str, filters: Sequence[Where] = (), limit: int = 50) -> Facets:
+        """The field's values with their counts, most frequent first; ranges for numbers and dates.
+
+        Raises FilterError for unknown and for unindexed fields.
+        """
+        types = self.types()
+        field_type = require_indexed(field, types, "facets")
+        key = payload_key(field)
+        base = compile_filters([*filters, Condition(field, Op.EXISTS)], types)
+        total = self._count(base, None)
+        if field_type in (FieldType.STRING, FieldType.BOOL):
+            hits = self._client.facet(self._collection, key=key, facet_filter=base, limit=limit, exact=True).hits
+            boolean = field_type is FieldType.BOOL
+            rows = [(str(hit.value).lower() if boolean else str(hit.value), hit.count) for hit in hits]
+            return Facets(field, field_type, sorted(rows, key=lambda row: (-row[1], row[0])), total)
+        directions = (models.Direction.ASC, models.Direction.DESC)
+        low, high = (self._extreme(key, field_type, base, direction) for direction in directions)
+        if low is None or high is None:
+            return Facets(field, field_type, [], total)
+        if field_type is FieldType.DATE:
+            first, last = (datetime.fromisoformat(str(end)) for end in (low, high))
+            spans = [
+                (period, compile_filters([*filters, Condition(field, Op.EQ, (period,))], types))
+                for period in date_periods(first, last)
+            ]
+        else:
+            bins = number_bins(float(low), float(high), integer=field_type is FieldType.INTEGER)
+            spans = [(b.label, _and(base, key, b.range())) for b in bins]
+        counted = [(label, self._count(span, None)) for label, span in spans]
+        return Facets(field, field_type, [row for row in counted if row[1]][: max(limit, MAX_BINS)], total)
+
+    def _extreme(self, key: str, field_type: FieldType, base: models.Filter, direction: models.Direction) -> Any:
+        """The smallest or largest indexed value of a field; None when no value has the field's type."""
+        records, _ = self._client.scroll(
+            self._collection,
+            scroll_filter=base,
+            order_by=models.OrderBy(key=key, direction=direction),
+            limit=1,
+            with_payload=[key],
+        )
+        if not records:
+            return None
+        value = (records[0].payload or {}).get(field_name(key), [])
+        chosen = sorted(element for element in elements(value) if fits(element, field_type))
+        return chosen[0 if direction is models.Direction.ASC else -1] if chosen else None
+
+
+def by_path(item: Item) -> tuple[str, str]:
+    """What items are put in order by where nothing else decides."""
+    return item.file.path, item.file.source
+
+
+def _and(base: models.Filter, key: str, span: models.Range) -> models.Filter:
+    return models.Filter(must=[base, models.FieldCondition(key=key, range=span)])
