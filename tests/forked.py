@@ -73,9 +73,9 @@ Running = Process | subprocess.Popen[bytes]
 
 
 def start(program: str, arguments: Sequence[str], env: Mapping[str, str], output: int, errors: int) -> Running:
-    """`python -m PROGRAM ARGUMENTS`, writing to those descriptors."""
+    """`python -m PROGRAM ARGUMENTS`, or with "-c" `python -c SCRIPT ARGUMENTS`, writing to those descriptors."""
     if sys.platform != "linux":  # no sockets that keep messages apart
-        command = [sys.executable, "-m", program, *arguments]
+        command = [sys.executable, *([] if program == "-c" else ["-m"]), program, *arguments]
         return subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=errors)
     ours, theirs = os.pipe()
     with open(os.devnull, "rb") as nothing:  # noqa: PTH123
@@ -130,9 +130,16 @@ def main() -> None:
     gc.freeze()
     with socket.socket(fileno=int(sys.argv[1])) as sock:
         wanted = _serve(sock)
-    if wanted is not None:
-        sys.argv = [wanted[0], *wanted[1]]
-        importlib.import_module(wanted[0]).main()
+    if wanted is None:
+        return
+    program, arguments = wanted
+    if program == "-c":
+        script, *arguments = arguments
+        sys.argv = [program, *arguments]
+        exec(compile(script, "<string>", "exec"), {"__name__": "__main__"})  # as the interpreter itself does
+    else:
+        sys.argv = [program, *arguments]
+        importlib.import_module(program).main()
 
 
 def _serve(sock: socket.socket) -> tuple[str, list[str]] | None:

@@ -83,7 +83,7 @@ def test_a_burst_above_the_queue_is_there_after_one_comparison(place: Place, ful
         expected[place.root / "first.jpg"] = expected[watched[0] / "f0.jpg"]
         daemon.said("overflow", within=STARTS_WITHIN)
         with place.catalog() as catalog:
-            eventually(lambda: catalog.count() >= len(expected), within=800, every=0.5)
+            eventually(lambda: catalog.count() >= len(expected), within=3600 if full else 800, every=0.5)
             seconds = time.monotonic() - began
             found = {item.file.path: item.file.sha256 for item in catalog.scan("shop")}
             assert catalog.count_failed() == 0
