@@ -15,6 +15,7 @@ from recq.index.grammar import AnyOf
 from recq.index.wanted import Wanted
 
 if TYPE_CHECKING:
+    from recq.index.background import Background
     from recq.index.catalog import Catalog
     from recq.index.finder import Found
     from recq.index.question import Metric
@@ -53,15 +54,20 @@ def answer_of(
     metric: Metric | None = None,
     target: Asked | None = None,
     examples: Examples | None = None,
+    background: Background | None = None,
     notes: tuple[str, ...] = (),
 ) -> Answer:
-    """The answer to a question that began at `started` (`time.perf_counter`)."""
+    """The answer to a question that began at `started` (`time.perf_counter`).
+
+    `background` is the scale that its scores are told on, where they are those of pairs.
+    """
     results = tuple(
         result_of(
             wanted.offset + number,
             hit.item,
             None if math.isnan(hit.score) else hit.score,
             catalog.absolute_path(hit.item, sources),
+            share=None if background is None or math.isnan(hit.score) else background.share_below(hit.score),
             copies=hit.copies,
             fields=wanted.fields,
         )

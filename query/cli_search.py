@@ -28,9 +28,11 @@ from query.options import (
     SortOption,
     TargetArgument,
     field_list,
+    limit,
     place,
     require_null_fits,
     sorting,
+    unusual,
 )
 from query.render import Format, answer_text
 from query.shell import PROG, emit, load, remark, terminal
@@ -72,13 +74,14 @@ def similar(
         place(k, offset, page),
         filters or [],
         any_of or [],
-        min_score,
-        max_distance,
+        limit(min_score, "--min-score", "0.8"),
+        limit(max_distance, "--max-distance", "12.5"),
         group_by,
         diversity,
         keep_duplicates,
         sorting(sort),
         field_list(fields),
+        unusual(min_score, max_distance),
     )
     require_null_fits(null, form)
     settings = load(catalog, url, data_dir)
@@ -142,13 +145,14 @@ def recommend(
         place(k, offset, page),
         filters or [],
         any_of or [],
-        min_score,
-        max_distance,
+        limit(min_score, "--min-score", "0.8"),
+        limit(max_distance, "--max-distance", "12.5"),
         group_by,
         diversity,
         keep_duplicates,
         sorting(sort),
         field_list(fields),
+        unusual(min_score, max_distance),
     )
     require_null_fits(null, form)
     settings = load(catalog, url, data_dir)

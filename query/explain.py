@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from query.results import SCORE_DIGITS, space_json
+from query.results import SCORE_DIGITS, percentile, space_json
 from query.search import opened
 from query.target import FileTarget, IndexedTarget, StreamTarget, Target, describe, read_picture, resolve
 from recq import paths
@@ -82,7 +82,7 @@ class Explanation:
             "space": space_json(self.space),
             "score": round(self.score, SCORE_DIGITS),
             "higher_is_better": self.space.higher_is_better,
-            "percentile": None if self.share is None else round(100 * self.share, 2),
+            "percentile": percentile(self.share),
             **{role: self._side_json(side) for role, side in (("target", self.target), ("result", self.result))},
         }
 

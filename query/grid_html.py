@@ -78,7 +78,8 @@ def _left_out(row: Row) -> Iterator[str]:
 
 def _figure(card: Card, limits: Limits) -> Element:
     link = card.location.as_uri() if card.location is not None and is_there(card.location) else None
-    head = [element("span", card.heading), element("strong", card.score)] if not card.asked else [card.heading]
+    scale = [element("small", f" · {card.scale}")] if card.scale else []
+    head = [card.heading] if card.asked else [element("span", card.heading), element("strong", card.score), *scale]
     name = element("a", card.name, class_="name", href=link) if link else element("span", card.name, class_="name")
     caption = element("figcaption", element("div", *head, class_="head"), name, *_facts(card.facts))
     if card.more:

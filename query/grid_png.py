@@ -21,6 +21,7 @@ MOST_TILES = 50
 _TILE = 232  # pixels a side of a picture's square
 _GAP = 20
 _LABEL = 62  # pixels below a picture: score and name
+_SCALE = 22  # more where scores are told on a scale
 _TITLE = 38  # above a row that has one
 _BETWEEN = 44  # rows that answer different questions
 _MARGIN = 32
@@ -48,7 +49,8 @@ def draw(sheet: Sheet, limits: Limits, per_row: int = PER_ROW) -> Drawn:
     sheet = sheet.within(MOST_TILES, PER_ROW)
     left = (_TILE + 2 * _GAP) if any(row.asked for row in sheet.rows) else 0
     columns = min(per_row, max((len(row.found) for row in sheet.rows), default=1) or 1)
-    heights = [_height(row, per_row) for row in sheet.rows]
+    label = _LABEL + (_SCALE if any(card.scale for row in sheet.rows for card in row.found) else 0)
+    heights = [_height(row, per_row, label) for row in sheet.rows]
     width = 2 * _MARGIN + left + columns * _TILE + (columns - 1) * _GAP
     height = 2 * _MARGIN + sum(heights) + _BETWEEN * max(0, len(heights) - 1) + _CAPTION
     canvas = Image.new("RGB", (width, height), _WHITE)
@@ -59,7 +61,7 @@ def draw(sheet: Sheet, limits: Limits, per_row: int = PER_ROW) -> Drawn:
             middle = top - _BETWEEN // 2
             pen.line((_MARGIN, middle, width - _MARGIN, middle), fill=_LINE)
             cuts.append(middle)
-        cuts += _row(canvas, row, top, top + tall, left, per_row, limits)
+        cuts += _row(canvas, row, (top, top + tall), left, per_row, label, limits)
         top += tall + _BETWEEN
     _caption(pen, sheet, _MARGIN, height - _MARGIN + 4, width - 2 * _MARGIN)
     return Drawn(canvas, tuple(cuts))
@@ -69,19 +71,22 @@ def _lines(row: Row, per_row: int) -> int:
     return max(1, -(-len(row.found) // per_row), len(row.asked))
 
 
-def _height(row: Row, per_row: int) -> int:
+def _height(row: Row, per_row: int, label: int) -> int:
     lines = _lines(row, per_row)
-    return (_TITLE if row.title else 0) + lines * (_TILE + _LABEL) + (lines - 1) * _GAP
+    return (_TITLE if row.title else 0) + lines * (_TILE + label) + (lines - 1) * _GAP
 
 
-def _row(canvas: Image.Image, row: Row, top: int, bottom: int, left: int, per_row: int, limits: Limits) -> list[int]:
+def _row(
+    canvas: Image.Image, row: Row, between: tuple[int, int], left: int, per_row: int, label: int, limits: Limits
+) -> list[int]:
     """Draw the row between two heights; where its lines of tiles may be parted."""
+    top, bottom = between
     pen = ImageDraw.Draw(canvas)
     if row.title:
         text, font = lettering(row.title, 19)
         pen.text((_MARGIN, top), shorten(text, canvas.width - 2 * _MARGIN, font), fill=_INK, font=font)
         top += _TITLE
-    pitch = _TILE + _LABEL + _GAP
+    pitch = _TILE + label + _GAP
     for n, card in enumerate(row.asked):
         _paint(canvas, pen, card, _MARGIN, top + n * pitch, limits)
     if row.asked:
@@ -116,6 +121,9 @@ def _paint(canvas: Image.Image, pen: ImageDraw.ImageDraw, card: Card, x: int, y:
     else:
         pen.text((x, top), card.heading, fill=_GREY, font=bundled(22))
         _strong(pen, x + pen.textlength(f"{card.heading} ", bundled(22)) + 6, top, card.score, _INK)
+    if card.scale:
+        pen.text((x, top + 29), card.scale, fill=_INK, font=bundled(15))
+        top += _SCALE
     name, font = lettering(card.name, 16)
     pen.text((x, top + 30), shorten(name, _TILE, font), fill=_GREY, font=font)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from query.duplicates import Duplicates
-from query.results import Answer, Asked, Result
+from query.results import Answer, Asked, Result, scale_text
 from query.table import cell, columns_of, pixels
 from recq.paths import printable
 
@@ -23,8 +23,8 @@ Facts = tuple[tuple[str, str], ...]
 class Card:
     """One picture and what is written with it: `heading` is its rank, or what it is to the question.
 
-    `facts` are worth a look, `more` is everything else that is known. `content` holds the bytes of a picture that was
-    read for the question.
+    `scale` tells what the score means here, `facts` are worth a look, `more` is everything else that is known.
+    `content` holds the bytes of a picture that was read for the question.
     """
 
     heading: str
@@ -32,6 +32,7 @@ class Card:
     location: Path | None
     content: bytes | None = None
     score: str = ""
+    scale: str = ""
     facts: Facts = ()
     more: Facts = ()
     asked: bool = False
@@ -144,6 +145,7 @@ def _card(result: Result, facts: Sequence[tuple[str, Any]], others: Mapping[str,
         printable(result.name),
         result.location,
         score=f"{result.score:.2f}" if result.score is not None else "",
+        scale=scale_text(result.share) if result.share is not None else "",
         facts=_printed(facts),
         more=(
             *_printed(others.items()),

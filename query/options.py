@@ -9,7 +9,7 @@ import typer
 
 from query.render import Format
 from recq.errors import UsageError
-from recq.index.wanted import Sort
+from recq.index.wanted import Limit, Sort
 
 FILTERS = """\
 Filters: all that are given must hold. Quote them, the shell has its own idea of < > | ! ?
@@ -121,12 +121,13 @@ NullOption = Annotated[
     ),
 ]
 MaxDistanceOption = Annotated[
-    float | None,
+    str | None,
     typer.Option(
         "--max-distance",
         metavar="DISTANCE",
         show_default=False,
-        help="Leave out what is farther away, in a catalog of Euclidean distances. Example: --max-distance 12.5",
+        help="Leave out what is farther away, in a catalog of Euclidean distances; auto: what random pairs often are "
+        "as near as. Example: --max-distance 12.5",
     ),
 ]
 GridOption = Annotated[
@@ -139,14 +140,18 @@ GridOption = Annotated[
     ),
 ]
 MinScoreOption = Annotated[
-    float | None,
+    str | None,
     typer.Option(
         "--min-score",
         metavar="SCORE",
         show_default=False,
-        help="Leave out what is less similar (1 is the same picture). Example: --min-score 0.8",
+        help="Leave out what is less similar (1 is the same picture); auto: what random pairs often reach. "
+        "Example: --min-score 0.8",
     ),
 ]
+
+AUTO = "auto"
+"""In place of a score or a distance: the catalog's random pairs decide."""
 
 
 def place(k: int, offset: int | None, page: int | None) -> int:
@@ -154,6 +159,23 @@ def place(k: int, offset: int | None, page: int | None) -> int:
     if offset is not None and page is not None:
         raise UsageError("--offset and --page both say where to begin: give one of them")
     return offset or 0 if page is None else (page - 1) * k
+
+
+def limit(text: str | None, option: str, example: str) -> float | None:
+    """The value of --min-score or --max-distance; None for `auto`, too. Raises UsageError."""
+    if text is None or text == AUTO:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(f"{option} {text!r} is no number: write {option} {example}, or {option} {AUTO}") from None
+
+
+def unusual(min_score: str | None, max_distance: str | None) -> Limit | None:
+    """Which of the two is `auto`. Raises UsageError where both are."""
+    if min_score == max_distance == AUTO:
+        raise UsageError("--min-score auto and --max-distance auto: give the one that the catalog compares by")
+    return "min_score" if min_score == AUTO else "max_distance" if max_distance == AUTO else None
 
 
 def sorting(text: str | None) -> Sort | None:

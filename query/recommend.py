@@ -85,3 +85,7 @@ def _require_sane(like: Sequence[str], wanted: Wanted) -> None:
     wanted.require_sane()
     if not like:
         raise UsageError("nothing is liked: name one picture at least, as in --like sofa.jpg")
+    if wanted.unusual:
+        raise UsageError(
+            "'auto' reads the scores of pairs, and those of recommend are of several pictures at once: give a number"
+        )

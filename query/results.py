@@ -31,7 +31,8 @@ class Result:
     """One item of an answer. `score` is None where nothing was compared; `location` where no folder is on record.
 
     `payload` is the user's metadata at the top level, and what recq knows of the file under `file`. `copies` counts
-    the items of the same bytes that the row stands for, itself included.
+    the items of the same bytes that the row stands for, itself included; `share` of the catalog's random pairs, 0 to 1,
+    are less alike than the two.
     """
 
     rank: int
@@ -43,6 +44,7 @@ class Result:
     location: Path | None
     payload: Mapping[str, Any]
     copies: int = 1
+    share: float | None = None
 
     @property
     def path(self) -> str | None:
@@ -64,6 +66,7 @@ class Result:
         return {
             "rank": self.rank,
             "score": None if self.score is None else round(self.score, SCORE_DIGITS),
+            "percentile": percentile(self.share),
             "id": self.id,
             "source": self.source,
             "path": self.path,
@@ -174,7 +177,17 @@ def score_text(score: float, share: float | None) -> str:
 
     Rounded down, so that nothing is called closer than it is.
     """
-    return f"{score:.2f}" if share is None else f"{score:.2f} · closer than {share_text(share)} of pairs"
+    return f"{score:.2f}" if share is None else f"{score:.2f} · {scale_text(share)}"
+
+
+def scale_text(share: float) -> str:
+    """What a score means in this catalog."""
+    return f"closer than {share_text(share)} of pairs"
+
+
+def percentile(share: float | None) -> float | None:
+    """The value of `percentile`: the share of random pairs that are less alike, in per cent."""
+    return None if share is None else round(100 * share, 2)
 
 
 def share_text(share: float) -> str:
@@ -211,6 +224,7 @@ def result_of(
     score: float | None,
     location: Path | None,
     *,
+    share: float | None = None,
     copies: int = 1,
     fields: Sequence[str] | None = None,
 ) -> Result:
@@ -219,4 +233,4 @@ def result_of(
     payload = payload_of(item)
     if fields is not None:
         payload = {name: value for name, value in payload.items() if name == "file" or name in fields}
-    return Result(rank, score, item.id, facts.source, facts.name, facts.path, location, payload, copies)
+    return Result(rank, score, item.id, facts.source, facts.name, facts.path, location, payload, copies, share)

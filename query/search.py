@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from query.answers import answer_of, asked_of, notes_of
 from query.prepare import Preparer, Query
 from query.results import Answer, Shown
+from query.scale import scaled
 from query.target import FileTarget, IndexedTarget, describe, resolve
 from recq.errors import TargetNotFound
 from recq.index.grammar import parse_all
@@ -138,17 +139,19 @@ def prepared_in(
 def _nearest(catalog: Catalog, query: Query, wanted: Wanted, started: float) -> Answer:
     from recq.index.question import metric_of
 
-    found = catalog.rank(query.example, wanted)
+    scale = scaled(catalog, wanted)
+    found = catalog.rank(query.example, scale.wanted)
     sources = catalog.sources()
     return answer_of(
         catalog,
         found,
         sources,
-        wanted,
+        scale.wanted,
         started,
         metric=metric_of(query.example, catalog.space),
         target=asked_of(query, catalog, sources),
-        notes=(*notes_of([query]), *cut_note(found.cut)),
+        background=scale.background,
+        notes=(*notes_of([query]), *scale.notes, *cut_note(found.cut)),
     )
 
 
@@ -164,4 +167,4 @@ def cut_note(cut: bool) -> tuple[str, ...]:
 def _check(catalog: Catalog, wanted: Wanted) -> None:
     from recq.index.question import metric_of
 
-    catalog.check(wanted, metric_of("", catalog.space))
+    catalog.check(scaled(catalog, wanted).wanted, metric_of("", catalog.space))

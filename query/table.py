@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from query.results import Answer, Result, Shown
+from query.results import Answer, Result, Shown, score_text
 from recq.paths import printable
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def answer_table(answer: Answer) -> Table:
     rows = tuple(
         (
             str(result.rank),
-            *((f"{result.score:.3f}",) if result.score is not None else ()),
+            *((_score(result),) if result.score is not None else ()),
             printable(result.within),
             *((printable(result.source),) if several else ()),
             *((str(result.copies),) if folded else ()),
@@ -63,6 +63,11 @@ def answer_table(answer: Answer) -> Table:
     numbers = {"#", "copies", *SCORE_HEADERS.values(), *(name for name in fields if _is_numeric(answer.results, name))}
     right = tuple(name in numbers for name in header)
     return Table(tuple(map(printable, header)), rows, right, title_of(answer), caption_of(answer))
+
+
+def _score(result: Result) -> str:
+    score = result.score or 0.0
+    return f"{score:.3f}" if result.share is None else score_text(score, result.share)
 
 
 def title_of(answer: Answer) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self
 
 from recq.errors import UsageError
 from recq.index.grammar import AnyOf, Condition, Where, parse_all, parse_any_of
@@ -32,6 +32,9 @@ class Sort:
         return cls(field, direction == "desc")
 
 
+Limit = Literal["min_score", "max_distance"]
+
+
 @dataclass(frozen=True)
 class Wanted:
     """`k` rows after the first `offset`, of the items that all `filters` and groups `any_of` hold for.
@@ -39,7 +42,8 @@ class Wanted:
     `min_score` leaves out what scores less, `max_distance` what is farther away (each where scores are such);
     `group_by` keeps the first item of each value of a field; `diversity` from 0 (nearest) to 1 (most varied);
     `keep_duplicates` shows items of the same bytes as rows of their own; `sort` orders the rows by a field; `fields`
-    is the metadata that is shown, all of it when None.
+    is the metadata that is shown, all of it when None. `unusual` leaves out what is no nearer than random pairs often
+    are, in place of the limit that it names (`recq.index.background.UNUSUAL`).
     """
 
     k: int = 5
@@ -53,6 +57,7 @@ class Wanted:
     keep_duplicates: bool = False
     sort: Sort | None = None
     fields: tuple[str, ...] | None = None
+    unusual: Limit | None = None
 
     @property
     def conditions(self) -> tuple[Condition | AnyOf, ...]:

@@ -22,10 +22,10 @@ def agreement(cells: Floats, pooling: str, other: Floats) -> Floats:
     vector = pool(cells[np.newaxis], pooling)[0].astype(np.float64)
     weights = other.astype(np.float64) / (np.linalg.norm(other) * max(float(np.linalg.norm(vector)), LENGTH_FLOOR))
     features = cells.astype(np.float64)
-    if pooling in ("gem", "centre"):
+    if pooling in ("gem", "centre"):  # a root of a sum of cubes: each cell has its part of the sum
         cubes = np.power(np.maximum(features, GEM_FLOOR), GEM_POWER)
         if pooling == "centre":
-            cubes *= centre_weights(features.shape[0])[:, :, np.newaxis]
+            cubes *= centre_weights(len(cubes))[:, :, np.newaxis]
         shares = cubes / cubes.sum(axis=(0, 1))
         added = shares @ (weights * vector)
     elif pooling == "mean":
@@ -46,8 +46,10 @@ def agreement(cells: Floats, pooling: str, other: Floats) -> Floats:
         added = np.zeros(features.shape[:2])
         for square, length in zip(squares, lengths, strict=True):
             _to_maxima(added[square], features[square], weights / (length * total))
-    else:
+    elif pooling == "flatten":
         added = (features * weights.reshape(features.shape)).sum(axis=2)
+    else:
+        raise ValueError(f"pooling {pooling!r} has no cells")
     return np.ascontiguousarray(added, dtype=np.float32)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from recq.models.agreement import agreement
-from recq.models.pooling import pool
+from recq.models.pooling import POOLINGS, pool
 
 
 def maps(seed: int, *, negative: bool = False) -> np.ndarray:
@@ -32,6 +32,11 @@ def test_the_cells_add_up_to_the_cosine(pooling: str, negative: bool) -> None:
     assert added.dtype == np.float32
     assert added.sum() == pytest.approx(cosine, abs=1e-5)
     assert agreement(other, pooling, first).sum() == pytest.approx(cosine, abs=1e-5)
+
+
+def test_every_pooling_of_a_map_has_cells() -> None:
+    for pooling in set(POOLINGS) - {"none"}:
+        assert agreement(maps(1), pooling, pool(maps(2)[np.newaxis], pooling)[0]).shape == (7, 7)
 
 
 @pytest.mark.parametrize("pooling", ["gem", "mean", "max", "rmac", "centre", "flatten"])
