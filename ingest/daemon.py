@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 
 from ingest.commit import Committer, Held, Removal
 from ingest.examine import Fate, Verdict, examine
 from ingest.files import Key
 from ingest.hints import Mark
-from ingest.intake import MOST_WAITING, Intake
+from ingest.intake import Intake
 from ingest.loop import Loop, Worker
 from ingest.metadata import SIDECAR_SUFFIX
 from ingest.patience import Patience
@@ -27,13 +25,14 @@ from ingest.pipeline import GROUP, Pipeline, Room
 from ingest.report import Reporter
 from ingest.retry import Retries
 from ingest.scan import Rules
+from ingest.tally import Tally
 from ingest.vectors import Embedding
+from ingest.walks import MOST_WAITING
 from ingest.watched import Watched
 from recq.errors import RecqError
 from recq.images.workers import DecodePool
 from recq.index.catalog import Catalog
 from recq.index.schema import FieldType, ItemError, Value
-from recq.paths import printable
 from recq.settings import Settings
 
 DRAIN_WITHIN = 3.0
@@ -46,24 +45,7 @@ _MISFIT = (
     "forget every source and index again to change it"
 )
 _PROGRESS = 0.1  # seconds between two looks of the bar
-_DOUBTFUL = frozenset({"held", "unreadable"})  # events after which a source may have more than was seen
 _FOREVER = 3600.0  # seconds; the loop wakes now and then even when nothing is to be done
-
-
-@dataclass(frozen=True)
-class Counts:
-    """What one run has done so far."""
-
-    indexed: int = 0
-    reused: int = 0
-    failed: int = 0
-    deleted: int = 0
-    metadata: int = 0
-
-    @property
-    def items(self) -> int:
-        """Items that were settled."""
-        return self.indexed + self.reused + self.failed
 
 
 class Daemon:
@@ -90,6 +72,7 @@ class Daemon:
         self._sources = sources
         self._patience = patience
         self._reporter = reporter
+        self.tally = Tally(reporter)
         self._stop = stop
         self._once = once
         self._rules = Rules(settings.ignore)
@@ -131,14 +114,6 @@ class Daemon:
         self._started = time.monotonic()
         self._draining = False
         self.stopped = False
-        self._counts = Counter[str]()
-        self.doubts: dict[str, str] = {}
-        """What could not be read of a source, or was held back in it: the first such, by the source's name."""
-
-    @property
-    def counts(self) -> Counts:
-        """What has been done so far."""
-        return Counts(**{name: self._counts[name] for name in Counts.__dataclass_fields__})
 
     # -- for other threads ----------------------------------------------------------------------------------------
 
@@ -249,7 +224,7 @@ class Daemon:
             self._loop.turn(min(deadline, self._pipeline.next_deadline()))
 
     def _show(self, now: float) -> None:
-        counts = self.counts
+        counts = self.tally.counts
         done = counts.items
         rate = done / (now - self._started) if self._pending else None
         self._reporter.progress(self.state, done, done + len(self._pending), counts.failed, rate)
@@ -320,21 +295,10 @@ class Daemon:
 
     def said(self, event: str, /, **fields: object) -> None:
         """Say that something happened, and count it."""
-        self._reporter.event(event, **fields)
-        if event in _DOUBTFUL:
-            self.doubts.setdefault(str(fields["source"]), _doubt(event, fields))
-        if event in Counts.__dataclass_fields__:
-            self._counts[event] += 1
+        self.tally.said(event, **fields)
 
     def _misfit(self, field: str, value: Value, field_type: FieldType) -> None:
         self._reporter.event("misfit", field=field, value=str(value), type=str(field_type), detail=_MISFIT)
-
-
-def _doubt(event: str, fields: Mapping[str, object]) -> str:
-    """Such an event as a reason."""
-    if event == "held":
-        return f"{fields['items']} of its items have gone at once"
-    return printable(f"{fields['path']}: {fields['detail']}")
 
 
 def _nothing() -> None:

@@ -1,39 +1,31 @@
 """How paths come to wait: events, walks, tables, comparisons. Nothing is decided here; everything is a hint.
 
-Runs in the loop's thread; what touches disk or index runs in workers. A walk pauses while too many paths wait already,
-so that the memory of a first run over millions of files is bounded.
+Runs in the loop's thread; what touches disk or index runs in workers.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import islice
 
 from ingest.files import FileState, Key
-from ingest.hints import Hints, Mark, Noticed, observation_of
-from ingest.loop import Loop, Stopping, Worker
+from ingest.hints import Hints, Mark, observation_of
+from ingest.loop import Loop, Worker
 from ingest.patient_index import PatientIndex
 from ingest.pending import Entry, Pending
-from ingest.reconcile import Action, Difference
 from ingest.report import Say
 from ingest.rounds import Rounds
-from ingest.scan import Kind, Rules, Unreadable, look, walk
+from ingest.scan import Rules, look
 from ingest.stability import observe
 from ingest.table import TABLE_NAME
+from ingest.walks import CHUNK, Walks
 from ingest.watch import Watch
 from ingest.watched import Watched
-from recq import paths
 from recq.errors import UsageError
 from recq.settings import Settings
-
-MOST_WAITING = 100_000
-"""Paths that may wait before walks pause."""
-
-_CHUNK = 500  # paths that a walk hands over at a time
 
 
 class Intake:
@@ -65,15 +57,22 @@ class Intake:
         self._pending = pending
         self._index = index
         self._rules = rules
-        self._stop = stop
         self._say = say
         self._declare = declare
-        self._crowded = crowded
         self._live = live
         self._hints = Hints(lambda: loop.post(self._drain_hints))
         self._watches = {name: self._watch(watched) for name, watched in sources.items()} if live else {}
         self._looker = Worker("look", loop)
-        self._folders = Worker("folders", loop)
+        self._walks = Walks(
+            sources=sources,
+            loop=loop,
+            pending=pending,
+            index=index,
+            rules=rules,
+            settle=settings.settle,
+            stop=stop,
+            crowded=crowded,
+        )
         self._rounds = Rounds(
             settings=settings,
             sources=sources,
@@ -82,14 +81,12 @@ class Intake:
             index=index,
             rules=rules,
             say=say,
-            hand_over=partial(self._hand_over, fresh=False),
+            hand_over=self._walks.hand_over,
             compared=self._renew,
             retry=self.retry,
             live=live,
             verify=verify,
         )
-        self._may_walk = threading.Event()
-        self._may_walk.set()
         self._next_check = float("inf")
 
     # -- for the daemon -------------------------------------------------------------------------------------------
@@ -97,7 +94,7 @@ class Intake:
     @property
     def idle(self) -> bool:
         """Whether nothing is being looked for."""
-        return not (self._looker.busy or self._folders.busy) and self._rounds.idle
+        return not (self._looker.busy or self._walks.busy) and self._rounds.idle
 
     @property
     def reconciling(self) -> bool:
@@ -107,7 +104,7 @@ class Intake:
     @property
     def walking_folders(self) -> bool:
         """Whether folders that appeared or went are still being walked."""
-        return self._folders.busy > 0
+        return self._walks.busy
 
     def start(self) -> None:
         """Watch first, then compare: what happens in between is noticed."""
@@ -119,7 +116,7 @@ class Intake:
 
     def stop(self) -> None:
         """End the watches and wake a walk that pauses."""
-        self._may_walk.set()
+        self._walks.end()
         for watch in self._watches.values():
             watch.stop()
 
@@ -129,8 +126,7 @@ class Intake:
 
     def tick(self, now: float) -> None:
         """What the clock asks for."""
-        if not self._full():
-            self._may_walk.set()
+        self._walks.tick()
         self._rounds.tick(now)
         if now >= self._next_check:
             self._next_check = now + self._settings.poll_interval
@@ -139,8 +135,8 @@ class Intake:
     def look(self, marks: Mapping[Key, Mark]) -> None:
         """Let paths wait after a look at how they stand."""
         keys = list(marks)
-        for start in range(0, len(keys), _CHUNK):
-            chunk = {key: marks[key] for key in keys[start : start + _CHUNK]}
+        for start in range(0, len(keys), CHUNK):
+            chunk = {key: marks[key] for key in keys[start : start + CHUNK]}
             self._looker.submit(partial(self._states, list(chunk)), partial(self._looked, chunk))
 
     def wait(self, entry: Entry, state: FileState | None, quiet: float) -> None:
@@ -175,8 +171,8 @@ class Intake:
                 observation = observe(self._pending.observation(key), state, now, self._settings.settle)
                 self._pending.put(Entry(key, observation, fresh=True, known=True, retry=True))
 
-        for start in range(0, len(keys), _CHUNK):
-            self._looker.submit(partial(self._states, keys[start : start + _CHUNK]), looked)
+        for start in range(0, len(keys), CHUNK):
+            self._looker.submit(partial(self._states, keys[start : start + CHUNK]), looked)
 
     def reload_table(self, name: str) -> None:
         """Read a source's table again, and compare the source when that could be done."""
@@ -206,11 +202,11 @@ class Intake:
         noticed = self._hints.drain()
         self.look(noticed.marks)
         for key in noticed.outermost_folders():
-            self._folders.submit(partial(self._walk_folder, key), _done)
+            self._walks.appeared(key)
         if noticed.lost:
             # What is on its way into the index from there may arrive after the index was asked what it has.
             self.look(dict.fromkeys(self._pending.working_below(noticed.lost), Mark.MISSING))
-            self._folders.submit(partial(self._find_lost, noticed), _done)
+            self._walks.went(noticed.lost)
         for name in sorted(noticed.overflowed):
             self._say("overflow", source=name)
             self.compare(name)
@@ -233,59 +229,7 @@ class Intake:
             observation = observation_of(self._pending.observation(key), state, now, mark, self._settings.settle)
             self._pending.put(Entry(key, observation, fresh=True, witnessed=mark is Mark.GONE))
 
-    # -- walks ----------------------------------------------------------------------------------------------------
-
-    def _walk_folder(self, key: Key) -> None:
-        """In the worker: everything below a folder that appeared."""
-        found = walk(self._sources[key.source].root, self._rules, key.path)
-        differences = (
-            Difference(seen.path, seen.state, None, Action.EMBED)
-            for seen in found
-            if not isinstance(seen, Unreadable) and seen.kind is not Kind.IGNORED
-        )
-        self._hand_over(key.source, differences, fresh=True)
-
-    def _find_lost(self, noticed: Noticed) -> None:
-        """In the worker: everything that the index has below folders that have gone."""
-        for source in sorted({key.source for key in noticed.lost}):
-            folders = [Unreadable(key.path, "gone") for key in noticed.lost if key.source == source]
-            self._hand_over(source, self._below(source, folders), fresh=True)
-
-    def _below(self, source: str, folders: Sequence[Unreadable]) -> Iterator[Difference]:
-        for item in self._index.scan(source):
-            path = paths.from_text(item.file.path, item.file.encoded)
-            if any(folder.covers(path) for folder in folders):
-                yield Difference(path, None, item, Action.DELETE)
-
-    def _hand_over(self, source: str, differences: Iterator[Difference], *, fresh: bool) -> None:
-        """In the worker: post differences in pieces; wait while too many paths wait already."""
-        while chunk := list(islice(differences, _CHUNK)):
-            self._may_walk.wait()
-            if self._stop.is_set():
-                raise Stopping
-            self._loop.post(partial(self._found, source, chunk, fresh))
-
-    def _found(self, source: str, differences: Sequence[Difference], fresh: bool) -> None:
-        now = time.monotonic()
-        for difference in differences:
-            key = Key(source, difference.path)
-            quiet = 0.0 if difference.state is None else self._settings.settle
-            observation = observe(self._pending.observation(key), difference.state, now, quiet)
-            entry = Entry(
-                key,
-                observation,
-                fresh=fresh,
-                known=difference.known is not None,
-                retry=difference.retry,
-                altered=difference.altered,
-            )
-            self._pending.put(entry)
-        if self._full():
-            self._may_walk.clear()
-
-    def _full(self) -> bool:
-        """Whether so much waits that walks pause."""
-        return self._pending.waiting >= MOST_WAITING or self._crowded()
+    # -- tables and roots -----------------------------------------------------------------------------------------
 
     def _renew(self, name: str) -> None:
         """After a comparison: watch what stands at the root's path now."""
@@ -293,8 +237,6 @@ class Intake:
             self._watches[name].renew()
         if self._live:  # a single pass that began in one folder does not end in another
             self._sources[name].renew()
-
-    # -- tables and roots -----------------------------------------------------------------------------------------
 
     def _changed(self) -> tuple[list[str], list[str]]:
         """In the worker: sources with another table, sources whose root is another folder now."""
@@ -320,7 +262,3 @@ class Intake:
             watched.problems.note(TABLE_NAME, str(error))
             return False
         return True
-
-
-def _done(_: None) -> None:
-    """Nothing follows."""

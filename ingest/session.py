@@ -16,7 +16,7 @@ from pathlib import Path
 
 from qdrant_client import QdrantClient
 
-from ingest.daemon import Counts, Daemon
+from ingest.daemon import Daemon
 from ingest.loop import Stopping
 from ingest.patience import Patience
 from ingest.patient_index import replaced
@@ -25,6 +25,7 @@ from ingest.requests import Desk
 from ingest.roots import all_roots, ready, roots_here
 from ingest.signals import INTERRUPTED, Signals, Stopped
 from ingest.status import ROUTE, Board, ask_daemon
+from ingest.tally import Counts
 from ingest.targets import Target, require_one_source, require_usable
 from ingest.watched import Watched
 from ingest.whole import require_whole
@@ -277,11 +278,11 @@ def _work(
             failed = (
                 0 if stopped else sum(session.patience(partial(catalog.count_failed, source=name)) for name in sources)
             )
-            reporter.event("stopped", **vars(daemon.counts))
+            reporter.event("stopped", **vars(daemon.tally.counts))
             pool.close(cancel=stopped)
             if old is not None and not stopped:
-                session.patience(require_whole, old, catalog, sources, daemon.doubts)
-            return Outcome(stopped, failed, daemon.counts, sum(watched.held for watched in sources.values()))
+                session.patience(require_whole, old, catalog, sources, daemon.tally.doubts)
+            return Outcome(stopped, failed, daemon.tally.counts, sum(watched.held for watched in sources.values()))
     finally:
         pool.close(cancel=True)
 

@@ -1,0 +1,58 @@
+"""What a run has done so far and what it doubts, told by the events that it says."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ingest.report import Reporter
+from recq.paths import printable
+
+_DOUBTFUL = frozenset({"held", "unreadable"})  # events after which a source may have more than was seen
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What one run has done so far."""
+
+    indexed: int = 0
+    reused: int = 0
+    failed: int = 0
+    deleted: int = 0
+    metadata: int = 0
+
+    @property
+    def items(self) -> int:
+        """Items that were settled."""
+        return self.indexed + self.reused + self.failed
+
+
+class Tally:
+    """Passes events on to the reporter, and counts them. For the loop's thread."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+        self._done = Counter[str]()
+        self.doubts: dict[str, str] = {}
+        """What could not be read of a source, or was held back in it: the first such, by the source's name."""
+
+    @property
+    def counts(self) -> Counts:
+        """What has been done so far."""
+        return Counts(**{name: self._done[name] for name in Counts.__dataclass_fields__})
+
+    def said(self, event: str, /, **fields: object) -> None:
+        """Say that something happened, and count it."""
+        self._reporter.event(event, **fields)
+        if event in _DOUBTFUL:
+            self.doubts.setdefault(str(fields["source"]), _doubt(event, fields))
+        if event in Counts.__dataclass_fields__:
+            self._done[event] += 1
+
+
+def _doubt(event: str, fields: Mapping[str, object]) -> str:
+    """Such an event as a reason."""
+    if event == "held":
+        return f"{fields['items']} of its items have gone at once"
+    return printable(f"{fields['path']}: {fields['detail']}")
