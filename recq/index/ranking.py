@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from recq.index.schema import FieldType, Item, Scalar, Value, elements, fits, payload_key
 
@@ -27,8 +27,7 @@ SAME = "file.sha256"
 """What items of the same bytes have in common."""
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One point, its payload not read yet. `value` is what the order goes by: a score, a distance, a field's value.
 
     Rows of one ranking have values of one kind, all the same where only paths count. `group` is None where the item
@@ -51,8 +50,7 @@ class Grown:
     cut: bool
 
 
-@dataclass(frozen=True)
-class Folded:
+class Folded(NamedTuple):
     """A row and how many items of the same bytes it stands for, itself included."""
 
     row: Row

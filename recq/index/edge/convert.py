@@ -139,12 +139,13 @@ def without_numbers(payload: Mapping[str, Any]) -> Mapping[str, Any]:
 def record_json(record: Any) -> dict[str, Any]:
     """One retrieved or scrolled point; what was not asked for is left out."""
     answer: dict[str, Any] = {"id": record.id}
-    if record.payload is not None:
-        answer["payload"] = without_numbers(record.payload)
-    if record.vector is not None:
-        answer["vector"] = record.vector
-    if record.order_value is not None:
-        answer["order_value"] = record.order_value
+    payload, vector, order_value = record.payload, record.vector, record.order_value  # each made when it is asked for
+    if payload is not None:
+        answer["payload"] = without_numbers(payload)
+    if vector is not None:
+        answer["vector"] = vector
+    if order_value is not None:
+        answer["order_value"] = order_value
     return answer
 
 
