@@ -26,7 +26,8 @@ from query.options import (
     OffsetOption,
     PageOption,
     SortOption,
-    TargetArgument,
+    TargetsArgument,
+    TargetsOption,
     field_list,
     limit,
     place,
@@ -38,6 +39,7 @@ from query.render import Format, answer_text
 from query.shell import PROG, emit, load, remark, terminal
 from recq.cli_errors import complain
 from recq.cli_options import CatalogOption, DataDirOption, DebugOption, UrlOption
+from recq.errors import UsageError
 from recq.index.question import Strategy
 from recq.index.wanted import Wanted
 
@@ -47,7 +49,8 @@ if TYPE_CHECKING:
 
 
 def similar(
-    target: TargetArgument,
+    targets: TargetsArgument = None,
+    targets_file: TargetsOption = None,
     k: KOption = 5,
     offset: OffsetOption = None,
     page: PageOption = None,
@@ -67,7 +70,7 @@ def similar(
     url: UrlOption = None,
     data_dir: DataDirOption = None,
     _debug: DebugOption = False,
-) -> None:
+) -> int:
     """What looks most like TARGET. An indexed target is compared by its stored vector: no model is loaded."""
     wanted = Wanted(
         k,
@@ -86,9 +89,16 @@ def similar(
     require_null_fits(null, form)
     settings = load(catalog, url, data_dir)
     _require_writable(grid)
+    if targets_file is not None or (targets is not None and len(targets) > 1):
+        from query.cli_many import answer_many
+
+        return answer_many(settings, targets or [], targets_file, wanted, form, null, grid)
+    if not targets:
+        raise UsageError("nothing to compare with: name a TARGET, as in recq similar sofa.jpg, or --targets FILE")
     from query.search import similar_in
 
-    _tell_nearest(similar_in(settings, target, wanted), wanted, form, null, grid, settings)
+    _tell_nearest(similar_in(settings, targets[0], wanted), wanted, form, null, grid, settings)
+    return 0
 
 
 def recommend(

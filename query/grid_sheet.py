@@ -116,7 +116,12 @@ def duplicates_sheet(found: Duplicates) -> Sheet:
 
 def asked_cards(answer: Answer) -> tuple[Card, ...]:
     """What the answer started from."""
-    return () if answer.target is None else (_asked(answer.target, "target"),)
+    if answer.target is not None:
+        return (_asked(answer.target, "target"),)
+    if answer.examples is None:
+        return ()
+    liked = (_asked(each, "like") for each in answer.examples.liked)
+    return (*liked, *(_asked(each, "unlike") for each in answer.examples.disliked))
 
 
 def _asked(asked: Asked, heading: str) -> Card:

@@ -33,6 +33,25 @@ TargetArgument = Annotated[
         "Example: sofa_226.jpg, or ./sofa_226.jpg for the file where you are.",
     ),
 ]
+TargetsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="TARGET...",
+        show_default=False,
+        help="An indexed file's name or path, a point id, any picture's path, or - for a picture on standard input; "
+        "several have an answer each. Example: sofa_226.jpg, or ./sofa_226.jpg for the file where you are.",
+    ),
+]
+TargetsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--targets",
+        metavar="FILE",
+        show_default=False,
+        help="Also the targets in a file, one a line or ended by NULs; - reads them from standard input. "
+        "Example: --targets wanted.txt",
+    ),
+]
 FilterOption = Annotated[
     list[str] | None,
     typer.Option(

@@ -37,7 +37,7 @@ class Preparer:
     """Makes queries of targets. The network is loaded for the first sound picture and kept: a context manager."""
 
     def __init__(self, space: EmbeddingSpace, settings: Settings) -> None:
-        self._space = space
+        self.space = space
         self._settings = settings
         self._embedder: Embedder | None = None
 
@@ -60,12 +60,12 @@ class Preparer:
         """The vector of one picture's bytes, float32 (dim,), as the daemon would make it."""
         from recq.images import Limits, decode, to_input
 
-        picture = decode(content, Limits.from_settings(self._settings), reduce_to=self._space.input.size)
-        pixels = to_input(picture.rgb, self._space.input)
+        picture = decode(content, Limits.from_settings(self._settings), reduce_to=self.space.input.size)
+        pixels = to_input(picture.rgb, self.space.input)
         if self._embedder is None:
             from recq.models import open_embedder  # after the picture proved sound
 
-            self._embedder = open_embedder(self._space, self._settings, one_shot=True)
+            self._embedder = open_embedder(self.space, self._settings, one_shot=True)
         vector: np.ndarray = self._embedder.submit(pixels).result()
         return vector
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from query.duplicates import Duplicates
     from query.evaluate_results import Evaluation
     from query.explain import Explanation
+    from query.many import Failure
     from recq.index.facets import Facets
 
 
@@ -72,6 +73,24 @@ def answer_text(answer: Answer, form: Format, terminal: bool = False, *, null: b
             return _csv(answer)
         case Format.PATHS:
             return "".join(_path(result, terminal, null) for result in answer.results if result.location is not None)
+
+
+def one_of_many(answer: Answer, form: Format, terminal: bool = False, *, null: bool = False) -> str:
+    """The answer to one of several targets: a whole document a line, a table under the target's name, or paths.
+
+    Not for `Format.JSON`, which holds one answer, and `Format.CSV`, which has one header (`csv_of_many`).
+    """
+    if form is Format.JSONL:
+        return _json(answer.to_json())
+    text = answer_text(answer, form, terminal, null=null)
+    if form is not Format.TABLE or answer.target is None:
+        return text
+    return f"==> {printable(answer.target.text)} <==\n{text}\n"
+
+
+def failure_line(failure: Failure) -> str:
+    """One line of jsonl for a target that has no answer."""
+    return _json(failure.to_json())
 
 
 def facets_text(facets: Facets, form: FacetsFormat, terminal: bool = False) -> str:
@@ -139,20 +158,43 @@ def duplicates_text(found: Duplicates, form: Format, terminal: bool = False) -> 
 
 def _json(document: Any, indent: int | None = None) -> str:
     text = json.dumps(document, indent=indent, ensure_ascii=False, allow_nan=False)
-    if any("\ud800" <= c <= "\udfff" for c in text):  # a lone surrogate from someone's JSON is not UTF-8
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a lone surrogate from someone's JSON is not UTF-8
         text = json.dumps(document, indent=indent, allow_nan=False)
     return text + "\n"
 
 
 def _csv(answer: Answer) -> str:
-    results = answer.results
-    fields = (
-        list(answer.fields)
-        if answer.fields is not None
-        else sorted({name for result in results for name in result.metadata})
-    )
-    header = (*COLUMNS, *(f"payload.{name}" if name in COLUMNS else name for name in fields))
+    fields = _csv_fields([answer])
+    return _rows([(*COLUMNS, *_csv_names(fields, COLUMNS)), *_csv_rows(answer, fields)])
+
+
+def csv_of_many(answers: Sequence[Answer]) -> str:
+    """The results of several targets, each row with its target first."""
+    columns = ("target", *COLUMNS)
+    fields = _csv_fields(answers)
     rows = [
+        (printable(answer.target.text) if answer.target is not None else "", *row)
+        for answer in answers
+        for row in _csv_rows(answer, fields)
+    ]
+    return _rows([(*columns, *_csv_names(fields, columns)), *rows])
+
+
+def _csv_fields(answers: Sequence[Answer]) -> list[str]:
+    """The fields of `--fields`, else all that any result has."""
+    chosen = next((answer.fields for answer in answers), None)
+    every = {name for answer in answers for result in answer.results for name in result.metadata}
+    return sorted(every) if chosen is None else list(chosen)
+
+
+def _csv_names(fields: Sequence[str], taken: Sequence[str]) -> list[str]:
+    return [f"payload.{name}" if name in taken else name for name in fields]
+
+
+def _csv_rows(answer: Answer, fields: Sequence[str]) -> list[tuple[object, ...]]:
+    return [
         (
             result.rank,
             "" if result.score is None else round(result.score, SCORE_DIGITS),
@@ -163,9 +205,8 @@ def _csv(answer: Answer) -> str:
             result.copies,
             *(_cell(value) if (value := result.value(name)) is not None else "" for name in fields),
         )
-        for result in results
+        for result in answer.results
     ]
-    return _rows([header, *rows])
 
 
 def _cell(value: Any) -> str:

@@ -1,0 +1,67 @@
+"""`recq similar` with several targets: each answer is printed as soon as it is there, failures are counted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from query.many import Failure, read_targets, similar_many
+from query.progress import bar, silent
+from query.render import Format, csv_of_many, failure_line, one_of_many
+from query.results import Answer
+from query.shell import PROG, emit, terminal
+from recq.cli_errors import complain
+from recq.errors import ItemsFailed, UsageError
+from recq.index.wanted import Wanted
+
+if TYPE_CHECKING:
+    from recq.settings import Settings
+
+
+def answer_many(
+    settings: Settings,
+    targets: Sequence[str],
+    targets_file: str | None,
+    wanted: Wanted,
+    form: Format,
+    null: bool,
+    grid: Path | None,
+) -> int:
+    """Print the answers to all targets, those on the command line first; the exit code."""
+    if form is Format.JSON:
+        raise UsageError("--format json holds the answer to one target: --format jsonl prints one a line for several")
+    everything = [*targets, *(read_targets(targets_file) if targets_file is not None else [])]
+    kept: list[Answer] = []
+    failed = 0
+    with nullcontext(silent) if terminal() else bar() as progress:
+        for found in similar_many(settings, everything, wanted, progress):
+            if isinstance(found, Failure):
+                failed += 1
+                _tell_failure(found, form)
+                continue
+            for note in found.notes:
+                complain(PROG, note)
+            if form is not Format.CSV:
+                emit(one_of_many(found, form, terminal(), null=null))
+            if form is Format.CSV or grid is not None:
+                kept.append(found)
+    if form is Format.CSV:
+        emit(csv_of_many(kept))
+    if grid is not None and kept:
+        from query.grid import write_grid
+
+        write_grid(kept, grid, settings)
+        complain(PROG, f"picture grid written to {grid}")
+    if not failed:
+        return 0
+    complain(PROG, f"{failed:,} of {len(everything):,} targets have no answer")
+    return ItemsFailed.exit_code
+
+
+def _tell_failure(failure: Failure, form: Format) -> None:
+    if form is Format.JSONL:
+        emit(failure_line(failure))
+    else:
+        complain(PROG, failure.error)

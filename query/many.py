@@ -1,0 +1,225 @@
+"""Many targets in one process: resolved, embedded and asked for a chunk at a time, one answer each, in their order.
+
+A target that cannot be answered becomes a `Failure` and the others go on. The index is let go of while pictures are
+embedded, as for a single target; the network is loaded once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from query.answers import answer_of, asked_of, notes_of
+from query.prepare import Preparer, Query
+from query.progress import Progress, silent
+from query.results import Answer
+from query.search import cut_note, opened
+from query.target import FileTarget, IndexedTarget, Target, resolve
+from recq import paths
+from recq.errors import IndexRefused, TargetError, UsageError
+from recq.index.wanted import Wanted
+from recq.settings import Settings
+from recq.space import require_same
+
+if TYPE_CHECKING:
+    from recq.index.catalog import Catalog
+    from recq.index.finder import Found
+    from recq.index.schema import Item
+    from recq.index.sources import Source
+
+CHUNK = 50
+"""Targets whose requests are made together: some hundred kB of vectors, and soon enough for who looks on."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A target that has no answer: `text` as typed, and why, which may be several lines."""
+
+    text: str
+    error: str
+
+    def to_json(self) -> dict[str, Any]:
+        """One line of jsonl."""
+        return {"text": paths.to_text(self.text)[0], "error": self.error}
+
+
+def similar_many(
+    settings: Settings, targets: Sequence[str], wanted: Wanted, progress: Progress = silent
+) -> Iterator[Answer | Failure]:
+    """What `query.search.similar_in` answers to each of the targets, in their order.
+
+    Raises FilterError and UsageError at once for what no target could have an answer to, IndexError_ and SpaceError
+    for what ends all of it. `took_ms` is the target's share of its chunk's time.
+    """
+    wanted.require_sane()
+    with _Holder(settings) as holder:
+        for done in range(0, len(targets), CHUNK):
+            chunk = targets[done : done + CHUNK]
+            started = time.perf_counter()
+            answers = _answers(holder, chunk, wanted)
+            took = (time.perf_counter() - started) * 1000 / len(chunk)
+            for answer in answers:
+                yield replace(answer, took_ms=took) if isinstance(answer, Answer) else answer
+            progress("asking", done + len(chunk), len(targets))
+
+
+def read_targets(name: str, stdin: BinaryIO | None = None) -> list[str]:
+    """The targets in a file, or on standard input when it is `-`: one a line, or with a NUL after each.
+
+    Bytes that are not UTF-8 stay what they are. Raises UsageError.
+    """
+    try:
+        if name == "-":
+            stream = stdin if stdin is not None else sys.stdin.buffer if sys.stdin is not None else None
+            if stream is None or stream.isatty():
+                raise UsageError("--targets -: nothing comes in on standard input: pipe names in, one a line")
+            data = stream.read()
+        else:
+            with open(name, "rb") as file:  # noqa: PTH123 - the name may have any bytes
+                data = file.read()
+    except OSError as error:
+        raise UsageError(f"--targets {paths.printable(name)} cannot be read: {error.strerror}") from error
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    parts = data.split(b"\0") if b"\0" in data else [line.removesuffix(b"\r") for line in data.split(b"\n")]
+    found = [os.fsdecode(part) for part in parts if part]
+    if not found:
+        raise UsageError(f"--targets {paths.printable(name)} names no target: write one a line")
+    return found
+
+
+class _Holder:
+    """The catalog that the settings name: open while it is used, and not while something else takes long."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._index = ExitStack()
+        self._network = ExitStack()
+        self._catalog: Catalog | None = None
+        self._sources: Mapping[str, Source] | None = None
+        self._preparer: Preparer | None = None
+
+    def catalog(self) -> Catalog:
+        """The catalog, opened where it is not. Raises SpaceMismatch when it was rebuilt meanwhile."""
+        if self._catalog is None:
+            catalog = self._index.enter_context(opened(self._settings))
+            if self._preparer is None:
+                self._preparer = self._network.enter_context(Preparer(catalog.space, self._settings))
+            require_same(catalog.space, self._preparer.space, catalog.name)
+            self._catalog, self._sources = catalog, catalog.sources()
+        return self._catalog
+
+    def preparer(self) -> Preparer:
+        """What makes queries of targets."""
+        self.catalog()
+        assert self._preparer is not None
+        return self._preparer
+
+    def sources(self) -> Mapping[str, Source]:
+        """The catalog's sources, read when it was opened."""
+        self.catalog()
+        assert self._sources is not None
+        return self._sources
+
+    def release(self) -> None:
+        """Let go of the index."""
+        self._catalog = None
+        self._index.close()
+
+    def __enter__(self) -> _Holder:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.release()
+        self._network.close()
+
+
+@dataclass(frozen=True)
+class _Lookup:
+    """A catalog for `resolve`, whose sources are not read again for each target."""
+
+    catalog: Catalog
+    known: Mapping[str, Source]
+
+    def get(self, item_id: str) -> Item | None:
+        return self.catalog.get(item_id)
+
+    def find_path(self, path: str) -> Sequence[Item]:
+        return self.catalog.find_path(path)
+
+    def find_name(self, name: str) -> Sequence[Item]:
+        return self.catalog.find_name(name)
+
+    def sources(self) -> Mapping[str, Source]:
+        return self.known
+
+
+def _answers(holder: _Holder, chunk: Sequence[str], wanted: Wanted) -> list[Answer | Failure]:
+    from recq.index.question import metric_of
+
+    catalog = holder.catalog()
+    catalog.check(wanted, metric_of("", catalog.space))
+    lookup = _Lookup(catalog, holder.sources())
+    resolved = [_resolved(lookup, text) for text in chunk]
+    preparer = holder.preparer()
+    if any(not isinstance(each, IndexedTarget | Failure) for each in resolved):
+        holder.release()  # pictures are going to be read and embedded
+    prepared = [
+        target if isinstance(target, Failure) else _prepared(preparer, target, text)
+        for text, target in zip(chunk, resolved, strict=True)
+    ]
+    queries = [each for each in prepared if isinstance(each, Query)]
+    found = iter(_found(holder.catalog(), queries, wanted))
+    return [each if isinstance(each, Failure) else _answer(holder, each, next(found), wanted) for each in prepared]
+
+
+def _resolved(lookup: _Lookup, text: str) -> Target | Failure:
+    try:
+        return resolve(lookup, text)
+    except (TargetError, UsageError) as error:
+        return Failure(text, str(error))
+
+
+def _prepared(preparer: Preparer, target: Target, text: str) -> Query | Failure:
+    try:
+        query = preparer.prepare(target, text)
+    except (TargetError, UsageError) as error:
+        return Failure(text, str(error))
+    # A thousand pictures are not kept; a grid reads those that are files again.
+    return replace(query, content=None) if isinstance(target, FileTarget) else query
+
+
+def _found(catalog: Catalog, queries: Sequence[Query], wanted: Wanted) -> list[Found | Failure]:
+    try:
+        return list(catalog.rank_many([query.example for query in queries], wanted)) if queries else []
+    except IndexRefused:  # an item that has just gone takes its whole chunk with it
+        return [_found_alone(catalog, query, wanted) for query in queries]
+
+
+def _found_alone(catalog: Catalog, query: Query, wanted: Wanted) -> Found | Failure:
+    try:
+        return catalog.rank(query.example, wanted)
+    except IndexRefused as error:
+        return Failure(query.text, str(error))
+
+
+def _answer(holder: _Holder, query: Query, found: Found | Failure, wanted: Wanted) -> Answer | Failure:
+    from recq.index.question import metric_of
+
+    if isinstance(found, Failure):
+        return found
+    catalog, sources = holder.catalog(), holder.sources()
+    return answer_of(
+        catalog,
+        found,
+        sources,
+        wanted,
+        time.perf_counter(),
+        metric=metric_of(query.example, catalog.space),
+        target=asked_of(query, catalog, sources),
+        notes=(*notes_of([query]), *cut_note(found.cut)),
+    )
