@@ -21,6 +21,7 @@ from tests.reliability.conftest import Figures
 QUEUE = Path("/proc/sys/fs/inotify/max_queued_events")
 DEPTH = 10
 PICTURES = 8  # of distinct bytes
+ONCE = {"RECQ_RESCAN": "86400"}  # nothing is compared but for the events that were lost
 
 
 def chain(below: Path) -> list[Path]:
@@ -46,12 +47,12 @@ def fill(folders: list[Path], camera: list[Path], count: int) -> dict[Path, str]
 @pytest.fixture(params=["embedded", "server"])
 def place(request: pytest.FixtureRequest, tmp_path: Path, full: bool) -> Iterator[Place]:
     if request.param == "embedded":
-        yield Place(tmp_path / "shop", tmp_path / "data")
+        yield Place(tmp_path / "shop", tmp_path / "data", settings=ONCE)
         return
     if not full:
         pytest.skip("on a server in the full form")
     server: QdrantServer = request.getfixturevalue("own_server")
-    yield Place(tmp_path / "shop", tmp_path / "data", ("--url", server.url))
+    yield Place(tmp_path / "shop", tmp_path / "data", ("--url", server.url), settings=ONCE)
 
 
 @pytest.mark.skipif(not QUEUE.exists(), reason="the queue of events is Linux's")
