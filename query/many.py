@@ -18,6 +18,7 @@ from query.answers import answer_of, asked_of, notes_of
 from query.prepare import Preparer, Query
 from query.progress import Progress, silent
 from query.results import Answer
+from query.scale import Scaled, scaled
 from query.search import cut_note, opened
 from query.target import FileTarget, IndexedTarget, Target, resolve
 from recq import paths
@@ -102,6 +103,7 @@ class _Holder:
         self._catalog: Catalog | None = None
         self._sources: Mapping[str, Source] | None = None
         self._preparer: Preparer | None = None
+        self._scale: Scaled | None = None
 
     def catalog(self) -> Catalog:
         """The catalog, opened where it is not. Raises SpaceMismatch when it was rebuilt meanwhile."""
@@ -124,6 +126,13 @@ class _Holder:
         self.catalog()
         assert self._sources is not None
         return self._sources
+
+    def scaled(self, wanted: Wanted) -> Scaled:
+        """The one question as the catalog's random pairs read it; what is to be said of that is said once."""
+        if self._scale is None:
+            self._scale = scaled(self.catalog(), wanted)
+            return self._scale
+        return replace(self._scale, notes=())
 
     def release(self) -> None:
         """Let go of the index."""
@@ -162,7 +171,8 @@ def _answers(holder: _Holder, chunk: Sequence[str], wanted: Wanted) -> list[Answ
     from recq.index.question import metric_of
 
     catalog = holder.catalog()
-    catalog.check(wanted, metric_of("", catalog.space))
+    scale = holder.scaled(wanted)
+    catalog.check(scale.wanted, metric_of("", catalog.space))
     lookup = _Lookup(catalog, holder.sources())
     resolved = [_resolved(lookup, text) for text in chunk]
     preparer = holder.preparer()
@@ -173,8 +183,13 @@ def _answers(holder: _Holder, chunk: Sequence[str], wanted: Wanted) -> list[Answ
         for text, target in zip(chunk, resolved, strict=True)
     ]
     queries = [each for each in prepared if isinstance(each, Query)]
-    found = iter(_found(holder.catalog(), queries, wanted))
-    return [each if isinstance(each, Failure) else _answer(holder, each, next(found), wanted) for each in prepared]
+    found = iter(_found(holder.catalog(), queries, scale.wanted))
+    answers = [each if isinstance(each, Failure) else _answer(holder, each, next(found), scale) for each in prepared]
+    for number, each in enumerate(answers):
+        if isinstance(each, Answer):
+            answers[number] = replace(each, notes=(*scale.notes, *each.notes))
+            break
+    return answers
 
 
 def _resolved(lookup: _Lookup, text: str) -> Target | Failure:
@@ -207,7 +222,7 @@ def _found_alone(catalog: Catalog, query: Query, wanted: Wanted) -> Found | Fail
         return Failure(query.text, str(error))
 
 
-def _answer(holder: _Holder, query: Query, found: Found | Failure, wanted: Wanted) -> Answer | Failure:
+def _answer(holder: _Holder, query: Query, found: Found | Failure, scale: Scaled) -> Answer | Failure:
     from recq.index.question import metric_of
 
     if isinstance(found, Failure):
@@ -217,9 +232,10 @@ def _answer(holder: _Holder, query: Query, found: Found | Failure, wanted: Wante
         catalog,
         found,
         sources,
-        wanted,
+        scale.wanted,
         time.perf_counter(),
         metric=metric_of(query.example, catalog.space),
         target=asked_of(query, catalog, sources),
+        background=scale.background,
         notes=(*notes_of([query]), *cut_note(found.cut)),
     )

@@ -101,6 +101,16 @@ def test_distances_have_a_scale_too(said: Ask) -> None:
     assert "random pairs are farther apart" in reply.err
 
 
+def test_many_targets_are_told_on_the_same_scale(said: Ask) -> None:
+    reply = said("similar", "0.jpg", "1.jpg", "2.jpg", "-k", "79", "--min-score", "auto", "--format", "jsonl")
+    assert reply.code == 0
+    answers = [json.loads(line) for line in reply.lines]
+    assert [answer["target"]["text"] for answer in answers] == ["0.jpg", "1.jpg", "2.jpg"]
+    alone = json.loads(said("similar", "1.jpg", "-k", "79", "--min-score", "auto", "--format", "json").out)
+    assert answers[1]["results"] == alone["results"] != []
+    assert reply.err.count("--min-score auto is 0.") == 1
+
+
 def test_too_few_items_have_no_scale(said: Ask) -> None:
     reply = said("similar", "0.jpg", "--catalog", "few", "--format", "json")
     assert {result["percentile"] for result in json.loads(reply.out)["results"]} == {None}
