@@ -17,8 +17,10 @@ import typer
 from ingest.allocator import give_memory_back
 from ingest.cli_model import (
     DistanceOption,
+    LayerOption,
     ModelOption,
     PoolingOption,
+    PreprocessOption,
     PresetOption,
     ResizeOption,
     SizeOption,
@@ -93,9 +95,11 @@ def run(
     preset: PresetOption = None,
     model: ModelOption = None,
     weights: WeightsOption = None,
+    layer: LayerOption = None,
     pooling: PoolingOption = None,
     size: SizeOption = None,
     resize: ResizeOption = None,
+    preprocess: PreprocessOption = None,
     distance: DistanceOption = None,
     metadata: MetadataOption = None,
     catalog: CatalogOption = None,
@@ -110,7 +114,8 @@ def run(
     """
     settings = Settings.load(
         catalog=catalog, url=url, data_dir=data_dir, watch=watch.value if watch else None,
-        preset=preset, model=model, weights=weights, pooling=pooling, size=size, resize=resize, distance=distance,
+        preset=preset, model=model, weights=weights, layer=layer, pooling=pooling, size=size, resize=resize,
+        preprocess=preprocess, distance=distance,
     )  # fmt: skip
     targets = parse_targets(folders or [], sources or [])
     require_usable(targets, metadata, settings)
@@ -208,9 +213,11 @@ def rebuild(
     preset: PresetOption = None,
     model: ModelOption = None,
     weights: WeightsOption = None,
+    layer: LayerOption = None,
     pooling: PoolingOption = None,
     size: SizeOption = None,
     resize: ResizeOption = None,
+    preprocess: PreprocessOption = None,
     distance: DistanceOption = None,
     metadata: MetadataOption = None,
     catalog: CatalogOption = None,
@@ -225,7 +232,8 @@ def rebuild(
     """
     settings = Settings.load(
         catalog=catalog, url=url, data_dir=data_dir,
-        preset=preset, model=model, weights=weights, pooling=pooling, size=size, resize=resize, distance=distance,
+        preset=preset, model=model, weights=weights, layer=layer, pooling=pooling, size=size, resize=resize,
+        preprocess=preprocess, distance=distance,
     )  # fmt: skip
     from ingest.session import rebuild as rebuild_catalog
     from ingest.session import require_none_failed

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from recq.space import DistanceName, Pooling, Preset, Resize
+from recq.space import DistanceName, Pooling, Preprocess, Preset, Resize
 
 PresetOption = Annotated[
     Preset | None,
@@ -22,7 +22,8 @@ ModelOption = Annotated[
     typer.Option(
         metavar="NAME",
         show_default=False,
-        help="The network of a new catalog, efficientnet_lite2 by default. Example: --model mobilenet_v2",
+        help="The network of a new catalog, efficientnet_lite2 by default: a shipped one, keras:NAME, file:PATH of a "
+        "Keras model, or pixels:32. Example: --model mobilenet_v2",
     ),
 ]
 WeightsOption = Annotated[
@@ -34,11 +35,20 @@ WeightsOption = Annotated[
         "--weights resnet50.h5",
     ),
 ]
+LayerOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        show_default=False,
+        help="The layer whose output is taken, the last feature map by default; 'penultimate' is the one before the "
+        "classifier's last. Example: --model keras:VGG16 --layer fc2",
+    ),
+]
 PoolingOption = Annotated[
     Pooling | None,
     typer.Option(
         show_default=False,
-        help="How the network's last feature map becomes one vector. Example: --pooling rmac",
+        help="How a feature map becomes one vector; none for a layer that gives a vector. Example: --pooling rmac",
     ),
 ]
 SizeOption = Annotated[
@@ -55,6 +65,14 @@ ResizeOption = Annotated[
     typer.Option(
         show_default=False,
         help="How a picture becomes a square: pad with white, stretch, or crop the middle. Example: --resize stretch",
+    ),
+]
+PreprocessOption = Annotated[
+    Preprocess | None,
+    typer.Option(
+        show_default=False,
+        help="The arithmetic before the first layer, the network's own by default; unit divides by 255. "
+        "Example: --preprocess unit",
     ),
 ]
 DistanceOption = Annotated[

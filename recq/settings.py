@@ -15,7 +15,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from recq.errors import UsageError
-from recq.space import DistanceName, Pooling, Preset, Resize
+from recq.space import DistanceName, Pooling, Preprocess, Preset, Resize
 
 WatchMode = Literal["auto", "native", "poll"]
 
@@ -57,9 +57,11 @@ class Settings(BaseSettings):
     preset: Preset | None = None
     model: str | None = None
     weights: Path | None = None
+    layer: str | None = None
     pooling: Pooling | None = None
     size: int | None = Field(None, gt=0)
     resize: Resize | None = None
+    preprocess: Preprocess | None = None
     distance: DistanceName | None = None
     connect_timeout: float = Field(10.0, gt=0)
     request_timeout: float = Field(60.0, gt=0)

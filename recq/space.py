@@ -14,7 +14,8 @@ from typing import Any, Literal, Self, cast
 from recq.errors import DimensionTooLarge, SpaceMismatch
 
 Resize = Literal["pad", "stretch", "crop"]
-Pooling = Literal["gem", "mean", "max", "rmac", "centre", "flatten"]
+Pooling = Literal["gem", "mean", "max", "rmac", "centre", "flatten", "none"]
+Preprocess = Literal["own", "unit", "tf", "caffe", "torch", "none"]
 Preset = Literal["fine"]
 """Parts of a space that were found to go well together (`recq.models.options.PRESETS`)."""
 Distance = Literal["Cosine", "Euclid"]
@@ -58,9 +59,10 @@ class EmbeddingSpace:
 
     def __post_init__(self) -> None:
         if self.dim > MAX_DIMENSIONS:
+            way_out = "an earlier layer" if self.pooling == "none" else "--pooling gem, mean, max, rmac or centre"
             raise DimensionTooLarge(
                 f"{self.model} at layer {self.layer} gives {self.dim:,} numbers per image, more than "
-                f"{MAX_DIMENSIONS:,}, the most that an index takes: use --pooling gem, mean, max, rmac or centre"
+                f"{MAX_DIMENSIONS:,}, the most that an index takes: use {way_out}, or a smaller --size"
             )
 
     @property
@@ -87,8 +89,9 @@ class EmbeddingSpace:
     @property
     def label(self) -> str:
         """One readable line for tables and messages."""
+        how = self.layer if self.pooling == "none" else self.pooling
         distance = "" if self.distance == "Cosine" else f" {self.distance_name}"
-        return f"{self.model} {self.size}px {self.resize} {self.pooling} {self.dim}-d{distance} [{self.fingerprint}]"
+        return f"{self.model} {self.size}px {self.resize} {how} {self.dim}-d{distance} [{self.fingerprint}]"
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON; `from_json` reads it back."""

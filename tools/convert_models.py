@@ -29,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 import torch_pickle
 
-from recq.models import keras_build
+from recq.models import keras_build, keras_cut
 from recq.models.applications import NORMALISATION
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -80,8 +80,8 @@ def mobilenet_v2(weights: Path) -> tuple[Any, Classifier]:
     """The stock network, for any input size. The file has the classifier too, so the whole network is loaded first."""
     keras = keras_build.keras_package()
     whole = keras.applications.MobileNetV2(weights=str(weights), include_top=True)
-    inputs = keras.Input((None, None, 3), name=keras_build.INPUT)
-    normalised = keras_build.normalise(keras, inputs, NORMALISATION["tf"])
+    inputs = keras.Input((None, None, 3), name=keras_cut.INPUT)
+    normalised = keras_cut.normalise(keras, inputs, NORMALISATION["tf"])
     headless = keras.applications.MobileNetV2(weights=None, include_top=False, input_tensor=normalised)
     for layer in headless.layers:
         if layer.weights:

@@ -16,9 +16,10 @@ import numpy.typing as npt
 
 from recq.models.options import ModelOptions
 from recq.models.pooling import Floats, length_of, unit
+from recq.models.weights import Network
 from recq.models.zoo import find_network, network_of, network_space
 from recq.settings import Settings
-from recq.space import EmbeddingSpace
+from recq.space import EmbeddingSpace, Pooling
 
 RuntimeName = Literal["openvino", "tensorflow"]
 Pixels = npt.NDArray[np.uint8]
@@ -127,6 +128,15 @@ def open_embedder(
         from recq.models.tensorflow_runtime import TensorFlowRuntime
 
         return Embedder(space, TensorFlowRuntime(network, space.pooling))
+    return Embedder(space, open_runtime(network, space.pooling, one_shot=one_shot))
+
+
+def open_runtime(network: Network, pooling: Pooling | None, *, one_shot: bool) -> Runtime:
+    """What runs `network` by default; `pooling` None gives the feature maps themselves."""
+    if network.ir is None:
+        from recq.models.pixels import PixelRuntime
+
+        return PixelRuntime(network, pooling)
     from recq.models.openvino_runtime import OpenVINORuntime
 
-    return Embedder(space, OpenVINORuntime(network, space.pooling, one_shot=one_shot))
+    return OpenVINORuntime(network, pooling, one_shot=one_shot)

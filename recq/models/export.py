@@ -1,4 +1,4 @@
-"""Export a network of `keras.applications` into the cache folder, once; TensorFlow is not needed afterwards.
+"""Export a Keras network, cut at a layer, into the cache folder, once; TensorFlow is not needed afterwards.
 
 It happens in a process of its own: TensorFlow never enters the daemon, its 700 MB are given back, and layers that
 Keras numbers while it builds them get the same names each time.
@@ -8,60 +8,98 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from hashlib import sha256
+from dataclasses import asdict, dataclass
+from hashlib import file_digest, sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Self
 
 from filelock import FileLock
 
 from recq.errors import ModelUnavailable
-from recq.models.applications import APPLICATIONS, NORMALISATION
-from recq.models.weights import Network, export_root, exported
+from recq.models.applications import APPLICATIONS
+from recq.models.weights import Network, bundled_manifest, export_root, exported
+from recq.space import Preprocess
+
+if TYPE_CHECKING:
+    from recq.models.keras_cut import Cut
 
 _UNAVAILABLE = 5
 """Exit status of the exporting process when the last line on its standard error is the message for the user."""
 
 
-def ensure_exported(name: str, size: int, weights: Path | None, cache_dir: Path) -> Network:
-    """The network `keras:<name>` at `size`, exported now if it is not in the cache.
+@dataclass(frozen=True)
+class Export:
+    """One network to be exported.
 
-    `weights` is a weights file; None means ImageNet's. Raises ModelUnavailable when it cannot be had.
+    `name` is the space's: `keras:NAME`, `file:NAME` or a shipped network. `size` None is the model's own, `layer` None
+    the network's last feature map. `source` is a weights file (None: ImageNet's), or the model's own file.
     """
+
+    name: str
+    size: int | None
+    layer: str | None
+    preprocess: Preprocess
+    source: Path | None
+
+    def folder_name(self) -> str:
+        """The cache folder's name: one for each choice, readable, the same on every machine."""
+        parts = [self.name.partition(":")[2] or self.name, str(self.size or "own")]
+        if self.layer is not None:
+            parts.append(self.layer)
+        if self.preprocess != "own":
+            parts.append(self.preprocess)
+        return _as_file_name("-".join([*parts, _identity(self.source)]))
+
+    def to_json(self) -> str:
+        """For the exporting process; `from_json` reads it back."""
+        return json.dumps(asdict(self), default=str)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """What `to_json` wrote."""
+        data = json.loads(text)
+        return cls(**{**data, "source": Path(data["source"]) if data["source"] else None})
+
+
+def ensure_exported(wanted: Export, cache_dir: Path) -> Network:
+    """The network, exported now if it is not in the cache. Raises ModelUnavailable when it cannot be had."""
     root = export_root(cache_dir)
-    folder = root / f"{name}-{size}-{_identity(weights)}"
+    folder = root / wanted.folder_name()
     found = exported(folder)
     if found:
         return found
     try:
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(root / f"{folder.name}.lock"):  # whoever comes second finds it done
-            return exported(folder) or _export(name, size, weights, folder)
+            return exported(folder) or _export(wanted, folder)
     except OSError as error:
         raise ModelUnavailable(f"cannot write the exported network into {root}: {error.strerror or error}") from error
 
 
-def _identity(weights: Path | None) -> str:
+def _identity(source: Path | None) -> str:
     """What tells two exports of one network apart before Keras is there to look into the weights."""
-    if weights is None:
+    if source is None:
         return "imagenet"
     try:
-        with weights.open("rb") as stream:
-            digest = sha256()
-            while block := stream.read(1 << 20):
-                digest.update(block)
+        with source.open("rb") as stream:
+            return file_digest(stream, "sha256").hexdigest()[:16]
     except OSError as error:
-        raise ModelUnavailable(f"weights file {weights}: {error.strerror or error}") from error
-    return digest.hexdigest()[:16]
+        raise ModelUnavailable(f"{source}: {error.strerror or error}") from error
 
 
-def _export(name: str, size: int, weights: Path | None, folder: Path) -> Network:
-    command = [sys.executable, "-m", "recq.models.export", name, str(size), str(folder)]
-    if weights is not None:
-        command.append(str(weights))
+def _as_file_name(text: str) -> str:
+    """Layers may be called anything (`block/conv`): what had to be replaced is told apart by a digest."""
+    plain = re.sub(r"[^A-Za-z0-9_.-]", "_", text)
+    return plain if plain == text and len(plain) <= 120 else f"{plain[:100]}-{sha256(text.encode()).hexdigest()[:8]}"
+
+
+def _export(wanted: Export, folder: Path) -> Network:
+    command = [sys.executable, "-m", "recq.models.export", wanted.to_json(), str(folder)]
     environment = os.environ | {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
     progress = sys.stderr if sys.stderr.isatty() else subprocess.DEVNULL  # Keras shows its download on standard output
     done = subprocess.run(command, env=environment, stdout=progress, stderr=subprocess.PIPE, text=True, check=False)
@@ -70,29 +108,54 @@ def _export(name: str, size: int, weights: Path | None, folder: Path) -> Network
         raise ModelUnavailable(lines[-1])
     found = exported(folder)
     if done.returncode or not found:
-        raise ModelUnavailable(f"keras:{name} could not be exported (status {done.returncode}): {lines[-1]}")
+        raise ModelUnavailable(f"{wanted.name} could not be exported (status {done.returncode}): {lines[-1]}")
     return found
 
 
-def write_export(network: Any, name: str, preprocessing: str, pooling: str, folder: Path) -> Network:
-    """Write a built Keras network (`keras_build.application`) as `folder`, which appears complete or not at all."""
+def export(wanted: Export, folder: Path) -> Network:
+    """Build a network with Keras and write it as `folder`, which appears complete or not at all.
+
+    Imports TensorFlow. Raises ModelUnavailable.
+    """
+    from recq.models import keras_build, keras_file
+
+    kind, _, rest = wanted.name.partition(":")
+    if kind == "keras":
+        entry = APPLICATIONS[rest]
+        size = wanted.size or entry.size
+        made = keras_build.application(entry, size, wanted.source, wanted.layer, wanted.preprocess)
+    elif wanted.source is None:
+        raise ValueError(f"{wanted.name} comes from a file")
+    elif kind == "file":
+        made = keras_file.from_file(wanted.source, wanted.size, wanted.layer, wanted.preprocess)
+    else:
+        size = wanted.size or bundled_manifest()[wanted.name]["size"]
+        made = keras_file.from_bundled(wanted.name, wanted.source, size, wanted.layer, wanted.preprocess)
+    return _write(made, wanted.name, folder)
+
+
+def _write(made: Cut, name: str, folder: Path) -> Network:
     from recq.models import keras_build
 
-    _, side, _, channels = network.output.shape
     folder.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        keras_build.write_openvino(network, work / "model.xml", half=False)
-        network.save(work / "model.keras")
+        try:
+            keras_build.write_openvino(made.network, work / "model.xml", half=False)
+        except Exception as error:  # whatever the converter has no rule for
+            raise ModelUnavailable(
+                f"{name} at layer {made.layer} cannot be run by OpenVINO: {keras_build.one_line(error)}"
+            ) from error
+        made.network.save(work / "model.keras")
         manifest = {
             "name": name,
-            "weights": keras_build.weights_digest(network.get_weights()),
-            "layer": network.layers[-1].name,
-            "size": network.input.shape[1],
-            "side": side,
-            "channels": channels,
-            "preprocessing": preprocessing,
-            "pooling": pooling,
+            "weights": keras_build.weights_digest(made.network.get_weights()),
+            "layer": made.layer,
+            "size": made.network.input.shape[1],
+            "side": made.side,
+            "channels": made.channels,
+            "preprocessing": made.preprocessing,
+            "pooling": made.pooling,
         }
         (work / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)  # left by a version whose manifest this one cannot read
@@ -105,18 +168,13 @@ def write_export(network: Any, name: str, preprocessing: str, pooling: str, fold
 
 
 def main(arguments: list[str]) -> int:
-    """`NAME SIZE FOLDER [WEIGHTS]`, in the exporting process."""
-    from recq.models import keras_build
-
-    entry, size, folder = APPLICATIONS[arguments[0]], int(arguments[1]), Path(arguments[2])
-    weights = Path(arguments[3]) if len(arguments) > 3 else None
+    """`EXPORT FOLDER`, in the exporting process; EXPORT is an `Export` as JSON."""
+    wanted, folder = Export.from_json(arguments[0]), Path(arguments[1])
     try:
-        network = keras_build.application(entry, size, weights)
+        export(wanted, folder)
     except ModelUnavailable as error:
         sys.stderr.write(f"{error}\n")
         return _UNAVAILABLE
-    pooling = "gem" if entry.rectified else "mean"
-    write_export(network, f"keras:{entry.name}", NORMALISATION[entry.normalisation].label, pooling, folder)
     return 0
 
 

@@ -1,8 +1,7 @@
-"""Build a network of `keras.applications` without its classifier, and turn any such network into files.
+"""Build a network of `keras.applications` up to one of its layers, and turn any such network into files.
 
 Imports TensorFlow (10 s, 700 MB): this module runs in the conversion script, in the tests, and in a process of its
-own when a `keras:` network is opened for the first time (see `export.py`). Every network takes RGB from 0 to 255 as
-(n, h, w, 3) and gives its last feature map as (n, h', w', channels); its normalisation is part of it.
+own when a `keras:` network is opened for the first time (see `export.py`).
 """
 
 from __future__ import annotations
@@ -20,10 +19,13 @@ import numpy as np
 import numpy.typing as npt
 
 from recq.errors import ModelUnavailable
-from recq.models.applications import NORMALISATION, Application, Normalisation
+from recq.models.applications import NORMALISATION, Application
+from recq.models.keras_cut import INPUT, Cut, cut, require_layer
+from recq.models.options import PENULTIMATE
 from recq.models.telemetry import openvino
+from recq.space import Preprocess
 
-INPUT, FEATURES = "rgb", "features"
+FEATURES = "features"
 
 
 def keras_package() -> Any:
@@ -42,57 +44,104 @@ def keras_package() -> Any:
     return keras
 
 
-def application(entry: Application, size: int, weights: Path | None) -> Any:
-    """The network `entry` for pictures of `size` pixels a side, cut before its classifier.
+def application(
+    entry: Application, size: int, weights: Path | None, layer: str | None = None, preprocess: Preprocess = "own"
+) -> Cut:
+    """The network `entry` for pictures of `size` pixels a side, cut at `layer`: its last feature map where None.
 
     `weights` is a weights file, with or without the classifier's; None means ImageNet's, which Keras looks for in
-    `~/.keras/models` and downloads otherwise. Raises ModelUnavailable when the weights cannot be had or do not fit.
+    `~/.keras/models` and downloads otherwise. Raises ModelUnavailable when the weights cannot be had or do not fit, and
+    for a layer that there is not.
     """
     keras = keras_package()
     if weights is not None and not weights.is_file():
         raise ModelUnavailable(f"weights file {weights} does not exist: name one with --weights FILE")
+    behind_the_head = False
+    if layer is not None:
+        layer, behind_the_head = _place(keras, entry, size, layer)
     with warnings.catch_warnings():
         # Keras only warns when a layer keeps its random weights.
         warnings.filterwarnings("error", message="Skipping nested container")
-        return _downloaded(keras, entry, size) if weights is None else _from_file(keras, entry, size, weights)
+        network = _loaded(keras, entry, size, weights, whole=behind_the_head)
+    own = None if behind_the_head else network.layers[-1].name
+    how = NORMALISATION[entry.normalisation if preprocess == "own" else preprocess]
+    return cut(
+        keras,
+        network,
+        layer or str(own),
+        size,
+        how,
+        label=how.label,
+        pooling="gem" if entry.rectified and layer in (None, own) else "mean",
+        name=entry.name,
+    )
 
 
-def _downloaded(keras: Any, entry: Application, size: int) -> Any:
+def _place(keras: Any, entry: Application, size: int, layer: str) -> tuple[str, bool]:
+    """The layer's name, and whether it stands in the classifier's part, which only the whole network has.
+
+    Neither weights nor memory are spent on it: in a stateless scope the layers' variables are never made.
+    """
+    with keras.StatelessScope(initialize_variables=False):
+        if layer != PENULTIMATE and layer in [
+            each.name for each in _built(keras, entry, size, None, whole=False).layers
+        ]:
+            return layer, False
+        whole = [each.name for each in _built(keras, entry, entry.size, None, whole=True).layers]
+    if layer == PENULTIMATE:
+        layer = whole[-2]
+    require_layer(whole, layer, f"keras:{entry.name}")
+    if size != entry.size:
+        raise ModelUnavailable(
+            f"layer {layer} of {entry.name} belongs to its classifier, which takes pictures of {entry.size} pixels a "
+            f"side only, not of {size}: leave --size out, or --layer"
+        )
+    return layer, True
+
+
+def _loaded(keras: Any, entry: Application, size: int, weights: Path | None, *, whole: bool) -> Any:
+    if weights is None:
+        try:
+            return _built(keras, entry, size, "imagenet", whole=whole)
+        except ModelUnavailable:
+            raise
+        except Exception as error:  # Keras raises a bare Exception when a download fails
+            raise ModelUnavailable(_missing_weights(entry, str(error))) from error
     try:
-        return _headless(keras, entry, size, "imagenet")
-    except Exception as error:  # Keras raises a bare Exception when a download fails
-        raise ModelUnavailable(_missing_weights(entry, str(error))) from error
-
-
-def _from_file(keras: Any, entry: Application, size: int, weights: Path) -> Any:
+        return _built(keras, entry, size, str(weights), whole=whole)
+    except ModelUnavailable:
+        raise
+    except Exception as error:  # the file has the classifier's weights too, or is another network's: said in many ways
+        if whole:
+            raise _unfit(entry, weights, error, " with its classifier") from error
+        network = _built(keras, entry, size, None, whole=False)
     try:
-        return _headless(keras, entry, size, str(weights))
-    except Exception:  # the file has the classifier's weights too, or is another network's: Keras says it in many ways
-        network = _headless(keras, entry, size, None)
-    try:
-        whole = getattr(keras.applications, entry.name)(weights=str(weights))
+        complete = _built(keras, entry, entry.size, str(weights), whole=True)
         # The classifier comes last. Not `load_weights(by_name=True)`: that loads wrong features in silence.
-        network.set_weights(whole.get_weights()[: len(network.weights)])
+        network.set_weights(complete.get_weights()[: len(network.weights)])
     except Exception as error:
-        raise ModelUnavailable(f"{weights} does not hold weights of {entry.name}: {_one_line(error)}") from error
+        raise _unfit(entry, weights, error) from error
     return network
 
 
-def _headless(keras: Any, entry: Application, size: int, weights: str | None) -> Any:
-    inputs = keras.Input((size, size, 3), name=INPUT)
-    normalised = normalise(keras, inputs, NORMALISATION[entry.normalisation])
-    builder = getattr(keras.applications, entry.name)
-    network = builder(include_top=False, weights=weights, input_tensor=normalised)
-    return keras.Model(inputs, network.output, name=entry.name)
+def _unfit(entry: Application, weights: Path, error: Exception, what: str = "") -> ModelUnavailable:
+    return ModelUnavailable(f"{weights} does not hold weights of {entry.name}{what}: {one_line(error)}")
 
 
-def normalise(keras: Any, pixels: Any, how: Normalisation) -> Any:
-    """RGB 0..255 as the network was trained to see it: channels in its order, times `scale`, plus `offset`."""
-    if how.bgr:
-        pixels = keras.ops.take(pixels, [2, 1, 0], axis=-1)
-    if (how.scale, how.offset) == ((1.0,) * 3, (0.0,) * 3):
-        return pixels
-    return keras.layers.Rescaling(list(how.scale), list(how.offset), name="normalise")(pixels)
+def _built(keras: Any, entry: Application, size: int, weights: str | None, *, whole: bool) -> Any:
+    """Without its arithmetic, and without its classifier unless `whole`.
+
+    Some layers have no name of their own: Keras numbers them anew for each network, so that their names mean the same
+    each time.
+    """
+    keras.backend.clear_session(free_memory=False)
+    shape = None if whole else (size, size, 3)
+    try:
+        return getattr(keras.applications, entry.name)(include_top=whole, weights=weights, input_shape=shape)
+    except ValueError as error:
+        if "Input size must be at least" not in str(error):
+            raise
+        raise ModelUnavailable(f"keras:{entry.name} cannot see that little: {one_line(error)}") from error
 
 
 def write_openvino(network: Any, path: Path, *, half: bool) -> None:
@@ -134,7 +183,7 @@ def _missing_weights(entry: Application, message: str) -> str:
     """Keras names the address it tried; its last part is the file to place."""
     found = re.search(r"https?://\S+/([^\s/:]+)", message)
     if not found:
-        return f"the ImageNet weights of {entry.name} cannot be had: {_one_line(message)}"
+        return f"the ImageNet weights of {entry.name} cannot be had: {one_line(message)}"
     home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")  # as Keras decides it
     return (
         f"the ImageNet weights of {entry.name} cannot be downloaded: place {found[1]} into {home / 'models'}, "
@@ -142,5 +191,6 @@ def _missing_weights(entry: Application, message: str) -> str:
     )
 
 
-def _one_line(error: object) -> str:
+def one_line(error: object) -> str:
+    """What a library says, fit for the end of a message."""
     return " ".join(str(error).split())[:300]

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import numpy as np
 import numpy.typing as npt
 
+from recq.errors import ModelUnavailable
+from recq.models.embedder import open_runtime
 from recq.models.pooling import Floats
 from recq.models.zoo import network_of
 from recq.settings import Settings
@@ -18,11 +20,14 @@ class FeatureMaps:
     """The network of one embedding space, which gives the map that its vectors are pooled from."""
 
     def __init__(self, space: EmbeddingSpace, settings: Settings) -> None:
-        from recq.models.openvino_runtime import OpenVINORuntime
-
         network = network_of(space, settings)
+        if network.side is None:
+            raise ModelUnavailable(
+                f"layer {space.layer} of {space.model} gives a vector and no map: where in a picture it comes from "
+                "cannot be told"
+            )
         self._shape = (network.side, network.side, network.channels)
-        self._runtime = OpenVINORuntime(network, None, one_shot=True)
+        self._runtime = open_runtime(network, None, one_shot=True)
 
     def map_of(self, pixels: npt.NDArray[np.uint8]) -> Floats:
         """uint8 (size, size, 3) -> float32 (side, side, channels)."""

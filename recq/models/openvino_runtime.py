@@ -35,7 +35,7 @@ class OpenVINORuntime:
         core = ov.Core()
         model = core.read_model(network.ir)
         model.reshape([1, network.size, network.size, 3])
-        if pooling is not None:
+        if pooling is not None and network.side is not None:
             model = _pooled(ov, model, pooling, network.side)
         hint = "LATENCY" if one_shot else "THROUGHPUT"
         # With no precision hint some processors choose bfloat16 and give other vectors (docs/models.md).

@@ -7,8 +7,12 @@ from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
 from typing import Self
 
+from recq.models.applications import preprocess_of
 from recq.settings import Settings
-from recq.space import DistanceName, EmbeddingSpace, Pooling, Preset, Resize
+from recq.space import DistanceName, EmbeddingSpace, Pooling, Preprocess, Preset, Resize
+
+PENULTIMATE = "penultimate"
+"""Stands for the last layer but one of a network with its classifier: what the classifier reads."""
 
 
 @dataclass(frozen=True)
@@ -19,9 +23,11 @@ class ModelOptions:
     """
 
     model: str | None = None
+    layer: str | None = None
     pooling: Pooling | None = None
     size: int | None = None
     resize: Resize | None = None
+    preprocess: Preprocess | None = None
     distance: DistanceName | None = None
 
     @classmethod
@@ -38,7 +44,15 @@ class ModelOptions:
 
     def completed(self, space: EmbeddingSpace) -> ModelOptions:
         """With what is not said as it is in `space`, which is one of the same model."""
-        own = ModelOptions(space.model, space.pooling, space.size, space.resize, space.distance_name)
+        own = ModelOptions(
+            model=space.model,
+            layer=space.layer,
+            pooling=space.pooling,
+            size=space.size,
+            resize=space.resize,
+            preprocess=preprocess_of(space.preprocessing),
+            distance=space.distance_name,
+        )
         said = {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None}
         return replace(own, **said)
 

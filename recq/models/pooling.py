@@ -19,7 +19,8 @@ Floats = npt.NDArray[np.float32]
 POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
 """`gem` is the generalised mean of Radenović, Tolias, Chum (2018), with p = 3: between mean (1) and max (inf). `rmac`
 takes the maxima of 14 overlapping regions, each scaled to length 1, and adds them (see `recq.models.regions`).
-`centre` is `gem` with more weight in the middle of the map, and each number squared."""
+`centre` is `gem` with more weight in the middle of the map, and each number squared. `none` is for a layer that gives
+no map, but a vector already."""
 
 GEM_POWER = 3.0
 GEM_FLOOR = 1e-6
@@ -45,13 +46,31 @@ def require_pooling(name: str) -> Pooling:
     raise ModelUnavailable(f"unknown pooling {name!r}: use one of {', '.join(POOLINGS)}")
 
 
-def dimensions(pooling: str, side: int, channels: int) -> int:
-    """Length of the vector that a map of (side, side, channels) becomes."""
-    return side * side * channels if pooling == "flatten" else channels
+def fitting_pooling(name: str, layer: str, side: int | None, channels: int) -> Pooling:
+    """The pooling called `name`, for a layer that gives a map of (side, side, channels), or numbers where side is None.
+
+    Raises ModelUnavailable for an unknown one, and for one that makes no vector of that.
+    """
+    pooling = require_pooling(name)
+    if side is None and pooling != "none":
+        raise ModelUnavailable(
+            f"layer {layer} gives {channels:,} numbers and no map, so --pooling {pooling} cannot be: leave it out"
+        )
+    if side is not None and pooling == "none":
+        raise ModelUnavailable(
+            f"layer {layer} gives a map of {side} x {side} x {channels:,}: "
+            f"make one vector of it with --pooling {', '.join(POOLINGS[:-2])} or {POOLINGS[-2]}"
+        )
+    return pooling
+
+
+def dimensions(pooling: Pooling, side: int | None, channels: int) -> int:
+    """Length of the vector that a map of (side, side, channels) becomes; `channels` numbers stay as many."""
+    return side * side * channels if pooling == "flatten" and side is not None else channels
 
 
 def pool(maps: npt.NDArray[np.floating], pooling: str) -> Floats:
-    """Feature maps (n, h, w, channels) -> vectors, float32 (n, dimensions)."""
+    """Feature maps (n, h, w, channels), or vectors where `pooling` is none -> vectors, float32 (n, dimensions)."""
     if pooling == "gem":
         cubes = np.power(np.maximum(maps, GEM_FLOOR), GEM_POWER)
         pooled = np.power(cubes.mean(axis=(1, 2)), 1 / GEM_POWER)

@@ -13,30 +13,32 @@ from pathlib import Path
 from typing import Any
 
 from recq.errors import ModelUnavailable
-from recq.space import Pooling
+from recq.space import Pooling, Resize
 
 BUNDLED = Path(__file__).parent / "bundled"
 
 
 @dataclass(frozen=True)
 class Network:
-    """A network, cut before its classifier, for pictures of `size` pixels a side.
+    """A network, cut at a layer before its end, for pictures of `size` pixels a side.
 
-    It gives a map of (`side`, `side`, `channels`) from uint8 RGB. `weights` is the SHA-256 over its weights (see
-    `keras_build.weights_digest`). `ir` is the OpenVINO model (.xml, the .bin beside it), `archive` the same network
-    for Keras. `pooling` is the one to use when none is asked for.
+    It gives a map of (`side`, `side`, `channels`) from uint8 RGB, or `channels` numbers where `side` is None. `weights`
+    is the SHA-256 over its weights (see `keras_build.weights_digest`). `ir` is the OpenVINO model (.xml, the .bin
+    beside it), `archive` the same network for Keras; raw pixels have neither. `pooling` and `resize` are those to use
+    when none is asked for.
     """
 
     name: str
     weights: str
     layer: str
     size: int
-    side: int
+    side: int | None
     channels: int
     preprocessing: str
     pooling: Pooling
-    ir: Path
-    archive: Path
+    ir: Path | None
+    archive: Path | None
+    resize: Resize = "pad"
 
 
 @cache

@@ -1,18 +1,22 @@
 """From a name to a network and to the embedding space of its vectors.
 
 Names: `efficientnet_lite2` (the default) and `mobilenet_v2` are shipped; `keras:NAME` is any network of
-`keras.applications`.
+`keras.applications`, `file:PATH` any Keras model, `pixels:32` the picture itself, 32 pixels a side.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from difflib import get_close_matches
+from pathlib import Path
 
 from recq.errors import ModelUnavailable, SpaceMismatch
-from recq.models.applications import APPLICATIONS
-from recq.models.export import ensure_exported
-from recq.models.options import ModelOptions
-from recq.models.pooling import dimensions, require_pooling
+from recq.models.applications import APPLICATIONS, NORMALISATION
+from recq.models.export import Export, ensure_exported
+from recq.models.options import PENULTIMATE, ModelOptions
+from recq.models.pixels import PREFIX as PIXELS
+from recq.models.pixels import pixel_network
+from recq.models.pooling import dimensions, fitting_pooling
 from recq.models.weights import Network, bundled, bundled_manifest, exports
 from recq.settings import Settings
 from recq.space import EmbeddingSpace, differences
@@ -23,34 +27,84 @@ DEFAULT_MODEL = "efficientnet_lite2"
 PRECISION = "f32"
 """The arithmetic. Never left to OpenVINO: on some processors it would choose bfloat16, and other vectors with it."""
 
-_KERAS = "keras:"
+_KERAS, _FILE = "keras:", "file:"
 
 
 def find_network(asked: ModelOptions, settings: Settings, weights: str | None = None) -> Network:
     """The network that is asked for, the default model's where none is named.
 
-    A `keras:` network is built and exported when it is not in the cache yet; with `weights`, the first digits of their
+    What is not shipped is built and exported when it is not in the cache yet; with `weights`, the first digits of their
     SHA-256, any export that has them will do, whatever file they came from. Raises ModelUnavailable.
     """
-    name = asked.model or DEFAULT_MODEL
+    name = model_name(asked.model or DEFAULT_MODEL)
     if name in bundled_manifest():
-        return bundled(name, asked.size)
-    application = APPLICATIONS.get(name.removeprefix(_KERAS)) if name.startswith(_KERAS) else None
-    if application is None:
+        return _find_bundled(name, asked, settings)
+    if name.startswith(PIXELS):
+        return pixel_network(asked)
+    own, size = NORMALISATION["none"], asked.size
+    if name.startswith(_KERAS):
+        application = APPLICATIONS.get(name.removeprefix(_KERAS))
+        if application is None:
+            raise ModelUnavailable(_unknown(name))
+        own, size = NORMALISATION[application.normalisation], asked.size or application.size
+    elif not name.startswith(_FILE):
         raise ModelUnavailable(_unknown(name))
-    size = asked.size or application.size
-    if weights is not None:  # a weights file need be named only once
+    preprocess = asked.preprocess or "own"
+    how = own if preprocess == "own" else NORMALISATION[preprocess]
+    if weights is not None:  # a file need be named only once
         for network in exports(settings.cache_dir):
-            if (network.name, network.weights[: len(weights)], network.size) == (name, weights, size):
+            found = (network.name, network.weights[: len(weights)], network.size, network.layer, network.preprocessing)
+            if found == (name, weights, size, asked.layer, how.label):
                 return network
-    return ensure_exported(application.name, size, settings.weights, settings.cache_dir)
+    source = _model_file(name, asked, settings) if name.startswith(_FILE) else settings.weights
+    wanted = Export(name, size, asked.layer, "own" if how.label == own.label else preprocess, source)
+    return ensure_exported(wanted, settings.cache_dir)
+
+
+def model_name(model: str) -> str:
+    """The name that a space has for a model: of a file its name alone, wherever it lies."""
+    return f"{_FILE}{Path(model.removeprefix(_FILE)).name}" if model.startswith(_FILE) else model
+
+
+def _model_file(name: str, asked: ModelOptions, settings: Settings) -> Path:
+    """Where the file is that the model was made of: what is asked for says so, or else the settings of this machine."""
+    for model in (asked.model, settings.model):
+        path = Path((model or "").removeprefix(_FILE)).expanduser()
+        if model is not None and model.startswith(_FILE) and path.is_file():
+            return path
+    if asked.model != name or settings.model is not None:
+        raise ModelUnavailable(f"{asked.model}: there is no such file, name one with --model file:PATH")
+    raise ModelUnavailable(
+        f"{name} is not in the cache of this machine: say where the file is with RECQ_MODEL=file:PATH, or model in "
+        "recq.toml"
+    )
+
+
+def _find_bundled(name: str, asked: ModelOptions, settings: Settings) -> Network:
+    """A shipped network, or one that is exported from its archive: at another layer, or with other arithmetic."""
+    network = bundled(name, asked.size)
+    preprocess = asked.preprocess or "own"
+    if preprocess != "own" and NORMALISATION[preprocess].label == network.preprocessing:
+        preprocess = "own"
+    layer = None if asked.layer in (network.layer, PENULTIMATE) else asked.layer
+    if preprocess != "own" or layer is not None:
+        wanted = Export(name, network.size, layer, preprocess, network.archive)
+        network = ensure_exported(wanted, settings.cache_dir)
+    if asked.layer == PENULTIMATE:  # their classifiers read the mean of the last map
+        if asked.pooling not in (None, "mean"):
+            raise ModelUnavailable(
+                f"the penultimate layer of {name} is the mean of its last map, so --pooling {asked.pooling} cannot be: "
+                "leave out that or --layer"
+            )
+        network = replace(network, pooling="mean")
+    return network
 
 
 def describe_space(asked: ModelOptions | str, settings: Settings) -> EmbeddingSpace:
     """The space of the vectors that are asked for; a name alone stands for everything else as the network's own.
 
-    Reads a manifest only, except for a `keras:` network's first time. Raises ModelUnavailable, or DimensionTooLarge
-    when `flatten` gives more numbers than an index takes.
+    Reads a manifest only, except the first time that a network is exported. Raises ModelUnavailable, or
+    DimensionTooLarge when `flatten` gives more numbers than an index takes.
     """
     asked = ModelOptions(asked) if isinstance(asked, str) else asked
     return network_space(find_network(asked, settings), asked)
@@ -61,23 +115,27 @@ def describe_variant(space: EmbeddingSpace, asked: ModelOptions, settings: Setti
 
     Raises as `describe_space`.
     """
-    if asked.model not in (None, space.model):
+    if asked.model is not None and model_name(asked.model) != space.model:
         return describe_space(asked, settings)
     completed = asked.completed(space)
-    weights = space.weights if settings.weights is None else None
+    named = settings.weights is not None or completed.model != space.model  # a file, which may have changed since
+    weights = None if named else space.weights
     return network_space(find_network(completed, settings, weights), completed)
 
 
 def network_space(network: Network, asked: ModelOptions = ModelOptions()) -> EmbeddingSpace:
-    """The space of `network`'s vectors under the pooling, the resize and the distance that are asked for."""
-    pooling = require_pooling(asked.pooling or network.pooling)
+    """The space of `network`'s vectors under the pooling, the resize and the distance that are asked for.
+
+    Raises ModelUnavailable for a pooling that does not fit, DimensionTooLarge.
+    """
+    pooling = fitting_pooling(asked.pooling or network.pooling, network.layer, network.side, network.channels)
     return EmbeddingSpace(
         model=network.name,
         weights=network.weights[:16],
         layer=network.layer,
         pooling=pooling,
         size=network.size,
-        resize=asked.resize or "pad",
+        resize=asked.resize or network.resize,
         preprocessing=network.preprocessing,
         precision=PRECISION,
         dim=dimensions(pooling, network.side, network.channels),
@@ -108,5 +166,6 @@ def _unknown(name: str) -> str:
     names = [*bundled_manifest(), *(f"{_KERAS}{application}" for application in APPLICATIONS)]
     folded = {known.lower(): known for known in names} | {known.lower(): f"{_KERAS}{known}" for known in APPLICATIONS}
     near = get_close_matches(name.lower(), bundled_manifest(), n=1) or get_close_matches(name.lower(), folded, n=1)
-    hint = f"did you mean {folded[near[0]]}?" if near else f"use {', '.join(bundled_manifest())} or keras:NAME"
+    known = ", ".join([*bundled_manifest(), "keras:NAME", "file:PATH"])
+    hint = f"did you mean {folded[near[0]]}?" if near else f"use {known} or pixels:32"
     return f"unknown model {name!r}: {hint}"

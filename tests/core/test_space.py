@@ -42,5 +42,20 @@ def test_a_mismatch_names_both() -> None:
 
 
 def test_too_many_dimensions() -> None:
-    with pytest.raises(DimensionTooLarge, match="--pooling"):
+    with pytest.raises(DimensionTooLarge, match="use --pooling gem, mean, max, rmac or centre, or a smaller --size"):
         replace(SPACE, pooling="flatten", dim=65_537)
+    with pytest.raises(DimensionTooLarge, match=r"at layer top gives 65,537 numbers .* use an earlier layer"):
+        replace(SPACE, pooling="none", dim=65_537)
+    assert replace(SPACE, pooling="flatten", dim=65_536).dim == 65_536
+
+
+def test_one_line_says_what_a_space_is() -> None:
+    assert SPACE.label == f"efficientnet_lite2 260px pad gem 1280-d [{SPACE.fingerprint}]"
+    vgg = replace(SPACE, model="keras:VGG16", layer="fc2", pooling="none", size=224, dim=4096, distance="Euclid")
+    assert vgg.label == f"keras:VGG16 224px pad fc2 4096-d euclid [{vgg.fingerprint}]"
+
+
+def test_a_mismatch_says_what_differs() -> None:
+    other = replace(SPACE, size=320, layer="fc2")
+    with pytest.raises(SpaceMismatch, match=r"\(layer is 'top', not 'fc2'; size is 260, not 320\)"):
+        require_same(SPACE, other, "images")

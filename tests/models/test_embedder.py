@@ -217,7 +217,7 @@ def test_vectors_of_a_euclidean_space_keep_their_length(settings: Settings) -> N
         ("ResNet50", "did you mean keras:ResNet50?"),
         ("keras:resnet50", "did you mean keras:ResNet50?"),
         ("keras:VGG", "did you mean keras:VGG1"),
-        ("something", "use efficientnet_lite2, mobilenet_v2 or keras:NAME"),
+        ("something", "use efficientnet_lite2, mobilenet_v2, keras:NAME, file:PATH or pixels:32"),
     ],
 )
 def test_an_unknown_name_gets_the_nearest(settings: Settings, name: str, hint: str) -> None:
@@ -228,7 +228,7 @@ def test_an_unknown_name_gets_the_nearest(settings: Settings, name: str, hint: s
 
 def test_an_unknown_pooling_names_the_known(settings: Settings) -> None:
     wrong: Any = "vlad"
-    known = "gem, mean, max, rmac, centre, flatten"
+    known = "gem, mean, max, rmac, centre, flatten, none"
     with pytest.raises(ModelUnavailable, match=f"unknown pooling 'vlad': use one of {known}"):
         describe_space(ModelOptions("mobilenet_v2", pooling=wrong), settings)
 
@@ -247,6 +247,24 @@ def test_what_is_not_said_stays_as_it_is(settings: Settings) -> None:
     assert other == dataclasses.replace(space, pooling="mean")
     default = describe_variant(space, ModelOptions("efficientnet_lite2"), settings)
     assert default == describe_space("efficientnet_lite2", settings)
+
+
+def test_the_penultimate_layer_of_a_shipped_network_is_the_mean_that_its_classifier_read(settings: Settings) -> None:
+    space = describe_space(ModelOptions("mobilenet_v2", layer="penultimate"), settings)
+    assert space == describe_space(ModelOptions("mobilenet_v2", pooling="mean"), settings)
+    assert describe_variant(space, ModelOptions(layer="penultimate"), settings) == space
+    with pytest.raises(ModelUnavailable, match="is the mean of its last map, so --pooling gem cannot be"):
+        describe_space(ModelOptions("mobilenet_v2", layer="penultimate", pooling="gem"), settings)
+    named = ModelOptions("mobilenet_v2", layer="out_relu", preprocess="tf", pooling="mean")  # its own, said by name
+    assert describe_space(named, settings) == space
+    assert not settings.cache_dir.exists()
+
+
+def test_a_map_needs_a_pooling(settings: Settings) -> None:
+    with pytest.raises(
+        ModelUnavailable, match=r"gives a map of 7 x 7 x 1,280: .* --pooling gem, mean, max, rmac, centre or fl"
+    ):
+        describe_space(ModelOptions("mobilenet_v2", pooling="none"), settings)
 
 
 def test_unit_keeps_small_but_real_answers() -> None:

@@ -108,7 +108,8 @@ def test_the_table_lists_the_applications_that_keras_has(monkeypatch: pytest.Mon
     "entry", {entry.module: entry for entry in APPLICATIONS.values()}.values(), ids=lambda e: e.module
 )
 def test_pixels_are_normalised_as_the_application_wants_them(entry: Application) -> None:
-    from recq.models.keras_build import keras_package, normalise
+    from recq.models.keras_build import keras_package
+    from recq.models.keras_cut import normalise
 
     keras = keras_package()
     pixels = np.random.default_rng(7).integers(0, 256, (2, 4, 4, 3)).astype(np.float32)
@@ -205,7 +206,7 @@ def test_every_kind_of_weights_file_gives_the_same_weights(untrained: dict[str, 
     from recq.models.keras_build import application, weights_digest
 
     digests = {
-        kind: weights_digest(application(APPLICATIONS["MobileNet"], SIZE, file).get_weights())
+        kind: weights_digest(application(APPLICATIONS["MobileNet"], SIZE, file).network.get_weights())
         for kind, file in untrained.items()
     }
     assert len(set(digests.values())) == 1, digests
@@ -221,17 +222,32 @@ def test_weights_of_another_network_are_refused(untrained: dict[str, Path]) -> N
 
 
 @pytest.mark.keras
+@pytest.mark.parametrize(
+    ("name", "whole", "file"),
+    [
+        ("VGG16", False, "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"),
+        ("VGG16", True, "vgg16_weights_tf_dim_ordering_tf_kernels.h5"),
+        ("InceptionV3", False, "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"),
+        ("InceptionResNetV2", True, "inception_resnet_v2_weights_tf_dim_ordering_tf_kernels.h5"),
+        ("MobileNet", True, "mobilenet_1_0_224_tf.h5"),
+        ("MobileNetV2", True, "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224.h5"),
+    ],
+)
 def test_weights_that_cannot_be_downloaded_are_asked_for_by_name(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, whole: bool, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Networks without their weights: in a stateless scope no memory is spent on them."""
+    from recq.models.keras_build import _loaded, keras_package
+
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.setattr("keras.src.utils.file_utils.config.keras_home", lambda: str(tmp_path / "keras"))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nothing listens: the download fails at once
-    with pytest.raises(ModelUnavailable) as caught:
-        describe_space("keras:VGG16", settings)
+    entry = APPLICATIONS[name]
+    keras = keras_package()
+    with keras.StatelessScope(initialize_variables=False), pytest.raises(ModelUnavailable) as caught:
+        _loaded(keras, entry, entry.size, None, whole=whole)
     message = str(caught.value)
-    assert "place vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5 into" in message
-    assert str(tmp_path / "keras" / "models") in message
-    assert "--weights FILE" in message
+    assert f"place {file} into {tmp_path / 'keras' / 'models'}, or name a weights file with --weights FILE" in message
     assert "\n" not in message
 
 
