@@ -37,6 +37,10 @@ _ENTRIES = 100
 """Items with their vectors that a scroll asks for at a time: some megabytes of JSON."""
 
 
+NUMBERS_AT_ONCE = 1_000_000
+"""The most numbers of one write: as JSON they take 20 MB, and a server takes 32 MB unless it is told otherwise."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """One write: an item with its vector, float32 (dim,); no vector exactly when `item.error` is set."""
@@ -143,8 +147,9 @@ class Catalog(Finder):
     def upsert(self, entries: Sequence[Entry]) -> None:
         """Write items and vectors in one waited request; fields that are new get their payload index first.
 
-        Raises ImageError(NO_SIGNAL) for a vector that is not finite, is all zeros or has the wrong length: the engines
-        would take it in silence.
+        Long vectors (some `flatten`ed maps) take several requests: the items of those that went before are written when
+        one fails. Raises ImageError(NO_SIGNAL) for a vector that is not finite, is all zeros or has the wrong length:
+        the engines would take it in silence.
         """
         if not entries:
             return
@@ -159,7 +164,8 @@ class Catalog(Finder):
             )
             for entry in entries
         ]
-        self._client.upsert(self._collection, points=points, wait=True)
+        for start in range(0, len(points), step := max(1, NUMBERS_AT_ONCE // self.space.dim)):
+            self._client.upsert(self._collection, points=points[start : start + step], wait=True)
 
     def _check(self, entry: Entry) -> None:
         if (entry.vector is None) != (entry.item.error is not None):
