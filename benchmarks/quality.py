@@ -3,9 +3,8 @@
     python benchmarks/quality.py [--data FOLDER] [--pack NAME]... [--index FOLDER]
 
 Every embedding is made by `recq-ingest run --once`, as a user would, in a catalog of its own for each pack; with
---index they stay, and only what is missing is made. Raw pixels (32x32, stretched, mean-free) go through the same
-decoding, catalog and evaluation. Speed is inference alone, every embedding in turn, so that a busy machine slows all:
-the ratio counts.
+--index they stay, and only what is missing is made. Speed is inference alone, every embedding in turn, so that a busy
+machine slows all: the ratio counts.
 """
 
 from __future__ import annotations
@@ -27,12 +26,11 @@ import numpy as np
 
 from recq.errors import TargetNotFound
 from recq.images import Limits, open_picture, to_input
-from recq.index.catalog import Catalog, Entry
+from recq.index.catalog import Catalog
 from recq.index.connect import own_folder
-from recq.index.schema import Item
 from recq.models import ModelOptions, describe_space, open_embedder
 from recq.settings import Settings
-from recq.space import EmbeddingSpace, InputSpec
+from recq.space import EmbeddingSpace
 
 BAR = 70.0
 """P@5 in per cent that the default model has to reach on the clothing photographs."""
@@ -40,10 +38,10 @@ BAR = 70.0
 
 @dataclass(frozen=True)
 class Embedding:
-    """A row: the options of `recq-ingest run` that make it; None for raw pixels, which no option makes."""
+    """A row: the options of `recq-ingest run` that make it."""
 
     name: str
-    options: tuple[str, ...] | None
+    options: tuple[str, ...]
 
     def catalog(self, pack: str) -> str:
         """Its catalog of a pack."""
@@ -51,11 +49,11 @@ class Embedding:
 
     def settings(self) -> Settings:
         """What the options say."""
-        options = self.options or ()
-        return Settings.load(**{key[2:]: value for key, value in zip(options[::2], options[1::2], strict=True)})
+        said = zip(self.options[::2], self.options[1::2], strict=True)
+        return Settings.load(**{key[2:]: value for key, value in said})
 
 
-PIXELS = Embedding("pixels", None)
+PIXELS = Embedding("pixels", ("--model", "pixels:32"))
 REFERENCE = Embedding("lite2 260", ("--model", "efficientnet_lite2"))
 EMBEDDINGS = (
     PIXELS,
@@ -73,10 +71,6 @@ COLUMNS = (
     ("luma_products", "sku"),
     ("movie_posters", "genres"),
 )
-PIXEL_SPACE = EmbeddingSpace(
-    model="pixels:32", weights="", layer="input", pooling="flatten", size=32, resize="stretch",
-    preprocessing="centred", precision="f32", dim=32 * 32 * 3,
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -110,7 +104,7 @@ def main() -> None:
     with ExitStack() as stack:
         index = arguments.index or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="recq-quality-")))
         for pack in dict.fromkeys(pack for pack, _ in columns):
-            for embedding in (*EMBEDDINGS[1:], PIXELS):  # pixels take the items of another catalog
+            for embedding in EMBEDDINGS:
                 fill(embedding, pack, arguments.data, index)
         seconds = speeds(arguments.data / columns[0][0])
         rows = [
@@ -135,7 +129,7 @@ def table(rows: Sequence[Row], columns: Sequence[tuple[str, str]]) -> str:
     lines = [f"| embedding | options | {heads} | images/s | bytes |", f"|---|---|{'---|' * len(columns)}---|---|"]
     for row in rows:
         best = not any(other.beats(row) for other in rows)
-        options = "" if row.embedding.options is None else f"`{' '.join(row.embedding.options)}`"
+        options = f"`{' '.join(row.embedding.options)}`"
         cells = []
         for score in row.scores:
             low, high = score["interval"]["map"]
@@ -148,8 +142,6 @@ def table(rows: Sequence[Row], columns: Sequence[tuple[str, str]]) -> str:
 
 def space_of(embedding: Embedding) -> EmbeddingSpace:
     """The space of its vectors."""
-    if embedding.options is None:
-        return PIXEL_SPACE
     settings = embedding.settings()
     return describe_space(ModelOptions.from_settings(settings), settings)
 
@@ -164,34 +156,10 @@ def fill(embedding: Embedding, pack: str, data: Path, index: Path) -> None:
             pass
         else:
             return
-        if embedding.options is None:
-            copy_as_pixels(
-                Catalog.open(owned.client, REFERENCE.catalog(pack)), Catalog.create(owned.client, catalog, PIXEL_SPACE)
-            )
-            return
     command = ["-m", "ingest.cli", "run", str(folder), "--once", "--metadata", str(folder / "labels.csv")]
     command += ["--data-dir", str(index), "--catalog", catalog, *embedding.options]
     print(" ".join(command), file=sys.stderr, flush=True)
     subprocess.run([sys.executable, *command], check=True, stderr=subprocess.DEVNULL)
-
-
-def copy_as_pixels(original: Catalog, catalog: Catalog) -> None:
-    """The same items, their vectors the mean-free pixels of a 32x32 thumbnail."""
-    limits, sources = Limits.from_settings(Settings.load()), original.sources()
-    catalog.declare(original.types())
-    items = original.search([], sys.maxsize)
-    for start in range(0, len(items), 100):
-        batch: list[tuple[Item, Path | None]] = [
-            (item, original.absolute_path(item, sources)) for item in items[start : start + 100]
-        ]
-        catalog.upsert([Entry(item, pixels(path, limits)) for item, path in batch if path is not None])
-
-
-def pixels(path: Path, limits: Limits) -> np.ndarray:
-    """The baseline's vector, float32 (3072,)."""
-    small = to_input(open_picture(path, limits).rgb, InputSpec(PIXEL_SPACE.size, PIXEL_SPACE.resize))
-    flat = small.astype(np.float32).ravel()
-    return np.asarray(flat - flat.mean())
 
 
 def evaluate(catalog: str, label: str, index: Path) -> dict[str, Any]:
@@ -210,7 +178,7 @@ def speeds(pack: Path, pictures: int = 32, rounds: int = 7) -> dict[Embedding, f
     with ExitStack() as stack:
         made = {}
         for embedding in EMBEDDINGS:
-            if embedding.options is not None:
+            if embedding != PIXELS:
                 space = space_of(embedding)
                 inputs = np.stack([to_input(each, space.input) for each in rgb])
                 made[embedding] = stack.enter_context(open_embedder(space, embedding.settings())), inputs

@@ -228,7 +228,6 @@ def test_weights_of_another_network_are_refused(untrained: dict[str, Path]) -> N
         ("VGG16", False, "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"),
         ("VGG16", True, "vgg16_weights_tf_dim_ordering_tf_kernels.h5"),
         ("InceptionV3", False, "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"),
-        ("InceptionResNetV2", True, "inception_resnet_v2_weights_tf_dim_ordering_tf_kernels.h5"),
         ("MobileNet", True, "mobilenet_1_0_224_tf.h5"),
         ("MobileNetV2", True, "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224.h5"),
     ],
