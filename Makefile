@@ -61,7 +61,7 @@ PIN = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate
 requirements: $(STAMPS)/build
 	$(PIN) requirements/build.in -o requirements/build.txt
 	$(PIN) pyproject.toml -o requirements/base.txt
-	$(PIN) pyproject.toml --extra keras --extra heic --extra parquet --group test -c requirements/base.txt -o requirements/test.txt
+	$(PIN) pyproject.toml --extra keras --extra heic --extra parquet --extra preview --group test -c requirements/base.txt -o requirements/test.txt
 
 # ---- .venv ---------------------------------------------------------------------------------------------------------
 # A stamp is older than its requirements file when that changed. Installing only ever adds: the pins of base.txt and

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from query.cli_compare import compare
 from query.cli_duplicates import duplicates
 from query.cli_evaluate import evaluate
 from query.cli_explain import explain
@@ -48,6 +49,7 @@ app.command(epilog=FILTERS)(search)
 app.command()(show)
 app.command(epilog=FILTERS)(facets)
 app.command()(explain)
+app.command(epilog=FILTERS)(compare)
 app.command(epilog=FILTERS)(duplicates)
 app.command(epilog=FILTERS)(evaluate)
 app.command(epilog=FILTERS)(export)

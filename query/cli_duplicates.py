@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from query.options import FilterOption
+from query.options import FilterOption, GridOption, OpenOption, PreviewOption
+from query.pictures import Pictures
 from query.progress import bar
 from query.render import Format, duplicates_text
 from query.shell import PROG, emit, load, terminal
@@ -45,6 +46,9 @@ def duplicates(
             help="How to print the groups; paths are those of all but the first of each group. Example: --format jsonl",
         ),
     ] = Format.TABLE,
+    grid: GridOption = None,
+    preview: PreviewOption = False,
+    open_: OpenOption = False,
     catalog: CatalogOption = None,
     url: UrlOption = None,
     data_dir: DataDirOption = None,
@@ -55,6 +59,7 @@ def duplicates(
     The first of each group has the most pixels. Nothing is deleted.
     """
     settings = load(catalog, url, data_dir)
+    pictures = Pictures(grid, preview, open_)
     from query.duplicates import duplicates_in
 
     with bar() as progress:
@@ -76,6 +81,7 @@ def duplicates(
         else f"no duplicates among {items}"
     )
     complain(PROG, f"{told} ({how})")
+    pictures.show(found, settings)
 
 
 def _counted(count: int, noun: str) -> str:

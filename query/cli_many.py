@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from query.many import Failure, read_targets, similar_many
+from query.pictures import Pictures
 from query.progress import bar, silent
 from query.render import Format, csv_of_many, failure_line, one_of_many
 from query.results import Answer
@@ -27,7 +27,7 @@ def answer_many(
     wanted: Wanted,
     form: Format,
     null: bool,
-    grid: Path | None,
+    pictures: Pictures,
 ) -> int:
     """Print the answers to all targets, those on the command line first; the exit code."""
     if form is Format.JSON:
@@ -45,15 +45,12 @@ def answer_many(
                 complain(PROG, note)
             if form is not Format.CSV:
                 emit(one_of_many(found, form, terminal(), null=null))
-            if form is Format.CSV or grid is not None:
+            if form is Format.CSV or pictures.wanted:
                 kept.append(found)
     if form is Format.CSV:
         emit(csv_of_many(kept))
-    if grid is not None and kept:
-        from query.grid import write_grid
-
-        write_grid(kept, grid, settings)
-        complain(PROG, f"picture grid written to {grid}")
+    if kept:
+        pictures.show(kept, settings)
     if not failed:
         return 0
     complain(PROG, f"{failed:,} of {len(everything):,} targets have no answer")

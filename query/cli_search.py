@@ -5,7 +5,6 @@ Thin shells, which `query.cli` makes part of the program: what is slow to import
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,7 +23,9 @@ from query.options import (
     MinScoreOption,
     NullOption,
     OffsetOption,
+    OpenOption,
     PageOption,
+    PreviewOption,
     SortOption,
     TargetsArgument,
     TargetsOption,
@@ -35,9 +36,9 @@ from query.options import (
     sorting,
     unusual,
 )
+from query.pictures import Pictures
 from query.render import Format, answer_text
-from query.shell import PROG, emit, load, remark, terminal
-from recq.cli_errors import complain
+from query.shell import emit, load, remark, terminal
 from recq.cli_options import CatalogOption, DataDirOption, DebugOption, UrlOption
 from recq.errors import UsageError
 from recq.index.question import Strategy
@@ -66,6 +67,8 @@ def similar(
     form: FormatOption = Format.TABLE,
     null: NullOption = False,
     grid: GridOption = None,
+    preview: PreviewOption = False,
+    open_: OpenOption = False,
     catalog: CatalogOption = None,
     url: UrlOption = None,
     data_dir: DataDirOption = None,
@@ -88,16 +91,16 @@ def similar(
     )
     require_null_fits(null, form)
     settings = load(catalog, url, data_dir)
-    _require_writable(grid)
+    pictures = Pictures(grid, preview, open_)
     if targets_file is not None or (targets is not None and len(targets) > 1):
         from query.cli_many import answer_many
 
-        return answer_many(settings, targets or [], targets_file, wanted, form, null, grid)
+        return answer_many(settings, targets or [], targets_file, wanted, form, null, pictures)
     if not targets:
         raise UsageError("nothing to compare with: name a TARGET, as in recq similar sofa.jpg, or --targets FILE")
     from query.search import similar_in
 
-    _tell_nearest(similar_in(settings, targets[0], wanted), wanted, form, null, grid, settings)
+    _tell_nearest(similar_in(settings, targets[0], wanted), wanted, form, null, pictures, settings)
     return 0
 
 
@@ -144,6 +147,8 @@ def recommend(
     form: FormatOption = Format.TABLE,
     null: NullOption = False,
     grid: GridOption = None,
+    preview: PreviewOption = False,
+    open_: OpenOption = False,
     catalog: CatalogOption = None,
     url: UrlOption = None,
     data_dir: DataDirOption = None,
@@ -166,11 +171,11 @@ def recommend(
     )
     require_null_fits(null, form)
     settings = load(catalog, url, data_dir)
-    _require_writable(grid)
+    pictures = Pictures(grid, preview, open_)
     from query.recommend import recommend_in
 
     answer = recommend_in(settings, like, dislike or [], strategy, wanted)
-    _tell_nearest(answer, wanted, form, null, grid, settings)
+    _tell_nearest(answer, wanted, form, null, pictures, settings)
 
 
 def search(
@@ -186,6 +191,9 @@ def search(
     fields: FieldsOption = None,
     form: FormatOption = Format.TABLE,
     null: NullOption = False,
+    grid: GridOption = None,
+    preview: PreviewOption = False,
+    open_: OpenOption = False,
     catalog: CatalogOption = None,
     url: UrlOption = None,
     data_dir: DataDirOption = None,
@@ -205,6 +213,7 @@ def search(
     )
     require_null_fits(null, form)
     settings = load(catalog, url, data_dir)
+    pictures = Pictures(grid, preview, open_)
     from query.search import search_in
 
     answer = search_in(settings, wanted)
@@ -213,29 +222,19 @@ def search(
     remark(
         answer, _nothing(wanted, "nothing matches: ask with fewer filters" if narrowed else "nothing is indexed yet")
     )
+    pictures.show(answer, settings)
 
 
 def _tell_nearest(
-    answer: Answer, wanted: Wanted, form: Format, null: bool, grid: Path | None, settings: Settings
+    answer: Answer, wanted: Wanted, form: Format, null: bool, pictures: Pictures, settings: Settings
 ) -> None:
     """The answer, remarks on it, and the picture where one is asked for."""
     emit(answer_text(answer, form, terminal(), null=null))
     bound = "a lower --min-score" if wanted.max_distance is None else "a larger --max-distance"
     remark(answer, _nothing(wanted, f"nothing matches: ask with fewer filters or {bound}"))
-    if grid is not None:
-        from query.grid import write_grid
-
-        write_grid(answer, grid, settings)
-        complain(PROG, f"picture grid written to {grid}")
+    pictures.show(answer, settings)
 
 
 def _nothing(wanted: Wanted, reason: str) -> str:
     """What to say of an answer without results."""
     return f"there are no more than {wanted.offset:,} results" if wanted.offset else reason
-
-
-def _require_writable(grid: Path | None) -> None:
-    if grid is not None:
-        from query.grid import require_writable
-
-        require_writable(grid)

@@ -5,7 +5,7 @@ A file that cannot be read becomes a labelled placeholder, so that every card ha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from PIL import Image, ImageDraw
 
@@ -36,18 +36,22 @@ _PAPER = "#f6f6f7"
 _ACCENT = "#d9480f"
 
 
-@dataclass(frozen=True)
-class Drawn:
+class Drawn(NamedTuple):
     """The grid, RGB, and the heights at which it may be cut without cutting a tile, ascending."""
 
     image: Image.Image
     cuts: tuple[int, ...]
 
 
-def draw(sheet: Sheet, limits: Limits, per_row: int = PER_ROW) -> Drawn:
-    """The sheet's first `MOST_TILES` results in lines of `per_row`, filters and embedding space below them."""
+def draw(sheet: Sheet, limits: Limits, widest: int | None = None) -> Drawn:
+    """The sheet's first `MOST_TILES` results in lines of `PER_ROW`, filters and embedding space below them.
+
+    `widest` pixels are how wide it should be: tiles stand in shorter lines then, one in each at least.
+    """
     sheet = sheet.within(MOST_TILES, PER_ROW)
     left = (_TILE + 2 * _GAP) if any(row.asked for row in sheet.rows) else 0
+    room = widest - 2 * _MARGIN - left if widest is not None else PER_ROW * (_TILE + _GAP)
+    per_row = max(1, min(PER_ROW, (room + _GAP) // (_TILE + _GAP)))
     columns = min(per_row, max((len(row.found) for row in sheet.rows), default=1) or 1)
     label = _LABEL + (_SCALE if any(card.scale for row in sheet.rows for card in row.found) else 0)
     heights = [_height(row, per_row, label) for row in sheet.rows]

@@ -5,18 +5,21 @@ Whatever `recq` answers becomes a `Sheet` here; `query.grid_png` and `query.grid
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from query.compare import Comparison
 from query.duplicates import Duplicates
 from query.results import Answer, Asked, Result, scale_text
-from query.table import cell, columns_of, pixels
+from query.table import cell, columns_of, pixels, title_of
 from recq.paths import printable
 
 Facts = tuple[tuple[str, str], ...]
 """Names and values, both printable."""
+
+_MOST_ASKED = 10
 
 
 @dataclass(frozen=True)
@@ -63,43 +66,67 @@ class Sheet:
         return sum(row.left_out for row in self.rows)
 
     def within(self, most: int, row_at_least: int) -> Sheet:
-        """The sheet with at most `most` cards found: each row has its share, `row_at_least` in any case, first come."""
+        """The sheet with at most `most` cards found: each row has its share, `row_at_least` in any case, first come.
+
+        A row for which nothing was found counts as one card, and of what was asked `_MOST_ASKED` cards stay in a row.
+        """
         share = max(row_at_least, most // max(1, len(self.rows)))
         rows, room, dropped = [], most, 0
         for row in self.rows:
             kept = row.found[: min(share, room)]
-            if not kept and row.found:
+            if room < 1:
                 dropped += len(row.found)
                 continue
-            room -= len(kept)
-            rows.append(replace(row, found=kept, left_out=row.left_out + len(row.found) - len(kept)))
-        if dropped and rows:
+            room -= max(1, len(kept))
+            left_out = row.left_out + len(row.found) - len(kept)
+            rows.append(replace(row, found=kept, asked=row.asked[:_MOST_ASKED], left_out=left_out))
+        if dropped:
             rows[-1] = replace(rows[-1], left_out=rows[-1].left_out + dropped)
         return replace(self, rows=tuple(rows))
 
 
-Shown = Answer | Sequence[Answer] | Duplicates
-"""What a grid can be made of: one answer, an answer for each of several targets, groups of duplicates."""
+Shown = Answer | Sequence[Answer] | Duplicates | Comparison
+"""What a grid can be made of: one answer, an answer for each of several targets, groups, several catalogs."""
 
 
 def sheet_of(shown: Shown) -> Sheet:
     """The sheet of anything that `recq` answers with pictures."""
-    if isinstance(shown, Answer):
-        return answers_sheet([shown])
-    if isinstance(shown, Duplicates):
-        return duplicates_sheet(shown)
-    return answers_sheet(shown)
+    match shown:
+        case Answer():
+            return answers_sheet([shown])
+        case Duplicates():
+            return duplicates_sheet(shown)
+        case Comparison():
+            return comparison_sheet(shown)
+        case _:
+            return answers_sheet(shown)
 
 
 def answers_sheet(answers: Sequence[Answer]) -> Sheet:
     """One row for each answer, all in one space and with the same filters."""
     first = answers[0]
+    rows = tuple(Row(_found(answer), asked_cards(answer)) for answer in answers)
+    title = title_of(first) or "items" if len(answers) == 1 else f"like {len(answers)} pictures"
+    spaces = (first.space.label, first.space.model) if first.metric is not None else ()
+    return Sheet(_sentence(title), rows, tuple(map(printable, first.filters)), spaces)
+
+
+def comparison_sheet(comparison: Comparison) -> Sheet:
+    """One row for each catalog under its name and space, the target beside the first."""
     rows = tuple(
-        Row(tuple(_found(result, answer) for result in answer.results), asked_cards(answer)) for answer in answers
+        Row(_found(each.answer), asked_cards(each.answer) if number == 0 else (), "   ".join(told))
+        for number, (each, told) in enumerate(zip(comparison.columns, _told(comparison), strict=True))
     )
-    targets = [answer.target.name for answer in answers if answer.target is not None]
-    title = f"Like {printable(targets[0])}" if len(targets) == 1 else f"Like {len(targets)} pictures" if targets else ""
-    return Sheet(title or "Items", rows, tuple(map(printable, first.filters)), (first.space.label, first.space.model))
+    first = comparison.columns[0].answer
+    title = f"{title_of(first)} in {len(rows)} catalogs"
+    return Sheet(_sentence(title), rows, tuple(map(printable, first.filters)))
+
+
+def _told(comparison: Comparison) -> Iterator[tuple[str, ...]]:
+    """What stands above each catalog's row."""
+    for number, each in enumerate(comparison.columns):
+        told = (printable(each.catalog), each.answer.space.label)
+        yield told if number == 0 else (*told, f"{comparison.overlap(0, number).told} the same as in the first")
 
 
 def duplicates_sheet(found: Duplicates) -> Sheet:
@@ -111,28 +138,31 @@ def duplicates_sheet(found: Duplicates) -> Sheet:
         )
         for number, group in enumerate(found.groups, start=1)
     )
-    return Sheet("Duplicates", rows, (), (found.space.label, found.space.model))
+    return Sheet("Duplicates", rows or (Row(()),), (), (found.space.label, found.space.model))
 
 
 def asked_cards(answer: Answer) -> tuple[Card, ...]:
     """What the answer started from."""
-    if answer.target is not None:
-        return (_asked(answer.target, "target"),)
-    if answer.examples is None:
-        return ()
-    liked = (_asked(each, "like") for each in answer.examples.liked)
-    return (*liked, *(_asked(each, "unlike") for each in answer.examples.disliked))
+    if answer.examples is not None:
+        liked = [_asked(each, "liked") for each in answer.examples.liked]
+        return (*liked, *(_asked(each, "not like this") for each in answer.examples.disliked))
+    return () if answer.target is None else (_asked(answer.target, "target"),)
 
 
 def _asked(asked: Asked, heading: str) -> Card:
     return Card(heading, printable(asked.name), asked.location, asked.content, asked=True)
 
 
-def _found(result: Result, answer: Answer) -> Card:
+def _found(answer: Answer) -> tuple[Card, ...]:
     seen = columns_of(answer)
-    facts = tuple((name, result.metadata[name]) for name in seen if name in result.metadata)
-    others = {name: value for name, value in result.metadata.items() if name not in seen}
-    return _card(result, facts, others)
+    return tuple(
+        _card(
+            result,
+            [(name, result.value(name)) for name in seen],
+            {name: value for name, value in result.metadata.items() if name not in seen},
+        )
+        for result in answer.results
+    )
 
 
 def _member(result: Result, *, exact: bool) -> Card:
@@ -143,7 +173,9 @@ def _member(result: Result, *, exact: bool) -> Card:
 
 
 def _card(result: Result, facts: Sequence[tuple[str, Any]], others: Mapping[str, Any]) -> Card:
-    known = (("path", result.within), ("source", result.source), ("pixels", pixels(result.payload["file"])))
+    copies = f"{result.copies:,}" if result.copies > 1 else ""
+    size = pixels(result.payload["file"])
+    known = (("copies", copies), ("path", result.within), ("source", result.source), ("pixels", size))
     seen = {name for name, _ in facts}
     return Card(
         str(result.rank),
@@ -157,6 +189,10 @@ def _card(result: Result, facts: Sequence[tuple[str, Any]], others: Mapping[str,
             *((name, printable(value)) for name, value in known if value and name not in seen),
         ),
     )
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _printed(facts: Iterable[tuple[str, Any]]) -> Facts:

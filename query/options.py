@@ -153,9 +153,25 @@ GridOption = Annotated[
     Path | None,
     typer.Option(
         "--grid",
-        metavar="FILE.png",
+        metavar="FILE",
         show_default=False,
-        help="Also draw target and results as one picture. Example: --grid shoes.png",
+        help="Also put the pictures into one PNG, or one HTML page with their metadata. Example: --grid shoes.html",
+    ),
+]
+PreviewOption = Annotated[
+    bool,
+    typer.Option(
+        "--preview",
+        help="Also show the pictures on a terminal that can: kitty, iTerm2, WezTerm, foot and others. "
+        "Example: --preview",
+    ),
+]
+OpenOption = Annotated[
+    bool,
+    typer.Option(
+        "--open",
+        help="Open the pictures in the system's viewer: FILE of --grid, else a temporary PNG. "
+        "Example: --grid shoes.html --open",
     ),
 ]
 MinScoreOption = Annotated[

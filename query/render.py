@@ -16,10 +16,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from query.results import SCORE_DIGITS, Answer, Result, Shown, facets_json, score_text
-from query.table import Table, answer_table, duplicates_table, facets_table, shown_table
+from query.table import Table, answer_table, comparison_table, duplicates_table, facets_table, shown_table
 from recq.paths import printable
 
 if TYPE_CHECKING:
+    from query.compare import Comparison
     from query.duplicates import Duplicates
     from query.evaluate_results import Evaluation
     from query.explain import Explanation
@@ -38,7 +39,7 @@ class Format(StrEnum):
 
 
 class FacetsFormat(StrEnum):
-    """How `facets` answers."""
+    """How `facets` and `compare` answer."""
 
     TABLE = "table"
     JSON = "json"
@@ -134,6 +135,20 @@ def explanation_text(explanation: Explanation, form: ShowFormat) -> str:
     return score_text(explanation.score, explanation.share) + "\n"
 
 
+def comparison_text(comparison: Comparison, form: FacetsFormat, terminal: bool = False) -> str:
+    """The answer of `compare`; a line of jsonl is one catalog's."""
+    match form:
+        case FacetsFormat.TABLE:
+            return _table(comparison_table(comparison), terminal)
+        case FacetsFormat.JSON:
+            return _json(comparison.to_json(), indent=2)
+        case FacetsFormat.JSONL:
+            return "".join(_json(column.to_json()) for column in comparison.columns)
+        case FacetsFormat.CSV:
+            rows = [(each.catalog, *_columns(result)) for each in comparison.columns for result in each.answer.results]
+            return _rows([("catalog", *COLUMNS), *rows])
+
+
 def duplicates_text(found: Duplicates, form: Format, terminal: bool = False) -> str:
     """The answer of `duplicates`. `paths` are those of all but the first of each group."""
     match form:
@@ -145,12 +160,11 @@ def duplicates_text(found: Duplicates, form: Format, terminal: bool = False) -> 
             return "".join(_json(group.to_json()) for group in found.groups)
         case Format.CSV:
             rows = [
-                (number, group.exact, result.rank, round(result.score or 0.0, SCORE_DIGITS), result.id, result.source,
-                 result.path or "", result.name)
+                (number, _cell(group.exact), *_columns(result))
                 for number, group in enumerate(found.groups, start=1)
                 for result in group.results
             ]  # fmt: skip
-            return _rows([("group", "exact", *COLUMNS), *([_cell(value) for value in row] for row in rows)])
+            return _rows([("group", "exact", *COLUMNS), *rows])
         case Format.PATHS:
             others = [result for group in found.groups for result in group.results[1:]]
             return "".join(_path(result, terminal, null=False) for result in others if result.location is not None)
@@ -196,17 +210,17 @@ def _csv_names(fields: Sequence[str], taken: Sequence[str]) -> list[str]:
 def _csv_rows(answer: Answer, fields: Sequence[str]) -> list[tuple[object, ...]]:
     return [
         (
-            result.rank,
-            "" if result.score is None else round(result.score, SCORE_DIGITS),
-            result.id,
-            result.source,
-            result.path or "",
-            result.name,
-            result.copies,
+            *_columns(result),
             *(_cell(value) if (value := result.value(name)) is not None else "" for name in fields),
         )
         for result in answer.results
     ]
+
+
+def _columns(result: Result) -> tuple[object, ...]:
+    """The values of `COLUMNS`."""
+    score = "" if result.score is None else round(result.score, SCORE_DIGITS)
+    return result.rank, score, result.id, result.source, result.path or "", result.name, result.copies
 
 
 def _cell(value: Any) -> str:

@@ -10,6 +10,7 @@ from query.results import Answer, Result, Shown, score_text
 from recq.paths import printable
 
 if TYPE_CHECKING:
+    from query.compare import Comparison
     from query.duplicates import Duplicates
     from recq.index.facets import Facets
 
@@ -96,6 +97,24 @@ def caption_of(answer: Answer) -> str:
     filters = " · ".join(printable(text) for text in answer.filters)
     space = answer.space.label if answer.metric is not None else ""
     return "   ".join(part for part in (filters, space) if part)
+
+
+def comparison_table(comparison: Comparison) -> Table:
+    """A row for each rank, a column for each catalog: the score there, and the path that works as a TARGET."""
+    answers = [each.answer for each in comparison.columns]
+    rows = tuple(
+        (
+            str(place + 1),
+            *(
+                f"{result.score:.3f} {printable(result.within)}" if result is not None else ""
+                for result in (answer.results[place] if place < len(answer.results) else None for answer in answers)
+            ),
+        )
+        for place in range(max(len(answer.results) for answer in answers))
+    )
+    header = ("#", *(each.catalog for each in comparison.columns))
+    caption = "\n".join(f"{each.catalog}: {each.answer.space.label}" for each in comparison.columns)
+    return Table(header, rows, (True, *(False for _ in answers)), title_of(answers[0]), caption)
 
 
 def duplicates_table(found: Duplicates) -> Table:

@@ -20,12 +20,14 @@ from query.results import Answer, Asked, Result
 from query.typeface import bundled, lettering, shorten
 from recq.errors import UsageError
 from recq.images import Limits
+from recq.index.question import Metric
 from recq.settings import Settings
 from recq.space import EmbeddingSpace
 from tests.images.encoded import heif
 from tests.query.conftest import Shop, picture
 
 SPACE = EmbeddingSpace("test", "0", "top", "mean", 8, "pad", "none", "f32", 8)
+COSINE = Metric("cosine", higher_is_better=True)
 LIMITS = Limits(10_000_000, 10_000_000)
 RED, GREEN, BLUE = (200, 20, 30), (20, 180, 40), (30, 40, 210)
 FRAME = (217, 72, 15)
@@ -42,7 +44,7 @@ def answer(target: Path | bytes | None, *results: Result, filters: tuple[str, ..
         asked = Asked("-", "standard input", content=target)
     elif target is not None:
         asked = Asked("a.png", "a.png", "id", "shop", target)
-    return Answer(SPACE, results, 1.0, asked, filters)
+    return Answer(SPACE, results, 1.0, asked, filters, metric=COSINE if asked is not None else None)
 
 
 def draw(shown: Shown, limits: Limits) -> Image.Image:

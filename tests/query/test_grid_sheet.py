@@ -31,6 +31,7 @@ def result(**metadata: object) -> Result:
         ([7] * 20, 50, [5] * 10, [2] * 9 + [2 + 70]),  # never less than a line of five: the last rows go
         ([0], 50, [0], [0]),
         ([], 50, [], []),
+        ([0] * 60 + [3], 50, [0] * 50, [0] * 49 + [3]),  # rows without results cost room, too
     ],
 )
 def test_what_does_not_fit_is_left_out_and_counted(
