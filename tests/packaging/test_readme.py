@@ -56,7 +56,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def test_the_blocks_are_found() -> None:
-    assert [len(group) for group in (MAKE, TOUR, ON_A_SERVER, blocks("console"))] == [2, 3, 1, 1]
+    assert [len(group) for group in (MAKE, TOUR, ON_A_SERVER, blocks("console"))] == [2, 4, 1, 1]
 
 
 @pytest.mark.parametrize("block", MAKE)
@@ -73,7 +73,10 @@ def test_the_tour(checkout: Path) -> None:
     out = run("\n".join(TOUR), checkout)
     for seen in ("running-shoe_ultraboost.jpg", '"rank": 1', "Footwear", "tent.jpg"):
         assert seen in out
-    assert (checkout / "shoes.png").read_bytes().startswith(b"\x89PNG")
+    for picture in ("shoes.png", "why.png"):
+        assert (checkout / picture).read_bytes().startswith(b"\x89PNG")
+    assert (checkout / "shoes.html").read_text().startswith("<!DOCTYPE html>")
+    assert (checkout / "catalog.jsonl").stat().st_size > 100_000
 
 
 @pytest.mark.server
