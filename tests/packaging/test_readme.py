@@ -41,7 +41,7 @@ def run(script: str, folder: Path, **environment: str) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=280,
+        timeout=580,  # two dozen programs, on a machine with much else to do
     )
     assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
     return done.stdout
@@ -69,6 +69,7 @@ def test_make(block: str, tmp_path: Path) -> None:
     assert (ROOT / "demo-grid.png").exists()
 
 
+@pytest.mark.timeout(600)
 def test_the_tour(checkout: Path) -> None:
     out = run("\n".join(TOUR), checkout)
     for seen in ("running-shoe_ultraboost.jpg", '"rank": 1', "Footwear", "tent.jpg"):
