@@ -7,6 +7,7 @@ where it is used: `recq --help` needs none of it.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -19,6 +20,7 @@ from query.cli_explain import explain
 from query.cli_search import recommend, search, similar
 from query.cli_show import facets, show
 from query.cli_transfer import export, import_
+from query.completion import in_bash
 from query.options import FILTERS
 from query.shell import PROG
 from recq.cli_errors import run
@@ -29,7 +31,6 @@ app = typer.Typer(
     help="Find what looks like a picture, among the pictures you filter for.",
     epilog="Try it: recq similar photo.jpg -k 5 --filter 'category=sofa'",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -58,6 +59,8 @@ app.command("import")(import_)
 
 def main() -> None:
     """The console script."""
+    if os.environ.get("_RECQ_COMPLETE") == "complete_bash":
+        sys.exit(in_bash(os.environ, lambda: run(app, PROG, [])))
     sys.exit(run(app, PROG))
 
 

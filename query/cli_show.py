@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from query import completion
 from query.options import FilterOption, TargetArgument
 from query.render import FacetsFormat, ShowFormat, facets_text, shown_text
 from query.shell import emit, load, terminal
@@ -39,7 +40,10 @@ def facets(
     field: Annotated[
         str,
         typer.Argument(
-            metavar="FIELD", show_default=False, help="A metadata field, or one of file.*. Example: category"
+            autocompletion=completion.field,
+            metavar="FIELD",
+            show_default=False,
+            help="A metadata field, or one of file.*. Example: category",
         ),
     ],
     filters: FilterOption = None,

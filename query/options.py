@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from query import completion
 from query.render import Format
 from recq.errors import UsageError
 from recq.index.wanted import Limit, Sort
@@ -57,6 +58,7 @@ FilterOption = Annotated[
     typer.Option(
         "--filter",
         metavar="FILTER",
+        autocompletion=completion.filters,
         show_default=False,
         help="Only items that this holds for; may be given several times. Example: --filter 'category=sofa'",
     ),
@@ -83,6 +85,7 @@ AnyOfOption = Annotated[
     typer.Option(
         "--any-of",
         metavar="GROUP",
+        autocompletion=completion.alternatives,
         show_default=False,
         help="Only items that one of these filters holds for; may be given several times, every group must hold. "
         "Example: --any-of 'category=sofa || price<=50'",
@@ -93,6 +96,7 @@ GroupByOption = Annotated[
     typer.Option(
         "--group-by",
         metavar="FIELD",
+        autocompletion=completion.field,
         show_default=False,
         help="Only the first item of each value of a field, such as one view of each product. Example: --group-by sku",
     ),
@@ -118,6 +122,7 @@ SortOption = Annotated[
     typer.Option(
         "--sort",
         metavar="FIELD",
+        autocompletion=completion.order,
         show_default=False,
         help="Order by a field, descending with :desc; items without it come last. Example: --sort price:desc",
     ),
@@ -127,6 +132,7 @@ FieldsOption = Annotated[
     typer.Option(
         "--fields",
         metavar="A,B",
+        autocompletion=completion.several_fields,
         show_default=False,
         help="The metadata to show, and no other. Example: --fields title,price",
     ),

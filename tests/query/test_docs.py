@@ -55,7 +55,9 @@ def test_no_row_documents_what_does_not_exist() -> None:
     documented = {key.strip("`").split()[1] for key in rows(section("## Commands")) if key.startswith("`")}
     assert documented == set(COMMANDS)
     switches = {switch for key in rows(section("## Options")) for switch in re.findall(r"--?[a-z0-9][a-z-]*", key)}
-    assert switches == {s for _, p in OPTIONS for s in p.opts} | {"--help", "-h", "--version"}
+    assert switches == {s for _, p in OPTIONS for s in p.opts} | {
+        "--help", "-h", "--version", "--install-completion", "--show-completion",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(("command", "parameter"), OPTIONS, ids=lambda each: getattr(each, "name", each))
