@@ -162,4 +162,6 @@ def _asked(settings: Settings, catalog: str, text: str, wanted: Wanted) -> Answe
     try:
         return similar_in(settings.model_copy(update={"catalog": catalog}), text, wanted)
     except RecqError as error:
+        if f"catalog {catalog!r}" in str(error):  # it says which
+            raise
         raise type(error)(f"catalog {catalog!r}: {error}") from error

@@ -155,7 +155,7 @@ def test_what_one_catalog_does_not_know_and_what_none_knows_is_embedded(
     [
         (["one.png"], 3, "catalog 'shop': 'one.png' is the name of several items"),
         (["nothing.png"], 3, "catalog 'shop': nothing is indexed as 'nothing.png'"),
-        (["two.png", "--catalog", "nowhere"], 3, "catalog 'nowhere': "),
+        (["two.png", "--catalog", "nowhere"], 3, "recq: catalog 'nowhere' does not exist here (there is: other, shop)"),
         (["two.png", "--catalog", "shop"], 2, "needs two different catalogs"),
         (["two.png", "--filter", "colour=red"], 2, "catalog 'shop': "),
         (["two.png", "--filter", "rank=7"], 2, "catalog 'other': "),
