@@ -21,6 +21,7 @@ from recq.errors import ModelUnavailable, SpaceMismatch
 from recq.models import ModelOptions, describe_space, describe_variant, open_embedder
 from recq.models.applications import APPLICATIONS
 from recq.models.export import Export, export
+from recq.models.maps import open_maps
 from recq.models.pooling import pool
 from recq.models.weights import bundled, bundled_manifest
 from recq.settings import Settings
@@ -128,6 +129,8 @@ def test_a_model_from_a_file_ends_before_its_classifier(
     found = vectors(space, settings, photographs)
     np.testing.assert_allclose(found, answer(keras, path, "fc2", photographs), rtol=1e-4, atol=1e-5)
     assert describe_space(ModelOptions(f"file:{path}", layer="penultimate", distance="euclid"), settings) == space
+    with pytest.raises(ModelUnavailable, match="gives a vector and no map"), open_maps(space, settings):
+        pass
 
 
 @pytest.mark.keras

@@ -11,6 +11,7 @@ import pytest
 
 from recq.errors import DimensionTooLarge, ImageError, ModelUnavailable, Reason
 from recq.models import ModelOptions, describe_space, describe_variant, open_embedder
+from recq.models.maps import open_maps
 from recq.settings import Settings
 
 PICTURE = np.arange(2 * 2 * 3, dtype=np.uint8).reshape(2, 2, 3) * 20
@@ -48,6 +49,12 @@ def test_what_becomes_of_a_picture(settings: Settings, options: ModelOptions, ex
     with open_embedder(describe_space(options, settings), settings) as embedder:
         np.testing.assert_allclose(embedder.submit(PICTURE).result(), expected, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(embedder.embed(PICTURE[np.newaxis]), [expected], rtol=1e-4, atol=1e-5)
+
+
+def test_pixels_are_their_own_map(settings: Settings) -> None:
+    """What `recq explain` takes the similarity apart by."""
+    with open_maps(describe_space("pixels:2", settings), settings) as maps:
+        np.testing.assert_allclose(maps.map_of(PICTURE).ravel(), (np.arange(12) - 5.5) * 20 / 255, atol=1e-6)
 
 
 def test_a_single_grey_has_no_signal_unless_the_mean_is_left_in(settings: Settings) -> None:

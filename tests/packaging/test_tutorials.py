@@ -1,0 +1,72 @@
+"""docs/tutorials.md: every command can be given, some are run, and the pictures are there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from ingest.cli import app as ingest_app
+from query.cli import app as query_app
+from recq.models.applications import APPLICATIONS
+from recq.models.weights import bundled_manifest
+from tests.packaging.test_readme import run
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "docs" / "tutorials.md").read_text("utf-8")
+BOXES = re.findall(r"^```(sh)?\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+COMMANDS = [line for _, box in BOXES for line in box.splitlines()]
+HERE = [box for language, box in BOXES if language == "sh"]
+RUN = [*HERE[0].splitlines(), *(line for line in HERE[3].splitlines() if "pixels:32" in line)]
+"""Three starts of a program, some two seconds each; what the other boxes ask for is tested elsewhere."""
+
+APPS: dict[str, Any] = {
+    "recq": typer.main.get_command(query_app),
+    "recq-ingest": typer.main.get_command(ingest_app),
+}
+SHOWN = (
+    "shoe_hi-top-basketball",
+    "running-shoe_runx",
+    "chair_modern-cafe",
+    "chair_balloon",
+    "slr-camera_compact",
+    "tent",
+)
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_every_command_can_be_given(line: str) -> None:
+    program, command, *arguments = shlex.split(line)
+    context = APPS[program].commands[command].make_context(command, arguments)
+    model = context.params.get("model")
+    if isinstance(model, str) and model.startswith("keras:"):
+        assert model.removeprefix("keras:") in APPLICATIONS
+    elif model is not None:
+        assert model in bundled_manifest() or model.startswith(("file:", "pixels:"))
+
+
+def test_what_the_page_does_here_can_be_done(tmp_path: Path) -> None:
+    """On a few of the samples: those that are asked for must be among them."""
+    (tmp_path / "samples").mkdir()
+    (tmp_path / "docs").mkdir()
+    for name in SHOWN:
+        shutil.copy(ROOT / "samples" / f"{name}.jpg", tmp_path / "samples")
+    assert len(RUN) == 3
+    run("\n".join(RUN), tmp_path, PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+    made = sorted(path.name for path in (tmp_path / "docs").glob("*.png"))
+    assert made == sorted({Path(line.split("--grid ")[1]).name for line in RUN if "--grid" in line})
+
+
+def test_the_pictures_are_there_and_small() -> None:
+    shown = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", TEXT)
+    made = [line.split("--grid docs/")[1] for line in COMMANDS if "--grid docs/" in line]
+    assert shown == made
+    for name in shown:
+        assert (ROOT / "docs" / name).stat().st_size < 150_000
