@@ -221,3 +221,16 @@ def test_bodies_that_are_no_request(engine: Engine, path: str, body: bytes) -> N
     status, answer = engine.ask("PUT", f"{path}/points?wait=true", body)
     assert status == 400
     assert answer["status"]["error"].startswith("Format error in JSON body: ")
+
+
+def test_a_point_without_a_vector_is_no_example(engine: Engine, path: str) -> None:
+    """A server leaves it out in silence; where nothing is left every point gets the score 0."""
+    assert engine.ask("PUT", f"{path}/points?wait=true", {"points": [{"id": 2, "vector": {}}]})[0] == 200
+    for strategy in ("average_vector", "best_score", "sum_scores"):
+        recommend = {"positive": [1, 2], "strategy": strategy}
+        status, answer = engine.ask(
+            "POST", f"{path}/points/query", {"query": {"recommend": recommend}, "using": "image"}
+        )
+        assert status == 404
+        assert "image" in answer["status"]["error"]
+    assert engine.ask("POST", f"{path}/points/delete?wait=true", {"points": [2]})[0] == 200

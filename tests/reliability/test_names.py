@@ -125,7 +125,7 @@ def test_each_is_indexed_exactly_and_junk_is_not(place: Place, daemon: Daemon) -
 
 def test_each_is_found_by_the_name_that_is_printed(place: Place, daemon: Daemon) -> None:
     eventually(lambda: len(indexed(place)) == 2 * (len(NAMES) + 1), within=60)
-    printed = recq(place, "search", "-k", "100")
+    printed = recq(place, "search", "-k", "100", "--keep-duplicates")
     assert len(printed) == 2 * (len(NAMES) + 1)
     with place.catalog() as catalog:
         for result in printed:
