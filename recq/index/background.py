@@ -31,7 +31,11 @@ DRIFT = 0.2
 """How far a catalog may have grown or shrunk, as a share of what it was, before the pairs are drawn again."""
 
 UNUSUAL = 0.95
-"""The share of pairs that a score has to beat to be unusual: what `--min-score auto` leaves out is below it."""
+"""The share of pairs that a score has to beat to be unusual: what `--min-score auto` leaves out is below it.
+
+Over photographs of clothing, furniture, products and posters (the default network), 70 to 92 % of those among the five
+nearest that have the query's category are above it, and nothing is for furniture asked among clothing or the reverse;
+at 0.99 it would be 36 to 64 %."""
 
 LEVELS = (*(n / 100 for n in range(100)), *(0.99 + n / 1000 for n in range(1, 10)), *(0.999 + n / 1e4 for n in range(1, 10)), 1.0)  # fmt: skip # noqa: E501
 """The shares whose scores are kept: every hundredth, and finer where the answers are."""
