@@ -51,3 +51,17 @@ def test_a_pooling_that_gives_too_many_numbers_is_refused_before_anything_is_mad
     assert "103,680 numbers per image" in done.stderr
     assert "--pooling gem, mean, max, rmac or centre" in done.stderr
     assert not (place.data / "edge").exists()
+
+
+def test_a_preset_says_what_is_not_said_in_the_daemon_and_for_the_query(tmp_path: Path) -> None:
+    place = Place(tmp_path / "shop", tmp_path / "data")
+    picture = put(place.root / "a.jpg", 1)
+    done = place.command("run", str(place.root), "--once", "--preset", "fine", "--size", "96")
+    assert done.returncode == 0, done.stderr
+    with place.catalog() as catalog:
+        space = catalog.space
+        with Preparer(space, Settings()) as preparer:
+            queried = preparer.embed(picture.read_bytes())
+    assert (space.model, space.pooling, space.size, space.resize) == ("efficientnet_lite2", "centre", 96, "pad")
+    (stored,) = place.vectors().values()
+    assert float(stored @ queried) > 0.999999
