@@ -181,22 +181,17 @@ def score_text(score: float, share: float | None) -> str:
 
 
 def scale_text(share: float) -> str:
-    """What a score means in this catalog."""
-    return f"closer than {share_text(share)} of pairs"
+    """What a score means in this catalog: one decimal of the per cent, two above 99.9 %, rounded down."""
+    if share >= 1:
+        return "closer than all pairs"
+    per_cent = 100 * share + 1e-9  # 99.7 that became 99.69999 stays 99.7
+    digits = 2 if per_cent >= 99.9 else 1
+    return f"closer than {math.floor(per_cent * 10**digits) / 10**digits:.{digits}f} % of pairs"
 
 
 def percentile(share: float | None) -> float | None:
     """The value of `percentile`: the share of random pairs that are less alike, in per cent."""
     return None if share is None else round(100 * share, 2)
-
-
-def share_text(share: float) -> str:
-    """A share as per cent: one decimal, two above 99.9 %, and "all" for what no random pair reached."""
-    if share >= 1:
-        return "all"
-    per_cent = 100 * share + 1e-9  # 99.7 that became 99.69999 stays 99.7
-    digits = 100 if per_cent >= 99.9 else 10
-    return f"{math.floor(per_cent * digits) / digits:.{1 if digits == 10 else 2}f} %"
 
 
 def space_json(space: EmbeddingSpace) -> dict[str, Any]:
