@@ -9,7 +9,7 @@ BIN := .venv/bin
 # The tests start some hundred processes: without byte code each would compile every module it imports.
 unexport PYTHONDONTWRITEBYTECODE
 STAMPS := .venv/.recq
-PYTEST ?= -n 2 --dist loadfile
+PYTEST ?= -n 3 --dist loadfile
 TORTURE ?=
 
 help:

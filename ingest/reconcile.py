@@ -23,7 +23,7 @@ from typing import Protocol
 
 from ingest.files import FileState
 from ingest.retry import PASSING, is_due
-from ingest.scan import Kind, Rules, Seen, Unreadable, holds_image, look, walk
+from ingest.scan import Kind, Rules, Seen, Unreadable, holds_image, holds_no_image, look, walk
 from ingest.survivors import Survivors
 from ingest.watched import Watched
 from recq import paths
@@ -217,6 +217,15 @@ class Reconciliation:
             return True
         return not self._watched.ignored.has(seen.path, seen.state) and holds_image(self._watched.root, seen.path)
 
+    def _is_none_any_more(self, seen: Seen, item: Item) -> bool:
+        """Whether a file that its name makes no image has other content now, and no image's."""
+        if seen.kind is not Kind.MAYBE or (item.file.size, item.file.mtime_ns) == (
+            seen.state.size,
+            seen.state.mtime_ns,
+        ):
+            return False
+        return holds_no_image(self._watched.root, seen.path)
+
     def gone(self) -> Iterator[Difference]:
         """What the index has and the folder has not; nothing of a folder that could not be listed."""
         for item in self._index.scan(self._watched.name):
@@ -227,7 +236,7 @@ class Reconciliation:
                 seen = look(self._watched.root, path, self._rules)
             except OSError:
                 continue
-            if seen is None or seen.kind is Kind.IGNORED:
+            if seen is None or seen.kind is Kind.IGNORED or self._is_none_any_more(seen, item):
                 yield Difference(path, None, item, Action.DELETE)
 
 

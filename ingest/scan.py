@@ -152,14 +152,24 @@ def _seen(entry: os.DirEntry[str], path: str, root: Path, rules: Rules) -> Seen 
 
 def holds_image(root: Path, path: str) -> bool:
     """Whether the file's first bytes are an allowed format's; False where it cannot be read."""
-    flags = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0)  # a FIFO would wait for a writer
     try:
-        descriptor = os.open(root / path, flags)
+        return _begins_as_image(root, path)
     except OSError:
         return False
+
+
+def holds_no_image(root: Path, path: str) -> bool:
+    """Whether the file's first bytes are no allowed format's; False, too, where it cannot be read."""
+    try:
+        return not _begins_as_image(root, path)
+    except OSError:
+        return False
+
+
+def _begins_as_image(root: Path, path: str) -> bool:
+    flags = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0)  # a FIFO would wait for a writer
+    descriptor = os.open(root / path, flags)
     try:
         return stat.S_ISREG(os.fstat(descriptor).st_mode) and sniff(os.read(descriptor, _HEAD)) is not None
-    except OSError:
-        return False
     finally:
         os.close(descriptor)

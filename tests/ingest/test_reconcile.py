@@ -161,6 +161,19 @@ def test_a_file_that_is_now_ignored_has_gone(root: Path) -> None:
     assert [(each.path, each.state) for each in reconciliation.differences()] == [("a.jpg", None)]
 
 
+def test_a_file_without_an_extension_that_holds_no_picture_any_more_has_gone(root: Path) -> None:
+    for name in ("emptied", "text", "same"):
+        put(root / name, 7)
+    ledger = stocked(root)
+    for name in ("emptied", "text", "same"):
+        ledger.add(root, name)
+    (root / "emptied").write_bytes(b"")
+    (root / "text").write_text("not a picture")
+    watched = watched_at(root)
+    for _ in range(2):  # also when it has been passed over before
+        assert compared(watched, ledger)[0] == {"emptied": "gone", "text": "gone"}
+
+
 def test_a_vanished_or_emptied_root_deletes_nothing(root: Path, tmp_path: Path) -> None:
     ledger, watched = stocked(root), watched_at(root)
     root.rename(tmp_path / "elsewhere")
