@@ -152,7 +152,7 @@ class Finder(Reader):
     def check(self, wanted: Wanted, metric: Metric) -> None:
         """Raise FilterError or UsageError where `rank` would, whatever the target is."""
         if metric.higher_is_better and wanted.max_distance is not None:
-            raise UsageError(f"--max-distance is for distances, scores are none here ({metric.name}): use --min-score")
+            raise UsageError(f"--max-distance is for distances, scores here are none ({metric.name}): use --min-score")
         if not metric.higher_is_better and wanted.min_score is not None:
             raise UsageError(
                 "--min-score is for scores where more is nearer; here they are distances: use --max-distance"
