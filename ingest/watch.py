@@ -189,6 +189,9 @@ class _Handler(FileSystemEventHandler):
         appeared = target if isinstance(event, DirMovedEvent) else source
         if isinstance(event, DirMovedEvent | DirCreatedEvent) and appeared is not None:
             self._hints.folder(appeared)
+        if isinstance(event, DirMovedEvent) and self._polling:
+            # Polling knows a move by its inode: a new file that got that of a deleted folder is told as this.
+            self._mark(target, Mark.APPEARED)
 
     def _mark(self, key: Key | None, mark: Mark) -> None:
         if key is not None:

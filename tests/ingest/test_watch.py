@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from watchdog.events import DirMovedEvent
 
 from ingest import watch as watch_module
 from ingest.files import Key
@@ -244,3 +245,14 @@ def test_the_file_system_decides(folder: str, kind: str, silent: bool) -> None:
 def test_auto_polls_a_silent_file_system(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch_module, "file_system", lambda folder: "nfs4")
     assert start("auto").modes == [("poll", "a nfs4 file system does not report every change; every 0.05 s")]
+
+
+def test_a_new_file_with_the_inode_of_a_deleted_folder_is_noticed_by_polling(tmp_path: Path) -> None:
+    """Two snapshots show the inode at another path, which watchdog takes for a folder that moved there."""
+    watched = Watched("s", tmp_path, table_path=None, types=dict, say=lambda path, message: None)
+    hints = Hints(lambda: None)
+    handler = watch_module._Handler(watched, hints, Rules(DEFAULT_IGNORE), polling=True)
+    handler.dispatch(DirMovedEvent(str(tmp_path / "deleted"), str(tmp_path / "new.jpg")))
+    noticed = hints.drain()
+    assert noticed.marks[Key("s", "new.jpg")] is Mark.APPEARED
+    assert Key("s", "deleted") in noticed.lost
