@@ -51,11 +51,16 @@ def decide(
     """
     if state is None:
         return Action.DELETE if known is not None else Action.NOTHING
-    if known is None or (known.file.size, known.file.mtime_ns) != (state.size, state.mtime_ns):
+    if known is None or not _is_as_known(state, known):
         return Action.EMBED
     if retry and known.error is not None:
         return Action.EMBED
     return Action.NOTHING if described() else Action.METADATA
+
+
+def _is_as_known(state: FileState, item: Item) -> bool:
+    """Whether a file's size and time are those that the index has."""
+    return (item.file.size, item.file.mtime_ns) == (state.size, state.mtime_ns)
 
 
 class Index(Protocol):
@@ -213,18 +218,17 @@ class Reconciliation:
 
     def _is_item(self, seen: Seen, item: Item | None) -> bool:
         """Whether the first bytes are an image's; they are read only where nothing is known of this very state."""
-        if item is not None and (item.file.size, item.file.mtime_ns) == (seen.state.size, seen.state.mtime_ns):
+        if item is not None and _is_as_known(seen.state, item):
             return True
         return not self._watched.ignored.has(seen.path, seen.state) and holds_image(self._watched.root, seen.path)
 
     def _is_none_any_more(self, seen: Seen, item: Item) -> bool:
         """Whether a file that its name makes no image has other content now, and no image's."""
-        if seen.kind is not Kind.MAYBE or (item.file.size, item.file.mtime_ns) == (
-            seen.state.size,
-            seen.state.mtime_ns,
-        ):
-            return False
-        return holds_no_image(self._watched.root, seen.path)
+        return (
+            seen.kind is Kind.MAYBE
+            and not _is_as_known(seen.state, item)
+            and holds_no_image(self._watched.root, seen.path)
+        )
 
     def gone(self) -> Iterator[Difference]:
         """What the index has and the folder has not; nothing of a folder that could not be listed."""

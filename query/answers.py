@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from query.prepare import Query
 from query.results import Answer, Asked, Examples, result_of
-from query.target import FileTarget, IndexedTarget, StreamTarget, describe
+from query.target import FileTarget, IndexedTarget, StreamTarget, describe, name_of
 from recq import paths
 from recq.index.grammar import AnyOf
 from recq.index.wanted import Wanted
@@ -24,14 +24,15 @@ if TYPE_CHECKING:
 
 def asked_of(query: Query, catalog: Catalog, sources: Mapping[str, Source]) -> Asked:
     """What was compared with, for the answer."""
+    name = name_of(query.target)
     match query.target:
         case IndexedTarget(item):
             location = catalog.absolute_path(item, sources)
-            return Asked(query.text, item.file.name, item.id, item.file.source, location)
+            return Asked(query.text, name, item.id, item.file.source, location)
         case FileTarget(path):
-            return Asked(query.text, paths.to_text(path.name)[0], location=path, content=query.content)
+            return Asked(query.text, name, location=path, content=query.content)
         case StreamTarget():
-            return Asked(query.text, "standard input", content=query.content)
+            return Asked(query.text, name, content=query.content)
 
 
 def notes_of(queries: Sequence[Query]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from query.options import FilterOption, GridOption, OpenOption, PreviewOption
 from query.pictures import Pictures
 from query.progress import bar
 from query.render import Format, duplicates_text
-from query.shell import PROG, emit, load, terminal
+from query.shell import PROG, counted, emit, load, terminal
 from recq.cli_errors import complain
 from recq.cli_options import CatalogOption, DataDirOption, DebugOption, UrlOption
 
@@ -73,8 +73,8 @@ def duplicates(
         )
     emit(duplicates_text(found, form, terminal()))
     how = "same bytes" if found.limit is None else f"limit {found.limit:.3f}"
-    items = _counted(found.items, "item")
-    groups = _counted(len(found.groups), "group")
+    items = counted(found.items, "item")
+    groups = counted(len(found.groups), "group")
     told = (
         f"{groups}, {found.superfluous:,} of {items} not the first of theirs"
         if found.groups
@@ -82,7 +82,3 @@ def duplicates(
     )
     complain(PROG, f"{told} ({how})")
     pictures.show(found, settings)
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun if count == 1 else noun + 's'}"

@@ -12,7 +12,7 @@ import typer
 
 from query.progress import bar
 from query.render import ShowFormat, evaluation_text
-from query.shell import PROG, emit, load, terminal
+from query.shell import PROG, counted, emit, load, terminal
 from recq.cli_errors import complain
 from recq.cli_options import CatalogOption, DataDirOption, DebugOption, UrlOption
 from recq.errors import UsageError
@@ -123,15 +123,11 @@ def remarks(evaluation: Evaluation) -> Iterator[str]:
     """What was left out, a line each."""
     left, label = evaluation.left_out, evaluation.label
     if left.unlabelled:
-        yield f"{_items(left.unlabelled)} without a {label} left out"
+        yield f"{counted(left.unlabelled, 'item')} without a {label} left out"
     if left.elsewhere:
-        yield f"{_items(left.elsewhere)} left out that not every catalog has"
+        yield f"{counted(left.elsewhere, 'item')} left out that not every catalog has"
     if left.alone:
-        yield f"{_items(left.alone)} did not ask: nothing else to be found has the same {label}"
+        yield f"{counted(left.alone, 'item')} did not ask: nothing else to be found has the same {label}"
     if left.copies:
         what = "1 copy was" if left.copies == 1 else f"{left.copies:,} copies were"
         yield f"{what} left out: the same bytes as the item that asked"
-
-
-def _items(count: int) -> str:
-    return f"{count:,} {'item' if count == 1 else 'items'}"

@@ -29,12 +29,8 @@ from query.options import (
     SortOption,
     TargetsArgument,
     TargetsOption,
-    field_list,
-    limit,
-    place,
     require_null_fits,
-    sorting,
-    unusual,
+    wanted_of,
 )
 from query.pictures import Pictures
 from query.render import Format, answer_text
@@ -75,19 +71,8 @@ def similar(
     _debug: DebugOption = False,
 ) -> int:
     """What looks most like TARGET. An indexed target is compared by its stored vector: no model is loaded."""
-    wanted = Wanted(
-        k,
-        place(k, offset, page),
-        filters or [],
-        any_of or [],
-        limit(min_score, "--min-score", "0.8"),
-        limit(max_distance, "--max-distance", "12.5"),
-        group_by,
-        diversity,
-        keep_duplicates,
-        sorting(sort),
-        field_list(fields),
-        unusual(min_score, max_distance),
+    wanted = wanted_of(
+        k, offset, page, filters, any_of, group_by, diversity, keep_duplicates, sort, fields, min_score, max_distance
     )
     require_null_fits(null, form)
     settings = load(catalog, url, data_dir)
@@ -155,19 +140,8 @@ def recommend(
     _debug: DebugOption = False,
 ) -> None:
     """More like the pictures somebody chose, and unlike those they rejected; none of them is among the results."""
-    wanted = Wanted(
-        k,
-        place(k, offset, page),
-        filters or [],
-        any_of or [],
-        limit(min_score, "--min-score", "0.8"),
-        limit(max_distance, "--max-distance", "12.5"),
-        group_by,
-        diversity,
-        keep_duplicates,
-        sorting(sort),
-        field_list(fields),
-        unusual(min_score, max_distance),
+    wanted = wanted_of(
+        k, offset, page, filters, any_of, group_by, diversity, keep_duplicates, sort, fields, min_score, max_distance
     )
     require_null_fits(null, form)
     settings = load(catalog, url, data_dir)
@@ -200,17 +174,7 @@ def search(
     _debug: DebugOption = False,
 ) -> None:
     """Items that all filters hold for, ordered by path or by a field; no picture is compared."""
-    wanted = Wanted(
-        k,
-        place(k, offset, page),
-        filters or [],
-        any_of or [],
-        group_by=group_by,
-        diversity=diversity,
-        keep_duplicates=keep_duplicates,
-        sort=sorting(sort),
-        fields=field_list(fields),
-    )
+    wanted = wanted_of(k, offset, page, filters, any_of, group_by, diversity, keep_duplicates, sort, fields)
     require_null_fits(null, form)
     settings = load(catalog, url, data_dir)
     pictures = Pictures(grid, preview, open_)

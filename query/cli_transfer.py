@@ -9,7 +9,7 @@ import typer
 
 from query.options import FilterOption
 from query.progress import bar
-from query.shell import PROG, load
+from query.shell import PROG, counted, load
 from query.transfer import ArchiveFormat, Transferred
 from recq.cli_errors import complain
 from recq.cli_options import CatalogOption, DataDirOption, DebugOption, UrlOption
@@ -73,5 +73,5 @@ def import_(
 
 
 def _told(done: Transferred) -> str:
-    items = "1 item" if done.items == 1 else f"{done.items:,} items"
+    items = counted(done.items, "item")
     return f"{items} ({done.failed:,} of them failed)" if done.failed else items

@@ -21,7 +21,7 @@ from typing import Any
 
 from query.results import Answer, Asked, Result
 from query.search import FIRST, similar_in
-from query.target import STREAM, StreamTarget, read_picture
+from query.target import STREAM, StreamTarget, name_of, read_picture
 from recq.errors import RecqError, TargetNotFound, UsageError
 from recq.index.wanted import Wanted
 from recq.paths import printable
@@ -138,7 +138,7 @@ def _rereadable(target: str, settings: Settings) -> Iterator[str]:
 def _of_stream(answer: Answer) -> Answer:
     """The answer without the name of the file that stood for standard input."""
     assert answer.target is not None  # `similar` has one
-    return replace(answer, target=Asked(STREAM, "standard input", content=answer.target.content))
+    return replace(answer, target=Asked(STREAM, name_of(StreamTarget()), content=answer.target.content))
 
 
 def _answers(settings: Settings, text: str, catalogs: Sequence[str], wanted: Wanted) -> dict[str, Answer]:

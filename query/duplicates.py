@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -241,7 +242,7 @@ def _groups(catalog: Catalog, facts: Sequence[_Facts], sets: DisjointSets, neare
     same = 1.0 if catalog.space.higher_is_better else 0.0
     for rows in members:
         found = catalog.get_many([facts[row].id for row in rows])
-        counted: Mapping[str, int] = _counts(facts[row].digest for row in rows)
+        counted = Counter(facts[row].digest for row in rows)
         results: list[Result] = []
         for row in rows:
             item = found.get(facts[row].id)
@@ -250,10 +251,3 @@ def _groups(catalog: Catalog, facts: Sequence[_Facts], sets: DisjointSets, neare
                 results.append(result_of(len(results) + 1, item, score, catalog.absolute_path(item, sources)))
         if len(results) > 1:
             yield Group(tuple(results), exact=len(counted) == 1)
-
-
-def _counts(digests: Iterator[str]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for digest in digests:
-        counts[digest] = counts.get(digest, 0) + 1
-    return counts

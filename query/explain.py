@@ -17,7 +17,7 @@ from PIL import Image
 
 from query.results import SCORE_DIGITS, percentile, space_json
 from query.search import opened
-from query.target import FileTarget, IndexedTarget, StreamTarget, Target, describe, read_picture, resolve
+from query.target import FileTarget, IndexedTarget, StreamTarget, Target, describe, name_of, read_picture, resolve
 from recq import paths
 from recq.errors import ImageError, TargetError
 from recq.images import Limits, decode, to_input
@@ -156,7 +156,7 @@ def explain(
     sides = [
         Side(
             each.text,
-            _name(each.target),
+            name_of(each.target),
             rgb,
             placement(rgb.shape[1], rgb.shape[0], space.input),
             space.size,
@@ -176,13 +176,3 @@ def _asked(catalog: Catalog, text: str) -> _Asked:
     if location is None or not location.exists():
         raise TargetError(f"{describe(target)} cannot be explained: its file is not on this machine, or gone")
     return _Asked(text, target, FileTarget(location))
-
-
-def _name(target: Target) -> str:
-    match target:
-        case IndexedTarget(item):
-            return item.file.name
-        case FileTarget(path):
-            return paths.to_text(path.name)[0]
-        case StreamTarget():
-            return "standard input"

@@ -10,7 +10,7 @@ import typer
 from query import completion
 from query.render import Format
 from recq.errors import UsageError
-from recq.index.wanted import Limit, Sort
+from recq.index.wanted import Limit, Sort, Wanted
 
 FILTERS = """\
 Filters: all that are given must hold. Quote them, the shell has its own idea of < > | ! ?
@@ -195,6 +195,37 @@ AUTO = "auto"
 """In place of a score or a distance: the catalog's random pairs decide."""
 
 
+def wanted_of(
+    k: int,
+    offset: int | None,
+    page: int | None,
+    filters: list[str] | None,
+    any_of: list[str] | None,
+    group_by: str | None,
+    diversity: float,
+    keep_duplicates: bool,
+    sort: str | None,
+    fields: str | None,
+    min_score: str | None = None,
+    max_distance: str | None = None,
+) -> Wanted:
+    """What the options of similar, recommend and search ask for, as they were typed. Raises UsageError."""
+    return Wanted(
+        k,
+        place(k, offset, page),
+        filters or [],
+        any_of or [],
+        limit(min_score, "--min-score", "0.8"),
+        limit(max_distance, "--max-distance", "12.5"),
+        group_by,
+        diversity,
+        keep_duplicates,
+        None if sort is None else Sort.parse(sort),
+        field_list(fields),
+        unusual(min_score, max_distance),
+    )
+
+
 def place(k: int, offset: int | None, page: int | None) -> int:
     """How many results come before those asked for. Raises UsageError where --offset and --page are both given."""
     if offset is not None and page is not None:
@@ -217,11 +248,6 @@ def unusual(min_score: str | None, max_distance: str | None) -> Limit | None:
     if min_score == max_distance == AUTO:
         raise UsageError("--min-score auto and --max-distance auto: give the one that the catalog compares by")
     return "min_score" if min_score == AUTO else "max_distance" if max_distance == AUTO else None
-
-
-def sorting(text: str | None) -> Sort | None:
-    """The value of --sort, read. Raises UsageError."""
-    return None if text is None else Sort.parse(text)
 
 
 def field_list(text: str | None) -> tuple[str, ...] | None:

@@ -167,4 +167,5 @@ def cut_note(cut: bool) -> tuple[str, ...]:
 def _check(catalog: Catalog, wanted: Wanted) -> None:
     from recq.index.question import metric_of
 
-    catalog.check(scaled(catalog, wanted).wanted, metric_of("", catalog.space))
+    limited = scaled(catalog, wanted).wanted if wanted.unusual else wanted
+    catalog.check(limited, metric_of("", catalog.space))

@@ -34,6 +34,11 @@ def emit(text: str) -> None:
     sys.stdout.buffer.flush()
 
 
+def counted(count: int, noun: str) -> str:
+    """So many of something, in words; the noun in the singular."""
+    return f"{count:,} {noun if count == 1 else f'{noun}s'}"
+
+
 def remark(answer: Answer, nothing: str) -> None:
     """What there is to say about an answer, on standard error; `nothing` when it is empty."""
     for note in answer.notes:

@@ -240,6 +240,17 @@ def read_picture(target: FileTarget | StreamTarget, settings: Settings, stdin: B
         raise TargetError(f"{describe(target)} is being written: try again when it is complete") from error
 
 
+def name_of(target: Target) -> str:
+    """The name that an answer has for the target; a file's in the text form of `recq.paths`."""
+    match target:
+        case IndexedTarget(item):
+            return item.file.name
+        case FileTarget(path):
+            return paths.to_text(path.name)[0]
+        case StreamTarget():
+            return "standard input"
+
+
 def describe(target: Target) -> str:
     """The target in a message."""
     match target:

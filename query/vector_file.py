@@ -72,13 +72,16 @@ class VectorFile:
     def read(self, rows: Rows) -> Vectors:
         """Those rows, float32 (n, dim)."""
         found = np.empty((len(rows), self._dim), np.float32)
-        if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all():
-            self._file.seek(int(rows[0]) * self._dim * 4)
-            self._file.readinto(found.data)
-            return found
         for place, row in enumerate(rows.tolist()):
             self._file.seek(row * self._dim * 4)
             self._file.readinto(found[place].data)
+        return found
+
+    def _block(self, first: int, last: int) -> Vectors:
+        """The rows from `first` on and before `last`, as far as there are any, float32 (n, dim)."""
+        found = np.empty((min(last, self.rows) - first, self._dim), np.float32)
+        self._file.seek(first * self._dim * 4)
+        self._file.readinto(found.data)
         return found
 
     def ranked(self, queries: Rows, gallery: int) -> Iterator[Rows]:
@@ -96,10 +99,10 @@ class VectorFile:
         """
         step = max(1, _BLOCK // (4 * self._dim))
         for start in range(0, self.rows, _PAIRED):
-            queries = self.read(np.arange(start, min(start + _PAIRED, self.rows)))
+            queries = self._block(start, start + _PAIRED)
             near: list[list[tuple[Rows, Vectors]]] = [[] for _ in queries]
             for first in range(start, self.rows, step):
-                block = self.read(np.arange(first, min(first + step, self.rows)))
+                block = self._block(first, first + step)
                 scores = self._compared(queries, block)
                 hits = scores >= limit if self._distance == "Cosine" else scores <= limit
                 hits &= np.arange(first, first + len(block)) > np.arange(start, start + len(queries))[:, np.newaxis]

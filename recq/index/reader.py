@@ -32,11 +32,9 @@ class Reader(Ledger):
         """The metadata fields and their types, read from the payload indexes."""
         return self._fields.types(refresh=refresh)
 
-    @translated
     def vector(self, item_id: str) -> np.ndarray | None:
         """The stored vector, float32 (dim,); None for a failed or unknown item."""
-        records = self._client.retrieve(self._collection, ids=[item_id], with_payload=False, with_vectors=[VECTOR])
-        return vector_of(records[0]) if records else None
+        return self.vectors([item_id]).get(item_id)
 
     @translated
     def vectors(self, ids: Sequence[str]) -> dict[str, np.ndarray]:
@@ -69,13 +67,8 @@ class Reader(Ledger):
             holders.setdefault((record.payload or {})["file"]["sha256"], str(record.id))
             if len(holders) == len(digests):
                 break
-        if not holders:
-            return {}
-        records = self._client.retrieve(
-            self._collection, ids=list(holders.values()), with_payload=False, with_vectors=[VECTOR]
-        )
-        vectors = {str(record.id): vector_of(record) for record in records}
-        return {digest: vector for digest, id_ in holders.items() if (vector := vectors.get(id_)) is not None}
+        vectors = self.vectors(list(holders.values()))
+        return {digest: vectors[id_] for digest, id_ in holders.items() if id_ in vectors}
 
     def find_path(self, path: str, limit: int = 20) -> list[Item]:
         """Items of any source with that `file.path`, failed ones included."""
