@@ -20,17 +20,42 @@ from recq.space import DistanceName, Pooling, Preprocess, Preset, Resize
 WatchMode = Literal["auto", "native", "poll"]
 
 DEFAULT_IGNORE = (
-    ".*",  # hidden files of every kind: .DS_Store and ._* (macOS), .nfs* (NFS), .~lock* (LibreOffice)
+    ".*",  # hidden: .DS_Store, ._* (macOS), .nfs* (NFS), .~lock* (LibreOffice), .snapshot (NetApp), .Trash-* (desktops)
     "Thumbs.db",  # Windows Explorer
     "desktop.ini",  # Windows Explorer
-    "@eaDir",  # Synology
     ".stversions",  # Syncthing
     "*.part",  # browsers, rsync wrappers
     "*.partial",
     "*.crdownload",  # Chrome
     "*.tmp",
-    "~*",  # Office, Syncthing
+    "~*",  # Office, Syncthing; ~snapshot (NetApp)
     "*~",  # editors' back-ups
+    # Bins: what lies in them was deleted.
+    "#recycle",  # Synology, TerraMaster, Asustor
+    "@Recycle",  # QNAP
+    "$RECYCLE.BIN",  # Windows since Vista
+    "RECYCLER",  # Windows XP
+    "Network Trash Folder",  # macOS on AFP shares
+    "trashbox",  # Buffalo
+    # Snapshots: older states of the same pictures.
+    "#snapshot",  # Synology
+    "@Recently-Snapshot",  # QNAP
+    "@GMT-*",  # Samba's and Windows' previous versions
+    # What systems keep for themselves.
+    "@eaDir",  # Synology: thumbnails
+    "@tmp",  # Synology
+    "@sharebin",  # Synology
+    "@__thumb",  # QNAP: thumbnails
+    "*@SynoEAStream",  # Synology: attributes of a file beside it
+    "*@SynoResource",  # Synology
+    "System Volume Information",  # Windows
+    "FOUND.[0-9][0-9][0-9]",  # Windows: pieces that chkdsk found
+    "lost+found",  # fsck of ext2 to ext4
+    "aquota.*",  # quotas of ext3 and ext4
+    "quota.user",  # quotas of ext2 and UFS
+    "quota.group",
+    "TheVolumeSettingsFolder",  # macOS on AFP shares
+    "Temporary Items",  # macOS on shares
 )
 
 

@@ -143,3 +143,67 @@ def test_own_patterns_replace_the_defaults(tmp_path: Path) -> None:
     assert rules.ignores_path("a.bak.jpg")
     assert not rules.ignores_path(".hidden/a.jpg")
     assert not Rules([]).ignores_path(".hidden")
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [
+        "#recycle",
+        "@Recycle",
+        "@recycle",
+        "@Recently-Snapshot",
+        "#snapshot",
+        ".snapshot",
+        ".snapshots",
+        ".zfs",
+        "~snapshot",
+        "@GMT-2026.01.31-12.00.00",
+        "$RECYCLE.BIN",
+        "$Recycle.Bin",
+        "RECYCLER",
+        "System Volume Information",
+        "lost+found",
+        ".Trash-1000",
+        ".Trashes",
+        "@tmp",
+        "@sharebin",
+        "@eaDir",
+        ".@__thumb",
+        "@__thumb",
+        "Network Trash Folder",
+        "TheVolumeSettingsFolder",
+        "Temporary Items",
+        "FOUND.000",
+        "found.012",
+        "trashbox",
+    ],
+)
+def test_bins_and_snapshots_are_passed_over_at_any_depth(tmp_path: Path, folder: str) -> None:
+    """A NAS shows what was deleted, and older states, as folders among the pictures."""
+    put(tmp_path / folder / "deep/a.jpg", 1)
+    put(tmp_path / "shop" / folder / "b.jpg", 2)
+    put(tmp_path / "shop/c.jpg", 3)
+    assert kinds(tmp_path) == {folder: "ignored", f"shop/{folder}": "ignored", "shop/c.jpg": "item"}
+    assert RULES.ignores_path(f"{folder}/deep/a.jpg")
+    seen = look(tmp_path, f"shop/{folder}/b.jpg", RULES)
+    assert seen is not None
+    assert seen.kind is Kind.IGNORED
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "recycle", "Recycled wood", "recycle bin.jpg", "snapshot", "lost and found", "found.jpg", "FOUND.0001", "$5 tent.jpg",
+        "#1.jpg", "@home", "[a].jpg", "lost+found.jpg", "tmp", "quota.jpg", "System Volume.jpg", "e_recycler",
+    ],
+)  # fmt: skip
+def test_what_only_looks_like_a_bin_is_none(name: str) -> None:
+    assert not RULES.ignores_path(name)
+    assert not RULES.ignores_path(f"{name}/a.jpg")
+
+
+@pytest.mark.parametrize(
+    "name", ["aquota.user", "aquota.group", "quota.user", "a.jpg@SynoEAStream", "a.jpg@SynoResource"]
+)
+def test_books_of_file_systems_are_no_pictures(name: str) -> None:
+    assert RULES.kind_of(name) is Kind.IGNORED
