@@ -1,10 +1,12 @@
 """The end of the road: one waited write per batch, and only of what still stands in the folder as it was read.
 
-Runs in the commit worker. Metadata is taken from the folder at the last moment; deletions are checked once more.
+Runs in workers, one for each source: what touches a source's disk holds up no other. Metadata is taken from the folder
+at the last moment; deletions are checked once more.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -96,10 +98,12 @@ class Committer:
         self._sources = sources
         self._rules = rules
         self._flush = flush
+        self._writing = threading.RLock()  # fields are declared by one at a time; never held while a disk is asked
 
     def declare(self, types: Mapping[str, FieldType]) -> None:
         """Fix the types of a table's columns before the first of its values is written."""
-        self._patience(self._catalog.declare, types)
+        with self._writing:
+            self._patience(self._catalog.declare, types)
 
     def write(self, works: Sequence[Work]) -> Written:
         """One waited upsert of all that still stand as they were read; `ingested_at` is now."""
@@ -111,15 +115,17 @@ class Committer:
             else:
                 again.append(work)
         stamped = [self._stamped(work) for work in current]
-        self._declare_category(stamped)
         refused: list[tuple[Work, str]] = []
-        done = self._upsert(stamped, refused)
+        with self._writing:
+            self._declare_category(stamped)
+            done = self._upsert(stamped, refused)
         return Written(done, again, refused)
 
     def replace(self, items: Sequence[tuple[Key, Item]]) -> Sequence[Item]:
         """Give items that the index has the metadata of now; vectors and file facts stay. Returns what was written."""
         fresh = [self._described(key, item) for key, item in items]
-        self._patience(self._catalog.replace_metadata, fresh)
+        with self._writing:
+            self._patience(self._catalog.replace_metadata, fresh)
         return fresh
 
     def delete(self, removals: Sequence[Removal]) -> tuple[Sequence[Removal], Sequence[Held]]:
@@ -137,7 +143,7 @@ class Committer:
             believed = [removal for removal in gone if trusted(removal)]
             if len(believed) < len(gone):
                 held.append(Held(name, len(gone) - len(believed), emptied(name, watched.root)))
-            spared, lost = self._split(believed)
+            spared, lost = self._split(name, believed)
             deleted += spared
             if len(lost) > watched.guard.left:
                 watched.guard.grown(self._patience(partial(self._catalog.count, source=name)))
@@ -150,9 +156,9 @@ class Committer:
             self._patience(self._catalog.delete, [removal.item_id for removal in chunk])
         return deleted, held
 
-    def _split(self, removals: Sequence[Removal]) -> tuple[list[Removal], list[Removal]]:
+    def _split(self, source: str, removals: Sequence[Removal]) -> tuple[list[Removal], list[Removal]]:
         """What costs nothing (the same bytes are elsewhere, or it had failed), and what is lost with its item."""
-        survivors = Survivors(self._index, self._sources, self._rules)
+        survivors = Survivors(self._index, self._sources, self._rules, source)
         spared: list[Removal] = []
         lost: list[Removal] = []
         for start in range(0, len(removals), _DELETED_AT_ONCE):

@@ -1,6 +1,7 @@
 """The life of the daemon: reconcile, then live, then drain, then stop.
 
 One thread decides (`ingest.loop`); this class holds its state: what waits, what is under way, when to reconcile next.
+That thread touches no disk: each source has workers of its own for that, so that a mount that hangs holds up no other.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from ingest.examine import Fate, Verdict, examine
 from ingest.files import Key
 from ingest.hints import Mark
 from ingest.intake import Intake
-from ingest.loop import Loop, Worker
+from ingest.loop import Loop, Repeated, Worker, Workers
 from ingest.metadata import SIDECAR_SUFFIX
 from ingest.patience import Patience
 from ingest.patient_index import PatientIndex
@@ -102,12 +103,15 @@ class Daemon:
             stop=stop,
             say=self.said,
             declare=self._declare,
-            crowded=lambda: self._pipeline.removing >= MOST_WAITING,
+            crowded=lambda source: self._pipeline.removing(source) >= MOST_WAITING,
             live=not once,
             verify=verify,
         )
-        self._examiner = Worker("examine", self._loop)
-        self._measurer = Worker("background", self._loop)
+        self._examiners = Workers("examine", self._loop, sources)
+        self._examining = 0  # paths, of all sources
+        self._declarer = Worker("declare", self._loop)
+        self._flusher = Repeated(Worker("flush", self._loop), self._committer.flush, _ended)
+        self._measurer = Repeated(Worker("background", self._loop), self._measure_background, _ended)
         self._retries = Retries()
         self._flush_at = float("inf")
         self._next_progress = 0.0
@@ -176,8 +180,8 @@ class Daemon:
         self._pipeline.tick(now)
         if now >= self._flush_at and self._pipeline.idle:
             self._flush_at = float("inf")
-            self._pipeline.commit.submit(self._committer.flush, lambda _: None)
-            self._measurer.submit(self._measure_background, lambda _: None)
+            self._flusher.ask()
+            self._measurer.ask()
         if now >= self._next_progress:
             self._next_progress = now + _PROGRESS
             self._show(now)
@@ -185,35 +189,41 @@ class Daemon:
 
     def _begin(self, now: float) -> None:
         """Let what is due be examined, while there is room."""
-        room = self._room(now)
-        if any(room) and (entries := self._pending.take(now, *(min(_EXAMINED_AT_ONCE, most) for most in room))):
-            self._examiner.submit(partial(self._examine, entries), self._examined)
+        for name in self._sources:
+            room = self._room(name, now)
+            fresh, backlog = min(_EXAMINED_AT_ONCE, room.fresh), min(_EXAMINED_AT_ONCE, room.backlog)
+            if any(room) and (entries := self._pending.take(now, fresh, backlog, name)):
+                self._examining += len(entries)
+                self._examiners[name].submit(partial(self._examine, entries), self._examined)
 
-    def _room(self, now: float) -> Room:
-        """How many paths may be examined now: few fresh ones at once, many in groups."""
-        if self._examiner.busy:
+    def _room(self, name: str, now: float) -> Room:
+        """How many paths of a source may be examined now: few fresh ones at once, many in groups."""
+        if self._examiners[name].busy:
             return Room(0, 0)
-        room = self._pipeline.room
-        return room if room.fresh >= min(GROUP, self._pending.fresh_due(now)) else Room(0, room.backlog)
+        room = self._pipeline.room(name, self._examining)
+        return room if room.fresh >= min(GROUP, self._pending.fresh_due(now, name)) else Room(0, room.backlog)
 
     def _deadline(self) -> float:
+        now = time.monotonic()
         deadlines = [
-            time.monotonic() + _FOREVER,
+            now + _FOREVER,
             self._pipeline.next_deadline(),
             self._intake.next_deadline(),
             self._retries.next_deadline(),
         ]
         if self._pipeline.idle:
             deadlines.append(self._flush_at)
-        room = self._room(time.monotonic())
-        due = self._pending.next_due(fresh=room.fresh > 0, backlog=room.backlog > 0)
-        if due is not None:
-            deadlines.append(due)
+        for name in self._sources:
+            room = self._room(name, now)
+            due = self._pending.next_due(name, fresh=room.fresh > 0, backlog=room.backlog > 0)
+            if due is not None:
+                deadlines.append(due)
         return min(deadlines)
 
     def _settled(self) -> bool:
         """Whether nothing is left to be done."""
-        return self._intake.idle and not self._examiner.busy and not self._pending and self._pipeline.idle
+        deciding = self._examiners.busy or self._declarer.busy
+        return self._intake.idle and not deciding and not self._pending and self._pipeline.idle
 
     def _drain(self) -> None:
         """Finish what is under way, begin nothing; an index that is away is not waited for: the folder has it all."""
@@ -240,6 +250,7 @@ class Daemon:
         return examine(entries, self._sources, self._index, self._rules, time.monotonic())
 
     def _examined(self, verdicts: Sequence[Verdict]) -> None:
+        self._examining -= len(verdicts)
         if self._draining:
             return
         now = time.monotonic()
@@ -266,7 +277,7 @@ class Daemon:
 
     def _declare(self, name: str, then: Callable[[], None]) -> None:
         types = self._sources[name].table.types
-        self._pipeline.commit.submit(partial(self._committer.declare, types), lambda _: then())
+        self._declarer.submit(partial(self._committer.declare, types), lambda _: then())
 
     # -- what the pipeline tells ----------------------------------------------------------------------------------
 
@@ -291,7 +302,7 @@ class Daemon:
 
     def removable(self, removal: Removal) -> bool:
         """Whether no unfinished file may be the new place of one that has gone."""
-        return not self._intake.walking_folders and not self._pending.has_size(removal.size)
+        return not self._intake.may_appear(removal.size)
 
     def said(self, event: str, /, **fields: object) -> None:
         """Say that something happened, and count it."""
@@ -303,3 +314,7 @@ class Daemon:
 
 def _nothing() -> None:
     """Wake the loop."""
+
+
+def _ended(_: None) -> None:
+    """Nothing follows."""

@@ -6,7 +6,7 @@ Written by the watchers' threads, drained by the loop. Events are hints: losing 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -14,7 +14,7 @@ from ingest.files import FileState, Key
 from ingest.stability import WRITING, Observation, completed, observe
 
 MOST = 200_000
-"""Paths that are remembered. More events than that are answered with a walk of everything."""
+"""Files, and folders of each kind, that are remembered. More of them are answered with a walk of everything."""
 
 
 class Mark(IntEnum):
@@ -26,6 +26,11 @@ class Mark(IntEnum):
     CLOSED = 3  # the writer closed it, or it was renamed into place
     GONE = 4  # the kernel saw it go
     MISSING = 5  # a poll did not find it any more
+
+
+def later(before: Mark | None, mark: Mark) -> Mark:
+    """What two pieces of news of a path say together: the latest, but a change of attributes takes nothing back."""
+    return mark if before is None or mark is not Mark.TOUCHED else before
 
 
 @dataclass
@@ -40,13 +45,14 @@ class Noticed:
     def __bool__(self) -> bool:
         return bool(self.marks or self.folders or self.lost or self.overflowed)
 
-    def outermost_folders(self) -> list[Key]:
-        """The folders to walk, without those that lie in another."""
-        chosen: list[Key] = []
-        for key in sorted(self.folders, key=lambda each: (each.source, f"{each.path}/")):
-            if not chosen or key.source != chosen[-1].source or not key.path.startswith(f"{chosen[-1].path}/"):
-                chosen.append(key)
-        return chosen
+
+def outermost(paths: Collection[str]) -> list[str]:
+    """The folders to walk, without those that lie in another."""
+    chosen: list[str] = []
+    for path in sorted(paths, key=lambda each: f"{each}/"):
+        if not chosen or not path.startswith(f"{chosen[-1]}/"):
+            chosen.append(path)
+    return chosen
 
 
 def observation_of(
@@ -79,18 +85,18 @@ class Hints:
             marks = self._noticed.marks
             if key not in marks and len(marks) >= MOST:
                 self._noticed.overflowed.add(key.source)
-            elif mark is not Mark.TOUCHED or key not in marks:  # a change of attributes takes nothing back
-                marks[key] = mark
+            else:
+                marks[key] = later(marks.get(key), mark)
         if first:
             self._wake()
 
     def folder(self, key: Key) -> None:
         """A folder appeared: walk it."""
-        self._add(lambda noticed: noticed.folders.add(key))
+        self._add(lambda noticed: _remember(noticed.folders, key, noticed))
 
     def folder_gone(self, key: Key) -> None:
         """A folder has gone: look at all that the index has below it."""
-        self._add(lambda noticed: noticed.lost.add(key))
+        self._add(lambda noticed: _remember(noticed.lost, key, noticed))
 
     def overflow(self, source: str) -> None:
         """Events of a source were lost."""
@@ -108,3 +114,10 @@ class Hints:
             change(self._noticed)
         if first:
             self._wake()
+
+
+def _remember(folders: set[Key], key: Key, noticed: Noticed) -> None:
+    if key not in folders and len(folders) >= MOST:
+        noticed.overflowed.add(key.source)
+    else:
+        folders.add(key)

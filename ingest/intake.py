@@ -1,38 +1,43 @@
 """How paths come to wait: events, walks, tables, comparisons. Nothing is decided here; everything is a hint.
 
-Runs in the loop's thread; what touches disk or index runs in workers.
+Runs in the loop's thread; what touches disk or index runs in workers, what touches a source's disk in workers of its
+own. Whatever waits for a disk that does not answer is bounded: looks and walks by the set of paths, all else by one run
+under way and one after it.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
 from ingest.files import FileState, Key
-from ingest.hints import Hints, Mark, observation_of
-from ingest.loop import Loop, Worker
+from ingest.hints import Hints, Mark
+from ingest.looks import Looks
+from ingest.loop import Loop, Repeated, Workers
 from ingest.patient_index import PatientIndex
 from ingest.pending import Entry, Pending
 from ingest.report import Say
 from ingest.rounds import Rounds
-from ingest.scan import Rules, look
-from ingest.stability import observe
+from ingest.scan import Rules
 from ingest.table import TABLE_NAME
-from ingest.walks import CHUNK, Walks
+from ingest.walks import Walks
 from ingest.watch import Watch
 from ingest.watched import Watched
 from recq.errors import UsageError
 from recq.settings import Settings
 
+_SILENT_AFTER = 10.0  # seconds without an answer after which a source's disk counts as one that hangs
+_END_WITHIN = 1.0  # seconds for all watches to end
+_HANGS = "the disk has not answered for {:.0f} s: this source waits for it, the others go on"
+
 
 class Intake:
     """Fills `pending`. `declare(name, then)` is asked to fix the types of a source's new table, and then to call.
 
-    With `live`, the sources are watched and looked at again every `rescan` seconds. `crowded` tells whether so much is
-    under way that walks have to pause, `verify` asks to read and compare every file's bytes.
+    With `live`, the sources are watched and looked at again every `rescan` seconds. `crowded(source)` tells whether so
+    much of it is under way that walks have to pause, `verify` asks to read and compare every file's bytes.
     """
 
     def __init__(
@@ -47,7 +52,7 @@ class Intake:
         stop: threading.Event,
         say: Say,
         declare: Callable[[str, Callable[[], None]], None],
-        crowded: Callable[[], bool],
+        crowded: Callable[[str], bool],
         live: bool,
         verify: bool,
     ) -> None:
@@ -55,14 +60,33 @@ class Intake:
         self._sources = sources
         self._loop = loop
         self._pending = pending
-        self._index = index
         self._rules = rules
         self._say = say
         self._declare = declare
         self._live = live
         self._hints = Hints(lambda: loop.post(self._drain_hints))
         self._watches = {name: self._watch(watched) for name, watched in sources.items()} if live else {}
-        self._looker = Worker("look", loop)
+        self._watchers = Workers("watch", loop, self._watches)
+        self._renewals = {
+            name: Repeated(self._watchers[name], partial(_renewed, watch, sources[name]), _done)
+            for name, watch in self._watches.items()
+        }
+        self._beginning = set(self._watches)  # sources that are not watched and compared yet
+        lookers, checkers = Workers("look", loop, sources), Workers("check", loop, sources)
+        self._looks = {
+            name: Looks(
+                watched, rules, lookers[name], pending, settle=settings.settle, overflow=partial(self._overflowed, name)
+            )
+            for name, watched in sources.items()
+        }
+        self._checks = {
+            name: Repeated(checkers[name], partial(_changed, watched), partial(self._check, name))
+            for name, watched in sources.items()
+        }
+        self._tables = {
+            name: Repeated(checkers[name], partial(_load_table, watched), partial(self._loaded, name))
+            for name, watched in sources.items()
+        }
         self._walks = Walks(
             sources=sources,
             loop=loop,
@@ -72,6 +96,7 @@ class Intake:
             settle=settings.settle,
             stop=stop,
             crowded=crowded,
+            overflow=self._overflowed,
         )
         self._rounds = Rounds(
             settings=settings,
@@ -88,71 +113,77 @@ class Intake:
             verify=verify,
         )
         self._next_check = float("inf")
+        self._asked: dict[str, float] = {}  # when a disk was asked that has not answered since (monotonic)
+        self._silent: set[str] = set()
 
     # -- for the daemon -------------------------------------------------------------------------------------------
 
     @property
     def idle(self) -> bool:
         """Whether nothing is being looked for."""
-        return not (self._looker.busy or self._walks.busy) and self._rounds.idle
+        looking = any(looks.busy for looks in self._looks.values()) or any(
+            table.busy for table in self._tables.values()
+        )
+        return not (looking or self._beginning or self._walks.busy) and self._rounds.idle
 
     @property
     def reconciling(self) -> bool:
         """Whether folder and index are being compared."""
-        return self._rounds.comparing
+        return bool(self._beginning) or self._rounds.comparing
 
-    @property
-    def walking_folders(self) -> bool:
-        """Whether folders that appeared or went are still being walked."""
-        return self._walks.busy
+    def may_appear(self, size: int) -> bool:
+        """Whether a file of that many bytes may be found that is not indexed yet: it waits, or is still walked to.
+
+        Of a disk that does not answer nothing is expected.
+        """
+        answering = self._sources.keys() - self._silent
+        return self._walks.walking(answering) or self._pending.has_size(size, answering)
 
     def start(self) -> None:
         """Watch first, then compare: what happens in between is noticed."""
-        for watch in self._watches.values():
-            watch.start()
+        self._rounds.start()
+        for name in self._sources.keys() - self._beginning:
+            self._rounds.compare(name)
+        for name, watch in self._watches.items():
+            self._watchers[name].submit(watch.start, partial(self._begun, name))
         if self._live:
             self._next_check = time.monotonic() + self._settings.poll_interval
-        self._rounds.start()
 
     def stop(self) -> None:
-        """End the watches and wake a walk that pauses."""
+        """End the watches and wake walks that pause. A disk that does not answer is not waited for."""
         self._walks.end()
-        for watch in self._watches.values():
-            watch.stop()
+        ends: list[threading.Event] = []
+        for name, watch in self._watches.items():
+            ends.append(threading.Event())
+            self._watchers[name].submit(partial(_end, watch, ends[-1]), _done)
+        deadline = time.monotonic() + _END_WITHIN
+        for ended in ends:
+            ended.wait(max(0.0, deadline - time.monotonic()))
 
     def next_deadline(self) -> float:
         """When `tick` has something to do."""
-        return min(self._rounds.next_deadline(), self._next_check)
+        return min(self._rounds.next_deadline(), self._walks.next_deadline(), self._next_check)
 
     def tick(self, now: float) -> None:
         """What the clock asks for."""
-        self._walks.tick()
+        self._walks.tick(now)
         self._rounds.tick(now)
         if now >= self._next_check:
             self._next_check = now + self._settings.poll_interval
-            self._looker.submit(self._changed, self._check)
+            self._check_all(now)
 
     def look(self, marks: Mapping[Key, Mark]) -> None:
         """Let paths wait after a look at how they stand."""
-        keys = list(marks)
-        for start in range(0, len(keys), CHUNK):
-            chunk = {key: marks[key] for key in keys[start : start + CHUNK]}
-            self._looker.submit(partial(self._states, list(chunk)), partial(self._looked, chunk))
+        for name, of_source in _by_source(marks).items():
+            self._looks[name].noticed({key: marks[key] for key in of_source})
 
     def wait(self, entry: Entry, state: FileState | None, quiet: float) -> None:
         """Let a path that was looked at wait until it has been as it is for `quiet` seconds."""
-        observation = observe(entry.observation, state, time.monotonic(), quiet if state is not None else 0.0)
-        self._pending.put(replace(entry, observation=observation, fresh=True, witnessed=False))
+        self._looks[entry.key.source].wait(entry, state, quiet)
 
     def look_again(self, entry: Entry, quiet: float) -> None:
         """Look at a path that was being worked on, and let it wait."""
-
-        def looked(states: Mapping[Key, FileState | None]) -> None:
-            for state in states.values():
-                self.wait(entry, state, quiet)
-            self._pending.finish(entry.key)
-
-        self._looker.submit(partial(self._states, [entry.key]), looked)
+        self._looks[entry.key.source].again(entry, quiet)
 
     def compare(self, name: str, *, verify: bool = False) -> None:
         """Compare a source with the index now; `verify` reads the bytes of every file."""
@@ -164,30 +195,19 @@ class Intake:
 
     def retry(self, keys: Sequence[Key]) -> None:
         """Try failed items again."""
-
-        def looked(states: Mapping[Key, FileState | None]) -> None:
-            now = time.monotonic()
-            for key, state in states.items():
-                observation = observe(self._pending.observation(key), state, now, self._settings.settle)
-                self._pending.put(Entry(key, observation, fresh=True, known=True, retry=True))
-
-        for start in range(0, len(keys), CHUNK):
-            self._looker.submit(partial(self._states, keys[start : start + CHUNK]), looked)
+        for name, of_source in _by_source(keys).items():
+            self._looks[name].retry(of_source)
 
     def reload_table(self, name: str) -> None:
         """Read a source's table again, and compare the source when that could be done."""
-
-        def loaded(changed: bool) -> None:
-            if changed:
-                self._declare(name, lambda: self.compare(name))
-
-        self._looker.submit(partial(self._load_table, self._sources[name]), loaded)
+        self._tables[name].ask()
 
     # -- events ---------------------------------------------------------------------------------------------------
 
     def _watch(self, watched: Watched) -> Watch:
         def say(mode: str, reason: str) -> None:
-            self._say("watching", source=watched.name, root=str(watched.root), mode=mode, reason=reason)
+            told = partial(self._say, source=watched.name, root=str(watched.root), mode=mode, reason=reason)
+            self._loop.post(partial(told, "watching"))
 
         return Watch(
             watched,
@@ -198,67 +218,95 @@ class Intake:
             say=say,
         )
 
+    def _begun(self, name: str, _: None) -> None:
+        """A source is watched from here on."""
+        self._beginning.discard(name)
+        self._rounds.compare(name)
+
     def _drain_hints(self) -> None:
         noticed = self._hints.drain()
         self.look(noticed.marks)
-        for key in noticed.outermost_folders():
+        for key in noticed.folders:
             self._walks.appeared(key)
         if noticed.lost:
             # What is on its way into the index from there may arrive after the index was asked what it has.
             self.look(dict.fromkeys(self._pending.working_below(noticed.lost), Mark.MISSING))
             self._walks.went(noticed.lost)
         for name in sorted(noticed.overflowed):
-            self._say("overflow", source=name)
-            self.compare(name)
+            self._overflowed(name)
 
-    def _states(self, keys: Sequence[Key]) -> Mapping[Key, FileState | None]:
-        """In the worker: how the files stand. What cannot be told is left to the reconcile."""
-        states: dict[Key, FileState | None] = {}
-        for key in keys:
-            try:
-                seen = look(self._sources[key.source].root, key.path, self._rules)
-            except OSError:
-                continue
-            states[key] = seen.state if seen is not None else None
-        return states
+    def _overflowed(self, name: str) -> None:
+        """More happened than can be remembered: compare everything."""
+        self._say("overflow", source=name)
+        self.compare(name)
 
-    def _looked(self, marks: Mapping[Key, Mark], states: Mapping[Key, FileState | None]) -> None:
-        now = time.monotonic()
-        for key, state in states.items():
-            mark = marks[key]
-            observation = observation_of(self._pending.observation(key), state, now, mark, self._settings.settle)
-            self._pending.put(Entry(key, observation, fresh=True, witnessed=mark is Mark.GONE))
-
-    # -- tables and roots -----------------------------------------------------------------------------------------
+    # -- tables, roots and disks ----------------------------------------------------------------------------------
 
     def _renew(self, name: str) -> None:
-        """After a comparison: watch what stands at the root's path now."""
-        if name in self._watches:
-            self._watches[name].renew()
-        if self._live:  # a single pass that began in one folder does not end in another
-            self._sources[name].renew()
+        """After a comparison: watch what stands at the root's path now. A single pass ends where it began."""
+        if name in self._renewals:
+            self._renewals[name].ask()
 
-    def _changed(self) -> tuple[list[str], list[str]]:
-        """In the worker: sources with another table, sources whose root is another folder now."""
-        sources = self._sources.items()
-        return (
-            [name for name, watched in sources if watched.table_changed()],
-            [name for name, watched in sources if watched.root_replaced()],
-        )
+    def _check_all(self, now: float) -> None:
+        """Ask every disk whether table or root are others now; one that does not answer is not asked again."""
+        for name, check in self._checks.items():
+            if not check.busy:
+                self._asked[name] = now
+                check.ask()
+            elif now - self._asked[name] >= _SILENT_AFTER and name not in self._silent:
+                self._silent.add(name)
+                self._say("unreadable", source=name, path=".", detail=_HANGS.format(now - self._asked[name]))
 
-    def _check(self, changed: tuple[list[str], list[str]]) -> None:
-        tables, roots = changed
-        for name in tables:
+    def _check(self, name: str, changed: tuple[bool, bool]) -> None:
+        self._silent.discard(name)
+        table, root = changed
+        if table:
             self.reload_table(name)
-        for name in roots:
+        if root:
             self.compare(name)
 
-    @staticmethod
-    def _load_table(watched: Watched) -> bool:
-        """In the worker: read a table. A bad one is noted and the old one stays."""
-        try:
-            watched.load_table()
-        except UsageError as error:
-            watched.problems.note(TABLE_NAME, str(error))
-            return False
-        return True
+    def _loaded(self, name: str, changed: bool) -> None:
+        if changed:
+            self._declare(name, lambda: self.compare(name))
+
+
+def _by_source(keys: Collection[Key]) -> Mapping[str, list[Key]]:
+    """The keys of each source."""
+    sources: dict[str, list[Key]] = {}
+    for key in keys:
+        sources.setdefault(key.source, []).append(key)
+    return sources
+
+
+# -- in workers --------------------------------------------------------------------------------------------------------
+
+
+def _changed(watched: Watched) -> tuple[bool, bool]:
+    """Whether a source has another table, and whether its root is another folder now."""
+    return watched.table_changed(), watched.root_replaced()
+
+
+def _load_table(watched: Watched) -> bool:
+    """Read a table. A bad one is noted and the old one stays."""
+    try:
+        watched.load_table()
+    except UsageError as error:
+        watched.problems.note(TABLE_NAME, str(error))
+        return False
+    return True
+
+
+def _renewed(watch: Watch, watched: Watched) -> None:
+    """Watch what stands at the root's path now, and take it for the root."""
+    watch.renew()
+    watched.renew()
+
+
+def _end(watch: Watch, ended: threading.Event) -> None:
+    """End a watch; `ended` is set then."""
+    watch.stop()
+    ended.set()
+
+
+def _done(_: None) -> None:
+    """Nothing follows."""

@@ -1,7 +1,8 @@
 """One thread decides, the others do: the daemon's loop, and the workers that report to it.
 
 Everything that decides runs in the loop's thread, one call after the other, so that no state needs a lock. What waits
-for disk, index or network runs in a worker, whose result comes back as a call. Nothing here polls: the loop sleeps
+for disk, index or network runs in a worker, whose result comes back as a call; what touches a source's disk in one of
+its own, since a mount may hang for ever. Nothing here polls: the loop sleeps
 until a call is posted or the next deadline has come.
 """
 
@@ -10,8 +11,8 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterable
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
 Call = Callable[[], None]
@@ -47,14 +48,14 @@ class Worker:
     """A thread that runs one job after the other and posts the results to the loop.
 
     An exception in a job is raised in the loop's thread: the daemon ends with it. `Stopping` only drops the job.
-    The thread does not keep the process alive.
+    The thread begins with the first job, and does not keep the process alive.
     """
 
     def __init__(self, name: str, loop: Loop) -> None:
         self._loop = loop
         self._jobs: queue.SimpleQueue[Call] = queue.SimpleQueue()
         self._count = 0
-        threading.Thread(target=self._run, name=name, daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     @property
     def busy(self) -> int:
@@ -74,6 +75,8 @@ class Worker:
 
         self._count += 1
         self._jobs.put(job)
+        if self._thread.ident is None:
+            self._thread.start()
 
     def _done(self, then: Callable[[T], None], result: T) -> None:
         self._count -= 1
@@ -87,3 +90,49 @@ class Worker:
     def _run(self) -> None:
         while True:
             self._jobs.get()()
+
+
+class Workers:
+    """One worker for each source: a disk that does not answer holds up its own source and no other."""
+
+    def __init__(self, name: str, loop: Loop, sources: Iterable[str]) -> None:
+        self._workers = {source: Worker(f"{name} {source}", loop) for source in sources}
+
+    def __getitem__(self, source: str) -> Worker:
+        return self._workers[source]
+
+    @property
+    def busy(self) -> int:
+        """Jobs of all whose result the loop has not seen yet."""
+        return sum(worker.busy for worker in self._workers.values())
+
+
+class Repeated(Generic[T]):
+    """Work that is asked for again and again: one runs and at most one waits, however often. For the loop's thread."""
+
+    def __init__(self, worker: Worker, work: Callable[[], T], then: Callable[[T], None]) -> None:
+        self._worker = worker
+        self._work = work
+        self._then = then
+        self._under_way = False
+        self._again = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether it runs, or waits to."""
+        return self._under_way
+
+    def ask(self) -> None:
+        """Let it run; once more afterwards where it runs already, since it may have begun before what is new."""
+        if self._under_way:
+            self._again = True
+            return
+        self._under_way = True
+        self._worker.submit(self._work, self._done)
+
+    def _done(self, result: T) -> None:
+        self._under_way = False
+        if self._again:
+            self._again = False
+            self.ask()
+        self._then(result)

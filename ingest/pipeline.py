@@ -1,17 +1,19 @@
 """Decode -> carry or embed -> commit, every stage bounded, and each failing one item alone.
 
 Runs in the loop's thread and never waits: decoding happens in processes, embedding in threads, questions to the index
-and writing in workers. `room` says how many more paths may begin; it closes while the index or the network is the
-slower one. Where paths wait for a stage, a new drop passes the backlog. A batch is written when it is full, when
-nothing else is under way, or when its first item has waited long enough: alone, a picture does not wait for company.
+and writing in workers. `room` says how many more paths of a source may begin; it closes while the index or the network
+is the slower one. Where paths wait for a stage, a new drop passes the backlog. A batch is of one source, since what is
+written is compared with its disk once more; it is written when it is full, when nothing else of its source is under
+way, or when its first item has waited long enough: alone, a picture does not wait for company.
 """
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import NamedTuple, Protocol
@@ -19,7 +21,7 @@ from typing import NamedTuple, Protocol
 from ingest.commit import Committer, Held, Removal, Work, Written
 from ingest.examine import Verdict, facts
 from ingest.files import FileState, Key
-from ingest.loop import Loop, Worker
+from ingest.loop import Loop, Workers
 from ingest.pending import Entry
 from ingest.stability import DOUBTFUL
 from ingest.vectors import Embedded, Embedding, FreshFirst, Vector, Vectors
@@ -29,7 +31,8 @@ from recq.index.schema import Item, ItemError
 from recq.space import InputSpec
 
 UNDER_WAY = 48
-"""Paths read, decoded or embedded at a time: enough to keep all busy."""
+"""Paths read, decoded or embedded at a time: enough to keep all busy. A source always has its share of these places:
+what another has under way may wait for a disk that does not answer."""
 
 GROUP = 12
 """Paths that begin together while many wait: the index is asked about all of them at once."""
@@ -38,7 +41,7 @@ _FOR_FRESH = 16  # more that may be under way when they are fresh: the backlog h
 _AT_DECODERS = 2  # files handed to the decoding processes, for each of them: one to work on, one at hand
 
 _LONGEST_WAIT = 0.2  # seconds for a finished item until its batch is written as it is
-_WRITES = 2  # batches handed to the commit worker at a time
+_WRITES = 2  # batches handed to the commit worker of a source at a time
 _REMOVAL_INTERVAL = 0.2  # seconds between two looks at the removals that wait
 _LONGEST_WAVE = 4.0  # times `settle`: how long removals are gathered that do not cease
 _UNFINISHED = frozenset({Reason.TRUNCATED, Reason.EMPTY, Reason.CORRUPT, Reason.NOT_AN_IMAGE})
@@ -68,7 +71,7 @@ class Ends(Protocol):
 
 
 class Room(NamedTuple):
-    """How many paths may begin: fresh ones, and others."""
+    """How many paths of a source may begin: fresh ones, and others."""
 
     fresh: int
     backlog: int
@@ -80,6 +83,15 @@ class _Task:
     state: FileState
     known: Item | None
     embedded: Embedded | None = None  # its bytes had been embedded for another file when it was read
+
+
+@dataclass(eq=False)
+class _Outgoing:
+    """What of a source is ready to be written; `since` when its first work waits (monotonic)."""
+
+    works: list[Work] = field(default_factory=list)
+    since: float = 0.0
+    describing: list[tuple[Key, Item]] = field(default_factory=list)
 
 
 class Pipeline:
@@ -108,81 +120,90 @@ class Pipeline:
         self._settle = settle
         self._ends = ends
         self._vectors = Vectors(loop, embedder, vectors)
-        self.commit = Worker("commit", loop)
-        self._under_way = 0
+        self._commits = Workers("commit", loop, roots)
+        self._under_way: Counter[str] = Counter()
+        self._share = UNDER_WAY // len(roots)
         self._to_decode: FreshFirst[_Task] = FreshFirst()
         self._decoding = 0
-        self._ready: list[Work] = []
-        self._ready_since = 0.0
-        self._describing: list[tuple[Key, Item]] = []
-        self._remover = Worker("remove", loop)
-        self._removals: dict[Key, Removal] = {}
+        self._outgoing = {name: _Outgoing() for name in roots}
+        self._removers = Workers("remove", loop, roots)
+        self._removals: dict[str, dict[Key, Removal]] = {name: {} for name in roots}
         self._waves: dict[str, tuple[float, float]] = {}  # by source: when its removals began, and when the last came
         self._next_removal = 0.0
 
     # -- for the daemon -------------------------------------------------------------------------------------------
 
-    @property
-    def room(self) -> Room:
-        """How many more paths may begin now."""
-        if len(self._ready) >= 2 * self._batch or len(self._describing) >= 2 * self._batch:
+    def room(self, source: str, examined: int = 0) -> Room:
+        """How many more paths of a source may begin now, where so many others are being `examined`."""
+        out = self._outgoing[source]
+        if len(out.works) >= 2 * self._batch or len(out.describing) >= 2 * self._batch:
             return Room(0, 0)
-        free = UNDER_WAY - self._under_way
-        return Room(fresh=max(0, free + _FOR_FRESH), backlog=free if free >= GROUP else 0)
+        free = UNDER_WAY - self._under_way.total() - examined
+        own = self._share - self._under_way[source]
+        backlog = free if free >= GROUP else own if own >= min(GROUP, self._share) else 0
+        return Room(fresh=max(0, free + _FOR_FRESH, own), backlog=max(0, backlog))
 
-    @property
-    def removing(self) -> int:
-        """How many items wait to be removed."""
-        return len(self._removals)
+    def removing(self, source: str) -> int:
+        """How many items of a source wait to be removed."""
+        return len(self._removals[source])
 
     @property
     def idle(self) -> bool:
         """Whether nothing is under way, and no removal waits."""
-        return self.drained and not self._removals
+        return self.drained and not any(self._removals.values())
 
     @property
     def drained(self) -> bool:
         """Whether nothing is under way."""
-        return not (self._under_way or self._ready or self._describing or self.commit.busy or self._remover.busy)
+        outgoing = any(out.works or out.describing for out in self._outgoing.values())
+        return not (self._under_way.total() or outgoing or self._commits.busy or self._removers.busy)
 
     def next_deadline(self) -> float:
         """When `tick` has something to do although nothing was posted."""
-        ready = self._ready_since + _LONGEST_WAIT if self._ready and self.commit.busy < _WRITES else float("inf")
-        return min(ready, self._next_removal if self._removals else float("inf"))
+        ready = [
+            out.since + _LONGEST_WAIT
+            for name, out in self._outgoing.items()
+            if out.works and self._commits[name].busy < _WRITES
+        ]
+        removal = self._next_removal if any(self._removals.values()) else float("inf")
+        return min([*ready, removal])
 
     def tick(self, now: float) -> None:
         """Hand over what is ready."""
-        if self._ready and self.commit.busy < _WRITES:
-            waited = now - self._ready_since >= _LONGEST_WAIT
-            if len(self._ready) >= self._batch or waited or not self._under_way:
-                works, self._ready = self._ready[: self._batch], self._ready[self._batch :]
-                self._ready_since = now
-                self.commit.submit(partial(self._committer.write, works), self._written)
-        if self._describing and self.commit.busy < _WRITES:
-            items, self._describing = self._describing[: self._batch], self._describing[self._batch :]
-            self.commit.submit(partial(self._committer.replace, items), partial(self._described, items))
-        if self._removals and now >= self._next_removal:
+        for name, out in self._outgoing.items():
+            commit = self._commits[name]
+            if out.works and commit.busy < _WRITES:
+                waited = now - out.since >= _LONGEST_WAIT
+                if len(out.works) >= self._batch or waited or not self._under_way[name]:
+                    works, out.works = out.works[: self._batch], out.works[self._batch :]
+                    out.since = now
+                    commit.submit(partial(self._committer.write, works), self._written)
+            if out.describing and commit.busy < _WRITES:
+                items, out.describing = out.describing[: self._batch], out.describing[self._batch :]
+                commit.submit(partial(self._committer.replace, items), partial(self._described, items))
+        if any(self._removals.values()) and now >= self._next_removal:
             self._next_removal = now + _REMOVAL_INTERVAL
             self._remove(now)
 
     def start(self, verdict: Verdict) -> None:
         """Read, decode, embed and write the file of a verdict."""
         assert verdict.state is not None
-        self._under_way += 1
+        self._under_way[verdict.entry.key.source] += 1
         self._to_decode.put(_Task(verdict.entry, verdict.state, verdict.known), fresh=verdict.entry.fresh)
         self._decode()
 
     def describe(self, verdict: Verdict) -> None:
         """Replace the metadata of an item."""
         assert verdict.known is not None
-        self._describing.append((verdict.entry.key, verdict.known))
+        self._outgoing[verdict.entry.key.source].describing.append((verdict.entry.key, verdict.known))
 
     def remove(self, verdict: Verdict, now: float) -> None:
         """Remove an item, once no unfinished file may be its new place, and together with all that goes with it."""
         assert verdict.known is not None
         file = verdict.known.file
         key = verdict.entry.key
-        self._removals[key] = Removal(key, file.id, file.size, verdict.state, verdict.entry.witnessed, file.sha256)
+        removal = Removal(key, file.id, file.size, verdict.state, verdict.entry.witnessed, file.sha256)
+        self._removals[key.source][key] = removal
         self._waves[key.source] = self._waves.get(key.source, (now, now))[0], now
 
     # -- decoding -------------------------------------------------------------------------------------------------
@@ -210,7 +231,7 @@ class Pipeline:
         try:
             read = future.result()
         except CancelledError:
-            self._under_way -= 1
+            self._ended(task.entry)
         except ImageError as error:
             self._failed(task, error)
         except FileChanged:
@@ -226,7 +247,7 @@ class Pipeline:
 
     def _vector_found(self, task: _Task, decoded: Decoded, outcome: Vector | ImageError | None, carried: bool) -> None:
         if outcome is None:
-            self._under_way -= 1
+            self._ended(task.entry)
         elif isinstance(outcome, ImageError):
             self._failed(task, outcome)
         else:
@@ -251,8 +272,12 @@ class Pipeline:
         self._finish(Work(task.entry, item, None, task.state, carried=False))
 
     def _back(self, task: _Task, quiet: float) -> None:
-        self._under_way -= 1
+        self._ended(task.entry)
         self._ends.again(task.entry, quiet)
+
+    def _ended(self, entry: Entry) -> None:
+        """A path is read, decoded or embedded no more."""
+        self._under_way[entry.key.source] -= 1
 
     def _embedded(self, task: _Task, read: Hashed, embedded: Embedded, *, carried: bool) -> None:
         state = FileState(read.size, read.mtime_ns)
@@ -268,10 +293,11 @@ class Pipeline:
     # -- writing --------------------------------------------------------------------------------------------------
 
     def _finish(self, work: Work) -> None:
-        self._under_way -= 1
-        if not self._ready:
-            self._ready_since = time.monotonic()
-        self._ready.append(work)
+        self._ended(work.entry)
+        out = self._outgoing[work.key.source]
+        if not out.works:
+            out.since = time.monotonic()
+        out.works.append(work)
 
     def _written(self, written: Written) -> None:
         now = time.monotonic()
@@ -298,24 +324,19 @@ class Pipeline:
 
     def _remove(self, now: float) -> None:
         """Hand over the removals of sources that nothing more goes from: whether that was too much is asked of all."""
-        if self._remover.busy:
-            return
-        ripe = {
-            source
-            for source, (first, last) in self._waves.items()
-            if now - last >= self._settle or now - first >= _LONGEST_WAVE * self._settle
-        }
-        due = [
-            removal
-            for removal in self._removals.values()
-            if removal.key.source in ripe and (removal.state is not None or self._ends.removable(removal))
-        ]
-        for removal in due:
-            del self._removals[removal.key]
-        if due:
-            self._remover.submit(partial(self._committer.delete, due), partial(self._removed, due))
-        for source in ripe - {key.source for key in self._removals}:
-            del self._waves[source]
+        for source, (first, last) in list(self._waves.items()):
+            if self._removers[source].busy:
+                continue
+            if now - last < self._settle and now - first < _LONGEST_WAVE * self._settle:
+                continue
+            removals = self._removals[source]
+            due = [each for each in removals.values() if each.state is not None or self._ends.removable(each)]
+            for removal in due:
+                del removals[removal.key]
+            if due:
+                self._removers[source].submit(partial(self._committer.delete, due), partial(self._removed, due))
+            if not removals:
+                del self._waves[source]
 
     def _removed(self, due: Sequence[Removal], outcome: tuple[Sequence[Removal], Sequence[Held]]) -> None:
         deleted, held = outcome

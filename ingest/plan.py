@@ -119,7 +119,7 @@ def _change(watched: Watched, each: Difference) -> Step:
 
 
 def _deletions(watched: Watched, gone: list[Difference], index: PatientIndex, rules: Rules) -> Iterator[Planned]:
-    survivors = Survivors(index, {watched.name: watched}, rules)
+    survivors = Survivors(index, {watched.name: watched}, rules, watched.name)
     digests = {each.known.file.sha256 for each in gone if each.known is not None and each.known.file.sha256}
     living = survivors.among(digests)
     lost = [each for each in gone if each.known is not None and each.known.file.sha256 not in {None, *living}]

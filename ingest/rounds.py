@@ -1,8 +1,8 @@
 """When sources are compared with the index, and what follows from a comparison.
 
-All at the start and every `rescan` seconds, one after lost events, a new table or another root, and whatever somebody
-asked for: in this process, or through a shared index on another host. Runs in the loop's thread; comparing runs in a
-worker.
+Each at the start and `rescan` seconds after it was compared last, after lost events, a new table or another root, and
+when somebody asks for it: in this process, or through a shared index on another host. Runs in the loop's thread;
+comparing runs in a worker of the source.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from functools import partial
 from ingest.company import is_living_other, own_watcher, started
 from ingest.files import Key
 from ingest.guard import emptied, too_many
-from ingest.loop import Loop, Worker
+from ingest.loop import Loop, Repeated, Worker, Workers
 from ingest.patient_index import PatientIndex
 from ingest.pending import Pending
 from ingest.reconcile import Difference, Reconciliation
@@ -71,20 +71,22 @@ class Rounds:
         self._retry = retry
         self._live = live
         self._verify_all = verify
-        self._worker = Worker("reconcile", loop)
+        self._workers = Workers("reconcile", loop, sources)
+        self._requests = Repeated(Worker("requests", loop), self._asked, self._answer)
         self._under_way: set[str] = set()
         self._undecided: dict[str, tuple[Reconciliation, float]] = {}  # with the time to decide anyway
         self._once_more: set[str] = set()
+        self._confirmed: set[str] = set()  # sources whose comparison under way knows of a confirmation
         self._verify: set[str] = set()
         self._seen: set[str] = set()  # sources that have been compared; of the worker, as is
         self._met: set[tuple[str, str, int]] = set()  # other daemons
-        self._next = float("inf")
+        self._next: dict[str, float] = {}
         self._next_ask = float("inf")
 
     @property
     def idle(self) -> bool:
         """Whether nothing is being compared, or waits to be decided."""
-        return not (self._worker.busy or self._under_way)
+        return not (self._workers.busy or self._under_way or self._requests.busy)
 
     @property
     def comparing(self) -> bool:
@@ -92,31 +94,29 @@ class Rounds:
         return bool(self._under_way)
 
     def start(self) -> None:
-        """Compare all."""
+        """Begin to look for what others ask for, where they can."""
         if self._live and self._settings.url is not None:
             self._next_ask = time.monotonic() + self._settings.poll_interval
-        self._compare_all()
 
     def next_deadline(self) -> float:
         """When `tick` has something to do."""
-        return min([self._next, self._next_ask, *(latest for _, latest in self._undecided.values())])
+        return min([self._next_ask, *self._next.values(), *(latest for _, latest in self._undecided.values())])
 
     def tick(self, now: float) -> None:
         """What the clock asks for, and decisions that can be made now."""
-        if now >= self._next:
-            self._compare_all()
+        for name in [name for name, due in self._next.items() if now >= due]:
+            self.compare(name)
         for name, (reconciliation, latest) in list(self._undecided.items()):
             if now >= latest or not self._pending.count(name)[1]:  # nothing new waits to be indexed
                 del self._undecided[name]
-                self._worker.submit(partial(self._decide, name, reconciliation), partial(self._compared, name))
+                self._workers[name].submit(partial(self._decide, name, reconciliation), partial(self._compared, name))
         if now >= self._next_ask:
             self._next_ask = now + self._settings.poll_interval
-            if not self._worker.busy:
-                self.look_for_requests()
+            self.look_for_requests()
 
     def look_for_requests(self) -> None:
         """Look in the index for items that somebody marked, and for deletions that somebody confirmed."""
-        self._worker.submit(self._asked, self._answer)
+        self._requests.ask()
 
     def compare(self, name: str, *, verify: bool = False) -> None:
         """Compare a source with the index; once more afterwards when that is under way."""
@@ -126,22 +126,20 @@ class Rounds:
             self._once_more.add(name)
             return
         self._under_way.add(name)
+        self._next.pop(name, None)
         verify = self._verify_all or name in self._verify
         self._verify.discard(name)
-        self._worker.submit(partial(self._compare, name, verify), partial(self._compared, name))
+        self._workers[name].submit(partial(self._compare, name, verify), partial(self._compared, name))
 
-    def _compare_all(self) -> None:
-        self._next = float("inf")
-        for name in self._sources:
-            self.compare(name)
-
-    # -- in the worker --------------------------------------------------------------------------------------------
+    # -- in workers -----------------------------------------------------------------------------------------------
 
     def _compare(self, name: str, verify: bool) -> tuple[Reconciliation, float]:
         """Hand over every difference between a source and the index."""
         began = time.monotonic()
         self._index.require_current()
         confirmed = self._index.confirmed().get(name)
+        if confirmed is not None:
+            self._confirmed.add(name)
         reconciliation = Reconciliation(
             self._sources[name],
             self._index,
@@ -159,7 +157,7 @@ class Rounds:
     def _decide(self, name: str, reconciliation: Reconciliation) -> tuple[Reconciliation, float]:
         """What has gone is deleted, as far as it has moved or may go."""
         began = time.monotonic()
-        self._hand_over(name, reconciliation.decided(Survivors(self._index, self._sources, self._rules)))
+        self._hand_over(name, reconciliation.decided(Survivors(self._index, self._sources, self._rules, name)))
         reconciliation.undecided = False
         self._record(name, reconciliation)
         return reconciliation, began
@@ -196,7 +194,7 @@ class Rounds:
         if asked.retry:
             self._retry(asked.retry)
         for name in asked.compare:
-            if name not in self._under_way:
+            if name not in self._confirmed:
                 self.compare(name)
 
     def _compared(self, name: str, outcome: tuple[Reconciliation, float]) -> None:
@@ -221,8 +219,9 @@ class Rounds:
         )
         self._done(name)
         self._under_way.discard(name)
+        self._confirmed.discard(name)
         if name in self._once_more:
             self._once_more.discard(name)
             self.compare(name)
-        elif not self._under_way and self._live:
-            self._next = time.monotonic() + self._settings.rescan
+        elif self._live:
+            self._next[name] = time.monotonic() + self._settings.rescan

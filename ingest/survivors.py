@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 from typing import Protocol
 
-from ingest.scan import Kind, Rules, look
+from ingest.scan import Kind, Rules, Seen, look
+from ingest.timebox import within
 from ingest.watched import Watched
 from recq import paths
 from recq.index.schema import Item
 
 _REMEMBERED = 10_000  # digests
+_ELSEWHERE_WITHIN = 2.0  # seconds that the disk of another source may take to tell of one file
 
 
 class Holders(Protocol):
@@ -21,9 +24,15 @@ class Holders(Protocol):
 
 
 class Survivors:
-    """Asks the index who has the same bytes, and the disk whether that one is there. For one pass: answers are kept."""
+    """Asks the index who has the same bytes, and the disk whether that one is there. For one pass: answers are kept.
 
-    def __init__(self, index: Holders, sources: Mapping[str, Watched], rules: Rules) -> None:
+    `own` is the source whose files have gone, and whose worker this is. The disk of another one that does not answer is
+    asked once and then left alone: what lies there counts as lost, so that rather more is held.
+    """
+
+    def __init__(self, index: Holders, sources: Mapping[str, Watched], rules: Rules, own: str | None = None) -> None:
+        self._own = own
+        self._silent: set[str] = set()
         self._index = index
         self._sources = sources
         self._rules = rules
@@ -49,8 +58,20 @@ class Survivors:
         watched = self._sources.get(item.file.source)
         if watched is None:
             return True
+        path = paths.from_text(item.file.path, item.file.encoded)
+        ask = partial(look, watched.root, path, self._rules)
         try:
-            seen = look(watched.root, paths.from_text(item.file.path, item.file.encoded), self._rules)
+            seen = ask() if watched.name == self._own else self._elsewhere(watched.name, ask)
         except OSError:
             return False
         return seen is not None and seen.kind is not Kind.IGNORED
+
+    def _elsewhere(self, source: str, ask: Callable[[], Seen | None]) -> Seen | None:
+        """What stands in another source; this one must not wait for ever for its disk. Raises OSError."""
+        if source in self._silent:
+            raise TimeoutError(f"the disk of {source} did not answer")
+        try:
+            return within(_ELSEWHERE_WITHIN, ask, f"survivors {source}")
+        except TimeoutError:
+            self._silent.add(source)
+            raise

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
+from ingest.timebox import within
 from recq.errors import UsageError
 from recq.paths import printable
 from recq.settings import Settings
+
+T = TypeVar("T")
+
+_ANSWERS_WITHIN = 10.0  # seconds for a folder to be listed
 
 
 @dataclass(frozen=True)
@@ -22,13 +29,13 @@ class Target:
 
 def parse_targets(folders: Sequence[Path], named: Sequence[str]) -> list[Target]:
     """Folders, and sources written as NAME=FOLDER. Raises UsageError for what is not, and for none at all."""
-    targets = [Target(folder.expanduser().resolve()) for folder in folders]
+    targets = [Target(_resolved(folder)) for folder in folders]
     for source in named:
         name, equals, folder = source.partition("=")
         if not (name and equals and folder):
             raise UsageError(f"--source {source!r}: write NAME=FOLDER, for example --source shop=/srv/photos")
         _require_name(name, source)
-        targets.append(Target(Path(folder).expanduser().resolve(), name))
+        targets.append(Target(_resolved(Path(folder)), name))
     if not targets:
         raise UsageError("name a folder to index: recq-ingest run FOLDER")
     return targets
@@ -76,7 +83,11 @@ def require_one_source(table: Path | None, roots: Mapping[str, Path]) -> None:
 
 
 def require_folder(folder: Path) -> None:
-    """Raise UsageError unless this is a folder that can be listed."""
+    """Raise UsageError unless this is a folder that can be listed, and answers."""
+    _answered(folder, partial(_require_listed, folder))
+
+
+def _require_listed(folder: Path) -> None:
     name = printable(str(folder))
     try:
         if not folder.exists():
@@ -87,3 +98,19 @@ def require_folder(folder: Path) -> None:
             pass
     except OSError as error:
         raise UsageError(f"folder {name} cannot be read: {error.strerror}") from error
+
+
+def _resolved(folder: Path) -> Path:
+    """The folder with all links followed. Raises UsageError when its disk does not answer."""
+    return _answered(folder, lambda: folder.expanduser().resolve())
+
+
+def _answered(folder: Path, ask: Callable[[], T]) -> T:
+    """What the folder's disk answers. Raises UsageError when it does not: nothing is open yet, so nothing waits."""
+    try:
+        return within(_ANSWERS_WITHIN, ask)
+    except TimeoutError as error:
+        raise UsageError(
+            f"folder {printable(str(folder))} has not answered for {_ANSWERS_WITHIN:g} s: is its server or disk away? "
+            "Leave it out, or try again when it is back"
+        ) from error

@@ -13,6 +13,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from ingest.files import Key
 from ingest.filesystems import file_system, is_silent
 from ingest.hints import Hints, Mark
 from ingest.scan import Rules
+from ingest.timebox import within
 from ingest.watched import Watched
 from recq.settings import WatchMode
 
@@ -51,14 +53,18 @@ _EVENTS: list[type[FileSystemEvent]] = [
     FileMovedEvent,
 ]
 
-_JOIN = 0.5  # seconds to wait for a watcher's threads, which do not keep the process alive
+_JOIN = 0.5  # seconds to wait for a watcher's threads, which do not keep the process alive; the disk may never answer
 
 Say = Callable[[str, str], None]
 """Told the mode that a source is watched in, and why."""
 
 
 class Watch:
-    """The watch on one source, from `start` to `stop`; every method is for one thread."""
+    """The watch on one source, from `start` to `stop`; every method is for one thread.
+
+    `start` and `renew` touch the disk (the first snapshot of a poll is a walk of everything): that thread is not the
+    loop's. `stop` takes half a second at most.
+    """
 
     def __init__(
         self, watched: Watched, hints: Hints, rules: Rules, *, mode: WatchMode, poll_interval: float, say: Say
@@ -86,10 +92,9 @@ class Watch:
 
     def stop(self) -> None:
         """End the watch without waiting for a slow disk."""
-        if self._observer is not None:
-            self._observer.stop()
-            self._observer.join(_JOIN)
-            self._observer = None
+        observer, self._observer = self._observer, None
+        if observer is not None:
+            _end(observer)
 
     def renew(self) -> None:
         """Watch again where the watch has ended (the root had gone), or where inotify ran out of watches."""
@@ -108,7 +113,7 @@ class Watch:
             self._begin(observer)
         except OSError as error:
             if observer is not None:
-                observer.stop()
+                _end(observer)
             self._observer = None
             if error.errno in (errno.ENOSPC, errno.EMFILE):
                 self._start_polling(_NO_MORE_WATCHES)
@@ -125,7 +130,7 @@ class Watch:
         try:
             self._begin(observer, polling=True)
         except OSError:
-            observer.stop()
+            _end(observer)
             return
         self._chosen("poll", f"{reason}; every {self._poll_interval:g} s")
 
@@ -148,6 +153,18 @@ _NO_MORE_WATCHES = (
     "the system has no more inotify watches (raise them with 'sysctl fs.inotify.max_user_watches=1048576' "
     "and 'fs.inotify.max_user_instances=1024')"
 )
+
+
+def _end(observer: BaseObserver) -> None:
+    """Stop a watcher; one whose disk does not answer is left behind: watchdog itself would wait for it for ever."""
+
+    def end() -> None:
+        observer.stop()
+        if observer.ident is not None:
+            observer.join()
+
+    with suppress(TimeoutError):
+        within(_JOIN, end, "unwatch")
 
 
 def _lstat(path: str) -> os.stat_result:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
+import pytest
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -44,8 +48,8 @@ def test_what_is_worked_on_below_a_folder() -> None:
 
 def laid_by(pending: Pending) -> int:
     """Everything that it holds in memory, replaced entries included."""
-    held = (value for value in vars(pending).values() if not isinstance(value, int))
-    return sum(len(each) for each in held if each is not pending._all and each is not pending._unknown)
+    paths = len(pending._waiting) + len(pending._working) + len(pending._again) + len(pending._sizes)
+    return paths + sum(len(line) for line in pending._lines.values())
 
 
 def test_a_file_that_changes_while_nothing_is_taken_takes_no_more_memory() -> None:
@@ -132,14 +136,15 @@ def test_sizes_and_counts_follow_a_path_to_its_end() -> None:
     pending = Pending()
     pending.put(entry("a", size=7))
     pending.put(entry("a", size=8, known=True))
-    assert (pending.has_size(7), pending.has_size(8)) == (False, True)
+    assert (pending.has_size(7, {"s"}), pending.has_size(8, {"s"})) == (False, True)
     assert pending.count("s") == (1, 0)
     pending.put(entry("b", size=8))
     assert pending.count("s") == (2, 1)
     for taken in pending.take(1.0, 9, 9):
-        assert pending.has_size(8)
+        assert pending.has_size(8, {"s"})
+        assert not pending.has_size(8, {"t"})
         pending.finish(taken.key)
-    assert not pending.has_size(8)
+    assert not pending.has_size(8, {"s"})
     assert pending.count("s") == (0, 0)
 
 
@@ -208,3 +213,94 @@ def test_room_for_fresh_entries_alone() -> None:
     assert pending.next_due(fresh=False) == 0.0
     assert names(pending.take(1.0, 4, 0)) == ["new"]
     assert names(pending.take(1.0, 0, 4)) == ["old"]
+
+
+FLAGS = ("fresh", "known", "retry", "altered")
+
+
+@dataclass
+class Owed:
+    """What a path has to come out with: flags asked for since it was taken, and whether its absence was witnessed."""
+
+    flags: frozenset[str]
+    absent: bool
+    witnessed: bool
+
+
+STEPS = st.one_of(
+    st.tuples(
+        st.just("put"), st.sampled_from("ab"), st.frozensets(st.sampled_from(FLAGS)), st.booleans(), st.booleans()
+    ),
+    st.tuples(st.just("take"), st.integers(1, 2)),
+    st.tuples(st.just("finish"), st.sampled_from("ab")),
+)
+
+
+@given(st.lists(STEPS, max_size=30))
+def test_whatever_a_path_is_asked_for_while_it_waits_or_is_worked_on_it_comes_out_with(
+    steps: list[tuple[object, ...]],
+) -> None:
+    """An event that comes after `retry`, `altered`, ... takes none of them back, in any order of steps."""
+    pending = Pending()
+    owed: dict[str, Owed] = {}
+    working: set[str] = set()
+    steps += [("finish", "a"), ("finish", "b"), ("take", 9)]
+    for step in steps:
+        match step:
+            case ("put", str(name), frozenset(flags), bool(absent), bool(witnessed)):
+                before = owed.get(name, Owed(frozenset(), absent=False, witnessed=False))
+                kept = before.witnessed and before.absent and absent
+                owed[name] = Owed(before.flags | flags, absent, (absent and witnessed) or kept)
+                state = None if absent else FileState(1, 1)
+                seen = Observation(state, 0.0, 0.0)
+                asked = {flag: flag in flags for flag in FLAGS}
+                pending.put(Entry(Key("s", name), seen, witnessed=absent and witnessed, **asked))
+            case ("take", int(most)):
+                for entry in pending.take(1.0, most, most):
+                    name = entry.key.path
+                    assert name not in working
+                    expected = owed.pop(name)
+                    assert frozenset(flag for flag in FLAGS if getattr(entry, flag)) == expected.flags
+                    assert entry.witnessed == expected.witnessed
+                    working.add(name)
+            case ("finish", str(name)) if name in working:
+                working.remove(name)
+                pending.finish(Key("s", name))
+    assert not owed
+
+
+def test_an_event_while_a_file_is_worked_on_does_not_take_back_that_it_was_altered() -> None:
+    """`reconcile --verify` and `retry` ask while it is read; then it is touched."""
+    pending = Pending()
+    pending.put(entry("a.jpg"))
+    (taken,) = pending.take(1.0, 9, 9)
+    pending.put(replace(entry("a.jpg"), altered=True))
+    pending.put(replace(entry("a.jpg"), retry=True))
+    pending.put(entry("a.jpg", size=2))
+    pending.finish(taken.key)
+    (again,) = pending.take(1.0, 9, 9)
+    assert again.altered
+    assert again.retry
+    assert again.observation.state == FileState(2, 1)
+
+
+@pytest.mark.parametrize("source", ["a", "b"])
+def test_one_source_can_be_taken_from_alone(source: str) -> None:
+    """The other one's disk does not answer: what waits there is not in the way, and stays in its order."""
+    pending = Pending()
+    for number in range(4):
+        for name in ("a", "b"):
+            seen = Observation(FileState(1, 1), 0.0, 0.0)
+            pending.put(Entry(Key(name, str(number)), seen, fresh=number % 2 == 0))
+    assert [(each.key.source, each.key.path) for each in pending.take(1.0, 9, 9, source)] == [
+        (source, path) for path in ("2", "0", "1", "3")
+    ]
+    assert pending.next_due(source) is None
+    assert pending.fresh_due(1.0, source) == 0
+    assert pending.fresh_due(1.0) == 2
+    assert pending.next_due() == 0.0
+    assert pending.take(1.0, 9, 9, "unknown") == []
+    other = "b" if source == "a" else "a"
+    assert [(each.key.source, each.key.path) for each in pending.take(1.0, 9, 9)] == [
+        (other, path) for path in ("2", "0", "1", "3")
+    ]

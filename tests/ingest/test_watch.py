@@ -15,7 +15,7 @@ from watchdog.events import DirMovedEvent
 from ingest import watch as watch_module
 from ingest.files import Key
 from ingest.filesystems import is_silent, kind_at
-from ingest.hints import Hints, Mark, Noticed
+from ingest.hints import Hints, Mark, Noticed, outermost
 from ingest.scan import Rules
 from ingest.watch import Watch
 from ingest.watched import Watched
@@ -185,18 +185,16 @@ def test_hints_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     noticed = hints.drain()
     assert len(noticed.marks) == 2
     assert noticed.overflowed == {"s"}
+    for number in range(5):
+        hints.folder(Key("s", str(number)))
+        hints.folder_gone(Key("t", str(number)))
+    noticed = hints.drain()
+    assert (len(noticed.folders), len(noticed.lost)) == (2, 2)
+    assert noticed.overflowed == {"s", "t"}
 
 
 def test_only_the_outermost_of_new_folders_is_walked() -> None:
-    paths = ["a/b", "a", "ab", "a/b/c", "b/c", "a-b"]
-    noticed = Noticed(folders={Key("s", path) for path in paths} | {Key("t", "a/b")})
-    assert noticed.outermost_folders() == [
-        Key("s", "a-b"),
-        Key("s", "a"),
-        Key("s", "ab"),
-        Key("s", "b/c"),
-        Key("t", "a/b"),
-    ]
+    assert outermost(["a/b", "a", "ab", "a/b/c", "b/c", "a-b"]) == ["a-b", "a", "ab", "b/c"]
 
 
 def test_hints_survive_many_threads() -> None:

@@ -84,11 +84,11 @@ class LastingPool(DecodePool):
 class InProcess:
     """A daemon in a thread of this process."""
 
-    def __init__(self, settings: Settings, root: Path) -> None:
+    def __init__(self, settings: Settings, *roots: Path) -> None:
         self.settings = settings
         self._told: Told | None = None
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, args=(root,), name="daemon")
+        self._thread = threading.Thread(target=self._run, args=roots, name="daemon")
 
     def start(self) -> None:
         with pytest.MonkeyPatch.context() as patch:
@@ -126,9 +126,11 @@ class InProcess:
         self._told = Told(code)
         return self._told
 
-    def _run(self, root: Path) -> None:
+    def _run(self, *roots: Path) -> None:
         try:
-            ingest.session.ingest(self.settings, [Target(root)], table=None, once=False, log_format=None)
+            ingest.session.ingest(
+                self.settings, [Target(root) for root in roots], table=None, once=False, log_format=None
+            )
         except BaseException as error:
             self._error = error
 
