@@ -17,7 +17,7 @@ from ingest.guard import emptied, too_many
 from ingest.metadata import CATEGORY
 from ingest.patience import Patience
 from ingest.pending import Entry as Waiting
-from ingest.scan import Rules, look
+from ingest.scan import Rules
 from ingest.survivors import Holders, Survivors
 from ingest.vectors import Vector
 from ingest.watched import Watched
@@ -60,6 +60,15 @@ class Removal:
     state: FileState | None
     witnessed: bool
     sha256: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Touched:
+    """An item whose bytes are the known ones although its ctime is another: `state` is the file's as it was read."""
+
+    entry: Waiting
+    item_id: str
+    state: FileState
 
 
 @dataclass(frozen=True)
@@ -127,6 +136,14 @@ class Committer:
         with self._writing:
             self._patience(self._catalog.replace_metadata, fresh)
         return fresh
+
+    def keep_ctimes(self, touched: Sequence[Touched]) -> Sequence[Touched]:
+        """Note the ctimes of files that still stand as they were read. Returns the others."""
+        again = [each for each in touched if self._state(each.entry.key) != each.state]
+        left = [each for each in touched if each not in again]
+        ctimes = {each.item_id: each.state.ctime_ns for each in left if each.state.ctime_ns is not None}
+        self._patience(self._catalog.keep_ctimes, ctimes)
+        return again
 
     def delete(self, removals: Sequence[Removal]) -> tuple[Sequence[Removal], Sequence[Held]]:
         """Delete what is still as it was. Returns what was deleted, and what was held.
@@ -213,7 +230,7 @@ class Committer:
 
     def _state(self, key: Key) -> FileState | None:
         try:
-            seen = look(self._sources[key.source].root, key.path, self._rules)
+            seen = self._sources[key.source].look(key.path, self._rules)
         except OSError:
             return FileState(-1, -1)  # something is there, in no state that was ever read
         return seen.state if seen is not None else None

@@ -260,6 +260,9 @@ class Daemon:
                 case Fate.EMBED:
                     self._pipeline.start(verdict)
                     continue
+                case Fate.COMPARE:
+                    self._pipeline.compare(verdict)
+                    continue
                 case Fate.METADATA:
                     self._pipeline.describe(verdict)
                     continue

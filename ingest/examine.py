@@ -13,8 +13,8 @@ from enum import StrEnum
 from ingest.files import FileState, Key
 from ingest.metadata import SIDECAR_SUFFIX
 from ingest.pending import Entry
-from ingest.reconcile import Index, decide
-from ingest.scan import Kind, Rules, Seen, holds_image, look
+from ingest.reconcile import Action, Index, decide
+from ingest.scan import Kind, Rules, Seen, holds_image
 from ingest.stability import is_complete
 from ingest.table import TABLE_NAME
 from ingest.watched import Watched
@@ -29,6 +29,7 @@ class Fate(StrEnum):
     SETTLING = "settling"  # it changes, or changed since it was last seen: wait longer
     UNCERTAIN = "uncertain"  # how it stands cannot be told now: leave it as it is
     EMBED = "embed"
+    COMPARE = "compare"  # embedded only where its bytes turn out to be others
     METADATA = "metadata"
     DELETE = "delete"
     SIDECAR = "sidecar"  # it belongs to a picture, which has to be looked at
@@ -37,12 +38,16 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What becomes of the path of `entry`; `state` as it stands now, `known` the item that the index has."""
+    """What becomes of the path of `entry`; `state` as it stands now, `known` the item that the index has.
+
+    `described`, of one to be compared: its metadata is the folder's.
+    """
 
     entry: Entry
     fate: Fate
     state: FileState | None = None
     known: Item | None = None
+    described: bool = True
 
 
 def examine(
@@ -60,12 +65,14 @@ def facts(key: Key, state: FileState | None) -> FileFacts:
     """What is known of a file before it is read."""
     text, encoded = paths.to_text(key.path)
     state = state or FileState(0, 0)
-    return FileFacts(key.source, text, size=state.size, mtime_ns=state.mtime_ns, encoded=encoded)
+    return FileFacts(
+        key.source, text, size=state.size, mtime_ns=state.mtime_ns, ctime_ns=state.ctime_ns, encoded=encoded
+    )
 
 
 def _examine(entry: Entry, watched: Watched, known: Item | None, rules: Rules, now: float) -> Verdict:
     try:
-        seen = look(watched.root, entry.key.path, rules)
+        seen = watched.look(entry.key.path, rules)
     except OSError:
         return Verdict(entry, Fate.UNCERTAIN)
     state = seen.state if seen is not None else None
@@ -83,7 +90,8 @@ def _examine(entry: Entry, watched: Watched, known: Item | None, rules: Rules, n
     if is_item and entry.altered:
         return Verdict(entry, Fate.EMBED, state, known)
     action = decide(state if is_item else None, known, lambda: _is_described(watched, entry, known), retry=entry.retry)
-    return Verdict(entry, Fate(action.value), state, known)
+    described = action is not Action.COMPARE or _is_described(watched, entry, known)
+    return Verdict(entry, Fate(action.value), state, known, described)
 
 
 def _is_described(watched: Watched, entry: Entry, known: Item | None) -> bool:

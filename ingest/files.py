@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 
@@ -16,12 +17,22 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """What tells a change without reading: bytes, and nanoseconds since the epoch."""
+    """What tells a change without reading: bytes, and nanoseconds since the epoch.
+
+    `ctime_ns` tells a change of bytes by programs that put size and time back (`cp -p`, `exiftool -P`), and of
+    attributes; None where it cannot be relied on.
+    """
 
     size: int
     mtime_ns: int
+    ctime_ns: int | None = None
 
     @classmethod
     def of(cls, status: os.stat_result) -> FileState:
         """The state in a stat result."""
-        return cls(status.st_size, status.st_mtime_ns)
+        # On Windows it is the time of creation.
+        return cls(status.st_size, status.st_mtime_ns, None if sys.platform == "win32" else status.st_ctime_ns)
+
+    def without_ctime(self) -> FileState:
+        """The same, as a file system tells it whose ctime cannot be relied on."""
+        return replace(self, ctime_ns=None)

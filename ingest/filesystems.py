@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path, PurePath
 
+from recq.settings import WatchMode
+
 SILENT = frozenset(
     {
         "9p",  # WSL 2 (drives of Windows), QEMU
@@ -38,6 +40,14 @@ SILENT = frozenset(
 def is_silent(kind: str) -> bool:
     """Whether changes on a file system of that type may go unreported; everything in user space (fuse) may."""
     return kind in SILENT or kind.startswith("fuse")
+
+
+def tells_ctime(folder: Path, mode: WatchMode) -> bool:
+    """Whether the ctime of files in `folder` tells of changes: not where the folder has to be polled.
+
+    Network file systems, and many in user space, make it up: of the server's clock, or anew for each look.
+    """
+    return mode != "poll" and not is_silent(file_system(folder))
 
 
 def kind_at(folder: Path, mounts: Iterable[tuple[str, str]]) -> str:

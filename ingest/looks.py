@@ -16,7 +16,7 @@ from ingest.files import FileState, Key
 from ingest.hints import MOST, Mark, later, observation_of
 from ingest.loop import Worker
 from ingest.pending import Entry, Pending
-from ingest.scan import Rules, look
+from ingest.scan import Rules
 from ingest.stability import observe
 from ingest.watched import Watched
 
@@ -101,7 +101,7 @@ class Looks:
         states: dict[Key, FileState | None] = {}
         for key in keys:
             try:
-                seen = look(self._watched.root, key.path, self._rules)
+                seen = self._watched.look(key.path, self._rules)
             except OSError:
                 continue
             states[key] = seen.state if seen is not None else None

@@ -47,6 +47,10 @@ class PatientIndex:
         """Deletions that were confirmed and not made yet, by source."""
         return self._patience(self._catalog.confirmed)
 
+    def keep_ctimes(self, ctimes: Mapping[str, int]) -> None:
+        """Note the ctime of items by their ids; nothing else of them changes."""
+        self._patience(self._catalog.keep_ctimes, ctimes)
+
     def _streamed(self, ask: Callable[[], Iterator[Item]]) -> Iterator[Item]:
         while True:
             try:

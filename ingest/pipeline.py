@@ -13,12 +13,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import NamedTuple, Protocol
 
-from ingest.commit import Committer, Held, Removal, Work, Written
+from ingest.batches import Outgoing
+from ingest.commit import Committer, Held, Removal, Touched, Work, Written
 from ingest.examine import Verdict, facts
 from ingest.files import FileState, Key
 from ingest.loop import Loop, Workers
@@ -40,7 +41,6 @@ GROUP = 12
 _FOR_FRESH = 16  # more that may be under way when they are fresh: the backlog has not taken every place
 _AT_DECODERS = 2  # files handed to the decoding processes, for each of them: one to work on, one at hand
 
-_LONGEST_WAIT = 0.2  # seconds for a finished item until its batch is written as it is
 _WRITES = 2  # batches handed to the commit worker of a source at a time
 _REMOVAL_INTERVAL = 0.2  # seconds between two looks at the removals that wait
 _LONGEST_WAVE = 4.0  # times `settle`: how long removals are gathered that do not cease
@@ -83,15 +83,10 @@ class _Task:
     state: FileState
     known: Item | None
     embedded: Embedded | None = None  # its bytes had been embedded for another file when it was read
-
-
-@dataclass(eq=False)
-class _Outgoing:
-    """What of a source is ready to be written; `since` when its first work waits (monotonic)."""
-
-    works: list[Work] = field(default_factory=list)
-    since: float = 0.0
-    describing: list[tuple[Key, Item]] = field(default_factory=list)
+    compared: bool = False  # it is embedded only when its bytes are not those of `known`
+    described: bool = True  # of one that is compared: its metadata is the folder's
+    hashed: bool = False
+    same: bool = False  # its bytes are those of `known`
 
 
 class Pipeline:
@@ -125,7 +120,7 @@ class Pipeline:
         self._share = UNDER_WAY // len(roots)
         self._to_decode: FreshFirst[_Task] = FreshFirst()
         self._decoding = 0
-        self._outgoing = {name: _Outgoing() for name in roots}
+        self._outgoing = {name: Outgoing(batch) for name in roots}
         self._removers = Workers("remove", loop, roots)
         self._removals: dict[str, dict[Key, Removal]] = {name: {} for name in roots}
         self._waves: dict[str, tuple[float, float]] = {}  # by source: when its removals began, and when the last came
@@ -136,7 +131,7 @@ class Pipeline:
     def room(self, source: str, examined: int = 0) -> Room:
         """How many more paths of a source may begin now, where so many others are being `examined`."""
         out = self._outgoing[source]
-        if len(out.works) >= 2 * self._batch or len(out.describing) >= 2 * self._batch:
+        if out.full:
             return Room(0, 0)
         free = UNDER_WAY - self._under_way.total() - examined
         own = self._share - self._under_way[source]
@@ -155,15 +150,15 @@ class Pipeline:
     @property
     def drained(self) -> bool:
         """Whether nothing is under way."""
-        outgoing = any(out.works or out.describing for out in self._outgoing.values())
+        outgoing = sum(map(len, self._outgoing.values()))
         return not (self._under_way.total() or outgoing or self._commits.busy or self._removers.busy)
 
     def next_deadline(self) -> float:
         """When `tick` has something to do although nothing was posted."""
         ready = [
-            out.since + _LONGEST_WAIT
+            min(out.works.deadline, out.touched.deadline)
             for name, out in self._outgoing.items()
-            if out.works and self._commits[name].busy < _WRITES
+            if self._commits[name].busy < _WRITES
         ]
         removal = self._next_removal if any(self._removals.values()) else float("inf")
         return min([*ready, removal])
@@ -172,14 +167,12 @@ class Pipeline:
         """Hand over what is ready."""
         for name, out in self._outgoing.items():
             commit = self._commits[name]
-            if out.works and commit.busy < _WRITES:
-                waited = now - out.since >= _LONGEST_WAIT
-                if len(out.works) >= self._batch or waited or not self._under_way[name]:
-                    works, out.works = out.works[: self._batch], out.works[self._batch :]
-                    out.since = now
-                    commit.submit(partial(self._committer.write, works), self._written)
-            if out.describing and commit.busy < _WRITES:
-                items, out.describing = out.describing[: self._batch], out.describing[self._batch :]
+            alone = not self._under_way[name]
+            if commit.busy < _WRITES and (works := out.works.take(now, alone=alone)):
+                commit.submit(partial(self._committer.write, works), self._written)
+            if commit.busy < _WRITES and (touched := out.touched.take(now, alone=alone)):
+                commit.submit(partial(self._committer.keep_ctimes, touched), partial(self._kept, touched))
+            if commit.busy < _WRITES and (items := out.describing.take(now, alone=True)):
                 commit.submit(partial(self._committer.replace, items), partial(self._described, items))
         if any(self._removals.values()) and now >= self._next_removal:
             self._next_removal = now + _REMOVAL_INTERVAL
@@ -192,10 +185,18 @@ class Pipeline:
         self._to_decode.put(_Task(verdict.entry, verdict.state, verdict.known), fresh=verdict.entry.fresh)
         self._decode()
 
+    def compare(self, verdict: Verdict) -> None:
+        """Read the file of a verdict; embed and write it where its bytes are not those that the index knows."""
+        assert verdict.state is not None
+        self._under_way[verdict.entry.key.source] += 1
+        task = _Task(verdict.entry, verdict.state, verdict.known, compared=True, described=verdict.described)
+        self._to_decode.put(task, fresh=verdict.entry.fresh)
+        self._decode()
+
     def describe(self, verdict: Verdict) -> None:
         """Replace the metadata of an item."""
         assert verdict.known is not None
-        self._outgoing[verdict.entry.key.source].describing.append((verdict.entry.key, verdict.known))
+        self._outgoing[verdict.entry.key.source].describing.add((verdict.entry.key, verdict.known))
 
     def remove(self, verdict: Verdict, now: float) -> None:
         """Remove an item, once no unfinished file may be its new place, and together with all that goes with it."""
@@ -218,7 +219,11 @@ class Pipeline:
             future.add_done_callback(partial(self._post_decoded, task))
 
     def _is_embedded(self, task: _Task, digest: str) -> bool:
-        """In a thread of the pool: whether the file's bytes have just been embedded for another one."""
+        """In a thread of the pool: whether these bytes are the known ones, or were just embedded for another."""
+        task.hashed = True
+        if task.compared and task.known is not None and digest == task.known.file.sha256:
+            task.same = True
+            return True
         task.embedded = self._vectors.recent(digest)
         return task.embedded is not None
 
@@ -233,17 +238,41 @@ class Pipeline:
         except CancelledError:
             self._ended(task.entry)
         except ImageError as error:
-            self._failed(task, error)
+            if task.compared and not task.hashed:  # attributes changed, and now it cannot be read: it stays as it was
+                self._ended(task.entry)
+                self._ends.finished(task.entry.key)
+            else:
+                self._failed(task, error)
         except FileChanged:
             self._back(task, self._settle)
         except FileNotFoundError:
             self._back(task, 0.0)
         else:
-            if isinstance(read, Decoded):
+            if not self._as_examined(task, read):
+                self._back(task, self._settle)
+            elif task.same:
+                self._same(task)
+            elif isinstance(read, Decoded):
                 self._vectors.ask(read, partial(self._vector_found, task, read), fresh=task.entry.fresh)
             else:
                 assert task.embedded is not None
                 self._embedded(task, read, task.embedded, carried=True)
+
+    @staticmethod
+    def _as_examined(task: _Task, read: Hashed) -> bool:
+        """Whether what was read is in the state of the look before it; only of that one the ctime is known."""
+        state = task.state
+        return state.ctime_ns is None or (read.size, read.mtime_ns) == (state.size, state.mtime_ns)
+
+    def _same(self, task: _Task) -> None:
+        """Its bytes are the known ones: nothing is embedded, the new ctime is kept."""
+        assert task.known is not None
+        self._ended(task.entry)
+        key, file = task.entry.key, replace(task.known.file, ctime_ns=task.state.ctime_ns)
+        if task.described:
+            self._outgoing[key.source].touched.add(Touched(task.entry, file.id, task.state))
+        else:
+            self._outgoing[key.source].describing.add((key, replace(task.known, file=file)))
 
     def _vector_found(self, task: _Task, decoded: Decoded, outcome: Vector | ImageError | None, carried: bool) -> None:
         if outcome is None:
@@ -280,7 +309,7 @@ class Pipeline:
         self._under_way[entry.key.source] -= 1
 
     def _embedded(self, task: _Task, read: Hashed, embedded: Embedded, *, carried: bool) -> None:
-        state = FileState(read.size, read.mtime_ns)
+        state = FileState(read.size, read.mtime_ns, task.state.ctime_ns)
         file = replace(
             facts(task.entry.key, state),
             sha256=read.sha256,
@@ -294,10 +323,7 @@ class Pipeline:
 
     def _finish(self, work: Work) -> None:
         self._ended(work.entry)
-        out = self._outgoing[work.key.source]
-        if not out.works:
-            out.since = time.monotonic()
-        out.works.append(work)
+        self._outgoing[work.key.source].works.add(work)
 
     def _written(self, written: Written) -> None:
         now = time.monotonic()
@@ -315,6 +341,13 @@ class Pipeline:
             self._ends.finished(work.key)
         for work in written.again:
             self._ends.again(work.entry, self._settle)
+
+    def _kept(self, touched: Sequence[Touched], again: Sequence[Touched]) -> None:
+        for each in touched:
+            if each in again:
+                self._ends.again(each.entry, self._settle)
+            else:
+                self._ends.finished(each.entry.key)
 
     def _described(self, items: Sequence[tuple[Key, Item]], written: Sequence[Item]) -> None:
         for item in written:

@@ -115,7 +115,9 @@ def _change(watched: Watched, each: Difference) -> Step:
     if each.retry:
         return Step.RETRY
     known = each.known.file.sha256 if each.known is not None else None
-    return Step.REFRESH if known is not None and sha256_of(watched.root, each.path) == known else Step.EMBED
+    digest = sha256_of(watched.root, each.path)
+    unread = digest is None and each.action is Action.COMPARE  # its attributes changed, so that it cannot be read
+    return Step.REFRESH if known is not None and (unread or digest == known) else Step.EMBED
 
 
 def _deletions(watched: Watched, gone: list[Difference], index: PatientIndex, rules: Rules) -> Iterator[Planned]:

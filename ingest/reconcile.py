@@ -2,8 +2,8 @@
 
 `decide` says what one path needs. `Reconciliation` finds the paths that need anything: a walk, whose files are looked
 up a page at a time, and a scroll of the index for what has gone, made only when the index knows more items than the
-walk met. Memory is bounded by a page; where size and mtime agree no byte is read. What it finds is looked at again
-before it is acted upon, so nothing here has to be still true by then.
+walk met. Memory is bounded by a page; where size, mtime and ctime agree no byte is read. What it finds is looked at
+again before it is acted upon, so nothing here has to be still true by then.
 
 When more has gone than may vanish at once (`ingest.guard`), it may have moved: that can be told when everything new has
 been indexed. Until then the reconciliation is `undecided`; `decided` counts what is lost and hands over the rest.
@@ -23,7 +23,7 @@ from typing import Protocol
 
 from ingest.files import FileState
 from ingest.retry import PASSING, is_due
-from ingest.scan import Kind, Rules, Seen, Unreadable, holds_image, holds_no_image, look, walk
+from ingest.scan import Kind, Rules, Seen, Unreadable, holds_image, holds_no_image
 from ingest.survivors import Survivors
 from ingest.watched import Watched
 from recq import paths
@@ -38,6 +38,7 @@ class Action(StrEnum):
 
     NOTHING = "nothing"
     EMBED = "embed"
+    COMPARE = "compare"  # its ctime alone is another: its bytes tell whether it is to be embedded
     METADATA = "metadata"
     DELETE = "delete"
 
@@ -53,14 +54,24 @@ def decide(
         return Action.DELETE if known is not None else Action.NOTHING
     if known is None or not _is_as_known(state, known):
         return Action.EMBED
-    if retry and known.error is not None:
+    if known.error is not None and (retry or _is_touched(state, known)):
         return Action.EMBED
+    if _is_touched(state, known):
+        return Action.COMPARE
     return Action.NOTHING if described() else Action.METADATA
 
 
 def _is_as_known(state: FileState, item: Item) -> bool:
     """Whether a file's size and time are those that the index has."""
     return (item.file.size, item.file.mtime_ns) == (state.size, state.mtime_ns)
+
+
+def _is_touched(state: FileState, item: Item) -> bool:
+    """Whether the file was written or its attributes changed since, whatever its size and time say.
+
+    A ctime that the file system does not tell, or that an older recq did not keep, is equal to any.
+    """
+    return None not in (state.ctime_ns, item.file.ctime_ns) and state.ctime_ns != item.file.ctime_ns
 
 
 class Index(Protocol):
@@ -95,7 +106,8 @@ class Reconciliation:
     """One comparison of a source with the index. The counts hold when `differences` has ended.
 
     `first` is the first of a process: failures of a passing cause are then tried again at once. With `verify` the bytes
-    of every file are read and compared. `confirmed` deletions were allowed.
+    of every file are read and compared. `confirmed` deletions were allowed. `keep` is told, by id, the ctimes of items
+    that are as the index has them but for having none there: an older recq wrote them.
     """
 
     def __init__(
@@ -107,6 +119,7 @@ class Reconciliation:
         first: bool = True,
         verify: bool = False,
         confirmed: int | None = None,
+        keep: Callable[[Mapping[str, int]], None] = lambda _: None,
     ) -> None:
         self.items = 0
         self.differing = 0
@@ -119,6 +132,7 @@ class Reconciliation:
         self._first = first
         self._verify = verify
         self._confirmed = confirmed
+        self._keep = keep
         self._met = 0
         self._table = watched.table
         self._missing = set(self._table.rows)  # rows whose file was not met: bounded by the table, which is in memory
@@ -170,7 +184,7 @@ class Reconciliation:
             yield difference
 
     def _files(self) -> Iterator[Seen]:
-        for found in walk(self._watched.root, self._rules):
+        for found in self._watched.walk(self._rules):
             if isinstance(found, Unreadable):
                 self.unreadable.append(found)
                 continue
@@ -190,6 +204,7 @@ class Reconciliation:
     def _compare(self, page: Sequence[Seen]) -> Iterator[Difference]:
         ids = {seen.path: paths.item_id(self._watched.name, *paths.to_text(seen.path)) for seen in page}
         known = self._index.known(list(ids.values()))
+        untold: dict[str, int] = {}
         for seen in page:
             item = known.get(ids[seen.path])
             if seen.kind is Kind.MAYBE and not self._is_item(seen, item):
@@ -203,6 +218,10 @@ class Reconciliation:
             if altered or action is not Action.NOTHING:
                 action = Action.EMBED if altered else action
                 yield Difference(seen.path, seen.state, item, action, retry=retry, altered=altered)
+            elif item is not None and item.file.ctime_ns is None and seen.state.ctime_ns is not None:
+                untold[item.id] = seen.state.ctime_ns
+        if untold:
+            self._keep(untold)
 
     def _is_described(self, seen: Seen, item: Item | None) -> bool:
         return item is not None and self._watched.is_described(seen.path, item.file.metadata_digest)
@@ -218,7 +237,7 @@ class Reconciliation:
 
     def _is_item(self, seen: Seen, item: Item | None) -> bool:
         """Whether the first bytes are an image's; they are read only where nothing is known of this very state."""
-        if item is not None and _is_as_known(seen.state, item):
+        if item is not None and _is_as_known(seen.state, item) and not _is_touched(seen.state, item):
             return True
         return not self._watched.ignored.has(seen.path, seen.state) and holds_image(self._watched.root, seen.path)
 
@@ -226,7 +245,7 @@ class Reconciliation:
         """Whether a file that its name makes no image has other content now, and no image's."""
         return (
             seen.kind is Kind.MAYBE
-            and not _is_as_known(seen.state, item)
+            and (not _is_as_known(seen.state, item) or _is_touched(seen.state, item))
             and holds_no_image(self._watched.root, seen.path)
         )
 
@@ -237,7 +256,7 @@ class Reconciliation:
             if any(folder.covers(path) for folder in self.unreadable):
                 continue
             try:
-                seen = look(self._watched.root, path, self._rules)
+                seen = self._watched.look(path, self._rules)
             except OSError:
                 continue
             if seen is None or seen.kind is Kind.IGNORED or self._is_none_any_more(seen, item):

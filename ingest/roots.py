@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+from ingest.filesystems import tells_ctime
 from ingest.targets import require_folder, require_one_source
 from ingest.watched import Watched
 from recq.errors import UsageError
@@ -48,6 +50,14 @@ def ready(
     catalog: Catalog, settings: Settings, name: str, root: Path, table: Path | None, say: Callable[[str, str], None]
 ) -> Watched:
     """A source with its table read; `table` instead of the root's own. Raises as `Watched.load_table` does."""
-    watched = Watched(name, root, table_path=table, types=catalog.types, say=say, max_delete=settings.max_delete)
+    watched = Watched(
+        name,
+        root,
+        table_path=table,
+        types=catalog.types,
+        say=say,
+        max_delete=settings.max_delete,
+        tells_ctime=partial(tells_ctime, mode=settings.watch),
+    )
     watched.load_table()
     return watched

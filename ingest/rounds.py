@@ -147,6 +147,7 @@ class Rounds:
             first=name not in self._seen,
             verify=verify,
             confirmed=confirmed,
+            keep=self._index.keep_ctimes,
         )
         self._hand_over(name, reconciliation.differences())
         self._seen.add(name)

@@ -21,7 +21,7 @@ from ingest.loop import Loop, Stopping, Workers
 from ingest.patient_index import PatientIndex
 from ingest.pending import Entry, Pending
 from ingest.reconcile import Action, Difference
-from ingest.scan import Kind, Rules, Unreadable, walk
+from ingest.scan import Kind, Rules, Unreadable
 from ingest.stability import observe
 from ingest.watched import Watched
 from recq import paths
@@ -182,7 +182,7 @@ class Walks:
             self._loop.post(partial(self._found, source, chunk, fresh))
 
     def _walk_folders(self, source: str, folders: Sequence[str]) -> None:
-        found = (each for folder in folders for each in walk(self._sources[source].root, self._rules, folder))
+        found = (each for folder in folders for each in self._sources[source].walk(self._rules, folder))
         differences = (
             Difference(seen.path, seen.state, None, Action.EMBED)
             for seen in found

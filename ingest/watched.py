@@ -6,13 +6,14 @@ import errno
 import os
 import stat
 import threading
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ingest.files import FileState
 from ingest.guard import Guard
 from ingest.metadata import MAX_SIDECAR_BYTES, SIDECAR_SUFFIX, Sidecar, merge, parse_sidecar
+from ingest.scan import Rules, Seen, Unreadable, look, walk
 from ingest.table import TABLE_NAME, Table, read_table
 from recq import paths
 from recq.errors import MetadataError, UsageError
@@ -98,7 +99,8 @@ class Watched:
     """A source: `name`, `root` (resolved), and `table_path` when a table other than the root's own was named.
 
     `types()` gives the catalog's fields, `max_delete` is the share of its items that may vanish at once. `held` counts
-    the deletions that were not made since they were too many. Safe to use from several threads: the table is replaced
+    the deletions that were not made since they were too many. `tells_ctime(root)` is asked whether the ctime of its
+    files tells of changes; where it does not, no state has one. Safe to use from several threads: the table is replaced
     whole.
     """
 
@@ -111,6 +113,7 @@ class Watched:
         types: Callable[[], FieldTypes],
         say: Callable[[str, str], None],
         max_delete: float = 0.5,
+        tells_ctime: Callable[[Path], bool] = lambda _: True,
     ) -> None:
         self.name = name
         self.guard = Guard(max_delete)
@@ -124,16 +127,40 @@ class Watched:
         self._table_state: FileState | None = None  # as it was last read
         self._table_seen: FileState | None = None
         self._types = types
+        self._tells_ctime = tells_ctime
+        self._has_ctime = tells_ctime(root)
         self._identity = _identity(root)
+
+    def look(self, path: str, rules: Rules) -> Seen | None:
+        """What is at a path relative to the root; see `ingest.scan.look`. Raises OSError."""
+        seen = look(self.root, path, rules)
+        return seen if seen is None or self._has_ctime else replace(seen, state=seen.state.without_ctime())
+
+    def walk(self, rules: Rules, below: str = "") -> Iterator[Seen | Unreadable]:
+        """Everything below a folder of the source; see `ingest.scan.walk`."""
+        for found in walk(self.root, rules, below):
+            if self._has_ctime or isinstance(found, Unreadable):
+                yield found
+            else:
+                yield replace(found, state=found.state.without_ctime())
+
+    def _as_told(self, state: FileState) -> FileState:
+        return state if self._has_ctime else state.without_ctime()
+
+    def _state(self, path: Path) -> FileState | None:
+        try:
+            return self._as_told(FileState.of(path.stat()))
+        except OSError:
+            return None
 
     def table_changed(self) -> bool:
         """Whether the table's file is another than the one last read, and the same as at the last such question."""
-        before, self._table_seen = self._table_seen, _state(self._table_path)
+        before, self._table_seen = self._table_seen, self._state(self._table_path)
         return self._table_seen != self._table_state and self._table_seen == before
 
     def load_table(self) -> None:
         """Read the table. Raises MetadataError, and UsageError when a named one is missing; the old one then stays."""
-        self._table_state = _state(self._table_path)
+        self._table_state = self._state(self._table_path)
         name = self._table_name()
         try:
             data = self._table_path.read_bytes()
@@ -173,7 +200,7 @@ class Watched:
         try:
             found = _read_sidecar(f"{self.root}/{path}{SIDECAR_SUFFIX}")
             if found is not None:
-                state = found[0]
+                state = self._as_told(found[0])
                 sidecar = parse_sidecar(found[1], paths.printable(name))
         except MetadataError as error:
             bad = str(error)
@@ -193,12 +220,16 @@ class Watched:
     def is_described(self, path: str, digest: str) -> bool:
         """Whether an item with that digest has the metadata that the folder gives it now.
 
-        A sidecar that is as it was is not read: size and modification time tell. A bad one is read again each time, so
-        that its problem is known.
+        A sidecar that is as it was is not read: size, modification time and ctime tell. A bad one is read again each
+        time, so that its problem is known.
         """
         text, _ = paths.to_text(path)
         state = _regular_state(f"{self.root}/{path}{SIDECAR_SUFFIX}")
-        if digest == _digest(merge(text, self.table, {}, self._types()), state):
+        beside = merge(text, self.table, {}, self._types())
+        if state is None:
+            return digest == _digest(beside, None) or digest == self.describe(path).digest
+        # An item that has no ctime of its sidecar (an older recq wrote it, or it was polled then) takes any.
+        if digest in (_digest(beside, self._as_told(state)), _digest(beside, state.without_ctime())):
             return True
         return digest == self.describe(path).digest
 
@@ -219,8 +250,9 @@ class Watched:
             return False
 
     def renew(self) -> None:
-        """Take the folder that now stands at the root's path for the root."""
+        """Take the folder that now stands at the root's path for the root; it may lie on another file system."""
         self._identity = _identity(self.root)
+        self._has_ctime = self._tells_ctime(self.root)
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:
@@ -232,19 +264,13 @@ def _identity(folder: Path) -> tuple[int, int] | None:
     return (status.st_dev, status.st_ino) if stat.S_ISDIR(status.st_mode) else None
 
 
-def _state(path: Path) -> FileState | None:
-    try:
-        return FileState.of(path.stat())
-    except OSError:
-        return None
-
-
 def _digest(beside: Metadata, sidecar: FileState | None, *, bad: bool = False) -> str:
     """What metadata was made of: all of it that does not come from a sidecar, and the state of that."""
     if sidecar is None and not bad:
         return metadata_digest(beside)
-    state: list[Scalar] = [] if sidecar is None else [sidecar.size, sidecar.mtime_ns]
-    return metadata_digest({**beside, "": [*state, bad]})  # no field is called so
+    state = () if sidecar is None else (sidecar.size, sidecar.mtime_ns, sidecar.ctime_ns)
+    told: list[Scalar] = [each for each in state if each is not None]
+    return metadata_digest({**beside, "": [*told, bad]})  # no field is called so
 
 
 def _regular_state(path: str) -> FileState | None:

@@ -100,6 +100,28 @@ class Ledger:
         failed = models.Filter(must=[models.HasIdCondition(has_id=list(ids))], must_not=[NO_ERROR])
         self._client.set_payload(self._collection, payload={"retry": True}, key="error", points=failed, wait=True)
 
+    @translated
+    def keep_ctimes(self, ctimes: Mapping[str, int]) -> None:
+        """Note the ctime (nanoseconds since the epoch) of items by their ids: vectors and all other payload stay.
+
+        Ids that do not exist any more are passed over.
+        """
+        if not ctimes:
+            return
+        existing = self._client.retrieve(
+            self._collection, ids=list(ctimes), with_payload=False, with_vectors=False
+        )  # another daemon may have deleted some, and servers refuse to change what is not there
+        operations: list[models.UpdateOperation] = [
+            models.SetPayloadOperation(
+                set_payload=models.SetPayload(
+                    payload={"ctime_ns": ctimes[str(record.id)]}, key="file", points=[record.id]
+                )
+            )
+            for record in existing
+        ]
+        if operations:
+            self._client.batch_update_points(self._collection, operations, wait=True)
+
     def _count(self, condition: models.Filter, source: str | None) -> int:
         return self._client.count(self._collection, count_filter=within(condition, source), exact=True).count
 

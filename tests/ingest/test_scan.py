@@ -69,7 +69,7 @@ def test_first_bytes_decide_the_rest(tmp_path: Path) -> None:
 def test_state_is_of_the_file(tmp_path: Path) -> None:
     file = put(tmp_path / "a.jpg", 1)
     status = file.stat()
-    assert look(tmp_path, "a.jpg", RULES) == Seen("a.jpg", FileState(status.st_size, status.st_mtime_ns), Kind.ITEM)
+    assert look(tmp_path, "a.jpg", RULES) == Seen("a.jpg", FileState.of(status), Kind.ITEM)
     assert list(walk(tmp_path, RULES)) == [look(tmp_path, "a.jpg", RULES)]
 
 
