@@ -206,8 +206,8 @@ class Intake:
 
     def _watch(self, watched: Watched) -> Watch:
         def say(mode: str, reason: str) -> None:
-            told = partial(self._say, source=watched.name, root=str(watched.root), mode=mode, reason=reason)
-            self._loop.post(partial(told, "watching"))
+            root = str(watched.root)
+            self._loop.post(lambda: self._say("watching", source=watched.name, root=root, mode=mode, reason=reason))
 
         return Watch(
             watched,

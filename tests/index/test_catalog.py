@@ -387,6 +387,27 @@ def test_failed_items_are_marked_and_nothing_else(client: QdrantClient) -> None:
     assert list(catalog.marked(FAILED.item.file.source)) == []
 
 
+def test_a_ctime_is_kept_without_vector_metadata_or_anything_else_changing(client: QdrantClient) -> None:
+    catalog = Catalog.create(client, "images", SPACE)
+    catalog.upsert([full(1), full(2), FAILED])
+    ids = [full(1).item.id, full(2).item.id, FAILED.item.id]
+    before, vector = catalog.get_many(ids), catalog.vector(ids[0])
+    catalog.keep_ctimes({ids[0]: 1_700_000_000_123_456_789, ids[2]: 5, item(77).id: 6})  # the last one has gone
+    after = catalog.get_many([*ids, item(77).id])
+    assert after == {
+        each: replace(before[each], file=replace(before[each].file, ctime_ns=ctime))
+        for each, ctime in zip(ids, (1_700_000_000_123_456_789, None, 5), strict=True)
+    }
+    unchanged = catalog.vector(ids[0])
+    assert vector is not None
+    assert unchanged is not None
+    assert np.array_equal(unchanged, vector)
+    catalog.keep_ctimes({ids[0]: 7})
+    assert catalog.known(ids[:1])[ids[0]].file.ctime_ns == 7
+    catalog.keep_ctimes({item(77).id: 6})
+    catalog.keep_ctimes({})
+
+
 def test_confirmations_are_kept_until_they_are_taken_back(catalog: Catalog) -> None:
     catalog.register_source(Path("/data/shop"))
     assert catalog.confirmed() == {}

@@ -14,7 +14,7 @@ import pytest
 from ingest import reconcile
 from ingest.files import FileState
 from ingest.reconcile import Action, Reconciliation, decide
-from ingest.scan import Rules
+from ingest.scan import Rules, Seen
 from ingest.survivors import Survivors
 from ingest.watched import Watched
 from recq import paths
@@ -29,7 +29,9 @@ RULES = Rules(DEFAULT_IGNORE)
 
 def item(path: str = "a.jpg", state: FileState = STATE, *, reason: Reason | None = None) -> Item:
     error = ItemError(reason, "", "2026-01-01T00:00:00+00:00") if reason else None
-    facts = FileFacts("s", path, state.size, state.mtime_ns, sha256=None if reason else "0" * 64)
+    facts = FileFacts(
+        "s", path, state.size, state.mtime_ns, sha256=None if reason else "0" * 64, ctime_ns=state.ctime_ns
+    )
     return Item(facts, {}, error).with_digest()
 
 
@@ -57,6 +59,31 @@ def test_decide(state: FileState | None, known: Item | None, digest: str, action
     assert decide(state, known, lambda: known is not None and known.file.metadata_digest == digest) is action
 
 
+def touched(ctime_ns: int | None) -> FileState:
+    return replace(STATE, ctime_ns=ctime_ns)
+
+
+@pytest.mark.parametrize(
+    ("state", "known", "described", "action"),
+    [
+        (touched(2), item(state=touched(1)), True, Action.COMPARE),
+        (touched(2), item(state=touched(1)), False, Action.COMPARE),  # its bytes first
+        (touched(1), item(state=touched(2)), True, Action.COMPARE),  # a clock that was set back
+        (touched(1), item(state=touched(1)), True, Action.NOTHING),
+        (touched(1), item(state=touched(1)), False, Action.METADATA),
+        (touched(1), item(), True, Action.NOTHING),  # an older recq wrote it
+        (touched(None), item(state=touched(1)), True, Action.NOTHING),  # it is polled now
+        (FileState(10, 6, 1), item(state=touched(1)), True, Action.EMBED),
+        (touched(2), item(state=touched(1), reason=Reason.PERMISSION), True, Action.EMBED),
+        (touched(1), item(state=touched(1), reason=Reason.PERMISSION), True, Action.NOTHING),
+    ],
+)
+def test_a_ctime_that_alone_differs_asks_for_the_bytes(
+    state: FileState, known: Item, described: bool, action: Action
+) -> None:
+    assert decide(state, known, lambda: described) is action
+
+
 def test_a_retry_embeds_what_failed_and_nothing_else() -> None:
     described = lambda: True  # noqa: E731
     assert decide(STATE, item(reason=Reason.PERMISSION), described, retry=True) is Action.EMBED
@@ -80,6 +107,12 @@ class Ledger:
         facts = FileFacts("s", path, status.st_size, status.st_mtime_ns, sha256=digest)
         entry = Item(facts, dict(metadata or {}), error).with_digest()
         self.items[entry.id] = entry
+
+    def keep_ctimes(self, root: Path) -> None:
+        """As if all had been written by a daemon that keeps them."""
+        for each in list(self.items.values()):
+            ctime_ns = (root / each.file.path).stat().st_ctime_ns
+            self.items[each.id] = replace(each, file=replace(each.file, ctime_ns=ctime_ns))
 
     def holders(self, digests: Collection[str]) -> Iterator[Item]:
         yield from [each for each in self.items.values() if each.file.sha256 in digests]
@@ -385,3 +418,91 @@ def test_no_sidecar_is_read_that_is_as_it_was(root: Path, monkeypatch: pytest.Mo
     monkeypatch.undo()
     (root / "a.jpg.json").write_text('{"price": 4444}')
     assert compared(watched, ledger)[0] == {"a.jpg": "known"}
+
+
+def test_a_file_replaced_with_size_and_time_kept_is_found_between_runs(root: Path) -> None:
+    ledger = stocked(root)
+    ledger.keep_ctimes(root)
+    assert compared(watched_at(root), ledger)[0] == {}
+    data, status = (root / "a.jpg").read_bytes(), (root / "a.jpg").stat()
+    (root / "a.jpg").write_bytes(bytes(reversed(data)))
+    os.utime(root / "a.jpg", ns=(status.st_atime_ns, status.st_mtime_ns))
+    (found,) = Reconciliation(watched_at(root), ledger, RULES).differences()
+    assert (found.path, found.action) == ("a.jpg", Action.COMPARE)
+
+
+def test_where_the_folder_is_polled_no_ctime_is_looked_at(root: Path) -> None:
+    """Network file systems make it up, some anew for each look."""
+    ledger = stocked(root)
+    ledger.keep_ctimes(root)
+    (root / "a.jpg").chmod(0o600)
+    polled = Watched("s", root, table_path=None, types=dict, say=lambda *_: None, tells_ctime=lambda _: False)
+    kept: dict[str, int] = {}
+    reconciliation = Reconciliation(polled, ledger, RULES, keep=kept.update)
+    assert list(reconciliation.differences()) == []
+    assert kept == {}
+    seen = polled.look("a.jpg", RULES)
+    assert seen is not None
+    assert seen.state.ctime_ns is None
+    assert all(each.state.ctime_ns is None for each in polled.walk(RULES) if isinstance(each, Seen))
+
+
+def test_items_of_an_older_recq_get_their_ctime_without_being_read(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their bytes are believed to be the known ones, as size and time say; from then on a change is noticed."""
+    monkeypatch.setattr(reconcile, "sha256_of", lambda *_: pytest.fail("bytes were read"))
+    ledger = stocked(root)
+    kept: dict[str, int] = {}
+    reconciliation = Reconciliation(watched_at(root), ledger, RULES, keep=kept.update)
+    assert list(reconciliation.differences()) == []
+    assert kept == {each.id: (root / each.file.path).stat().st_ctime_ns for each in ledger.items.values()}
+
+
+@pytest.mark.parametrize("way", ["its target is written", "its target is exchanged", "it leads elsewhere"])
+def test_a_link_whose_target_changed_is_found(root: Path, way: str) -> None:
+    """No event tells of it: the link itself was not touched, or lies in another folder than what was."""
+    (root / "link.jpg").symlink_to(root / "sub/b.jpg")
+    ledger = stocked(root)
+    ledger.add(root, "link.jpg")
+    ledger.keep_ctimes(root)
+    assert compared(watched_at(root), ledger)[0] == {}
+    if way == "its target is written":
+        put(root / "sub/b.jpg", 7)
+    elif way == "its target is exchanged":
+        put(root.parent / "new.jpg", 7).replace(root / "sub/b.jpg")
+    else:
+        (root / "link.jpg").unlink()
+        (root / "link.jpg").symlink_to("sub/deep/c.jpg")
+    found = {each.path: each.action for each in Reconciliation(watched_at(root), ledger, RULES).differences()}
+    assert found.pop("link.jpg") in (Action.EMBED, Action.COMPARE)
+    assert set(found) <= {"sub/b.jpg"}
+
+
+@pytest.mark.parametrize("keeps_time", [True, False])
+def test_a_picture_written_through_its_name_outside_is_found(root: Path, tmp_path: Path, keeps_time: bool) -> None:
+    """A hard link: the kernel tells the watcher of the other name's folder, which nobody watches."""
+    outside = tmp_path / "outside.jpg"
+    os.link(root / "a.jpg", outside)
+    ledger = stocked(root)
+    ledger.keep_ctimes(root)
+    status = outside.stat()
+    with outside.open("r+b") as file:
+        file.write(b"\xff\xd8\xff\xe1")
+    if keeps_time:
+        os.utime(outside, ns=(status.st_atime_ns, status.st_mtime_ns))
+    (found,) = Reconciliation(watched_at(root), ledger, RULES).differences()
+    assert (found.path, found.action) == ("a.jpg", Action.COMPARE if keeps_time else Action.EMBED)
+
+
+def test_a_file_without_an_extension_whose_bytes_were_exchanged_in_silence_is_read_again(root: Path) -> None:
+    (root / "a.jpg").rename(root / "noext")
+    ledger = Ledger()
+    ledger.add(root, "noext")
+    ledger.keep_ctimes(root)
+    (root / "sub/b.jpg").unlink()
+    (root / "sub/deep/c.jpg").unlink()
+    assert compared(watched_at(root), ledger)[0] == {}
+    status = (root / "noext").stat()
+    (root / "noext").write_bytes(bytes(status.st_size))
+    os.utime(root / "noext", ns=(status.st_atime_ns, status.st_mtime_ns))
+    put(root / "other.jpg", 9)  # so that the folder does not seem unmounted
+    assert compared(watched_at(root), ledger)[0] == {"other.jpg": "new", "noext": "gone"}
