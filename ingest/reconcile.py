@@ -180,7 +180,7 @@ class Reconciliation:
 
     def _counted(self, differences: Iterator[Difference]) -> Iterator[Difference]:
         for difference in differences:
-            self.differing += 1
+            self.differing += difference.action is not Action.COMPARE  # its bytes will tell whether it differs
             yield difference
 
     def _files(self) -> Iterator[Seen]:

@@ -93,12 +93,12 @@ def test_a_folder_that_cannot_be_listed_replaces_nothing(place: Place) -> None:
     """As root may read every folder, the walk is told that it may not."""
     script = AFTER_THE_WALK.format(root=str(place.root), meanwhile="pass").replace(
         "main()\n",
-        "from ingest import reconcile, scan\n"
-        "def walk(root, rules):\n"
-        "    yield from scan.walk(root, rules)\n"
+        "from ingest import scan, watched\n"
+        "def walk(root, rules, below=''):\n"
+        "    yield from scan.walk(root, rules, below)\n"
         "    if root.name == 'shop':\n"
         "        yield scan.Unreadable('sub', 'Permission denied')\n"
-        "reconcile.walk = walk\n"
+        "watched.walk = walk\n"
         "main()\n",
     )
     done = run_script(place, script)

@@ -202,6 +202,8 @@ def test_reconcile_says_what_it_would_do_and_does_it(place: Place) -> None:
 
 
 def test_verify_finds_what_size_and_time_hide(place: Place) -> None:
+    """Where the folder is polled: elsewhere the ctime tells."""
+    place.settings["RECQ_WATCH"] = "poll"
     fill(place, 2)
     assert place.once().returncode == 0
     file = place.root / "0.jpg"
@@ -216,6 +218,20 @@ def test_verify_finds_what_size_and_time_hide(place: Place) -> None:
         daemon.ready()
         assert place.command("reconcile", "--verify").stdout.startswith(f"process {daemon.process.pid} compares")
         eventually(lambda: place.items()["0.jpg"].file.sha256 != digest)
+
+
+def test_a_dry_run_reads_what_its_ctime_makes_doubtful(place: Place) -> None:
+    fill(place, 3)
+    assert place.once().returncode == 0
+    file = place.root / "0.jpg"
+    state = file.stat()
+    file.write_bytes(next(data for seed in range(100, 10_000) if len(data := jpeg(seed)) == state.st_size))
+    os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
+    (place.root / "1.jpg").chmod(0o640)
+    lines = place.command("reconcile", "--dry-run").stdout.splitlines()
+    assert [line.split() for line in lines] == [["re-embed", "shop:", "0.jpg"], ["refresh", "shop:", "1.jpg"]]
+    assert place.command("reconcile").returncode == 0
+    assert place.command("reconcile", "--dry-run").stdout == "the index is as the folders are\n"
 
 
 def test_a_dry_run_shows_what_would_be_held(place: Place) -> None:
