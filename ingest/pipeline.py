@@ -20,12 +20,13 @@ from typing import NamedTuple, Protocol
 
 from ingest.batches import Outgoing
 from ingest.commit import Committer, Held, Removal, Touched, Work, Written
+from ingest.decoding import Decoding
 from ingest.examine import Verdict, facts
 from ingest.files import FileState, Key
 from ingest.loop import Loop, Workers
 from ingest.pending import Entry
 from ingest.stability import DOUBTFUL
-from ingest.vectors import Embedded, Embedding, FreshFirst, Vector, Vectors
+from ingest.vectors import Embedded, Embedding, Vector, Vectors
 from recq.errors import ImageError, Reason
 from recq.images.workers import Decoded, DecodePool, FileChanged, Hashed
 from recq.index.schema import Item, ItemError
@@ -39,8 +40,6 @@ GROUP = 12
 """Paths that begin together while many wait: the index is asked about all of them at once."""
 
 _FOR_FRESH = 16  # more that may be under way when they are fresh: the backlog has not taken every place
-_AT_DECODERS = 2  # files handed to the decoding processes, for each of them: one to work on, one at hand
-
 _WRITES = 2  # batches handed to the commit worker of a source at a time
 _REMOVAL_INTERVAL = 0.2  # seconds between two looks at the removals that wait
 _LONGEST_WAVE = 4.0  # times `settle`: how long removals are gathered that do not cease
@@ -107,8 +106,7 @@ class Pipeline:
         ends: Ends,
     ) -> None:
         self._loop = loop
-        self._pool = pool
-        self._spec = spec
+        self._decoding = Decoding(loop, pool, spec, roots)
         self._roots = roots
         self._committer = committer
         self._batch = batch
@@ -118,8 +116,6 @@ class Pipeline:
         self._commits = Workers("commit", loop, roots)
         self._under_way: Counter[str] = Counter()
         self._share = UNDER_WAY // len(roots)
-        self._to_decode: FreshFirst[_Task] = FreshFirst()
-        self._decoding = 0
         self._outgoing = {name: Outgoing(batch) for name in roots}
         self._removers = Workers("remove", loop, roots)
         self._removals: dict[str, dict[Key, Removal]] = {name: {} for name in roots}
@@ -161,10 +157,11 @@ class Pipeline:
             if self._commits[name].busy < _WRITES
         ]
         removal = self._next_removal if any(self._removals.values()) else float("inf")
-        return min([*ready, removal])
+        return min([*ready, removal, self._decoding.next_deadline()])
 
     def tick(self, now: float) -> None:
         """Hand over what is ready."""
+        self._decoding.tick(now)
         for name, out in self._outgoing.items():
             commit = self._commits[name]
             alone = not self._under_way[name]
@@ -182,16 +179,13 @@ class Pipeline:
         """Read, decode, embed and write the file of a verdict."""
         assert verdict.state is not None
         self._under_way[verdict.entry.key.source] += 1
-        self._to_decode.put(_Task(verdict.entry, verdict.state, verdict.known), fresh=verdict.entry.fresh)
-        self._decode()
+        self._decode(_Task(verdict.entry, verdict.state, verdict.known))
 
     def compare(self, verdict: Verdict) -> None:
         """Read the file of a verdict; embed and write it where its bytes are not those that the index knows."""
         assert verdict.state is not None
         self._under_way[verdict.entry.key.source] += 1
-        task = _Task(verdict.entry, verdict.state, verdict.known, compared=True, described=verdict.described)
-        self._to_decode.put(task, fresh=verdict.entry.fresh)
-        self._decode()
+        self._decode(_Task(verdict.entry, verdict.state, verdict.known, compared=True, described=verdict.described))
 
     def describe(self, verdict: Verdict) -> None:
         """Replace the metadata of an item."""
@@ -209,14 +203,11 @@ class Pipeline:
 
     # -- decoding -------------------------------------------------------------------------------------------------
 
-    def _decode(self) -> None:
-        while self._to_decode and self._decoding < _AT_DECODERS * self._pool.workers:
-            task = self._to_decode.take()
-            key = task.entry.key
-            self._decoding += 1
-            path = f"{self._roots[key.source]}/{key.path}"
-            future = self._pool.submit_unknown(path, self._spec, partial(self._is_embedded, task))
-            future.add_done_callback(partial(self._post_decoded, task))
+    def _decode(self, task: _Task) -> None:
+        key = task.entry.key
+        path = f"{self._roots[key.source]}/{key.path}"
+        then = partial(self._decoding_ended, task)
+        self._decoding.submit(key.source, path, partial(self._is_embedded, task), then, fresh=task.entry.fresh)
 
     def _is_embedded(self, task: _Task, digest: str) -> bool:
         """In a thread of the pool: whether these bytes are the known ones, or were just embedded for another."""
@@ -227,12 +218,7 @@ class Pipeline:
         task.embedded = self._vectors.recent(digest)
         return task.embedded is not None
 
-    def _post_decoded(self, task: _Task, future: Future[Hashed]) -> None:
-        self._loop.post(partial(self._decoding_ended, task, future))
-
     def _decoding_ended(self, task: _Task, future: Future[Hashed]) -> None:
-        self._decoding -= 1
-        self._decode()
         try:
             read = future.result()
         except CancelledError:

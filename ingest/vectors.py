@@ -61,6 +61,11 @@ class FreshFirst(Generic[T]):
     def __len__(self) -> int:
         return len(self._fresh) + len(self._rest)
 
+    @property
+    def has_fresh(self) -> bool:
+        """Whether anything fresh waits."""
+        return bool(self._fresh)
+
     def put(self, thing: T, *, fresh: bool) -> None:
         """Add to the end."""
         (self._fresh if fresh else self._rest).append(thing)

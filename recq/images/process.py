@@ -61,6 +61,9 @@ LONGEST_DETAIL = 500
 """Characters of a failure's detail that are kept: an answer may come from a decoder that a hostile file took over."""
 
 
+_END_WITHIN = 1.0  # seconds for a killed process to end
+
+
 class ProcessDied(Exception):
     """The process ended, or broke the protocol, before its answer; the text says how.
 
@@ -128,8 +131,10 @@ class DecodeProcess:
             raise ProcessDied("its answer made no sense") from error
 
     def kill(self) -> None:
-        """End the process now; whoever waits for it gets ProcessDied."""
+        """End the process now; whoever waits for it gets ProcessDied, also when the kernel does not let it end."""
         self._process.kill()
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
 
     def end(self) -> None:
         """Close the socket, which ends an idle process by itself, and make sure that it has ended."""
@@ -138,7 +143,8 @@ class DecodeProcess:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(0.05)
         self._process.kill()
-        self._process.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):  # the kernel holds one whose disk does not answer
+            self._process.wait(_END_WITHIN)
 
     def _death(self) -> ProcessDied:
         try:

@@ -62,12 +62,11 @@ class DecodePool:
         self._lock = threading.Lock()
         self._processes: set[DecodeProcess] = set()
         self._closed = False
+        self._workers = workers
         self._cancelled = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._serve, name=f"decode-{number}", daemon=True) for number in range(workers)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._threads: list[threading.Thread] = []
+        for _ in range(workers):
+            self._add()
 
     def __enter__(self) -> Self:
         return self
@@ -79,8 +78,24 @@ class DecodePool:
 
     @property
     def workers(self) -> int:
-        """Files that are decoded at the same time."""
-        return len(self._threads)
+        """Files that are decoded at the same time, while none hangs."""
+        return self._workers
+
+    def widen(self) -> None:
+        """Start one process more, beside one that hangs on a file; `narrow` ends one, when it hangs no more."""
+        with self._lock:
+            if not self._closed:
+                self._threads = [thread for thread in self._threads if thread.is_alive()]
+                self._add()
+
+    def narrow(self) -> None:
+        """End one process, after what was submitted until now."""
+        self._jobs.put(None)
+
+    def _add(self) -> None:
+        thread = threading.Thread(target=self._serve, name=f"decode-{len(self._threads)}", daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def submit(self, path: str, spec: InputSpec) -> Future[Decoded]:
         """Decode the file at `path` (surrogate-escaped, as the operating system gives it) for a network.

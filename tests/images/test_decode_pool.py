@@ -77,6 +77,49 @@ def new_file(tmp_path: Path) -> NewFile:
     return make
 
 
+def test_a_process_that_the_kernel_does_not_let_end_is_left_behind(
+    new_pool: NewPool, new_file: NewFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that hangs: SIGKILL is not delivered until it answers. Neither the next file nor the end waits for it."""
+    kept: list[subprocess.Popen[bytes]] = []
+
+    def unheard(self: subprocess.Popen[bytes]) -> None:
+        kept.append(self)
+
+    monkeypatch.setattr(subprocess.Popen, "kill", unheard)
+    try:
+        pool = new_pool(timeout=0.5)
+        assert reason(pool.submit(new_file("hang"), SPEC)) is Reason.TIMEOUT
+        assert isinstance(pool.submit(new_file("good"), SPEC).result(PATIENCE), Decoded)
+        hanging = new_pool()
+        future = hanging.submit(new_file("pause"), SPEC)
+        eventually(lambda: Path(new_file("pause")).with_suffix(".begun").exists())
+        began = time.monotonic()
+        hanging.close(cancel=True)
+        assert time.monotonic() - began < 5
+        assert isinstance(future.exception(0), CancelledError)
+    finally:
+        monkeypatch.undo()
+        for process in kept:
+            process.kill()
+
+
+def test_a_pool_can_be_wider_for_a_while(new_pool: NewPool, new_file: NewFile) -> None:
+    pool = new_pool()
+    stuck = pool.submit(new_file("pause-1"), SPEC)
+    waiting = pool.submit(new_file("good"), SPEC)
+    eventually(lambda: Path(new_file("pause-1")).with_suffix(".begun").exists())
+    assert not waiting.done()
+    pool.widen()
+    assert isinstance(waiting.result(PATIENCE), Decoded)
+    Path(new_file("pause-1")).with_suffix(".go").touch()
+    assert isinstance(stuck.result(PATIENCE), Decoded)
+    pool.narrow()
+    eventually(lambda: len(pool._processes) == 1)
+    assert isinstance(pool.submit(new_file("better"), SPEC).result(PATIENCE), Decoded)
+    assert pool.workers == 1
+
+
 def reason(future: Future[Decoded]) -> Reason:
     error = future.exception(PATIENCE)
     assert isinstance(error, ImageError), error

@@ -8,6 +8,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ from recq.settings import Settings
 from tests.eventually import eventually
 from tests.ingest.pictures import jpeg, put
 from tests.reliability.hung import Disk, disk_of
-from tests.reliability.in_process import InProcess, stand_ins
+from tests.reliability.in_process import InProcess, LastingPool, stand_ins
 
 SOON = 5.0
 """Seconds for what takes one on an idle machine: the tests' machine has much else to do."""
@@ -190,6 +191,37 @@ def test_many_folders_that_vanish_cost_one_scan_of_the_index(two: Two, monkeypat
     eventually(lambda: two.shows(old=2, **left))
     assert scans == [20]
     stop_in_time(two)
+
+
+class Misbehaving(LastingPool):
+    """A file called `pause-...` takes until there is one beside it called `.go`."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options, program="tests.images.misbehaving_child")
+
+
+def test_files_that_hang_while_they_are_decoded_hold_up_no_other_source(tmp_path: Path) -> None:
+    """The disk went when it had been looked at: its files have every process, until the deadline of a minute."""
+    hung, well = (put(tmp_path / name / "old.jpg", 1).parent for name in ("hung", "well"))
+    settings = Settings(data_dir=tmp_path / "data", model="mobilenet_v2")
+    with stand_ins(Misbehaving) as pool, disk_of(hung) as disk:
+        two = Two(InProcess(settings, hung, well), hung, well, disk)
+        two.daemon.start()
+        eventually(lambda: two.daemon.idle() and two.shows(old=1) and two.has_hung("old.jpg"))
+        names = [f"pause-{number}" for number in range(4)]
+        for number, name in enumerate(names):
+            put(hung / f"{name}.jpg", 10 + number)
+        eventually(lambda: list(hung.glob("*.begun")))
+        put(well / "new.jpg", 2)
+        eventually(lambda: two.shows(old=1, new=2), within=10)
+        put(well / "another.jpg", 3)
+        eventually(lambda: two.shows(old=1, new=2, another=3), within=SOON)
+        assert not any(two.has_hung(f"{name}.jpg") for name in names)
+        for name in names:
+            (hung / f"{name}.go").touch()
+        eventually(lambda: all(two.has_hung(f"{name}.jpg") for name in names))
+        eventually(lambda: len(pool._processes) == pool.workers)
+        stop_in_time(two)
 
 
 def test_a_folder_that_does_not_answer_is_refused_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
