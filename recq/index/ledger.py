@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from qdrant_client import QdrantClient, models
+from qdrant_client.http.exceptions import UnexpectedResponse
 
 from recq import paths
 from recq.errors import TargetNotFound
@@ -24,6 +25,9 @@ from recq.index.sources import CONFIRMATION_PREFIX, METADATA_PREFIX, Source, Wat
 
 PAGE = 500
 """Points a scroll asks for at a time: bounds the memory of a pass over the whole catalog."""
+
+_TRIES = 3  # of a write to points that somebody may delete meanwhile
+_NOT_FOUND = 404  # one of the points of a request is not there
 
 _LEDGER = ["file", "error"]
 """The part of a payload that tells what is done and what failed."""
@@ -104,23 +108,29 @@ class Ledger:
     def keep_ctimes(self, ctimes: Mapping[str, int]) -> None:
         """Note the ctime (nanoseconds since the epoch) of items by their ids: vectors and all other payload stay.
 
-        Ids that do not exist any more are passed over.
+        Ids that do not exist any more are passed over. What cannot be noted since others delete all the time is left to
+        the next comparison of folder and index.
         """
-        if not ctimes:
-            return
-        existing = self._client.retrieve(
-            self._collection, ids=list(ctimes), with_payload=False, with_vectors=False
-        )  # another daemon may have deleted some, and servers refuse to change what is not there
-        operations: list[models.UpdateOperation] = [
-            models.SetPayloadOperation(
-                set_payload=models.SetPayload(
-                    payload={"ctime_ns": ctimes[str(record.id)]}, key="file", points=[record.id]
+        for _ in range(_TRIES):
+            existing = self._client.retrieve(
+                self._collection, ids=list(ctimes), with_payload=False, with_vectors=False
+            )  # engines refuse to change what is not there
+            operations: list[models.UpdateOperation] = [
+                models.SetPayloadOperation(
+                    set_payload=models.SetPayload(
+                        payload={"ctime_ns": ctimes[str(record.id)]}, key="file", points=[record.id]
+                    )
                 )
-            )
-            for record in existing
-        ]
-        if operations:
-            self._client.batch_update_points(self._collection, operations, wait=True)
+                for record in existing
+            ]
+            try:
+                if operations:
+                    self._client.batch_update_points(self._collection, operations, wait=True)
+            except UnexpectedResponse as error:
+                if error.status_code != _NOT_FOUND:
+                    raise
+            else:
+                return
 
     def _count(self, condition: models.Filter, source: str | None) -> int:
         return self._client.count(self._collection, count_filter=within(condition, source), exact=True).count

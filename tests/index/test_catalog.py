@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -406,6 +407,25 @@ def test_a_ctime_is_kept_without_vector_metadata_or_anything_else_changing(clien
     assert catalog.known(ids[:1])[ids[0]].file.ctime_ns == 7
     catalog.keep_ctimes({item(77).id: 6})
     catalog.keep_ctimes({})
+
+
+def test_a_ctime_of_an_item_that_is_deleted_at_that_moment_hurts_nobody(
+    client: QdrantClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another daemon deletes it between the question whether it is there and the write."""
+    catalog = Catalog.create(client, "images", SPACE)
+    catalog.upsert([full(1), full(2), full(3)])
+    ids = [full(number).item.id for number in (1, 2, 3)]
+    update = QdrantClient.batch_update_points
+
+    def late(self: QdrantClient, *arguments: Any, **options: Any) -> Any:
+        monkeypatch.undo()
+        catalog.delete(ids[:1])
+        return update(self, *arguments, **options)
+
+    monkeypatch.setattr(QdrantClient, "batch_update_points", late)
+    catalog.keep_ctimes(dict.fromkeys(ids, 9))
+    assert {each: known.file.ctime_ns for each, known in catalog.known(ids).items()} == {ids[1]: 9, ids[2]: 9}
 
 
 def test_confirmations_are_kept_until_they_are_taken_back(catalog: Catalog) -> None:
