@@ -109,13 +109,12 @@ class Pipeline:
         self._decoding = Decoding(loop, pool, spec, roots)
         self._roots = roots
         self._committer = committer
-        self._batch = batch
         self._settle = settle
         self._ends = ends
         self._vectors = Vectors(loop, embedder, vectors)
         self._commits = Workers("commit", loop, roots)
         self._under_way: Counter[str] = Counter()
-        self._share = UNDER_WAY // len(roots)
+        self._share = max(1, UNDER_WAY // len(roots))
         self._outgoing = {name: Outgoing(batch) for name in roots}
         self._removers = Workers("remove", loop, roots)
         self._removals: dict[str, dict[Key, Removal]] = {name: {} for name in roots}

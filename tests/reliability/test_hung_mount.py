@@ -16,6 +16,7 @@ from ingest.files import Key
 from ingest.hints import Mark
 from ingest.looks import Looks
 from ingest.loop import Worker
+from ingest.pipeline import UNDER_WAY
 from ingest.targets import require_folder
 from ingest.walks import Walks
 from recq.errors import UsageError
@@ -43,12 +44,13 @@ class Two:
     def shows(self, **wanted: int) -> bool:
         """Whether the well source has exactly these pictures."""
         expected = {f"{path}.jpg": hashlib.sha256(jpeg(seed)).hexdigest() for path, seed in wanted.items()}
-        return self._items("well") == expected
+        return self.items("well") == expected
 
-    def has_hung(self, name: str) -> bool:
-        return name in self._items("hung")
+    def has_hung(self, *names: str) -> bool:
+        """Whether the index has these files of the hung source."""
+        return set(names) <= self.items("hung").keys()
 
-    def _items(self, source: str) -> dict[str, str | None]:
+    def items(self, source: str) -> dict[str, str | None]:
         with connect(self.daemon.settings) as client:
             catalog = Catalog.open(client, "images")
             return {item.file.path: item.file.sha256 for item in catalog.scan(source)}
@@ -208,18 +210,18 @@ def test_files_that_hang_while_they_are_decoded_hold_up_no_other_source(tmp_path
         two = Two(InProcess(settings, hung, well), hung, well, disk)
         two.daemon.start()
         eventually(lambda: two.daemon.idle() and two.shows(old=1) and two.has_hung("old.jpg"))
-        names = [f"pause-{number}" for number in range(4)]
+        names = [f"pause-{number}" for number in range(UNDER_WAY + 40)]  # more than may be under way
         for number, name in enumerate(names):
-            put(hung / f"{name}.jpg", 10 + number)
+            put(hung / f"{name}.jpg", 10 + number % 5)
         eventually(lambda: list(hung.glob("*.begun")))
         put(well / "new.jpg", 2)
         eventually(lambda: two.shows(old=1, new=2), within=10)
         put(well / "another.jpg", 3)
         eventually(lambda: two.shows(old=1, new=2, another=3), within=SOON)
-        assert not any(two.has_hung(f"{name}.jpg") for name in names)
+        assert two.items("hung").keys() == {"old.jpg"}
         for name in names:
             (hung / f"{name}.go").touch()
-        eventually(lambda: all(two.has_hung(f"{name}.jpg") for name in names))
+        eventually(lambda: two.has_hung(*(f"{name}.jpg" for name in names)))
         eventually(lambda: len(pool._processes) == pool.workers)
         stop_in_time(two)
 
