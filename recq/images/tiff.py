@@ -29,7 +29,8 @@ _NONE, _LZW, _DEFLATE, _OLD_DEFLATE, _PACKBITS, _LZMA, _ZSTD = 1, 5, 8, 32946, 3
 _PLAIN = frozenset({_NONE, _LZW, _DEFLATE, _OLD_DEFLATE, _PACKBITS, _LZMA, _ZSTD})
 """Compressions that give back the bytes as they were, whatever they mean."""
 
-_PICTORIAL = frozenset({7, 50001})  # JPEG, WebP: they know what a pixel is, so only a codec that knows it too will do
+_JPEG, _WEBP = 7, 50001
+_PICTORIAL = frozenset({_JPEG, _WEBP})  # they know what a pixel is, so only a codec that knows it too will do
 _BILEVEL = frozenset({2, 3, 4, 32771})  # CCITT and raw words: one bit a pixel
 
 _COMPRESSIONS = {
@@ -46,6 +47,9 @@ _COLOURS = {
     _WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _TRANSPARENCY: 1, _PALETTE: 1, _RGB: 3, _CMYK: 4, _CIELAB: 3, _ICCLAB: 3,
 }  # fmt: skip
 """Samples of a pixel that are colour; those after them are extra ones."""
+
+_JPEG_ALPHA = frozenset({(_BLACK_IS_ZERO, 2), (_RGB, 4)})
+"""Colour models and samples a pixel with an extra sample that Pillow has from a JPEG."""
 
 _ASSOCIATED, _UNASSOCIATED = 1, 2  # ExtraSamples: transparency, with the colours multiplied by it or not
 _ODD_ALPHA = 999  # what Corel Draw 10 writes for it
@@ -68,7 +72,8 @@ def way(page: Page) -> Way:
     if _is_pillows(page, model):
         return Way.PILLOW
     if compression in _COMPRESSIONS or compression not in _PLAIN:
-        if compression in _PICTORIAL and set(bits) == {8}:
+        contiguous = page.number(Tag.PLANAR, 1) == 1 and not _is_strange(page)
+        if compression == _JPEG and set(bits) == {8} and (model, len(bits)) in _JPEG_ALPHA and contiguous:
             return Way.PILLOW
         raise _unsupported(page)
     if page.formats not in ({1}, {2}, {3}) or model not in _COLOURS:
@@ -97,17 +102,28 @@ def way(page: Page) -> Way:
 
 def _is_pillows(page: Page, model: int) -> bool:
     """Whether Pillow is known to be right: the common kinds, with every compression that it has."""
-    if page.compression not in _PLAIN | _PICTORIAL | _BILEVEL or page.formats != {1}:
+    if page.compression not in _PLAIN | _PICTORIAL | _BILEVEL or page.formats != {1} or _is_strange(page):
         return False
-    bits, one = page.bits, page.samples == 1
+    bits, one, predicted = page.bits, page.samples == 1, page.number(Tag.PREDICTOR, 1) != 1
+    if predicted and page.compression == _PACKBITS:  # which libtiff would ignore
+        return False
+    if page.compression in _PICTORIAL and set(bits) != {8}:
+        return False
     if model in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _PALETTE) and one and bits[0] in (1, 2, 4, 8):
-        return bits[0] == 8 or page.number(Tag.PREDICTOR, 1) == 1
+        return bits[0] == 8 or not (predicted or page.is_tiled)
     if page.number(Tag.FILL_ORDER, 1) != 1 or set(bits) != {8}:
         return False
     if model == _YCBCR:
         return page.samples in (1, 3)
     contiguous = page.number(Tag.PLANAR, 1) == 1
-    return (model, page.samples) in ((_RGB, 3), (_CMYK, 4)) or (model == _CIELAB and page.samples == 3 and contiguous)
+    return (model, page.samples) in ((_RGB, 3), (_CMYK, 4)) or (
+        model == _CIELAB and page.samples == 3 and contiguous and page.compression in _PLAIN
+    )
+
+
+def _is_strange(page: Page) -> bool:
+    """Whether it is a big-endian BigTIFF, which Pillow does not know."""
+    return page.layout.big and page.layout.order == ">"
 
 
 def _unsupported(page: Page) -> ImageError:
@@ -263,7 +279,7 @@ class _Samples:
     def __init__(self, page: Page) -> None:
         self._page = page
         self._width, self._height = page.size
-        self._tiled = Tag.TILE_OFFSETS in page.numbers or Tag.TILE_WIDTH in page.numbers
+        self._tiled = page.is_tiled
         if self._tiled:
             self._across, self._down = page.number(Tag.TILE_WIDTH, 0), page.number(Tag.TILE_HEIGHT, 0)
         else:

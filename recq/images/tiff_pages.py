@@ -101,6 +101,11 @@ class Page:
         return self.numbers[Tag.PHOTOMETRIC][0] if self.numbers.get(Tag.PHOTOMETRIC) else None
 
     @property
+    def is_tiled(self) -> bool:
+        """Whether it is cut into tiles rather than strips."""
+        return Tag.TILE_OFFSETS in self.numbers or Tag.TILE_WIDTH in self.numbers
+
+    @property
     def orientation(self) -> int:
         """From 1 to 8, as in EXIF."""
         value = self.number(Tag.ORIENTATION, 1)
