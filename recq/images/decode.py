@@ -31,8 +31,8 @@ from PIL import (
 )
 
 from recq.errors import ImageError, Reason
-from recq.images import bmp, png, tiff, tiff_pages
-from recq.images.formats import FORMATS, is_cut_short, jpeg_kind, sniff
+from recq.images import bmp, jpeg, png, tiff, tiff_pages
+from recq.images.formats import FORMATS, is_cut_short, sniff
 from recq.images.frames import first_shown
 from recq.images.heif import largest_declared
 from recq.images.opening import opened
@@ -47,6 +47,9 @@ if TYPE_CHECKING:
 _ORIENTATION = 0x0112
 _CHECKED_FIRST = frozenset({"PNG", "GIF", "WEBP", "AVIF", "HEIF"})
 """Formats whose decoders accept a file that its container calls cut."""
+
+_ESSENTIAL = {"PNG": png.essential, "JPEG": jpeg.essential}
+"""What takes metadata out of the file, since their decoder would refuse good pixels for it."""
 
 _ANIMATED = frozenset({"PNG", "GIF", "WEBP", "AVIF"})
 
@@ -121,7 +124,7 @@ def _refusal(error: Exception, data: bytes, fmt: str) -> ImageError:
     if any(each in words for each in _NO_MEMORY) and "limit" not in words:  # libheif has limits of its own
         return ImageError(Reason.OUT_OF_MEMORY, f"decoding this {fmt} needs more memory than there is")
     cut = any(each in words for each in _CUT) or isinstance(error, EOFError) or is_cut_short(fmt, data)
-    if not cut and fmt == "JPEG" and (kind := jpeg_kind(data)) is not None:
+    if not cut and fmt == "JPEG" and (kind := jpeg.kind(data)) is not None:
         return ImageError(Reason.UNSUPPORTED, f"{kind}, which recq cannot read")
     if not cut and "unsupported" in words:
         said = printable(" ".join(said.split()))
@@ -157,8 +160,10 @@ def _decoded(data: bytes, fmt: str, limits: Limits, reduce_to: int | None) -> Pi
     if fmt == "BMP" and (layout := bmp.masked(data)) is not None:
         _require_affordable(layout.width, layout.height, limits)
         return _finished(to_rgb(bmp.read(data, layout), None), fmt, (layout.width, layout.height), 1)
-    lean, profile = png.essential(data) if fmt == "PNG" else (data, None)
-    with opened(lean, fmt) as im:
+    profile = None
+    if fmt in _ESSENTIAL:
+        data, profile = _ESSENTIAL[fmt](data)
+    with opened(data, fmt) as im:
         return _by_pillow(im, data, fmt, profile or im.info.get("icc_profile"), limits, reduce_to)
 
 

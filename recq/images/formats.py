@@ -153,40 +153,12 @@ def _jpeg_cut(data: bytes) -> bool:
     while found := _JPEG_MARKER.search(data, at):
         at = found.end()
         kind = data[at - 1]
-        if kind == 0xD9:  # end of image
+        if kind in (0xD9, 0xF7):  # end of image; or JPEG-LS, whose pixels may look like markers
             return False
         if kind not in (0x01, 0xD8):
             at += struct.unpack_from(">H", data, at)[0]
     return True
 
-
-def jpeg_kind(data: bytes) -> str | None:
-    """What a JPEG is that baseline and progressive decoders cannot read; None where its frame is one that they can."""
-    at = 2
-    while found := _JPEG_MARKER.search(data, at):
-        at = found.end()
-        marker = data[at - 1]
-        if marker == 0xF7:
-            return "a JPEG-LS picture"
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            if at + 8 > len(data):
-                return None
-            bits, components, coding = data[at + 2], data[at + 7], _JPEG_CODINGS.get(marker)
-            if coding is not None or bits != 8:
-                return f"a {f'{coding} ' if coding else ''}JPEG of {bits} bits a sample"
-            return f"a JPEG of {components} components" if components not in (1, 3, 4) else None
-        if marker in (0xD9, 0xDA) or at + 2 > len(data):
-            return None
-        if marker not in (0x01, 0xD8):
-            at += struct.unpack_from(">H", data, at)[0]
-    return None
-
-
-_JPEG_CODINGS = {
-    0xC3: "lossless", 0xC5: "hierarchical", 0xC6: "hierarchical", 0xC7: "lossless hierarchical",
-    0xCB: "lossless", 0xCD: "hierarchical", 0xCE: "hierarchical", 0xCF: "lossless hierarchical",
-}  # fmt: skip
-"""By the marker of the frame (ITU-T T.81, table B.1), those that are neither baseline, extended nor progressive."""
 
 _JPEG_MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
 

@@ -29,8 +29,7 @@ _NONE, _LZW, _DEFLATE, _OLD_DEFLATE, _PACKBITS, _LZMA, _ZSTD = 1, 5, 8, 32946, 3
 _PLAIN = frozenset({_NONE, _LZW, _DEFLATE, _OLD_DEFLATE, _PACKBITS, _LZMA, _ZSTD})
 """Compressions that give back the bytes as they were, whatever they mean."""
 
-_JPEG, _WEBP = 7, 50001
-_PICTORIAL = frozenset({_JPEG, _WEBP})  # they know what a pixel is, so only a codec that knows it too will do
+_JPEG, _WEBP = 7, 50001  # they know what a pixel is
 _BILEVEL = frozenset({2, 3, 4, 32771})  # CCITT and raw words: one bit a pixel
 
 _COMPRESSIONS = {
@@ -55,6 +54,7 @@ _ASSOCIATED, _UNASSOCIATED = 1, 2  # ExtraSamples: transparency, with the colour
 _ODD_ALPHA = 999  # what Corel Draw 10 writes for it
 
 _MOST_SAMPLES = 4096
+_LARGEST = 1 << 31  # bytes of a strip or tile, unpacked: what a small file may claim
 
 
 class Way(Enum):
@@ -71,7 +71,7 @@ def way(page: Page) -> Way:
         return Way.PILLOW  # no TIFF that means anything: its verdict counts
     if _is_pillows(page, model):
         return Way.PILLOW
-    if compression in _COMPRESSIONS or compression not in _PLAIN:
+    if compression not in _PLAIN and not _is_webp(page, model):
         contiguous = page.number(Tag.PLANAR, 1) == 1 and not _is_strange(page)
         if compression == _JPEG and set(bits) == {8} and (model, len(bits)) in _JPEG_ALPHA and contiguous:
             return Way.PILLOW
@@ -102,12 +102,12 @@ def way(page: Page) -> Way:
 
 def _is_pillows(page: Page, model: int) -> bool:
     """Whether Pillow is known to be right: the common kinds, with every compression that it has."""
-    if page.compression not in _PLAIN | _PICTORIAL | _BILEVEL or page.formats != {1} or _is_strange(page):
+    if page.compression not in _PLAIN | _BILEVEL | {_JPEG} or page.formats != {1} or _is_strange(page):
         return False
     bits, one, predicted = page.bits, page.samples == 1, page.number(Tag.PREDICTOR, 1) != 1
     if predicted and page.compression == _PACKBITS:  # which libtiff would ignore
         return False
-    if page.compression in _PICTORIAL and set(bits) != {8}:
+    if page.compression == _JPEG and set(bits) != {8}:
         return False
     if model in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _PALETTE) and one and bits[0] in (1, 2, 4, 8):
         return bits[0] == 8 or not (predicted or page.is_tiled)
@@ -116,9 +116,17 @@ def _is_pillows(page: Page, model: int) -> bool:
     if model == _YCBCR:
         return page.samples in (1, 3)
     contiguous = page.number(Tag.PLANAR, 1) == 1
+    if model == _CMYK and page.number(Tag.INK_SET, 1) != 1:
+        return False
     return (model, page.samples) in ((_RGB, 3), (_CMYK, 4)) or (
         model == _CIELAB and page.samples == 3 and contiguous and page.compression in _PLAIN
     )
+
+
+def _is_webp(page: Page, model: int) -> bool:
+    """Whether each segment is a WebP picture, of colours and perhaps of transparency. Pillow's libtiff has no WebP."""
+    plain = page.number(Tag.PLANAR, 1) == 1 and page.number(Tag.FILL_ORDER, 1) == 1
+    return page.compression == _WEBP and model == _RGB and set(page.bits) == {8} and page.samples in (3, 4) and plain
 
 
 def _is_strange(page: Page) -> bool:
@@ -333,6 +341,8 @@ class _Samples:
         page = self._page
         bits = page.bits[segment.first : segment.first + 1] if self._planar else page.bits
         row = (self._across * sum(bits) + 7) // 8
+        if row * down > _LARGEST:
+            raise ImageError(Reason.TOO_LARGE, f"a strip or tile of {row * down:,} bytes, unpacked")
         end = segment.start + (segment.length if segment.length is not None else row * down)
         if segment.length is None and page.compression != _NONE:
             end = len(data)
@@ -341,7 +351,10 @@ class _Samples:
         stored = data[segment.start : end]
         if page.number(Tag.FILL_ORDER, 1) == 2:
             stored = stored.translate(_REVERSED)
-        raw = stored if page.compression == _NONE else _unpacked(stored, page.compression, row, down)
+        if page.compression == _WEBP:
+            raw = _from_webp(stored, self._across, down, len(bits))
+        else:
+            raw = stored if page.compression == _NONE else _unpacked(stored, page.compression, row, down)
         if len(raw) < row * down:
             raise ImageError(Reason.CORRUPT, "a strip or tile holds fewer pixels than it should")
         rows = np.frombuffer(raw, np.uint8, row * down).reshape(down, row)
@@ -427,6 +440,14 @@ def _float_differences(
     planes = summed.reshape(down, size, across * samples)
     ordered = np.ascontiguousarray(planes.transpose(0, 2, 1))
     return ordered.view(f">f{size}").reshape(shape)
+
+
+def _from_webp(stored: bytes, across: int, down: int, samples: int) -> bytes:
+    """The bytes of a segment that is a WebP file."""
+    with opened(stored, "WEBP") as im:
+        if im.size != (across, down):
+            raise ImageError(Reason.CORRUPT, f"a strip or tile of {im.width} x {im.height}, not {across} x {down}")
+        return im.convert("RGBA" if samples == 4 else "RGB").tobytes()
 
 
 def _unpacked(stored: bytes, compression: int, row: int, down: int) -> bytes:

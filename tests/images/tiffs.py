@@ -85,13 +85,13 @@ def stored(values: Values, kind: Kind) -> Values:
     return np.asarray(scaled).astype(kind.type)
 
 
-def made(kind: Kind) -> tuple[bytes, Values] | None:
+def made(kind: Kind, *, profile: bytes | None = None) -> tuple[bytes, Values] | None:
     """The file, and what it shows, uint8 (h, w, 3); None where no such file can be."""
     if kind.order == ">" and kind.bits != 8 * kind.type.itemsize and kind.depth != "u1":
         return None  # imagecodecs packs the bytes of big-endian numbers in the wrong order (2026.3.6)
     gray = kind.model in ("minisblack", "miniswhite")
     rgb = shown(gray)
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"iccprofile": profile}
     if kind.model == "palette":
         if kind.depth not in ("u1", "u2", "u4", "u8", "u16") or kind.alpha != "none" or kind.compression == "jpeg":
             return None
@@ -122,12 +122,12 @@ def made(kind: Kind) -> tuple[bytes, Values] | None:
 def _quantised(values: Values, kind: Kind) -> Values:
     """8-bit values of which no more is left than a depth below 8 bits keeps."""
     most = 2 ** min(kind.bits, 8) - 1
-    return np.rint(np.rint(values * (most / 255)) * (255 / most)).astype(np.uint8)
+    return np.asarray(np.rint(np.rint(values * (most / 255)) * (255 / most)), np.uint8)
 
 
 def _opacity(kind: Kind) -> Values:
     if kind.depth[0] == "i":
-        return (opaque()[..., None].astype(object) * (2 ** (kind.bits - 1) - 1) // 255).astype(kind.type)
+        return np.asarray(opaque()[..., None].astype(object) * (2 ** (kind.bits - 1) - 1) // 255).astype(kind.type)
     return stored(opaque()[..., None], kind)
 
 
@@ -217,8 +217,10 @@ def tiff_file(
     tags: Mapping[int, int | Sequence[int]],
     *,
     before: bytes = b"",
+    as_bytes: frozenset[int] = frozenset(),
 ) -> bytes:
-    """A TIFF by hand, of one uncompressed strip; `before` is a file whose pages come first."""
+    """A TIFF by hand, of one uncompressed strip; `before` is a file whose pages come first, `as_bytes` are tags of
+    type UNDEFINED; all others are SHORT."""
     head = before or (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", 0)
     made = bytearray(head + b"\0" * (len(head) % 2))
     start = len(made)
@@ -229,6 +231,9 @@ def tiff_file(
         values = [value] if isinstance(value, int) else list(value)
         if tag in everything:
             entries.append(struct.pack(f"{order}HHII", tag, 4, 1, values[0]))
+        elif tag in as_bytes:
+            entries.append(struct.pack(f"{order}HHII", tag, 7, len(values), len(made)))
+            made += bytes(values).ljust(4, b"\0") + b"\0" * (len(values) % 2)
         elif len(values) <= 2:
             entries.append(
                 struct.pack(f"{order}HHI", tag, 3, len(values)) + struct.pack(f"{order}2H", *[*values, 0][:2])
