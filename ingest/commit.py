@@ -197,6 +197,7 @@ class Committer:
                 ingested_at=ingested_at or item.file.ingested_at,
             ),
             metadata=description.metadata,
+            problems=description.problems,
         )
 
     def _declare_category(self, works: Sequence[Work]) -> None:

@@ -16,6 +16,7 @@ from ingest.metadata import MAX_SIDECAR_BYTES, SIDECAR_SUFFIX, Sidecar, merge, p
 from ingest.table import TABLE_NAME, Table, read_table
 from recq import paths
 from recq.errors import MetadataError, UsageError
+from recq.index.problems import Problem, ProblemKind
 from recq.index.schema import FieldTypes, Metadata, Scalar, metadata_digest
 
 _MOST_IGNORED = 200_000  # paths that are remembered; more are only counted
@@ -83,10 +84,14 @@ class Problems:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """The metadata of an item, and the digest of what it was made of, which can be had again without reading it."""
+    """The metadata of an item, and the digest of what it was made of, which can be had again without reading it.
+
+    `problems` is what is wrong with it.
+    """
 
     metadata: Metadata
     digest: str
+    problems: tuple[Problem, ...] = ()
 
 
 class Watched:
@@ -164,23 +169,26 @@ class Watched:
         name = f"{text}{SIDECAR_SUFFIX}"
         sidecar: Sidecar = {}
         state: FileState | None = None
-        bad = False
+        bad: str | None = None
         try:
             found = _read_sidecar(f"{self.root}/{path}{SIDECAR_SUFFIX}")
             if found is not None:
                 state = found[0]
                 sidecar = parse_sidecar(found[1], paths.printable(name))
         except MetadataError as error:
-            bad = True
-            self.problems.note(name, str(error))
+            bad = str(error)
         except OSError as error:
-            bad = True
-            self.problems.note(name, f"{paths.printable(name)} cannot be read: {error.strerror}")
-        else:
+            bad = f"{paths.printable(name)} cannot be read: {error.strerror}"
+        problems: tuple[Problem, ...] = ()
+        if bad is None:
             self.problems.clear(name)
+        else:
+            self.problems.note(name, bad)
+            problems = (Problem(ProblemKind.SIDECAR, bad),)
         table, types = self.table, self._types()
         beside = merge(text, table, {}, types)
-        return Description(merge(text, table, sidecar, types) if sidecar else beside, _digest(beside, state, bad=bad))
+        metadata = merge(text, table, sidecar, types) if sidecar else beside
+        return Description(metadata, _digest(beside, state, bad=bad is not None), problems)
 
     def is_described(self, path: str, digest: str) -> bool:
         """Whether an item with that digest has the metadata that the folder gives it now.

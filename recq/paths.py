@@ -44,6 +44,13 @@ def item_id(source: str, path: str, encoded: bool = False) -> str:
     return str(uuid.uuid5(_NAMESPACE, f"{source}\0{path}\0{'encoded' if encoded else ''}"))
 
 
+def shortened(text: str, most: int) -> str:
+    """`text` in at most so many characters, its middle left out where it is longer."""
+    if len(text) <= most:
+        return text
+    return f"{text[: most - most // 3 - 1]}…{text[len(text) - most // 3 :]}"
+
+
 def printable(text: str) -> str:
     """`text` for a terminal or a log line: control characters and lone surrogates escaped, the rest as it is."""
     if text.isprintable():

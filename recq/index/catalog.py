@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from qdrant_client import QdrantClient, models
@@ -29,7 +30,8 @@ from recq.index.filters import compile_filters
 from recq.index.finder import Finder
 from recq.index.grammar import Where
 from recq.index.ledger import item_of, vector_of, within
-from recq.index.schema import VECTOR, FieldType, FieldTypes, Item, Value
+from recq.index.problems import PROBLEMS_PREFIX, ProblemKind
+from recq.index.schema import VECTOR, FieldType, FieldTypes, Item, Value, misfits
 from recq.index.sources import CONFIRMATION_PREFIX, METADATA_PREFIX
 from recq.space import EmbeddingSpace, require_same
 
@@ -47,6 +49,13 @@ class Entry:
 
     item: Item
     vector: np.ndarray | None
+
+
+def _payload(item: Item, types: FieldTypes) -> dict[str, Any]:
+    """What is stored of an item, with what is wrong with its values."""
+    others = [problem for problem in item.problems if problem.kind is not ProblemKind.MISFIT]
+    known = replace(item, problems=(*others, *misfits(item.metadata, types)))
+    return known.with_digest().to_payload(types)
 
 
 def _ignore_misfit(field: str, value: Value, field_type: FieldType) -> None:
@@ -160,7 +169,7 @@ class Catalog(Finder):
             models.PointStruct(
                 id=entry.item.id,
                 vector={} if entry.vector is None else {VECTOR: entry.vector.tolist()},
-                payload=entry.item.with_digest().to_payload(types),
+                payload=_payload(entry.item, types),
             )
             for entry in entries
         ]
@@ -183,9 +192,7 @@ class Catalog(Finder):
         """Replace whole payloads (removed fields disappear); vectors stay untouched."""
         types = self._fields.declare_for(items, self.on_misfit)
         for item in items:
-            self._client.overwrite_payload(
-                self._collection, payload=item.with_digest().to_payload(types), points=[item.id], wait=True
-            )
+            self._client.overwrite_payload(self._collection, payload=_payload(item, types), points=[item.id], wait=True)
 
     @translated
     def delete(self, ids: Sequence[str]) -> None:
@@ -238,7 +245,7 @@ class Catalog(Finder):
         condition = within(models.Filter(), name)
         dropped = self._client.count(self._collection, count_filter=condition, exact=True).count
         self._client.delete(self._collection, points_selector=models.FilterSelector(filter=condition), wait=True)
-        gone = {METADATA_PREFIX + name: None, CONFIRMATION_PREFIX + name: None}
+        gone = {METADATA_PREFIX + name: None, CONFIRMATION_PREFIX + name: None, PROBLEMS_PREFIX + name: None}
         self._client.update_collection(self._collection, metadata=gone)
         if not self.sources():
             self._fields.forget()

@@ -76,6 +76,8 @@ def upgrade(client: QdrantClient, collection: str) -> int | None:
     may do it at the same time.
 
     - 1 to 2: `error.retry` marks items that are to be tried again, and has an index.
+    - 2 to 3: `file.problems`, with an index on their kinds; `file.ctime_ns` and `file.decoder` come as
+      items are written.
     """
     own = (client.get_collection(collection).config.metadata or {})[METADATA_KEY]
     before = int(own["schema"])

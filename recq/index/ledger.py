@@ -18,6 +18,7 @@ from recq import paths
 from recq.errors import TargetNotFound
 from recq.index.errors import translated
 from recq.index.filters import NO_ERROR
+from recq.index.problems import KIND_KEY, PROBLEMS_PREFIX, Problem
 from recq.index.schema import VECTOR, Item
 from recq.index.sources import CONFIRMATION_PREFIX, METADATA_PREFIX, Source, Watcher, choose_name, host_name
 
@@ -26,6 +27,8 @@ PAGE = 500
 
 _LEDGER = ["file", "error"]
 """The part of a payload that tells what is done and what failed."""
+
+_HAS_PROBLEMS = models.Filter(must_not=[models.IsEmptyCondition(is_empty=models.PayloadField(key=KIND_KEY))])
 
 
 class Ledger:
@@ -189,6 +192,31 @@ class Ledger:
             for key, items in metadata.items()
             if key.startswith(CONFIRMATION_PREFIX) and items is not None
         }
+
+    # -- problems -------------------------------------------------------------------------------------------------
+
+    @translated
+    def record_problems(self, name: str, problems: Sequence[Problem]) -> None:
+        """Keep what is wrong with a source as a whole, in place of what was kept of it; each has its `path`."""
+        kept = [problem.to_json() for problem in problems] or None
+        self._client.update_collection(self._collection, metadata={PROBLEMS_PREFIX + name: kept})
+
+    @translated
+    def source_problems(self, name: str) -> tuple[Problem, ...]:
+        """What is kept of a source as a whole."""
+        metadata = self._client.get_collection(self._collection).config.metadata or {}
+        kept = metadata.get(PROBLEMS_PREFIX + name) or ()
+        return tuple(problem for data in kept if (problem := Problem.from_json(data)))
+
+    def items_with_problems(self, source: str | None = None) -> Iterator[Item]:
+        """The items whose metadata have problems, without the metadata. Streams."""
+        for record in self._scroll(within(_HAS_PROBLEMS, source), payload=_LEDGER):
+            yield item_of(record)
+
+    @translated
+    def count_items_with_problems(self, *, source: str | None = None) -> int:
+        """How many items have problems."""
+        return self._count(_HAS_PROBLEMS, source)
 
     @translated
     def _write_source(self, source: Source) -> None:

@@ -20,12 +20,13 @@ from typing import Any, Self
 
 from recq import paths
 from recq.errors import MetadataError, Reason
+from recq.index.problems import KIND_KEY, Problem, ProblemKind
 
 VECTOR = "image"
 """The name of the one vector of a point (a named vector, so that a failed item may have none)."""
 
-SCHEMA_VERSION = 2
-"""Version of the payload's layout and of recq's own indexes; kept beside the fingerprint (`recq.index.migration`)."""
+SCHEMA_VERSION = 3
+"""Version of the payload's layout and of recq's own indexes; kept beside the fingerprint (`recq.index.collection`)."""
 
 SHADOW = "_text"
 Scalar = bool | int | float | str
@@ -66,6 +67,7 @@ FILE_FIELDS: FieldTypes = {
     "file.format": FieldType.STRING,
     "error.reason": FieldType.STRING,
     "error.retry": FieldType.BOOL,
+    KIND_KEY: FieldType.STRING,
 }
 """recq's own fields that are indexed, from the first moment of a collection."""
 
@@ -84,6 +86,8 @@ class FileFacts:
 
     `metadata_digest` tells whether the folder would give the item other metadata now, without reading any: who writes
     the metadata decides what it is made of; the catalog fills it in from the metadata alone where it is missing.
+    `ctime_ns` is the time of the last change of bytes or attributes, None where the file system tells none that can be
+    relied on; `decoder` the revision of the decoder that made the pixels (`recq.images`), None before there were any.
     """
 
     source: str
@@ -97,6 +101,8 @@ class FileFacts:
     ingested_at: str | None = None
     encoded: bool = False
     metadata_digest: str = ""
+    ctime_ns: int | None = None
+    decoder: int | None = None
 
     @property
     def name(self) -> str:
@@ -125,11 +131,12 @@ class ItemError:
 
 @dataclass(frozen=True)
 class Item:
-    """One image file of a source: exactly one point."""
+    """One image file of a source: exactly one point. `problems` is what is wrong with its metadata."""
 
     file: FileFacts
     metadata: Metadata = field(default_factory=dict)
     error: ItemError | None = None
+    problems: tuple[Problem, ...] = ()
 
     @property
     def id(self) -> str:
@@ -147,6 +154,8 @@ class Item:
         facts = {key: value for key, value in vars(self.file).items() if value is not None}
         if not self.file.encoded:
             facts.pop("encoded")
+        if self.problems:
+            facts["problems"] = [problem.to_json() for problem in self.problems]
         payload: dict[str, Any] = {**self.metadata, "file": {**facts, "name": self.file.name}}
         if self.error is not None:
             payload["error"] = {**asdict(self.error), "reason": str(self.error.reason)}
@@ -170,6 +179,9 @@ class Item:
             file=FileFacts(**facts),
             metadata={key: value for key, value in payload.items() if key not in ("file", "error", SHADOW)},
             error=ItemError(**{**error, "reason": Reason(error["reason"])}) if error else None,
+            problems=tuple(
+                problem for data in payload["file"].get("problems", ()) if (problem := Problem.from_json(data))
+            ),
         )
 
 
@@ -296,6 +308,18 @@ def fits(scalar: Scalar, field_type: FieldType) -> bool:
             return isinstance(scalar, str) and is_date(scalar)
         case FieldType.STRING:
             return isinstance(scalar, str)
+
+
+def misfits(metadata: Metadata, types: FieldTypes) -> tuple[Problem, ...]:
+    """The values that are not of their field's type: they are stored, but filters do not find them."""
+    found = []
+    for name, value in metadata.items():
+        field_type = types.get(name, FieldType.STRING)
+        wrong = next((each for each in elements(value) if not fits(each, field_type)), None)
+        if wrong is not None:
+            detail = f"{wrong!r} is no {field_type}, which the field {name!r} is: filters on it do not find this value"
+            found.append(Problem(ProblemKind.MISFIT, detail, field=name))
+    return tuple(found)
 
 
 def payload_key(name: str) -> str:

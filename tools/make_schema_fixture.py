@@ -1,0 +1,146 @@
+"""Makes the fixture of today's schema: a small data folder and the answers it gives, before the schema changes.
+
+    .venv/bin/python tools/make_schema_fixture.py     # writes tests/data/schema-N.tar.xz and schema-N.json
+
+Run it with the last version of a schema; `tests/whole/test_upgrade.py` brings every such folder up to date and wants
+equal answers. The pictures are those of `samples/`, which the fixture does not hold: `lay` puts them where the test
+wants them, with the same times. Host and folder in it are names that stand for nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+FIXTURES = ROOT / "tests" / "data"
+SOURCE = "photos"
+MODEL = "mobilenet_v2"
+MTIME = 1_700_000_000  # seconds; of every file, so that an upgraded index finds them as they were
+
+PICTURES = (
+    "tent.jpg", "football.jpg", "basketball.jpg", "tennis-ball.jpg", "laptop.jpg", "tablet.jpg", "sofa_leather.jpg",
+    "sofa_grey-fabric.jpg", "chair_balloon.jpg", "running-shoe_runx.jpg", "running-shoe_freerun.jpg", "orchid.jpg",
+)  # fmt: skip
+TABLE = """\
+file,title,price,weight,released,labels,sku
+tent.jpg,Zelt für Straße und Café,214,2.5,2024-01-31,outdoor|sale,00017
+football.jpg,Football,57,0.43,2023-06-01T10:00:00Z,ball|outdoor,00018
+basketball.jpg,Basket Ball,35,0.6,2023-06-01,ball,00019
+tennis-ball.jpg,Tennis Ball,4,0.06,2022-12-24,ball|sale,00020
+laptop.jpg,Laptop,1299,1.4,2024-03-01,,00021
+tablet.jpg,Tablet Computer,329,0.5,2023-09-12,sale,00022
+orchid.jpg,猫 and orchid,65,1,2021-05-05,plant,00023
+"""
+SIDECARS = {
+    "tent.jpg": {"brand": "North", "seasons": [1, 2, 3]},
+    "sofa_leather.jpg": {"price": 761, "brand": "Chester"},
+}
+BROKEN = "broken.jpg"
+
+QUESTIONS = (
+    ("similar", "tent.jpg", "-k", "5"),
+    ("similar", "football.jpg", "-k", "3", "--filter", "labels=ball"),
+    ("similar", "sofa_leather.jpg", "--filter", "category=sofa"),
+    ("similar", "laptop.jpg", "-k", "20", "--filter", "price<=100"),
+    ("recommend", "--like", "running-shoe_runx.jpg", "--dislike", "tent.jpg", "-k", "3"),
+    ("search", "--filter", "price>=57", "--filter", "price<1000"),
+    ("search", "--filter", "weight<=0.5"),
+    ("search", "--filter", "released>=2023-06-01", "--filter", "released<2024-01-31"),
+    ("search", "--filter", "title~ball"),
+    ("search", "--filter", "title~computer"),
+    ("search", "--filter", "labels=sale", "--sort", "price"),
+    ("search", "--filter", "sku=00019"),
+    ("search", "--filter", "no:price"),
+    ("search", "--filter", "seasons=2"),
+    ("search", "--filter", "file.name=orchid.jpg"),
+)  # fmt: skip
+
+
+def lay(folder: Path) -> None:
+    """The folder whose index the fixture is: pictures, a broken one, a table and sidecars, all of the same time."""
+    folder.mkdir(parents=True)
+    for name in PICTURES:
+        shutil.copyfile(ROOT / "samples" / name, folder / name)
+    (folder / BROKEN).write_bytes((ROOT / "samples" / "tripod.jpg").read_bytes()[:4000])
+    (folder / "metadata.csv").write_text(TABLE, encoding="utf-8")
+    for name, fields in SIDECARS.items():
+        (folder / f"{name}.json").write_text(json.dumps(fields), encoding="utf-8")
+    for path in folder.iterdir():
+        os.utime(path, (MTIME, MTIME))
+
+
+def environment() -> dict[str, str]:
+    """No settings but those that are given."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("RECQ_")} | {
+        "RECQ_CONFIG": os.devnull
+    }
+
+
+def answers(ask: Callable[[Sequence[str]], str]) -> list[dict[str, Any]]:
+    """What `recq`, called with arguments by `ask`, prints to QUESTIONS: names and scores, in order."""
+    found = []
+    for question in QUESTIONS:
+        results = json.loads(ask([*question, "--format", "json"]))["results"]
+        rows = [
+            [Path(row["path"]).name, None if row.get("score") is None else round(row["score"], 3)] for row in results
+        ]
+        found.append({"question": list(question), "rows": rows})
+    return found
+
+
+def main() -> None:
+    """Index, answer, pack."""
+    from recq.index.catalog import Catalog
+    from recq.index.connect import connect
+    from recq.index.schema import SCHEMA_VERSION
+    from recq.index.sources import Source
+    from recq.settings import Settings
+
+    with tempfile.TemporaryDirectory() as temporary:
+        folder, data = Path(temporary) / "photos", Path(temporary) / "data"
+        lay(folder)
+        subprocess.run(
+            [sys.executable, "-m", "ingest.cli", "run", "--once", "--source", f"{SOURCE}={folder}",
+             "--model", MODEL, "--data-dir", str(data)],
+            cwd=ROOT, env=environment(), check=False,  # one file is broken: exit code 3
+        )  # fmt: skip
+        with connect(Settings(data_dir=data)) as client:
+            catalog = Catalog.open(client, "images")
+            found = catalog.source(SOURCE)
+            catalog._write_source(
+                Source(SOURCE, {"archive": "/srv/photos"}, found.ignored, found.reconciled_at, held=found.held)
+            )
+        FIXTURES.mkdir(exist_ok=True)
+        name = f"schema-{SCHEMA_VERSION}"
+
+        def ask(arguments: Sequence[str]) -> str:
+            command = [sys.executable, "-m", "query.cli", *arguments, "--data-dir", str(data)]
+            return subprocess.run(
+                command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True, check=True
+            ).stdout
+
+        text = json.dumps(answers(ask), ensure_ascii=False, indent=1)
+        (FIXTURES / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+        with tarfile.open(FIXTURES / f"{name}.tar.xz", "w:xz") as archive:
+            archive.add(data / "edge", "data/edge", filter=_anonymous)
+        print(f"{name}: {(FIXTURES / f'{name}.tar.xz').stat().st_size:,} bytes")
+
+
+def _anonymous(info: tarfile.TarInfo) -> tarfile.TarInfo:
+    info.uid = info.gid = 0
+    info.uname = info.gname = ""
+    info.mtime = MTIME
+    return info
+
+
+if __name__ == "__main__":
+    main()
