@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ingest.files import FileState
+from ingest.outdated import needs_decoding
 from ingest.retry import PASSING, is_due
 from ingest.scan import Kind, Rules, Seen, Unreadable, holds_image, holds_no_image, look, walk
 from ingest.survivors import Survivors
@@ -47,20 +48,21 @@ def decide(
 ) -> Action:
     """What a path needs: `state` of the item's file (None: no item there), what the index knows of it.
 
-    `described` tells whether its metadata is the folder's; `retry` embeds an item again that failed.
+    `described` tells whether its metadata is the folder's; `retry` embeds an item again that failed. What an older recq
+    decoded is decoded again, once: the item then has the present decoder's revision.
     """
     if state is None:
         return Action.DELETE if known is not None else Action.NOTHING
-    if known is None or not _is_as_known(state, known):
+    if known is None or not is_as_known(state, known):
         return Action.EMBED
-    if retry and known.error is not None:
+    if (retry and known.error is not None) or needs_decoding(known):
         return Action.EMBED
     return Action.NOTHING if described() else Action.METADATA
 
 
-def _is_as_known(state: FileState, item: Item) -> bool:
+def is_as_known(state: FileState | None, item: Item) -> bool:
     """Whether a file's size and time are those that the index has."""
-    return (item.file.size, item.file.mtime_ns) == (state.size, state.mtime_ns)
+    return state is not None and (item.file.size, item.file.mtime_ns) == (state.size, state.mtime_ns)
 
 
 class Index(Protocol):
@@ -218,7 +220,7 @@ class Reconciliation:
 
     def _is_item(self, seen: Seen, item: Item | None) -> bool:
         """Whether the first bytes are an image's; they are read only where nothing is known of this very state."""
-        if item is not None and _is_as_known(seen.state, item):
+        if item is not None and is_as_known(seen.state, item):
             return True
         return not self._watched.ignored.has(seen.path, seen.state) and holds_image(self._watched.root, seen.path)
 
@@ -226,7 +228,7 @@ class Reconciliation:
         """Whether a file that its name makes no image has other content now, and no image's."""
         return (
             seen.kind is Kind.MAYBE
-            and not _is_as_known(seen.state, item)
+            and not is_as_known(seen.state, item)
             and holds_no_image(self._watched.root, seen.path)
         )
 

@@ -36,7 +36,7 @@ from recq.images.formats import FORMATS, is_cut_short, sniff
 from recq.images.frames import first_shown
 from recq.images.heif import largest_declared
 from recq.images.opening import opened
-from recq.images.pixels import Raster, RGBArray, raster, to_rgb, upright
+from recq.images.pixels import COLOUR_MODES, Raster, RGBArray, raster, to_rgb, upright
 from recq.images.profiles import changes
 from recq.images.tiff_pages import Page, beginning_with, the_picture
 from recq.paths import printable
@@ -80,12 +80,16 @@ class Limits:
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded picture: `rgb` is uint8 (h, w, 3), upright, perhaps smaller than the original's `width` x `height`."""
+    """A decoded picture: `rgb` is uint8 (h, w, 3), upright, perhaps smaller than the original's `width` x `height`.
+
+    `since` is the decoder's revision (`recq.images.revision`) that was the first to make these pixels of the file.
+    """
 
     rgb: RGBArray
     format: str
     width: int
     height: int
+    since: int
 
 
 def decode(data: bytes, limits: Limits, *, reduce_to: int | None = None) -> Picture:
@@ -151,20 +155,24 @@ def reduction(width: int, height: int, reduce_to: int | None) -> int:
 
 
 def _decoded(data: bytes, fmt: str, limits: Limits, reduce_to: int | None) -> Picture:
+    since = 0
     if fmt == "TIFF" and (pages := _pages(data)):
         page = the_picture(pages)
         _require_affordable(*page.size, limits)
         if tiff.way(page) is tiff.Way.HERE:
-            return _finished(to_rgb(tiff.read(data, page), page.profile), fmt, page.size, page.orientation)
+            return _finished(to_rgb(tiff.read(data, page), page.profile), fmt, page.size, page.orientation, since=1)
+        since = 0 if page is pages[0] else 1
         data = beginning_with(data, page)
     if fmt == "BMP" and (layout := bmp.masked(data)) is not None:
         _require_affordable(layout.width, layout.height, limits)
-        return _finished(to_rgb(bmp.read(data, layout), None), fmt, (layout.width, layout.height), 1)
+        return _finished(to_rgb(bmp.read(data, layout), None), fmt, (layout.width, layout.height), 1, since=1)
     profile = None
     if fmt in _ESSENTIAL:
         data, profile = _ESSENTIAL[fmt](data)
     with opened(data, fmt) as im:
-        return _by_pillow(im, data, fmt, profile or im.info.get("icc_profile"), limits, reduce_to)
+        profile = profile or im.info.get("icc_profile")
+        since = 1 if any(changes(profile, mode) for mode in COLOUR_MODES) else since
+        return _by_pillow(im, data, fmt, profile, limits, reduce_to, since)
 
 
 def _pages(data: bytes) -> list[Page]:
@@ -175,14 +183,14 @@ def _pages(data: bytes) -> list[Page]:
         return []
 
 
-def _finished(rgb: RGBArray, fmt: str, size: tuple[int, int], orientation: int) -> Picture:
+def _finished(rgb: RGBArray, fmt: str, size: tuple[int, int], orientation: int, *, since: int) -> Picture:
     """A picture turned upright; `size` is width and height as stored."""
     width, height = size[::-1] if orientation >= 5 else size
-    return Picture(np.ascontiguousarray(upright(rgb, orientation)), fmt, width, height)
+    return Picture(np.ascontiguousarray(upright(rgb, orientation)), fmt, width, height, since)
 
 
 def _by_pillow(
-    im: Image.Image, data: bytes, fmt: str, profile: bytes | None, limits: Limits, reduce_to: int | None
+    im: Image.Image, data: bytes, fmt: str, profile: bytes | None, limits: Limits, reduce_to: int | None, since: int
 ) -> Picture:
     size = width, height = im.size
     _require_affordable(width, height, limits)
@@ -199,13 +207,14 @@ def _by_pillow(
         if factor > 1 and isinstance(im, JpegImagePlugin.JpegImageFile):
             im.draft(None, (width // factor, height // factor))
         if fmt in _ANIMATED:
-            rgb = first_shown(im, partial(_rendered, profile=profile), most_pixels=limits.max_pixels)
+            rgb, number = first_shown(im, partial(_rendered, profile=profile), most_pixels=limits.max_pixels)
+            since = 1 if number else since
         else:
             rgb = _rendered(im, profile)
     if fmt != "JPEG":  # which may be reduced; others may be turned while they are loaded
         size = rgb.shape[1], rgb.shape[0]
     # HEIF turns its pixels itself; its EXIF orientation only tells how they had been.
-    return _finished(rgb, fmt, size, _orientation(im) if fmt != "HEIF" else 1)
+    return _finished(rgb, fmt, size, _orientation(im) if fmt != "HEIF" else 1, since=since)
 
 
 def _rendered(im: Image.Image, profile: bytes | None) -> RGBArray:

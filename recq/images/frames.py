@@ -22,15 +22,17 @@ def is_blank(rgb: RGBArray) -> bool:
     return bool((rgb.max(axis=(0, 1)) - rgb.min(axis=(0, 1)) <= _BLANK).all())
 
 
-def first_shown(im: Image.Image, render: Callable[[Image.Image], RGBArray], *, most_pixels: int) -> RGBArray:
-    """The first frame of `im` that is not blank, as `render` makes it; the very first where all are, or are broken.
+def first_shown(
+    im: Image.Image, render: Callable[[Image.Image], RGBArray], *, most_pixels: int
+) -> tuple[RGBArray, int]:
+    """The first frame of `im` that is not blank, as `render` makes it, and its number; where all are, the first, 0.
 
     A still picture is never blank. `most_pixels` is what may be decoded in the search, beyond the first frame.
     """
     first = render(im)
     height, width = first.shape[:2]
     if not getattr(im, "is_animated", False) or not is_blank(first):
-        return first
+        return first, 0
     for number in range(1, min(_MOST, 1 + max(1, most_pixels // (width * height)))):
         try:
             im.seek(number)
@@ -40,5 +42,5 @@ def first_shown(im: Image.Image, render: Callable[[Image.Image], RGBArray], *, m
         except Exception:  # the last one, or a broken one: the animation begins well, and that is what counts
             break
         if not is_blank(frame):
-            return frame
-    return first
+            return frame, number
+    return first, 0
