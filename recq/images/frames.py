@@ -36,10 +36,10 @@ def first_shown(
     for number in range(1, min(_MOST, 1 + max(1, most_pixels // (width * height)))):
         try:
             im.seek(number)
+            if im.width * im.height > most_pixels:  # a frame may lie beyond the canvas, and enlarges it
+                break
             frame = render(im)[:height, :width]  # what lies beyond the canvas is not shown
-        except MemoryError:
-            raise
-        except Exception:  # the last one, or a broken one: the animation begins well, and that is what counts
+        except Exception:  # the last one, a broken or an enormous one: the first is a picture all the same
             break
         if not is_blank(frame):
             return frame, number

@@ -47,9 +47,6 @@ _COLOURS = {
 }  # fmt: skip
 """Samples of a pixel that are colour; those after them are extra ones."""
 
-_JPEG_ALPHA = frozenset({(_BLACK_IS_ZERO, 2), (_RGB, 4)})
-"""Colour models and samples a pixel with an extra sample that Pillow has from a JPEG."""
-
 _ASSOCIATED, _UNASSOCIATED = 1, 2  # ExtraSamples: transparency, with the colours multiplied by it or not
 _ODD_ALPHA = 999  # what Corel Draw 10 writes for it
 
@@ -66,38 +63,45 @@ class Way(Enum):
 
 def way(page: Page) -> Way:
     """Who decodes the page. Raises ImageError (UNSUPPORTED), which says what it is, where nobody does."""
-    model, compression, bits = page.photometric, page.compression, page.bits
-    if model is None or not bits or not 1 <= page.samples <= _MOST_SAMPLES or 0 in page.size:
+    model = page.photometric
+    if model is None or not page.bits or not 1 <= page.samples <= _MOST_SAMPLES or 0 in page.size:
         return Way.PILLOW  # no TIFF that means anything: its verdict counts
+    if len(page.bits) != page.samples or page.samples < _COLOURS.get(model, 1):
+        return Way.PILLOW  # it contradicts itself
     if _is_pillows(page, model):
         return Way.PILLOW
-    if compression not in _PLAIN and not _is_webp(page, model):
-        contiguous = page.number(Tag.PLANAR, 1) == 1 and not _is_strange(page)
-        if compression == _JPEG and set(bits) == {8} and (model, len(bits)) in _JPEG_ALPHA and contiguous:
-            return Way.PILLOW
-        raise _unsupported(page)
-    if page.formats not in ({1}, {2}, {3}) or model not in _COLOURS:
-        raise _unsupported(page)
-    if page.samples < _COLOURS[model] or len(bits) != page.samples:
-        return Way.PILLOW  # it contradicts itself
-    if page.formats == {3} and not (set(bits) in ({16}, {32}, {64}) and model in (0, 1, 2)):
-        raise _unsupported(page)
-    if not all(1 <= each <= 64 for each in bits) or (page.formats == {2} and model not in (0, 1, 2, 8)):
-        raise _unsupported(page)
-    if model == _PALETTE and (max(bits) > 16 or Tag.COLOR_MAP not in page.numbers):
-        raise _unsupported(page)
-    if (model == _CMYK and page.number(Tag.INK_SET, 1) != 1) or (model in (8, 9) and set(bits) not in ({8}, {16})):
-        raise _unsupported(page)
-    predictor = page.number(Tag.PREDICTOR, 1)
-    whole = set(bits) in ({8}, {16}, {32}, {64})
-    if (
-        compression != _NONE
-        and predictor != 1
-        and not (whole and predictor == 2)
-        and not (predictor == 3 and page.formats == {3})
-    ):
-        raise _unsupported(page)
-    return Way.HERE
+    if (page.compression in _PLAIN and _is_plain(page, model) and _is_summed(page)) or _is_webp(page, model):
+        return Way.HERE
+    raise _unsupported(page)
+
+
+def _is_plain(page: Page, model: int) -> bool:
+    """Whether its numbers become colours without more ado."""
+    depths = set(page.bits)
+    if model not in _COLOURS or not all(1 <= each <= 64 for each in depths):
+        return False
+    if page.formats == {3}:
+        return depths in ({16}, {32}, {64}) and model in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB)
+    if page.formats == {2}:  # the signs of a* and b* go without saying
+        return model in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB) or (model == _CIELAB and depths in ({8}, {16}))
+    if page.formats != {1}:
+        return False
+    match model:
+        case 3:
+            return max(depths) <= 16 and Tag.COLOR_MAP in page.numbers
+        case 5:
+            return page.number(Tag.INK_SET, 1) == 1
+        case 8 | 9:
+            return depths in ({8}, {16})
+        case _:
+            return True
+
+
+def _is_summed(page: Page) -> bool:
+    """Whether it has whole numbers, or differences of them that can be summed up."""
+    predictor = 1 if page.compression == _NONE else page.number(Tag.PREDICTOR, 1)
+    whole = set(page.bits) in ({8}, {16}, {32}, {64})
+    return predictor == 1 or (predictor == 2 and whole) or (predictor == 3 and page.formats == {3})
 
 
 def _is_pillows(page: Page, model: int) -> bool:
@@ -113,14 +117,18 @@ def _is_pillows(page: Page, model: int) -> bool:
         return bits[0] == 8 or not (predicted or page.is_tiled)
     if page.number(Tag.FILL_ORDER, 1) != 1 or set(bits) != {8}:
         return False
-    if model == _YCBCR:
-        return page.samples in (1, 3)
     contiguous = page.number(Tag.PLANAR, 1) == 1
-    if model == _CMYK and page.number(Tag.INK_SET, 1) != 1:
-        return False
-    return (model, page.samples) in ((_RGB, 3), (_CMYK, 4)) or (
-        model == _CIELAB and page.samples == 3 and contiguous and page.compression in _PLAIN
-    )
+    match model, page.samples:
+        case (2, 3) | (6, 1 | 3):
+            return True
+        case (5, 4):
+            return page.number(Tag.INK_SET, 1) == 1
+        case (8, 3):
+            return contiguous and page.compression in _PLAIN
+        case (1, 2) | (2, 4):  # with an extra sample
+            return contiguous and page.compression == _JPEG
+        case _:
+            return False
 
 
 def _is_webp(page: Page, model: int) -> bool:
