@@ -157,7 +157,7 @@ def reduction(width: int, height: int, reduce_to: int | None) -> int:
 def _decoded(data: bytes, fmt: str, limits: Limits, reduce_to: int | None) -> Picture:
     since = 0
     if fmt == "TIFF" and (pages := _pages(data)):
-        page = the_picture(pages)
+        page = the_picture(pages, tiff.can_be_read)
         _require_affordable(*page.size, limits)
         if tiff.way(page) is tiff.Way.HERE:
             return _finished(to_rgb(tiff.read(data, page), page.profile), fmt, page.size, page.orientation, since=1)

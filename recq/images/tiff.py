@@ -75,6 +75,15 @@ def way(page: Page) -> Way:
     raise _unsupported(page)
 
 
+def can_be_read(page: Page) -> bool:
+    """Whether somebody decodes it."""
+    try:
+        way(page)
+    except ImageError:
+        return False
+    return True
+
+
 def _is_plain(page: Page, model: int) -> bool:
     """Whether its numbers become colours without more ado."""
     depths = set(page.bits)
@@ -225,8 +234,8 @@ def _divided(colour: Image.Image, mask: npt.NDArray[np.uint8]) -> Image.Image:
 
 def _image(values: npt.NDArray[np.uint8], mode: str) -> Image.Image:
     """`values`, uint8 (h, w) or (h, w, channels), as a picture of that mode."""
-    values = np.ascontiguousarray(values)
-    return Image.frombytes(mode, (values.shape[1], values.shape[0]), values.tobytes())
+    size = values.shape[1], values.shape[0]
+    return Image.frombuffer(mode, size, np.ascontiguousarray(values), "raw", mode, 0, 1)
 
 
 def _colour(page: Page, values: npt.NDArray[Any]) -> Image.Image:

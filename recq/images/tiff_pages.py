@@ -7,7 +7,7 @@ Before any decoder sees the file. A page's own words (depth, colour model, place
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -137,13 +137,17 @@ def pages(data: bytes) -> list[Page]:
     return list(_chain(data, layout, first.unpack_from(data, at)[0]))
 
 
-def the_picture(found: list[Page]) -> Page:
-    """The page that is shown: the first that is a picture of its own; of a camera's raw file its largest preview."""
+def the_picture(found: Sequence[Page], can_be_read: Callable[[Page], bool] = lambda _: True) -> Page:
+    """The page that is shown: the first that is a picture of its own; of a camera's raw file its largest preview.
+
+    `can_be_read` says which previews come into question.
+    """
     full = [page for page in found if page.is_full]
     developed = [page for page in full if not page.is_camera_raw]
     if developed:
         return developed[0]
     previews = [page for page in found if not (page.is_full or page.is_mask or page.is_camera_raw)]
+    previews = [page for page in previews if can_be_read(page)] or previews
     return max(previews, key=lambda page: page.size[0] * page.size[1], default=(full or found)[0])
 
 

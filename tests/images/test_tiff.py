@@ -177,6 +177,8 @@ def test_of_a_camera_s_raw_file_the_largest_preview_counts() -> None:
         tags = {Tag.BITS: 8, Tag.PHOTOMETRIC: 1, Tag.SUBFILE: 1}
         data = tiff_file("<", size, 1, bytes([size] * size), tags, before=data)
     assert decode(data, GENEROUS).width == 9
+    unread = {Tag.BITS: 8, Tag.PHOTOMETRIC: 6, Tag.COMPRESSION: 6, Tag.SUBFILE: 1}
+    assert decode(tiff_file("<", 30, 1, bytes(30), unread, before=data), GENEROUS).width == 9
 
 
 def test_limits_hold_for_the_page_that_is_shown() -> None:
