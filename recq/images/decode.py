@@ -36,8 +36,8 @@ from recq.images.formats import FORMATS, is_cut_short, sniff
 from recq.images.frames import first_shown
 from recq.images.heif import largest_declared
 from recq.images.opening import opened
-from recq.images.pixels import COLOUR_MODES, Raster, RGBArray, raster, to_rgb, upright
-from recq.images.profiles import changes
+from recq.images.pixels import Raster, RGBArray, raster, to_rgb, upright
+from recq.images.profiles import conversion
 from recq.images.tiff_pages import Page, beginning_with, the_picture
 from recq.paths import printable
 
@@ -171,7 +171,7 @@ def _decoded(data: bytes, fmt: str, limits: Limits, reduce_to: int | None) -> Pi
         data, profile = _ESSENTIAL[fmt](data)
     with opened(data, fmt) as im:
         profile = profile or im.info.get("icc_profile")
-        since = 1 if any(changes(profile, mode) for mode in COLOUR_MODES) else since
+        since = 1 if conversion(profile) is not None else since
         return _by_pillow(im, data, fmt, profile, limits, reduce_to, since)
 
 
@@ -247,7 +247,8 @@ def _fast_jpeg(im: Image.Image, data: bytes, factor: int, profile: bytes | None)
         )
     except ValueError:
         return None
-    if not changes(profile, im.mode):
+    found = conversion(profile)
+    if found is None or found.mode != im.mode:
         return rgb
     return to_rgb(Raster(Image.fromarray(np.ascontiguousarray(rgb[..., 0]) if im.mode == "L" else rgb)), profile)
 

@@ -51,7 +51,7 @@ def raster(im: Image.Image, rawmode: str = "") -> Raster:
     elif isinstance(key, int):
         im.info["transparency"] = key * _KEY_SCALE.get(rawmode, 1)
     if not im.has_transparency_data:
-        return Raster(im if im.mode in COLOUR_MODES else im.convert("L" if im.mode == "1" else "RGB"))
+        return Raster(im if im.mode in _COLOUR_MODES else im.convert("L" if im.mode == "1" else "RGB"))
     if im.mode in ("La", "RGBa"):  # premultiplied: only the plain form converts further
         im = im.convert("LA" if im.mode == "La" else "RGBA")
     if im.mode != "LA":
@@ -59,8 +59,7 @@ def raster(im: Image.Image, rawmode: str = "") -> Raster:
     return Raster(im.convert("L" if im.mode == "LA" else "RGB"), im.getchannel("A"))
 
 
-COLOUR_MODES = frozenset({"L", "RGB", "CMYK", "LAB"})
-"""Of `Raster.colour`."""
+_COLOUR_MODES = frozenset({"L", "RGB", "CMYK", "LAB"})
 
 
 def to_rgb(found: Raster, profile: bytes | None) -> RGBArray:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections import OrderedDict
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -17,60 +18,67 @@ from PIL import Image, ImageCms
 LONGEST = 1 << 24
 """Bytes of a profile that is looked at: those of printers have some millions, anything above is no profile."""
 
-_SPACES = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK", "LAB": "Lab"}
-"""Pillow's modes and the names that ICC has for their colour model."""
+_MODES = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK", "Lab": "LAB"}
+"""ICC's names of colour models, and Pillow's modes."""
 
 _NO_CHANGE = 2
 """Levels that a profile may move a colour and still be the same: variants of sRGB differ by 1."""
 
-_KEPT = 16  # transforms: most folders know one camera or two
+_KEPT = 16  # conversions: most folders know one camera or two
 
-_transforms: OrderedDict[tuple[bytes, str], ImageCms.ImageCmsTransform | None] = OrderedDict()
+
+class Conversion(NamedTuple):
+    """The way from a profile to sRGB, for pictures of one mode."""
+
+    mode: str
+    transform: ImageCms.ImageCmsTransform
+
+
+_conversions: OrderedDict[bytes, Conversion | None] = OrderedDict()  # by the profile's SHA-256
 
 
 def to_srgb(im: Image.Image, profile: bytes | None) -> Image.Image:
     """`im`, in mode L, RGB, CMYK or LAB, as sRGB in mode RGB (or L); without a profile by the plain formulas."""
-    transform = _transform(profile, im.mode) if profile else None
-    if transform is None and im.mode == "LAB":
-        transform = ImageCms.buildTransform(ImageCms.createProfile("LAB"), _srgb(), "LAB", "RGB")
-    if transform is None:
-        return im if im.mode in ("RGB", "L") else im.convert("RGB")
-    converted = ImageCms.applyTransform(im, transform)
-    assert converted is not None  # only in place it returns nothing
-    return converted
+    found = conversion(profile)
+    if found is not None and found.mode == im.mode:
+        return _applied(found.transform, im)
+    if im.mode == "LAB":
+        return _applied(ImageCms.buildTransform(ImageCms.createProfile("LAB"), _srgb(), "LAB", "RGB"), im)
+    return im if im.mode in ("RGB", "L") else im.convert("RGB")
 
 
-def changes(profile: bytes | None, mode: str) -> bool:
-    """Whether the profile makes other colours of a picture of that mode."""
-    return profile is not None and _transform(profile, mode) is not None
-
-
-def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """The way from the profile to sRGB; None where there is none, or nothing to do."""
-    if mode not in _SPACES or len(profile) > LONGEST:
+def conversion(profile: bytes | None) -> Conversion | None:
+    """What the profile asks for; None where there is nothing to do, or it is none."""
+    if profile is None or len(profile) > LONGEST:
         return None
-    key = hashlib.sha256(profile).digest(), mode
+    key = hashlib.sha256(profile).digest()
     try:
-        _transforms.move_to_end(key)
-        return _transforms[key]
+        _conversions.move_to_end(key)
+        return _conversions[key]
     except KeyError:
         pass
-    found = _built(profile, mode)
-    _transforms[key] = found
-    while len(_transforms) > _KEPT:
-        _transforms.popitem(last=False)
+    found = _conversions[key] = _built(profile)
+    while len(_conversions) > _KEPT:
+        _conversions.popitem(last=False)
     return found
 
 
-def _built(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+def _built(profile: bytes) -> Conversion | None:
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if source.profile.xcolor_space.strip() != _SPACES[mode]:
+        mode = _MODES.get(source.profile.xcolor_space.strip())
+        if mode is None:
             return None
         transform = ImageCms.buildTransform(source, _srgb(), mode, "RGB")
-        return transform if mode in ("CMYK", "LAB") or _moves_colours(transform, mode) else None
+        return Conversion(mode, transform) if mode in ("CMYK", "LAB") or _moves_colours(transform, mode) else None
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return None
+
+
+def _applied(transform: ImageCms.ImageCmsTransform, im: Image.Image) -> Image.Image:
+    converted = ImageCms.applyTransform(im, transform)
+    assert converted is not None  # only in place it returns nothing
+    return converted
 
 
 def _srgb() -> ImageCms.ImageCmsProfile:
@@ -86,5 +94,4 @@ def _moves_colours(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
     else:
         grid = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1).reshape(len(steps), -1, 3)
         shown = Image.fromarray(grid)
-    after = ImageCms.applyTransform(shown, transform)
-    return bool(np.abs(np.asarray(after, np.int16) - grid).max() > _NO_CHANGE)
+    return bool(np.abs(np.asarray(_applied(transform, shown), np.int16) - grid).max() > _NO_CHANGE)

@@ -13,6 +13,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -341,15 +342,12 @@ class _Samples:
         starts, lengths = (self._page.numbers.get(tag, ()) for tag in tags)
         if not starts and self._tiled:  # some writers put the tiles' places into the tags of strips
             starts, lengths = (self._page.numbers.get(tag, ()) for tag in (Tag.STRIP_OFFSETS, Tag.STRIP_COUNTS))
-        corners = [
-            (left, top, plane)
-            for plane in range(self._page.samples if self._planar else 1)
-            for top in range(0, self._height, self._down)
-            for left in range(0, self._width, self._across)
-        ]
-        if len(starts) < len(corners):
-            raise ImageError(Reason.CORRUPT, f"{len(starts)} strips or tiles, where {len(corners)} are needed")
-        for index, (left, top, plane) in enumerate(corners):
+        rows, columns = range(0, self._height, self._down), range(0, self._width, self._across)
+        planes = range(self._page.samples if self._planar else 1)
+        needed = len(planes) * len(rows) * len(columns)
+        if len(starts) < needed:
+            raise ImageError(Reason.CORRUPT, f"{len(starts):,} strips or tiles, where {needed:,} are needed")
+        for index, (plane, top, left) in enumerate(product(planes, rows, columns)):
             length = lengths[index] if index < len(lengths) else None
             yield _Segment(starts[index], length, left, top, plane)
 

@@ -146,10 +146,10 @@ class TestWhatIsLeftAlone:
 
     def test_what_is_too_long_for_a_profile(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(profiles, "LONGEST", 100)
-        assert not profiles.changes(rgb_profile(PROPHOTO), "RGB")
+        assert profiles.conversion(rgb_profile(PROPHOTO)) is None
 
 
 def test_few_transforms_are_kept() -> None:
     for gamma in range(30):
-        profiles.changes(gray_profile(1 + gamma / 30), "L")
-    assert len(profiles._transforms) <= 16
+        profiles.conversion(gray_profile(1 + gamma / 30))
+    assert len(profiles._conversions) <= 16

@@ -188,6 +188,17 @@ def test_limits_hold_for_the_page_that_is_shown() -> None:
         decode(data, Limits(10**6, 2999))
 
 
+def test_a_small_file_may_not_claim_what_it_has_not() -> None:
+    tiny = {Tag.BITS: 16, Tag.PHOTOMETRIC: 0, Tag.TILE_WIDTH: 1, Tag.TILE_HEIGHT: 1, Tag.TILE_OFFSETS: 8}
+    with pytest.raises(ImageError, match="1 strips or tiles, where 42,000,000 are needed") as caught:
+        decode(tiff_file("<", 7000, 6000, b"\0\0", tiny), GENEROUS)
+    assert caught.value.reason is Reason.CORRUPT
+    wide = {Tag.BITS: 16, Tag.PHOTOMETRIC: 0, Tag.TILE_WIDTH: 65535, Tag.TILE_HEIGHT: 65535, Tag.TILE_OFFSETS: 8}
+    with pytest.raises(ImageError) as caught:
+        decode(tiff_file("<", 10, 10, b"\0\0", wide), GENEROUS)
+    assert caught.value.reason is Reason.TOO_LARGE
+
+
 def test_pages_that_point_at_each_other_end() -> None:
     data = bytearray(tiff_file("<", 1, 1, b"\x07", {Tag.BITS: 8, Tag.PHOTOMETRIC: 1}))
     (at,) = struct.unpack_from("<I", data, 4)
