@@ -361,6 +361,8 @@ class _Samples:
         end = segment.start + (segment.length if segment.length is not None else row * down)
         if segment.length is None and page.compression != _NONE:
             end = len(data)
+        if segment.start < 8:
+            raise ImageError(Reason.CORRUPT, "a strip or tile lies in the file's header")
         if end > len(data):
             raise ImageError(Reason.TRUNCATED, "the TIFF data stops before its end")
         stored = data[segment.start : end]
