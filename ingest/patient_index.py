@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
-import numpy as np
-import numpy.typing as npt
-
 from ingest.patience import Patience
 from recq.errors import IndexUnreachable, RecqError, SpaceMismatch, TargetNotFound
 from recq.index.catalog import Catalog
+from recq.index.reader import Carried
 from recq.index.schema import Item
 from recq.index.sources import Watcher
 
@@ -27,7 +25,7 @@ class PatientIndex:
         """The items of those ids that exist, without metadata."""
         return self._patience(self._catalog.known, ids)
 
-    def vectors(self, digests: Sequence[str]) -> Mapping[str, npt.NDArray[np.float32]]:
+    def vectors(self, digests: Sequence[str]) -> Mapping[str, Carried]:
         """Stored vectors of files with those SHA-256."""
         return self._patience(self._catalog.vectors_by_sha256, digests)
 

@@ -24,11 +24,15 @@ from ingest.decoding import Decoding
 from ingest.examine import Verdict, facts
 from ingest.files import FileState, Key
 from ingest.loop import Loop, Workers
+from ingest.outdated import needs_decoding
 from ingest.pending import Entry
+from ingest.retry import PASSING
 from ingest.stability import DOUBTFUL
 from ingest.vectors import Embedded, Embedding, Vector, Vectors
 from recq.errors import ImageError, Reason
+from recq.images.revision import DECODER_REVISION
 from recq.images.workers import Decoded, DecodePool, FileChanged, Hashed
+from recq.index.reader import Carried
 from recq.index.schema import Item, ItemError
 from recq.space import InputSpec
 
@@ -99,7 +103,7 @@ class Pipeline:
         embedder: Embedding,
         spec: InputSpec,
         roots: Mapping[str, str],
-        vectors: Callable[[Sequence[str]], Mapping[str, Vector]],
+        vectors: Callable[[Sequence[str]], Mapping[str, Carried]],
         committer: Committer,
         batch: int,
         settle: float,
@@ -275,14 +279,20 @@ class Pipeline:
         if error.reason in _UNFINISHED and young and task.entry.observation.quiet < patience:
             self._back(task, patience)
             return
-        before = task.known.error if task.known is not None else None
+        known = task.known
+        if known is not None and known.error is None and error.reason in PASSING and needs_decoding(known):
+            # An older recq embedded it, and it cannot be read just now: what it has is better than nothing.
+            self._ended(task.entry)
+            self._ends.finished(task.entry.key)
+            return
+        before = known.error if known is not None else None
         failure = ItemError(
             error.reason,
             error.detail,
             datetime.now(UTC).isoformat(timespec="milliseconds"),
             attempts=1 + (before.attempts if before is not None else 0),
         )
-        item = Item(facts(task.entry.key, task.state), error=failure)
+        item = Item(replace(facts(task.entry.key, task.state), decoder=DECODER_REVISION), error=failure)
         self._finish(Work(task.entry, item, None, task.state, carried=False))
 
     def _back(self, task: _Task, quiet: float) -> None:
@@ -301,6 +311,7 @@ class Pipeline:
             format=embedded.format,
             width=embedded.width,
             height=embedded.height,
+            decoder=DECODER_REVISION,
         )
         self._finish(Work(task.entry, Item(file), embedded.vector, state, carried))
 

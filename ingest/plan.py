@@ -13,9 +13,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from ingest.outdated import needs_decoding
 from ingest.patience import Patience
 from ingest.patient_index import PatientIndex
-from ingest.reconcile import Action, Difference, Reconciliation, sha256_of
+from ingest.reconcile import Action, Difference, Reconciliation, is_as_known, sha256_of
 from ingest.roots import ready, roots_here
 from ingest.scan import Rules
 from ingest.survivors import Survivors
@@ -34,6 +35,7 @@ class Step(StrEnum):
     REFRESH = "refresh"  # its bytes are as known, only its time changed
     METADATA = "metadata"
     RETRY = "retry"
+    DECODE = "re-decode"  # an older recq decoded it, perhaps otherwise
     MOVE = "move"
     DELETE = "delete"
     HOLD = "hold"  # it has gone, but with too many others
@@ -114,6 +116,8 @@ def _change(watched: Watched, each: Difference) -> Step:
         return Step.METADATA
     if each.retry:
         return Step.RETRY
+    if each.known is not None and is_as_known(each.state, each.known) and needs_decoding(each.known):
+        return Step.DECODE
     known = each.known.file.sha256 if each.known is not None else None
     digest = sha256_of(watched.root, each.path)
     unread = digest is None and each.action is Action.COMPARE  # its attributes changed, so that it cannot be read

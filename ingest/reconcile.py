@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ingest.files import FileState
+from ingest.outdated import needs_decoding
 from ingest.retry import PASSING, is_due
 from ingest.scan import Kind, Rules, Seen, Unreadable, holds_image, holds_no_image
 from ingest.survivors import Survivors
@@ -48,22 +49,25 @@ def decide(
 ) -> Action:
     """What a path needs: `state` of the item's file (None: no item there), what the index knows of it.
 
-    `described` tells whether its metadata is the folder's; `retry` embeds an item again that failed.
+    `described` tells whether its metadata is the folder's; `retry` embeds an item again that failed. What an older recq
+    decoded is decoded again, once: the item then has the present decoder's revision.
     """
     if state is None:
         return Action.DELETE if known is not None else Action.NOTHING
-    if known is None or not _is_as_known(state, known):
+    if known is None or not is_as_known(state, known):
         return Action.EMBED
     if known.error is not None and (retry or _is_touched(state, known)):
+        return Action.EMBED
+    if needs_decoding(known):
         return Action.EMBED
     if _is_touched(state, known):
         return Action.COMPARE
     return Action.NOTHING if described() else Action.METADATA
 
 
-def _is_as_known(state: FileState, item: Item) -> bool:
+def is_as_known(state: FileState | None, item: Item) -> bool:
     """Whether a file's size and time are those that the index has."""
-    return (item.file.size, item.file.mtime_ns) == (state.size, state.mtime_ns)
+    return state is not None and (item.file.size, item.file.mtime_ns) == (state.size, state.mtime_ns)
 
 
 def _is_touched(state: FileState, item: Item) -> bool:
@@ -237,7 +241,7 @@ class Reconciliation:
 
     def _is_item(self, seen: Seen, item: Item | None) -> bool:
         """Whether the first bytes are an image's; they are read only where nothing is known of this very state."""
-        if item is not None and _is_as_known(seen.state, item) and not _is_touched(seen.state, item):
+        if item is not None and is_as_known(seen.state, item) and not _is_touched(seen.state, item):
             return True
         return not self._watched.ignored.has(seen.path, seen.state) and holds_image(self._watched.root, seen.path)
 
@@ -245,7 +249,7 @@ class Reconciliation:
         """Whether a file that its name makes no image has other content now, and no image's."""
         return (
             seen.kind is Kind.MAYBE
-            and (not _is_as_known(seen.state, item) or _is_touched(seen.state, item))
+            and (not is_as_known(seen.state, item) or _is_touched(seen.state, item))
             and holds_no_image(self._watched.root, seen.path)
         )
 

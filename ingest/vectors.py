@@ -20,6 +20,7 @@ import numpy.typing as npt
 from ingest.loop import Loop, Worker
 from recq.errors import ImageError
 from recq.images.workers import Decoded
+from recq.index.reader import Carried
 
 _REMEMBERED = 1024  # vectors kept for files with the same bytes that come soon after (5 MB)
 
@@ -76,10 +77,10 @@ class FreshFirst(Generic[T]):
 
 
 class Vectors:
-    """`stored(digests)` gives the vectors that the index has for those SHA-256."""
+    """`stored(digests)` gives the vectors that the index has for those SHA-256, and which decoder they are of."""
 
     def __init__(
-        self, loop: Loop, embedder: Embedding, stored: Callable[[Sequence[str]], Mapping[str, Vector]]
+        self, loop: Loop, embedder: Embedding, stored: Callable[[Sequence[str]], Mapping[str, Carried]]
     ) -> None:
         self._loop = loop
         self._embedder = embedder
@@ -116,10 +117,11 @@ class Vectors:
         digests = [decoded.sha256 for decoded, _ in batch]
         self._worker.submit(partial(self._stored, digests), partial(self._looked_up, batch))
 
-    def _looked_up(self, batch: Sequence[tuple[Decoded, bool]], found: Mapping[str, Vector]) -> None:
+    def _looked_up(self, batch: Sequence[tuple[Decoded, bool]], found: Mapping[str, Carried]) -> None:
         for decoded, fresh in batch:
-            if decoded.sha256 in found:
-                self._share(decoded.sha256, found[decoded.sha256], carried=True)
+            stored = found.get(decoded.sha256)
+            if stored is not None and stored.decoder >= decoded.since:  # an older decoder saw another picture in it
+                self._share(decoded.sha256, stored.vector, carried=True)
             else:
                 self._new.put(decoded, fresh=fresh)
         self._feed()

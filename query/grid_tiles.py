@@ -20,6 +20,7 @@ _WORDS = {
     Reason.EMPTY: "the file is empty",
     Reason.TRUNCATED: "the file is cut short",
     Reason.NOT_AN_IMAGE: "not a picture any more",
+    Reason.UNSUPPORTED: "a kind that recq cannot read",
     Reason.TOO_LARGE: "too large to draw",
 }
 

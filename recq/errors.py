@@ -33,6 +33,7 @@ class Reason(StrEnum):
     NOT_AN_IMAGE = "not-an-image"  # an image's extension, but no allowed format's content
     TRUNCATED = "truncated"  # the format is right, the end is missing: usually an upload still in flight
     CORRUPT = "corrupt"  # the decoder refused the content
+    UNSUPPORTED = "unsupported"  # the content is sound, but of a kind that recq cannot read
     TOO_LARGE = "too-large"  # more bytes or pixels than the settings allow
     TIMEOUT = "timeout"  # decoding took longer than `decode_timeout`
     CRASHED = "crashed"  # the decoding process died

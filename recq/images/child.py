@@ -52,6 +52,7 @@ def work(task: dict[str, Any], limits: Limits, known: Known) -> Answer:
     except FileNotFoundError:
         return {"failed": "gone"}, b""
     done = _facts(content) | {"format": picture.format, "width": picture.width, "height": picture.height}
+    done["since"] = picture.since
     return done, pixels.reshape(-1).data
 
 

@@ -7,12 +7,10 @@ ever lenient about truncation.
 
 from __future__ import annotations
 
-import io
-import threading
+import struct
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -33,9 +31,14 @@ from PIL import (
 )
 
 from recq.errors import ImageError, Reason
+from recq.images import bmp, jpeg, png, tiff, tiff_pages
 from recq.images.formats import FORMATS, is_cut_short, sniff
-from recq.images.heif import largest_declared, open_heif
-from recq.images.pixels import RGBArray, to_rgb, upright
+from recq.images.frames import first_shown
+from recq.images.heif import largest_declared
+from recq.images.opening import opened
+from recq.images.pixels import Raster, RGBArray, raster, to_rgb, upright
+from recq.images.profiles import conversion
+from recq.images.tiff_pages import Page, beginning_with, the_picture
 from recq.paths import printable
 
 if TYPE_CHECKING:
@@ -44,6 +47,11 @@ if TYPE_CHECKING:
 _ORIENTATION = 0x0112
 _CHECKED_FIRST = frozenset({"PNG", "GIF", "WEBP", "AVIF", "HEIF"})
 """Formats whose decoders accept a file that its container calls cut."""
+
+_ESSENTIAL = {"PNG": png.essential, "JPEG": jpeg.essential}
+"""What takes metadata out of the file, since their decoder would refuse good pixels for it."""
+
+_ANIMATED = frozenset({"PNG", "GIF", "WEBP", "AVIF"})
 
 _CUT = ("truncated", "unexpected end of file")
 """What decoders (Pillow, libheif) say of data that stops too early."""
@@ -72,20 +80,25 @@ class Limits:
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded picture: `rgb` is uint8 (h, w, 3), upright, perhaps smaller than the original's `width` x `height`."""
+    """A decoded picture: `rgb` is uint8 (h, w, 3), upright, perhaps smaller than the original's `width` x `height`.
+
+    `since` is the decoder's revision (`recq.images.revision`) that was the first to make these pixels of the file.
+    """
 
     rgb: RGBArray
     format: str
     width: int
     height: int
+    since: int
 
 
 def decode(data: bytes, limits: Limits, *, reduce_to: int | None = None) -> Picture:
-    """The first frame of the image file `data`.
+    """The picture in the image file `data`: of an animation the first frame that shows anything.
 
     `reduce_to=S` tells that the caller makes an S x S input of it: a JPEG may then be decoded at 1/2, 1/4 or 1/8, as
     long as its *shorter* side stays at 2*S or above (so that cropping and stretching keep their pixels too).
-    Raises ImageError with EMPTY, NOT_AN_IMAGE, TRUNCATED, CORRUPT, TOO_LARGE or OUT_OF_MEMORY, and nothing else.
+    Raises ImageError with EMPTY, NOT_AN_IMAGE, TRUNCATED, CORRUPT, UNSUPPORTED, TOO_LARGE or OUT_OF_MEMORY, and
+    nothing else.
     """
     if not data:
         raise ImageError(Reason.EMPTY, "the file has no bytes")
@@ -95,8 +108,7 @@ def decode(data: bytes, limits: Limits, *, reduce_to: int | None = None) -> Pict
     if fmt is None:
         raise ImageError(Reason.NOT_AN_IMAGE, f"its content is none of {', '.join(FORMATS)}")
     try:
-        with _opened(data, fmt) as im:
-            return _picture(im, data, fmt, limits, reduce_to)
+        return _decoded(data, fmt, limits, reduce_to)
     except ImageError:
         raise
     except MemoryError as error:
@@ -116,6 +128,11 @@ def _refusal(error: Exception, data: bytes, fmt: str) -> ImageError:
     if any(each in words for each in _NO_MEMORY) and "limit" not in words:  # libheif has limits of its own
         return ImageError(Reason.OUT_OF_MEMORY, f"decoding this {fmt} needs more memory than there is")
     cut = any(each in words for each in _CUT) or isinstance(error, EOFError) or is_cut_short(fmt, data)
+    if not cut and fmt == "JPEG" and (kind := jpeg.kind(data)) is not None:
+        return ImageError(Reason.UNSUPPORTED, f"{kind}, which recq cannot read")
+    if not cut and "unsupported" in words:
+        said = printable(" ".join(said.split()))
+        return ImageError(Reason.UNSUPPORTED, f"a kind of {fmt} that recq cannot read ({said})")
     if isinstance(error, UnidentifiedImageError) or said == _UNIDENTIFIED:  # of no use, or with a buffer's address
         said = f"the {fmt} data stops before its end" if cut else f"it begins like {fmt}, but is damaged"
     # Some quote the file: what it says is no terminal's business.
@@ -137,51 +154,74 @@ def reduction(width: int, height: int, reduce_to: int | None) -> int:
     return next((factor for factor in (8, 4, 2) if min(width, height) // factor >= 2 * reduce_to), 1)
 
 
-_guard = threading.Lock()
+def _decoded(data: bytes, fmt: str, limits: Limits, reduce_to: int | None) -> Picture:
+    since = 0
+    if fmt == "TIFF" and (pages := _pages(data)):
+        page = the_picture(pages, tiff.can_be_read)
+        _require_affordable(*page.size, limits)
+        if tiff.way(page) is tiff.Way.HERE:
+            return _finished(to_rgb(tiff.read(data, page), page.profile), fmt, page.size, page.orientation, since=1)
+        since = 0 if page is pages[0] else 1
+        data = beginning_with(data, page)
+    if fmt == "BMP" and (layout := bmp.masked(data)) is not None:
+        _require_affordable(layout.width, layout.height, limits)
+        return _finished(to_rgb(bmp.read(data, layout), None), fmt, (layout.width, layout.height), 1, since=1)
+    profile = None
+    if fmt in _ESSENTIAL:
+        data, profile = _ESSENTIAL[fmt](data)
+    with opened(data, fmt) as im:
+        profile = profile or im.info.get("icc_profile")
+        since = 1 if conversion(profile) is not None else since
+        return _by_pillow(im, data, fmt, profile, limits, reduce_to, since)
 
 
-@contextmanager
-def _opened(data: bytes, fmt: str) -> Iterator[Image.Image]:
-    """The header parsed by the decoder of `fmt`, and by no other.
-
-    Pillow's own pixel limit is a global of the process with a warning at one number and an error at another: it is off
-    while the header is read (the lock keeps two threads from restoring each other's value), then ours is checked.
-    """
-    with _guard:
-        theirs = Image.MAX_IMAGE_PIXELS
-        Image.MAX_IMAGE_PIXELS = None
-        try:
-            im = open_heif(data) if fmt == "HEIF" else Image.open(io.BytesIO(data), formats=[fmt])
-        finally:
-            Image.MAX_IMAGE_PIXELS = theirs
-    with im:
-        yield im
+def _pages(data: bytes) -> list[Page]:
+    """The pages of a TIFF; none where it is damaged, which Pillow is to judge."""
+    try:
+        return tiff_pages.pages(data)
+    except (struct.error, OverflowError):
+        return []
 
 
-def _picture(im: Image.Image, data: bytes, fmt: str, limits: Limits, reduce_to: int | None) -> Picture:
-    width, height = im.size
+def _finished(rgb: RGBArray, fmt: str, size: tuple[int, int], orientation: int, *, since: int) -> Picture:
+    """A picture turned upright; `size` is width and height as stored."""
+    width, height = size[::-1] if orientation >= 5 else size
+    return Picture(np.ascontiguousarray(upright(rgb, orientation)), fmt, width, height, since)
+
+
+def _by_pillow(
+    im: Image.Image, data: bytes, fmt: str, profile: bytes | None, limits: Limits, reduce_to: int | None, since: int
+) -> Picture:
+    size = width, height = im.size
     _require_affordable(width, height, limits)
     if fmt == "HEIF":
         _require_affordable(*largest_declared(data), limits)
     if fmt in _CHECKED_FIRST and is_cut_short(fmt, data):
         raise ImageError(Reason.TRUNCATED, f"the {fmt} data stops before its end")
     factor = reduction(width, height, reduce_to) if fmt == "JPEG" else 1
-    rgb = _fast_jpeg(im, data, factor) if fmt == "JPEG" else None
+    rgb = _fast_jpeg(im, data, factor, profile) if fmt == "JPEG" else None
     if rgb is None:
         # Pillow takes a JPEG that lacks nothing but its end marker, or not, as its buffers fall.
         if fmt == "JPEG" and is_cut_short(fmt, data):
             raise ImageError(Reason.TRUNCATED, "the JPEG data stops before its end")
-        rawmode = _rawmode(im)
         if factor > 1 and isinstance(im, JpegImagePlugin.JpegImageFile):
             im.draft(None, (width // factor, height // factor))
-        im.load()
-        rgb = to_rgb(im, rawmode)
-    width, height = im.size if fmt != "JPEG" else (width, height)  # Pillow turns a TIFF while it loads it
+        if fmt in _ANIMATED:
+            rgb, number = first_shown(im, partial(_rendered, profile=profile), most_pixels=limits.max_pixels)
+            since = 1 if number else since
+        else:
+            rgb = _rendered(im, profile)
+    if fmt != "JPEG":  # which may be reduced; others may be turned while they are loaded
+        size = rgb.shape[1], rgb.shape[0]
     # HEIF turns its pixels itself; its EXIF orientation only tells how they had been.
-    orientation = _orientation(im) if fmt != "HEIF" else 1
-    if orientation >= 5:
-        width, height = height, width
-    return Picture(np.ascontiguousarray(upright(rgb, orientation)), fmt, width, height)
+    return _finished(rgb, fmt, size, _orientation(im) if fmt != "HEIF" else 1, since=since)
+
+
+def _rendered(im: Image.Image, profile: bytes | None) -> RGBArray:
+    """The frame that `im` stands at."""
+    rawmode = _rawmode(im)
+    im.load()
+    return to_rgb(raster(im, rawmode), profile)
 
 
 def _require_affordable(width: int, height: int, limits: Limits) -> None:
@@ -192,7 +232,7 @@ def _require_affordable(width: int, height: int, limits: Limits) -> None:
         )
 
 
-def _fast_jpeg(im: Image.Image, data: bytes, factor: int) -> RGBArray | None:
+def _fast_jpeg(im: Image.Image, data: bytes, factor: int, profile: bytes | None) -> RGBArray | None:
     """The pixels by simplejpeg, or None where it refuses or the colour model is not for it."""
     if im.mode not in ("RGB", "L"):
         return None
@@ -207,7 +247,10 @@ def _fast_jpeg(im: Image.Image, data: bytes, factor: int) -> RGBArray | None:
         )
     except ValueError:
         return None
-    return rgb
+    found = conversion(profile)
+    if found is None or found.mode != im.mode:
+        return rgb
+    return to_rgb(Raster(Image.fromarray(np.ascontiguousarray(rgb[..., 0]) if im.mode == "L" else rgb)), profile)
 
 
 def _rawmode(im: Image.Image) -> str:

@@ -10,6 +10,8 @@ import re
 import struct
 from collections.abc import Callable, Iterator
 
+from recq.images import tiff_pages
+
 IMAGE_EXTENSIONS: frozenset[str] = frozenset(
     {
         ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo",
@@ -144,36 +146,6 @@ def _boxes_cut(data: bytes) -> bool:
     return not damaged and (end > len(data) or b"meta" not in {kind for kind, _, _ in found})
 
 
-def _tiff_cut(data: bytes) -> bool:
-    order = "<" if data[:1] == b"I" else ">"
-    big = data[2:4] in (b"+\0", b"\0+")
-    start: int = struct.unpack_from(f"{order}Q", data, 8)[0] if big else struct.unpack_from(f"{order}I", data, 4)[0]
-    number, entry = struct.Struct(f"{order}{'Q' if big else 'H'}"), struct.Struct(f"{order}HH{'QQ' if big else 'II'}")
-    room = 8 if big else 4  # values up to so many bytes stand in the entry itself
-    count: int = number.unpack_from(data, start)[0]
-    found: dict[int, tuple[int, ...]] = {}
-    for index in range(count):
-        at = start + number.size + index * entry.size
-        tag, kind, length, offset = entry.unpack_from(data, at)
-        width = _TIFF_WIDTHS.get(kind, 1)
-        if width * length <= room:
-            offset = at + entry.size - room
-        if offset + width * length > len(data):
-            return True
-        if tag in _TIFF_PLACES and kind in _TIFF_INTEGERS:
-            found[tag] = struct.unpack_from(f"{order}{length}{_TIFF_INTEGERS[kind]}", data, offset)
-    for starts, lengths in (_TIFF_PLACES[:2], _TIFF_PLACES[2:]):
-        ends = (each + length for each, length in zip(found.get(starts, ()), found.get(lengths, ()), strict=False))
-        if max(ends, default=0) > len(data):
-            return True
-    return False
-
-
-_TIFF_WIDTHS = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}  # bytes; the others: 1
-_TIFF_INTEGERS = {3: "H", 4: "I", 16: "Q"}
-_TIFF_PLACES = (273, 279, 324, 325)  # StripOffsets, StripByteCounts, TileOffsets, TileByteCounts
-
-
 def _jpeg_cut(data: bytes) -> bool:
     # Thumbnails bring their own end marker before the pixels, previews and films theirs after: only a walk from
     # segment to segment finds the picture's. Within the pixels a marker is 0xFF with neither 0 nor a restart behind it.
@@ -181,7 +153,7 @@ def _jpeg_cut(data: bytes) -> bool:
     while found := _JPEG_MARKER.search(data, at):
         at = found.end()
         kind = data[at - 1]
-        if kind == 0xD9:  # end of image
+        if kind in (0xD9, 0xF7):  # end of image; or JPEG-LS, whose pixels may look like markers
             return False
         if kind not in (0x01, 0xD8):
             at += struct.unpack_from(">H", data, at)[0]
@@ -197,6 +169,6 @@ _WALKS: dict[str, Callable[[bytes], bool]] = {
     "WEBP": _webp_cut,
     "AVIF": _boxes_cut,
     "HEIF": _boxes_cut,
-    "TIFF": _tiff_cut,
+    "TIFF": tiff_pages.is_cut,
     "JPEG": _jpeg_cut,
 }

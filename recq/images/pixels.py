@@ -1,54 +1,80 @@
 """Whatever a decoder holds -> upright 8-bit RGB: depth, colour model, transparency, orientation.
 
-Between decoding and resizing. Every rule here is part of what a vector means, so each has one fixed answer: alpha goes
-over white, 16 bits become 8 by rounding, and the EXIF orientation is applied.
+Between decoding and resizing. Every rule here is part of what a vector means, so each has one fixed answer: colour
+profiles are applied, alpha goes over white, 16 bits become 8 by rounding, and the EXIF orientation is applied.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageCms
+from PIL import Image
+
+from recq.images.depth import eight_bits
+from recq.images.profiles import to_srgb
 
 RGBArray = npt.NDArray[np.uint8]
-"""(height, width, 3), sRGB assumed."""
+"""(height, width, 3), sRGB."""
 
 WHITE = 255  # in every channel
+
+
+@dataclass(frozen=True)
+class Raster:
+    """What a decoder found, 8 bits a sample, before its colour profile: `colour` in mode L, RGB, CMYK or LAB, and how
+    opaque each pixel is, in mode L; None where all are."""
+
+    colour: Image.Image
+    alpha: Image.Image | None = None
 
 
 _KEY_SCALE = {"L;4": 17, "L;2": 85, "1": 255}
 
 
-def to_rgb(im: Image.Image, rawmode: str = "") -> RGBArray:
-    """The pixels of a loaded picture as uint8 (h, w, 3), not yet turned upright.
+def raster(im: Image.Image, rawmode: str = "") -> Raster:
+    """The pixels of a picture that Pillow has loaded, not yet turned upright.
 
     `rawmode` is how the file stored them, where Pillow changed the depth while loading: a PNG's transparent colour
-    still stands in the file's depth then. Embedded colour profiles are not applied (nor are they by Keras' loader).
+    still stands in the file's depth then.
     """
-    if im.mode.startswith("I;16"):
-        values, key = np.asarray(im), im.info.get("transparency")
-        return _gray_over_white(_from_16_bits(values), values == key if isinstance(key, int) else None)
-    if im.mode in ("I", "F"):
-        return _gray_over_white(_from_open_range(np.asarray(im)), None)
-    if im.mode == "LAB":
-        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-        converted = ImageCms.profileToProfile(im, lab, srgb, outputMode="RGB")
-        return np.asarray(converted if converted is not None else im.convert("RGB"))
     key = im.info.get("transparency")
+    if im.mode.startswith("I;16"):
+        values = np.asarray(im)
+        gray = Image.fromarray(eight_bits(values, 16))
+        return Raster(gray, _mask(values != key) if isinstance(key, int) else None)
+    if im.mode in ("I", "F"):
+        return Raster(Image.fromarray(eight_bits(np.asarray(im), 32)))
     if ";16" in rawmode and isinstance(key, tuple):
         im.info["transparency"] = tuple(value >> 8 for value in key)
     elif isinstance(key, int):
         im.info["transparency"] = key * _KEY_SCALE.get(rawmode, 1)
     if not im.has_transparency_data:
-        return np.asarray(im if im.mode == "RGB" else im.convert("RGB"))  # converting RGB to RGB would copy it
+        return Raster(im if im.mode in _COLOUR_MODES else im.convert("L" if im.mode == "1" else "RGB"))
     if im.mode in ("La", "RGBa"):  # premultiplied: only the plain form converts further
         im = im.convert("LA" if im.mode == "La" else "RGBA")
-    rgba = im.convert("RGBA")
-    canvas = Image.new("RGB", rgba.size, (WHITE,) * 3)
-    canvas.paste(rgba, mask=rgba)
-    return np.asarray(canvas)
+    if im.mode != "LA":
+        im = im.convert("RGBA")
+    return Raster(im.convert("L" if im.mode == "LA" else "RGB"), im.getchannel("A"))
+
+
+_COLOUR_MODES = frozenset({"L", "RGB", "CMYK", "LAB"})
+
+
+def to_rgb(found: Raster, profile: bytes | None) -> RGBArray:
+    """A raster as uint8 (h, w, 3) in sRGB, by its colour profile, and then over white."""
+    shown = to_srgb(found.colour, profile)
+    if found.alpha is not None:
+        canvas = Image.new("RGB", shown.size, (WHITE,) * 3)
+        canvas.paste(shown, mask=found.alpha)
+        return np.asarray(canvas)
+    values = np.asarray(shown)
+    return np.repeat(values[:, :, None], 3, axis=2) if values.ndim == 2 else values
+
+
+def _mask(opaque: npt.NDArray[np.bool_]) -> Image.Image:
+    return Image.fromarray(np.where(opaque, np.uint8(255), np.uint8(0)))
 
 
 def upright(rgb: RGBArray, orientation: int) -> RGBArray:
@@ -73,31 +99,3 @@ def upright(rgb: RGBArray, orientation: int) -> RGBArray:
             return rgb.transpose(1, 0, 2)[::-1]
         case _:
             return rgb
-
-
-def _from_16_bits(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    return ((values.astype(np.uint32) * 255 + 32_767) // 65_535).astype(np.uint8)
-
-
-def _from_open_range(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """32-bit integers and floats have no fixed white: guess it from the largest value.
-
-    Floats up to 1 are fractions, values up to 255 are 8-bit and up to 65,535 16-bit numbers; where anything is negative
-    or larger, the picture's own range is stretched to 0-255.
-    """
-    finite = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-    low, high = float(finite.min()), float(finite.max())
-    if low < 0 or high > 65_535:
-        finite, high = finite - low, high - low
-        white = high
-    elif high <= 1 and np.issubdtype(values.dtype, np.floating):
-        white = 1.0
-    else:
-        white = 255.0 if high <= 255 else 65_535.0
-    return np.rint(finite * 255.0 / white).astype(np.uint8) if high > 0 else np.zeros(values.shape, np.uint8)
-
-
-def _gray_over_white(gray: npt.NDArray[np.uint8], transparent: npt.NDArray[np.bool_] | None) -> RGBArray:
-    if transparent is not None:
-        gray = np.where(transparent, np.uint8(WHITE), gray)
-    return np.repeat(gray[:, :, None], 3, axis=2)

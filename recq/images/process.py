@@ -42,11 +42,15 @@ class Hashed:
 
 @dataclass(frozen=True)
 class Decoded(Hashed):
-    """One file, fitted as well: `pixels` is uint8 (s, s, 3); `width` x `height` is the upright original."""
+    """One file, fitted as well: `pixels` is uint8 (s, s, 3); `width` x `height` is the upright original.
+
+    `since` is that of `recq.images.decode.Picture`.
+    """
 
     format: str
     width: int
     height: int
+    since: int
     pixels: npt.NDArray[np.uint8]
 
 
@@ -159,7 +163,7 @@ class DecodeProcess:
 
 
 _HASHED: dict[str, type] = {"sha256": str, "size": int, "mtime_ns": int}
-_DECODED: dict[str, type] = {**_HASHED, "format": str, "width": int, "height": int}
+_DECODED: dict[str, type] = {**_HASHED, "format": str, "width": int, "height": int, "since": int}
 
 
 def _verdict(

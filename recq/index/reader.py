@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from qdrant_client import QdrantClient, models
 
+from recq.images.revision import DECODER_REVISION
 from recq.index.errors import translated
 from recq.index.facets import MAX_BINS, Facets, date_periods, number_bins
 from recq.index.fields import Fields
@@ -17,6 +18,13 @@ from recq.index.grammar import Condition, Op, Where
 from recq.index.ledger import PAGE, Ledger, item_of, vector_of
 from recq.index.schema import VECTOR, FieldType, FieldTypes, Item, elements, field_name, fits, payload_key
 from recq.space import EmbeddingSpace
+
+
+class Carried(NamedTuple):
+    """A stored vector, float32 (dim,), and the revision of the decoder that saw its picture."""
+
+    vector: np.ndarray
+    decoder: int
 
 
 class Reader(Ledger):
@@ -55,20 +63,26 @@ class Reader(Ledger):
         return map(item_of, self._scroll(wanted, payload=keys, page=10 * PAGE))
 
     @translated
-    def vectors_by_sha256(self, digests: Collection[str]) -> dict[str, np.ndarray]:
-        """Vectors of embedded items with those bytes: what has been computed once is carried, not computed again."""
+    def vectors_by_sha256(self, digests: Collection[str]) -> dict[str, Carried]:
+        """Vectors of embedded items with those bytes: what has been computed once is carried, not computed again.
+
+        Of copies, the one that the newest decoder looked at counts.
+        """
         if not digests:
             return {}
         wanted = models.Filter(
             must=[models.FieldCondition(key="file.sha256", match=models.MatchAny(any=list(digests))), NO_ERROR]
         )
-        holders: dict[str, str] = {}  # one item for each digest: a thousand copies are no thousand vectors
-        for record in self._scroll(wanted, payload=["file.sha256"]):
-            holders.setdefault((record.payload or {})["file"]["sha256"], str(record.id))
-            if len(holders) == len(digests):
+        holders: dict[str, tuple[int, str]] = {}  # one item for each digest: a thousand copies are no thousand vectors
+        for record in self._scroll(wanted, payload=["file.sha256", "file.decoder"]):
+            file = (record.payload or {})["file"]
+            revision, digest = file.get("decoder") or 0, file["sha256"]
+            if digest not in holders or revision > holders[digest][0]:
+                holders[digest] = revision, str(record.id)
+            if len(holders) == len(digests) and all(since >= DECODER_REVISION for since, _ in holders.values()):
                 break
-        vectors = self.vectors(list(holders.values()))
-        return {digest: vectors[id_] for digest, id_ in holders.items() if id_ in vectors}
+        vectors = self.vectors([id_ for _, id_ in holders.values()])
+        return {digest: Carried(vectors[id_], since) for digest, (since, id_) in holders.items() if id_ in vectors}
 
     def find_path(self, path: str, limit: int = 20) -> list[Item]:
         """Items of any source with that `file.path`, failed ones included."""

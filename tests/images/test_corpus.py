@@ -25,7 +25,27 @@ STRICTER = {
 }
 """Files that Pillow 13 made something of and recq refuses, with why."""
 
-REFUSED = {Reason.CORRUPT, Reason.TRUNCATED, Reason.TOO_LARGE, Reason.NOT_AN_IMAGE}
+LAXER = {
+    "pillow/png_decompression_dos.png": (1, 1),  # only its text is a bomb: that is not read
+    "pillow/unknown_compression_method.png": (57, 57),  # of its colour profile
+    # Masks that Pillow does not know.
+    "pillow/rgb16-231.bmp": (127, 64),
+    "pillow/rgb32-111110.bmp": (127, 64),
+    "pillow/rgba16-4444.bmp": (127, 64),
+    "pillow/rgba32abf.bmp": (127, 64),
+    "pillow/hopper_webp.tif": (128, 128),  # WebP in TIFF, which Pillow's libtiff lacks
+}
+"""Files that Pillow 13 refuses and recq reads, with their size."""
+
+UNSUPPORTED = {
+    "pillow/rgb24jpeg.bmp",  # a JPEG in a BMP's header
+    "pillow/pal8os2v2-16.bmp",  # OS/2's header of 16 bytes
+    "pillow/badbitcount.bmp",  # these three only say impossible numbers, which nobody could tell from rare ones
+    "pillow/badheadersize.bmp",
+    "pillow/badpalettesize.bmp",
+}
+
+REFUSED = {Reason.CORRUPT, Reason.TRUNCATED, Reason.TOO_LARGE, Reason.NOT_AN_IMAGE, Reason.UNSUPPORTED}
 
 Outcome = tuple[dict[str, str], Reason | None]
 
@@ -45,6 +65,10 @@ def outcomes() -> list[Outcome]:
                     yield row, error.reason
                     continue
                 assert picture.rgb.shape == (picture.height, picture.width, 3), row["file"]
+                if row["file"] in LAXER:
+                    assert (picture.width, picture.height) == LAXER[row["file"]]
+                    yield row, None
+                    continue
                 swapped = row["orient"] in {"5", "6", "7", "8"} and row["format"] != "TIFF"
                 size = (int(row["h"]), int(row["w"])) if swapped else (int(row["w"]), int(row["h"]))
                 assert (picture.width, picture.height) == size, row["file"]
@@ -64,7 +88,7 @@ def test_every_file_is_a_picture_or_refused_as_the_manifest_says(outcomes: list[
     }
     laxer = [row["file"] for row, reason in outcomes if row["outcome"] != "ok" and reason is None]
     assert stricter == STRICTER
-    assert laxer == []
+    assert set(laxer) == set(LAXER)
 
 
 @pytest.mark.packs
@@ -82,8 +106,8 @@ def test_refusals_have_the_fitting_reason(outcomes: list[Outcome]) -> None:
     for name in ("truncated_image.png", "truncated_jpeg.jpg", "shortfile.bmp"):
         assert reasons[f"pillow/{name}"] is Reason.TRUNCATED
     assert reasons["pillow/badwidth.bmp"] is Reason.TOO_LARGE
-    assert reasons["pillow/png_decompression_dos.png"] is Reason.CORRUPT
-    assert sum(reason is None for reason in reasons.values()) == 428
+    assert {name for name, reason in reasons.items() if reason is Reason.UNSUPPORTED} == UNSUPPORTED
+    assert sum(reason is None for reason in reasons.values()) == 435
 
 
 @pytest.mark.packs

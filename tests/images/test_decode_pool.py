@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+import tifffile
 from PIL import Image
 
 from recq.errors import ImageError, Reason, RecqError
@@ -26,7 +27,8 @@ from recq.images.process import DecodeProcess
 from recq.images.workers import Decoded, DecodePool, FileChanged, Hashed
 from recq.space import InputSpec
 from tests.eventually import eventually
-from tests.images.encoded import GENEROUS, samples
+from tests.images.encoded import GENEROUS, encode, samples, scene
+from tests.images.icc import PROPHOTO, rgb_profile
 from tests.packs import ROOT
 
 SPEC = InputSpec(48)
@@ -247,6 +249,24 @@ def test_a_process_killed_from_outside_while_it_works_costs_nothing(new_pool: Ne
     assert future.result(PATIENCE).width == 90
     assert neighbour.result(PATIENCE).width == 90
     assert [each.pid for each in children()] != [first.pid]
+
+
+def test_the_longer_roads_run_within_the_same_limits(tmp_path: Path, new_pool: NewPool, new_file: NewFile) -> None:
+    """A TIFF that recq puts together itself, and a colour profile: memory, deadline and pixels count there, too."""
+    deep, wide = tmp_path / "deep.tif", tmp_path / "wide.png"
+    values = np.zeros((4000, 4000), np.float64)
+    tifffile.imwrite(deep, values, compression="zlib", photometric="minisblack")
+    wide.write_bytes(encode(scene(), "PNG", icc_profile=rgb_profile(PROPHOTO)))
+    small = new_pool(memory=150_000_000, program="recq.images.child")
+    assert reason(small.submit(os.fspath(deep), SPEC)) is Reason.OUT_OF_MEMORY
+    assert small.submit(os.fspath(wide), SPEC).result(PATIENCE).since == 1
+    hasty = new_pool(timeout=0.05, program="recq.images.child")
+    assert reason(hasty.submit(os.fspath(deep), SPEC)) is Reason.TIMEOUT
+    narrow = new_pool(limits=Limits(10**9, 4000 * 4000 - 1), program="recq.images.child")
+    assert reason(narrow.submit(os.fspath(deep), SPEC)) is Reason.TOO_LARGE
+    roomy = new_pool(memory=1_500_000_000, program="recq.images.child")
+    decoded = roomy.submit(os.fspath(deep), SPEC).result(PATIENCE)
+    assert (decoded.format, decoded.width, decoded.height, decoded.since) == ("TIFF", 4000, 4000, 1)
 
 
 def test_a_process_that_ran_out_of_memory_is_replaced(tmp_path: Path, new_pool: NewPool, new_file: NewFile) -> None:

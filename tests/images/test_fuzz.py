@@ -5,14 +5,38 @@ from __future__ import annotations
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from recq.errors import ImageError
 from recq.images import Limits, decode, sniff
 from recq.images.formats import FORMATS, is_cut_short
-from tests.images.encoded import samples
+from tests.images.encoded import encode, samples, scene
+from tests.images.icc import PROPHOTO, rgb_profile
+from tests.images.test_bmp import bmp
+from tests.images.tiffs import Kind, made
 
 LIMITS = Limits(max_bytes=1_000_000, max_pixels=1_000_000)
 HEADS = [data[:32] for data in samples().values()]
+
+
+RARE = {
+    str(kind): file[0]
+    for kind in (
+        Kind("miniswhite", "u16", order=">", compression="lzw", predictor=True),
+        Kind("minisblack", "u12"),
+        Kind("rgb", "f32", alpha="unassalpha", planar="separate", compression="zlib", predictor=True, tiled=True),
+        Kind("palette", "u16", big=True),
+        Kind("separated", "u8", alpha="assocalpha"),
+        Kind("cielab", "u16"),
+    )
+    if (file := made(kind)) is not None
+} | {
+    "wide": encode(scene(), "PNG", icc_profile=rgb_profile(PROPHOTO)),
+    "wide JPEG": encode(scene(), "JPEG", icc_profile=rgb_profile(PROPHOTO)),
+    "blank first": encode(Image.new("RGB", (90, 121)), "GIF", save_all=True, append_images=[scene()]),
+    "masks": bmp([[0x7FFF, 0x1234], [0, 1]], 16, (0xF00, 0xF0, 0xF, 0xF000)),
+}
+"""What recq puts together itself, and what takes a longer road."""
 
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
@@ -44,7 +68,8 @@ def test_random_bytes(head: bytes, tail: bytes) -> None:
 @st.composite
 def mutated(draw: st.DrawFn) -> bytes:
     """A real file with some bytes overwritten, removed, doubled or moved; mostly where the structure is: in front."""
-    data = bytearray(samples()[draw(st.sampled_from(sorted(samples())))])
+    base = draw(st.sampled_from([*sorted(samples()), *RARE]))
+    data = bytearray(RARE[base] if base in RARE else samples()[base])
     for _ in range(draw(st.integers(1, 6))):
         near = draw(st.sampled_from([40, 400, len(data) - 1]))
         at = draw(st.integers(0, max(0, min(near, len(data) - 1))))

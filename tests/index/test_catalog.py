@@ -248,8 +248,18 @@ def test_vectors_are_carried_by_their_bytes(stocked: Catalog) -> None:
     carried = stocked.vectors_by_sha256([f"{3:064x}", "unknown"])
     assert set(carried) == {f"{3:064x}"}
     holders = [vector(number) / np.linalg.norm(vector(number)) for number in range(N) if number % 7 == 3]
-    assert any(np.allclose(carried[f"{3:064x}"], holder, atol=1e-6) for holder in holders)
+    assert any(np.allclose(carried[f"{3:064x}"].vector, holder, atol=1e-6) for holder in holders)
     assert stocked.vectors_by_sha256([]) == {}
+
+
+def test_of_copies_the_vector_counts_that_the_newest_decoder_made(catalog: Catalog) -> None:
+    digest = f"{3:064x}"
+    for number, decoder in ((0, None), (1, 7), (2, 1)):
+        file = replace(full(number).item.file, sha256=digest, decoder=decoder)
+        catalog.upsert([replace(full(number), item=Item(file))])
+    carried = catalog.vectors_by_sha256([digest])[digest]
+    assert carried.decoder == 7
+    assert np.allclose(carried.vector, vector(1) / np.linalg.norm(vector(1)), atol=1e-6)
 
 
 def test_rows_stream_what_filters_hold_for_with_the_fields_asked_for(stocked: Catalog) -> None:

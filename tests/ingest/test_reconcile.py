@@ -19,6 +19,8 @@ from ingest.survivors import Survivors
 from ingest.watched import Watched
 from recq import paths
 from recq.errors import Reason
+from recq.images.formats import FORMATS
+from recq.images.revision import ALTERED, DECODER_REVISION
 from recq.index.schema import FileFacts, Item, ItemError
 from recq.settings import DEFAULT_IGNORE
 from tests.ingest.pictures import put
@@ -27,11 +29,21 @@ STATE = FileState(10, 5)
 RULES = Rules(DEFAULT_IGNORE)
 
 
-def item(path: str = "a.jpg", state: FileState = STATE, *, reason: Reason | None = None) -> Item:
+def item(
+    path: str = "a.jpg",
+    state: FileState = STATE,
+    *,
+    reason: Reason | None = None,
+    decoder: int | None = DECODER_REVISION,
+    fmt: str = "JPEG",
+) -> Item:
     error = ItemError(reason, "", "2026-01-01T00:00:00+00:00") if reason else None
     facts = FileFacts(
-        "s", path, state.size, state.mtime_ns, sha256=None if reason else "0" * 64, ctime_ns=state.ctime_ns
-    )
+        "s", path, state.size, state.mtime_ns, sha256=None if reason else "0" * 64, ctime_ns=state.ctime_ns,
+        decoder=decoder,
+    )  # fmt: skip
+    if reason is None:
+        facts = replace(facts, format=fmt)
     return Item(facts, {}, error).with_digest()
 
 
@@ -91,6 +103,38 @@ def test_a_retry_embeds_what_failed_and_nothing_else() -> None:
     assert decide(STATE, item(), described, retry=True) is Action.NOTHING
 
 
+class TestAnotherDecoder:
+    """What an older decoder made is decoded again where this one may make something else."""
+
+    def decided(self, known: Item) -> Action:
+        return decide(STATE, known, lambda: True)
+
+    @pytest.mark.parametrize("decoder", [None, 0])
+    def test_pictures_of_a_format_that_was_altered(self, decoder: int | None) -> None:
+        assert self.decided(item(decoder=decoder, fmt="TIFF")) is Action.EMBED
+        assert self.decided(item(decoder=DECODER_REVISION, fmt="TIFF")) is Action.NOTHING
+
+    def test_a_later_revision_decodes_only_what_it_altered(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(ALTERED, DECODER_REVISION + 1, frozenset({"AVIF"}))
+        assert self.decided(item(fmt="AVIF")) is Action.EMBED
+        assert self.decided(item(fmt="TIFF")) is Action.NOTHING
+        assert self.decided(item(fmt="AVIF", decoder=DECODER_REVISION + 1)) is Action.NOTHING
+
+    def test_a_newer_recq_s_items_are_left_alone(self) -> None:
+        assert self.decided(item(decoder=DECODER_REVISION + 5)) is Action.NOTHING
+        assert self.decided(item(decoder=DECODER_REVISION + 5, reason=Reason.CORRUPT)) is Action.NOTHING
+
+    @pytest.mark.parametrize("reason", Reason)
+    def test_failures_that_a_decoder_has_a_part_in(self, reason: Reason) -> None:
+        another = reason in (Reason.EMPTY, Reason.PERMISSION, Reason.IO_ERROR)
+        assert self.decided(item(decoder=None, reason=reason)) is (Action.NOTHING if another else Action.EMBED)
+        assert self.decided(item(reason=reason)) is Action.NOTHING
+
+    def test_every_format_that_is_altered_is_one(self) -> None:
+        assert max(ALTERED) == DECODER_REVISION
+        assert all(formats <= set(FORMATS) for formats in ALTERED.values())
+
+
 class Ledger:
     """An index in memory that counts what it is asked."""
 
@@ -104,7 +148,7 @@ class Ledger:
     ) -> None:
         status = (root / path).stat()
         digest = None if error else hashlib.sha256((root / path).read_bytes()).hexdigest()
-        facts = FileFacts("s", path, status.st_size, status.st_mtime_ns, sha256=digest)
+        facts = FileFacts("s", path, status.st_size, status.st_mtime_ns, sha256=digest, decoder=DECODER_REVISION)
         entry = Item(facts, dict(metadata or {}), error).with_digest()
         self.items[entry.id] = entry
 

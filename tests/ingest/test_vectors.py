@@ -13,6 +13,7 @@ from ingest.loop import Loop
 from ingest.vectors import FreshFirst, Pixels, Vector, Vectors
 from recq.errors import ImageError, Reason
 from recq.images.workers import Decoded
+from recq.index.reader import Carried
 from tests.eventually import eventually
 
 PIXELS = np.zeros((2, 2, 3), np.uint8)
@@ -42,17 +43,17 @@ class Case:
 
     def __init__(self) -> None:
         self.loop, self.network = Loop(), Network()
-        self.stored: dict[str, Vector] = {}
+        self.stored: dict[str, Carried] = {}
         self.questions: list[Sequence[str]] = []
         self.told: list[tuple[str, object, bool]] = []
         self.vectors = Vectors(self.loop, self.network, self._stored)
 
-    def _stored(self, digests: Sequence[str]) -> Mapping[str, Vector]:
+    def _stored(self, digests: Sequence[str]) -> Mapping[str, Carried]:
         self.questions.append(digests)
         return {digest: self.stored[digest] for digest in digests if digest in self.stored}
 
-    def ask(self, name: str, *, fresh: bool = False) -> None:
-        decoded = Decoded(name, 9, 9, "PNG", 3, 2, PIXELS + np.uint8(sum(name.encode()) % 256))
+    def ask(self, name: str, *, fresh: bool = False, since: int = 0) -> None:
+        decoded = Decoded(name, 9, 9, "PNG", 3, 2, since, PIXELS + np.uint8(sum(name.encode()) % 256))
         self.vectors.ask(decoded, lambda vector, carried: self.told.append((name, vector, carried)), fresh=fresh)
 
     def turn(self) -> bool:
@@ -88,7 +89,7 @@ def test_a_drop_passes_the_backlog_before_the_network() -> None:
 
 def test_the_same_bytes_are_computed_once() -> None:
     case = Case()
-    case.stored["old"] = VECTOR
+    case.stored["old"] = Carried(VECTOR, 1)
     for name in ("a", "a", "old"):
         case.ask(name)
     case.until(told=1, under_way=1)
@@ -103,6 +104,18 @@ def test_the_same_bytes_are_computed_once() -> None:
     assert known is not None
     assert (known.format, known.width, known.height, known.vector) == ("PNG", 3, 2, VECTOR)
     assert case.vectors.recent("b") is None
+
+
+def test_what_an_older_decoder_made_of_the_same_bytes_is_no_vector_for_these_pixels() -> None:
+    case = Case()
+    case.stored |= {"old": Carried(VECTOR + 1, 0), "same": Carried(VECTOR + 1, 0), "new": Carried(VECTOR + 1, 3)}
+    case.ask("old", since=1)
+    case.ask("same", since=0)
+    case.ask("new", since=1)
+    case.until(told=2, under_way=1)
+    case.network.answer()
+    case.until(told=3)
+    assert {name: carried for name, _, carried in case.told} == {"old": False, "same": True, "new": True}
 
 
 @pytest.mark.parametrize("error", [ImageError(Reason.NO_SIGNAL, "all zeros"), None])

@@ -2,7 +2,7 @@
 
 Every file ends as one of three things, and nothing is in between: searchable, listed by `recq-ingest failed` with a
 reason, or counted as ignored by a documented rule. What is expected of a file comes from the corpus' manifest (what
-Pillow made of it); where recq differs, `STRICTER` and `NOT_ALLOWED` say so, class by class, with why.
+Pillow made of it); where recq differs, `STRICTER`, `LAXER` and `NOT_ALLOWED` say so, class by class, with why.
 """
 
 from __future__ import annotations
@@ -39,6 +39,18 @@ NOT_ALLOWED = {"TGA", "JPEG2000", "PSD", "ICO", "PPM"}
 """Formats that Pillow opens and recq does not want: no camera, shop or phone makes them, and each decoder is one more
 to attack. Their extensions are no images' either, so such files are ignored, not failures."""
 
+LAXER = {
+    "pillow/png_decompression_dos.png",  # only its text is a bomb: that is not read
+    "pillow/unknown_compression_method.png",  # of its colour profile
+    # Masks that Pillow does not know.
+    "pillow/rgb16-231.bmp",
+    "pillow/rgb32-111110.bmp",
+    "pillow/rgba16-4444.bmp",
+    "pillow/rgba32abf.bmp",
+    "pillow/hopper_webp.tif",  # WebP in TIFF, which Pillow's libtiff lacks
+}
+"""Files that Pillow refuses and recq makes something of."""
+
 STRICTER = {
     # The last chunk is cut: what is missing could have held the orientation, and usually is still being uploaded.
     "pillow/truncated_end_chunk.png": Reason.TRUNCATED,
@@ -63,7 +75,8 @@ def corpus(folder: Path) -> Iterator[tuple[str, Fate]]:
         for row in csv.DictReader(lines):
             fmt, named = row["format"], PurePosixPath(row["file"]).suffix.lower() in IMAGE_EXTENSIONS
             assert fmt in {*ALLOWED, *NOT_ALLOWED, ""}, row
-            if row["outcome"] == "ok" and fmt in ALLOWED and row["file"] not in STRICTER:
+            fine = row["outcome"] == "ok" and fmt in ALLOWED and row["file"] not in STRICTER
+            if fine or row["file"] in LAXER:
                 yield row["file"], Fate.SEARCHABLE
             else:
                 yield row["file"], Fate.FAILED if named or fmt in ALLOWED else Fate.IGNORED
@@ -210,7 +223,8 @@ def test_every_file_is_searchable_or_listed_or_ignored_by_rule(
 
     assert all(each["detail"] for each in listed.values())
     reasons = {path.removeprefix("drop/"): Reason(each["reason"]) for path, each in listed.items()}
-    decoding = {Reason.TRUNCATED, Reason.CORRUPT, Reason.TOO_LARGE, Reason.NOT_AN_IMAGE}  # no crash, no time-out
+    # No crash, no time-out.
+    decoding = {Reason.TRUNCATED, Reason.CORRUPT, Reason.UNSUPPORTED, Reason.TOO_LARGE, Reason.NOT_AN_IMAGE}
     assert {reason for path, reason in reasons.items() if path.startswith("nasty/")} == decoding
     assert {name: reasons[f"nasty/{name}"] for name in STRICTER} == STRICTER
     cut = {path: reason for path, reason in reasons.items() if path.startswith("cut/")}
