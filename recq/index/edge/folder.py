@@ -10,7 +10,6 @@ opening removes it.
 
 from __future__ import annotations
 
-import logging
 import re
 import shutil
 import threading
@@ -29,9 +28,10 @@ from recq.index.edge.manifest import Entry, Manifest
 from recq.index.edge.narrow import NarrowFields
 from recq.index.edge.problem import Problem, closed
 from recq.index.edge.shard import FLUSH_WHEN_IDLE, Shard
+from recq.index.edge.throttle import throttled
 from recq.index.edge.waste import Usage, give_back_memory, rows_of
 
-_log = logging.getLogger(__name__)
+_log = throttled(__name__)
 _OURS = re.compile(r"[a-z0-9_]{0,40}-[0-9a-f]{12}")
 
 

@@ -8,7 +8,6 @@ Space is given back by `compaction` instead, which notes what is written meanwhi
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,8 +23,9 @@ from recq.index.edge.convert import DISTANCES, VectorSpec
 from recq.index.edge.disk import require_room
 from recq.index.edge.narrow import NarrowField, NarrowFields
 from recq.index.edge.problem import Problem, closed, edge_errors, not_found
+from recq.index.edge.throttle import throttled
 
-_log = logging.getLogger(__name__)
+_log = throttled(__name__)
 
 FLUSH_AFTER_POINTS = 2_000  # at most 0.6 s of journal to replay
 FLUSH_WHEN_IDLE = 1.0  # seconds without a write
