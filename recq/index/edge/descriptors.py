@@ -5,6 +5,7 @@ The usual soft limit, 1,024, is for programs that use `select`; nothing here doe
 
 from __future__ import annotations
 
+import os
 import resource
 from contextlib import suppress
 from dataclasses import dataclass
@@ -47,3 +48,17 @@ def room_for(descriptors: int) -> Room:
     free = descriptors - min(_OWN, descriptors // 2)
     backlog = max(_FEWEST, min(_BACKLOG, free // 6))
     return Room(max(_FEWEST, min(_CONNECTIONS, free - 2 * backlog)), backlog)
+
+
+def has_free(count: int) -> bool:
+    """Whether so many more files can be opened now."""
+    opened: list[int] = []
+    try:
+        for _ in range(count):
+            opened.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    finally:
+        for each in opened:
+            os.close(each)
+    return True
