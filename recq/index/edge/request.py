@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
+from recq.index.edge.bounds import require_bounded
 from recq.index.edge.problem import Problem, bad_format, unsupported
 
 T = TypeVar("T")
@@ -48,6 +49,7 @@ class Request:
 
 def parse(kind: Any, body: bytes) -> Any:
     """`body` as a `kind`; every model forbids unknown fields. Raises Problem 400, or 501 for shard keys."""
+    require_bounded(body)
     try:
         if b"NaN" in body or b"Infinity" in body:  # JSON has no such numbers, though the reader takes them
             from_json(body, allow_inf_nan=False)

@@ -25,6 +25,7 @@ from recq.index.edge.conditions import Indexed
 from recq.index.edge.convert import DISTANCES, VectorSpec
 from recq.index.edge.descriptors import has_free
 from recq.index.edge.disk import require_room
+from recq.index.edge.indexes import type_word
 from recq.index.edge.narrow import NarrowField, NarrowFields
 from recq.index.edge.problem import Problem, closed, edge_errors, needs_reopening, not_found
 from recq.index.edge.throttle import throttled
@@ -205,13 +206,12 @@ class Shard:
 
     @property
     def indexed(self) -> Indexed:
-        """What filters have to know: the fields with a text index, and the narrow ones."""
+        """What filters have to know: the indexed fields, the narrow ones, and how many points there are."""
         known = self._indexed
         if known is None:
             with self._writing, self.reading() as shard:
-                schema = shard.info().payload_schema
-                text = frozenset(key for key, info in schema.items() if info.data_type == edge.PayloadSchemaType.Text)
-                known = self._indexed = Indexed(text, self._narrow)
+                types = {key: type_word(info.data_type) for key, info in shard.info().payload_schema.items()}
+                known = self._indexed = Indexed(types, self._narrow, lambda: self.counts()[0])
         return known
 
     @property
