@@ -113,7 +113,8 @@ class _Converter:
             must=self._conditions(filter_.must),
             should=self._conditions(filter_.should),
             must_not=self._conditions(filter_.must_not),
-            min_should=None if at_least is None else self._min_should(at_least),
+            # Without conditions a server lets every point pass, Edge none.
+            min_should=self._min_should(at_least) if at_least is not None and at_least.conditions else None,
         )
 
     def _min_should(self, at_least: rest.MinShould) -> edge.MinShould:
@@ -132,8 +133,7 @@ class _Converter:
                 self._count(condition.is_empty.key in self._indexed.types)
                 return edge.IsEmptyCondition(condition.is_empty.key)
             case rest.IsNullCondition():
-                self._count(condition.is_null.key in self._indexed.types)
-                return edge.IsNullCondition(condition.is_null.key)
+                return self._null(condition.is_null.key)
             case rest.HasIdCondition():
                 return edge.HasIdCondition({to_id(one) for one in condition.has_id})
             case rest.HasVectorCondition():
@@ -148,6 +148,21 @@ class _Converter:
                 return self.filter(condition)
         raise unsupported(f"the condition {type(condition).__name__}")
 
+    def _null(self, key: str) -> Any:
+        """That the value is null. Without an index Edge also finds a list that holds a null, which a server does not.
+
+        A null counts as no value, such a list has one or more.
+        """
+        indexed = not self._prefix and key in self._indexed.types
+        self._count(indexed)
+        if indexed:
+            return edge.IsNullCondition(key)
+        if key.endswith("[]"):
+            raise unsupported(f"`is_null` on the elements of a list, `{key}`, without an index")
+        return edge.Filter(
+            must=[edge.IsNullCondition(key), edge.FieldCondition(key, values_count=edge.ValuesCount(lt=1))]
+        )
+
     def _count(self, indexed: bool) -> None:
         """An index answers nothing within a nested condition."""
         self.unindexed += bool(self._prefix) or not indexed
@@ -159,11 +174,17 @@ class _Converter:
         if not said:
             raise invalid_value("filter: At least one field condition must be specified")
         count = condition.values_count
+        values_count = None if count is None else edge.ValuesCount(count.lt, count.gt, count.lte, count.gte)
+        if count is not None and _zero_satisfies(count):
+            raise unsupported(
+                f"`values_count` on `{condition.key}` where no value at all is enough: points without the field cannot "
+                "be told from those with an empty list. Ask for one value or more, or use `is_empty`"
+            )
         whole = edge.FieldCondition(
             condition.key,
             match=None if condition.match is None else self._match(condition.key, condition.match),
             range=None if condition.range is None else _range(condition.range),
-            values_count=None if count is None else edge.ValuesCount(count.lt, count.gt, count.lte, count.gte),
+            values_count=values_count,
             is_empty=condition.is_empty,
             is_null=condition.is_null,
         )
@@ -200,6 +221,11 @@ class _Converter:
         if isinstance(match, rest.MatchTextAny):
             return edge.MatchTextAny(match.text_any)
         return edge.MatchPhrase(match.phrase)
+
+
+def _zero_satisfies(count: rest.ValuesCount) -> bool:
+    above = (count.gt is None or count.gt < 0) and (count.gte is None or count.gte <= 0)
+    return above and (count.lt is None or count.lt > 0) and (count.lte is None or count.lte >= 0)
 
 
 def _range(bounds: rest.RangeInterface) -> Any:

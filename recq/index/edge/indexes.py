@@ -6,6 +6,7 @@ from enum import Enum
 from typing import Any
 
 import qdrant_edge as edge
+from pydantic import BaseModel
 from qdrant_client.http import models as rest
 
 from recq.index.edge.problem import unsupported
@@ -47,7 +48,8 @@ def to_field_schema(schema: rest.PayloadFieldSchema) -> Any:
     options = {name: getattr(schema, name) for name in schema.model_fields_set if name != "type"}
     options = {name: value for name, value in options.items() if value is not None}
     for name in ("stopwords", "stemmer"):
-        if name in options:
+        said = options.pop(name, None)
+        if said is not None and (not isinstance(said, BaseModel) or said.model_dump(exclude_none=True)):
             raise unsupported(f"a text index with `{name}`")
     if "tokenizer" in options:
         options["tokenizer"] = _TOKENIZERS[options["tokenizer"]]
