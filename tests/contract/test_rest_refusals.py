@@ -205,7 +205,7 @@ def test_bad_alias_actions_change_nothing_at_all(engine: Engine, name: str) -> N
 
 
 @pytest.mark.parametrize(
-    "count", [{"gte": 0}, {"lt": 1}, {"lte": 0}, {"lt": 5}, {"lte": 5, "gte": 0}, {}, {"gt": None}, {"gt": -1}]
+    "count", [{"gte": 0}, {"lt": 1}, {"lte": 0}, {"lt": 5}, {"lte": 5, "gte": 0}, {}, {"gt": None}]
 )
 def test_a_number_of_values_that_zero_satisfies_is_refused(engine: Engine, path: str, count: Any) -> None:
     """Edge takes a point without the field for one with an empty list, a server does not."""

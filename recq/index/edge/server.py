@@ -35,6 +35,7 @@ from recq.index.edge.descriptors import raise_soft_limit, room_for
 from recq.index.edge.routes import PLAIN
 from recq.index.edge.throttle import throttled
 from recq.index.edge.transport import content_type
+from recq.index.private_file import make_private_folder
 
 MAX_BODY = 32 * 2**20  # bytes; a server's own default
 STOP_WITHIN = 3.0  # seconds for answers under way, of the 5 that a daemon has to stop
@@ -74,7 +75,7 @@ class LoopbackServer:
 
     def start(self) -> None:
         """Bind, answer, and only then write `serve.json`. Raises RecqError when the server does not come up."""
-        self._data_dir.mkdir(parents=True, exist_ok=True)
+        make_private_folder(self._data_dir)
         # TCP said aloud: asyncio turns delayed sending off only where it reads it, else each answer waits 40 ms.
         listening = _Listening(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listening.bind(("127.0.0.1", 0))
