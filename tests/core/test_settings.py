@@ -127,7 +127,7 @@ def test_no_message_has_the_credentials_of_a_url(url: str) -> None:
     ("url", "shown"),
     [
         ("http://localhost:6333", "http://localhost:6333"),
-        ("https://user:pass@host/path", "https://***@host/path"),
+        (f"https://user:{SECRET}@host/path", "https://***@host/path"),
         ("http://us@er:p@ss/w@host:1", "http://***@host:1"),
         ("user:pass@host", "***@host"),
         ("http://host?api-key=1", "http://host?***"),
