@@ -41,6 +41,7 @@ from recq.images.workers import DecodePool
 from recq.index.catalog import Catalog
 from recq.index.connect import connect, locked, own_folder, require_room, server_client
 from recq.index.edge.server import LoopbackServer
+from recq.index.private_file import private_umask
 from recq.index.schema import FieldTypes
 from recq.models import ModelOptions, describe_space, describe_variant, open_embedder
 from recq.settings import Settings
@@ -171,12 +172,12 @@ def _opened(
     routes = {ROUTE: board.answer, **Desk(board).routes()}
     if settings.url is None:
         patience(require_room, settings)
-        with own_folder(settings) as owned, LoopbackServer(settings.data_dir, owned.engine, routes):
+        with private_umask(), own_folder(settings) as owned, LoopbackServer(settings.data_dir, owned.engine, routes):
             yield owned.client, owned.engine.flush
             if once:  # a job that only ever runs so would never give dead space back
                 owned.engine.compact(signals.stop)
         return
-    with locked(settings), LoopbackServer(settings.data_dir, None, routes):
+    with private_umask(), locked(settings), LoopbackServer(settings.data_dir, None, routes):
         client = server_client(settings) if once else patience(server_client, _for_one_try(settings))
         try:
             yield client, None

@@ -1,7 +1,9 @@
 """SIGTERM and Ctrl-C: finish what is under way, then end within five seconds, whatever hangs.
 
 A handler runs between any two steps of the main thread, which may hold a lock: it only puts the signal into a queue
-that needs none. A thread of its own does the rest. This module is light: it is imported before anything slow.
+that needs none. A thread of its own does the rest. Neither runs while a library holds the interpreter (the embedded
+engine does for the length of each call, the replay of a long journal among them): then a process of its own, which
+the signal reaches without the interpreter, kills this one. This module is light: it is imported before anything slow.
 """
 
 from __future__ import annotations
@@ -9,14 +11,20 @@ from __future__ import annotations
 import os
 import queue
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Self
 
 END_WITHIN = 4.5
 """Seconds from the first signal to the end of the process. Nothing acknowledged is lost by it: the engine keeps a
 journal, the decoding processes die with their parent."""
+
+KILL_AFTER = 0.3
+"""Seconds more until a process that cannot even run Python is killed: its exit code is then that of SIGKILL."""
 
 INTERRUPTED = 130
 """The exit code of a rebuild that a signal ended; a `run` that was told to stop has done its work: 0."""
@@ -51,6 +59,7 @@ class Signals:
         self._signals: queue.SimpleQueue[int | None] = queue.SimpleQueue()
 
     def __enter__(self) -> Self:
+        _keep_watch(END_WITHIN + KILL_AFTER)
         threading.Thread(target=self._watch, name="signals", daemon=True).start()
         for signum in _SIGNALS:
             signal.signal(signum, self._handle)
@@ -81,6 +90,45 @@ class Signals:
         except queue.Empty:
             again = None
         os._exit(self._code if again is None else 128 + again)
+
+
+_WATCHDOG = """
+import os, select, signal, sys, time
+parent, seconds = int(sys.argv[1]), float(sys.argv[2])
+for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(each, signal.SIG_IGN)  # a whole group is told
+end = None
+while True:
+    ready, _, _ = select.select([0], [], [], None if end is None else max(0.0, end - time.monotonic()))
+    if not ready:
+        break
+    told = os.read(0, 64)
+    if not told:
+        sys.exit()  # it has ended
+    if end is None and {signal.SIGINT, signal.SIGTERM} & set(told):
+        end = time.monotonic() + seconds
+if os.getppid() == parent:
+    os.kill(parent, signal.SIGKILL)
+"""
+_watchdogs: list[subprocess.Popen[bytes]] = []  # one that is collected would be waited for
+
+
+def _keep_watch(seconds: float) -> None:
+    """Have this process killed so long after its first signal. Not in a thread: signals are the main thread's.
+
+    The interpreter's own C handler writes the number of each signal into a pipe, whatever Python is doing.
+    """
+    with suppress(OSError, ValueError):  # no process left for it, or no main thread: it would only be the last resort
+        watchdog = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _WATCHDOG, str(os.getpid()), str(seconds)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        _watchdogs.append(watchdog)
+        assert watchdog.stdin is not None
+        os.set_blocking(watchdog.stdin.fileno(), False)
+        signal.set_wakeup_fd(watchdog.stdin.fileno(), warn_on_full_buffer=False)
 
 
 def _nothing() -> None:

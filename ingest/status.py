@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from recq import paths
 from recq.errors import IndexUnreachable, RecqError
-from recq.settings import Settings
+from recq.settings import Settings, shown_url
 
 if TYPE_CHECKING:
     from ingest.daemon import Daemon
@@ -201,7 +201,7 @@ def read_status(settings: Settings) -> Status:
 
 
 def _engine(settings: Settings) -> str:
-    return settings.url or "embedded"
+    return shown_url(settings.url) if settings.url else "embedded"
 
 
 def _space(catalog: Catalog) -> dict[str, Any]:

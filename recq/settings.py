@@ -6,14 +6,24 @@ field; a test keeps it complete.
 
 from __future__ import annotations
 
+import difflib
 import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import platformdirs
 from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
+from recq.config_file import ConfigFile, read_config
 from recq.errors import UsageError
 from recq.space import DistanceName, Pooling, Preprocess, Preset, Resize
 
@@ -72,7 +82,7 @@ def default_cache_dir() -> Path:
 class Settings(BaseSettings):
     """Everything that can be set; a field `x` is `RECQ_X` in the environment and `x` in recq.toml."""
 
-    model_config = SettingsConfigDict(env_prefix="RECQ_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="RECQ_", extra="forbid", frozen=True, hide_input_in_errors=True)
 
     data_dir: Path = Field(default_factory=default_data_dir)
     cache_dir: Path = Field(default_factory=default_cache_dir)
@@ -120,8 +130,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Command line over environment over file."""
-        toml = TomlConfigSettingsSource(settings_cls, toml_file=Path(os.environ.get("RECQ_CONFIG", "recq.toml")))
-        return init_settings, env_settings, toml
+        return init_settings, env_settings, InitSettingsSource(settings_cls, dict(read_config().values))
 
     @classmethod
     def load(cls, **command_line: Any) -> Self:
@@ -130,19 +139,85 @@ class Settings(BaseSettings):
         A data folder on the command line without a URL means the embedded index there, whatever URL the environment or
         the file names.
         """
+        config = read_config()
+        _refuse_unknown(config, cls.model_fields)
         said = {name: value for name, value in command_line.items() if value is not None}
         if "data_dir" in said:
             said.setdefault("url", None)
         try:
             return cls(**said)
         except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"])
-            raise UsageError(f"setting {field!r}: {first['msg']} (got {first.get('input')!r})") from error
-        except ValueError as error:  # a recq.toml that is not TOML
-            raise UsageError(f"recq.toml: {error}") from error
+            first = error.errors(include_url=False)[0]
+            name = str(first["loc"][0])
+            given = "" if name in _SECRET else _shown(first["input"])
+            raise UsageError(f"setting {name!r}{_place_of(name, said, config)}: {first['msg']}{given}") from None
+        except SettingsError as error:  # a variable that holds a list
+            name = next((one for one in cls.model_fields if f'"{one}"' in str(error)), "ignore")
+            raise UsageError(
+                f'setting {name!r}{_place_of(name, said, config)}: write it as a JSON list, [".*", "*.tmp"] for example'
+            ) from None
 
     @property
     def worker_count(self) -> int:
         """Decoding processes: `workers`, or all cores (one at least) where that is 0."""
         return self.workers or max(1, os.cpu_count() or 1)
+
+
+def shown_url(url: str) -> str:
+    """A URL for messages: without a user, a password, or a query, which may be a key."""
+    without = re.sub(r"^([a-zA-Z][a-zA-Z0-9+.-]*://)?.*@", r"\1***@", url, flags=re.DOTALL)
+    address, mark, _ = without.partition("?")
+    return f"{address}?***" if mark else address
+
+
+_SECRET = frozenset({"api_key", "url"})
+"""Settings whose values are in no message; an unknown setting's never is."""
+
+
+def _shown(value: Any) -> str:
+    """A wrong value in a message; a table or a list may hold anything, settings that are none among it."""
+    if isinstance(value, str):
+        return f" (got {shown_url(value) if '@' in value else value[:100]!r})"
+    return f" (got {value!r})" if isinstance(value, bool | int | float) else f" (got a {type(value).__name__})"
+
+
+_PREFIX = "RECQ_"
+_OTHERS = frozenset({"RECQ_CONFIG"})
+
+
+def _refuse_unknown(config: ConfigFile, known: Mapping[str, Any]) -> None:
+    """Raise UsageError for a setting in the file that is none, and for a variable that looks like a misspelt one.
+
+    Other variables that begin alike may be anybody's: an orchestrator makes `RECQ_SERVICE_HOST` for a service `recq`.
+    """
+    for name in config.values:
+        if name not in known:
+            raise UsageError(f"unknown setting {name!r} in {config.place_of(name)}{_nearest(name, known)}")
+    for variable in os.environ:
+        name = variable.upper()
+        if name.startswith(_PREFIX) and name not in _OTHERS and name.removeprefix(_PREFIX).lower() not in known:
+            meant = _close(name.removeprefix(_PREFIX), known)
+            if meant is not None:
+                raise UsageError(f"unknown variable {variable}: did you mean {_PREFIX}{meant.upper()}?")
+
+
+def _nearest(name: str, known: Mapping[str, Any]) -> str:
+    meant = _close(name, known)
+    return ": docs/settings.md lists what can be set" if meant is None else f": did you mean {meant!r}?"
+
+
+def _close(name: str, known: Mapping[str, Any]) -> str | None:
+    """The setting that a name was meant to be; `apikey`, `API-KEY` and `api.key` are all `api_key`."""
+    plain = {one.replace("_", ""): one for one in known}
+    found = difflib.get_close_matches(re.sub(r"[^a-z0-9]", "", name.lower()), plain, n=1, cutoff=0.75)
+    return plain[found[0]] if found else None
+
+
+def _place_of(name: str, said: Mapping[str, Any], config: ConfigFile) -> str:
+    """Where the value in force was given, when that is not the command line."""
+    if name in said:
+        return ""
+    variable = next((one for one in os.environ if one.upper() == f"{_PREFIX}{name.upper()}"), None)
+    if variable is not None:
+        return f" ({variable})"
+    return f" ({config.place_of(name)})" if name in config.values else ""

@@ -21,7 +21,8 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_r
 from recq.errors import IndexBusy, IndexRefused, IndexUnreachable, UsageError
 from recq.index.errors import translated
 from recq.index.lock import FolderLock
-from recq.settings import Settings
+from recq.index.private_file import make_private_folder
+from recq.settings import Settings, shown_url
 
 if TYPE_CHECKING:
     from recq.index.edge import EdgeEngine
@@ -106,8 +107,9 @@ def server_client(settings: Settings) -> QdrantClient:
 
     Raises IndexUnreachable, IndexRefused (wrong key, too old a server) or UsageError (not a URL).
     """
+    shown = shown_url(settings.url or "")
     if settings.url is None or not settings.url.startswith(("http://", "https://")):
-        raise UsageError(f"--url {settings.url!r} is not a URL: write it as http://HOST:6333")
+        raise UsageError(f"--url {shown!r} is not a URL: write it as http://HOST:6333")
     key = settings.api_key.get_secret_value() if settings.api_key else None
     if key is not None and not (key.isascii() and key.isprintable()):
         raise UsageError("RECQ_API_KEY has characters that no key has: copy it again")
@@ -122,7 +124,8 @@ def server_client(settings: Settings) -> QdrantClient:
                 cloud_inference=True,  # else the client looks through every vector for texts to embed: twice the time
             )
         except ValueError as error:
-            raise UsageError(f"--url {settings.url!r} cannot be used: {error}") from error
+            told = str(error).replace(settings.url, shown)
+            raise UsageError(f"--url {shown!r} cannot be used: {told}") from error
     patience = Retrying(
         stop=stop_after_delay(settings.connect_timeout),
         wait=wait_random_exponential(multiplier=0.1, max=1.0),
@@ -136,7 +139,7 @@ def server_client(settings: Settings) -> QdrantClient:
     except IndexUnreachable as error:
         client.close()
         raise IndexUnreachable(
-            f"no Qdrant server answers at {settings.url} (tried for {settings.connect_timeout:g} s): "
+            f"no Qdrant server answers at {shown} (tried for {settings.connect_timeout:g} s): "
             f"start it, or correct --url / RECQ_URL ({error})"
         ) from error
     except BaseException:
@@ -229,7 +232,7 @@ def _require_folder(data_dir: Path) -> None:
 
 def _make_folder(data_dir: Path) -> None:
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
+        make_private_folder(data_dir)
     except OSError as error:
         raise UsageError(f"--data-dir {data_dir} cannot be used: {error.strerror}") from error
 

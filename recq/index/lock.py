@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from recq.errors import UsageError
-from recq.index.private_file import write_private
+from recq.index.private_file import make_private_folder, write_private
 
 
 class FolderLock:
@@ -37,7 +37,7 @@ class FolderLock:
         if self._lock.is_locked:
             return True
         try:
-            self._data_dir.mkdir(parents=True, exist_ok=True)
+            make_private_folder(self._data_dir)
             self._lock.acquire(blocking=False)
         except Timeout:
             return False

@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.contract.engine import Engine
 
-ASIDE = ("time", "operation_id", "version", "segments_count", "wal_config", "update_queue")
+ASIDE = ("time", "operation_id", "version", "segments_count", "update_queue")
 Ask = tuple[str, str, Any]
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from qdrant_client import models
 
 from tests.contract.congruence import Ask, compare
 from tests.contract.corpus import CATEGORIES, DIM, INDEXES, SIZE, WORDS, point_id, points
@@ -49,6 +50,14 @@ FILTERS: list[Any] = [
     {"must": [field("labels", match={"except": ["Action"]})]},
     {"must_not": [field("labels", match={"any": ["Action", "Noir"]})]},
     {"must": [field("labels", values_count={"gte": 2})]},
+    {"must": [field("labels", values_count={"gt": 0, "lt": 3})]},
+    {"must_not": [field("stock", values_count={"gte": 1})]},
+    {"min_should": {"conditions": [], "min_count": 1}},
+    {"must_not": [{"min_should": {"conditions": [], "min_count": 3}}]},
+    {"must": None, "should": None, "must_not": None, "min_should": None},
+    {"must": [], "should": [], "must_not": []},
+    {"must": [field("labels", match={"any": []})], "should": []},
+    {"must": [field("sold", match={"value": True}, range=None, values_count=None, is_null=None, is_empty=None)]},
     {"must": [field("price", range={"gte": 5, "lt": 50})]},
     {"must": [field("price", range={"gte": 12.25, "lte": 12.25})]},
     {"must": [field("price", range={})]},
@@ -134,6 +143,109 @@ FILTERS: list[Any] = [
     {"must": [{"something": 1}]},
     {"sometimes": []},
 ]
+
+
+NULLS: list[Any] = [
+    None, [], [None], [None, None], [None, 1], [[]], [[None]], {}, [{}], "", 0, False, {"a": None}, {"a": [None, None]},
+    [{"a": None}, {"a": 1}], [{"a": [None]}], {"a": []}, [{}, {"a": [None, 2]}],
+]  # fmt: skip
+"""Every shape of nothing: as a value without an index, below one, and under an index of numbers and of keywords."""
+
+
+def _null_points() -> list[dict[str, Any]]:
+    return [
+        {"id": 3000 + number, "vector": {}, "payload": {"nil": value, "stock": value, "labels": value}}
+        for number, value in enumerate(NULLS)
+    ] + [{"id": 2999, "vector": {}, "payload": {}}]
+
+
+def _nulls() -> Iterator[Ask]:
+    """`is_null` and `is_empty` in both their forms, on every shape of nothing."""
+    for key in ("nil", "stock", "labels", "nil.a", "nil[].a", "nowhere"):
+        forms: list[dict[str, Any]] = [
+            {"is_null": {"key": key}},
+            {"is_empty": {"key": key}},
+            *(field(key, **{name: value}) for name in ("is_null", "is_empty") for value in (True, False)),
+        ]
+        for part in ("must", "should", "must_not"):
+            for form in forms:
+                yield "POST", f"{C}/points/scroll", {"filter": {part: [form]}, "limit": 200, "with_payload": False}
+    for inner in ({"is_null": {"key": "a"}}, {"is_empty": {"key": "a"}}, field("a", is_null=True)):
+        for part in ("must", "must_not"):
+            nested = {"nested": {"key": "nil", "filter": {part: [inner]}}}
+            yield "POST", f"{C}/points/scroll", {"filter": {"must": [nested]}, "limit": 200, "with_payload": False}
+
+
+WRONG_NUMBERS = [-1, 2**64, 2**70, -(2**63), 1.5, 1e30, "3", True]
+
+
+def _unsigned() -> Iterator[Ask]:
+    """Numbers that a server keeps in 64 bits without a sign, and others: the same status, never a 5xx."""
+    near = {"query": VECTOR, "using": "image", "limit": 3}
+    for number in [*WRONG_NUMBERS, 0, 2**63, 2**64 - 1]:
+        yield "POST", f"{C}/points/query", {**near, "limit": number}
+        yield "POST", f"{C}/points/query", {**near, "offset": number}
+        yield "POST", f"{C}/points/query/batch", {"searches": [near, {**near, "offset": number}]}
+        yield "POST", f"{C}/points/query", {**near, "params": {"hnsw_ef": number}}
+        yield "POST", f"{C}/points/query", {"query": number, "using": "image"}
+        yield "POST", f"{C}/points/scroll", {"limit": number, "with_payload": False}
+        yield "POST", f"{C}/points/scroll", {"offset": number, "limit": 2, "with_payload": False}
+        yield "POST", f"{C}/facet", {"key": "category", "exact": True, "limit": number}
+        yield "POST", f"{C}/points", {"ids": [number]}
+        yield "POST", f"{C}/points/count", {"filter": {"must": [{"has_id": [number]}]}}
+        yield "POST", f"{C}/points/delete?wait=true", {"points": [number]} if number in WRONG_NUMBERS else {}
+        yield "GET", f"{C}/points/{number}", None
+    for number in WRONG_NUMBERS:
+        least = {"conditions": [field("stock", match={"value": 1})], "min_count": number}
+        yield "POST", f"{C}/points/count", {"filter": {"min_should": least}}
+        yield "POST", f"{C}/points/count", {"filter": {"must": [field("labels", values_count={"gt": number})]}}
+        yield "PUT", f"{C}/points?wait=true", {"points": [{"id": number, "vector": {}}]}
+    for timeout in ("0", "-1", "x", "", "1.5", "5"):
+        yield "POST", f"{C}/points/scroll?timeout={timeout}", {"limit": 1}
+    for consistency in ("x", "-1", "1", "majority", "quorum", "all"):
+        yield "POST", f"{C}/points/scroll?consistency={consistency}", {"limit": 1}
+    for parameter in ("wait=x", "wait=", "wait=false", "wait=true", "ordering=x", "ordering=strong", "ordering=weak"):
+        yield "POST", f"{C}/points/payload?{parameter}", {"payload": {}, "points": [0]}
+
+
+def _nothing_given() -> Iterator[Ask]:
+    """Null, and where a server takes it an empty list or object, is what was not given."""
+    near = {"query": VECTOR, "using": "image", "limit": 3}
+    given: list[dict[str, Any]] = [
+        *(
+            {name: None}
+            for name in ("prefetch", "filter", "params", "score_threshold", "limit", "offset", "lookup_from")
+        ),
+        *({name: None} for name in ("with_payload", "with_vector", "shard_key")),
+        *({name: []} for name in ("prefetch", "with_payload", "with_vector")),
+        *({name: {}} for name in ("filter", "params")),
+        *({"params": {name: None}} for name in ("hnsw_ef", "quantization", "acorn")),
+        {"params": {"quantization": {}}},
+    ]
+    for more in given:
+        yield "POST", f"{C}/points/query", {**near, **more}
+        yield "POST", f"{C}/points/query/batch", {"searches": [{**near, **more}]}
+    yield "POST", f"{C}/points/query", {"query": None, "limit": 3}
+    for name in ("offset", "limit", "filter", "with_payload", "order_by", "shard_key"):
+        yield "POST", f"{C}/points/scroll", {"limit": 3, "with_payload": False, name: None}
+    for name, value in (("filter", None), ("filter", {}), ("shard_key", None)):
+        yield "POST", f"{C}/points/count", {name: value}
+        yield "POST", f"{C}/facet", {"key": "category", "exact": True, name: value}
+    yield "POST", f"{C}/facet", {"key": "category", "exact": None, "limit": None}
+    for one in ({"positive": [0], "negative": None}, {"positive": [0], "negative": [], "strategy": None}):
+        yield "POST", f"{C}/points/query", {"query": {"recommend": one}, "using": "image", "limit": 2}
+    yield "POST", f"{C}/points/query", {"query": {"nearest": 0, "mmr": None}, "using": "image", "limit": 2}
+    for name in ("vectors", "sparse_vectors", "params", "metadata", "hnsw_config", "optimizers_config"):
+        yield "PATCH", C, {name: None}
+        yield "PATCH", C, {name: {}}
+    yield "PATCH", C, {"quantization_config": None, "strict_mode_config": None}
+    for more in ({"update_filter": None}, {"update_mode": None}, {"shard_key": None}):
+        yield "PUT", f"{C}/points?wait=true", {"points": [{"id": 2999, "vector": {}, "payload": None}], **more}
+    yield "PUT", f"{C}/points/vectors?wait=true", {"points": [{"id": 0, "vector": {}}]}
+    yield "PUT", f"{C}/points/vectors?wait=true", {"points": [{"id": 0, "vector": []}]}
+    yield "POST", f"{C}/points/vectors/delete?wait=true", {"points": [0], "vector": []}
+    yield "POST", f"{C}/points/payload?wait=true", {"payload": {}, "points": [0], "key": None, "filter": None}
+    yield "POST", f"{C}/points/payload/delete?wait=true", {"keys": [], "points": [0], "filter": None}
 
 
 def _reads() -> Iterator[Ask]:
@@ -431,7 +543,7 @@ def engines(embedded: Engine, loopback: Engine, real: Engine) -> Iterator[list[E
         for key, schema in INDEXES.items():
             index = {"field_name": key, "field_schema": schema}
             assert engine.ask("PUT", f"{C}/index?wait=true", index)[0] == 200
-        assert engine.ask("PUT", f"{C}/points?wait=true", {"points": points()})[0] == 200
+        assert engine.ask("PUT", f"{C}/points?wait=true", {"points": [*points(), *_null_points()]})[0] == 200
     yield trio
     for engine in trio:
         engine.ask("DELETE", C)
@@ -439,6 +551,42 @@ def engines(embedded: Engine, loopback: Engine, real: Engine) -> Iterator[list[E
 
 def test_reads_are_answered_alike(engines: list[Engine]) -> None:
     compare(engines, _reads())
+
+
+def test_every_shape_of_nothing_is_null_or_empty_alike(engines: list[Engine]) -> None:
+    compare(engines, _nulls())
+
+
+def test_numbers_without_a_sign_are_refused_alike(engines: list[Engine]) -> None:
+    compare(engines, _unsigned())
+    for engine in engines[1:]:
+        for method, path, body in _unsigned():
+            assert engine.ask(method, path, body)[0] < 500, (method, path, body)
+
+
+def test_what_is_null_or_empty_was_not_given(engines: list[Engine]) -> None:
+    compare(engines, _nothing_given())
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"wal_config": {"wal_capacity_mb": 64}}, {"wal_config": None, "sparse_vectors": None}]
+)
+def test_a_collection_is_described_with_every_key_that_official_clients_want(
+    embedded: Engine, loopback: Engine, real: Engine, given: dict[str, Any]
+) -> None:
+    path = "/collections/described"
+    described = []
+    for engine in (real, embedded, loopback):
+        vectors = {"image": {"size": 2, "distance": "Cosine"}}
+        assert engine.ask("PUT", path, {"vectors": vectors, **given})[0] == 200
+        status, answer = engine.ask("GET", path)
+        assert status == 200
+        engine.ask("DELETE", path)
+        described.append(answer["result"])
+    for one in described[1:]:
+        assert one["config"] == described[0]["config"]
+        assert one.keys() == described[0].keys()
+        assert models.CollectionInfo.model_validate(one).config.wal_config is not None
 
 
 def test_random_filters_find_the_same_points(engines: list[Engine]) -> None:

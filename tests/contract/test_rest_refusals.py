@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from qdrant_client import models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
+from recq.index.edge import EdgeEngine, embedded_client
 from tests.contract.engine import Engine
 
 VECTORS = {"vectors": {"image": {"size": 2, "distance": "Cosine"}}}
@@ -200,6 +202,42 @@ def test_bad_alias_actions_change_nothing_at_all(engine: Engine, name: str) -> N
     ]
     assert engine.ask("POST", "/collections/aliases", {"actions": actions})[0] == 404
     assert engine.client.get_collection_aliases(name).aliases == []
+
+
+@pytest.mark.parametrize(
+    "count", [{"gte": 0}, {"lt": 1}, {"lte": 0}, {"lt": 5}, {"lte": 5, "gte": 0}, {}, {"gt": None}]
+)
+def test_a_number_of_values_that_zero_satisfies_is_refused(engine: Engine, path: str, count: Any) -> None:
+    """Edge takes a point without the field for one with an empty list, a server does not."""
+    for condition in ({"key": "a", "values_count": count}, {"key": "b", "match": {"value": 1}, "values_count": count}):
+        nested = {"nested": {"key": "c", "filter": {"must": [condition]}}}
+        for filter_ in ({"must": [condition]}, {"must_not": [condition]}, {"must": [{"should": [nested]}]}):
+            status, answer = engine.ask("POST", f"{path}/points/count", {"filter": filter_})
+            assert 400 <= status < 500 or status == 501
+            assert "values_count" in answer["status"]["error"]
+
+
+@pytest.mark.parametrize("count", [{"gte": 1}, {"gt": 0}, {"gt": 0, "lt": 5}, {"gte": 0, "gt": 0}])
+def test_a_number_of_values_that_zero_does_not_satisfy_is_answered(engine: Engine, path: str, count: Any) -> None:
+    condition = {"key": "a", "values_count": count}
+    status, answer = engine.ask("POST", f"{path}/points/count", {"filter": {"must": [condition]}})
+    assert (status, answer["result"]["count"]) == (200, 0)
+
+
+def test_a_null_among_the_elements_of_a_list_is_refused(engine: Engine, path: str) -> None:
+    status, answer = engine.ask("POST", f"{path}/points/count", {"filter": {"must": [{"is_null": {"key": "a[]"}}]}})
+    assert (status, "`a[]`" in answer["status"]["error"]) == (501, True)
+
+
+def test_the_official_client_copies_a_collection_with_its_configuration(
+    engine: Engine, name: str, path: str, tmp_path: Path
+) -> None:
+    """`migrate` reads the whole configuration, and makes a collection of it."""
+    other = EdgeEngine(tmp_path / "edge")
+    engine.client.migrate(embedded_client(other), [name])
+    assert embedded_client(other).count(name).count == 1
+    assert path
+    other.close()
 
 
 @pytest.mark.parametrize("match", [{"text": "a"}, {"text_any": "a"}, {"phrase": "a"}])

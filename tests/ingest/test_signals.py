@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.eventually import eventually
@@ -21,6 +22,16 @@ with signals.Signals({code}) as caught:
     print("ready", flush=True)
     while True:
         threading.Event().wait(60)
+"""
+
+# A minute of C code that neither lets another thread run nor looks for signals, as a call of the engine does not.
+HOLDING = """
+from ingest import signals
+signals.END_WITHIN = 0.3
+with signals.Signals(0) as caught:
+    caught.working(lambda: None)
+    print(signals._watchdogs[0].pid, flush=True)
+    sum(range(10**10))
 """
 
 
@@ -65,3 +76,48 @@ def test_what_hangs_is_ended_with_the_code_of_the_command(code: int) -> None:
     finally:
         process.kill()
         process.communicate()
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_what_holds_the_interpreter(signum: signal.Signals) -> None:
+    """No handler and no thread of it runs any more: only the kernel's SIGKILL is left."""
+    process = subprocess.Popen([sys.executable, "-c", HOLDING], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    try:
+        watchdog = psutil.Process(int(process.stdout.readline()))
+        eventually(lambda: ignores(watchdog.pid, signum))
+        process.send_signal(signum)
+        assert process.wait(10) == -signal.SIGKILL
+        gone(watchdog)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_the_watchdog_goes_with_a_killed_daemon_and_ignores_signals_to_the_group() -> None:
+    process = subprocess.Popen([sys.executable, "-c", HOLDING], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    try:
+        watchdog = psutil.Process(int(process.stdout.readline()))
+        eventually(lambda: ignores(watchdog.pid, signal.SIGTERM))
+        watchdog.send_signal(signal.SIGTERM)
+        watchdog.send_signal(signal.SIGINT)
+        assert watchdog.is_running()
+        process.kill()
+        process.wait(10)
+        gone(watchdog)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def ignores(pid: int, signum: signal.Signals) -> bool:
+    """Whether a process ignores a signal."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    ignored = next(int(line.split()[1], 16) for line in lines if line.startswith("SigIgn:"))
+    return bool(ignored >> (signum - 1) & 1)
+
+
+def gone(process: psutil.Process) -> None:
+    """Wait until a process has ended."""
+    eventually(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)

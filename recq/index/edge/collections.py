@@ -22,7 +22,7 @@ API_VERSION = "1.17.0"
 """The server release whose REST API this is; the contract tests compare against exactly that one."""
 
 # Hints for a server's speed. They are kept and reported; every search here is exhaustive, so its answer is exact.
-_HINTS = ("hnsw_config", "optimizers_config", "on_disk_payload")
+_HINTS = ("hnsw_config", "optimizers_config", "wal_config", "on_disk_payload")
 _FORBIDDEN_IN_NAMES = '<>:"/\\|?*\0\x1f'  # the server's own list
 _MAX_NAME = 255
 
@@ -39,6 +39,7 @@ _OPTIMIZERS = {
     "max_optimization_threads": None,
     "prevent_unoptimized": None,
 }
+_WAL = {"wal_capacity_mb": 32, "wal_segments_ahead": 0, "wal_retain_closed": 1}
 
 
 def names(folder: Folder, _: Request) -> Any:
@@ -69,7 +70,7 @@ def info(folder: Folder, request: Request) -> Any:
         },
         "hnsw_config": {**_HNSW, **entry.options.get("hnsw_config", {})},
         "optimizer_config": {**_OPTIMIZERS, **entry.options.get("optimizers_config", {})},
-        "wal_config": None,
+        "wal_config": {**_WAL, **entry.options.get("wal_config", {})},
         "quantization_config": None,
     }
     if entry.metadata:
@@ -224,5 +225,6 @@ def _refuse_others(said: Any, known: set[str], hints: bool = True) -> None:
 
 
 def _said(model: Any) -> dict[str, Any]:
+    """What a request says; an empty object says nothing, on a server neither."""
     given: dict[str, Any] = model.model_dump(mode="json", exclude_none=True)
-    return given
+    return {name: value for name, value in given.items() if value != {}}

@@ -7,7 +7,7 @@ words: two answers to one question, so the question is refused.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -17,18 +17,48 @@ import numpy as np
 import qdrant_edge as edge
 from qdrant_client.http import models as rest
 
+from recq.index.edge.bounds import ALWAYS, require_affordable
 from recq.index.edge.narrow import NarrowFields
 from recq.index.edge.problem import bad_format, edge_errors, invalid_value, unsupported, wrong_input
 
 MAX_ID = 2**64 - 1
+MAX_LOOKUPS = 10_000  # values of one filter in narrow indexes: 0.1 ms each
 
 
 @dataclass(frozen=True)
 class Indexed:
-    """What a filter has to know of a collection: the keys that have a text index, and the narrow fields."""
+    """What a filter has to know of a collection: each indexed key's type, the narrow fields, how many points."""
 
-    text: frozenset[str] = frozenset()
+    types: Mapping[str, str] = field(default_factory=dict)
     narrow: NarrowFields = field(default_factory=NarrowFields)
+    points: Callable[[], int] = lambda: 0
+
+    def answers(self, condition: rest.FieldCondition) -> bool:
+        """Whether an index in memory answers a condition, so that no payload has to be read for it."""
+        if condition.values_count is not None:
+            return False
+        kind = self.types.get(condition.key)
+        if condition.match is not None and kind not in _MATCHED_BY.get(_kind_of(condition.match), ()):
+            return False
+        if condition.range is not None:
+            wanted = ("datetime",) if isinstance(condition.range, rest.DatetimeRange) else ("integer", "float")
+            if kind not in wanted:
+                return False
+        return kind is not None
+
+
+_MATCHED_BY: dict[type, tuple[str, ...]] = {
+    str: ("keyword", "uuid"), bool: ("bool",), int: ("integer",), rest.MatchText: ("text",),
+}  # fmt: skip
+
+
+def _kind_of(match: rest.Match) -> type:
+    if isinstance(match, rest.MatchValue):
+        return type(match.value)
+    if isinstance(match, rest.MatchAny | rest.MatchExcept):
+        values = match.any if isinstance(match, rest.MatchAny) else match.except_
+        return type(values[0]) if values else str
+    return rest.MatchText
 
 
 def to_id(point_id: int | str | UUID) -> int | UUID:
@@ -47,8 +77,12 @@ def to_id(point_id: int | str | UUID) -> int | UUID:
 
 def to_filter(filter_: rest.Filter, indexed: Indexed) -> edge.Filter:
     """`filter_` for Edge. Raises Problem 400, 422 or 501."""
+    converter = _Converter(indexed, prefix="")
     with edge_errors():
-        return _Converter(indexed, prefix="").filter(filter_)
+        converted = converter.filter(filter_)
+    if converter.unindexed > ALWAYS:
+        require_affordable(converter.unindexed, indexed.points())
+    return converted
 
 
 def to_optional_filter(filter_: rest.Filter | None, indexed: Indexed) -> edge.Filter | None:
@@ -62,9 +96,14 @@ def without_points(filter_: edge.Filter | None, ids: Iterable[int | UUID]) -> ed
 
 
 class _Converter:
-    """One filter's conversion; `prefix` is the path of the nested conditions around it."""
+    """One filter's conversion; `prefix` is the path of the nested conditions around it.
+
+    `unindexed` is how many conditions so far no index answers.
+    """
 
     def __init__(self, indexed: Indexed, prefix: str) -> None:
+        self.unindexed = 0
+        self._looked_up = 0
         self._indexed = indexed
         self._prefix = prefix
 
@@ -74,7 +113,8 @@ class _Converter:
             must=self._conditions(filter_.must),
             should=self._conditions(filter_.should),
             must_not=self._conditions(filter_.must_not),
-            min_should=None if at_least is None else self._min_should(at_least),
+            # Without conditions a server lets every point pass, Edge none.
+            min_should=self._min_should(at_least) if at_least is not None and at_least.conditions else None,
         )
 
     def _min_should(self, at_least: rest.MinShould) -> edge.MinShould:
@@ -90,9 +130,10 @@ class _Converter:
             case rest.FieldCondition():
                 return self._field(condition)
             case rest.IsEmptyCondition():
+                self._count(condition.is_empty.key in self._indexed.types)
                 return edge.IsEmptyCondition(condition.is_empty.key)
             case rest.IsNullCondition():
-                return edge.IsNullCondition(condition.is_null.key)
+                return self._null(condition.is_null.key)
             case rest.HasIdCondition():
                 return edge.HasIdCondition({to_id(one) for one in condition.has_id})
             case rest.HasVectorCondition():
@@ -100,10 +141,31 @@ class _Converter:
             case rest.NestedCondition():
                 nested = condition.nested
                 inner = _Converter(self._indexed, f"{self._prefix}{nested.key.removesuffix('[]')}[].")
-                return edge.NestedCondition(nested.key, inner.filter(nested.filter))
+                converted = inner.filter(nested.filter)
+                self.unindexed += inner.unindexed + 1
+                return edge.NestedCondition(nested.key, converted)
             case rest.Filter():
                 return self.filter(condition)
         raise unsupported(f"the condition {type(condition).__name__}")
+
+    def _null(self, key: str) -> Any:
+        """That the value is null. Without an index Edge also finds a list that holds a null, which a server does not.
+
+        A null counts as no value, such a list has one or more.
+        """
+        indexed = not self._prefix and key in self._indexed.types
+        self._count(indexed)
+        if indexed:
+            return edge.IsNullCondition(key)
+        if key.endswith("[]"):
+            raise unsupported(f"`is_null` on the elements of a list, `{key}`, without an index")
+        return edge.Filter(
+            must=[edge.IsNullCondition(key), edge.FieldCondition(key, values_count=edge.ValuesCount(lt=1))]
+        )
+
+    def _count(self, indexed: bool) -> None:
+        """An index answers nothing within a nested condition."""
+        self.unindexed += bool(self._prefix) or not indexed
 
     def _field(self, condition: rest.FieldCondition) -> Any:
         if condition.geo_bounding_box or condition.geo_radius or condition.geo_polygon:
@@ -112,17 +174,35 @@ class _Converter:
         if not said:
             raise invalid_value("filter: At least one field condition must be specified")
         count = condition.values_count
+        values_count = None if count is None else edge.ValuesCount(count.lt, count.gt, count.lte, count.gte)
+        if count is not None and _zero_satisfies(count):
+            raise unsupported(
+                f"`values_count` on `{condition.key}` where no value at all is enough: points without the field cannot "
+                "be told from those with an empty list. Ask for one value or more, or use `is_empty`"
+            )
         whole = edge.FieldCondition(
             condition.key,
             match=None if condition.match is None else self._match(condition.key, condition.match),
             range=None if condition.range is None else _range(condition.range),
-            values_count=None if count is None else edge.ValuesCount(count.lt, count.gt, count.lte, count.gte),
+            values_count=values_count,
             is_empty=condition.is_empty,
             is_null=condition.is_null,
         )
-        # Within a nested condition a key is relative, and the numbers do not stand there.
-        hint = None if self._prefix else self._indexed.narrow.condition(condition.key, condition.match)
+        hint = self._hint(condition)
+        self._count(hint is not None or self._indexed.answers(condition))
         return whole if hint is None else edge.Filter(must=[hint, whole])
+
+    def _hint(self, condition: rest.FieldCondition) -> Any:
+        """What the narrow index finds; None where there is none, or where it has been asked enough.
+
+        Within a nested condition a key is relative, and the numbers do not stand there.
+        """
+        values = len(condition.match.any) if isinstance(condition.match, rest.MatchAny) else 1
+        if self._prefix or self._looked_up + values > MAX_LOOKUPS:
+            return None
+        hint = self._indexed.narrow.condition(condition.key, condition.match)
+        self._looked_up += 0 if hint is None else values
+        return hint
 
     def _match(self, key: str, match: rest.Match) -> Any:
         if isinstance(match, rest.MatchValue):
@@ -134,13 +214,18 @@ class _Converter:
         if isinstance(match, rest.MatchExcept):
             return edge.MatchExcept(match.except_)
         path = self._prefix + key
-        if path not in self._indexed.text:
+        if self._indexed.types.get(path) != "text":
             raise wrong_input(f"match by text needs a text index on `{path}`: create one, or match its whole value")
         if isinstance(match, rest.MatchText):
             return edge.MatchText(match.text)
         if isinstance(match, rest.MatchTextAny):
             return edge.MatchTextAny(match.text_any)
         return edge.MatchPhrase(match.phrase)
+
+
+def _zero_satisfies(count: rest.ValuesCount) -> bool:
+    above = (count.gt is None or count.gt < 0) and (count.gte is None or count.gte <= 0)
+    return above and (count.lt is None or count.lt > 0) and (count.lte is None or count.lte >= 0)
 
 
 def _range(bounds: rest.RangeInterface) -> Any:

@@ -126,7 +126,8 @@ def to_search_params(params: rest.SearchParams | None) -> edge.SearchParams | No
     """Search parameters. Every search here is exhaustive, so `exact` and `hnsw_ef` hold by themselves."""
     if params is None:
         return None
-    if params.quantization is not None or params.acorn is not None:
+    quantized = params.quantization is not None and params.quantization.model_dump(exclude_unset=True)
+    if quantized or params.acorn is not None:
         raise unsupported("search parameters `quantization` and `acorn`")
     return edge.SearchParams(hnsw_ef=params.hnsw_ef, exact=bool(params.exact), indexed_only=bool(params.indexed_only))
 

@@ -10,7 +10,6 @@ opening removes it.
 
 from __future__ import annotations
 
-import logging
 import re
 import shutil
 import threading
@@ -29,9 +28,11 @@ from recq.index.edge.manifest import Entry, Manifest
 from recq.index.edge.narrow import NarrowFields
 from recq.index.edge.problem import Problem, closed
 from recq.index.edge.shard import FLUSH_WHEN_IDLE, Shard
+from recq.index.edge.throttle import throttled
 from recq.index.edge.waste import Usage, give_back_memory, rows_of
+from recq.index.private_file import make_private_folder, tighten
 
-_log = logging.getLogger(__name__)
+_log = throttled(__name__)
 _OURS = re.compile(r"[a-z0-9_]{0,40}-[0-9a-f]{12}")
 
 
@@ -46,9 +47,18 @@ class Folder:
         self._shards: dict[str, Shard] = {}
         self._closed = False
         self.manifest = self._recover()
+        self._keep_private()
         self._wake = threading.Condition()
         self._dirty = False
         self._flusher: threading.Thread | None = None
+
+    def _keep_private(self) -> None:
+        """What older versions, or the engine, left to the umask is the owner's alone; what recq did not make is not."""
+        if not self.path.is_dir():
+            return
+        inside = list(self.path.iterdir())
+        ours = [one for one in inside if one.name.startswith(self._file.name) or _OURS.fullmatch(one.name)]
+        tighten([self.path] if len(ours) == len(inside) else ours)
 
     def _recover(self) -> Manifest:
         known = manifests.read(self._file)
@@ -87,7 +97,7 @@ class Folder:
             entry = replace(entry, folder=_folder_name(name))
             after = self.manifest.with_collection(name, entry)
             if not self._file.exists():  # from here on a folder without a name in it is known to be a rest
-                self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+                make_private_folder(self.path)
                 manifests.write(self._file, self.manifest)
             path = self.path / entry.folder
             try:
@@ -100,6 +110,7 @@ class Folder:
                 raise
             self._shards[entry.folder] = shard
             self.manifest = after
+            self._keep_private()
 
     def open_collections(self) -> list[tuple[str, Path]]:
         """Name and folder of every collection that is open now."""
@@ -262,6 +273,7 @@ class Folder:
         for shard in self._shards.values():
             shard.close()
         self._shards.clear()
+        self._keep_private()
 
 
 def _not_flushed(problem: Problem) -> None:

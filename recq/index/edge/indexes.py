@@ -6,6 +6,7 @@ from enum import Enum
 from typing import Any
 
 import qdrant_edge as edge
+from pydantic import BaseModel
 from qdrant_client.http import models as rest
 
 from recq.index.edge.problem import unsupported
@@ -47,7 +48,8 @@ def to_field_schema(schema: rest.PayloadFieldSchema) -> Any:
     options = {name: getattr(schema, name) for name in schema.model_fields_set if name != "type"}
     options = {name: value for name, value in options.items() if value is not None}
     for name in ("stopwords", "stemmer"):
-        if name in options:
+        said = options.pop(name, None)
+        if said is not None and (not isinstance(said, BaseModel) or said.model_dump(exclude_none=True)):
             raise unsupported(f"a text index with `{name}`")
     if "tokenizer" in options:
         options["tokenizer"] = _TOKENIZERS[options["tokenizer"]]
@@ -56,7 +58,7 @@ def to_field_schema(schema: rest.PayloadFieldSchema) -> Any:
 
 def schema_json(info: Any) -> dict[str, Any]:
     """One entry of `payload_schema`: type, the parameters that were given, and how many points have the field."""
-    kind = _word(info.data_type)
+    kind = type_word(info.data_type)
     answer: dict[str, Any] = {"data_type": kind, "points": info.points}
     if info.params is not None:
         answer["params"] = {"type": kind, **_given(info.params)}
@@ -66,13 +68,13 @@ def schema_json(info: Any) -> dict[str, Any]:
 def _given(params: Any) -> dict[str, Any]:
     values = {name: getattr(params, name) for name in dir(params) if not name.startswith("_")}
     return {
-        name: value if isinstance(value, bool | int | str) else _word(value)
+        name: value if isinstance(value, bool | int | str) else type_word(value)
         for name, value in values.items()
         if value is not None
     }
 
 
-def _word(value: Any) -> str:
+def type_word(value: Any) -> str:
     """Edge's enumerations print as `PayloadSchemaType.Keyword`; the API says `keyword`."""
     text = value.name if isinstance(value, Enum) else str(value)
     return text.rpartition(".")[2].lower()

@@ -21,6 +21,7 @@ from recq.errors import RecqError
 from recq.index.edge.convert import VectorSpec
 from recq.index.edge.narrow import NarrowFields
 from recq.index.edge.problem import already_exists, not_found, wrong_input
+from recq.index.private_file import open_private
 
 _log = logging.getLogger(__name__)
 FORMAT = 2
@@ -146,7 +147,7 @@ def write(path: Path, manifest: Manifest) -> None:
         "aliases": dict(manifest.aliases),
     }
     beside = path.with_name(f"{path.name}.new")
-    with beside.open("w", encoding="utf-8") as file:
+    with open(beside, "w", encoding="utf-8", opener=open_private) as file:
         json.dump(data, file, ensure_ascii=False, indent=1)
         file.flush()
         os.fsync(file.fileno())

@@ -222,12 +222,17 @@ def _update_vectors(shard: Shard, said: rest.UpdateVectors) -> None:
         raise unsupported("conditional updates of vectors")
     if not said.points:
         raise invalid_value("points: must have 1 point or more")
+    for number, one in enumerate(said.points):
+        if not one.vector:
+            raise invalid_value(f"points[{number}].vector: must specify vectors to update for point")
     with edge_errors():
         new = [edge.PointVectors(to_id(one.id), to_vectors(one.vector, shard.specs)) for one in said.points]
     shard.update(_Op.update_vectors(new), [to_id(one.id) for one in said.points])
 
 
 def _delete_vectors(shard: Shard, said: rest.DeleteVectors) -> None:
+    if not said.vector:
+        raise invalid_value("vector: must specify vector names to delete")
     if said.points is not None:
         ids = to_ids(said.points)
         shard.update(_Op.delete_vectors(ids, said.vector), ids)

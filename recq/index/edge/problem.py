@@ -75,6 +75,16 @@ _REFUSED = (
 )
 
 
+# After these Edge refuses writes until the shard is opened again, although the cause has passed (seen with 0.9.0 where
+# no descriptor was left: while a segment of the journal was begun, and while files of an index were removed).
+_STUCK = ("Not recovered from previous error", "Can't write WAL")
+
+
+def needs_reopening(problem: Problem) -> bool:
+    """Whether a shard that answered so will not write again by itself."""
+    return problem.status == 500 and any(words in problem.message for words in _STUCK)
+
+
 @contextmanager
 def edge_errors() -> Iterator[None]:
     """Around calls into Edge: its bare exceptions become `Problem`s; what is not known stays a 500, never a guess."""

@@ -5,6 +5,7 @@ A server before 1.18 ignores what it does not know; here that is a 400, so that 
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,12 +15,18 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
+from recq.index.edge.bounds import require_bounded
 from recq.index.edge.problem import Problem, bad_format, unsupported
 
 T = TypeVar("T")
 
 # What they ask for holds by itself with one process and one copy: nothing to order, nothing to agree on.
-_HARMLESS_PARAMETERS = frozenset({"wait", "ordering", "consistency", "timeout"})
+_HARMLESS_PARAMETERS = {
+    "wait": re.compile("true|false"),
+    "ordering": re.compile("weak|medium|strong"),
+    "consistency": re.compile("|[0-9]+|majority|quorum|all"),
+    "timeout": re.compile("0*[1-9][0-9]*"),
+}
 
 
 @dataclass(frozen=True)
@@ -31,10 +38,12 @@ class Request:
     body: bytes
 
     def check_query(self) -> None:
-        """Raise Problem 400 for parameters that would be ignored."""
-        for name in self.query:
+        """Raise Problem 400 for parameters that would be ignored, or that no server understands."""
+        for name, value in self.query.items():
             if name not in _HARMLESS_PARAMETERS:
                 raise Problem(400, f"Format error in query parameters: unknown parameter `{name}`")
+            if not _HARMLESS_PARAMETERS[name].fullmatch(value):
+                raise Problem(400, f"Format error in query parameters: `{name}` cannot be {value[:40]!r}")
 
     @property
     def waits(self) -> bool:
@@ -48,6 +57,7 @@ class Request:
 
 def parse(kind: Any, body: bytes) -> Any:
     """`body` as a `kind`; every model forbids unknown fields. Raises Problem 400, or 501 for shard keys."""
+    require_bounded(body)
     try:
         if b"NaN" in body or b"Infinity" in body:  # JSON has no such numbers, though the reader takes them
             from_json(body, allow_inf_nan=False)

@@ -6,7 +6,6 @@ request and gives the `result` of the answer.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,8 +20,9 @@ from recq.index.edge.disk import disk_problem
 from recq.index.edge.folder import Folder
 from recq.index.edge.problem import Problem, unsupported
 from recq.index.edge.request import Request
+from recq.index.edge.throttle import throttled
 
-_log = logging.getLogger(__name__)
+_log = throttled(__name__)
 Handler = Callable[[Folder, Request], Any]
 
 

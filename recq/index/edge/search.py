@@ -10,7 +10,7 @@ import numpy as np
 import qdrant_edge as edge
 from qdrant_client.http import models as rest
 
-from recq.index.edge.conditions import to_id, to_optional_filter, without_points
+from recq.index.edge.conditions import MAX_ID, to_id, to_optional_filter, without_points
 from recq.index.edge.convert import (
     record_json,
     scored_json,
@@ -21,7 +21,7 @@ from recq.index.edge.convert import (
 )
 from recq.index.edge.folder import Folder
 from recq.index.edge.narrow import values_at
-from recq.index.edge.problem import invalid_value, not_found, unsupported, wrong_input
+from recq.index.edge.problem import bad_format, edge_errors, invalid_value, not_found, unsupported, wrong_input
 from recq.index.edge.request import Request
 from recq.index.edge.shard import Shard
 
@@ -111,23 +111,24 @@ def _counted(shard: Shard, key: str, filter_: edge.Filter | None) -> list[dict[s
 
 
 def _query(shard: Shard, said: rest.QueryRequest) -> dict[str, Any]:
-    if said.shard_key is not None or said.prefetch is not None or said.lookup_from is not None:
+    if said.shard_key is not None or said.prefetch not in (None, []) or said.lookup_from is not None:
         raise unsupported("queries with `prefetch`, `lookup_from` or `shard_key`")
     filter_ = to_optional_filter(said.filter, shard.indexed)
     wanted, named = _vectors_for_ids(shard, said.query, said.using or "")
     if named:
         filter_ = without_points(filter_, named)
     with_payload = to_payload_selector(said.with_payload, default=False)
-    request = edge.QueryRequest(
-        limit=_limit(said.limit),
-        offset=said.offset or 0,
-        query=_scoring(wanted, said.using or "", shard),
-        filter=filter_,
-        score_threshold=said.score_threshold,
-        with_payload=with_payload,
-        with_vector=False if said.with_vector is None else said.with_vector,
-        params=to_search_params(said.params),
-    )
+    with edge_errors():
+        request = edge.QueryRequest(
+            limit=_limit(said.limit),
+            offset=_unsigned("offset", said.offset or 0),
+            query=_scoring(wanted, said.using or "", shard),
+            filter=filter_,
+            score_threshold=said.score_threshold,
+            with_payload=with_payload,
+            with_vector=False if said.with_vector is None else said.with_vector,
+            params=to_search_params(said.params),
+        )
     with shard.reading() as open_shard:
         return {"points": [scored_json(one) for one in open_shard.query(request)]}
 
@@ -213,6 +214,13 @@ def _stored_vector(shard: Shard, point: int | UUID, using: str) -> list[float]:
 def _limit(limit: int | None) -> int:
     if limit is None:
         return _DEFAULT_LIMIT
-    if limit < 1:
+    if _unsigned("limit", limit) < 1:
         raise invalid_value(f"limit: value {limit} invalid, must be 1 or larger")
     return limit
+
+
+def _unsigned(name: str, number: int) -> int:
+    """A number that a server keeps in 64 bits without a sign. Raises Problem 400 for any other."""
+    if not 0 <= number <= MAX_ID:
+        raise bad_format(f"{name}: invalid value: {number}, expected an integer from 0 to {MAX_ID}")
+    return number

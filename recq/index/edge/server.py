@@ -2,11 +2,13 @@
 
 The same handler as in process, behind uvicorn in a thread. Whoever asks must know the key, which stands in a file that
 only the owner can read, and must ask for this very host: a web page that points its own name at 127.0.0.1 (DNS
-rebinding) is turned away before the key is looked at. Starlette and uvicorn are loaded here only.
+rebinding) is turned away before the key is looked at. Who does not ask at all is kept out by `connections`. Starlette
+and uvicorn are loaded here only.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import os
 import secrets
@@ -15,7 +17,7 @@ import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, cast
 
 import uvicorn
 from pydantic_core import to_json
@@ -28,13 +30,21 @@ from starlette.routing import Route
 from recq.errors import RecqError
 from recq.index.edge import EdgeEngine
 from recq.index.edge.address import Address, remove_address, write_address
+from recq.index.edge.connections import Connections, TimeLimits
+from recq.index.edge.descriptors import raise_soft_limit, room_for
 from recq.index.edge.routes import PLAIN
+from recq.index.edge.throttle import throttled
 from recq.index.edge.transport import content_type
+from recq.index.private_file import make_private_folder
 
 MAX_BODY = 32 * 2**20  # bytes; a server's own default
 STOP_WITHIN = 3.0  # seconds for answers under way, of the 5 that a daemon has to stop
+_QUEUE = 1024  # connections that wait in the kernel; they take no descriptors
 _OPEN_PATHS = frozenset({"/healthz", "/livez", "/readyz"})  # only say that somebody is here; open on a server too
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+_log = throttled(__name__)
+throttled("uvicorn.error")  # a line for each request that is no HTTP, a traceback for each that nobody foresaw
 
 Mounted = Callable[[str, bytes], tuple[int, dict[str, object]]]
 
@@ -46,28 +56,39 @@ class LoopbackServer:
     works for a real server) only they are answered. `url` and `key` hold from `start` on.
     """
 
-    def __init__(self, data_dir: Path, engine: EdgeEngine | None, routes: Mapping[str, Mounted] | None = None) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        engine: EdgeEngine | None,
+        routes: Mapping[str, Mounted] | None = None,
+        times: TimeLimits | None = None,
+    ) -> None:
         self.url = ""
         self.key = secrets.token_urlsafe(32)
         self._data_dir = data_dir
         self._engine = engine
         self._mounted = dict(routes or {})
+        self._times = times
         self._hosts: frozenset[str] = frozenset()
         self._server: _Announcing | None = None
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Bind, answer, and only then write `serve.json`. Raises RecqError when the server does not come up."""
-        self._data_dir.mkdir(parents=True, exist_ok=True)
+        make_private_folder(self._data_dir)
         # TCP said aloud: asyncio turns delayed sending off only where it reads it, else each answer waits 40 ms.
-        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listening = _Listening(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listening.bind(("127.0.0.1", 0))
         port = listening.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
         self._hosts = frozenset({f"127.0.0.1:{port}", f"localhost:{port}"})
         app = Starlette(routes=[Route("/{path:path}", self._answer, methods=_METHODS)])
+        room = room_for(raise_soft_limit())
+        connections = Connections(room.connections, lambda scope: self._has_key(Request(scope)), self._times)
         config = uvicorn.Config(
             app,
+            http=cast(type[asyncio.Protocol], connections.protocol),
+            backlog=room.backlog,
             lifespan="off",
             log_config=None,
             log_level="warning",
@@ -123,10 +144,13 @@ class LoopbackServer:
             return _error(403, "Forbidden: this server answers to 127.0.0.1 only")
         if request.scope["path"] in _OPEN_PATHS:
             return None
-        given = request.headers.get("api-key", "").encode("utf-8", "surrogateescape")
-        if not hmac.compare_digest(given, self.key.encode()):
+        if not self._has_key(request):
             return _error(401, "Invalid API key: the running daemon's key stands in serve.json of its data folder")
         return None
+
+    def _has_key(self, request: Request) -> bool:
+        given = request.headers.get("api-key", "").encode("utf-8", "surrogateescape")
+        return hmac.compare_digest(given, self.key.encode())
 
     def _handle(self, method: str, path: str, query: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
         if path in self._mounted:
@@ -139,6 +163,16 @@ class LoopbackServer:
         return self._engine.handle(method, path, query, body)
 
 
+class _Listening(socket.socket):
+    """A socket whose queue in the kernel is longer than what asyncio accepts in one step, which knows one number only.
+
+    Where that queue is full, a client's next try comes a second later.
+    """
+
+    def listen(self, backlog: int = 0, /) -> None:
+        super().listen(max(backlog, _QUEUE))
+
+
 class _Announcing(uvicorn.Server):
     """uvicorn that says when it accepts, or that it never will."""
 
@@ -147,10 +181,17 @@ class _Announcing(uvicorn.Server):
         self.up = threading.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        asyncio.get_running_loop().set_exception_handler(_complain)
         try:
             await super().startup(sockets=sockets)
         finally:
             self.up.set()
+
+
+def _complain(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What asyncio noticed, as one line: it calls this a hundred times over where no descriptor is left."""
+    error = context.get("exception")
+    _log.warning("the loopback server: %s%s", context["message"], "" if error is None else f": {error!r}")
 
 
 def _error(status: int, message: str) -> Response:

@@ -4,11 +4,13 @@ Reads run side by side, writes one after another, and closing waits for both. Ed
 write survive a killed process; a flush only keeps that journal short, so that opening stays fast (a journal of 20,000
 points takes 6 s to replay, a flush 8 ms). `optimize()` is never called: it stops the whole interpreter for seconds.
 Space is given back by `compaction` instead, which notes what is written meanwhile and then exchanges the Edge shard.
+
+An I/O error can leave Edge refusing every write for good. Such a shard is closed and opened again before the next
+write; its journal has what was acknowledged.
 """
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,15 +23,21 @@ import qdrant_edge as edge
 from recq.index.edge.changes import Changes, Id
 from recq.index.edge.conditions import Indexed
 from recq.index.edge.convert import DISTANCES, VectorSpec
+from recq.index.edge.descriptors import has_free
 from recq.index.edge.disk import require_room
+from recq.index.edge.indexes import type_word
 from recq.index.edge.narrow import NarrowField, NarrowFields
-from recq.index.edge.problem import Problem, closed, edge_errors, not_found
+from recq.index.edge.problem import Problem, closed, edge_errors, needs_reopening, not_found
+from recq.index.edge.throttle import throttled
 
-_log = logging.getLogger(__name__)
+_log = throttled(__name__)
 
 FLUSH_AFTER_POINTS = 2_000  # at most 0.6 s of journal to replay
 FLUSH_WHEN_IDLE = 1.0  # seconds without a write
 FLUSH_AT_LATEST = 10.0  # seconds since the first write that is not flushed
+REOPEN_AFTER = 5.0  # seconds between two tries to open a shard again
+_DESCRIPTORS = 64  # more than an opening takes; without them the shard that can still be read is kept
+_READERS_LEAVE = 10.0  # seconds that readers get to leave a shard that is to be opened again
 _BREATH = 0.02  # seconds for other threads between two long calls
 _SOME = 100  # a write by filter touches an unknown number of points: count it as so many towards the next flush
 
@@ -64,6 +72,8 @@ class Shard:
         self._opened = _Opened(shard, path)
         self._gate = threading.Condition()
         self._gone: Problem | None = None
+        self._stuck = False
+        self._reopened_at = -REOPEN_AFTER
         self._writing = threading.RLock()
         self._unflushed = 0
         self._first_write = self._last_write = 0.0
@@ -104,6 +114,8 @@ class Shard:
         with self._gate:
             if self._gone is not None:
                 raise self._gone
+            if self._opened.shard is None:  # closed to be opened again, which failed or is under way
+                self._open_again()
             opened = self._opened
             opened.users += 1
         try:
@@ -116,7 +128,7 @@ class Shard:
 
     def update(self, operation: Any, ids: Sequence[Id] | None) -> None:
         """One write; returns when it is in the journal and visible. `ids`: the points it may touch, None if unknown."""
-        with self._writing, self.reading() as shard:
+        with self._writing, self._written_to() as shard:
             require_room(self._opened.path)
             now = time.monotonic()
             if not self._unflushed:
@@ -130,6 +142,44 @@ class Shard:
                 self._written += count
                 if self._changes is not None:  # after the write: who takes the note reads what was written
                     self._changes.note(ids)
+
+    @contextmanager
+    def _written_to(self) -> Iterator[Any]:
+        """`reading`, for a write: a shard that is stuck is opened again first. Within `_writing` only."""
+        if self._stuck and time.monotonic() - self._reopened_at >= REOPEN_AFTER:
+            self._reopen()
+        try:
+            with self.reading() as shard:
+                yield shard
+        except Problem as problem:
+            self._stuck = self._stuck or needs_reopening(problem)
+            raise
+
+    def _reopen(self) -> None:
+        """Close the stuck shard and open it again; what cannot be done now is tried at another write."""
+        self._reopened_at = time.monotonic()
+        if not has_free(_DESCRIPTORS):
+            return
+        with self._gate:
+            if not self._gate.wait_for(lambda: self._opened.users == 0, _READERS_LEAVE) or self._gone is not None:
+                return
+            old, self._opened.shard = self._opened.shard, None
+            with suppress(Exception):  # it cannot flush; the journal has everything
+                old.close()
+            del old  # with its lock on the journal
+            self._open_again()
+        _log.warning("the index was opened again after an error of the disk or the system: %s", self._opened.path.name)
+
+    def _open_again(self) -> None:
+        """Open the folder of a shard that was closed. Within the gate only. Raises Problem."""
+        require_room(self._opened.path)
+        with edge_errors():
+            self._opened.shard = edge.EdgeShard.load(str(self._opened.path))
+        self._stuck = False
+        self._indexed = None
+        self._counts.clear()
+        self._points_at_first = int(self._opened.shard.info().points_count) - self._written
+        self._unflushed = max(self._unflushed, 1)  # the journal is replayed, not shortened
 
     def update_indexes(self, operation: Any) -> None:
         """Create or delete a payload index."""
@@ -156,13 +206,12 @@ class Shard:
 
     @property
     def indexed(self) -> Indexed:
-        """What filters have to know: the fields with a text index, and the narrow ones."""
+        """What filters have to know: the indexed fields, the narrow ones, and how many points there are."""
         known = self._indexed
         if known is None:
             with self._writing, self.reading() as shard:
-                schema = shard.info().payload_schema
-                text = frozenset(key for key, info in schema.items() if info.data_type == edge.PayloadSchemaType.Text)
-                known = self._indexed = Indexed(text, self._narrow)
+                types = {key: type_word(info.data_type) for key, info in shard.info().payload_schema.items()}
+                known = self._indexed = Indexed(types, self._narrow, lambda: self.counts()[0])
         return known
 
     @property
@@ -184,7 +233,7 @@ class Shard:
 
     def flush(self) -> None:
         """Everything acknowledged goes from the journal to the segments."""
-        with self._writing, self.reading() as shard:
+        with self._writing, self._written_to() as shard:
             require_room(self._opened.path)
             shard.flush()
             self._unflushed = 0
@@ -249,6 +298,8 @@ class Shard:
             self._gate.wait_for(lambda: self._opened.users == 0)
         opened = self._opened
         try:
+            if opened.shard is None:
+                return
             if flush and self._unflushed:
                 require_room(opened.path)
                 with edge_errors():

@@ -1,0 +1,118 @@
+"""How large a question may be: each call of Edge holds the interpreter, so a long one keeps everybody waiting.
+
+What is bounded is the number of conditions and how deep they nest, never the ids or values of one condition: those are
+looked up, some microseconds each, and recq itself sends thousands. Counted before anything is validated, which takes
+longer than counting. The second bound, of `require_affordable`, is for conditions that no index answers: Edge reads
+the payload of each point again for each of them, 2 to 4 microseconds (measured with 0.9.0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic_core import from_json
+
+from recq.index.edge.problem import Problem, bad_request
+
+MAX_CONDITIONS = 1_000
+"""Of one filter: 0.2 s at 20,000 points where indexes answer them."""
+
+MAX_IN_REQUEST = 20_000
+"""Of all filters of a batch: recq asks some hundred questions with a handful of conditions in one."""
+
+MAX_DEPTH = 32
+"""Filters within filters and queries within queries; recq nests four."""
+
+MAX_EVALUATIONS = 1_000_000
+"""Points times conditions without an index, of one filter: 2 to 4 s."""
+
+ALWAYS = 16
+"""So many conditions without an index are never too many: a filter by hand on a large collection."""
+
+_LISTS = ("must", "should", "must_not")
+_NO_FILTERS = frozenset({"payload", "payloads", "vector", "vectors", "metadata"})
+_SIMPLE = min(MAX_CONDITIONS, MAX_DEPTH)
+
+
+def require_bounded(body: bytes) -> None:
+    """Raise Problem 400 where a filter of the request `body` has too many conditions, or nests too deep.
+
+    What is not JSON, or no filter, is left to the validation.
+    """
+    if body.count(b"{") <= _SIMPLE:  # each condition and each level is an object
+        return
+    if not any(mark in body for mark in (b'filter"', b'prefetch"', b"\\u")):
+        return
+    try:
+        request = from_json(body)
+    except ValueError:
+        return
+    total = 0
+    for conditions in map(_conditions, _filters(request, 1)):
+        if conditions > MAX_CONDITIONS:
+            raise _too_many(f"a filter of {conditions:,} conditions", MAX_CONDITIONS)
+        total += conditions
+    if total > MAX_IN_REQUEST:
+        raise _too_many(f"a request with {total:,} conditions", MAX_IN_REQUEST)
+
+
+def require_affordable(unindexed: int, points: int) -> None:
+    """Raise Problem 400 where so many conditions that no index answers would read so many points for too long."""
+    if unindexed > ALWAYS and unindexed * points > MAX_EVALUATIONS:
+        raise bad_request(
+            f"{unindexed:,} conditions without a payload index of their kind would read each of {points:,} points "
+            f"again: at most {max(ALWAYS, MAX_EVALUATIONS // points):,} here. Create an index, or give many values in "
+            "one condition (`match.any`)"
+        )
+
+
+def _too_many(what: str, most: int) -> Problem:
+    return bad_request(f"{what}, at most {most:,}: give many ids or values in one condition (`has_id`, `match.any`)")
+
+
+def _filters(value: Any, depth: int) -> Iterator[Any]:
+    """Every filter in a request, wherever one may stand; what is stored is none of it."""
+    if depth > MAX_DEPTH:
+        raise _too_deep()
+    if isinstance(value, list):
+        for one in value:
+            yield from _filters(one, depth + 1)
+    elif isinstance(value, Mapping):
+        for key, one in value.items():
+            if key in ("filter", "update_filter"):
+                yield one
+            elif key not in _NO_FILTERS and isinstance(one, list | Mapping):
+                yield from _filters(one, depth + 1)
+
+
+def _conditions(filter_: Any) -> int:
+    """How many conditions a filter has, those within others included; a group counts as one more."""
+    count, left = 0, [(filter_, 1)]
+    while left:
+        group, depth = left.pop()
+        if depth > MAX_DEPTH:
+            raise _too_deep()
+        for condition in _members(group):
+            count += 1
+            if isinstance(condition, Mapping):
+                nested = condition.get("nested")
+                left.append((nested.get("filter") if isinstance(nested, Mapping) else condition, depth + 1))
+    return count
+
+
+def _members(group: Any) -> Iterator[Any]:
+    if not isinstance(group, Mapping):
+        return
+    at_least = group.get("min_should")
+    parts = [group.get(key) for key in _LISTS]
+    parts.append(at_least.get("conditions") if isinstance(at_least, Mapping) else None)
+    for part in parts:
+        if isinstance(part, list):
+            yield from part
+        elif part is not None:
+            yield part
+
+
+def _too_deep() -> Problem:
+    return bad_request(f"filters or queries nested more than {MAX_DEPTH} levels deep")

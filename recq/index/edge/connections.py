@@ -1,0 +1,168 @@
+"""Connections of the loopback server: how many, and how long one may take to say what it wants.
+
+uvicorn has a time-out between two requests only, and its limit answers everybody with 503 once it is reached. Here a
+request has to be received within its time, whatever trickles in, an answer has to be taken, and where no place is
+left one goes that has waited longest: without ever showing the key, or between two requests where most have shown it.
+One with a request under way is never closed for another. So whoever knows the key, and sends it at once, gets in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from recq.index.edge.throttle import throttled
+
+_log = throttled(__name__)
+
+
+@dataclass(frozen=True)
+class TimeLimits:
+    """Seconds. On loopback a request takes milliseconds: these are for processes on a machine that is much too busy."""
+
+    headers: float = 10.0
+    """From the connection, or the first byte of a later request, to the end of its headers."""
+    body: float = 30.0
+    """From there to the end of the body."""
+    idle: float = 15.0
+    """Between two requests. Clients give an idle connection up after 5 s or so, and should be first."""
+    answer: float = 60.0
+    """For the client to take its answer."""
+
+
+Authorised = Callable[[Any], bool]
+"""Whether an ASGI scope has the key."""
+
+
+class Connections:
+    """All open connections of one server, `limit` at the most. For the event loop's thread only."""
+
+    def __init__(self, limit: int, authorised: Authorised, times: TimeLimits | None = None) -> None:
+        self.limit = limit
+        self.authorised = authorised
+        self.times = times or TimeLimits()
+        # In the order in which they came to be so: the first one has waited longest.
+        self._strangers: dict[BoundedConnection, None] = {}
+        self._idle: dict[BoundedConnection, None] = {}
+        self._busy: dict[BoundedConnection, None] = {}
+
+    def __len__(self) -> int:
+        return len(self._strangers) + len(self._idle) + len(self._busy)
+
+    def protocol(self, **given: Any) -> asyncio.Protocol:
+        """What uvicorn calls to make the protocol of a new connection."""
+        return BoundedConnection(self, **given)
+
+    def admit(self, new: BoundedConnection) -> None:
+        """A new connection, which may cost another its place, or gets none."""
+        if len(self) >= self.limit:
+            # A client that knows the key is a stranger for a moment: among a few strangers it would be the one to go.
+            crowd = len(self._strangers) > self.limit // 2
+            waiting = self._strangers if crowd or not self._idle else self._idle
+            leaving = next(iter(waiting), new)
+            if leaving is new:
+                _log.warning("the loopback server is busy with %d requests: another connection was closed", self.limit)
+            else:
+                _log.warning("%d connections to the loopback server are open: the longest idle was closed", self.limit)
+            self.forget(leaving)
+            leaving.abort()
+            if leaving is new:
+                return
+        self._strangers[new] = None
+
+    def forget(self, one: BoundedConnection) -> None:
+        """A connection has ended, or is ending."""
+        for group in (self._strangers, self._idle, self._busy):
+            group.pop(one, None)
+
+    def moved(self, one: BoundedConnection, busy: bool) -> None:
+        """A connection that has shown the key is `busy` with a request, or waits for the next."""
+        group = self._busy if busy else self._idle
+        if one not in group:
+            self.forget(one)
+            group[one] = None
+
+
+class BoundedConnection(H11Protocol):
+    """uvicorn's HTTP/1.1, with a deadline for each part of a request and of its answer."""
+
+    def __init__(self, book: Connections, **given: Any) -> None:
+        super().__init__(**given)
+        self._book = book
+        self._deadline: asyncio.TimerHandle | None = None
+        self._receiving = ""  # what the deadline is for: "headers", "body", "answer" or nothing
+        self._known = False
+        self.timeout_keep_alive = book.times.idle  # type: ignore[assignment]  # a number for `call_later`
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A place in the book, and a deadline for the first request."""
+        super().connection_made(transport)
+        self._expect("headers")
+        self._book.admit(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """No place and no deadline any more."""
+        self._expect("")
+        self._book.forget(self)
+        super().connection_lost(exc)
+        self._unset_keepalive_if_required()  # uvicorn leaves it where the connection broke
+
+    def data_received(self, data: bytes) -> None:
+        """A part of a request."""
+        super().data_received(data)
+        self._look()
+
+    def on_response_complete(self) -> None:
+        """The answer is written, or as much of it as the client has taken."""
+        super().on_response_complete()
+        self._look()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Idle for too long; but a client that is still taking its answer is not idle."""
+        if self.transport.get_write_buffer_size():
+            self._expect("answer")
+        else:
+            super().timeout_keep_alive_handler()
+
+    def abort(self) -> None:
+        """Close at once."""
+        self.transport.abort()
+
+    def _look(self) -> None:
+        """What is awaited now, after anything has happened."""
+        if self.transport.is_closing():
+            self._expect("answer" if self.transport.get_write_buffer_size() else "")
+            return
+        theirs = self.conn.their_state
+        answering = self.cycle is not None and not self.cycle.response_complete
+        if answering and not self._known:
+            self._known = self._book.authorised(self.scope)
+        if self._known:
+            self._book.moved(self, busy=answering)
+        if theirs is h11.SEND_BODY:
+            self._expect("body")
+        elif theirs is h11.IDLE and self.timeout_keep_alive_task is None:
+            self._expect("headers")
+        else:
+            self._expect("")
+
+    def _expect(self, what: str) -> None:
+        """Set the deadline for `what`; one that runs for it already goes on."""
+        if what == self._receiving:
+            return
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        self._receiving = what
+        if what:
+            self._deadline = self.loop.call_later(cast(float, getattr(self._book.times, what)), self._expired)
+
+    def _expired(self) -> None:
+        _log.warning("a connection to the loopback server was closed: its %s did not come in time", self._receiving)
+        self._book.forget(self)
+        self.transport.abort()

@@ -1,0 +1,198 @@
+"""How large a question may be: many conditions are a clear 400 at once, many values of one are not."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import pytest
+
+from recq.index.edge import bounds
+from tests.contract.engine import Engine
+
+VECTORS = {"vectors": {"image": {"size": 2, "distance": "Cosine"}}}
+NEAR = {"query": [1, 0], "using": "image", "limit": 3}
+POINTS = 3_000
+
+
+@pytest.fixture(params=["embedded", "loopback"])
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """Only the two forms of the embedded engine."""
+    found = request.getfixturevalue(request.param)
+    assert isinstance(found, Engine)
+    return found
+
+
+@pytest.fixture
+def path(engine: Engine, name: str) -> str:
+    """A collection with some points, and an index of each cheap kind."""
+    assert engine.ask("PUT", f"/collections/{name}", VECTORS)[0] == 200
+    narrow = {"type": "keyword", "on_disk": True}
+    for key, schema in {"n": "integer", "cat": "keyword", "file.path": narrow, "t": "text"}.items():
+        index = {"field_name": key, "field_schema": schema}
+        assert engine.ask("PUT", f"/collections/{name}/index", index)[0] == 200
+    for start in range(0, POINTS, 1000):
+        points = [
+            {"id": i, "vector": {"image": [1, i]}, "payload": {"n": i, "plain": str(i), "file": {"path": f"{i}.jpg"}}}
+            for i in range(start, start + 1000)
+        ]
+        assert engine.ask("PUT", f"/collections/{name}/points", {"points": points})[0] == 200
+    return f"/collections/{name}"
+
+
+def conditions(count: int, key: str = "n") -> list[dict[str, Any]]:
+    return [{"key": key, "match": {"value": i if key == "n" else f"x{i}"}} for i in range(count)]
+
+
+def shapes(count: int) -> dict[str, dict[str, Any]]:
+    """Filters with so many conditions."""
+    some = conditions(count)
+    return {
+        "must": {"must": some},
+        "should": {"should": some},
+        "must_not": {"must_not": some},
+        "min_should": {"min_should": {"conditions": some, "min_count": 1}},
+        "groups": {"must": [{"should": some[: count // 2]}, {"must_not": [{"should": some[count // 2 :]}]}]},
+        "nested": {"must": [{"nested": {"key": "parts", "filter": {"should": some}}}]},
+        "each nested": {"should": [{"nested": {"key": "a", "filter": {"must": one}}} for one in some]},
+        "ids one by one": {"must_not": [{"has_id": [i]} for i in range(count)]},
+        "empty": {"must": [{"is_empty": {"key": "n"}}] * count},
+    }
+
+
+@cache
+def body_of(shape: str, count: int) -> bytes:
+    """The body of a request with such a filter of so many conditions."""
+    return json.dumps({"filter": shapes(count)[shape]}).encode()
+
+
+def requests(filter_: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Every request that has a filter, and every place for one."""
+    yield "POST", "/points/count", {"filter": filter_}
+    yield "POST", "/points/scroll", {"filter": filter_}
+    yield "POST", "/points/query", {**NEAR, "filter": filter_}
+    yield "POST", "/points/query", {**NEAR, "prefetch": [{**NEAR, "prefetch": {**NEAR, "filter": filter_}}]}
+    yield "POST", "/points/query/batch", {"searches": [NEAR, {**NEAR, "filter": filter_}]}
+    yield "POST", "/points/query/batch", {"searches": [{**NEAR, "prefetch": {**NEAR, "filter": filter_}}]}
+    yield "POST", "/facet", {"key": "cat", "filter": filter_}
+    yield "POST", "/points/delete", {"filter": filter_}
+    yield "POST", "/points/payload", {"payload": {"a": 1}, "filter": filter_}
+    yield "PUT", "/points/payload", {"payload": {"a": 1}, "filter": filter_}
+    yield "POST", "/points/payload/delete", {"keys": ["a"], "filter": filter_}
+    yield "POST", "/points/payload/clear", {"filter": filter_}
+    yield "POST", "/points/vectors/delete", {"vector": ["image"], "filter": filter_}
+    yield "POST", "/points/batch", {"operations": [{"delete": {"filter": filter_}}]}
+    yield "PUT", "/points", {"points": [{"id": 1, "vector": {}}], "update_filter": filter_}
+
+
+@pytest.mark.parametrize("shape", list(shapes(0)))
+def test_too_many_conditions_are_refused_in_every_shape(engine: Engine, path: str, shape: str) -> None:
+    status, answer = engine.ask("POST", f"{path}/points/count", body_of(shape, 2_500))
+    assert status == 400
+    assert "conditions, at most 1,000" in answer["status"]["error"]
+
+
+def test_sixty_thousand_conditions_are_refused_at_once(engine: Engine, path: str) -> None:
+    body = body_of("should", 60_000)
+    started = time.monotonic()
+    status, answer = engine.ask("POST", f"{path}/points/count", body)
+    assert status == 400
+    assert "conditions, at most 1,000" in answer["status"]["error"]
+    assert "match.any" in answer["status"]["error"]
+    assert time.monotonic() - started < 4, "seconds, where it took 31"
+
+
+def test_too_many_conditions_are_refused_wherever_a_filter_may_stand(engine: Engine, path: str) -> None:
+    for method, tail, body in requests({"should": conditions(1001)}):
+        status, answer = engine.ask(method, path + tail, body)
+        assert (status, "at most 1,000" in answer["status"]["error"]) == (400, True), (tail, answer)
+    assert engine.ask("POST", f"{path}/points/count", {})[1]["result"]["count"] == POINTS
+
+
+def test_conditions_spread_over_a_batch_are_counted_together(engine: Engine, path: str) -> None:
+    def ask(searches: int) -> tuple[int, Any]:
+        body = {"searches": [{**NEAR, "filter": {"should": conditions(100)}}] * searches}
+        return engine.ask("POST", f"{path}/points/query/batch", body)
+
+    assert ask(199)[0] == 200
+    status, answer = ask(600)
+    assert status == 400
+    assert "60,000 conditions" in answer["status"]["error"]
+
+
+def test_a_thousand_conditions_that_indexes_answer_are_answered(engine: Engine, path: str) -> None:
+    for key in ("n", "cat", "file.path"):
+        answer = engine.ask("POST", f"{path}/points/count", {"filter": {"should": conditions(1000, key)}})
+        assert answer[0] == 200, answer
+        assert answer[1]["result"]["count"] == (1000 if key == "n" else 0)
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"has_id": list(range(100_000))},
+        {"key": "plain", "match": {"any": [str(i) for i in range(100_000)]}},
+        {"key": "n", "match": {"any": list(range(100_000))}},
+        {"key": "file.path", "match": {"any": [f"{i}.jpg" for i in range(100_000)]}},
+    ],
+)
+def test_many_ids_and_values_of_one_condition_are_no_matter(engine: Engine, path: str, condition: Any) -> None:
+    status, answer = engine.ask("POST", f"{path}/points/count", {"filter": {"must": [condition]}})
+    assert (status, answer["result"]["count"]) == (200, POINTS)
+
+
+def test_conditions_that_read_every_point_again_and_again_are_refused(engine: Engine, path: str) -> None:
+    def ask(count: int, **part: Any) -> tuple[int, Any]:
+        return engine.ask("POST", f"{path}/points/count", {"filter": part or {"should": conditions(count, "plain")}})
+
+    most = bounds.MAX_EVALUATIONS // POINTS
+    assert ask(16)[0] == 200
+    assert ask(100)[0] == 200
+    slow = [
+        {"should": conditions(most + 1, "plain")},
+        {"must": [{"should": conditions(most + 1, "plain")}]},
+        {"should": [{"key": "n", "values_count": {"gt": i}} for i in range(1, most + 2)]},
+        {"should": [{"key": "n", "match": {"value": f"{i}"}} for i in range(most + 1)]},
+        {"should": [{"key": "t", "match": {"value": f"{i}"}} for i in range(most + 1)]},
+        {"should": [{"nested": {"key": "n", "filter": {"must": one}}} for one in conditions(most)]},
+        {"should": [{"is_null": {"key": "plain"}}] * (most + 1)},
+    ]
+    for part in slow:
+        status, answer = ask(0, **part)
+        assert status == 400, part
+        assert f"at most {most} here. Create an index" in answer["status"]["error"]
+
+
+def test_many_values_in_many_conditions_are_not_all_looked_up(engine: Engine, path: str) -> None:
+    """Each of a thousand conditions on a narrow field may have a thousand values: a million lookups took minutes."""
+    condition = {"key": "file.path", "match": {"any": [f"x{i}" for i in range(300)]}}
+    status, answer = engine.ask("POST", f"{path}/points/count", {"filter": {"should": [condition] * 600}})
+    assert (status, "Create an index" in answer["status"]["error"]) == (400, True)
+    assert engine.ask("POST", f"{path}/points/count", {"filter": {"should": [condition] * 40}})[0] == 200
+
+
+@pytest.mark.parametrize("depth", [40, 500, 100_000])
+@pytest.mark.parametrize("kind", ["filter", "nested", "prefetch"])
+def test_what_nests_too_deep_is_refused(engine: Engine, path: str, kind: str, depth: int) -> None:
+    begin, end = {
+        "filter": ('{"must":[', "]}"),
+        "nested": ('{"must":[{"nested":{"key":"a","filter":', "}}]}"),
+        "prefetch": ('{"query":[1,0],"using":"image","prefetch":[', "]}"),
+    }[kind]
+    leaf = '{"query":[1,0]}' if kind == "prefetch" else '{"must":[{"key":"n","match":{"value":1}}]}'
+    whole = begin * depth + leaf + end * depth
+    tail = "/points/query" if kind == "prefetch" else "/points/count"
+    body = whole if kind == "prefetch" else f'{{"filter": {whole}}}'
+    assert engine.ask("POST", path + tail, body.encode())[0] == 400
+
+
+def test_a_payload_is_no_filter() -> None:
+    deep: Any = 1
+    for _ in range(60):
+        deep = {"filter": {"must": [deep] * 2}} if deep == 1 else {"filter": {"must": [deep]}}
+    many = {"filter": {"must": [{"a": i} for i in range(5000)]}}
+    for payload in (deep, many):
+        bounds.require_bounded(json.dumps({"points": [{"id": 1, "payload": payload, "vector": {}}]}).encode())
