@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import NamedTuple, Protocol
 
-from ingest.commit import Committer, Held, Removal, Work, Written
+from ingest.commit import Committer, Held, Removal, Replaced, Work, Written
 from ingest.examine import Verdict, facts
 from ingest.files import FileState, Key
 from ingest.loop import Loop, Worker
@@ -217,6 +217,8 @@ class Pipeline:
             self._back(task, self._settle)
         except FileNotFoundError:
             self._back(task, 0.0)
+        except Exception as error:  # a mistake of recq's or a library's costs the one picture that shows it
+            self._failed(task, ImageError(Reason.CRASHED, f"{type(error).__name__}: {error}"))
         else:
             if isinstance(read, Decoded):
                 self._vectors.ask(read, partial(self._vector_found, task, read), fresh=task.entry.fresh)
@@ -284,15 +286,18 @@ class Pipeline:
             )
             self._ends.attempted(work.key, error)
             self._ends.finished(work.key)
-        for work, reason in written.refused:
-            self._ends.said("refused", source=work.key.source, path=work.item.file.path, detail=reason)
+        for work, error in written.refused:
+            self._ends.said("refused", source=work.key.source, path=work.item.file.path, detail=error.detail)
+            self._ends.attempted(work.key, error)
             self._ends.finished(work.key)
         for work in written.again:
             self._ends.again(work.entry, self._settle)
 
-    def _described(self, items: Sequence[tuple[Key, Item]], written: Sequence[Item]) -> None:
-        for item in written:
+    def _described(self, items: Sequence[tuple[Key, Item]], written: Replaced) -> None:
+        for item in written.done:
             self._ends.said("metadata", source=item.file.source, path=item.file.path)
+        for item, detail in written.refused:
+            self._ends.said("refused", source=item.file.source, path=item.file.path, detail=detail)
         for key, _ in items:
             self._ends.finished(key)
 

@@ -21,7 +21,7 @@ from ingest.reconcile import sha256_of
 from ingest.scan import Rules
 from ingest.stability import completed
 from ingest.watched import Watched
-from recq.errors import IndexRefused
+from recq.errors import RequestRefused
 from recq.index.catalog import Catalog
 from recq.index.catalog import Entry as Write
 from recq.index.edge import EdgeEngine, embedded_client
@@ -109,13 +109,14 @@ def test_a_refused_item_keeps_no_other_out(stage: Stage, monkeypatch: pytest.Mon
 
     def picky(self: Catalog, entries: Sequence[Write]) -> Any:
         if any(entry.item.file.path == "b.jpg" for entry in entries):
-            raise IndexRefused("400 no")
+            raise RequestRefused("400 no")
         return upsert(self, entries)
 
     monkeypatch.setattr(Catalog, "upsert", picky)
     written = stage.committer.write([stage.work(name) for name in ("a.jpg", "b.jpg", "2024/c.jpg")])
-    assert [(work.key.path, reason) for work, reason in written.refused] == [("b.jpg", "400 no")]
+    assert [(work.key.path, error.detail) for work, error in written.refused] == [("b.jpg", "400 no")]
     assert stage.paths() == ["2024/c.jpg", "a.jpg"]
+    assert stage.watched.refused["b.jpg"].detail == "b.jpg: refused by the index: 400 no"
 
 
 def test_deletions_are_checked_once_more(stage: Stage) -> None:

@@ -7,6 +7,7 @@ words: two answers to one question, so the question is refused.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
@@ -21,14 +22,20 @@ from recq.index.edge.narrow import NarrowFields
 from recq.index.edge.problem import bad_format, edge_errors, invalid_value, unsupported, wrong_input
 
 MAX_ID = 2**64 - 1
+_QUOTED = re.compile(r'"([\w-]+)"')
 
 
 @dataclass(frozen=True)
 class Indexed:
-    """What a filter has to know of a collection: the keys that have a text index, and the narrow fields."""
+    """What a filter has to know of a collection: the keys with a text index (as `plain_key`), and the narrow fields."""
 
     text: frozenset[str] = frozenset()
     narrow: NarrowFields = field(default_factory=NarrowFields)
+
+
+def plain_key(key: str) -> str:
+    """A payload key as the engine writes it: without the quotes around a part of letters, digits, `_` and `-`."""
+    return _QUOTED.sub(r"\1", key)
 
 
 def to_id(point_id: int | str | UUID) -> int | UUID:
@@ -134,7 +141,7 @@ class _Converter:
         if isinstance(match, rest.MatchExcept):
             return edge.MatchExcept(match.except_)
         path = self._prefix + key
-        if path not in self._indexed.text:
+        if plain_key(path) not in self._indexed.text:
             raise wrong_input(f"match by text needs a text index on `{path}`: create one, or match its whole value")
         if isinstance(match, rest.MatchText):
             return edge.MatchText(match.text)

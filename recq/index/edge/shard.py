@@ -19,7 +19,7 @@ from typing import Any, Self
 import qdrant_edge as edge
 
 from recq.index.edge.changes import Changes, Id
-from recq.index.edge.conditions import Indexed
+from recq.index.edge.conditions import Indexed, plain_key
 from recq.index.edge.convert import DISTANCES, VectorSpec
 from recq.index.edge.disk import require_room
 from recq.index.edge.narrow import NarrowField, NarrowFields
@@ -161,7 +161,8 @@ class Shard:
         if known is None:
             with self._writing, self.reading() as shard:
                 schema = shard.info().payload_schema
-                text = frozenset(key for key, info in schema.items() if info.data_type == edge.PayloadSchemaType.Text)
+                kind = edge.PayloadSchemaType.Text
+                text = frozenset(plain_key(key) for key, info in schema.items() if info.data_type == kind)
                 known = self._indexed = Indexed(text, self._narrow)
         return known
 
