@@ -22,7 +22,7 @@ from ingest.loop import Stopping
 from ingest.patience import Patience
 from ingest.patient_index import replaced
 from ingest.report import LogFormat, Reporter
-from ingest.requests import Desk
+from ingest.requests import Desk, mark
 from ingest.roots import all_roots, ready, roots_here
 from ingest.signals import INTERRUPTED, Signals, Stopped
 from ingest.status import ROUTE, Board, ask_daemon
@@ -103,7 +103,7 @@ def rebuild(settings: Settings, *, table: Path | None, log_format: LogFormat | N
     The space is that of the model in the settings, or else the catalog's own with what else they ask for.
 
     Interrupted, it is taken up where it stopped when it is called again. Raises TargetError, with the old collection
-    in place, when a source could not be read whole (`ingest.whole`).
+    in place, when a source could not be read whole or an item that is found today would be lost (`ingest.whole`).
     """
     try:
         with _session(settings, once=True, code=INTERRUPTED, log_format=log_format) as session:
@@ -113,6 +113,7 @@ def rebuild(settings: Settings, *, table: Path | None, log_format: LogFormat | N
             asked = ModelOptions.from_settings(settings)
             space = describe_space(asked, settings) if asked.model else describe_variant(old.space, asked, settings)
             catalog = Catalog.begin_rebuild(session.client, settings.catalog, space)
+            mark(catalog, None)  # what failed in one that was not finished is tried again
             outcome = _work(session, catalog, roots, table, old=old)
             if not outcome.stopped:
                 catalog.finish_rebuild()

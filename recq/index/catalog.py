@@ -199,7 +199,8 @@ class Catalog(Finder):
     def delete(self, ids: Sequence[str]) -> None:
         """Delete points; unknown ids are no error."""
         if ids:
-            self._client.delete(self._collection, points_selector=models.PointIdsList(points=list(ids)), wait=True)
+            points: list[models.ExtendedPointId] = [int(each) if each.isdecimal() else each for each in ids]
+            self._client.delete(self._collection, points_selector=models.PointIdsList(points=points), wait=True)
 
     @translated
     def probe(self) -> None:
