@@ -6,7 +6,8 @@ Runs in the commit worker. Metadata is taken from the folder at the last moment;
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -120,6 +121,10 @@ class Committer:
 
     def write(self, works: Sequence[Work]) -> Written:
         """One waited upsert of all that still stand as they were read; `ingested_at` is now."""
+        with self._refusals_kept():
+            return self._write(works)
+
+    def _write(self, works: Sequence[Work]) -> Written:
         current: list[Work] = []
         again: list[Work] = []
         for work in works:
@@ -147,6 +152,10 @@ class Committer:
 
     def replace(self, items: Sequence[tuple[Key, Item]]) -> Replaced:
         """Give items that the index has the metadata of now; vectors and file facts stay."""
+        with self._refusals_kept():
+            return self._replace(items)
+
+    def _replace(self, items: Sequence[tuple[Key, Item]]) -> Replaced:
         fresh = [self._described(key, item) for key, item in items]
         written = self._isolation.each(self._catalog.replace_metadata, fresh)
         done = list(written.done)
@@ -186,12 +195,11 @@ class Committer:
             else:
                 held.append(Held(name, len(lost), too_many(name)))
         for chunk in [deleted[start : start + _DELETED_AT_ONCE] for start in range(0, len(deleted), _DELETED_AT_ONCE)]:
-            kept = self._isolation.each(self._delete, chunk).refused
-            for removal, error in kept:
-                self._sources[removal.key.source].note_refusal(
-                    to_text(removal.key.path)[0], f"it has gone, and cannot be deleted: {error}"
-                )
-                deleted.remove(removal)
+            with self._refusals_kept():
+                for removal, error in self._isolation.each(self._delete, chunk).refused:
+                    detail = f"it has gone, and cannot be deleted: {error}"
+                    self._sources[removal.key.source].note_refusal(to_text(removal.key.path)[0], detail)
+                    deleted.remove(removal)
         return deleted, held
 
     def _split(self, removals: Sequence[Removal]) -> tuple[list[Removal], list[Removal]]:
@@ -210,6 +218,15 @@ class Committer:
         """Make the next opening fast."""
         if self._flush is not None:
             self._flush()
+
+    @contextmanager
+    def _refusals_kept(self) -> Iterator[None]:
+        """What the index takes in no form can stand in no point: it is kept with the source, as it changes."""
+        before = {name: watched.refused for name, watched in self._sources.items()}
+        yield
+        for name, watched in self._sources.items():
+            if watched.refused != before[name]:
+                self._patience(self._catalog.record_problems, name, watched.own_problems())
 
     def _upsert(self, works: Sequence[Work]) -> None:
         self._catalog.upsert([Entry(work.item, work.vector) for work in works])

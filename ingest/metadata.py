@@ -19,7 +19,7 @@ from ingest.table import Table
 from recq.errors import MetadataError
 from recq.index.problems import Problem, ProblemKind
 from recq.index.schema import FieldType, FieldTypes, Metadata, Value, parse_cell, storable
-from recq.paths import shortened
+from recq.paths import printable, shortened
 
 CATEGORY = "category"
 
@@ -120,9 +120,9 @@ def parse_sidecar(data: bytes, name: str) -> ReadSidecar:
 
 def field_problem_in(where: str, name: str, why: str, line: int | None = None) -> Problem:
     """The problem of a field that is left out: `where` (a sidecar, a table and line) it stands, and `why`."""
-    shown = shortened(name, _LONGEST_SHOWN)
+    shown = printable(shortened(name, _LONGEST_SHOWN))
     return Problem(
-        ProblemKind.FIELD, f"{where}: field {shown!r} {why}; the picture is without it", field=name, line=line
+        ProblemKind.FIELD, f"{where}: field '{shown}' {why}; the picture is without it", field=name, line=line
     )
 
 

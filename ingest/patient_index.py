@@ -13,6 +13,7 @@ from ingest.isolation import Isolation
 from ingest.patience import Patience
 from recq.errors import RecqError, SpaceMismatch, TargetNotFound
 from recq.index.catalog import Catalog
+from recq.index.problems import Problem
 from recq.index.schema import Item
 from recq.index.sources import Watcher
 
@@ -62,6 +63,10 @@ class PatientIndex:
         """How many items of a source the index has, failed ones included."""
         embedded = self._patience(lambda: self._catalog.count(source=source))
         return embedded + self._patience(lambda: self._catalog.count_failed(source=source))
+
+    def record_problems(self, source: str, problems: Sequence[Problem]) -> None:
+        """Keep what is wrong with a source as a whole."""
+        self._patience(self._catalog.record_problems, source, problems)
 
     def require_current(self) -> None:
         """Raise SpaceMismatch when the catalog has moved to another collection, unless this one is to become it."""

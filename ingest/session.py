@@ -140,7 +140,7 @@ def require_none_failed(outcome: Outcome) -> None:
         said.append(f"{items} could not be indexed: 'recq-ingest failed' lists them with the reason")
     if refused := outcome.counts.refused:
         items = "1 item was" if refused == 1 else f"{refused:,} items were"
-        said.append(f"{items} refused by the index and are not in it: it is tried again by the next run")
+        said.append(f"{items} refused by the index in every form: the next run tries again")
     if outcome.unmet:
         problems = "1 problem" if outcome.unmet == 1 else f"{outcome.unmet:,} problems"
         said.append(f"{problems} with metadata, which the index is without: 'recq-ingest problems' lists them")

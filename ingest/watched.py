@@ -181,6 +181,10 @@ class Watched:
             self.refused = {other: problem for other, problem in self.refused.items() if other != path}
             self.problems.clear(path, _REFUSED)
 
+    def own_problems(self) -> list[Problem]:
+        """What is wrong with the source as a whole, bounded: what concerns one item stands with that."""
+        return list(self.refused.values())[:_MOST_PROBLEMS]
+
     def _table_name(self) -> str:
         """What the table is called in messages."""
         return paths.printable(paths.to_text(str(self._table_path) if self._named else TABLE_NAME)[0])

@@ -22,6 +22,7 @@ from recq.index.catalog import Catalog
 from recq.index.connect import connect
 from recq.index.problems import ProblemKind
 from recq.index.schema import Item
+from recq.paths import printable
 from recq.settings import Settings
 from tests.eventually import eventually
 from tests.ingest.pictures import jpeg
@@ -46,8 +47,8 @@ NAMES = [
 VALUES = [
     '"x"', '"\\u0000"', '"a\\u0000b"', '"\\ud800"', '"\\ud83d\\ude00"', '"\\uffff"', '""', '" "', f'"{"x" * 10_000}"',
     f'"{"many words " * 2_000}"', "0", "-1", "-0.0", "1e308", "1e999", "-1e999", "5e-324", "NaN", "Infinity",
-    str(2**63), str(2**63 - 1), str(-(2**63)), "9" * 5_000, "true", "null", "[]", '[""]', "[null]", '[1, "a", true, 2.5]', "{}",
-    '{"b": 1}', "[" * 60 + "]" * 60, "[" * 5_000 + "]" * 5_000, json.dumps(list(range(9_000))),
+    str(2**63), str(2**63 - 1), str(-(2**63)), "9" * 5_000, "true", "null", "[]", '[""]', "[null]", "{}", '{"b": 1}',
+    '[1, "a", true, 2.5]', "[" * 60 + "]" * 60, "[" * 5_000 + "]" * 5_000, json.dumps(list(range(9_000))),
     json.dumps(list(range(20_000))), '"2024-01-31"', '"2024-13-31"', '"=SUM(A1)"', '"~x"', '"a|b,c"',
 ]  # fmt: skip
 """JSON texts, each the value of one field in a sidecar of its own."""
@@ -167,7 +168,7 @@ def _read(document: bytes) -> Mapping[str, Any] | None:
 
 
 def _shown(field: str) -> str:
-    return repr(field)[:40].rstrip("'\"")
+    return "'" + printable(field[:40])
 
 
 def _says_nothing(value: Any) -> bool:
