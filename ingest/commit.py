@@ -26,7 +26,7 @@ from recq.errors import ImageError, Reason, RecqError
 from recq.index.catalog import Catalog, Entry
 from recq.index.problems import Problem, ProblemKind, few
 from recq.index.schema import FieldType, FieldTypes, Item, ItemError, Metadata, Value
-from recq.paths import to_text
+from recq.paths import printable, to_text
 
 _DELETED_AT_ONCE = 500  # points in one request
 
@@ -345,8 +345,5 @@ def _item_error(reason: Reason, detail: str, attempts: int = 1) -> ItemError:
 
 def _refused_fields(names: Sequence[str], error: RecqError) -> list[Problem]:
     """One for each field that an item is without since the index refused it."""
-    return [
-        Problem(ProblemKind.REFUSED, f"field {name!r} is refused by the index ({error}); the picture is without it",
-                field=name)
-        for name in names
-    ]  # fmt: skip
+    why = f"is refused by the index ({error}); the picture is without it"
+    return [Problem(ProblemKind.REFUSED, f"field '{printable(name)}' {why}", field=name) for name in names]
