@@ -7,6 +7,7 @@ it is used.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -47,6 +48,7 @@ _DONE = {
     "deleted": "deleted",
     "metadata": "described anew",
     "held": "gone but held",
+    "refused": "refused by the index",
 }
 
 
@@ -103,6 +105,14 @@ def reconcile(
             "--dry-run", help="Print what would be done, and do nothing. Example: recq-ingest reconcile --dry-run"
         ),
     ] = False,
+    remove_foreign: Annotated[
+        bool,
+        typer.Option(
+            "--remove-foreign",
+            help="Remove points that other programs wrote into the collection, and that are no pictures. "
+            "Example: recq-ingest reconcile --remove-foreign",
+        ),
+    ] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON. Example: recq-ingest reconcile --json")] = False,
     metadata: MetadataOption = None,
     catalog: CatalogOption = None,
@@ -114,14 +124,16 @@ def reconcile(
     """Compare the sources of the catalog with the index now, and make the index equal to them."""
     settings = Settings.load(catalog=catalog, url=url, data_dir=data_dir)
     if dry_run:
-        _print_plan(settings, metadata, verify=verify, json_=json_)
+        _print_plan(settings, metadata, verify=verify, remove_foreign=remove_foreign, json_=json_)
         return 0
+    from ingest.foreign import foreign_points, remove_foreign_points
     from ingest.requests import compare
 
+    removed = {"foreign": remove_foreign_points(settings)} if remove_foreign else {}
     pid = compare(settings, verify=verify)
     if pid is not None:
         text = f"process {pid} compares its sources now: 'recq-ingest status' tells how far it is"
-        typer.echo(json.dumps({"pid": pid}) if json_ else text)
+        typer.echo(json.dumps({"pid": pid, **removed}) if json_ else "\n".join([*_removed(removed), text]))
         return 0
     from ingest.session import reconcile as reconcile_catalog
     from ingest.session import require_none_failed
@@ -132,7 +144,10 @@ def reconcile(
         return INTERRUPTED
     done = {**vars(outcome.counts), "held": outcome.held}
     told = ", ".join(f"{count:,} {_DONE[name]}" for name, count in done.items() if count)
-    typer.echo(json.dumps({"pid": None, **done}) if json_ else told or "the index is as the folders are")
+    lines = [*_removed(removed), told or "the index is as the folders are"]
+    typer.echo(json.dumps({"pid": None, **done, **removed}) if json_ else "\n".join(lines))
+    if not remove_foreign:
+        _offer_removal(foreign_points(settings))
     require_none_failed(outcome)
     return 0
 
@@ -150,20 +165,46 @@ def _print_asked(asked: Asked, line: str, *, nothing: str, json_: bool) -> None:
         typer.echo(nothing, err=True)
 
 
-def _print_plan(settings: Settings, table: Path | None, *, verify: bool, json_: bool) -> None:
+def _removed(removed: Mapping[str, int]) -> list[str]:
+    """What was done with points of other programs, in a line; none where that was not asked for."""
+    return [f"{_points(count)} of other programs removed" for count in removed.values()]
+
+
+def _offer_removal(foreign: Sequence[str]) -> None:
+    """Say that there are points of other programs, and what removes them."""
+    if foreign:
+        typer.echo(
+            f"{_points(len(foreign))} of other programs in the index: 'recq-ingest reconcile --remove-foreign' removes "
+            "them",
+            err=True,
+        )
+
+
+def _points(count: int) -> str:
+    return "1 point" if count == 1 else f"{count:,} points"
+
+
+def _print_plan(settings: Settings, table: Path | None, *, verify: bool, remove_foreign: bool, json_: bool) -> None:
     from rich.console import Console
 
-    from ingest.plan import counted
+    from ingest.foreign import foreign_points
+    from ingest.plan import Planned, Step, counted
     from ingest.plan import dry_run as plan_all
 
     console = Console(stderr=True)
     with console.status("comparing") if console.is_terminal else nullcontext():
         steps = plan_all(settings, table=table, verify=verify)
+        foreign = foreign_points(settings)
+    if remove_foreign:
+        steps += [Planned(Step.REMOVE_FOREIGN, "", point) for point in foreign]
+    else:
+        _offer_removal(foreign)
     if json_:
         typer.echo(json.dumps([step.to_json() for step in steps], ensure_ascii=False, indent=2))
         return
     for step in steps:
         was = f"{printable(step.was)} -> " if step.was is not None else ""
-        typer.echo(f"{step.step}  {printable(step.source)}: {was}{printable(step.path)}")
+        whose = f"{printable(step.source)}: " if step.source else ""
+        typer.echo(f"{step.step}  {whose}{was}{printable(step.path)}")
     told = ", ".join(f"{count:,} to {step}" for step, count in counted(steps).items())
     typer.echo(told or "the index is as the folders are", err=bool(told))

@@ -7,13 +7,16 @@ at the last moment; deletions are checked once more.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
 from ingest.files import FileState, Key
 from ingest.guard import emptied, too_many
+from ingest.isolation import Isolation
 from ingest.metadata import CATEGORY
 from ingest.patience import Patience
 from ingest.pending import Entry as Waiting
@@ -21,9 +24,11 @@ from ingest.scan import Rules
 from ingest.survivors import Holders, Survivors
 from ingest.vectors import Vector
 from ingest.watched import Watched
-from recq.errors import ImageError, IndexRefused
+from recq.errors import ImageError, Reason, RecqError
 from recq.index.catalog import Catalog, Entry
-from recq.index.schema import FieldType, Item, ItemError
+from recq.index.problems import Problem, ProblemKind, few
+from recq.index.schema import FieldType, FieldTypes, Item, ItemError, Metadata, Value
+from recq.paths import printable, to_text
 
 _DELETED_AT_ONCE = 500  # points in one request
 
@@ -82,11 +87,22 @@ class Held:
 
 @dataclass(frozen=True)
 class Written:
-    """What became of a batch: written, changed meanwhile (look again), and refused by the index."""
+    """What became of a batch: written, changed meanwhile (look again), and refused by the index in every form (why).
+
+    What was written may have failed meanwhile, or be without some of its metadata: the item tells.
+    """
 
     done: Sequence[Work]
     again: Sequence[Work]
-    refused: Sequence[tuple[Work, str]]
+    refused: Sequence[tuple[Work, ItemError]]
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """Items with new metadata as they were written, and those that the index refused in every form."""
+
+    done: Sequence[Item]
+    refused: Sequence[tuple[Item, str]]
 
 
 class Committer:
@@ -108,14 +124,20 @@ class Committer:
         self._rules = rules
         self._flush = flush
         self._writing = threading.RLock()  # fields are declared by one at a time; never held while a disk is asked
+        self._isolation = Isolation(patience, catalog.probe)
+        self._refusals: Counter[Key] = Counter()  # in a row
 
     def declare(self, types: Mapping[str, FieldType]) -> None:
         """Fix the types of a table's columns before the first of its values is written."""
         with self._writing:
-            self._patience(self._catalog.declare, types)
+            declare_each(self._catalog, self._patience, types)
 
     def write(self, works: Sequence[Work]) -> Written:
         """One waited upsert of all that still stand as they were read; `ingested_at` is now."""
+        with self._refusals_kept():
+            return self._write(works)
+
+    def _write(self, works: Sequence[Work]) -> Written:
         current: list[Work] = []
         again: list[Work] = []
         for work in works:
@@ -124,25 +146,60 @@ class Committer:
             else:
                 again.append(work)
         stamped = [self._stamped(work) for work in current]
-        refused: list[tuple[Work, str]] = []
         with self._writing:
-            self._declare_category(stamped)
-            done = self._upsert(stamped, refused)
+            done, refused = self._written(stamped)
         return Written(done, again, refused)
 
-    def replace(self, items: Sequence[tuple[Key, Item]]) -> Sequence[Item]:
-        """Give items that the index has the metadata of now; vectors and file facts stay. Returns what was written."""
+    def _written(self, stamped: Sequence[Work]) -> tuple[Sequence[Work], Sequence[tuple[Work, ItemError]]]:
+        """What of these the index has now, in the best form that it takes, and what it takes in none."""
+        self._declare_category(stamped)
+        written = self._isolation.each(self._upsert, stamped)
+        done = list(written.done)
+        refused: list[tuple[Work, ItemError]] = []
+        for work, error in written.refused:
+            settled = self._settled(work, error)
+            if settled is None:
+                refused.append((work, self._error(work.key, error)))
+                self._sources[work.key.source].note_refusal(work.item.file.path, str(error))
+            else:
+                done.append(settled)
+        for work in done:
+            self._sources[work.key.source].clear_refusal(work.item.file.path)
+            if work.item.error is None or work.item.error.reason != Reason.REFUSED:
+                self._refusals.pop(work.key, None)
+        return done, refused
+
+    def replace(self, items: Sequence[tuple[Key, Item]]) -> Replaced:
+        """Give items that the index has the metadata of now; vectors and file facts stay."""
+        with self._refusals_kept():
+            return self._replace(items)
+
+    def _replace(self, items: Sequence[tuple[Key, Item]]) -> Replaced:
         fresh = [self._described(key, item) for key, item in items]
         with self._writing:
-            self._patience(self._catalog.replace_metadata, fresh)
-        return fresh
+            return self._replaced(fresh)
+
+    def _replaced(self, fresh: Sequence[Item]) -> Replaced:
+        written = self._isolation.each(self._catalog.replace_metadata, fresh)
+        done = list(written.done)
+        refused: list[tuple[Item, str]] = []
+        for item, error in written.refused:
+            kept = self._without_blamed(item, error, lambda each: self._catalog.replace_metadata([each]))
+            if kept is None:
+                refused.append((item, str(error)))
+                self._sources[item.file.source].note_refusal(item.file.path, f"its metadata: {error}")
+            else:
+                done.append(kept)
+        for item in done:
+            self._sources[item.file.source].clear_refusal(item.file.path)
+        return Replaced(done, refused)
 
     def keep_ctimes(self, touched: Sequence[Touched]) -> Sequence[Touched]:
         """Note the ctimes of files that still stand as they were read. Returns the others."""
         again = [each for each in touched if self._state(each.entry.key) != each.state]
         left = [each for each in touched if each not in again]
         ctimes = {each.item_id: each.state.ctime_ns for each in left if each.state.ctime_ns is not None}
-        self._patience(self._catalog.keep_ctimes, ctimes)
+        self._isolation.each(lambda some: self._catalog.keep_ctimes(dict(some)), list(ctimes.items()))
         return again
 
     def delete(self, removals: Sequence[Removal]) -> tuple[Sequence[Removal], Sequence[Held]]:
@@ -168,9 +225,12 @@ class Committer:
                 deleted += lost
             else:
                 held.append(Held(name, len(lost), too_many(name)))
-        for start in range(0, len(deleted), _DELETED_AT_ONCE):
-            chunk = deleted[start : start + _DELETED_AT_ONCE]
-            self._patience(self._catalog.delete, [removal.item_id for removal in chunk])
+        for chunk in [deleted[start : start + _DELETED_AT_ONCE] for start in range(0, len(deleted), _DELETED_AT_ONCE)]:
+            with self._refusals_kept():
+                for removal, error in self._isolation.each(self._delete, chunk).refused:
+                    detail = f"it has gone, and cannot be deleted: {error}"
+                    self._sources[removal.key.source].note_refusal(to_text(removal.key.path)[0], detail)
+                    deleted.remove(removal)
         return deleted, held
 
     def _split(self, source: str, removals: Sequence[Removal]) -> tuple[list[Removal], list[Removal]]:
@@ -190,20 +250,78 @@ class Committer:
         if self._flush is not None:
             self._flush()
 
-    def _upsert(self, works: Sequence[Work], refused: list[tuple[Work, str]]) -> Sequence[Work]:
-        """One upsert; where that is refused, each alone, so that one item cannot keep the others out."""
-        if not works:
-            return works
-        try:
-            self._patience(self._catalog.upsert, [Entry(work.item, work.vector) for work in works])
-        except (ImageError, IndexRefused) as error:
-            if len(works) > 1:
-                return [done for work in works for done in self._upsert([work], refused)]
-            if isinstance(error, ImageError):
-                return self._upsert([_without_vector(works[0], error)], refused)
-            refused.append((works[0], str(error)))
-            return []
-        return works
+    @contextmanager
+    def _refusals_kept(self) -> Iterator[None]:
+        """What the index takes in no form can stand in no point: it is kept with the source, as it changes."""
+        before = {name: watched.refused for name, watched in self._sources.items()}
+        yield
+        for name, watched in self._sources.items():
+            if watched.refused != before[name]:
+                self._patience(self._catalog.record_problems, name, watched.own_problems())
+
+    def _upsert(self, works: Sequence[Work]) -> None:
+        self._catalog.upsert([Entry(work.item, work.vector) for work in works])
+
+    def _delete(self, removals: Sequence[Removal]) -> None:
+        self._catalog.delete([removal.item_id for removal in removals])
+
+    def _settled(self, work: Work, error: RecqError) -> Work | None:
+        """Write what the index would not take as it is in the best form that it takes; None when it takes none.
+
+        Without the metadata that is to blame, else as a failed item: whoever looks for it finds out why.
+        """
+        if isinstance(error, ImageError):
+            work = replace(work, item=replace(work.item, error=_item_error(error.reason, error.detail)), vector=None)
+            refusal = self._isolation.refusal(self._upsert, [work])
+            if refusal is None:
+                return work
+            error = refusal
+
+        def send(item: Item) -> None:
+            self._upsert([replace(work, item=item)])
+
+        kept = self._without_blamed(work.item, error, send)
+        if kept is not None:
+            return replace(work, item=kept)
+        self._refusals[work.key] += 1
+        failed = replace(work, item=replace(work.item, metadata={}, error=self._error(work.key, error)), vector=None)
+        return failed if self._isolation.refusal(self._upsert, [failed]) is None else None
+
+    def _error(self, key: Key, error: RecqError) -> ItemError:
+        """Why an item is none that can be found: the index refused it, so many times in a row."""
+        return _item_error(Reason.REFUSED, str(error), attempts=self._refusals[key])
+
+    def _without_blamed(self, item: Item, error: RecqError, send: Callable[[Item], None]) -> Item | None:
+        """Write an item that was refused without the metadata that is to blame; None where that is not the cause.
+
+        Which fields these are is found by writing it with more and more of them: the index alone knows.
+        """
+
+        def form(metadata: Metadata) -> Item:
+            left_out = [name for name in item.metadata if name not in metadata]
+            return replace(item, metadata=metadata, problems=few([*item.problems, *_refused_fields(left_out, error)]))
+
+        def takes(metadata: Metadata) -> bool:
+            return self._isolation.refusal(lambda items: send(items[0]), [form(metadata)]) is None
+
+        if not item.metadata or not takes({}):
+            return None
+        kept: dict[str, Value] = {}
+
+        def add(fields: Sequence[tuple[str, Value]]) -> None:
+            if len(fields) > 1:
+                middle = len(fields) // 2
+                for half in (fields[:middle], fields[middle:]):
+                    if takes({**kept, **dict(half)}):
+                        kept.update(half)
+                    else:
+                        add(half)
+
+        add(list(item.metadata.items()))
+        if not takes(kept):  # the last one that it took may not have been the best
+            kept = {}
+            takes(kept)
+        return form(kept)
 
     def _stamped(self, work: Work) -> Work:
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -243,6 +361,20 @@ class Committer:
         return lambda removal: removal.state is not None or (same and (removal.witnessed or filled))
 
 
-def _without_vector(work: Work, error: ImageError) -> Work:
-    failure = ItemError(error.reason, error.detail, datetime.now(UTC).isoformat(timespec="milliseconds"))
-    return replace(work, item=replace(work.item, error=failure), vector=None)
+def declare_each(catalog: Catalog, patience: Patience, types: FieldTypes) -> None:
+    """Create the payload indexes of fields. One that is refused costs the others nothing, and no start.
+
+    What is wrong with it is found again, and listed, with the first item that has it.
+    """
+    isolation = Isolation(patience, catalog.probe)
+    isolation.each(lambda names: catalog.declare({name: types[name] for name in names}), list(types))
+
+
+def _item_error(reason: Reason, detail: str, attempts: int = 1) -> ItemError:
+    return ItemError(reason, detail, datetime.now(UTC).isoformat(timespec="milliseconds"), attempts)
+
+
+def _refused_fields(names: Sequence[str], error: RecqError) -> list[Problem]:
+    """One for each field that an item is without since the index refused it."""
+    why = f"is refused by the index ({error}); the picture is without it"
+    return [Problem(ProblemKind.REFUSED, f"field '{printable(name)}' {why}", field=name) for name in names]

@@ -12,11 +12,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from dataclasses import dataclass, field
+from typing import Any
 
 from ingest.table import Table
 from recq.errors import MetadataError
-from recq.index.schema import FieldType, FieldTypes, Metadata, Value, elements, field_problem, parse_cell, value_problem
+from recq.index.problems import Problem, ProblemKind
+from recq.index.schema import FieldType, FieldTypes, Metadata, Value, parse_cell, storable
+from recq.paths import printable, shortened
 
 CATEGORY = "category"
 
@@ -47,6 +50,23 @@ CAMERA_PREFIXES = frozenset(
 
 Sidecar = Mapping[str, Value | None]
 
+_LONGEST_INTEGER = 20  # characters; longer ones no index takes, and Python reads no more than some thousand digits
+
+
+@dataclass(frozen=True)
+class ReadSidecar:
+    """What a sidecar says, and what of it cannot be stored: a problem for each field that was left out."""
+
+    fields: Sidecar = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+
+
+_LONGEST_SHOWN = 80  # characters of a field's name in a message
+
+
+class _Twice:
+    """Stands for the value of a field that is there twice: nobody can tell which of the two was meant."""
+
 
 def category_of(path: str) -> str | None:
     """The category that folder or file name give, for a POSIX path relative to the root."""
@@ -71,46 +91,48 @@ def merge(path: str, table: Table, sidecar: Sidecar, known: FieldTypes) -> Metad
     return {name: value for name, value in merged.items() if value is not None and value != []}
 
 
-def parse_sidecar(data: bytes, name: str) -> Sidecar:
-    """The object in a sidecar's bytes. Raises MetadataError with `name` and what to change."""
+def parse_sidecar(data: bytes, name: str) -> ReadSidecar:
+    """The object in a sidecar's bytes; fields that cannot be stored are left out, and cost the others nothing.
+
+    Raises MetadataError with `name` and what to change where it cannot be read at all.
+    """
     if len(data) > MAX_SIDECAR_BYTES:
         raise MetadataError(f"{name}: {len(data):,} bytes, more than {MAX_SIDECAR_BYTES:,}: make it shorter")
     try:
-        parsed = json.loads(data.decode("utf-8-sig"), parse_constant=_refuse_constant, object_pairs_hook=_object)
+        parsed = json.loads(
+            data.decode("utf-8-sig"), parse_constant=float, parse_int=_integer, object_pairs_hook=_object
+        )
     except json.JSONDecodeError as error:
         raise MetadataError(f"{name}:{error.lineno}: not JSON: {error.msg}") from error
     except UnicodeDecodeError as error:
         raise MetadataError(f"{name}: not UTF-8: save it as UTF-8") from error
     except RecursionError as error:
         raise MetadataError(f"{name}: nested too deeply: write an object of plain values") from error
-    except MetadataError as error:
-        raise MetadataError(f"{name}: {error}") from error
+    except ValueError as error:
+        raise MetadataError(f"{name}: cannot be read: {error}") from error
     if not isinstance(parsed, dict):
         raise MetadataError(f'{name}: not an object: write {{"field": value, ...}}')
-    for field, value in parsed.items():
-        if problem := field_problem(field):
-            raise MetadataError(f"{name}: field {field!r} {problem}: rename it")
-        if value is not None and (problem := value_problem(value) or _text_problem(value)):
-            raise MetadataError(f"{name}: field {field!r} {problem}")
-    return parsed
+    twice = [name for name, value in parsed.items() if isinstance(value, _Twice)]
+    kept = storable({name: value for name, value in parsed.items() if name not in twice})
+    dropped = {**dict.fromkeys(twice, "stands there twice: remove one"), **kept.dropped}
+    return ReadSidecar(kept.fields, tuple(field_problem_in(name, field, why) for field, why in dropped.items()))
 
 
-def _refuse_constant(constant: str) -> NoReturn:
-    raise MetadataError(f"{constant} is not a finite number: leave the field out")
+def field_problem_in(where: str, name: str, why: str, line: int | None = None) -> Problem:
+    """The problem of a field that is left out: `where` (a sidecar, a table and line) it stands, and `why`."""
+    shown = printable(shortened(name, _LONGEST_SHOWN))
+    return Problem(
+        ProblemKind.FIELD, f"{where}: field '{shown}' {why}; the picture is without it", field=name, line=line
+    )
+
+
+def _integer(text: str) -> int:
+    """An integer of JSON; one that no index takes in any case is not read digit by digit."""
+    return int(text) if len(text) <= _LONGEST_INTEGER else 10**_LONGEST_INTEGER
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise MetadataError(f"field {twice!r} stands there twice: remove one")
+    result: dict[str, Any] = {}
+    for name, value in pairs:
+        result[name] = _Twice() if name in result else value
     return result
-
-
-def _text_problem(value: Value) -> str | None:
-    """JSON can write half a surrogate pair, which no index can store."""
-    for element in elements(value):
-        if isinstance(element, str) and any("\ud800" <= c <= "\udfff" for c in element):
-            return "has half a surrogate pair, which is not text"
-    return None

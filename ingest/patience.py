@@ -20,12 +20,13 @@ from tenacity import (
     retry_if_exception_type,
     sleep_using_event,
     stop_after_delay,
+    stop_any,
     stop_when_event_set,
     wait_random_exponential,
 )
 
 from ingest.loop import Stopping
-from recq.errors import IndexRefused, IndexUnreachable, RecqError
+from recq.errors import IndexFailing, IndexRefused, IndexUnreachable, RecqError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -37,10 +38,14 @@ _SLOW = 5.0  # seconds without an answer that are worth saying
 
 @dataclass(eq=False)
 class _Call:
-    """A call under way: since when (monotonic) its present try lasts, and what the index said to the one before."""
+    """A call under way: since when (monotonic) its present try lasts, and what the index said to the one before.
+
+    `at_fault`: the index answers others, and this one fails for what is in it.
+    """
 
     since: float
     error: str | None = None
+    at_fault: bool = False
 
 
 class Patience:
@@ -65,11 +70,12 @@ class Patience:
         self._recovered = recovered
         self._lock = threading.Lock()
         self._calls: list[_Call] = []  # the longest under way first
-        limit = stop_when_event_set(stop)
+        stopped = stop_when_event_set(stop)
+        self._limit = stopped if give_up_after is None else stop_any(stopped, stop_after_delay(give_up_after))
         self._retrying = Retrying(
             retry=retry_if_exception_type(IndexUnreachable),
             wait=wait_random_exponential(multiplier=_FIRST_WAIT, max=_LONGEST_WAIT),
-            stop=limit if give_up_after is None else limit | stop_after_delay(give_up_after),
+            stop=self._limit,
             sleep=sleep_using_event(stop),
             reraise=True,
         )
@@ -93,14 +99,45 @@ class Patience:
 
     def __call__(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The function's result. Raises Stopping, or what the function raises but IndexUnreachable."""
+        return self._call(_Call(time.monotonic()), self._retrying, function, *args, **kwargs)
+
+    def unless_at_fault(
+        self, probe: Callable[[], object], tries: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """The same, but raises IndexFailing when the index has failed at this call so many times and at `probe` not.
+
+        Then the call itself is the cause, and no waiting would help it.
+        """
+
         call = _Call(time.monotonic())
+
+        def at_fault(state: RetryCallState) -> bool:
+            error = state.outcome.exception() if state.outcome is not None else None
+            if not isinstance(error, IndexFailing) or self._stop.is_set():
+                return False
+            if state.attempt_number < tries and not self._limit(state):
+                return False
+            try:
+                probe()
+            except IndexUnreachable:
+                return False
+            call.at_fault = True
+            return True
+
+        retrying = self._retrying.copy(stop=lambda state: at_fault(state) or self._limit(state))
+        return self._call(call, retrying, function, *args, **kwargs)
+
+    def _call(self, call: _Call, retrying: Retrying, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         with self._lock:
             self._calls.append(call)
-        retrying = self._retrying.copy(before=partial(_begin, call), before_sleep=partial(self._note, call))
+        retrying = retrying.copy(before=partial(_begin, call), before_sleep=partial(self._note, call))
         try:
             result = retrying(function, *args, **kwargs)
-        except IndexUnreachable as error:  # it stays among the calls: the index is away
-            call.error = str(error)
+        except IndexUnreachable as error:
+            if call.at_fault:
+                self._answered(call)
+                raise
+            call.error = str(error)  # it stays among the calls: the index is away
             if self._stop.is_set():
                 raise Stopping from error
             raise

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from uuid import uuid4
 
+from ingest.isolation import Isolation
 from ingest.patience import Patience
-from recq.errors import IndexUnreachable, RecqError, SpaceMismatch, TargetNotFound
+from recq.errors import RecqError, SpaceMismatch, TargetNotFound
 from recq.index.catalog import Catalog
+from recq.index.problems import Problem
 from recq.index.reader import Carried
 from recq.index.schema import Item
 from recq.index.sources import Watcher
@@ -20,22 +23,31 @@ class PatientIndex:
         self._catalog = catalog
         self._rebuilding = rebuilding
         self._patience = patience
+        self._streams = catalog.asked_through(patience)
+        self._isolation = Isolation(patience, lambda: catalog.known([str(uuid4())]))
 
     def known(self, ids: Sequence[str]) -> Mapping[str, Item]:
-        """The items of those ids that exist, without metadata."""
-        return self._patience(self._catalog.known, ids)
+        """The items of those ids that exist, without metadata.
+
+        One that the index fails to read is as good as none: it is written anew, which mends it or tells why not.
+        """
+        found: dict[str, Item] = {}
+        self._isolation.each(lambda some: found.update(self._catalog.known(some)), ids)
+        return found
 
     def vectors(self, digests: Sequence[str]) -> Mapping[str, Carried]:
-        """Stored vectors of files with those SHA-256."""
-        return self._patience(self._catalog.vectors_by_sha256, digests)
+        """Stored vectors of files with those SHA-256; one that the index cannot give is none."""
+        found: dict[str, Carried] = {}
+        self._isolation.each(lambda some: found.update(self._catalog.vectors_by_sha256(some)), digests)
+        return found
 
     def scan(self, source: str) -> Iterator[Item]:
-        """Every item of a source; from the start again when the index went away in the middle."""
-        return self._streamed(lambda: self._catalog.scan(source))
+        """Every item of a source; each page of them is waited for while the index is away."""
+        return self._streams.scan(source)
 
     def holders(self, digests: Collection[str]) -> Iterator[Item]:
-        """Items of all sources with those SHA-256; some perhaps twice."""
-        return self._streamed(lambda: self._catalog.holders(digests))
+        """Items of all sources with those SHA-256."""
+        return self._streams.holders(digests)
 
     def marked(self, source: str) -> list[Item]:
         """Failed items of a source that somebody asked to be tried again."""
@@ -47,21 +59,16 @@ class PatientIndex:
 
     def keep_ctimes(self, ctimes: Mapping[str, int]) -> None:
         """Note the ctime of items by their ids; nothing else of them changes."""
-        self._patience(self._catalog.keep_ctimes, ctimes)
-
-    def _streamed(self, ask: Callable[[], Iterator[Item]]) -> Iterator[Item]:
-        while True:
-            try:
-                yield from ask()
-            except IndexUnreachable:
-                self._patience(self._catalog.still_current)
-            else:
-                return
+        self._isolation.each(lambda some: self._catalog.keep_ctimes(dict(some)), list(ctimes.items()))
 
     def size(self, source: str) -> int:
         """How many items of a source the index has, failed ones included."""
         embedded = self._patience(lambda: self._catalog.count(source=source))
         return embedded + self._patience(lambda: self._catalog.count_failed(source=source))
+
+    def record_problems(self, source: str, problems: Sequence[Problem]) -> None:
+        """Keep what is wrong with a source as a whole."""
+        self._patience(self._catalog.record_problems, source, problems)
 
     def require_current(self) -> None:
         """Raise SpaceMismatch when the catalog has moved to another collection, unless this one is to become it."""

@@ -19,7 +19,7 @@ from functools import partial
 from typing import NamedTuple, Protocol
 
 from ingest.batches import Outgoing
-from ingest.commit import Committer, Held, Removal, Touched, Work, Written
+from ingest.commit import Committer, Held, Removal, Replaced, Touched, Work, Written
 from ingest.decoding import Decoding
 from ingest.examine import Verdict, facts
 from ingest.files import FileState, Key
@@ -236,6 +236,8 @@ class Pipeline:
             self._back(task, self._settle)
         except FileNotFoundError:
             self._back(task, 0.0)
+        except Exception as error:  # a mistake of recq's or a library's costs the one picture that shows it
+            self._failed(task, ImageError(Reason.CRASHED, f"{type(error).__name__}: {error}"))
         else:
             if not self._as_examined(task, read):
                 self._back(task, self._settle)
@@ -332,8 +334,9 @@ class Pipeline:
             )
             self._ends.attempted(work.key, error)
             self._ends.finished(work.key)
-        for work, reason in written.refused:
-            self._ends.said("refused", source=work.key.source, path=work.item.file.path, detail=reason)
+        for work, error in written.refused:
+            self._ends.said("refused", source=work.key.source, path=work.item.file.path, detail=error.detail)
+            self._ends.attempted(work.key, error)
             self._ends.finished(work.key)
         for work in written.again:
             self._ends.again(work.entry, self._settle)
@@ -345,9 +348,11 @@ class Pipeline:
             else:
                 self._ends.finished(each.entry.key)
 
-    def _described(self, items: Sequence[tuple[Key, Item]], written: Sequence[Item]) -> None:
-        for item in written:
+    def _described(self, items: Sequence[tuple[Key, Item]], written: Replaced) -> None:
+        for item in written.done:
             self._ends.said("metadata", source=item.file.source, path=item.file.path)
+        for item, detail in written.refused:
+            self._ends.said("refused", source=item.file.source, path=item.file.path, detail=detail)
         for key, _ in items:
             self._ends.finished(key)
 

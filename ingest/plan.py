@@ -39,6 +39,7 @@ class Step(StrEnum):
     MOVE = "move"
     DELETE = "delete"
     HOLD = "hold"  # it has gone, but with too many others
+    REMOVE_FOREIGN = "remove-foreign"  # a point that another program wrote; `path` is its id
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """When a failed item is tried again although its file has not changed.
 
-Some causes lie outside the file and leave no trace in it: a disk that did not answer, a permission, a lock. Such items
-are tried again, each time after twice as long. Everything else waits until its file changes, or until somebody asks
-for it (`recq-ingest retry`), which is a mark on the item in the index.
+Some causes lie outside the file and leave no trace in it: a disk that did not answer, a permission, a lock, a network
+that failed, an index that would not take it. Such items are tried again, each time after twice as long. Everything else
+waits until its file changes, or until somebody asks for it (`recq-ingest retry`), which is a mark on the item in the
+index.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from ingest.files import Key
 from recq.errors import Reason
 from recq.index.schema import ItemError
 
-PASSING = frozenset({Reason.IO_ERROR, Reason.PERMISSION})
+PASSING = frozenset({Reason.IO_ERROR, Reason.PERMISSION, Reason.INFERENCE, Reason.REFUSED})
 """Failures whose cause lies outside the file and leaves no trace in it."""
 
 FIRST = 5.0

@@ -174,6 +174,7 @@ class Rounds:
             watcher=own if self._live else None,
             confirmed=watched.guard.confirmed,
         )
+        self._index.record_problems(name, watched.own_problems())
         if last and is_living_other(last, own, within=2 * self._settings.rescan, started=started):
             self._meet(name, last)
 

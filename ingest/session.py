@@ -16,12 +16,13 @@ from pathlib import Path
 
 from qdrant_client import QdrantClient
 
+from ingest.commit import declare_each
 from ingest.daemon import Daemon
 from ingest.loop import Stopping
 from ingest.patience import Patience
 from ingest.patient_index import replaced
 from ingest.report import LogFormat, Reporter
-from ingest.requests import Desk
+from ingest.requests import Desk, mark
 from ingest.roots import all_roots, ready, roots_here
 from ingest.signals import INTERRUPTED, Signals, Stopped
 from ingest.status import ROUTE, Board, ask_daemon
@@ -42,6 +43,7 @@ from recq.index.catalog import Catalog
 from recq.index.connect import connect, locked, own_folder, require_room, server_client
 from recq.index.edge.server import LoopbackServer
 from recq.index.private_file import private_umask
+from recq.index.problems import UNMET
 from recq.index.schema import FieldTypes
 from recq.models import ModelOptions, describe_space, describe_variant, open_embedder
 from recq.settings import Settings
@@ -52,12 +54,17 @@ _ONE_TRY = 2.0  # seconds that one of many tries to reach a server may take
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: whether by a signal, how many items of its sources are failed, what was done, what was held."""
+    """How a run ended: whether by a signal, how many items of its sources are failed, what was done, what was held.
+
+    `unmet` counts the problems for which the index is without something that the folders have
+    (`recq.index.problems.UNMET`).
+    """
 
     stopped: bool
     failed: int
     counts: Counts = field(default_factory=Counts)
     held: int = 0
+    unmet: int = 0
 
 
 def ingest(
@@ -97,7 +104,7 @@ def rebuild(settings: Settings, *, table: Path | None, log_format: LogFormat | N
     The space is that of the model in the settings, or else the catalog's own with what else they ask for.
 
     Interrupted, it is taken up where it stopped when it is called again. Raises TargetError, with the old collection
-    in place, when a source could not be read whole (`ingest.whole`).
+    in place, when a source could not be read whole or an item that is found today would be lost (`ingest.whole`).
     """
     try:
         with _session(settings, once=True, code=INTERRUPTED, log_format=log_format) as session:
@@ -107,6 +114,7 @@ def rebuild(settings: Settings, *, table: Path | None, log_format: LogFormat | N
             asked = ModelOptions.from_settings(settings)
             space = describe_space(asked, settings) if asked.model else describe_variant(old.space, asked, settings)
             catalog = Catalog.begin_rebuild(session.client, settings.catalog, space)
+            mark(catalog, None)  # what failed in one that was not finished is tried again
             outcome = _work(session, catalog, roots, table, old=old)
             if not outcome.stopped:
                 catalog.finish_rebuild()
@@ -126,10 +134,19 @@ def forget(settings: Settings, source: str) -> int:
 
 
 def require_none_failed(outcome: Outcome) -> None:
-    """Raise ItemsFailed when items are."""
+    """Raise ItemsFailed when items are, when the index refused some, or lacks what somebody wrote of them."""
+    said = []
     if outcome.failed:
         items = "1 item" if outcome.failed == 1 else f"{outcome.failed:,} items"
-        raise ItemsFailed(f"{items} could not be indexed: 'recq-ingest failed' lists them with the reason")
+        said.append(f"{items} could not be indexed: 'recq-ingest failed' lists them with the reason")
+    if refused := outcome.counts.refused:
+        items = "1 item was" if refused == 1 else f"{refused:,} items were"
+        said.append(f"{items} refused by the index in every form: the next run tries again")
+    if outcome.unmet:
+        problems = "1 problem" if outcome.unmet == 1 else f"{outcome.unmet:,} problems"
+        said.append(f"{problems} with metadata, which the index is without: 'recq-ingest problems' lists them")
+    if said:
+        raise ItemsFailed("; ".join(said))
 
 
 @dataclass(frozen=True)
@@ -247,7 +264,7 @@ def _work(
     sources: dict[str, Watched] = {}
     for name, root in roots.items():
         watched = ready(catalog, settings, name, root, table, partial(_say_problem, reporter, name))
-        session.patience(catalog.declare, watched.table.types)
+        declare_each(catalog, session.patience, watched.table.types)
         sources[name] = watched
     pool = DecodePool(
         workers=settings.worker_count,
@@ -279,13 +296,20 @@ def _work(
             failed = (
                 0 if stopped else sum(session.patience(partial(catalog.count_failed, source=name)) for name in sources)
             )
+            unmet = 0 if stopped else sum(session.patience(_unmet, catalog, name) for name in sources)
             reporter.event("stopped", **vars(daemon.tally.counts))
             pool.close(cancel=stopped)
             if old is not None and not stopped:
                 session.patience(require_whole, old, catalog, sources, daemon.tally.doubts)
-            return Outcome(stopped, failed, daemon.tally.counts, sum(watched.held for watched in sources.values()))
+            held = sum(watched.held for watched in sources.values())
+            return Outcome(stopped, failed, daemon.tally.counts, held, unmet)
     finally:
         pool.close(cancel=True)
+
+
+def _unmet(catalog: Catalog, source: str) -> int:
+    """How many problems of a source and of its items leave the index without something."""
+    return sum(count for kind, count in catalog.count_problems(source).items() if kind in UNMET)
 
 
 def _explain(catalog: Catalog, error: IndexRefused) -> RecqError:

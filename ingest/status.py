@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Self
 
 from recq import paths
@@ -71,9 +71,18 @@ class Status:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """The status that `to_json` wrote."""
-        sources = (SourceStatus(**{**source, "problems": tuple(source["problems"])}) for source in data["sources"])
-        return cls(**{**data, "sources": tuple(sources)})
+        """The status that `to_json` wrote; what only a newer recq tells is left out."""
+        sources = tuple(
+            SourceStatus(**{**_known(SourceStatus, source), "problems": tuple(source["problems"])})
+            for source in data["sources"]
+        )
+        return cls(**{**_known(cls, data), "sources": sources})
+
+
+def _known(kind: type, data: Mapping[str, Any]) -> dict[str, Any]:
+    """What of `data` the dataclass has a field for."""
+    names = {each.name for each in fields(kind)}
+    return {name: value for name, value in data.items() if name in names}
 
 
 class Board:

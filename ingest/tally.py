@@ -21,11 +21,12 @@ class Counts:
     failed: int = 0
     deleted: int = 0
     metadata: int = 0
+    refused: int = 0
 
     @property
     def items(self) -> int:
         """Items that were settled."""
-        return self.indexed + self.reused + self.failed
+        return self.indexed + self.reused + self.failed + self.refused
 
 
 class Tally:

@@ -18,11 +18,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ingest.loop import Loop, Worker
-from recq.errors import ImageError
+from recq.errors import ImageError, Reason
 from recq.images.workers import Decoded
 from recq.index.reader import Carried
 
 _REMEMBERED = 1024  # vectors kept for files with the same bytes that come soon after (5 MB)
+
+_LONGEST_DETAIL = 500  # characters: runtimes answer with pages
 
 T = TypeVar("T")
 Vector = npt.NDArray[np.float32]
@@ -130,8 +132,13 @@ class Vectors:
     def _feed(self) -> None:
         while self._new and self._in_network < self._embedder.capacity:
             decoded = self._new.take()
+            try:
+                future = self._embedder.submit(decoded.pixels)
+            except Exception as error:
+                self._tell(decoded.sha256, _failed(error), carried=False)
+                continue
             self._in_network += 1
-            self._embedder.submit(decoded.pixels).add_done_callback(partial(self._post, decoded.sha256))
+            future.add_done_callback(partial(self._post, decoded.sha256))
 
     def _post(self, digest: str, future: Future[Vector]) -> None:
         self._loop.post(partial(self._embedded, digest, future))
@@ -145,6 +152,8 @@ class Vectors:
             self._tell(digest, None, carried=False)
         except ImageError as error:
             self._tell(digest, error, carried=False)
+        except Exception as error:  # whatever a runtime raises: it fails this picture, and the others go on
+            self._tell(digest, _failed(error), carried=False)
         else:
             self._share(digest, vector, carried=False)
 
@@ -158,3 +167,7 @@ class Vectors:
     def _tell(self, digest: str, outcome: Vector | ImageError | None, *, carried: bool) -> None:
         for number, then in enumerate(self._asked.pop(digest)[1]):
             then(outcome, carried or number > 0)
+
+
+def _failed(error: Exception) -> ImageError:
+    return ImageError(Reason.INFERENCE, f"{type(error).__name__}: {error}"[:_LONGEST_DETAIL])

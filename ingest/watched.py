@@ -12,16 +12,24 @@ from pathlib import Path
 
 from ingest.files import FileState
 from ingest.guard import Guard
-from ingest.metadata import MAX_SIDECAR_BYTES, SIDECAR_SUFFIX, Sidecar, merge, parse_sidecar
+from ingest.metadata import (
+    MAX_SIDECAR_BYTES,
+    SIDECAR_SUFFIX,
+    ReadSidecar,
+    field_problem_in,
+    merge,
+    parse_sidecar,
+)
 from ingest.scan import Rules, Seen, Unreadable, look, walk
 from ingest.table import TABLE_NAME, Table, read_table
 from recq import paths
 from recq.errors import MetadataError, UsageError
-from recq.index.problems import Problem, ProblemKind
-from recq.index.schema import FieldTypes, Metadata, Scalar, metadata_digest
+from recq.index.problems import Problem, ProblemKind, few
+from recq.index.schema import FieldTypes, Metadata, Scalar, metadata_digest, storable
 
 _MOST_IGNORED = 200_000  # paths that are remembered; more are only counted
 _MOST_PROBLEMS = 100
+_REFUSED = "refused"
 _ROWS = "rows"  # the problem that rows of a table name no file, beside the one that it cannot be read
 
 
@@ -122,6 +130,8 @@ class Watched:
         self.table = Table()
         self.ignored = Ignored()
         self.problems = Problems(say)
+        self.refused: dict[str, Problem] = {}
+        """What the index takes in no form at all, by path (text form)."""
         self._named = table_path is not None
         self._table_path = table_path or root / TABLE_NAME
         self._table_state: FileState | None = None  # as it was last read
@@ -186,15 +196,34 @@ class Watched:
         message = f"{self._table_name()}: {rows} no file (first: line {table.lines[first]}, '{paths.printable(first)}')"
         self.problems.note(TABLE_NAME, message, _ROWS)
 
+    def note_refusal(self, path: str, detail: str) -> None:
+        """The index takes the item at `path` (text form) in no form."""
+        problem = Problem(ProblemKind.REFUSED, f"{paths.printable(path)}: refused by the index: {detail}", path=path)
+        self.refused = {**self.refused, path: problem}  # replaced whole: other threads read it
+        self.problems.note(path, problem.detail, _REFUSED)
+
+    def clear_refusal(self, path: str) -> None:
+        """It has taken it."""
+        if path in self.refused:
+            self.refused = {other: problem for other, problem in self.refused.items() if other != path}
+            self.problems.clear(path, _REFUSED)
+
+    def own_problems(self) -> list[Problem]:
+        """What is wrong with the source as a whole, bounded: what concerns one item stands with that."""
+        return list(self.refused.values())[:_MOST_PROBLEMS]
+
     def _table_name(self) -> str:
         """What the table is called in messages."""
         return paths.printable(paths.to_text(str(self._table_path) if self._named else TABLE_NAME)[0])
 
     def describe(self, path: str) -> Description:
-        """The metadata of the item at `path` as the folder has it now; a bad sidecar is noted and left out."""
+        """The metadata of the item at `path` as the folder has it now.
+
+        A sidecar that cannot be read, and a field that cannot be stored, is noted and left out.
+        """
         text, _ = paths.to_text(path)
         name = f"{text}{SIDECAR_SUFFIX}"
-        sidecar: Sidecar = {}
+        sidecar = ReadSidecar()
         state: FileState | None = None
         bad: str | None = None
         try:
@@ -206,16 +235,22 @@ class Watched:
             bad = str(error)
         except OSError as error:
             bad = f"{paths.printable(name)} cannot be read: {error.strerror}"
-        problems: tuple[Problem, ...] = ()
-        if bad is None:
-            self.problems.clear(name)
-        else:
-            self.problems.note(name, bad)
-            problems = (Problem(ProblemKind.SIDECAR, bad),)
         table, types = self.table, self._types()
         beside = merge(text, table, {}, types)
-        metadata = merge(text, table, sidecar, types) if sidecar else beside
-        return Description(metadata, _digest(beside, state, bad=bad is not None), problems)
+        kept = storable(merge(text, table, sidecar.fields, types) if sidecar.fields else beside)
+        where, line = self._table_name(), table.lines.get(text)
+        problems = (
+            *(() if bad is None else (Problem(ProblemKind.SIDECAR, bad),)),
+            *sidecar.problems,
+            *(field_problem_in(f"{where}:{line}", field, why, line) for field, why in kept.dropped.items()),
+        )
+        if problems:
+            more = f" (and {len(problems) - 1:,} more)" if len(problems) > 1 else ""
+            self.problems.note(name, problems[0].detail + more)
+        else:
+            self.problems.clear(name)
+        metadata = {field: value for field, value in kept.fields.items() if value is not None}
+        return Description(metadata, _digest(beside, state, bad=bad is not None), few(problems))
 
     def is_described(self, path: str, digest: str) -> bool:
         """Whether an item with that digest has the metadata that the folder gives it now.

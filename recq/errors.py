@@ -13,7 +13,9 @@ A message is one line for the person at the terminal: what went wrong, with whic
     +-- ImageError               3  one image cannot become an array; carries a reason from `Reason`
     +-- IndexError_              4
     |   +-- IndexUnreachable     4  no answer within `connect_timeout`
+    |   |   +-- IndexFailing     4  an answer, but that something went wrong inside (5xx)
     |   +-- IndexRefused         4  wrong API key, or a server that cannot do what recq needs
+    |   |   +-- RequestRefused   4  this one request is refused: something in it cannot be stored or understood
     |   +-- IndexBusy            4  another process owns the embedded data folder
     +-- SpaceError               5
         +-- SpaceMismatch        5  the collection was made in another embedding space
@@ -41,6 +43,8 @@ class Reason(StrEnum):
     PERMISSION = "permission"  # the file may not be read
     IO_ERROR = "io-error"  # reading failed for another reason; tried again with back-off
     NO_SIGNAL = "no-signal"  # the network's answer was not finite, or all zeros
+    INFERENCE = "inference"  # the network raised an error; tried again with back-off
+    REFUSED = "refused"  # the index would not take the item, even without its metadata; tried again with back-off
 
 
 class RecqError(Exception):
@@ -108,8 +112,19 @@ class IndexUnreachable(IndexError_):
     """No answer within `connect_timeout`, or the connection broke."""
 
 
+class IndexFailing(IndexUnreachable):
+    """The server answers that something went wrong inside.
+
+    When it says so of every request it is as good as away; when of one alone, something in that one is the cause.
+    """
+
+
 class IndexRefused(IndexError_):
     """The server answered, but refuses: wrong API key, or a version that lacks what recq needs."""
+
+
+class RequestRefused(IndexRefused):
+    """The server refuses this request for what is in it; it takes others."""
 
 
 class IndexBusy(IndexError_):

@@ -20,7 +20,9 @@ ALTERED: dict[int, frozenset[str]] = {
 }
 """By revision: the formats (`file.format`) of which some pictures came out otherwise before it."""
 
-_ANOTHER_CAUSE = frozenset({Reason.EMPTY, Reason.PERMISSION, Reason.IO_ERROR})
+_ANOTHER_CAUSE: frozenset[str] = frozenset(
+    {Reason.EMPTY, Reason.PERMISSION, Reason.IO_ERROR, Reason.INFERENCE, Reason.REFUSED}
+)
 """Failures that no decoder has a part in."""
 
 
@@ -29,6 +31,6 @@ def is_outdated(fmt: str, revision: int | None) -> bool:
     return any(fmt in formats for since, formats in ALTERED.items() if since > (revision or 0))
 
 
-def may_succeed_now(reason: Reason, revision: int | None) -> bool:
+def may_succeed_now(reason: str, revision: int | None) -> bool:
     """Whether a picture that `revision` (None: 0) failed on may be read by the present decoder."""
     return reason not in _ANOTHER_CAUSE and (revision or 0) < DECODER_REVISION

@@ -127,7 +127,8 @@ def measure(
     sample.
     """
     records, _ = client.scroll(collection, scroll_filter=embedded, limit=_SAMPLE, with_payload=False)
-    if len(records) < FEWEST_ITEMS:
+    ids = [record.id for record in records if isinstance(record.id, str)]  # a number is no item's
+    if len(ids) < FEWEST_ITEMS:
         return None
     requests = [
         models.QueryRequest(
@@ -137,7 +138,7 @@ def measure(
             limit=len(partners),
             params=models.SearchParams(exact=True),
         )
-        for one, partners in draw_pairs([str(record.id) for record in records]).items()
+        for one, partners in draw_pairs(ids).items()
     ]
     answers = client.query_batch_points(collection, requests)
     scores = [point.score for answer in answers for point in answer.points]

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 from qdrant_client import QdrantClient, models
@@ -198,13 +199,21 @@ class Catalog(Finder):
     def delete(self, ids: Sequence[str]) -> None:
         """Delete points; unknown ids are no error."""
         if ids:
-            self._client.delete(self._collection, points_selector=models.PointIdsList(points=list(ids)), wait=True)
+            points: list[models.ExtendedPointId] = [int(each) if each.isdecimal() else each for each in ids]
+            self._client.delete(self._collection, points_selector=models.PointIdsList(points=points), wait=True)
+
+    @translated
+    def probe(self) -> None:
+        """Ask the index for a write that changes nothing: whether it takes any. Raises IndexUnreachable."""
+        nobody = models.PointIdsList(points=[str(uuid4())])
+        self._client.delete(self._collection, points_selector=nobody, wait=True)
 
     def entries(self, filters: Sequence[Where] | None = None) -> Iterator[Entry]:
         """Every item with its vector, failed ones included; with filters, embedded items that all hold for. Streams."""
         wanted = models.Filter() if filters is None else compile_filters(filters, self.types())
         for record in self._scroll(wanted, payload=True, page=_ENTRIES, vectors=True):
-            yield Entry(item_of(record), vector_of(record))
+            if (item := item_of(record)) is not None:
+                yield Entry(item, vector_of(record))
 
     @translated
     def background(self) -> Background | None:

@@ -8,14 +8,20 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 import httpx
+import pydantic
+import pydantic_core
 from qdrant_client.http.exceptions import ApiException, ResponseHandlingException, UnexpectedResponse
 
-from recq.errors import IndexRefused, IndexUnreachable, RecqError
+from recq.errors import IndexFailing, IndexRefused, IndexUnreachable, RecqError, RequestRefused
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_PASSING = range(500, 600)
+_FAILING = range(500, 600)
+_NOT_IMPLEMENTED = 501  # asked again it will not be either
+
+_UNSENDABLE = (pydantic_core.PydanticSerializationError, httpx.InvalidURL, UnicodeEncodeError)
+"""What the client raises for a request that cannot be written down at all: half a surrogate pair in a text."""
 
 
 def translate(error: Exception) -> RecqError:
@@ -24,10 +30,18 @@ def translate(error: Exception) -> RecqError:
         said = _said(error)
         if error.status_code in (401, 403):
             return IndexRefused(f"the index refused the API key: set RECQ_API_KEY to the right one ({said})")
-        if error.status_code in _PASSING or error.status_code in (408, 429):
+        if error.status_code in (408, 429):
             return IndexUnreachable(f"the index cannot answer now: {error.status_code} {said}")
-        return IndexRefused(f"the index refused the request: {error.status_code} {said}")
+        if error.status_code in _FAILING and error.status_code != _NOT_IMPLEMENTED:
+            return IndexFailing(f"the index cannot answer now: {error.status_code} {said}")
+        return RequestRefused(f"the index refused the request: {error.status_code} {said}")
+    if isinstance(error, _UNSENDABLE):
+        return RequestRefused(f"the request cannot be sent: {' '.join(str(error).split())[:300]}")
     cause = error.source if isinstance(error, ResponseHandlingException) else error
+    if isinstance(cause, pydantic.ValidationError):
+        return IndexRefused(
+            f"the index answers what this recq cannot read: update it ({cause.error_count()} differences)"
+        )
     if isinstance(cause, httpx.TimeoutException):
         return IndexUnreachable("the index did not answer in time")
     return IndexUnreachable(f"the index cannot be reached: {cause or type(cause).__name__}")
@@ -51,7 +65,7 @@ def translated(function: Callable[P, R]) -> Callable[P, R]:
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return function(*args, **kwargs)
-        except (ApiException, httpx.HTTPError, ConnectionError) as error:
+        except (ApiException, httpx.HTTPError, ConnectionError, *_UNSENDABLE) as error:
             raise translate(error) from error
 
     return wrapper

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from urllib.parse import quote
 
 from qdrant_client import QdrantClient, models
 
 from recq.index.schema import (
     FILE_FIELDS,
-    SHADOW,
     FieldType,
     FieldTypes,
     Item,
@@ -17,6 +17,7 @@ from recq.index.schema import (
     field_name,
     fits,
     infer_type,
+    is_field_key,
     payload_key,
     shadow_key,
 )
@@ -56,7 +57,7 @@ class Fields:
             self._types = {
                 field_name(key): _FIELD_TYPES[info.data_type]
                 for key, info in schema.items()
-                if info.data_type in _FIELD_TYPES and key not in FILE_FIELDS and not key.startswith(f"{SHADOW}.")
+                if info.data_type in _FIELD_TYPES and is_field_key(key)
             }
         return self._types
 
@@ -101,8 +102,8 @@ class Fields:
     def forget(self) -> None:
         """Drop the payload indexes of all metadata fields, and with them their types."""
         for name in self.types(refresh=True):
-            self._client.delete_payload_index(self._collection, payload_key(name), wait=True)
-            self._client.delete_payload_index(self._collection, shadow_key(name), wait=True)
+            for key in (payload_key(name), shadow_key(name)):  # in the URL's path, where the client escapes nothing
+                self._client.delete_payload_index(self._collection, quote(key, safe=""), wait=True)
         self._types = None
         self._misfits.clear()
 

@@ -24,6 +24,9 @@ from recq.index.schema import (
 NO_ERROR = models.IsEmptyCondition(is_empty=models.PayloadField(key="error.reason"))
 """Holds for items that were embedded: the others never appear in an answer."""
 
+NO_FILE = models.IsEmptyCondition(is_empty=models.PayloadField(key="file.source"))
+"""Holds for points that another program wrote without a `file`: they are no items, and appear in no answer."""
+
 _COMPARE = {Op.LT: "lt", Op.LE: "lte", Op.GT: "gt", Op.GE: "gte"}
 
 
@@ -39,14 +42,14 @@ def compile_filters(
     operator that the field does not have.
     """
     must: list[models.Condition] = [NO_ERROR]
-    must_not: list[models.Condition] = []
+    must_not: list[models.Condition] = [NO_FILE]
     for condition in parse_all(list(filters)):
         positive, negative = _compile(condition, types)
         must += positive
         must_not += negative
     if exclude:
         must_not.append(models.HasIdCondition(has_id=list(exclude)))
-    return models.Filter(must=must, must_not=must_not or None)
+    return models.Filter(must=must, must_not=must_not)
 
 
 def require_field(name: str, types: FieldTypes) -> FieldType:

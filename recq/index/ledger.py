@@ -6,10 +6,12 @@ collection's metadata.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from qdrant_client import QdrantClient, models
@@ -18,9 +20,9 @@ from qdrant_client.http.exceptions import UnexpectedResponse
 from recq import paths
 from recq.errors import TargetNotFound
 from recq.index.errors import translated
-from recq.index.filters import NO_ERROR
-from recq.index.problems import KIND_KEY, PROBLEMS_PREFIX, Problem
-from recq.index.schema import VECTOR, Item
+from recq.index.filters import NO_ERROR, NO_FILE
+from recq.index.problems import KIND_KEY, PROBLEMS_PREFIX, Problem, ProblemKind
+from recq.index.schema import FACTS, VECTOR, Item
 from recq.index.sources import CONFIRMATION_PREFIX, METADATA_PREFIX, Source, Watcher, choose_name, host_name
 
 PAGE = 500
@@ -32,7 +34,39 @@ _NOT_FOUND = 404  # one of the points of a request is not there
 _LEDGER = ["file", "error"]
 """The part of a payload that tells what is done and what failed."""
 
-_HAS_PROBLEMS = models.Filter(must_not=[models.IsEmptyCondition(is_empty=models.PayloadField(key=KIND_KEY))])
+
+def _empty(key: str) -> models.IsEmptyCondition:
+    return models.IsEmptyCondition(is_empty=models.PayloadField(key=key))
+
+
+_FOREIGN = models.Filter(
+    should=[
+        *(_empty(f"file.{key}") for key in FACTS),
+        *(models.Filter(must_not=[_empty(f"file.{key}[]")]) for key in FACTS),  # a list of it
+        *(
+            models.Filter(must_not=[models.FieldCondition(key=key, match=models.MatchExcept(**{"except": [""]}))])
+            for key in ("file.source", "file.path")
+        ),
+        *(
+            models.Filter(must_not=[models.FieldCondition(key=key, range=models.Range(gte=-(2.0**64)))])
+            for key in ("file.size", "file.mtime_ns")
+        ),
+    ]
+)
+"""Finds every point that is no item, and some that are: what is found has to be looked at (`item_of`)."""
+
+_FAILED = models.Filter(must_not=[NO_ERROR, NO_FILE])
+_HAS_PROBLEMS = models.Filter(must_not=[_empty(KIND_KEY), NO_FILE])
+
+
+Page = tuple[list[models.Record], Any]
+Asking = Callable[..., Page]
+"""Calls the function that it is given with the rest, at once or with patience."""
+
+
+def _at_once(function: Callable[..., Page], *args: Any) -> Page:
+    """The default for `Ledger.asked_through`."""
+    return function(*args)
 
 
 class Ledger:
@@ -44,6 +78,16 @@ class Ledger:
     def __init__(self, client: QdrantClient, collection: str) -> None:
         self._client = client
         self._collection = collection
+        self._asking: Asking = _at_once
+
+    def asked_through(self, asking: Asking) -> Self:
+        """The same, whose long answers ask for each of their pages through `asking`: who waits, goes on where it was.
+
+        A stream that fails is over; to begin it again would ask for the same page at once, and for ever.
+        """
+        patient = copy(self)
+        patient._asking = asking
+        return patient
 
     # -- items ----------------------------------------------------------------------------------------------------
 
@@ -65,7 +109,7 @@ class Ledger:
 
     def _retrieve(self, ids: Sequence[str], *, payload: bool | list[str]) -> dict[str, Item]:
         records = self._client.retrieve(self._collection, ids=list(ids), with_payload=payload, with_vectors=False)
-        return {str(record.id): item_of(record) for record in records}
+        return {str(record.id): item for record in records if (item := item_of(record)) is not None}
 
     @translated
     def holders(self, digests: Collection[str]) -> Iterator[Item]:
@@ -73,28 +117,31 @@ class Ledger:
         wanted = models.Filter(
             must=[models.FieldCondition(key="file.sha256", match=models.MatchAny(any=list(digests)))]
         )
-        return map(item_of, self._scroll(wanted, payload=_LEDGER))
+        return items_of(self._scroll(wanted, payload=_LEDGER))
 
     @translated
     def count_failed(self, *, source: str | None = None) -> int:
         """How many items could not be embedded."""
-        return self._count(models.Filter(must_not=[NO_ERROR]), source)
+        return self._count(_FAILED, source)
 
     def failed(self, source: str | None = None) -> Iterator[Item]:
-        """Items that could not be embedded, metadata included."""
-        for record in self._scroll(within(models.Filter(must_not=[NO_ERROR]), source), payload=True):
-            yield item_of(record)
+        """Items that could not be embedded, metadata included. Streams."""
+        return items_of(self._scroll(within(_FAILED, source), payload=True))
 
     def marked(self, source: str) -> Iterator[Item]:
         """Failed items of a source that somebody has marked to be tried again, without metadata."""
         mark = models.FieldCondition(key="error.retry", match=models.MatchValue(value=True))
-        for record in self._scroll(within(models.Filter(must=[mark]), source), payload=_LEDGER):
-            yield item_of(record)
+        return items_of(self._scroll(within(models.Filter(must=[mark]), source), payload=_LEDGER))
 
     def scan(self, source: str) -> Iterator[Item]:
         """Every item of a source, failed ones included, without metadata: file facts and error alone. Streams."""
-        for record in self._scroll(within(models.Filter(), source), payload=_LEDGER):
-            yield item_of(record)
+        return items_of(self._scroll(within(models.Filter(), source), payload=_LEDGER))
+
+    def foreign_points(self) -> Iterator[str]:
+        """The ids of points that are no items: other programs wrote them, without what recq needs. Streams."""
+        for record in self._scroll(_FOREIGN, payload=_LEDGER):
+            if item_of(record) is None:
+                yield str(record.id)
 
     @translated
     def mark_for_retry(self, ids: Sequence[str]) -> None:
@@ -141,15 +188,13 @@ class Ledger:
         """Every matching point, a page at a time, in the order of ids."""
         offset: Any = None
         while True:
-            records, offset = self._page(condition, payload, page, offset, vectors)
+            records, offset = self._asking(self._page, condition, payload, page, offset, vectors)
             yield from records
             if offset is None:
                 return
 
     @translated
-    def _page(
-        self, condition: models.Filter, payload: bool | list[str], page: int, offset: Any, vectors: bool
-    ) -> tuple[list[models.Record], Any]:
+    def _page(self, condition: models.Filter, payload: bool | list[str], page: int, offset: Any, vectors: bool) -> Page:
         return self._client.scroll(
             self._collection,
             scroll_filter=condition,
@@ -242,13 +287,17 @@ class Ledger:
 
     def items_with_problems(self, source: str | None = None) -> Iterator[Item]:
         """The items whose metadata have problems, without the metadata. Streams."""
-        for record in self._scroll(within(_HAS_PROBLEMS, source), payload=_LEDGER):
-            yield item_of(record)
+        return items_of(self._scroll(within(_HAS_PROBLEMS, source), payload=_LEDGER))
 
     @translated
-    def count_items_with_problems(self, *, source: str | None = None) -> int:
-        """How many items have problems."""
-        return self._count(_HAS_PROBLEMS, source)
+    def count_problems(self, source: str) -> dict[ProblemKind, int]:
+        """How many problems of each kind are kept of a source and of its items (there, items that have such)."""
+        counts = Counter(problem.kind for problem in self.source_problems(source))
+        if self._count(_HAS_PROBLEMS, source):
+            for kind in ProblemKind:
+                has = models.FieldCondition(key=KIND_KEY, match=models.MatchValue(value=kind.value))
+                counts[kind] += self._count(models.Filter(must=[has]), source)
+        return {kind: counts[kind] for kind in ProblemKind if counts[kind]}
 
     @translated
     def _write_source(self, source: Source) -> None:
@@ -261,9 +310,17 @@ class Ledger:
         return None if root is None else root / paths.from_text(item.file.path, item.file.encoded)
 
 
-def item_of(record: models.Record | models.ScoredPoint) -> Item:
-    """The item that a point is."""
-    return Item.from_payload(record.payload or {})
+def item_of(record: models.Record | models.ScoredPoint) -> Item | None:
+    """The item that a point is; None for one that another program wrote (any client of the server can)."""
+    try:
+        return Item.from_payload(record.payload or {})
+    except (KeyError, TypeError):
+        return None
+
+
+def items_of(records: Iterable[models.Record]) -> Iterator[Item]:
+    """The items among some points. Every reader goes through here: what is no item is passed over."""
+    return (item for record in records if (item := item_of(record)) is not None)
 
 
 def vector_of(record: models.Record) -> np.ndarray | None:

@@ -7,7 +7,7 @@ the same whether a daemon runs or not, and on every host.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Self
@@ -37,6 +37,13 @@ class ProblemKind(StrEnum):
     REFUSED = "refused"  # the index refused the item as it is
     IGNORED = "ignored"  # a picture that a rule passes over
     FOREIGN = "foreign"  # a point that another program wrote, without what recq needs
+
+
+UNMET = frozenset({"table", "held", "row", "sidecar", "field", "refused"})
+"""The kinds of problems for which the index is without something that the folder has: exit code 3."""
+
+MOST_OF_AN_ITEM = 20
+"""Problems that are kept of one item: a point travels with them."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +76,18 @@ class Problem:
         return {key: value for key, value in told.items() if value is not None}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self | None:
+    def from_json(cls, data: object) -> Self | None:
         """The problem that `to_json` wrote; None for one of a kind that only a newer recq knows."""
-        if data.get("kind") not in set(ProblemKind):
+        if not isinstance(data, Mapping) or data.get("kind") not in set(ProblemKind):
             return None
-        return cls(ProblemKind(data["kind"]), data["detail"], data.get("path"), data.get("field"), data.get("line"))
+        return cls(
+            ProblemKind(data["kind"]), data.get("detail", ""), data.get("path"), data.get("field"), data.get("line")
+        )
+
+
+def few(problems: Sequence[Problem]) -> tuple[Problem, ...]:
+    """At most `MOST_OF_AN_ITEM` of one item's problems; the last one says how many more there are."""
+    if len(problems) <= MOST_OF_AN_ITEM:
+        return tuple(problems)
+    rest = problems[MOST_OF_AN_ITEM - 1 :]
+    return (*problems[: MOST_OF_AN_ITEM - 1], Problem(rest[0].kind, f"{len(rest):,} more, like: {rest[0].detail}"))

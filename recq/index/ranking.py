@@ -13,15 +13,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from recq.index.schema import FieldType, Item, Scalar, Value, elements, fits, payload_key
+from recq.index.schema import FACTS, FieldType, FileFacts, Item, Scalar, Value, elements, fits, payload_key
 
 DEEPEST = 100_000
 """Points of a ranking that are looked at, and matching rows that are read to be put in order: a second or two."""
 
 _GROWTH = 4
-
-PLACE = ("file.path", "file.source")
-"""What ties are broken by."""
 
 SAME = "file.sha256"
 """What items of the same bytes have in common."""
@@ -31,7 +28,8 @@ class Row(NamedTuple):
     """One point, its payload not read yet. `value` is what the order goes by: a score, a distance, a field's value.
 
     Rows of one ranking have values of one kind, all the same where only paths count. `group` is None where the item
-    has no such field.
+    has no such field. `foreign`: another program wrote the point, it is no item, and `fold` passes it over; until then
+    it counts, since an engine that gave as many points as it was asked for has perhaps more.
     """
 
     id: str
@@ -39,6 +37,7 @@ class Row(NamedTuple):
     value: Any = 0
     sha256: str | None = None
     group: str | None = None
+    foreign: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,21 +58,29 @@ class Folded(NamedTuple):
 
 def payload_keys(*fields: str | None) -> list[str]:
     """The part of a payload that `row_of` reads, and that of further fields."""
-    return [*PLACE, SAME, *dict.fromkeys(payload_key(field) for field in fields if field is not None)]
+    return [
+        *(f"file.{name}" for name in FACTS),
+        SAME,
+        *dict.fromkeys(payload_key(field) for field in fields if field is not None),
+    ]
 
 
 def row_of(point: Any, value: Any, group_by: str | None) -> Row:
     """The row of a record or scored point that was read with `payload_keys(group_by)`."""
     payload = point.payload or {}
-    file = payload["file"]
+    try:
+        file = FileFacts.from_json(payload.get("file"))
+    except (KeyError, TypeError):
+        return Row(str(point.id), ("", ""), value, foreign=True)
     group = None if group_by is None else _group(payload_value(payload, group_by))
-    return Row(str(point.id), (file["path"], file["source"]), value, file.get("sha256"), group)
+    return Row(str(point.id), (file.path, file.source), value, file.sha256, group)
 
 
 def payload_value(payload: Mapping[str, Any], field: str) -> Value | None:
     """A field's value in a payload; `field` may be one of `file.*`. None where there is none."""
     first, _, rest = field.partition(".")
-    value: Value | None = payload.get("file", {}).get(rest) if first == "file" and rest else payload.get(field)
+    holder = payload if first != "file" or not rest else payload.get("file")
+    value: Value | None = holder.get(rest if holder is not payload else field) if isinstance(holder, Mapping) else None
     return value
 
 
@@ -144,6 +151,8 @@ def fold(rows: Iterable[Row], *, keep_duplicates: bool) -> list[Folded]:
     first: dict[tuple[str, str], Row] = {}
     copies: dict[tuple[str, str], int] = {}
     for row in rows:
+        if row.foreign:
+            continue
         key = _identity(row, keep_duplicates)
         kept = first.setdefault(key, row)
         same = not keep_duplicates and row.sha256 is not None and row.sha256 == kept.sha256

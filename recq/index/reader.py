@@ -13,9 +13,9 @@ from recq.images.revision import DECODER_REVISION
 from recq.index.errors import translated
 from recq.index.facets import MAX_BINS, Facets, date_periods, number_bins
 from recq.index.fields import Fields
-from recq.index.filters import NO_ERROR, compile_filters, require_indexed
+from recq.index.filters import NO_ERROR, NO_FILE, compile_filters, require_indexed
 from recq.index.grammar import Condition, Op, Where
-from recq.index.ledger import PAGE, Ledger, item_of, vector_of
+from recq.index.ledger import PAGE, Ledger, items_of, vector_of
 from recq.index.schema import VECTOR, FieldType, FieldTypes, Item, elements, field_name, fits, payload_key
 from recq.space import EmbeddingSpace
 
@@ -60,7 +60,7 @@ class Reader(Ledger):
         """Every embedded item that all filters hold for, its metadata cut down to `fields`. Streams, in no order."""
         wanted = compile_filters(filters, self.types())
         keys = [*map(payload_key, fields), "file"]
-        return map(item_of, self._scroll(wanted, payload=keys, page=10 * PAGE))
+        return items_of(self._scroll(wanted, payload=keys, page=10 * PAGE))
 
     @translated
     def vectors_by_sha256(self, digests: Collection[str]) -> dict[str, Carried]:
@@ -71,7 +71,8 @@ class Reader(Ledger):
         if not digests:
             return {}
         wanted = models.Filter(
-            must=[models.FieldCondition(key="file.sha256", match=models.MatchAny(any=list(digests))), NO_ERROR]
+            must=[models.FieldCondition(key="file.sha256", match=models.MatchAny(any=list(digests))), NO_ERROR],
+            must_not=[NO_FILE],
         )
         holders: dict[str, tuple[int, str]] = {}  # one item for each digest: a thousand copies are no thousand vectors
         for record in self._scroll(wanted, payload=["file.sha256", "file.decoder"]):
@@ -96,9 +97,12 @@ class Reader(Ledger):
     def _find(self, key: str, value: str, limit: int) -> list[Item]:
         condition = models.FieldCondition(key=key, match=models.MatchValue(value=value))
         records, _ = self._client.scroll(
-            self._collection, scroll_filter=models.Filter(must=[condition]), limit=limit, with_payload=True
+            self._collection,
+            scroll_filter=models.Filter(must=[condition], must_not=[NO_FILE]),
+            limit=limit,
+            with_payload=True,
         )
-        return sorted((item_of(record) for record in records), key=by_path)
+        return sorted(items_of(records), key=by_path)
 
     @translated
     def count(self, filters: Sequence[Where] = (), *, source: str | None = None) -> int:

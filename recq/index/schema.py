@@ -19,7 +19,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from recq import paths
-from recq.errors import MetadataError, Reason
+from recq.errors import MetadataError
 from recq.index.problems import KIND_KEY, Problem, ProblemKind
 
 VECTOR = "image"
@@ -33,13 +33,26 @@ Scalar = bool | int | float | str
 Value = Scalar | list[Scalar]
 Metadata = Mapping[str, Value]
 
+MOST_FIELDS = 1000
+"""Metadata fields of one picture: each is a payload index of its own, which takes an engine a tenth of a second."""
+
+LONGEST_NAME = 255
+"""Characters of a field's name."""
+
+MOST_ELEMENTS = 10_000
+"""Elements of a list: they travel with every answer, and each is indexed."""
+
 _INT64 = 2**63
+_LONGEST_INTEGER = 20  # characters of an integer of 64 bits, its sign included
 _INTEGER = re.compile(r"-?(0|[1-9]\d*)")
 _FLOAT = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?|-?\.\d+")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:\d{2})?)?")
 _NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_PATH = re.compile(r'[."\[\]]')  # what makes a key that is not quoted a path into objects and lists
 _OPERATORS = "=<>~!?"
+_UNQUOTABLE = '"\\'  # the engines' quoted keys know no escapes (server 1.17, Edge 0.9)
 
 
 class FieldType(StrEnum):
@@ -80,6 +93,16 @@ UNINDEXED_FIELDS: FieldTypes = {
 """recq's own fields that may be filtered by comparison, by reading every row."""
 
 
+FACTS: Mapping[str, type] = {"source": str, "path": str, "size": int, "mtime_ns": int}
+"""What `file` has of every item, and the type of each: a point without these is none of recq's."""
+
+_MORE_FACTS: Mapping[str, type] = {
+    "sha256": str, "format": str, "width": int, "height": int, "ingested_at": str, "encoded": bool,
+    "metadata_digest": str, "ctime_ns": int, "decoder": int,
+}  # fmt: skip
+_LONG_AGO = "1970-01-01T00:00:00+00:00"
+
+
 @dataclass(frozen=True)
 class FileFacts:
     """What recq knows of an item's file. `path` is POSIX, relative to the source's root, in `recq.paths` text form.
@@ -104,6 +127,20 @@ class FileFacts:
     ctime_ns: int | None = None
     decoder: int | None = None
 
+    @classmethod
+    def from_json(cls, data: object) -> Self:
+        """The `file` of a payload. Raises TypeError or KeyError where it lacks what every item has.
+
+        What else is not as recq writes it is left out, as is what only a newer recq writes.
+        """
+        if not isinstance(data, Mapping):
+            raise TypeError(f"`file` is {type(data).__name__}, not an object")
+        for name, kind in FACTS.items():
+            if not _is_a(data[name], kind):
+                raise TypeError(f"`file.{name}` is {type(data[name]).__name__}, not {kind.__name__}")
+        more = {name: data[name] for name, kind in _MORE_FACTS.items() if _is_a(data.get(name), kind)}
+        return cls(data["source"], data["path"], int(data["size"]), int(data["mtime_ns"]), **more)
+
     @property
     def name(self) -> str:
         """The last part of the path."""
@@ -119,14 +156,23 @@ class FileFacts:
 class ItemError:
     """Why an item has no vector. `at` is ISO 8601 UTC, `attempts` counts from one.
 
-    `retry`: somebody asked for another attempt, and whoever watches the source has not made it yet.
+    `reason` is one of `recq.errors.Reason`, or the word that a newer recq has for it. `retry`: somebody asked for
+    another attempt, and whoever watches the source has not made it yet.
     """
 
-    reason: Reason
+    reason: str
     detail: str
     at: str
     attempts: int = 1
     retry: bool = False
+
+    @classmethod
+    def from_json(cls, data: object) -> Self | None:
+        """The error that `to_payload` wrote, None where there is none; what only a newer recq writes is left out."""
+        if not isinstance(data, Mapping) or not isinstance(data.get("reason"), str):
+            return None
+        known = {name: value for name, value in data.items() if name in cls.__dataclass_fields__}
+        return cls(**{"detail": "", "at": _LONG_AGO, **known})
 
 
 @dataclass(frozen=True)
@@ -173,16 +219,18 @@ class Item:
     @classmethod
     def from_payload(cls, payload: Mapping[str, Any]) -> Self:
         """The item that `to_payload` stored. Raises KeyError or TypeError for a payload recq did not write."""
-        facts = {key: value for key, value in payload["file"].items() if key in FileFacts.__dataclass_fields__}
-        error = payload.get("error")
+        file = payload["file"]
         return cls(
-            file=FileFacts(**facts),
+            file=FileFacts.from_json(file),
             metadata={key: value for key, value in payload.items() if key not in ("file", "error", SHADOW)},
-            error=ItemError(**{**error, "reason": Reason(error["reason"])}) if error else None,
-            problems=tuple(
-                problem for data in payload["file"].get("problems", ()) if (problem := Problem.from_json(data))
-            ),
+            error=ItemError.from_json(payload.get("error")),
+            problems=tuple(problem for data in file.get("problems") or () if (problem := Problem.from_json(data))),
         )
+
+
+def _is_a(value: object, kind: type) -> bool:
+    """Whether a JSON value is of that type; any number may stand for an integer."""
+    return isinstance(value, int | float) and not isinstance(value, bool) if kind is int else isinstance(value, kind)
 
 
 def elements(value: Value) -> Sequence[Scalar]:
@@ -212,10 +260,16 @@ def field_problem(name: str) -> str | None:
         return "is empty or has spaces around it"
     if name in ("file", "error") or name.startswith(("file.", "error.", "_")):
         return "is reserved for recq"
-    if any(c in _OPERATORS or c == '"' or not c.isprintable() for c in name):
-        return f'has one of the characters {" ".join(_OPERATORS)} " that filters use'
+    if wrong := next((c for c in name if not c.isprintable()), None):
+        return f"has the character {paths.printable(wrong)}, which cannot be printed"
+    if any(c in _OPERATORS for c in name):
+        return f"has one of the characters {' '.join(_OPERATORS)} that filters use"
+    if wrong := next((c for c in name if c in _UNQUOTABLE), None):
+        return f"has the character {wrong}, which no index takes in a name"
     if name.startswith(("has:", "no:")):
         return "begins like a filter"
+    if len(name) > LONGEST_NAME:
+        return f"is longer than {LONGEST_NAME} characters"
     return None
 
 
@@ -224,14 +278,44 @@ def value_problem(value: object) -> str | None:
     if isinstance(value, list):
         if any(isinstance(element, list) for element in value):
             return "is a list of lists"
+        if len(value) > MOST_ELEMENTS:
+            return f"is a list of {len(value):,} values, more than {MOST_ELEMENTS:,}"
         return next((problem for element in value if (problem := value_problem(element))), None)
-    if isinstance(value, bool | str):
+    if isinstance(value, str):
+        return "has half a surrogate pair, which is not text" if _SURROGATE.search(value) else None
+    if isinstance(value, bool):
         return None
     if isinstance(value, int):
         return None if -_INT64 <= value < _INT64 else "is an integer of more than 64 bits (put it in quotes)"
     if isinstance(value, float):
         return None if math.isfinite(value) else "is not a finite number"
     return "is neither text, number, boolean nor a list of these"
+
+
+@dataclass(frozen=True)
+class Storable:
+    """What can be stored of metadata, and why a field cannot: a sentence that follows the field's name."""
+
+    fields: Mapping[str, Value | None] = field(default_factory=dict)
+    dropped: Mapping[str, str] = field(default_factory=dict)
+
+
+def storable(given: Mapping[str, Any]) -> Storable:
+    """The fields of a JSON object that an index takes, in their order; None is kept (it takes a field away)."""
+    fields: dict[str, Value | None] = {}
+    dropped: dict[str, str] = {}
+    for name, value in given.items():
+        problem = field_problem(name)
+        wrong = value_problem(value) if value is not None and problem is None else None
+        if problem is not None:
+            dropped[name] = f"{problem}: rename it"
+        elif wrong is not None:
+            dropped[name] = wrong
+        elif len(fields) == MOST_FIELDS:
+            dropped[name] = f"comes after {MOST_FIELDS:,} others, which is all that a picture may have"
+        else:
+            fields[name] = value
+    return Storable(fields, dropped)
 
 
 def column_type(cells: Iterable[str]) -> FieldType:
@@ -263,9 +347,9 @@ def _parse(cell: str, field_type: FieldType) -> Scalar | None:
         case FieldType.BOOL:
             return {"true": True, "false": False}.get(cell.lower())
         case FieldType.INTEGER:
-            return int(cell) if _INTEGER.fullmatch(cell) and -_INT64 <= int(cell) < _INT64 else None
+            return int(cell) if _INTEGER.fullmatch(cell) and _has_64_bits(cell) else None
         case FieldType.FLOAT:
-            if not _FLOAT.fullmatch(cell) or (_INTEGER.fullmatch(cell) and abs(int(cell)) >= _INT64):
+            if not _FLOAT.fullmatch(cell) or (_INTEGER.fullmatch(cell) and not _has_64_bits(cell)):
                 return None  # an integer of more than 64 bits is a name (a barcode): a float would change its digits
             value = float(cell)
             return value if math.isfinite(value) else None
@@ -273,6 +357,11 @@ def _parse(cell: str, field_type: FieldType) -> Scalar | None:
             return cell if is_date(cell) else None
         case FieldType.STRING:
             return cell
+
+
+def _has_64_bits(digits: str) -> bool:
+    """Whether an integer of 64 bits holds these digits; Python reads no more than some thousand at all."""
+    return len(digits) <= _LONGEST_INTEGER and -_INT64 <= int(digits) < _INT64
 
 
 def is_date(text: str) -> bool:
@@ -337,3 +426,12 @@ def shadow_key(name: str) -> str:
 def field_name(key: str) -> str:
     """The field that `payload_key` made the key from."""
     return key[1:-1] if key.startswith('"') and key.endswith('"') else key
+
+
+def is_field_key(key: str) -> bool:
+    """Whether a payload index on `key` is a metadata field's, and not recq's own or one that another program made.
+
+    Engines write keys their own way: a name of letters of any script comes back without the quotes.
+    """
+    name = field_name(key)
+    return field_problem(name) is None and (name != key or not _PATH.search(key))

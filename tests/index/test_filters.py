@@ -86,7 +86,8 @@ def compiled(text: str) -> models.Filter:
 
 def test_failed_items_are_left_out_of_every_filter() -> None:
     error_free = models.IsEmptyCondition(is_empty=models.PayloadField(key="error.reason"))
-    assert compile_filters([], TYPES) == models.Filter(must=[error_free])
+    foreign = models.IsEmptyCondition(is_empty=models.PayloadField(key="file.source"))
+    assert compile_filters([], TYPES) == models.Filter(must=[error_free], must_not=[foreign])
     assert compiled("category=sofa").must == [
         error_free,
         models.FieldCondition(key="category", match=models.MatchValue(value="sofa")),

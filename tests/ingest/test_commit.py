@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -21,11 +22,12 @@ from ingest.reconcile import sha256_of
 from ingest.scan import Rules
 from ingest.stability import completed
 from ingest.watched import Watched
-from recq.errors import IndexRefused
+from recq.errors import IndexFailing, Reason, RequestRefused
 from recq.index.catalog import Catalog
 from recq.index.catalog import Entry as Write
 from recq.index.edge import EdgeEngine, embedded_client
-from recq.index.schema import FieldType, Item
+from recq.index.problems import MOST_OF_AN_ITEM, ProblemKind
+from recq.index.schema import MOST_ELEMENTS, FieldType, FieldTypes, Item
 from recq.settings import DEFAULT_IGNORE
 from recq.space import EmbeddingSpace
 from tests.ingest.pictures import put
@@ -109,13 +111,148 @@ def test_a_refused_item_keeps_no_other_out(stage: Stage, monkeypatch: pytest.Mon
 
     def picky(self: Catalog, entries: Sequence[Write]) -> Any:
         if any(entry.item.file.path == "b.jpg" for entry in entries):
-            raise IndexRefused("400 no")
+            raise RequestRefused("400 no")
         return upsert(self, entries)
 
     monkeypatch.setattr(Catalog, "upsert", picky)
     written = stage.committer.write([stage.work(name) for name in ("a.jpg", "b.jpg", "2024/c.jpg")])
-    assert [(work.key.path, reason) for work, reason in written.refused] == [("b.jpg", "400 no")]
+    assert [(work.key.path, error.detail) for work, error in written.refused] == [("b.jpg", "400 no")]
     assert stage.paths() == ["2024/c.jpg", "a.jpg"]
+    assert stage.watched.refused["b.jpg"].detail == "b.jpg: refused by the index: 400 no"
+
+
+REFUSED_FIELDS = ("bad", "worse")
+
+
+def refuses_fields(method: str) -> Any:
+    """`Catalog.METHOD` of an index that takes no item with one of `REFUSED_FIELDS`."""
+    original = getattr(Catalog, method)
+
+    def picky(self: Catalog, things: Sequence[Any]) -> Any:
+        for thing in things:
+            item = thing if isinstance(thing, Item) else thing.item
+            if any(name in item.metadata for name in REFUSED_FIELDS):
+                raise RequestRefused("400 invalid field")
+        return original(self, things)
+
+    return picky
+
+
+def require_without_refused_fields(item: Item | None) -> None:
+    assert item is not None
+    assert item.error is None
+    assert item.metadata == {"a": 1, "b": 2, "c": 3}
+    assert [(problem.kind, problem.field) for problem in item.problems] == [
+        (ProblemKind.REFUSED, "bad"),
+        (ProblemKind.REFUSED, "worse"),
+    ]
+    assert "400 invalid field" in item.problems[0].detail
+
+
+SIDECAR = '{"a": 1, "bad": "x", "b": 2, "worse": "y", "c": 3}'
+
+
+def test_an_item_is_written_without_the_fields_that_the_index_refuses(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Catalog, "upsert", refuses_fields("upsert"))
+    works = [stage.work(name) for name in ("a.jpg", "b.jpg", "2024/c.jpg")]
+    (stage.root / "b.jpg.json").write_text(SIDECAR)
+    written = stage.committer.write(works)
+    assert (len(written.done), written.refused) == (3, [])
+    require_without_refused_fields(stage.catalog.get(works[1].item.id))
+    assert stage.catalog.vector(works[1].item.id) is not None
+    assert stage.catalog.count_problems("s") == {ProblemKind.REFUSED: 1}
+
+
+def test_new_metadata_that_the_index_refuses_keeps_no_other_out(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    works = [stage.work(name) for name in ("a.jpg", "b.jpg", "2024/c.jpg")]
+    stage.committer.write(works)
+    (stage.root / "a.jpg.json").write_text('{"new": 1}')
+    (stage.root / "b.jpg.json").write_text(SIDECAR)
+    (stage.root / "2024/c.jpg.json").write_text('{"new": 2}')
+    monkeypatch.setattr(Catalog, "replace_metadata", refuses_fields("replace_metadata"))
+    known = [item for work in works if (item := stage.catalog.get(work.item.id)) is not None]
+    replaced = stage.committer.replace([(work.key, item) for work, item in zip(works, known, strict=True)])
+    assert (len(replaced.done), replaced.refused) == (3, [])
+    items = [stage.catalog.get(work.item.id) for work in works]
+    assert [item.metadata.get("new") for item in items if item is not None] == [1, None, 2]
+    require_without_refused_fields(items[1])
+
+
+def test_an_item_that_is_refused_even_without_metadata_is_listed_as_failed(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upsert = Catalog.upsert
+
+    def picky(self: Catalog, entries: Sequence[Write]) -> Any:
+        if any(entry.item.file.path == "b.jpg" and entry.vector is not None for entry in entries):
+            raise RequestRefused("400 no such vector")
+        return upsert(self, entries)
+
+    monkeypatch.setattr(Catalog, "upsert", picky)
+    (stage.root / "b.jpg.json").write_text('{"a": 1}')
+    works = [stage.work(name) for name in ("a.jpg", "b.jpg")]
+    for attempts in (1, 2):
+        written = stage.committer.write(works)
+        assert (len(written.done), written.refused) == (2, [])
+        (failed,) = stage.catalog.failed()
+        assert failed.error is not None
+        assert (failed.file.path, failed.metadata) == ("b.jpg", {})
+        assert (failed.error.reason, failed.error.detail) == (Reason.REFUSED, "400 no such vector")
+        assert failed.error.attempts == attempts
+    assert stage.catalog.count() == 1
+
+
+def test_a_column_whose_index_is_refused_keeps_no_other_out(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    declare = Catalog.declare
+
+    def picky(self: Catalog, types: FieldTypes) -> None:
+        if "bad" in types:
+            raise RequestRefused("400 no such key")
+        declare(self, types)
+
+    monkeypatch.setattr(Catalog, "declare", picky)
+    stage.committer.declare({"a": FieldType.INTEGER, "bad": FieldType.INTEGER, "c": FieldType.FLOAT})
+    assert stage.catalog.types() == {"a": FieldType.INTEGER, "c": FieldType.FLOAT}
+
+
+def test_a_deletion_that_the_index_refuses_keeps_no_other_out(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage.committer.write([stage.work(name) for name in ("a.jpg", "b.jpg", "2024/c.jpg")])
+    removals = [stage.removal(name, witnessed=True) for name in ("a.jpg", "b.jpg")]
+    for name in ("a.jpg", "b.jpg"):
+        (stage.root / name).unlink()
+    delete = Catalog.delete
+
+    def picky(self: Catalog, ids: Sequence[str]) -> None:
+        if removals[1].item_id in ids:
+            raise IndexFailing("500 segment is broken")
+        delete(self, ids)
+
+    monkeypatch.setattr(Catalog, "delete", picky)
+    deleted, held = stage.committer.delete(removals)
+    assert ([each.key.path for each in deleted], held) == (["a.jpg"], [])
+    assert stage.paths() == ["2024/c.jpg", "b.jpg"]
+    assert "500 segment is broken" in stage.watched.refused["b.jpg"].detail
+
+
+def test_a_table_cell_that_cannot_be_stored_costs_that_field_alone(stage: Stage) -> None:
+    cell = "|".join(map(str, range(MOST_ELEMENTS + 1)))
+    (stage.root / "metadata.csv").write_text(f"file,many,title\nb.jpg,1|2,B\na.jpg,{cell},A\n")
+    stage.watched.load_table()
+    description = stage.watched.describe("a.jpg")
+    assert description.metadata == {"title": "A"}
+    (problem,) = description.problems
+    assert (problem.kind, problem.field, problem.line) == (ProblemKind.FIELD, "many", 3)
+    assert problem.detail.startswith("metadata.csv:3: field 'many' is a list of 10,001 values")
+    assert stage.watched.describe("b.jpg").problems == ()
+
+
+def test_many_problems_of_one_item_are_few_and_counted(stage: Stage) -> None:
+    (stage.root / "a.jpg.json").write_text(json.dumps({f"a{n}=": n for n in range(5000)}))
+    problems = stage.watched.describe("a.jpg").problems
+    assert len(problems) == MOST_OF_AN_ITEM
+    assert problems[-1].detail.startswith("4,981 more, like: a.jpg.json: field 'a19=' has one of the characters")
 
 
 def test_deletions_are_checked_once_more(stage: Stage) -> None:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from ingest.metadata import MAX_SIDECAR_BYTES, category_of, merge, parse_sidecar
 from ingest.table import Table
 from recq.errors import MetadataError
-from recq.index.schema import FieldType, field_problem, value_problem
+from recq.index.problems import ProblemKind
+from recq.index.schema import MOST_ELEMENTS, MOST_FIELDS, FieldType, field_problem, value_problem
 
 
 @pytest.mark.parametrize(
@@ -39,7 +40,7 @@ def test_sidecar_over_table_over_folder_over_prefix() -> None:
     assert merge("beds/bed_2.jpg", table, {}, {}) == {"category": "beds"}
     assert merge("beds/bed_1.jpg", table, {}, {}) == {"category": "bunk", "price": 10, "title": "Old"}
     sidecar = parse_sidecar(b'{"title": "New", "price": null, "labels": []}', "x.json")
-    assert merge("beds/bed_1.jpg", table, sidecar, {}) == {"category": "bunk", "title": "New"}
+    assert merge("beds/bed_1.jpg", table, sidecar.fields, {}) == {"category": "bunk", "title": "New"}
     assert merge("beds/bed_1.jpg", table, {"category": None}, {}) == {"price": 10, "title": "Old"}
 
 
@@ -59,15 +60,6 @@ def test_a_category_is_of_the_fields_type() -> None:
         (b"", "x.json:1: not JSON"),
         (b'{"a": 1,\n}', "x.json:2: not JSON"),
         (b"[1]", "x.json: not an object"),
-        (b'{"a": NaN}', "x.json: NaN is not a finite number"),
-        (b'{"a": 1e999}', "field 'a' is not a finite number"),
-        (b'{"a": {"b": 1}}', "field 'a' is neither text, number, boolean nor a list of these"),
-        (b'{"a": [[1]]}', "field 'a' is a list of lists"),
-        (b'{"a": [null]}', "field 'a' is neither text, number"),
-        (b'{"file.size": 1}', "field 'file.size' is reserved"),
-        (b'{"a": 1, "a": 2}', "field 'a' stands there twice"),
-        (b'{"a": 99999999999999999999}', "more than 64 bits"),
-        (b'{"a": "\\ud800"}', "half a surrogate pair"),
         (b'{"a": "\xff"}', "not UTF-8"),
         (b"[" * 100_000, "nested too deeply"),
         (b" " * (MAX_SIDECAR_BYTES + 1), "make it shorter"),
@@ -77,6 +69,45 @@ def test_a_bad_sidecar_says_what_to_change(text: bytes, what: str) -> None:
     with pytest.raises(MetadataError) as caught:
         parse_sidecar(text, "x.json")
     assert what in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (b'{"a": NaN, "b": 1}', "field 'a' is not a finite number"),
+        (b'{"a": 1e999, "b": 1}', "field 'a' is not a finite number"),
+        (b'{"a": {"b": 1}, "b": 1}', "field 'a' is neither text, number, boolean nor a list of these"),
+        (b'{"a": [[1]], "b": 1}', "field 'a' is a list of lists"),
+        (b'{"a": [null], "b": 1}', "field 'a' is neither text, number"),
+        (b'{"a": [' + b"[" * 80 + b"]" * 80 + b'], "b": 1}', "field 'a' is a list of lists"),
+        (b'{"a": [' + b"1," * MOST_ELEMENTS + b'1], "b": 1}', "field 'a' is a list of 10,001 values"),
+        (b'{"file.size": 1, "b": 1}', "field 'file.size' is reserved"),
+        (b'{"a": 1, "b": 1, "a": 2}', "field 'a' stands there twice"),
+        (b'{"a": 99999999999999999999, "b": 1}', "more than 64 bits"),
+        (b'{"a": ' + b"9" * 10_000 + b', "b": 1}', "more than 64 bits"),
+        (b'{"a": "\\ud800", "b": 1}', "half a surrogate pair"),
+        (b'{"a\\\\b": "x", "b": 1}', r"field 'a\b' has the character \, which no index takes in a name"),
+        (b'{"a\\"b": "x", "b": 1}', 'has the character ", which no index takes in a name'),
+        (b'{"a=b": "x", "b": 1}', "has one of the characters = < > ~ ! ? that filters use"),
+        (b'{"a\\u0000": "x", "b": 1}', r"has the character \x00, which cannot be printed"),
+        (b'{"": "x", "b": 1}', "field '' is empty"),
+        (b'{"' + b"n" * 10_000 + b'": "x", "b": 1}', "is longer than 255 characters"),
+    ],
+)
+def test_a_field_that_cannot_be_stored_costs_that_field_alone(text: bytes, what: str) -> None:
+    sidecar = parse_sidecar(text, "x.json")
+    assert sidecar.fields == {"b": 1}
+    (problem,) = sidecar.problems
+    assert problem.kind is ProblemKind.FIELD
+    assert problem.detail.startswith("x.json: field ")
+    assert what in problem.detail
+    assert len(problem.detail) < 300
+
+
+def test_a_picture_has_a_thousand_fields_at_most() -> None:
+    sidecar = parse_sidecar(json.dumps({f"f{n}": n for n in range(MOST_FIELDS + 2)}).encode(), "x.json")
+    assert list(sidecar.fields) == [f"f{n}" for n in range(MOST_FIELDS)]
+    assert [problem.field for problem in sidecar.problems] == ["f1000", "f1001"]
 
 
 JSON = st.recursive(
@@ -92,7 +123,11 @@ def test_any_json_is_metadata_or_refused(document: object) -> None:
         sidecar = parse_sidecar(json.dumps(document).encode("utf-8", "surrogatepass"), "x.json")
     except MetadataError:
         return
-    assert sidecar == document
-    for name, value in merge("a.jpg", Table(), sidecar, {}).items():
+    assert isinstance(document, dict)
+    dropped = {problem.field for problem in sidecar.problems}
+    assert sidecar.fields.keys() | dropped == document.keys()
+    assert not sidecar.fields.keys() & dropped
+    assert all(document[name] == value for name, value in sidecar.fields.items())
+    for name, value in merge("a.jpg", Table(), sidecar.fields, {}).items():
         assert field_problem(name) is None
         assert value_problem(value) is None

@@ -105,6 +105,73 @@ def test_a_folder_that_cannot_be_listed_replaces_nothing(place: Place) -> None:
     assert "sub: Permission denied" in require_kept(place, done)
 
 
+NO_NETWORK = """
+import numpy as np
+from recq.errors import ImageError, Reason
+from recq.models.embedder import Embedder
+from ingest.cli import main
+
+def failing(self, pixels):
+    {statement}
+
+Embedder._one = failing
+main()
+"""
+"""`recq-ingest` with another network than it believes to have."""
+
+NAN = "return self._finished(np.full(self.space.dim, np.nan, np.float32))"
+RAISES = "raise RuntimeError('inference request failed')"
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"), [(NAN, "no-signal"), (RAISES, "inference: RuntimeError")], ids=["nan", "raises"]
+)
+def test_a_network_that_makes_no_vectors_replaces_nothing(place: Place, statement: str, said: str) -> None:
+    """Every failed item is an item: counting them would have called the new collection complete."""
+    done = run_script(place, NO_NETWORK.format(statement=statement))
+    assert done.returncode == 3, done.stderr
+    why = done.stderr.splitlines()[-1]
+    assert "1 item found today would be lost" in why or "2 items found today would be lost" in why
+    assert said in why
+    assert "the old vectors still answer" in why
+    assert "run the same rebuild again" in why
+    with place.catalog() as catalog:
+        assert catalog.space.model == MODEL
+        assert catalog.count() == 3
+    assert sorted(place.vectors()) == ["a.jpg", "b.jpg", "c.jpg"]
+    done = place.command("rebuild", "--model", OTHER)  # with a network that works: taken up, not begun anew
+    assert done.returncode == 0, done.stderr
+    with place.catalog() as catalog:
+        assert catalog.space.model == OTHER
+    assert sorted(place.vectors()) == ["a.jpg", "b.jpg", "c.jpg"]
+
+
+def test_what_had_failed_before_may_fail_again(place: Place) -> None:
+    """Nothing is lost by it: neither what no network can read, nor what changed since."""
+    (place.root / "broken.jpg").write_bytes(b"")
+    assert place.once().returncode == 3
+    (place.root / "new.jpg").write_bytes(b"")
+    done = place.command("rebuild", "--model", OTHER)
+    assert done.returncode == 3, done.stderr
+    assert "2 items could not be indexed" in done.stderr.splitlines()[-1]
+    with place.catalog() as catalog:
+        assert catalog.space.model == OTHER
+
+
+def test_an_item_that_the_new_collection_lacks_replaces_nothing(place: Place) -> None:
+    script = (
+        "from recq.index.catalog import Catalog\n"
+        "from ingest.cli import main\n"
+        "upsert = Catalog.upsert\n"
+        "Catalog.upsert = lambda self, entries: upsert(self, [e for e in entries if e.item.file.path != 'b.jpg'])\n"
+        "main()\n"
+    )
+    done = run_script(place, script)
+    assert done.returncode == 3, done.stderr
+    assert "1 item found today would be lost (first: b.jpg: it is missing" in done.stderr.splitlines()[-1]
+    assert sorted(place.vectors()) == ["a.jpg", "b.jpg", "c.jpg"]
+
+
 def test_interrupted_the_old_vectors_answer_and_the_next_one_goes_on(place: Place) -> None:
     """SIGTERM comes with the first batch; in the middle of it the catalog is asked."""
     for number in range(120):

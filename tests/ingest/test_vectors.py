@@ -64,6 +64,42 @@ class Case:
         eventually(lambda: self.turn() and len(self.told) == told and len(self.network.under_way) == under_way)
 
 
+class Broken(Network):
+    """A network that takes no pictures at all."""
+
+    def submit(self, pixels: Pixels) -> Future[Vector]:
+        raise RuntimeError("no device")
+
+
+def test_an_inference_that_raises_is_its_pictures_failure() -> None:
+    """Whatever the network raises: it is no reason for the daemon to end."""
+    case = Case()
+    for name in ("a", "a", "b"):
+        case.ask(name)
+    case.until(under_way=2)
+    case.network.under_way.pop(0)[1].set_exception(RuntimeError("a\n  long story " + "x" * 9999))
+    case.until(told=2, under_way=1)
+    case.network.answer()
+    case.until(told=3)
+    (first, error, _), (second, same, _), (last, vector, _) = case.told
+    assert (first, second, last) == ("a", "a", "b")
+    assert isinstance(error, ImageError)
+    assert error is same
+    assert error.reason is Reason.INFERENCE
+    assert error.detail.startswith("RuntimeError: a long story xxx")
+    assert len(error.detail) <= 500
+    assert vector is VECTOR
+
+
+def test_a_network_that_takes_no_pictures_fails_each_once() -> None:
+    case = Case()
+    case.vectors = Vectors(case.loop, Broken(), case._stored)
+    for name in "abcd":
+        case.ask(name)
+    case.until(told=4)
+    assert all(isinstance(error, ImageError) and error.reason is Reason.INFERENCE for _, error, _ in case.told)
+
+
 def test_fresh_first() -> None:
     queue: FreshFirst[int] = FreshFirst()
     for number in range(6):

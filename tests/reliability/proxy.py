@@ -36,6 +36,7 @@ class Fate(StrEnum):
     SILENT = "written, never answered"
     FAILED = "written, 500"
     BUSY = "written, 429"
+    POISONED = "not forwarded, 500"
     LATE = "given up by the client, written later"
 
 
@@ -55,6 +56,8 @@ class Proxy:
         self.acknowledged: list[Acknowledged] = []
         self.requests: Counter[str] = Counter()
         """By the last part of their path."""
+        self.poison: Callable[[str, bytes], bool] = lambda path, body: False
+        """Which requests, by path and body, a broken part of the server fails at, whatever `choose` says."""
         self._target = urlsplit(url)
         self._choose = choose
         self._patience = patience
@@ -116,13 +119,17 @@ class Proxy:
         body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
         write = request.command != "GET" and _changes_points(request.command, request.path)
         with self._lock:
-            fate = self._choose(write)
+            fate = Fate.POISONED if self.poison(request.path, body) else self._choose(write)
             self.fates[fate] += 1
             self.requests[urlsplit(request.path).path.rpartition("/")[2]] += 1
         if fate is Fate.CUT_BEFORE:
             return _hang_up(request)
         if fate is Fate.REFUSED:
             return _answer(request, 503, b"<html>no upstream</html>")
+        if fate is Fate.POISONED:
+            return _answer(
+                request, 500, b'{"status": {"error": "Service internal error: a page is broken"}, "time": 0.1}'
+            )
         if fate is Fate.LATE:
             late = threading.Thread(target=self._forward_late, args=(request.command, request.path, body, request))
             self._late.append(late)

@@ -7,6 +7,7 @@ words: two answers to one question, so the question is refused.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -23,11 +24,14 @@ from recq.index.edge.problem import bad_format, edge_errors, invalid_value, unsu
 
 MAX_ID = 2**64 - 1
 MAX_LOOKUPS = 10_000  # values of one filter in narrow indexes: 0.1 ms each
+_QUOTED = re.compile(r'"([\w-]+)"')
 
 
 @dataclass(frozen=True)
 class Indexed:
-    """What a filter has to know of a collection: each indexed key's type, the narrow fields, how many points."""
+    """What a filter has to know of a collection: each indexed key's type (as `plain_key`), the narrow fields, how many
+    points.
+    """
 
     types: Mapping[str, str] = field(default_factory=dict)
     narrow: NarrowFields = field(default_factory=NarrowFields)
@@ -37,7 +41,7 @@ class Indexed:
         """Whether an index in memory answers a condition, so that no payload has to be read for it."""
         if condition.values_count is not None:
             return False
-        kind = self.types.get(condition.key)
+        kind = self.types.get(plain_key(condition.key))
         if condition.match is not None and kind not in _MATCHED_BY.get(_kind_of(condition.match), ()):
             return False
         if condition.range is not None:
@@ -59,6 +63,11 @@ def _kind_of(match: rest.Match) -> type:
         values = match.any if isinstance(match, rest.MatchAny) else match.except_
         return type(values[0]) if values else str
     return rest.MatchText
+
+
+def plain_key(key: str) -> str:
+    """A payload key as the engine writes it: without the quotes around a part of letters, digits, `_` and `-`."""
+    return _QUOTED.sub(r"\1", key)
 
 
 def to_id(point_id: int | str | UUID) -> int | UUID:
@@ -214,7 +223,7 @@ class _Converter:
         if isinstance(match, rest.MatchExcept):
             return edge.MatchExcept(match.except_)
         path = self._prefix + key
-        if self._indexed.types.get(path) != "text":
+        if self._indexed.types.get(plain_key(path)) != "text":
             raise wrong_input(f"match by text needs a text index on `{path}`: create one, or match its whole value")
         if isinstance(match, rest.MatchText):
             return edge.MatchText(match.text)

@@ -21,7 +21,7 @@ from typing import Any, Self
 import qdrant_edge as edge
 
 from recq.index.edge.changes import Changes, Id
-from recq.index.edge.conditions import Indexed
+from recq.index.edge.conditions import Indexed, plain_key
 from recq.index.edge.convert import DISTANCES, VectorSpec
 from recq.index.edge.descriptors import has_free
 from recq.index.edge.disk import require_room
@@ -210,7 +210,8 @@ class Shard:
         known = self._indexed
         if known is None:
             with self._writing, self.reading() as shard:
-                types = {key: type_word(info.data_type) for key, info in shard.info().payload_schema.items()}
+                schema = shard.info().payload_schema
+                types = {plain_key(key): type_word(info.data_type) for key, info in schema.items()}
                 known = self._indexed = Indexed(types, self._narrow, lambda: self.counts()[0])
         return known
 

@@ -1,0 +1,28 @@
+"""Points of the catalog's collection that are no items: any client of the engine can write such.
+
+Readers pass them over, `recq-ingest problems` lists them, and `recq-ingest reconcile --remove-foreign` removes them.
+"""
+
+from __future__ import annotations
+
+from recq.index.catalog import Catalog
+from recq.index.connect import connect
+from recq.settings import Settings
+
+_AT_ONCE = 500  # points in one request
+
+
+def foreign_points(settings: Settings) -> list[str]:
+    """Their ids."""
+    with connect(settings) as client:
+        return sorted(Catalog.open(client, settings.catalog).foreign_points())
+
+
+def remove_foreign_points(settings: Settings) -> int:
+    """Delete them; how many there were. A running daemon is no hindrance: it knows nothing of them."""
+    with connect(settings) as client:
+        catalog = Catalog.open(client, settings.catalog)
+        ids = list(catalog.foreign_points())
+        for start in range(0, len(ids), _AT_ONCE):
+            catalog.delete(ids[start : start + _AT_ONCE])
+        return len(ids)
