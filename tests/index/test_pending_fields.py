@@ -20,7 +20,7 @@ from recq.index.pending_fields import (
     uses_of,
     waiting_in,
 )
-from recq.index.schema import FieldType, FieldTypes, payload_key, shadow_key
+from recq.index.schema import FieldType, FieldTypes, Value, payload_key, shadow_key
 from recq.index.wanted import Sort, Wanted
 from tests.index.conftest import SPACE
 from tests.index.test_catalog import item, vector
@@ -31,8 +31,8 @@ MANY: FieldTypes = {
     **WORDS, "price": FieldType.FLOAT, "stock": FieldType.INTEGER, "released": FieldType.DATE, "sale": FieldType.BOOL,
     "a.b": FieldType.STRING,
 }  # fmt: skip
-METADATA = {name: f"Green {name}" for name in ("w03", "a.b")} | {
-    "price": 12.5, "stock": 3, "released": "2024-02-03", "sale": True,
+METADATA: dict[str, Value] = {
+    "w03": "Green w03", "a.b": "Green a.b", "price": 12.5, "stock": 3, "released": "2024-02-03", "sale": True,
 }  # fmt: skip
 INDEXES = len(MANY) + len(WORDS) + 1
 
