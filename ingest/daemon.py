@@ -181,7 +181,7 @@ class Daemon:
             self._intake.retry(due)
         self._begin(now)
         self._pipeline.tick(now)
-        self._indexing.tick(now, busy=bool(self._pending) or not self._pipeline.idle)
+        self._indexing.tick(now, hurry=self._once and self._all_written())
         if now >= self._flush_at and self._pipeline.idle:
             self._flush_at = float("inf")
             self._pipeline.commit.submit(self._committer.flush, lambda _: None)

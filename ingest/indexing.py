@@ -1,8 +1,8 @@
 """The payload indexes of many new fields, made after the pictures were written: one after another, in their own worker.
 
 Which wait stands in the index (`recq.index.pending_fields`): so a daemon takes up what another one, or an import, has
-left, and two may make them at the same time. While pictures are under way every index is followed by a pause as long:
-the embedded engine does nothing else while it makes one.
+left, and two may make them at the same time. Every index is followed by a pause as long, unless nobody can be waiting:
+the embedded engine holds the whole process while it makes one; pictures and queries have the other half of the time.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ class Indexing:
         """Whether nothing waits; not before the first look."""
         return self._look_at > 0 and self._began is None and not self._worker.busy and not self.left
 
-    def tick(self, now: float, *, busy: bool) -> None:
-        """Begin the next index; while `busy`, not before the pause after the last one is over."""
-        if self._worker.busy or (busy and now < self._next):
+    def tick(self, now: float, *, hurry: bool) -> None:
+        """Begin the next index; unless in a `hurry`, not before the pause after the last one is over."""
+        if self._worker.busy or (now < self._next and not hurry):
             return
         left = self.left
         if left and self._began is None:

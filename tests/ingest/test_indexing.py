@@ -77,7 +77,7 @@ def test_it_looks_at_the_start_and_makes_what_another_one_left(loop: Loop, event
     fake = Fake("a", "b", "c")
     work = indexing(loop, fake, events)
     assert not work.idle
-    turns(loop, lambda: work.tick(NOW, busy=False), lambda: work.idle)
+    turns(loop, lambda: work.tick(NOW, hurry=True), lambda: work.idle)
     assert (fake.made, fake.noted, work.left) == (["a", "b", "c"], 1, 0)
     assert [(name, fields["made"], fields["waiting"]) for name, fields in events] == [
         ("indexes", 0, 2),
@@ -87,22 +87,22 @@ def test_it_looks_at_the_start_and_makes_what_another_one_left(loop: Loop, event
 
 def test_it_is_idle_after_a_look_at_nothing(loop: Loop, events: Events) -> None:
     work = indexing(loop, Fake(), events)
-    turns(loop, lambda: work.tick(NOW, busy=False), lambda: work.idle)
+    turns(loop, lambda: work.tick(NOW, hurry=True), lambda: work.idle)
     assert (list(events), work.next_deadline()) == ([], NOW + 300.0)
 
 
 def test_what_is_declared_meanwhile_is_made_without_waiting_for_the_next_look(loop: Loop, events: Events) -> None:
     fake = Fake()
     work = indexing(loop, fake, events)
-    turns(loop, lambda: work.tick(NOW, busy=False), lambda: work.idle)
+    turns(loop, lambda: work.tick(NOW, hurry=True), lambda: work.idle)
     fake.records = record({"a": FieldType.INTEGER})
     fake.waiting(refresh=True)
     assert not work.idle
-    turns(loop, lambda: work.tick(NOW, busy=False), lambda: work.idle)
+    turns(loop, lambda: work.tick(NOW, hurry=True), lambda: work.idle)
     assert fake.made == ["a"]
 
 
-def test_while_pictures_are_under_way_each_index_is_followed_by_a_pause_as_long(loop: Loop, events: Events) -> None:
+def test_each_index_is_followed_by_a_pause_as_long_unless_nobody_waits(loop: Loop, events: Events) -> None:
     fake = Fake("a", "b")
     slow = fake.make_index
 
@@ -112,13 +112,13 @@ def test_while_pictures_are_under_way_each_index_is_followed_by_a_pause_as_long(
 
     fake.make_index = make_index  # type: ignore[method-assign]
     work = indexing(loop, fake, events)
-    work.tick(time.monotonic(), busy=True)
+    work.tick(time.monotonic(), hurry=False)
     loop.turn(time.monotonic() + 10)
     assert fake.made == ["a"]
     ended = time.monotonic()
-    work.tick(ended, busy=True)
+    work.tick(ended, hurry=False)
     assert work.next_deadline() - ended > 0
-    work.tick(work.next_deadline(), busy=True)
+    work.tick(work.next_deadline(), hurry=False)
     loop.turn(time.monotonic() + 10)
     assert fake.made == ["a", "b"]
 
@@ -127,6 +127,6 @@ def test_an_index_that_is_refused_keeps_no_other_from_being_made_and_is_said_onc
     fake = Fake("a", "b", "c")
     fake.refused = {"b"}
     work = indexing(loop, fake, events)
-    turns(loop, lambda: work.tick(NOW, busy=False), lambda: work.idle)
+    turns(loop, lambda: work.tick(NOW, hurry=True), lambda: work.idle)
     assert fake.made == ["a", "c"]
     assert [fields for name, fields in events if name == "unindexed"] == [{"field": "b", "detail": "no index for b"}]

@@ -75,6 +75,7 @@ def test_pictures_come_before_the_indexes_of_many_columns(place: Place, full: bo
         first = at(daemon.said("indexed", within=STARTS_WITHIN)) - began
         put(place.root / "late.jpg", 99)
         late = daemon.said("indexed", path="late.jpg", within=STARTS_WITHIN)["ms"] / 1000
+        assert place.status()["running"]  # it answers while it makes them
         done = daemon.said("indexes", waiting=0, within=PATIENT)
         assert done["made"] == 2 * len(columns)
         assert max(first, late) < max(2.0 if full else READY, done["seconds"] / 10)
