@@ -120,15 +120,17 @@ class Fields:
             return
         known = self.types(refresh=True)  # another daemon may have been faster
         new = {name: field_type for name, field_type in types.items() if name not in known}
-        if not self._takes(len(new)):
+        if self._takes(len(new)):
+            self._make_now(new)
+        elif new:
             self._client.update_collection(self._collection, metadata=record(new))
-            self.types(refresh=True)
-            return
-        for name, field_type in new.items():
+        self.types(refresh=True)
+
+    def _make_now(self, types: FieldTypes) -> None:
+        for name, field_type in types.items():
             if field_type is FieldType.STRING:  # the text index first: `types` shows a field when it is complete
                 self._create(shadow_key(name), _WORD_INDEX)
             self._create(payload_key(name), _INDEX_TYPES[field_type])
-        self.types(refresh=True)
 
     def _takes(self, new: int) -> bool:
         """Whether `new` fields get their indexes now; counts them then."""
