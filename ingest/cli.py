@@ -148,6 +148,9 @@ def status(
     typer.echo(f"catalog {found.catalog} ({found.engine}; {space}): {at_work}")
     if found.detail is not None:
         typer.echo(f"  waiting: {printable(found.detail)}")
+    if found.indexes_waiting:
+        by = "" if found.running else ", and 'recq-ingest run' makes them"
+        typer.echo(f"  {found.indexes_waiting:,} indexes of new fields wait: filters on these fields say so{by}")
     for source in found.sources:
         pending = "" if source.pending is None else f", {source.pending:,} pending"
         typer.echo(

@@ -16,6 +16,7 @@ from ingest.commit import Committer, Held, Removal
 from ingest.examine import Fate, Verdict, examine
 from ingest.files import Key
 from ingest.hints import Mark
+from ingest.indexing import Indexing
 from ingest.intake import Intake
 from ingest.loop import Loop, Repeated, Worker, Workers
 from ingest.metadata import SIDECAR_SUFFIX
@@ -112,6 +113,7 @@ class Daemon:
         self._declarer = Worker("declare", self._loop)
         self._flusher = Repeated(Worker("flush", self._loop), self._committer.flush, _ended)
         self._measurer = Repeated(Worker("background", self._loop), self._measure_background, _ended)
+        self._indexing = Indexing(self._loop, catalog, patience, self.said, look_every=settings.rescan)
         self._retries = Retries()
         self._flush_at = float("inf")
         self._next_progress = 0.0
@@ -135,6 +137,11 @@ class Daemon:
     def pending(self, source: str) -> tuple[int, int]:
         """How many paths of a source wait or are under way, and how many of them the index does not have yet."""
         return self._pending.count(source)
+
+    @property
+    def indexes_waiting(self) -> int:
+        """How many payload indexes of new fields are still to be made."""
+        return self._indexing.left
 
     def look_for_requests(self) -> None:
         """Look in the index for what somebody asked for, soon."""
@@ -178,6 +185,7 @@ class Daemon:
             self._intake.retry(due)
         self._begin(now)
         self._pipeline.tick(now)
+        self._indexing.tick(now, hurry=self._once and self._all_written())
         if now >= self._flush_at and self._pipeline.idle:
             self._flush_at = float("inf")
             self._flusher.ask()
@@ -210,6 +218,7 @@ class Daemon:
             self._pipeline.next_deadline(),
             self._intake.next_deadline(),
             self._retries.next_deadline(),
+            self._indexing.next_deadline(),
         ]
         if self._pipeline.idle:
             deadlines.append(self._flush_at)
@@ -222,6 +231,9 @@ class Daemon:
 
     def _settled(self) -> bool:
         """Whether nothing is left to be done."""
+        return self._all_written() and self._indexing.idle
+
+    def _all_written(self) -> bool:
         deciding = self._examiners.busy or self._declarer.busy
         return self._intake.idle and not deciding and not self._pending and self._pipeline.idle
 
@@ -235,6 +247,10 @@ class Daemon:
 
     def _show(self, now: float) -> None:
         counts = self.tally.counts
+        if self._indexing.left and self._all_written():
+            made, left = self._indexing.made, self._indexing.left
+            self._reporter.progress("making indexes", made, made + left, counts.failed, None)
+            return
         done = counts.items
         rate = done / (now - self._started) if self._pending else None
         self._reporter.progress(self.state, done, done + len(self._pending), counts.failed, rate)

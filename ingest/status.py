@@ -53,7 +53,8 @@ class Status:
 
     `engine` is `embedded` or the server's URL, `space` names the embedding space (None before there is one), `state` is
     one of starting, reconciling, indexing, idle, waiting (for the index), draining, and `stopped` without a daemon.
-    `detail` says why it waits: the index's last error, or for how long it has said nothing.
+    `detail` says why it waits: the index's last error, or for how long it has said nothing. `indexes_waiting`: payload
+    indexes of new fields that are still to be made; a filter that needs one says so.
     """
 
     catalog: str
@@ -64,6 +65,7 @@ class Status:
     state: str
     detail: str | None
     sources: tuple[SourceStatus, ...]
+    indexes_waiting: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON."""
@@ -124,7 +126,7 @@ class Board:
         state = daemon.state
         return Status(
             settings.catalog, _engine(settings), _space(catalog), True, os.getpid(), state,
-            detail if state == "waiting" else None, told,
+            detail if state == "waiting" else None, told, daemon.indexes_waiting,
         )  # fmt: skip
 
     def _count(self, catalog: Catalog, names: Sequence[str]) -> None:
@@ -205,8 +207,9 @@ def read_status(settings: Settings) -> Status:
                 SourceStatus(name, root, indexed + failed, indexed, failed, source.ignored, None, held=source.held)
             )
         return Status(
-            settings.catalog, _engine(settings), _space(catalog), False, None, "stopped", None, tuple(sources)
-        )
+            settings.catalog, _engine(settings), _space(catalog), False, None, "stopped", None, tuple(sources),
+            len(catalog.waiting(refresh=True).indexes),
+        )  # fmt: skip
 
 
 def _engine(settings: Settings) -> str:

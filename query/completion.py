@@ -195,8 +195,10 @@ def _read(settings: Any, first: str) -> tuple[dict[str, list[str]], bool]:
     with opened(settings) as catalog:
         started = time.monotonic()
         known: dict[str, list[str]] = {name: [] for name in (*sorted(catalog.types()), *_OFFERED)}
+        waiting = catalog.waiting()
         for name in sorted(known, key=lambda name: not (first and (name.startswith(first) or first.startswith(name)))):
             if time.monotonic() - started > PATIENCE:
                 return known, False
-            known[name] = [escape(value) for value, _ in catalog.facets(name, limit=MOST_VALUES).rows]
-    return known, True
+            if waiting.lacks([(name, False)]) is None:
+                known[name] = [escape(value) for value, _ in catalog.facets(name, limit=MOST_VALUES).rows]
+    return known, not waiting.indexes

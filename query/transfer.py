@@ -21,6 +21,7 @@ from recq.errors import ImageError, UsageError
 from recq.settings import Settings
 
 if TYPE_CHECKING:
+    from recq.index.catalog import Catalog
     from recq.index.grammar import Condition
 
 STREAM = Path("-")
@@ -116,7 +117,14 @@ def import_into(settings: Settings, path: Path, progress: Progress = silent) -> 
                 raise UsageError(f"{name} has a vector that cannot be stored after item {done:,}: {error}") from error
             except UsageError as error:
                 raise UsageError(f"{error} ({done:,} items before it were imported)") from error
+            _make_indexes(catalog, progress)
     return Transferred(done, failed, settings.catalog)
+
+
+def _make_indexes(catalog: Catalog, progress: Progress) -> None:
+    """The indexes of many new fields, which the items did not wait for: perhaps no daemon comes to make them."""
+    for made, waiting in enumerate(catalog.make_indexes()):
+        progress("making indexes", made, made + len(waiting.indexes))
 
 
 @contextmanager

@@ -17,6 +17,7 @@ A message is one line for the person at the terminal: what went wrong, with whic
     |   +-- IndexRefused         4  wrong API key, or a server that cannot do what recq needs
     |   |   +-- RequestRefused   4  this one request is refused: something in it cannot be stored or understood
     |   +-- IndexBusy            4  another process owns the embedded data folder
+    |   +-- IndexPending         4  the payload index that a question needs is still being made
     +-- SpaceError               5
         +-- SpaceMismatch        5  the collection was made in another embedding space
         +-- ModelUnavailable     5  unknown model, missing weights, or an extra that is not installed
@@ -129,6 +130,10 @@ class RequestRefused(IndexRefused):
 
 class IndexBusy(IndexError_):
     """Another process owns the embedded data folder; the message names its pid and the folder."""
+
+
+class IndexPending(IndexError_):
+    """The payload index of a field is still being made; the message says how many wait, and for about how long."""
 
 
 class SpaceError(RecqError):

@@ -31,6 +31,7 @@ from recq.index.filters import compile_filters
 from recq.index.finder import Finder
 from recq.index.grammar import Where
 from recq.index.ledger import item_of, vector_of, within
+from recq.index.pending_fields import Missing, Waiting
 from recq.index.problems import PROBLEMS_PREFIX, ProblemKind
 from recq.index.schema import VECTOR, FieldType, FieldTypes, Item, Value, misfits
 from recq.index.sources import CONFIRMATION_PREFIX, METADATA_PREFIX
@@ -148,8 +149,28 @@ class Catalog(Finder):
 
     @translated
     def declare(self, types: FieldTypes) -> None:
-        """Create the payload indexes of fields that have none yet; a known field keeps its type."""
+        """Create the payload indexes of fields that have none yet; a known field keeps its type.
+
+        Where many are new, they wait (`waiting`), and `make_index` is to be called for each.
+        """
         self._fields.declare(types)
+
+    @translated
+    def make_index(self, missing: Missing) -> None:
+        """Make one of the indexes that wait. It can be repeated, by several at the same time."""
+        self._fields.make(missing)
+
+    @translated
+    def note_made(self) -> None:
+        """Remove the records of fields whose indexes are all there. Due when nothing is left to be made."""
+        self._fields.note_made()
+
+    def make_indexes(self) -> Iterator[Waiting]:
+        """Make all indexes that wait; gives what is left before each."""
+        while (missing := (waiting := self.waiting(refresh=True)).next()) is not None:
+            yield waiting
+            self.make_index(missing)
+        self.note_made()
 
     # -- writes ---------------------------------------------------------------------------------------------------
 
@@ -210,7 +231,7 @@ class Catalog(Finder):
 
     def entries(self, filters: Sequence[Where] | None = None) -> Iterator[Entry]:
         """Every item with its vector, failed ones included; with filters, embedded items that all hold for. Streams."""
-        wanted = models.Filter() if filters is None else compile_filters(filters, self.types())
+        wanted = models.Filter() if filters is None else self._compiled(filters)
         for record in self._scroll(wanted, payload=True, page=_ENTRIES, vectors=True):
             if (item := item_of(record)) is not None:
                 yield Entry(item, vector_of(record))

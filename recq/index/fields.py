@@ -1,12 +1,27 @@
-"""The metadata fields of one collection: their types (those of the payload indexes), and new ones on demand."""
+"""The metadata fields of one collection: their types (those of the payload indexes), and new ones on demand.
+
+Many new fields at once are recorded, and their indexes made later (`recq.index.pending_fields`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from urllib.parse import quote
 
 from qdrant_client import QdrantClient, models
 
+from recq.index.pending_fields import (
+    LATELY,
+    PACE_KEY,
+    PENDING_PREFIX,
+    Missing,
+    Waiting,
+    made_at_once,
+    record,
+    waiting_in,
+)
 from recq.index.schema import (
     FILE_FIELDS,
     FieldType,
@@ -38,6 +53,9 @@ _WORD_INDEX = models.TextIndexParams(
     type=models.TextIndexType.TEXT, tokenizer=models.TokenizerType.WORD, lowercase=True
 )
 
+_NOTE_EVERY = 10
+"""Indexes until the records are brought up to date: an embedded folder replaces its manifest for that."""
+
 Misfit = Callable[[str, Value, FieldType], None]
 
 
@@ -48,18 +66,45 @@ class Fields:
         self._client = client
         self._collection = collection
         self._types: dict[str, FieldType] | None = None
+        self._waiting = Waiting()
+        self._reading = threading.Lock()  # what was asked for later is what is known later
+        self._lately: list[tuple[float, int]] = []
+        self._unnoted = 0
         self._misfits: set[str] = set()
 
     def types(self, *, refresh: bool = False) -> FieldTypes:
         """The metadata fields and their types; read once, and again where `refresh` is set."""
-        if self._types is None or refresh:
-            schema = self._client.get_collection(self._collection).payload_schema
-            self._types = {
-                field_name(key): _FIELD_TYPES[info.data_type]
-                for key, info in schema.items()
-                if info.data_type in _FIELD_TYPES and is_field_key(key)
-            }
-        return self._types
+        known = self._types
+        if known is None or refresh:
+            with self._reading:
+                info = self._client.get_collection(self._collection)
+                indexed = {
+                    field_name(key): _FIELD_TYPES[index.data_type]
+                    for key, index in info.payload_schema.items()
+                    if index.data_type in _FIELD_TYPES and is_field_key(key)
+                }
+                self._waiting = waiting_in(info.config.metadata or {}, indexed, info.payload_schema)
+                known = self._types = {**self._waiting.types, **indexed}
+        return known
+
+    def waiting(self, *, refresh: bool = False) -> Waiting:
+        """The indexes that are still to be made, as they were last read, or read now."""
+        self.types(refresh=refresh)
+        return self._waiting
+
+    @property
+    def known_waiting(self) -> Waiting:
+        """The indexes that are still to be made, as they were last read, if ever."""
+        return self._waiting
+
+    def require_made(self, uses: Iterable[tuple[str, bool]]) -> None:
+        """Raise IndexPending where an index is missing that the `uses` (field, words) need."""
+        uses = list(uses)
+        if self.waiting().lacks(uses) is None:
+            return
+        waiting = self.waiting(refresh=True)  # it may have been made since
+        if (lacked := waiting.lacks(uses)) is not None:
+            raise waiting.refusal(lacked)
 
     def create_own(self) -> None:
         """The indexes of recq's own fields."""
@@ -67,18 +112,53 @@ class Fields:
             self._create(name, _LARGE_INDEX if name in _LARGE else _INDEX_TYPES[field_type])
 
     def declare(self, types: FieldTypes) -> None:
-        """Create the payload indexes of fields that have none yet; a known field keeps its type."""
+        """Create the payload indexes of fields that have none yet, or let them wait where they are many.
+
+        A known field keeps its type.
+        """
         known = self.types()
         if all(name in known for name in types):
             return
         known = self.types(refresh=True)  # another daemon may have been faster
+        new = {name: field_type for name, field_type in types.items() if name not in known}
+        if self._takes(len(new)):
+            self._make_now(new)
+        elif new:
+            self._client.update_collection(self._collection, metadata=record(new))
+        self.types(refresh=True)
+
+    def _make_now(self, types: FieldTypes) -> None:
         for name, field_type in types.items():
-            if name in known:
-                continue
             if field_type is FieldType.STRING:  # the text index first: `types` shows a field when it is complete
                 self._create(shadow_key(name), _WORD_INDEX)
             self._create(payload_key(name), _INDEX_TYPES[field_type])
-        self.types(refresh=True)
+
+    def _takes(self, new: int) -> bool:
+        """Whether `new` fields get their indexes now; counts them then."""
+        now = time.monotonic()
+        self._lately = [(at, fields) for at, fields in self._lately if now - at < LATELY]
+        taken = made_at_once(new, len(self._waiting.indexes), sum(fields for _, fields in self._lately))
+        if taken:
+            self._lately.append((now, new))
+        return taken
+
+    def make(self, missing: Missing) -> None:
+        """Make an index that waits. Making one that is there already is no harm."""
+        started = time.perf_counter()
+        self._create(missing.key, _WORD_INDEX if missing.words else _INDEX_TYPES[missing.type])
+        took = time.perf_counter() - started
+        self._unnoted += 1
+        if self._unnoted >= _NOTE_EVERY:
+            self.note_made(took)
+
+    def note_made(self, took: float | None = None) -> None:
+        """Remove the records of fields that miss nothing any more. `took`: seconds that an index took just now."""
+        self._unnoted = 0
+        waiting = self.waiting(refresh=True)
+        pace = round(took, 3) if took is not None and waiting.indexes else None
+        if waiting.complete or pace is not None:
+            gone: dict[str, float | None] = {PENDING_PREFIX + name: None for name in waiting.complete}
+            self._client.update_collection(self._collection, metadata={**gone, PACE_KEY: pace})
 
     def declare_for(self, items: Sequence[Item], on_misfit: Misfit) -> FieldTypes:
         """Declare the fields that the items carry, and report values that do not fit: once per field."""
@@ -101,10 +181,16 @@ class Fields:
 
     def forget(self) -> None:
         """Drop the payload indexes of all metadata fields, and with them their types."""
-        for name in self.types(refresh=True):
+        known = self.types(refresh=True)
+        if self._waiting.types:  # first, so that nobody makes them meanwhile
+            gone: dict[str, None] = {PENDING_PREFIX + name: None for name in self._waiting.types}
+            self._client.update_collection(self._collection, metadata={**gone, PACE_KEY: None})
+        for name in known:
             for key in (payload_key(name), shadow_key(name)):  # in the URL's path, where the client escapes nothing
                 self._client.delete_payload_index(self._collection, quote(key, safe=""), wait=True)
         self._types = None
+        self._waiting = Waiting()
+        self._lately.clear()
         self._misfits.clear()
 
     def _create(self, key: str, schema: models.PayloadFieldSchema) -> None:

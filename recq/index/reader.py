@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -14,8 +14,9 @@ from recq.index.errors import translated
 from recq.index.facets import MAX_BINS, Facets, date_periods, number_bins
 from recq.index.fields import Fields
 from recq.index.filters import NO_ERROR, NO_FILE, compile_filters, require_indexed
-from recq.index.grammar import Condition, Op, Where
+from recq.index.grammar import Condition, Op, Where, parse_all
 from recq.index.ledger import PAGE, Ledger, items_of, vector_of
+from recq.index.pending_fields import Waiting, uses_of
 from recq.index.schema import VECTOR, FieldType, FieldTypes, Item, elements, field_name, fits, payload_key
 from recq.space import EmbeddingSpace
 
@@ -37,8 +38,25 @@ class Reader(Ledger):
 
     @translated
     def types(self, *, refresh: bool = False) -> FieldTypes:
-        """The metadata fields and their types, read from the payload indexes."""
+        """The metadata fields and their types, read from the payload indexes; with those whose indexes wait."""
         return self._fields.types(refresh=refresh)
+
+    @translated
+    def waiting(self, *, refresh: bool = False) -> Waiting:
+        """The payload indexes that are still to be made, as they were last read, or read now."""
+        return self._fields.waiting(refresh=refresh)
+
+    @property
+    def known_waiting(self) -> Waiting:
+        """The same without asking the index: what this process has declared or read of late."""
+        return self._fields.known_waiting
+
+    def _compiled(self, filters: Iterable[Where], exclude: Sequence[str] = ()) -> models.Filter:
+        """The filters for the engine. Raises FilterError, and IndexPending where an index is still to be made."""
+        conditions = parse_all(list(filters))
+        compiled = compile_filters(conditions, self.types(), exclude=exclude)
+        self._fields.require_made(uses_of(conditions))
+        return compiled
 
     def vector(self, item_id: str) -> np.ndarray | None:
         """The stored vector, float32 (dim,); None for a failed or unknown item."""
@@ -58,7 +76,7 @@ class Reader(Ledger):
 
     def rows(self, filters: Sequence[Where] = (), fields: Sequence[str] = ()) -> Iterator[Item]:
         """Every embedded item that all filters hold for, its metadata cut down to `fields`. Streams, in no order."""
-        wanted = compile_filters(filters, self.types())
+        wanted = self._compiled(filters)
         keys = [*map(payload_key, fields), "file"]
         return items_of(self._scroll(wanted, payload=keys, page=10 * PAGE))
 
@@ -107,18 +125,18 @@ class Reader(Ledger):
     @translated
     def count(self, filters: Sequence[Where] = (), *, source: str | None = None) -> int:
         """How many embedded items all filters hold for."""
-        return self._count(compile_filters(filters, self.types()), source)
+        return self._count(self._compiled(filters), source)
 
     @translated
     def facets(self, field: str, filters: Sequence[Where] = (), limit: int = 50) -> Facets:
         """The field's values with their counts, most frequent first; ranges for numbers and dates.
 
-        Raises FilterError for unknown and for unindexed fields.
+        Raises FilterError for unknown and for unindexed fields, IndexPending for one whose index is being made.
         """
-        types = self.types()
-        field_type = require_indexed(field, types, "facets")
+        field_type = require_indexed(field, self.types(), "facets")
+        self._fields.require_made([(field, False)])
         key = payload_key(field)
-        base = compile_filters([*filters, Condition(field, Op.EXISTS)], types)
+        base = self._compiled([*filters, Condition(field, Op.EXISTS)])
         total = self._count(base, None)
         if field_type in (FieldType.STRING, FieldType.BOOL):
             hits = self._client.facet(self._collection, key=key, facet_filter=base, limit=limit, exact=True).hits
@@ -132,7 +150,7 @@ class Reader(Ledger):
         if field_type is FieldType.DATE:
             first, last = (datetime.fromisoformat(str(end)) for end in (low, high))
             spans = [
-                (period, compile_filters([*filters, Condition(field, Op.EQ, (period,))], types))
+                (period, self._compiled([*filters, Condition(field, Op.EQ, (period,))]))
                 for period in date_periods(first, last)
             ]
         else:

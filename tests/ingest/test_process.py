@@ -92,6 +92,7 @@ def test_status_without_a_daemon_reads_the_index(place: Place) -> None:
             "name": "shop", "root": str(place.root), "items": 1, "indexed": 1, "failed": 0, "ignored": 1,
             "pending": None, "problems": [], "held": 0,
         }],
+        "indexes_waiting": 0,
     }  # fmt: skip
     told = place.command("status").stdout
     assert "no daemon runs here" in told

@@ -199,3 +199,23 @@ def test_what_cannot_be_done_is_told_first(
     assert said in reply.err
     assert reply.err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_import_of_many_fields_ends_with_all_their_indexes(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Items come first, and nobody says that a daemon will ever come to make the indexes."""
+    from query.transfer import import_into
+
+    monkeypatch.setattr("recq.index.pending_fields.AT_ONCE", 1)
+    settings = Settings.load(catalog="many", data_dir=tmp_path / "data")
+    steps: list[tuple[str, int, int]] = []
+    import_into(settings, exported, lambda what, done, of: steps.append((what, done, of)))
+    stages = list(dict.fromkeys(what for what, _, _ in steps))
+    assert stages == ["importing", "making indexes"]
+    indexes = [(done, of) for what, done, of in steps if what == "making indexes"]
+    assert indexes == [(made, len(indexes)) for made in range(len(indexes))]
+    with opened(settings) as catalog:
+        assert not catalog.waiting(refresh=True).types
+        for field in catalog.types():
+            assert catalog.facets(field).total

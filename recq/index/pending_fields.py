@@ -1,0 +1,128 @@
+"""Fields whose payload indexes are still to be made: which there are, which index comes next. Pure.
+
+An engine takes 0.02 to 0.3 s for each new payload index, and more the more there are (it flushes all of them each
+time). Hundreds of new columns would keep the first picture waiting for minutes. So where that many come together, their
+types are recorded in the collection's metadata, the pictures are written, and the indexes are made afterwards, one by
+one (`ingest.indexing`): first those that answer `=`, the ranges and the facets, then those that answer `~`.
+
+The record is one metadata key a field, since the engines merge metadata key by key: two daemons cannot undo each other.
+It is written before the first point that carries the field, and removed after its last index was made. What is missing
+is what the records ask for, less what the payload schema has: so every step can be repeated, by anybody, at any time.
+An index that is there decides its field's type, whatever a record says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from recq.errors import IndexPending
+from recq.index.grammar import AnyOf, Condition, Op
+from recq.index.schema import FieldType, FieldTypes, payload_key, shadow_key
+
+PENDING_PREFIX = "field:"
+"""Collection-metadata keys of the fields that wait, each with the field's type: one key a field."""
+
+PACE_KEY = "index_seconds"
+"""Collection-metadata key of how long an index took lately, in seconds: others tell from it how long to wait."""
+
+AT_ONCE = 24
+"""New fields that get their indexes before the first point that carries them: some twenty columns and a `category`."""
+
+LATELY = 60.0
+"""Seconds in which no more than `AT_ONCE` fields are made so: sidecars bring their fields a few at a time."""
+
+_FIRST_PACE = 0.1
+"""Seconds an index, where none was measured yet."""
+
+
+@dataclass(frozen=True)
+class Missing:
+    """One payload index that is still to be made: the one of a field's values, or the one of its `words` (`~`)."""
+
+    field: str
+    type: FieldType
+    words: bool = False
+
+    @property
+    def key(self) -> str:
+        """The payload key that it is made on."""
+        return shadow_key(self.field) if self.words else payload_key(self.field)
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What a collection still has to make. `types` are the recorded fields, those included whose indexes are all there;
+    `indexes` in the order in which they are made; `pace` is seconds an index."""
+
+    types: FieldTypes = field(default_factory=dict)
+    indexes: tuple[Missing, ...] = ()
+    pace: float = _FIRST_PACE
+
+    @property
+    def seconds(self) -> float:
+        """About how long all of them take."""
+        return self.pace * len(self.indexes)
+
+    @property
+    def complete(self) -> list[str]:
+        """The recorded fields that miss nothing any more."""
+        missing = {each.field for each in self.indexes}
+        return [name for name in self.types if name not in missing]
+
+    def next(self, skip: Collection[Missing] = ()) -> Missing | None:
+        """The index to make next, but for those of `skip`."""
+        return next((each for each in self.indexes if each not in skip), None)
+
+    def lacks(self, uses: Iterable[tuple[str, bool]]) -> Missing | None:
+        """The first index that is missing of those that `uses` (field, words) need."""
+        missing = {(each.field, each.words): each for each in self.indexes}
+        return next((missing[use] for use in uses if use in missing), None)
+
+    def refusal(self, lacked: Missing) -> IndexPending:
+        """What somebody is told who needs an index that is missing."""
+        what = f"the index for '{lacked.field}~'" if lacked.words else f"the index of field {lacked.field!r}"
+        return IndexPending(
+            f"{what} is being made, {len(self.indexes):,} wait: try again in about {max(1, round(self.seconds)):,} s "
+            "('recq-ingest run' makes them)"
+        )
+
+
+def made_at_once(new: int, waiting: int, lately: int) -> bool:
+    """Whether `new` fields get their indexes before their first point, rather than after: only few, and none while
+    others wait. `lately` is how many were made so in the last `LATELY` seconds."""
+    return not waiting and lately + new <= AT_ONCE
+
+
+def record(types: FieldTypes) -> dict[str, str]:
+    """The metadata that lets fields wait."""
+    return {PENDING_PREFIX + name: str(field_type) for name, field_type in types.items()}
+
+
+def waiting_in(metadata: Mapping[str, Any], indexed: FieldTypes, keys: Collection[str]) -> Waiting:
+    """What waits, from a collection's metadata, the types of the fields that have an index, and all indexed keys.
+
+    A record of a type that only a newer recq knows is left to that. `category` is first, since most filters name it.
+    """
+    known = set(FieldType)
+    types = {
+        name: indexed.get(name, FieldType(recorded))
+        for key, recorded in metadata.items()
+        if key.startswith(PENDING_PREFIX) and recorded in known and (name := key.removeprefix(PENDING_PREFIX))
+    }
+    names = sorted(types, key=lambda name: (name != "category", name))
+    wanted = [Missing(name, types[name]) for name in names]
+    wanted += [Missing(name, types[name], words=True) for name in names if types[name] is FieldType.STRING]
+    pace = metadata.get(PACE_KEY)
+    return Waiting(
+        types,
+        tuple(each for each in wanted if each.key not in keys),
+        float(pace) if isinstance(pace, int | float) and pace > 0 else _FIRST_PACE,
+    )
+
+
+def uses_of(conditions: Iterable[Condition | AnyOf]) -> list[tuple[str, bool]]:
+    """The (field, words) whose index conditions need: all but those that ask whether there is a value."""
+    flat = [each for one in conditions for each in (one.alternatives if isinstance(one, AnyOf) else (one,))]
+    return [(each.field, each.op is Op.WORDS) for each in flat if each.op not in (Op.EXISTS, Op.MISSING)]
