@@ -207,7 +207,7 @@ def facets_json(facets: Facets) -> dict[str, Any]:
 
 def payload_of(item: Item) -> dict[str, Any]:
     """The user's metadata, and `file`."""
-    payload = item.to_payload({})
+    payload = item.to_payload()
     payload.pop("error", None)
     payload["file"] = {name: value for name, value in payload["file"].items() if name != _INTERNAL}
     return payload

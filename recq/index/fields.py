@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from qdrant_client import QdrantClient, models
 
 from recq.index.schema import (
+    EXACT,
     FILE_FIELDS,
-    SHADOW,
+    SEARCHED_COPIES,
     FieldType,
     FieldTypes,
     Item,
@@ -17,8 +18,12 @@ from recq.index.schema import (
     field_name,
     fits,
     infer_type,
+    is_exact,
+    nfc,
     payload_key,
+    searched_field,
     shadow_key,
+    widens,
 )
 
 _INDEX_TYPES: Mapping[FieldType, models.PayloadSchemaType] = {
@@ -34,8 +39,9 @@ _LARGE_INDEX = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, o
 """Own fields whose values are all different: on disk, or each costs some 400 bytes of memory a point."""
 
 _WORD_INDEX = models.TextIndexParams(
-    type=models.TextIndexType.TEXT, tokenizer=models.TokenizerType.WORD, lowercase=True
+    type=models.TextIndexType.TEXT, tokenizer=models.TokenizerType.WORD, lowercase=True, ascii_folding=True
 )
+"""Of `recq.index.words`."""
 
 Misfit = Callable[[str, Value, FieldType], None]
 
@@ -47,6 +53,7 @@ class Fields:
         self._client = client
         self._collection = collection
         self._types: dict[str, FieldType] | None = None
+        self._searched: frozenset[str] = frozenset()
         self._misfits: set[str] = set()
 
     def types(self, *, refresh: bool = False) -> FieldTypes:
@@ -56,23 +63,63 @@ class Fields:
             self._types = {
                 field_name(key): _FIELD_TYPES[info.data_type]
                 for key, info in schema.items()
-                if info.data_type in _FIELD_TYPES and key not in FILE_FIELDS and not key.startswith(f"{SHADOW}.")
+                if info.data_type in _FIELD_TYPES and key not in FILE_FIELDS and searched_field(key) is None
             }
+            self._searched = frozenset(
+                field
+                for key, info in schema.items()
+                if (field := searched_field(key)) is not None
+                and isinstance(info.params, models.TextIndexParams)
+                and info.params.ascii_folding
+            )
         return self._types
+
+    def searched(self) -> frozenset[str]:
+        """The fields and copies whose words are indexed as today, not as an older recq did it: as fresh as `types`."""
+        self.types()
+        return self._searched
 
     def create_own(self) -> None:
         """The indexes of recq's own fields."""
         for name, field_type in FILE_FIELDS.items():
             self._create(name, _LARGE_INDEX if name in _LARGE else _INDEX_TYPES[field_type])
+        for name in sorted(SEARCHED_COPIES):
+            self._create(shadow_key(name), _WORD_INDEX)
+
+    def renew_words(self) -> None:
+        """Make the text indexes of metadata anew, as they are made today."""
+        for name, field_type in self.types(refresh=True).items():
+            if field_type is FieldType.STRING:
+                self._create(shadow_key(name), _WORD_INDEX)
+
+    def compose_names(self) -> list[str]:
+        """Give fields whose names are not composed (NFC) others that are; returns the old names, to `drop` later."""
+        old = [name for name in self.types(refresh=True) if nfc(name) != name]
+        self.declare({nfc(name): self.types()[name] for name in old})
+        return old
+
+    def drop(self, names: Sequence[str]) -> None:
+        """Drop the payload indexes of metadata fields, and with them their types."""
+        for name in names:
+            self._client.delete_payload_index(self._collection, payload_key(name), wait=True)
+            self._client.delete_payload_index(self._collection, shadow_key(name), wait=True)
+        self._types = None
 
     def declare(self, types: FieldTypes) -> None:
-        """Create the payload indexes of fields that have none yet; a known field keeps its type."""
+        """Create the payload indexes of fields that have none yet.
+
+        A known field keeps its type, but a field of integers that is declared one of floats becomes that, as long as no
+        integer in it has more digits than a float.
+        """
+        types = {nfc(name): field_type for name, field_type in types.items()}
         known = self.types()
-        if all(name in known for name in types):
+        if not any(_is_new(field_type, known.get(name)) for name, field_type in types.items()):
             return
         known = self.types(refresh=True)  # another daemon may have been faster
         for name, field_type in types.items():
-            if name in known:
+            if not _is_new(field_type, known.get(name)):
+                continue
+            if name in known and self._has_long_integers(name):
                 continue
             if field_type is FieldType.STRING:  # the text index first: `types` shows a field when it is complete
                 self._create(shadow_key(name), _WORD_INDEX)
@@ -84,9 +131,9 @@ class Fields:
         values: dict[str, list[Value]] = {}
         for item in items:
             for name, value in item.metadata.items():
-                values.setdefault(name, []).append(value)
+                values.setdefault(nfc(name), []).append(value)
         known = self.types()
-        self.declare({name: infer_type(found) for name, found in values.items() if name not in known})
+        self.declare({name: self._declared(found, known.get(name)) for name, found in values.items()})
         known = self.types()
         for name, found in values.items():
             if name in self._misfits:
@@ -98,13 +145,30 @@ class Fields:
                     break
         return known
 
+    @staticmethod
+    def _declared(values: Sequence[Value], known: FieldType | None) -> FieldType:
+        """The type that a field should have for `values`, which it had not alone."""
+        if known is None:
+            return infer_type(values)
+        numbers = [each for value in values for each in elements(value) if fits(each, FieldType.FLOAT)]
+        real = any(isinstance(number, float) for number in numbers) and all(map(is_exact, numbers))
+        return FieldType.FLOAT if known is FieldType.INTEGER and real else known
+
+    def _has_long_integers(self, name: str) -> bool:
+        """Whether a field of integers has one that is not exact as a float."""
+        bounds = (models.Range(gte=EXACT), models.Range(lte=-EXACT))
+        long = models.Filter(should=[models.FieldCondition(key=payload_key(name), range=bound) for bound in bounds])
+        return self._client.count(self._collection, count_filter=long, exact=True).count > 0
+
     def forget(self) -> None:
-        """Drop the payload indexes of all metadata fields, and with them their types."""
-        for name in self.types(refresh=True):
-            self._client.delete_payload_index(self._collection, payload_key(name), wait=True)
-            self._client.delete_payload_index(self._collection, shadow_key(name), wait=True)
-        self._types = None
+        """Drop all of them."""
+        self.drop(list(self.types(refresh=True)))
         self._misfits.clear()
 
     def _create(self, key: str, schema: models.PayloadFieldSchema) -> None:
         self._client.create_payload_index(self._collection, key, field_schema=schema, wait=True)
+
+
+def _is_new(wanted: FieldType, known: FieldType | None) -> bool:
+    """Whether an index has to be made."""
+    return known is None or widens(known, wanted)

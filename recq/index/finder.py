@@ -19,7 +19,7 @@ from recq.errors import UsageError
 from recq.index.diversity import candidates, diversified
 from recq.index.engine import nearest_points, points_by_field
 from recq.index.errors import translated
-from recq.index.filters import compile_filters, require_field
+from recq.index.filters import require_field
 from recq.index.grammar import Where
 from recq.index.ledger import PAGE
 from recq.index.question import Metric, Question, metric_of, scale_of
@@ -112,7 +112,7 @@ class Finder(Reader):
         """`rank` of several questions, whose requests are made together as far as possible."""
         for question in questions:
             self.check(wanted, metric_of(question, self.space))
-        compiled = compile_filters(wanted.conditions, self.types(), exclude=exclude)
+        compiled = self.compiled(wanted.conditions, exclude=exclude)
         firsts = self._points(questions, compiled, wanted, first_limit(_needed(wanted)))
         rankings = [
             self._ranking(question, wanted, compiled, first) for question, first in zip(questions, firsts, strict=True)
@@ -135,7 +135,7 @@ class Finder(Reader):
         if wanted.sort is not None and wanted.diversity:
             raise UsageError("--sort and --diversity both decide the order of a search: give one of them")
         self._require_fields(wanted)
-        compiled = compile_filters(wanted.conditions, self.types())
+        compiled = self.compiled(wanted.conditions)
         matching = self._count(compiled, None)
         if wanted.sort is not None:
             ranking = self._by_field(wanted, wanted.sort, compiled, matching)
@@ -158,7 +158,7 @@ class Finder(Reader):
                 "--min-score is for scores where more is nearer; here they are distances: use --max-distance"
             )
         self._require_fields(wanted)
-        compile_filters(wanted.conditions, self.types())
+        self.compiled(wanted.conditions)
 
     # -- parts ----------------------------------------------------------------------------------------------------
 

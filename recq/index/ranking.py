@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from recq.index.dates import moment_of
 from recq.index.schema import FieldType, Item, Scalar, Value, elements, fits, payload_key
 
 DEEPEST = 100_000
@@ -175,6 +175,5 @@ def _sort_key(scalar: Scalar, field_type: FieldType) -> Any:
     if field_type is FieldType.STRING:
         return str(scalar).casefold(), scalar
     if field_type is FieldType.DATE:
-        moment = datetime.fromisoformat(str(scalar))
-        return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
+        return moment_of(str(scalar))
     return scalar
