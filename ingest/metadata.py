@@ -16,7 +16,17 @@ from typing import Any, NoReturn
 
 from ingest.table import Table
 from recq.errors import MetadataError
-from recq.index.schema import FieldType, FieldTypes, Metadata, Value, elements, field_problem, parse_cell, value_problem
+from recq.index.schema import (
+    FieldType,
+    FieldTypes,
+    Metadata,
+    Value,
+    elements,
+    field_problem,
+    nfc,
+    parse_cell,
+    value_problem,
+)
 
 CATEGORY = "category"
 
@@ -59,14 +69,17 @@ def category_of(path: str) -> str | None:
     return prefix if named else None
 
 
-def merge(path: str, table: Table, sidecar: Sidecar, known: FieldTypes) -> Metadata:
-    """All metadata of the item at `path` (text form). `known` are the types of the catalog's fields."""
+def merge(path: str, table: Table, sidecar: Sidecar, known: FieldTypes, row: str | None = None) -> Metadata:
+    """All metadata of the item at `path` (text form), to which the table's row `row` belongs: its own where None.
+
+    `known` are the types of the catalog's fields.
+    """
     category = category_of(path)
     merged: dict[str, Value | None] = {}
     if category is not None:
         field_type = known.get(CATEGORY) or table.types.get(CATEGORY) or FieldType.STRING
         merged[CATEGORY] = parse_cell(category, field_type)
-    merged.update(table.rows.get(path, {}))
+    merged.update(table.rows.get(row or path, {}))
     merged.update(sidecar)
     return {name: value for name, value in merged.items() if value is not None and value != []}
 
@@ -92,7 +105,7 @@ def parse_sidecar(data: bytes, name: str) -> Sidecar:
             raise MetadataError(f"{name}: field {field!r} {problem}: rename it")
         if value is not None and (problem := value_problem(value) or _text_problem(value)):
             raise MetadataError(f"{name}: field {field!r} {problem}")
-    return parsed
+    return {nfc(field): value for field, value in parsed.items()}
 
 
 def _refuse_constant(constant: str) -> NoReturn:
@@ -101,8 +114,8 @@ def _refuse_constant(constant: str) -> NoReturn:
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
-    if len(result) < len(pairs):
-        names = [name for name, _ in pairs]
+    names = [nfc(name) for name, _ in pairs]
+    if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise MetadataError(f"field {twice!r} stands there twice: remove one")
     return result

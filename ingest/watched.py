@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -171,7 +171,7 @@ class Watched:
         state: FileState | None = None
         bad: str | None = None
         try:
-            found = _read_sidecar(f"{self.root}/{path}{SIDECAR_SUFFIX}")
+            found = _read_sidecar(self._sidecar_of(path))
             if found is not None:
                 state = found[0]
                 sidecar = parse_sidecar(found[1], paths.printable(name))
@@ -185,9 +185,9 @@ class Watched:
         else:
             self.problems.note(name, bad)
             problems = (Problem(ProblemKind.SIDECAR, bad),)
-        table, types = self.table, self._types()
-        beside = merge(text, table, {}, types)
-        metadata = merge(text, table, sidecar, types) if sidecar else beside
+        table, types, row = self.table, self._types(), self._row_of(text)
+        beside = merge(text, table, {}, types, row)
+        metadata = merge(text, table, sidecar, types, row) if sidecar else beside
         return Description(metadata, _digest(beside, state, bad=bad is not None), problems)
 
     def is_described(self, path: str, digest: str) -> bool:
@@ -197,10 +197,33 @@ class Watched:
         that its problem is known.
         """
         text, _ = paths.to_text(path)
-        state = _regular_state(f"{self.root}/{path}{SIDECAR_SUFFIX}")
-        if digest == _digest(merge(text, self.table, {}, self._types()), state):
+        state = _regular_state(self._sidecar_of(path))
+        if digest == _digest(merge(text, self.table, {}, self._types(), self._row_of(text)), state):
             return True
         return digest == self.describe(path).digest
+
+    def picture_of(self, sidecar: str) -> str:
+        """The path of the picture that a sidecar belongs to: its namesake, else one that looks the same."""
+        path = sidecar.removesuffix(SIDECAR_SUFFIX)
+        return next((form for form in _look_alikes(path) if os.path.lexists(f"{self.root}/{form}")), path)
+
+    def _sidecar_of(self, path: str) -> str:
+        """Where the sidecar of the picture at `path` is: of its name, else of one that looks the same.
+
+        A sidecar whose own picture is there is none of another's.
+        """
+        own, *others = (f"{self.root}/{form}" for form in _look_alikes(path))
+        if os.path.lexists(own + SIDECAR_SUFFIX):
+            return own + SIDECAR_SUFFIX
+        like = (other for other in others if os.path.lexists(other + SIDECAR_SUFFIX) and not os.path.lexists(other))
+        return next(like, own) + SIDECAR_SUFFIX
+
+    def _row_of(self, text: str) -> str | None:
+        """The row of the table that means the file at `text`: one of another file's own name does not."""
+        row = self.table.row_of(text)
+        if row is None or row == text:
+            return row
+        return None if os.path.lexists(f"{self.root}/{paths.from_text(row, encoded=False)}") else row
 
     def is_same_root(self) -> bool:
         """Whether the root is still the folder that it was: not unmounted, not replaced, not gone."""
@@ -221,6 +244,12 @@ class Watched:
     def renew(self) -> None:
         """Take the folder that now stands at the root's path for the root."""
         self._identity = _identity(self.root)
+
+
+def _look_alikes(path: str) -> Sequence[str]:
+    """A path and those in the same folder whose name looks the same."""
+    folder, slash, name = path.rpartition("/")
+    return [f"{folder}{slash}{form}" for form in paths.spellings(name)]
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:

@@ -84,8 +84,11 @@ def item_value(item: Item, field: str) -> Value | None:
 
 
 def _group(value: Value | None) -> str | None:
-    """Equal exactly for equal values; a list is one value."""
-    return None if value is None or value == [] else json.dumps(value, sort_keys=True)
+    """Equal exactly for equal values, 65 and 65.0 among them; a list is one value."""
+    if value is None or value == []:
+        return None
+    plain = [int(each) if isinstance(each, float) and each.is_integer() else each for each in elements(value)]
+    return json.dumps(plain if isinstance(value, list) else plain[0])
 
 
 def ordered(rows: Iterable[Row], *, descending: bool) -> list[Row]:
