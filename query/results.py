@@ -201,7 +201,10 @@ def space_json(space: EmbeddingSpace) -> dict[str, Any]:
 
 def facets_json(facets: Facets) -> dict[str, Any]:
     """The document that `recq facets --format json` prints."""
-    rows = [{"value": value, "count": count} for value, count in facets.rows]
+    rows = [
+        {"value": value, "count": count, "filter": filter_}
+        for (value, count), filter_ in zip(facets.rows, facets.filters, strict=True)
+    ]
     return {"field": facets.field, "type": str(facets.type), "total": facets.total, "values": rows}
 
 
