@@ -213,7 +213,7 @@ class Watched:
         A sidecar whose own picture is there is none of another's.
         """
         own, *others = (f"{self.root}/{form}" for form in _look_alikes(path))
-        if os.path.lexists(own + SIDECAR_SUFFIX):
+        if not others or os.path.lexists(own + SIDECAR_SUFFIX):
             return own + SIDECAR_SUFFIX
         like = (other for other in others if os.path.lexists(other + SIDECAR_SUFFIX) and not os.path.lexists(other))
         return next(like, own) + SIDECAR_SUFFIX

@@ -112,19 +112,25 @@ class Fields:
         integer in it has more digits than a float.
         """
         types = {nfc(name): field_type for name, field_type in types.items()}
-        known = self.types()
-        if not any(_is_new(field_type, known.get(name)) for name, field_type in types.items()):
+        if not self._new(types, self.types()):
             return
-        known = self.types(refresh=True)  # another daemon may have been faster
-        for name, field_type in types.items():
-            if not _is_new(field_type, known.get(name)):
-                continue
-            if name in known and self._has_long_integers(name):
-                continue
-            if field_type is FieldType.STRING:  # the text index first: `types` shows a field when it is complete
-                self._create(shadow_key(name), _WORD_INDEX)
-            self._create(payload_key(name), _INDEX_TYPES[field_type])
+        for _ in range(2):  # another daemon may have been faster, and have taken a field of floats for one of integers
+            new = self._new(types, self.types(refresh=True))
+            for name, field_type in new.items():
+                if field_type is FieldType.STRING:  # the text index first: `types` shows a field when it is complete
+                    self._create(shadow_key(name), _WORD_INDEX)
+                self._create(payload_key(name), _INDEX_TYPES[field_type])
+            if not new:
+                break
         self.types(refresh=True)
+
+    def _new(self, types: FieldTypes, known: FieldTypes) -> FieldTypes:
+        """Those of which an index has to be made."""
+        return {
+            name: field_type
+            for name, field_type in types.items()
+            if name not in known or (widens(known[name], field_type) and not self._has_long_integers(name))
+        }
 
     def declare_for(self, items: Sequence[Item], on_misfit: Misfit) -> FieldTypes:
         """Declare the fields that the items carry, and report values that do not fit: once per field."""
@@ -167,8 +173,3 @@ class Fields:
 
     def _create(self, key: str, schema: models.PayloadFieldSchema) -> None:
         self._client.create_payload_index(self._collection, key, field_schema=schema, wait=True)
-
-
-def _is_new(wanted: FieldType, known: FieldType | None) -> bool:
-    """Whether an index has to be made."""
-    return known is None or widens(known, wanted)

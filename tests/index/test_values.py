@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from qdrant_client import QdrantClient
+from qdrant_client import QdrantClient, models
 
 from recq.errors import FilterError
 from recq.index.catalog import Catalog, Entry
@@ -20,6 +20,7 @@ from recq.index.dates import written_date
 from recq.index.grammar import escape, filter_for
 from recq.index.problems import ProblemKind
 from recq.index.schema import EXACT, FieldType, FileFacts, Item, Value
+from recq.index.wanted import Sort, Wanted
 from tests.index.conftest import SPACE
 
 _NUMBERS = count()
@@ -357,3 +358,37 @@ def test_booleans_and_dates_that_facets_print(shared_client: QdrantClient) -> No
 def test_fields_with_characters_of_the_grammar_are_written_with_a_backslash() -> None:
     assert filter_for("a|b", "x") == "a\\|b=x"
     assert filter_for("price, net", " 5") == "price\\, net=\\ 5"
+
+
+def test_fields_to_sort_and_group_by_are_named_in_any_form(shared_client: QdrantClient) -> None:
+    catalog = made(shared_client, NFC, ["b", "a", "b"])
+    wanted = Wanted(5, sort=Sort.parse(f"{NFD}:desc"), group_by=NFD, fields=(NFD,))
+    assert [hit.item.metadata[NFC] for hit in catalog.find(wanted).hits] == ["b", "a"]
+    assert wanted.fields == (NFC,)
+
+
+def test_numbers_that_are_equal_are_one_group(shared_client: QdrantClient) -> None:
+    catalog = made(shared_client, "price", [65.0, 65, 19.99, [65.0], [65]])
+    assert len(catalog.find(Wanted(9, group_by="price")).hits) == 3
+
+
+def test_a_daemon_that_takes_a_new_field_for_integers_at_the_same_time_is_overruled(
+    shared_client: QdrantClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its index replaces the one of floats just before the fields are read again."""
+    catalog = made(shared_client, "other", [1])
+    create = shared_client.create_payload_index
+
+    def rivalled(name: str, key: str, **options: object) -> object:
+        done = create(name, key, **options)  # type: ignore[arg-type]
+        if key == "price" and not rivals:
+            rivals.append(key)
+            create(name, key, field_schema=models.PayloadSchemaType.INTEGER, wait=True)
+        return done
+
+    rivals: list[str] = []
+    monkeypatch.setattr(shared_client, "create_payload_index", rivalled)
+    catalog.upsert([entry("001.jpg", {"price": 19.99})])
+    assert rivals
+    assert found(catalog, "price<=20") == [1]
+    assert catalog.types(refresh=True)["price"] is FieldType.FLOAT
