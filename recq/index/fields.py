@@ -53,7 +53,7 @@ class Fields:
         self._client = client
         self._collection = collection
         self._types: dict[str, FieldType] | None = None
-        self._searched: frozenset[str] = frozenset()
+        self._searched: Mapping[str, bool] = {}
         self._misfits: set[str] = set()
 
     def types(self, *, refresh: bool = False) -> FieldTypes:
@@ -65,17 +65,18 @@ class Fields:
                 for key, info in schema.items()
                 if info.data_type in _FIELD_TYPES and key not in FILE_FIELDS and searched_field(key) is None
             }
-            self._searched = frozenset(
-                field
+            self._searched = {
+                field: isinstance(info.params, models.TextIndexParams) and bool(info.params.ascii_folding)
                 for key, info in schema.items()
                 if (field := searched_field(key)) is not None
-                and isinstance(info.params, models.TextIndexParams)
-                and info.params.ascii_folding
-            )
+            }
         return self._types
 
-    def searched(self) -> frozenset[str]:
-        """The fields and copies whose words are indexed as today, not as an older recq did it: as fresh as `types`."""
+    def searched(self) -> Mapping[str, bool]:
+        """The fields and copies whose words are indexed, and whether as today: an older recq did it otherwise.
+
+        As fresh as `types`.
+        """
         self.types()
         return self._searched
 

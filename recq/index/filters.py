@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 
 from qdrant_client import models
@@ -41,12 +41,13 @@ def compile_filters(
     types: FieldTypes,
     *,
     exclude: Sequence[str] = (),
-    searched: Set[str] | None = None,
+    searched: Mapping[str, bool] | None = None,
 ) -> models.Filter:
     """All conditions and groups joined with AND, over items without an error, leaving out the point ids `exclude`.
 
-    `searched` are the fields whose words the index has, where that is known. Raises FilterError for an unknown field
-    (naming the nearest), a value that does not fit the field's type, or an operator that the field does not have.
+    `searched` are the fields whose words are indexed, where that is known; False: as an older recq did it. Raises
+    FilterError for an unknown field (naming the nearest), a value that does not fit the field's type, or an operator
+    that the field does not have.
     """
     must: list[models.Condition] = [NO_ERROR]
     must_not: list[models.Condition] = []
@@ -86,7 +87,7 @@ def require_indexed(name: str, types: FieldTypes, purpose: str) -> FieldType:
 
 
 def _compile(
-    condition: Condition | AnyOf, types: FieldTypes, searched: Set[str] | None
+    condition: Condition | AnyOf, types: FieldTypes, searched: Mapping[str, bool] | None
 ) -> tuple[list[models.Condition], list[models.Condition]]:
     """What must hold, and what must not."""
     if isinstance(condition, AnyOf):
@@ -118,7 +119,7 @@ def _any(alternatives: list[models.Condition]) -> models.Condition:
     return alternatives[0] if len(alternatives) == 1 else models.Filter(should=alternatives)
 
 
-def _words(condition: Condition, types: FieldTypes, searched: Set[str] | None) -> models.Condition:
+def _words(condition: Condition, types: FieldTypes, searched: Mapping[str, bool] | None) -> models.Condition:
     field_type = require_indexed(condition.field, types, f"'{condition.op}'")
     name = known_name(condition.field, types)
     of_file = name in SEARCHED_FILE_FIELDS
@@ -130,13 +131,14 @@ def _words(condition: Condition, types: FieldTypes, searched: Set[str] | None) -
     if not words:
         raise FilterError(f"filter {condition.text!r} has no word to search for")
     copies = SEARCHED_FILE_FIELDS.get(name, (name,))
-    if searched is not None and not searched >= set(copies):
-        if not of_file:  # as an older recq stored and indexed it
+    if searched is not None:
+        if not searched.keys() >= set(copies):
+            raise FilterError(
+                f"filter {condition.text!r}: the words of {name} are not indexed yet, since an older recq made "
+                "this index: the next 'recq-ingest run' brings it up to date"
+            )
+        if not all(searched[copy] for copy in copies):
             return _has_words(name, condition.values[0])
-        raise FilterError(
-            f"filter {condition.text!r}: the words of {name} are not in this index yet: an older recq made it, and the "
-            "next 'recq-ingest run' brings it up to date"
-        )
     if len(copies) == 1:
         return _has_words(copies[0], " ".join(words))
     return models.Filter(must=[models.Filter(should=[_has_words(copy, word) for copy in copies]) for word in words])
