@@ -86,7 +86,7 @@ def point(round_: int, number: int, vector: np.ndarray) -> models.PointStruct:
         ingested_at="2025-01-01T00:00:00Z",
     )
     item = Item(facts, {"category": f"category {number % 20}", "title": f"a shoe of round {round_}, number {number}"})
-    return models.PointStruct(id=ident(round_, number), vector={"image": vector.tolist()}, payload=item.to_payload({}))
+    return models.PointStruct(id=ident(round_, number), vector={"image": vector.tolist()}, payload=item.to_payload())
 
 
 def fill(client: QdrantClient, rounds: int, points: int) -> None:

@@ -19,7 +19,6 @@ from ingest.hints import Mark
 from ingest.indexing import Indexing
 from ingest.intake import Intake
 from ingest.loop import Loop, Repeated, Worker, Workers
-from ingest.metadata import SIDECAR_SUFFIX
 from ingest.patience import Patience
 from ingest.patient_index import PatientIndex
 from ingest.pending import Entry, Pending
@@ -289,7 +288,7 @@ class Daemon:
                     quiet = max(verdict.entry.observation.quiet, self._settings.settle)
                     self._intake.wait(verdict.entry, verdict.state, quiet)
                 case Fate.SIDECAR:
-                    self._intake.look({Key(key.source, key.path.removesuffix(SIDECAR_SUFFIX)): Mark.CLOSED})
+                    self._intake.look({Key(key.source, verdict.picture or key.path): Mark.CLOSED})
                 case Fate.TABLE:
                     self._intake.reload_table(key.source)
             self._pending.finish(key)

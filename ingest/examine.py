@@ -40,7 +40,8 @@ class Fate(StrEnum):
 class Verdict:
     """What becomes of the path of `entry`; `state` as it stands now, `known` the item that the index has.
 
-    `described`, of one to be compared: its metadata is the folder's.
+    `described`, of one to be compared: its metadata is the folder's. `picture`: the path of the picture that a sidecar
+    belongs to.
     """
 
     entry: Entry
@@ -48,6 +49,7 @@ class Verdict:
     state: FileState | None = None
     known: Item | None = None
     described: bool = True
+    picture: str | None = None
 
 
 def examine(
@@ -86,7 +88,7 @@ def _examine(entry: Entry, watched: Watched, known: Item | None, rules: Rules, n
     else:
         watched.ignored.add(entry.key.path, seen.state)
     if known is None and not is_item and entry.key.path.endswith(SIDECAR_SUFFIX):
-        return Verdict(entry, Fate.SIDECAR)
+        return Verdict(entry, Fate.SIDECAR, picture=watched.picture_of(entry.key.path))
     if is_item and entry.altered:
         return Verdict(entry, Fate.EMBED, state, known)
     action = decide(state if is_item else None, known, lambda: _is_described(watched, entry, known), retry=entry.retry)

@@ -18,7 +18,7 @@ from typing import Any
 from ingest.table import Table
 from recq.errors import MetadataError
 from recq.index.problems import Problem, ProblemKind
-from recq.index.schema import FieldType, FieldTypes, Metadata, Value, parse_cell, storable
+from recq.index.schema import FieldType, FieldTypes, Metadata, Value, nfc, parse_cell, storable
 from recq.paths import printable, shortened
 
 CATEGORY = "category"
@@ -79,14 +79,17 @@ def category_of(path: str) -> str | None:
     return prefix if named else None
 
 
-def merge(path: str, table: Table, sidecar: Sidecar, known: FieldTypes) -> Metadata:
-    """All metadata of the item at `path` (text form). `known` are the types of the catalog's fields."""
+def merge(path: str, table: Table, sidecar: Sidecar, known: FieldTypes, row: str | None = None) -> Metadata:
+    """All metadata of the item at `path` (text form), to which the table's row `row` belongs: its own where None.
+
+    `known` are the types of the catalog's fields.
+    """
     category = category_of(path)
     merged: dict[str, Value | None] = {}
     if category is not None:
         field_type = known.get(CATEGORY) or table.types.get(CATEGORY) or FieldType.STRING
         merged[CATEGORY] = parse_cell(category, field_type)
-    merged.update(table.rows.get(path, {}))
+    merged.update(table.rows.get(row or path, {}))
     merged.update(sidecar)
     return {name: value for name, value in merged.items() if value is not None and value != []}
 
@@ -134,5 +137,6 @@ def _integer(text: str) -> int:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for name, value in pairs:
-        result[name] = _Twice() if name in result else value
+        stored = nfc(name)
+        result[stored] = _Twice() if stored in result else value
     return result

@@ -192,8 +192,8 @@ class Reconciliation:
             if isinstance(found, Unreadable):
                 self.unreadable.append(found)
                 continue
-            if self._missing:
-                self._missing.discard(paths.to_text(found.path)[0])
+            if self._missing and (row := self._table.row_of(paths.to_text(found.path)[0])) is not None:
+                self._missing.discard(row)
             if found.kind is Kind.IGNORED:
                 self._ignored[found.path] = found.state
             else:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ingest.status import ask_daemon
 from recq.errors import IndexUnreachable, RecqError, TargetError, TargetNotFound, UsageError
+from recq.index.schema import nfc
 from recq.paths import printable
 from recq.settings import Settings
 
@@ -120,8 +121,10 @@ def mark(catalog: Catalog, pattern: str | None) -> dict[str, int]:
     """Mark failed items to be tried again; how many, by source. Raises TargetNotFound when a pattern fits none."""
     chosen: dict[str, str] = {}
     for item in catalog.failed():
-        path = item.file.path
-        if pattern is None or fnmatchcase(path, pattern) or fnmatchcase(f"{item.file.source}/{path}", pattern):
+        path = nfc(item.file.path)  # whichever form of Unicode file and pattern are written in
+        if pattern is None or any(
+            fnmatchcase(each, nfc(pattern)) for each in (path, nfc(f"{item.file.source}/{path}"))
+        ):
             chosen[item.id] = item.file.source
     if pattern is not None and not chosen:
         raise TargetNotFound(f"no failed item is called {printable(pattern)!r}: 'recq-ingest failed' lists them")

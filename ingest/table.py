@@ -11,9 +11,10 @@ import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from recq.errors import MetadataError
-from recq.index.schema import FieldType, FieldTypes, Metadata, Scalar, column_type, field_problem, parse_cell
+from recq.index.schema import FieldType, FieldTypes, Metadata, Scalar, column_type, field_problem, nfc, parse_cell
 from recq.paths import printable
 
 TABLE_NAME = "metadata.csv"
@@ -32,6 +33,14 @@ class Table:
     types: FieldTypes = field(default_factory=dict)
     rows: Mapping[str, Metadata] = field(default_factory=dict)
     lines: Mapping[str, int] = field(default_factory=dict)
+
+    def row_of(self, path: str) -> str | None:
+        """The `file` of the row that means the file at `path`: its own, else one that looks the same (`nfc`)."""
+        return path if path in self.rows else self._composed.get(nfc(path))
+
+    @cached_property
+    def _composed(self) -> Mapping[str, str]:
+        return {nfc(file): file for file in self.rows if not file.isascii()}
 
 
 @dataclass(frozen=True)
@@ -88,7 +97,7 @@ def _rows(data: bytes, name: str) -> Iterator[_Row]:
 
 
 def _columns(header: _Row, name: str) -> list[str]:
-    columns = [cell.strip() for cell in header.cells]
+    columns = [nfc(cell.strip()) for cell in header.cells]
     where = f"{name}:{header.line}"
     for number, column in enumerate(columns, 1):
         if not column:
@@ -139,11 +148,14 @@ def _read_column(
             )
             raise MetadataError(f"{name}:{line}: column {column!r}: {error}") from error
         known = known or inferred
+    widened = known
     for cells, metadata in zip(split, parsed, strict=True):
         values = [parse_cell(cell, known) for cell in cells]
         if values:
             metadata[column] = values if is_list else values[0]
-    return known
+        if known is FieldType.INTEGER and any(isinstance(value, float) for value in values):
+            widened = FieldType.FLOAT
+    return widened
 
 
 def _unescape(part: str) -> str:

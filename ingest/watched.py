@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -227,7 +227,7 @@ class Watched:
         state: FileState | None = None
         bad: str | None = None
         try:
-            found = _read_sidecar(f"{self.root}/{path}{SIDECAR_SUFFIX}")
+            found = _read_sidecar(self._sidecar_of(path))
             if found is not None:
                 state = self._as_told(found[0])
                 sidecar = parse_sidecar(found[1], paths.printable(name))
@@ -235,10 +235,10 @@ class Watched:
             bad = str(error)
         except OSError as error:
             bad = f"{paths.printable(name)} cannot be read: {error.strerror}"
-        table, types = self.table, self._types()
-        beside = merge(text, table, {}, types)
-        kept = storable(merge(text, table, sidecar.fields, types) if sidecar.fields else beside)
-        where, line = self._table_name(), table.lines.get(text)
+        table, types, row = self.table, self._types(), self._row_of(text)
+        beside = merge(text, table, {}, types, row)
+        kept = storable(merge(text, table, sidecar.fields, types, row) if sidecar.fields else beside)
+        where, line = self._table_name(), None if row is None else table.lines.get(row)
         problems = (
             *(() if bad is None else (Problem(ProblemKind.SIDECAR, bad),)),
             *sidecar.problems,
@@ -259,14 +259,37 @@ class Watched:
         time, so that its problem is known.
         """
         text, _ = paths.to_text(path)
-        state = _regular_state(f"{self.root}/{path}{SIDECAR_SUFFIX}")
-        beside = merge(text, self.table, {}, self._types())
+        state = _regular_state(self._sidecar_of(path))
+        beside = merge(text, self.table, {}, self._types(), self._row_of(text))
         if state is None:
             return digest == _digest(beside, None) or digest == self.describe(path).digest
         # An item that has no ctime of its sidecar (an older recq wrote it, or it was polled then) takes any.
         if digest in (_digest(beside, self._as_told(state)), _digest(beside, state.without_ctime())):
             return True
         return digest == self.describe(path).digest
+
+    def picture_of(self, sidecar: str) -> str:
+        """The path of the picture that a sidecar belongs to: its namesake, else one that looks the same."""
+        path = sidecar.removesuffix(SIDECAR_SUFFIX)
+        return next((form for form in _look_alikes(path) if os.path.lexists(f"{self.root}/{form}")), path)
+
+    def _sidecar_of(self, path: str) -> str:
+        """Where the sidecar of the picture at `path` is: of its name, else of one that looks the same.
+
+        A sidecar whose own picture is there is none of another's.
+        """
+        own, *others = (f"{self.root}/{form}" for form in _look_alikes(path))
+        if not others or os.path.lexists(own + SIDECAR_SUFFIX):
+            return own + SIDECAR_SUFFIX
+        like = (other for other in others if os.path.lexists(other + SIDECAR_SUFFIX) and not os.path.lexists(other))
+        return next(like, own) + SIDECAR_SUFFIX
+
+    def _row_of(self, text: str) -> str | None:
+        """The row of the table that means the file at `text`: one of another file's own name does not."""
+        row = self.table.row_of(text)
+        if row is None or row == text:
+            return row
+        return None if os.path.lexists(f"{self.root}/{paths.from_text(row, encoded=False)}") else row
 
     def is_same_root(self) -> bool:
         """Whether the root is still the folder that it was: not unmounted, not replaced, not gone."""
@@ -288,6 +311,12 @@ class Watched:
         """Take the folder that now stands at the root's path for the root; it may lie on another file system."""
         self._identity = _identity(self.root)
         self._has_ctime = self._tells_ctime(self.root)
+
+
+def _look_alikes(path: str) -> Sequence[str]:
+    """A path and those in the same folder whose name looks the same."""
+    folder, slash, name = path.rpartition("/")
+    return [f"{folder}{slash}{form}" for form in paths.spellings(name)]
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:

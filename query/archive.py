@@ -97,7 +97,7 @@ class JsonLines:
         """A line each."""
         for entry in entries:
             vector = b"null" if entry.vector is None else orjson.dumps(entry.vector, option=orjson.OPT_SERIALIZE_NUMPY)
-            start = _json({"id": entry.item.id, "payload": entry.item.to_payload({})})
+            start = _json({"id": entry.item.id, "payload": entry.item.to_payload()})
             self._stream.write(start[:-1] + b',"vector":' + vector + b"}\n")
         self._items += len(entries)
 
@@ -134,7 +134,7 @@ class Parquet:
             [item.id for item in items],
             [item.file.source for item in items],
             [item.file.path for item in items],
-            [_json(item.to_payload({})).decode() for item in items],
+            [_json(item.to_payload()).decode() for item in items],
             [entry.vector for entry in entries],
         ]
         self._writer.write_table(pa.table(columns, schema=self._schema))

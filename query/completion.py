@@ -15,13 +15,14 @@ import re
 import sys
 import tempfile
 import time
+import unicodedata
 from collections.abc import Callable, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from recq.index.grammar import escape
+from recq.index.grammar import escape, escape_field, unescape
 
 FRESH = 60.0
 """Seconds that an answer of the index is used for; one that failed, or is not whole, a sixth of them."""
@@ -33,11 +34,14 @@ MOST_VALUES = 200
 """Values of a field: more than these nobody reads."""
 
 _OFFERED = ("file.source", "file.format")  # of recq's own fields those with few values
-_COMPARED = re.compile(r"(?P<field>[^=<>~!?]+)(?P<op>!=|=)(?P<before>.*[,|])?(?P<part>[^,|]*)", re.DOTALL)
+_COMPARED = re.compile(
+    r"(?P<field>(?:\\.|[^\\=<>~!?])+)(?P<op>!=|=)(?P<before>(?:\\.|[^\\])*[,|])?(?P<part>(?:\\.|[^\\,|])*)\\?",
+    re.DOTALL,
+)
 _ENDS = "=:"  # bash begins a new word after these
 
 Known = Mapping[str, list[str]]
-"""Fields with their values, as they are written in a filter."""
+"""Fields with their values, these as they are written in a filter."""
 
 
 def filters(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -47,7 +51,7 @@ def filters(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def alternatives(ctx: typer.Context, incomplete: str) -> list[str]:
     """For --any-of: the same for its last alternative."""
-    ends = [match.end() for match in re.finditer(r"(?:\|\||,,)\s*", incomplete)]
+    ends = [match.end() for match in re.finditer(r"\\.|(?:\|\||,,)\s*", incomplete) if match.group()[0] != "\\"]
     before, last = incomplete[: ends[-1]] if ends else "", incomplete[ends[-1] :] if ends else incomplete
     return [before + each for each in offered_filters(_known(ctx, last), last)]
 
@@ -75,15 +79,21 @@ def offered_filters(known: Known, incomplete: str) -> list[str]:
     """Filters that go on as `incomplete` begins. A field that is the only one comes with its values at once."""
     match = _COMPARED.fullmatch(incomplete)
     if match is not None:
-        start = f"{match['field']}{match['op']}{match['before'] or ''}"
-        return [start + value for value in known.get(match["field"], []) if value.startswith(match["part"])]
+        start, part = f"{match['field']}{match['op']}{match['before'] or ''}", unescape(match["part"])
+        return [start + value for value in known.get(unescape(match["field"]), []) if unescape(value).startswith(part)]
     for prefix in ("has:", "no:"):
         if incomplete.startswith(prefix):
-            return [prefix + name for name in known if name.startswith(incomplete.removeprefix(prefix))]
-    names = [name for name in known if name.startswith(incomplete)]
+            begun = _begun(incomplete.removeprefix(prefix))
+            return [prefix + escape_field(name) for name in known if name.startswith(begun)]
+    names = [name for name in known if name.startswith(_begun(incomplete))]
     if len(names) == 1 and known[names[0]]:
-        return [f"{names[0]}={value}" for value in known[names[0]]]
-    return [f"{name}=" for name in names]
+        return [f"{escape_field(names[0])}={value}" for value in known[names[0]]]
+    return [f"{escape_field(name)}=" for name in names]
+
+
+def _begun(text: str) -> str:
+    """What is meant by the beginning of a name, which may end within an escape."""
+    return unescape(re.sub(r"((?:\\.|[^\\])*)\\\Z", r"\1", text, flags=re.DOTALL))
 
 
 # -- bash ---------------------------------------------------------------------------------------------------------
@@ -91,12 +101,12 @@ def offered_filters(known: Known, incomplete: str) -> list[str]:
 
 def in_bash(environ: MutableMapping[str, str], answer: Callable[[], int]) -> int:
     """Let `answer` print what Typer offers, and pass it on as bash takes it. Returns its exit code."""
-    quoted = environ.get("COMP_WORDS", "").rpartition("\n")[2][:1] in ("'", '"')
+    quote = environ.get("COMP_WORDS", "").rpartition("\n")[2][:1]
     kept = bash_words(environ)
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
         code = answer()
-    sys.stdout.write(bash_lines(said.getvalue(), kept, quoted=quoted))
+    sys.stdout.write(bash_lines(said.getvalue(), kept, quote))
     return code
 
 
@@ -126,18 +136,30 @@ def bash_words(environ: MutableMapping[str, str]) -> str:
         return ""  # a quoted word is one word
     if word.startswith("--"):
         word = word.partition("=")[2]
-    return word[: max(word.rfind(end) for end in _ENDS) + 1]
+    ends = [
+        match.end() for match in re.finditer(r"\\.|[=:]", word) if match.group() in _ENDS
+    ]  # not one with a backslash
+    return word[: ends[-1]] if ends else ""
 
 
 def _is_end(word: str) -> bool:
     return bool(word) and not word.strip(_ENDS)
 
 
-def bash_lines(text: str, kept: str, *, quoted: bool) -> str:
-    """Typer's answer, a completion a line, as bash takes it: without what it keeps, and escaped outside quotes."""
+def bash_lines(text: str, kept: str, quote: str) -> str:
+    """Typer's answer, a completion a line, as bash takes it: without what it keeps, and escaped as its quotes want it.
+
+    `quote` is the word's first character: behind a quote other characters are the shell's own than without.
+    """
     kept = re.sub(r"\\(.)", r"\1", kept)
-    lines = [line.removeprefix(kept) for line in text.splitlines()]
-    return "".join((line if quoted else re.sub(r"([^\w@%+=:,./-])", r"\\\1", line)) + "\n" for line in lines)
+    lines = [line.removeprefix(kept) for line in text.split("\n") if line]
+    return "".join(_in_bash(line, quote) + "\n" for line in lines)
+
+
+def _in_bash(line: str, quote: str) -> str:
+    if quote == "'":
+        return line.replace("'", "'\\''")
+    return re.sub(r'["$`\\]' if quote == '"' else r"[^\w@%+=:,./-]", r"\\\g<0>", line)
 
 
 # -- what there is ------------------------------------------------------------------------------------------------
@@ -200,5 +222,8 @@ def _read(settings: Any, first: str) -> tuple[dict[str, list[str]], bool]:
             if time.monotonic() - started > PATIENCE:
                 return known, False
             if waiting.lacks([(name, False)]) is None:
-                known[name] = [escape(value) for value, _ in catalog.facets(name, limit=MOST_VALUES).rows]
+                values = [value for value, _ in catalog.facets(name, limit=MOST_VALUES).rows]
+                known[name] = [
+                    escape(value) for value in values if not any(unicodedata.category(c) == "Cc" for c in value)
+                ]
     return known, not waiting.indexes

@@ -23,7 +23,7 @@ from query.evaluate_results import ClassMeasures, Compared, Evaluation, Interval
 from query.progress import Progress, silent
 from query.vector_file import VectorFile
 from recq.errors import UsageError
-from recq.index.filters import require_field
+from recq.index.filters import known_name, require_field
 from recq.index.grammar import Condition
 from recq.index.schema import FILE_FIELDS, UNINDEXED_FIELDS, Item, Value, elements
 from recq.settings import Settings
@@ -164,6 +164,7 @@ def _plan(
     """Who asks and what is found. Labels, filters and bytes are the first catalog's."""
     catalog = catalogs[0]
     require_field(label, catalog.types())
+    label = known_name(label, catalog.types())
     common: set[str] | None = None
     for other in catalogs[1:]:
         ids = {item.id for item in other.rows()}

@@ -16,13 +16,13 @@ FILTERS = """\
 Filters: all that are given must hold. Quote them, the shell has its own idea of < > | ! ?
 
 'category=sofa'   'category=sofa|bed'   'category!=sofa'   'price<=50'   'title~leather tote'   'labels=Action'
-'price?' (has one)   '!price?' (has none)
+'price?' (has one)   '!price?' (has none)   'title!~leather' (not)   'file.name~tote'
 
 The same without characters of the shell: price=..100   price=10..50   category=sofa,bed   has:price   no:price
 
 One of several: --any-of 'category=sofa || price<=50', or --any-of category=sofa,,price=..50
 
-A literal comma or bar is written with a backslash: 'brand=Smith\\, Jones'"""
+A backslash makes any character literal, a comma, a bar, a space at an end: 'brand=Smith\\, Jones'"""
 """The epilog of every command that takes filters."""
 
 TargetArgument = Annotated[

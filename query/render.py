@@ -105,7 +105,7 @@ def facets_text(facets: Facets, form: FacetsFormat, terminal: bool = False) -> s
         case FacetsFormat.JSONL:
             return "".join(_json(row) for row in document["values"])
         case FacetsFormat.CSV:
-            return _rows([("value", "count"), *facets.rows])
+            return _rows([("value", "count", "filter"), *(tuple(row.values()) for row in document["values"])])
 
 
 def shown_text(shown: Shown, form: ShowFormat, terminal: bool = False) -> str:

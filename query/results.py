@@ -201,13 +201,16 @@ def space_json(space: EmbeddingSpace) -> dict[str, Any]:
 
 def facets_json(facets: Facets) -> dict[str, Any]:
     """The document that `recq facets --format json` prints."""
-    rows = [{"value": value, "count": count} for value, count in facets.rows]
+    rows = [
+        {"value": value, "count": count, "filter": filter_}
+        for (value, count), filter_ in zip(facets.rows, facets.filters, strict=True)
+    ]
     return {"field": facets.field, "type": str(facets.type), "total": facets.total, "values": rows}
 
 
 def payload_of(item: Item) -> dict[str, Any]:
     """The user's metadata, and `file`."""
-    payload = item.to_payload({})
+    payload = item.to_payload()
     payload.pop("error", None)
     payload["file"] = {name: value for name, value in payload["file"].items() if name != _INTERNAL}
     return payload

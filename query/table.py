@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from query.results import Answer, Result, Shown, score_text
+from recq.index.grammar import escape
 from recq.paths import printable
 
 if TYPE_CHECKING:
@@ -143,8 +144,8 @@ def pixels(file: Mapping[str, Any]) -> str:
 
 
 def facets_table(facets: Facets) -> Table:
-    """Values or ranges with their counts."""
-    rows = tuple((printable(value), f"{count:,}") for value, count in facets.rows)
+    """Values, as they are written in a filter, or ranges with their counts."""
+    rows = tuple((printable(escape(value)), f"{count:,}") for value, count in facets.rows)
     noun = "item has" if facets.total == 1 else "items have"
     title = f"{facets.total:,} {noun} {printable(facets.field)} ({facets.type})"
     return Table((printable(facets.field), "items"), rows, (False, True), title)

@@ -9,6 +9,7 @@ The first step of a query. The order is fixed and tells a reader what wins:
     5. a file name that one item has (`file.name`)   that item
     6. an existing file elsewhere                    its bytes
 
+What is not there as it is written may be written in Unicode's other form, composed or decomposed: `paths.spellings`.
 A bare name that is both an indexed name and another file in the current folder is ambiguous: `./name` means the file.
 `settle` is this order and nothing else: it asks the catalog through `Lookup` and knows the disk through `Local`.
 """
@@ -109,7 +110,7 @@ def resolve(lookup: Lookup, text: str) -> Target:
 
 def look(text: str) -> Local:
     """What is on disk under that name, seen from the current folder."""
-    path = Path(text).absolute()
+    path = Path(paths.existing(str(Path(text).absolute())))
     places = [path] if ".." not in path.parts else []
     with contextlib.suppress(OSError, RuntimeError, ValueError):  # too long a name, a loop of links: nothing is there
         places += [path.parent.resolve() / path.name, path.resolve()]
@@ -157,11 +158,14 @@ def _means_file(text: str) -> bool:
 
 
 def _named(text: str, lookup: Lookup) -> Sequence[Item]:
-    """Items with that path, else with that name. Typed bytes that are not UTF-8 match only names that have them."""
+    """Items with that path, else with that name; else with one that looks the same, composed or decomposed.
+
+    Typed bytes that are not UTF-8 match only names that have them.
+    """
     typed, encoded = paths.to_text(text)
-    found = lookup.find_path(typed)
-    if not found and os.sep not in text:
-        found = lookup.find_name(typed)
+    asked = [lookup.find_path, lookup.find_name] if os.sep not in text else [lookup.find_path]
+    forms = paths.spellings(typed)
+    found = next((found for form in forms for find in asked if (found := find(form))), ())
     return [item for item in found if item.file.encoded or not encoded]
 
 
@@ -170,9 +174,9 @@ def _items_at(local: Local, lookup: Lookup, *, everywhere: bool = False) -> Iter
 
     An item that is a link comes before the one that it leads to.
 
-    `everywhere` counts the folders that a source has on other hosts, too.
+    `everywhere` counts the folders that a source has on other hosts, too, and paths that look the same.
     """
-    below: list[tuple[int, int, str, str]] = []
+    below: list[tuple[int, int, int, str, str]] = []
     for source in lookup.sources().values():
         here = source.root_here()
         roots = source.all_roots() if everywhere else [here] if here is not None else []
@@ -180,9 +184,10 @@ def _items_at(local: Local, lookup: Lookup, *, everywhere: bool = False) -> Iter
             for number, place in enumerate(local.places):
                 if place != root and place.is_relative_to(root):
                     text, encoded = paths.relative_text(root, place)
-                    item_id = paths.item_id(source.name, text, encoded)
-                    below.append((-len(root.parts), number, source.name, item_id))
-    for name, item_id in dict.fromkeys((name, item_id) for _, _, name, item_id in sorted(below)):
+                    for other, form in enumerate(paths.spellings(text) if everywhere else [text]):
+                        item_id = paths.item_id(source.name, form, encoded)
+                        below.append((-len(root.parts), other, number, source.name, item_id))
+    for name, item_id in dict.fromkeys((name, item_id) for *_, name, item_id in sorted(below)):
         yield name, lookup.get(item_id)
 
 

@@ -2,14 +2,18 @@
 
 UTF-8 names stay as they are. In a name with bytes that are not UTF-8 each such byte becomes `%XX`, and only in such a
 name a literal `%` becomes `%25`; the flag `encoded` says which of the two forms a text has. Unicode is not normalised:
-NFC and NFD names are two items, as they are two files.
+NFC and NFD names are two items, as they are two files. Who names a file may write it otherwise than the file system:
+`spellings` are the names that look like his.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
+import unicodedata
 import uuid
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "recq:item")
@@ -42,6 +46,50 @@ def relative_text(root: Path, path: Path) -> tuple[str, bool]:
 def item_id(source: str, path: str, encoded: bool = False) -> str:
     """The point id of an item: UUIDv5 of source name, text path and flag. The same on every machine, for ever."""
     return str(uuid.uuid5(_NAMESPACE, f"{source}\0{path}\0{'encoded' if encoded else ''}"))
+
+
+_MOST_SPELLINGS = 64
+
+
+def spellings(name: str) -> Sequence[str]:
+    """A name or POSIX path as it stands, then as it looks the same: each part composed (NFC) or decomposed (NFD).
+
+    A path with very many parts that have two forms has only the wholly composed and the wholly decomposed one.
+    """
+    if name.isascii():
+        return [name]
+    forms = [dict.fromkeys([part, _composed(part), _decomposed(part)]) for part in name.split("/")]
+    count = 1
+    for form in forms:
+        count *= len(form)
+    if count > _MOST_SPELLINGS:
+        return list(dict.fromkeys([name, _composed(name), _decomposed(name)]))
+    return list(dict.fromkeys([name, *map("/".join, itertools.product(*forms))]))
+
+
+def existing(path: str, exists: Callable[[str], bool] = os.path.lexists) -> str:
+    """`path`, or where nothing stands there the path that looks the same and leads to something; else `path`.
+
+    Part by part, since the folders above may be written in one form and the name in the other.
+    """
+    if path.isascii() or exists(path):
+        return path
+    found, *parts = path.split("/")
+    for part in parts:
+        forms = dict.fromkeys(f"{found}/{form}" for form in (part, _composed(part), _decomposed(part)))
+        there = next((form for form in forms if exists(form)), None)
+        if there is None:
+            return path
+        found = there
+    return found
+
+
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
+
+
+def _decomposed(text: str) -> str:
+    return unicodedata.normalize("NFD", text)
 
 
 def shortened(text: str, most: int) -> str:

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 from uuid import uuid4
 
 import numpy as np
@@ -27,13 +26,12 @@ from recq.index.collection import create as create_collection
 from recq.index.collection import upgrade as upgrade_collection
 from recq.index.errors import translated
 from recq.index.fields import Misfit
-from recq.index.filters import compile_filters
 from recq.index.finder import Finder
 from recq.index.grammar import Where
 from recq.index.ledger import item_of, vector_of, within
 from recq.index.pending_fields import Missing, Waiting
-from recq.index.problems import PROBLEMS_PREFIX, ProblemKind
-from recq.index.schema import VECTOR, FieldType, FieldTypes, Item, Value, misfits
+from recq.index.problems import PROBLEMS_PREFIX
+from recq.index.schema import VECTOR, FieldType, FieldTypes, Item, Value, stored_payload
 from recq.index.sources import CONFIRMATION_PREFIX, METADATA_PREFIX
 from recq.space import EmbeddingSpace, require_same
 
@@ -51,13 +49,6 @@ class Entry:
 
     item: Item
     vector: np.ndarray | None
-
-
-def _payload(item: Item, types: FieldTypes) -> dict[str, Any]:
-    """What is stored of an item, with what is wrong with its values."""
-    others = [problem for problem in item.problems if problem.kind is not ProblemKind.MISFIT]
-    known = replace(item, problems=(*others, *misfits(item.metadata, types)))
-    return known.with_digest().to_payload(types)
 
 
 def _ignore_misfit(field: str, value: Value, field_type: FieldType) -> None:
@@ -191,7 +182,7 @@ class Catalog(Finder):
             models.PointStruct(
                 id=entry.item.id,
                 vector={} if entry.vector is None else {VECTOR: entry.vector.tolist()},
-                payload=_payload(entry.item, types),
+                payload=stored_payload(entry.item, types),
             )
             for entry in entries
         ]
@@ -214,7 +205,9 @@ class Catalog(Finder):
         """Replace whole payloads (removed fields disappear); vectors stay untouched."""
         types = self._fields.declare_for(items, self.on_misfit)
         for item in items:
-            self._client.overwrite_payload(self._collection, payload=_payload(item, types), points=[item.id], wait=True)
+            self._client.overwrite_payload(
+                self._collection, payload=stored_payload(item, types), points=[item.id], wait=True
+            )
 
     @translated
     def delete(self, ids: Sequence[str]) -> None:
@@ -231,7 +224,7 @@ class Catalog(Finder):
 
     def entries(self, filters: Sequence[Where] | None = None) -> Iterator[Entry]:
         """Every item with its vector, failed ones included; with filters, embedded items that all hold for. Streams."""
-        wanted = models.Filter() if filters is None else self._compiled(filters)
+        wanted = models.Filter() if filters is None else self.compiled(filters)
         for record in self._scroll(wanted, payload=True, page=_ENTRIES, vectors=True):
             if (item := item_of(record)) is not None:
                 yield Entry(item, vector_of(record))
@@ -249,7 +242,7 @@ class Catalog(Finder):
         kept = self._background_in(info)
         if kept is not None and not kept.is_stale(items):
             return kept
-        embedded = compile_filters((), self.types())
+        embedded = self.compiled()
         better = self.space.higher_is_better
         fresh = background.measure(self._client, self._collection, embedded, items, higher_is_better=better)
         if fresh is not None:

@@ -7,15 +7,19 @@ one is read as it is and brought up to date by the next daemon (`upgrade`). Rais
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from qdrant_client import QdrantClient, models
 
 from recq.errors import IndexRefused, SpaceMismatch
 from recq.index.fields import Fields
-from recq.index.schema import SCHEMA_VERSION, VECTOR
+from recq.index.schema import SCHEMA_VERSION, VECTOR, FieldTypes, Item, stored_payload
 from recq.space import EmbeddingSpace
 
 METADATA_KEY = "recq"
+
+_PAGE = 200
+"""Payloads that are written again in one request."""
 
 OLDEST_SCHEMA = 1
 """The oldest schema version that can still be read and brought up to date."""
@@ -77,15 +81,54 @@ def upgrade(client: QdrantClient, collection: str) -> int | None:
 
     - 1 to 2: `error.retry` marks items that are to be tried again, and has an index.
     - 2 to 3: `file.problems`, with an index on their kinds; `file.ctime_ns` and `file.decoder` come as
-      items are written.
+      items are written. Words are indexed in another way, those of file names and paths as well; metadata is composed
+      (NFC), and dates have one form: every payload is written again (`_rewrite`).
     """
-    own = (client.get_collection(collection).config.metadata or {})[METADATA_KEY]
+    own = _own(client, collection)
     before = int(own["schema"])
     if before == SCHEMA_VERSION:
         return None
-    Fields(client, collection).create_own()
+    fields = Fields(client, collection)
+    fields.create_own()
+    fields.renew_words()
+    renamed = fields.compose_names()
+    if not _rewrite(client, collection, fields.types()):
+        return before
+    fields.drop(renamed)
     client.update_collection(collection, metadata={METADATA_KEY: {**own, "schema": SCHEMA_VERSION}})
     return before
+
+
+def _own(client: QdrantClient, collection: str) -> dict[str, Any]:
+    own: dict[str, Any] = (client.get_collection(collection).config.metadata or {})[METADATA_KEY]
+    return own
+
+
+def _rewrite(client: QdrantClient, collection: str, types: FieldTypes) -> bool:
+    """Every payload as it is stored today; False where another daemon has finished that meanwhile.
+
+    That one writes items already: what was read before must not be written over them, so that is asked before each
+    page. An item that changes within the page is seen to differ from its file by the next reconcile.
+    """
+    offset: Any = None
+    while True:
+        records, offset = client.scroll(collection, limit=_PAGE, offset=offset, with_payload=True, with_vectors=False)
+        changes: list[models.UpdateOperation] = []
+        for record in records:
+            payload = record.payload or {}
+            try:
+                fresh = stored_payload(Item.from_payload(payload), types)
+            except (KeyError, TypeError, ValueError):  # another program wrote it
+                continue
+            if fresh != payload:
+                change = models.SetPayload(payload=fresh, points=[record.id])
+                changes.append(models.OverwritePayloadOperation(overwrite_payload=change))
+        if changes:
+            if int(_own(client, collection)["schema"]) == SCHEMA_VERSION:
+                return False
+            client.batch_update_points(collection, changes, wait=True)
+        if offset is None:
+            return True
 
 
 def others(client: QdrantClient, catalog: str, current: str) -> list[str]:

@@ -23,7 +23,9 @@ from recq.index.pending_fields import (
     waiting_in,
 )
 from recq.index.schema import (
+    EXACT,
     FILE_FIELDS,
+    SEARCHED_COPIES,
     FieldType,
     FieldTypes,
     Item,
@@ -32,9 +34,13 @@ from recq.index.schema import (
     field_name,
     fits,
     infer_type,
+    is_exact,
     is_field_key,
+    nfc,
     payload_key,
+    searched_field,
     shadow_key,
+    widens,
 )
 
 _INDEX_TYPES: Mapping[FieldType, models.PayloadSchemaType] = {
@@ -50,8 +56,9 @@ _LARGE_INDEX = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, o
 """Own fields whose values are all different: on disk, or each costs some 400 bytes of memory a point."""
 
 _WORD_INDEX = models.TextIndexParams(
-    type=models.TextIndexType.TEXT, tokenizer=models.TokenizerType.WORD, lowercase=True
+    type=models.TextIndexType.TEXT, tokenizer=models.TokenizerType.WORD, lowercase=True, ascii_folding=True
 )
+"""Of `recq.index.words`."""
 
 _NOTE_EVERY = 10
 """Indexes until the records are brought up to date: an embedded folder replaces its manifest for that."""
@@ -67,6 +74,7 @@ class Fields:
         self._collection = collection
         self._types: dict[str, FieldType] | None = None
         self._waiting = Waiting()
+        self._searched: Mapping[str, bool] = {}
         self._reading = threading.Lock()  # what was asked for later is what is known later
         self._lately: list[tuple[float, int]] = []
         self._unnoted = 0
@@ -82,6 +90,11 @@ class Fields:
                     field_name(key): _FIELD_TYPES[index.data_type]
                     for key, index in info.payload_schema.items()
                     if index.data_type in _FIELD_TYPES and is_field_key(key)
+                }
+                self._searched = {
+                    field: isinstance(index.params, models.TextIndexParams) and bool(index.params.ascii_folding)
+                    for key, index in info.payload_schema.items()
+                    if (field := searched_field(key)) is not None
                 }
                 self._waiting = waiting_in(info.config.metadata or {}, indexed, info.payload_schema)
                 known = self._types = {**self._waiting.types, **indexed}
@@ -106,25 +119,63 @@ class Fields:
         if (lacked := waiting.lacks(uses)) is not None:
             raise waiting.refusal(lacked)
 
+    def searched(self) -> Mapping[str, bool]:
+        """The fields and copies whose words are indexed, and whether as today: an older recq did it otherwise.
+
+        As fresh as `types`.
+        """
+        self.types()
+        return self._searched
+
     def create_own(self) -> None:
         """The indexes of recq's own fields."""
         for name, field_type in FILE_FIELDS.items():
             self._create(name, _LARGE_INDEX if name in _LARGE else _INDEX_TYPES[field_type])
+        for name in sorted(SEARCHED_COPIES):
+            self._create(shadow_key(name), _WORD_INDEX)
+
+    def renew_words(self) -> None:
+        """Make the text indexes of metadata anew, as they are made today."""
+        for name, field_type in self.types(refresh=True).items():
+            if field_type is FieldType.STRING:
+                self._create(shadow_key(name), _WORD_INDEX)
+
+    def compose_names(self) -> list[str]:
+        """Give fields whose names are not composed (NFC) others that are; returns the old names, to `drop` later."""
+        old = [name for name in self.types(refresh=True) if nfc(name) != name]
+        self.declare({nfc(name): self.types()[name] for name in old})
+        return old
+
+    def drop(self, names: Sequence[str]) -> None:
+        """Drop the payload indexes of metadata fields, and with them their types."""
+        for name in names:
+            for key in (payload_key(name), shadow_key(name)):  # in the URL's path, where the client escapes nothing
+                self._client.delete_payload_index(self._collection, quote(key, safe=""), wait=True)
+        self._types = None
 
     def declare(self, types: FieldTypes) -> None:
         """Create the payload indexes of fields that have none yet, or let them wait where they are many.
 
-        A known field keeps its type.
+        A known field keeps its type, but a field of integers that is declared one of floats becomes that, as long as no
+        integer in it has more digits than a float.
         """
-        known = self.types()
-        if all(name in known for name in types):
+        types = {nfc(name): field_type for name, field_type in types.items()}
+        if not self._new(types, self.types()):
             return
-        known = self.types(refresh=True)  # another daemon may have been faster
-        new = {name: field_type for name, field_type in types.items() if name not in known}
-        if self._takes(len(new)):
-            self._make_now(new)
-        elif new:
-            self._client.update_collection(self._collection, metadata=record(new))
+        for _ in range(2):  # another daemon may have been faster, and have taken a field of floats for one of integers
+            known = self.types(refresh=True)
+            new = self._new(types, known)
+            if not new:
+                return
+            fresh = {name: field_type for name, field_type in new.items() if name not in known}
+            if fresh and not self._takes(len(fresh)):
+                waiting = {*fresh, *self._waiting.types}
+            else:
+                waiting = set(self._waiting.types)
+            later = {name: field_type for name, field_type in new.items() if name in waiting}
+            if later:
+                self._client.update_collection(self._collection, metadata=record(later))
+            self._make_now({name: field_type for name, field_type in new.items() if name not in waiting})
         self.types(refresh=True)
 
     def _make_now(self, types: FieldTypes) -> None:
@@ -160,14 +211,22 @@ class Fields:
             gone: dict[str, float | None] = {PENDING_PREFIX + name: None for name in waiting.complete}
             self._client.update_collection(self._collection, metadata={**gone, PACE_KEY: pace})
 
+    def _new(self, types: FieldTypes, known: FieldTypes) -> FieldTypes:
+        """Those of which an index has to be made."""
+        return {
+            name: field_type
+            for name, field_type in types.items()
+            if name not in known or (widens(known[name], field_type) and not self._has_long_integers(name))
+        }
+
     def declare_for(self, items: Sequence[Item], on_misfit: Misfit) -> FieldTypes:
         """Declare the fields that the items carry, and report values that do not fit: once per field."""
         values: dict[str, list[Value]] = {}
         for item in items:
             for name, value in item.metadata.items():
-                values.setdefault(name, []).append(value)
+                values.setdefault(nfc(name), []).append(value)
         known = self.types()
-        self.declare({name: infer_type(found) for name, found in values.items() if name not in known})
+        self.declare({name: self._declared(found, known.get(name)) for name, found in values.items()})
         known = self.types()
         for name, found in values.items():
             if name in self._misfits:
@@ -179,16 +238,28 @@ class Fields:
                     break
         return known
 
+    @staticmethod
+    def _declared(values: Sequence[Value], known: FieldType | None) -> FieldType:
+        """The type that a field should have for `values`, which it had not alone."""
+        if known is None:
+            return infer_type(values)
+        numbers = [each for value in values for each in elements(value) if fits(each, FieldType.FLOAT)]
+        real = any(isinstance(number, float) for number in numbers) and all(map(is_exact, numbers))
+        return FieldType.FLOAT if known is FieldType.INTEGER and real else known
+
+    def _has_long_integers(self, name: str) -> bool:
+        """Whether a field of integers has one that is not exact as a float."""
+        bounds = (models.Range(gte=EXACT), models.Range(lte=-EXACT))
+        long = models.Filter(should=[models.FieldCondition(key=payload_key(name), range=bound) for bound in bounds])
+        return self._client.count(self._collection, count_filter=long, exact=True).count > 0
+
     def forget(self) -> None:
-        """Drop the payload indexes of all metadata fields, and with them their types."""
+        """Drop all of them."""
         known = self.types(refresh=True)
         if self._waiting.types:  # first, so that nobody makes them meanwhile
             gone: dict[str, None] = {PENDING_PREFIX + name: None for name in self._waiting.types}
             self._client.update_collection(self._collection, metadata={**gone, PACE_KEY: None})
-        for name in known:
-            for key in (payload_key(name), shadow_key(name)):  # in the URL's path, where the client escapes nothing
-                self._client.delete_payload_index(self._collection, quote(key, safe=""), wait=True)
-        self._types = None
+        self.drop(list(known))
         self._waiting = Waiting()
         self._lately.clear()
         self._misfits.clear()

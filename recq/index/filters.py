@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Sequence
-from datetime import date, datetime, timedelta
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
 
 from qdrant_client import models
 
+from recq import paths
 from recq.errors import FilterError
+from recq.index.dates import moment_of
 from recq.index.grammar import AnyOf, Condition, Op, Where, parse_all
 from recq.index.schema import (
     FILE_FIELDS,
+    SEARCHED_FILE_FIELDS,
     UNINDEXED_FIELDS,
     FieldType,
     FieldTypes,
+    is_exact,
+    nfc,
     parse_cell,
     payload_key,
     shadow_key,
 )
+from recq.index.words import asked_words
 
 NO_ERROR = models.IsEmptyCondition(is_empty=models.PayloadField(key="error.reason"))
 """Holds for items that were embedded: the others never appear in an answer."""
@@ -27,6 +34,8 @@ NO_ERROR = models.IsEmptyCondition(is_empty=models.PayloadField(key="error.reaso
 NO_FILE = models.IsEmptyCondition(is_empty=models.PayloadField(key="file.source"))
 """Holds for points that another program wrote without a `file`: they are no items, and appear in no answer."""
 
+_BEYOND = {"lt": "gte", "lte": "gt"}
+_LAST = datetime.max.replace(tzinfo=UTC)
 _COMPARE = {Op.LT: "lt", Op.LE: "lte", Op.GT: "gt", Op.GE: "gte"}
 
 
@@ -35,16 +44,18 @@ def compile_filters(
     types: FieldTypes,
     *,
     exclude: Sequence[str] = (),
+    searched: Mapping[str, bool] | None = None,
 ) -> models.Filter:
     """All conditions and groups joined with AND, over items without an error, leaving out the point ids `exclude`.
 
-    Raises FilterError for an unknown field (naming the nearest), a value that does not fit the field's type, or an
-    operator that the field does not have.
+    `searched` are the fields whose words are indexed, where that is known; False: as an older recq did it. Raises
+    FilterError for an unknown field (naming the nearest), a value that does not fit the field's type, or an operator
+    that the field does not have.
     """
     must: list[models.Condition] = [NO_ERROR]
     must_not: list[models.Condition] = [NO_FILE]
     for condition in parse_all(list(filters)):
-        positive, negative = _compile(condition, types)
+        positive, negative = _compile(condition, types, searched)
         must += positive
         must_not += negative
     if exclude:
@@ -52,9 +63,15 @@ def compile_filters(
     return models.Filter(must=must, must_not=must_not)
 
 
+def known_name(name: str, types: FieldTypes) -> str:
+    """The field that `name` names: metadata has its names composed (NFC), who types may not."""
+    return name if name in types else nfc(name)
+
+
 def require_field(name: str, types: FieldTypes) -> FieldType:
     """The type of a field. Raises FilterError with the known fields and the nearest one."""
     known = {**types, **FILE_FIELDS, **UNINDEXED_FIELDS}
+    name = known_name(name, types)
     if name in known:
         return known[name]
     shown = sorted(types)
@@ -72,23 +89,27 @@ def require_indexed(name: str, types: FieldTypes, purpose: str) -> FieldType:
     return field_type
 
 
-def _compile(condition: Condition | AnyOf, types: FieldTypes) -> tuple[list[models.Condition], list[models.Condition]]:
+def _compile(
+    condition: Condition | AnyOf, types: FieldTypes, searched: Mapping[str, bool] | None
+) -> tuple[list[models.Condition], list[models.Condition]]:
     """What must hold, and what must not."""
     if isinstance(condition, AnyOf):
-        compiled = [_compile(each, types) for each in condition.alternatives]
+        compiled = [_compile(each, types, searched) for each in condition.alternatives]
         should: list[models.Condition] = [
             models.Filter(must=positive or None, must_not=negative or None) for positive, negative in compiled
         ]
         return [models.Filter(should=should)], []
     field_type = require_field(condition.field, types)
-    key = payload_key(condition.field)
+    key = payload_key(known_name(condition.field, types))
     match condition.op:
         case Op.EXISTS:
             return [], [models.IsEmptyCondition(is_empty=models.PayloadField(key=key))]
         case Op.MISSING:
             return [models.IsEmptyCondition(is_empty=models.PayloadField(key=key))], []
         case Op.WORDS:
-            return _words(condition, types), []
+            return [_words(condition, types, searched)], []
+        case Op.NO_WORDS:
+            return [], [_words(condition, types, searched)]
         case Op.EQ:
             return [_any(_equals(condition, key, field_type))], []
         case Op.NE:
@@ -101,26 +122,50 @@ def _any(alternatives: list[models.Condition]) -> models.Condition:
     return alternatives[0] if len(alternatives) == 1 else models.Filter(should=alternatives)
 
 
-def _words(condition: Condition, types: FieldTypes) -> list[models.Condition]:
-    field_type = require_indexed(condition.field, types, "'~'")
-    if field_type is not FieldType.STRING or condition.field in FILE_FIELDS:
+def _words(condition: Condition, types: FieldTypes, searched: Mapping[str, bool] | None) -> models.Condition:
+    field_type = require_indexed(condition.field, types, f"'{condition.op}'")
+    name = known_name(condition.field, types)
+    of_file = name in SEARCHED_FILE_FIELDS
+    if field_type is not FieldType.STRING or (name in FILE_FIELDS and not of_file):
         raise FilterError(
-            f"filter {condition.text!r}: '~' searches words in text, {condition.field} has none to search"
+            f"filter {condition.text!r}: '{condition.op}' searches words in text, {condition.field} has none to search"
         )
-    words = condition.values[0]
-    if not any(c.isalnum() for c in words):
+    words = asked_words(condition.values[0])
+    if not words:
         raise FilterError(f"filter {condition.text!r} has no word to search for")
-    return [models.FieldCondition(key=shadow_key(condition.field), match=models.MatchText(text=words))]
+    copies = SEARCHED_FILE_FIELDS.get(name, (name,))
+    if searched is not None:
+        if not searched.keys() >= set(copies):
+            raise FilterError(
+                f"filter {condition.text!r}: the words of {name} are not indexed yet, since an older recq made "
+                "this index: the next 'recq-ingest run' brings it up to date"
+            )
+        if not all(searched[copy] for copy in copies):
+            return _has_words(name, condition.values[0])
+    if len(copies) == 1:
+        return _has_words(copies[0], " ".join(words))
+    return models.Filter(must=[models.Filter(should=[_has_words(copy, word) for copy in copies]) for word in words])
+
+
+def _has_words(copy: str, words: str) -> models.Condition:
+    return models.FieldCondition(key=shadow_key(copy), match=models.MatchText(text=words))
 
 
 def _equals(condition: Condition, key: str, field_type: FieldType) -> list[models.Condition]:
     """One condition for each alternative (few, since equal kinds are merged into one "any of")."""
     if field_type is FieldType.STRING:
-        return [models.FieldCondition(key=key, match=_match(list(condition.values)))]
+        look_alike = paths.spellings if key in SEARCHED_FILE_FIELDS else _forms
+        values = dict.fromkeys(form for value in condition.values for form in look_alike(value))
+        return [models.FieldCondition(key=key, match=_match(list(values)))]
     if field_type is FieldType.BOOL:
         chosen = [_boolean(condition, value) for value in condition.values]
         return [models.FieldCondition(key=key, match=models.MatchValue(value=value)) for value in chosen]
     return [_span(condition, key, field_type, value) for value in condition.values]
+
+
+def _forms(value: str) -> Sequence[str]:
+    """A value, composed and decomposed: what an older recq or another program wrote may be either."""
+    return [value, nfc(value), unicodedata.normalize("NFD", value)]
 
 
 def _match(values: list[str]) -> models.Match:
@@ -142,7 +187,7 @@ def _span(condition: Condition, key: str, field_type: FieldType, value: str) -> 
             ),
         )
     exact = parse_cell(value, FieldType.INTEGER)
-    if field_type is FieldType.INTEGER and isinstance(exact, int):
+    if field_type is FieldType.INTEGER and isinstance(exact, int) and not is_exact(exact):  # a range's ends are floats
         return models.FieldCondition(key=key, match=models.MatchValue(value=exact))
     return models.FieldCondition(
         key=key,
@@ -158,12 +203,12 @@ def _compare(condition: Condition, key: str, field_type: FieldType) -> models.Co
     if field_type.is_number:
         return models.FieldCondition(key=key, range=models.Range(**{name: _number(condition, value)}))
     if field_type is FieldType.DATE:
-        start, end = _period(condition, value)
-        bound: dict[str, datetime] = {
+        start, end = _period(condition, value)[0], _until(condition, value)
+        bound = {
             "lt": {"lt": start},
             "gte": {"gte": start},
-            "lte": {"lt": end} if end > start else {"lte": start},
-            "gt": {"gte": end} if end > start else {"gt": start},
+            "lte": end,
+            "gt": {_BEYOND[kind]: moment for kind, moment in end.items()},
         }[name]
         return models.FieldCondition(key=key, range=models.DatetimeRange(**bound))
     raise FilterError(
@@ -172,10 +217,10 @@ def _compare(condition: Condition, key: str, field_type: FieldType) -> models.Co
 
 
 def _number(condition: Condition, text: str) -> float:
-    value = parse_cell(text, FieldType.FLOAT)
-    if not isinstance(value, float):
+    value = parse_cell(text, FieldType.INTEGER)  # an integer, or any other number
+    if isinstance(value, str):
         raise FilterError(f"filter {condition.text!r}: {condition.field} is a number, {text!r} is none")
-    return value
+    return float(value)
 
 
 def _boolean(condition: Condition, text: str) -> bool:
@@ -186,30 +231,31 @@ def _boolean(condition: Condition, text: str) -> bool:
 
 
 def _until(condition: Condition, text: str) -> dict[str, datetime]:
+    """The bound that takes in what `text` names and all before it."""
     start, end = _period(condition, text)
-    return {"lt": end} if end > start else {"lte": start}
+    return {"lt": end} if start < end < _LAST else {"lte": end}
 
 
 _PERIODS: tuple[tuple[str, Callable[[date], date]], ...] = (
-    (r"\d{4}", lambda day: date(day.year + 1, 1, 1)),
-    (r"\d{4}-\d{2}", lambda day: (day.replace(day=28) + timedelta(days=4)).replace(day=1)),
-    (r"\d{4}-\d{2}-\d{2}", lambda day: day + timedelta(days=1)),
+    (r"[0-9]{4}", lambda day: date(day.year + 1, 1, 1)),
+    (r"[0-9]{4}-[0-9]{2}", lambda day: (day.replace(day=28) + timedelta(days=4)).replace(day=1)),
+    (r"[0-9]{4}-[0-9]{2}-[0-9]{2}", lambda day: day + timedelta(days=1)),
 )
 
 
 def _period(condition: Condition, text: str) -> tuple[datetime, datetime]:
-    """Start and end (exclusive) of the year, month or day that `text` names; start = end for a moment."""
-    try:
-        for pattern, following in _PERIODS:
-            if re.fullmatch(pattern, text):
-                first = date.fromisoformat((text + "-01-01")[:10])
-                return datetime.combine(first, datetime.min.time()), datetime.combine(
-                    following(first), datetime.min.time()
-                )
-        moment = datetime.fromisoformat(text)
-    except (ValueError, OverflowError):
+    """Start and end (exclusive) of the year, month or day that `text` names; start = end for a moment. All in UTC."""
+    for pattern, following in _PERIODS:
+        if re.fullmatch(pattern, text) and (start := moment_of((text + "-01-01")[:10])) is not None:
+            try:
+                day = following(start.date())
+            except (ValueError, OverflowError):  # it ends with the year 9999
+                return start, _LAST
+            return start, datetime(day.year, day.month, day.day, tzinfo=UTC)
+    moment = moment_of(text)
+    if moment is None:
         raise FilterError(
             f"filter {condition.text!r}: {condition.field} is a date, {text!r} is none "
-            "(write 2026, 2026-11 or 2026-11-21)"
-        ) from None
+            "(write 2026, 2026-11, 2026-11-21 or 2026-11-21T12:00)"
+        )
     return moment, moment

@@ -112,7 +112,7 @@ class Finder(Reader):
         """`rank` of several questions, whose requests are made together as far as possible."""
         for question in questions:
             self.check(wanted, metric_of(question, self.space))
-        compiled = self._compiled(wanted.conditions, exclude)
+        compiled = self.compiled(wanted.conditions, exclude=exclude)
         firsts = self._points(questions, compiled, wanted, first_limit(_needed(wanted)))
         rankings = [
             self._ranking(question, wanted, compiled, first) for question, first in zip(questions, firsts, strict=True)
@@ -135,7 +135,7 @@ class Finder(Reader):
         if wanted.sort is not None and wanted.diversity:
             raise UsageError("--sort and --diversity both decide the order of a search: give one of them")
         self._require_fields(wanted)
-        compiled = self._compiled(wanted.conditions)
+        compiled = self.compiled(wanted.conditions)
         matching = self._count(compiled, None)
         if wanted.sort is not None:
             ranking = self._by_field(wanted, wanted.sort, compiled, matching)
@@ -158,7 +158,7 @@ class Finder(Reader):
                 "--min-score is for scores where more is nearer; here they are distances: use --max-distance"
             )
         self._require_fields(wanted)
-        self._compiled(wanted.conditions)
+        self.compiled(wanted.conditions)
 
     # -- parts ----------------------------------------------------------------------------------------------------
 

@@ -4,18 +4,22 @@
     category!=sofa       not; true where absent     price<=50           also < > >=
     price=10..50         from 10 to 50, both in     price=..100         up to 100 (no shell characters)
     title~leather tote   every word, any case       labels=Action       any element of a list
+    title!~leather       not; true where absent
     price?               has a value (has:price)    !price?             has none (no:price)
 
-A literal comma, bar or backslash is written with a backslash before it. All filters given must hold; of a group
+A backslash before any character makes it nothing but itself: a comma, a bar, a backslash, a space at an end, an
+operator's sign at the beginning of a value (`escape` writes it). All filters given must hold; of a group
 `category=sofa || price<=50` (also `category=sofa,,price=..50`) one alternative at least.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Self
 
 from recq.errors import FilterError
 
@@ -30,13 +34,15 @@ class Op(StrEnum):
     GT = ">"
     GE = ">="
     WORDS = "~"
+    NO_WORDS = "!~"
     EXISTS = "?"
     MISSING = "!?"
 
 
 _ORDERING = frozenset({Op.LT, Op.LE, Op.GT, Op.GE})
-_TOKENS = (Op.NE, Op.LE, Op.GE, Op.EQ, Op.LT, Op.GT, Op.WORDS)
+_TOKENS = (Op.NE, Op.LE, Op.GE, Op.NO_WORDS, Op.EQ, Op.LT, Op.GT, Op.WORDS)
 _FORMS = "field=value, field!=value, field<=value, field=10..50, field~words, has:field or no:field"
+_LITERAL = "\0"  # stands in a mask for a character that is nothing but itself; no part of the grammar, no space
 
 
 @dataclass(frozen=True)
@@ -61,58 +67,95 @@ Where = str | Condition | AnyOf
 """What may stand where filters are taken: read already, or the text of one filter."""
 
 
+@dataclass(frozen=True)
+class _Written:
+    """A text of the grammar: `plain` with its backslashes resolved, `mask` the same without what they made literal."""
+
+    plain: str
+    mask: str
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Raises FilterError for a backslash that stands before nothing."""
+        tokens = re.findall(r"\\.|[^\\]|\\\Z", text, re.DOTALL)
+        if tokens and tokens[-1] == "\\":
+            raise FilterError(f"filter {text!r} ends in a backslash with nothing behind it: write \\\\ for one")
+        return cls(
+            "".join(token[-1] for token in tokens), "".join(token if len(token) == 1 else _LITERAL for token in tokens)
+        )
+
+    def cut(self, start: int = 0, end: int | None = None) -> Self:
+        """The part from `start` to `end`, without the spaces around it that no backslash keeps."""
+        end = len(self.mask) if end is None else end
+        part = self.mask[start:end]
+        start, end = start + len(part) - len(part.lstrip()), end - len(part) + len(part.rstrip())
+        return type(self)(self.plain[start:end], self.mask[start:end])
+
+    def parts(self) -> list[Self]:
+        """What stands between commas and bars."""
+        bounds = [-1, *(match.start() for match in re.finditer("[,|]", self.mask)), len(self.mask)]
+        return [self.cut(start + 1, end) for start, end in itertools.pairwise(bounds)]
+
+
 def parse(text: str) -> Condition:
     """Read one filter. Raises FilterError saying what is wrong with it."""
-    stripped = text.strip()
+    whole = _Written.read(text).cut()
+    mask = whole.mask
     for prefix, op in (("has:", Op.EXISTS), ("no:", Op.MISSING)):
-        if stripped.startswith(prefix):
-            return _bare(stripped[len(prefix) :], op, text)
-    operator_at = re.search(r"[=<>~!]", stripped.removeprefix("!"))
-    if stripped.endswith("?") and not operator_at:
-        negated = stripped.startswith("!")
-        return _bare(stripped[1:-1] if negated else stripped[:-1], Op.MISSING if negated else Op.EXISTS, text)
-    positions = [(stripped.find(op), -len(op), op) for op in _TOKENS if op in stripped]
+        if mask.startswith(prefix):
+            return _bare(whole.cut(len(prefix)), op, text)
+    operator_at = re.search(r"[=<>~!]", mask.removeprefix("!"))
+    if mask.endswith("?") and not operator_at:
+        negated = mask.startswith("!")
+        return _bare(whole.cut(int(negated), len(mask) - 1), Op.MISSING if negated else Op.EXISTS, text)
+    positions = [(mask.find(op), -len(op), op) for op in _TOKENS if op in mask]
     if not positions:
         raise FilterError(f"filter {text!r} has no operator: write {_FORMS}")
     position, _, op = min(positions)
-    field, value = stripped[:position].strip(), stripped[position + len(op) :].strip()
+    field, value = whole.cut(0, position).plain, whole.cut(position + len(op))
     if not field:
         raise FilterError(f"filter {text!r} names no field: write {_FORMS}")
-    values = (unescape(value),) if op is Op.WORDS else tuple(split_values(value))
-    if value.startswith(tuple("=<>~")):
-        raise FilterError(f"filter {text!r}: the operator is {op}, with nothing more before the value")
-    if not value or not all(values):
+    if value.mask.startswith(tuple("=<>~")):
+        raise FilterError(
+            f"filter {text!r}: the operator is {op}, with nothing more before the value "
+            "(of a value that begins so, write a backslash first)"
+        )
+    parts = [value] if op in (Op.WORDS, Op.NO_WORDS) else value.parts()
+    values = tuple(part.plain for part in parts)
+    if not all(values):
         raise FilterError(f"filter {text!r} has an empty value; to ask for items without {field} write 'no:{field}'")
     if op in _ORDERING and len(values) > 1:
         raise FilterError(f"filter {text!r}: {op} takes one value")
     return Condition(field, op, values, text)
 
 
-def _bare(field: str, op: Op, text: str) -> Condition:
-    if not field.strip():
+def _bare(field: _Written, op: Op, text: str) -> Condition:
+    if not field.plain:
         raise FilterError(f"filter {text!r} names no field: write {_FORMS}")
-    return Condition(field.strip(), op, (), text)
-
-
-def split_values(text: str) -> list[str]:
-    r"""The parts between unescaped commas and bars: `a,b\,c` -> `a` and `b,c`."""
-    parts = [""]
-    for token in re.findall(r"\\.|[,|]|[^\\,|]+|\\$", text, re.DOTALL):
-        if token in (",", "|"):
-            parts.append("")
-        else:
-            parts[-1] += token
-    return [unescape(part.strip()) for part in parts]
+    return Condition(field.plain, op, (), text)
 
 
 def unescape(text: str) -> str:
-    """Take one backslash away before commas, bars and backslashes."""
-    return re.sub(r"\\([,|\\])", r"\1", text)
+    """What is meant by `text`, where it is a field or one value. Raises FilterError."""
+    return _Written.read(text).plain
 
 
 def escape(value: str) -> str:
-    """The inverse of `unescape`: a value as it is written in a filter."""
-    return re.sub(r"([,|\\])", r"\\\1", value)
+    """A value as it is written in a filter."""
+    text = re.sub(r"[,|\\]", r"\\\g<0>", value)
+    text = re.sub(r"^\s+|\s+\Z", lambda spaces: "".join(f"\\{c}" for c in spaces.group()), text)
+    return f"\\{text}" if text.startswith(tuple("=<>~")) else text
+
+
+def escape_field(name: str) -> str:
+    """A field's name as it is written in a filter."""
+    text = re.sub(r"[,|\\=<>~!?]", r"\\\g<0>", name)
+    return f"\\{text}" if text.startswith(("has:", "no:")) else text
+
+
+def filter_for(field: str, value: str) -> str:
+    """The filter that holds for items whose field has that value."""
+    return f"{escape_field(field)}={escape(value)}"
 
 
 def parse_any_of(text: str) -> AnyOf:

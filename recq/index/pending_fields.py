@@ -125,4 +125,4 @@ def waiting_in(metadata: Mapping[str, Any], indexed: FieldTypes, keys: Collectio
 def uses_of(conditions: Iterable[Condition | AnyOf]) -> list[tuple[str, bool]]:
     """The (field, words) whose index conditions need: all but those that ask whether there is a value."""
     flat = [each for one in conditions for each in (one.alternatives if isinstance(one, AnyOf) else (one,))]
-    return [(each.field, each.op is Op.WORDS) for each in flat if each.op not in (Op.EXISTS, Op.MISSING)]
+    return [(each.field, each.op in (Op.WORDS, Op.NO_WORDS)) for each in flat if each.op not in (Op.EXISTS, Op.MISSING)]

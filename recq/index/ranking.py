@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from recq.index.dates import moment_of
 from recq.index.schema import FACTS, FieldType, FileFacts, Item, Scalar, Value, elements, fits, payload_key
 
 DEEPEST = 100_000
@@ -91,8 +91,11 @@ def item_value(item: Item, field: str) -> Value | None:
 
 
 def _group(value: Value | None) -> str | None:
-    """Equal exactly for equal values; a list is one value."""
-    return None if value is None or value == [] else json.dumps(value, sort_keys=True)
+    """Equal exactly for equal values, 65 and 65.0 among them; a list is one value."""
+    if value is None or value == []:
+        return None
+    plain = [int(each) if isinstance(each, float) and each.is_integer() else each for each in elements(value)]
+    return json.dumps(plain if isinstance(value, list) else plain[0])
 
 
 def ordered(rows: Iterable[Row], *, descending: bool) -> list[Row]:
@@ -184,6 +187,5 @@ def _sort_key(scalar: Scalar, field_type: FieldType) -> Any:
     if field_type is FieldType.STRING:
         return str(scalar).casefold(), scalar
     if field_type is FieldType.DATE:
-        moment = datetime.fromisoformat(str(scalar))
-        return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
+        return moment_of(str(scalar))
     return scalar

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from datetime import datetime
 from typing import Any, NamedTuple
 
 import numpy as np
 from qdrant_client import QdrantClient, models
 
 from recq.images.revision import DECODER_REVISION
+from recq.index.dates import moment_of
 from recq.index.errors import translated
 from recq.index.facets import MAX_BINS, Facets, date_periods, number_bins
 from recq.index.fields import Fields
-from recq.index.filters import NO_ERROR, NO_FILE, compile_filters, require_indexed
+from recq.index.filters import NO_ERROR, NO_FILE, compile_filters, known_name, require_indexed
 from recq.index.grammar import Condition, Op, Where, parse_all
 from recq.index.ledger import PAGE, Ledger, items_of, vector_of
 from recq.index.pending_fields import Waiting, uses_of
@@ -51,12 +51,15 @@ class Reader(Ledger):
         """The same without asking the index: what this process has declared or read of late."""
         return self._fields.known_waiting
 
-    def _compiled(self, filters: Iterable[Where], exclude: Sequence[str] = ()) -> models.Filter:
-        """The filters for the engine. Raises FilterError, and IndexPending where an index is still to be made."""
+    def compiled(self, filters: Iterable[Where] = (), *, exclude: Sequence[str] = ()) -> models.Filter:
+        """Embedded items that all filters hold for, without the ids `exclude`.
+
+        Raises FilterError, and IndexPending where an index that they need is still to be made.
+        """
         conditions = parse_all(list(filters))
-        compiled = compile_filters(conditions, self.types(), exclude=exclude)
-        self._fields.require_made(uses_of(conditions))
-        return compiled
+        types = self.types()
+        self._fields.require_made((known_name(name, types), words) for name, words in uses_of(conditions))
+        return compile_filters(conditions, self.types(), exclude=exclude, searched=self._fields.searched())
 
     def vector(self, item_id: str) -> np.ndarray | None:
         """The stored vector, float32 (dim,); None for a failed or unknown item."""
@@ -76,7 +79,7 @@ class Reader(Ledger):
 
     def rows(self, filters: Sequence[Where] = (), fields: Sequence[str] = ()) -> Iterator[Item]:
         """Every embedded item that all filters hold for, its metadata cut down to `fields`. Streams, in no order."""
-        wanted = self._compiled(filters)
+        wanted = self.compiled(filters)
         keys = [*map(payload_key, fields), "file"]
         return items_of(self._scroll(wanted, payload=keys, page=10 * PAGE))
 
@@ -125,7 +128,7 @@ class Reader(Ledger):
     @translated
     def count(self, filters: Sequence[Where] = (), *, source: str | None = None) -> int:
         """How many embedded items all filters hold for."""
-        return self._count(self._compiled(filters), source)
+        return self._count(self.compiled(filters), source)
 
     @translated
     def facets(self, field: str, filters: Sequence[Where] = (), limit: int = 50) -> Facets:
@@ -134,9 +137,10 @@ class Reader(Ledger):
         Raises FilterError for unknown and for unindexed fields, IndexPending for one whose index is being made.
         """
         field_type = require_indexed(field, self.types(), "facets")
+        field = known_name(field, self.types())
         self._fields.require_made([(field, False)])
         key = payload_key(field)
-        base = self._compiled([*filters, Condition(field, Op.EXISTS)])
+        base = self.compiled([*filters, Condition(field, Op.EXISTS)])
         total = self._count(base, None)
         if field_type in (FieldType.STRING, FieldType.BOOL):
             hits = self._client.facet(self._collection, key=key, facet_filter=base, limit=limit, exact=True).hits
@@ -148,19 +152,20 @@ class Reader(Ledger):
         if low is None or high is None:
             return Facets(field, field_type, [], total)
         if field_type is FieldType.DATE:
-            first, last = (datetime.fromisoformat(str(end)) for end in (low, high))
-            spans = [
-                (period, self._compiled([*filters, Condition(field, Op.EQ, (period,))]))
-                for period in date_periods(first, last)
+            conditions = [
+                (period, self.compiled([*filters, Condition(field, Op.EQ, (period,))]))
+                for period in date_periods(low, high)
             ]
+            spans = {}
         else:
             bins = number_bins(float(low), float(high), integer=field_type is FieldType.INTEGER)
-            spans = [(b.label, _and(base, key, b.range())) for b in bins]
-        counted = [(label, self._count(span, None)) for label, span in spans]
-        return Facets(field, field_type, [row for row in counted if row[1]][: max(limit, MAX_BINS)], total)
+            conditions = [(b.label, _and(base, key, b.range())) for b in bins]
+            spans = {b.label: b.span for b in bins}
+        counted = [(label, self._count(condition, None)) for label, condition in conditions]
+        return Facets(field, field_type, [row for row in counted if row[1]][: max(limit, MAX_BINS)], total, spans)
 
     def _extreme(self, key: str, field_type: FieldType, base: models.Filter, direction: models.Direction) -> Any:
-        """The smallest or largest indexed value of a field; None when no value has the field's type."""
+        """The smallest or largest indexed value of a field: a number, or a moment; None when none has its type."""
         records, _ = self._client.scroll(
             self._collection,
             scroll_filter=base,
@@ -171,7 +176,8 @@ class Reader(Ledger):
         if not records:
             return None
         value = (records[0].payload or {}).get(field_name(key), [])
-        chosen = sorted(element for element in elements(value) if fits(element, field_type))
+        chosen: list[Any] = [element for element in elements(value) if fits(element, field_type)]
+        chosen = sorted(map(moment_of, chosen) if field_type is FieldType.DATE else chosen)
         return chosen[0 if direction is models.Direction.ASC else -1] if chosen else None
 
 

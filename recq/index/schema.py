@@ -1,9 +1,10 @@
 """What a point carries: the payload of an item, the type of each metadata field, and the keys they are indexed under.
 
 Metadata stands at the payload's top level so that filters read naturally; `file` and `error` belong to recq, and
-`_text` holds a copy of every text field under its own index (one field can have only one index: the keyword index
-answers `=`, the text index answers `~`). Types belong to a field, not to a cell: the payload index of a field *is*
-the record of its type.
+`_text` holds a copy of every text field, and of the file's name and path, under its own index (one field can have only
+one index: the keyword index answers `=`, the text index answers `~`). Types belong to a field, not to a cell: the
+payload index of a field *is* the record of its type. Texts are stored in Unicode's composed form, dates in one form
+(`recq.index.dates`); paths stay as they are.
 """
 
 from __future__ import annotations
@@ -12,15 +13,17 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, Self
 
 from recq import paths
 from recq.errors import MetadataError
+from recq.index.dates import read_date, written_date
 from recq.index.problems import KIND_KEY, Problem, ProblemKind
+from recq.index.words import stored_words
 
 VECTOR = "image"
 """The name of the one vector of a point (a named vector, so that a failed item may have none)."""
@@ -44,9 +47,11 @@ MOST_ELEMENTS = 10_000
 
 _INT64 = 2**63
 _LONGEST_INTEGER = 20  # characters of an integer of 64 bits, its sign included
+EXACT = 2**53
+"""Integers smaller than this in size are exact as floats."""
+_LONGEST_EXACT = len(str(-EXACT))
 _INTEGER = re.compile(r"-?(0|[1-9]\d*)")
 _FLOAT = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?|-?\.\d+")
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:\d{2})?)?")
 _NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
@@ -83,6 +88,12 @@ FILE_FIELDS: FieldTypes = {
     KIND_KEY: FieldType.STRING,
 }
 """recq's own fields that are indexed, from the first moment of a collection."""
+
+SEARCHED_FILE_FIELDS = {"file.name": ("file.name",), "file.path": ("file.name", "file.folder")}
+"""recq's own fields that `~` searches, with the copies that have their words: those of a name are nearly all different
+and cost memory, those of folders are few and cost little."""
+
+SEARCHED_COPIES = frozenset(copy for copies in SEARCHED_FILE_FIELDS.values() for copy in copies)
 
 UNINDEXED_FIELDS: FieldTypes = {
     "file.size": FieldType.INTEGER,
@@ -189,14 +200,14 @@ class Item:
         """The point id."""
         return self.file.id
 
-    def with_digest(self) -> Item:
+    def with_digest(self) -> Self:
         """The same item with a `file.metadata_digest`: its own, else one computed from its metadata."""
         if self.file.metadata_digest:
             return self
         return replace(self, file=replace(self.file, metadata_digest=metadata_digest(self.metadata)))
 
-    def to_payload(self, types: FieldTypes) -> dict[str, Any]:
-        """The payload to store; `types` decides which fields get a text copy."""
+    def to_payload(self) -> dict[str, Any]:
+        """What the item is, as plain JSON."""
         facts = {key: value for key, value in vars(self.file).items() if value is not None}
         if not self.file.encoded:
             facts.pop("encoded")
@@ -207,18 +218,11 @@ class Item:
             payload["error"] = {**asdict(self.error), "reason": str(self.error.reason)}
             if not self.error.retry:
                 del payload["error"]["retry"]
-        text = {
-            name: shadow_text(value)
-            for name, value in self.metadata.items()
-            if types.get(name) is FieldType.STRING and holds_text(value)
-        }
-        if text:
-            payload[SHADOW] = text
         return payload
 
     @classmethod
     def from_payload(cls, payload: Mapping[str, Any]) -> Self:
-        """The item that `to_payload` stored. Raises KeyError or TypeError for a payload recq did not write."""
+        """The item of a payload that recq wrote. Raises KeyError or TypeError for any other."""
         file = payload["file"]
         return cls(
             file=FileFacts.from_json(file),
@@ -233,6 +237,24 @@ def _is_a(value: object, kind: type) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) if kind is int else isinstance(value, kind)
 
 
+def stored_payload(item: Item, types: FieldTypes) -> dict[str, Any]:
+    """The payload to store of an item: metadata as it is stored, what is wrong with it, and the texts of `~`.
+
+    `types` decides which fields are dates, and which have words.
+    """
+    metadata = dated(composed(item.metadata), types)
+    others = [problem for problem in item.problems if problem.kind is not ProblemKind.MISFIT]
+    stored = replace(item.with_digest(), metadata=metadata, problems=(*others, *misfits(metadata, types)))
+    folder = item.file.path.removesuffix(item.file.name)
+    text: dict[str, Any] = {"file": {"name": stored_words(item.file.name), "folder": stored_words(folder)}}
+    text |= {
+        name: shadow_text(value)
+        for name, value in metadata.items()
+        if types.get(name) is FieldType.STRING and holds_text(value)
+    }
+    return {**stored.to_payload(), SHADOW: text}
+
+
 def elements(value: Value) -> Sequence[Scalar]:
     """The elements of a list, or the one value."""
     return value if isinstance(value, list) else [value]
@@ -244,8 +266,32 @@ def holds_text(value: Value) -> bool:
 
 
 def shadow_text(value: Value) -> str:
-    """The text that `~` searches: all string elements."""
-    return "\n".join(element for element in elements(value) if isinstance(element, str))
+    """The text that `~` searches: the words of all string elements."""
+    return " ".join(stored_words(element) for element in elements(value) if isinstance(element, str))
+
+
+def nfc(text: str) -> str:
+    """Unicode's composed form, in which metadata is stored: what looks alike is alike."""
+    return unicodedata.normalize("NFC", text)
+
+
+def composed(metadata: Metadata) -> Metadata:
+    """Names and texts in `nfc`."""
+    return {nfc(name): _each(value, nfc) for name, value in metadata.items()}
+
+
+def dated(metadata: Metadata, types: FieldTypes) -> Metadata:
+    """The same, the dates of fields of dates in the form that every engine reads (`recq.index.dates`)."""
+    return {
+        name: _each(value, lambda text: written_date(text) or text) if types.get(name) is FieldType.DATE else value
+        for name, value in metadata.items()
+    }
+
+
+def _each(value: Value, change: Callable[[str], str]) -> Value:
+    if isinstance(value, list):
+        return [change(element) if isinstance(element, str) else element for element in value]
+    return change(value) if isinstance(value, str) else value
 
 
 def metadata_digest(metadata: Metadata) -> str:
@@ -337,8 +383,13 @@ def column_type(cells: Iterable[str]) -> FieldType:
 
 
 def parse_cell(cell: str, field_type: FieldType) -> Scalar:
-    """A text cell as a value of the field's type; the text itself where it does not fit."""
+    """A text cell as a value of the field's type; the text itself where it does not fit.
+
+    A number that is no integer is one in a field of integers, too: the field then widens (`widens`).
+    """
     parsed = _parse(cell, field_type)
+    if parsed is None and field_type is FieldType.INTEGER:
+        parsed = _parse(cell, FieldType.FLOAT)
     return cell if parsed is None else parsed
 
 
@@ -349,12 +400,14 @@ def _parse(cell: str, field_type: FieldType) -> Scalar | None:
         case FieldType.INTEGER:
             return int(cell) if _INTEGER.fullmatch(cell) and _has_64_bits(cell) else None
         case FieldType.FLOAT:
-            if not _FLOAT.fullmatch(cell) or (_INTEGER.fullmatch(cell) and not _has_64_bits(cell)):
-                return None  # an integer of more than 64 bits is a name (a barcode): a float would change its digits
+            if not _FLOAT.fullmatch(cell):
+                return None
+            if _INTEGER.fullmatch(cell):  # 65 stays 65; too long a one is a name (a barcode): a float has other digits
+                return int(cell) if len(cell) <= _LONGEST_EXACT and abs(int(cell)) < EXACT else None
             value = float(cell)
             return value if math.isfinite(value) else None
         case FieldType.DATE:
-            return cell if is_date(cell) else None
+            return cell if read_date(cell) is not None else None
         case FieldType.STRING:
             return cell
 
@@ -362,17 +415,6 @@ def _parse(cell: str, field_type: FieldType) -> Scalar | None:
 def _has_64_bits(digits: str) -> bool:
     """Whether an integer of 64 bits holds these digits; Python reads no more than some thousand at all."""
     return len(digits) <= _LONGEST_INTEGER and -_INT64 <= int(digits) < _INT64
-
-
-def is_date(text: str) -> bool:
-    """Whether `text` is an ISO 8601 date or date-time that exists."""
-    if not _DATE.fullmatch(text):
-        return False
-    try:
-        date.fromisoformat(text) if len(text) == 10 else datetime.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
 
 
 def infer_type(values: Iterable[Value]) -> FieldType:
@@ -394,9 +436,19 @@ def fits(scalar: Scalar, field_type: FieldType) -> bool:
         case FieldType.FLOAT:
             return isinstance(scalar, int | float) and not isinstance(scalar, bool)
         case FieldType.DATE:
-            return isinstance(scalar, str) and is_date(scalar)
+            return isinstance(scalar, str) and read_date(scalar) is not None
         case FieldType.STRING:
             return isinstance(scalar, str)
+
+
+def widens(known: FieldType | None, found: FieldType) -> bool:
+    """Whether a field of the one type becomes one of the other: integers are floats as well, nothing else is two."""
+    return known is FieldType.INTEGER and found is FieldType.FLOAT
+
+
+def is_exact(scalar: Scalar) -> bool:
+    """Whether a float has the very value."""
+    return not isinstance(scalar, int) or abs(scalar) < EXACT
 
 
 def misfits(metadata: Metadata, types: FieldTypes) -> tuple[Problem, ...]:
@@ -407,6 +459,11 @@ def misfits(metadata: Metadata, types: FieldTypes) -> tuple[Problem, ...]:
         wrong = next((each for each in elements(value) if not fits(each, field_type)), None)
         if wrong is not None:
             detail = f"{wrong!r} is no {field_type}, which the field {name!r} is: filters on it do not find this value"
+            found.append(Problem(ProblemKind.MISFIT, detail, field=name))
+        elif field_type is FieldType.FLOAT and not all(map(is_exact, elements(value))):
+            detail = (
+                f"{value!r} has more digits than a float, which the field {name!r} is: filters confuse it with others"
+            )
             found.append(Problem(ProblemKind.MISFIT, detail, field=name))
     return tuple(found)
 
@@ -419,8 +476,13 @@ def payload_key(name: str) -> str:
 
 
 def shadow_key(name: str) -> str:
-    """The path of the text copy of a field."""
-    return f"{SHADOW}.{payload_key(name)}"
+    """The path of the text copy of a field, or of one of recq's own."""
+    return f"{SHADOW}.{name if name in SEARCHED_COPIES else payload_key(name)}"
+
+
+def searched_field(key: str) -> str | None:
+    """The field that `shadow_key` made the key from; None for any other key."""
+    return field_name(key.removeprefix(f"{SHADOW}.")) if key.startswith(f"{SHADOW}.") else None
 
 
 def field_name(key: str) -> str:

@@ -8,6 +8,7 @@ from typing import Literal, Self
 
 from recq.errors import UsageError
 from recq.index.grammar import AnyOf, Condition, Where, parse_all, parse_any_of
+from recq.index.schema import nfc
 
 MAX_RESULTS = 100_000
 """The last place of a ranking that can be asked for: an answer is held in memory as a whole. As many as an embedded
@@ -20,6 +21,10 @@ class Sort:
 
     field: str
     descending: bool = False
+
+    def __post_init__(self) -> None:
+        """Fields have composed names (NFC), whoever types them."""
+        object.__setattr__(self, "field", nfc(self.field))
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -58,6 +63,11 @@ class Wanted:
     sort: Sort | None = None
     fields: tuple[str, ...] | None = None
     unusual: Limit | None = None
+
+    def __post_init__(self) -> None:
+        """Fields have composed names (NFC), whoever types them."""
+        object.__setattr__(self, "group_by", None if self.group_by is None else nfc(self.group_by))
+        object.__setattr__(self, "fields", None if self.fields is None else tuple(map(nfc, self.fields)))
 
     @property
     def conditions(self) -> tuple[Condition | AnyOf, ...]:

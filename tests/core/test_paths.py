@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,3 +46,24 @@ def test_ids_never_change() -> None:
 def test_printable() -> None:
     assert paths.printable("a\nb\x1b[31m\udcff") == "a\\nb\\x1b[31m\\udcff"
     assert paths.printable("Größe 😀") == "Größe 😀"
+
+
+def test_spellings_begin_with_the_name_and_look_the_same() -> None:
+    assert paths.spellings("a/b.jpg") == ["a/b.jpg"]
+    mixed = "caf\u00e9/u\u0308.jpg"
+    assert paths.spellings(mixed)[0] == mixed
+    assert set(paths.spellings(mixed)) == {
+        f"{folder}/{name}.jpg" for folder in ("caf\u00e9", "cafe\u0301") for name in ("\u00fc", "u\u0308")
+    }
+    assert len(paths.spellings("/".join(["\u00e9"] * 50))) == 2
+
+
+def test_what_exists_is_found_part_by_part(tmp_path: Path) -> None:
+    there = tmp_path / "caf\u00e9" / "u\u0308.jpg"
+    there.parent.mkdir()
+    there.write_bytes(b"")
+    for folder in ("caf\u00e9", "cafe\u0301"):
+        for name in ("\u00fc.jpg", "u\u0308.jpg"):
+            assert paths.existing(f"{tmp_path}/{folder}/{name}") == str(there)
+    nothing = f"{tmp_path}/cafe\u0301/o\u0308.jpg"
+    assert paths.existing(nothing) == nothing

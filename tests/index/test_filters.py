@@ -9,7 +9,7 @@ from qdrant_client import models
 
 from recq.errors import FilterError
 from recq.index.filters import compile_filters
-from recq.index.grammar import Condition, Op, escape, parse, parse_any_of, split_values, unescape
+from recq.index.grammar import Condition, Op, escape, escape_field, parse, parse_any_of, unescape
 from recq.index.schema import FieldType
 
 TYPES = {
@@ -127,9 +127,10 @@ def test_dates_name_whole_periods(text: str, low: str, high: str) -> None:
     assert condition.range.lte is None
 
 
-@given(st.lists(st.text(min_size=1).filter(lambda t: t.strip() == t), min_size=1))
-def test_escaped_values_come_back_as_they_were(values: list[str]) -> None:
-    assert split_values(",".join(escape(value) for value in values)) == values
+@given(st.text(min_size=1), st.lists(st.text(min_size=1), min_size=1))
+def test_escaped_fields_and_values_come_back_as_they_were(field: str, values: list[str]) -> None:
+    parsed = parse(f"{escape_field(field.strip() or 'x')}={','.join(escape(value) for value in values)}")
+    assert (parsed.field, list(parsed.values)) == (field.strip() or "x", values)
 
 
 @given(st.text())

@@ -21,7 +21,7 @@ ITEM = Item(FACTS, {"price": 3}, ItemError(Reason.CORRUPT, "no picture", "2026-0
 
 
 def test_an_unknown_reason_is_kept_as_its_word() -> None:
-    payload = ITEM.to_payload({})
+    payload = ITEM.to_payload()
     payload["error"] |= {"reason": "eaten-by-the-dog", "dog": "Bello"}
     error = Item.from_payload(payload).error
     assert error == ItemError("eaten-by-the-dog", "no picture", "2026-01-01T00:00:00Z", 3)
@@ -29,11 +29,11 @@ def test_an_unknown_reason_is_kept_as_its_word() -> None:
 
 @pytest.mark.parametrize("error", ["text", [], {}, {"reason": None}, {"detail": "x"}, 5])
 def test_an_error_without_a_reason_is_none(error: object) -> None:
-    assert Item.from_payload({**ITEM.to_payload({}), "error": error}).error is None
+    assert Item.from_payload({**ITEM.to_payload(), "error": error}).error is None
 
 
 def test_unknown_facts_and_facts_of_another_type_are_left_out() -> None:
-    payload = Item(FACTS, {"price": 3}).to_payload({})
+    payload = Item(FACTS, {"price": 3}).to_payload()
     payload["file"] |= {"colour": "blue", "sha256": 5, "width": "wide", "decoder": [1], "encoded": "yes"}
     payload["file"]["problems"] = [{"kind": "from-the-future", "detail": "?"}, "text", {"kind": "misfit"}]
     item = Item.from_payload(payload)

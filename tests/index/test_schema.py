@@ -18,6 +18,7 @@ from recq.index.schema import (
     Scalar,
     Value,
     column_type,
+    composed,
     field_name,
     field_problem,
     fits,
@@ -25,6 +26,7 @@ from recq.index.schema import (
     metadata_digest,
     parse_cell,
     payload_key,
+    stored_payload,
     value_problem,
 )
 
@@ -114,8 +116,10 @@ def test_payload_keys_name_their_field(name: str) -> None:
 def test_items_survive_their_payload(metadata: dict[str, Value], error: ItemError | None) -> None:
     item = Item(FileFacts("shop", "a/b.jpg", 3, 4, sha256="00", encoded=True), metadata, error).with_digest()
     types = {name: infer_type([value]) for name, value in metadata.items()}
-    payload = json.loads(json.dumps(item.to_payload(types)))
+    payload = json.loads(json.dumps(item.to_payload()))
     assert Item.from_payload(payload) == item
+    stored = json.loads(json.dumps(stored_payload(item, types)))
+    assert Item.from_payload(stored).metadata == composed(metadata)
     assert payload["file"]["name"] == "b.jpg"
 
 

@@ -36,7 +36,7 @@ def test_types_belong_to_columns() -> None:
     assert table.rows["a.jpg"] == {
         "count": 1, "price": 2.0, "day": "2024-01-31", "new": True, "sku": "00123", "mixed": "1",
     }  # fmt: skip
-    assert isinstance(table.rows["a.jpg"]["price"], float)
+    assert isinstance(table.rows["a.jpg"]["price"], int)  # as it is written: the same whether the field is known or not
     assert table.rows["b.jpg"]["new"] is False
 
 
@@ -54,11 +54,36 @@ def test_an_escaped_bar_is_a_bar() -> None:
 
 
 def test_a_known_field_keeps_its_type_and_misfits_stay_text() -> None:
-    known = {"price": FieldType.INTEGER, "sku": FieldType.STRING}
-    assert rows("file,price,sku\na.jpg,5,7\nb.jpg,5.5,8\n", known) == {
-        "a.jpg": {"price": 5, "sku": "7"},
-        "b.jpg": {"price": "5.5", "sku": "8"},
+    known = {"day": FieldType.DATE, "sku": FieldType.STRING}
+    assert rows("file,day,sku\na.jpg,2024-01-31,7\nb.jpg,soon,8\n", known) == {
+        "a.jpg": {"day": "2024-01-31", "sku": "7"},
+        "b.jpg": {"day": "soon", "sku": "8"},
     }
+
+
+def test_a_column_of_floats_widens_a_field_of_integers() -> None:
+    table = read_table(b"file,price\na.jpg,65\nb.jpg,19.99\nc.jpg,n/a\n", "t", {"price": FieldType.INTEGER})
+    assert table.types == {"price": FieldType.FLOAT}
+    assert [table.rows[f"{name}.jpg"]["price"] for name in "abc"] == [65, 19.99, "n/a"]
+    again = read_table(b"file,price\na.jpg,65\nb.jpg,19.99\nc.jpg,n/a\n", "t", table.types)
+    assert again.rows == table.rows  # to the digit: no item is written again since the field has widened
+    assert isinstance(again.rows["a.jpg"]["price"], int)
+    assert read_table(b"file,price\na.jpg,65\n", "t", {"price": FieldType.INTEGER}).types["price"] is FieldType.INTEGER
+
+
+def test_an_integer_of_more_digits_than_a_float_stays_what_it_is() -> None:
+    assert rows("file,code\na.jpg,9007199254740993\nb.jpg,1.5\n") == {
+        "a.jpg": {"code": "9007199254740993"},
+        "b.jpg": {"code": "1.5"},
+    }
+
+
+def test_a_row_means_the_file_whose_name_looks_the_same() -> None:
+    composed, decomposed = "caf\u00e9.jpg", "cafe\u0301.jpg"
+    table = read_table(f"file,n\n{composed},1\n".encode(), "t", {})
+    assert (table.row_of(composed), table.row_of(decomposed), table.row_of("cafe.jpg")) == (composed, composed, None)
+    both = read_table(f"file,n\n{composed},1\n{decomposed},2\n".encode(), "t", {})
+    assert (both.row_of(composed), both.row_of(decomposed)) == (composed, decomposed)
 
 
 def test_what_spreadsheets_write_is_read() -> None:

@@ -111,3 +111,44 @@ def test_ignored_files_are_counted_once() -> None:
     ignored.replace({"b.txt": state, "c.txt": state})
     ignored.discard("b.txt")
     assert len(ignored) == 1
+
+
+COMPOSED, DECOMPOSED = "caf\u00e9.jpg", "cafe\u0301.jpg"
+
+
+@pytest.mark.parametrize(("file", "named"), [(DECOMPOSED, COMPOSED), (COMPOSED, DECOMPOSED)])
+def test_rows_and_sidecars_mean_the_file_that_looks_the_same(watched: Watched, file: str, named: str) -> None:
+    folder = watched.root / "u\u0308ber"
+    folder.mkdir()
+    (folder / file).write_bytes(b"")
+    (watched.root / "metadata.csv").write_text(f"file,price\n\u00fcber/{named},1\n", encoding="utf-8")
+    watched.load_table()
+    (folder / f"{named}.json").write_text('{"title": "x"}')
+    path = f"u\u0308ber/{file}"
+    described = watched.describe(path)
+    assert described.metadata == {"category": "u\u0308ber", "price": 1, "title": "x"}
+    assert watched.is_described(path, described.digest)
+    assert watched.picture_of(f"u\u0308ber/{named}.json") == path
+    (folder / f"{named}.json").write_text('{"title": "other"}')
+    assert not watched.is_described(path, described.digest)
+
+    (folder / f"{file}.json").write_text('{"title": "own"}')
+    assert watched.describe(path).metadata["title"] == "own"
+
+
+def test_rows_and_sidecars_of_another_file_are_not_taken(watched: Watched) -> None:
+    for name in (COMPOSED, DECOMPOSED):
+        (watched.root / name).write_bytes(b"")
+    (watched.root / "metadata.csv").write_text(f"file,price\n{COMPOSED},1\n", encoding="utf-8")
+    watched.load_table()
+    (watched.root / f"{COMPOSED}.json").write_text('{"title": "x"}')
+    assert watched.describe(COMPOSED).metadata == {"price": 1, "title": "x"}
+    assert watched.describe(DECOMPOSED).metadata == {}
+    assert watched.picture_of(f"{DECOMPOSED}.json") == DECOMPOSED
+
+
+def test_names_of_fields_are_composed_so_that_a_sidecar_wins_over_the_table(watched: Watched) -> None:
+    (watched.root / "metadata.csv").write_text("file,Gro\u0308\u00dfe\na.jpg,1\n", encoding="utf-8")
+    watched.load_table()
+    (watched.root / "a.jpg.json").write_text('{"Gr\u00f6\u00dfe": 2}', encoding="utf-8")
+    assert watched.describe("a.jpg").metadata == {"Gr\u00f6\u00dfe": 2}

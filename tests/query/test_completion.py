@@ -14,9 +14,16 @@ import pytest
 
 from query import completion
 from query.completion import bash_lines, bash_words, offered_filters
+from recq.index.grammar import filter_for, parse
 from tests.query.conftest import CATALOG, Reply, Shop
 
-KNOWN = {"category": ["bed", "sofa", "twin"], "brand": ["Smith\\, Jones"], "price": ["0..50", "50..100"], "price2": []}
+KNOWN = {
+    "category": ["bed", "sofa", "twin"],
+    "brand": ["Smith\\, Jones"],
+    "price": ["0..50", "50..100"],
+    "price2": [],
+    "a|b": ["x"],
+}
 
 
 @pytest.mark.parametrize(
@@ -30,6 +37,13 @@ KNOWN = {"category": ["bed", "sofa", "twin"], "brand": ["Smith\\, Jones"], "pric
         ("category=bed|s", ["category=bed|sofa"]),
         ("category=bed,tw", ["category=bed,twin"]),
         ("brand=", ["brand=Smith\\, Jones"]),
+        ("brand=Smith\\, J", ["brand=Smith\\, Jones"]),
+        ("brand=Smith\\", ["brand=Smith\\, Jones"]),
+        ("brand=S\\mith", ["brand=Smith\\, Jones"]),
+        ("brand=x|Smi", ["brand=x|Smith\\, Jones"]),
+        ("a", ["a\\|b=x"]),
+        ("a\\|b=", ["a\\|b=x"]),
+        ("has:a\\|", ["has:a\\|b"]),
         ("price=5", ["price=50..100"]),
         ("has:pri", ["has:price", "has:price2"]),
         ("no:c", ["no:category"]),
@@ -70,6 +84,7 @@ def test_filters_go_on_as_they_begin(incomplete: str, offered: list[str]) -> Non
             "",
         ),
         (["recq", "search", "--filter", "'category=so"], 3, ["recq", "search", "--filter", "'category=so"], 3, ""),
+        (["recq", "search", "--filter", r"f\=x"], 3, ["recq", "search", "--filter", r"f\=x"], 3, ""),
         (["recq", "search", "--filter", ""], 3, ["recq", "search", "--filter", ""], 3, ""),
     ],
 )
@@ -80,9 +95,37 @@ def test_words_that_bash_cuts(words: list[str], at: int, joined: list[str], plac
 
 
 def test_bash_gets_what_it_puts_behind_what_it_keeps() -> None:
-    assert bash_lines("category=sofa\ncategory=Sofa & Bed\n", "category=", quoted=False) == "sofa\nSofa\\ \\&\\ Bed\n"
-    assert bash_lines("category=Sofa & Bed", "", quoted=True) == "category=Sofa & Bed\n"
-    assert bash_lines("größe=groß", "größe=", quoted=False) == "groß\n"
+    assert bash_lines("category=sofa\ncategory=Sofa & Bed\n", "category=", "c") == "sofa\nSofa\\ \\&\\ Bed\n"
+    assert bash_lines("category=Sofa & Bed", "", "'") == "category=Sofa & Bed\n"
+    assert bash_lines("größe=groß", "größe=", "g") == "groß\n"
+
+
+AWKWARD = [
+    "<unknown>",
+    "=SUM(A1)",
+    "~tilde",
+    " Nike ",
+    "folder ",
+    "a|b",
+    "a\\b",
+    "it's",
+    '3"',
+    "$HOME",
+    "`x`",
+    "!",
+    "*",
+    "é",
+]
+
+
+@pytest.mark.parametrize("quote", ["", "'", '"'])
+def test_what_bash_is_offered_is_the_filter_after_its_own_reading(quote: str) -> None:
+    for value in AWKWARD:
+        filter_ = filter_for("f", value)
+        word = quote + bash_lines(filter_, "", quote).removesuffix("\n") + quote
+        done = subprocess.run(["bash", "-c", f"printf %s {word}"], capture_output=True, text=True, check=True)
+        assert done.stdout == filter_
+        assert parse(done.stdout).values == (value,)
 
 
 @pytest.fixture

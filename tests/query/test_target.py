@@ -225,6 +225,25 @@ def test_names_that_are_not_utf8(here: Path) -> None:
         resolve(Index(plain, odd), "caf%E9.jpg")
 
 
+COMPOSED, DECOMPOSED = "caf\u00e9", "cafe\u0301"
+
+
+@pytest.mark.parametrize(("typed", "stored"), [(COMPOSED, DECOMPOSED), (DECOMPOSED, COMPOSED)])
+def test_a_name_in_unicodes_other_form_is_meant_where_none_fits_exactly(
+    here: Path, tmp_path: Path, typed: str, stored: str
+) -> None:
+    indexed = item(f"{COMPOSED}/{stored}.jpg")
+    index = Index(indexed, shop=tmp_path / "shop")
+    for text in (f"{typed}.jpg", f"{typed}/{typed}.jpg", str(tmp_path / "shop" / typed / f"{typed}.jpg")):
+        assert resolve(index, text) == IndexedTarget(indexed)
+    file(tmp_path / "shop" / COMPOSED / f"{stored}.jpg")
+    assert resolve(index, str(tmp_path / "shop" / typed / f"{typed}.jpg")) == IndexedTarget(indexed)
+    exact = item(f"{typed}.jpg")
+    assert resolve(Index(indexed, exact), f"{typed}.jpg") == IndexedTarget(exact)
+    found = resolve(Index(), str(tmp_path / "shop" / typed / f"{typed}.jpg"))
+    assert found == FileTarget(tmp_path / "shop" / COMPOSED / f"{stored}.jpg")
+
+
 def test_failed_items_are_targets_and_listed_as_such(here: Path) -> None:
     failed = item("broken.jpg", error=ItemError(Reason.CORRUPT, "bad data", "2026-11-21T10:00:00Z"))
     assert resolve(Index(failed), "broken.jpg") == IndexedTarget(failed)

@@ -48,6 +48,7 @@ def expected(schema: str) -> list[dict[str, object]]:
 @pytest.mark.parametrize(("place", "schema"), [(name, name) for name in SCHEMAS], indirect=["place"])
 def test_an_index_of_an_older_schema_is_upgraded_and_answers_as_before(place: Place, schema: str) -> None:
     assert answers(place.data) == expected(schema)  # read as it is
+    assert [search(place.data, words) for words in NEW] == [[], [], []]
     run = ["run", "--once", "--source", f"{fixture.SOURCE}={place.root}", "--log-format", "json"]
     done = place.command(*run)
     events = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
@@ -55,6 +56,43 @@ def test_an_index_of_an_older_schema_is_upgraded_and_answers_as_before(place: Pl
     assert not [event for event in events if event["event"] == "indexed"], done.stderr
     assert done.returncode == 3  # the broken picture
     assert answers(place.data) == expected(schema)
+    assert [search(place.data, words) for words in NEW] == list(NEW.values())
+    assert search(place.data, "file.name~shoe runx") == ["running-shoe_runx.jpg"]
     again = place.command(*run)
     assert '"upgraded"' not in again.stderr
     assert '"event": "metadata"' not in again.stderr
+
+
+NEW = {"title~strasse cafe": ["tent.jpg"], "title~CAFE": ["tent.jpg"], "title~fur": ["tent.jpg"]}
+"""What an index of schema 2 did not find, and finds as soon as it is upgraded."""
+
+
+def search(data: Path, filter_: str) -> list[str]:
+    results = json.loads(asked(["search", "--filter", filter_, "--format", "json"], data))["results"]
+    return [Path(row["path"]).name for row in results]
+
+
+@pytest.mark.parametrize("place", ["schema-2"], indirect=True)
+def test_values_that_no_file_gives_anew_are_rewritten_by_the_upgrade(place: Place) -> None:
+    """A sidecar whose size and time are what they were is not read again: the payload itself is put right."""
+    with place.catalog() as catalog:
+        (tent,) = catalog.find_name("tent.jpg")
+        values = {"released": "2024-01-31 12:00", "brand": "Cafe\u0301"}
+        catalog._client.set_payload(catalog._collection, payload=values, points=[tent.id], wait=True)
+    run = ["run", "--once", "--source", f"{fixture.SOURCE}={place.root}", "--log-format", "json"]
+    assert place.command(*run).returncode == 3  # the broken picture
+    assert search(place.data, "released=2024-01-31T12:00Z") == search(place.data, "brand=Caf\u00e9") == ["tent.jpg"]
+    assert place.items()["tent.jpg"].metadata["released"] == "2024-01-31T12:00:00Z"
+    assert search(place.data, "brand~cafe") == ["tent.jpg"]
+
+
+@pytest.mark.parametrize("place", ["schema-2"], indirect=True)
+def test_what_an_old_index_cannot_answer_is_said(place: Place) -> None:
+    done = forked.run(
+        "query.cli",
+        ["search", "--filter", "file.name~orchid", "--data-dir", str(place.data)],
+        environment(),
+        STARTS_WITHIN,
+    )
+    assert done.returncode == 2
+    assert "the next 'recq-ingest run' brings it up to date" in done.stderr
