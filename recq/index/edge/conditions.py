@@ -158,13 +158,12 @@ class _Converter:
         raise unsupported(f"the condition {type(condition).__name__}")
 
     def _null(self, key: str) -> Any:
-        """That the value is null. Without an index Edge also finds a list that holds a null, which a server does not.
+        """That the value is null. With an index a list that holds a null is found as well, on a server too.
 
-        A null counts as no value, such a list has one or more.
+        Without one a server does not find such a list, but Edge does. A null counts as no value, the list has some.
         """
-        indexed = not self._prefix and key in self._indexed.types
-        self._count(indexed)
-        if indexed:
+        self._count(key in self._indexed.types)
+        if not self._prefix and (key in self._indexed.types or key in self._indexed.narrow.fields):
             return edge.IsNullCondition(key)
         if key.endswith("[]"):
             raise unsupported(f"`is_null` on the elements of a list, `{key}`, without an index")

@@ -309,6 +309,8 @@ class Shard:
                 opened.shard.close()
         except Problem as problem:  # a full disk: the journal has everything
             _log.warning("cannot flush %s: %s", opened.path.name, problem.message)
+        finally:
+            opened.shard = None  # with its lock on the journal, where it could not be closed
 
 
 class Retired:
