@@ -17,9 +17,8 @@ from typing import Any
 
 from ingest.table import Table
 from recq.errors import MetadataError
-from recq.index.problems import Problem, ProblemKind
+from recq.index.problems import Problem, left_out
 from recq.index.schema import FieldType, FieldTypes, Metadata, Value, nfc, parse_cell, storable
-from recq.paths import printable, shortened
 
 CATEGORY = "category"
 
@@ -59,9 +58,6 @@ class ReadSidecar:
 
     fields: Sidecar = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
-
-
-_LONGEST_SHOWN = 80  # characters of a field's name in a message
 
 
 class _Twice:
@@ -118,15 +114,7 @@ def parse_sidecar(data: bytes, name: str) -> ReadSidecar:
     twice = [name for name, value in parsed.items() if isinstance(value, _Twice)]
     kept = storable({name: value for name, value in parsed.items() if name not in twice})
     dropped = {**dict.fromkeys(twice, "stands there twice: remove one"), **kept.dropped}
-    return ReadSidecar(kept.fields, tuple(field_problem_in(name, field, why) for field, why in dropped.items()))
-
-
-def field_problem_in(where: str, name: str, why: str, line: int | None = None) -> Problem:
-    """The problem of a field that is left out: `where` (a sidecar, a table and line) it stands, and `why`."""
-    shown = printable(shortened(name, _LONGEST_SHOWN))
-    return Problem(
-        ProblemKind.FIELD, f"{where}: field '{shown}' {why}; the picture is without it", field=name, line=line
-    )
+    return ReadSidecar(kept.fields, tuple(left_out(name, field, why) for field, why in dropped.items()))
 
 
 def _integer(text: str) -> int:

@@ -16,7 +16,6 @@ from ingest.metadata import (
     MAX_SIDECAR_BYTES,
     SIDECAR_SUFFIX,
     ReadSidecar,
-    field_problem_in,
     merge,
     parse_sidecar,
 )
@@ -24,7 +23,7 @@ from ingest.scan import Rules, Seen, Unreadable, look, walk
 from ingest.table import TABLE_NAME, Table, read_table
 from recq import paths
 from recq.errors import MetadataError, UsageError
-from recq.index.problems import Problem, ProblemKind, few
+from recq.index.problems import Problem, ProblemKind, few, left_out
 from recq.index.schema import FieldTypes, Metadata, Scalar, metadata_digest, storable
 
 _MOST_IGNORED = 200_000  # paths that are remembered; more are only counted
@@ -242,7 +241,7 @@ class Watched:
         problems = (
             *(() if bad is None else (Problem(ProblemKind.SIDECAR, bad),)),
             *sidecar.problems,
-            *(field_problem_in(f"{where}:{line}", field, why, line) for field, why in kept.dropped.items()),
+            *(left_out(f"{where}:{line}", field, why, line) for field, why in kept.dropped.items()),
         )
         if problems:
             more = f" (and {len(problems) - 1:,} more)" if len(problems) > 1 else ""

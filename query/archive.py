@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import IO, Any, Protocol, Self
 
@@ -17,7 +17,8 @@ import orjson
 
 from recq.errors import RecqError, UsageError
 from recq.index.catalog import Entry
-from recq.index.schema import SCHEMA_VERSION, FieldType, FieldTypes, Item
+from recq.index.problems import few, left_out
+from recq.index.schema import SCHEMA_VERSION, FieldType, FieldTypes, Item, field_problem, storable
 from recq.index.sources import Source
 from recq.space import EmbeddingSpace
 
@@ -65,7 +66,7 @@ class Head:
                 str(data["catalog"]),
                 EmbeddingSpace.from_json(data["space"]),
                 {name: Source.from_json(name, source) for name, source in data["sources"].items()},
-                {name: FieldType(field_type) for name, field_type in data["types"].items()},
+                {name: FieldType(kind) for name, kind in data["types"].items() if field_problem(name) is None},
                 int(data["items"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -221,6 +222,7 @@ def _checked(head: Head, rows: Iterable[Row], file: str, kind: str) -> Iterator[
     for number, id_, payload, vector in rows:
         try:
             item = Item.from_payload(payload)
+            item = _storable(item, f"{file}: {kind} {number}")
             entry = Entry(item, None if vector is None else np.asarray(vector, dtype=np.float32))
         except (KeyError, TypeError, ValueError, AttributeError, RecqError) as error:
             raise UsageError(f"{file}: {kind} {number} has no payload of recq's, or no vector: {error!r}") from error
@@ -231,6 +233,16 @@ def _checked(head: Head, rows: Iterable[Row], file: str, kind: str) -> Iterator[
         if (entry.vector is None) != (item.error is not None):
             raise UsageError(f"{file}: {kind} {number} has neither a vector nor a failure, or has both")
         yield entry
+
+
+def _storable(item: Item, where: str) -> Item:
+    """The item without the fields that no index takes (somebody edited the file), which are listed with it."""
+    kept = storable(item.metadata)
+    if not kept.dropped:
+        return item
+    problems = [left_out(where, name, why) for name, why in kept.dropped.items()]
+    metadata = {name: value for name, value in kept.fields.items() if value is not None}
+    return replace(item, metadata=metadata, problems=few([*item.problems, *problems]))
 
 
 def _json(document: Any) -> bytes:

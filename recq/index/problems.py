@@ -19,6 +19,7 @@ PROBLEMS_PREFIX = "problems:"
 
 _LONGEST_DETAIL = 500  # characters
 _LONGEST_NAME = 200
+_LONGEST_SHOWN = 80  # characters of a field's name in a detail
 
 KIND_KEY = "file.problems[].kind"
 """The payload key that finds the items with problems."""
@@ -91,3 +92,11 @@ def few(problems: Sequence[Problem]) -> tuple[Problem, ...]:
         return tuple(problems)
     rest = problems[MOST_OF_AN_ITEM - 1 :]
     return (*problems[: MOST_OF_AN_ITEM - 1], Problem(rest[0].kind, f"{len(rest):,} more, like: {rest[0].detail}"))
+
+
+def left_out(where: str, name: str, why: str, line: int | None = None) -> Problem:
+    """The problem of a field that is left out: `where` (a sidecar, a table and line) it stands, and `why`."""
+    shown = printable(shortened(name, _LONGEST_SHOWN))
+    return Problem(
+        ProblemKind.FIELD, f"{where}: field '{shown}' {why}; the picture is without it", field=name, line=line
+    )

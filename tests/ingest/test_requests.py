@@ -195,7 +195,7 @@ def test_reconcile_says_what_it_would_do_and_does_it(place: Place) -> None:
     done = place.command("reconcile", "--json")
     assert done.returncode == 0, done.stderr
     assert validated("reconciled", json.loads(done.stdout)) == {
-        "pid": None, "indexed": 2, "reused": 2, "failed": 0, "deleted": 2, "metadata": 1, "held": 0,
+        "pid": None, "indexed": 2, "reused": 2, "failed": 0, "deleted": 2, "metadata": 1, "held": 0, "refused": 0,
     }  # fmt: skip
     assert place.command("reconcile").stdout == "the index is as the folders are\n"
     assert sorted(place.items()) == ["1.jpg", "2.jpg", "3.jpg", "moved.jpg", "new\nline.jpg"]

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from query.search import opened
-from recq.index.catalog import Entry
+from recq.index.catalog import Catalog, Entry
+from recq.index.connect import connect
 from recq.settings import Settings
 from tests.query.conftest import CATALOG, GOODS, Reply, Shop
 
@@ -108,6 +109,25 @@ def test_without_pyarrow_parquet_says_what_to_install(
     assert reply.code == 2
     assert "pip install 'recq[parquet]', or use --format jsonl" in reply.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_import_leaves_out_the_fields_that_no_index_takes(exported: Path, ask: Ask, tmp_path: Path) -> None:
+    lines = exported.read_bytes().splitlines(keepends=True)
+    head, item = json.loads(lines[0]), json.loads(lines[1])
+    head["recq"]["types"]["a\\b"] = "string"
+    item["payload"] |= {"a\\b": "x", "deep": [[1]], "fine": 5}
+    file = tmp_path / "edited.jsonl"
+    file.write_bytes(b"".join([json.dumps(head).encode() + b"\n", json.dumps(item).encode() + b"\n", *lines[2:]]))
+    reply = ask(["import", str(file), "--data-dir", str(tmp_path / "data")])
+    assert reply.code == 0, reply.err
+    with connect(Settings(data_dir=tmp_path / "data")) as client:
+        catalog = Catalog.open(client, "images")
+        read = catalog.get(item["id"])
+    assert read is not None
+    assert read.metadata["fine"] == 5
+    assert not {"a\\b", "deep"} & read.metadata.keys()
+    assert [problem.field for problem in read.problems] == ["a\\b", "deep"]
+    assert read.problems[1].detail == f"{file}: line 2: field 'deep' is a list of lists; the picture is without it"
 
 
 def damaged(lines: list[bytes]) -> dict[str, tuple[list[bytes], str]]:
