@@ -1,6 +1,6 @@
 """Where an item's metadata comes from: the folder alone, and each field from the first place that has it.
 
-    photo.jpg.json   a JSON object beside the picture; `null` takes a field away
+    photo.jpg.json   a JSON object beside the picture; `null` takes a field away, "" says nothing, as an empty cell
     metadata.csv     the row whose column `file` names the picture (`ingest.table`)
     the folder       `category` is the first folder below the root: chairs/oak/1.jpg -> chairs
     the name         `category` is what stands before the first underscore: sofa_226.jpg -> sofa
@@ -66,9 +66,18 @@ def merge(path: str, table: Table, sidecar: Sidecar, known: FieldTypes) -> Metad
     if category is not None:
         field_type = known.get(CATEGORY) or table.types.get(CATEGORY) or FieldType.STRING
         merged[CATEGORY] = parse_cell(category, field_type)
-    merged.update(table.rows.get(path, {}))
-    merged.update(sidecar)
-    return {name: value for name, value in merged.items() if value is not None and value != []}
+    merged.update(table.metadata_of(path))
+    merged.update((name, said) for name, value in sidecar.items() if (said := _said(value)) != [])
+    return {name: value for name, value in merged.items() if value is not None}
+
+
+def _said(value: Value | None) -> Value | None:
+    """A sidecar's value without what says nothing, as an empty cell of a table does: "" and spaces; [] where all is."""
+    if value is None or (isinstance(value, str) and value.strip()):
+        return value
+    if isinstance(value, str | list):
+        return [element for element in elements(value) if not isinstance(element, str) or element.strip()]
+    return value
 
 
 def parse_sidecar(data: bytes, name: str) -> Sidecar:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ingest.metadata import MAX_SIDECAR_BYTES, category_of, merge, parse_sidecar
 from ingest.table import Table
 from recq.errors import MetadataError
-from recq.index.schema import FieldType, field_problem, value_problem
+from recq.index.schema import FieldType, Value, field_problem, value_problem
 
 
 @pytest.mark.parametrize(
@@ -96,3 +96,15 @@ def test_any_json_is_metadata_or_refused(document: object) -> None:
     for name, value in merge("a.jpg", Table(), sidecar, {}).items():
         assert field_problem(name) is None
         assert value_problem(value) is None
+
+
+@pytest.mark.parametrize("nothing", ["", "  ", [], [""], ["", " "]])
+def test_an_empty_value_of_a_sidecar_says_nothing_as_an_empty_cell_does(nothing: Value) -> None:
+    """Only null takes a field away; what stands in the table, or the folder says, holds else."""
+    table = Table(rows={"chairs/a.jpg": {"brand": "Nike", "price": 5}})
+    sidecar = {"brand": nothing, "category": nothing, "title": nothing, "price": None}
+    assert merge("chairs/a.jpg", table, sidecar, {}) == {"category": "chairs", "brand": "Nike"}
+    assert merge("a.jpg", Table(), {"labels": ["red", "", " "], "title": " x "}, {}) == {
+        "labels": ["red"],
+        "title": " x ",
+    }
