@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 
-from ingest.commit import Committer, Held, Removal
+from ingest.commit import Committer, Held, Losing, Removal
 from ingest.examine import Fate, Verdict, examine
 from ingest.files import Key
 from ingest.hints import Mark
 from ingest.intake import Intake
 from ingest.loop import Loop, Worker
+from ingest.losses import Losses, Outcome
 from ingest.metadata import SIDECAR_SUFFIX
 from ingest.patience import Patience
 from ingest.patient_index import PatientIndex
@@ -64,7 +65,7 @@ class Daemon:
         stop: threading.Event,
         once: bool,
         flush: Callable[[], None] | None,
-        rebuilding: bool = False,
+        old: Catalog | None = None,
         verify: bool = False,
     ) -> None:
         self._settings = settings
@@ -77,8 +78,10 @@ class Daemon:
         self._once = once
         self._rules = Rules(settings.ignore)
         self._loop = Loop()
-        self._index = PatientIndex(catalog, patience, rebuilding=rebuilding)
-        self._committer = Committer(catalog, patience, sources, self._rules, flush, self._index)
+        self._index = PatientIndex(catalog, patience, old=old)
+        self._committer = Committer(
+            catalog, patience, sources, self._rules, flush, self._index, rebuilding=old is not None
+        )
         self._pending = Pending()
         self._pipeline = Pipeline(
             loop=self._loop,
@@ -108,6 +111,13 @@ class Daemon:
         )
         self._examiner = Worker("examine", self._loop)
         self._measurer = Worker("background", self._loop)
+        self._losses = Losses(
+            loop=self._loop,
+            sources=sources,
+            settle=settings.settle,
+            reduce=self._committer.reduce,
+            judged=self._losses_judged,
+        )
         self._retries = Retries()
         self._flush_at = float("inf")
         self._next_progress = 0.0
@@ -174,6 +184,7 @@ class Daemon:
             self._intake.retry(due)
         self._begin(now)
         self._pipeline.tick(now)
+        self._losses.tick(now)
         if now >= self._flush_at and self._pipeline.idle:
             self._flush_at = float("inf")
             self._pipeline.commit.submit(self._committer.flush, lambda _: None)
@@ -202,6 +213,7 @@ class Daemon:
             self._pipeline.next_deadline(),
             self._intake.next_deadline(),
             self._retries.next_deadline(),
+            self._losses.next_deadline(),
         ]
         if self._pipeline.idle:
             deadlines.append(self._flush_at)
@@ -213,13 +225,23 @@ class Daemon:
 
     def _settled(self) -> bool:
         """Whether nothing is left to be done."""
-        return self._intake.idle and not self._examiner.busy and not self._pending and self._pipeline.idle
+        return (
+            self._intake.idle
+            and not self._examiner.busy
+            and not self._pending
+            and self._pipeline.idle
+            and self._losses.idle
+        )
 
     def _drain(self) -> None:
         """Finish what is under way, begin nothing; an index that is away is not waited for: the folder has it all."""
         self._draining = True
         deadline = time.monotonic() + DRAIN_WITHIN
-        while not self._pipeline.drained and not self._patience.away and time.monotonic() < deadline:
+        while (
+            not (self._pipeline.drained and not self._losses.busy)
+            and not self._patience.away
+            and time.monotonic() < deadline
+        ):
             self._pipeline.tick(time.monotonic())
             self._loop.turn(min(deadline, self._pipeline.next_deadline()))
 
@@ -283,7 +305,21 @@ class Daemon:
     def held(self, held: Held) -> None:
         """Items have gone and stay in the index until that is confirmed."""
         self._sources[held.source].held += held.items
-        self.said("held", **vars(held))
+        self.said("held", source=held.source, items=held.items, detail=held.detail)
+
+    def losing(self, losing: Losing) -> None:
+        """An item would lose metadata: that is judged when no more come."""
+        self._losses.put(losing)
+
+    def _losses_judged(self, keys: Sequence[Key], outcome: Outcome) -> None:
+        written, held = outcome
+        for item in written:
+            self.said("metadata", source=item.file.source, path=item.file.path)
+        for each in held:
+            self.said("held", source=each.source, items=each.items, what="metadata", detail=each.detail)
+            self._intake.record_problems(each.source)
+        for key in keys:
+            self.finished(key)
 
     def again(self, entry: Entry, quiet: float) -> None:
         """A path has to be looked at again."""

@@ -20,11 +20,9 @@ from ingest.report import Say
 from ingest.rounds import Rounds
 from ingest.scan import Rules, look
 from ingest.stability import observe
-from ingest.table import TABLE_NAME
 from ingest.walks import CHUNK, Walks
 from ingest.watch import Watch
 from ingest.watched import Watched
-from recq.errors import UsageError
 from recq.settings import Settings
 
 
@@ -180,8 +178,14 @@ class Intake:
         def loaded(changed: bool) -> None:
             if changed:
                 self._declare(name, lambda: self.compare(name))
+            else:
+                self.record_problems(name)
 
-        self._looker.submit(partial(self._load_table, self._sources[name]), loaded)
+        self._looker.submit(self._sources[name].load_table, loaded)
+
+    def record_problems(self, name: str) -> None:
+        """Keep what is wrong with a source now."""
+        self._rounds.record_problems(name)
 
     # -- events ---------------------------------------------------------------------------------------------------
 
@@ -252,13 +256,3 @@ class Intake:
             self.reload_table(name)
         for name in roots:
             self.compare(name)
-
-    @staticmethod
-    def _load_table(watched: Watched) -> bool:
-        """In the worker: read a table. A bad one is noted and the old one stays."""
-        try:
-            watched.load_table()
-        except UsageError as error:
-            watched.problems.note(TABLE_NAME, str(error))
-            return False
-        return True

@@ -11,6 +11,7 @@ Everything here is pure: bytes and names in, metadata out.
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
@@ -59,14 +60,17 @@ def category_of(path: str) -> str | None:
     return prefix if named else None
 
 
-def merge(path: str, table: Table, sidecar: Sidecar, known: FieldTypes) -> Metadata:
-    """All metadata of the item at `path` (text form). `known` are the types of the catalog's fields."""
+def merge(path: str, table: Table, sidecar: Sidecar, known: FieldTypes, row: str | None = None) -> Metadata:
+    """All metadata of the item at `path` (text form), to which the table's row `row` belongs: its own where None.
+
+    `known` are the types of the catalog's fields.
+    """
     category = category_of(path)
     merged: dict[str, Value | None] = {}
     if category is not None:
         field_type = known.get(CATEGORY) or table.types.get(CATEGORY) or FieldType.STRING
         merged[CATEGORY] = parse_cell(category, field_type)
-    merged.update(table.metadata_of(path))
+    merged.update(table.rows.get(row or path, {}))
     merged.update((name, said) for name, value in sidecar.items() if (said := _said(value)) != [])
     return {name: value for name, value in merged.items() if value is not None}
 
@@ -78,6 +82,23 @@ def _said(value: Value | None) -> Value | None:
     if isinstance(value, str | list):
         return [element for element in elements(value) if not isinstance(element, str) or element.strip()]
     return value
+
+
+def lost_fields(path: str, before: Metadata, now: Metadata) -> list[str]:
+    """The fields that the item at `path` had and would have no more; a category that is only the folder's now is lost.
+
+    What says nothing is no loss, and neither is a name that cannot be a field any more.
+    """
+    there = {unicodedata.normalize("NFC", name) for name in now}
+    lost = [
+        name
+        for name, value in before.items()
+        if unicodedata.normalize("NFC", name) not in there and _said(value) != [] and field_problem(name) is None
+    ]
+    fallen_back = CATEGORY in now and str(now[CATEGORY]) == category_of(path)
+    if fallen_back and CATEGORY in before and before[CATEGORY] != now[CATEGORY]:
+        lost.append(CATEGORY)
+    return lost
 
 
 def parse_sidecar(data: bytes, name: str) -> Sidecar:

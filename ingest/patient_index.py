@@ -9,23 +9,30 @@ import numpy as np
 import numpy.typing as npt
 
 from ingest.patience import Patience
+from ingest.watched import Watched
 from recq.errors import IndexUnreachable, RecqError, SpaceMismatch, TargetNotFound
 from recq.index.catalog import Catalog
+from recq.index.problems import Problem
 from recq.index.schema import Item
 from recq.index.sources import Watcher
 
 
 class PatientIndex:
-    """The catalog's answers to `ingest.reconcile.Index`, waited for."""
+    """The catalog's answers to `ingest.reconcile.Index`, waited for; `old` is what a rebuild is to replace."""
 
-    def __init__(self, catalog: Catalog, patience: Patience, *, rebuilding: bool = False) -> None:
+    def __init__(self, catalog: Catalog, patience: Patience, *, old: Catalog | None = None) -> None:
         self._catalog = catalog
-        self._rebuilding = rebuilding
+        self._old = old
         self._patience = patience
 
     def known(self, ids: Sequence[str]) -> Mapping[str, Item]:
         """The items of those ids that exist, without metadata."""
         return self._patience(self._catalog.known, ids)
+
+    def get_many(self, ids: Sequence[str]) -> Mapping[str, Item]:
+        """The items of those ids that exist, metadata included; of a rebuild those too that are to be replaced."""
+        found = dict(self._patience(self._old.get_many, ids)) if self._old is not None else {}
+        return found | self._patience(self._catalog.get_many, ids)
 
     def vectors(self, digests: Sequence[str]) -> Mapping[str, npt.NDArray[np.float32]]:
         """Stored vectors of files with those SHA-256."""
@@ -47,6 +54,14 @@ class PatientIndex:
         """Deletions that were confirmed and not made yet, by source."""
         return self._patience(self._catalog.confirmed)
 
+    def confirmed_metadata(self) -> Mapping[str, int]:
+        """Losses of metadata that were confirmed and not made yet, by source."""
+        return self._patience(self._catalog.confirmed_metadata)
+
+    def record_problems(self, source: str, problems: Sequence[Problem]) -> None:
+        """Keep what is wrong with a source as a whole."""
+        self._patience(self._catalog.record_problems, source, problems)
+
     def _streamed(self, ask: Callable[[], Iterator[Item]]) -> Iterator[Item]:
         while True:
             try:
@@ -63,23 +78,31 @@ class PatientIndex:
 
     def require_current(self) -> None:
         """Raise SpaceMismatch when the catalog has moved to another collection, unless this one is to become it."""
-        if not self._rebuilding and not self._patience(self._catalog.still_current):
+        if self._old is None and not self._patience(self._catalog.still_current):
             raise self._patience(replaced, self._catalog)
 
-    def record_reconcile(
-        self, source: str, *, ignored: int, held: int, watcher: Watcher | None, confirmed: bool
-    ) -> Watcher | None:
-        """Note that a source was compared, how many of its files are passed over, how many deletions were held, and
-        which daemon watches it. Returns the one that was noted until now.
+    def record_reconcile(self, watched: Watched, *, watcher: Watcher | None) -> Watcher | None:
+        """Note that a source was compared, how many of its files are passed over, what was held, what is wrong with it,
+        and which daemon watches it. Returns the one that was noted until now.
 
-        Deletions that were `confirmed` have been taken up; the next ones need another confirmation.
+        What was confirmed has been taken up; what is held next needs another confirmation.
         """
+        source = watched.name
         now = datetime.now(UTC).isoformat(timespec="seconds")
         before = self._patience(
-            self._catalog.record_reconcile, source, ignored=ignored, held=held, at=now, watcher=watcher
+            self._catalog.record_reconcile,
+            source,
+            ignored=len(watched.ignored),
+            held=watched.held,
+            held_metadata=watched.held_metadata,
+            at=now,
+            watcher=watcher,
         )
-        if confirmed:
+        self.record_problems(source, watched.own_problems())
+        if watched.guard.confirmed:
             self._patience(self._catalog.confirm, source, None)
+        if watched.losses.confirmed:
+            self._patience(self._catalog.confirm_metadata, source, None)
         return before
 
 

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import NamedTuple, Protocol
 
-from ingest.commit import Committer, Held, Removal, Work, Written
+from ingest.commit import Committer, Described, Held, Losing, Removal, Work, Written
 from ingest.examine import Verdict, facts
 from ingest.files import FileState, Key
 from ingest.loop import Loop, Worker
@@ -62,6 +62,9 @@ class Ends(Protocol):
 
     def held(self, held: Held) -> None:
         """Items have gone and were not deleted."""
+
+    def losing(self, losing: Losing) -> None:
+        """An item would lose metadata, which is still to be judged: its path is finished after that."""
 
     def removable(self, removal: Removal) -> bool:
         """Whether no unfinished file may be the new place of one that has gone."""
@@ -248,7 +251,7 @@ class Pipeline:
             attempts=1 + (before.attempts if before is not None else 0),
         )
         item = Item(facts(task.entry.key, task.state), error=failure)
-        self._finish(Work(task.entry, item, None, task.state, carried=False))
+        self._finish(Work(task.entry, item, None, task.state, carried=False, known=task.known is not None))
 
     def _back(self, task: _Task, quiet: float) -> None:
         self._under_way -= 1
@@ -263,7 +266,8 @@ class Pipeline:
             width=embedded.width,
             height=embedded.height,
         )
-        self._finish(Work(task.entry, Item(file), embedded.vector, state, carried))
+        known = task.known is not None
+        self._finish(Work(task.entry, Item(file), embedded.vector, state, carried=carried, known=known))
 
     # -- writing --------------------------------------------------------------------------------------------------
 
@@ -275,6 +279,7 @@ class Pipeline:
 
     def _written(self, written: Written) -> None:
         now = time.monotonic()
+        losing = dict(written.losing)
         for work in written.done:
             file, error = work.item.file, work.item.error
             name = "failed" if error is not None else "reused" if work.carried else "indexed"
@@ -283,18 +288,25 @@ class Pipeline:
                 name, source=file.source, path=file.path, ms=round((now - work.entry.observation.since) * 1000), **why
             )
             self._ends.attempted(work.key, error)
-            self._ends.finished(work.key)
+            if work.key in losing:
+                self._ends.losing((work.key, losing[work.key]))
+            else:
+                self._ends.finished(work.key)
         for work, reason in written.refused:
             self._ends.said("refused", source=work.key.source, path=work.item.file.path, detail=reason)
             self._ends.finished(work.key)
         for work in written.again:
             self._ends.again(work.entry, self._settle)
 
-    def _described(self, items: Sequence[tuple[Key, Item]], written: Sequence[Item]) -> None:
-        for item in written:
+    def _described(self, items: Sequence[tuple[Key, Item]], described: Described) -> None:
+        for item in described.done:
             self._ends.said("metadata", source=item.file.source, path=item.file.path)
+        losing = dict(described.losing)
         for key, _ in items:
-            self._ends.finished(key)
+            if key in losing:
+                self._ends.losing((key, losing[key]))
+            else:
+                self._ends.finished(key)
 
     def _remove(self, now: float) -> None:
         """Hand over the removals of sources that nothing more goes from: whether that was too much is asked of all."""

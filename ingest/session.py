@@ -41,8 +41,9 @@ from recq.images.workers import DecodePool
 from recq.index.catalog import Catalog
 from recq.index.connect import connect, locked, own_folder, require_room, server_client
 from recq.index.edge.server import LoopbackServer
-from recq.index.schema import FieldTypes
+from recq.index.problems import UNMET
 from recq.models import ModelOptions, describe_space, describe_variant, open_embedder
+from recq.paths import printable
 from recq.settings import Settings
 from recq.space import require_same
 
@@ -51,12 +52,16 @@ _ONE_TRY = 2.0  # seconds that one of many tries to reach a server may take
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: whether by a signal, how many items of its sources are failed, what was done, what was held."""
+    """How a run ended: whether by a signal, how many items of its sources are failed, what was done, what was held.
+
+    `unmet` are the sources of which the index has not all that the folder says.
+    """
 
     stopped: bool
     failed: int
     counts: Counts = field(default_factory=Counts)
     held: int = 0
+    unmet: Sequence[str] = ()
 
 
 def ingest(
@@ -66,7 +71,6 @@ def ingest(
     require_usable(targets, table, settings)
     try:
         with _session(settings, once=once, code=0, log_format=log_format) as session:
-            _require_tables(session, targets, table)
             catalog = session.patience(_choose_catalog, session.client, settings)
             _upgrade(session, catalog)
             names = [session.patience(catalog.register_source, target.root, target.name) for target in targets]
@@ -125,10 +129,16 @@ def forget(settings: Settings, source: str) -> int:
 
 
 def require_none_failed(outcome: Outcome) -> None:
-    """Raise ItemsFailed when items are."""
+    """Raise ItemsFailed when items are, and when the index has not all that the folders say of them."""
+    told = []
     if outcome.failed:
         items = "1 item" if outcome.failed == 1 else f"{outcome.failed:,} items"
-        raise ItemsFailed(f"{items} could not be indexed: 'recq-ingest failed' lists them with the reason")
+        told.append(f"{items} could not be indexed: 'recq-ingest failed' lists them with the reason")
+    if outcome.unmet:
+        names = ", ".join(map(printable, outcome.unmet))
+        told.append(f"not all metadata of {names} could be taken: 'recq-ingest problems' lists what was not, and why")
+    if told:
+        raise ItemsFailed("; ".join(told))
 
 
 @dataclass(frozen=True)
@@ -187,25 +197,6 @@ def _opened(
 def _for_one_try(settings: Settings) -> Settings:
     """A single try of many needs no long patience of its own."""
     return settings.model_copy(update={"connect_timeout": min(settings.connect_timeout, _ONE_TRY)})
-
-
-def _require_tables(session: _Session, targets: Sequence[Target], table: Path | None) -> None:
-    """Raise MetadataError or UsageError for a table that cannot be used, before anything is made or recorded."""
-    types = session.patience(_known_types, session.client, session.settings)
-    for target in targets:
-        Watched("", target.root, table_path=table, types=lambda: types, say=_say_nothing).load_table()
-
-
-def _known_types(client: QdrantClient, settings: Settings) -> FieldTypes:
-    """The types of the catalog's fields; none without a catalog."""
-    try:
-        return Catalog.open(client, settings.catalog).types()
-    except TargetNotFound:
-        return {}
-
-
-def _say_nothing(path: str, message: str) -> None:
-    """Nobody is told of a problem that is raised as well."""
 
 
 def _choose_catalog(client: QdrantClient, settings: Settings) -> Catalog:
@@ -267,7 +258,7 @@ def _work(
                 stop=signals.stop,
                 once=session.once,
                 flush=session.flush,
-                rebuilding=old is not None,
+                old=old,
                 verify=verify,
             )
             signals.working(daemon.wake)
@@ -282,9 +273,22 @@ def _work(
             pool.close(cancel=stopped)
             if old is not None and not stopped:
                 session.patience(require_whole, old, catalog, sources, daemon.tally.doubts)
-            return Outcome(stopped, failed, daemon.tally.counts, sum(watched.held for watched in sources.values()))
+            return Outcome(
+                stopped,
+                failed,
+                daemon.tally.counts,
+                held=sum(watched.held + watched.held_metadata for watched in sources.values()),
+                unmet=()
+                if stopped
+                else [name for name in sources if session.patience(_is_unmet, catalog, sources[name])],
+            )
     finally:
         pool.close(cancel=True)
+
+
+def _is_unmet(catalog: Catalog, watched: Watched) -> bool:
+    """Whether the index has not all that a source's folder says of its items."""
+    return watched.is_unmet() or not UNMET.isdisjoint(catalog.count_problems(watched.name))
 
 
 def _explain(catalog: Catalog, error: IndexRefused) -> RecqError:

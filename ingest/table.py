@@ -8,6 +8,7 @@ refused: a row, a column or a cell that cannot be used is left out and listed wi
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -28,7 +29,7 @@ class Table:
     """The rows by `file` (text form of `recq.paths`), their lines, and the type of each column that has a value.
 
     `problems` are what was left out, by line. `plain` leads from the plain form of a row's `file` (slashes, no spaces
-    around it) to the row, where that is another.
+    around it, Unicode's NFC) to the row, where that is another.
     """
 
     types: FieldTypes = field(default_factory=dict)
@@ -39,12 +40,7 @@ class Table:
 
     def row_of(self, path: str) -> str | None:
         """The `file` of the row that means the file at `path`: its own, else one that says it in another form."""
-        return path if path in self.rows else self.plain.get(path)
-
-    def metadata_of(self, path: str) -> Metadata:
-        """What the table has of the file at `path`."""
-        row = self.row_of(path)
-        return self.rows[row] if row is not None else {}
+        return path if path in self.rows else self.plain.get(_plain(path))
 
 
 @dataclass(frozen=True)
@@ -96,8 +92,7 @@ def read_table(data: bytes, name: str, known: FieldTypes) -> Table:
     lines = {key: row.line for key, row in zip(keys, body, strict=True)}
     plain: dict[str, str] = {}
     for key in keys:
-        if (form := _file(key.strip().replace("\\", "/"))) not in rows:
-            plain.setdefault(form, key)
+        plain.setdefault(_plain(key), key)
     return Table(types, rows, lines, problems.by_line(), plain)
 
 
@@ -157,6 +152,11 @@ def _body(found: Iterator[Record], width: int, files: int, problems: _Problems) 
 
 def _file(cell: str) -> str:
     return cell.removeprefix("./")
+
+
+def _plain(path: str) -> str:
+    """A path as people write it otherwise: with backslashes, spaces around it, its accents composed or not."""
+    return _file(unicodedata.normalize("NFC", path.strip().replace("\\", "/")))
 
 
 def _read_column(

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.metadata import MAX_SIDECAR_BYTES, category_of, merge, parse_sidecar
+from ingest.metadata import MAX_SIDECAR_BYTES, category_of, lost_fields, merge, parse_sidecar
 from ingest.table import Table
 from recq.errors import MetadataError
-from recq.index.schema import FieldType, Value, field_problem, value_problem
+from recq.index.schema import FieldType, Metadata, Value, field_problem, value_problem
 
 
 @pytest.mark.parametrize(
@@ -108,3 +108,22 @@ def test_an_empty_value_of_a_sidecar_says_nothing_as_an_empty_cell_does(nothing:
         "labels": ["red"],
         "title": " x ",
     }
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "lost"),
+    [
+        ({}, {}, []),
+        ({"price": 1}, {"price": 2}, []),
+        ({"price": 1, "title": "x"}, {"title": "y"}, ["price"]),
+        ({"category": "Bags"}, {"category": "images"}, ["category"]),  # only the folder gives one now
+        ({"category": "images"}, {"category": "images"}, []),
+        ({"category": "images"}, {"category": "Bags"}, []),
+        ({"category": "Bags"}, {}, ["category"]),
+        ({"brand": "", "labels": []}, {}, []),  # they said nothing
+        ({"Gr\u00f6\u00dfe": 1}, {"Gro\u0308\u00dfe": 1}, []),
+        ({"a=b": 1}, {}, []),  # no field can be called so
+    ],
+)
+def test_what_an_item_would_lose(before: Metadata, now: Metadata, lost: list[str]) -> None:
+    assert lost_fields("images/a.jpg", before, now) == lost

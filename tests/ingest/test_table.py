@@ -219,16 +219,20 @@ def test_a_whole_column_that_cannot_be_read_as_numbers_is_one_problem() -> None:
     assert "metadata.csv:2: column 'a': '12,50' has a decimal comma: write 12.50 (all 2 cells" in problem.detail
 
 
-def test_a_backslash_means_a_slash_where_no_row_says_so_itself() -> None:
-    table = read_table(
-        b"file,n\nimages\\a.jpg,1\n.\\b.jpg,2\nimages/c.jpg,3\nimages\\c.jpg,4\n d.jpg ,5\n", "t.csv", {}
-    )
-    assert table.metadata_of("images/a.jpg") == {"n": 1}
-    assert table.metadata_of("images\\a.jpg") == {"n": 1}  # a name that really has one
-    assert table.metadata_of("b.jpg") == {"n": 2}
-    assert table.metadata_of("images/c.jpg") == {"n": 3}
-    assert table.metadata_of("d.jpg") == {"n": 5}
-    assert table.row_of("images/c.jpg") == "images/c.jpg"
+def test_a_row_means_the_file_that_it_says_in_another_form() -> None:
+    """Backslashes, spaces around it, accents apart: where no row has the file's own name."""
+    text = "file,n\nimages\\a.jpg,1\n.\\b.jpg,2\nimages/c.jpg,3\nimages\\c.jpg,4\n d.jpg ,5\nMu\u0308ller.jpg,6\n"
+    table = read_table(text.encode(), "t.csv", {})
+    meant = {
+        "images/a.jpg": "images\\a.jpg",
+        "images\\a.jpg": "images\\a.jpg",  # a name that really has one
+        "b.jpg": ".\\b.jpg",
+        "images/c.jpg": "images/c.jpg",
+        "d.jpg": " d.jpg ",
+        "M\u00fcller.jpg": "Mu\u0308ller.jpg",
+        "e.jpg": None,
+    }
+    assert {path: table.row_of(path) for path in meant} == meant
 
 
 def test_an_empty_column_has_no_type_yet() -> None:
