@@ -307,3 +307,19 @@ def test_what_any_program_writes_is_read_back_equal(
         f"{number}.jpg": {"title": title.strip()} if title.strip() else {} for number, title in enumerate(titles)
     }
     assert dict(table.rows) == expected
+
+
+@given(
+    st.binary(max_size=200),
+    st.sampled_from([b"", b"file,a\n", b"file;a\r\n", b"sep=\t\nfile\ta\n", b"\xff\xfef\0i\0l\0e\0\n\0"]),
+)
+def test_no_bytes_raise_anything_but_a_metadata_error(data: bytes, begin: bytes) -> None:
+    """What is read or left out is listed, each with its line; nothing ends a daemon."""
+    try:
+        table = read_table(begin + data, "t.csv", {"a": FieldType.FLOAT})
+    except MetadataError:
+        return
+    assert all(problem.line and problem.detail.startswith(f"t.csv:{problem.line}: ") for problem in table.problems)
+    for row in table.rows:
+        row.encode("utf-8")
+        assert table.row_of(row) == row
