@@ -1,4 +1,4 @@
-"""What a rule passes over in one walk, counted by rule and folder: pictures that somebody may miss."""
+"""What is passed over in one walk, counted by rule and folder: pictures that somebody may miss."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from recq.index.problems import MOST_KEPT, Problem, ProblemKind
 from recq.paths import printable
+
+_NO_FILE = "as a link out of the root or to nothing, or as no regular file"
 
 
 @dataclass
@@ -20,11 +22,11 @@ class PassedOver:
     """Counts. Of more than `MOST_KEPT` rules and folders the rest is counted by rule alone."""
 
     def __init__(self) -> None:
-        self._counts: dict[tuple[str, str | None], _Count] = {}
+        self._counts: dict[tuple[str | None, str | None], _Count] = {}
 
-    def add(self, rule: str, path: str, *, folder: bool) -> None:
-        """The picture or folder at `path` (text form) is passed over for `rule`."""
-        key: tuple[str, str | None] = rule, path.rpartition("/")[0]
+    def add(self, rule: str | None, path: str, *, folder: bool) -> None:
+        """The picture or folder at `path` (text form) is passed over for `rule`, or (None) as no file of the root."""
+        key: tuple[str | None, str | None] = rule, path.rpartition("/")[0]
         if key not in self._counts and len(self._counts) >= MOST_KEPT:
             key = rule, None
         count = self._counts.setdefault(key, _Count(path))
@@ -33,7 +35,9 @@ class PassedOver:
 
     def problems(self) -> Iterator[Problem]:
         """One for each rule and folder, by folder."""
-        for (rule, folder), count in sorted(self._counts.items(), key=lambda each: (each[0][1] or "", each[0][0])):
+        for (rule, folder), count in sorted(
+            self._counts.items(), key=lambda each: (each[0][1] or "", each[0][0] or "")
+        ):
             told = [
                 f"{number:,} {noun}{'' if number == 1 else 's'}"
                 for number, noun in ((count.pictures, "picture"), (count.folders, "folder"))
@@ -41,8 +45,9 @@ class PassedOver:
             ]
             total = count.pictures + count.folders
             where = "more folders" if folder is None else printable(folder or "the root")
+            why = _NO_FILE if rule is None else f"by the rule {rule!r} of the setting 'ignore'"
             detail = (
-                f"{' and '.join(told)} in {where} {'is' if total == 1 else 'are'} passed over by the rule {rule!r} of "
-                f"the setting 'ignore' (first: {printable(count.first)})"
+                f"{' and '.join(told)} in {where} {'is' if total == 1 else 'are'} passed over {why} "
+                f"(first: {printable(count.first)})"
             )
             yield Problem(ProblemKind.IGNORED, detail, path=count.first, count=total)

@@ -267,11 +267,11 @@ class Reconciliation:
         elif found.kind is Kind.ITEM:
             self._nearest.met(text)
         name = found.path.rpartition("/")[2]
-        rule = self._rules.rule_of(name) if found.kind is Kind.IGNORED else None
-        if rule is not None:
-            picture = _has_image_name(name)
-            if picture or (self._watched.root / found.path).is_dir():
-                self._passed_over.add(rule, text, folder=not picture)
+        if found.kind is Kind.IGNORED and _has_image_name(name):
+            self._passed_over.add(self._rules.rule_of(name), text, folder=False)
+        elif found.kind is Kind.IGNORED and (rule := self._rules.rule_of(name)) is not None:
+            if (self._watched.root / found.path).is_dir():
+                self._passed_over.add(rule, text, folder=True)
         elif found.kind is not Kind.ITEM and may_be_table(text) and self._is_unread_table(found.path):
             self._unread.append(Problem(ProblemKind.UNREAD_TABLE, unread(paths.printable(text)), path=text))
 

@@ -337,6 +337,7 @@ def test_problems_of_every_kind_are_listed_until_they_are_mended(place: Place) -
     put(place.root / "b.jpg", 2)
     put(place.root / "sub/._c.jpg", 3)
     put(place.root / ".hidden/d.jpg", 3)
+    (place.root / "link.jpg").symlink_to(put(place.root.parent / "elsewhere.jpg", 4))
     (place.root / "metadata.csv").write_text("file,price\na.jpg,1\n")
     (place.root / "labels.csv").write_text("file;label\na.jpg;x\n")
     (place.root / "other.csv").write_text("name,label\na.jpg,x\n")
@@ -346,14 +347,14 @@ def test_problems_of_every_kind_are_listed_until_they_are_mended(place: Place) -
     done = place.command("problems", "shop", "--json")
     found = {(each["kind"], each["path"]): each for each in validated("problems", json.loads(done.stdout))}
     assert set(found) == {
-        ("unread-table", "labels.csv"), ("ignored", "sub/._c.jpg"), ("ignored", ".hidden"),
+        ("unread-table", "labels.csv"), ("ignored", "sub/._c.jpg"), ("ignored", ".hidden"), ("ignored", "link.jpg"),
         ("sidecar", "a.jpg"), ("misfit", "b.jpg"),
     }  # fmt: skip
     assert found["misfit", "b.jpg"]["field"] == "price"
     with place.daemon() as daemon:
         daemon.ready()
         assert json.loads(place.command("problems", "--json").stdout) == json.loads(done.stdout)
-        counts = {"unread-table": 1, "sidecar": 1, "misfit": 1, "ignored": 2}
+        counts = {"unread-table": 1, "sidecar": 1, "misfit": 1, "ignored": 3}
         eventually(lambda: place.status()["sources"][0]["problem_counts"] == counts, every=0.2)
     listed = list(csv.DictReader(io.StringIO(place.command("problems", "--csv").stdout)))
     assert {(row["kind"], row["path"]) for row in listed} == set(found)
@@ -361,7 +362,7 @@ def test_problems_of_every_kind_are_listed_until_they_are_mended(place: Place) -
     both = place.command("problems", "--csv", "--json")
     assert (both.returncode, len(both.stderr.splitlines())) == (2, 1)
     assert place.command("problems", "press").returncode == 3
-    for name in ("labels.csv", "a.jpg.json", "b.jpg.json", "sub/._c.jpg"):
+    for name in ("labels.csv", "a.jpg.json", "b.jpg.json", "sub/._c.jpg", "link.jpg"):
         (place.root / name).unlink()
     shutil.rmtree(place.root / ".hidden")
     assert place.once().returncode == 0
