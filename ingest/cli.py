@@ -26,7 +26,7 @@ from ingest.cli_model import (
     SizeOption,
     WeightsOption,
 )
-from ingest.cli_requests import LogOption, MetadataOption, confirm, reconcile, retry
+from ingest.cli_requests import LogOption, MetadataOption, confirm, problems, reconcile, retry
 from ingest.signals import INTERRUPTED, end_at_once
 from ingest.targets import parse_targets, require_usable
 from recq.cli_errors import run as run_shell
@@ -160,6 +160,15 @@ def status(
         if source.held:
             items = "1 item has" if source.held == 1 else f"{source.held:,} items have"
             typer.echo(f"    {items} gone and stay in the index: if that was meant, recq-ingest confirm {source.name}")
+        if source.held_metadata:
+            items = "1 item keeps" if source.held_metadata == 1 else f"{source.held_metadata:,} items keep"
+            typer.echo(
+                f"    {items} metadata that the folder does not give any more: if that was meant, "
+                f"recq-ingest confirm {source.name}"
+            )
+        if source.problem_counts:
+            counts = ", ".join(f"{count:,} {kind}" for kind, count in source.problem_counts.items())
+            typer.echo(f"    problems ({counts}): recq-ingest problems lists them all")
         for problem in source.problems:
             typer.echo(f"    {problem}")
 
@@ -190,6 +199,7 @@ def failed(
 
 app.command()(retry)
 app.command()(confirm)
+app.command()(problems)
 app.command()(reconcile)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +18,7 @@ import typer
 from ingest.report import LogFormat
 from ingest.signals import INTERRUPTED
 from recq.cli_options import CatalogOption, DataDirOption, DebugOption, UrlOption
+from recq.errors import UsageError
 from recq.paths import printable
 from recq.settings import Settings
 
@@ -47,7 +48,7 @@ _DONE = {
     "failed": "failed",
     "deleted": "deleted",
     "metadata": "described anew",
-    "held": "gone but held",
+    "held": "held",
     "refused": "refused by the index",
 }
 
@@ -86,12 +87,53 @@ def confirm(
     data_dir: DataDirOption = None,
     _debug: DebugOption = False,
 ) -> None:
-    """Delete from the index what has gone in such numbers that it was held. Files are not touched."""
+    """Let happen what was held because it was too much at once: deletions, and losses of metadata.
+
+    What has gone is deleted from the index, what lost its metadata in the folder loses it there. Files are not touched.
+    """
     settings = Settings.load(catalog=catalog, url=url, data_dir=data_dir)
     from ingest.requests import confirm as ask_for_confirmation
 
     asked = ask_for_confirmation(settings, source)
-    _print_asked(asked, "{who} deletes {items} from the index", nothing="nothing is held", json_=json_)
+    line = "{who} deletes {items} from the index"
+    metadata = "{who} takes from {items} the metadata that the folder does not give any more"
+    _print_asked(asked, line, metadata, nothing="nothing is held", json_=json_)
+
+
+def problems(
+    source: Annotated[
+        str | None,
+        typer.Argument(metavar="[SOURCE]", show_default=False, help="One source, else all. Example: Pictures"),
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON. Example: recq-ingest problems --json")] = False,
+    csv_: Annotated[
+        bool, typer.Option("--csv", help="Print CSV with a header. Example: recq-ingest problems --csv > problems.csv")
+    ] = False,
+    catalog: CatalogOption = None,
+    url: UrlOption = None,
+    data_dir: DataDirOption = None,
+    _debug: DebugOption = False,
+) -> None:
+    """What is wrong with metadata, and what is passed over: listed until it is mended."""
+    if json_ and csv_:
+        raise UsageError("--json and --csv are two forms of the same: choose one")
+    settings = Settings.load(catalog=catalog, url=url, data_dir=data_dir)
+    from ingest.problems import list_problems, to_csv
+
+    found = list_problems(settings, source)
+    if json_:
+        typer.echo(json.dumps([each.to_json() for each in found], ensure_ascii=False, indent=2))
+    elif csv_:
+        typer.echo(to_csv(found), nl=False)
+    else:
+        for name, group in groupby(found, key=lambda each: each.source):
+            listed = list(group)
+            count = sum(each.count for each in listed)
+            typer.echo(f"{printable(name)}: {count:,} problem{'' if count == 1 else 's'}")
+            for each in listed:
+                typer.echo(f"  {each.kind}  {each.told}")
+        if not found:
+            typer.echo("nothing is wrong", err=True)
 
 
 def reconcile(
@@ -152,15 +194,21 @@ def reconcile(
     return 0
 
 
-def _print_asked(asked: Asked, line: str, *, nothing: str, json_: bool) -> None:
-    """What was asked for: JSON, or a `line` for each source with who does it and for how many items."""
+def _print_asked(asked: Asked, line: str, metadata: str = "", *, nothing: str, json_: bool) -> None:
+    """What was asked for: JSON, or a `line` for each source with who does it and for how many items.
+
+    Items whose `metadata` are meant have a line of their own.
+    """
     if json_:
-        typer.echo(json.dumps(asdict(asked), ensure_ascii=False, indent=2))
+        typer.echo(json.dumps(asked.to_json(), ensure_ascii=False, indent=2))
         return
     who = f"process {asked.pid}" if asked.pid is not None else "the next daemon, run or reconcile"
-    for source, count in asked.items.items():
-        items = "1 item" if count == 1 else f"{count:,} items"
-        typer.echo(f"{printable(source)}: {line.format(who=who, items=items)}")
+    for source, total in asked.items.items():
+        described = asked.metadata.get(source, 0)
+        for told, count in ((line, total - described), (metadata, described)):
+            items = "1 item" if count == 1 else f"{count:,} items"
+            if count:
+                typer.echo(f"{printable(source)}: {told.format(who=who, items=items)}")
     if not asked.items:
         typer.echo(nothing, err=True)
 

@@ -1,7 +1,8 @@
 """The end of the road: one waited write per batch, and only of what still stands in the folder as it was read.
 
 Runs in workers, one for each source: what touches a source's disk holds up no other. Metadata is taken from the folder
-at the last moment; deletions are checked once more.
+at the last moment; deletions are checked once more. What an item would lose by that it keeps, until all that lose
+something have been judged together (`reduce`); so does one that has moved, of what it had in its old place.
 """
 
 from __future__ import annotations
@@ -13,17 +14,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from itertools import islice
+from typing import Protocol
 
 from ingest.files import FileState, Key
 from ingest.guard import emptied, too_many
 from ingest.isolation import Isolation
-from ingest.metadata import CATEGORY
+from ingest.metadata import CATEGORY, category_of, lost_fields
 from ingest.patience import Patience
 from ingest.pending import Entry as Waiting
 from ingest.scan import Rules
 from ingest.survivors import Holders, Survivors
 from ingest.vectors import Vector
 from ingest.watched import Watched
+from recq import paths
 from recq.errors import ImageError, Reason, RecqError
 from recq.index.catalog import Catalog, Entry
 from recq.index.problems import Problem, ProblemKind, few
@@ -31,13 +35,16 @@ from recq.index.schema import FieldType, FieldTypes, Item, ItemError, Metadata, 
 from recq.paths import printable, to_text
 
 _DELETED_AT_ONCE = 500  # points in one request
+_DESCRIBED_AT_ONCE = 100  # items whose fields are declared together
+_MOST_HOLDERS = 1_000  # items with the bytes of a batch that are asked for where they are: copies may be many
 
 
 @dataclass(frozen=True, eq=False)
 class Work:
     """An item on its way: without metadata, which comes last; no vector exactly when `item.error` is set.
 
-    `state` is the file's as it was read, `carried` tells that the vector was not computed for it.
+    `state` is the file's as it was read, `carried` tells that the vector was not computed for it, `known` that the
+    index had the item before.
     """
 
     entry: Waiting
@@ -45,6 +52,7 @@ class Work:
     vector: Vector | None
     state: FileState
     carried: bool
+    known: bool = False
 
     @property
     def key(self) -> Key:
@@ -78,35 +86,55 @@ class Touched:
 
 @dataclass(frozen=True)
 class Held:
-    """So many items of a source have gone and stay in the index, for the reason in `detail`."""
+    """So many items of a source have gone and stay in the index, or keep metadata, for the reason in `detail`."""
 
     source: str
     items: int
     detail: str
+    metadata: bool = False
+
+
+Losing = tuple[Key, Item]
+"""An item that would lose metadata, as the index has it (its file's facts alone count)."""
 
 
 @dataclass(frozen=True)
 class Written:
     """What became of a batch: written, changed meanwhile (look again), and refused by the index in every form (why).
 
-    What was written may have failed meanwhile, or be without some of its metadata: the item tells.
+    What was written may have failed meanwhile, or be without some of its metadata: the item tells. Of those written,
+    `losing` have been written with metadata that the folder does not give them any more.
     """
 
     done: Sequence[Work]
     again: Sequence[Work]
     refused: Sequence[tuple[Work, ItemError]]
+    losing: Sequence[Losing] = ()
 
 
 @dataclass(frozen=True)
 class Replaced:
-    """Items with new metadata as they were written, and those that the index refused in every form."""
+    """Items with new metadata as they were written, those that the index refused in every form, and those that would
+    be `losing` metadata and were left as they are."""
 
     done: Sequence[Item]
     refused: Sequence[tuple[Item, str]]
+    losing: Sequence[Losing] = ()
+
+
+class Stored(Holders, Protocol):
+    """What is asked of the index before something is written or deleted."""
+
+    def get_many(self, ids: Sequence[str]) -> Mapping[str, Item]:
+        """The items of those ids that exist, metadata included."""
 
 
 class Committer:
-    """Writes to one catalog, with patience. `flush` shortens the embedded engine's journal; None for a server."""
+    """Writes to one catalog, with patience. `flush` shortens the embedded engine's journal; None for a server.
+
+    `index` tells what is stored; with `rebuilding` also in the collection that is to be replaced: that must not be lost
+    either.
+    """
 
     def __init__(
         self,
@@ -115,9 +143,12 @@ class Committer:
         sources: Mapping[str, Watched],
         rules: Rules,
         flush: Callable[[], None] | None,
-        index: Holders,
+        index: Stored,
+        *,
+        rebuilding: bool = False,
     ) -> None:
         self._catalog = catalog
+        self._rebuilding = rebuilding
         self._index = index
         self._patience = patience
         self._sources = sources
@@ -145,10 +176,19 @@ class Committer:
                 current.append(work)
             else:
                 again.append(work)
-        stamped = [self._stamped(work) for work in current]
+        known = current if self._rebuilding else [work for work in current if work.known]
+        before = {**self._moved_metadata(current), **self._metadata([work.item.id for work in known])}
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        stamped: list[Work] = []
+        losing: dict[Key, Item] = {}
+        for work in current:
+            item, lost = self._described(work.key, work.item, before.get(work.item.id, {}), ingested_at=now)
+            stamped.append(replace(work, item=item))
+            if lost:
+                losing[work.key] = item
         with self._writing:
             done, refused = self._written(stamped)
-        return Written(done, again, refused)
+        return Written(done, again, refused, [(work.key, losing[work.key]) for work in done if work.key in losing])
 
     def _written(self, stamped: Sequence[Work]) -> tuple[Sequence[Work], Sequence[tuple[Work, ItemError]]]:
         """What of these the index has now, in the best form that it takes, and what it takes in none."""
@@ -170,29 +210,97 @@ class Committer:
         return done, refused
 
     def replace(self, items: Sequence[tuple[Key, Item]]) -> Replaced:
-        """Give items that the index has the metadata of now; vectors and file facts stay."""
-        with self._refusals_kept():
-            return self._replace(items)
+        """Give items that the index has the metadata of now; vectors and file facts stay.
 
-    def _replace(self, items: Sequence[tuple[Key, Item]]) -> Replaced:
-        fresh = [self._described(key, item) for key, item in items]
-        with self._writing:
-            return self._replaced(fresh)
+        An item that would lose metadata is left as it is until that is judged; where losses are held it gets what is
+        new, and keeps the rest.
+        """
+        before = self._metadata([item.id for _, item in items])
+        fresh: list[Item] = []
+        losing: list[Losing] = []
+        for key, item in items:
+            stored = before.get(item.id, {})
+            described, lost = self._described(key, item, stored)
+            if lost and not self._sources[key.source].losses.held:
+                losing.append((key, item))
+            elif not lost or described.metadata != stored:
+                fresh.append(described)
+        return replace(self._replaced(fresh), losing=losing)
 
     def _replaced(self, fresh: Sequence[Item]) -> Replaced:
-        written = self._isolation.each(self._catalog.replace_metadata, fresh)
-        done = list(written.done)
-        refused: list[tuple[Item, str]] = []
-        for item, error in written.refused:
-            kept = self._without_blamed(item, error, lambda each: self._catalog.replace_metadata([each]))
-            if kept is None:
-                refused.append((item, str(error)))
-                self._sources[item.file.source].note_refusal(item.file.path, f"its metadata: {error}")
+        """Write the metadata of items, of each as much as the index takes."""
+        with self._refusals_kept(), self._writing:
+            written = self._isolation.each(self._catalog.replace_metadata, fresh)
+            done = list(written.done)
+            refused: list[tuple[Item, str]] = []
+            for item, error in written.refused:
+                kept = self._without_blamed(item, error, lambda each: self._catalog.replace_metadata([each]))
+                if kept is None:
+                    refused.append((item, str(error)))
+                    self._sources[item.file.source].note_refusal(item.file.path, f"its metadata: {error}")
+                else:
+                    done.append(kept)
+            for item in done:
+                self._sources[item.file.source].clear_refusal(item.file.path)
+            return Replaced(done, refused)
+
+    def reduce(self, items: Sequence[Losing]) -> tuple[Replaced, Sequence[Held]]:
+        """Let items lose what the folder does not give them any more, or none of a source where they are too many.
+
+        Returns what was written, and what was held: that gets what is new, and keeps the rest. What a comparison holds
+        is held without another word.
+        """
+        before = self._metadata([item.id for _, item in items])
+        fresh: list[Item] = []
+        held: list[Held] = []
+        for name in sorted({key.source for key, _ in items}):
+            watched = self._sources[name]
+            own = [(key, item) for key, item in items if key.source == name]
+            kept = {key: self._described(key, item, before.get(item.id, {})) for key, item in own}
+            losing = [key for key, (_, lost) in kept.items() if lost]
+            if len(losing) > watched.losses.left:
+                count = self._patience(partial(self._catalog.count, source=name))
+                watched.losses.grown(count - len(losing))  # where they have moved from may still be counted, too
+            taken = not (losing and watched.losses.held) and watched.losses.takes(len(losing))
+            if taken:
+                fresh += [self._described(key, item, {})[0] for key, item in own]
             else:
-                done.append(kept)
-        for item in done:
-            self._sources[item.file.source].clear_refusal(item.file.path)
-        return Replaced(done, refused)
+                fresh += [item for item, _ in kept.values() if item.metadata != before.get(item.id)]
+            if not taken and not watched.losses.held:
+                first = paths.to_text(losing[0].path)[0]
+                detail = watched.hold_metadata(watched.held_metadata + len(losing), first, kept[losing[0]][1])
+                held.append(Held(name, len(losing), detail, metadata=True))
+        chunks = [fresh[start : start + _DESCRIBED_AT_ONCE] for start in range(0, len(fresh), _DESCRIBED_AT_ONCE)]
+        written = [self._replaced(chunk) for chunk in chunks]
+        done = [item for chunk in written for item in chunk.done]
+        return Replaced(done, [pair for chunk in written for pair in chunk.refused]), held
+
+    def _moved_metadata(self, works: Sequence[Work]) -> Mapping[str, Metadata]:
+        """What items had where they were before, by their new id: a folder that was renamed may not cost it.
+
+        The category that the old place alone gave goes with that place.
+        """
+        moved = {work.item.file.sha256: work for work in works if work.carried and not work.known}
+        origins: dict[str, tuple[Work, Item]] = {}
+        for holder in islice(self._index.holders([each for each in moved if each is not None]), _MOST_HOLDERS):
+            work = moved[holder.file.sha256]
+            key = Key(holder.file.source, paths.from_text(holder.file.path, holder.file.encoded))
+            if key.source == work.key.source and key != work.key and self._state(key) is None:
+                origins[holder.id] = work, holder
+        stored = self._metadata(list(origins))
+        return {
+            origins[item_id][0].item.id: {
+                name: value
+                for name, value in metadata.items()
+                if name != CATEGORY or value != category_of(origins[item_id][1].file.path)
+            }
+            for item_id, metadata in stored.items()
+        }
+
+    def _metadata(self, ids: Sequence[str]) -> Mapping[str, Metadata]:
+        """What is stored of those items that exist."""
+        stored = self._index.get_many(ids) if ids else {}
+        return {item_id: item.metadata for item_id, item in stored.items()}
 
     def keep_ctimes(self, touched: Sequence[Touched]) -> Sequence[Touched]:
         """Note the ctimes of files that still stand as they were read. Returns the others."""
@@ -323,14 +431,18 @@ class Committer:
             takes(kept)
         return form(kept)
 
-    def _stamped(self, work: Work) -> Work:
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        return replace(work, item=self._described(work.key, work.item, ingested_at=now))
+    def _described(
+        self, key: Key, item: Item, before: Metadata, ingested_at: str | None = None
+    ) -> tuple[Item, Sequence[str]]:
+        """The item with the metadata of now, and what it would lose of `before`: that it keeps.
 
-    def _described(self, key: Key, item: Item, ingested_at: str | None = None) -> Item:
-        """The item with the metadata of now; `ingested_at` stays what it was where none is given."""
+        `ingested_at` stays what it was where none is given.
+        """
         description = self._sources[key.source].describe(key.path)
-        return replace(
+        lost = lost_fields(item.file.path, before, description.metadata)
+        if lost:
+            description = description.keeping(before, lost)
+        described = replace(
             item,
             file=replace(
                 item.file,
@@ -340,6 +452,7 @@ class Committer:
             metadata=description.metadata,
             problems=description.problems,
         )
+        return described, lost
 
     def _declare_category(self, works: Sequence[Work]) -> None:
         """A category is a word, whatever it looks like: folders named 2023 and 2024 are no numbers."""

@@ -12,13 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 
-from ingest.commit import Committer, Held, Removal
+from ingest.commit import Committer, Held, Losing, Removal
 from ingest.examine import Fate, Verdict, examine
 from ingest.files import Key
 from ingest.hints import Mark
 from ingest.indexing import Indexing
 from ingest.intake import Intake
 from ingest.loop import Loop, Repeated, Worker, Workers
+from ingest.losses import Losses, Outcome
 from ingest.patience import Patience
 from ingest.patient_index import PatientIndex
 from ingest.pending import Entry, Pending
@@ -65,7 +66,7 @@ class Daemon:
         stop: threading.Event,
         once: bool,
         flush: Callable[[], None] | None,
-        rebuilding: bool = False,
+        old: Catalog | None = None,
         verify: bool = False,
     ) -> None:
         self._settings = settings
@@ -78,8 +79,10 @@ class Daemon:
         self._once = once
         self._rules = Rules(settings.ignore)
         self._loop = Loop()
-        self._index = PatientIndex(catalog, patience, rebuilding=rebuilding)
-        self._committer = Committer(catalog, patience, sources, self._rules, flush, self._index)
+        self._index = PatientIndex(catalog, patience, old=old)
+        self._committer = Committer(
+            catalog, patience, sources, self._rules, flush, self._index, rebuilding=old is not None
+        )
         self._pending = Pending()
         self._pipeline = Pipeline(
             loop=self._loop,
@@ -113,6 +116,13 @@ class Daemon:
         self._flusher = Repeated(Worker("flush", self._loop), self._committer.flush, _ended)
         self._measurer = Repeated(Worker("background", self._loop), self._measure_background, _ended)
         self._indexing = Indexing(self._loop, catalog, patience, self.said, look_every=settings.rescan)
+        self._losses = Losses(
+            loop=self._loop,
+            sources=sources,
+            settle=settings.settle,
+            reduce=self._committer.reduce,
+            judged=self._losses_judged,
+        )
         self._retries = Retries()
         self._flush_at = float("inf")
         self._next_progress = 0.0
@@ -184,6 +194,7 @@ class Daemon:
             self._intake.retry(due)
         self._begin(now)
         self._pipeline.tick(now)
+        self._losses.tick(now)
         self._indexing.tick(now, hurry=self._once and self._all_written())
         if now >= self._flush_at and self._pipeline.idle:
             self._flush_at = float("inf")
@@ -218,6 +229,7 @@ class Daemon:
             self._intake.next_deadline(),
             self._retries.next_deadline(),
             self._indexing.next_deadline(),
+            self._losses.next_deadline(),
         ]
         if self._pipeline.idle:
             deadlines.append(self._flush_at)
@@ -233,14 +245,18 @@ class Daemon:
         return self._all_written() and self._indexing.idle
 
     def _all_written(self) -> bool:
-        deciding = self._examiners.busy or self._declarer.busy
+        deciding = self._examiners.busy or self._declarer.busy or not self._losses.idle
         return self._intake.idle and not deciding and not self._pending and self._pipeline.idle
 
     def _drain(self) -> None:
         """Finish what is under way, begin nothing; an index that is away is not waited for: the folder has it all."""
         self._draining = True
         deadline = time.monotonic() + DRAIN_WITHIN
-        while not self._pipeline.drained and not self._patience.away and time.monotonic() < deadline:
+        while (
+            not (self._pipeline.drained and not self._losses.busy)
+            and not self._patience.away
+            and time.monotonic() < deadline
+        ):
             self._pipeline.tick(time.monotonic())
             self._loop.turn(min(deadline, self._pipeline.next_deadline()))
 
@@ -312,7 +328,23 @@ class Daemon:
     def held(self, held: Held) -> None:
         """Items have gone and stay in the index until that is confirmed."""
         self._sources[held.source].held += held.items
-        self.said("held", **vars(held))
+        self.said("held", source=held.source, items=held.items, detail=held.detail)
+
+    def losing(self, losing: Losing) -> None:
+        """An item would lose metadata: that is judged when no more come."""
+        self._losses.put(losing)
+
+    def _losses_judged(self, keys: Sequence[Key], outcome: Outcome) -> None:
+        written, held = outcome
+        for item in written.done:
+            self.said("metadata", source=item.file.source, path=item.file.path)
+        for item, detail in written.refused:
+            self.said("refused", source=item.file.source, path=item.file.path, detail=detail)
+        for each in held:
+            self.said("held", source=each.source, items=each.items, what="metadata", detail=each.detail)
+            self._intake.record_problems(each.source)
+        for key in keys:
+            self.finished(key)
 
     def again(self, entry: Entry, quiet: float) -> None:
         """A path has to be looked at again."""

@@ -1,8 +1,9 @@
-"""How many items of a source may vanish before somebody has to confirm it.
+"""How many items of a source may vanish, or lose metadata, before somebody has to confirm it.
 
-A share that was unmounted, a sync that went wrong and an `rm` in the wrong folder all look like deletions. A pass (from
-one reconcile to the next) makes them up to a share of the items; what goes beyond is held. Files that have moved are
-not counted: their bytes are still there.
+A share that was unmounted, a sync that went wrong and an `rm` in the wrong folder all look like deletions; a table that
+was saved with other paths, or not at all, looks as if nothing had metadata any more. A pass (from one reconcile to the
+next) makes them up to a share of the items; what goes beyond is held. Files that have moved are not counted: their
+bytes are still there.
 """
 
 from __future__ import annotations
@@ -57,6 +58,33 @@ class Guard:
             return True
 
 
+class LossGuard(Guard):
+    """Counts the items that lose metadata in a pass. `held`: a comparison found too many, and none loses anything.
+
+    Until a comparison has counted what a new table takes away, it is not `decided`, and none is judged.
+    """
+
+    def __init__(self, share: float) -> None:
+        super().__init__(share)
+        self.decided = False
+        self.held = False
+
+    def suspect(self) -> None:
+        """There is another table: what it takes away is to be counted first."""
+        self.decided = False
+
+    def grown(self, items: int) -> None:
+        """The source has so many items now: none of them goes with its metadata."""
+        with self._lock:
+            self._most = max(self._most, int(self._share * items))
+
+    def decide(self, losing: int, *, blind: bool) -> bool:
+        """So many items lose metadata: whether they may. `blind`: what the table has of them could not be read."""
+        self.held = losing > 0 and (losing > self.left or (blind and not self.confirmed))
+        self.decided = True
+        return not self.held
+
+
 def emptied(name: str, root: Path) -> str:
     """Why nothing of a source is deleted that lost everything, and what to do."""
     return (
@@ -71,3 +99,9 @@ def too_many(name: str) -> str:
         "more items have gone at once than the setting max_delete allows: they stay in the index. "
         f"If that was meant, run 'recq-ingest confirm {name}'"
     )
+
+
+def too_much_metadata(name: str, items: int, why: str) -> str:
+    """Why no item loses the metadata that the folder does not give it any more, and what to do."""
+    many = "1 item would lose metadata" if items == 1 else f"{items:,} items would lose metadata"
+    return f"{many}, since {why}: the old values stay. If that was meant, run 'recq-ingest confirm {name}'"

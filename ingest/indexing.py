@@ -10,10 +10,10 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from ingest.isolation import FIRST_TRIES, Isolation
 from ingest.loop import Loop, Worker
 from ingest.patience import Patience
 from ingest.report import Say
-from recq.errors import IndexRefused
 from recq.index.catalog import Catalog
 from recq.index.pending_fields import Missing
 
@@ -36,6 +36,7 @@ class Indexing:
     def __init__(self, loop: Loop, catalog: Catalog, patience: Patience, say: Say, *, look_every: float) -> None:
         self._catalog = catalog
         self._patience = patience
+        self._isolation = Isolation(patience, catalog.probe)
         self._say = say
         self._look_every = look_every
         self._worker = Worker("indexes", loop)
@@ -83,10 +84,8 @@ class Indexing:
             if waiting.types:
                 self._patience(self._catalog.note_made)
         else:
-            try:
-                self._patience(self._catalog.make_index, missing)
-            except IndexRefused as error:  # this one is no index for this engine; the others are
-                refused = str(error)
+            error = self._isolation.refusal(lambda each: self._catalog.make_index(each[0]), [missing], FIRST_TRIES)
+            refused = None if error is None else str(error)  # this one is no index for this engine; the others are
         return _Step(missing, refused, time.monotonic() - started)
 
     def _made(self, step: _Step) -> None:

@@ -21,11 +21,9 @@ from ingest.pending import Entry, Pending
 from ingest.report import Say
 from ingest.rounds import Rounds
 from ingest.scan import Rules
-from ingest.table import TABLE_NAME
 from ingest.walks import Walks
 from ingest.watch import Watch
 from ingest.watched import Watched
-from recq.errors import UsageError
 from recq.settings import Settings
 
 _SILENT_AFTER = 10.0  # seconds without an answer after which a source's disk counts as one that hangs
@@ -84,7 +82,7 @@ class Intake:
             for name, watched in sources.items()
         }
         self._tables = {
-            name: Repeated(checkers[name], partial(_load_table, watched), partial(self._loaded, name))
+            name: Repeated(checkers[name], watched.load_table, partial(self._loaded, name))
             for name, watched in sources.items()
         }
         self._walks = Walks(
@@ -202,6 +200,10 @@ class Intake:
         """Read a source's table again, and compare the source when that could be done."""
         self._tables[name].ask()
 
+    def record_problems(self, name: str) -> None:
+        """Keep what is wrong with a source now."""
+        self._rounds.record_problems(name)
+
     # -- events ---------------------------------------------------------------------------------------------------
 
     def _watch(self, watched: Watched) -> Watch:
@@ -268,6 +270,8 @@ class Intake:
     def _loaded(self, name: str, changed: bool) -> None:
         if changed:
             self._declare(name, lambda: self.compare(name))
+        else:
+            self.record_problems(name)
 
 
 def _by_source(keys: Collection[Key]) -> Mapping[str, list[Key]]:
@@ -284,16 +288,6 @@ def _by_source(keys: Collection[Key]) -> Mapping[str, list[Key]]:
 def _changed(watched: Watched) -> tuple[bool, bool]:
     """Whether a source has another table, and whether its root is another folder now."""
     return watched.table_changed(), watched.root_replaced()
-
-
-def _load_table(watched: Watched) -> bool:
-    """Read a table. A bad one is noted and the old one stays."""
-    try:
-        watched.load_table()
-    except UsageError as error:
-        watched.problems.note(TABLE_NAME, str(error))
-        return False
-    return True
 
 
 def _renewed(watch: Watch, watched: Watched) -> None:

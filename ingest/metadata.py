@@ -1,6 +1,6 @@
 """Where an item's metadata comes from: the folder alone, and each field from the first place that has it.
 
-    photo.jpg.json   a JSON object beside the picture; `null` takes a field away
+    photo.jpg.json   a JSON object beside the picture; `null` takes a field away, "" says nothing, as an empty cell
     metadata.csv     the row whose column `file` names the picture (`ingest.table`)
     the folder       `category` is the first folder below the root: chairs/oak/1.jpg -> chairs
     the name         `category` is what stands before the first underscore: sofa_226.jpg -> sofa
@@ -18,7 +18,7 @@ from typing import Any
 from ingest.table import Table
 from recq.errors import MetadataError
 from recq.index.problems import Problem, left_out
-from recq.index.schema import FieldType, FieldTypes, Metadata, Value, nfc, parse_cell, storable
+from recq.index.schema import FieldType, FieldTypes, Metadata, Value, elements, field_problem, nfc, parse_cell, storable
 
 CATEGORY = "category"
 
@@ -86,8 +86,34 @@ def merge(path: str, table: Table, sidecar: Sidecar, known: FieldTypes, row: str
         field_type = known.get(CATEGORY) or table.types.get(CATEGORY) or FieldType.STRING
         merged[CATEGORY] = parse_cell(category, field_type)
     merged.update(table.rows.get(row or path, {}))
-    merged.update(sidecar)
-    return {name: value for name, value in merged.items() if value is not None and value != []}
+    merged.update((name, told) for name, value in sidecar.items() if (told := _told(value)) != [])
+    return {name: value for name, value in merged.items() if value is not None}
+
+
+def _told(value: Value | None) -> Value | None:
+    """A sidecar's value without what says nothing, as an empty cell of a table does: "" and spaces; [] where all is."""
+    if value is None or (isinstance(value, str) and value.strip()):
+        return value
+    if isinstance(value, str | list):
+        return [element for element in elements(value) if not isinstance(element, str) or element.strip()]
+    return value
+
+
+def lost_fields(path: str, before: Metadata, now: Metadata) -> list[str]:
+    """The fields that the item at `path` had and would have no more; a category that is only the folder's now is lost.
+
+    What says nothing is no loss, and neither is a name that cannot be a field any more.
+    """
+    there = {nfc(name) for name in now}
+    lost = [
+        name
+        for name, value in before.items()
+        if nfc(name) not in there and _told(value) != [] and field_problem(name) is None
+    ]
+    fallen_back = CATEGORY in now and str(now[CATEGORY]) == category_of(path)
+    if fallen_back and CATEGORY in before and before[CATEGORY] != now[CATEGORY]:
+        lost.append(CATEGORY)
+    return lost
 
 
 def parse_sidecar(data: bytes, name: str) -> ReadSidecar:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from uuid import uuid4
 
 from ingest.isolation import Isolation
 from ingest.patience import Patience
+from ingest.watched import Watched
 from recq.errors import RecqError, SpaceMismatch, TargetNotFound
 from recq.index.catalog import Catalog
 from recq.index.problems import Problem
@@ -17,11 +19,11 @@ from recq.index.sources import Watcher
 
 
 class PatientIndex:
-    """The catalog's answers to `ingest.reconcile.Index`, waited for."""
+    """The catalog's answers to `ingest.reconcile.Index`, waited for; `old` is what a rebuild is to replace."""
 
-    def __init__(self, catalog: Catalog, patience: Patience, *, rebuilding: bool = False) -> None:
+    def __init__(self, catalog: Catalog, patience: Patience, *, old: Catalog | None = None) -> None:
         self._catalog = catalog
-        self._rebuilding = rebuilding
+        self._old = old
         self._patience = patience
         self._streams = catalog.asked_through(patience)
         self._isolation = Isolation(patience, lambda: catalog.known([str(uuid4())]))
@@ -33,6 +35,14 @@ class PatientIndex:
         """
         found: dict[str, Item] = {}
         self._isolation.each(lambda some: found.update(self._catalog.known(some)), ids)
+        return found
+
+    def get_many(self, ids: Sequence[str]) -> Mapping[str, Item]:
+        """The items of those ids that exist, metadata included; of a rebuild those too that are to be replaced."""
+        found: dict[str, Item] = {}
+        if self._old is not None:
+            self._isolation.each(partial(_get_into, self._old, found), ids)
+        self._isolation.each(partial(_get_into, self._catalog, found), ids)
         return found
 
     def vectors(self, digests: Sequence[str]) -> Mapping[str, Carried]:
@@ -57,6 +67,10 @@ class PatientIndex:
         """Deletions that were confirmed and not made yet, by source."""
         return self._patience(self._catalog.confirmed)
 
+    def confirmed_metadata(self) -> Mapping[str, int]:
+        """Losses of metadata that were confirmed and not made yet, by source."""
+        return self._patience(self._catalog.confirmed_metadata)
+
     def keep_ctimes(self, ctimes: Mapping[str, int]) -> None:
         """Note the ctime of items by their ids; nothing else of them changes."""
         self._isolation.each(lambda some: self._catalog.keep_ctimes(dict(some)), list(ctimes.items()))
@@ -72,23 +86,31 @@ class PatientIndex:
 
     def require_current(self) -> None:
         """Raise SpaceMismatch when the catalog has moved to another collection, unless this one is to become it."""
-        if not self._rebuilding and not self._patience(self._catalog.still_current):
+        if self._old is None and not self._patience(self._catalog.still_current):
             raise self._patience(replaced, self._catalog)
 
-    def record_reconcile(
-        self, source: str, *, ignored: int, held: int, watcher: Watcher | None, confirmed: bool
-    ) -> Watcher | None:
-        """Note that a source was compared, how many of its files are passed over, how many deletions were held, and
-        which daemon watches it. Returns the one that was noted until now.
+    def record_reconcile(self, watched: Watched, *, watcher: Watcher | None) -> Watcher | None:
+        """Note that a source was compared, how many of its files are passed over, what was held, what is wrong with it,
+        and which daemon watches it. Returns the one that was noted until now.
 
-        Deletions that were `confirmed` have been taken up; the next ones need another confirmation.
+        What was confirmed has been taken up; what is held next needs another confirmation.
         """
+        source = watched.name
         now = datetime.now(UTC).isoformat(timespec="seconds")
         before = self._patience(
-            self._catalog.record_reconcile, source, ignored=ignored, held=held, at=now, watcher=watcher
+            self._catalog.record_reconcile,
+            source,
+            ignored=len(watched.ignored),
+            held=watched.held,
+            held_metadata=watched.held_metadata,
+            at=now,
+            watcher=watcher,
         )
-        if confirmed:
+        self.record_problems(source, watched.own_problems())
+        if watched.guard.confirmed:
             self._patience(self._catalog.confirm, source, None)
+        if watched.losses.confirmed:
+            self._patience(self._catalog.confirm_metadata, source, None)
         return before
 
 
@@ -102,3 +124,8 @@ def replaced(catalog: Catalog) -> RecqError:
     return SpaceMismatch(
         f"catalog {catalog.name!r} has been rebuilt in another embedding space meanwhile: start the daemon again"
     )
+
+
+def _get_into(catalog: Catalog, found: dict[str, Item], ids: Sequence[str]) -> None:
+    """Add the items of those ids that exist."""
+    found.update(catalog.get_many(ids))

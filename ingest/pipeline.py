@@ -19,7 +19,7 @@ from functools import partial
 from typing import NamedTuple, Protocol
 
 from ingest.batches import Outgoing
-from ingest.commit import Committer, Held, Removal, Replaced, Touched, Work, Written
+from ingest.commit import Committer, Held, Losing, Removal, Replaced, Touched, Work, Written
 from ingest.decoding import Decoding
 from ingest.examine import Verdict, facts
 from ingest.files import FileState, Key
@@ -68,6 +68,9 @@ class Ends(Protocol):
 
     def held(self, held: Held) -> None:
         """Items have gone and were not deleted."""
+
+    def losing(self, losing: Losing) -> None:
+        """An item would lose metadata, which is still to be judged: its path is finished after that."""
 
     def removable(self, removal: Removal) -> bool:
         """Whether no unfinished file may be the new place of one that has gone."""
@@ -295,7 +298,7 @@ class Pipeline:
             attempts=1 + (before.attempts if before is not None else 0),
         )
         item = Item(replace(facts(task.entry.key, task.state), decoder=DECODER_REVISION), error=failure)
-        self._finish(Work(task.entry, item, None, task.state, carried=False))
+        self._finish(Work(task.entry, item, None, task.state, carried=False, known=known is not None))
 
     def _back(self, task: _Task, quiet: float) -> None:
         self._ended(task.entry)
@@ -315,7 +318,8 @@ class Pipeline:
             height=embedded.height,
             decoder=DECODER_REVISION,
         )
-        self._finish(Work(task.entry, Item(file), embedded.vector, state, carried))
+        known = task.known is not None
+        self._finish(Work(task.entry, Item(file), embedded.vector, state, carried=carried, known=known))
 
     # -- writing --------------------------------------------------------------------------------------------------
 
@@ -325,6 +329,7 @@ class Pipeline:
 
     def _written(self, written: Written) -> None:
         now = time.monotonic()
+        losing = dict(written.losing)
         for work in written.done:
             file, error = work.item.file, work.item.error
             name = "failed" if error is not None else "reused" if work.carried else "indexed"
@@ -333,7 +338,10 @@ class Pipeline:
                 name, source=file.source, path=file.path, ms=round((now - work.entry.observation.since) * 1000), **why
             )
             self._ends.attempted(work.key, error)
-            self._ends.finished(work.key)
+            if work.key in losing:
+                self._ends.losing((work.key, losing[work.key]))
+            else:
+                self._ends.finished(work.key)
         for work, error in written.refused:
             self._ends.said("refused", source=work.key.source, path=work.item.file.path, detail=error.detail)
             self._ends.attempted(work.key, error)
@@ -353,8 +361,12 @@ class Pipeline:
             self._ends.said("metadata", source=item.file.source, path=item.file.path)
         for item, detail in written.refused:
             self._ends.said("refused", source=item.file.source, path=item.file.path, detail=detail)
+        losing = dict(written.losing)
         for key, _ in items:
-            self._ends.finished(key)
+            if key in losing:
+                self._ends.losing((key, losing[key]))
+            else:
+                self._ends.finished(key)
 
     def _remove(self, now: float) -> None:
         """Hand over the removals of sources that nothing more goes from: whether that was too much is asked of all."""

@@ -38,7 +38,7 @@ class Step(StrEnum):
     DECODE = "re-decode"  # an older recq decoded it, perhaps otherwise
     MOVE = "move"
     DELETE = "delete"
-    HOLD = "hold"  # it has gone, but with too many others
+    HOLD = "hold"  # it has gone, or would lose metadata, but with too many others
     REMOVE_FOREIGN = "remove-foreign"  # a point that another program wrote; `path` is its id
 
 
@@ -58,7 +58,14 @@ class Planned:
 
 def plan(watched: Watched, index: PatientIndex, rules: Rules, *, verify: bool) -> list[Planned]:
     """The steps for a source, by path."""
-    reconciliation = Reconciliation(watched, index, rules, verify=verify, confirmed=index.confirmed().get(watched.name))
+    reconciliation = Reconciliation(
+        watched,
+        index,
+        rules,
+        verify=verify,
+        confirmed=index.confirmed().get(watched.name),
+        confirmed_metadata=index.confirmed_metadata().get(watched.name),
+    )
     found = list(reconciliation.differences())
     if reconciliation.undecided or reconciliation.held:
         found += reconciliation.gone()
@@ -82,6 +89,8 @@ def plan(watched: Watched, index: PatientIndex, rules: Rules, *, verify: bool) -
             steps.append(_step(Step.ADD if origin is None else Step.MOVE, watched.name, each.path, origin))
         else:
             steps.append(_step(_change(watched, each), watched.name, each.path))
+    if reconciliation.held_metadata is not None:
+        steps += [_step(Step.HOLD, watched.name, each.path) for each in reconciliation.losers()]
     left = [each for each in gone if each.path not in moved]
     if reconciliation.held:
         steps += [_step(Step.HOLD, watched.name, each.path) for each in left]

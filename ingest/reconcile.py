@@ -5,6 +5,8 @@ up a page at a time, and a scroll of the index for what has gone, made only when
 walk met. Memory is bounded by a page; where size, mtime and ctime agree no byte is read. What it finds is looked at
 again before it is acted upon, so nothing here has to be still true by then.
 
+Items that would lose metadata are counted before any does: they are handed over when they may, in a second walk.
+
 When more has gone than may vanish at once (`ingest.guard`), it may have moved: that can be told when everything new has
 been indexed. Until then the reconciliation is `undecided`; `decided` counts what is lost and hands over the rest.
 """
@@ -22,12 +24,18 @@ from pathlib import Path
 from typing import Protocol
 
 from ingest.files import FileState
+from ingest.metadata import lost_fields
+from ingest.nearest import Nearest
 from ingest.outdated import needs_decoding
+from ingest.passed_over import PassedOver
 from ingest.retry import PASSING, is_due
 from ingest.scan import Kind, Rules, Seen, Unreadable, holds_image, holds_no_image
 from ingest.survivors import Survivors
+from ingest.unread import looks_like_table, may_be_table, unread
 from ingest.watched import Watched
 from recq import paths
+from recq.images import IMAGE_EXTENSIONS
+from recq.index.problems import Problem, ProblemKind
 from recq.index.schema import Item, ItemError
 
 PAGE = 500
@@ -84,6 +92,9 @@ class Index(Protocol):
     def known(self, ids: Sequence[str]) -> Mapping[str, Item]:
         """The items of those ids that exist, without metadata."""
 
+    def get_many(self, ids: Sequence[str]) -> Mapping[str, Item]:
+        """The items of those ids that exist, metadata included; of a rebuild those too that are to be replaced."""
+
     def scan(self, source: str) -> Iterator[Item]:
         """Every item of a source, failed ones included; some perhaps twice."""
 
@@ -106,12 +117,20 @@ class Difference:
     altered: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Loss:
+    """An item would lose these fields; `changed`: others would have another value."""
+
+    fields: Sequence[str]
+    changed: bool
+
+
 class Reconciliation:
     """One comparison of a source with the index. The counts hold when `differences` has ended.
 
     `first` is the first of a process: failures of a passing cause are then tried again at once. With `verify` the bytes
-    of every file are read and compared. `confirmed` deletions were allowed. `keep` is told, by id, the ctimes of items
-    that are as the index has them but for having none there: an older recq wrote them.
+    of every file are read and compared. `confirmed` deletions and `confirmed_metadata` losses were allowed. `keep` is
+    told, by id, the ctimes of items that are as the index has them but for having none there: an older recq wrote them.
     """
 
     def __init__(
@@ -123,11 +142,15 @@ class Reconciliation:
         first: bool = True,
         verify: bool = False,
         confirmed: int | None = None,
+        confirmed_metadata: int | None = None,
         keep: Callable[[Mapping[str, int]], None] = lambda _: None,
     ) -> None:
         self.items = 0
         self.differing = 0
         self.held = 0
+        self.losing = 0
+        self.held_metadata: str | None = None
+        """Why the items that are `losing` metadata keep it, where they do."""
         self.undecided = False
         self.unreadable: list[Unreadable] = []
         self._watched = watched
@@ -137,9 +160,14 @@ class Reconciliation:
         self._verify = verify
         self._confirmed = confirmed
         self._keep = keep
+        self._confirmed_metadata = confirmed_metadata
+        self._first_losing: tuple[str, Sequence[str]] = "", ()
         self._met = 0
         self._table = watched.table
         self._missing = set(self._table.rows)  # rows whose file was not met: bounded by the table, which is in memory
+        self._nearest = Nearest(self._table.rows)
+        self._unread: list[Problem] = []
+        self._passed_over = PassedOver()
         self._ignored: dict[str, FileState] = {}
 
     def differences(self) -> Iterator[Difference]:
@@ -147,9 +175,10 @@ class Reconciliation:
         guard = self._watched.guard
         before = self._index.size(self._watched.name)
         guard.begin(before, self._confirmed)
+        self._watched.losses.begin(before, self._confirmed_metadata)
         files = self._files()
         while page := list(islice(files, PAGE)):
-            yield from self._counted(self._compare(page))
+            yield from self._counted(self._without_losing(list(self._compare(page))))
         self._watched.ignored.replace(self._ignored)
         known = self._index.size(self._watched.name)
         if self.items == 0 and known and not self._may_be_empty():
@@ -159,7 +188,56 @@ class Reconciliation:
         elif known > self._met:
             yield from self._counted(self.gone())
         if not self.held:
-            self._watched.note_rows(self._table, self._really_missing())
+            self._watched.note_rows(self._table, self._really_missing(), self._nearest)
+        self._watched.note_files(self._unread, list(self._passed_over.problems()))
+        yield from self._counted(self._decide_losses())
+
+    def _without_losing(self, page: Sequence[Difference]) -> Iterator[Difference]:
+        """Those that lose nothing, and those that change besides: what these lose is kept when they are written."""
+        losing = self._losing_among(page)
+        for difference in page:
+            loss = losing.get(difference.path)
+            if loss is not None:
+                if not self.losing:
+                    self._first_losing = paths.to_text(difference.path)[0], loss.fields
+                self.losing += 1
+            if loss is None or loss.changed or difference.action is not Action.METADATA:
+                yield difference
+
+    def _losing_among(self, differences: Sequence[Difference]) -> Mapping[str, _Loss]:
+        """Which items would lose metadata, by path."""
+        present = {self._id(each.path): each for each in differences if each.state is not None}
+        stored = self._index.get_many(list(present)) if present else {}
+        losing = {}
+        for item_id, before in stored.items():
+            if before.metadata:
+                path = present[item_id].path
+                now = self._watched.describe(path)
+                if lost := lost_fields(before.file.path, before.metadata, now.metadata):
+                    kept = now.keeping(before.metadata, lost)
+                    losing[path] = _Loss(lost, kept.metadata != before.metadata)
+        return losing
+
+    def _decide_losses(self) -> Iterator[Difference]:
+        """All items that lose metadata have been counted: they are handed over, or none of them loses anything."""
+        watched = self._watched
+        if not self._met:  # a rebuild: the items are in the collection that it replaces
+            watched.losses.grown(self.items)
+        if watched.losses.decide(self.losing, blind=watched.blind):
+            watched.release_metadata()
+            if self.losing:
+                yield from self.losers()
+        else:
+            self.held_metadata = watched.hold_metadata(self.losing, *self._first_losing)
+
+    def losers(self) -> Iterator[Difference]:
+        """The items that lose metadata and nothing else."""
+        again = Reconciliation(self._watched, self._index, self._rules)
+        files = again._files()
+        while page := list(islice(files, PAGE)):
+            described = [each for each in again._compare(page) if each.action is Action.METADATA]
+            losing = self._losing_among(described)
+            yield from (each for each in described if each.path in losing)
 
     def decided(self, survivors: Survivors) -> Iterator[Difference]:
         """What has gone and may be deleted; the rest is `held`. To be asked when what is new has been indexed."""
@@ -192,12 +270,31 @@ class Reconciliation:
             if isinstance(found, Unreadable):
                 self.unreadable.append(found)
                 continue
-            if self._missing and (row := self._table.row_of(paths.to_text(found.path)[0])) is not None:
-                self._missing.discard(row)
+            self._note(found)
             if found.kind is Kind.IGNORED:
                 self._ignored[found.path] = found.state
             else:
                 yield found
+
+    def _note(self, found: Seen) -> None:
+        """What a file is to the table, and whether somebody may wonder why it is not read or indexed."""
+        text = paths.to_text(found.path)[0]
+        row = self._table.row_of(text)
+        if row is not None:
+            self._missing.discard(row)
+        elif found.kind is Kind.ITEM:
+            self._nearest.met(text)
+        name = found.path.rpartition("/")[2]
+        if found.kind is Kind.IGNORED and _has_image_name(name):
+            self._passed_over.add(self._rules.rule_of(name), text, folder=False)
+        elif found.kind is Kind.IGNORED and (rule := self._rules.rule_of(name)) is not None:
+            if (self._watched.root / found.path).is_dir():
+                self._passed_over.add(rule, text, folder=True)
+        elif found.kind is not Kind.ITEM and may_be_table(text) and self._is_unread_table(found.path):
+            self._unread.append(Problem(ProblemKind.UNREAD_TABLE, unread(paths.printable(text)), path=text))
+
+    def _is_unread_table(self, path: str) -> bool:
+        return not self._watched.is_table(path) and looks_like_table(self._watched.root, path)
 
     def _really_missing(self) -> set[str]:
         """Rows whose file is not there: what lies in a folder that could not be listed may be."""
@@ -206,7 +303,7 @@ class Reconciliation:
         return {row for row in self._missing if not any(folder.covers(row) for folder in self.unreadable)}
 
     def _compare(self, page: Sequence[Seen]) -> Iterator[Difference]:
-        ids = {seen.path: paths.item_id(self._watched.name, *paths.to_text(seen.path)) for seen in page}
+        ids = {seen.path: self._id(seen.path) for seen in page}
         known = self._index.known(list(ids.values()))
         untold: dict[str, int] = {}
         for seen in page:
@@ -226,6 +323,9 @@ class Reconciliation:
                 untold[item.id] = seen.state.ctime_ns
         if untold:
             self._keep(untold)
+
+    def _id(self, path: str) -> str:
+        return paths.item_id(self._watched.name, *paths.to_text(path))
 
     def _is_described(self, seen: Seen, item: Item | None) -> bool:
         return item is not None and self._watched.is_described(seen.path, item.file.metadata_digest)
@@ -274,6 +374,11 @@ def sha256_of(root: Path, path: str) -> str | None:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return None
+
+
+def _has_image_name(name: str) -> bool:
+    stem, dot, extension = name.rpartition(".")
+    return bool(stem) and f"{dot}{extension}".lower() in IMAGE_EXTENSIONS
 
 
 def _digest(gone: Difference) -> str | None:

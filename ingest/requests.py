@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -35,10 +35,31 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Asked:
-    """What was asked for, by source: numbers of items; `pid` of the daemon that does it, None: the next one does."""
+    """What was asked for, by source: numbers of items; `pid` of the daemon that does it, None: the next one does.
+
+    Of these items, `metadata` are to lose metadata only.
+    """
 
     items: Mapping[str, int]
     pid: int | None
+    metadata: Mapping[str, int] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON, without `metadata` where none is meant."""
+        return {name: value for name, value in asdict(self).items() if name != "metadata" or value}
+
+
+@dataclass(frozen=True)
+class Held:
+    """What waits to be confirmed of a source: deletions, and items that would lose metadata."""
+
+    deletions: int = 0
+    metadata: int = 0
+
+    @property
+    def total(self) -> int:
+        """All of these items."""
+        return self.deletions + self.metadata
 
 
 # -- for the command line --------------------------------------------------------------------------------------------
@@ -49,17 +70,18 @@ def retry(settings: Settings, pattern: str | None) -> Asked:
 
     Raises TargetNotFound when a pattern fits none.
     """
-    return _ask(settings, RETRY, {"pattern": pattern}, lambda catalog: mark(catalog, pattern))
+    return _ask(settings, RETRY, {"pattern": pattern}, lambda catalog: Asked(mark(catalog, pattern), None))
 
 
 def confirm(settings: Settings, source: str | None) -> Asked:
-    """Have deletions made that were held; of all sources when none is named.
+    """Have deletions made that were held, and metadata taken away; of all sources when none is named.
 
     Raises TargetNotFound for an unknown source, TargetError when its folder has gone.
     """
 
-    def through_index(catalog: Catalog) -> Mapping[str, int]:
-        return confirm_held(catalog, {name: each.held for name, each in catalog.sources().items()}, source)
+    def through_index(catalog: Catalog) -> Asked:
+        held = {name: Held(each.held, each.held_metadata) for name, each in catalog.sources().items()}
+        return confirm_held(catalog, held, source)
 
     return _ask(settings, CONFIRM, {"source": source}, through_index)
 
@@ -73,16 +95,18 @@ def _ask(
     settings: Settings,
     route: str,
     question: Mapping[str, Any],
-    through_index: Callable[[Catalog], Mapping[str, int]],
+    through_index: Callable[[Catalog], Asked],
 ) -> Asked:
-    asked = _post(settings, route, question, lambda pid, answer: Asked(answer["items"], pid))
+    asked = _post(
+        settings, route, question, lambda pid, answer: Asked(answer["items"], pid, answer.get("metadata", {}))
+    )
     if asked is not None:
         return asked
     from recq.index.catalog import Catalog
     from recq.index.connect import connect
 
     with connect(settings) as client:
-        return Asked(through_index(Catalog.open(client, settings.catalog)), None)
+        return through_index(Catalog.open(client, settings.catalog))
 
 
 def _post(settings: Settings, route: str, question: Mapping[str, Any], then: Callable[[int, Any], T]) -> T | None:
@@ -134,10 +158,10 @@ def mark(catalog: Catalog, pattern: str | None) -> dict[str, int]:
     return dict(sorted(Counter(chosen.values()).items()))
 
 
-def confirm_held(catalog: Catalog, held: Mapping[str, int], source: str | None) -> dict[str, int]:
-    """Confirm what is held of one source, or of all; the numbers, by source. Raises TargetNotFound and TargetError."""
+def confirm_held(catalog: Catalog, held: Mapping[str, Held], source: str | None) -> Asked:
+    """Confirm what is held of one source, or of all. Raises TargetNotFound and TargetError."""
     sources = catalog.sources() if source is None else {source: catalog.source(source)}
-    chosen = {name: items for name, items in held.items() if items and source in (None, name)}
+    chosen = {name: each for name, each in held.items() if each.total and source in (None, name)}
     for name in chosen:
         root = sources[name].root_here() if name in sources else None
         if root is not None and not root.is_dir():
@@ -145,9 +169,13 @@ def confirm_held(catalog: Catalog, held: Mapping[str, int], source: str | None) 
                 f"the folder {printable(str(root))} has gone: mount it again, or take it out of the index with "
                 f"'recq-ingest forget {printable(name)}'"
             )
-    for name, items in chosen.items():
-        catalog.confirm(name, items)
-    return chosen
+    for name, each in chosen.items():
+        if each.deletions:
+            catalog.confirm(name, each.deletions)
+        if each.metadata:
+            catalog.confirm_metadata(name, each.metadata)
+    totals = {name: each.total for name, each in chosen.items()}
+    return Asked(totals, None, {name: each.metadata for name, each in chosen.items() if each.metadata})
 
 
 # -- for the daemon --------------------------------------------------------------------------------------------------
@@ -171,10 +199,10 @@ class Desk:
 
     def _confirm(self, question: Mapping[str, Any]) -> dict[str, object]:
         catalog, sources, daemon = self._board.running()
-        held = {name: watched.held for name, watched in sources.items()}
-        items = confirm_held(catalog, held, question.get("source"))
+        held = {name: Held(watched.held, watched.held_metadata) for name, watched in sources.items()}
+        asked = confirm_held(catalog, held, question.get("source"))
         daemon.look_for_requests()
-        return {"items": items}
+        return {"items": dict(asked.items), **({"metadata": dict(asked.metadata)} if asked.metadata else {})}
 
     def _reconcile(self, question: Mapping[str, Any]) -> dict[str, object]:
         _, sources, daemon = self._board.running()

@@ -131,6 +131,11 @@ class Rounds:
         self._verify.discard(name)
         self._workers[name].submit(partial(self._compare, name, verify), partial(self._compared, name))
 
+    def record_problems(self, name: str) -> None:
+        """Keep what is wrong with a source now, between two comparisons."""
+        watched = self._sources[name]
+        self._workers[name].submit(lambda: self._index.record_problems(name, watched.own_problems()), lambda _: None)
+
     # -- in workers -----------------------------------------------------------------------------------------------
 
     def _compare(self, name: str, verify: bool) -> tuple[Reconciliation, float]:
@@ -138,7 +143,8 @@ class Rounds:
         began = time.monotonic()
         self._index.require_current()
         confirmed = self._index.confirmed().get(name)
-        if confirmed is not None:
+        confirmed_metadata = self._index.confirmed_metadata().get(name)
+        if confirmed is not None or confirmed_metadata is not None:
             self._confirmed.add(name)
         reconciliation = Reconciliation(
             self._sources[name],
@@ -147,6 +153,7 @@ class Rounds:
             first=name not in self._seen,
             verify=verify,
             confirmed=confirmed,
+            confirmed_metadata=confirmed_metadata,
             keep=self._index.keep_ctimes,
         )
         self._hand_over(name, reconciliation.differences())
@@ -167,14 +174,7 @@ class Rounds:
         watched = self._sources[name]
         watched.held = reconciliation.held
         own = own_watcher()
-        last = self._index.record_reconcile(
-            name,
-            ignored=len(watched.ignored),
-            held=reconciliation.held,
-            watcher=own if self._live else None,
-            confirmed=watched.guard.confirmed,
-        )
-        self._index.record_problems(name, watched.own_problems())
+        last = self._index.record_reconcile(watched, watcher=own if self._live else None)
         if last and is_living_other(last, own, within=2 * self._settings.rescan, started=started):
             self._meet(name, last)
 
@@ -188,7 +188,8 @@ class Rounds:
         """What others have left in a shared index."""
         marked = [item.file for name in self._sources for item in self._index.marked(name)]
         keys = [Key(file.source, paths.from_text(file.path, file.encoded)) for file in marked]
-        return _Asked(keys, [name for name in self._index.confirmed() if name in self._sources])
+        confirmed = self._index.confirmed().keys() | self._index.confirmed_metadata().keys()
+        return _Asked(keys, [name for name in self._sources if name in confirmed])
 
     # -- afterwards -----------------------------------------------------------------------------------------------
 
@@ -211,6 +212,9 @@ class Rounds:
             everything = reconciliation.items == 0
             detail = emptied(name, watched.root) if everything else too_many(name)
             self._say("held", source=name, items=reconciliation.held, detail=detail)
+        if reconciliation.held_metadata is not None:
+            detail = reconciliation.held_metadata
+            self._say("held", source=name, items=reconciliation.losing, what="metadata", detail=detail)
         self._say(
             "reconciled",
             source=name,

@@ -61,11 +61,16 @@ class Rules:
     def __init__(self, ignore: Sequence[str]) -> None:
         patterns = "|".join(fnmatch.translate(pattern) for pattern in ignore)
         self._ignored = re.compile(patterns or r"(?!)", re.IGNORECASE)
+        self._patterns = [(pattern, re.compile(fnmatch.translate(pattern), re.IGNORECASE)) for pattern in ignore]
         self._ignores_folder = lru_cache(maxsize=_FOLDERS)(self._has_ignored_part)
 
     def ignores_name(self, name: str) -> bool:
         """Whether a file or folder of that name is passed over."""
         return self._ignored.match(name) is not None
+
+    def rule_of(self, name: str) -> str | None:
+        """The first pattern for which a file or folder of that name is passed over."""
+        return next((pattern for pattern, compiled in self._patterns if compiled.match(name)), None)
 
     def ignores_path(self, path: str) -> bool:
         """Whether a path relative to the root has a part that is passed over."""

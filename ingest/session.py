@@ -44,8 +44,8 @@ from recq.index.connect import connect, locked, own_folder, require_room, server
 from recq.index.edge.server import LoopbackServer
 from recq.index.private_file import private_umask
 from recq.index.problems import UNMET
-from recq.index.schema import FieldTypes
 from recq.models import ModelOptions, describe_space, describe_variant, open_embedder
+from recq.paths import printable
 from recq.settings import Settings
 from recq.space import require_same
 
@@ -56,15 +56,14 @@ _ONE_TRY = 2.0  # seconds that one of many tries to reach a server may take
 class Outcome:
     """How a run ended: whether by a signal, how many items of its sources are failed, what was done, what was held.
 
-    `unmet` counts the problems for which the index is without something that the folders have
-    (`recq.index.problems.UNMET`).
+    `unmet` are the sources of which the index has not all that the folder says.
     """
 
     stopped: bool
     failed: int
     counts: Counts = field(default_factory=Counts)
     held: int = 0
-    unmet: int = 0
+    unmet: Sequence[str] = ()
 
 
 def ingest(
@@ -74,7 +73,6 @@ def ingest(
     require_usable(targets, table, settings)
     try:
         with _session(settings, once=once, code=0, log_format=log_format) as session:
-            _require_tables(session, targets, table)
             catalog = session.patience(_choose_catalog, session.client, settings)
             _upgrade(session, catalog)
             names = [session.patience(catalog.register_source, target.root, target.name) for target in targets]
@@ -134,19 +132,19 @@ def forget(settings: Settings, source: str) -> int:
 
 
 def require_none_failed(outcome: Outcome) -> None:
-    """Raise ItemsFailed when items are, when the index refused some, or lacks what somebody wrote of them."""
-    said = []
+    """Raise ItemsFailed when items are, when the index refused some, or has not all that the folders say of them."""
+    told = []
     if outcome.failed:
         items = "1 item" if outcome.failed == 1 else f"{outcome.failed:,} items"
-        said.append(f"{items} could not be indexed: 'recq-ingest failed' lists them with the reason")
+        told.append(f"{items} could not be indexed: 'recq-ingest failed' lists them with the reason")
     if refused := outcome.counts.refused:
         items = "1 item was" if refused == 1 else f"{refused:,} items were"
-        said.append(f"{items} refused by the index in every form: the next run tries again")
+        told.append(f"{items} refused by the index in every form: the next run tries again")
     if outcome.unmet:
-        problems = "1 problem" if outcome.unmet == 1 else f"{outcome.unmet:,} problems"
-        said.append(f"{problems} with metadata, which the index is without: 'recq-ingest problems' lists them")
-    if said:
-        raise ItemsFailed("; ".join(said))
+        names = ", ".join(map(printable, outcome.unmet))
+        told.append(f"not all metadata of {names} could be taken: 'recq-ingest problems' lists what was not, and why")
+    if told:
+        raise ItemsFailed("; ".join(told))
 
 
 @dataclass(frozen=True)
@@ -205,25 +203,6 @@ def _opened(
 def _for_one_try(settings: Settings) -> Settings:
     """A single try of many needs no long patience of its own."""
     return settings.model_copy(update={"connect_timeout": min(settings.connect_timeout, _ONE_TRY)})
-
-
-def _require_tables(session: _Session, targets: Sequence[Target], table: Path | None) -> None:
-    """Raise MetadataError or UsageError for a table that cannot be used, before anything is made or recorded."""
-    types = session.patience(_known_types, session.client, session.settings)
-    for target in targets:
-        Watched("", target.root, table_path=table, types=lambda: types, say=_say_nothing).load_table()
-
-
-def _known_types(client: QdrantClient, settings: Settings) -> FieldTypes:
-    """The types of the catalog's fields; none without a catalog."""
-    try:
-        return Catalog.open(client, settings.catalog).types()
-    except TargetNotFound:
-        return {}
-
-
-def _say_nothing(path: str, message: str) -> None:
-    """Nobody is told of a problem that is raised as well."""
 
 
 def _choose_catalog(client: QdrantClient, settings: Settings) -> Catalog:
@@ -285,7 +264,7 @@ def _work(
                 stop=signals.stop,
                 once=session.once,
                 flush=session.flush,
-                rebuilding=old is not None,
+                old=old,
                 verify=verify,
             )
             signals.working(daemon.wake)
@@ -296,20 +275,20 @@ def _work(
             failed = (
                 0 if stopped else sum(session.patience(partial(catalog.count_failed, source=name)) for name in sources)
             )
-            unmet = 0 if stopped else sum(session.patience(_unmet, catalog, name) for name in sources)
+            unmet = [] if stopped else [name for name in sources if session.patience(_is_unmet, catalog, sources[name])]
             reporter.event("stopped", **vars(daemon.tally.counts))
             pool.close(cancel=stopped)
             if old is not None and not stopped:
                 session.patience(require_whole, old, catalog, sources, daemon.tally.doubts)
-            held = sum(watched.held for watched in sources.values())
+            held = sum(watched.held + watched.held_metadata for watched in sources.values())
             return Outcome(stopped, failed, daemon.tally.counts, held, unmet)
     finally:
         pool.close(cancel=True)
 
 
-def _unmet(catalog: Catalog, source: str) -> int:
-    """How many problems of a source and of its items leave the index without something."""
-    return sum(count for kind, count in catalog.count_problems(source).items() if kind in UNMET)
+def _is_unmet(catalog: Catalog, watched: Watched) -> bool:
+    """Whether the index has not all that a source's folder says of its items."""
+    return watched.is_unmet() or not UNMET.isdisjoint(catalog.count_problems(watched.name))
 
 
 def _explain(catalog: Catalog, error: IndexRefused) -> RecqError:

@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Self
 
 from recq import paths
@@ -18,6 +18,8 @@ from recq.errors import IndexUnreachable, RecqError
 from recq.settings import Settings, shown_url
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ingest.daemon import Daemon
     from ingest.patience import Patience
     from ingest.watched import Watched
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 ROUTE = "/recq/status"
 _ANSWER_WITHIN = 10.0  # seconds for a daemon on the same machine
+_MOST_PROBLEMS = 20  # that are told in words
 _COUNT_WITHIN = 3.0  # seconds for the index to count; then the numbers that it gave last are told
 
 
@@ -33,7 +36,8 @@ class SourceStatus:
     """One source. `items` = indexed + failed + files that are new and not written yet.
 
     `pending`: paths that wait or are under way; None where no daemon runs, and nobody knows. `problems`: what is wrong
-    with the source's metadata. `held`: deletions that wait to be confirmed.
+    with the source as a whole, the first few; `problem_counts`: how many problems there are, of it and of its items, by
+    kind. `held`: deletions that wait to be confirmed, `held_metadata`: items that keep metadata until then.
     """
 
     name: str
@@ -45,6 +49,8 @@ class SourceStatus:
     pending: int | None
     problems: tuple[str, ...] = ()
     held: int = 0
+    held_metadata: int = 0
+    problem_counts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,36 @@ def _known(kind: type, data: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in data.items() if name in names}
 
 
+@dataclass(frozen=True)
+class _Counted:
+    """What the index has of a source."""
+
+    indexed: int
+    failed: int
+    problems: tuple[str, ...] = ()
+    problem_counts: Mapping[str, int] = field(default_factory=dict)
+
+    def status(self, name: str, root: Path | None, *, new: int, **more: Any) -> SourceStatus:
+        """That with what else is known; `new` files are not written yet."""
+        return SourceStatus(
+            name=name,
+            root=None if root is None else paths.to_text(str(root))[0],
+            items=self.indexed + self.failed + new,
+            indexed=self.indexed,
+            failed=self.failed,
+            problems=self.problems,
+            problem_counts=self.problem_counts,
+            **more,
+        )
+
+
+def _counted(catalog: Catalog, name: str) -> _Counted:
+    """Ask the index."""
+    problems = tuple(problem.detail for problem in catalog.source_problems(name)[:_MOST_PROBLEMS])
+    counts = {str(kind): number for kind, number in catalog.count_problems(name).items()}
+    return _Counted(catalog.count(source=name), catalog.count_failed(source=name), problems, counts)
+
+
 class Board:
     """What the running daemon tells of itself; asked by the loopback server's threads."""
 
@@ -94,7 +130,7 @@ class Board:
         self._settings = settings
         self._patience = patience
         self._running: tuple[Catalog, Mapping[str, Watched], Daemon] | None = None
-        self._counted: dict[str, tuple[int, int]] = {}
+        self._counted: dict[str, _Counted] = {}
         self._counting: threading.Thread | None = None
         self._lock = threading.Lock()
 
@@ -146,20 +182,18 @@ class Board:
     def _ask(self, catalog: Catalog, names: Sequence[str]) -> None:
         for name in names:
             with contextlib.suppress(RecqError):
-                self._counted[name] = catalog.count(source=name), catalog.count_failed(source=name)
+                self._counted[name] = _counted(catalog, name)
 
     def _source(self, watched: Watched, pending: int, unknown: int) -> SourceStatus:
-        indexed, failed = self._counted.get(watched.name, (0, 0))
-        return SourceStatus(
+        counted = self._counted.get(watched.name, _Counted(0, 0))
+        return counted.status(
             watched.name,
-            paths.to_text(str(watched.root))[0],
-            indexed + failed + unknown,
-            indexed,
-            failed,
-            len(watched.ignored),
-            pending,
-            tuple(watched.problems.messages()),
-            watched.held,
+            watched.root,
+            new=unknown,
+            ignored=len(watched.ignored),
+            pending=pending,
+            held=watched.held,
+            held_metadata=watched.held_metadata,
         )
 
 
@@ -200,11 +234,16 @@ def read_status(settings: Settings) -> Status:
         catalog = Catalog.open(client, settings.catalog)
         sources = []
         for name, source in catalog.sources().items():
-            folder = source.any_root()
-            root = None if folder is None else paths.to_text(str(folder))[0]
-            indexed, failed = catalog.count(source=name), catalog.count_failed(source=name)
             sources.append(
-                SourceStatus(name, root, indexed + failed, indexed, failed, source.ignored, None, held=source.held)
+                _counted(catalog, name).status(
+                    name,
+                    source.any_root(),
+                    new=0,
+                    ignored=source.ignored,
+                    pending=None,
+                    held=source.held,
+                    held_metadata=source.held_metadata,
+                )
             )
         return Status(
             settings.catalog, _engine(settings), _space(catalog), False, None, "stopped", None, tuple(sources),

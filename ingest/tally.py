@@ -46,7 +46,7 @@ class Tally:
     def said(self, event: str, /, **fields: object) -> None:
         """Say that something happened, and count it."""
         self._reporter.event(event, **fields)
-        if event in _DOUBTFUL:
+        if event in _DOUBTFUL and fields.get("what") != "metadata":  # that is kept, in the new collection as well
             self.doubts.setdefault(str(fields["source"]), _doubt(event, fields))
         if event in Counts.__dataclass_fields__:
             self._done[event] += 1

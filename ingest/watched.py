@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ingest.files import FileState
-from ingest.guard import Guard
+from ingest.guard import Guard, LossGuard, too_much_metadata
 from ingest.metadata import (
     MAX_SIDECAR_BYTES,
     SIDECAR_SUFFIX,
@@ -19,17 +19,20 @@ from ingest.metadata import (
     merge,
     parse_sidecar,
 )
+from ingest.nearest import Nearest
 from ingest.scan import Rules, Seen, Unreadable, look, walk
 from ingest.table import TABLE_NAME, Table, read_table
 from recq import paths
 from recq.errors import MetadataError, UsageError
-from recq.index.problems import Problem, ProblemKind, few, left_out
+from recq.index.problems import UNMET, Problem, ProblemKind, bounded, few, left_out
 from recq.index.schema import FieldTypes, Metadata, Scalar, metadata_digest, storable
 
 _MOST_IGNORED = 200_000  # paths that are remembered; more are only counted
 _MOST_PROBLEMS = 100
+_ROWS = "rows"  # that rows of a table name no file, beside the problem that it cannot be read
+_LEFT_OUT = "left out"  # that rows, columns or cells of it are
+_UNREAD = "unread"  # that other tables are not read
 _REFUSED = "refused"
-_ROWS = "rows"  # the problem that rows of a table name no file, beside the one that it cannot be read
 
 
 class Ignored:
@@ -84,11 +87,6 @@ class Problems:
         with self._lock:
             self._messages.pop((path, about), None)
 
-    def messages(self) -> list[str]:
-        """All that are known, by path."""
-        with self._lock:
-            return [message for _, message in sorted(self._messages.items())]
-
 
 @dataclass(frozen=True, slots=True)
 class Description:
@@ -101,14 +99,19 @@ class Description:
     digest: str
     problems: tuple[Problem, ...] = ()
 
+    def keeping(self, before: Metadata, lost: Collection[str]) -> Description:
+        """The same with the values `before` of fields that it would lose; the digest is no folder's."""
+        metadata = {**self.metadata, **{name: before[name] for name in lost}}
+        return replace(self, metadata=metadata, digest=metadata_digest({**metadata, "": ["held"]}))
+
 
 class Watched:
     """A source: `name`, `root` (resolved), and `table_path` when a table other than the root's own was named.
 
     `types()` gives the catalog's fields, `max_delete` is the share of its items that may vanish at once. `held` counts
-    the deletions that were not made since they were too many. `tells_ctime(root)` is asked whether the ctime of its
-    files tells of changes; where it does not, no state has one. Safe to use from several threads: the table is replaced
-    whole.
+    the deletions that were not made since they were too many, `held_metadata` the items that would lose metadata
+    together with too many others. `tells_ctime(root)` is asked whether the ctime of its files tells of changes; where
+    it does not, no state has one. Safe to use from several threads: the table is replaced whole.
     """
 
     def __init__(
@@ -124,7 +127,9 @@ class Watched:
     ) -> None:
         self.name = name
         self.guard = Guard(max_delete)
+        self.losses = LossGuard(max_delete)
         self.held = 0
+        self.held_metadata = 0
         self.root = root
         self.table = Table()
         self.ignored = Ignored()
@@ -135,6 +140,12 @@ class Watched:
         self._table_path = table_path or root / TABLE_NAME
         self._table_state: FileState | None = None  # as it was last read
         self._table_seen: FileState | None = None
+        self._table_loaded = False
+        self._table_problem: Problem | None = None
+        self._rows: tuple[str, list[Problem]] = "", []  # what is said of rows that name no file, and each
+        self._unread: list[Problem] = []
+        self._passed_over: list[Problem] = []
+        self._held_why = ""
         self._types = types
         self._tells_ctime = tells_ctime
         self._has_ctime = tells_ctime(root)
@@ -167,32 +178,83 @@ class Watched:
         before, self._table_seen = self._table_seen, self._state(self._table_path)
         return self._table_seen != self._table_state and self._table_seen == before
 
-    def load_table(self) -> None:
-        """Read the table. Raises MetadataError, and UsageError when a named one is missing; the old one then stays."""
+    def load_table(self) -> bool:
+        """Read the table; whether there is another one now. Of one that cannot be read the old one stays.
+
+        Raises UsageError when a named one is missing at first.
+        """
         self._table_state = self._state(self._table_path)
         name = self._table_name()
         try:
             data = self._table_path.read_bytes()
+            table = read_table(data, name, self._types())
         except FileNotFoundError as error:
-            if self._named:
+            if self._named and not self._table_loaded:
                 raise UsageError(f"--metadata {name}: there is no such file") from error
-            self.table = Table()
+            if self._named:
+                return self._table_is_bad(f"{name} has gone: what it had holds until it is back")
+            table = Table()
         except OSError as error:
-            raise MetadataError(f"{name} cannot be read: {error.strerror}") from error
-        else:
-            self.table = read_table(data, name, self._types())
+            return self._table_is_bad(f"{name} cannot be read: {error.strerror}")
+        except MetadataError as error:
+            return self._table_is_bad(str(error))
+        self.losses.suspect()
+        self.table = table
+        self._table_loaded = True
+        self._table_problem = None
         self.problems.clear(TABLE_NAME)
+        self._say_some(TABLE_NAME, table.problems, _LEFT_OUT)
+        return True
 
-    def note_rows(self, table: Table, missing: Collection[str]) -> None:
+    def _table_is_bad(self, detail: str) -> bool:
+        self._table_problem = Problem(ProblemKind.TABLE, detail, path=self._table_name())
+        self.problems.note(TABLE_NAME, detail)
+        return False
+
+    def _say_some(self, path: str, problems: Sequence[Problem], about: str) -> None:
+        """One line for all problems of a sort, with the first; nothing where there is none."""
+        if not problems:
+            self.problems.clear(path, about)
+            return
+        more = f" (and {len(problems) - 1:,} more: 'recq-ingest problems' lists them)" if len(problems) > 1 else ""
+        self.problems.note(path, problems[0].detail + more, about)
+
+    @property
+    def blind(self) -> bool:
+        """Whether there is a table and none could be read: what it has of an item only the index knows."""
+        return self._table_problem is not None and not self._table_loaded
+
+    def is_table(self, path: str) -> bool:
+        """Whether the file at `path` is the table that is read."""
+        try:
+            return (self.root / path).samefile(self._table_path)
+        except OSError:
+            return False
+
+    def note_rows(self, table: Table, missing: Collection[str], nearest: Nearest) -> None:
         """What a whole comparison has found: the rows of the table that name no file. It is said once."""
         if self.table is not table:  # another comparison, with the new one, follows
             return
         if not missing:
+            self._rows = "", []
             self.problems.clear(TABLE_NAME, _ROWS)
             return
-        first = min(missing, key=lambda file: table.lines[file])
-        rows = "1 row names" if len(missing) == 1 else f"{len(missing):,} rows name"
-        message = f"{self._table_name()}: {rows} no file (first: line {table.lines[first]}, '{paths.printable(first)}')"
+        name, lines = self._table_name(), table.lines
+        rows = sorted(missing, key=lambda row: lines[row])
+        hints = {row: f": did you mean {paths.printable(path)}?" for row in rows if (path := nearest.of(row))}
+        problems = [
+            Problem(
+                ProblemKind.ROW,
+                f"{name}:{lines[row]}: '{paths.printable(row)}' names no file{hints.get(row, '')}",
+                path=name,
+                line=lines[row],
+            )
+            for row in rows
+        ]
+        told = "1 row names" if len(rows) == 1 else f"{len(rows):,} rows name"
+        first = f"line {lines[rows[0]]}, '{paths.printable(rows[0])}'{hints.get(rows[0], '')}"
+        message = f"{name}: {told} no file (first: {first})"
+        self._rows = message, problems
         self.problems.note(TABLE_NAME, message, _ROWS)
 
     def note_refusal(self, path: str, detail: str) -> None:
@@ -207,9 +269,44 @@ class Watched:
             self.refused = {other: problem for other, problem in self.refused.items() if other != path}
             self.problems.clear(path, _REFUSED)
 
+    def note_files(self, unread: Sequence[Problem], passed_over: Sequence[Problem]) -> None:
+        """What a whole walk has found: tables that are not read, pictures that are passed over for a rule."""
+        told = (unread or self._unread)[:1]  # the first, or the one that is no more
+        self._unread, self._passed_over = list(unread), list(passed_over)
+        for problem in told:
+            self._say_some(problem.path or "", self._unread, _UNREAD)
+
+    def hold_metadata(self, items: int, path: str, fields: Sequence[str]) -> str:
+        """So many items in all would lose metadata, one of them (text form) these fields: what is to be said."""
+        if self._table_problem is not None:
+            why = self._table_problem.detail
+        else:
+            names = ", ".join(map(paths.printable, fields))
+            why = f"neither {self._table_name()} nor a sidecar gives {paths.printable(path)} its {names} any more"
+            why += f"; {self._rows[0]}" if self._rows[0] else ""
+        self.held_metadata = items
+        self._held_why = why
+        return too_much_metadata(paths.printable(self.name), items, why)
+
+    def release_metadata(self) -> None:
+        """No item would lose metadata together with too many others."""
+        self.held_metadata = 0
+
     def own_problems(self) -> list[Problem]:
         """What is wrong with the source as a whole, bounded: what concerns one item stands with that."""
-        return list(self.refused.values())[:_MOST_PROBLEMS]
+        found = [self._table_problem] if self._table_problem is not None else []
+        if self.held_metadata:
+            detail = too_much_metadata(paths.printable(self.name), self.held_metadata, self._held_why)
+            found.append(Problem(ProblemKind.HELD, detail, path=self._table_name(), count=self.held_metadata))
+        found += bounded(list(self.refused.values()))
+        for kind in (ProblemKind.ROW, ProblemKind.FIELD, ProblemKind.MISFIT):
+            found += bounded([problem for problem in self.table.problems if problem.kind is kind])
+        return [*found, *bounded(self._rows[1]), *bounded(self._unread), *self._passed_over]
+
+    def is_unmet(self) -> bool:
+        """Whether the index has not what the table says: it is held or unreadable, or something in it was left out."""
+        left_out = any(problem.kind in UNMET | {ProblemKind.ROW} for problem in self.table.problems)
+        return bool(self._table_problem or self.held_metadata or left_out)
 
     def _table_name(self) -> str:
         """What the table is called in messages."""

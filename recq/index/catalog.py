@@ -32,7 +32,7 @@ from recq.index.ledger import item_of, vector_of, within
 from recq.index.pending_fields import Missing, Waiting
 from recq.index.problems import PROBLEMS_PREFIX
 from recq.index.schema import VECTOR, FieldType, FieldTypes, Item, Value, stored_payload
-from recq.index.sources import CONFIRMATION_PREFIX, METADATA_PREFIX
+from recq.index.sources import CONFIRMATION_PREFIX, METADATA_CONFIRMATION_PREFIX, METADATA_PREFIX
 from recq.space import EmbeddingSpace, require_same
 
 _ENTRIES = 100
@@ -268,7 +268,8 @@ class Catalog(Finder):
         condition = within(models.Filter(), name)
         dropped = self._client.count(self._collection, count_filter=condition, exact=True).count
         self._client.delete(self._collection, points_selector=models.FilterSelector(filter=condition), wait=True)
-        gone = {METADATA_PREFIX + name: None, CONFIRMATION_PREFIX + name: None, PROBLEMS_PREFIX + name: None}
+        kept = (METADATA_PREFIX, CONFIRMATION_PREFIX, METADATA_CONFIRMATION_PREFIX, PROBLEMS_PREFIX)
+        gone = {prefix + name: None for prefix in kept}
         self._client.update_collection(self._collection, metadata=gone)
         if not self.sources():
             self._fields.forget()

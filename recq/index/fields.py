@@ -167,11 +167,10 @@ class Fields:
             new = self._new(types, known)
             if not new:
                 return
-            fresh = {name: field_type for name, field_type in new.items() if name not in known}
+            waiting = {missing.field for missing in self._waiting.indexes if not missing.words}
+            fresh = {name for name in new if name not in known}
             if fresh and not self._takes(len(fresh)):
-                waiting = {*fresh, *self._waiting.types}
-            else:
-                waiting = set(self._waiting.types)
+                waiting |= fresh
             later = {name: field_type for name, field_type in new.items() if name in waiting}
             if later:
                 self._client.update_collection(self._collection, metadata=record(later))

@@ -23,7 +23,15 @@ from recq.index.errors import translated
 from recq.index.filters import NO_ERROR, NO_FILE
 from recq.index.problems import KIND_KEY, PROBLEMS_PREFIX, Problem, ProblemKind
 from recq.index.schema import FACTS, VECTOR, Item
-from recq.index.sources import CONFIRMATION_PREFIX, METADATA_PREFIX, Source, Watcher, choose_name, host_name
+from recq.index.sources import (
+    CONFIRMATION_PREFIX,
+    METADATA_CONFIRMATION_PREFIX,
+    METADATA_PREFIX,
+    Source,
+    Watcher,
+    choose_name,
+    host_name,
+)
 
 PAGE = 500
 """Points a scroll asks for at a time: bounds the memory of a pass over the whole catalog."""
@@ -236,9 +244,16 @@ class Ledger:
         return chosen
 
     def record_reconcile(
-        self, name: str, *, ignored: int, held: int = 0, at: str, watcher: Watcher | None = None
+        self,
+        name: str,
+        *,
+        ignored: int,
+        held: int = 0,
+        held_metadata: int = 0,
+        at: str,
+        watcher: Watcher | None = None,
     ) -> Watcher | None:
-        """Keep what the last reconcile of a source saw and did not delete; `at` is ISO 8601 UTC.
+        """Keep what the last reconcile of a source saw, did not delete and did not replace; `at` is ISO 8601 UTC.
 
         `watcher` is the daemon that goes on watching; returns the one that the record named until now.
         """
@@ -246,7 +261,14 @@ class Ledger:
         if source is None:
             return None
         self._write_source(
-            replace(source, ignored=ignored, held=held, reconciled_at=at, watcher=watcher or source.watcher)
+            replace(
+                source,
+                ignored=ignored,
+                held=held,
+                held_metadata=held_metadata,
+                reconciled_at=at,
+                watcher=watcher or source.watcher,
+            )
         )
         return source.watcher
 
@@ -261,13 +283,25 @@ class Ledger:
         self._client.update_collection(self._collection, metadata={CONFIRMATION_PREFIX + name: items})
 
     @translated
+    def confirm_metadata(self, name: str, items: int | None) -> None:
+        """Allow the next reconcile to take metadata from as many items as were held; None takes that back."""
+        self._client.update_collection(self._collection, metadata={METADATA_CONFIRMATION_PREFIX + name: items})
+
     def confirmed(self) -> dict[str, int]:
         """Deletions that were confirmed and not made yet: how many items, by source."""
+        return self._numbers(CONFIRMATION_PREFIX)
+
+    def confirmed_metadata(self) -> dict[str, int]:
+        """Losses of metadata that were confirmed and not made yet: how many items, by source."""
+        return self._numbers(METADATA_CONFIRMATION_PREFIX)
+
+    @translated
+    def _numbers(self, prefix: str) -> dict[str, int]:
         metadata = self._client.get_collection(self._collection).config.metadata or {}
         return {
-            key.removeprefix(CONFIRMATION_PREFIX): int(items)
-            for key, items in metadata.items()
-            if key.startswith(CONFIRMATION_PREFIX) and items is not None
+            key.removeprefix(prefix): int(number)
+            for key, number in metadata.items()
+            if key.startswith(prefix) and number is not None
         }
 
     # -- problems -------------------------------------------------------------------------------------------------
@@ -292,7 +326,9 @@ class Ledger:
     @translated
     def count_problems(self, source: str) -> dict[ProblemKind, int]:
         """How many problems of each kind are kept of a source and of its items (there, items that have such)."""
-        counts = Counter(problem.kind for problem in self.source_problems(source))
+        counts: Counter[ProblemKind] = Counter()
+        for problem in self.source_problems(source):
+            counts[problem.kind] += problem.count
         if self._count(_HAS_PROBLEMS, source):
             for kind in ProblemKind:
                 has = models.FieldCondition(key=KIND_KEY, match=models.MatchValue(value=kind.value))

@@ -7,9 +7,10 @@ the same whether a daemon runs or not, and on every host.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import pairwise
 from typing import Any, Self
 
 from recq.paths import printable, shortened
@@ -17,7 +18,11 @@ from recq.paths import printable, shortened
 PROBLEMS_PREFIX = "problems:"
 """Collection-metadata keys of a source's own problems: one key a source."""
 
+MOST_KEPT = 1_000
+"""Problems of one kind that are kept of a source one by one; what is beyond stands in one more, with its lines."""
+
 _LONGEST_DETAIL = 500  # characters
+_MOST_RANGES = 16  # of lines: they fit into a detail
 _LONGEST_NAME = 200
 _LONGEST_SHOWN = 80  # characters of a field's name in a detail
 
@@ -40,8 +45,8 @@ class ProblemKind(StrEnum):
     FOREIGN = "foreign"  # a point that another program wrote, without what recq needs
 
 
-UNMET = frozenset({"table", "held", "row", "sidecar", "field", "refused"})
-"""The kinds of problems for which the index is without something that the folder has: exit code 3."""
+UNMET = frozenset({ProblemKind.TABLE, ProblemKind.HELD, ProblemKind.SIDECAR, ProblemKind.FIELD, ProblemKind.REFUSED})
+"""The kinds of problems for which the index has not what the folder says: a single pass ends with exit code 3."""
 
 MOST_OF_AN_ITEM = 20
 """Problems that are kept of one item: a point travels with them."""
@@ -52,7 +57,7 @@ class Problem:
     """One problem. `detail` is one line for the person who mends it: what, where, what to do.
 
     `path` is what it is about (text form of `recq.paths`, relative to the source's root), None for the item that it
-    stands with; `field` and `line` (from 1) where there are such.
+    stands with; `field` and `line` (from 1) where there are such. `count` is how many it stands for.
     """
 
     kind: ProblemKind
@@ -60,6 +65,7 @@ class Problem:
     path: str | None = None
     field: str | None = None
     line: int | None = None
+    count: int = 1
 
     def at(self, path: str) -> Self:
         """The same problem, about `path`."""
@@ -73,6 +79,7 @@ class Problem:
             "path": self.path,
             "field": None if self.field is None else shortened(printable(self.field), _LONGEST_NAME),
             "line": self.line,
+            "count": self.count if self.count > 1 else None,
         }
         return {key: value for key, value in told.items() if value is not None}
 
@@ -82,8 +89,47 @@ class Problem:
         if not isinstance(data, Mapping) or data.get("kind") not in set(ProblemKind):
             return None
         return cls(
-            ProblemKind(data["kind"]), data.get("detail", ""), data.get("path"), data.get("field"), data.get("line")
+            ProblemKind(data["kind"]),
+            data.get("detail", ""),
+            data.get("path"),
+            data.get("field"),
+            data.get("line"),
+            data.get("count", 1),
         )
+
+
+def bounded(problems: Sequence[Problem]) -> list[Problem]:
+    """At most `MOST_KEPT` of them, and one for the rest, which names all their lines; of one kind and one file."""
+    kept = list(problems[:MOST_KEPT])
+    if rest := problems[MOST_KEPT:]:
+        lines = line_ranges(problem.line for problem in rest if problem.line is not None)
+        count = sum(problem.count for problem in rest)
+        where = f"{rest[0].path}: " if rest[0].path else ""
+        detail = f"{where}{count:,} more like this" + (f", in the lines {lines}" if lines else "")
+        kept.append(Problem(rest[0].kind, detail, path=rest[0].path, count=count))
+    return kept
+
+
+def line_ranges(lines: Iterable[int]) -> str:
+    """Lines as few ranges: `3, 5-9`. Where they are many, near ones are joined, and it says how many are meant."""
+    ranges: list[tuple[int, int, int]] = []  # first, last, how many
+    for line in sorted(set(lines)):
+        if ranges and line == ranges[-1][1] + 1:
+            ranges[-1] = ranges[-1][0], line, ranges[-1][2] + 1
+        else:
+            ranges.append((line, line, 1))
+    if len(ranges) > _MOST_RANGES:
+        gaps = sorted(range(1, len(ranges)), key=lambda at: ranges[at][0] - ranges[at - 1][1], reverse=True)
+        cuts = [0, *sorted(gaps[: _MOST_RANGES - 1]), len(ranges)]
+        parts = [ranges[start:end] for start, end in pairwise(cuts)]
+        ranges = [(part[0][0], part[-1][1], sum(count for *_, count in part)) for part in parts]
+    return ", ".join(_range(*each) for each in ranges)
+
+
+def _range(first: int, last: int, count: int) -> str:
+    if first == last:
+        return str(first)
+    return f"{first}-{last}" if count == last - first + 1 else f"{first}-{last} ({count} of them)"
 
 
 def few(problems: Sequence[Problem]) -> tuple[Problem, ...]:

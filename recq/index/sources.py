@@ -17,6 +17,9 @@ METADATA_PREFIX = "source:"
 CONFIRMATION_PREFIX = "confirm:"
 """Keys of deletions that somebody has confirmed and no reconcile has made yet: the number of items, by source."""
 
+METADATA_CONFIRMATION_PREFIX = "confirm-metadata:"
+"""Keys of losses of metadata that somebody has confirmed and no reconcile has made yet: the number of items."""
+
 
 @dataclass(frozen=True)
 class Watcher:
@@ -34,7 +37,8 @@ class Source:
     `roots` maps a host's name to the folder's absolute path there (text form of `recq.paths`), `encoded` has the hosts
     where that form is the encoded one; `ignored` counts the files that the last reconcile, at `reconciled_at` (ISO 8601
     UTC), passed over; `watcher` is the daemon that compared it last;
-    `held` counts the deletions that it did not make since they were too many at once.
+    `held` counts the deletions that it did not make since they were too many at once, `held_metadata` the items that
+    would have lost metadata together with too many others.
     """
 
     name: str
@@ -44,6 +48,7 @@ class Source:
     encoded: frozenset[str] = frozenset()
     watcher: Watcher | None = None
     held: int = 0
+    held_metadata: int = 0
 
     def with_root(self, host: str, folder: Path) -> Self:
         """The same source, which on `host` is that folder (absolute)."""
@@ -80,6 +85,7 @@ class Source:
             "reconciled_at": self.reconciled_at,
             "watcher": asdict(self.watcher) if self.watcher is not None else None,
             "held": self.held,
+            "held_metadata": self.held_metadata,
         }
 
     @classmethod
@@ -94,6 +100,7 @@ class Source:
             frozenset(data.get("encoded", ())),
             Watcher(watcher["host"], watcher["pid"], watcher["at"]) if watcher else None,
             int(data.get("held", 0)),
+            int(data.get("held_metadata", 0)),
         )
 
 

@@ -12,6 +12,7 @@ from qdrant_client import QdrantClient, models
 
 from recq.errors import FilterError, ImageError, IndexRefused, Reason, SpaceMismatch, TargetNotFound, UsageError
 from recq.index.catalog import Catalog, Entry
+from recq.index.problems import Problem, ProblemKind
 from recq.index.schema import SCHEMA_VERSION, FieldType, FileFacts, Item, ItemError, Value
 from recq.index.sources import Watcher
 from tests.index.conftest import SPACE
@@ -450,8 +451,29 @@ def test_confirmations_are_kept_until_they_are_taken_back(catalog: Catalog) -> N
     catalog.confirm("shop", None)
     assert catalog.confirmed() == {}
     catalog.confirm("shop", 1)
+    catalog.confirm_metadata("shop", 2)
+    assert (catalog.confirmed(), catalog.confirmed_metadata()) == ({"shop": 1}, {"shop": 2})
     catalog.drop_source("shop")
-    assert catalog.confirmed() == {}
+    assert (catalog.confirmed(), catalog.confirmed_metadata()) == ({}, {})
+
+
+def test_problems_of_source_and_items_are_counted_by_kind(catalog: Catalog) -> None:
+    catalog.register_source(Path("/data/shop"), "shop")
+    rows = [
+        Problem(ProblemKind.ROW, "x", path="metadata.csv", line=2, count=5),
+        Problem(ProblemKind.TABLE, "y", path="t"),
+    ]
+    catalog.record_problems("shop", rows)
+    file = FileFacts("shop", "a.jpg", 1, 1)
+    both = (Problem(ProblemKind.SIDECAR, "bad"), Problem(ProblemKind.FIELD, "bad", field="a"))
+    catalog.upsert([Entry(Item(file, problems=both), np.ones(catalog.space.dim, np.float32))])
+    counts = {ProblemKind.TABLE: 1, ProblemKind.ROW: 5, ProblemKind.SIDECAR: 1, ProblemKind.FIELD: 1}
+    assert catalog.count_problems("shop") == counts
+    assert catalog.source_problems("shop") == tuple(rows)
+    assert [each.problems for each in catalog.items_with_problems("shop")] == [both]
+    catalog.upsert([Entry(Item(file), np.ones(catalog.space.dim, np.float32))])
+    catalog.record_problems("shop", [])
+    assert catalog.count_problems("shop") == {}
 
 
 def test_who_has_the_same_bytes(client: QdrantClient) -> None:

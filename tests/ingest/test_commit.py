@@ -298,7 +298,11 @@ def test_replaced_metadata_leaves_the_rest(stage: Stage) -> None:
     before = stage.catalog.get(work.item.id)
     assert before is not None
     (stage.root / "a.jpg.json").write_text('{"kept": 3}')
-    stage.committer.replace([(work.key, before)])
+    described = stage.committer.replace([(work.key, before)])
+    after = stage.catalog.get(work.item.id)
+    assert after is not None
+    assert after.metadata == {"kept": 2, "old": 1}  # what it would lose is judged together with others
+    assert stage.committer.reduce(described.losing)[1] == []
     after = stage.catalog.get(work.item.id)
     assert after is not None
     assert after.metadata == {"kept": 3}
@@ -306,6 +310,42 @@ def test_replaced_metadata_leaves_the_rest(stage: Stage) -> None:
     vector = stage.catalog.vector(work.item.id)
     assert vector is not None
     assert vector.tolist() == [1, 0, 0, 0]
+
+
+def test_metadata_that_is_lost_at_once_is_held_or_goes_together(stage: Stage) -> None:
+    names = [f"{number}.jpg" for number in range(60)]
+    for number, name in enumerate(names):
+        put(stage.root / name, 100 + number)
+        (stage.root / f"{name}.json").write_text('{"price": 1}')
+    stage.committer.write([stage.work(name) for name in names])
+    ids = {name: facts(Key("s", name), None).id for name in names}
+    items = stage.catalog.get_many(list(ids.values()))
+    for name in names[:40]:
+        (stage.root / f"{name}.json").write_text('{"title": "new"}')
+    stage.watched.losses.begin(60)
+    works = [(Key("s", name), items[ids[name]]) for name in names]
+    described = stage.committer.replace(works)
+    assert len(described.losing) == 40
+    written, held = stage.committer.reduce(described.losing)
+    assert [(each.source, each.items, each.metadata) for each in held] == [("s", 40, True)]
+    assert "recq-ingest confirm s" in held[0].detail
+    assert "its price" in held[0].detail
+    assert len(written.done) == 40  # with what is new
+    now = stage.catalog.get_many(list(ids.values()))
+    assert all(now[ids[name]].metadata == {"price": 1, "title": "new"} for name in names[:40])
+    again = stage.work(names[0])
+    rewritten = stage.committer.write([replace(again, known=True)])  # embedded again: it keeps what it had
+    assert [key.path for key, _ in rewritten.losing] == [names[0]]
+    found = stage.catalog.get(ids[names[0]])
+    assert found is not None
+    assert found.metadata == {"price": 1, "title": "new"}
+    assert stage.committer.reduce(described.losing[:30])[1] == []  # not more than half
+    assert stage.committer.reduce(described.losing[30:])[1] != []
+    stage.watched.losses.begin(60, confirmed=40)
+    assert stage.committer.reduce(described.losing)[1] == []
+    assert all(
+        item.metadata == {"title": "new"} for item in stage.catalog.get_many([ids[n] for n in names[:40]]).values()
+    )
 
 
 def test_what_goes_at_once_is_held_or_goes_together(stage: Stage) -> None:

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.metadata import MAX_SIDECAR_BYTES, category_of, merge, parse_sidecar
+from ingest.metadata import MAX_SIDECAR_BYTES, category_of, lost_fields, merge, parse_sidecar
 from ingest.table import Table
 from recq.errors import MetadataError
 from recq.index.problems import ProblemKind
-from recq.index.schema import MOST_ELEMENTS, MOST_FIELDS, FieldType, field_problem, value_problem
+from recq.index.schema import MOST_ELEMENTS, MOST_FIELDS, FieldType, Metadata, Value, field_problem, value_problem
 
 
 @pytest.mark.parametrize(
@@ -131,3 +131,34 @@ def test_any_json_is_metadata_or_refused(document: object) -> None:
     for name, value in merge("a.jpg", Table(), sidecar.fields, {}).items():
         assert field_problem(name) is None
         assert value_problem(value) is None
+
+
+@pytest.mark.parametrize("nothing", ["", "  ", [], [""], ["", " "]])
+def test_an_empty_value_of_a_sidecar_says_nothing_as_an_empty_cell_does(nothing: Value) -> None:
+    """Only null takes a field away; what stands in the table, or the folder says, holds else."""
+    table = Table(rows={"chairs/a.jpg": {"brand": "Nike", "price": 5}})
+    sidecar = {"brand": nothing, "category": nothing, "title": nothing, "price": None}
+    assert merge("chairs/a.jpg", table, sidecar, {}) == {"category": "chairs", "brand": "Nike"}
+    assert merge("a.jpg", Table(), {"labels": ["red", "", " "], "title": " x "}, {}) == {
+        "labels": ["red"],
+        "title": " x ",
+    }
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "lost"),
+    [
+        ({}, {}, []),
+        ({"price": 1}, {"price": 2}, []),
+        ({"price": 1, "title": "x"}, {"title": "y"}, ["price"]),
+        ({"category": "Bags"}, {"category": "images"}, ["category"]),  # only the folder gives one now
+        ({"category": "images"}, {"category": "images"}, []),
+        ({"category": "images"}, {"category": "Bags"}, []),
+        ({"category": "Bags"}, {}, ["category"]),
+        ({"brand": "", "labels": []}, {}, []),  # they said nothing
+        ({"Gr\u00f6\u00dfe": 1}, {"Gro\u0308\u00dfe": 1}, []),
+        ({"a=b": 1}, {}, []),  # no field can be called so
+    ],
+)
+def test_what_an_item_would_lose(before: Metadata, now: Metadata, lost: list[str]) -> None:
+    assert lost_fields("images/a.jpg", before, now) == lost

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import shutil
@@ -12,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from recq.errors import TargetNotFound
+from recq.errors import IndexUnreachable
 from tests.eventually import eventually
 from tests.ingest.documented import validated
 from tests.ingest.pictures import jpeg, put
@@ -90,7 +92,7 @@ def test_status_without_a_daemon_reads_the_index(place: Place) -> None:
         "detail": None,
         "sources": [{
             "name": "shop", "root": str(place.root), "items": 1, "indexed": 1, "failed": 0, "ignored": 1,
-            "pending": None, "problems": [], "held": 0,
+            "pending": None, "problems": [], "problem_counts": {}, "held": 0, "held_metadata": 0,
         }],
         "indexes_waiting": 0,
     }  # fmt: skip
@@ -299,22 +301,74 @@ def test_folders_that_cannot_be_sources(place: Place) -> None:
     assert "never writes into a source" in refused(inside, "run", root)
 
 
-def test_a_table_that_cannot_be_used(place: Place) -> None:
+def test_a_named_table_that_is_not_there_is_refused_before_anything_is_made(place: Place) -> None:
     put(place.root / "a.jpg", 1)
-    (place.root / "metadata.csv").write_text("file,file.size\na.jpg,1\n")
-    assert "metadata.csv:1: column 'file.size' is reserved" in refused(
-        place, "run", str(place.root), "--once", "--model", MODEL
-    ).replace("event=", "")
-    assert "no.csv" in refused(place, "run", str(place.root), "--once", "--metadata", str(place.root / "no.csv"))
-    with pytest.raises(TargetNotFound), place.catalog():  # nothing was made
+    missing = str(place.root / "no.csv")
+    assert "no.csv" in refused(place, "run", str(place.root), "--once", "--model", MODEL, "--metadata", missing)
+    with pytest.raises(IndexUnreachable), place.catalog():  # nothing was made
         pass
-    (place.root / "metadata.csv").unlink()
+
+
+def test_what_is_left_out_of_a_table_is_listed_and_costs_nothing_else(place: Place) -> None:
+    put(place.root / "a.jpg", 1)
+    put(place.root / "b.jpg", 2)
+    table = place.root / "metadata.csv"
+    table.write_text("file,file.size,price\na.jpg,1,5\nb.jpg,2,6,7\nc.jpg,1,9\n")
+    done = place.once()
+    assert done.returncode == 3
+    assert done.stderr.splitlines()[-1] == (
+        "recq-ingest: not all metadata of shop could be taken: 'recq-ingest problems' lists what was not, and why"
+    )
+    assert {path: item.metadata for path, item in place.items().items()} == {"a.jpg": {"price": 5}, "b.jpg": {}}
+    told = place.command("problems")
+    cells = "4 cells, but the header names 3 columns: put cells with the separator in them in double quotes"
+    assert (told.returncode, told.stdout.splitlines()) == (0, [
+        "shop: 3 problems",
+        f"  row  metadata.csv:3: {cells}",
+        "  field  metadata.csv:1: column 'file.size' is reserved for recq: rename it",
+        "  row  metadata.csv:4: 'c.jpg' names no file",
+    ])  # fmt: skip
+    table.write_text("file,price\na.jpg,5\nb.jpg,6\n")
     assert place.once().returncode == 0
-    other = put(place.root.parent / "other/b.jpg", 2).parent
-    (other / "metadata.csv").write_text("file,price\nb.jpg\n")
-    assert "metadata.csv:2" in refused(place, "run", str(place.root), str(other), "--once")
-    with place.catalog() as catalog:  # nothing was recorded
-        assert list(catalog.sources()) == ["shop"]
+    assert place.command("problems").stderr == "nothing is wrong\n"
+
+
+def test_problems_of_every_kind_are_listed_until_they_are_mended(place: Place) -> None:
+    put(place.root / "a.jpg", 1)
+    put(place.root / "b.jpg", 2)
+    put(place.root / "sub/._c.jpg", 3)
+    put(place.root / ".hidden/d.jpg", 3)
+    (place.root / "link.jpg").symlink_to(put(place.root.parent / "elsewhere.jpg", 4))
+    (place.root / "metadata.csv").write_text("file,price\na.jpg,1\n")
+    (place.root / "labels.csv").write_text("file;label\na.jpg;x\n")
+    (place.root / "other.csv").write_text("name,label\na.jpg,x\n")
+    (place.root / "b.jpg.json").write_text('{"price": "cheap"}')
+    (place.root / "a.jpg.json").write_text("{")
+    assert place.once().returncode == 3  # the sidecar
+    done = place.command("problems", "shop", "--json")
+    found = {(each["kind"], each["path"]): each for each in validated("problems", json.loads(done.stdout))}
+    assert set(found) == {
+        ("unread-table", "labels.csv"), ("ignored", "sub/._c.jpg"), ("ignored", ".hidden"), ("ignored", "link.jpg"),
+        ("sidecar", "a.jpg"), ("misfit", "b.jpg"),
+    }  # fmt: skip
+    assert found["misfit", "b.jpg"]["field"] == "price"
+    with place.daemon() as daemon:
+        daemon.ready()
+        assert json.loads(place.command("problems", "--json").stdout) == json.loads(done.stdout)
+        counts = {"unread-table": 1, "sidecar": 1, "misfit": 1, "ignored": 3}
+        eventually(lambda: place.status()["sources"][0]["problem_counts"] == counts, every=0.2)
+    listed = list(csv.DictReader(io.StringIO(place.command("problems", "--csv").stdout)))
+    assert {(row["kind"], row["path"]) for row in listed} == set(found)
+    assert set(listed[0]) == set(next(iter(found.values())))
+    both = place.command("problems", "--csv", "--json")
+    assert (both.returncode, len(both.stderr.splitlines())) == (2, 1)
+    assert place.command("problems", "press").returncode == 3
+    for name in ("labels.csv", "a.jpg.json", "b.jpg.json", "sub/._c.jpg", "link.jpg"):
+        (place.root / name).unlink()
+    shutil.rmtree(place.root / ".hidden")
+    assert place.once().returncode == 0
+    assert place.command("problems", "--json").stdout == "[]\n"
+    assert place.command("problems", "--csv").stdout.count("\n") == 1
 
 
 def test_a_misfit_names_the_way_out(place: Place) -> None:
@@ -337,7 +391,8 @@ def test_a_row_that_names_no_file_is_a_problem(place: Place) -> None:
     with place.daemon() as daemon:
         problem = daemon.said("problem", within=120)
         assert (problem["source"], problem["path"], problem["detail"]) == ("shop", "metadata.csv", message)
-        assert place.status()["sources"][0]["problems"] == [message]
+        listed = "metadata.csv:3: 'typo.jpg' names no file"
+        eventually(lambda: place.status()["sources"][0]["problems"] == [listed], every=0.2)
         put(place.root / "typo.jpg", 2)
         eventually(lambda: place.status()["sources"][0]["problems"] == [], every=0.2)
         eventually(lambda: place.items()["typo.jpg"].metadata == {"price": 2})

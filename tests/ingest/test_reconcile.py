@@ -165,6 +165,9 @@ class Ledger:
         self.largest_page = max(self.largest_page, len(ids))
         return {each: self.items[each] for each in ids if each in self.items}
 
+    def get_many(self, ids: Sequence[str]) -> Mapping[str, Item]:
+        return self.known(ids)
+
     def scan(self, source: str) -> Iterator[Item]:
         self.scans += 1
         yield from [replace(each, metadata={}) for each in self.items.values() if each.file.source == source]
@@ -312,15 +315,19 @@ def test_rows_that_name_no_file_are_said_once_and_cleared(root: Path) -> None:
         compared(watched, Ledger())
     message = "metadata.csv: 3 rows name no file (first: line 5, 'typo.jpg')"
     assert said == [("metadata.csv", message)]
-    assert watched.problems.messages() == [message]
+    assert [(problem.line, problem.detail) for problem in watched.own_problems()] == [
+        (5, "metadata.csv:5: 'typo.jpg' names no file"),
+        (6, "metadata.csv:6: 'sub/typo.jpg' names no file"),
+        (7, "metadata.csv:7: 'A.jpg' names no file"),
+    ]
     put(root / "typo.jpg", 9)
     put(root / "A.jpg", 10)
     compared(watched, Ledger())
-    assert watched.problems.messages() == ["metadata.csv: 1 row names no file (first: line 6, 'sub/typo.jpg')"]
+    assert [problem.line for problem in watched.own_problems()] == [6]
     table.write_text("file,price\na.jpg,1\n")
     watched.load_table()
     compared(watched, Ledger())
-    assert watched.problems.messages() == []
+    assert watched.own_problems() == []
     assert len(said) == 2
 
 
@@ -331,7 +338,7 @@ def test_rows_of_a_vanished_root_are_no_typos(root: Path, tmp_path: Path) -> Non
     root.rename(tmp_path / "elsewhere")
     compared(watched, ledger)
     compared(watched, Ledger())
-    assert watched.problems.messages() == []
+    assert watched.own_problems() == []
 
 
 def many(root: Path, count: int) -> Ledger:

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from ingest.files import FileState
+from ingest.nearest import Nearest
 from ingest.watched import Ignored, Watched
-from recq.errors import MetadataError, UsageError
+from recq.errors import UsageError
+from recq.index.problems import MOST_KEPT, ProblemKind
 
 
 @pytest.fixture
@@ -42,10 +44,52 @@ def test_a_bad_table_leaves_the_old_one(watched: Watched) -> None:
     table = watched.root / "metadata.csv"
     table.write_text("file,price\na.jpg,1\n")
     watched.load_table()
-    table.write_text("file,price\na.jpg\n")
-    with pytest.raises(MetadataError, match=r"metadata.csv:2"):
-        watched.load_table()
+    table.write_text("name,price\na.jpg,2\n")
+    assert not watched.load_table()
     assert watched.describe("a.jpg").metadata == {"price": 1}
+    (problem,) = watched.own_problems()
+    assert problem.kind is ProblemKind.TABLE
+    assert "metadata.csv:1: no column 'file'" in problem.detail
+    assert not watched.blind  # what it said before is known
+    table.write_text("file,price\na.jpg,3\n")
+    assert watched.load_table()
+    assert watched.own_problems() == []
+
+
+def test_a_backslash_in_a_row_is_a_slash_unless_a_file_is_called_so(watched: Watched) -> None:
+    (watched.root / "images").mkdir()
+    (watched.root / "metadata.csv").write_text("file,price\nimages\\a.jpg,1\n")
+    watched.load_table()
+    digest = watched.describe("images/a.jpg").digest
+    assert watched.describe("images/a.jpg").metadata == {"category": "images", "price": 1}
+    assert watched.is_described("images/a.jpg", digest)
+    (watched.root / "images\\a.jpg").touch()
+    assert watched.describe("images/a.jpg").metadata == {"category": "images"}
+    assert watched.describe("images\\a.jpg").metadata == {"price": 1}
+    assert not watched.is_described("images/a.jpg", digest)
+
+
+def test_a_source_lists_every_row_that_names_no_file_and_stays_bounded(watched: Watched, said: list[str]) -> None:
+    rows = [f"gone/{number}.jpg,{number}" for number in range(3_000)]
+    (watched.root / "metadata.csv").write_text("\n".join(["file,price", *rows]) + "\n")
+    watched.load_table()
+    watched.note_rows(watched.table, set(watched.table.rows), Nearest(watched.table.rows))
+    problems = watched.own_problems()
+    assert [problem.line for problem in problems[:-1]] == [*range(2, MOST_KEPT + 2)]
+    assert problems[-1].count == 3_000 - MOST_KEPT
+    assert problems[-1].detail.endswith("in the lines 1002-3001")
+    assert said == ["metadata.csv: 3,000 rows name no file (first: line 2, 'gone/0.jpg')"]
+
+
+def test_a_table_that_was_named_is_no_unread_one(tmp_path: Path) -> None:
+    (tmp_path / "products.csv").write_text("file,price\na.jpg,1\n")
+    (tmp_path / "labels.csv").write_text("file,price\na.jpg,1\n")
+    there = tmp_path / "sub/.." / "products.csv"
+    (tmp_path / "sub").mkdir()
+    watched = Watched("s", tmp_path, table_path=there, types=dict, say=lambda path, message: None)
+    assert watched.is_table("products.csv")
+    assert not watched.is_table("labels.csv")
+    assert not watched.is_table("metadata.csv")
 
 
 def test_a_named_table_has_to_exist(tmp_path: Path) -> None:
@@ -60,10 +104,8 @@ def test_a_bad_sidecar_is_said_once_and_leaves_the_rest(watched: Watched, said: 
     for _ in range(3):
         assert watched.describe("beds_1.jpg").metadata == {"category": "beds"}
     assert len(said) == 1
-    assert watched.problems.messages() == said
     sidecar.write_text('{"price": 2}')
     assert watched.describe("beds_1.jpg").metadata == {"category": "beds", "price": 2}
-    assert watched.problems.messages() == []
     sidecar.write_text("{")
     watched.describe("beds_1.jpg")
     assert len(said) == 2
@@ -72,8 +114,9 @@ def test_a_bad_sidecar_is_said_once_and_leaves_the_rest(watched: Watched, said: 
 def test_a_sidecar_is_a_file_of_its_own(watched: Watched, tmp_path: Path) -> None:
     (tmp_path / "outside.json").write_text('{"secret": 1}')
     (watched.root / "a.jpg.json").symlink_to(tmp_path / "outside.json")
-    assert watched.describe("a.jpg").metadata == {}
-    assert "a.jpg.json cannot be read" in watched.problems.messages()[0]
+    description = watched.describe("a.jpg")
+    assert description.metadata == {}
+    assert "a.jpg.json cannot be read" in description.problems[0].detail
     (watched.root / "b.jpg.json").mkdir()
     assert watched.describe("b.jpg").metadata == {}
 

@@ -1,0 +1,77 @@
+"""Items that would lose metadata, gathered by source until no more come, and judged together.
+
+As with deletions: whether too much goes at once can be told of all of them, never of one. What a new table takes away
+is counted by a comparison before anything is judged (`ingest.guard.LossGuard`). Runs in the loop's thread, judges in
+workers, one for each source.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+from ingest.commit import Held, Losing, Replaced
+from ingest.files import Key
+from ingest.loop import Loop, Worker
+from ingest.watched import Watched
+from recq.index.schema import Item
+
+_LONGEST_WAVE = 60.0  # seconds that losses are gathered that do not cease
+_INTERVAL = 0.2  # seconds between two looks at those that wait
+
+Outcome = tuple[Replaced, Sequence[Held]]
+"""What was written, and what was held."""
+
+
+class Losses:
+    """`reduce` judges, in a worker; `judged(keys, outcome)` is told of it."""
+
+    def __init__(
+        self,
+        *,
+        loop: Loop,
+        sources: Mapping[str, Watched],
+        settle: float,
+        reduce: Callable[[Sequence[Losing]], Outcome],
+        judged: Callable[[Sequence[Key], Outcome], None],
+    ) -> None:
+        self._sources = sources
+        self._settle = settle
+        self._reduce = reduce
+        self._judged = judged
+        self._workers = {name: Worker(f"losses {name}", loop) for name in sources}
+        self._waiting: dict[str, dict[Key, Item]] = {}
+        self._waves: dict[str, tuple[float, float]] = {}  # by source: when its losses began, and when the last came
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits to be judged."""
+        return not self._waiting and not self.busy
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being judged."""
+        return any(worker.busy for worker in self._workers.values())
+
+    def put(self, losing: Losing) -> None:
+        """An item would lose metadata."""
+        key, item = losing
+        now = time.monotonic()
+        self._waiting.setdefault(key.source, {})[key] = item
+        self._waves[key.source] = self._waves.get(key.source, (now, now))[0], now
+
+    def next_deadline(self) -> float:
+        """When `tick` has something to do."""
+        return time.monotonic() + _INTERVAL if self._waiting else float("inf")
+
+    def tick(self, now: float) -> None:
+        """Judge those of sources from which no more come."""
+        for name in list(self._waiting):
+            first, last = self._waves[name]
+            ceased = now - last >= self._settle or now - first >= _LONGEST_WAVE
+            if ceased and self._sources[name].losses.decided and not self._workers[name].busy:
+                items = list(self._waiting.pop(name).items())
+                del self._waves[name]
+                keys = [key for key, _ in items]
+                self._workers[name].submit(partial(self._reduce, items), partial(self._judged, keys))

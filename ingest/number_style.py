@@ -1,0 +1,84 @@
+"""How a column of a table writes its numbers: decimal points or commas, and cells that could be read in two ways.
+
+`1.5` is a number everywhere. `1,5` is one where the whole column writes so and commas do not separate the columns. A
+thousands separator is never read: `1,234` is 1234 to some and 1.234 to others. Such cells are named instead. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from recq.index.schema import column_type
+
+_NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
+_DECIMAL_COMMA = re.compile(r"-?(0|[1-9]\d*),\d+")
+_THOUSANDS_TOO = re.compile(r"-?[1-9]\d{0,2},\d{3}")
+_GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(?:([,.'’ \u00a0\u202f])\d{3})(?:\1\d{3})*(?:[.,]\d+)?")
+
+
+class _Form(Enum):
+    PLAIN = auto()
+    COMMA = auto()
+    TWOFOLD = auto()  # 1,234: a decimal comma, or one between thousands
+    GROUPED = auto()
+    NOT_FINITE = auto()
+    WORD = auto()
+
+
+@dataclass(frozen=True)
+class NumberStyle:
+    """How to read the cells of a column.
+
+    `refused` are cells that look like numbers and are not read as such, `dropped` those that have no value, each with
+    the reason.
+    """
+
+    decimal_comma: bool = False
+    refused: Mapping[str, str] = field(default_factory=dict)
+    dropped: Mapping[str, str] = field(default_factory=dict)
+
+    def plain(self, cell: str) -> str:
+        """The cell with a decimal point."""
+        return cell.replace(",", ".") if self.decimal_comma and cell not in self.refused else cell
+
+
+def number_style(cells: Collection[str], separator: str, *, number: bool) -> NumberStyle:
+    """The style of a column with these distinct cells, whose columns `separator` separates.
+
+    A column with a word in it is text, whatever else it has, unless it is known to hold a `number`.
+    """
+    forms = {cell: _form(cell) for cell in cells}
+    if not number and _Form.WORD in forms.values():
+        return NumberStyle()
+    dropped = {cell: "is not a finite number" for cell, form in forms.items() if form is _Form.NOT_FINITE}
+    refused = {
+        cell: "has a separator between thousands: write it without"
+        for cell, form in forms.items()
+        if form is _Form.GROUPED
+    }
+    commas = {cell: form for cell, form in forms.items() if form in (_Form.COMMA, _Form.TWOFOLD)}
+    points = any("." in cell for cell, form in forms.items() if form is _Form.PLAIN)
+    certain = _Form.COMMA in commas.values()
+    decimal = bool(commas) and certain and not points and separator != ","
+    if not decimal:
+        refused |= {cell: _comma_problem(cell, form) for cell, form in commas.items()}
+    return NumberStyle(decimal, refused, dropped)
+
+
+def _form(cell: str) -> _Form:
+    if _NOT_FINITE.fullmatch(cell):
+        return _Form.NOT_FINITE
+    if column_type([cell]).is_number:
+        return _Form.PLAIN
+    if _DECIMAL_COMMA.fullmatch(cell):
+        return _Form.TWOFOLD if _THOUSANDS_TOO.fullmatch(cell) else _Form.COMMA
+    return _Form.GROUPED if _GROUPED.fullmatch(cell) else _Form.WORD
+
+
+def _comma_problem(cell: str, form: _Form) -> str:
+    if form is _Form.TWOFOLD:
+        return f"may be {cell.replace(',', '')} or {cell.replace(',', '.')}: write one of them"
+    return f"has a decimal comma: write {cell.replace(',', '.')}"

@@ -1,0 +1,75 @@
+"""What is wrong with metadata and what is passed over, as `recq-ingest problems` lists it: the index has it all.
+
+With or without a daemon: what concerns one picture stands with it, what concerns a source as a whole beside the source.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from recq.index.catalog import Catalog
+from recq.index.connect import connect
+from recq.index.problems import Problem
+from recq.paths import printable
+from recq.settings import Settings
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One problem. `path` is relative to the source's root, or the table that --metadata named.
+
+    `count` is how many it stands for: a source keeps the first thousand of a kind one by one.
+    """
+
+    source: str
+    path: str | None
+    kind: str
+    detail: str
+    field: str | None
+    line: int | None
+    count: int
+
+    @property
+    def told(self) -> str:
+        """One line that says what it is about."""
+        path = printable(self.path or "")
+        return self.detail if path in self.detail else f"{path}: {self.detail}"
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return asdict(self)
+
+
+def list_problems(settings: Settings, source: str | None) -> list[Listed]:
+    """All problems of the catalog, or of one source: those of a source as a whole, then those of its items, by path.
+
+    Raises TargetNotFound for an unknown source.
+    """
+    with connect(settings) as client:
+        catalog = Catalog.open(client, settings.catalog)
+        names = [*catalog.sources()] if source is None else [catalog.source(source).name]
+        return [listed for name in names for listed in _of_source(catalog, name)]
+
+
+def _of_source(catalog: Catalog, name: str) -> Iterator[Listed]:
+    yield from (_listed(name, problem) for problem in catalog.source_problems(name))
+    found = [problem.at(item.file.path) for item in catalog.items_with_problems(name) for problem in item.problems]
+    yield from (_listed(name, problem) for problem in sorted(found, key=lambda each: (each.path or "", each.kind)))
+
+
+def _listed(source: str, problem: Problem) -> Listed:
+    return Listed(source, problem.path, str(problem.kind), problem.detail, problem.field, problem.line, problem.count)
+
+
+def to_csv(found: Sequence[Listed]) -> str:
+    """With a header; what has no value is empty."""
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, lineterminator="\n")
+    names = [each.name for each in fields(Listed)]
+    writer.writerow(names)
+    writer.writerows([getattr(each, name) for name in names] for each in found)
+    return out.getvalue()
