@@ -335,7 +335,10 @@ class Committer:
                 held.append(Held(name, len(lost), too_many(name)))
         for chunk in [deleted[start : start + _DELETED_AT_ONCE] for start in range(0, len(deleted), _DELETED_AT_ONCE)]:
             with self._refusals_kept():
-                for removal, error in self._isolation.each(self._delete, chunk).refused:
+                outcome = self._isolation.each(self._delete, chunk)
+                for removal in outcome.done:
+                    self._sources[removal.key.source].clear_refusal(to_text(removal.key.path)[0])
+                for removal, error in outcome.refused:
                     detail = f"it has gone, and cannot be deleted: {error}"
                     self._sources[removal.key.source].note_refusal(to_text(removal.key.path)[0], detail)
                     deleted.remove(removal)

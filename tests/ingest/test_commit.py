@@ -234,6 +234,10 @@ def test_a_deletion_that_the_index_refuses_keeps_no_other_out(stage: Stage, monk
     assert ([each.key.path for each in deleted], held) == (["a.jpg"], [])
     assert stage.paths() == ["2024/c.jpg", "b.jpg"]
     assert "500 segment is broken" in stage.watched.refused["b.jpg"].detail
+    assert [problem.path for problem in stage.catalog.source_problems("s")] == ["b.jpg"]
+    monkeypatch.setattr(Catalog, "delete", delete)
+    deleted, _ = stage.committer.delete(removals[1:])
+    assert (len(deleted), stage.watched.refused, stage.catalog.source_problems("s")) == (1, {}, ())
 
 
 def test_a_table_cell_that_cannot_be_stored_costs_that_field_alone(stage: Stage) -> None:
