@@ -30,6 +30,7 @@ def test_every_admitted_name_is_stored_found_counted_and_forgotten(client: Qdran
     metadata: dict[str, Value] = {name: number for number, name in enumerate(NUMBERS)}
     metadata |= {name: f"value {number}" for number, name in enumerate(TEXTS)}
     catalog.upsert([Entry(Item(FileFacts("shop", "a.jpg", 1, 1), metadata), np.ones(SPACE.dim, np.float32))])
+    list(catalog.make_indexes())
     item = catalog.find_path("a.jpg")[0]
     assert item.metadata == metadata
     types = {**dict.fromkeys(NUMBERS, FieldType.INTEGER), **dict.fromkeys(TEXTS, FieldType.STRING)}
