@@ -129,7 +129,7 @@ def problems(
         for name, group in groupby(found, key=lambda each: each.source):
             listed = list(group)
             count = sum(each.count for each in listed)
-            typer.echo(f"{printable(name)}: {count:,} problem{'' if count == 1 else 's'}")
+            typer.echo(f"{printable(name) or 'of no source'}: {count:,} problem{'' if count == 1 else 's'}")
             for each in listed:
                 typer.echo(f"  {each.kind}  {each.told}")
         if not found:

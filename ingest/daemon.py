@@ -120,6 +120,7 @@ class Daemon:
             loop=self._loop,
             sources=sources,
             settle=settings.settle,
+            pending=lambda name: self._pending.count(name)[0],
             reduce=self._committer.reduce,
             judged=self._losses_judged,
         )

@@ -18,6 +18,7 @@ from ingest.watched import Watched
 from recq.index.schema import Item
 
 _LONGEST_WAVE = 60.0  # seconds that losses are gathered that do not cease
+_BUSY_WAVE = 15.0  # seconds that they are gathered while something else of the source waits or is under way
 _INTERVAL = 0.2  # seconds between two looks at those that wait
 
 Outcome = tuple[Replaced, Sequence[Held]]
@@ -25,7 +26,10 @@ Outcome = tuple[Replaced, Sequence[Held]]
 
 
 class Losses:
-    """`reduce` judges, in a worker; `judged(keys, outcome)` is told of it."""
+    """`reduce` judges, in a worker; `judged(keys, outcome)` is told of it.
+
+    `pending` tells how many paths of a source wait or are under way, those that are gathered here included.
+    """
 
     def __init__(
         self,
@@ -33,11 +37,13 @@ class Losses:
         loop: Loop,
         sources: Mapping[str, Watched],
         settle: float,
+        pending: Callable[[str], int],
         reduce: Callable[[Sequence[Losing]], Outcome],
         judged: Callable[[Sequence[Key], Outcome], None],
     ) -> None:
         self._sources = sources
         self._settle = settle
+        self._pending = pending
         self._reduce = reduce
         self._judged = judged
         self._workers = {name: Worker(f"losses {name}", loop) for name in sources}
@@ -69,7 +75,8 @@ class Losses:
         """Judge those of sources from which no more come."""
         for name in list(self._waiting):
             first, last = self._waves[name]
-            ceased = now - last >= self._settle or now - first >= _LONGEST_WAVE
+            alone = self._pending(name) <= len(self._waiting[name]) or now - first >= _BUSY_WAVE
+            ceased = (alone and now - last >= self._settle) or now - first >= _LONGEST_WAVE
             if ceased and self._sources[name].losses.decided and not self._workers[name].busy:
                 items = list(self._waiting.pop(name).items())
                 del self._waves[name]

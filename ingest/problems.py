@@ -13,7 +13,7 @@ from typing import Any
 
 from recq.index.catalog import Catalog
 from recq.index.connect import connect
-from recq.index.problems import Problem
+from recq.index.problems import Problem, ProblemKind
 from recq.paths import printable
 from recq.settings import Settings
 
@@ -21,6 +21,8 @@ from recq.settings import Settings
 @dataclass(frozen=True)
 class Listed:
     """One problem. `path` is relative to the source's root, or the table that --metadata named.
+
+    A point of another program has no source (""), and its id as path.
 
     `count` is how many it stands for: a source keeps the first thousand of a kind one by one.
     """
@@ -47,18 +49,31 @@ class Listed:
 def list_problems(settings: Settings, source: str | None) -> list[Listed]:
     """All problems of the catalog, or of one source: those of a source as a whole, then those of its items, by path.
 
+    Points of other programs come last, where no source is named.
+
     Raises TargetNotFound for an unknown source.
     """
     with connect(settings) as client:
         catalog = Catalog.open(client, settings.catalog)
         names = [*catalog.sources()] if source is None else [catalog.source(source).name]
-        return [listed for name in names for listed in _of_source(catalog, name)]
+        found = [listed for name in names for listed in _of_source(catalog, name)]
+        if source is None:
+            found += [_listed("", _foreign(point)) for point in sorted(catalog.foreign_points())]
+        return found
 
 
 def _of_source(catalog: Catalog, name: str) -> Iterator[Listed]:
     yield from (_listed(name, problem) for problem in catalog.source_problems(name))
     found = [problem.at(item.file.path) for item in catalog.items_with_problems(name) for problem in item.problems]
     yield from (_listed(name, problem) for problem in sorted(found, key=lambda each: (each.path or "", each.kind)))
+
+
+def _foreign(point: str) -> Problem:
+    detail = (
+        f"point {point} was written by another program, without what an item has: "
+        "'recq-ingest reconcile --remove-foreign' removes it"
+    )
+    return Problem(ProblemKind.FOREIGN, detail, path=point)
 
 
 def _listed(source: str, problem: Problem) -> Listed:

@@ -11,6 +11,7 @@ import pytest
 from qdrant_client import models
 
 from tests import forked
+from tests.ingest.documented import validated
 from tests.ingest.pictures import put
 from tests.ingest.running import STARTS_WITHIN, Place, environment
 
@@ -69,6 +70,16 @@ def test_every_other_command_passes_them_over(place: Place, tmp_path: Path) -> N
     exported = tmp_path / "all.jsonl"
     recq(place, "export", str(exported))
     assert len([line for line in exported.read_text().splitlines() if '"payload"' in line]) == N
+
+
+def test_problems_lists_each_of_them(place: Place) -> None:
+    listed = validated("problems", json.loads(place.command("problems", "--json").stdout))
+    assert [(each["source"], each["kind"]) for each in listed] == [("", "foreign")] * len(FORMS)
+    assert len({each["path"] for each in listed}) == len(FORMS)
+    told = place.command("problems").stdout.splitlines()
+    assert told[0] == f"of no source: {len(FORMS)} problems"
+    assert all("--remove-foreign" in line for line in told[1:])
+    assert place.command("problems", "shop", "--json").stdout == "[]\n"
 
 
 def test_a_run_and_a_status_go_on(place: Place) -> None:
