@@ -15,7 +15,7 @@ from ingest.dialect import SEPARATORS
 from ingest.table import read_table
 from recq.errors import MetadataError
 from recq.index.problems import ProblemKind
-from recq.index.schema import FieldType, Metadata, elements, field_problem, fits
+from recq.index.schema import FieldType, Metadata, elements, field_problem, fits, nfc
 from tests.packs import pack
 
 
@@ -288,7 +288,7 @@ def test_whatever_csv_can_write_is_read(data: st.DataObject) -> None:
     writer.writerows([f"{number}.jpg", *cells] for number, cells in enumerate(body))
     table = read_table(out.getvalue().encode("utf-8", "replace"), "t.csv", {})
     misfits = {problem.field for problem in table.problems if problem.kind is ProblemKind.MISFIT}
-    assert set(table.types) <= set(columns)
+    assert set(table.types) <= set(map(nfc, columns))
     assert set(table.types) >= {name for metadata in table.rows.values() for name in metadata}
     assert list(table.rows) == [f"{number}.jpg" for number in range(len(body))]
     for metadata in table.rows.values():
@@ -297,7 +297,7 @@ def test_whatever_csv_can_write_is_read(data: st.DataObject) -> None:
             for element in elements(value):
                 assert fits(element, table.types[name]) or (isinstance(element, str) and name in misfits)
                 assert not isinstance(element, float) or math.isfinite(element)
-    for name in columns:
+    for name in map(nfc, columns):
         assert len({isinstance(metadata[name], list) for metadata in table.rows.values() if name in metadata}) <= 1
 
 
