@@ -77,8 +77,10 @@ class Indexing:
     def _make(self) -> _Step:
         """In the worker."""
         started = time.monotonic()
-        waiting = self._patience(self._catalog.waiting, refresh=True)
-        missing = waiting.next(self._refused)
+        waiting = self._catalog.known_waiting
+        if (missing := waiting.next(self._refused)) is None:  # what others have declared, or what is still known of
+            waiting = self._patience(self._catalog.waiting, refresh=True)
+            missing = waiting.next(self._refused)
         refused = None
         if missing is None:
             if waiting.types:

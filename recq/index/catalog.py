@@ -158,10 +158,14 @@ class Catalog(Finder):
 
     def make_indexes(self) -> Iterator[Waiting]:
         """Make all indexes that wait; gives what is left before each."""
-        while (missing := (waiting := self.waiting(refresh=True)).next()) is not None:
+        while (missing := (waiting := self._to_make()).next()) is not None:
             yield waiting
             self.make_index(missing)
         self.note_made()
+
+    def _to_make(self) -> Waiting:
+        """What waits: as it is known here, and read anew when that is nothing."""
+        return self.known_waiting if self.known_waiting.indexes else self.waiting(refresh=True)
 
     # -- writes ---------------------------------------------------------------------------------------------------
 

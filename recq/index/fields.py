@@ -197,6 +197,7 @@ class Fields:
         started = time.perf_counter()
         self._create(missing.key, _WORD_INDEX if missing.words else _INDEX_TYPES[missing.type])
         took = time.perf_counter() - started
+        self._waiting = self._waiting.without(missing)
         self._unnoted += 1
         if self._unnoted >= _NOTE_EVERY:
             self.note_made(took)

@@ -14,12 +14,12 @@ An index that is there decides its field's type, whatever a record says.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from recq.errors import IndexPending
 from recq.index.grammar import AnyOf, Condition, Op
-from recq.index.schema import FieldType, FieldTypes, payload_key, shadow_key
+from recq.index.schema import FieldType, FieldTypes, field_name, payload_key, searched_field, shadow_key
 
 PENDING_PREFIX = "field:"
 """Collection-metadata keys of the fields that wait, each with the field's type: one key a field."""
@@ -65,6 +65,10 @@ class Waiting:
         """About how long all of them take."""
         return self.pace * len(self.indexes)
 
+    def without(self, made: Missing) -> Waiting:
+        """The same after one more index was made."""
+        return replace(self, indexes=tuple(each for each in self.indexes if each != made))
+
     @property
     def complete(self) -> list[str]:
         """The recorded fields that miss nothing any more."""
@@ -103,7 +107,8 @@ def record(types: FieldTypes) -> dict[str, str]:
 def waiting_in(metadata: Mapping[str, Any], indexed: FieldTypes, keys: Collection[str]) -> Waiting:
     """What waits, from a collection's metadata, the types of the fields that have an index, and all indexed keys.
 
-    A record of a type that only a newer recq knows is left to that. `category` is first, since most filters name it.
+    Engines write keys their own way (without the quotes around `größe`): names are compared. A record of a type that
+    only a newer recq knows is left to that. `category` is first, since most filters name it.
     """
     known = set(FieldType)
     types = {
@@ -112,12 +117,13 @@ def waiting_in(metadata: Mapping[str, Any], indexed: FieldTypes, keys: Collectio
         if key.startswith(PENDING_PREFIX) and recorded in known and (name := key.removeprefix(PENDING_PREFIX))
     }
     names = sorted(types, key=lambda name: (name != "category", name))
+    made = {(searched, True) if (searched := searched_field(key)) else (field_name(key), False) for key in keys}
     wanted = [Missing(name, types[name]) for name in names]
     wanted += [Missing(name, types[name], words=True) for name in names if types[name] is FieldType.STRING]
     pace = metadata.get(PACE_KEY)
     return Waiting(
         types,
-        tuple(each for each in wanted if each.key not in keys),
+        tuple(each for each in wanted if (each.field, each.words) not in made),
         float(pace) if isinstance(pace, int | float) and pace > 0 else _FIRST_PACE,
     )
 

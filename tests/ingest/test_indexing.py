@@ -11,7 +11,7 @@ import pytest
 from ingest.indexing import Indexing
 from ingest.loop import Loop
 from ingest.patience import Patience
-from recq.errors import IndexRefused
+from recq.errors import RequestRefused
 from recq.index.pending_fields import Missing, Waiting, record, waiting_in
 from recq.index.schema import FieldType
 from tests.eventually import eventually
@@ -36,12 +36,15 @@ class Fake:
 
     def make_index(self, missing: Missing) -> None:
         if missing.field in self.refused:
-            raise IndexRefused(f"no index for {missing.field}")
+            raise RequestRefused(f"no index for {missing.field}")
         self.made.append(missing.key)
         self.waiting(refresh=True)
 
     def note_made(self) -> None:
         self.noted += 1
+
+    def probe(self) -> None:
+        """It takes other things."""
 
 
 class Events(list[tuple[str, dict[str, object]]]):
