@@ -11,6 +11,7 @@ from ingest.isolation import Isolation
 from ingest.patience import Patience
 from ingest.watched import Watched
 from recq.errors import RecqError, SpaceMismatch, TargetNotFound
+from recq.images.revision import DECODER_REVISION
 from recq.index.catalog import Catalog
 from recq.index.problems import Problem
 from recq.index.reader import Carried
@@ -48,7 +49,11 @@ class PatientIndex:
     def vectors(self, digests: Sequence[str]) -> Mapping[str, Carried]:
         """Stored vectors of files with those SHA-256; one that the index cannot give is none."""
         found: dict[str, Carried] = {}
-        self._isolation.each(lambda some: found.update(self._catalog.vectors_by_sha256(some)), digests)
+
+        def ask(some: Sequence[str]) -> None:
+            found.update(self._catalog.vectors_by_sha256(some, newest=DECODER_REVISION))
+
+        self._isolation.each(ask, digests)
         return found
 
     def scan(self, source: str) -> Iterator[Item]:

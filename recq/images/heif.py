@@ -27,7 +27,7 @@ _SIZE = struct.Struct(">4sxxxxII")  # 'ispe', version and flags, width, height (
 def open_heif(data: bytes) -> HeifImageFile:
     """The primary image of the HEIF file `data`, its header parsed.
 
-    Raises ImageError (NOT_AN_IMAGE) where the extra is not installed, else what pillow-heif raises.
+    Raises ImageError (UNSUPPORTED) where the extra is not installed, else what pillow-heif raises.
     """
     try:
         import pillow_heif
@@ -35,7 +35,7 @@ def open_heif(data: bytes) -> HeifImageFile:
     except ModuleNotFoundError as error:
         if error.name != "pillow_heif":
             raise
-        raise ImageError(Reason.NOT_AN_IMAGE, MISSING) from error
+        raise ImageError(Reason.UNSUPPORTED, MISSING) from error
     # One thread: the pool has a process per core, and each thread would reserve 130 MB of the address space that
     # `decode_memory` limits. The option is a global of the process, which may be somebody's notebook.
     with _guard:

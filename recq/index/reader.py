@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from qdrant_client import QdrantClient, models
 
-from recq.images.revision import DECODER_REVISION
 from recq.index.dates import moment_of
 from recq.index.errors import translated
 from recq.index.facets import MAX_BINS, Facets, date_periods, number_bins
@@ -84,10 +83,11 @@ class Reader(Ledger):
         return items_of(self._scroll(wanted, payload=keys, page=10 * PAGE))
 
     @translated
-    def vectors_by_sha256(self, digests: Collection[str]) -> dict[str, Carried]:
+    def vectors_by_sha256(self, digests: Collection[str], *, newest: int | None = None) -> dict[str, Carried]:
         """Vectors of embedded items with those bytes: what has been computed once is carried, not computed again.
 
-        Of copies, the one that the newest decoder looked at counts.
+        Of copies, the one that the newest decoder looked at counts; `newest` is the revision after which none is
+        looked for, so that a thousand copies are not read where one is as good.
         """
         if not digests:
             return {}
@@ -101,7 +101,7 @@ class Reader(Ledger):
             revision, digest = file.get("decoder") or 0, file["sha256"]
             if digest not in holders or revision > holders[digest][0]:
                 holders[digest] = revision, str(record.id)
-            if len(holders) == len(digests) and all(since >= DECODER_REVISION for since, _ in holders.values()):
+            if newest is not None and len(holders) == len(digests) and min(holders.values())[0] >= newest:
                 break
         vectors = self.vectors([id_ for _, id_ in holders.values()])
         return {digest: Carried(vectors[id_], since) for digest, (since, id_) in holders.items() if id_ in vectors}

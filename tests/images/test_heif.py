@@ -166,7 +166,7 @@ class TestWithoutTheExtra:
         data = heif(scene())
         monkeypatch.setitem(sys.modules, "pillow_heif", None)
         error = refusal(data)
-        assert error.reason is Reason.NOT_AN_IMAGE
+        assert error.reason is Reason.UNSUPPORTED
         assert error.detail == MISSING == "HEIC needs: pip install 'recq[heic]'"
 
     def test_it_counts_from_when_it_is_installed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,7 +180,7 @@ class TestWithoutTheExtra:
         with DecodePool(workers=1, timeout=PATIENCE, memory=500_000_000, limits=GENEROUS) as pool:
             error = pool.submit(os.fspath(file), SPEC).exception(PATIENCE)
             assert isinstance(error, ImageError)
-            assert (error.reason, error.detail) == (Reason.NOT_AN_IMAGE, MISSING)
+            assert (error.reason, error.detail) == (Reason.UNSUPPORTED, MISSING)
             hidden.unlink()
             assert pool.submit(os.fspath(file), SPEC).result(PATIENCE).width == 90
 

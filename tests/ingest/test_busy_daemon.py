@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 
 from recq.index.edge import read_address
+from tests.eventually import eventually
 from tests.ingest.pictures import put
 from tests.ingest.running import Place
 
@@ -27,6 +28,7 @@ def test_sigterm_ends_the_daemon_in_five_seconds_whatever_the_engine_does(tmp_pa
     answered: list[int] = []
     with place.daemon() as daemon:
         daemon.ready()
+        eventually(lambda: len(place.items()) == 3)
         address = read_address(place.data)
         assert address is not None
         path = f"{address.url}/collections/images/points/count"

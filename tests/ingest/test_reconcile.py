@@ -126,7 +126,7 @@ class TestAnotherDecoder:
 
     @pytest.mark.parametrize("reason", Reason)
     def test_failures_that_a_decoder_has_a_part_in(self, reason: Reason) -> None:
-        another = reason in (Reason.EMPTY, Reason.PERMISSION, Reason.IO_ERROR)
+        another = reason in (Reason.EMPTY, Reason.PERMISSION, Reason.IO_ERROR, Reason.INFERENCE, Reason.REFUSED)
         assert self.decided(item(decoder=None, reason=reason)) is (Action.NOTHING if another else Action.EMBED)
         assert self.decided(item(reason=reason)) is Action.NOTHING
 

@@ -32,7 +32,7 @@ def test_a_field_that_no_index_takes_costs_no_picture_and_is_exit_code_3(place: 
     shutil.copyfile(sidecar, place.root / "a.jpg.json")
     done = place.once()
     assert done.returncode == 3, done.stderr
-    assert "'recq-ingest problems' lists them" in done.stderr.splitlines()[-1]
+    assert "'recq-ingest problems' lists what was not" in done.stderr.splitlines()[-1]
     assert sorted(place.vectors()) == ["a.jpg", "b.jpg"]
     (problem,) = place.items()["a.jpg"].problems
     assert (problem.kind, problem.field) == (ProblemKind.FIELD, "a\\b")

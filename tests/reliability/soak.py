@@ -109,8 +109,12 @@ class Outcome:
             self.missed.append(f"anonymous memory grows by {self.slope:,.0f} bytes per image")
         for name in ("fds", "threads", "processes"):
             early, late = (_usual(getattr(each, name) for each in part) for part in _halves(self.steady))
-            if late > early:
+            if late > early + _SLACK.get(name, 0):
                 self.missed.append(f"{name} went from {early} to {late}")
+
+
+_SLACK = {"threads": 2}
+"""Workers whose thread begins with their first job, which may come late: of a flush, a measurement, a removal."""
 
 
 def _halves(samples: Sequence[Sample]) -> tuple[Sequence[Sample], Sequence[Sample]]:
