@@ -18,7 +18,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ingest.table import Table
 from recq.index.catalog import Catalog
 from recq.index.connect import connect
 from recq.index.problems import ProblemKind
@@ -197,13 +196,7 @@ def test_no_field_name_and_no_value_loses_a_picture_or_ends_the_daemon(folder: F
     folder.live()  # on an index in which such things stand
 
 
-LEFT_OUT = "problems" in Table.__dataclass_fields__
-"""Whether a table leaves out the column whose name cannot be stored; else it is refused whole."""
-
-
-@pytest.mark.parametrize(
-    "admitted", [True, pytest.param(False, marks=pytest.mark.skipif(not LEFT_OUT, reason="whole"))]
-)
+@pytest.mark.parametrize("admitted", [True, False])
 def test_no_column_and_no_cell_loses_a_picture_or_ends_the_daemon(
     folder: Folder, pool: LastingPool, admitted: bool
 ) -> None:
