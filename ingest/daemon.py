@@ -332,7 +332,8 @@ class Daemon:
         self.said("held", source=held.source, items=held.items, detail=held.detail)
 
     def losing(self, losing: Losing) -> None:
-        """An item would lose metadata: that is judged when no more come."""
+        """An item would lose metadata: that is judged when no more come, and its old place has gone."""
+        self._pending.written(losing[0])
         self._losses.put(losing)
 
     def _losses_judged(self, keys: Sequence[Key], outcome: Outcome) -> None:

@@ -69,14 +69,18 @@ class LossGuard(Guard):
         self.decided = False
         self.held = False
 
+    def met(self, items: int) -> None:
+        """So many items of the index are in the folder: those that have gone from it have no share in what may go."""
+        with self._lock:
+            self._most = max(self._most, int(self._share * items))
+
     def suspect(self) -> None:
-        """There is another table: what it takes away is to be counted first."""
+        """There is another table, or a comparison begins: what loses something is to be counted first."""
         self.decided = False
 
     def grown(self, items: int) -> None:
         """The source has so many items now: none of them goes with its metadata."""
-        with self._lock:
-            self._most = max(self._most, int(self._share * items))
+        self.met(items)
 
     def decide(self, losing: int, *, blind: bool) -> bool:
         """So many items lose metadata: whether they may. `blind`: what the table has of them could not be read."""

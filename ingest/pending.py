@@ -209,6 +209,13 @@ class Pending:
         if again is not None:
             self.put(again)
 
+    def written(self, key: Key) -> None:
+        """A path is still worked on, but its bytes are in the index: who looks for them waits for it no more."""
+        entry = self._working[key]
+        self._count(entry, -1)
+        self._working[key] = replace(entry, observation=replace(entry.observation, state=None))
+        self._count(self._working[key], +1)
+
     def next_due(self, source: str | None = None, *, fresh: bool = True, backlog: bool = True) -> float | None:
         """When the next entry of these kinds is due; None when none waits. May be in the past."""
         dues = (line.next_due(fresh=fresh, backlog=backlog) for line in self._of(source))

@@ -175,7 +175,8 @@ class Reconciliation:
         guard = self._watched.guard
         before = self._index.size(self._watched.name)
         guard.begin(before, self._confirmed)
-        self._watched.losses.begin(before, self._confirmed_metadata)
+        self._watched.losses.suspect()
+        self._watched.losses.begin(0, self._confirmed_metadata)  # of how many, `_decide_losses` tells
         files = self._files()
         while page := list(islice(files, PAGE)):
             yield from self._counted(self._without_losing(list(self._compare(page))))
@@ -221,6 +222,7 @@ class Reconciliation:
     def _decide_losses(self) -> Iterator[Difference]:
         """All items that lose metadata have been counted: they are handed over, or none of them loses anything."""
         watched = self._watched
+        watched.losses.met(self._met)
         if not self._met:  # a rebuild: the items are in the collection that it replaces
             watched.losses.grown(self.items)
         if watched.losses.decide(self.losing, blind=watched.blind):
