@@ -18,6 +18,7 @@ from query.options import (
     GridOption,
     GroupByOption,
     KeepDuplicatesOption,
+    KeepOwnGroupOption,
     KOption,
     MaxDistanceOption,
     MinScoreOption,
@@ -38,7 +39,6 @@ from query.shell import emit, load, remark, terminal
 from recq.cli_options import CatalogOption, DataDirOption, DebugOption, UrlOption
 from recq.errors import UsageError
 from recq.index.question import Strategy
-from recq.index.wanted import Wanted
 
 if TYPE_CHECKING:
     from query.results import Answer
@@ -56,6 +56,7 @@ def similar(
     min_score: MinScoreOption = None,
     max_distance: MaxDistanceOption = None,
     group_by: GroupByOption = None,
+    keep_own_group: KeepOwnGroupOption = False,
     diversity: DiversityOption = 0.0,
     keep_duplicates: KeepDuplicatesOption = False,
     sort: SortOption = None,
@@ -72,7 +73,19 @@ def similar(
 ) -> int:
     """What looks most like TARGET. An indexed target is compared by its stored vector: no model is loaded."""
     wanted = wanted_of(
-        k, offset, page, filters, any_of, group_by, diversity, keep_duplicates, sort, fields, min_score, max_distance
+        k,
+        offset,
+        page,
+        filters,
+        any_of,
+        group_by,
+        diversity,
+        keep_duplicates,
+        sort,
+        fields,
+        min_score,
+        max_distance,
+        keep_own_group,
     )
     require_null_fits(null, form)
     settings = load(catalog, url, data_dir)
@@ -85,7 +98,7 @@ def similar(
         raise UsageError("nothing to compare with: name a TARGET, as in recq similar sofa.jpg, or --targets FILE")
     from query.search import similar_in
 
-    _tell_nearest(similar_in(settings, targets[0], wanted), wanted, form, null, pictures, settings)
+    _tell(similar_in(settings, targets[0], wanted), form, null, pictures, settings)
     return 0
 
 
@@ -125,6 +138,7 @@ def recommend(
     min_score: MinScoreOption = None,
     max_distance: MaxDistanceOption = None,
     group_by: GroupByOption = None,
+    keep_own_group: KeepOwnGroupOption = False,
     diversity: DiversityOption = 0.0,
     keep_duplicates: KeepDuplicatesOption = False,
     sort: SortOption = None,
@@ -141,15 +155,26 @@ def recommend(
 ) -> None:
     """More like the pictures somebody chose, and unlike those they rejected; none of them is among the results."""
     wanted = wanted_of(
-        k, offset, page, filters, any_of, group_by, diversity, keep_duplicates, sort, fields, min_score, max_distance
+        k,
+        offset,
+        page,
+        filters,
+        any_of,
+        group_by,
+        diversity,
+        keep_duplicates,
+        sort,
+        fields,
+        min_score,
+        max_distance,
+        keep_own_group,
     )
     require_null_fits(null, form)
     settings = load(catalog, url, data_dir)
     pictures = Pictures(grid, preview, open_)
     from query.recommend import recommend_in
 
-    answer = recommend_in(settings, like, dislike or [], strategy, wanted)
-    _tell_nearest(answer, wanted, form, null, pictures, settings)
+    _tell(recommend_in(settings, like, dislike or [], strategy, wanted), form, null, pictures, settings)
 
 
 def search(
@@ -180,25 +205,11 @@ def search(
     pictures = Pictures(grid, preview, open_)
     from query.search import search_in
 
-    answer = search_in(settings, wanted)
-    emit(answer_text(answer, form, terminal(), null=null))
-    narrowed = bool(filters or any_of)
-    remark(
-        answer, _nothing(wanted, "nothing matches: ask with fewer filters" if narrowed else "nothing is indexed yet")
-    )
-    pictures.show(answer, settings)
+    _tell(search_in(settings, wanted), form, null, pictures, settings)
 
 
-def _tell_nearest(
-    answer: Answer, wanted: Wanted, form: Format, null: bool, pictures: Pictures, settings: Settings
-) -> None:
+def _tell(answer: Answer, form: Format, null: bool, pictures: Pictures, settings: Settings) -> None:
     """The answer, remarks on it, and the picture where one is asked for."""
     emit(answer_text(answer, form, terminal(), null=null))
-    bound = "a lower --min-score" if wanted.max_distance is None else "a larger --max-distance"
-    remark(answer, _nothing(wanted, f"nothing matches: ask with fewer filters or {bound}"))
+    remark(answer)
     pictures.show(answer, settings)
-
-
-def _nothing(wanted: Wanted, reason: str) -> str:
-    """What to say of an answer without results."""
-    return f"there are no more than {wanted.offset:,} results" if wanted.offset else reason

@@ -82,6 +82,13 @@ class Comparison:
     def notes(self) -> tuple[str, ...]:
         """Remarks on the answers, and on targets that are not the same file."""
         notes = [f"{printable(each.catalog)}: {note}" for each in self.columns for note in each.answer.notes]
+        nothing = [
+            (each.catalog, each.answer.no_results.text) for each in self.columns if each.answer.no_results is not None
+        ]
+        if len(nothing) == len(self.columns) and len({text for _, text in nothing}) == 1:
+            notes.append(nothing[0][1])
+        else:
+            notes += [f"{printable(catalog)}: {text}" for catalog, text in nothing]
         places = {each.answer.target.location for each in self.columns if each.answer.target is not None}
         if len(places - {None}) > 1:
             notes.append("the catalogs know different files by that name: give a path, to compare like with like")

@@ -14,12 +14,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from query.answers import answer_of, asked_of, notes_of
+from query.answers import answer_of, asked_of, notes_of, notes_on
+from query.no_results import NoResults, why_no_items, why_no_results
+from query.own import own_of
 from query.prepare import Preparer, Query
 from query.progress import Progress, silent
 from query.results import Answer
 from query.scale import Scaled, scaled
-from query.search import cut_note, opened
+from query.search import opened
 from query.target import FileTarget, IndexedTarget, Target, resolve
 from recq import paths
 from recq.errors import IndexRefused, TargetError, UsageError
@@ -104,6 +106,7 @@ class _Holder:
         self._sources: Mapping[str, Source] | None = None
         self._preparer: Preparer | None = None
         self._scale: Scaled | None = None
+        self._no_items: tuple[NoResults | None] | None = None
 
     def catalog(self) -> Catalog:
         """The catalog, opened where it is not. Raises SpaceMismatch when it was rebuilt meanwhile."""
@@ -133,6 +136,12 @@ class _Holder:
             self._scale = scaled(self.catalog(), wanted)
             return self._scale
         return replace(self._scale, notes=())
+
+    def no_items(self, wanted: Wanted) -> NoResults | None:
+        """Why no item fits the filters, which are the same for all targets: found out once."""
+        if self._no_items is None:
+            self._no_items = (why_no_items(self.catalog(), wanted.conditions),)
+        return self._no_items[0]
 
     def release(self) -> None:
         """Let go of the index."""
@@ -184,7 +193,9 @@ def _answers(holder: _Holder, chunk: Sequence[str], wanted: Wanted) -> list[Answ
     ]
     queries = [each for each in prepared if isinstance(each, Query)]
     found = iter(_found(holder.catalog(), queries, scale.wanted))
-    answers = [each if isinstance(each, Failure) else _answer(holder, each, next(found), scale) for each in prepared]
+    answers = [
+        each if isinstance(each, Failure) else _answer(holder, each, next(found), scale, wanted) for each in prepared
+    ]
     for number, each in enumerate(answers):
         if isinstance(each, Answer):
             answers[number] = replace(each, notes=(*scale.notes, *each.notes))
@@ -210,24 +221,36 @@ def _prepared(preparer: Preparer, target: Target, text: str) -> Query | Failure:
 
 def _found(catalog: Catalog, queries: Sequence[Query], wanted: Wanted) -> list[Found | Failure]:
     try:
-        return list(catalog.rank_many([query.example for query in queries], wanted)) if queries else []
+        return _ranked(catalog, queries, wanted)
     except IndexRefused:  # an item that has just gone takes its whole chunk with it
         return [_found_alone(catalog, query, wanted) for query in queries]
 
 
+def _ranked(catalog: Catalog, queries: Sequence[Query], wanted: Wanted) -> list[Found | Failure]:
+    owns = [own_of(wanted, [query]) for query in queries]
+    return list(catalog.rank_many([query.example for query in queries], wanted, own=owns)) if queries else []
+
+
 def _found_alone(catalog: Catalog, query: Query, wanted: Wanted) -> Found | Failure:
     try:
-        return catalog.rank(query.example, wanted)
+        return catalog.rank(query.example, wanted, own=own_of(wanted, [query]))
     except IndexRefused as error:
         return Failure(query.text, str(error))
 
 
-def _answer(holder: _Holder, query: Query, found: Found | Failure, scale: Scaled) -> Answer | Failure:
+def _answer(holder: _Holder, query: Query, found: Found | Failure, scale: Scaled, wanted: Wanted) -> Answer | Failure:
     from recq.index.question import metric_of
 
     if isinstance(found, Failure):
         return found
     catalog, sources = holder.catalog(), holder.sources()
+    nothing: NoResults | None = None
+    if not found.hits:
+
+        def ask(wanted: Wanted) -> Found:
+            return catalog.rank(query.example, wanted, own=own_of(wanted, [query]))
+
+        nothing = holder.no_items(wanted) or why_no_results(catalog, scale.wanted, ask, wanted)
     return answer_of(
         catalog,
         found,
@@ -237,5 +260,6 @@ def _answer(holder: _Holder, query: Query, found: Found | Failure, scale: Scaled
         metric=metric_of(query.example, catalog.space),
         target=asked_of(query, catalog, sources),
         background=scale.background,
-        notes=(*notes_of([query]), *cut_note(found.cut)),
+        notes=(*notes_of([query]), *notes_on(found)),
+        no_results=nothing,
     )

@@ -67,7 +67,7 @@ FormatOption = Annotated[
     Format,
     typer.Option("--format", help="How to print the answer. Example: --format paths, one absolute path a line."),
 ]
-KOption = Annotated[int, typer.Option("-k", metavar="N", help="How many results, at most. Example: -k 20")]
+KOption = Annotated[int, typer.Option("-k", "--top-k", metavar="N", help="How many results, at most. Example: -k 20")]
 OffsetOption = Annotated[
     int | None,
     typer.Option(
@@ -99,6 +99,14 @@ GroupByOption = Annotated[
         autocompletion=completion.field,
         show_default=False,
         help="Only the first item of each value of a field, such as one view of each product. Example: --group-by sku",
+    ),
+]
+KeepOwnGroupOption = Annotated[
+    bool,
+    typer.Option(
+        "--keep-own-group",
+        help="With --group-by: show also what is in the group of the picture asked with, such as other views of the "
+        "same product. Example: --group-by sku --keep-own-group",
     ),
 ]
 DiversityOption = Annotated[
@@ -208,6 +216,7 @@ def wanted_of(
     fields: str | None,
     min_score: str | None = None,
     max_distance: str | None = None,
+    keep_own_group: bool = False,
 ) -> Wanted:
     """What the options of similar, recommend and search ask for, as they were typed. Raises UsageError."""
     return Wanted(
@@ -223,6 +232,7 @@ def wanted_of(
         None if sort is None else Sort.parse(sort),
         field_list(fields),
         unusual(min_score, max_distance),
+        keep_own_group,
     )
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from recq import paths
 
 if TYPE_CHECKING:
+    from query.no_results import NoResults
     from recq.index.facets import Facets
     from recq.index.question import Metric, Strategy
     from recq.index.schema import Item
@@ -125,7 +126,7 @@ class Answer:
 
     `metric` says what the scores are, None where nothing was compared. `took_ms` is the time in the library; `filters`
     and groups as typed; `named` the fields that the question names, `fields` those alone that are to be shown, all
-    when None; `notes` are for standard error.
+    when None; `notes` are for standard error. `no_results` tells why there are none.
     """
 
     space: EmbeddingSpace
@@ -138,6 +139,7 @@ class Answer:
     examples: Examples | None = None
     named: tuple[str, ...] = ()
     fields: tuple[str, ...] | None = None
+    no_results: NoResults | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The document that `--format json` prints."""
@@ -148,6 +150,7 @@ class Answer:
             "metric": None if self.metric is None else self.metric.name,
             "higher_is_better": None if self.metric is None else self.metric.higher_is_better,
             "results": [result.to_json() for result in self.results],
+            **({} if self.no_results is None else {"no_results": self.no_results.to_json()}),
             "took_ms": round(self.took_ms, 1),
         }
 

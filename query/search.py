@@ -15,7 +15,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from query.answers import answer_of, asked_of, notes_of
+from query.answers import answer_of, asked_of, notes_of, notes_on
+from query.no_results import why_no_results
+from query.own import own_of
 from query.prepare import Preparer, Query
 from query.results import Answer, Shown
 from query.scale import scaled
@@ -29,6 +31,7 @@ from recq.space import require_same
 if TYPE_CHECKING:
     from recq.index.catalog import Catalog
     from recq.index.facets import Facets
+    from recq.index.finder import Found
     from recq.index.grammar import Where
 
 FIRST = Wanted()
@@ -39,7 +42,9 @@ FIRST_MATCHES = Wanted(k=20)
 
 
 def similar(catalog: Catalog, target: str, wanted: Wanted = FIRST, settings: Settings | None = None) -> Answer:
-    """The items that look most like `target`, best first, ties by path; the target itself is never among them.
+    """The items that look most like `target`, best first, ties by path.
+
+    The target itself is never among them, nor what `query.own` says.
 
     Raises TargetError, FilterError, UsageError, and for a picture outside the index what reading, decoding and
     embedding it raise.
@@ -71,7 +76,8 @@ def search(catalog: Catalog, wanted: Wanted = FIRST_MATCHES) -> Answer:
         notes = (f"{place} of {total:,} matching items shown: -k shows more, --page 2 the next",)
         if wanted.offset:
             notes = (f"{place} of {total:,} matching items shown",)
-    return answer_of(catalog, found, catalog.sources(), wanted, started, notes=notes)
+    nothing = None if found.hits else why_no_results(catalog, wanted, catalog.find)
+    return answer_of(catalog, found, catalog.sources(), wanted, started, notes=notes, no_results=nothing)
 
 
 def search_in(settings: Settings, wanted: Wanted = FIRST_MATCHES) -> Answer:
@@ -140,7 +146,12 @@ def _nearest(catalog: Catalog, query: Query, wanted: Wanted, started: float) -> 
     from recq.index.question import metric_of
 
     scale = scaled(catalog, wanted)
-    found = catalog.rank(query.example, scale.wanted)
+
+    def ask(wanted: Wanted) -> Found:
+        return catalog.rank(query.example, wanted, own=own_of(wanted, [query]))
+
+    found = ask(scale.wanted)
+    nothing = None if found.hits else why_no_results(catalog, scale.wanted, ask, wanted)
     sources = catalog.sources()
     return answer_of(
         catalog,
@@ -151,17 +162,9 @@ def _nearest(catalog: Catalog, query: Query, wanted: Wanted, started: float) -> 
         metric=metric_of(query.example, catalog.space),
         target=asked_of(query, catalog, sources),
         background=scale.background,
-        notes=(*notes_of([query]), *scale.notes, *cut_note(found.cut)),
+        notes=(*notes_of([query]), *scale.notes, *notes_on(found)),
+        no_results=nothing,
     )
-
-
-def cut_note(cut: bool) -> tuple[str, ...]:
-    """The remark on an answer that is shorter than it might be."""
-    from recq.index.ranking import DEEPEST
-
-    if not cut:
-        return ()
-    return (f"only the {DEEPEST:,} nearest items were looked at, most of them folded: ask with more filters",)
 
 
 def _check(catalog: Catalog, wanted: Wanted) -> None:

@@ -6,7 +6,6 @@ field; a test keeps it complete.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Mapping
@@ -26,6 +25,7 @@ from pydantic_settings import (
 from recq.config_file import ConfigFile, read_config
 from recq.errors import UsageError
 from recq.space import DistanceName, Pooling, Preprocess, Preset, Resize
+from recq.spelling import nearest
 
 WatchMode = Literal["auto", "native", "poll"]
 
@@ -208,9 +208,7 @@ def _nearest(name: str, known: Mapping[str, Any]) -> str:
 
 def _close(name: str, known: Mapping[str, Any]) -> str | None:
     """The setting that a name was meant to be; `apikey`, `API-KEY` and `api.key` are all `api_key`."""
-    plain = {one.replace("_", ""): one for one in known}
-    found = difflib.get_close_matches(re.sub(r"[^a-z0-9]", "", name.lower()), plain, n=1, cutoff=0.75)
-    return plain[found[0]] if found else None
+    return next(iter(nearest(name, known, plain=lambda text: re.sub(r"[^a-z0-9]", "", text.lower()))), None)
 
 
 def _place_of(name: str, said: Mapping[str, Any], config: ConfigFile) -> str:

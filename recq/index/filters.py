@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 from qdrant_client import models
 
@@ -27,6 +27,7 @@ from recq.index.schema import (
     shadow_key,
 )
 from recq.index.words import asked_words
+from recq.spelling import nearest
 
 NO_ERROR = models.IsEmptyCondition(is_empty=models.PayloadField(key="error.reason"))
 """Holds for items that were embedded: the others never appear in an answer."""
@@ -75,8 +76,8 @@ def require_field(name: str, types: FieldTypes) -> FieldType:
     if name in known:
         return known[name]
     shown = sorted(types)
-    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+    meant = nearest(name, known, alike=0.5)
+    hint = f"; did you mean {meant[0]!r}?" if meant else ""
     listed = f"known fields: {', '.join(shown)}" if shown else "this catalog has no metadata fields"
     raise FilterError(f"unknown field {name!r}{hint} ({listed})")
 
@@ -179,6 +180,11 @@ def _span(condition: Condition, key: str, field_type: FieldType, value: str) -> 
         low = high = value
     if not low and not high:
         raise FilterError(f"filter {condition.text!r}: a range needs a bound, as in {condition.field}=10..50")
+    if dots and low and high and _is_backwards(condition, field_type, low, high):
+        raise FilterError(
+            f"filter {condition.text!r}: nothing is both {low} or more and {high} or less: "
+            f"write {condition.field}={high}..{low}"
+        )
     if field_type is FieldType.DATE:
         return models.FieldCondition(
             key=key,
@@ -196,6 +202,34 @@ def _span(condition: Condition, key: str, field_type: FieldType, value: str) -> 
             lte=_number(condition, high) if high else None,
         ),
     )
+
+
+def _is_backwards(condition: Condition, field_type: FieldType, low: str, high: str) -> bool:
+    """Whether a range ends before it begins."""
+    if field_type is FieldType.DATE:
+        start, until = _period(condition, low)[0], _until(condition, high)
+        return start >= until["lt"] if "lt" in until else start > until["lte"]
+    return _number(condition, low) > _number(condition, high)
+
+
+def spans_of(condition: Condition, types: FieldTypes) -> list[tuple[Any, Any]]:
+    """The ranges of a field of numbers or dates that a condition holds for, from the first value to the last.
+
+    None for an end that is open. Raises FilterError.
+    """
+    positive, _ = _compile(condition, types, None)
+    spans: list[tuple[Any, Any]] = []
+    for each in positive:
+        for one in each.should or [] if isinstance(each, models.Filter) else [each]:
+            if isinstance(one, models.FieldCondition) and one.range is not None:
+                low, high = (
+                    next((end for name in names if (end := getattr(one.range, name)) is not None), None)
+                    for names in (("gte", "gt"), ("lte", "lt"))
+                )
+                spans.append((low, high))
+            elif isinstance(one, models.FieldCondition) and isinstance(one.match, models.MatchValue):
+                spans.append((one.match.value, one.match.value))
+    return spans
 
 
 def _compare(condition: Condition, key: str, field_type: FieldType) -> models.Condition:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from datetime import datetime
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,12 +14,25 @@ from recq.index.dates import moment_of
 from recq.index.errors import translated
 from recq.index.facets import MAX_BINS, Facets, date_periods, number_bins
 from recq.index.fields import Fields
-from recq.index.filters import NO_ERROR, NO_FILE, compile_filters, known_name, require_indexed
+from recq.index.filters import NO_ERROR, NO_FILE, compile_filters, known_name, require_field, require_indexed
 from recq.index.grammar import Condition, Op, Where, parse_all
 from recq.index.ledger import PAGE, Ledger, items_of, vector_of
 from recq.index.pending_fields import Waiting, uses_of
-from recq.index.schema import VECTOR, FieldType, FieldTypes, Item, elements, field_name, fits, payload_key
+from recq.index.schema import (
+    UNINDEXED_FIELDS,
+    VECTOR,
+    FieldType,
+    FieldTypes,
+    Item,
+    elements,
+    field_name,
+    fits,
+    payload_key,
+)
 from recq.space import EmbeddingSpace
+
+MOST_READ = 100_000
+"""Rows that are read to find out what somebody may have meant."""
 
 
 class Carried(NamedTuple):
@@ -125,6 +140,15 @@ class Reader(Ledger):
         )
         return sorted(items_of(records), key=by_path)
 
+    def places(self) -> Iterator[tuple[str, str]]:
+        """Source and path of every item, failed ones included, in no order. Streams, and reads little else."""
+        everything = models.Filter(must_not=[NO_FILE])
+        for record in self._scroll(everything, payload=["file.source", "file.path"], page=10 * PAGE):
+            file = (record.payload or {}).get("file")
+            place = (file.get("source"), file.get("path")) if isinstance(file, dict) else (None, None)
+            if isinstance(place[0], str) and isinstance(place[1], str):
+                yield place[0], place[1]
+
     @translated
     def count(self, filters: Sequence[Where] = (), *, source: str | None = None) -> int:
         """How many embedded items all filters hold for."""
@@ -164,8 +188,45 @@ class Reader(Ledger):
         counted = [(label, self._count(condition, None)) for label, condition in conditions]
         return Facets(field, field_type, [row for row in counted if row[1]][: max(limit, MAX_BINS)], total, spans)
 
-    def _extreme(self, key: str, field_type: FieldType, base: models.Filter, direction: models.Direction) -> Any:
-        """The smallest or largest indexed value of a field: a number, or a moment; None when none has its type."""
+    @translated
+    def extreme(self, field: str, *, largest: bool, beyond: float | datetime | None = None) -> float | datetime | None:
+        """The largest value of a field of numbers or dates, or the smallest; of those below `beyond`, or above it.
+
+        None where there is none. Of recq's own fields without an index at most `MOST_READ` rows are read.
+        """
+        field_type = require_field(field, self.types())
+        name = known_name(field, self.types())
+
+        def wanted(value: Any) -> bool:
+            return beyond is None or (value < beyond if largest else value > beyond)
+
+        if name in UNINDEXED_FIELDS:
+            read = (getattr(item.file, name.removeprefix("file.")) for item in islice(self.rows(), MOST_READ))
+            read = (moment_of(each) if field_type is FieldType.DATE and each else each for each in read)
+            values = [each for each in read if each is not None and wanted(each)]
+            return (max if largest else min)(values, default=None)
+        self._fields.require_made([(name, False)])
+        base = self.compiled()
+        if beyond is not None:
+            bound = {"lt" if largest else "gt": beyond}
+            range_ = models.DatetimeRange(**bound) if isinstance(beyond, datetime) else models.Range(**bound)
+            base = models.Filter(must=[base, models.FieldCondition(key=payload_key(name), range=range_)])
+        direction = models.Direction.DESC if largest else models.Direction.ASC
+        found: float | datetime | None = self._extreme(payload_key(name), field_type, base, direction, wanted)
+        return found
+
+    def _extreme(
+        self,
+        key: str,
+        field_type: FieldType,
+        base: models.Filter,
+        direction: models.Direction,
+        wanted: Callable[[Any], bool] = lambda _: True,
+    ) -> Any:
+        """The smallest or largest indexed value of a field: a number, or a moment; None when none has its type.
+
+        Of the values of that item only the `wanted` count.
+        """
         records, _ = self._client.scroll(
             self._collection,
             scroll_filter=base,
@@ -177,7 +238,7 @@ class Reader(Ledger):
             return None
         value = (records[0].payload or {}).get(field_name(key), [])
         chosen: list[Any] = [element for element in elements(value) if fits(element, field_type)]
-        chosen = sorted(map(moment_of, chosen) if field_type is FieldType.DATE else chosen)
+        chosen = sorted(filter(wanted, map(moment_of, chosen) if field_type is FieldType.DATE else chosen))
         return chosen[0 if direction is models.Direction.ASC else -1] if chosen else None
 
 

@@ -124,7 +124,8 @@ def test_filters_hold_in_every_catalog(compare: Ask) -> None:
     assert names(second) == ["beds/one.png", "beds/three.png"]
     nothing = compare("sofas/one.png", "--filter", "category=none", "--format", "json")
     assert json.loads(nothing.out)["overlap"][0]["share"] is None
-    assert nothing.err == "recq: nothing matches\n"
+    said = "nothing matches: no item has category=none: there is bed"
+    assert nothing.err == f"recq: shop: {said}, sofa and twin\nrecq: other: {said} and sofa\n"
 
 
 def test_what_one_catalog_does_not_know_and_what_none_knows_is_embedded(
