@@ -12,9 +12,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from query.answers import answer_of, asked_of, notes_of, notes_on
+from query.mistyped import MOST_PLACES
 from query.no_results import NoResults, why_no_items, why_no_results
 from query.own import own_of
 from query.prepare import Preparer, Query
@@ -34,6 +36,11 @@ if TYPE_CHECKING:
     from recq.index.finder import Found
     from recq.index.schema import Item
     from recq.index.sources import Source
+
+MOST_COMPARED = 200_000
+"""Names that mistyped targets are compared with, all of them together: some seconds."""
+
+_OVERHEAD = 1_000  # what a mistyped target costs besides
 
 CHUNK = 50
 """Targets whose requests are made together: some hundred kB of vectors, and soon enough for who looks on."""
@@ -106,6 +113,7 @@ class _Holder:
         self._sources: Mapping[str, Source] | None = None
         self._preparer: Preparer | None = None
         self._scale: Scaled | None = None
+        self.hints = _Hints()
         self._no_items: tuple[NoResults | None] | None = None
 
     def catalog(self) -> Catalog:
@@ -156,12 +164,34 @@ class _Holder:
         self._network.close()
 
 
+class _Hints:
+    """What suggestions for mistyped targets need: read once, and used for the first few of them."""
+
+    def __init__(self) -> None:
+        self._places: list[tuple[str, str]] | None = None
+        self._left = MOST_COMPARED
+
+    def places(self, catalog: Catalog) -> Sequence[tuple[str, str]]:
+        """Source and path of the catalog's items; none when enough has been compared."""
+        if self._left <= 0:
+            return ()
+        if self._places is None:
+            self._places = list(islice(catalog.places(), MOST_PLACES))
+        self._left -= len(self._places) + _OVERHEAD
+        return self._places
+
+    def others(self, catalog: Catalog) -> Iterator[tuple[str, Catalog]]:
+        """The other catalogs, as long as suggestions are made."""
+        return catalog.others() if self._left > 0 else iter(())
+
+
 @dataclass(frozen=True)
 class _Lookup:
     """A catalog for `resolve`, whose sources are not read again for each target."""
 
     catalog: Catalog
     known: Mapping[str, Source]
+    hints: _Hints
 
     def get(self, item_id: str) -> Item | None:
         return self.catalog.get(item_id)
@@ -175,6 +205,12 @@ class _Lookup:
     def sources(self) -> Mapping[str, Source]:
         return self.known
 
+    def places(self) -> Sequence[tuple[str, str]]:
+        return self.hints.places(self.catalog)
+
+    def others(self) -> Iterator[tuple[str, Catalog]]:
+        return self.hints.others(self.catalog)
+
 
 def _answers(holder: _Holder, chunk: Sequence[str], wanted: Wanted) -> list[Answer | Failure]:
     from recq.index.question import metric_of
@@ -182,7 +218,7 @@ def _answers(holder: _Holder, chunk: Sequence[str], wanted: Wanted) -> list[Answ
     catalog = holder.catalog()
     scale = holder.scaled(wanted)
     catalog.check(scale.wanted, metric_of("", catalog.space))
-    lookup = _Lookup(catalog, holder.sources())
+    lookup = _Lookup(catalog, holder.sources(), holder.hints)
     resolved = [_resolved(lookup, text) for text in chunk]
     preparer = holder.preparer()
     if any(not isinstance(each, IndexedTarget | Failure) for each in resolved):

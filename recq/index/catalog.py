@@ -18,7 +18,7 @@ import numpy as np
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
-from recq.errors import ImageError, Reason, TargetNotFound, UsageError
+from recq.errors import ImageError, Reason, RecqError, TargetNotFound, UsageError
 from recq.index import background
 from recq.index.background import Background
 from recq.index.collection import behind, collection_name, others, point_alias, stored_space
@@ -135,6 +135,17 @@ class Catalog(Finder):
     def exists(self) -> bool:
         """False once the catalog is gone altogether: someone has deleted its collection or its alias."""
         return behind(self._client, self.name) is not None
+
+    def others(self) -> Iterator[tuple[str, Catalog]]:
+        """The other catalogs of the same index that this recq can read, by name."""
+        for name in self._other_names():
+            with suppress(RecqError):
+                yield name, Catalog.open(self._client, name)
+
+    @translated
+    def _other_names(self) -> list[str]:
+        aliases = self._client.get_aliases().aliases
+        return sorted(alias.alias_name for alias in aliases if alias.alias_name != self.name)
 
     # -- fields ---------------------------------------------------------------------------------------------------
 

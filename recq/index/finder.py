@@ -175,6 +175,10 @@ class Finder(Reader):
             raise UsageError(
                 "--min-score is for scores where more is nearer; here they are distances: use --max-distance"
             )
+        if metric.most is not None and wanted.min_score is not None and wanted.min_score > metric.most:
+            raise UsageError(
+                f"--min-score {wanted.min_score:g} cannot be reached: {metric.told} is {metric.most:g} at the most"
+            )
         self._require_fields(wanted)
         self.compiled(wanted.conditions)
 
