@@ -43,10 +43,12 @@ def recq_(
     """Options of `recq` itself; Typer shows the app's own help."""
 
 
+_WITH_WORDS = {"allow_extra_args": True}  # that are no arguments: the command itself says how to ask
+
 # In the order of `recq --help`.
 app.command(epilog=FILTERS)(similar)
-app.command(epilog=FILTERS)(recommend)
-app.command(epilog=FILTERS)(search)
+app.command(epilog=FILTERS, context_settings=_WITH_WORDS)(recommend)
+app.command(epilog=FILTERS, context_settings=_WITH_WORDS)(search)
 app.command()(show)
 app.command(epilog=FILTERS)(facets)
 app.command()(explain)

@@ -5,6 +5,7 @@ Thin shells, which `query.cli` makes part of the program: what is slow to import
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -30,6 +31,7 @@ from query.options import (
     SortOption,
     TargetsArgument,
     TargetsOption,
+    asked_with_words,
     require_null_fits,
     wanted_of,
 )
@@ -103,8 +105,9 @@ def similar(
 
 
 def recommend(
+    ctx: typer.Context,
     like: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
             "--like",
             metavar="TARGET",
@@ -112,7 +115,7 @@ def recommend(
             help="A picture to be near to, as TARGET of recq similar; may be given several times. "
             "Example: --like sofa_226.jpg --like ./mine.jpg",
         ),
-    ],
+    ] = None,
     dislike: Annotated[
         list[str] | None,
         typer.Option(
@@ -154,6 +157,10 @@ def recommend(
     _debug: DebugOption = False,
 ) -> None:
     """More like the pictures somebody chose, and unlike those they rejected; none of them is among the results."""
+    if ctx.args:
+        raise UsageError(
+            f"recommend takes pictures behind --like and --dislike: recq recommend --like {shlex.quote(ctx.args[0])}"
+        )
     wanted = wanted_of(
         k,
         offset,
@@ -174,10 +181,11 @@ def recommend(
     pictures = Pictures(grid, preview, open_)
     from query.recommend import recommend_in
 
-    _tell(recommend_in(settings, like, dislike or [], strategy, wanted), form, null, pictures, settings)
+    _tell(recommend_in(settings, like or [], dislike or [], strategy, wanted), form, null, pictures, settings)
 
 
 def search(
+    ctx: typer.Context,
     filters: FilterOption = None,
     any_of: AnyOfOption = None,
     k: KOption = 20,
@@ -199,6 +207,8 @@ def search(
     _debug: DebugOption = False,
 ) -> None:
     """Items that all filters hold for, ordered by path or by a field; no picture is compared."""
+    if ctx.args:
+        raise UsageError(asked_with_words(ctx.args))
     wanted = wanted_of(k, offset, page, filters, any_of, group_by, diversity, keep_duplicates, sort, fields)
     require_null_fits(null, form)
     settings = load(catalog, url, data_dir)

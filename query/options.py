@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +11,8 @@ import typer
 
 from query import completion
 from query.render import Format
-from recq.errors import UsageError
+from recq.errors import FilterError, UsageError
+from recq.index.grammar import escape, parse_all
 from recq.index.wanted import Limit, Sort, Wanted
 
 FILTERS = """\
@@ -258,6 +261,21 @@ def unusual(min_score: str | None, max_distance: str | None) -> Limit | None:
     if min_score == max_distance == AUTO:
         raise UsageError("--min-score auto and --max-distance auto: give the one that the catalog compares by")
     return "min_score" if min_score == AUTO else "max_distance" if max_distance == AUTO else None
+
+
+def asked_with_words(words: Sequence[str]) -> str:
+    """What to say to `recq search WORDS`: filters are written behind --filter, words are searched in a field."""
+    try:
+        parse_all(words)
+    except FilterError:
+        text = " ".join(words)
+        title, name = (shlex.quote(f"{field}~{escape(text)}") for field in ("title", "file.name"))
+        return (
+            f"search takes no words by themselves: ask for them in a field, recq search --filter {title}, or in the "
+            f"file's name, --filter {name}; what looks like a picture is found by recq similar"
+        )
+    options = " ".join(f"--filter {shlex.quote(word)}" for word in words)
+    return f"a filter stands behind --filter: recq search {options}"
 
 
 def field_list(text: str | None) -> tuple[str, ...] | None:

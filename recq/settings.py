@@ -24,6 +24,8 @@ from pydantic_settings import (
 
 from recq.config_file import ConfigFile, read_config
 from recq.errors import UsageError
+from recq.needed import needed
+from recq.paths import printable
 from recq.space import DistanceName, Pooling, Preprocess, Preset, Resize
 from recq.spelling import nearest
 
@@ -150,7 +152,10 @@ class Settings(BaseSettings):
             first = error.errors(include_url=False)[0]
             name = str(first["loc"][0])
             given = "" if name in _SECRET else _shown(first["input"])
-            raise UsageError(f"setting {name!r}{_place_of(name, said, config)}: {first['msg']}{given}") from None
+            if name in said and name in _OPTIONS and given:
+                option = f"--{name.replace('_', '-')}"
+                raise UsageError(f"{option} '{printable(str(first['input']))[:100]}': {needed(first)}") from None
+            raise UsageError(f"setting {name!r}{_place_of(name, said, config)}: {needed(first)}{given}") from None
         except SettingsError as error:  # a variable that holds a list
             name = next((one for one in cls.model_fields if f'"{one}"' in str(error)), "ignore")
             raise UsageError(
@@ -169,6 +174,9 @@ def shown_url(url: str) -> str:
     address, mark, _ = without.partition("?")
     return f"{address}?***" if mark else address
 
+
+_OPTIONS = frozenset({"catalog", "data_dir", "model", "weights", "layer", "size"})
+"""Settings that are options of the same name on a command line."""
 
 _SECRET = frozenset({"api_key", "url"})
 """Settings whose values are in no message; an unknown setting's never is."""

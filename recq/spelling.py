@@ -19,6 +19,7 @@ ALIKE = 0.75
 _ACCENTS = re.compile("[\u0300-\u036f]")
 _NUMBER = re.compile(r"\d+")
 _ALIKE_PATHS = 0.8
+_MUCH_LESS = 0.1  # alike than the likeliest path: not meant
 _WRONG_NUMBER = 0.1  # what another number in a path counts for: 101.jpg is rather no misspelt 100.jpg
 
 
@@ -88,7 +89,8 @@ def nearest_paths(path: str, known: Iterable[str], most: int = 1, *, same_number
                 continue
             ratio -= _WRONG_NUMBER
         found.append((ratio, each))
-    best = sorted(found, key=lambda pair: (-pair[0], pair[1]))[: most + 50]
+    least = max((ratio for ratio, _ in found), default=0.0) - _MUCH_LESS
+    best = sorted((pair for pair in found if pair[0] >= least), key=lambda pair: (-pair[0], pair[1]))[: most + 50]
     whole = partial(_likeness, folders)
     return [each for _, each in sorted(best, key=lambda pair: (-pair[0], -whole(pair[1]), pair[1]))[:most]]
 
