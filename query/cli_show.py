@@ -12,7 +12,8 @@ import typer
 from query import completion
 from query.options import FilterOption, TargetArgument
 from query.render import FacetsFormat, ShowFormat, facets_text, shown_text
-from query.shell import emit, load, terminal
+from query.shell import PROG, emit, load, terminal
+from recq.cli_errors import complain
 from recq.cli_options import CatalogOption, DataDirOption, DebugOption, UrlOption
 
 
@@ -60,6 +61,9 @@ def facets(
 ) -> None:
     """The values of a metadata field and how many items have each; ranges for numbers and dates."""
     settings = load(catalog, url, data_dir)
-    from query.search import facets_in
+    from query.search import facets_in, why_nothing_in
 
-    emit(facets_text(facets_in(settings, field, filters or [], limit), form, terminal()))
+    found = facets_in(settings, field, filters or [], limit)
+    emit(facets_text(found, form, terminal()))
+    if not found.total:
+        complain(PROG, why_nothing_in(settings, filters or [], field) or "")

@@ -16,14 +16,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from query.answers import answer_of, asked_of, notes_of, notes_on
-from query.no_results import why_no_results
+from query.no_results import why_no_items, why_no_results
 from query.own import own_of
 from query.prepare import Preparer, Query
 from query.results import Answer, Shown
 from query.scale import scaled
 from query.target import FileTarget, IndexedTarget, describe, resolve
 from recq.errors import TargetNotFound
-from recq.index.grammar import parse_all
+from recq.index.grammar import Condition, Op, parse_all
 from recq.index.wanted import Wanted
 from recq.settings import Settings
 from recq.space import require_same
@@ -107,6 +107,16 @@ def facets_in(settings: Settings, field: str, filters: Sequence[Where] = (), lim
     read = parse_all(filters)
     with opened(settings) as catalog:
         return catalog.facets(field, read, limit)
+
+
+def why_nothing_in(settings: Settings, filters: Sequence[Where] = (), field: str | None = None) -> str | None:
+    """Why no item fits all filters and has the field, in the catalog that the settings name; None where some do."""
+    asked = parse_all(filters)
+    if field is not None:
+        asked = (*asked, Condition(field, Op.EXISTS))
+    with opened(settings) as catalog:
+        found = why_no_items(catalog, asked)
+    return None if found is None else found.text
 
 
 @contextmanager

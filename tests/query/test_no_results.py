@@ -297,3 +297,18 @@ def test_filters_of_a_library_have_a_text_too(goods: Catalog) -> None:
     assert why_no_items(goods, ["category=Footwear"]) is None
     with pytest.raises(FilterError):
         why_no_items(goods, ["nothing=1"])
+
+
+def test_other_commands_with_filters_say_it_too(shop: Shop, tmp_path: Path) -> None:
+    said = "no item has category=beds: did you mean bed?"
+    facets = shop.ask("facets", "price", "--filter", "category=beds")
+    assert (facets.code, facets.out, facets.err) == (0, b"", f"recq: nothing matches: {said}\n")
+    assert shop.ask("facets", "rank", "--filter", "category=bed").err == (
+        "recq: nothing matches: no item has both category=bed (2 items) and has:rank (1 item)\n"
+    )
+    exported = shop.ask("export", str(tmp_path / "none.jsonl"), "--filter", "category=beds")
+    assert exported.code == 0
+    assert said in exported.err
+    evaluated = shop.ask("evaluate", "--label", "category", "--query-filter", "category=beds")
+    assert evaluated.code == 2
+    assert f"no item fits the --query-filter: {said}" in evaluated.err
