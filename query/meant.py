@@ -18,7 +18,7 @@ from recq.spelling import nearest, nearest_paths, one_of
 if TYPE_CHECKING:
     from recq.index.catalog import Catalog
 
-MOST_VALUES = 20_000
+MOST_VALUES = 100_000
 """Values of a field, or paths, that spelling is compared with."""
 
 MOST_FIELDS = 64
@@ -164,14 +164,16 @@ def _words(catalog: Catalog, condition: Condition) -> Meant:
 def _ranges(catalog: Catalog, condition: Condition) -> Meant:
     """Where the field's values lie: all of them where the range is outside, those around it where it is between."""
     field = condition.field
-    least, most = catalog.extreme(field, largest=False), catalog.extreme(field, largest=True)
-    if least is None or most is None:
+    found = catalog.extremes(field)
+    if found is None:
         return Meant(known=f"no item has a {field}")
+    least, most = found
     whole = f"{field} is from {_told(least)} to {_told(most)}" if least != most else f"every {field} is {_told(most)}"
     around: list[str] = []
     for low, high in spans_of(condition, catalog.types()):
-        below = None if low is None else catalog.extreme(field, largest=True, beyond=low)
-        above = None if high is None else catalog.extreme(field, largest=False, beyond=high)
+        if low is None or high is None or not (least <= low and high <= most):
+            return Meant(known=whole)
+        below, above = catalog.around(field, low, high)
         if below is None or above is None:
             return Meant(known=whole)
         around += [_told(below), _told(above)]

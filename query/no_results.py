@@ -126,7 +126,7 @@ def why_no_items(catalog: Catalog, filters: Sequence[Where]) -> NoResults | None
         failed = catalog.count_failed()
         text = "nothing is indexed yet" if not failed else f"none of {_items(failed)} could be embedded"
         return _one(CauseKind.NOTHING_INDEXED, text)
-    counts = [catalog.count([each]) for each in conditions]
+    counts = [catalog.count([each]) for each in conditions] if len(conditions) > 1 else [0]
     none = [condition for condition, count in zip(conditions, counts, strict=True) if not count]
     if none:
         return NoResults(tuple(_of_one(catalog, each) for each in none))

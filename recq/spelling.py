@@ -50,13 +50,18 @@ def nearest(
             found.append((3.0, each))
         elif bare and _bare(text) == bare:
             found.append((2.0, each))
-        elif (ratio := _ratio(matcher, text, alike)) is not None:
+        elif _long_enough(wanted, text, alike) and (ratio := _ratio(matcher, text, alike)) is not None:
             found.append((ratio, each))
     return [each for _, each in sorted(found, key=lambda pair: (-pair[0], pair[1]))[:most]]
 
 
 def _bare(text: str) -> str:
     return "".join(filter(str.isalnum, text))
+
+
+def _long_enough(text: str, other: str, least: float) -> bool:
+    """Whether the two can be alike by their lengths: soonest said, of a hundred thousand names."""
+    return 2 * min(len(text), len(other)) >= least * (len(text) + len(other))
 
 
 def _ratio(matcher: SequenceMatcher[str], text: str, least: float) -> float | None:
@@ -81,6 +86,8 @@ def nearest_paths(path: str, known: Iterable[str], most: int = 1, *, same_number
     found: list[tuple[float, str]] = []
     for each in dict.fromkeys(known):
         name = stem(each)
+        if not _long_enough(wanted, name, _ALIKE_PATHS):
+            continue
         ratio = 1.0 if name == wanted else _ratio(matcher, name, _ALIKE_PATHS)
         if ratio is None or not wanted:
             continue

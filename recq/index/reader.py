@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from qdrant_client import QdrantClient, models
@@ -30,6 +32,8 @@ from recq.index.schema import (
     payload_key,
 )
 from recq.space import EmbeddingSpace
+
+Ordered: TypeAlias = "float | datetime"
 
 MOST_READ = 100_000
 """Rows that are read to find out what somebody may have meant."""
@@ -188,32 +192,46 @@ class Reader(Ledger):
         counted = [(label, self._count(condition, None)) for label, condition in conditions]
         return Facets(field, field_type, [row for row in counted if row[1]][: max(limit, MAX_BINS)], total, spans)
 
-    @translated
-    def extreme(self, field: str, *, largest: bool, beyond: float | datetime | None = None) -> float | datetime | None:
-        """The largest value of a field of numbers or dates, or the smallest; of those below `beyond`, or above it.
+    def extremes(self, field: str) -> tuple[Ordered, Ordered] | None:
+        """The smallest and the largest value of a field of numbers or dates; None where nobody has one.
 
-        None where there is none. Of recq's own fields without an index at most `MOST_READ` rows are read.
+        Of recq's own fields without an index at most `MOST_READ` rows are read.
         """
+        smallest, largest = self._ends(field, None, None)
+        return None if smallest is None or largest is None else (smallest, largest)
+
+    def around(self, field: str, low: Ordered, high: Ordered) -> tuple[Ordered | None, Ordered | None]:
+        """The largest value below `low` and the smallest above `high`."""
+        above, below = self._ends(field, high, low)
+        return below, above
+
+    @translated
+    def _ends(self, field: str, above: Ordered | None, below: Ordered | None) -> tuple[Ordered | None, Ordered | None]:
+        """The smallest value above `above` and the largest below `below`, of all where these are None."""
         field_type = require_field(field, self.types())
         name = known_name(field, self.types())
-
-        def wanted(value: Any) -> bool:
-            return beyond is None or (value < beyond if largest else value > beyond)
-
+        sides: tuple[tuple[models.Direction, str, Any], ...] = (
+            (models.Direction.ASC, "gt", above),
+            (models.Direction.DESC, "lt", below),
+        )
         if name in UNINDEXED_FIELDS:
-            read = (getattr(item.file, name.removeprefix("file.")) for item in islice(self.rows(), MOST_READ))
-            read = (moment_of(each) if field_type is FieldType.DATE and each else each for each in read)
-            values = [each for each in read if each is not None and wanted(each)]
-            return (max if largest else min)(values, default=None)
+            own = name.removeprefix("file.")
+            read = (getattr(item.file, own) for item in islice(self.rows(), MOST_READ))
+            values: list[Any] = [
+                moment_of(each) if field_type is FieldType.DATE else each for each in read if each is not None
+            ]
+            smallest = min((each for each in values if above is None or each > above), default=None)
+            return smallest, max((each for each in values if below is None or each < below), default=None)
         self._fields.require_made([(name, False)])
-        base = self.compiled()
-        if beyond is not None:
-            bound = {"lt" if largest else "gt": beyond}
-            range_ = models.DatetimeRange(**bound) if isinstance(beyond, datetime) else models.Range(**bound)
-            base = models.Filter(must=[base, models.FieldCondition(key=payload_key(name), range=range_)])
-        direction = models.Direction.DESC if largest else models.Direction.ASC
-        found: float | datetime | None = self._extreme(payload_key(name), field_type, base, direction, wanted)
-        return found
+        found: list[Ordered | None] = []
+        for direction, side, end in sides:
+            base = self.compiled()
+            if end is not None:
+                range_ = (models.DatetimeRange if isinstance(end, datetime) else models.Range)(**{side: end})
+                base = models.Filter(must=[base, models.FieldCondition(key=payload_key(name), range=range_)])
+            beyond = partial(operator.lt if side == "gt" else operator.gt, end) if end is not None else lambda _: True
+            found.append(self._extreme(payload_key(name), field_type, base, direction, beyond))
+        return found[0], found[1]
 
     def _extreme(
         self,

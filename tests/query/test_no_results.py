@@ -257,6 +257,24 @@ def test_only_what_was_asked_for_is_blamed(any_shop: Shop) -> None:
     assert kinds(asked("--filter", "category=bed", "--filter", "price<60", command=("search",))) == ["filters"]
 
 
+@pytest.mark.parametrize(
+    ("filter_", "told"),
+    [
+        ("category=Sofa", "did you mean sofa?"),
+        ("category=action", "did you mean labels=Action?"),
+        ("title~lether", "did you mean leather?"),
+        ("price=120..200", "the nearest are 100 and 250"),
+        ("price>300", "price is from 49.5 to 250"),
+        ("file.width>99", "every file.width is 48"),
+        ("file.name=three", "did you mean three.png?"),
+        ("in_stock=false", "there is true"),
+    ],
+)
+def test_every_engine_tells_the_same(any_shop: Shop, filter_: str, told: str) -> None:
+    reply = any_shop.ask("search", "--filter", filter_)
+    assert (reply.code, reply.err) == (0, f"recq: nothing matches: no item has {filter_}: {told}\n")
+
+
 def test_several_targets_say_once_what_holds_for_all(any_shop: Shop) -> None:
     reply = any_shop.ask("similar", "two.png", "three.png", "--filter", "category=beds", "--format", "jsonl")
     assert reply.err == "recq: two.png: nothing matches: no item has category=beds: did you mean bed?\n"
