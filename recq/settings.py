@@ -211,6 +211,8 @@ def _shown(value: Any) -> str:
 
 _PREFIX = "RECQ_"
 _OTHERS = frozenset({"RECQ_CONFIG"})
+_ORCHESTRATED = re.compile(r"RECQ_(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_\w+)?)")
+"""What Kubernetes and Docker's links make for a service called `recq`: `RECQ_SERVICE_PORT` is no misspelling."""
 
 
 def _refuse_unknown(config: ConfigFile, known: Mapping[str, Any]) -> None:
@@ -223,7 +225,9 @@ def _refuse_unknown(config: ConfigFile, known: Mapping[str, Any]) -> None:
             raise UsageError(f"unknown setting {name!r} in {config.place_of(name)}{_nearest(name, known)}")
     for variable in os.environ:
         name = variable.upper()
-        if name.startswith(_PREFIX) and name not in _OTHERS and name.removeprefix(_PREFIX).lower() not in known:
+        if not name.startswith(_PREFIX) or name in _OTHERS or _ORCHESTRATED.fullmatch(name):
+            continue
+        if name.removeprefix(_PREFIX).lower() not in known:
             meant = _close(name.removeprefix(_PREFIX), known)
             if meant is not None:
                 raise UsageError(f"unknown variable {variable}: did you mean {_PREFIX}{meant.upper()}?")
