@@ -18,6 +18,7 @@ from tests.qdrant_server import QdrantServer
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = (ROOT / "docs" / "consumers.md").read_text("utf-8")
+KEY = "what-recq-itself-shows"
 READ_KEY = "what-guests-may-read"
 SERVED = "http://127.0.0.1:6390"
 """Where the examples ask."""
@@ -27,9 +28,10 @@ _BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 @dataclass(frozen=True)
 class Guest:
-    """Where an index is served, and the environment that the examples read."""
+    """Where an index is served, by which engine, and the environment that the examples read."""
 
     url: str
+    engine: str
 
     @property
     def environment(self) -> dict[str, str]:
@@ -53,10 +55,10 @@ def samples_served(engine: str, folder: Path) -> Iterator[Guest]:
     shutil.copytree(ROOT / "samples", drop)
     (drop / "broken_1.jpg").write_bytes((drop / "tent.jpg").read_bytes()[:100])
     if engine == "server":
-        with QdrantServer(folder / "server", api_key=READ_KEY) as server:
-            place = Place(drop, folder / "data", ("--url", server.url), {"RECQ_API_KEY": READ_KEY})
+        with QdrantServer(folder / "server", api_key=KEY, read_only_key=READ_KEY) as server:
+            place = Place(drop, folder / "data", ("--url", server.url), {"RECQ_API_KEY": KEY})
             assert place.once().returncode == 3  # one item failed
-            yield Guest(server.url)
+            yield Guest(server.url, engine)
         return
     place = Place(drop, folder / "data")
     assert place.once().returncode == 3
@@ -65,4 +67,4 @@ def samples_served(engine: str, folder: Path) -> Iterator[Guest]:
         own_folder(Settings(data_dir=place.data)) as owned,
         LoopbackServer(place.data, owned.engine, serving=serving) as loopback,
     ):
-        yield Guest(loopback.url)
+        yield Guest(loopback.url, engine)

@@ -378,6 +378,8 @@ def _varied() -> Iterator[Ask]:
         {"diversity": 1.0, "candidates_limit": 20},
         {"candidates_limit": 2},
         {"candidates_limit": 0},
+        {"candidates_limit": 16_384},
+        {"candidates_limit": 16_385},
         {"candidates_limit": -1},
         {"diversity": 1.5},
         {"diversity": -0.1},

@@ -282,3 +282,15 @@ def test_a_point_without_a_vector_is_no_example(engine: Engine, path: str) -> No
         assert status == 404
         assert "image" in answer["status"]["error"]
     assert engine.ask("POST", f"{path}/points/delete?wait=true", {"points": [2]})[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("limit", "candidates", "status"), [(10, 16_384, 200), (100, 10_000, 200), (1000, 1001, 400), (2000, None, 400)]
+)
+def test_variety_that_would_be_compared_for_minutes_is_400(
+    engine: Engine, path: str, limit: int, candidates: int | None, status: int
+) -> None:
+    asked = {"query": {"nearest": [1, 0], "mmr": {"candidates_limit": candidates}}, "using": "image", "limit": limit}
+    found, answer = engine.ask("POST", f"{path}/points/query", asked)
+    assert found == status
+    assert status == 200 or "candidates_limit" in answer["status"]["error"]

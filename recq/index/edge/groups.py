@@ -23,6 +23,7 @@ from recq.index.edge.shard import Shard
 _GROUPS = 10  # a server's defaults
 _GROUP_SIZE = 3
 _GROWTH = 4
+_ASKED_ALONE = 16  # groups that are filled each by a question of its own; of more, the ranking knows sooner
 _TOKEN = re.compile(r'"([^"]*)"|([^."\[\]]+)|\[(\d*)\]')
 
 Value = str | int
@@ -80,17 +81,15 @@ def _grouped(shard: Shard, said: rest.QueryRequest, key: str, count: int, size: 
     limit = count * size
     while True:
         rows = ranked(limit)
-        found = groups_of(rows, key)
-        if len(rows) < limit or len(found) >= count:
+        best = dict(list(groups_of(rows, key).items())[:count])
+        short = [value for value in best if len(best[value]) < size] if len(rows) == limit else []
+        if len(rows) < limit or (len(best) == count and len(short) <= _ASKED_ALONE):
             break
         limit *= _GROWTH
-    best = dict(list(found.items())[:count])
-    if len(rows) == limit:  # there are more
-        for value in best:
-            if len(best[value]) < size:
-                of_it = rest.FieldCondition(key=key, match=rest.MatchValue(value=value))
-                must = [of_it] if said.filter is None else [of_it, said.filter]
-                best[value] = groups_of(ranked(size, rest.Filter(must=must)), key).get(value, [])
+    for value in short:
+        of_it = rest.FieldCondition(key=key, match=rest.MatchValue(value=value))
+        must = [of_it] if said.filter is None else [of_it, said.filter]
+        best[value] = groups_of(ranked(size, rest.Filter(must=must)), key).get(value, [])
     return {value: [_plain(row) for row in rows[:size]] for value, rows in best.items()}
 
 

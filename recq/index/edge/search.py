@@ -10,6 +10,7 @@ import numpy as np
 import qdrant_edge as edge
 from qdrant_client.http import models as rest
 
+from recq.index.edge.bounds import require_comparable
 from recq.index.edge.conditions import MAX_ID, to_id, to_optional_filter, without_points
 from recq.index.edge.convert import (
     record_json,
@@ -27,6 +28,7 @@ from recq.index.edge.shard import Shard
 
 _DEFAULT_LIMIT = 10
 _ROWS = 1_000
+_MOST_CANDIDATES = 16_384  # of a server
 
 
 def scroll(folder: Folder, request: Request) -> Any:
@@ -123,7 +125,7 @@ def run_query(shard: Shard, said: rest.QueryRequest) -> list[dict[str, Any]]:
         request = edge.QueryRequest(
             limit=_limit(said.limit),
             offset=_unsigned("offset", said.offset or 0),
-            query=_scoring(wanted, said.using or "", shard, _limit(said.limit)),
+            query=_scoring(wanted, said.using or "", shard, _limit(said.limit) + (said.offset or 0)),
             filter=filter_,
             score_threshold=said.score_threshold,
             with_payload=with_payload,
@@ -191,6 +193,11 @@ def _varied(nearest: Any, mmr: rest.Mmr | None, using: str, shard: Shard, limit:
     if not 0 <= diversity <= 1:
         raise invalid_value(f"query.mmr.diversity: value {diversity} invalid, must be from 0.0 to 1.0")
     candidates = limit if said.candidates_limit is None else _unsigned("candidates_limit", said.candidates_limit)
+    if said.candidates_limit is not None and candidates > _MOST_CANDIDATES:
+        raise invalid_value(
+            f"query.mmr.candidates_limit: value {candidates} invalid, must be {_MOST_CANDIDATES} or less"
+        )
+    require_comparable(min(limit, candidates), candidates)
     return edge.Mmr(to_vector(using, nearest, shard.specs), 1 - diversity, candidates, using=using)
 
 
