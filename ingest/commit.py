@@ -14,17 +14,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from itertools import islice
 from typing import Protocol
 
 from ingest.files import FileState, Key
 from ingest.guard import emptied, too_many
 from ingest.isolation import Isolation
 from ingest.metadata import CATEGORY, category_of, lost_fields
+from ingest.origins import Holders, origins
 from ingest.patience import Patience
 from ingest.pending import Entry as Waiting
 from ingest.scan import Rules
-from ingest.survivors import Holders, Survivors
+from ingest.survivors import Survivors
 from ingest.vectors import Vector
 from ingest.watched import Description, Watched
 from recq import paths
@@ -36,7 +36,6 @@ from recq.paths import printable, to_text
 
 _DELETED_AT_ONCE = 500  # points in one request
 _DESCRIBED_AT_ONCE = 100  # items whose fields are declared together
-_MOST_HOLDERS = 1_000  # items with the bytes of a batch that are asked for where they are: copies may be many
 
 
 @dataclass(frozen=True, eq=False)
@@ -288,24 +287,18 @@ class Committer:
     def _moved_metadata(self, works: Sequence[Work]) -> Mapping[str, Metadata]:
         """What items had where they were before, by their new id: a folder that was renamed may not cost it.
 
-        The category that the old place alone gave goes with that place.
+        The category that the old place alone gave goes with that place. Places that are equally likely and had
+        different metadata tell nothing: better none than another picture's.
         """
-        moved = {work.item.file.sha256: work for work in works if work.carried and not work.known}
-        origins: dict[str, tuple[Work, Item]] = {}
-        for holder in islice(self._index.holders([each for each in moved if each is not None]), _MOST_HOLDERS):
-            work = moved[holder.file.sha256]
-            key = Key(holder.file.source, paths.from_text(holder.file.path, holder.file.encoded))
-            if key.source == work.key.source and key != work.key and self._state(key) is None:
-                origins[holder.id] = work, holder
-        stored = self._metadata(list(origins))
-        return {
-            origins[item_id][0].item.id: {
-                name: value
-                for name, value in metadata.items()
-                if name != CATEGORY or value != category_of(origins[item_id][1].file.path)
-            }
-            for item_id, metadata in stored.items()
-        }
+        files = [work.item.file for work in works if work.carried and not work.known and work.item.file.sha256]
+        found = origins(files, self._index, lambda key: self._state(key) is None) if files else {}
+        stored = self._metadata([item.id for items in found.values() for item in items])
+        moved: dict[str, Metadata] = {}
+        for item_id, items in found.items():
+            first, *others = [_without_category(stored.get(item.id, {}), item.file.path) for item in items]
+            if all(other == first for other in others):
+                moved[item_id] = first
+        return moved
 
     def _metadata(self, ids: Sequence[str]) -> Mapping[str, Metadata]:
         """What is stored of those items that exist."""
@@ -490,6 +483,11 @@ def declare_each(catalog: Catalog, patience: Patience, types: FieldTypes) -> Non
 
 def _item_error(reason: Reason, detail: str, attempts: int = 1) -> ItemError:
     return ItemError(reason, detail, datetime.now(UTC).isoformat(timespec="milliseconds"), attempts)
+
+
+def _without_category(metadata: Metadata, path: str) -> Metadata:
+    """Metadata without the category that the place alone gave."""
+    return {name: value for name, value in metadata.items() if name != CATEGORY or value != category_of(path)}
 
 
 def _refused_fields(names: Sequence[str], error: RecqError) -> list[Problem]:

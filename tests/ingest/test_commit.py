@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -331,6 +332,26 @@ def test_replaced_metadata_leaves_the_rest(stage: Stage) -> None:
     vector = stage.catalog.vector(work.item.id)
     assert vector is not None
     assert vector.tolist() == [1, 0, 0, 0]
+
+
+def test_a_renamed_folder_of_one_placeholder_mixes_up_no_metadata(stage: Stage) -> None:
+    """Pictures with the same bytes and metadata of their own, as shops have them."""
+    names = [f"{number}.jpg" for number in range(12)]
+    for number, name in enumerate(names):
+        put(stage.root / "old" / name, 100)
+        (stage.root / "old" / f"{name}.json").write_text(f'{{"title": "Title {number}"}}')
+    stage.committer.write([stage.work(f"old/{name}") for name in names])
+    (stage.root / "new").mkdir()
+    for name in [*names, "unknown.jpg"]:
+        put(stage.root / "new" / name, 100)
+    shutil.rmtree(stage.root / "old")
+    works = [replace(stage.work(f"new/{name}"), carried=True) for name in [*names, "unknown.jpg"]]
+    stage.committer.write(works)
+    found = stage.catalog.get_many([work.item.id for work in works])
+    assert {item.file.path: item.metadata for item in found.values()} == {
+        **{f"new/{n}": {"category": "new", "title": f"Title {number}"} for number, n in enumerate(names)},
+        "new/unknown.jpg": {"category": "new"},
+    }
 
 
 def test_metadata_that_is_lost_at_once_is_held_or_goes_together(stage: Stage) -> None:
