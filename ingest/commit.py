@@ -169,7 +169,7 @@ class Committer:
     def declare(self, types: Mapping[str, FieldType]) -> None:
         """Fix the types of a table's columns before the first of its values is written."""
         with self._writing:
-            declare_each(self._catalog, self._patience, types)
+            declare_each(self._catalog, self._isolation, types)
 
     def write(self, works: Sequence[Work]) -> Written:
         """One waited upsert of all that still stand as they were read; `ingested_at` is now."""
@@ -472,12 +472,11 @@ class Committer:
         return lambda removal: removal.state is not None or (same and (removal.witnessed or filled))
 
 
-def declare_each(catalog: Catalog, patience: Patience, types: FieldTypes) -> None:
+def declare_each(catalog: Catalog, isolation: Isolation, types: FieldTypes) -> None:
     """Create the payload indexes of fields. One that is refused costs the others nothing, and no start.
 
     What is wrong with it is found again, and listed, with the first item that has it.
     """
-    isolation = Isolation(patience, catalog.probe)
     isolation.each(lambda names: catalog.declare({name: types[name] for name in names}), list(types))
 
 
