@@ -394,6 +394,8 @@ def _varied() -> Iterator[Ask]:
         {"filter": only},
         {"score_threshold": 0.3},
         {"with_vector": True, "with_payload": True},
+        {"with_vector": [], "with_payload": []},
+        {"with_vector": ["image"]},
         {"using": "other"},
         {"query": {"nearest": FAILED, "mmr": {}}},
         {"query": {"nearest": VECTOR[:-1], "mmr": {}}},
@@ -420,6 +422,7 @@ def _older() -> Iterator[Ask]:
         {"limit": None},
         {"shard_key": None},
         {"with_payload": None, "with_vector": None},
+        {"with_payload": [], "with_vector": []},
     )
     for more in few:
         yield "POST", search, {**near, **more}
@@ -469,6 +472,8 @@ def _in_groups() -> Iterator[Ask]:
         {"score_threshold": 0.3},
         {"with_payload": True, "with_vector": True, "group_size": 2},
         {"with_payload": ["price"], "with_vector": ["image"], "group_by": "labels"},
+        {"with_payload": [], "with_vector": []},
+        {"with_payload": {"exclude": ["note"]}, "with_vector": None},
         {"query": 0},
         {"query": FAILED},
         {"query": {"recommend": {"positive": [0], "negative": [3]}}},

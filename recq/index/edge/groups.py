@@ -127,7 +127,7 @@ def _whole(shard: Shard, ids: list[Any], said: rest.QueryRequest) -> dict[Any, R
     payload = to_payload_selector(said.with_payload, default=False)
     unique = list(dict.fromkeys(ids))
     with shard.reading() as opened:
-        rows = opened.retrieve(unique, payload, said.with_vector or False)
+        rows = opened.retrieve(unique, payload, False if said.with_vector is None else said.with_vector)
     return {row.id: record_json(row) for row in rows}
 
 

@@ -134,7 +134,7 @@ def run_query(shard: Shard, said: rest.QueryRequest) -> list[dict[str, Any]]:
         )
     with shard.reading() as open_shard:
         found = [scored_json(one) for one in open_shard.query(request)]
-    if not said.with_vector:  # where results are varied, Edge leaves the vectors in that it needed for it
+    if isinstance(wanted, rest.NearestQuery) and not said.with_vector:  # varied: Edge leaves in what it compared
         for one in found:
             one.pop("vector", None)
     return found
