@@ -18,6 +18,7 @@ import typer
 from ingest.report import LogFormat
 from ingest.signals import INTERRUPTED
 from recq.cli_options import CatalogOption, DataDirOption, DebugOption, UrlOption
+from recq.commands import command
 from recq.errors import UsageError
 from recq.paths import printable
 from recq.settings import Settings
@@ -174,7 +175,7 @@ def reconcile(
     removed = {"foreign": remove_foreign_points(settings)} if remove_foreign else {}
     pid = compare(settings, verify=verify)
     if pid is not None:
-        text = f"process {pid} compares its sources now: 'recq-ingest status' tells how far it is"
+        text = f"process {pid} compares its sources now: {command('recq-ingest', 'status')} tells how far it is"
         typer.echo(json.dumps({"pid": pid, **removed}) if json_ else "\n".join([*_removed(removed), text]))
         return 0
     from ingest.session import reconcile as reconcile_catalog
@@ -222,8 +223,8 @@ def _offer_removal(foreign: Sequence[str]) -> None:
     """Say that there are points of other programs, and what removes them."""
     if foreign:
         typer.echo(
-            f"{_points(len(foreign))} of other programs in the index: 'recq-ingest reconcile --remove-foreign' removes "
-            "them",
+            f"{_points(len(foreign))} of other programs in the index: "
+            f"{command('recq-ingest', 'reconcile', '--remove-foreign')} removes them",
             err=True,
         )
 

@@ -21,6 +21,7 @@ from collections.abc import Sequence
 
 import typer
 
+from recq.commands import repeating
 from recq.errors import RecqError
 from recq.paths import printable
 
@@ -48,6 +49,11 @@ def run(app: typer.Typer, prog: str, args: Sequence[str] | None = None) -> int:
     """
     given = list(sys.argv[1:] if args is None else args)
     debug = "--debug" in given[: given.index("--") if "--" in given else None]
+    with repeating():
+        return _run(app, prog, given, debug=debug)
+
+
+def _run(app: typer.Typer, prog: str, given: list[str], *, debug: bool) -> int:
     try:
         result = typer.main.get_command(app).main(given, prog_name=prog, standalone_mode=False)
         sys.stdout.flush()  # a reader that has gone shows here, not while the interpreter shuts down

@@ -18,6 +18,7 @@ import numpy as np
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
+from recq.commands import command
 from recq.errors import ImageError, Reason, TargetNotFound, UsageError
 from recq.index import background
 from recq.index.background import Background
@@ -79,7 +80,8 @@ class Catalog(Finder):
             others = f" (there is: {', '.join(known)})" if known else ""
             raise TargetNotFound(
                 f"catalog {name!r} does not exist here{others}: fill it with "
-                f"'recq-ingest run FOLDER --catalog {name}', or name another with --catalog, --data-dir or --url"
+                f"{command('recq-ingest', 'run', 'FOLDER', catalog=name)}, "
+                "or name another with --catalog, --data-dir or --url"
             )
         return cls(client, name, collection, stored_space(client, collection))
 

@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from qdrant_client import models
 
 from recq import paths
+from recq.commands import command
 from recq.errors import FilterError
 from recq.index.dates import moment_of
 from recq.index.grammar import AnyOf, Condition, Op, Where, parse_all
@@ -138,7 +139,7 @@ def _words(condition: Condition, types: FieldTypes, searched: Mapping[str, bool]
         if not searched.keys() >= set(copies):
             raise FilterError(
                 f"filter {condition.text!r}: the words of {name} are not indexed yet, since an older recq made "
-                "this index: the next 'recq-ingest run' brings it up to date"
+                f"this index: the next {command('recq-ingest', 'run')} brings it up to date"
             )
         if not all(searched[copy] for copy in copies):
             return _has_words(name, condition.values[0])

@@ -17,6 +17,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from recq.commands import command
 from recq.errors import IndexPending
 from recq.index.grammar import AnyOf, Condition, Op
 from recq.index.schema import FieldType, FieldTypes, field_name, payload_key, searched_field, shadow_key
@@ -89,7 +90,7 @@ class Waiting:
         what = f"the index for '{lacked.field}~'" if lacked.words else f"the index of field {lacked.field!r}"
         return IndexPending(
             f"{what} is being made, {len(self.indexes):,} wait: try again in about {max(1, round(self.seconds)):,} s "
-            "('recq-ingest run' makes them)"
+            f"({command('recq-ingest', 'run')} makes them)"
         )
 
 
