@@ -10,11 +10,11 @@ import csv
 import io
 import json
 import os
-import unicodedata
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from query.layout import cells
 from query.results import SCORE_DIGITS, Answer, Result, Shown, facets_json, score_text
 from query.table import Table, answer_table, comparison_table, duplicates_table, facets_table, shown_table
 from recq.paths import printable
@@ -266,8 +266,3 @@ def plain(table: Table) -> str:
         ]
         lines.append("  ".join(padded).rstrip())
     return "\n".join(lines) + "\n"
-
-
-def cells(text: str) -> int:
-    """How many columns of a terminal `text` takes: wide characters two, combining ones none."""
-    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from query.results import Answer, Result, Shown, score_text
+from query.results import Answer, Result, Shown, percent_text
 from recq.index.grammar import escape
 from recq.paths import printable
 
@@ -23,19 +23,30 @@ MOST_FIELDS = 4
 
 _IN_THE_PATH = frozenset({"file.path", "file.name", "file.source"})  # a row says these anyway
 
+SCALE = "score: of this catalog's random pairs, so many per cent are less alike"
+
 SCORE_HEADERS = {"cosine": "score", "euclid": "distance", "best_score": "best_score", "sum_scores": "sum_scores"}
 """What the column of scores is called."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Cells of printable text. `right` tells which columns hold numbers."""
+    """Cells of printable text. `right` tells which columns hold numbers.
+
+    On a terminal each row of a `one_line` table is a line, whose cells are cut where there is no room; `names` is the
+    header of the column that names a row, and the first `kept` columns are shown on any terminal. `chosen`: somebody
+    has named the columns behind them.
+    """
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     right: tuple[bool, ...]
     title: str = ""
     caption: str = ""
+    one_line: bool = False
+    names: str = ""
+    kept: int = 1
+    chosen: bool = False
 
 
 def answer_table(answer: Answer) -> Table:
@@ -51,10 +62,12 @@ def answer_table(answer: Answer) -> Table:
         *(("copies",) if folded else ()),
         *fields,
     )
+    percents = [percent_text(result.share) for result in answer.results if result.share is not None]
+    widest = max(map(len, percents), default=0)
     rows = tuple(
         (
             str(result.rank),
-            *((_score(result),) if result.score is not None else ()),
+            *((_score(result, widest),) if result.score is not None else ()),
             printable(result.within),
             *((printable(result.source),) if several else ()),
             *((str(result.copies),) if folded else ()),
@@ -64,12 +77,23 @@ def answer_table(answer: Answer) -> Table:
     )
     numbers = {"#", "copies", *SCORE_HEADERS.values(), *(name for name in fields if _is_numeric(answer.results, name))}
     right = tuple(name in numbers for name in header)
-    return Table(tuple(map(printable, header)), rows, right, title_of(answer), caption_of(answer))
+    return Table(
+        tuple(map(printable, header)),
+        rows,
+        right,
+        title_of(answer),
+        "\n".join(part for part in (caption_of(answer), SCALE if percents else "") if part),
+        one_line=True,
+        names="file",
+        kept=header.index("file") + 1,
+        chosen=answer.fields is not None,
+    )
 
 
-def _score(result: Result) -> str:
+def _score(result: Result, widest: int) -> str:
+    """The score; with the share of random pairs that are less alike, the per cents `widest` characters wide."""
     score = result.score or 0.0
-    return f"{score:.3f}" if result.share is None else score_text(score, result.share)
+    return f"{score:.3f}" if result.share is None else f"{score:.2f}  {percent_text(result.share):>{widest}}"
 
 
 def title_of(answer: Answer) -> str:
@@ -115,7 +139,8 @@ def comparison_table(comparison: Comparison) -> Table:
     )
     header = ("#", *(each.catalog for each in comparison.columns))
     caption = "\n".join(f"{each.catalog}: {each.answer.space.label}" for each in comparison.columns)
-    return Table(header, rows, (True, *(False for _ in answers)), title_of(answers[0]), caption)
+    right = (True, *(False for _ in answers))
+    return Table(header, rows, right, title_of(answers[0]), caption, one_line=True, kept=len(header))
 
 
 def duplicates_table(found: Duplicates) -> Table:
