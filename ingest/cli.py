@@ -26,7 +26,7 @@ from ingest.cli_model import (
     SizeOption,
     WeightsOption,
 )
-from ingest.cli_requests import LogOption, MetadataOption, confirm, problems, reconcile, retry
+from ingest.cli_requests import LogOption, MetadataOption, confirm, drop, problems, reconcile, retry
 from ingest.signals import INTERRUPTED, end_at_once
 from ingest.targets import parse_targets, require_usable
 from recq.cli_errors import run as run_shell
@@ -221,6 +221,9 @@ def forget(
 
     items = forget_source(settings, source)
     typer.echo(f"forgot {printable(source)}: {items:,} {'item' if items == 1 else 'items'} removed from the index")
+
+
+app.command()(drop)
 
 
 @app.command()

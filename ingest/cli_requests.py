@@ -1,4 +1,4 @@
-"""The commands of `recq-ingest` that ask for something to be done now: retry, confirm, reconcile.
+"""The commands of `recq-ingest` that ask for something to be done now: retry, confirm, reconcile, drop.
 
 Thin shells like those of `ingest.cli`, which makes them part of the program: what is slow to import is imported where
 it is used.
@@ -7,6 +7,7 @@ it is used.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from itertools import groupby
@@ -193,6 +194,40 @@ def reconcile(
         _offer_removal(foreign_points(settings))
     require_none_failed(outcome)
     return 0
+
+
+def drop(
+    catalog: Annotated[
+        str, typer.Argument(metavar="CATALOG", show_default=False, help="A catalog's name. Example: shop")
+    ],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask. Example: recq-ingest drop shop --yes")] = False,
+    url: UrlOption = None,
+    data_dir: DataDirOption = None,
+    _debug: DebugOption = False,
+) -> int:
+    """Take a whole catalog out of the index, after a question. Its pictures are not touched."""
+    settings = Settings.load(catalog=catalog, url=url, data_dir=data_dir)
+    from ingest.drop import drop as drop_catalog
+    from ingest.drop import planned
+
+    plan = planned(settings)
+    if not yes and not _agreed(f"{plan.told}. The pictures stay. Remove it from the index? [y/N] "):
+        typer.echo("nothing was removed", err=True)
+        return INTERRUPTED
+    drop_catalog(settings, plan)
+    items = "1 item" if plan.items == 1 else f"{plan.items:,} items"
+    typer.echo(f"dropped {catalog}: {items} removed from the index")
+    return 0
+
+
+def _agreed(question: str) -> bool:
+    """The answer of whoever is at the terminal, or at the other end of a pipe. Raises UsageError where nobody is."""
+    typer.echo(question, nl=False, err=True)
+    answer = sys.stdin.readline() if sys.stdin is not None else ""
+    if not answer:
+        typer.echo(err=True)
+        raise UsageError("nobody answers: add --yes to remove it without a question")
+    return answer.strip().lower() in ("y", "yes")
 
 
 def _print_asked(asked: Asked, line: str, metadata: str = "", *, nothing: str, json_: bool) -> None:

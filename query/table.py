@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from query.results import Answer, Result, Shown, percent_text
-from recq.index.grammar import escape
+from recq.index.grammar import escape, escape_field
 from recq.paths import printable
 
 if TYPE_CHECKING:
     from query.compare import Comparison
     from query.duplicates import Duplicates
+    from query.inventory import CatalogSummary, FieldSummary
     from recq.index.facets import Facets
+
+MOST_VALUES = 1000
+"""Different values of a field that are counted."""
 
 FIRST_FIELDS = ("category", "title", "price")
 """Metadata that says what a thing is; shown when present, after the fields that the filters name."""
@@ -176,6 +181,51 @@ def facets_table(facets: Facets) -> Table:
     return Table((printable(facets.field), "items"), rows, (False, True), title)
 
 
+def catalogs_table(found: Sequence[CatalogSummary]) -> Table:
+    """A row for each catalog."""
+    header = ("catalog", "items", "failed", "space", "sources", "indexed")
+    rows = tuple(
+        (
+            printable(each.name),
+            f"{each.items:,}" if each.problem is None else "",
+            f"{each.failed:,}" if each.problem is None else "",
+            printable(each.problem or (each.space.label if each.space is not None else "")),
+            ", ".join(map(printable, each.sources)),
+            moment(each.indexed),
+        )
+        for each in found
+    )
+    right = tuple(name in ("items", "failed") for name in header)
+    return Table(header, rows, right, one_line=True, names="catalog")
+
+
+def moment(text: str | None) -> str:
+    """A moment of ISO 8601 in UTC to the minute."""
+    return "" if text is None else f"{text[:10]} {text[11:16]} UTC"
+
+
+def fields_table(found: Sequence[FieldSummary]) -> Table:
+    """A row for each field: the name and an example as they are written in a filter."""
+    rows = tuple(
+        (printable(escape_field(each.name)), str(each.type), f"{each.items:,}", _values(each), cell(each.example))
+        for each in found
+    )
+    header = ("field", "type", "items", "values", "example")
+    return Table(header, rows, (False, False, True, False, False), one_line=True, names="field", kept=2)
+
+
+def _values(field: FieldSummary) -> str:
+    """How many different ones, or from where to where."""
+    if field.waiting:
+        return "index being made"
+    if field.least is not None:
+        ends = dict.fromkeys((cell(field.least), cell(field.greatest)))
+        return "..".join(ends)
+    if field.distinct is not None:
+        return f"{field.distinct:,} different" if field.items else ""
+    return "" if field.type.is_number or field.type == "date" else f"more than {MOST_VALUES:,}"
+
+
 def shown_table(shown: Shown) -> Table:
     """A row for each thing known of the item."""
     document = shown.to_json()
@@ -205,7 +255,11 @@ def cell(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return str(int(value))
-    return printable(" ".join(str(value).split()))
+    return "".join(each if each in _JOINERS else printable(each) for each in _PARTS.split(" ".join(str(value).split())))
+
+
+_JOINERS = "\u200c\u200d"  # of no width, but they decide how letters and emoji around them look
+_PARTS = re.compile(f"([{_JOINERS}])")
 
 
 def _is_numeric(results: Sequence[Result], name: str) -> bool:

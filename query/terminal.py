@@ -20,6 +20,8 @@ def draw(table: Table) -> str:
     with console.capture() as captured:
         if table.title:
             console.print(Text(table.title, style="bold"))
+            if table.one_line:
+                console.print()
         if table.one_line:
             _draw_lines(console, table)
         else:
@@ -43,12 +45,12 @@ def _draw_lines(console: Console, table: Table) -> None:
             text.append("" if last else " " * GAP)
         console.print(text, no_wrap=True, overflow="crop", crop=True)
 
-    console.print()
     line(table.header, style="bold")
     console.print(Text("─" * min(shape.width, console.width)), no_wrap=True)
     for row in table.rows:
         line(row)
-    console.print()
+    if shape.hidden or table.caption:
+        console.print()
     if shape.hidden:
         console.print(Text(hidden_remark(shape.hidden, chosen=table.chosen), style="yellow"))
 

@@ -21,6 +21,9 @@ from typing import Self
 
 CATALOG, URL, DATA_DIR = "--catalog", "--url", "--data-dir"
 
+OF_ALL = frozenset({"catalogs", "drop"})
+"""The commands that have no option for a catalog: they are about all, or name it themselves."""
+
 _SAFE = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
 _CHANGED_BETWEEN_DOUBLE_QUOTES = frozenset('"$`\\!')
 
@@ -141,6 +144,8 @@ def command_line(prog: str, *words: str, catalog: str | None = None) -> str:
     """
     place = current() if catalog is None else current().of(catalog)
     given = {word for word in words if word in (CATALOG, URL, DATA_DIR)}
+    if not OF_ALL.isdisjoint(words[:1]):
+        given.add(CATALOG)
     options = place.options()
     pairs = [(option, value) for option, value in zip(options[::2], options[1::2], strict=True) if option not in given]
     more = [word for pair in pairs for word in pair]

@@ -13,6 +13,7 @@ import typer
 
 import ingest.cli
 import query.cli
+from recq.commands import OF_ALL
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS: dict[str, dict[str, Any]] = {
@@ -101,8 +102,19 @@ def test_every_printed_command_exists(place: str, call: ast.Call) -> None:
     prog, name, *words = (text_of(word) for word in call.args)
     commands = PROGRAMS["recq-ingest" if place.startswith("ingest") and prog == "recq" else prog]  # PROG
     options = {option for parameter in commands[name].params for option in parameter.opts}
-    assert {"--catalog", "--url", "--data-dir"} <= options, "what the function adds must be an option there"
+    added = {"--url", "--data-dir"} | (set() if name in OF_ALL else {"--catalog"})
+    assert added <= options, "what the function adds must be an option there"
     assert {word for word in words if word.startswith("--")} <= options
+
+
+def test_a_catalog_is_added_wherever_it_can_be_given() -> None:
+    without = {
+        name
+        for commands in PROGRAMS.values()
+        for name, command in commands.items()
+        if "--catalog" not in {option for parameter in command.params for option in parameter.opts}
+    }
+    assert without == OF_ALL
 
 
 def test_there_are_printed_commands() -> None:

@@ -22,6 +22,7 @@ from recq.commands import command
 from recq.errors import ImageError, Reason, TargetNotFound, UsageError
 from recq.index import background
 from recq.index.background import Background
+from recq.index.catalogs import missing
 from recq.index.collection import behind, collection_name, others, point_alias, stored_space
 from recq.index.collection import create as create_collection
 from recq.index.collection import upgrade as upgrade_collection
@@ -77,9 +78,9 @@ class Catalog(Finder):
         collection = behind(client, name)
         if collection is None:
             known = sorted(alias.alias_name for alias in client.get_aliases().aliases)
-            others = f" (there is: {', '.join(known)})" if known else ""
+            told = missing(name, known)
             raise TargetNotFound(
-                f"catalog {name!r} does not exist here{others}: fill it with "
+                f"{told}{' Or fill' if told.endswith('?') else ': fill'} it with "
                 f"{command('recq-ingest', 'run', 'FOLDER', catalog=name)}, "
                 "or name another with --catalog, --data-dir or --url"
             )

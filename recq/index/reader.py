@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import numpy as np
 from qdrant_client import QdrantClient, models
 
-from recq.index.dates import moment_of
+from recq.index.dates import date_text, moment_of
 from recq.index.errors import translated
 from recq.index.facets import MAX_BINS, Bin, Facets, date_periods, histogram
 from recq.index.fields import Fields
@@ -16,7 +17,7 @@ from recq.index.filters import NO_ERROR, NO_FILE, compile_filters, known_name, r
 from recq.index.grammar import Condition, Op, Where, parse_all
 from recq.index.ledger import PAGE, Ledger, items_of, vector_of
 from recq.index.pending_fields import Waiting, uses_of
-from recq.index.schema import VECTOR, FieldType, FieldTypes, Item, elements, field_name, fits, payload_key
+from recq.index.schema import VECTOR, FieldType, FieldTypes, Item, Value, elements, field_name, fits, payload_key
 from recq.space import EmbeddingSpace
 
 
@@ -164,6 +165,49 @@ class Reader(Ledger):
         )
         spans = {each.label: each.span for each, _ in bins}
         return Facets(field, field_type, [(each.label, items) for each, items in bins], total, spans)
+
+    @translated
+    def extremes(self, field: str) -> tuple[Any, Any] | None:
+        """The least and the greatest value of a field of numbers, or of dates as they are stored; None without any.
+
+        Raises FilterError for unknown fields, IndexPending for one whose index is being made.
+        """
+        field_type = require_indexed(field, self.types(), "extremes")
+        self._fields.require_made([(field, False)])
+        base, key = self.compiled([Condition(field, Op.EXISTS)]), payload_key(field)
+        low, high = (
+            self._extreme(key, field_type, base, direction)
+            for direction in (models.Direction.ASC, models.Direction.DESC)
+        )
+        if low is None or high is None:
+            return None
+        return (date_text(low), date_text(high)) if field_type is FieldType.DATE else (low, high)
+
+    @translated
+    def example(self, field: str) -> Value | None:
+        """The value that some embedded item has in a field; None where none has it."""
+        records, _ = self._client.scroll(
+            self._collection,
+            scroll_filter=self.compiled([Condition(field, Op.EXISTS)]),
+            limit=1,
+            with_payload=[payload_key(field), "file"],
+        )
+        found = items_of(records)
+        item = next(iter(found), None)
+        if item is None:
+            return None
+        own = field.removeprefix("file.")
+        return item.metadata.get(field) if own == field else getattr(item.file, own)
+
+    def newest(self) -> str | None:
+        """When the item was written that was written last, failed ones included: ISO 8601, UTC. Reads all of them."""
+        newest: tuple[datetime, str] | None = None
+        for record in self._scroll(models.Filter(must_not=[NO_FILE]), payload=["file.ingested_at"], page=10 * PAGE):
+            text = ((record.payload or {}).get("file") or {}).get("ingested_at")
+            moment = moment_of(text) if isinstance(text, str) else None
+            if moment is not None and (newest is None or moment > newest[0]):
+                newest = moment, str(text)
+        return None if newest is None else newest[1]
 
     def _counted(self, field: str, value: str, filters: Sequence[Where]) -> int:
         """How many items a filter for that value finds: what facets say is what the filter that they print finds."""
