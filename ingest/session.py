@@ -18,6 +18,7 @@ from qdrant_client import QdrantClient
 
 from ingest.commit import declare_each
 from ingest.daemon import Daemon
+from ingest.isolation import Isolation
 from ingest.loop import Stopping
 from ingest.patience import Patience
 from ingest.patient_index import replaced
@@ -242,10 +243,11 @@ def _work(
     settings, reporter, signals = session.settings, session.reporter, session.signals
     if old is None:
         session.patience.explain = partial(_explain, catalog)
+    isolation = Isolation(session.patience, catalog.probe)
     sources: dict[str, Watched] = {}
     for name, root in roots.items():
         watched = ready(catalog, settings, name, root, table, partial(_say_problem, reporter, name))
-        declare_each(catalog, session.patience, watched.table.types)
+        declare_each(catalog, isolation, watched.table.types)
         sources[name] = watched
     pool = DecodePool(
         workers=settings.worker_count,
