@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ingest.status import ask_daemon
+from recq.commands import Place, answering, command, current
 from recq.errors import IndexUnreachable, RecqError, TargetError, TargetNotFound, UsageError
 from recq.index.schema import nfc
 from recq.paths import printable
@@ -27,6 +28,7 @@ RETRY = "/recq/retry"
 CONFIRM = "/recq/confirm"
 RECONCILE = "/recq/reconcile"
 
+_PLACE = "place"  # of a question: which index the commands in the answer have to name
 _ANSWER_WITHIN = 60.0  # seconds; the index may be slow
 _MARKED_AT_ONCE = 500
 _Answer = tuple[int, dict[str, object]]
@@ -122,7 +124,7 @@ def _post(settings: Settings, route: str, question: Mapping[str, Any], then: Cal
         response = httpx.post(
             address.url + route,
             headers={"api-key": address.key},
-            json=dict(question),
+            json={**question, _PLACE: current().to_json()},
             timeout=_ANSWER_WITHIN,
             trust_env=False,
         )
@@ -151,7 +153,9 @@ def mark(catalog: Catalog, pattern: str | None) -> dict[str, int]:
         ):
             chosen[item.id] = item.file.source
     if pattern is not None and not chosen:
-        raise TargetNotFound(f"no failed item is called {printable(pattern)!r}: 'recq-ingest failed' lists them")
+        raise TargetNotFound(
+            f"no failed item is called {printable(pattern)!r}: {command('recq-ingest', 'failed')} lists them"
+        )
     ids = list(chosen)
     for start in range(0, len(ids), _MARKED_AT_ONCE):
         catalog.mark_for_retry(ids[start : start + _MARKED_AT_ONCE])
@@ -167,7 +171,7 @@ def confirm_held(catalog: Catalog, held: Mapping[str, Held], source: str | None)
         if root is not None and not root.is_dir():
             raise TargetError(
                 f"the folder {printable(str(root))} has gone: mount it again, or take it out of the index with "
-                f"'recq-ingest forget {printable(name)}'"
+                + command("recq-ingest", "forget", name)
             )
     for name, each in chosen.items():
         if each.deletions:
@@ -218,7 +222,8 @@ def _checked(handler: Callable[[Mapping[str, Any]], dict[str, object]]) -> Calla
             question = json.loads(body or b"{}")
             if not isinstance(question, dict):
                 raise UsageError("the body is no JSON object")
-            return 200, handler(question)
+            with answering(Place.from_json(question.pop(_PLACE, None))):  # whoever reads it pastes it elsewhere
+                return 200, handler(question)
         except ValueError as error:
             return 400, {"error": f"the body is no JSON: {error}", "code": UsageError.exit_code}
         except RecqError as error:

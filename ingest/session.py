@@ -31,6 +31,7 @@ from ingest.tally import Counts
 from ingest.targets import Target, require_one_source, require_usable
 from ingest.watched import Watched
 from ingest.whole import require_whole
+from recq.commands import command
 from recq.errors import (
     IndexBusy,
     IndexRefused,
@@ -138,13 +139,14 @@ def require_none_failed(outcome: Outcome) -> None:
     told = []
     if outcome.failed:
         items = "1 item" if outcome.failed == 1 else f"{outcome.failed:,} items"
-        told.append(f"{items} could not be indexed: 'recq-ingest failed' lists them with the reason")
+        told.append(f"{items} could not be indexed: {command('recq-ingest', 'failed')} lists them with the reason")
     if refused := outcome.counts.refused:
         items = "1 item was" if refused == 1 else f"{refused:,} items were"
         told.append(f"{items} refused by the index in every form: the next run tries again")
     if outcome.unmet:
         names = ", ".join(map(printable, outcome.unmet))
-        told.append(f"not all metadata of {names} could be taken: 'recq-ingest problems' lists what was not, and why")
+        listing = command("recq-ingest", "problems")
+        told.append(f"not all metadata of {names} could be taken: {listing} lists what was not, and why")
     if told:
         raise ItemsFailed("; ".join(told))
 

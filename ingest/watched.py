@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ingest.files import FileState
-from ingest.guard import Guard, LossGuard, too_much_metadata
+from ingest.guard import Guard, LossGuard, held_metadata, too_much_metadata
 from ingest.metadata import (
     MAX_SIDECAR_BYTES,
     SIDECAR_SUFFIX,
@@ -23,6 +23,7 @@ from ingest.nearest import Nearest
 from ingest.scan import Rules, Seen, Unreadable, look, walk
 from ingest.table import TABLE_NAME, Table, read_table
 from recq import paths
+from recq.commands import command
 from recq.errors import MetadataError, UsageError
 from recq.index.problems import UNMET, Problem, ProblemKind, bounded, few, left_out
 from recq.index.schema import FieldTypes, Metadata, Scalar, metadata_digest, storable
@@ -216,7 +217,11 @@ class Watched:
         if not problems:
             self.problems.clear(path, about)
             return
-        more = f" (and {len(problems) - 1:,} more: 'recq-ingest problems' lists them)" if len(problems) > 1 else ""
+        more = (
+            f" (and {len(problems) - 1:,} more: {command('recq-ingest', 'problems')} lists them)"
+            if len(problems) > 1
+            else ""
+        )
         self.problems.note(path, problems[0].detail + more, about)
 
     @property
@@ -286,7 +291,7 @@ class Watched:
             why += f"; {self._rows[0]}" if self._rows[0] else ""
         self.held_metadata = items
         self._held_why = why
-        return too_much_metadata(paths.printable(self.name), items, why)
+        return too_much_metadata(self.name, items, why)
 
     def release_metadata(self) -> None:
         """No item would lose metadata together with too many others."""
@@ -296,7 +301,7 @@ class Watched:
         """What is wrong with the source as a whole, bounded: what concerns one item stands with that."""
         found = [self._table_problem] if self._table_problem is not None else []
         if self.held_metadata:
-            detail = too_much_metadata(paths.printable(self.name), self.held_metadata, self._held_why)
+            detail = held_metadata(self.held_metadata, self._held_why)
             found.append(Problem(ProblemKind.HELD, detail, path=self._table_name(), count=self.held_metadata))
         found += bounded(list(self.refused.values()))
         for kind in (ProblemKind.ROW, ProblemKind.FIELD, ProblemKind.MISFIT):

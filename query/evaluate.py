@@ -23,6 +23,7 @@ from query.evaluate_results import ClassMeasures, Compared, Evaluation, Interval
 from query.no_results import NoResults, why_no_items
 from query.progress import Progress, silent
 from query.vector_file import VectorFile
+from recq.commands import command
 from recq.errors import UsageError
 from recq.index.filters import known_name, require_field
 from recq.index.grammar import Condition
@@ -118,7 +119,7 @@ def evaluate_in(
     if not len(ranked[0].answered):
         raise UsageError(
             f"no query has another item with the same {label}: choose a field whose values repeat "
-            f"('recq facets {label}' counts them)"
+            f"({command('recq', 'facets', label)} counts them)"
         )
     first, spaces = ranked[0], [catalog.space for catalog in catalogs]
     return Evaluation(

@@ -22,6 +22,7 @@ from typing import Any
 
 import typer
 
+from recq.commands import repeating
 from recq.errors import RecqError
 from recq.paths import printable
 
@@ -49,7 +50,11 @@ def run(app: typer.Typer, prog: str, args: Sequence[str] | None = None) -> int:
     """
     given = list(sys.argv[1:] if args is None else args)
     debug = "--debug" in given[: given.index("--") if "--" in given else None]
-    program = typer.main.get_command(app)
+    with repeating():
+        return _run(typer.main.get_command(app), prog, given, debug=debug)
+
+
+def _run(program: Any, prog: str, given: list[str], *, debug: bool) -> int:
     try:
         result = program.main(given, prog_name=prog, standalone_mode=False)
         sys.stdout.flush()  # a reader that has gone shows here, not while the interpreter shuts down

@@ -18,6 +18,7 @@ from qdrant_client import QdrantClient
 from qdrant_client.http.exceptions import UnexpectedResponse
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
+from recq.commands import command
 from recq.errors import IndexBusy, IndexRefused, IndexUnreachable, UsageError
 from recq.index.errors import translated
 from recq.index.lock import FolderLock
@@ -225,7 +226,7 @@ def _require_folder(data_dir: Path) -> None:
     """Readers make no data folder: a mistyped --data-dir should say so."""
     if not data_dir.is_dir():
         raise IndexUnreachable(
-            f"there is no index in {data_dir} yet: fill it with 'recq-ingest run FOLDER', "
+            f"there is no index in {data_dir} yet: fill it with {command('recq-ingest', 'run', 'FOLDER')}, "
             "or name another with --data-dir or --url"
         )
 
