@@ -26,6 +26,7 @@ MOST_FIELDS = 64
 
 _LISTED = 8  # values of a field that are all listed where none is alike
 _SOME = 3  # of more values
+_MUCH_ALIKE = 0.8  # a value of the same field that comes before the very value in another field
 _ALIKE = 0.6  # what may be meant by a value or a word: somebody reads it, and asks again
 
 
@@ -83,15 +84,13 @@ def _texts(catalog: Catalog, condition: Condition) -> Meant:
     if condition.field in ("file.name", "file.path"):
         near = [each for value in condition.values for each in nearest_paths(value, values, 2)]
     else:
+        near = [each for value in condition.values for each in nearest(value, values, alike=_MUCH_ALIKE)]
+    found = [] if near else [text for value in condition.values for text in _elsewhere(catalog, condition.field, value)]
+    if not near and not found:
         near = [each for value in condition.values for each in nearest(value, values, alike=_ALIKE)]
-    if near:
-        return Meant(tuple(Suggestion(filter_for(condition.field, each), escape(each)) for each in dict.fromkeys(near)))
-    found = [
-        Suggestion(text, text) for value in condition.values for text in _elsewhere(catalog, condition.field, value)
-    ]
-    if found:
-        return Meant(tuple(dict.fromkeys(found)))
-    return Meant(known=_listed(condition.field, values))
+    meant = [Suggestion(filter_for(condition.field, each), escape(each)) for each in near]
+    meant += [Suggestion(text, text) for text in found]
+    return Meant(tuple(dict.fromkeys(meant))) if meant else Meant(known=_listed(condition.field, values))
 
 
 def _elsewhere(catalog: Catalog, field: str, value: str) -> Iterator[str]:
