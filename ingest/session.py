@@ -44,6 +44,7 @@ from recq.images.workers import DecodePool
 from recq.index.catalog import Catalog
 from recq.index.connect import connect, locked, own_folder, require_room, server_client
 from recq.index.edge.server import LoopbackServer
+from recq.index.edge.serving import Serving
 from recq.index.private_file import private_umask
 from recq.index.problems import UNMET
 from recq.models import ModelOptions, describe_space, describe_variant, open_embedder
@@ -189,8 +190,13 @@ def _opened(
     """The index, and what flushes it; the daemon's routes are served on loopback meanwhile."""
     routes = {ROUTE: board.answer, **Desk(board).routes()}
     if settings.url is None:
+        serving = Serving.from_settings(settings)
         patience(require_room, settings)
-        with private_umask(), own_folder(settings) as owned, LoopbackServer(settings.data_dir, owned.engine, routes):
+        with (
+            private_umask(),
+            own_folder(settings) as owned,
+            LoopbackServer(settings.data_dir, owned.engine, routes, serving=serving),
+        ):
             yield owned.client, owned.engine.flush
             if once:  # a job that only ever runs so would never give dead space back
                 owned.engine.compact(signals.stop)
