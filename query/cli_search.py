@@ -5,7 +5,6 @@ Thin shells, which `query.cli` makes part of the program: what is slow to import
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -161,9 +160,9 @@ def recommend(
 ) -> None:
     """More like the pictures somebody chose, and unlike those they rejected; none of them is among the results."""
     if ctx.args:
-        raise UsageError(
-            f"recommend takes pictures behind --like and --dislike: recq recommend --like {shlex.quote(ctx.args[0])}"
-        )
+        load(catalog, url, data_dir)
+        meant = command("recq", "recommend", "--like", ctx.args[0])
+        raise UsageError(f"recommend takes pictures behind --like and --dislike: {meant}")
     wanted = wanted_of(
         k,
         offset,
@@ -211,6 +210,7 @@ def search(
 ) -> None:
     """Items that all filters hold for, ordered by path or by a field; no picture is compared."""
     if ctx.args:
+        load(catalog, url, data_dir)
         raise UsageError(asked_with_words(ctx.args))
     wanted = wanted_of(k, offset, page, filters, any_of, group_by, diversity, keep_duplicates, sort, fields)
     require_null_fits(null, form)

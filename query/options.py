@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +10,7 @@ import typer
 
 from query import completion
 from query.render import Format
+from recq.commands import command
 from recq.errors import FilterError, UsageError
 from recq.index.grammar import escape, parse_all
 from recq.index.wanted import Limit, Sort, Wanted
@@ -271,14 +271,14 @@ def asked_with_words(words: Sequence[str]) -> str:
     try:
         parse_all(words)
     except FilterError:
-        text = " ".join(words)
-        title, name = (shlex.quote(f"{field}~{escape(text)}") for field in ("title", "file.name"))
+        text = escape(" ".join(words))
+        title, name = (command("recq", "search", "--filter", f"{field}~{text}") for field in ("title", "file.name"))
         return (
-            f"search takes no words by themselves: ask for them in a field, recq search --filter {title}, or in the "
-            f"file's name, --filter {name}; what looks like a picture is found by recq similar"
+            f"search takes no words by themselves: ask for them in a field, {title}, or in the file's name, {name}; "
+            f"what looks like a picture is found by {command('recq', 'similar', 'PICTURE')}"
         )
-    options = " ".join(f"--filter {shlex.quote(word)}" for word in words)
-    return f"a filter stands behind --filter: recq search {options}"
+    options = [option for word in words for option in ("--filter", word)]
+    return f"a filter stands behind --filter: {command('recq', 'search', *options)}"
 
 
 def field_list(text: str | None) -> tuple[str, ...] | None:
