@@ -27,6 +27,7 @@ from ingest.pipeline import GROUP, Pipeline, Room
 from ingest.report import Reporter
 from ingest.retry import Retries
 from ingest.scan import Rules
+from ingest.sources import Sources
 from ingest.tally import Tally
 from ingest.vectors import Embedding
 from ingest.walks import MOST_WAITING
@@ -57,7 +58,7 @@ class Daemon:
         self,
         settings: Settings,
         catalog: Catalog,
-        sources: Mapping[str, Watched],
+        sources: Sources,
         pool: DecodePool,
         embedder: Embedding,
         patience: Patience,
@@ -89,7 +90,6 @@ class Daemon:
             pool=pool,
             embedder=embedder,
             spec=catalog.space.input,
-            roots={name: str(watched.root) for name, watched in sources.items()},
             vectors=self._index.vectors,
             committer=self._committer,
             batch=settings.batch,
@@ -110,7 +110,7 @@ class Daemon:
             live=not once,
             verify=verify,
         )
-        self._examiners = Workers("examine", self._loop, sources)
+        self._examiners = Workers("examine", self._loop)
         self._examining = 0  # paths, of all sources
         self._declarer = Worker("declare", self._loop)
         self._flusher = Repeated(Worker("flush", self._loop), self._committer.flush, _ended)
@@ -124,10 +124,11 @@ class Daemon:
             reduce=self._committer.reduce,
             judged=self._losses_judged,
         )
+        for watched in sources.values():
+            self._pipeline.add(watched.name, str(watched.root))
         self._retries = Retries()
         self._flush_at = float("inf")
         self._next_progress = 0.0
-        self._started = time.monotonic()
         self._draining = False
         self.stopped = False
 
@@ -166,6 +167,17 @@ class Daemon:
 
         self._loop.post(compare)
 
+    def add(self, watched: Watched) -> None:
+        """Begin with another source, soon. Its name must be new."""
+
+        def add() -> None:
+            if not self._draining:
+                self._sources.add(watched)
+                self._pipeline.add(watched.name, str(watched.root))
+                self._intake.add(watched)
+
+        self._loop.post(add)
+
     def wake(self) -> None:
         """Let the loop look at `stop`. Safe in a signal handler."""
         self._loop.post(_nothing)
@@ -183,7 +195,7 @@ class Daemon:
             if self._once and not self.stopped:
                 self._measure_background()
             self._drain()
-            self._show(time.monotonic())
+            self._show()
         finally:
             self._stop.set()  # whatever still waits for the index gives up
             self._intake.stop()
@@ -203,7 +215,7 @@ class Daemon:
             self._measurer.ask()
         if now >= self._next_progress:
             self._next_progress = now + _PROGRESS
-            self._show(now)
+            self._show()
         self._loop.turn(self._deadline())
 
     def _begin(self, now: float) -> None:
@@ -261,15 +273,18 @@ class Daemon:
             self._pipeline.tick(time.monotonic())
             self._loop.turn(min(deadline, self._pipeline.next_deadline()))
 
-    def _show(self, now: float) -> None:
-        counts = self.tally.counts
+    def _show(self) -> None:
+        done = self._pending.finished
+        self._reporter.progress(
+            self.state,
+            done,
+            done + len(self._pending),
+            self.tally.counts.failed,
+            known=not self._intake.reconciling,
+        )
         if self._indexing.left and self._all_written():
             made, left = self._indexing.made, self._indexing.left
-            self._reporter.progress("making indexes", made, made + left, counts.failed, None)
-            return
-        done = counts.items
-        rate = done / (now - self._started) if self._pending else None
-        self._reporter.progress(self.state, done, done + len(self._pending), counts.failed, rate)
+            self._reporter.stage("making indexes", made, made + left)
 
     def _measure_background(self) -> None:
         """The scale of scores, so that no query has to; one that finds none measures it itself."""

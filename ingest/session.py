@@ -46,8 +46,9 @@ from recq.index.private_file import private_umask
 from recq.index.problems import UNMET
 from recq.models import ModelOptions, describe_space, describe_variant, open_embedder
 from recq.paths import printable
-from recq.settings import Settings
+from recq.settings import Settings, shown_url
 from recq.space import require_same
+from recq.waiting import waiting
 
 _ONE_TRY = 2.0  # seconds that one of many tries to reach a server may take
 
@@ -168,20 +169,39 @@ def _session(settings: Settings, *, once: bool, code: int, log_format: LogFormat
         signals = stack.enter_context(Signals(code))
         reporter = Reporter(log_format)
         stack.callback(reporter.close)
+        away = _Away(reporter)
         patience = Patience(
             signals.stop,
             give_up_after=settings.connect_timeout if once else None,
-            waiting=lambda error: reporter.event("waiting", detail=error),
-            recovered=lambda: reporter.event("recovered"),
+            waiting=away.waiting,
+            recovered=away.recovered,
         )
         board = Board(settings, patience)
-        client, flush = stack.enter_context(_opened(settings, board, patience, signals, once=once))
+        client, flush = stack.enter_context(_opened(settings, board, patience, signals, away, once=once))
         yield _Session(settings, once, signals, reporter, board, client, flush, patience)
+
+
+class _Away:
+    """Says once that the index is away, whoever notices it first, and once that it is back."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+        self._said = False
+
+    def waiting(self, detail: str) -> None:
+        if not self._said:
+            self._said = True
+            self._reporter.event("waiting", detail=detail)
+
+    def recovered(self) -> None:
+        if self._said:
+            self._said = False
+            self._reporter.event("recovered")
 
 
 @contextmanager
 def _opened(
-    settings: Settings, board: Board, patience: Patience, signals: Signals, *, once: bool
+    settings: Settings, board: Board, patience: Patience, signals: Signals, away: _Away, *, once: bool
 ) -> Iterator[tuple[QdrantClient, Callable[[], None] | None]]:
     """The index, and what flushes it; the daemon's routes are served on loopback meanwhile."""
     routes = {ROUTE: board.answer, **Desk(board).routes()}
@@ -193,16 +213,19 @@ def _opened(
                 owned.engine.compact(signals.stop)
         return
     with private_umask(), locked(settings), LoopbackServer(settings.data_dir, None, routes):
-        client = server_client(settings) if once else patience(server_client, _for_one_try(settings))
+        client = server_client(settings) if once else _server_for_ever(settings, patience, away)
         try:
             yield client, None
         finally:
             client.close()
 
 
-def _for_one_try(settings: Settings) -> Settings:
-    """A single try of many needs no long patience of its own."""
-    return settings.model_copy(update={"connect_timeout": min(settings.connect_timeout, _ONE_TRY)})
+def _server_for_ever(settings: Settings, patience: Patience, away: _Away) -> QdrantClient:
+    """The client of a server that may be away: it is waited for, which is said once."""
+    with waiting(f"a Qdrant server at {shown_url(settings.url or '')} to answer", None, away.waiting) as wait:
+        client = patience(partial(server_client, settings, tried_for=_ONE_TRY, wait=wait))
+    away.recovered()
+    return client
 
 
 def _choose_catalog(client: QdrantClient, settings: Settings) -> Catalog:
