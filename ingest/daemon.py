@@ -6,11 +6,13 @@ That thread touches no disk: each source has workers of its own for that, so tha
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import TypeVar
 
 from ingest.commit import Committer, Held, Losing, Removal
 from ingest.examine import Fate, Verdict, examine
@@ -32,15 +34,18 @@ from ingest.tally import Tally
 from ingest.vectors import Embedding
 from ingest.walks import MOST_WAITING
 from ingest.watched import Watched
-from recq.errors import RecqError
+from recq.errors import IndexUnreachable, RecqError
 from recq.images.workers import DecodePool
 from recq.index.catalog import Catalog
 from recq.index.schema import FieldType, ItemError, Value
 from recq.settings import Settings
 
+T = TypeVar("T")
+
 DRAIN_WITHIN = 3.0
 """Seconds for the batch in flight after a stop was asked for, of the 5 that the daemon has to end."""
 
+_DECIDES_WITHIN = 10.0  # seconds for the loop's thread to answer another one
 _EXAMINED_AT_ONCE = 32
 _FLUSH_AFTER = 1.0  # seconds without a write until the embedded engine's journal is shortened
 _MISFIT = (
@@ -167,16 +172,41 @@ class Daemon:
 
         self._loop.post(compare)
 
-    def add(self, watched: Watched) -> None:
-        """Begin with another source, soon. Its name must be new."""
+    @property
+    def live(self) -> bool:
+        """Whether it watches; else it ends when all is done."""
+        return not self._once
 
-        def add() -> None:
-            if not self._draining:
+    def is_settled(self, source: str) -> bool:
+        """Whether nothing is left to be done for a source. Raises IndexUnreachable where the daemon ends."""
+        return self._decided(
+            lambda: not (self._intake.is_comparing(source) or self.pending(source)[0] or self._indexing.left)
+        )
+
+    def begin(self, new: Sequence[Watched], known: Sequence[str]) -> None:
+        """Begin with other sources, whose names are new, and compare known ones.
+
+        Raises IndexUnreachable where the daemon ends.
+        """
+
+        def begin() -> None:
+            for watched in new:
                 self._sources.add(watched)
                 self._pipeline.add(watched.name, str(watched.root))
                 self._intake.add(watched)
+            for name in known:
+                self._intake.compare(name)
 
-        self._loop.post(add)
+        self._decided(begin)
+
+    def _decided(self, decide: Callable[[], T]) -> T:
+        """What the loop's thread says; asked from another one."""
+        results: queue.SimpleQueue[T] = queue.SimpleQueue()
+        self._loop.post(lambda: None if self._draining else results.put(decide()))
+        try:
+            return results.get(timeout=_DECIDES_WITHIN)
+        except queue.Empty:
+            raise IndexUnreachable("the daemon is ending: try again in a moment") from None
 
     def wake(self) -> None:
         """Let the loop look at `stop`. Safe in a signal handler."""

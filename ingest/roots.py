@@ -6,7 +6,10 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from ingest.commit import declare_each
 from ingest.filesystems import tells_ctime
+from ingest.patience import Patience
+from ingest.report import Reporter
 from ingest.targets import require_folder, require_one_source
 from ingest.watched import Watched
 from recq.errors import UsageError
@@ -60,4 +63,23 @@ def ready(
         tells_ctime=partial(tells_ctime, mode=settings.watch),
     )
     watched.load_table()
+    return watched
+
+
+def begin(
+    catalog: Catalog,
+    settings: Settings,
+    patience: Patience,
+    reporter: Reporter,
+    name: str,
+    root: Path,
+    table: Path | None,
+) -> Watched:
+    """A source that a daemon can begin with: ready, and the index knows the fields of its table."""
+
+    def say(path: str, message: str) -> None:
+        reporter.event("problem", source=name, path=path, detail=message)
+
+    watched = ready(catalog, settings, name, root, table, say)
+    declare_each(catalog, patience, watched.table.types)
     return watched

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 from recq import paths
 from recq.errors import IndexUnreachable, RecqError
 from recq.settings import Settings, shown_url
+from recq.waiting import waiting
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -215,9 +216,10 @@ def ask_daemon(settings: Settings) -> Status | None:
     if address is None:
         return None
     try:
-        response = httpx.get(
-            address.url + ROUTE, headers={"api-key": address.key}, timeout=_ANSWER_WITHIN, trust_env=False
-        )
+        with waiting(f"process {address.pid}, which has the data folder, to answer", _ANSWER_WITHIN):
+            response = httpx.get(
+                address.url + ROUTE, headers={"api-key": address.key}, timeout=_ANSWER_WITHIN, trust_env=False
+            )
         response.raise_for_status()
         status = Status.from_json(response.json())
     except (httpx.HTTPError, ValueError, KeyError, TypeError):

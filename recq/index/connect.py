@@ -34,6 +34,7 @@ OLDEST_SERVER = (1, 16)
 """Collection metadata, where the space's fingerprint is kept, came with this version."""
 
 _LOCK_POLL = 0.05  # seconds between two looks at a taken lock
+_ASK_EVERY = 0.5  # seconds between two calls of `meanwhile`
 _SLOW_ANSWER = 5.0  # seconds that a server which takes connections may need for its first answer
 _DAEMON_ANSWERS_WITHIN = 60  # seconds for a daemon on the same machine, which may be in one long call of its engine
 
@@ -71,27 +72,39 @@ class OwnedFolder:
     lock: FolderLock
 
 
+Meanwhile = Callable[[], str | None]
+"""Called now and then while somebody else has the data folder: what is known of why, if anything."""
+
+
 @contextmanager
-def own_folder(settings: Settings) -> Iterator[OwnedFolder]:
-    """The embedded engine, for its one owner. Raises IndexBusy naming pid and folder after `lock_wait`."""
+def own_folder(settings: Settings, meanwhile: Meanwhile = lambda: None) -> Iterator[OwnedFolder]:
+    """The embedded engine, for its one owner. Raises as `locked`."""
     from recq.index.edge import embedded_client
 
-    with locked(settings) as lock, _opened(settings.data_dir) as engine:
+    with locked(settings, meanwhile) as lock, _opened(settings.data_dir) as engine:
         engine.compact_in_background()
         yield OwnedFolder(embedded_client(engine), engine, lock)
 
 
 @contextmanager
-def locked(settings: Settings) -> Iterator[FolderLock]:
-    """Recq's lock on the data folder (made when missing). Raises IndexBusy after `lock_wait`, and UsageError."""
+def locked(settings: Settings, meanwhile: Meanwhile = lambda: None) -> Iterator[FolderLock]:
+    """Recq's lock on the data folder (made when missing).
+
+    Raises IndexBusy naming pid and folder after `lock_wait`, UsageError, and what `meanwhile` raises.
+    """
     _make_folder(settings.data_dir)
     lock = FolderLock(settings.data_dir)
     deadline = time.monotonic() + settings.lock_wait
+    next_ask, why = 0.0, None
     with waiting(f"the data folder {settings.data_dir} to answer", None) as wait:
         while not lock.try_acquire():
+            now = time.monotonic()
+            if now >= next_ask or now >= deadline:
+                next_ask = now + _ASK_EVERY
+                why = meanwhile()
             if time.monotonic() >= deadline:
-                raise _busy(settings.data_dir, lock)
-            wait.what, wait.limit = _to_leave(settings.data_dir, lock), settings.lock_wait
+                raise _busy(settings.data_dir, lock, why)
+            wait.what, wait.limit = _to_leave(settings.data_dir, lock, why), settings.lock_wait
             time.sleep(_LOCK_POLL)
     try:
         yield lock
@@ -113,8 +126,8 @@ def server_client(settings: Settings, *, tried_for: float | None = None, wait: W
     """A client of the server at `settings.url`, tried for `connect_timeout` seconds.
 
     `tried_for` is for one of many tries: how long a connection may take, and the first answer as long as any; it is a
-    part of `wait`. Raises IndexUnreachable, IndexRefused (wrong key, too old a server, TLS that cannot be) or UsageError
-    (not a URL).
+    part of `wait`. Raises IndexUnreachable, IndexRefused (wrong key, too old a server, TLS that cannot be) or
+    UsageError (not a URL).
     """
     shown = shown_url(settings.url or "")
     if settings.url is None or not settings.url.startswith(("http://", "https://")):
@@ -299,13 +312,15 @@ def _make_folder(data_dir: Path) -> None:
         raise UsageError(f"--data-dir {data_dir} cannot be used: {error.strerror}") from error
 
 
-def _busy(data_dir: Path, lock: FolderLock) -> IndexBusy:
-    return IndexBusy(f"{data_dir} is in use by {_owner(lock)}: stop it, or name another folder with --data-dir")
+def _busy(data_dir: Path, lock: FolderLock, why: str | None = None) -> IndexBusy:
+    known = f", {why}" if why else ""
+    return IndexBusy(f"{data_dir} is in use by {_owner(lock)}{known}: stop it, or name another folder with --data-dir")
 
 
-def _to_leave(data_dir: Path, lock: FolderLock) -> str:
+def _to_leave(data_dir: Path, lock: FolderLock, why: str | None = None) -> str:
     """What is waited for while somebody has the folder."""
-    return f"{_owner(lock)} to leave the data folder {data_dir}"
+    known = f", {why}," if why else ""
+    return f"{_owner(lock)}{known} to leave the data folder {data_dir}"
 
 
 def _owner(lock: FolderLock) -> str:

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -118,8 +119,8 @@ def _export(wanted: Export, folder: Path) -> Network:
         subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=errors) as process,
     ):
         assert process.stdout is not None
-        said: Iterator[bytes] = iter(lambda: process.stdout.read1() if process.stdout else b"", b"")
-        for line in download_lines(said, time.monotonic):
+        pieces = iter(partial(os.read, process.stdout.fileno(), 2**16), b"")
+        for line in download_lines(pieces, time.monotonic):
             warn(f"{wanted.name}: {line}")
         status = process.wait()
         errors.seek(0)
