@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ingest.outcome import Outcome, Standing
-from ingest.requests import Answer, ask_route, checked
+from ingest.requests import ANSWERS_WITHIN, Answer, ask_route, checked
 from ingest.tally import Counts
 from ingest.targets import Target, require_folder
 from recq import paths
 from recq.errors import IndexBusy, IndexUnreachable, TargetNotFound, UsageError
 from recq.paths import printable
 from recq.settings import Settings, shown_url
+from recq.waiting import waiting
 
 if TYPE_CHECKING:
     from ingest.report import Reporter
@@ -136,7 +137,8 @@ def wait_until_done(settings: Settings, taken: Taken, reporter: Reporter, began:
     answered = began
     while True:
         try:
-            found = ask_route(settings, PROGRESS, {"sources": names})
+            with waiting(f"process {taken.pid}, which has the data folder, to answer", ANSWERS_WITHIN):
+                found = ask_route(settings, PROGRESS, {"sources": names})
         except IndexUnreachable:  # as any run that indexes once waits for it
             if time.monotonic() - answered > settings.connect_timeout:
                 raise

@@ -119,7 +119,7 @@ class Daemon:
         self._examining = 0  # paths, of all sources
         self._declarer = Worker("declare", self._loop)
         self._flusher = Repeated(Worker("flush", self._loop), self._committer.flush, _ended)
-        self._measurer = Repeated(Worker("background", self._loop), self._measure_background, _ended)
+        self._measurer = Repeated(Worker("background", self._loop), self._look_at_all, _ended)
         self._indexing = Indexing(self._loop, catalog, patience, self.said, look_every=settings.rescan)
         self._losses = Losses(
             loop=self._loop,
@@ -223,7 +223,7 @@ class Daemon:
                 self._step()
             self.stopped = self._stop.is_set()
             if self._once and not self.stopped:
-                self._measure_background()
+                self._look_at_all()
             self._drain()
             self._show()
         finally:
@@ -316,10 +316,16 @@ class Daemon:
             made, left = self._indexing.made, self._indexing.left
             self._reporter.stage("making indexes", made, made + left)
 
-    def _measure_background(self) -> None:
-        """The scale of scores, so that no query has to; one that finds none measures it itself."""
+    def _look_at_all(self) -> None:
+        """What is to be told of all that has been written, when no more comes.
+
+        The scale of scores, so that no query has to measure it; and whether a source is another one's double.
+        """
         with suppress(RecqError):
             self._catalog.background()
+        for name, watched in self._sources.items():
+            if self._index.look_for_double(watched):
+                self._index.record_problems(name, watched.own_problems())
 
     # -- verdicts -------------------------------------------------------------------------------------------------
 

@@ -28,7 +28,9 @@ RETRY = "/recq/retry"
 CONFIRM = "/recq/confirm"
 RECONCILE = "/recq/reconcile"
 
-_ANSWER_WITHIN = 60.0  # seconds; the index may be slow
+ANSWERS_WITHIN = 60.0
+"""Seconds for a daemon on the same machine: the index may be slow."""
+
 _MARKED_AT_ONCE = 500
 Answer = tuple[int, dict[str, object]]
 T = TypeVar("T")
@@ -115,7 +117,8 @@ def _post(settings: Settings, route: str, question: Mapping[str, Any], then: Cal
     status = ask_daemon(settings)
     if status is None or status.pid is None:
         return None
-    found = ask_route(settings, route, question)
+    with waiting(f"process {status.pid}, which has the data folder, to answer", ANSWERS_WITHIN):
+        found = ask_route(settings, route, question)
     return None if found is None else then(*found)
 
 
@@ -132,14 +135,13 @@ def ask_route(settings: Settings, route: str, question: Mapping[str, Any]) -> tu
     if address is None:
         return None
     try:
-        with waiting(f"process {address.pid}, which has the data folder, to answer", _ANSWER_WITHIN):
-            response = httpx.post(
-                address.url + route,
-                headers={"api-key": address.key},
-                json=dict(question),
-                timeout=_ANSWER_WITHIN,
-                trust_env=False,
-            )
+        response = httpx.post(
+            address.url + route,
+            headers={"api-key": address.key},
+            json=dict(question),
+            timeout=ANSWERS_WITHIN,
+            trust_env=False,
+        )
         answer = response.json()
     except httpx.ConnectError:  # a killed one left its address behind
         return None

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 LOGGER = logging.getLogger("recq.waiting")
 
-SAID_AFTER = 0.7
+SAID_AFTER = 0.9
 """Seconds of silence that nobody minds."""
 
 

@@ -101,6 +101,7 @@ def locked(settings: Settings, meanwhile: Meanwhile = lambda: None) -> Iterator[
             now = time.monotonic()
             if now >= next_ask or now >= deadline:
                 next_ask = now + _ASK_EVERY
+                wait.what, wait.limit = _to_answer(settings.data_dir, lock), _DAEMON_ANSWERS_WITHIN
                 why = meanwhile()
             if time.monotonic() >= deadline:
                 raise _busy(settings.data_dir, lock, why)
@@ -243,9 +244,7 @@ def _lock_or_daemon(settings: Settings, stack: ExitStack) -> QdrantClient:
     deadline = time.monotonic() + settings.lock_wait
     with waiting(f"the data folder {settings.data_dir} to answer", None) as wait:
         while not lock.try_acquire():
-            owner = _owner(lock)
-            wait.what = f"{owner}, which has the data folder {settings.data_dir}, to answer"
-            wait.limit = _DAEMON_ANSWERS_WITHIN
+            wait.what, wait.limit = _to_answer(settings.data_dir, lock), _DAEMON_ANSWERS_WITHIN
             found = _daemon_client(settings.data_dir)
             if found is not None:
                 stack.callback(found.close)
@@ -321,6 +320,11 @@ def _to_leave(data_dir: Path, lock: FolderLock, why: str | None = None) -> str:
     """What is waited for while somebody has the folder."""
     known = f", {why}," if why else ""
     return f"{_owner(lock)}{known} to leave the data folder {data_dir}"
+
+
+def _to_answer(data_dir: Path, lock: FolderLock) -> str:
+    """What is waited for while somebody who has the folder is asked."""
+    return f"{_owner(lock)}, which has the data folder {data_dir}, to answer"
 
 
 def _owner(lock: FolderLock) -> str:
