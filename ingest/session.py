@@ -196,7 +196,7 @@ def _session(
         waiting=away.waiting,
         recovered=away.recovered,
     )
-    board = Board(settings, patience)
+    board = Board(settings, lambda: patience.reason or away.detail)
     with _opened(voice, settings, board, patience, away, meanwhile, once=once) as (client, flush):
         yield _Session(settings, once, began, voice.signals, voice.reporter, board, client, flush, patience)
 
@@ -206,16 +206,17 @@ class _Away:
 
     def __init__(self, reporter: Reporter) -> None:
         self._reporter = reporter
-        self._said = False
+        self.detail: str | None = None
+        """What was said, until it is back."""
 
     def waiting(self, detail: str) -> None:
-        if not self._said:
-            self._said = True
+        if self.detail is None:
+            self.detail = detail
             self._reporter.event("waiting", detail=detail)
 
     def recovered(self) -> None:
-        if self._said:
-            self._said = False
+        if self.detail is not None:
+            self.detail = None
             self._reporter.event("recovered")
 
 
@@ -257,7 +258,12 @@ def _opened(
 
 def _server_for_ever(settings: Settings, patience: Patience, away: _Away) -> QdrantClient:
     """The client of a server that may be away: it is waited for, which is said once."""
-    with waiting(f"a Qdrant server at {shown_url(settings.url or '')} to answer", None, away.waiting) as wait:
+    shown = shown_url(settings.url or "")
+
+    def say(told: str) -> None:
+        away.waiting(f"no Qdrant server answers at {shown} yet: {told}")
+
+    with waiting("it to answer", None, say) as wait:
         client = patience(partial(server_client, settings, tried_for=_ONE_TRY, wait=wait))
     away.recovered()
     return client

@@ -9,7 +9,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Self
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ingest.daemon import Daemon
-    from ingest.patience import Patience
     from ingest.watched import Watched
     from recq.index.catalog import Catalog
 
@@ -125,11 +124,14 @@ def _counted(catalog: Catalog, name: str) -> _Counted:
 
 
 class Board:
-    """What the running daemon tells of itself; asked by the loopback server's threads."""
+    """What the running daemon tells of itself; asked by the loopback server's threads.
 
-    def __init__(self, settings: Settings, patience: Patience) -> None:
+    `reason` tells why the index is waited for, None while it answers.
+    """
+
+    def __init__(self, settings: Settings, reason: Callable[[], str | None]) -> None:
         self._settings = settings
-        self._patience = patience
+        self._reason = reason
         self._running: tuple[Catalog, Mapping[str, Watched], Daemon] | None = None
         self._counted: dict[str, _Counted] = {}
         self._counting: threading.Thread | None = None
@@ -151,7 +153,7 @@ class Board:
 
     def status(self) -> Status:
         """The status now; while the index does not answer with the numbers that it gave last."""
-        settings, detail = self._settings, self._patience.reason
+        settings, detail = self._settings, self._reason()
         if self._running is None:
             state = "starting" if detail is None else "waiting"
             return Status(settings.catalog, _engine(settings), None, True, os.getpid(), state, detail, ())
