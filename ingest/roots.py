@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ingest.commit import declare_each
 from ingest.filesystems import tells_ctime
+from ingest.isolation import Isolation
 from ingest.patience import Patience
 from ingest.report import Reporter
 from ingest.targets import require_folder, require_one_source
@@ -81,5 +82,5 @@ def begin(
         reporter.event("problem", source=name, path=path, detail=message)
 
     watched = ready(catalog, settings, name, root, table, say)
-    declare_each(catalog, patience, watched.table.types)
+    declare_each(catalog, Isolation(patience, catalog.probe), watched.table.types)
     return watched

@@ -43,6 +43,7 @@ class ProblemKind(StrEnum):
     REFUSED = "refused"  # the index refused the item as it is
     IGNORED = "ignored"  # a picture that a rule passes over
     DOUBLED = "doubled"  # most files of the source are in another one, too: one folder under two names
+    UNINDEXED = "unindexed"  # a field of which the engine would not make an index: filters on it are refused
     FOREIGN = "foreign"  # a point that another program wrote, without what recq needs
 
 

@@ -12,18 +12,16 @@ from qdrant_client import models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
 from recq.index.edge import EdgeEngine, embedded_client
-from tests.contract.engine import Engine
+from tests.contract.engine import OWN_ENGINES, Engine, engine_of
 
 VECTORS = {"vectors": {"image": {"size": 2, "distance": "Cosine"}}}
 POINT = {"id": 1, "vector": {"image": [1, 0]}}
 
 
-@pytest.fixture(params=["embedded", "loopback"])
+@pytest.fixture(params=OWN_ENGINES)
 def engine(request: pytest.FixtureRequest) -> Engine:
-    """Only the two forms of the embedded engine."""
-    found = request.getfixturevalue(request.param)
-    assert isinstance(found, Engine)
-    return found
+    """No server."""
+    return engine_of(request)
 
 
 @pytest.fixture
