@@ -154,6 +154,8 @@ def _bar() -> Progress:
         """`1,200/5,000`; while more is being found `1,200/5,000+`."""
 
         def render(self, task: Task) -> Text:
+            if not task.fields["so_far"]:
+                return Text()
             more = "+" if task.total is None else ""
             return Text(f"{int(task.completed):,}/{task.fields['so_far']:,}{more}", style="progress.download")
 
