@@ -19,6 +19,7 @@ from ingest.requests import ANSWERS_WITHIN, Answer, ask_route, checked
 from ingest.tally import Counts
 from ingest.targets import Target, require_folder
 from recq import paths
+from recq.commands import command
 from recq.errors import IndexBusy, IndexUnreachable, TargetNotFound, UsageError
 from recq.paths import printable
 from recq.settings import Settings, shown_url
@@ -285,7 +286,7 @@ def require_addable(target: Target, sources: Mapping[str, Watched], table: Path 
         elif watched.root.is_relative_to(root):
             raise UsageError(
                 f"{other} lies inside {folder} and is watched as source {name!r}: stop the daemon, "
-                f"'recq-ingest forget {name}', and start it with {folder} alone"
+                f"{command('recq-ingest', 'forget', name)}, and start it with {folder} alone"
             )
 
 

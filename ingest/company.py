@@ -11,9 +11,12 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
+from recq.commands import command
 from recq.index.schema import Item
 from recq.index.sources import Watcher, host_name
+from recq.paths import printable
 
 SAMPLE = 200
 """Items of a source that are looked at: the first in the order of ids, which are hashes."""
@@ -79,3 +82,17 @@ def _note(first: dict[str, str], item: Item) -> None:
     digest, at = item.file.sha256, item.file.ingested_at or ""
     if digest is not None and item.error is None:
         first[digest] = min(at, first.get(digest, at))
+
+
+def double_of(source: str, other: str, root: Path) -> str:
+    """What is wrong with a source that has the files of another one."""
+    name, first, folder = printable(source), printable(other), printable(str(root))
+    return (
+        f"most pictures of source {name} are in source {first}, too, and are found twice: where both are the same "
+        f"files (seen from another host), start the daemon of this one with --source {first}={folder}"
+    )
+
+
+def undoubled(source: str, detail: str) -> str:
+    """That, with what has to be done first: as its reader, not its writer, has to call it."""
+    return f"{detail}, after {command('recq-ingest', 'forget', source)}"

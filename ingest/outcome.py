@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Self
 
 from ingest.tally import Counts
+from recq.commands import command, command_line
 from recq.errors import ItemsFailed
 from recq.index.problems import UNMET
 from recq.paths import printable
@@ -98,10 +98,10 @@ def summary(outcome: Outcome) -> str:
 
 def _next(standing: Standing) -> str | None:
     if standing.failed:
-        return "recq-ingest failed"
+        return command_line("recq-ingest", "failed")
     if standing.problems:
-        return "recq-ingest problems"
-    return None if standing.example is None else f"recq similar {shlex.quote(standing.example)}"
+        return command_line("recq-ingest", "problems")
+    return None if standing.example is None else command_line("recq", "similar", standing.example)
 
 
 def _counted(count: int, what: str) -> str:
@@ -113,12 +113,13 @@ def require_none_failed(outcome: Outcome) -> None:
     told = []
     if failed := outcome.standing.failed:
         items = "1 item" if failed == 1 else f"{failed:,} items"
-        told.append(f"{items} could not be indexed: 'recq-ingest failed' lists them with the reason")
+        told.append(f"{items} could not be indexed: {command('recq-ingest', 'failed')} lists them with the reason")
     if refused := outcome.counts.refused:
         items = "1 item was" if refused == 1 else f"{refused:,} items were"
         told.append(f"{items} refused by the index in every form: the next run tries again")
     if outcome.standing.unmet:
         names = ", ".join(map(printable, outcome.standing.unmet))
-        told.append(f"not all metadata of {names} could be taken: 'recq-ingest problems' lists what was not, and why")
+        listing = command("recq-ingest", "problems")
+        told.append(f"not all metadata of {names} could be taken: {listing} lists what was not, and why")
     if told:
         raise ItemsFailed("; ".join(told))

@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ingest.status import ask_daemon
+from recq.commands import Place, answering, command, current
 from recq.errors import IndexUnreachable, RecqError, TargetError, TargetNotFound, UsageError
 from recq.index.schema import nfc
 from recq.paths import printable
@@ -31,6 +32,7 @@ RECONCILE = "/recq/reconcile"
 ANSWERS_WITHIN = 60.0
 """Seconds for a daemon on the same machine: the index may be slow."""
 
+_PLACE = "place"  # of a question: which index the commands in the answer have to name
 _MARKED_AT_ONCE = 500
 Answer = tuple[int, dict[str, object]]
 T = TypeVar("T")
@@ -138,7 +140,7 @@ def ask_route(settings: Settings, route: str, question: Mapping[str, Any]) -> tu
         response = httpx.post(
             address.url + route,
             headers={"api-key": address.key},
-            json=dict(question),
+            json={**question, _PLACE: current().to_json()},
             timeout=ANSWERS_WITHIN,
             trust_env=False,
         )
@@ -169,7 +171,9 @@ def mark(catalog: Catalog, pattern: str | None) -> dict[str, int]:
         ):
             chosen[item.id] = item.file.source
     if pattern is not None and not chosen:
-        raise TargetNotFound(f"no failed item is called {printable(pattern)!r}: 'recq-ingest failed' lists them")
+        raise TargetNotFound(
+            f"no failed item is called {printable(pattern)!r}: {command('recq-ingest', 'failed')} lists them"
+        )
     ids = list(chosen)
     for start in range(0, len(ids), _MARKED_AT_ONCE):
         catalog.mark_for_retry(ids[start : start + _MARKED_AT_ONCE])
@@ -185,7 +189,7 @@ def confirm_held(catalog: Catalog, held: Mapping[str, Held], source: str | None)
         if root is not None and not root.is_dir():
             raise TargetError(
                 f"the folder {printable(str(root))} has gone: mount it again, or take it out of the index with "
-                f"'recq-ingest forget {printable(name)}'"
+                + command("recq-ingest", "forget", name)
             )
     for name, each in chosen.items():
         if each.deletions:
@@ -238,7 +242,8 @@ def checked(handler: Callable[[Mapping[str, Any]], dict[str, object]]) -> Callab
             question = json.loads(body or b"{}")
             if not isinstance(question, dict):
                 raise UsageError("the body is no JSON object")
-            return 200, handler(question)
+            with answering(Place.from_json(question.pop(_PLACE, None))):  # whoever reads it pastes it elsewhere
+                return 200, handler(question)
         except ValueError as error:
             return 400, {"error": f"the body is no JSON: {error}", "code": UsageError.exit_code}
         except RecqError as error:

@@ -13,6 +13,7 @@ from ingest.patience import Patience
 from ingest.report import Reporter
 from ingest.targets import require_folder, require_one_source
 from ingest.watched import Watched
+from recq.commands import command
 from recq.errors import UsageError
 from recq.index.catalog import Catalog
 from recq.settings import Settings
@@ -22,7 +23,9 @@ def roots_here(catalog: Catalog, table: Path | None = None) -> dict[str, Path]:
     """The folders of a catalog's sources on this host. Raises UsageError when there is none, or `table` is nobody's."""
     roots = {name: root for name, source in catalog.sources().items() if (root := source.root_here()) is not None}
     if not roots:
-        raise UsageError(f"catalog {catalog.name!r} has no source on this host: use 'recq-ingest run FOLDER'")
+        raise UsageError(
+            f"catalog {catalog.name!r} has no source on this host: use {command('recq-ingest', 'run', 'FOLDER')}"
+        )
     require_one_source(table, roots)
     return roots
 
@@ -36,17 +39,21 @@ def all_roots(catalog: Catalog) -> dict[str, Path]:
             hosts = ", ".join(sorted(source.roots))
             raise UsageError(
                 f"source {name!r} belongs to another host ({hosts}): its items would be lost. Index it here first "
-                f"('recq-ingest run --once --source {name}=FOLDER'), or 'recq-ingest forget {name}'"
+                f"({command('recq-ingest', 'run', '--once', '--source', f'{name}=FOLDER')}), "
+                f"or {command('recq-ingest', 'forget', name)}"
             )
         try:
             require_folder(root)
         except UsageError as error:
             raise UsageError(
-                f"source {name!r}: {error}; its items would be lost: mount it, or 'recq-ingest forget {name}'"
+                f"source {name!r}: {error}; its items would be lost: mount it, "
+                f"or {command('recq-ingest', 'forget', name)}"
             ) from error
         roots[name] = root
     if not roots:
-        raise UsageError(f"catalog {catalog.name!r} has no source to index again: use 'recq-ingest run FOLDER'")
+        raise UsageError(
+            f"catalog {catalog.name!r} has no source to index again: use {command('recq-ingest', 'run', 'FOLDER')}"
+        )
     return roots
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ingest.timebox import within
+from recq.commands import command
 from recq.errors import UsageError
 from recq.paths import printable
 from recq.settings import Settings
@@ -38,7 +39,7 @@ def parse_targets(folders: Sequence[Path], named: Sequence[str]) -> list[Target]
         _require_name(name, source)
         targets.append(Target(_resolved(Path(folder)), name))
     if not targets:
-        raise UsageError("name a folder to index: recq-ingest run FOLDER")
+        raise UsageError(f"name a folder to index: {command('recq-ingest', 'run', 'FOLDER')}")
     return targets
 
 

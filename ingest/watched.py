@@ -10,8 +10,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ingest.company import double_of, undoubled
 from ingest.files import FileState
-from ingest.guard import Guard, LossGuard, too_much_metadata
+from ingest.guard import Guard, LossGuard, held_metadata, too_much_metadata
 from ingest.metadata import (
     MAX_SIDECAR_BYTES,
     SIDECAR_SUFFIX,
@@ -23,6 +24,7 @@ from ingest.nearest import Nearest
 from ingest.scan import Rules, Seen, Unreadable, look, walk
 from ingest.table import TABLE_NAME, Table, read_table
 from recq import paths
+from recq.commands import command
 from recq.errors import MetadataError, UsageError
 from recq.index.problems import UNMET, Problem, ProblemKind, bounded, few, left_out
 from recq.index.schema import FieldTypes, Metadata, Scalar, metadata_digest, storable
@@ -218,7 +220,11 @@ class Watched:
         if not problems:
             self.problems.clear(path, about)
             return
-        more = f" (and {len(problems) - 1:,} more: 'recq-ingest problems' lists them)" if len(problems) > 1 else ""
+        more = (
+            f" (and {len(problems) - 1:,} more: {command('recq-ingest', 'problems')} lists them)"
+            if len(problems) > 1
+            else ""
+        )
         self.problems.note(path, problems[0].detail + more, about)
 
     @property
@@ -285,15 +291,9 @@ class Watched:
             self._doubled = None
             self.problems.clear("", _DOUBLED)
         else:
-            name, first = paths.printable(self.name), paths.printable(other)
-            folder = paths.printable(str(self.root))
-            detail = (
-                f"most pictures of source {name} are in source {first}, too, and are found twice: where both are the "
-                f"same files (seen from another host), 'recq-ingest forget {name}', then run with "
-                f"--source '{first}={folder}'"
-            )
+            detail = double_of(self.name, other, self.root)
             self._doubled = Problem(ProblemKind.DOUBLED, detail)
-            self.problems.note("", detail, _DOUBLED)
+            self.problems.note("", undoubled(self.name, detail), _DOUBLED)
         return self._doubled != before
 
     def hold_metadata(self, items: int, path: str, fields: Sequence[str]) -> str:
@@ -306,7 +306,7 @@ class Watched:
             why += f"; {self._rows[0]}" if self._rows[0] else ""
         self.held_metadata = items
         self._held_why = why
-        return too_much_metadata(paths.printable(self.name), items, why)
+        return too_much_metadata(self.name, items, why)
 
     def release_metadata(self) -> None:
         """No item would lose metadata together with too many others."""
@@ -316,7 +316,7 @@ class Watched:
         """What is wrong with the source as a whole, bounded: what concerns one item stands with that."""
         found = [self._table_problem] if self._table_problem is not None else []
         if self.held_metadata:
-            detail = too_much_metadata(paths.printable(self.name), self.held_metadata, self._held_why)
+            detail = held_metadata(self.held_metadata, self._held_why)
             found.append(Problem(ProblemKind.HELD, detail, path=self._table_name(), count=self.held_metadata))
         found += [self._doubled] if self._doubled is not None else []
         found += bounded(list(self.refused.values()))

@@ -36,6 +36,7 @@ from query.pictures import Pictures
 from query.render import Format, answer_text
 from query.shell import emit, load, remark, terminal
 from recq.cli_options import CatalogOption, DataDirOption, DebugOption, UrlOption
+from recq.commands import command
 from recq.errors import UsageError
 from recq.index.question import Strategy
 from recq.index.wanted import Wanted
@@ -82,7 +83,9 @@ def similar(
 
         return answer_many(settings, targets or [], targets_file, wanted, form, null, pictures)
     if not targets:
-        raise UsageError("nothing to compare with: name a TARGET, as in recq similar sofa.jpg, or --targets FILE")
+        raise UsageError(
+            f"nothing to compare with: name a TARGET, as in {command('recq', 'similar', 'sofa.jpg')}, or --targets FILE"
+        )
     from query.search import similar_in
 
     _tell_nearest(similar_in(settings, targets[0], wanted), wanted, form, null, pictures, settings)

@@ -22,6 +22,7 @@ from typing import Any
 from query.results import Answer, Asked, Result
 from query.search import FIRST, similar_in
 from query.target import STREAM, StreamTarget, name_of, read_picture
+from recq.commands import command
 from recq.errors import RecqError, TargetNotFound, UsageError
 from recq.index.wanted import Wanted
 from recq.paths import printable
@@ -113,7 +114,10 @@ def compare_in(settings: Settings, target: str, catalogs: Sequence[str], wanted:
     started = time.perf_counter()
     wanted.require_sane()
     if len(catalogs) < 2 or len(set(catalogs)) < len(catalogs):
-        raise UsageError("recq compare needs two different catalogs at least: --catalog A --catalog B")
+        raise UsageError(
+            "two different catalogs are needed at least: "
+            + command("recq", "compare", target, "--catalog", "A", "--catalog", "B")
+        )
     with _rereadable(target, settings) as text:
         answers = _answers(settings, text, catalogs, wanted)
     columns = [Column(name, answers[name]) for name in catalogs]

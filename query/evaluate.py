@@ -22,6 +22,7 @@ from query.evaluate_metrics import LabelSets, Measures, Rows, bootstrap, confusi
 from query.evaluate_results import ClassMeasures, Compared, Evaluation, Interval, LeftOut
 from query.progress import Progress, silent
 from query.vector_file import VectorFile
+from recq.commands import command
 from recq.errors import UsageError
 from recq.index.filters import known_name, require_field
 from recq.index.grammar import Condition
@@ -117,7 +118,7 @@ def evaluate_in(
     if not len(ranked[0].answered):
         raise UsageError(
             f"no query has another item with the same {label}: choose a field whose values repeat "
-            f"('recq facets {label}' counts them)"
+            f"({command('recq', 'facets', label)} counts them)"
         )
     first, spaces = ranked[0], [catalog.space for catalog in catalogs]
     return Evaluation(

@@ -20,10 +20,13 @@ Filters: all that are given must hold. Quote them, the shell has its own idea of
 
 The same without characters of the shell: price=..100   price=10..50   category=sofa,bed   has:price   no:price
 
-One of several: --any-of 'category=sofa || price<=50', or --any-of category=sofa,,price=..50
-
 A backslash makes any character literal, a comma, a bar, a space at an end: 'brand=Smith\\, Jones'"""
 """The epilog of every command that takes filters."""
+
+FILTERS_AND_GROUPS = f"""{FILTERS}
+
+One of several: --any-of 'category=sofa || price<=50', or --any-of category=sofa,,price=..50"""
+"""The epilog of those that take --any-of as well."""
 
 TargetArgument = Annotated[
     str,

@@ -181,12 +181,17 @@ def score_text(score: float, share: float | None) -> str:
 
 
 def scale_text(share: float) -> str:
-    """What a score means in this catalog: one decimal of the per cent, two above 99.9 %, rounded down."""
+    """What a score means in this catalog, in words."""
+    return "closer than all pairs" if share >= 1 else f"closer than {percent_text(share)} of pairs"
+
+
+def percent_text(share: float) -> str:
+    """A share of pairs, 0 to 1: one decimal of the per cent, two above 99.9 %, rounded down."""
     if share >= 1:
-        return "closer than all pairs"
+        return "100 %"
     per_cent = 100 * share + 1e-9  # 99.7 that became 99.69999 stays 99.7
     digits = 2 if per_cent >= 99.9 else 1
-    return f"closer than {math.floor(per_cent * 10**digits) / 10**digits:.{digits}f} % of pairs"
+    return f"{math.floor(per_cent * 10**digits) / 10**digits:.{digits}f} %"
 
 
 def percentile(share: float | None) -> float | None:

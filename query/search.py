@@ -20,6 +20,7 @@ from query.prepare import Preparer, Query
 from query.results import Answer, Shown
 from query.scale import scaled
 from query.target import FileTarget, IndexedTarget, describe, resolve
+from recq.commands import command
 from recq.errors import TargetNotFound
 from recq.index.grammar import parse_all
 from recq.index.wanted import Wanted
@@ -87,7 +88,9 @@ def show(catalog: Catalog, target: str) -> Shown:
     if isinstance(resolved, IndexedTarget):
         return Shown(resolved.item, catalog.absolute_path(resolved.item))
     yet = " yet" if isinstance(resolved, FileTarget) and resolved.source is not None else ""
-    raise TargetNotFound(f"{describe(resolved)} is not in the index{yet}: only recq similar takes other pictures")
+    raise TargetNotFound(
+        f"{describe(resolved)} is not in the index{yet}: only {command('recq', 'similar', target)} takes other pictures"
+    )
 
 
 def show_in(settings: Settings, target: str) -> Shown:

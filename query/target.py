@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from recq import paths
+from recq.commands import command, command_line, in_quotes, shell_word
 from recq.errors import AmbiguousTarget, ImageError, TargetError, TargetNotFound, UsageError
 from recq.waiting import waiting
 
@@ -199,16 +200,20 @@ def _not_found(text: str, lookup: Lookup, local: Local) -> TargetError | UsageEr
         return UsageError(f"{_quoted(text)} is a folder: name one picture in it")
     if re.match(r"https?://", text):
         return TargetNotFound(
-            f"{_quoted(text)} is an address, which recq does not fetch: curl -sL URL | recq similar -"
+            f"{_quoted(text)} is an address, which recq does not fetch: "
+            f"curl -sL {shell_word(text)} | {command_line('recq', 'similar', '-')}"
         )
     if _UUID.fullmatch(text):
-        return TargetNotFound(f"no item has the id {text}: list ids with recq search --format jsonl")
+        return TargetNotFound(
+            f"no item has the id {text}: list ids with {command('recq', 'search', '--format', 'jsonl')}"
+        )
     name = text.rpartition(os.sep)[2]
     near = lookup.find_name(paths.to_text(name)[0]) if name != text else []
     if near:
         return TargetNotFound(f"nothing is indexed or stored as {_quoted(text)}; did you mean:\n{_listed(near)}")
     return TargetNotFound(
-        f"nothing is indexed as {_quoted(text)}, and no file here has that name: see what there is with recq search"
+        f"nothing is indexed as {_quoted(text)}, and no file here has that name: "
+        f"see what there is with {command('recq', 'search')}"
     )
 
 
@@ -236,7 +241,10 @@ def read_picture(target: FileTarget | StreamTarget, settings: Settings, stdin: B
                 return read_content(os.fspath(target.path), limits).data
         stream = stdin if stdin is not None else sys.stdin.buffer if sys.stdin is not None else None
         if stream is None or stream.isatty():
-            raise UsageError("nothing comes in on standard input: pipe a picture in, as in recq similar - < photo.jpg")
+            raise UsageError(
+                "nothing comes in on standard input: pipe a picture in, "
+                f"as in {in_quotes(command_line('recq', 'similar', '-') + ' < photo.jpg')}"
+            )
         data = stream.read(limits.max_bytes + 1)
         if len(data) > limits.max_bytes:
             raise too_many_bytes(len(data), limits)

@@ -23,6 +23,7 @@ from contextlib import contextmanager
 
 import typer
 
+from recq.commands import repeating
 from recq.errors import RecqError
 from recq.paths import printable
 
@@ -50,6 +51,11 @@ def run(app: typer.Typer, prog: str, args: Sequence[str] | None = None) -> int:
     """
     given = list(sys.argv[1:] if args is None else args)
     debug = "--debug" in given[: given.index("--") if "--" in given else None]
+    with repeating():
+        return _run(app, prog, given, debug=debug)
+
+
+def _run(app: typer.Typer, prog: str, given: list[str], *, debug: bool) -> int:
     try:
         with _warnings_printed(prog):
             result = typer.main.get_command(app).main(given, prog_name=prog, standalone_mode=False)

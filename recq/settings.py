@@ -23,6 +23,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from recq.commands import Place, keep, overriding
 from recq.config_file import ConfigFile, read_config
 from recq.errors import UsageError
 from recq.space import DistanceName, Pooling, Preprocess, Preset, Resize
@@ -145,7 +146,7 @@ class Settings(BaseSettings):
         if "data_dir" in said:
             said.setdefault("url", None)
         try:
-            return cls(**said)
+            settings = cls(**said)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             name = str(first["loc"][0])
@@ -156,6 +157,16 @@ class Settings(BaseSettings):
             raise UsageError(
                 f'setting {name!r}{_place_of(name, said, config)}: write it as a JSON list, [".*", "*.tmp"] for example'
             ) from None
+        keep(overriding(_place(settings), cls._shell_place() if _PLACE & said.keys() else _place(settings)))
+        return settings
+
+    @classmethod
+    def _shell_place(cls) -> Place:
+        """The index and the catalog that environment and file give without a command line; none where they cannot."""
+        try:
+            return _place(cls())
+        except (ValidationError, SettingsError):
+            return Place()
 
     @property
     def worker_count(self) -> int:
@@ -168,6 +179,14 @@ def shown_url(url: str) -> str:
     without = re.sub(r"^([a-zA-Z][a-zA-Z0-9+.-]*://)?.*@", r"\1***@", url, flags=re.DOTALL)
     address, mark, _ = without.partition("?")
     return f"{address}?***" if mark else address
+
+
+_PLACE = frozenset({"catalog", "url", "data_dir"})
+"""The settings that say which index and which catalog is meant."""
+
+
+def _place(settings: Settings) -> Place:
+    return Place(settings.catalog, None if settings.url is None else shown_url(settings.url), settings.data_dir)
 
 
 _SECRET = frozenset({"api_key", "url"})

@@ -19,6 +19,7 @@ from qdrant_client import QdrantClient
 from qdrant_client.http.exceptions import UnexpectedResponse
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
+from recq.commands import command
 from recq.errors import IndexBusy, IndexRefused, IndexUnreachable, UsageError
 from recq.index.errors import translated
 from recq.index.hopeless import hopeless
@@ -299,7 +300,7 @@ def _require_folder(data_dir: Path) -> None:
         there = data_dir.is_dir()
     if not there:
         raise IndexUnreachable(
-            f"there is no index in {data_dir} yet: fill it with 'recq-ingest run FOLDER', "
+            f"there is no index in {data_dir} yet: fill it with {command('recq-ingest', 'run', 'FOLDER')}, "
             "or name another with --data-dir or --url"
         )
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import numpy as np
 from qdrant_client import QdrantClient, models
 
-from recq.index.dates import moment_of
+from recq.index.dates import date_text, moment_of
 from recq.index.errors import translated
-from recq.index.facets import MAX_BINS, Facets, date_periods, number_bins
+from recq.index.facets import MAX_BINS, Bin, Facets, date_periods, histogram
 from recq.index.fields import Fields
 from recq.index.filters import NO_ERROR, NO_FILE, compile_filters, known_name, require_indexed
 from recq.index.grammar import Condition, Op, Where, parse_all
 from recq.index.ledger import PAGE, Ledger, items_of, vector_of
 from recq.index.pending_fields import Waiting, uses_of
-from recq.index.schema import VECTOR, FieldType, FieldTypes, Item, elements, field_name, fits, payload_key
+from recq.index.schema import VECTOR, FieldType, FieldTypes, Item, Value, elements, field_name, fits, payload_key
 from recq.space import EmbeddingSpace
 
 
@@ -152,20 +153,89 @@ class Reader(Ledger):
         if low is None or high is None:
             return Facets(field, field_type, [], total)
         if field_type is FieldType.DATE:
-            conditions = [
-                (period, self.compiled([*filters, Condition(field, Op.EQ, (period,))]))
-                for period in date_periods(low, high)
-            ]
-            spans = {}
-        else:
-            bins = number_bins(float(low), float(high), integer=field_type is FieldType.INTEGER)
-            conditions = [(b.label, _and(base, key, b.range())) for b in bins]
-            spans = {b.label: b.span for b in bins}
-        counted = [(label, self._count(condition, None)) for label, condition in conditions]
-        return Facets(field, field_type, [row for row in counted if row[1]][: max(limit, MAX_BINS)], total, spans)
+            periods = date_periods(low, high)
+            counted = [(period, self._counted(field, period, filters)) for period in periods]
+            return Facets(field, field_type, [row for row in counted if row[1]][: max(limit, MAX_BINS)], total)
+        bins = histogram(
+            low,
+            high,
+            integer=field_type is FieldType.INTEGER,
+            count=lambda each: self._counted(field, each.span, filters),
+            extremes=lambda each: self._extremes(field, field_type, each, filters),
+        )
+        spans = {each.label: each.span for each, _ in bins}
+        return Facets(field, field_type, [(each.label, items) for each, items in bins], total, spans)
 
-    def _extreme(self, key: str, field_type: FieldType, base: models.Filter, direction: models.Direction) -> Any:
-        """The smallest or largest indexed value of a field: a number, or a moment; None when none has its type."""
+    @translated
+    def extremes(self, field: str) -> tuple[Any, Any] | None:
+        """The least and the greatest value of a field of numbers, or of dates as they are stored; None without any.
+
+        Raises FilterError for unknown fields, IndexPending for one whose index is being made.
+        """
+        field_type = require_indexed(field, self.types(), "extremes")
+        self._fields.require_made([(field, False)])
+        base, key = self.compiled([Condition(field, Op.EXISTS)]), payload_key(field)
+        low, high = (
+            self._extreme(key, field_type, base, direction)
+            for direction in (models.Direction.ASC, models.Direction.DESC)
+        )
+        if low is None or high is None:
+            return None
+        return (date_text(low), date_text(high)) if field_type is FieldType.DATE else (low, high)
+
+    @translated
+    def example(self, field: str) -> Value | None:
+        """The value that some embedded item has in a field; None where none has it."""
+        records, _ = self._client.scroll(
+            self._collection,
+            scroll_filter=self.compiled([Condition(field, Op.EXISTS)]),
+            limit=1,
+            with_payload=[payload_key(field), "file"],
+        )
+        found = items_of(records)
+        item = next(iter(found), None)
+        if item is None:
+            return None
+        own = field.removeprefix("file.")
+        return item.metadata.get(field) if own == field else getattr(item.file, own)
+
+    def newest(self) -> str | None:
+        """When the item was written that was written last, failed ones included: ISO 8601, UTC. Reads all of them."""
+        newest: tuple[datetime, str] | None = None
+        for record in self._scroll(models.Filter(must_not=[NO_FILE]), payload=["file.ingested_at"], page=10 * PAGE):
+            text = ((record.payload or {}).get("file") or {}).get("ingested_at")
+            moment = moment_of(text) if isinstance(text, str) else None
+            if moment is not None and (newest is None or moment > newest[0]):
+                newest = moment, str(text)
+        return None if newest is None else newest[1]
+
+    def _counted(self, field: str, value: str, filters: Sequence[Where]) -> int:
+        """How many items a filter for that value finds: what facets say is what the filter that they print finds."""
+        return self._count(self.compiled([*filters, Condition(field, Op.EQ, (value,))]), None)
+
+    def _extremes(
+        self, field: str, field_type: FieldType, span: Bin, filters: Sequence[Where]
+    ) -> tuple[float, float] | None:
+        """The least and the greatest number of a field within a range; None where a list hides them."""
+        base = self.compiled([*filters, Condition(field, Op.EQ, (span.span,))])
+        found = [
+            self._extreme(payload_key(field), field_type, base, direction, span.holds)
+            for direction in (models.Direction.ASC, models.Direction.DESC)
+        ]
+        return None if None in found else (found[0], found[1])
+
+    def _extreme(
+        self,
+        key: str,
+        field_type: FieldType,
+        base: models.Filter,
+        direction: models.Direction,
+        wanted: Callable[[Any], bool] = lambda _: True,
+    ) -> Any:
+        """The smallest or largest indexed value of a field: a number, or a moment; None when none has its type.
+
+        Of the values of that item only the `wanted` count.
+        """
         records, _ = self._client.scroll(
             self._collection,
             scroll_filter=base,
@@ -177,14 +247,10 @@ class Reader(Ledger):
             return None
         value = (records[0].payload or {}).get(field_name(key), [])
         chosen: list[Any] = [element for element in elements(value) if fits(element, field_type)]
-        chosen = sorted(map(moment_of, chosen) if field_type is FieldType.DATE else chosen)
+        chosen = sorted(filter(wanted, map(moment_of, chosen) if field_type is FieldType.DATE else chosen))
         return chosen[0 if direction is models.Direction.ASC else -1] if chosen else None
 
 
 def by_path(item: Item) -> tuple[str, str]:
     """What items are put in order by where nothing else decides."""
     return item.file.path, item.file.source
-
-
-def _and(base: models.Filter, key: str, span: models.Range) -> models.Filter:
-    return models.Filter(must=[base, models.FieldCondition(key=key, range=span)])

@@ -10,6 +10,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
+from recq.commands import command
 from recq.errors import ModelUnavailable, SpaceMismatch
 from recq.models.applications import APPLICATIONS, NORMALISATION
 from recq.models.export import Export, ensure_exported
@@ -157,7 +158,7 @@ def network_of(space: EmbeddingSpace, settings: Settings) -> Network:
         )
         raise SpaceMismatch(
             f"the local {space.model} does not make the vectors of {space.label}: {parts}. "
-            "Use the recq version or the weights file that made the index, or 'recq-ingest rebuild'"
+            "Use the recq version or the weights file that made the index, or " + command("recq-ingest", "rebuild")
         )
     return network
 

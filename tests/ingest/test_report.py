@@ -106,7 +106,7 @@ def test_what_is_logged_is_an_event_where_events_are_json(place: Place) -> None:
             Counts(indexed=5, reused=1, metadata=2, deleted=1),
             Standing(items=1_206, example="sofa 1.jpg"),
             "1,206 items: 6 indexed, 2 updated, 1 deleted, 0 failed, 0 problems in 12.3 s; "
-            "next: recq similar 'sofa 1.jpg'",
+            'next: recq similar "sofa 1.jpg"',
         ),
         (
             Counts(failed=1),
