@@ -120,10 +120,14 @@ def run(
     )  # fmt: skip
     targets = parse_targets(folders or [], sources or [])
     require_usable(targets, metadata, settings)
-    from ingest.session import ingest, require_none_failed
+    from ingest.outcome import require_none_failed, summary
+    from ingest.session import ingest
 
     outcome = ingest(settings, targets, table=metadata, once=once, log_format=log_format)
+    for line in outcome.taken_up:
+        typer.echo(line)
     if once and not outcome.stopped:
+        typer.echo(summary(outcome))
         require_none_failed(outcome)
     return 0
 
@@ -256,13 +260,14 @@ def rebuild(
         preset=preset, model=model, weights=weights, layer=layer, pooling=pooling, size=size, resize=resize,
         preprocess=preprocess, distance=distance,
     )  # fmt: skip
+    from ingest.outcome import require_none_failed, summary
     from ingest.session import rebuild as rebuild_catalog
-    from ingest.session import require_none_failed
 
     outcome = rebuild_catalog(settings, table=metadata, log_format=log_format)
     if outcome.stopped:
         typer.echo(f"{PROG}: interrupted: the old vectors still answer; run it again to go on", err=True)
         return INTERRUPTED
+    typer.echo(summary(outcome))
     require_none_failed(outcome)
     return 0
 

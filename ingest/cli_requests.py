@@ -179,14 +179,14 @@ def reconcile(
         text = f"process {pid} compares its sources now: {command('recq-ingest', 'status')} tells how far it is"
         typer.echo(json.dumps({"pid": pid, **removed}) if json_ else "\n".join([*_removed(removed), text]))
         return 0
+    from ingest.outcome import require_none_failed
     from ingest.session import reconcile as reconcile_catalog
-    from ingest.session import require_none_failed
 
     outcome = reconcile_catalog(settings, table=metadata, verify=verify, log_format=log_format)
     if outcome.stopped:
         typer.echo("recq-ingest: interrupted: the rest is found by the next run, daemon or reconcile", err=True)
         return INTERRUPTED
-    done = {**vars(outcome.counts), "held": outcome.held}
+    done = {**vars(outcome.counts), "held": outcome.standing.held}
     told = ", ".join(f"{count:,} {_DONE[name]}" for name, count in done.items() if count)
     lines = [*_removed(removed), told or "the index is as the folders are"]
     typer.echo(json.dumps({"pid": None, **done, **removed}) if json_ else "\n".join(lines))

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from ingest.company import undoubled
 from ingest.guard import IF_MEANT, meant
 from recq.commands import command
 from recq.index.catalog import Catalog
@@ -73,13 +74,6 @@ def _of_source(catalog: Catalog, name: str) -> Iterator[Listed]:
     yield from (_listed(name, problem) for problem in sorted(found, key=lambda each: (each.path or "", each.kind)))
 
 
-def _with_remedy(name: str, problem: Problem) -> Problem:
-    """With the command that lets happen what is held; an older recq kept its own with the problem."""
-    if problem.kind is not ProblemKind.HELD or IF_MEANT in problem.detail:
-        return problem
-    return replace(problem, detail=meant(name, problem.detail))
-
-
 def _unindexed(missing: Missing, why: str) -> Problem:
     filters = "filters with '~' on it" if missing.words else "filters and facets of it"
     detail = (
@@ -87,6 +81,15 @@ def _unindexed(missing: Missing, why: str) -> Problem:
         "The next start of the daemon tries again"
     )
     return Problem(ProblemKind.UNINDEXED, detail, field=missing.field)
+
+
+def _with_remedy(name: str, problem: Problem) -> Problem:
+    """With the command that mends it, or lets happen what is held; an older recq kept its own with the problem."""
+    if problem.kind is ProblemKind.DOUBLED:
+        return replace(problem, detail=undoubled(name, problem.detail))
+    if problem.kind is not ProblemKind.HELD or IF_MEANT in problem.detail:
+        return problem
+    return replace(problem, detail=meant(name, problem.detail))
 
 
 def _foreign(point: str) -> Problem:

@@ -6,7 +6,11 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from ingest.commit import declare_each
 from ingest.filesystems import tells_ctime
+from ingest.isolation import Isolation
+from ingest.patience import Patience
+from ingest.report import Reporter
 from ingest.targets import require_folder, require_one_source
 from ingest.watched import Watched
 from recq.commands import command
@@ -67,4 +71,23 @@ def ready(
         tells_ctime=partial(tells_ctime, mode=settings.watch),
     )
     watched.load_table()
+    return watched
+
+
+def begin(
+    catalog: Catalog,
+    settings: Settings,
+    patience: Patience,
+    reporter: Reporter,
+    name: str,
+    root: Path,
+    table: Path | None,
+) -> Watched:
+    """A source that a daemon can begin with: ready, and the index knows the fields of its table."""
+
+    def say(path: str, message: str) -> None:
+        reporter.event("problem", source=name, path=path, detail=message)
+
+    watched = ready(catalog, settings, name, root, table, say)
+    declare_each(catalog, Isolation(patience, catalog.probe), watched.table.types)
     return watched

@@ -14,6 +14,7 @@ from recq.commands import command
 from recq.errors import UsageError
 from recq.paths import printable
 from recq.settings import Settings
+from recq.waiting import waiting
 
 T = TypeVar("T")
 
@@ -109,7 +110,8 @@ def _resolved(folder: Path) -> Path:
 def _answered(folder: Path, ask: Callable[[], T]) -> T:
     """What the folder's disk answers. Raises UsageError when it does not: nothing is open yet, so nothing waits."""
     try:
-        return within(_ANSWERS_WITHIN, ask)
+        with waiting(f"the folder {printable(str(folder))} to answer", _ANSWERS_WITHIN):
+            return within(_ANSWERS_WITHIN, ask)
     except TimeoutError as error:
         raise UsageError(
             f"folder {printable(str(folder))} has not answered for {_ANSWERS_WITHIN:g} s: is its server or disk away? "

@@ -33,6 +33,7 @@ from recq import paths
 from recq.commands import command, command_line, in_quotes, shell_word
 from recq.errors import AmbiguousTarget, ImageError, TargetError, TargetNotFound, UsageError
 from recq.spelling import did_you_mean
+from recq.waiting import waiting
 
 if TYPE_CHECKING:
     from recq.index.schema import Item
@@ -122,12 +123,14 @@ def resolve(lookup: Lookup, text: str) -> Target:
 
 def look(text: str) -> Local:
     """What is on disk under that name, seen from the current folder."""
-    path = Path(paths.existing(str(Path(text).absolute())))
-    places = [path] if ".." not in path.parts else []
-    with contextlib.suppress(OSError, RuntimeError, ValueError):  # too long a name, a loop of links: nothing is there
-        places += [path.parent.resolve() / path.name, path.resolve()]
-    # Path's own tests raise where one may not look.
-    return Local(path, tuple(dict.fromkeys(places)), os.path.isfile(path), os.path.isdir(path))  # noqa: PTH112, PTH113
+    with waiting(f"the disk of {_quoted(text)} to answer", None):
+        path = Path(paths.existing(str(Path(text).absolute())))
+        places = [path] if ".." not in path.parts else []
+        with contextlib.suppress(OSError, RuntimeError, ValueError):  # too long a name, a loop of links: nothing there
+            places += [path.parent.resolve() / path.name, path.resolve()]
+        # Path's own tests raise where one may not look.
+        is_file, is_folder = os.path.isfile(path), os.path.isdir(path)  # noqa: PTH112, PTH113
+        return Local(path, tuple(dict.fromkeys(places)), is_file, is_folder)
 
 
 def settle(text: str, lookup: Lookup, local: Local) -> Target:
@@ -294,7 +297,8 @@ def read_picture(target: FileTarget | StreamTarget, settings: Settings, stdin: B
     limits = Limits.from_settings(settings)
     try:
         if isinstance(target, FileTarget):
-            return read_content(os.fspath(target.path), limits).data
+            with waiting(f"the disk of {describe(target)} to answer", None):
+                return read_content(os.fspath(target.path), limits).data
         stream = stdin if stdin is not None else sys.stdin.buffer if sys.stdin is not None else None
         if stream is None or stream.isatty():
             raise UsageError(

@@ -14,10 +14,12 @@ Standard output carries answers alone, standard error everything else.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import typer
@@ -56,7 +58,8 @@ def run(app: typer.Typer, prog: str, args: Sequence[str] | None = None) -> int:
 
 def _run(program: Any, prog: str, given: list[str], *, debug: bool) -> int:
     try:
-        result = program.main(given, prog_name=prog, standalone_mode=False)
+        with _warnings_printed(prog):
+            result = program.main(given, prog_name=prog, standalone_mode=False)
         sys.stdout.flush()  # a reader that has gone shows here, not while the interpreter shuts down
         return result if isinstance(result, int) else 0
     except (KeyboardInterrupt, typer.Abort):
@@ -82,6 +85,27 @@ def complain(prog: str, message: str) -> None:
     if message:
         first, *more = message.split("\n")
         sys.stderr.write("\n".join([f"{prog}: {printable(first)}", *(f"  {printable(line)}" for line in more)]) + "\n")
+
+
+class _Printed(logging.Handler):
+    """Warnings of recq's own loggers as lines like those of errors."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(logging.WARNING)
+        self._prog = prog
+
+    def emit(self, record: logging.LogRecord) -> None:
+        complain(self._prog, record.getMessage())
+
+
+@contextmanager
+def _warnings_printed(prog: str) -> Iterator[None]:
+    handler = _Printed(prog)
+    logging.getLogger("recq").addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger("recq").removeHandler(handler)
 
 
 def _told(error: Exception, program: Any, prog: str, given: Sequence[str]) -> str:

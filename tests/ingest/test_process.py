@@ -136,17 +136,6 @@ def test_killed_it_leaves_nobody_behind_and_loses_nothing(place: Place) -> None:
     assert len(place.items()) == 30
 
 
-def test_a_second_daemon_is_told_who_has_the_folder(place: Place) -> None:
-    put(place.root / "a.jpg", 1)
-    with place.daemon() as daemon:
-        daemon.said("reconciled", within=120)
-        other = Place(place.root.parent / "other", place.data)
-        second = other.command("run", str(other.root), "--once")
-        assert second.returncode == 4
-        assert f"{place.data} is in use by process {daemon.process.pid}" in second.stderr
-        assert len(second.stderr.splitlines()) == 1
-
-
 def test_forget(place: Place) -> None:
     put(place.root / "a.jpg", 1)
     with place.daemon() as daemon:
