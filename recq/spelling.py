@@ -37,7 +37,8 @@ def nearest(
     """Those of `known` that `name` may mean, the most likely first; none where nothing is like it.
 
     First what is the same but for case and accents (`plain` says what does not count), then for anything that is
-    neither letter nor digit, then what is spelt alike. `name` itself is among them where it is known.
+    neither letter nor digit, then what is spelt alike; of equally likely ones those that `known` has first.
+    `name` itself is among them where it is known.
     """
     wanted = plain(name)
     bare = _bare(wanted)
@@ -52,7 +53,7 @@ def nearest(
             found.append((2.0, each))
         elif _long_enough(wanted, text, alike) and (ratio := _ratio(matcher, text, alike)) is not None:
             found.append((ratio, each))
-    return [each for _, each in sorted(found, key=lambda pair: (-pair[0], pair[1]))[:most]]
+    return [each for _, each in sorted(found, key=lambda pair: -pair[0])[:most]]
 
 
 def _bare(text: str) -> str:

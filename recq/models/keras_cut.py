@@ -75,7 +75,7 @@ def require_layer(names: Sequence[str], wanted: str, whose: str) -> None:
     """Raise ModelUnavailable, naming the nearest, unless `wanted` is among the layers' `names`."""
     if wanted in names:
         return
-    near = nearest(wanted, names, 3, alike=0.6)
+    near = nearest(wanted, reversed(names), 3, alike=0.6)  # later layers first
     hint = f"did you mean {one_of(near)}?" if near else f"its last ones are {', '.join(names[-4:])}"
     raise ModelUnavailable(f"{whose} has no layer {wanted!r}: {hint}")
 
