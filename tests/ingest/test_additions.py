@@ -78,7 +78,7 @@ def test_once_waits_until_the_daemon_has_done_it(place: Place, daemon: Daemon, t
     assert done.returncode == 3
     assert done.stdout.splitlines()[-1].startswith("5 items: 5 indexed, 0 updated, 0 deleted, 1 failed, 0 problems in ")
     assert done.stderr.splitlines()[-1] == (
-        "recq-ingest: 1 item could not be indexed: 'recq-ingest failed' lists them with the reason"
+        f"recq-ingest: 1 item could not be indexed: 'recq-ingest failed --data-dir {place.data}' lists them with the reason"
     )
     assert len(place.items()) == 7
     (press / "bad.jpg").unlink()
@@ -125,7 +125,7 @@ def test_a_folder_around_a_watched_one_is_refused(place: Place, tmp_path: Path) 
         daemon.ready()
         done = inner.command("run", str(tmp_path / "all"))
         assert done.returncode == 2
-        assert "'recq-ingest forget shop'" in done.stderr
+        assert f"'recq-ingest forget shop --data-dir {inner.data}'" in done.stderr
 
 
 def test_a_name_whose_folder_has_gone_is_not_given_away_while_it_is_watched(

@@ -68,7 +68,7 @@ def test_failed_items_are_exit_code_3_and_named(place: Place) -> None:
     done = place.once()
     assert done.returncode == 3
     assert done.stderr.splitlines()[-1] == (
-        "recq-ingest: 1 item could not be indexed: 'recq-ingest failed' lists them with the reason"
+        f"recq-ingest: 1 item could not be indexed: 'recq-ingest failed --data-dir {place.data}' lists them with the reason"
     )
     (failure,) = validated("failed", json.loads(place.command("failed", "--json").stdout))
     assert failure.pop("at").startswith("20")
@@ -309,7 +309,8 @@ def test_what_is_left_out_of_a_table_is_listed_and_costs_nothing_else(place: Pla
     done = place.once()
     assert done.returncode == 3
     assert done.stderr.splitlines()[-1] == (
-        "recq-ingest: not all metadata of shop could be taken: 'recq-ingest problems' lists what was not, and why"
+        "recq-ingest: not all metadata of shop could be taken: "
+        f"'recq-ingest problems --data-dir {place.data}' lists what was not, and why"
     )
     assert {path: item.metadata for path, item in place.items().items()} == {"a.jpg": {"price": 5}, "b.jpg": {}}
     told = place.command("problems")
