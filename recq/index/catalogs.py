@@ -77,7 +77,7 @@ def drop(client: QdrantClient, held: Holdings) -> None:
 def missing(name: str, known: Sequence[str]) -> str:
     """What is said of a catalog that there is not: the one that was perhaps meant, else those that there are."""
     lower = {each.lower(): each for each in known}
-    near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.7)
     if near:
         return f"catalog {name!r} does not exist here: did you mean {lower[near[0]]!r}?"
     return f"catalog {name!r} does not exist here" + (f" (there is: {', '.join(known)})" if known else "")
