@@ -43,6 +43,7 @@ from recq.images.workers import DecodePool
 from recq.index.catalog import Catalog
 from recq.index.connect import connect, locked, own_folder, require_room, server_client
 from recq.index.edge.server import LoopbackServer
+from recq.index.edge.serving import Serving
 from recq.index.private_file import private_umask
 from recq.models import ModelOptions, describe_space, describe_variant, open_embedder
 from recq.settings import Settings, shown_url
@@ -238,11 +239,12 @@ def _opened(
 
     routes = {ROUTE: board.answer, **Desk(board).routes(), **Additions(board, settings, prepare).routes()}
     if settings.url is None:
+        serving = Serving.from_settings(settings)
         patience(require_room, settings)
         with (
             private_umask(),
             own_folder(settings, meanwhile) as owned,
-            LoopbackServer(settings.data_dir, owned.engine, routes),
+            LoopbackServer(settings.data_dir, owned.engine, routes, serving=serving),
         ):
             yield owned.client, owned.engine.flush
             if once:  # a job that only ever runs so would never give dead space back

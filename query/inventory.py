@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from query.results import space_json
 from query.table import MOST_VALUES
-from recq.errors import IndexPending, RecqError, TargetNotFound
+from recq.errors import FilterError, IndexPending, RecqError, TargetNotFound
 from recq.index.grammar import Condition, Op
 from recq.settings import Settings
 
@@ -54,7 +54,7 @@ class FieldSummary:
     """One field. `distinct` counts the values of a text or a boolean, None for others and beyond `MOST_VALUES`.
 
     `least` and `greatest` are those of numbers and dates, `example` is the value of some item. `waiting`: its index is
-    still being made, and only items are counted.
+    still being made, and only items are counted; so they are where it could not be made, and `problem` says why.
     """
 
     name: str
@@ -65,6 +65,7 @@ class FieldSummary:
     greatest: int | float | str | None = None
     example: Value | None = None
     waiting: bool = False
+    problem: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """One element of the list that `--format json` prints."""
@@ -132,3 +133,5 @@ def _summary(catalog: Catalog, name: str, field_type: FieldType) -> FieldSummary
         return FieldSummary(name, field_type, items, values if values <= MOST_VALUES else None, example=example)
     except IndexPending:
         return FieldSummary(name, field_type, items, example=example, waiting=True)
+    except FilterError as error:
+        return FieldSummary(name, field_type, items, example=example, problem=str(error))

@@ -218,6 +218,8 @@ def _values(field: FieldSummary) -> str:
     """How many different ones, or from where to where."""
     if field.waiting:
         return "index being made"
+    if field.problem is not None:
+        return "no index"
     if field.least is not None:
         ends = dict.fromkeys((cell(field.least), cell(field.greatest)))
         return "..".join(ends)

@@ -78,7 +78,8 @@ def test_a_folder_is_repeated_where_the_shell_names_a_server(
 
 
 def test_a_password_in_a_url_is_not_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "secret" not in told(capsys, "a.jpg", "--url", "http://me:secret@h:6333?key=secret")
+    word = "secret"
+    assert word not in told(capsys, "a.jpg", "--url", f"http://me:{word}@h:6333?key={word}")
 
 
 def test_a_shell_whose_own_settings_are_broken_gets_everything(

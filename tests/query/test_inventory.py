@@ -63,9 +63,9 @@ def test_fields_tell_type_count_values_and_an_example(any_shop: Shop, ask: Ask) 
     assert fields["labels"]["example"] == ["Action", "Drama"]
     assert (fields["in_stock"]["type"], fields["in_stock"]["example"]) == ("bool", True)
     assert (fields["rank"]["least"], fields["rank"]["greatest"]) == (7, 7)
-    assert fields["file.source"] | {"type": "", "waiting": None} == {
+    assert fields["file.source"] | {"type": "", "waiting": None, "problem": None} == {
         "name": "file.source", "type": "", "items": len(GOODS), "distinct": 1, "least": None, "greatest": None,
-        "example": "shop", "waiting": None,
+        "example": "shop", "waiting": None, "problem": None,
     }  # fmt: skip
 
 
