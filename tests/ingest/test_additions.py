@@ -78,7 +78,8 @@ def test_once_waits_until_the_daemon_has_done_it(place: Place, daemon: Daemon, t
     assert done.returncode == 3
     assert done.stdout.splitlines()[-1].startswith("5 items: 5 indexed, 0 updated, 0 deleted, 1 failed, 0 problems in ")
     assert done.stderr.splitlines()[-1] == (
-        f"recq-ingest: 1 item could not be indexed: 'recq-ingest failed --data-dir {place.data}' lists them with the reason"
+        "recq-ingest: 1 item could not be indexed: "
+        f"'recq-ingest failed --data-dir {place.data}' lists them with the reason"
     )
     assert len(place.items()) == 7
     (press / "bad.jpg").unlink()

@@ -68,7 +68,8 @@ def test_failed_items_are_exit_code_3_and_named(place: Place) -> None:
     done = place.once()
     assert done.returncode == 3
     assert done.stderr.splitlines()[-1] == (
-        f"recq-ingest: 1 item could not be indexed: 'recq-ingest failed --data-dir {place.data}' lists them with the reason"
+        "recq-ingest: 1 item could not be indexed: "
+        f"'recq-ingest failed --data-dir {place.data}' lists them with the reason"
     )
     (failure,) = validated("failed", json.loads(place.command("failed", "--json").stdout))
     assert failure.pop("at").startswith("20")
