@@ -252,9 +252,11 @@ def _within(view: View, box: npt.NDArray[np.float64] | Box, shape: tuple[int, ..
 
 
 def inside(start: float, stop: float, count: int, length: int) -> npt.NDArray[np.bool_]:
-    """Which of the `count` samples of [start, stop) have their centre in [0, length], half a pixel from its ends."""
-    centres = start + (np.arange(count) + 0.5) * ((stop - start) / count)
-    return np.asarray((centres >= min(0.5, length / 2)) & (centres <= max(length - 0.5, length / 2)))
+    """Which of the `count` samples of [start, stop) lie in [0, length], or at least half a pixel of each."""
+    step = (stop - start) / count
+    centres = start + (np.arange(count) + 0.5) * step
+    edge = min(0.5, step / 2) - 1e-6
+    return np.asarray((centres >= edge) & (centres <= length - edge))
 
 
 def sampled(pixels: Grey, box: npt.NDArray[np.float64] | Box, shape: tuple[int, ...], *, cached: bool = False) -> Grey:

@@ -64,6 +64,7 @@ class Why(StrEnum):
 
     UNCROPPED = "not cropped"
     PIXELS = "most pixels"
+    COLOURS = "more colours"
     BYTES = "most bytes"
     PATH = "first by path"
 
@@ -219,11 +220,18 @@ def _limit(
     return LEAST_COSINE if said is None and cosine else said
 
 
+Rank = tuple[int, bool, int, str, str]
+"""What is kept first: pixels, negative; whether its format has few colours; bytes, negative; path and source."""
+
+_FEW_COLOURS = frozenset({"GIF"})
+"""Formats that a photograph loses most of its colours to, although its file grows: never kept before their like."""
+
+
 @dataclass(frozen=True)
 class _Facts:
-    """What is kept of an item while all are compared: a few hundred bytes. Items sort by it, what to keep first."""
+    """What is remembered of an item while all are compared: a few hundred bytes."""
 
-    rank: tuple[int, int, str, str]  # pixels and bytes, negative; path, source
+    rank: Rank
     id: str
     digest: str
     encoded: bool
@@ -237,14 +245,15 @@ class _Facts:
     def of(cls, item: Item) -> Self:
         """Those of an item."""
         file = item.file
-        rank = -(file.width or 0) * (file.height or 0), -file.size, file.path, file.source
+        few_colours = file.format in _FEW_COLOURS
+        rank = -(file.width or 0) * (file.height or 0), few_colours, -file.size, file.path, file.source
         return cls(rank, item.id, file.sha256 or item.id, file.encoded)
 
     def place(self, sources: Mapping[str, Source]) -> Place:
         """Where the file is."""
         from query.thumbnails import Place
 
-        _, _, path, name = self.rank
+        *_, path, name = self.rank
         root = source.any_root() if (source := sources.get(name)) is not None else None
         return Place(None if root is None else root / paths.from_text(path, self.encoded), self.digest)
 
@@ -401,7 +410,7 @@ def _groups(catalog: Catalog, reading: _Reading, found: Sequence[Star]) -> Itera
     for star in found:
         rows = (star.kept, *sorted(star.others))
         members.append((star, [(row, number) for row in rows for number in reading.contents[row]]))
-    members.sort(key=lambda each: (-len(each[1]), facts[each[1][0][1]].rank[2:]))
+    members.sort(key=lambda each: (-len(each[1]), facts[each[1][0][1]].rank[-2:]))
     sources = catalog.sources()
     for star, numbered in members:
         items = catalog.get_many([facts[number].id for _, number in numbered])
@@ -418,9 +427,9 @@ def _groups(catalog: Catalog, reading: _Reading, found: Sequence[Star]) -> Itera
             yield Group(tuple(results), tuple(kinds), Why.UNCROPPED if star.uncropped else _why(ranks))
 
 
-def _why(ranks: Sequence[tuple[int, int, str, str]]) -> Why:
+def _why(ranks: Sequence[Rank]) -> Why:
     """In what the first is ahead of all others."""
     first, *others = ranks
-    if all(first[0] < other[0] for other in others):
-        return Why.PIXELS
-    return Why.BYTES if all(first[:2] < other[:2] for other in others) else Why.PATH
+    reasons = (Why.PIXELS, Why.COLOURS, Why.BYTES)
+    ahead = (why for n, why in enumerate(reasons, start=1) if all(first[:n] < other[:n] for other in others))
+    return next(ahead, Why.PATH)

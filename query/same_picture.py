@@ -7,7 +7,7 @@ decides: another colour of a product, another view or other letters differ in on
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -67,33 +67,38 @@ def relation(picture: View, other: View, *, mirrored: View | None = None) -> Rel
 
     MIRROR is looked for only where `mirrored` is given, and only after the other kinds.
     """
-    found = _upright(picture, other)
-    if found is not None or mirrored is None:
+    found = nearest_relation(picture, other)
+    if found is not None and found.difference <= 1:
         return found
-    found = _upright(mirrored, other)
-    return None if found is None else Relation(Kind.MIRROR, found.seen, found.shown, found.difference)
+    found = None if mirrored is None else nearest_relation(mirrored, other)
+    return None if found is None or found.difference > 1 else replace(found, kind=Kind.MIRROR)
 
 
-def _upright(picture: View, other: View) -> Relation | None:
+def nearest_relation(picture: View, other: View) -> Relation | None:
+    """What `picture` would be to `other` where they fit best, however much they differ; None where they do not fit."""
     whole = (0.0, 0.0, float(other.width), float(other.height))
     aspects = picture.width * other.height / (picture.height * other.width)
+    as_it_is = None
     if abs(np.log(aspects)) < _ASPECTS and not picture.differs_at_a_glance(other):
-        found = _compared(other, picture, whole)
-        if found is not None:
-            if picture.is_flat or other.is_flat:
-                return found
-            nearer = _refined(other, picture, whole)
-            return nearer if nearer is not None and nearer.difference < found.difference else found
+        as_it_is = _compared(other, picture, whole)
     if picture.is_flat or other.is_flat:
-        return None
+        return as_it_is
+    if as_it_is is not None and as_it_is.difference <= 1:
+        return _better(as_it_is, _refined(other, picture, whole))
     box, fits = find(other, picture)
     reverse, fits_reverse = find(picture, other)
     if max(fits, fits_reverse) < _FITS:
-        return None
+        return as_it_is
     if fits >= fits_reverse:
-        return _refined(other, picture, box)
+        return _better(as_it_is, _refined(other, picture, box))
     found = _refined(picture, other, reverse)
-    return None if found is None else Relation(found.kind, found.shown, found.seen, found.difference)
+    return _better(as_it_is, None if found is None else replace(found, seen=found.shown, shown=found.seen))
+
+
+def _better(one: Relation | None, other: Relation | None) -> Relation | None:
+    if one is None or other is None:
+        return one or other
+    return one if one.difference <= other.difference else other
 
 
 def _refined(view: View, other: View, box: Box) -> Relation | None:
@@ -102,19 +107,16 @@ def _refined(view: View, other: View, box: Box) -> Relation | None:
 
 
 def _compared(view: View, other: View, box: Box) -> Relation | None:
-    """What `other` is to `view` when its frame lies there as `box`."""
+    """What `other` is to `view` when its frame lies there as `box`; None where they share too little."""
     seen = _shared(box[0], box[2], view.width), _shared(box[1], box[3], view.height)
-    shown = tuple(
-        min(1.0, share * length / (stop - start))
-        for share, length, start, stop in zip(seen, (view.width, view.height), box[:2], box[2:], strict=True)
+    shown = (
+        min(1.0, seen[0] * view.width / (box[2] - box[0])),
+        min(1.0, seen[1] * view.height / (box[3] - box[1])),
     )
     if any(max(pair) < _INSIDE for pair in zip(seen, shown, strict=True)):
         return None
-    difference = _difference(view, other, box)
-    if difference > 1:
-        return None
     kind = Kind.CROP if min(*seen, *shown) < 1 - _SLACK else Kind.COPY
-    return Relation(kind, seen, (shown[0], shown[1]), difference)
+    return Relation(kind, seen, shown, _difference(view, other, box))
 
 
 def _shared(start: float, stop: float, length: int) -> float:
