@@ -94,7 +94,7 @@ class Group:
         """One element of `groups`, one line of jsonl."""
         return {
             "exact": self.exact,
-            "why": str(self.why),
+            "reason": str(self.why),
             "results": [
                 {
                     **result.to_json(),

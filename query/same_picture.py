@@ -85,14 +85,18 @@ def nearest_relation(picture: View, other: View) -> Relation | None:
         return as_it_is
     if as_it_is is not None and as_it_is.difference <= 1:
         return _better(as_it_is, _refined(other, picture, whole))
-    box, fits = find(other, picture)
-    reverse, fits_reverse = find(picture, other)
-    if max(fits, fits_reverse) < _FITS:
-        return as_it_is
-    if fits >= fits_reverse:
-        return _better(as_it_is, _refined(other, picture, box))
-    found = _refined(picture, other, reverse)
-    return _better(as_it_is, None if found is None else replace(found, seen=found.shown, shown=found.seen))
+    best = as_it_is
+    searched = [(*find(other, picture), False), (*find(picture, other), True)]
+    for box, fits, reverse in sorted(searched, key=lambda each: -each[1]):
+        if fits < _FITS or (best is not None and best.difference <= 1):
+            break
+        if reverse:
+            found = _refined(picture, other, box)
+            found = None if found is None else replace(found, seen=found.shown, shown=found.seen)
+        else:
+            found = _refined(other, picture, box)
+        best = _better(best, found)
+    return best
 
 
 def _better(one: Relation | None, other: Relation | None) -> Relation | None:

@@ -332,7 +332,7 @@ def test_the_shop_has_twins(any_shop: Shop) -> None:
         ("twin-a.png", "kept"),
         ("twin-b.png", "copy"),
     ]
-    assert (group["exact"], group["why"]) == (False, "most bytes")
+    assert (group["exact"], group["reason"]) == (False, "most bytes")
     assert [result["pixels"] for result in group["results"]] == [48 * 32] * 2
     assert group["results"][0]["bytes"] > group["results"][1]["bytes"]
     assert "1 of 8 items not the first of theirs (same bytes, copy, crop)" in reply.err
