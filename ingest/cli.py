@@ -151,6 +151,9 @@ def status(
     if found.indexes_waiting:
         by = "" if found.running else ", and 'recq-ingest run' makes them"
         typer.echo(f"  {found.indexes_waiting:,} indexes of new fields wait: filters on these fields say so{by}")
+    if found.indexes_refused:
+        indexes = "1 index" if found.indexes_refused == 1 else f"{found.indexes_refused:,} indexes"
+        typer.echo(f"  {indexes} of new fields could not be made: recq-ingest problems lists them")
     for source in found.sources:
         pending = "" if source.pending is None else f", {source.pending:,} pending"
         typer.echo(

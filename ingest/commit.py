@@ -14,19 +14,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from itertools import islice
 from typing import Protocol
 
 from ingest.files import FileState, Key
 from ingest.guard import emptied, too_many
 from ingest.isolation import Isolation
 from ingest.metadata import CATEGORY, category_of, lost_fields
+from ingest.origins import Holders, origins
 from ingest.patience import Patience
 from ingest.pending import Entry as Waiting
 from ingest.scan import Rules
-from ingest.survivors import Holders, Survivors
+from ingest.survivors import Survivors
 from ingest.vectors import Vector
-from ingest.watched import Watched
+from ingest.watched import Description, Watched
 from recq import paths
 from recq.errors import ImageError, Reason, RecqError
 from recq.index.catalog import Catalog, Entry
@@ -36,7 +36,6 @@ from recq.paths import printable, to_text
 
 _DELETED_AT_ONCE = 500  # points in one request
 _DESCRIBED_AT_ONCE = 100  # items whose fields are declared together
-_MOST_HOLDERS = 1_000  # items with the bytes of a batch that are asked for where they are: copies may be many
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +91,15 @@ class Held:
     items: int
     detail: str
     metadata: bool = False
+
+
+@dataclass(frozen=True)
+class _Described:
+    """An item with the metadata of now, the same with all of `lost` kept, and the fields that it loses."""
+
+    now: Item
+    kept: Item
+    lost: Sequence[str]
 
 
 Losing = tuple[Key, Item]
@@ -161,7 +169,7 @@ class Committer:
     def declare(self, types: Mapping[str, FieldType]) -> None:
         """Fix the types of a table's columns before the first of its values is written."""
         with self._writing:
-            declare_each(self._catalog, self._patience, types)
+            declare_each(self._catalog, self._isolation, types)
 
     def write(self, works: Sequence[Work]) -> Written:
         """One waited upsert of all that still stand as they were read; `ingested_at` is now."""
@@ -182,10 +190,10 @@ class Committer:
         stamped: list[Work] = []
         losing: dict[Key, Item] = {}
         for work in current:
-            item, lost = self._described(work.key, work.item, before.get(work.item.id, {}), ingested_at=now)
-            stamped.append(replace(work, item=item))
-            if lost:
-                losing[work.key] = item
+            described = self._described(work.key, work.item, before.get(work.item.id, {}), ingested_at=now)
+            stamped.append(replace(work, item=described.kept))
+            if described.lost:
+                losing[work.key] = described.kept
         with self._writing:
             done, refused = self._written(stamped)
         return Written(done, again, refused, [(work.key, losing[work.key]) for work in done if work.key in losing])
@@ -220,11 +228,11 @@ class Committer:
         losing: list[Losing] = []
         for key, item in items:
             stored = before.get(item.id, {})
-            described, lost = self._described(key, item, stored)
-            if lost and not self._sources[key.source].losses.held:
+            described = self._described(key, item, stored)
+            if described.lost and not self._sources[key.source].losses.held:
                 losing.append((key, item))
-            elif not lost or described.metadata != stored:
-                fresh.append(described)
+            elif not described.lost or described.kept.metadata != stored:
+                fresh.append(described.kept)
         return replace(self._replaced(fresh), losing=losing)
 
     def _replaced(self, fresh: Sequence[Item]) -> Replaced:
@@ -247,8 +255,8 @@ class Committer:
     def reduce(self, items: Sequence[Losing]) -> tuple[Replaced, Sequence[Held]]:
         """Let items lose what the folder does not give them any more, or none of a source where they are too many.
 
-        Returns what was written, and what was held: that gets what is new, and keeps the rest. What a comparison holds
-        is held without another word.
+        Returns what was written, and what was held: that gets what is new, and keeps the rest. What is held already
+        (an event may bring some of it here again) is held without another word, until a comparison finds otherwise.
         """
         before = self._metadata([item.id for _, item in items])
         fresh: list[Item] = []
@@ -256,19 +264,20 @@ class Committer:
         for name in sorted({key.source for key, _ in items}):
             watched = self._sources[name]
             own = [(key, item) for key, item in items if key.source == name]
-            kept = {key: self._described(key, item, before.get(item.id, {})) for key, item in own}
-            losing = [key for key, (_, lost) in kept.items() if lost]
+            described = {key: self._described(key, item, before.get(item.id, {})) for key, item in own}
+            losing = [key for key, each in described.items() if each.lost]
             if len(losing) > watched.losses.left:
                 count = self._patience(partial(self._catalog.count, source=name))
                 watched.losses.grown(count - len(losing))  # where they have moved from may still be counted, too
             taken = not (losing and watched.losses.held) and watched.losses.takes(len(losing))
             if taken:
-                fresh += [self._described(key, item, {})[0] for key, item in own]
+                fresh += [each.now for each in described.values()]
             else:
-                fresh += [item for item, _ in kept.values() if item.metadata != before.get(item.id)]
+                fresh += [each.kept for each in described.values() if each.kept.metadata != before.get(each.kept.id)]
             if not taken and not watched.losses.held:
+                watched.losses.hold()
                 first = paths.to_text(losing[0].path)[0]
-                detail = watched.hold_metadata(watched.held_metadata + len(losing), first, kept[losing[0]][1])
+                detail = watched.hold_metadata(watched.held_metadata + len(losing), first, described[losing[0]].lost)
                 held.append(Held(name, len(losing), detail, metadata=True))
         chunks = [fresh[start : start + _DESCRIBED_AT_ONCE] for start in range(0, len(fresh), _DESCRIBED_AT_ONCE)]
         written = [self._replaced(chunk) for chunk in chunks]
@@ -278,24 +287,18 @@ class Committer:
     def _moved_metadata(self, works: Sequence[Work]) -> Mapping[str, Metadata]:
         """What items had where they were before, by their new id: a folder that was renamed may not cost it.
 
-        The category that the old place alone gave goes with that place.
+        The category that the old place alone gave goes with that place. Places that are equally likely and had
+        different metadata tell nothing: better none than another picture's.
         """
-        moved = {work.item.file.sha256: work for work in works if work.carried and not work.known}
-        origins: dict[str, tuple[Work, Item]] = {}
-        for holder in islice(self._index.holders([each for each in moved if each is not None]), _MOST_HOLDERS):
-            work = moved[holder.file.sha256]
-            key = Key(holder.file.source, paths.from_text(holder.file.path, holder.file.encoded))
-            if key.source == work.key.source and key != work.key and self._state(key) is None:
-                origins[holder.id] = work, holder
-        stored = self._metadata(list(origins))
-        return {
-            origins[item_id][0].item.id: {
-                name: value
-                for name, value in metadata.items()
-                if name != CATEGORY or value != category_of(origins[item_id][1].file.path)
-            }
-            for item_id, metadata in stored.items()
-        }
+        files = [work.item.file for work in works if work.carried and not work.known and work.item.file.sha256]
+        found = origins(files, self._index, lambda key: self._state(key) is None) if files else {}
+        stored = self._metadata([item.id for items in found.values() for item in items])
+        moved: dict[str, Metadata] = {}
+        for item_id, items in found.items():
+            first, *others = [_without_category(stored.get(item.id, {}), item.file.path) for item in items]
+            if all(other == first for other in others):
+                moved[item_id] = first
+        return moved
 
     def _metadata(self, ids: Sequence[str]) -> Mapping[str, Metadata]:
         """What is stored of those items that exist."""
@@ -434,28 +437,20 @@ class Committer:
             takes(kept)
         return form(kept)
 
-    def _described(
-        self, key: Key, item: Item, before: Metadata, ingested_at: str | None = None
-    ) -> tuple[Item, Sequence[str]]:
-        """The item with the metadata of now, and what it would lose of `before`: that it keeps.
+    def _described(self, key: Key, item: Item, before: Metadata, ingested_at: str | None = None) -> _Described:
+        """The item as the folder describes it now, from one reading, without and with what it would lose of `before`.
 
         `ingested_at` stays what it was where none is given.
         """
         description = self._sources[key.source].describe(key.path)
         lost = lost_fields(item.file.path, before, description.metadata)
-        if lost:
-            description = description.keeping(before, lost)
-        described = replace(
-            item,
-            file=replace(
-                item.file,
-                metadata_digest=description.digest,
-                ingested_at=ingested_at or item.file.ingested_at,
-            ),
-            metadata=description.metadata,
-            problems=description.problems,
-        )
-        return described, lost
+
+        def described(by: Description) -> Item:
+            file = replace(item.file, metadata_digest=by.digest, ingested_at=ingested_at or item.file.ingested_at)
+            return replace(item, file=file, metadata=by.metadata, problems=by.problems)
+
+        now = described(description)
+        return _Described(now, described(description.keeping(before, lost)) if lost else now, lost)
 
     def _declare_category(self, works: Sequence[Work]) -> None:
         """A category is a word, whatever it looks like: folders named 2023 and 2024 are no numbers."""
@@ -477,17 +472,21 @@ class Committer:
         return lambda removal: removal.state is not None or (same and (removal.witnessed or filled))
 
 
-def declare_each(catalog: Catalog, patience: Patience, types: FieldTypes) -> None:
+def declare_each(catalog: Catalog, isolation: Isolation, types: FieldTypes) -> None:
     """Create the payload indexes of fields. One that is refused costs the others nothing, and no start.
 
     What is wrong with it is found again, and listed, with the first item that has it.
     """
-    isolation = Isolation(patience, catalog.probe)
     isolation.each(lambda names: catalog.declare({name: types[name] for name in names}), list(types))
 
 
 def _item_error(reason: Reason, detail: str, attempts: int = 1) -> ItemError:
     return ItemError(reason, detail, datetime.now(UTC).isoformat(timespec="milliseconds"), attempts)
+
+
+def _without_category(metadata: Metadata, path: str) -> Metadata:
+    """Metadata without the category that the place alone gave."""
+    return {name: value for name, value in metadata.items() if name != CATEGORY or value != category_of(path)}
 
 
 def _refused_fields(names: Sequence[str], error: RecqError) -> list[Problem]:

@@ -2,8 +2,8 @@
 
 A share that was unmounted, a sync that went wrong and an `rm` in the wrong folder all look like deletions; a table that
 was saved with other paths, or not at all, looks as if nothing had metadata any more. A pass (from one reconcile to the
-next) makes them up to a share of the items; what goes beyond is held. Files that have moved are not counted: their
-bytes are still there.
+next) makes them up to a share of the items; what goes beyond is held, and counts: who asks for some of it once more is
+held again. Files that have moved are not counted: their bytes are still there.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ class Guard:
         self._lock = threading.Lock()
         self._most = FEW
         self._taken = 0
+        self._refused = 0
         self._confirmed = False
 
     def begin(self, items: int, confirmed: int | None = None) -> None:
@@ -30,6 +31,7 @@ class Guard:
         with self._lock:
             self._most = max(FEW, int(self._share * items), (confirmed or 0) + FEW)
             self._taken = 0
+            self._refused = 0
             self._confirmed = confirmed is not None
 
     def grown(self, items: int) -> None:
@@ -39,9 +41,9 @@ class Guard:
 
     @property
     def left(self) -> int:
-        """How many more items may be deleted in this pass."""
+        """How many more items may be deleted in this pass; negative where more have been held."""
         with self._lock:
-            return self._most - self._taken
+            return self._most - self._taken - self._refused
 
     @property
     def confirmed(self) -> bool:
@@ -50,16 +52,17 @@ class Guard:
             return self._confirmed
 
     def takes(self, items: int) -> bool:
-        """Whether so many items may be deleted now, together; they are counted then."""
+        """Whether so many items may be deleted now, together; they are counted in either case."""
         with self._lock:
-            if self._taken + items > self._most:
+            if self._taken + self._refused + items > self._most:
+                self._refused += items
                 return False
             self._taken += items
             return True
 
 
 class LossGuard(Guard):
-    """Counts the items that lose metadata in a pass. `held`: a comparison found too many, and none loses anything.
+    """Counts the items that lose metadata in a pass. `held`: they are too many, and none loses anything.
 
     Until a comparison has counted what a new table takes away, it is not `decided`, and none is judged.
     """
@@ -81,6 +84,10 @@ class LossGuard(Guard):
     def grown(self, items: int) -> None:
         """The source has so many items now: none of them goes with its metadata."""
         self.met(items)
+
+    def hold(self) -> None:
+        """Too many have come between two comparisons: the next one decides."""
+        self.held = True
 
     def decide(self, losing: int, *, blind: bool) -> bool:
         """So many items lose metadata: whether they may. `blind`: what the table has of them could not be read."""

@@ -16,6 +16,9 @@ from ingest.patience import Patience
 from ingest.report import Say
 from recq.index.catalog import Catalog
 from recq.index.pending_fields import Missing
+from recq.paths import shortened
+
+_LONGEST_REASON = 500  # characters of an engine's refusal that are kept
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,9 @@ class Indexing:
                 self._patience(self._catalog.note_made)
         else:
             error = self._isolation.refusal(lambda each: self._catalog.make_index(each[0]), [missing], FIRST_TRIES)
-            refused = None if error is None else str(error)  # this one is no index for this engine; the others are
+            if error is not None:  # this one is no index for this engine; the others are
+                refused = shortened(str(error), _LONGEST_REASON)
+                self._patience(self._catalog.note_refused, missing, refused)
         return _Step(missing, refused, time.monotonic() - started)
 
     def _made(self, step: _Step) -> None:

@@ -13,6 +13,7 @@ from ingest.watched import Watched
 from recq.errors import RecqError, SpaceMismatch, TargetNotFound
 from recq.images.revision import DECODER_REVISION
 from recq.index.catalog import Catalog
+from recq.index.ledger import PAGE
 from recq.index.problems import Problem
 from recq.index.reader import Carried
 from recq.index.schema import Item
@@ -60,9 +61,16 @@ class PatientIndex:
         """Every item of a source; each page of them is waited for while the index is away."""
         return self._streams.scan(source)
 
-    def holders(self, digests: Collection[str]) -> Iterator[Item]:
-        """Items of all sources with those SHA-256."""
-        return self._streams.holders(digests)
+    def holders(
+        self,
+        digests: Collection[str],
+        *,
+        names: Collection[str] | None = None,
+        source: str | None = None,
+        page: int = PAGE,
+    ) -> Iterator[Item]:
+        """Items with those SHA-256 (and one of those file names), of all sources or of one."""
+        return self._streams.holders(digests, names=names, source=source, page=page)
 
     def marked(self, source: str) -> list[Item]:
         """Failed items of a source that somebody asked to be tried again."""

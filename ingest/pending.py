@@ -134,11 +134,6 @@ class Pending:
         """Paths that wait or are worked on."""
         return len(self._waiting) + len(self._working)
 
-    @property
-    def waiting(self) -> int:
-        """Paths that wait."""
-        return len(self._waiting)
-
     def count(self, source: str) -> tuple[int, int]:
         """Paths of a source that wait or are worked on, and those of them that the index does not have yet."""
         return self._all[source], self._unknown[source]

@@ -13,6 +13,7 @@ from typing import Any
 
 from recq.index.catalog import Catalog
 from recq.index.connect import connect
+from recq.index.pending_fields import Missing
 from recq.index.problems import Problem, ProblemKind
 from recq.paths import printable
 from recq.settings import Settings
@@ -22,7 +23,7 @@ from recq.settings import Settings
 class Listed:
     """One problem. `path` is relative to the source's root, or the table that --metadata named.
 
-    A point of another program has no source (""), and its id as path.
+    A point of another program has no source (""), and its id as path; a field without its index has neither.
 
     `count` is how many it stands for: a source keeps the first thousand of a kind one by one.
     """
@@ -49,7 +50,7 @@ class Listed:
 def list_problems(settings: Settings, source: str | None) -> list[Listed]:
     """All problems of the catalog, or of one source: those of a source as a whole, then those of its items, by path.
 
-    Points of other programs come last, where no source is named.
+    Where no source is named, fields without their index and points of other programs come last.
 
     Raises TargetNotFound for an unknown source.
     """
@@ -58,6 +59,8 @@ def list_problems(settings: Settings, source: str | None) -> list[Listed]:
         names = [*catalog.sources()] if source is None else [catalog.source(source).name]
         found = [listed for name in names for listed in _of_source(catalog, name)]
         if source is None:
+            refused = catalog.waiting(refresh=True).refused
+            found += [_listed("", _unindexed(missing, why)) for missing, why in refused.items()]
             found += [_listed("", _foreign(point)) for point in sorted(catalog.foreign_points())]
         return found
 
@@ -66,6 +69,15 @@ def _of_source(catalog: Catalog, name: str) -> Iterator[Listed]:
     yield from (_listed(name, problem) for problem in catalog.source_problems(name))
     found = [problem.at(item.file.path) for item in catalog.items_with_problems(name) for problem in item.problems]
     yield from (_listed(name, problem) for problem in sorted(found, key=lambda each: (each.path or "", each.kind)))
+
+
+def _unindexed(missing: Missing, why: str) -> Problem:
+    filters = "filters with '~' on it" if missing.words else "filters and facets of it"
+    detail = (
+        f"field '{printable(missing.field)}': the index would not make its index, so {filters} are refused: {why}. "
+        "The next start of the daemon tries again"
+    )
+    return Problem(ProblemKind.UNINDEXED, detail, field=missing.field)
 
 
 def _foreign(point: str) -> Problem:

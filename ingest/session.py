@@ -18,6 +18,7 @@ from qdrant_client import QdrantClient
 
 from ingest.commit import declare_each
 from ingest.daemon import Daemon
+from ingest.isolation import Isolation
 from ingest.loop import Stopping
 from ingest.patience import Patience
 from ingest.patient_index import replaced
@@ -42,6 +43,7 @@ from recq.images.workers import DecodePool
 from recq.index.catalog import Catalog
 from recq.index.connect import connect, locked, own_folder, require_room, server_client
 from recq.index.edge.server import LoopbackServer
+from recq.index.edge.serving import Serving
 from recq.index.private_file import private_umask
 from recq.index.problems import UNMET
 from recq.models import ModelOptions, describe_space, describe_variant, open_embedder
@@ -186,8 +188,13 @@ def _opened(
     """The index, and what flushes it; the daemon's routes are served on loopback meanwhile."""
     routes = {ROUTE: board.answer, **Desk(board).routes()}
     if settings.url is None:
+        serving = Serving.from_settings(settings)
         patience(require_room, settings)
-        with private_umask(), own_folder(settings) as owned, LoopbackServer(settings.data_dir, owned.engine, routes):
+        with (
+            private_umask(),
+            own_folder(settings) as owned,
+            LoopbackServer(settings.data_dir, owned.engine, routes, serving=serving),
+        ):
             yield owned.client, owned.engine.flush
             if once:  # a job that only ever runs so would never give dead space back
                 owned.engine.compact(signals.stop)
@@ -240,10 +247,11 @@ def _work(
     settings, reporter, signals = session.settings, session.reporter, session.signals
     if old is None:
         session.patience.explain = partial(_explain, catalog)
+    isolation = Isolation(session.patience, catalog.probe)
     sources: dict[str, Watched] = {}
     for name, root in roots.items():
         watched = ready(catalog, settings, name, root, table, partial(_say_problem, reporter, name))
-        declare_each(catalog, session.patience, watched.table.types)
+        declare_each(catalog, isolation, watched.table.types)
         sources[name] = watched
     pool = DecodePool(
         workers=settings.worker_count,

@@ -60,7 +60,8 @@ class Status:
     `engine` is `embedded` or the server's URL, `space` names the embedding space (None before there is one), `state` is
     one of starting, reconciling, indexing, idle, waiting (for the index), draining, and `stopped` without a daemon.
     `detail` says why it waits: the index's last error, or for how long it has said nothing. `indexes_waiting`: payload
-    indexes of new fields that are still to be made; a filter that needs one says so.
+    indexes of new fields that are still to be made; a filter that needs one says so. `indexes_refused`: those that the
+    engine would not make, which `recq-ingest problems` lists.
     """
 
     catalog: str
@@ -72,6 +73,7 @@ class Status:
     detail: str | None
     sources: tuple[SourceStatus, ...]
     indexes_waiting: int = 0
+    indexes_refused: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON."""
@@ -163,6 +165,7 @@ class Board:
         return Status(
             settings.catalog, _engine(settings), _space(catalog), True, os.getpid(), state,
             detail if state == "waiting" else None, told, daemon.indexes_waiting,
+            len(catalog.known_waiting.refused),
         )  # fmt: skip
 
     def _count(self, catalog: Catalog, names: Sequence[str]) -> None:
@@ -245,9 +248,10 @@ def read_status(settings: Settings) -> Status:
                     held_metadata=source.held_metadata,
                 )
             )
+        waiting = catalog.waiting(refresh=True)
         return Status(
             settings.catalog, _engine(settings), _space(catalog), False, None, "stopped", None, tuple(sources),
-            len(catalog.waiting(refresh=True).indexes),
+            waiting.left, len(waiting.refused),
         )  # fmt: skip
 
 

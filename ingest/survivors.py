@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
-from typing import Protocol
 
+from ingest.origins import Holders
 from ingest.scan import Kind, Rules, Seen, look
 from ingest.timebox import within
 from ingest.watched import Watched
@@ -14,13 +14,6 @@ from recq.index.schema import Item
 
 _REMEMBERED = 10_000  # digests
 _ELSEWHERE_WITHIN = 2.0  # seconds that the disk of another source may take to tell of one file
-
-
-class Holders(Protocol):
-    """What is asked of the catalog (with patience)."""
-
-    def holders(self, digests: Collection[str]) -> Iterator[Item]:
-        """Items of all sources with those SHA-256."""
 
 
 class Survivors:

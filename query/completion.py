@@ -226,4 +226,4 @@ def _read(settings: Any, first: str) -> tuple[dict[str, list[str]], bool]:
                 known[name] = [
                     escape(value) for value in values if not any(unicodedata.category(c) == "Cc" for c in value)
                 ]
-    return known, not waiting.indexes
+    return known, not waiting.left

@@ -124,7 +124,7 @@ def import_into(settings: Settings, path: Path, progress: Progress = silent) -> 
 def _make_indexes(catalog: Catalog, progress: Progress) -> None:
     """The indexes of many new fields, which the items did not wait for: perhaps no daemon comes to make them."""
     for made, waiting in enumerate(catalog.make_indexes()):
-        progress("making indexes", made, made + len(waiting.indexes))
+        progress("making indexes", made, made + waiting.left)
 
 
 @contextmanager

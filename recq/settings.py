@@ -15,6 +15,7 @@ from typing import Any, Literal, Self
 
 import platformdirs
 from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -101,6 +102,11 @@ class Settings(BaseSettings):
     connect_timeout: float = Field(10.0, gt=0)
     request_timeout: float = Field(60.0, gt=0)
     lock_wait: float = Field(10.0, ge=0)
+    serve_port: int = Field(0, ge=0, le=65535)
+    serve_key: SecretStr | None = None
+    serve_key_file: Path | None = None
+    serve_read_key: SecretStr | None = None
+    serve_read_key_file: Path | None = None
     settle: float = Field(0.5, ge=0)
     rescan: float = Field(300.0, gt=0)
     max_delete: float = Field(0.5, ge=0, le=1)
@@ -119,6 +125,15 @@ class Settings(BaseSettings):
     def _without_slash(cls, url: str | None) -> str | None:
         """One spelling of an address: a daemon and a query compare theirs."""
         return url.rstrip("/") if url else None
+
+    @field_validator("serve_key", "serve_read_key")
+    @classmethod
+    def _usable_key(cls, key: SecretStr | None) -> SecretStr | None:
+        """One that an HTTP header can carry, and that nobody guesses by the way."""
+        fault = None if key is None else key_fault(key.get_secret_value())
+        if fault is not None:
+            raise PydanticCustomError("key", "{fault}", {"fault": fault})
+        return key
 
     @classmethod
     def settings_customise_sources(
@@ -163,6 +178,19 @@ class Settings(BaseSettings):
         return self.workers or max(1, os.cpu_count() or 1)
 
 
+SHORTEST_KEY = 8
+"""Characters of a key that is given for the loopback server; one that recq makes has 43."""
+
+
+def key_fault(key: str) -> str | None:
+    """What is wrong with a key for the loopback server, without a character of it; None when nothing is."""
+    if len(key) < SHORTEST_KEY:
+        return f"a key has {SHORTEST_KEY} characters or more"
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        return "a key has letters, digits and signs of ASCII only, and no space"
+    return None
+
+
 def shown_url(url: str) -> str:
     """A URL for messages: without a user, a password, or a query, which may be a key."""
     without = re.sub(r"^([a-zA-Z][a-zA-Z0-9+.-]*://)?.*@", r"\1***@", url, flags=re.DOTALL)
@@ -170,7 +198,7 @@ def shown_url(url: str) -> str:
     return f"{address}?***" if mark else address
 
 
-_SECRET = frozenset({"api_key", "url"})
+_SECRET = frozenset({"api_key", "url", "serve_key", "serve_read_key"})
 """Settings whose values are in no message; an unknown setting's never is."""
 
 
@@ -183,6 +211,8 @@ def _shown(value: Any) -> str:
 
 _PREFIX = "RECQ_"
 _OTHERS = frozenset({"RECQ_CONFIG"})
+_ORCHESTRATED = re.compile(r"RECQ_(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_\w+)?)")
+"""What Kubernetes and Docker's links make for a service called `recq`: `RECQ_SERVICE_PORT` is no misspelling."""
 
 
 def _refuse_unknown(config: ConfigFile, known: Mapping[str, Any]) -> None:
@@ -195,7 +225,9 @@ def _refuse_unknown(config: ConfigFile, known: Mapping[str, Any]) -> None:
             raise UsageError(f"unknown setting {name!r} in {config.place_of(name)}{_nearest(name, known)}")
     for variable in os.environ:
         name = variable.upper()
-        if name.startswith(_PREFIX) and name not in _OTHERS and name.removeprefix(_PREFIX).lower() not in known:
+        if not name.startswith(_PREFIX) or name in _OTHERS or _ORCHESTRATED.fullmatch(name):
+            continue
+        if name.removeprefix(_PREFIX).lower() not in known:
             meant = _close(name.removeprefix(_PREFIX), known)
             if meant is not None:
                 raise UsageError(f"unknown variable {variable}: did you mean {_PREFIX}{meant.upper()}?")

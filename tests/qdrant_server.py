@@ -87,8 +87,9 @@ class QdrantServer:
     `url` and `grpc_port` hold from the first start on and stay the same over restarts.
     """
 
-    def __init__(self, folder: Path, api_key: str | None = None) -> None:
+    def __init__(self, folder: Path, api_key: str | None = None, read_only_key: str | None = None) -> None:
         self.api_key = api_key
+        self.read_only_key = read_only_key
         self.http_port, self.grpc_port = _free_ports()
         self._folder = folder
         self._binary = qdrant_binary()
@@ -128,6 +129,8 @@ class QdrantServer:
         }
         if self.api_key is not None:
             settings["QDRANT__SERVICE__API_KEY"] = self.api_key
+        if self.read_only_key is not None:
+            settings["QDRANT__SERVICE__READ_ONLY_API_KEY"] = self.read_only_key
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [self._binary], cwd=self._folder, env={**os.environ, **settings}, stdout=log, stderr=log

@@ -152,20 +152,25 @@ class Catalog(Finder):
         self._fields.make(missing)
 
     @translated
+    def note_refused(self, missing: Missing, why: str) -> None:
+        """Keep why one of the indexes that wait could not be made: nobody waits for it then."""
+        self._fields.note_refused(missing, why)
+
+    @translated
     def note_made(self) -> None:
         """Remove the records of fields whose indexes are all there. Due when nothing is left to be made."""
         self._fields.note_made()
 
     def make_indexes(self) -> Iterator[Waiting]:
-        """Make all indexes that wait; gives what is left before each."""
-        while (missing := (waiting := self._to_make()).next()) is not None:
+        """Make all indexes that wait, but for those that the engine refused; gives what is left before each."""
+        while (missing := (waiting := self._to_make()).next(self.known_waiting.refused)) is not None:
             yield waiting
             self.make_index(missing)
         self.note_made()
 
     def _to_make(self) -> Waiting:
         """What waits: as it is known here, and read anew when that is nothing."""
-        return self.known_waiting if self.known_waiting.indexes else self.waiting(refresh=True)
+        return self.known_waiting if self.known_waiting.left else self.waiting(refresh=True)
 
     # -- writes ---------------------------------------------------------------------------------------------------
 

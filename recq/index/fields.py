@@ -16,10 +16,12 @@ from recq.index.pending_fields import (
     LATELY,
     PACE_KEY,
     PENDING_PREFIX,
+    REFUSED_PREFIX,
     Missing,
     Waiting,
     made_at_once,
     record,
+    refusal_record,
     waiting_in,
 )
 from recq.index.schema import (
@@ -111,7 +113,8 @@ class Fields:
         return self._waiting
 
     def require_made(self, uses: Iterable[tuple[str, bool]]) -> None:
-        """Raise IndexPending where an index is missing that the `uses` (field, words) need."""
+        """Raise IndexPending where an index is missing that the `uses` (field, words) need; FilterError where it could
+        not be made."""
         uses = list(uses)
         if self.waiting().lacks(uses) is None:
             return
@@ -202,13 +205,19 @@ class Fields:
         if self._unnoted >= _NOTE_EVERY:
             self.note_made(took)
 
+    def note_refused(self, missing: Missing, why: str) -> None:
+        """Keep why an index that waits could not be made."""
+        self._client.update_collection(self._collection, metadata=refusal_record(missing, why))
+        self.types(refresh=True)
+
     def note_made(self, took: float | None = None) -> None:
         """Remove the records of fields that miss nothing any more. `took`: seconds that an index took just now."""
         self._unnoted = 0
         waiting = self.waiting(refresh=True)
-        pace = round(took, 3) if took is not None and waiting.indexes else None
-        if waiting.complete or pace is not None:
+        pace = round(took, 3) if took is not None and waiting.left else None
+        if waiting.complete or waiting.settled or pace is not None:
             gone: dict[str, float | None] = {PENDING_PREFIX + name: None for name in waiting.complete}
+            gone |= {REFUSED_PREFIX + key: None for key in waiting.settled}
             self._client.update_collection(self._collection, metadata={**gone, PACE_KEY: pace})
 
     def _new(self, types: FieldTypes, known: FieldTypes) -> FieldTypes:
@@ -258,6 +267,7 @@ class Fields:
         known = self.types(refresh=True)
         if self._waiting.types:  # first, so that nobody makes them meanwhile
             gone: dict[str, None] = {PENDING_PREFIX + name: None for name in self._waiting.types}
+            gone |= {REFUSED_PREFIX + key: None for key in self._waiting.noted}
             self._client.update_collection(self._collection, metadata={**gone, PACE_KEY: None})
         self.drop(list(known))
         self._waiting = Waiting()

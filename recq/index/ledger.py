@@ -120,12 +120,24 @@ class Ledger:
         return {str(record.id): item for record in records if (item := item_of(record)) is not None}
 
     @translated
-    def holders(self, digests: Collection[str]) -> Iterator[Item]:
-        """Items of all sources with those SHA-256, without metadata. Streams."""
-        wanted = models.Filter(
-            must=[models.FieldCondition(key="file.sha256", match=models.MatchAny(any=list(digests)))]
-        )
-        return items_of(self._scroll(wanted, payload=_LEDGER))
+    def holders(
+        self,
+        digests: Collection[str],
+        *,
+        names: Collection[str] | None = None,
+        source: str | None = None,
+        page: int = PAGE,
+    ) -> Iterator[Item]:
+        """Items with those SHA-256 (and one of those file names), of all sources or of one, without metadata.
+
+        Streams, `page` items at a time.
+        """
+        conditions: list[models.Condition] = [
+            models.FieldCondition(key=key, match=models.MatchAny(any=list(values)))
+            for key, values in (("file.sha256", digests), ("file.name", names))
+            if values is not None
+        ]
+        return items_of(self._scroll(within(models.Filter(must=conditions), source), payload=_LEDGER, page=page))
 
     @translated
     def count_failed(self, *, source: str | None = None) -> int:

@@ -17,12 +17,16 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from recq.errors import IndexPending
+from recq.errors import FilterError, IndexPending, RecqError
 from recq.index.grammar import AnyOf, Condition, Op
 from recq.index.schema import FieldType, FieldTypes, field_name, payload_key, searched_field, shadow_key
 
 PENDING_PREFIX = "field:"
 """Collection-metadata keys of the fields that wait, each with the field's type: one key a field."""
+
+REFUSED_PREFIX = "unindexed:"
+"""Collection-metadata keys of indexes that the engine would not make, each with its reason: one key an index, followed
+by the payload key that it would stand on."""
 
 PACE_KEY = "index_seconds"
 """Collection-metadata key of how long an index took lately, in seconds: others tell from it how long to wait."""
@@ -54,20 +58,37 @@ class Missing:
 @dataclass(frozen=True)
 class Waiting:
     """What a collection still has to make. `types` are the recorded fields, those included whose indexes are all there;
-    `indexes` in the order in which they are made; `pace` is seconds an index."""
+    `indexes` in the order in which they are made; `pace` is seconds an index.
+
+    `refused` are those of them that the engine would not make when it was asked last, with its reason: nobody waits for
+    these; each daemon tries them once. `noted` are the payload keys that have a record of a refusal.
+    """
 
     types: FieldTypes = field(default_factory=dict)
     indexes: tuple[Missing, ...] = ()
     pace: float = _FIRST_PACE
+    refused: Mapping[Missing, str] = field(default_factory=dict)
+    noted: frozenset[str] = frozenset()
+
+    @property
+    def left(self) -> int:
+        """How many will be made as far as is known."""
+        return len(self.indexes) - len(self.refused)
 
     @property
     def seconds(self) -> float:
         """About how long all of them take."""
-        return self.pace * len(self.indexes)
+        return self.pace * self.left
 
     def without(self, made: Missing) -> Waiting:
         """The same after one more index was made."""
-        return replace(self, indexes=tuple(each for each in self.indexes if each != made))
+        refused = {each: why for each, why in self.refused.items() if each != made}
+        return replace(self, indexes=tuple(each for each in self.indexes if each != made), refused=refused)
+
+    @property
+    def settled(self) -> list[str]:
+        """The payload keys whose records of a refusal say what is true no more: the index was made since."""
+        return sorted(self.noted - {each.key for each in self.refused})
 
     @property
     def complete(self) -> list[str]:
@@ -84,11 +105,13 @@ class Waiting:
         missing = {(each.field, each.words): each for each in self.indexes}
         return next((missing[use] for use in uses if use in missing), None)
 
-    def refusal(self, lacked: Missing) -> IndexPending:
+    def refusal(self, lacked: Missing) -> RecqError:
         """What somebody is told who needs an index that is missing."""
         what = f"the index for '{lacked.field}~'" if lacked.words else f"the index of field {lacked.field!r}"
+        if lacked in self.refused:
+            return FilterError(f"{what} could not be made, so nothing can be asked of it: {self.refused[lacked]}")
         return IndexPending(
-            f"{what} is being made, {len(self.indexes):,} wait: try again in about {max(1, round(self.seconds)):,} s "
+            f"{what} is being made, {self.left:,} wait: try again in about {max(1, round(self.seconds)):,} s "
             "('recq-ingest run' makes them)"
         )
 
@@ -102,6 +125,11 @@ def made_at_once(new: int, waiting: int, lately: int) -> bool:
 def record(types: FieldTypes) -> dict[str, str]:
     """The metadata that lets fields wait."""
     return {PENDING_PREFIX + name: str(field_type) for name, field_type in types.items()}
+
+
+def refusal_record(missing: Missing, why: str) -> dict[str, dict[str, str]]:
+    """The metadata that tells why an index is not there."""
+    return {REFUSED_PREFIX + missing.key: {"detail": why}}
 
 
 def waiting_in(metadata: Mapping[str, Any], indexed: FieldTypes, keys: Collection[str]) -> Waiting:
@@ -120,11 +148,19 @@ def waiting_in(metadata: Mapping[str, Any], indexed: FieldTypes, keys: Collectio
     made = {(searched, True) if (searched := searched_field(key)) else (field_name(key), False) for key in keys}
     wanted = [Missing(name, types[name]) for name in names]
     wanted += [Missing(name, types[name], words=True) for name in names if types[name] is FieldType.STRING]
+    missing = tuple(each for each in wanted if (each.field, each.words) not in made)
+    noted = {
+        key.removeprefix(REFUSED_PREFIX): str(told.get("detail", ""))
+        for key, told in metadata.items()
+        if key.startswith(REFUSED_PREFIX) and isinstance(told, Mapping)
+    }
     pace = metadata.get(PACE_KEY)
     return Waiting(
         types,
-        tuple(each for each in wanted if (each.field, each.words) not in made),
+        missing,
         float(pace) if isinstance(pace, int | float) and pace > 0 else _FIRST_PACE,
+        {each: noted[each.key] for each in missing if each.key in noted},
+        frozenset(noted),
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 from qdrant_client import QdrantClient
 
 from recq.index.edge import EdgeEngine, LoopbackServer, embedded_client
-from tests.contract.engine import Engine
+from tests.contract.engine import Engine, engine_of
 from tests.qdrant_server import QdrantServer
 
 ENGINES = ["embedded", "loopback", pytest.param("server", marks=pytest.mark.server)]
@@ -53,9 +53,7 @@ def real(qdrant_server: QdrantServer) -> Iterator[Engine]:
 @pytest.fixture(params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> Engine:
     """Each engine in turn."""
-    found = request.getfixturevalue("real" if request.param == "server" else request.param)
-    assert isinstance(found, Engine)
-    return found
+    return engine_of(request)
 
 
 @pytest.fixture

@@ -1,12 +1,13 @@
 """The same REST request to several engines: equal answers, or a list of those that are not.
 
 What may differ: times, numbers of operations and versions, the wording of an error (not its status), the order of
-what has none, and whether a server is optimising a collection just now. A server's facets also have values that no
-point has any more, counted 0.
+what has none (groups with the same best point among it), and whether a server is optimising a collection just now. A
+server's facets also have values that no point has any more, counted 0.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from typing import Any
 
@@ -46,10 +47,22 @@ def _plain(value: Any) -> Any:
         if value.get("status") in ("yellow", "grey"):
             value = {**value, "status": "green"}
         if isinstance(value.get("hits"), list):
-            value = {**value, "hits": [hit for hit in value["hits"] if hit["count"]]}
+            value = {**value, "hits": [hit for hit in value["hits"] if hit.get("count", 1)]}
+        if isinstance(value.get("groups"), list):
+            value = {**value, "groups": _in_one_order(value["groups"])}
         return {key: _plain(one) for key, one in sorted(value.items()) if key not in ASIDE}
     if isinstance(value, list):
         return [_plain(one) for one in value]
     if isinstance(value, float):
         return round(value, 4) + 0.0  # -0.0 is 0.0
     return value
+
+
+def _in_one_order(groups: list[Any]) -> list[Any]:
+    """As they come, best first; those whose best points are equally good by their values."""
+
+    def best(group: Any) -> float:
+        return round(group["hits"][0]["score"], 4) if group["hits"] else 0.0
+
+    alike = [sorted(some, key=lambda group: str(group["id"])) for _, some in itertools.groupby(groups, best)]
+    return [group for some in alike for group in some]

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+import pytest
 from qdrant_client import QdrantClient
+
+OWN_ENGINES = ("embedded", "loopback")
+"""The two forms of the embedded engine: for tests that a server is not asked."""
 
 
 @dataclass(frozen=True)
@@ -26,3 +30,10 @@ class Engine:
             content = body if isinstance(body, bytes) else json.dumps(body).encode()
             answer = self.http.request(method, path, content=content, headers={"content-type": "application/json"})
         return answer.status_code, answer.json() if answer.content else None
+
+
+def engine_of(request: pytest.FixtureRequest) -> Engine:
+    """The engine that a parameter of a fixture names."""
+    found = request.getfixturevalue("real" if request.param == "server" else request.param)
+    assert isinstance(found, Engine)
+    return found

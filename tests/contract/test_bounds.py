@@ -11,19 +11,17 @@ from typing import Any
 import pytest
 
 from recq.index.edge import bounds
-from tests.contract.engine import Engine
+from tests.contract.engine import OWN_ENGINES, Engine, engine_of
 
 VECTORS = {"vectors": {"image": {"size": 2, "distance": "Cosine"}}}
 NEAR = {"query": [1, 0], "using": "image", "limit": 3}
 POINTS = 3_000
 
 
-@pytest.fixture(params=["embedded", "loopback"])
+@pytest.fixture(params=OWN_ENGINES)
 def engine(request: pytest.FixtureRequest) -> Engine:
-    """Only the two forms of the embedded engine."""
-    found = request.getfixturevalue(request.param)
-    assert isinstance(found, Engine)
-    return found
+    """No server."""
+    return engine_of(request)
 
 
 @pytest.fixture

@@ -337,6 +337,9 @@ def _querying() -> Iterator[Ask]:
     yield "POST", query, {"query": {"order_by": '"Price (EUR)"'}, "limit": 5}
     yield "POST", query, {"query": {"order_by": {"key": '"Price (EUR)"', "direction": "desc"}}, "limit": 5}
     yield from _recommending()
+    yield from _varied()
+    yield from _older()
+    yield from _in_groups()
     yield "POST", f"{query}/batch", {"searches": [near, {**near, "limit": 1}, {"query": 0, "using": "image"}]}
     yield "POST", f"{query}/batch", {"searches": []}
     yield "POST", f"{query}/batch", {"searches": [near, {"query": 1000, "using": "image"}]}
@@ -362,6 +365,132 @@ def _recommending() -> Iterator[Ask]:
         few = {"score_threshold": 0.3, "filter": {"must": [field("category", match={"value": "bag"})]}}
         yield "POST", f"{C}/points/query", {"query": {"recommend": said}, "using": "image", "limit": 50, **few}
     yield "POST", f"{C}/points/query", {"query": {"recommend": {"positive": [0]}}}
+
+
+def _varied() -> Iterator[Ask]:
+    """Maximal marginal relevance."""
+    some: list[dict[str, Any]] = [
+        {},
+        {"diversity": 0.0},
+        {"diversity": 0.3, "candidates_limit": 40},
+        {"diversity": 0.5, "candidates_limit": 30},
+        {"diversity": 0.9, "candidates_limit": 60},
+        {"diversity": 1.0, "candidates_limit": 20},
+        {"candidates_limit": 2},
+        {"candidates_limit": 0},
+        {"candidates_limit": 16_384},
+        {"candidates_limit": 16_385},
+        {"candidates_limit": -1},
+        {"diversity": 1.5},
+        {"diversity": -0.1},
+    ]
+    for mmr in some:
+        for nearest in (VECTOR, 0, A_UUID):
+            asked = {"query": {"nearest": nearest, "mmr": mmr}, "using": "image", "limit": 6}
+            yield "POST", f"{C}/points/query", asked
+    near = {"query": {"nearest": VECTOR, "mmr": {"candidates_limit": 50}}, "using": "image", "limit": 5}
+    only = {"must": [field("price", range={"lt": 50})]}
+    few: tuple[dict[str, Any], ...] = (  # not `offset`: a server takes it off the page (2 of 5 are 3), Edge does not
+        {"filter": only},
+        {"score_threshold": 0.3},
+        {"with_vector": True, "with_payload": True},
+        {"with_vector": [], "with_payload": []},
+        {"with_vector": ["image"]},
+        {"using": "other"},
+        {"query": {"nearest": FAILED, "mmr": {}}},
+        {"query": {"nearest": VECTOR[:-1], "mmr": {}}},
+    )
+    for more in few:
+        yield "POST", f"{C}/points/query", {**near, **more}
+
+
+def _older() -> Iterator[Ask]:
+    """What `/points/query` has replaced."""
+    search, recommend = f"{C}/points/search", f"{C}/points/recommend"
+    near: dict[str, Any] = {"vector": {"name": "image", "vector": VECTOR}, "limit": 6}
+    like: dict[str, Any] = {"positive": [0, A_UUID], "using": "image", "limit": 6}
+    only = {"must": [field("price", range={"lt": 10})]}
+    few: tuple[dict[str, Any], ...] = (
+        {},
+        {"offset": 3},
+        {"filter": only},
+        {"score_threshold": 0.2},
+        {"with_payload": True, "with_vector": True},
+        {"with_payload": ["price"], "with_vector": ["image"]},
+        {"params": {"exact": True}},
+        {"limit": 0},
+        {"limit": None},
+        {"shard_key": None},
+        {"with_payload": None, "with_vector": None},
+        {"with_payload": [], "with_vector": []},
+    )
+    for more in few:
+        yield "POST", search, {**near, **more}
+        yield "POST", f"{search}/batch", {"searches": [near, {**near, **more}]}
+        yield "POST", recommend, {**like, **more}
+        yield "POST", f"{recommend}/batch", {"searches": [like, {**like, **more}]}
+    for vector in (VECTOR, {"name": "other", "vector": VECTOR}, {"name": "image", "vector": VECTOR[:-1]}, None):
+        yield "POST", search, {**near, "vector": vector}
+    yield "POST", search, {"vector": near["vector"]}
+    for strategy in ("average_vector", "best_score", "sum_scores"):
+        more_of: tuple[dict[str, Any], ...] = (
+            {"negative": [3]},
+            {"positive": [VECTOR]},
+            {"positive": [1000]},
+            {"positive": []},
+        )
+        for examples in more_of:
+            yield "POST", recommend, {**like, "strategy": strategy, **examples}
+    yield "POST", recommend, {"positive": [0], "limit": 3}
+    yield "POST", f"{search}/batch", {"searches": []}
+
+
+def _in_groups() -> Iterator[Ask]:
+    groups = f"{C}/points/query/groups"
+    near: dict[str, Any] = {"query": VECTOR, "using": "image", "group_by": "category"}
+    # Not `price`, half of whose values are no group's: a server gives up early, with fewer groups than there are.
+    keys = ("category", "labels", "stock", "file.path", "sold", "made", "nowhere", "plain", "parts[].name")
+    for key in (
+        *keys,
+        '"Price (EUR)"',
+        "file",
+        "parts",
+        "parts[0].name",
+        "labels[1]",
+        "labels[]",
+        "file.path.more",
+        "",
+    ):
+        for size in (1, 2, 5):
+            yield "POST", groups, {**near, "group_by": key, "group_size": size, "limit": 3}
+        yield "POST", groups, {**near, "group_by": key, "group_size": 50, "limit": 50}
+    only = {"must": [field("price", range={"lt": 50})]}
+    few: tuple[dict[str, Any], ...] = (
+        {},
+        {"filter": only},
+        {"filter": only, "group_by": "labels", "limit": 2},
+        {"score_threshold": 0.3},
+        {"with_payload": True, "with_vector": True, "group_size": 2},
+        {"with_payload": ["price"], "with_vector": ["image"], "group_by": "labels"},
+        {"with_payload": [], "with_vector": []},
+        {"with_payload": {"exclude": ["note"]}, "with_vector": None},
+        {"query": 0},
+        {"query": FAILED},
+        {"query": {"recommend": {"positive": [0], "negative": [3]}}},
+        {"query": {"recommend": {"positive": [0], "strategy": "best_score"}}},
+        {"limit": 0},
+        {"group_size": 0},
+        {"limit": None, "group_size": None, "with_lookup": None},
+        {"using": "other"},
+        {"query": VECTOR[:-1]},
+    )
+    for more in few:
+        yield "POST", groups, {**near, **more}
+    older: dict[str, Any] = {"group_by": "category", "group_size": 2, "limit": 3}
+    named = {"vector": {"name": "image", "vector": VECTOR}}
+    for more in ({}, {"filter": only}, {"with_payload": True}, {"score_threshold": 0.3}, {"limit": None}):
+        yield "POST", f"{C}/points/search/groups", {**older, **named, **more}
+        yield "POST", f"{C}/points/recommend/groups", {**older, "positive": [0], "using": "image", **more}
 
 
 def _faceting() -> Iterator[Ask]:

@@ -12,18 +12,16 @@ from qdrant_client import models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
 from recq.index.edge import EdgeEngine, embedded_client
-from tests.contract.engine import Engine
+from tests.contract.engine import OWN_ENGINES, Engine, engine_of
 
 VECTORS = {"vectors": {"image": {"size": 2, "distance": "Cosine"}}}
 POINT = {"id": 1, "vector": {"image": [1, 0]}}
 
 
-@pytest.fixture(params=["embedded", "loopback"])
+@pytest.fixture(params=OWN_ENGINES)
 def engine(request: pytest.FixtureRequest) -> Engine:
-    """Only the two forms of the embedded engine."""
-    found = request.getfixturevalue(request.param)
-    assert isinstance(found, Engine)
-    return found
+    """No server."""
+    return engine_of(request)
 
 
 @pytest.fixture
@@ -45,9 +43,8 @@ def path(engine: Engine, name: str) -> Iterator[str]:
         ("POST", "/aliases"),
         ("PUT", "/healthz"),
         ("GET", "/collections/x/points/1/more"),
-        ("POST", "/collections/x/points/search"),
-        ("POST", "/collections/x/points/recommend"),
-        ("POST", "/collections/x/points/query/groups"),
+        ("POST", "/collections/x/points/discover"),
+        ("POST", "/collections/x/points/discover/batch"),
         ("POST", "/collections/x/snapshots"),
         ("POST", "/collections/x/points/search/matrix/pairs"),
     ],
@@ -74,6 +71,9 @@ def test_unknown_routes_are_501_and_named(engine: Engine, method: str, path: str
         ("POST", "/points/query", {"query": [1, 0], "using": "image", "colour": 1}),
         ("POST", "/points/query", {"query": [1, 0], "using": "image", "params": {"colour": 1}}),
         ("POST", "/points/query", {"query": {"nearest": [1, 0], "colour": 1}, "using": "image"}),
+        ("POST", "/points/query", {"query": {"nearest": [1, 0], "mmr": {"colour": 1}}, "using": "image"}),
+        ("POST", "/points/search", {"vector": {"name": "image", "vector": [1, 0]}, "limit": 1, "colour": 1}),
+        ("POST", "/points/recommend", {"positive": [1], "using": "image", "limit": 1, "colour": 1}),
         ("POST", "/points/count", {"filter": {"must": [{"key": "a", "match": {"value": 1, "colour": 1}}]}}),
         ("POST", "/points/count", {"filter": {"must": [{"key": "a", "range": {"gte": 1, "colour": 1}}]}}),
         ("POST", "/facet", {"key": "a", "colour": 1}),
@@ -102,6 +102,14 @@ def test_unknown_parameters_are_400(engine: Engine, path: str) -> None:
         ("PUT", "/points?wait=true", {"points": [{"id": 2, "vector": {"image": {"text": "a", "model": "b"}}}]}, "list"),
         ("POST", "/points/query", {"prefetch": {"query": [1, 0]}, "query": {"fusion": "rrf"}}, "prefetch"),
         ("POST", "/points/query", {"query": {"sample": "random"}}, "SampleQuery"),
+        ("POST", "/points/query/groups", {"query": 1, "using": "image", "group_by": "a", "with_lookup": "x"}, "lookup"),
+        (
+            "POST",
+            "/points/query/groups",
+            {"query": {"nearest": [1, 0], "mmr": {}}, "using": "image", "group_by": "a"},
+            "mmr",
+        ),
+        ("POST", "/points/query/groups", {"query": {"order_by": "a"}, "group_by": "a"}, "order_by"),
         ("POST", "/points/query", {"query": [1, 0], "using": "image", "params": {"acorn": {}}}, "acorn"),
         ("PUT", "/index?wait=true", {"field_name": "a", "field_schema": "geo"}, "geo"),
         (
@@ -272,3 +280,15 @@ def test_a_point_without_a_vector_is_no_example(engine: Engine, path: str) -> No
         assert status == 404
         assert "image" in answer["status"]["error"]
     assert engine.ask("POST", f"{path}/points/delete?wait=true", {"points": [2]})[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("limit", "candidates", "status"), [(10, 16_384, 200), (100, 10_000, 200), (1000, 1001, 400), (2000, None, 400)]
+)
+def test_variety_that_would_be_compared_for_minutes_is_400(
+    engine: Engine, path: str, limit: int, candidates: int | None, status: int
+) -> None:
+    asked = {"query": {"nearest": [1, 0], "mmr": {"candidates_limit": candidates}}, "using": "image", "limit": limit}
+    found, answer = engine.ask("POST", f"{path}/points/query", asked)
+    assert found == status
+    assert status == 200 or "candidates_limit" in answer["status"]["error"]

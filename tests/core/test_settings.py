@@ -167,8 +167,13 @@ def test_a_setting_that_is_like_none_is_refused_without_a_suggestion(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    "name", ["RECQ_SERVICE_HOST", "RECQ_PORT", "RECQ_PORT_6333_TCP_ADDR", "RECQ_TEST_SEED", "RECQ_VERSION", "RECQ_HOME"]
-)
+    "name",
+    [
+        "RECQ_SERVICE_HOST", "RECQ_SERVICE_PORT", "RECQ_SERVICE_PORT_HTTP", "RECQ_SERVICE_PORT_REST_API", "RECQ_PORT",
+        "RECQ_PORT_6333_TCP", "RECQ_PORT_6333_TCP_PORT", "RECQ_PORT_6333_TCP_ADDR", "RECQ_TEST_SEED", "RECQ_VERSION",
+        "RECQ_HOME",
+    ],
+)  # fmt: skip
 def test_variables_of_others_that_begin_alike_are_left_alone(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """An orchestrator makes some for every service that is called `recq`."""
     monkeypatch.setenv(name, "tcp://10.0.0.1:6333")

@@ -482,6 +482,9 @@ def test_who_has_the_same_bytes(client: QdrantClient) -> None:
     digest = full(1).item.file.sha256
     assert digest is not None
     assert [each.id for each in catalog.holders([digest, "f" * 64])] == [full(1).item.id]
+    own = full(1).item.file
+    assert [each.id for each in catalog.holders([digest], names=[own.name, "x"], source=own.source, page=1)] == [own.id]
+    assert list(catalog.holders([digest], names=["x"])) == list(catalog.holders([digest], source="x")) == []
 
 
 def test_an_older_index_is_brought_up_to_date_and_an_unknown_one_refused(client: QdrantClient) -> None:

@@ -221,11 +221,28 @@ def test_a_few_fields_are_searchable_at_once(client: QdrantClient) -> None:
 
 def test_forgetting_the_last_source_forgets_the_fields_that_wait(client: QdrantClient) -> None:
     catalog = pending(client)
+    catalog.note_refused(Missing("price", FieldType.FLOAT), "no room")
     catalog.drop_source("shop")
     assert Catalog.open(client, "images").types() == {}
     assert catalog.waiting(refresh=True) == Waiting()
     catalog.upsert([Entry(item(1, w03=5), vector(1))])
     assert catalog.types() == {"w03": FieldType.INTEGER}
+
+
+def test_an_index_that_could_not_be_made_is_waited_for_by_nobody(client: QdrantClient) -> None:
+    catalog = pending(client)
+    price = Missing("price", FieldType.FLOAT)
+    catalog.note_refused(price, "no room")
+    other = Catalog.open(client, "images")
+    assert len(list(other.make_indexes())) == INDEXES - 1
+    waiting = Catalog.open(client, "images").waiting(refresh=True)
+    assert (waiting.indexes, waiting.left, waiting.refused) == ((price,), 0, {price: "no room"})
+    with pytest.raises(FilterError, match=r"index of field 'price' could not be made.*no room"):
+        found(other, "price=12.5")
+    other.make_index(price)  # as the next daemon tries
+    other.note_made()
+    assert found(catalog, "price=12.5") == 1
+    assert Catalog.open(client, "images").waiting(refresh=True) == Waiting()
 
 
 def test_a_rebuild_starts_with_what_the_new_collection_has(client: QdrantClient) -> None:

@@ -55,13 +55,13 @@ class Place:
         """The options that name the index."""
         return ["--data-dir", str(self.data), *self.options]
 
-    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """A command that ends by itself."""
+    def command(self, *arguments: str, within: float = STARTS_WITHIN) -> subprocess.CompletedProcess[str]:
+        """A command that ends by itself, in so many seconds."""
         command, env = [*arguments, *self.reached], environment(**self.settings)
         if self._forks:
-            return forked.run("ingest.cli", command, env, STARTS_WITHIN)
+            return forked.run("ingest.cli", command, env, within)
         return subprocess.run(
-            [*COMMAND, *command], env=env, capture_output=True, text=True, check=False, timeout=STARTS_WITHIN
+            [*COMMAND, *command], env=env, capture_output=True, text=True, check=False, timeout=within
         )
 
     def once(self, *arguments: str) -> subprocess.CompletedProcess[str]:

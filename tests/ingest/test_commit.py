@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -295,6 +296,23 @@ def test_an_emptied_root_deletes_only_what_the_kernel_saw_go(tmp_path: Path) -> 
     engine.close()
 
 
+def test_some_of_what_was_held_is_not_deleted_after_all(stage: Stage) -> None:
+    names = [f"{number}.jpg" for number in range(30)]
+    for number, name in enumerate(names):
+        put(stage.root / name, 100 + number)
+    put(stage.root / "stays.jpg", 99)
+    stage.committer.write([stage.work(name) for name in names])
+    removals = [stage.removal(name, witnessed=True) for name in names]
+    for name in names:
+        (stage.root / name).unlink()
+    stage.watched.guard.begin(30)
+    assert [each.items for each in stage.committer.delete(removals)[1]] == [30]
+    deleted, held = stage.committer.delete(removals[:5])  # an event brought some of them again
+    assert (deleted, [each.items for each in held]) == ([], [5])
+    stage.watched.guard.begin(30)
+    assert len(stage.committer.delete(removals[:5])[0]) == 5
+
+
 def test_replaced_metadata_leaves_the_rest(stage: Stage) -> None:
     work = stage.work("a.jpg")
     (stage.root / "a.jpg.json").write_text('{"old": 1, "kept": 2}')
@@ -314,6 +332,26 @@ def test_replaced_metadata_leaves_the_rest(stage: Stage) -> None:
     vector = stage.catalog.vector(work.item.id)
     assert vector is not None
     assert vector.tolist() == [1, 0, 0, 0]
+
+
+def test_a_renamed_folder_of_one_placeholder_mixes_up_no_metadata(stage: Stage) -> None:
+    """Pictures with the same bytes and metadata of their own, as shops have them."""
+    names = [f"{number}.jpg" for number in range(12)]
+    for number, name in enumerate(names):
+        put(stage.root / "old" / name, 100)
+        (stage.root / "old" / f"{name}.json").write_text(f'{{"title": "Title {number}"}}')
+    stage.committer.write([stage.work(f"old/{name}") for name in names])
+    (stage.root / "new").mkdir()
+    for name in [*names, "unknown.jpg"]:
+        put(stage.root / "new" / name, 100)
+    shutil.rmtree(stage.root / "old")
+    works = [replace(stage.work(f"new/{name}"), carried=True) for name in [*names, "unknown.jpg"]]
+    stage.committer.write(works)
+    found = stage.catalog.get_many([work.item.id for work in works])
+    assert {item.file.path: item.metadata for item in found.values()} == {
+        **{f"new/{n}": {"category": "new", "title": f"Title {number}"} for number, n in enumerate(names)},
+        "new/unknown.jpg": {"category": "new"},
+    }
 
 
 def test_metadata_that_is_lost_at_once_is_held_or_goes_together(stage: Stage) -> None:
@@ -343,9 +381,17 @@ def test_metadata_that_is_lost_at_once_is_held_or_goes_together(stage: Stage) ->
     found = stage.catalog.get(ids[names[0]])
     assert found is not None
     assert found.metadata == {"price": 1, "title": "new"}
+    few = stage.committer.reduce(described.losing[:10])  # something happened to some of them: they stay held
+    assert (few[0].done, few[1]) == ([], [])
+    found = stage.catalog.get(ids[names[1]])
+    assert found is not None
+    assert found.metadata == {"price": 1, "title": "new"}
+    stage.watched.losses.begin(60)
+    stage.watched.losses.decide(30, blind=False)
     assert stage.committer.reduce(described.losing[:30])[1] == []  # not more than half
     assert stage.committer.reduce(described.losing[30:])[1] != []
     stage.watched.losses.begin(60, confirmed=40)
+    stage.watched.losses.decide(40, blind=False)
     assert stage.committer.reduce(described.losing)[1] == []
     assert all(
         item.metadata == {"title": "new"} for item in stage.catalog.get_many([ids[n] for n in names[:40]]).values()
@@ -369,6 +415,7 @@ def test_what_goes_at_once_is_held_or_goes_together(stage: Stage) -> None:
     assert [(each.source, each.items) for each in held] == [("s", 39)]
     assert "recq-ingest confirm s" in held[0].detail
     few = removals[:29]
+    stage.watched.guard.begin(0)
     deleted, held = stage.committer.delete(few)
     assert (len(deleted), held) == (29, [])  # not more than half of what is there now
     deleted, held = stage.committer.delete(removals)

@@ -1,10 +1,10 @@
-"""How many items may lose metadata at once."""
+"""How many items may go, or lose metadata, at once."""
 
 from __future__ import annotations
 
 import pytest
 
-from ingest.guard import FEW, LossGuard
+from ingest.guard import FEW, Guard, LossGuard
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,13 @@ def test_what_is_held_stays_so_until_a_comparison_finds_otherwise() -> None:
     assert (guard.decided, guard.held) == (True, False)
     guard.grown(1_000)
     assert guard.left == 500 > FEW
+
+
+def test_what_was_held_counts_until_the_next_comparison() -> None:
+    guard = Guard(0.5)
+    guard.begin(100)
+    assert guard.takes(10)
+    assert not guard.takes(60)
+    assert not guard.takes(1)  # some of those 60, perhaps
+    guard.begin(100)
+    assert guard.takes(1)

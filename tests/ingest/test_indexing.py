@@ -12,7 +12,7 @@ from ingest.indexing import Indexing
 from ingest.loop import Loop
 from ingest.patience import Patience
 from recq.errors import RequestRefused
-from recq.index.pending_fields import Missing, Waiting, record, waiting_in
+from recq.index.pending_fields import Missing, Waiting, record, refusal_record, waiting_in
 from recq.index.schema import FieldType
 from tests.eventually import eventually
 
@@ -23,7 +23,7 @@ class Fake:
     """A catalog with nothing but fields that wait."""
 
     def __init__(self, *names: str) -> None:
-        self.records = record(dict.fromkeys(names, FieldType.INTEGER))
+        self.records: dict[str, object] = {**record(dict.fromkeys(names, FieldType.INTEGER))}
         self.made: list[str] = []
         self.refused: set[str] = set()
         self.noted = 0
@@ -38,6 +38,10 @@ class Fake:
         if missing.field in self.refused:
             raise RequestRefused(f"no index for {missing.field}")
         self.made.append(missing.key)
+        self.waiting(refresh=True)
+
+    def note_refused(self, missing: Missing, why: str) -> None:
+        self.records |= refusal_record(missing, why)
         self.waiting(refresh=True)
 
     def note_made(self) -> None:
@@ -98,7 +102,7 @@ def test_what_is_declared_meanwhile_is_made_without_waiting_for_the_next_look(lo
     fake = Fake()
     work = indexing(loop, fake, events)
     turns(loop, lambda: work.tick(NOW, hurry=True), lambda: work.idle)
-    fake.records = record({"a": FieldType.INTEGER})
+    fake.records |= record({"a": FieldType.INTEGER})
     fake.waiting(refresh=True)
     assert not work.idle
     turns(loop, lambda: work.tick(NOW, hurry=True), lambda: work.idle)
@@ -133,3 +137,11 @@ def test_an_index_that_is_refused_keeps_no_other_from_being_made_and_is_said_onc
     turns(loop, lambda: work.tick(NOW, hurry=True), lambda: work.idle)
     assert fake.made == ["a", "c"]
     assert [fields for name, fields in events if name == "unindexed"] == [{"field": "b", "detail": "no index for b"}]
+    waiting = fake.known_waiting
+    assert {each.field: why for each, why in waiting.refused.items()} == {"b": "no index for b"}
+    assert (waiting.left, work.left) == (0, 0)
+    fake.refused.clear()
+    later = indexing(loop, fake, events)  # the next daemon tries once more
+    turns(loop, lambda: later.tick(NOW, hurry=True), lambda: later.idle)
+    assert fake.made == ["a", "c", "b"]
+    assert fake.known_waiting.settled == ["b"]

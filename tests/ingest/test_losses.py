@@ -15,7 +15,6 @@ from tests.eventually import eventually
 from tests.ingest.documented import validated
 from tests.ingest.pictures import put
 from tests.ingest.running import Place
-from tests.qdrant_server import QdrantServer
 
 COUNT = 30  # more than may lose metadata unasked
 
@@ -23,15 +22,6 @@ COUNT = 30  # more than may lose metadata unasked
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
     return Place(tmp_path / "shop", tmp_path / "data", settings={"RECQ_SETTLE": "0.1"})
-
-
-@pytest.fixture(params=["embedded", pytest.param("server", marks=pytest.mark.server)])
-def engine_place(request: pytest.FixtureRequest, place: Place) -> Place:
-    """The same place on either engine."""
-    if request.param == "server":
-        server: QdrantServer = request.getfixturevalue("own_server")
-        place.options = ("--url", server.url)
-    return place
 
 
 def write_table(place: Place, prefix: str = "images/", *, count: int = COUNT, header: str = "file,title,price") -> None:

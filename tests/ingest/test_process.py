@@ -15,6 +15,8 @@ import psutil
 import pytest
 
 from recq.errors import IndexUnreachable
+from recq.index.pending_fields import Missing
+from recq.index.schema import FieldType
 from tests.eventually import eventually
 from tests.ingest.documented import validated
 from tests.ingest.pictures import jpeg, put
@@ -95,6 +97,7 @@ def test_status_without_a_daemon_reads_the_index(place: Place) -> None:
             "pending": None, "problems": [], "problem_counts": {}, "held": 0, "held_metadata": 0,
         }],
         "indexes_waiting": 0,
+        "indexes_refused": 0,
     }  # fmt: skip
     told = place.command("status").stdout
     assert "no daemon runs here" in told
@@ -369,6 +372,27 @@ def test_problems_of_every_kind_are_listed_until_they_are_mended(place: Place) -
     assert place.once().returncode == 0
     assert place.command("problems", "--json").stdout == "[]\n"
     assert place.command("problems", "--csv").stdout.count("\n") == 1
+
+
+def test_a_field_whose_index_could_not_be_made_is_listed_until_it_could(place: Place) -> None:
+    put(place.root / "a.jpg", 1)
+    fields = {f"f{number:02}": number for number in range(30)}  # more than are made at once
+    (place.root / "a.jpg.json").write_text(json.dumps(fields))
+    assert place.once().returncode == 0
+    with place.catalog() as catalog:
+        catalog.declare({f"g{number:02}": FieldType.INTEGER for number in range(30)})
+        catalog.note_refused(Missing("g07", FieldType.INTEGER), "no room")
+        assert len(list(catalog.make_indexes())) == 29
+    status = place.status()
+    assert (status["indexes_waiting"], status["indexes_refused"]) == (0, 1)
+    assert "1 index of new fields could not be made" in place.command("status").stdout
+    (problem,) = validated("problems", json.loads(place.command("problems", "--json").stdout))
+    assert (problem["kind"], problem["field"], problem["source"]) == ("unindexed", "g07", "")
+    assert "no room" in problem["detail"]
+    assert "unindexed" in place.command("problems").stdout
+    assert place.once().returncode == 0  # which tries again
+    assert place.command("problems", "--json").stdout == "[]\n"
+    assert place.status()["indexes_refused"] == 0
 
 
 def test_a_misfit_names_the_way_out(place: Place) -> None:

@@ -158,7 +158,7 @@ class Ledger:
             ctime_ns = (root / each.file.path).stat().st_ctime_ns
             self.items[each.id] = replace(each, file=replace(each.file, ctime_ns=ctime_ns))
 
-    def holders(self, digests: Collection[str]) -> Iterator[Item]:
+    def holders(self, digests: Collection[str], **_: object) -> Iterator[Item]:
         yield from [each for each in self.items.values() if each.file.sha256 in digests]
 
     def known(self, ids: Sequence[str]) -> Mapping[str, Item]:

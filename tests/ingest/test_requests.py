@@ -23,15 +23,6 @@ def place(tmp_path: Path) -> Place:
     return Place(tmp_path / "shop", tmp_path / "data", settings={"RECQ_SETTLE": "0.1"})
 
 
-@pytest.fixture(params=["embedded", pytest.param("server", marks=pytest.mark.server)])
-def engine_place(request: pytest.FixtureRequest, place: Place) -> Place:
-    """The same place on either engine."""
-    if request.param == "server":
-        server: QdrantServer = request.getfixturevalue("own_server")
-        place.options = ("--url", server.url)
-    return place
-
-
 def fill(place: Place, count: int) -> None:
     for number in range(count):
         put(place.root / f"{number}.jpg", number)

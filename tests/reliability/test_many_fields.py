@@ -105,6 +105,6 @@ def test_indexes_that_a_killed_daemon_left_are_made_by_the_next_pass(place: Plac
     assert (answer.returncode, answer.stdout) == (4, "")
     assert answer.stderr.startswith(f"recq: the index for '{columns[-1]}~' is being made, {left} wait: try again in ")
     assert answer.stderr.count("\n") == 1
-    done = place.command("run", str(place.root), "--once")
+    done = place.command("run", str(place.root), "--once", within=PATIENT)
     assert done.returncode == 0, done.stderr
     require_all_made(place, columns, PICTURES)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from recq.index.private_file import write_private
@@ -16,7 +16,7 @@ class Address:
     """`url` on loopback, the `key` for its `api-key` header, and the `pid` of the process that wrote it."""
 
     url: str
-    key: str
+    key: str = field(repr=False)
     pid: int
 
 

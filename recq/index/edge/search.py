@@ -10,6 +10,7 @@ import numpy as np
 import qdrant_edge as edge
 from qdrant_client.http import models as rest
 
+from recq.index.edge.bounds import require_comparable
 from recq.index.edge.conditions import MAX_ID, to_id, to_optional_filter, without_points
 from recq.index.edge.convert import (
     record_json,
@@ -27,6 +28,7 @@ from recq.index.edge.shard import Shard
 
 _DEFAULT_LIMIT = 10
 _ROWS = 1_000
+_MOST_CANDIDATES = 16_384  # of a server
 
 
 def scroll(folder: Folder, request: Request) -> Any:
@@ -56,14 +58,14 @@ def scroll(folder: Folder, request: Request) -> Any:
 def query(folder: Folder, request: Request) -> Any:
     """POST /points/query: nearest to a vector or a point, in the order of a field, or just some points."""
     shard = folder.shard(request.names[0])
-    return _query(shard, request.parse(rest.QueryRequest))
+    return {"points": run_query(shard, request.parse(rest.QueryRequest))}
 
 
 def query_batch(folder: Folder, request: Request) -> Any:
     """POST /points/query/batch: each query's answer in its place."""
     shard = folder.shard(request.names[0])
     said: rest.QueryRequestBatch = request.parse(rest.QueryRequestBatch)
-    return [_query(shard, one) for one in said.searches]
+    return [{"points": run_query(shard, one)} for one in said.searches]
 
 
 def count(folder: Folder, request: Request) -> Any:
@@ -110,7 +112,8 @@ def _counted(shard: Shard, key: str, filter_: edge.Filter | None) -> list[dict[s
     ]
 
 
-def _query(shard: Shard, said: rest.QueryRequest) -> dict[str, Any]:
+def run_query(shard: Shard, said: rest.QueryRequest) -> list[dict[str, Any]]:
+    """The points that a query finds, best first. Raises Problem 400, 404, 422 or 501."""
     if said.shard_key is not None or said.prefetch not in (None, []) or said.lookup_from is not None:
         raise unsupported("queries with `prefetch`, `lookup_from` or `shard_key`")
     filter_ = to_optional_filter(said.filter, shard.indexed)
@@ -122,7 +125,7 @@ def _query(shard: Shard, said: rest.QueryRequest) -> dict[str, Any]:
         request = edge.QueryRequest(
             limit=_limit(said.limit),
             offset=_unsigned("offset", said.offset or 0),
-            query=_scoring(wanted, said.using or "", shard),
+            query=_scoring(wanted, said.using or "", shard, _limit(said.limit) + (said.offset or 0)),
             filter=filter_,
             score_threshold=said.score_threshold,
             with_payload=with_payload,
@@ -130,7 +133,11 @@ def _query(shard: Shard, said: rest.QueryRequest) -> dict[str, Any]:
             params=to_search_params(said.params),
         )
     with shard.reading() as open_shard:
-        return {"points": [scored_json(one) for one in open_shard.query(request)]}
+        found = [scored_json(one) for one in open_shard.query(request)]
+    if isinstance(wanted, rest.NearestQuery) and not said.with_vector:  # varied: Edge leaves in what it compared
+        for one in found:
+            one.pop("vector", None)
+    return found
 
 
 def _vectors_for_ids(shard: Shard, query: Any, using: str) -> tuple[Any, list[int | UUID]]:
@@ -156,22 +163,42 @@ def _vectors_for_ids(shard: Shard, query: Any, using: str) -> tuple[Any, list[in
         ), named
     if isinstance(query, rest.NearestQuery):
         if query.mmr is not None:
-            raise unsupported("queries with `mmr`")
+            return query.model_copy(update={"nearest": vector(query.nearest)}), named
         query = query.nearest
     return vector(query) if isinstance(query, int | str | UUID) else query, named
 
 
-def _scoring(wanted: Any, using: str, shard: Shard) -> Any:
+def _scoring(wanted: Any, using: str, shard: Shard, limit: int) -> Any:
     match wanted:
         case None:
             return None
         case list():
             return edge.Query.Nearest(to_vector(using, wanted, shard.specs), using=using)
+        case rest.NearestQuery():
+            return _varied(wanted.nearest, wanted.mmr, using, shard, limit)
         case rest.OrderByQuery():
             return to_order_by(wanted.order_by)
         case rest.RecommendQuery():
             return _recommending(wanted.recommend, using, shard)
     raise unsupported(f"queries of the kind {type(wanted).__name__}")
+
+
+def _varied(nearest: Any, mmr: rest.Mmr | None, using: str, shard: Shard, limit: int) -> edge.Mmr:
+    """The nearest, chosen one after another so that they are not all alike (maximal marginal relevance).
+
+    Edge weighs relevance (`lambda_`), the REST API diversity: one is 1 minus the other. The defaults are a server's.
+    """
+    said = mmr or rest.Mmr()
+    diversity = 0.5 if said.diversity is None else said.diversity
+    if not 0 <= diversity <= 1:
+        raise invalid_value(f"query.mmr.diversity: value {diversity} invalid, must be from 0.0 to 1.0")
+    candidates = limit if said.candidates_limit is None else _unsigned("candidates_limit", said.candidates_limit)
+    if said.candidates_limit is not None and candidates > _MOST_CANDIDATES:
+        raise invalid_value(
+            f"query.mmr.candidates_limit: value {candidates} invalid, must be {_MOST_CANDIDATES} or less"
+        )
+    require_comparable(min(limit, candidates), candidates)
+    return edge.Mmr(to_vector(using, nearest, shard.specs), 1 - diversity, candidates, using=using)
 
 
 def _recommending(said: rest.RecommendInput, using: str, shard: Shard) -> Any:

@@ -1,17 +1,16 @@
 """The embedded engine on loopback, so that other processes search while the daemon owns the folder.
 
-The same handler as in process, behind uvicorn in a thread. Whoever asks must know the key, which stands in a file that
-only the owner can read, and must ask for this very host: a web page that points its own name at 127.0.0.1 (DNS
-rebinding) is turned away before the key is looked at. Who does not ask at all is kept out by `connections`. Starlette
-and uvicorn are loaded here only.
+The same handler as in process, behind uvicorn in a thread. Whoever asks must know a key (recq's own programs find it in
+a file that only the owner can read; `serving` has those that are given) and must ask for this very host: a web page
+that points its own name at 127.0.0.1 (DNS rebinding) is turned away before the key is looked at. Who does not ask at
+all is kept out by `connections`. Starlette and uvicorn are loaded here only.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hmac
+import errno
 import os
-import secrets
 import socket
 import threading
 from collections.abc import Callable, Mapping
@@ -27,12 +26,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from recq.errors import RecqError
+from recq.errors import RecqError, UsageError
 from recq.index.edge import EdgeEngine
 from recq.index.edge.address import Address, remove_address, write_address
 from recq.index.edge.connections import Connections, TimeLimits
 from recq.index.edge.descriptors import raise_soft_limit, room_for
-from recq.index.edge.routes import PLAIN
+from recq.index.edge.routes import PLAIN, only_reads
+from recq.index.edge.serving import Access, Serving
 from recq.index.edge.throttle import throttled
 from recq.index.edge.transport import content_type
 from recq.index.private_file import make_private_folder
@@ -50,10 +50,11 @@ Mounted = Callable[[str, bytes], tuple[int, dict[str, object]]]
 
 
 class LoopbackServer:
-    """Serves `engine` and the daemon's own `routes` on a free port of 127.0.0.1; a context manager.
+    """Serves `engine` and the daemon's own `routes` on 127.0.0.1; a context manager.
 
     `routes` maps a path such as `/recq/status` to `f(method, body) -> (status, JSON)`. Without an `engine` (the daemon
-    works for a real server) only they are answered. `url` and `key` hold from `start` on.
+    works for a real server) only they are answered. `serving` says where and to whom: unless it is given, on a free
+    port and with a new key. `url` holds from `start` on.
     """
 
     def __init__(
@@ -62,9 +63,11 @@ class LoopbackServer:
         engine: EdgeEngine | None,
         routes: Mapping[str, Mounted] | None = None,
         times: TimeLimits | None = None,
+        serving: Serving | None = None,
     ) -> None:
         self.url = ""
-        self.key = secrets.token_urlsafe(32)
+        self._serving = serving or Serving()
+        self.key = self._serving.key
         self._data_dir = data_dir
         self._engine = engine
         self._mounted = dict(routes or {})
@@ -74,17 +77,20 @@ class LoopbackServer:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Bind, answer, and only then write `serve.json`. Raises RecqError when the server does not come up."""
+        """Bind, answer, and only then write `serve.json`.
+
+        Raises UsageError when the port cannot be had, RecqError when the server does not come up.
+        """
         make_private_folder(self._data_dir)
-        # TCP said aloud: asyncio turns delayed sending off only where it reads it, else each answer waits 40 ms.
-        listening = _Listening(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        listening.bind(("127.0.0.1", 0))
+        listening = _bound(self._serving.port)
         port = listening.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
         self._hosts = frozenset({f"127.0.0.1:{port}", f"localhost:{port}"})
         app = Starlette(routes=[Route("/{path:path}", self._answer, methods=_METHODS)])
         room = room_for(raise_soft_limit())
-        connections = Connections(room.connections, lambda scope: self._has_key(Request(scope)), self._times)
+        connections = Connections(
+            room.connections, lambda scope: self._access(Request(scope)) > Access.NONE, self._times
+        )
         config = uvicorn.Config(
             app,
             http=cast(type[asyncio.Protocol], connections.protocol),
@@ -144,13 +150,25 @@ class LoopbackServer:
             return _error(403, "Forbidden: this server answers to 127.0.0.1 only")
         if request.scope["path"] in _OPEN_PATHS:
             return None
-        if not self._has_key(request):
-            return _error(401, "Invalid API key: the running daemon's key stands in serve.json of its data folder")
+        access = self._access(request)
+        if access is Access.NONE:
+            return _error(
+                401,
+                "Invalid API key: the running daemon's key stands in serve.json of its data folder, "
+                "unless serve_key or serve_read_key was set",
+            )
+        method, path = request.method, request.scope["raw_path"].decode("ascii")
+        if access is Access.READ and (path in self._mounted or not only_reads(method, path)):
+            return _error(403, f"Forbidden: the read-only key opens what only reads, {method} {path} is not among it")
         return None
 
-    def _has_key(self, request: Request) -> bool:
-        given = request.headers.get("api-key", "").encode("utf-8", "surrogateescape")
-        return hmac.compare_digest(given, self.key.encode())
+    def _access(self, request: Request) -> Access:
+        """What the key opens that a request shows, in either of a server's two ways."""
+        key = request.headers.get("api-key")
+        if key is None:
+            scheme, _, key = request.headers.get("authorization", "").partition(" ")
+            key = key if scheme.lower() == "bearer" else ""
+        return self._serving.access(key)
 
     def _handle(self, method: str, path: str, query: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
         if path in self._mounted:
@@ -161,6 +179,27 @@ class LoopbackServer:
         if self._engine is None:
             return 501, to_json({"status": {"error": f"Not implemented here: {method} {path}"}, "time": 0.0})
         return self._engine.handle(method, path, query, body)
+
+
+def _bound(port: int) -> socket.socket:
+    """A socket on that port of 127.0.0.1, on any free one for 0. Raises UsageError naming the setting."""
+    # TCP said aloud: asyncio turns delayed sending off only where it reads it, else each answer waits 40 ms.
+    listening = _Listening(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        if port and os.name == "posix":  # what is left of the last daemon's connections keeps no new one out
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(("127.0.0.1", port))
+    except OSError as error:
+        listening.close()
+        if not port:
+            raise
+        taken = error.errno == errno.EADDRINUSE
+        why = "another program listens there" if taken else error.strerror
+        raise UsageError(
+            f"setting 'serve_port': port {port} of 127.0.0.1 cannot be had ({why}): "
+            f"{'stop that program, or ' if taken else ''}choose another port"
+        ) from error
+    return listening
 
 
 class _Listening(socket.socket):
