@@ -11,6 +11,7 @@ from query.stars import Star, stars
 
 COPY = Relation(Kind.COPY, (1, 1), (1, 1), 0.1)
 CROP = Relation(Kind.CROP, (0.9, 0.9), (1, 1), 0.1)
+EDGE = Relation(Kind.COPY, (1, 1), (1, 1), 0.95)
 MORE = Relation(Kind.CROP, (1, 1), (0.9, 0.9), 0.1)
 
 
@@ -71,7 +72,15 @@ def test_no_pair_is_compared_twice_for_nothing() -> None:
     assert len({frozenset(pair) for pair in pictures.asked}) == len(pictures.asked) == 10
 
 
-@given(st.dictionaries(st.tuples(st.integers(0, 9), st.integers(0, 9)), st.sampled_from([COPY, CROP, MORE])))
+def test_a_picture_on_the_edge_does_not_part_another_from_its_copies() -> None:
+    # 0 is just about 1 in another colour, but not quite 2, which is a copy of 1.
+    (star,) = Pictures({(1, 0): EDGE, (2, 1): COPY}).stars(3)
+    assert (star.kept, star.others) == (1, {2: COPY})
+    (star,) = Pictures({(1, 0): EDGE, (2, 0): EDGE, (2, 1): COPY}).stars(3)  # all of it, or nothing
+    assert (star.kept, star.others) == (0, {1: EDGE, 2: EDGE})
+
+
+@given(st.dictionaries(st.tuples(st.integers(0, 9), st.integers(0, 9)), st.sampled_from([COPY, CROP, MORE, EDGE])))
 def test_every_member_is_the_same_as_the_kept_one_and_in_one_group(related: dict[tuple[int, int], Relation]) -> None:
     pictures = Pictures({(a, b): each for (a, b), each in related.items() if a < b})
     found = pictures.stars(10)
