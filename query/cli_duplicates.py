@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 
+from query.kinds import Kind
 from query.options import FilterOption, GridOption, OpenOption, PreviewOption
 from query.pictures import Pictures
 from query.progress import bar
@@ -13,17 +15,37 @@ from query.render import Format, duplicates_text
 from query.shell import PROG, counted, emit, load, terminal
 from recq.cli_errors import complain
 from recq.cli_options import CatalogOption, DataDirOption, DebugOption, UrlOption
+from recq.errors import UsageError
+
+
+class _Wanted(StrEnum):
+    """The kinds that `--kind` takes; the same bytes are always one picture."""
+
+    COPY = Kind.COPY
+    CROP = Kind.CROP
+    MIRROR = Kind.MIRROR
 
 
 def duplicates(
+    kinds: Annotated[
+        list[_Wanted] | None,
+        typer.Option(
+            "--kind",
+            metavar="KIND",
+            show_default=False,
+            help="What is the same picture beside the same bytes: copy (resized, recompressed, another format), crop, "
+            "mirror (left and right exchanged); repeatable, copy and crop when none is given. "
+            "Example: --kind copy --kind mirror",
+        ),
+    ] = None,
     min_score: Annotated[
         float | None,
         typer.Option(
             "--min-score",
             metavar="SCORE",
             show_default=False,
-            help="From which cosine on two pictures are one; by default random pairs decide, mostly 0.95. "
-            "Example: --min-score 0.9",
+            help="From which cosine on two pictures are compared at all, 0.6 when not given: more is faster and finds "
+            "less. Example: --min-score 0.9",
         ),
     ] = None,
     max_distance: Annotated[
@@ -32,11 +54,15 @@ def duplicates(
             "--max-distance",
             metavar="DISTANCE",
             show_default=False,
-            help="The same for a catalog that compares by distance. Example: --max-distance 4.5",
+            help="The same for a catalog that compares by distance, any when not given. Example: --max-distance 4.5",
         ),
     ] = None,
     exact: Annotated[
-        bool, typer.Option("--exact", help="Only the same bytes; no vectors are read. Example: recq duplicates --exact")
+        bool,
+        typer.Option(
+            "--exact",
+            help="Only the same bytes; neither vectors nor pictures are read. Example: recq duplicates --exact",
+        ),
     ] = False,
     filters: FilterOption = None,
     form: Annotated[
@@ -54,25 +80,28 @@ def duplicates(
     data_dir: DataDirOption = None,
     _debug: DebugOption = False,
 ) -> None:
-    """Groups of items that are the same picture: the same bytes, or a copy that was resized, cropped or recompressed.
+    """Groups of items that are the same picture: the same bytes, or a copy that was resized, recompressed or cropped.
 
-    The first of each group has the most pixels. Nothing is deleted.
+    Pictures that look alike are read and compared. The first of each group is the one to keep. Nothing is deleted.
     """
+    if exact and kinds:
+        raise UsageError("--exact compares bytes alone: leave out --kind, or --exact")
     settings = load(catalog, url, data_dir)
     pictures = Pictures(grid, preview, open_)
-    from query.duplicates import duplicates_in
+    from query.duplicates import DEFAULT_KINDS, duplicates_in
 
+    wanted = frozenset() if exact else frozenset(map(Kind, kinds)) if kinds else DEFAULT_KINDS
     with bar() as progress:
         found = duplicates_in(
             settings,
             min_score=min_score,
             max_distance=max_distance,
-            exact=exact,
+            kinds=wanted,
             filters=filters or [],
             progress=progress,
         )
     emit(duplicates_text(found, form, terminal()))
-    how = "same bytes" if found.limit is None else f"limit {found.limit:.3f}"
+    how = ", ".join(["same bytes", *(str(kind) for kind in Kind if kind in found.kinds)])
     items = counted(found.items, "item")
     groups = counted(len(found.groups), "group")
     told = (
@@ -81,4 +110,8 @@ def duplicates(
         else f"no duplicates among {items}"
     )
     complain(PROG, f"{told} ({how})")
+    if found.unread:
+        count = sum(found.unread.values())
+        reasons = ", ".join(f"{number:,} {reason}" for reason, number in sorted(found.unread.items()))
+        complain(PROG, f"of {counted(count, 'picture')} only the bytes were compared: {reasons}")
     pictures.show(found, settings)

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from query.compare import Comparison
-from query.duplicates import Duplicates
+from query.duplicates import Duplicates, Group
+from query.kinds import Kind
 from query.results import Answer, Asked, Result, scale_text
-from query.table import cell, columns_of, pixels, title_of
+from query.table import cell, columns_of, kind_text, pixels, title_of
 from recq.paths import printable
 
 Facts = tuple[tuple[str, str], ...]
@@ -133,8 +134,8 @@ def duplicates_sheet(found: Duplicates) -> Sheet:
     """One row for each group."""
     rows = tuple(
         Row(
-            tuple(_member(result, exact=group.exact) for result in group.results),
-            title=f"{number}   {len(group.results):,} times, {'the same bytes' if group.exact else 'nearly the same'}",
+            tuple(_member(result, kind, group) for result, kind in zip(group.results, group.kinds, strict=True)),
+            title=f"{number}   {len(group.results):,} times: {_kinds_text(group)}",
         )
         for number, group in enumerate(found.groups, start=1)
     )
@@ -165,11 +166,35 @@ def _found(answer: Answer) -> tuple[Card, ...]:
     )
 
 
-def _member(result: Result, *, exact: bool) -> Card:
+_KINDS = {
+    Kind.EXACT: ("the same bytes", "the same bytes"),
+    Kind.COPY: ("a copy", "copies"),
+    Kind.CROP: ("a crop", "crops"),
+    Kind.MIRROR: ("a mirror image", "mirror images"),
+}
+
+
+def _kinds_text(group: Group) -> str:
+    """What the others of a group are to the first."""
+    if group.exact:
+        return "the same bytes"
+    counts = group.counted().items()
+    return ", ".join(_KINDS[kind][0] if count == 1 else f"{count:,} {_KINDS[kind][1]}" for kind, count in counts)
+
+
+def _member(result: Result, kind: Kind, group: Group) -> Card:
+    """A card with what tells two copies apart: the folder, pixels, bytes."""
     file = result.payload["file"]
-    facts = [("pixels", pixels(file)), ("bytes", f"{file['size']:,}")]
+    size, length = pixels(file), f"{file['size']:,}"
+    folder = result.path.rpartition("/")[0] if result.path is not None else result.within.rpartition("/")[0]
+    facts = [("folder", folder), ("pixels", size), ("bytes", length)]
     card = _card(result, [fact for fact in facts if fact[1]], result.metadata)
-    return replace(card, score="same bytes" if exact else card.score)
+    return replace(
+        card,
+        name=printable(result.within),
+        score=f"keep: {group.why}" if result.rank == 1 else kind_text(result, kind),
+        scale=f"{size}   {length} bytes".strip(),
+    )
 
 
 def _card(result: Result, facts: Sequence[tuple[str, Any]], others: Mapping[str, Any]) -> Card:

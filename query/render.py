@@ -184,11 +184,11 @@ def duplicates_text(found: Duplicates, form: Format, terminal: bool = False) -> 
             return "".join(_json(group.to_json()) for group in found.groups)
         case Format.CSV:
             rows = [
-                (number, _cell(group.exact), *_columns(result))
+                (number, *(_cell(member[name]) for name in ("kind", "pixels", "bytes")), *_columns(result))
                 for number, group in enumerate(found.groups, start=1)
-                for result in group.results
+                for result, member in zip(group.results, group.to_json()["results"], strict=True)
             ]  # fmt: skip
-            return _rows([("group", "exact", *COLUMNS), *rows])
+            return _rows([("group", "kind", "pixels", "bytes", *COLUMNS), *rows])
         case Format.PATHS:
             others = [result for group in found.groups for result in group.results[1:]]
             return "".join(_path(result, terminal, null=False) for result in others if result.location is not None)

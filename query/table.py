@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from query.kinds import Kind
 from query.results import Answer, Result, Shown, percent_text
 from recq.index.grammar import escape, escape_field
 from recq.paths import printable
@@ -149,23 +150,28 @@ def comparison_table(comparison: Comparison) -> Table:
 
 
 def duplicates_table(found: Duplicates) -> Table:
-    """A row for each item: its group, how near its nearest there is, size, and the path that works as a TARGET."""
+    """A row for each item: its group, what it is to the first or why that is kept, size, the path as a TARGET."""
     results = [result for group in found.groups for result in group.results]
     several = len({result.source for result in results}) > 1
-    header = ("group", "score", "pixels", "bytes", "file", *(("source",) if several else ()))
+    header = ("group", "kind", "pixels", "bytes", "file", *(("source",) if several else ()))
     rows = tuple(
         (
             str(number) if result.rank == 1 else "",
-            "same bytes" if group.exact else f"{result.score:.3f}",
+            f"keep: {group.why}" if result.rank == 1 else kind_text(result, kind),
             pixels(result.payload["file"]),
             f"{result.payload['file']['size']:,}",
             printable(result.within),
             *((printable(result.source),) if several else ()),
         )
         for number, group in enumerate(found.groups, start=1)
-        for result in group.results
+        for result, kind in zip(group.results, group.kinds, strict=True)
     )
-    return Table(header, rows, tuple(name in ("group", "score", "pixels", "bytes") for name in header))
+    return Table(header, rows, tuple(name in ("group", "pixels", "bytes") for name in header))
+
+
+def kind_text(result: Result, kind: Kind) -> str:
+    """What a picture is to the one that is kept, and how near."""
+    return "same bytes" if kind is Kind.EXACT else f"{kind} {result.score:.3f}"
 
 
 def pixels(file: Mapping[str, Any]) -> str:

@@ -1,7 +1,8 @@
 """Many vectors compared with many, exactly, without all of them in memory and never n by n.
 
 Vectors wait in a temporary file; a block of them is compared with one part of the file after the other. What comes out
-does not depend on any index of the engine's: `evaluate` ranks a gallery for each query, `duplicates` looks for pairs.
+does not depend on any index of the engine's: `evaluate` ranks a gallery for each query, `duplicates` looks for the
+nearest of each.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _SCORES = 64 << 20
 _MOST_QUERIES = 256
 
 _PAIRED = 1024
-"""Rows that are compared with all later ones at a time: the file is read once for each."""
+"""Rows that are compared with all others at a time: the file is read once for each."""
 
 
 class VectorFile:
@@ -92,27 +93,37 @@ class VectorFile:
             for scores in self._scores(self.read(queries[start : start + step]), gallery):
                 yield descending(scores, numbers)
 
-    def close_pairs(self, limit: float) -> Iterator[tuple[int, Rows, Vectors]]:
-        """For each row that has such, the later rows that are as near as `limit` or nearer, and their scores.
+    def neighbours(self, count: int, limit: float | None = None) -> Iterator[tuple[int, Rows]]:
+        """For each row that has such, the `count` other rows nearest to it, only those as near as `limit` or nearer.
 
-        Scores and limit are cosines, or Euclidean distances. float32 with an error of some 1e-6 of the vectors' length.
+        Distances and limit are cosines, or Euclidean distances. float32 with an error of some 1e-6 of the vectors'
+        length. The neighbours are in no order; of equal ones at the edge any.
         """
+        sign = np.float32(1 if self._distance == "Cosine" else -1)
+        worst = -np.inf if limit is None else sign * limit
         step = max(1, _BLOCK // (4 * self._dim))
         for start in range(0, self.rows, _PAIRED):
             queries = self._block(start, start + _PAIRED)
-            near: list[list[tuple[Rows, Vectors]]] = [[] for _ in queries]
-            for first in range(start, self.rows, step):
+            own = np.arange(len(queries))
+            best = np.full((len(queries), count), -np.inf, np.float32)
+            rows = np.zeros((len(queries), count), np.int64)
+            for first in range(0, self.rows, step):
                 block = self._block(first, first + step)
-                scores = self._compared(queries, block)
-                hits = scores >= limit if self._distance == "Cosine" else scores <= limit
-                hits &= np.arange(first, first + len(block)) > np.arange(start, start + len(queries))[:, np.newaxis]
-                for place in np.flatnonzero(hits.any(axis=1)).tolist():
-                    found = np.flatnonzero(hits[place])
-                    near[place].append((first + found, scores[place, found]))
-            for place, parts in enumerate(near):
-                if parts:
-                    rows, values = zip(*parts, strict=True)
-                    yield start + place, np.concatenate(rows), np.concatenate(values)
+                scores = sign * self._compared(queries, block)
+                itself = own[(own + start >= first) & (own + start < first + len(block))]
+                scores[itself, itself + start - first] = -np.inf
+                joined = np.concatenate([best, scores], axis=1)
+                kept = np.argpartition(joined, -count, axis=1)[:, -count:]
+                best = np.take_along_axis(joined, kept, axis=1)
+                known = np.take_along_axis(rows, np.minimum(kept, count - 1), axis=1)
+                rows = np.where(kept < count, known, first + kept - count)
+            near = (best >= worst) & np.isfinite(best)
+            for place in np.flatnonzero(near.any(axis=1)).tolist():
+                yield start + place, rows[place, near[place]]
+
+    def score(self, row: int, other: int) -> float:
+        """The cosine, or the distance, of two rows."""
+        return float(self._compared(self._block(row, row + 1), self._block(other, other + 1))[0, 0])
 
     def _compared(self, queries: Vectors, block: Vectors) -> Vectors:
         """Cosines or distances, float32 (queries, block)."""

@@ -80,9 +80,9 @@ class Shop:
         return paths.item_id("shop", *paths.to_text(path))
 
 
-def picture(path: Path, colour: tuple[int, int, int], size: tuple[int, int] = (48, 32)) -> None:
+def picture(path: Path, colour: tuple[int, int, int], size: tuple[int, int] = (48, 32), *, level: int = 6) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size, colour).save(path)
+    Image.new("RGB", size, colour).save(path, compress_level=level)
 
 
 @pytest.fixture(scope="session")
@@ -90,6 +90,7 @@ def shop_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("pictures") / "shop"
     for n, path in enumerate([*GOODS, WAITING]):
         picture(root / path, (20 * n, 255 - 20 * n, 90))
+    picture(root / "twin-a.png", (80, 175, 90), level=0)  # the pixels of twin-b.png in other bytes
     (root / FAILED).write_bytes(b"\x89PNG\r\n\x1a\n and then nothing sensible")
     return root
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from query.duplicates import Duplicates, Group
+from query.duplicates import Duplicates, Group, Why
 from query.grid_sheet import Card, Row, Sheet, sheet_of
+from query.kinds import Kind
 from query.results import Answer, Asked, Result
 from tests.query.test_grid import SPACE, answer
 
@@ -69,9 +71,15 @@ def test_several_targets_are_several_rows() -> None:
 
 
 def test_groups_of_duplicates_are_rows_with_a_title() -> None:
-    groups = (Group((result(), result()), exact=True), Group((result(), result(), result()), exact=False))
-    sheet = sheet_of(Duplicates(SPACE, groups, 9, 0.95, 1.0))
-    assert [row.title for row in sheet.rows] == ["1   2 times, the same bytes", "2   3 times, nearly the same"]
-    assert {card.score for card in sheet.rows[0].found} == {"same bytes"}
-    assert {card.score for card in sheet.rows[1].found} == {"0.99"}
-    assert sheet.rows[0].found[0].facts == (("pixels", "30x20"), ("bytes", "1,234,567"))
+    first, second, third = (replace(result(), rank=rank) for rank in (1, 2, 3))
+    groups = (
+        Group((first, second), (Kind.EXACT, Kind.EXACT), Why.PATH),
+        Group((first, second, third), (Kind.EXACT, Kind.CROP, Kind.CROP), Why.UNCROPPED),
+    )
+    sheet = sheet_of(Duplicates(SPACE, groups, 9, frozenset({Kind.CROP}), 0.6, 1.0))
+    assert [row.title for row in sheet.rows] == ["1   2 times: the same bytes", "2   3 times: 2 crops"]
+    assert [card.score for card in sheet.rows[0].found] == ["keep: first by path", "same bytes"]
+    assert [card.score for card in sheet.rows[1].found] == ["keep: not cropped", "crop 0.987", "crop 0.987"]
+    card = sheet.rows[0].found[0]
+    assert dict(card.facts) == {"folder": "/in", "pixels": "30x20", "bytes": "1,234,567"}
+    assert card.scale == "30x20   1,234,567 bytes"  # a PNG has no room for more

@@ -24,7 +24,7 @@ RECQ = [sys.executable, "-m", "query.cli"]
         (["search", "--filter", "category=bed"], "Items", 0, 2),
         (["search", "--filter", "category=nothing"], "Items", 0, 0),
         (["duplicates", "--exact"], "Duplicates", 0, 0),
-        (["duplicates", "--min-score", "0.99"], "Duplicates", 0, 8),
+        (["duplicates", "--min-score", "0.99"], "Duplicates", 0, 2),
     ],
 )  # fmt: skip
 def test_every_command_with_pictures_writes_a_page(
