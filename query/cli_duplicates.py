@@ -109,7 +109,7 @@ def duplicates(
         if found.groups
         else f"no duplicates among {items}"
     )
-    complain(PROG, f"{told} ({how})")
+    complain(PROG, found.no_items.text if found.no_items is not None else f"{told} ({how})")
     if found.unread:
         count = sum(found.unread.values())
         reasons = ", ".join(f"{number:,} {reason}" for reason, number in sorted(found.unread.items()))

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -75,6 +76,16 @@ def test_the_command_to_go_on_with_names_one_item(place: Place, tmp_path: Path) 
         assert asked[1] in ("shop/chair.jpg", "press/chair.jpg", "shop/-k.jpg")
         answer = forked.run("query.cli", asked, environment(), 60.0)
         assert answer.returncode == 0, answer.stderr
+
+
+def test_a_single_pass_that_is_interrupted_says_so(place: Place) -> None:
+    """Its exit code is 0, and there is no summary."""
+    for number in range(300):
+        put(place.root / f"{number}.jpg", number)
+    with place.daemon("--once") as single:
+        single.said("indexed", within=120)
+        assert single.stop(signal.SIGINT) == 0
+        assert single.log.read_text().splitlines()[-1] == "recq-ingest: interrupted: run it again to go on"
 
 
 _LOGS = """
