@@ -92,8 +92,8 @@ def double_of(source: str, other: str, root: Path, there: Path | None) -> str:
     name, first, folder = printable(source), printable(other), printable(str(root))
     copy = f"where {folder} is a copy of {printable(str(there))}, start the daemon without it; " if there else ""
     return (
-        f"most pictures of source {name} are in source {first}, too, and are found twice: {copy}where both are the same "
-        f"files (seen from another host), start the daemon of this one with --source {first}={folder}"
+        f"most pictures of source {name} are in source {first}, too, and are found twice: {copy}where both are the "
+        f"same files (seen from another host), start the daemon of this one with --source {first}={folder}"
     )
 
 
