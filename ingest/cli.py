@@ -26,11 +26,12 @@ from ingest.cli_model import (
     SizeOption,
     WeightsOption,
 )
-from ingest.cli_requests import LogOption, MetadataOption, confirm, problems, reconcile, retry
+from ingest.cli_requests import LogOption, MetadataOption, confirm, drop, problems, reconcile, retry
 from ingest.signals import INTERRUPTED, end_at_once
 from ingest.targets import parse_targets, require_usable
 from recq.cli_errors import run as run_shell
 from recq.cli_options import CatalogOption, DataDirOption, DebugOption, UrlOption, version_option
+from recq.commands import command
 from recq.paths import printable
 from recq.settings import Settings
 
@@ -119,10 +120,14 @@ def run(
     )  # fmt: skip
     targets = parse_targets(folders or [], sources or [])
     require_usable(targets, metadata, settings)
-    from ingest.session import ingest, require_none_failed
+    from ingest.outcome import require_none_failed, summary
+    from ingest.session import ingest
 
     outcome = ingest(settings, targets, table=metadata, once=once, log_format=log_format)
+    for line in outcome.taken_up:
+        typer.echo(line)
     if once and not outcome.stopped:
+        typer.echo(summary(outcome))
         require_none_failed(outcome)
     return 0
 
@@ -149,11 +154,11 @@ def status(
     if found.detail is not None:
         typer.echo(f"  waiting: {printable(found.detail)}")
     if found.indexes_waiting:
-        by = "" if found.running else ", and 'recq-ingest run' makes them"
+        by = "" if found.running else f", and {command(PROG, 'run')} makes them"
         typer.echo(f"  {found.indexes_waiting:,} indexes of new fields wait: filters on these fields say so{by}")
     if found.indexes_refused:
         indexes = "1 index" if found.indexes_refused == 1 else f"{found.indexes_refused:,} indexes"
-        typer.echo(f"  {indexes} of new fields could not be made: recq-ingest problems lists them")
+        typer.echo(f"  {indexes} of new fields could not be made: {command(PROG, 'problems')} lists them")
     for source in found.sources:
         pending = "" if source.pending is None else f", {source.pending:,} pending"
         typer.echo(
@@ -162,16 +167,17 @@ def status(
         )
         if source.held:
             items = "1 item has" if source.held == 1 else f"{source.held:,} items have"
-            typer.echo(f"    {items} gone and stay in the index: if that was meant, recq-ingest confirm {source.name}")
+            confirm_it = command(PROG, "confirm", source.name)
+            typer.echo(f"    {items} gone and stay in the index: if that was meant, {confirm_it}")
         if source.held_metadata:
             items = "1 item keeps" if source.held_metadata == 1 else f"{source.held_metadata:,} items keep"
             typer.echo(
                 f"    {items} metadata that the folder does not give any more: if that was meant, "
-                f"recq-ingest confirm {source.name}"
+                f"{command(PROG, 'confirm', source.name)}"
             )
         if source.problem_counts:
             counts = ", ".join(f"{count:,} {kind}" for kind, count in source.problem_counts.items())
-            typer.echo(f"    problems ({counts}): recq-ingest problems lists them all")
+            typer.echo(f"    problems ({counts}): {command(PROG, 'problems')} lists them all")
         for problem in source.problems:
             typer.echo(f"    {problem}")
 
@@ -224,6 +230,9 @@ def forget(
     typer.echo(f"forgot {printable(source)}: {items:,} {'item' if items == 1 else 'items'} removed from the index")
 
 
+app.command()(drop)
+
+
 @app.command()
 def rebuild(
     preset: PresetOption = None,
@@ -251,13 +260,14 @@ def rebuild(
         preset=preset, model=model, weights=weights, layer=layer, pooling=pooling, size=size, resize=resize,
         preprocess=preprocess, distance=distance,
     )  # fmt: skip
+    from ingest.outcome import require_none_failed, summary
     from ingest.session import rebuild as rebuild_catalog
-    from ingest.session import require_none_failed
 
     outcome = rebuild_catalog(settings, table=metadata, log_format=log_format)
     if outcome.stopped:
         typer.echo(f"{PROG}: interrupted: the old vectors still answer; run it again to go on", err=True)
         return INTERRUPTED
+    typer.echo(summary(outcome))
     require_none_failed(outcome)
     return 0
 

@@ -1,4 +1,4 @@
-"""The commands of `recq-ingest` that ask for something to be done now: retry, confirm, reconcile.
+"""The commands of `recq-ingest` that ask for something to be done now: retry, confirm, reconcile, drop.
 
 Thin shells like those of `ingest.cli`, which makes them part of the program: what is slow to import is imported where
 it is used.
@@ -7,6 +7,7 @@ it is used.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from itertools import groupby
@@ -18,6 +19,7 @@ import typer
 from ingest.report import LogFormat
 from ingest.signals import INTERRUPTED
 from recq.cli_options import CatalogOption, DataDirOption, DebugOption, UrlOption
+from recq.commands import command
 from recq.errors import UsageError
 from recq.paths import printable
 from recq.settings import Settings
@@ -174,17 +176,17 @@ def reconcile(
     removed = {"foreign": remove_foreign_points(settings)} if remove_foreign else {}
     pid = compare(settings, verify=verify)
     if pid is not None:
-        text = f"process {pid} compares its sources now: 'recq-ingest status' tells how far it is"
+        text = f"process {pid} compares its sources now: {command('recq-ingest', 'status')} tells how far it is"
         typer.echo(json.dumps({"pid": pid, **removed}) if json_ else "\n".join([*_removed(removed), text]))
         return 0
+    from ingest.outcome import require_none_failed
     from ingest.session import reconcile as reconcile_catalog
-    from ingest.session import require_none_failed
 
     outcome = reconcile_catalog(settings, table=metadata, verify=verify, log_format=log_format)
     if outcome.stopped:
         typer.echo("recq-ingest: interrupted: the rest is found by the next run, daemon or reconcile", err=True)
         return INTERRUPTED
-    done = {**vars(outcome.counts), "held": outcome.held}
+    done = {**vars(outcome.counts), "held": outcome.standing.held}
     told = ", ".join(f"{count:,} {_DONE[name]}" for name, count in done.items() if count)
     lines = [*_removed(removed), told or "the index is as the folders are"]
     typer.echo(json.dumps({"pid": None, **done, **removed}) if json_ else "\n".join(lines))
@@ -192,6 +194,40 @@ def reconcile(
         _offer_removal(foreign_points(settings))
     require_none_failed(outcome)
     return 0
+
+
+def drop(
+    catalog: Annotated[
+        str, typer.Argument(metavar="CATALOG", show_default=False, help="A catalog's name. Example: shop")
+    ],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask. Example: recq-ingest drop shop --yes")] = False,
+    url: UrlOption = None,
+    data_dir: DataDirOption = None,
+    _debug: DebugOption = False,
+) -> int:
+    """Take a whole catalog out of the index, after a question. Its pictures are not touched."""
+    settings = Settings.load(catalog=catalog, url=url, data_dir=data_dir)
+    from ingest.drop import drop as drop_catalog
+    from ingest.drop import planned
+
+    plan = planned(settings)
+    if not yes and not _agreed(f"{plan.told}. The pictures stay. Remove it from the index? [y/N] "):
+        typer.echo("nothing was removed", err=True)
+        return INTERRUPTED
+    drop_catalog(settings, plan)
+    items = "1 item" if plan.items == 1 else f"{plan.items:,} items"
+    typer.echo(f"dropped {catalog}: {items} removed from the index")
+    return 0
+
+
+def _agreed(question: str) -> bool:
+    """The answer of whoever is at the terminal, or at the other end of a pipe. Raises UsageError where nobody is."""
+    typer.echo(question, nl=False, err=True)
+    answer = sys.stdin.readline() if sys.stdin is not None else ""
+    if not answer:
+        typer.echo(err=True)
+        raise UsageError("nobody answers: add --yes to remove it without a question")
+    return answer.strip().lower() in ("y", "yes")
 
 
 def _print_asked(asked: Asked, line: str, metadata: str = "", *, nothing: str, json_: bool) -> None:
@@ -222,8 +258,8 @@ def _offer_removal(foreign: Sequence[str]) -> None:
     """Say that there are points of other programs, and what removes them."""
     if foreign:
         typer.echo(
-            f"{_points(len(foreign))} of other programs in the index: 'recq-ingest reconcile --remove-foreign' removes "
-            "them",
+            f"{_points(len(foreign))} of other programs in the index: "
+            f"{command('recq-ingest', 'reconcile', '--remove-foreign')} removes them",
             err=True,
         )
 

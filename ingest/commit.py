@@ -370,7 +370,7 @@ class Committer:
         before = {name: watched.refused for name, watched in self._sources.items()}
         yield
         for name, watched in self._sources.items():
-            if watched.refused != before[name]:
+            if watched.refused != before.get(name, watched.refused):  # else it was added meanwhile
                 self._patience(self._catalog.record_problems, name, watched.own_problems())
 
     def _upsert(self, works: Sequence[Work]) -> None:

@@ -1,15 +1,27 @@
-"""Does another daemon work on a source? Two of them come to the same index, but do the work twice.
+"""Does another daemon work on a source, or on its files under another name?
 
-Each daemon leaves its name with the source after every comparison, and finds the name of the one that compared it last.
+Two on one source come to the same index, but do the work twice: each leaves its name with the source after every
+comparison, and finds the name of the one that compared it last. Two that call the same files by two names double every
+item: most of what the later one has, the earlier one had before.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
+from recq.commands import command
+from recq.index.schema import Item
 from recq.index.sources import Watcher, host_name
+from recq.paths import printable
+
+SAMPLE = 200
+"""Items of a source that are looked at: the first in the order of ids, which are hashes."""
+
+_FEWEST = 3  # pictures of which it can be said that most are somewhere else
 
 _ROUNDING = 1.0  # seconds by which a record may seem older than the process that wrote it
 
@@ -45,3 +57,42 @@ def started(pid: int) -> float | None:
 def own_watcher() -> Watcher:
     """This process, now."""
     return Watcher(host_name(), os.getpid(), datetime.now(UTC).isoformat(timespec="seconds"))
+
+
+def doubled(source: str, sample: Sequence[Item], holders: Iterable[Item]) -> str | None:
+    """The other source that has most of these items of `source`, and had most of those first; None: there is none.
+
+    `holders` are items of any source with the same bytes. Of two sources with the same files the later one is doubled.
+    """
+    own: dict[str, str] = {}  # when this source had those bytes first
+    for item in sample:
+        _note(own, item)
+    others: defaultdict[str, dict[str, str]] = defaultdict(dict)
+    for item in holders:
+        if item.file.source != source and item.file.sha256 in own:
+            _note(others[item.file.source], item)
+    if len(own) < _FEWEST or not others:
+        return None
+    other, theirs = max(others.items(), key=lambda each: (len(each[1]), each[0]))
+    first = sum((at, other) < (own[digest], source) for digest, at in theirs.items())
+    return other if len(theirs) * 2 > len(own) and first * 2 > len(theirs) else None
+
+
+def _note(first: dict[str, str], item: Item) -> None:
+    digest, at = item.file.sha256, item.file.ingested_at or ""
+    if digest is not None and item.error is None:
+        first[digest] = min(at, first.get(digest, at))
+
+
+def double_of(source: str, other: str, root: Path) -> str:
+    """What is wrong with a source that has the files of another one."""
+    name, first, folder = printable(source), printable(other), printable(str(root))
+    return (
+        f"most pictures of source {name} are in source {first}, too, and are found twice: where both are the same "
+        f"files (seen from another host), start the daemon of this one with --source {first}={folder}"
+    )
+
+
+def undoubled(source: str, detail: str) -> str:
+    """That, with what has to be done first: as its reader, not its writer, has to call it."""
+    return f"{detail}, after {command('recq-ingest', 'forget', source)}"

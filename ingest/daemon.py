@@ -6,11 +6,13 @@ That thread touches no disk: each source has workers of its own for that, so tha
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import TypeVar
 
 from ingest.commit import Committer, Held, Losing, Removal
 from ingest.examine import Fate, Verdict, examine
@@ -27,19 +29,23 @@ from ingest.pipeline import GROUP, Pipeline, Room
 from ingest.report import Reporter
 from ingest.retry import Retries
 from ingest.scan import Rules
+from ingest.sources import Sources
 from ingest.tally import Tally
 from ingest.vectors import Embedding
 from ingest.walks import MOST_WAITING
 from ingest.watched import Watched
-from recq.errors import RecqError
+from recq.errors import IndexUnreachable, RecqError
 from recq.images.workers import DecodePool
 from recq.index.catalog import Catalog
 from recq.index.schema import FieldType, ItemError, Value
 from recq.settings import Settings
 
+T = TypeVar("T")
+
 DRAIN_WITHIN = 3.0
 """Seconds for the batch in flight after a stop was asked for, of the 5 that the daemon has to end."""
 
+_DECIDES_WITHIN = 10.0  # seconds for the loop's thread to answer another one
 _EXAMINED_AT_ONCE = 32
 _FLUSH_AFTER = 1.0  # seconds without a write until the embedded engine's journal is shortened
 _MISFIT = (
@@ -57,7 +63,7 @@ class Daemon:
         self,
         settings: Settings,
         catalog: Catalog,
-        sources: Mapping[str, Watched],
+        sources: Sources,
         pool: DecodePool,
         embedder: Embedding,
         patience: Patience,
@@ -89,7 +95,6 @@ class Daemon:
             pool=pool,
             embedder=embedder,
             spec=catalog.space.input,
-            roots={name: str(watched.root) for name, watched in sources.items()},
             vectors=self._index.vectors,
             committer=self._committer,
             batch=settings.batch,
@@ -110,11 +115,11 @@ class Daemon:
             live=not once,
             verify=verify,
         )
-        self._examiners = Workers("examine", self._loop, sources)
+        self._examiners = Workers("examine", self._loop)
         self._examining = 0  # paths, of all sources
         self._declarer = Worker("declare", self._loop)
         self._flusher = Repeated(Worker("flush", self._loop), self._committer.flush, _ended)
-        self._measurer = Repeated(Worker("background", self._loop), self._measure_background, _ended)
+        self._measurer = Repeated(Worker("background", self._loop), self._look_at_all, _ended)
         self._indexing = Indexing(self._loop, catalog, patience, self.said, look_every=settings.rescan)
         self._losses = Losses(
             loop=self._loop,
@@ -124,10 +129,11 @@ class Daemon:
             reduce=self._committer.reduce,
             judged=self._losses_judged,
         )
+        for watched in sources.values():
+            self._pipeline.add(watched.name, str(watched.root))
         self._retries = Retries()
         self._flush_at = float("inf")
         self._next_progress = 0.0
-        self._started = time.monotonic()
         self._draining = False
         self.stopped = False
 
@@ -166,6 +172,42 @@ class Daemon:
 
         self._loop.post(compare)
 
+    @property
+    def live(self) -> bool:
+        """Whether it watches; else it ends when all is done."""
+        return not self._once
+
+    def is_settled(self, source: str) -> bool:
+        """Whether nothing is left to be done for a source. Raises IndexUnreachable where the daemon ends."""
+        return self._decided(
+            lambda: not (self._intake.is_comparing(source) or self.pending(source)[0] or self._indexing.left)
+        )
+
+    def begin(self, new: Sequence[Watched], known: Sequence[str]) -> None:
+        """Begin with other sources, whose names are new, and compare known ones.
+
+        Raises IndexUnreachable where the daemon ends.
+        """
+
+        def begin() -> None:
+            for watched in new:
+                self._sources.add(watched)
+                self._pipeline.add(watched.name, str(watched.root))
+                self._intake.add(watched)
+            for name in known:
+                self._intake.compare(name)
+
+        self._decided(begin)
+
+    def _decided(self, decide: Callable[[], T]) -> T:
+        """What the loop's thread says; asked from another one."""
+        results: queue.SimpleQueue[T] = queue.SimpleQueue()
+        self._loop.post(lambda: None if self._draining else results.put(decide()))
+        try:
+            return results.get(timeout=_DECIDES_WITHIN)
+        except queue.Empty:
+            raise IndexUnreachable("the daemon is ending: try again in a moment") from None
+
     def wake(self) -> None:
         """Let the loop look at `stop`. Safe in a signal handler."""
         self._loop.post(_nothing)
@@ -181,9 +223,9 @@ class Daemon:
                 self._step()
             self.stopped = self._stop.is_set()
             if self._once and not self.stopped:
-                self._measure_background()
+                self._look_at_all()
             self._drain()
-            self._show(time.monotonic())
+            self._show()
         finally:
             self._stop.set()  # whatever still waits for the index gives up
             self._intake.stop()
@@ -203,7 +245,7 @@ class Daemon:
             self._measurer.ask()
         if now >= self._next_progress:
             self._next_progress = now + _PROGRESS
-            self._show(now)
+            self._show()
         self._loop.turn(self._deadline())
 
     def _begin(self, now: float) -> None:
@@ -261,20 +303,29 @@ class Daemon:
             self._pipeline.tick(time.monotonic())
             self._loop.turn(min(deadline, self._pipeline.next_deadline()))
 
-    def _show(self, now: float) -> None:
-        counts = self.tally.counts
+    def _show(self) -> None:
+        done = self._pending.finished
+        self._reporter.progress(
+            self.state,
+            done,
+            done + len(self._pending),
+            self.tally.counts.failed,
+            known=not self._intake.reconciling,
+        )
         if self._indexing.left and self._all_written():
             made, left = self._indexing.made, self._indexing.left
-            self._reporter.progress("making indexes", made, made + left, counts.failed, None)
-            return
-        done = counts.items
-        rate = done / (now - self._started) if self._pending else None
-        self._reporter.progress(self.state, done, done + len(self._pending), counts.failed, rate)
+            self._reporter.stage("making indexes", made, made + left)
 
-    def _measure_background(self) -> None:
-        """The scale of scores, so that no query has to; one that finds none measures it itself."""
+    def _look_at_all(self) -> None:
+        """What is to be told of all that has been written, when no more comes.
+
+        The scale of scores, so that no query has to measure it; and whether a source is another one's double.
+        """
         with suppress(RecqError):
             self._catalog.background()
+        for name, watched in self._sources.items():
+            if self._index.look_for_double(watched):
+                self._index.record_problems(name, watched.own_problems())
 
     # -- verdicts -------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ are taken back, it gets no more, and the pool a process more for each that it ho
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
@@ -41,14 +41,19 @@ class _Job:
 class Decoding:
     """Between the pipeline and the pool."""
 
-    def __init__(self, loop: Loop, pool: DecodePool, spec: InputSpec, sources: Iterable[str]) -> None:
+    def __init__(self, loop: Loop, pool: DecodePool, spec: InputSpec) -> None:
         self._loop = loop
         self._pool = pool
         self._spec = spec
         self._places = _AT_HAND * pool.workers
-        self._waiting: dict[str, FreshFirst[_Job]] = {name: FreshFirst() for name in sources}
-        self._handed: dict[str, list[_Job]] = {name: [] for name in self._waiting}
+        self._waiting: dict[str, FreshFirst[_Job]] = {}
+        self._handed: dict[str, list[_Job]] = {}
         self._stuck: set[str] = set()
+
+    def add(self, source: str) -> None:
+        """Decode files of this source, too."""
+        self._waiting[source] = FreshFirst()
+        self._handed[source] = []
 
     def submit(self, source: str, path: str, known: Known, then: Then, *, fresh: bool) -> None:
         """Decode a file of a source; `then` is called in the loop's thread with the outcome, as of `submit_unknown`."""

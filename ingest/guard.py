@@ -11,6 +11,10 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+from recq.commands import command
+
+IF_MEANT = "If that was meant"
+
 FEW = 20
 """Deletions in one pass that need no confirmation, however small the source."""
 
@@ -98,21 +102,26 @@ class LossGuard(Guard):
 
 def emptied(name: str, root: Path) -> str:
     """Why nothing of a source is deleted that lost everything, and what to do."""
-    return (
-        f"{root} holds no picture any more, or has gone: nothing is deleted, since it may be unmounted. "
-        f"If that was meant, run 'recq-ingest confirm {name}', or 'recq-ingest forget {name}'"
-    )
+    why = f"{root} holds no picture any more, or has gone: nothing is deleted, since it may be unmounted"
+    return f"{meant(name, why)}, or {command('recq-ingest', 'forget', name)}"
 
 
 def too_many(name: str) -> str:
     """Why nothing of what a source lost at once is deleted, and what to do."""
-    return (
-        "more items have gone at once than the setting max_delete allows: they stay in the index. "
-        f"If that was meant, run 'recq-ingest confirm {name}'"
-    )
+    return meant(name, "more items have gone at once than the setting max_delete allows: they stay in the index")
 
 
 def too_much_metadata(name: str, items: int, why: str) -> str:
     """Why no item loses the metadata that the folder does not give it any more, and what to do."""
+    return meant(name, held_metadata(items, why))
+
+
+def meant(name: str, why: str) -> str:
+    """Why something of a source is held, with what lets it happen: as its reader, not its writer, has to call it."""
+    return f"{why}. {IF_MEANT}, run {command('recq-ingest', 'confirm', name)}"
+
+
+def held_metadata(items: int, why: str) -> str:
+    """Why no item loses the metadata that the folder does not give it any more."""
     many = "1 item would lose metadata" if items == 1 else f"{items:,} items would lose metadata"
-    return f"{many}, since {why}: the old values stay. If that was meant, run 'recq-ingest confirm {name}'"
+    return f"{many}, since {why}: the old values stay"

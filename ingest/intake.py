@@ -63,28 +63,14 @@ class Intake:
         self._declare = declare
         self._live = live
         self._hints = Hints(lambda: loop.post(self._drain_hints))
-        self._watches = {name: self._watch(watched) for name, watched in sources.items()} if live else {}
-        self._watchers = Workers("watch", loop, self._watches)
-        self._renewals = {
-            name: Repeated(self._watchers[name], partial(_renewed, watch, sources[name]), _done)
-            for name, watch in self._watches.items()
-        }
-        self._beginning = set(self._watches)  # sources that are not watched and compared yet
-        lookers, checkers = Workers("look", loop, sources), Workers("check", loop, sources)
-        self._looks = {
-            name: Looks(
-                watched, rules, lookers[name], pending, settle=settings.settle, overflow=partial(self._overflowed, name)
-            )
-            for name, watched in sources.items()
-        }
-        self._checks = {
-            name: Repeated(checkers[name], partial(_changed, watched), partial(self._check, name))
-            for name, watched in sources.items()
-        }
-        self._tables = {
-            name: Repeated(checkers[name], watched.load_table, partial(self._loaded, name))
-            for name, watched in sources.items()
-        }
+        self._watches: dict[str, Watch] = {}
+        self._watchers = Workers("watch", loop)
+        self._renewals: dict[str, Repeated[None]] = {}
+        self._beginning: set[str] = set()  # sources that are not watched and compared yet
+        self._lookers, self._checkers = Workers("look", loop), Workers("check", loop)
+        self._looks: dict[str, Looks] = {}
+        self._checks: dict[str, Repeated[tuple[bool, bool]]] = {}
+        self._tables: dict[str, Repeated[bool]] = {}
         self._walks = Walks(
             sources=sources,
             loop=loop,
@@ -138,14 +124,39 @@ class Intake:
         return self._walks.walking(answering) or self._pending.has_size(size, answering)
 
     def start(self) -> None:
-        """Watch first, then compare: what happens in between is noticed."""
+        """Begin with all sources."""
         self._rounds.start()
-        for name in self._sources.keys() - self._beginning:
-            self._rounds.compare(name)
-        for name, watch in self._watches.items():
-            self._watchers[name].submit(watch.start, partial(self._begun, name))
+        for watched in self._sources.values():
+            self.add(watched)
         if self._live:
             self._next_check = time.monotonic() + self._settings.poll_interval
+
+    def add(self, watched: Watched) -> None:
+        """Begin with a source: watch first, then compare, so that what happens in between is noticed."""
+        name = watched.name
+        self._looks[name] = Looks(
+            watched,
+            self._rules,
+            self._lookers[name],
+            self._pending,
+            settle=self._settings.settle,
+            overflow=partial(self._overflowed, name),
+        )
+        checker = self._checkers[name]
+        self._checks[name] = Repeated(checker, partial(_changed, watched), partial(self._check, name))
+        self._tables[name] = Repeated(checker, watched.load_table, partial(self._loaded, name))
+        self._walks.add(name)
+        if not self._live:
+            self._rounds.compare(name)
+            return
+        self._beginning.add(name)
+        watch = self._watches[name] = self._watch(watched)
+        self._renewals[name] = Repeated(self._watchers[name], partial(_renewed, watch, watched), _done)
+        self._watchers[name].submit(watch.start, partial(self._begun, name))
+
+    def is_comparing(self, name: str) -> bool:
+        """Whether a source is being compared with the index, or waits for that."""
+        return name in self._beginning or self._rounds.is_comparing(name)
 
     def stop(self) -> None:
         """End the watches and wake walks that pause. A disk that does not answer is not waited for."""

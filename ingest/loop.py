@@ -11,7 +11,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -93,12 +93,19 @@ class Worker:
 
 
 class Workers:
-    """One worker for each source: a disk that does not answer holds up its own source and no other."""
+    """One worker for each source: a disk that does not answer holds up its own source and no other.
 
-    def __init__(self, name: str, loop: Loop, sources: Iterable[str]) -> None:
-        self._workers = {source: Worker(f"{name} {source}", loop) for source in sources}
+    It is made when it is asked for: sources may be added. For the loop's thread.
+    """
+
+    def __init__(self, name: str, loop: Loop) -> None:
+        self._name = name
+        self._loop = loop
+        self._workers: dict[str, Worker] = {}
 
     def __getitem__(self, source: str) -> Worker:
+        if source not in self._workers:
+            self._workers[source] = Worker(f"{self._name} {source}", self._loop)
         return self._workers[source]
 
     @property

@@ -13,7 +13,7 @@ from functools import partial
 
 from ingest.commit import Held, Losing, Replaced
 from ingest.files import Key
-from ingest.loop import Loop, Worker
+from ingest.loop import Loop, Workers
 from ingest.watched import Watched
 from recq.index.schema import Item
 
@@ -46,7 +46,7 @@ class Losses:
         self._pending = pending
         self._reduce = reduce
         self._judged = judged
-        self._workers = {name: Worker(f"losses {name}", loop) for name in sources}
+        self._workers = Workers("losses", loop)
         self._waiting: dict[str, dict[Key, Item]] = {}
         self._waves: dict[str, tuple[float, float]] = {}  # by source: when its losses began, and when the last came
 
@@ -58,7 +58,7 @@ class Losses:
     @property
     def busy(self) -> bool:
         """Whether something is being judged."""
-        return any(worker.busy for worker in self._workers.values())
+        return self._workers.busy > 0
 
     def put(self, losing: Losing) -> None:
         """An item would lose metadata."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from itertools import islice
 from uuid import uuid4
 
+from ingest.company import SAMPLE, doubled
 from ingest.isolation import Isolation
 from ingest.patience import Patience
 from ingest.watched import Watched
@@ -18,6 +20,8 @@ from recq.index.problems import Problem
 from recq.index.reader import Carried
 from recq.index.schema import Item
 from recq.index.sources import Watcher
+
+_MOST_HOLDERS = 20 * SAMPLE  # items with the bytes of a sample that are looked at: copies may be many
 
 
 class PatientIndex:
@@ -97,6 +101,17 @@ class PatientIndex:
         """Keep what is wrong with a source as a whole."""
         self._patience(self._catalog.record_problems, source, problems)
 
+    def look_for_double(self, watched: Watched) -> bool:
+        """Note the source that has most of this one's files, too, if there is one; whether that is news."""
+        return watched.note_double(self._double(watched.name))
+
+    def _double(self, source: str) -> str | None:
+        if len(self._patience(self._catalog.sources)) < 2:
+            return None
+        sample = list(islice(self.scan(source), SAMPLE))
+        digests = {item.file.sha256 for item in sample if item.file.sha256 is not None}
+        return doubled(source, sample, islice(self.holders(digests), _MOST_HOLDERS)) if digests else None
+
     def require_current(self) -> None:
         """Raise SpaceMismatch when the catalog has moved to another collection, unless this one is to become it."""
         if self._old is None and not self._patience(self._catalog.still_current):
@@ -119,6 +134,7 @@ class PatientIndex:
             at=now,
             watcher=watcher,
         )
+        self.look_for_double(watched)
         self.record_problems(source, watched.own_problems())
         if watched.guard.confirmed:
             self._patience(self._catalog.confirm, source, None)

@@ -129,6 +129,8 @@ class Pending:
         self._unknown: Counter[str] = Counter()
         self._order = 0
         self._lines: dict[str, _Line] = {}
+        self.finished = 0
+        """Paths with which work has ended and that do not wait again, since the beginning: it never shrinks."""
 
     def __len__(self) -> int:
         """Paths that wait or are worked on."""
@@ -203,6 +205,8 @@ class Pending:
         again = self._again.pop(key, None)
         if again is not None:
             self.put(again)
+        else:
+            self.finished += 1
 
     def written(self, key: Key) -> None:
         """A path is still worked on, but its bytes are in the index: who looks for them waits for it no more."""

@@ -105,7 +105,6 @@ class Pipeline:
         pool: DecodePool,
         embedder: Embedding,
         spec: InputSpec,
-        roots: Mapping[str, str],
         vectors: Callable[[Sequence[str]], Mapping[str, Carried]],
         committer: Committer,
         batch: int,
@@ -113,22 +112,29 @@ class Pipeline:
         ends: Ends,
     ) -> None:
         self._loop = loop
-        self._decoding = Decoding(loop, pool, spec, roots)
-        self._roots = roots
+        self._decoding = Decoding(loop, pool, spec)
+        self._roots: dict[str, str] = {}
+        self._batch = batch
         self._committer = committer
         self._settle = settle
         self._ends = ends
         self._vectors = Vectors(loop, embedder, vectors)
-        self._commits = Workers("commit", loop, roots)
+        self._commits = Workers("commit", loop)
         self._under_way: Counter[str] = Counter()
-        self._share = max(1, UNDER_WAY // len(roots))
-        self._outgoing = {name: Outgoing(batch) for name in roots}
-        self._removers = Workers("remove", loop, roots)
-        self._removals: dict[str, dict[Key, Removal]] = {name: {} for name in roots}
+        self._outgoing: dict[str, Outgoing] = {}
+        self._removers = Workers("remove", loop)
+        self._removals: dict[str, dict[Key, Removal]] = {}
         self._waves: dict[str, tuple[float, float]] = {}  # by source: when its removals began, and when the last came
         self._next_removal = 0.0
 
     # -- for the daemon -------------------------------------------------------------------------------------------
+
+    def add(self, source: str, root: str) -> None:
+        """Take paths of this source, too, whose folder is `root`."""
+        self._roots[source] = root
+        self._outgoing[source] = Outgoing(self._batch)
+        self._removals[source] = {}
+        self._decoding.add(source)
 
     def room(self, source: str, examined: int = 0) -> Room:
         """How many more paths of a source may begin now, where so many others are being `examined`."""
@@ -136,8 +142,9 @@ class Pipeline:
         if out.full:
             return Room(0, 0)
         free = UNDER_WAY - self._under_way.total() - examined
-        own = self._share - self._under_way[source]
-        backlog = free if free >= GROUP else own if own >= min(GROUP, self._share) else 0
+        share = max(1, UNDER_WAY // len(self._roots))
+        own = share - self._under_way[source]
+        backlog = free if free >= GROUP else own if own >= min(GROUP, share) else 0
         return Room(fresh=max(0, free + _FOR_FRESH, own), backlog=max(0, backlog))
 
     def removing(self, source: str) -> int:

@@ -8,9 +8,12 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from ingest.company import undoubled
+from ingest.guard import IF_MEANT, meant
+from recq.commands import command
 from recq.index.catalog import Catalog
 from recq.index.connect import connect
 from recq.index.pending_fields import Missing
@@ -66,7 +69,7 @@ def list_problems(settings: Settings, source: str | None) -> list[Listed]:
 
 
 def _of_source(catalog: Catalog, name: str) -> Iterator[Listed]:
-    yield from (_listed(name, problem) for problem in catalog.source_problems(name))
+    yield from (_listed(name, _with_remedy(name, problem)) for problem in catalog.source_problems(name))
     found = [problem.at(item.file.path) for item in catalog.items_with_problems(name) for problem in item.problems]
     yield from (_listed(name, problem) for problem in sorted(found, key=lambda each: (each.path or "", each.kind)))
 
@@ -80,10 +83,19 @@ def _unindexed(missing: Missing, why: str) -> Problem:
     return Problem(ProblemKind.UNINDEXED, detail, field=missing.field)
 
 
+def _with_remedy(name: str, problem: Problem) -> Problem:
+    """With the command that mends it, or lets happen what is held; an older recq kept its own with the problem."""
+    if problem.kind is ProblemKind.DOUBLED:
+        return replace(problem, detail=undoubled(name, problem.detail))
+    if problem.kind is not ProblemKind.HELD or IF_MEANT in problem.detail:
+        return problem
+    return replace(problem, detail=meant(name, problem.detail))
+
+
 def _foreign(point: str) -> Problem:
     detail = (
         f"point {point} was written by another program, without what an item has: "
-        "'recq-ingest reconcile --remove-foreign' removes it"
+        f"{command('recq-ingest', 'reconcile', '--remove-foreign')} removes it"
     )
     return Problem(ProblemKind.FOREIGN, detail, path=point)
 

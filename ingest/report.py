@@ -1,17 +1,20 @@
 """What the daemon says while it runs: a progress bar on a terminal, one structured line per event otherwise.
 
 An event has a name and fields; docs/ingest.md lists them all. `indexed` and `reused` are said of every item, but on a
-terminal the bar says it. Lines go to standard error.
+terminal the bar says it. Lines go to standard error, and all through one place: what libraries log is said above the
+bar, too.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from recq.paths import printable
+from recq.waiting import LOGGER as WAITING
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,7 +39,7 @@ _QUIET = frozenset({"indexed", "reused", "metadata", "deleted"})
 """Events of single items that went well: the bar counts them."""
 
 _WARNINGS = frozenset(
-    {"another", "failed", "held", "overflow", "problem", "misfit", "refused", "unreadable", "waiting"}
+    {"another", "failed", "held", "log", "misfit", "overflow", "problem", "refused", "unreadable", "waiting"}
 )
 
 
@@ -47,10 +50,10 @@ class Reporter:
         import structlog
 
         self._bar: Progress | None = None
-        self._task: TaskID | None = None
+        self._tasks: dict[str, TaskID] = {}
         if sys.stderr.isatty() and log_format is None:
             self._bar = _bar()
-            self._task = self._bar.add_task("starting", total=None, failed=0, rate="")
+            self._tasks[""] = self._bar.add_task("starting", total=None, so_far=0, failed="")
             self._bar.start()
         renderer: Any = (
             structlog.processors.JSONRenderer(ensure_ascii=False)
@@ -66,6 +69,7 @@ class Reporter:
             ],
             cache_logger_on_first_use=True,
         )
+        self._logged = _Logged(self)
 
     def event(self, name: str, **fields: object) -> None:
         """Say that something happened. Texts are escaped: a file's name cannot write a line of its own."""
@@ -75,17 +79,30 @@ class Reporter:
         with contextlib.suppress(OSError):  # the log's disk is full, or nobody reads it any more: the work goes on
             (self._log.warning if name in _WARNINGS else self._log.info)(name, **said)
 
-    def progress(self, state: str, done: int, total: int, failed: int, rate: float | None) -> None:
-        """Show how far this run has come; `rate` is items per second."""
-        if self._bar is not None and self._task is not None:
-            shown = f"{rate:.0f}/s" if rate else ""
-            self._bar.update(
-                self._task, description=state, completed=done, total=total or None, failed=failed, rate=shown
-            )
-            self._bar.refresh()
+    def progress(self, state: str, done: int, total: int, failed: int, *, known: bool) -> None:
+        """Show how far this run has come; `total` is what was found so far, unless it is `known` to be all."""
+        if self._bar is not None:
+            told = f"{failed:,} failed" if failed else ""
+            self._show("", state, done, total, known=known, failed=told)
+
+    def stage(self, name: str, done: int, total: int) -> None:
+        """Show how far something has come that is no matter of items: in a line of its own."""
+        if self._bar is not None:
+            self._show(name, name, done, total, known=True, failed="")
+
+    def _show(self, name: str, description: str, done: int, total: int, *, known: bool, failed: str) -> None:
+        assert self._bar is not None
+        if name not in self._tasks:
+            self._tasks[name] = self._bar.add_task(description, total=None, so_far=0, failed="")
+        shown = total if known else None  # an update with None leaves a total as it is
+        self._bar.update(
+            self._tasks[name], description=description, completed=done, total=shown, so_far=total, failed=failed
+        )
+        self._bar.refresh()
 
     def close(self) -> None:
         """Leave the terminal as it was."""
+        self._logged.close()
         if self._bar is not None:
             self._bar.stop()
 
@@ -102,17 +119,61 @@ class _Above:
     info = warning = msg
 
 
+class _Logged(logging.Handler):
+    """Makes events of what is logged, by recq or a library, instead of lines of their own; until `close`."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        super().__init__(logging.WARNING)
+        self._reporter = reporter
+        self._printers = list(logging.getLogger("recq").handlers)  # the command line's own, for before and after
+        for each in self._printers:
+            logging.getLogger("recq").removeHandler(each)
+        logging.getLogger().addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with contextlib.suppress(Exception):  # a library's mistake in a message costs nobody the work
+            if record.name == WAITING.name:
+                self._reporter.event("waiting", detail=record.getMessage())
+            else:
+                self._reporter.event("log", logger=record.name, detail=record.getMessage())
+
+    def close(self) -> None:
+        logging.getLogger().removeHandler(self)
+        for each in self._printers:
+            logging.getLogger("recq").addHandler(each)
+        self._printers = []
+        super().close()
+
+
 def _bar() -> Progress:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class Done(ProgressColumn):
+        """`1,200/5,000`; while more is being found `1,200/5,000+`."""
+
+        def render(self, task: Task) -> Text:
+            if not task.fields["so_far"]:
+                return Text()
+            more = "+" if task.total is None else ""
+            return Text(f"{int(task.completed):,}/{task.fields['so_far']:,}{more}", style="progress.download")
+
+    class Speed(ProgressColumn):
+        """Items a second, while there is something to do."""
+
+        def render(self, task: Task) -> Text:
+            busy = task.speed and task.completed < task.fields["so_far"]
+            return Text(f"{task.speed:,.0f}/s" if busy else "", style="progress.data.speed")
 
     return Progress(
         TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TextColumn("{task.fields[failed]} failed"),
+        BarColumn(bar_width=20),
+        Done(),
+        Speed(),
+        TextColumn("{task.fields[failed]}"),
         TimeRemainingColumn(),
         console=Console(stderr=True),
         auto_refresh=False,  # an idle daemon sleeps
+        transient=True,  # a line says at the end what was done
     )

@@ -14,10 +14,12 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ingest.status import ask_daemon
+from recq.commands import Place, answering, command, current
 from recq.errors import IndexUnreachable, RecqError, TargetError, TargetNotFound, UsageError
 from recq.index.schema import nfc
 from recq.paths import printable
 from recq.settings import Settings
+from recq.waiting import waiting
 
 if TYPE_CHECKING:
     from ingest.status import Board
@@ -27,9 +29,12 @@ RETRY = "/recq/retry"
 CONFIRM = "/recq/confirm"
 RECONCILE = "/recq/reconcile"
 
-_ANSWER_WITHIN = 60.0  # seconds; the index may be slow
+ANSWERS_WITHIN = 60.0
+"""Seconds for a daemon on the same machine: the index may be slow."""
+
+_PLACE = "place"  # of a question: which index the commands in the answer have to name
 _MARKED_AT_ONCE = 500
-_Answer = tuple[int, dict[str, object]]
+Answer = tuple[int, dict[str, object]]
 T = TypeVar("T")
 
 
@@ -111,28 +116,43 @@ def _ask(
 
 def _post(settings: Settings, route: str, question: Mapping[str, Any], then: Callable[[int, Any], T]) -> T | None:
     """What the daemon of this data folder and catalog answers; None when none runs here."""
+    status = ask_daemon(settings)
+    if status is None or status.pid is None:
+        return None
+    with waiting(f"process {status.pid}, which has the data folder, to answer", ANSWERS_WITHIN):
+        found = ask_route(settings, route, question)
+    return None if found is None else then(*found)
+
+
+def ask_route(settings: Settings, route: str, question: Mapping[str, Any]) -> tuple[int, Any] | None:
+    """What the process that has this data folder answers, whatever it works on, and its number; None: nobody there.
+
+    Raises what it answers with, and IndexUnreachable when it does not answer.
+    """
     import httpx
 
     from recq.index.edge.address import read_address
 
-    status, address = ask_daemon(settings), read_address(settings.data_dir)
-    if status is None or status.pid is None or address is None:
+    address = read_address(settings.data_dir)
+    if address is None:
         return None
     try:
         response = httpx.post(
             address.url + route,
             headers={"api-key": address.key},
-            json=dict(question),
-            timeout=_ANSWER_WITHIN,
+            json={**question, _PLACE: current().to_json()},
+            timeout=ANSWERS_WITHIN,
             trust_env=False,
         )
         answer = response.json()
+    except httpx.ConnectError:  # a killed one left its address behind
+        return None
     except (httpx.HTTPError, ValueError) as error:
-        raise IndexUnreachable(f"the daemon (process {status.pid}) did not answer: try again ({error})") from error
+        raise IndexUnreachable(f"the daemon (process {address.pid}) did not answer: try again ({error})") from error
     if response.status_code != 200:
         kind = next((each for each in _KINDS if each.exit_code == answer.get("code")), RecqError)
         raise kind(str(answer.get("error", response.status_code)))
-    return then(status.pid, answer)
+    return address.pid, answer
 
 
 _KINDS = (UsageError, TargetError, IndexUnreachable)
@@ -151,7 +171,9 @@ def mark(catalog: Catalog, pattern: str | None) -> dict[str, int]:
         ):
             chosen[item.id] = item.file.source
     if pattern is not None and not chosen:
-        raise TargetNotFound(f"no failed item is called {printable(pattern)!r}: 'recq-ingest failed' lists them")
+        raise TargetNotFound(
+            f"no failed item is called {printable(pattern)!r}: {command('recq-ingest', 'failed')} lists them"
+        )
     ids = list(chosen)
     for start in range(0, len(ids), _MARKED_AT_ONCE):
         catalog.mark_for_retry(ids[start : start + _MARKED_AT_ONCE])
@@ -167,7 +189,7 @@ def confirm_held(catalog: Catalog, held: Mapping[str, Held], source: str | None)
         if root is not None and not root.is_dir():
             raise TargetError(
                 f"the folder {printable(str(root))} has gone: mount it again, or take it out of the index with "
-                f"'recq-ingest forget {printable(name)}'"
+                + command("recq-ingest", "forget", name)
             )
     for name, each in chosen.items():
         if each.deletions:
@@ -187,9 +209,9 @@ class Desk:
     def __init__(self, board: Board) -> None:
         self._board = board
 
-    def routes(self) -> dict[str, Callable[[str, bytes], _Answer]]:
+    def routes(self) -> dict[str, Callable[[str, bytes], Answer]]:
         """Path -> handler, as `LoopbackServer` takes them."""
-        return {RETRY: _checked(self._retry), CONFIRM: _checked(self._confirm), RECONCILE: _checked(self._reconcile)}
+        return {RETRY: checked(self._retry), CONFIRM: checked(self._confirm), RECONCILE: checked(self._reconcile)}
 
     def _retry(self, question: Mapping[str, Any]) -> dict[str, object]:
         catalog, _, daemon = self._board.running()
@@ -210,15 +232,18 @@ class Desk:
         return {}
 
 
-def _checked(handler: Callable[[Mapping[str, Any]], dict[str, object]]) -> Callable[[str, bytes], _Answer]:
-    def handle(method: str, body: bytes) -> _Answer:
+def checked(handler: Callable[[Mapping[str, Any]], dict[str, object]]) -> Callable[[str, bytes], Answer]:
+    """A route that takes and gives JSON; errors are answers."""
+
+    def handle(method: str, body: bytes) -> Answer:
         if method != "POST":
             return 405, {"error": "POST it", "code": UsageError.exit_code}
         try:
             question = json.loads(body or b"{}")
             if not isinstance(question, dict):
                 raise UsageError("the body is no JSON object")
-            return 200, handler(question)
+            with answering(Place.from_json(question.pop(_PLACE, None))):  # whoever reads it pastes it elsewhere
+                return 200, handler(question)
         except ValueError as error:
             return 400, {"error": f"the body is no JSON: {error}", "code": UsageError.exit_code}
         except RecqError as error:

@@ -6,9 +6,14 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from ingest.commit import declare_each
 from ingest.filesystems import tells_ctime
+from ingest.isolation import Isolation
+from ingest.patience import Patience
+from ingest.report import Reporter
 from ingest.targets import require_folder, require_one_source
 from ingest.watched import Watched
+from recq.commands import command
 from recq.errors import UsageError
 from recq.index.catalog import Catalog
 from recq.settings import Settings
@@ -18,7 +23,9 @@ def roots_here(catalog: Catalog, table: Path | None = None) -> dict[str, Path]:
     """The folders of a catalog's sources on this host. Raises UsageError when there is none, or `table` is nobody's."""
     roots = {name: root for name, source in catalog.sources().items() if (root := source.root_here()) is not None}
     if not roots:
-        raise UsageError(f"catalog {catalog.name!r} has no source on this host: use 'recq-ingest run FOLDER'")
+        raise UsageError(
+            f"catalog {catalog.name!r} has no source on this host: use {command('recq-ingest', 'run', 'FOLDER')}"
+        )
     require_one_source(table, roots)
     return roots
 
@@ -32,17 +39,21 @@ def all_roots(catalog: Catalog) -> dict[str, Path]:
             hosts = ", ".join(sorted(source.roots))
             raise UsageError(
                 f"source {name!r} belongs to another host ({hosts}): its items would be lost. Index it here first "
-                f"('recq-ingest run --once --source {name}=FOLDER'), or 'recq-ingest forget {name}'"
+                f"({command('recq-ingest', 'run', '--once', '--source', f'{name}=FOLDER')}), "
+                f"or {command('recq-ingest', 'forget', name)}"
             )
         try:
             require_folder(root)
         except UsageError as error:
             raise UsageError(
-                f"source {name!r}: {error}; its items would be lost: mount it, or 'recq-ingest forget {name}'"
+                f"source {name!r}: {error}; its items would be lost: mount it, "
+                f"or {command('recq-ingest', 'forget', name)}"
             ) from error
         roots[name] = root
     if not roots:
-        raise UsageError(f"catalog {catalog.name!r} has no source to index again: use 'recq-ingest run FOLDER'")
+        raise UsageError(
+            f"catalog {catalog.name!r} has no source to index again: use {command('recq-ingest', 'run', 'FOLDER')}"
+        )
     return roots
 
 
@@ -60,4 +71,23 @@ def ready(
         tells_ctime=partial(tells_ctime, mode=settings.watch),
     )
     watched.load_table()
+    return watched
+
+
+def begin(
+    catalog: Catalog,
+    settings: Settings,
+    patience: Patience,
+    reporter: Reporter,
+    name: str,
+    root: Path,
+    table: Path | None,
+) -> Watched:
+    """A source that a daemon can begin with: ready, and the index knows the fields of its table."""
+
+    def say(path: str, message: str) -> None:
+        reporter.event("problem", source=name, path=path, detail=message)
+
+    watched = ready(catalog, settings, name, root, table, say)
+    declare_each(catalog, Isolation(patience, catalog.probe), watched.table.types)
     return watched

@@ -71,7 +71,7 @@ class Rounds:
         self._retry = retry
         self._live = live
         self._verify_all = verify
-        self._workers = Workers("reconcile", loop, sources)
+        self._workers = Workers("reconcile", loop)
         self._requests = Repeated(Worker("requests", loop), self._asked, self._answer)
         self._under_way: set[str] = set()
         self._undecided: dict[str, tuple[Reconciliation, float]] = {}  # with the time to decide anyway
@@ -92,6 +92,10 @@ class Rounds:
     def comparing(self) -> bool:
         """Whether folder and index are being compared."""
         return bool(self._under_way)
+
+    def is_comparing(self, name: str) -> bool:
+        """Whether a source is being compared, or that waits to be decided."""
+        return name in self._under_way
 
     def start(self) -> None:
         """Begin to look for what others ask for, where they can."""

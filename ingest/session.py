@@ -8,33 +8,33 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from qdrant_client import QdrantClient
 
-from ingest.commit import declare_each
+from ingest.additions import Additions, HandOver, Taken, wait_until_done
 from ingest.daemon import Daemon
-from ingest.isolation import Isolation
 from ingest.loop import Stopping
+from ingest.outcome import Outcome, Standing
 from ingest.patience import Patience
 from ingest.patient_index import replaced
 from ingest.report import LogFormat, Reporter
 from ingest.requests import Desk, mark
-from ingest.roots import all_roots, ready, roots_here
+from ingest.roots import all_roots, begin, roots_here
 from ingest.signals import INTERRUPTED, Signals, Stopped
+from ingest.sources import Sources
 from ingest.status import ROUTE, Board, ask_daemon
-from ingest.tally import Counts
 from ingest.targets import Target, require_one_source, require_usable
 from ingest.watched import Watched
 from ingest.whole import require_whole
 from recq.errors import (
     IndexBusy,
     IndexRefused,
-    ItemsFailed,
     RecqError,
     TargetNotFound,
 )
@@ -45,43 +45,60 @@ from recq.index.connect import connect, locked, own_folder, require_room, server
 from recq.index.edge.server import LoopbackServer
 from recq.index.edge.serving import Serving
 from recq.index.private_file import private_umask
-from recq.index.problems import UNMET
 from recq.models import ModelOptions, describe_space, describe_variant, open_embedder
-from recq.paths import printable
-from recq.settings import Settings
+from recq.settings import Settings, shown_url
 from recq.space import require_same
+from recq.waiting import waiting
 
 _ONE_TRY = 2.0  # seconds that one of many tries to reach a server may take
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended: whether by a signal, how many items of its sources are failed, what was done, what was held.
-
-    `unmet` are the sources of which the index has not all that the folder says.
-    """
-
-    stopped: bool
-    failed: int
-    counts: Counts = field(default_factory=Counts)
-    held: int = 0
-    unmet: Sequence[str] = ()
 
 
 def ingest(
     settings: Settings, targets: Sequence[Target], *, table: Path | None, once: bool, log_format: LogFormat | None
 ) -> Outcome:
-    """Index the targets, once or until a signal. Raises whatever the daemon ends with."""
+    """Index the targets, once or until a signal; where a daemon has the data folder, it takes them up.
+
+    Raises whatever the daemon ends with.
+    """
     require_usable(targets, table, settings)
+    offer = HandOver(settings, targets, table, once=once)
+    began = time.monotonic()
+
+    def hand_over() -> str | None:
+        why = offer()
+        if offer.taken is not None:
+            raise _HandedOver(offer.taken)
+        return why
+
     try:
-        with _session(settings, once=once, code=0, log_format=log_format) as session:
+        with _voice(0, log_format) as voice, _session(voice, settings, once=once, meanwhile=hand_over) as session:
             catalog = session.patience(_choose_catalog, session.client, settings)
             _upgrade(session, catalog)
             names = [session.patience(catalog.register_source, target.root, target.name) for target in targets]
             roots = {name: target.root for name, target in zip(names, targets, strict=True)}
             return _work(session, catalog, roots, table)
+    except _HandedOver as handed:
+        return _followed(settings, handed.taken, began, once=once, log_format=log_format)
     except (Stopped, Stopping):
-        return Outcome(stopped=True, failed=0)
+        return Outcome(stopped=True)
+
+
+class _HandedOver(Exception):
+    """A daemon has taken up what was to be indexed."""
+
+    def __init__(self, taken: Taken) -> None:
+        self.taken = taken
+
+
+def _followed(settings: Settings, taken: Taken, began: float, *, once: bool, log_format: LogFormat | None) -> Outcome:
+    """What a daemon has taken up, with `once` when it is done."""
+    if not once:
+        return Outcome(stopped=False, taken_up=taken.lines())
+    try:
+        with _voice(0, log_format) as voice:
+            return wait_until_done(settings, taken, voice.reporter, began)
+    except Stopped:
+        return Outcome(stopped=True, taken_up=taken.lines())
 
 
 def reconcile(settings: Settings, *, table: Path | None, verify: bool, log_format: LogFormat | None) -> Outcome:
@@ -90,12 +107,12 @@ def reconcile(settings: Settings, *, table: Path | None, verify: bool, log_forma
     With `verify` the bytes of every file are read and compared.
     """
     try:
-        with _session(settings, once=True, code=INTERRUPTED, log_format=log_format) as session:
+        with _voice(INTERRUPTED, log_format) as voice, _session(voice, settings, once=True) as session:
             catalog = session.patience(Catalog.open, session.client, settings.catalog)
             _upgrade(session, catalog)
             return _work(session, catalog, roots_here(catalog, table), table, verify=verify)
     except (Stopped, Stopping):
-        return Outcome(stopped=True, failed=0)
+        return Outcome(stopped=True)
 
 
 def rebuild(settings: Settings, *, table: Path | None, log_format: LogFormat | None) -> Outcome:
@@ -107,7 +124,7 @@ def rebuild(settings: Settings, *, table: Path | None, log_format: LogFormat | N
     in place, when a source could not be read whole or an item that is found today would be lost (`ingest.whole`).
     """
     try:
-        with _session(settings, once=True, code=INTERRUPTED, log_format=log_format) as session:
+        with _voice(INTERRUPTED, log_format) as voice, _session(voice, settings, once=True) as session:
             old = Catalog.open(session.client, settings.catalog)
             roots = all_roots(old)
             require_one_source(table, roots)
@@ -120,7 +137,7 @@ def rebuild(settings: Settings, *, table: Path | None, log_format: LogFormat | N
                 catalog.finish_rebuild()
             return outcome
     except (Stopped, Stopping):
-        return Outcome(stopped=True, failed=0)
+        return Outcome(stopped=True)
 
 
 def forget(settings: Settings, source: str) -> int:
@@ -133,20 +150,23 @@ def forget(settings: Settings, source: str) -> int:
         return catalog.drop_source(catalog.source(source).name)
 
 
-def require_none_failed(outcome: Outcome) -> None:
-    """Raise ItemsFailed when items are, when the index refused some, or has not all that the folders say of them."""
-    told = []
-    if outcome.failed:
-        items = "1 item" if outcome.failed == 1 else f"{outcome.failed:,} items"
-        told.append(f"{items} could not be indexed: 'recq-ingest failed' lists them with the reason")
-    if refused := outcome.counts.refused:
-        items = "1 item was" if refused == 1 else f"{refused:,} items were"
-        told.append(f"{items} refused by the index in every form: the next run tries again")
-    if outcome.unmet:
-        names = ", ".join(map(printable, outcome.unmet))
-        told.append(f"not all metadata of {names} could be taken: 'recq-ingest problems' lists what was not, and why")
-    if told:
-        raise ItemsFailed("; ".join(told))
+@dataclass(frozen=True)
+class _Voice:
+    """What a command is told by, and what it says."""
+
+    signals: Signals
+    reporter: Reporter
+
+
+@contextmanager
+def _voice(code: int, log_format: LogFormat | None) -> Iterator[_Voice]:
+    """Signals and reporter; `code` as in `Signals`."""
+    with Signals(code) as signals:
+        reporter = Reporter(log_format)
+        try:
+            yield _Voice(signals, reporter)
+        finally:
+            reporter.close()
 
 
 @dataclass(frozen=True)
@@ -155,6 +175,7 @@ class _Session:
 
     settings: Settings
     once: bool
+    began: float
     signals: Signals
     reporter: Reporter
     board: Board
@@ -164,52 +185,90 @@ class _Session:
 
 
 @contextmanager
-def _session(settings: Settings, *, once: bool, code: int, log_format: LogFormat | None) -> Iterator[_Session]:
-    """Signals, reporter and index, closed in the reverse order; `code` as in `Signals`."""
-    with ExitStack() as stack:
-        signals = stack.enter_context(Signals(code))
-        reporter = Reporter(log_format)
-        stack.callback(reporter.close)
-        patience = Patience(
-            signals.stop,
-            give_up_after=settings.connect_timeout if once else None,
-            waiting=lambda error: reporter.event("waiting", detail=error),
-            recovered=lambda: reporter.event("recovered"),
-        )
-        board = Board(settings, patience)
-        client, flush = stack.enter_context(_opened(settings, board, patience, signals, once=once))
-        yield _Session(settings, once, signals, reporter, board, client, flush, patience)
+def _session(
+    voice: _Voice, settings: Settings, *, once: bool, meanwhile: Callable[[], str | None] = lambda: None
+) -> Iterator[_Session]:
+    """The index, for its one owner; `meanwhile` is called while somebody else has it (see `locked`)."""
+    began = time.monotonic()
+    away = _Away(voice.reporter)
+    patience = Patience(
+        voice.signals.stop,
+        give_up_after=settings.connect_timeout if once else None,
+        waiting=away.waiting,
+        recovered=away.recovered,
+    )
+    board = Board(settings, lambda: patience.reason or away.detail)
+    with _opened(voice, settings, board, patience, away, meanwhile, once=once) as (client, flush):
+        yield _Session(settings, once, began, voice.signals, voice.reporter, board, client, flush, patience)
+
+
+class _Away:
+    """Says once that the index is away, whoever notices it first, and once that it is back."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+        self.detail: str | None = None
+        """What was said, until it is back."""
+
+    def waiting(self, detail: str) -> None:
+        if self.detail is None:
+            self.detail = detail
+            self._reporter.event("waiting", detail=detail)
+
+    def recovered(self) -> None:
+        if self.detail is not None:
+            self.detail = None
+            self._reporter.event("recovered")
 
 
 @contextmanager
 def _opened(
-    settings: Settings, board: Board, patience: Patience, signals: Signals, *, once: bool
+    voice: _Voice,
+    settings: Settings,
+    board: Board,
+    patience: Patience,
+    away: _Away,
+    meanwhile: Callable[[], str | None],
+    *,
+    once: bool,
 ) -> Iterator[tuple[QdrantClient, Callable[[], None] | None]]:
     """The index, and what flushes it; the daemon's routes are served on loopback meanwhile."""
-    routes = {ROUTE: board.answer, **Desk(board).routes()}
+
+    def prepare(catalog: Catalog, name: str, root: Path, table: Path | None) -> Watched:
+        return begin(catalog, settings, patience, voice.reporter, name, root, table)
+
+    routes = {ROUTE: board.answer, **Desk(board).routes(), **Additions(board, settings, prepare).routes()}
     if settings.url is None:
         serving = Serving.from_settings(settings)
         patience(require_room, settings)
         with (
             private_umask(),
-            own_folder(settings) as owned,
+            own_folder(settings, meanwhile) as owned,
             LoopbackServer(settings.data_dir, owned.engine, routes, serving=serving),
         ):
             yield owned.client, owned.engine.flush
             if once:  # a job that only ever runs so would never give dead space back
-                owned.engine.compact(signals.stop)
+                owned.engine.compact(voice.signals.stop)
         return
-    with private_umask(), locked(settings), LoopbackServer(settings.data_dir, None, routes):
-        client = server_client(settings) if once else patience(server_client, _for_one_try(settings))
+    with private_umask(), locked(settings, meanwhile), LoopbackServer(settings.data_dir, None, routes):
+        client = server_client(settings) if once else _server_for_ever(settings, patience, away)
         try:
             yield client, None
         finally:
             client.close()
 
 
-def _for_one_try(settings: Settings) -> Settings:
-    """A single try of many needs no long patience of its own."""
-    return settings.model_copy(update={"connect_timeout": min(settings.connect_timeout, _ONE_TRY)})
+def _server_for_ever(settings: Settings, patience: Patience, away: _Away) -> QdrantClient:
+    """The client of a server that may be away: it is waited for, which is said once."""
+    shown = shown_url(settings.url or "")
+
+    def say(told: str) -> None:
+        away.waiting(f"no Qdrant server answers at {shown} yet: {told}")
+
+    with waiting("it to answer", None, say) as wait:
+        client = patience(partial(server_client, settings, tried_for=_ONE_TRY, wait=wait))
+    away.recovered()
+    return client
 
 
 def _choose_catalog(client: QdrantClient, settings: Settings) -> Catalog:
@@ -247,12 +306,9 @@ def _work(
     settings, reporter, signals = session.settings, session.reporter, session.signals
     if old is None:
         session.patience.explain = partial(_explain, catalog)
-    isolation = Isolation(session.patience, catalog.probe)
-    sources: dict[str, Watched] = {}
-    for name, root in roots.items():
-        watched = ready(catalog, settings, name, root, table, partial(_say_problem, reporter, name))
-        declare_each(catalog, isolation, watched.table.types)
-        sources[name] = watched
+    sources = Sources(
+        begin(catalog, settings, session.patience, reporter, name, root, table) for name, root in roots.items()
+    )
     pool = DecodePool(
         workers=settings.worker_count,
         timeout=settings.decode_timeout,
@@ -280,23 +336,17 @@ def _work(
             reporter.event("started", catalog=catalog.name, space=catalog.space.label, pid=os.getpid())
             daemon.run()
             stopped = daemon.stopped
-            failed = (
-                0 if stopped else sum(session.patience(partial(catalog.count_failed, source=name)) for name in sources)
-            )
-            unmet = [] if stopped else [name for name in sources if session.patience(_is_unmet, catalog, sources[name])]
+            standing = Standing()
+            if not stopped:
+                found = (session.patience(Standing.of, catalog, watched) for watched in sources.values())
+                standing = sum(found, standing)
             reporter.event("stopped", **vars(daemon.tally.counts))
             pool.close(cancel=stopped)
             if old is not None and not stopped:
                 session.patience(require_whole, old, catalog, sources, daemon.tally.doubts)
-            held = sum(watched.held + watched.held_metadata for watched in sources.values())
-            return Outcome(stopped, failed, daemon.tally.counts, held, unmet)
+            return Outcome(stopped, daemon.tally.counts, standing, time.monotonic() - session.began)
     finally:
         pool.close(cancel=True)
-
-
-def _is_unmet(catalog: Catalog, watched: Watched) -> bool:
-    """Whether the index has not all that a source's folder says of its items."""
-    return watched.is_unmet() or not UNMET.isdisjoint(catalog.count_problems(watched.name))
 
 
 def _explain(catalog: Catalog, error: IndexRefused) -> RecqError:
@@ -305,7 +355,3 @@ def _explain(catalog: Catalog, error: IndexRefused) -> RecqError:
         if not catalog.still_current():
             return replaced(catalog)
     return error
-
-
-def _say_problem(reporter: Reporter, source: str, path: str, message: str) -> None:
-    reporter.event("problem", source=source, path=path, detail=message)

@@ -9,19 +9,19 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Self
 
 from recq import paths
 from recq.errors import IndexUnreachable, RecqError
 from recq.settings import Settings, shown_url
+from recq.waiting import waiting
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ingest.daemon import Daemon
-    from ingest.patience import Patience
     from ingest.watched import Watched
     from recq.index.catalog import Catalog
 
@@ -126,11 +126,14 @@ def _counted(catalog: Catalog, name: str) -> _Counted:
 
 
 class Board:
-    """What the running daemon tells of itself; asked by the loopback server's threads."""
+    """What the running daemon tells of itself; asked by the loopback server's threads.
 
-    def __init__(self, settings: Settings, patience: Patience) -> None:
+    `reason` tells why the index is waited for, None while it answers.
+    """
+
+    def __init__(self, settings: Settings, reason: Callable[[], str | None]) -> None:
         self._settings = settings
-        self._patience = patience
+        self._reason = reason
         self._running: tuple[Catalog, Mapping[str, Watched], Daemon] | None = None
         self._counted: dict[str, _Counted] = {}
         self._counting: threading.Thread | None = None
@@ -152,7 +155,7 @@ class Board:
 
     def status(self) -> Status:
         """The status now; while the index does not answer with the numbers that it gave last."""
-        settings, detail = self._settings, self._patience.reason
+        settings, detail = self._settings, self._reason()
         if self._running is None:
             state = "starting" if detail is None else "waiting"
             return Status(settings.catalog, _engine(settings), None, True, os.getpid(), state, detail, ())
@@ -218,9 +221,10 @@ def ask_daemon(settings: Settings) -> Status | None:
     if address is None:
         return None
     try:
-        response = httpx.get(
-            address.url + ROUTE, headers={"api-key": address.key}, timeout=_ANSWER_WITHIN, trust_env=False
-        )
+        with waiting(f"process {address.pid}, which has the data folder, to answer", _ANSWER_WITHIN):
+            response = httpx.get(
+                address.url + ROUTE, headers={"api-key": address.key}, timeout=_ANSWER_WITHIN, trust_env=False
+            )
         response.raise_for_status()
         status = Status.from_json(response.json())
     except (httpx.HTTPError, ValueError, KeyError, TypeError):

@@ -34,14 +34,21 @@ class Tally:
 
     def __init__(self, reporter: Reporter) -> None:
         self._reporter = reporter
-        self._done = Counter[str]()
+        self._done = Counter[tuple[str, str]]()  # by source and event
         self.doubts: dict[str, str] = {}
         """What could not be read of a source, or was held back in it: the first such, by the source's name."""
 
     @property
     def counts(self) -> Counts:
         """What has been done so far."""
-        return Counts(**{name: self._done[name] for name in Counts.__dataclass_fields__})
+        done = Counter[str]()
+        for (_, event), count in self._done.items():
+            done[event] += count
+        return Counts(**done)
+
+    def of(self, source: str) -> Counts:
+        """What has been done so far of one source. From any thread."""
+        return Counts(**{name: self._done[source, name] for name in Counts.__dataclass_fields__})
 
     def said(self, event: str, /, **fields: object) -> None:
         """Say that something happened, and count it."""
@@ -49,7 +56,7 @@ class Tally:
         if event in _DOUBTFUL and fields.get("what") != "metadata":  # that is kept, in the new collection as well
             self.doubts.setdefault(str(fields["source"]), _doubt(event, fields))
         if event in Counts.__dataclass_fields__:
-            self._done[event] += 1
+            self._done[str(fields["source"]), event] += 1
 
 
 def _doubt(event: str, fields: Mapping[str, object]) -> str:

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from ingest.timebox import within
+from recq.commands import command
 from recq.errors import UsageError
 from recq.paths import printable
 from recq.settings import Settings
+from recq.waiting import waiting
 
 T = TypeVar("T")
 
@@ -37,7 +39,7 @@ def parse_targets(folders: Sequence[Path], named: Sequence[str]) -> list[Target]
         _require_name(name, source)
         targets.append(Target(_resolved(Path(folder)), name))
     if not targets:
-        raise UsageError("name a folder to index: recq-ingest run FOLDER")
+        raise UsageError(f"name a folder to index: {command('recq-ingest', 'run', 'FOLDER')}")
     return targets
 
 
@@ -108,7 +110,8 @@ def _resolved(folder: Path) -> Path:
 def _answered(folder: Path, ask: Callable[[], T]) -> T:
     """What the folder's disk answers. Raises UsageError when it does not: nothing is open yet, so nothing waits."""
     try:
-        return within(_ANSWERS_WITHIN, ask)
+        with waiting(f"the folder {printable(str(folder))} to answer", _ANSWERS_WITHIN):
+            return within(_ANSWERS_WITHIN, ask)
     except TimeoutError as error:
         raise UsageError(
             f"folder {printable(str(folder))} has not answered for {_ANSWERS_WITHIN:g} s: is its server or disk away? "

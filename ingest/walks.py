@@ -83,15 +83,19 @@ class Walks:
         self._stop = stop
         self._crowded = crowded
         self._overflow = overflow
-        self._walkers = Workers("folders", loop, sources)
-        self._scanners = Workers("gone", loop, sources)
-        self._new: dict[str, set[str]] = {name: set() for name in sources}
+        self._walkers = Workers("folders", loop)
+        self._scanners = Workers("gone", loop)
+        self._new: dict[str, set[str]] = {}
         self._gone: dict[str, _Gone] = {}
-        self._most = MOST_WAITING // max(1, len(sources))
-        self._may_walk = {name: threading.Event() for name in sources}
+        self._may_walk: dict[str, threading.Event] = {}
         self._at_hand = threading.Semaphore(_AT_HAND)
 
     # -- in the loop's thread -------------------------------------------------------------------------------------
+
+    def add(self, name: str) -> None:
+        """Walk this source, too."""
+        self._new[name] = set()
+        self._may_walk[name] = threading.Event()
 
     @property
     def busy(self) -> bool:
@@ -168,7 +172,7 @@ class Walks:
 
     def _full(self, source: str) -> bool:
         """Whether so much of a source waits that its walks pause."""
-        return self._pending.count(source)[0] >= self._most or self._crowded(source)
+        return self._pending.count(source)[0] >= MOST_WAITING // len(self._may_walk) or self._crowded(source)
 
     # -- in workers -----------------------------------------------------------------------------------------------
 

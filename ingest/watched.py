@@ -10,8 +10,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ingest.company import double_of, undoubled
 from ingest.files import FileState
-from ingest.guard import Guard, LossGuard, too_much_metadata
+from ingest.guard import Guard, LossGuard, held_metadata, too_much_metadata
 from ingest.metadata import (
     MAX_SIDECAR_BYTES,
     SIDECAR_SUFFIX,
@@ -23,6 +24,7 @@ from ingest.nearest import Nearest
 from ingest.scan import Rules, Seen, Unreadable, look, walk
 from ingest.table import TABLE_NAME, Table, read_table
 from recq import paths
+from recq.commands import command
 from recq.errors import MetadataError, UsageError
 from recq.index.problems import UNMET, Problem, ProblemKind, bounded, few, left_out
 from recq.index.schema import FieldTypes, Metadata, Scalar, metadata_digest, storable
@@ -33,6 +35,7 @@ _ROWS = "rows"  # that rows of a table name no file, beside the problem that it 
 _LEFT_OUT = "left out"  # that rows, columns or cells of it are
 _UNREAD = "unread"  # that other tables are not read
 _REFUSED = "refused"
+_DOUBLED = "doubled"
 
 
 class Ignored:
@@ -146,6 +149,7 @@ class Watched:
         self._unread: list[Problem] = []
         self._passed_over: list[Problem] = []
         self._held_why = ""
+        self._doubled: Problem | None = None
         self._types = types
         self._tells_ctime = tells_ctime
         self._has_ctime = tells_ctime(root)
@@ -216,7 +220,11 @@ class Watched:
         if not problems:
             self.problems.clear(path, about)
             return
-        more = f" (and {len(problems) - 1:,} more: 'recq-ingest problems' lists them)" if len(problems) > 1 else ""
+        more = (
+            f" (and {len(problems) - 1:,} more: {command('recq-ingest', 'problems')} lists them)"
+            if len(problems) > 1
+            else ""
+        )
         self.problems.note(path, problems[0].detail + more, about)
 
     @property
@@ -276,6 +284,18 @@ class Watched:
         for problem in told:
             self._say_some(problem.path or "", self._unread, _UNREAD)
 
+    def note_double(self, other: str | None) -> bool:
+        """Most of its files are those of that source, too; whether that is news."""
+        before = self._doubled
+        if other is None:
+            self._doubled = None
+            self.problems.clear("", _DOUBLED)
+        else:
+            detail = double_of(self.name, other, self.root)
+            self._doubled = Problem(ProblemKind.DOUBLED, detail)
+            self.problems.note("", undoubled(self.name, detail), _DOUBLED)
+        return self._doubled != before
+
     def hold_metadata(self, items: int, path: str, fields: Sequence[str]) -> str:
         """So many items in all would lose metadata, one of them (text form) these fields: what is to be said."""
         if self._table_problem is not None:
@@ -286,7 +306,7 @@ class Watched:
             why += f"; {self._rows[0]}" if self._rows[0] else ""
         self.held_metadata = items
         self._held_why = why
-        return too_much_metadata(paths.printable(self.name), items, why)
+        return too_much_metadata(self.name, items, why)
 
     def release_metadata(self) -> None:
         """No item would lose metadata together with too many others."""
@@ -296,8 +316,9 @@ class Watched:
         """What is wrong with the source as a whole, bounded: what concerns one item stands with that."""
         found = [self._table_problem] if self._table_problem is not None else []
         if self.held_metadata:
-            detail = too_much_metadata(paths.printable(self.name), self.held_metadata, self._held_why)
+            detail = held_metadata(self.held_metadata, self._held_why)
             found.append(Problem(ProblemKind.HELD, detail, path=self._table_name(), count=self.held_metadata))
+        found += [self._doubled] if self._doubled is not None else []
         found += bounded(list(self.refused.values()))
         for kind in (ProblemKind.ROW, ProblemKind.FIELD, ProblemKind.MISFIT):
             found += bounded([problem for problem in self.table.problems if problem.kind is kind])

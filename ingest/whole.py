@@ -17,6 +17,7 @@ import numpy as np
 
 from ingest.watched import Watched
 from recq import paths
+from recq.commands import command
 from recq.errors import TargetError
 from recq.index.catalog import Catalog
 from recq.index.schema import Item
@@ -44,7 +45,7 @@ def require_whole(old: Catalog, new: Catalog, sources: Mapping[str, Watched], do
         if doubt is not None:
             raise TargetError(
                 f"source {name!r} could not be read whole: {doubt}. {_KEPT}: mount or repair it and run the same "
-                f"rebuild again, or 'recq-ingest forget {printable(name)}'"
+                f"rebuild again, or {command('recq-ingest', 'forget', name)}"
             )
         lost = list(_lost(old, new, watched))
         if lost:

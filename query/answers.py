@@ -15,6 +15,7 @@ from recq.index.grammar import AnyOf
 from recq.index.wanted import Wanted
 
 if TYPE_CHECKING:
+    from query.no_results import NoResults
     from recq.index.background import Background
     from recq.index.catalog import Catalog
     from recq.index.finder import Found
@@ -45,6 +46,19 @@ def notes_of(queries: Sequence[Query]) -> tuple[str, ...]:
     )
 
 
+def notes_on(found: Found) -> tuple[str, ...]:
+    """Remarks on what was left out or not looked at."""
+    from recq.index.ranking import DEEPEST
+
+    notes = []
+    if found.copies:
+        some = "1 item has" if found.copies == 1 else f"{found.copies:,} items have"
+        notes.append(f"{some} the bytes of what was asked with, left out: --keep-duplicates shows them")
+    if found.cut:
+        notes.append(f"only the {DEEPEST:,} nearest items were looked at, most of them folded: ask with more filters")
+    return tuple(notes)
+
+
 def answer_of(
     catalog: Catalog,
     found: Found,
@@ -57,6 +71,7 @@ def answer_of(
     examples: Examples | None = None,
     background: Background | None = None,
     notes: tuple[str, ...] = (),
+    no_results: NoResults | None = None,
 ) -> Answer:
     """The answer to a question that began at `started` (`time.perf_counter`).
 
@@ -87,6 +102,7 @@ def answer_of(
         examples,
         named_in(wanted),
         wanted.fields,
+        no_results,
     )
 
 

@@ -18,10 +18,10 @@ from query.cli_duplicates import duplicates
 from query.cli_evaluate import evaluate
 from query.cli_explain import explain
 from query.cli_search import recommend, search, similar
-from query.cli_show import facets, show
+from query.cli_show import catalogs, facets, fields, show
 from query.cli_transfer import export, import_
 from query.completion import in_bash
-from query.options import FILTERS
+from query.options import FILTERS, FILTERS_AND_GROUPS
 from query.shell import PROG
 from recq.cli_errors import run
 from recq.cli_options import version_option
@@ -43,14 +43,18 @@ def recq_(
     """Options of `recq` itself; Typer shows the app's own help."""
 
 
+_WITH_WORDS = {"allow_extra_args": True}  # that are no arguments: the command itself says how to ask
+
 # In the order of `recq --help`.
-app.command(epilog=FILTERS)(similar)
-app.command(epilog=FILTERS)(recommend)
-app.command(epilog=FILTERS)(search)
+app.command(epilog=FILTERS_AND_GROUPS)(similar)
+app.command(epilog=FILTERS_AND_GROUPS, context_settings=_WITH_WORDS)(recommend)
+app.command(epilog=FILTERS_AND_GROUPS, context_settings=_WITH_WORDS)(search)
 app.command()(show)
+app.command()(catalogs)
+app.command()(fields)
 app.command(epilog=FILTERS)(facets)
 app.command()(explain)
-app.command(epilog=FILTERS)(compare)
+app.command(epilog=FILTERS_AND_GROUPS)(compare)
 app.command(epilog=FILTERS)(duplicates)
 app.command(epilog=FILTERS)(evaluate)
 app.command(epilog=FILTERS)(export)

@@ -57,5 +57,6 @@ def compare(
     for note in comparison.notes:
         complain(PROG, note)
     same = comparison.overlap()
-    complain(PROG, f"{same.told} results are the same in all catalogs" if same.of else "nothing matches")
+    if same.of:
+        complain(PROG, f"{same.told} results are the same in all catalogs")
     pictures.show(comparison, settings)

@@ -34,7 +34,9 @@ def evaluate(
     ],
     ks: Annotated[
         str,
-        typer.Option("-k", metavar="N,N", help="How many nearest items precision and recall look at. Example: -k 5"),
+        typer.Option(
+            "-k", "--top-k", metavar="N,N", help="How many nearest items precision and recall look at. Example: -k 5"
+        ),
     ] = "1,5,10",
     against: Annotated[
         list[str] | None,

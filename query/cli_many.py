@@ -15,6 +15,7 @@ from query.shell import PROG, emit, terminal
 from recq.cli_errors import complain
 from recq.errors import ItemsFailed, UsageError
 from recq.index.wanted import Wanted
+from recq.paths import printable
 
 if TYPE_CHECKING:
     from recq.settings import Settings
@@ -35,14 +36,18 @@ def answer_many(
     everything = [*targets, *(read_targets(targets_file) if targets_file is not None else [])]
     kept: list[Answer] = []
     failed = 0
+    told: set[str] = set()
     with nullcontext(silent) if terminal() else bar() as progress:
-        for found in similar_many(settings, everything, wanted, progress):
+        for target, found in zip(everything, similar_many(settings, everything, wanted, progress), strict=True):
             if isinstance(found, Failure):
                 failed += 1
                 _tell_failure(found, form)
                 continue
             for note in found.notes:
                 complain(PROG, note)
+            if found.no_results is not None and found.no_results.text not in told:  # what holds for all, once
+                told.add(found.no_results.text)
+                complain(PROG, f"{printable(target)}: {found.no_results.text}")
             if form is not Format.CSV:
                 emit(one_of_many(found, form, terminal(), null=null))
             if form is Format.CSV or pictures.wanted:

@@ -18,6 +18,7 @@ from query.options import (
     GridOption,
     GroupByOption,
     KeepDuplicatesOption,
+    KeepOwnGroupOption,
     KOption,
     MaxDistanceOption,
     MinScoreOption,
@@ -29,6 +30,7 @@ from query.options import (
     SortOption,
     TargetsArgument,
     TargetsOption,
+    asked_with_words,
     require_null_fits,
     wanted_of,
 )
@@ -36,9 +38,9 @@ from query.pictures import Pictures
 from query.render import Format, answer_text
 from query.shell import emit, load, remark, terminal
 from recq.cli_options import CatalogOption, DataDirOption, DebugOption, UrlOption
+from recq.commands import command
 from recq.errors import UsageError
 from recq.index.question import Strategy
-from recq.index.wanted import Wanted
 
 if TYPE_CHECKING:
     from query.results import Answer
@@ -56,6 +58,7 @@ def similar(
     min_score: MinScoreOption = None,
     max_distance: MaxDistanceOption = None,
     group_by: GroupByOption = None,
+    keep_own_group: KeepOwnGroupOption = False,
     diversity: DiversityOption = 0.0,
     keep_duplicates: KeepDuplicatesOption = False,
     sort: SortOption = None,
@@ -72,7 +75,19 @@ def similar(
 ) -> int:
     """What looks most like TARGET. An indexed target is compared by its stored vector: no model is loaded."""
     wanted = wanted_of(
-        k, offset, page, filters, any_of, group_by, diversity, keep_duplicates, sort, fields, min_score, max_distance
+        k,
+        offset,
+        page,
+        filters,
+        any_of,
+        group_by,
+        diversity,
+        keep_duplicates,
+        sort,
+        fields,
+        min_score,
+        max_distance,
+        keep_own_group,
     )
     require_null_fits(null, form)
     settings = load(catalog, url, data_dir)
@@ -82,16 +97,19 @@ def similar(
 
         return answer_many(settings, targets or [], targets_file, wanted, form, null, pictures)
     if not targets:
-        raise UsageError("nothing to compare with: name a TARGET, as in recq similar sofa.jpg, or --targets FILE")
+        raise UsageError(
+            f"nothing to compare with: name a TARGET, as in {command('recq', 'similar', 'sofa.jpg')}, or --targets FILE"
+        )
     from query.search import similar_in
 
-    _tell_nearest(similar_in(settings, targets[0], wanted), wanted, form, null, pictures, settings)
+    _tell(similar_in(settings, targets[0], wanted), form, null, pictures, settings)
     return 0
 
 
 def recommend(
+    ctx: typer.Context,
     like: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
             "--like",
             metavar="TARGET",
@@ -99,7 +117,7 @@ def recommend(
             help="A picture to be near to, as TARGET of recq similar; may be given several times. "
             "Example: --like sofa_226.jpg --like ./mine.jpg",
         ),
-    ],
+    ] = None,
     dislike: Annotated[
         list[str] | None,
         typer.Option(
@@ -125,6 +143,7 @@ def recommend(
     min_score: MinScoreOption = None,
     max_distance: MaxDistanceOption = None,
     group_by: GroupByOption = None,
+    keep_own_group: KeepOwnGroupOption = False,
     diversity: DiversityOption = 0.0,
     keep_duplicates: KeepDuplicatesOption = False,
     sort: SortOption = None,
@@ -140,19 +159,35 @@ def recommend(
     _debug: DebugOption = False,
 ) -> None:
     """More like the pictures somebody chose, and unlike those they rejected; none of them is among the results."""
+    if ctx.args:
+        load(catalog, url, data_dir)
+        meant = command("recq", "recommend", "--like", ctx.args[0])
+        raise UsageError(f"recommend takes pictures behind --like and --dislike: {meant}")
     wanted = wanted_of(
-        k, offset, page, filters, any_of, group_by, diversity, keep_duplicates, sort, fields, min_score, max_distance
+        k,
+        offset,
+        page,
+        filters,
+        any_of,
+        group_by,
+        diversity,
+        keep_duplicates,
+        sort,
+        fields,
+        min_score,
+        max_distance,
+        keep_own_group,
     )
     require_null_fits(null, form)
     settings = load(catalog, url, data_dir)
     pictures = Pictures(grid, preview, open_)
     from query.recommend import recommend_in
 
-    answer = recommend_in(settings, like, dislike or [], strategy, wanted)
-    _tell_nearest(answer, wanted, form, null, pictures, settings)
+    _tell(recommend_in(settings, like or [], dislike or [], strategy, wanted), form, null, pictures, settings)
 
 
 def search(
+    ctx: typer.Context,
     filters: FilterOption = None,
     any_of: AnyOfOption = None,
     k: KOption = 20,
@@ -174,31 +209,20 @@ def search(
     _debug: DebugOption = False,
 ) -> None:
     """Items that all filters hold for, ordered by path or by a field; no picture is compared."""
+    if ctx.args:
+        load(catalog, url, data_dir)
+        raise UsageError(asked_with_words(ctx.args))
     wanted = wanted_of(k, offset, page, filters, any_of, group_by, diversity, keep_duplicates, sort, fields)
     require_null_fits(null, form)
     settings = load(catalog, url, data_dir)
     pictures = Pictures(grid, preview, open_)
     from query.search import search_in
 
-    answer = search_in(settings, wanted)
-    emit(answer_text(answer, form, terminal(), null=null))
-    narrowed = bool(filters or any_of)
-    remark(
-        answer, _nothing(wanted, "nothing matches: ask with fewer filters" if narrowed else "nothing is indexed yet")
-    )
-    pictures.show(answer, settings)
+    _tell(search_in(settings, wanted), form, null, pictures, settings)
 
 
-def _tell_nearest(
-    answer: Answer, wanted: Wanted, form: Format, null: bool, pictures: Pictures, settings: Settings
-) -> None:
+def _tell(answer: Answer, form: Format, null: bool, pictures: Pictures, settings: Settings) -> None:
     """The answer, remarks on it, and the picture where one is asked for."""
     emit(answer_text(answer, form, terminal(), null=null))
-    bound = "a lower --min-score" if wanted.max_distance is None else "a larger --max-distance"
-    remark(answer, _nothing(wanted, f"nothing matches: ask with fewer filters or {bound}"))
+    remark(answer)
     pictures.show(answer, settings)
-
-
-def _nothing(wanted: Wanted, reason: str) -> str:
-    """What to say of an answer without results."""
-    return f"there are no more than {wanted.offset:,} results" if wanted.offset else reason

@@ -1,4 +1,4 @@
-"""The commands of `recq` that tell what there is: show, facets.
+"""The commands of `recq` that tell what there is: catalogs, fields, show, facets.
 
 Thin shells, which `query.cli` makes part of the program: what is slow to import is imported where it is used.
 """
@@ -11,9 +11,47 @@ import typer
 
 from query import completion
 from query.options import FilterOption, TargetArgument
-from query.render import FacetsFormat, ShowFormat, facets_text, shown_text
-from query.shell import emit, load, terminal
+from query.render import FacetsFormat, ShowFormat, catalogs_text, facets_text, fields_text, shown_text
+from query.shell import PROG, counted, emit, load, terminal
+from recq.cli_errors import complain
 from recq.cli_options import CatalogOption, DataDirOption, DebugOption, UrlOption
+from recq.commands import command
+
+ListFormatOption = Annotated[ShowFormat, typer.Option("--format", help="How to print them. Example: --format json")]
+
+
+def catalogs(
+    form: ListFormatOption = ShowFormat.TABLE,
+    url: UrlOption = None,
+    data_dir: DataDirOption = None,
+    _debug: DebugOption = False,
+) -> None:
+    """The catalogs of the index: items, failed ones, embedding space, sources, when one was indexed last."""
+    settings = load(None, url, data_dir)
+    from query.inventory import catalogs_in
+
+    found = catalogs_in(settings)
+    emit(catalogs_text(found, form, terminal()))
+    for each in found:
+        if each.unfinished:
+            left = counted(len(each.unfinished), "collection")
+            complain(PROG, f"{each.name}: {left} of a rebuild that goes on or was interrupted")
+    if not found:
+        complain(PROG, f"there is no catalog here: {command('recq-ingest', 'run', 'FOLDER')} makes one")
+
+
+def fields(
+    form: ListFormatOption = ShowFormat.TABLE,
+    catalog: CatalogOption = None,
+    url: UrlOption = None,
+    data_dir: DataDirOption = None,
+    _debug: DebugOption = False,
+) -> None:
+    """The fields that filters can ask for: type, how many items have one, its values or their range, an example."""
+    settings = load(catalog, url, data_dir)
+    from query.inventory import fields_in
+
+    emit(fields_text(fields_in(settings), form, terminal()))
 
 
 def show(
@@ -60,6 +98,9 @@ def facets(
 ) -> None:
     """The values of a metadata field and how many items have each; ranges for numbers and dates."""
     settings = load(catalog, url, data_dir)
-    from query.search import facets_in
+    from query.search import facets_in, why_nothing_in
 
-    emit(facets_text(facets_in(settings, field, filters or [], limit), form, terminal()))
+    found = facets_in(settings, field, filters or [], limit)
+    emit(facets_text(found, form, terminal()))
+    if not found.total:
+        complain(PROG, why_nothing_in(settings, filters or [], field) or "")

@@ -47,6 +47,10 @@ def export(
     complain(
         PROG, f"{_told(done)} of catalog {done.catalog} written to {file if str(file) != '-' else 'standard output'}"
     )
+    if filters and not done.items:
+        from query.search import why_nothing_in
+
+        complain(PROG, why_nothing_in(settings, filters) or "")
 
 
 def import_(

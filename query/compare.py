@@ -22,6 +22,7 @@ from typing import Any
 from query.results import Answer, Asked, Result
 from query.search import FIRST, similar_in
 from query.target import STREAM, StreamTarget, name_of, read_picture
+from recq.commands import command
 from recq.errors import RecqError, TargetNotFound, UsageError
 from recq.index.wanted import Wanted
 from recq.paths import printable
@@ -82,6 +83,13 @@ class Comparison:
     def notes(self) -> tuple[str, ...]:
         """Remarks on the answers, and on targets that are not the same file."""
         notes = [f"{printable(each.catalog)}: {note}" for each in self.columns for note in each.answer.notes]
+        nothing = [
+            (each.catalog, each.answer.no_results.text) for each in self.columns if each.answer.no_results is not None
+        ]
+        if len(nothing) == len(self.columns) and len({text for _, text in nothing}) == 1:
+            notes.append(nothing[0][1])
+        else:
+            notes += [f"{printable(catalog)}: {text}" for catalog, text in nothing]
         places = {each.answer.target.location for each in self.columns if each.answer.target is not None}
         if len(places - {None}) > 1:
             notes.append("the catalogs know different files by that name: give a path, to compare like with like")
@@ -113,7 +121,10 @@ def compare_in(settings: Settings, target: str, catalogs: Sequence[str], wanted:
     started = time.perf_counter()
     wanted.require_sane()
     if len(catalogs) < 2 or len(set(catalogs)) < len(catalogs):
-        raise UsageError("recq compare needs two different catalogs at least: --catalog A --catalog B")
+        raise UsageError(
+            "two different catalogs are needed at least: "
+            + command("recq", "compare", target, "--catalog", "A", "--catalog", "B")
+        )
     with _rereadable(target, settings) as text:
         answers = _answers(settings, text, catalogs, wanted)
     columns = [Column(name, answers[name]) for name in catalogs]

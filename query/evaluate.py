@@ -20,8 +20,10 @@ import numpy as np
 
 from query.evaluate_metrics import LabelSets, Measures, Rows, bootstrap, confusions, measure
 from query.evaluate_results import ClassMeasures, Compared, Evaluation, Interval, LeftOut
+from query.no_results import NoResults, why_no_items
 from query.progress import Progress, silent
 from query.vector_file import VectorFile
+from recq.commands import command
 from recq.errors import UsageError
 from recq.index.filters import known_name, require_field
 from recq.index.grammar import Condition
@@ -117,7 +119,7 @@ def evaluate_in(
     if not len(ranked[0].answered):
         raise UsageError(
             f"no query has another item with the same {label}: choose a field whose values repeat "
-            f"('recq facets {label}' counts them)"
+            f"({command('recq', 'facets', label)} counts them)"
         )
     first, spaces = ranked[0], [catalog.space for catalog in catalogs]
     return Evaluation(
@@ -174,7 +176,8 @@ def _plan(
     asking, also = (gallery, passed) if alike else _facts(catalog, label, query_filters, common, progress)
     for what, found, without in (("gallery", gallery, passed), ("query", asking, also)):
         if not found:
-            raise UsageError(_nothing(what, label, without))
+            why = why_no_items(catalog, gallery_filters if what == "gallery" else query_filters)
+            raise UsageError(_nothing(what, label, without, why))
     chosen = sorted(asking.values(), key=_by_place)
     if sample is not None and sample < len(chosen):
         drawn = np.random.default_rng(seed).choice(len(chosen), sample, replace=False)
@@ -188,12 +191,13 @@ def _plan(
     )
 
 
-def _nothing(what: str, label: str, passed: _Passed) -> str:
+def _nothing(what: str, label: str, passed: _Passed, why: NoResults | None) -> str:
     if passed.elsewhere:
         return f"no {what} item is in every catalog: --against compares catalogs of the same files"
     if passed.unlabelled:
         return f"no {what} item has a {label}: choose another --label or --{what}-filter"
-    return f"nothing to evaluate: no item fits the --{what}-filter, or the catalog is empty"
+    causes = "; ".join(cause.text for cause in why.causes) if why is not None else "the catalog is empty"
+    return f"nothing to evaluate: no item fits the --{what}-filter: {causes}"
 
 
 def _facts(

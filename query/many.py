@@ -12,14 +12,18 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from query.answers import answer_of, asked_of, notes_of
+from query.answers import answer_of, asked_of, notes_of, notes_on
+from query.mistyped import MOST_PLACES
+from query.no_results import NoResults, why_no_items, why_no_results
+from query.own import own_of
 from query.prepare import Preparer, Query
 from query.progress import Progress, silent
 from query.results import Answer
 from query.scale import Scaled, scaled
-from query.search import cut_note, opened
+from query.search import opened
 from query.target import FileTarget, IndexedTarget, Target, resolve
 from recq import paths
 from recq.errors import IndexRefused, TargetError, UsageError
@@ -32,6 +36,11 @@ if TYPE_CHECKING:
     from recq.index.finder import Found
     from recq.index.schema import Item
     from recq.index.sources import Source
+
+MOST_COMPARED = 200_000
+"""Names that mistyped targets are compared with, all of them together: some seconds."""
+
+_OVERHEAD = 1_000  # what a mistyped target costs besides
 
 CHUNK = 50
 """Targets whose requests are made together: some hundred kB of vectors, and soon enough for who looks on."""
@@ -104,6 +113,8 @@ class _Holder:
         self._sources: Mapping[str, Source] | None = None
         self._preparer: Preparer | None = None
         self._scale: Scaled | None = None
+        self.hints = _Hints()
+        self._no_items: tuple[NoResults | None] | None = None
 
     def catalog(self) -> Catalog:
         """The catalog, opened where it is not. Raises SpaceMismatch when it was rebuilt meanwhile."""
@@ -134,6 +145,12 @@ class _Holder:
             return self._scale
         return replace(self._scale, notes=())
 
+    def no_items(self, wanted: Wanted) -> NoResults | None:
+        """Why no item fits the filters, which are the same for all targets: found out once."""
+        if self._no_items is None:
+            self._no_items = (why_no_items(self.catalog(), wanted.conditions),)
+        return self._no_items[0]
+
     def release(self) -> None:
         """Let go of the index."""
         self._catalog = None
@@ -147,12 +164,34 @@ class _Holder:
         self._network.close()
 
 
+class _Hints:
+    """What suggestions for mistyped targets need: read once, and used for the first few of them."""
+
+    def __init__(self) -> None:
+        self._places: list[tuple[str, str]] | None = None
+        self._left = MOST_COMPARED
+
+    def places(self, catalog: Catalog) -> Sequence[tuple[str, str]]:
+        """Source and path of the catalog's items; none when enough has been compared."""
+        if self._left <= 0:
+            return ()
+        if self._places is None:
+            self._places = list(islice(catalog.places(), MOST_PLACES))
+        self._left -= len(self._places) + _OVERHEAD
+        return self._places
+
+    def others(self, catalog: Catalog) -> Iterator[tuple[str, Catalog]]:
+        """The other catalogs, as long as suggestions are made."""
+        return catalog.others() if self._left > 0 else iter(())
+
+
 @dataclass(frozen=True)
 class _Lookup:
     """A catalog for `resolve`, whose sources are not read again for each target."""
 
     catalog: Catalog
     known: Mapping[str, Source]
+    hints: _Hints
 
     def get(self, item_id: str) -> Item | None:
         return self.catalog.get(item_id)
@@ -166,6 +205,12 @@ class _Lookup:
     def sources(self) -> Mapping[str, Source]:
         return self.known
 
+    def places(self) -> Sequence[tuple[str, str]]:
+        return self.hints.places(self.catalog)
+
+    def others(self) -> Iterator[tuple[str, Catalog]]:
+        return self.hints.others(self.catalog)
+
 
 def _answers(holder: _Holder, chunk: Sequence[str], wanted: Wanted) -> list[Answer | Failure]:
     from recq.index.question import metric_of
@@ -173,7 +218,7 @@ def _answers(holder: _Holder, chunk: Sequence[str], wanted: Wanted) -> list[Answ
     catalog = holder.catalog()
     scale = holder.scaled(wanted)
     catalog.check(scale.wanted, metric_of("", catalog.space))
-    lookup = _Lookup(catalog, holder.sources())
+    lookup = _Lookup(catalog, holder.sources(), holder.hints)
     resolved = [_resolved(lookup, text) for text in chunk]
     preparer = holder.preparer()
     if any(not isinstance(each, IndexedTarget | Failure) for each in resolved):
@@ -184,7 +229,9 @@ def _answers(holder: _Holder, chunk: Sequence[str], wanted: Wanted) -> list[Answ
     ]
     queries = [each for each in prepared if isinstance(each, Query)]
     found = iter(_found(holder.catalog(), queries, scale.wanted))
-    answers = [each if isinstance(each, Failure) else _answer(holder, each, next(found), scale) for each in prepared]
+    answers = [
+        each if isinstance(each, Failure) else _answer(holder, each, next(found), scale, wanted) for each in prepared
+    ]
     for number, each in enumerate(answers):
         if isinstance(each, Answer):
             answers[number] = replace(each, notes=(*scale.notes, *each.notes))
@@ -210,24 +257,36 @@ def _prepared(preparer: Preparer, target: Target, text: str) -> Query | Failure:
 
 def _found(catalog: Catalog, queries: Sequence[Query], wanted: Wanted) -> list[Found | Failure]:
     try:
-        return list(catalog.rank_many([query.example for query in queries], wanted)) if queries else []
+        return _ranked(catalog, queries, wanted)
     except IndexRefused:  # an item that has just gone takes its whole chunk with it
         return [_found_alone(catalog, query, wanted) for query in queries]
 
 
+def _ranked(catalog: Catalog, queries: Sequence[Query], wanted: Wanted) -> list[Found | Failure]:
+    owns = [own_of(wanted, [query]) for query in queries]
+    return list(catalog.rank_many([query.example for query in queries], wanted, own=owns)) if queries else []
+
+
 def _found_alone(catalog: Catalog, query: Query, wanted: Wanted) -> Found | Failure:
     try:
-        return catalog.rank(query.example, wanted)
+        return catalog.rank(query.example, wanted, own=own_of(wanted, [query]))
     except IndexRefused as error:
         return Failure(query.text, str(error))
 
 
-def _answer(holder: _Holder, query: Query, found: Found | Failure, scale: Scaled) -> Answer | Failure:
+def _answer(holder: _Holder, query: Query, found: Found | Failure, scale: Scaled, wanted: Wanted) -> Answer | Failure:
     from recq.index.question import metric_of
 
     if isinstance(found, Failure):
         return found
     catalog, sources = holder.catalog(), holder.sources()
+    nothing: NoResults | None = None
+    if not found.hits:
+
+        def ask(wanted: Wanted) -> Found:
+            return catalog.rank(query.example, wanted, own=own_of(wanted, [query]))
+
+        nothing = holder.no_items(wanted) or why_no_results(catalog, scale.wanted, ask, wanted)
     return answer_of(
         catalog,
         found,
@@ -237,5 +296,6 @@ def _answer(holder: _Holder, query: Query, found: Found | Failure, scale: Scaled
         metric=metric_of(query.example, catalog.space),
         target=asked_of(query, catalog, sources),
         background=scale.background,
-        notes=(*notes_of([query]), *cut_note(found.cut)),
+        notes=(*notes_of([query]), *notes_on(found)),
+        no_results=nothing,
     )

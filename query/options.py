@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,9 @@ import typer
 
 from query import completion
 from query.render import Format
-from recq.errors import UsageError
+from recq.commands import command
+from recq.errors import FilterError, UsageError
+from recq.index.grammar import escape, parse_all
 from recq.index.wanted import Limit, Sort, Wanted
 
 FILTERS = """\
@@ -20,10 +23,13 @@ Filters: all that are given must hold. Quote them, the shell has its own idea of
 
 The same without characters of the shell: price=..100   price=10..50   category=sofa,bed   has:price   no:price
 
-One of several: --any-of 'category=sofa || price<=50', or --any-of category=sofa,,price=..50
-
 A backslash makes any character literal, a comma, a bar, a space at an end: 'brand=Smith\\, Jones'"""
 """The epilog of every command that takes filters."""
+
+FILTERS_AND_GROUPS = f"""{FILTERS}
+
+One of several: --any-of 'category=sofa || price<=50', or --any-of category=sofa,,price=..50"""
+"""The epilog of those that take --any-of as well."""
 
 TargetArgument = Annotated[
     str,
@@ -67,7 +73,7 @@ FormatOption = Annotated[
     Format,
     typer.Option("--format", help="How to print the answer. Example: --format paths, one absolute path a line."),
 ]
-KOption = Annotated[int, typer.Option("-k", metavar="N", help="How many results, at most. Example: -k 20")]
+KOption = Annotated[int, typer.Option("-k", "--top-k", metavar="N", help="How many results, at most. Example: -k 20")]
 OffsetOption = Annotated[
     int | None,
     typer.Option(
@@ -99,6 +105,14 @@ GroupByOption = Annotated[
         autocompletion=completion.field,
         show_default=False,
         help="Only the first item of each value of a field, such as one view of each product. Example: --group-by sku",
+    ),
+]
+KeepOwnGroupOption = Annotated[
+    bool,
+    typer.Option(
+        "--keep-own-group",
+        help="With --group-by: show also what is in the group of the picture asked with, such as other views of the "
+        "same product. Example: --group-by sku --keep-own-group",
     ),
 ]
 DiversityOption = Annotated[
@@ -208,6 +222,7 @@ def wanted_of(
     fields: str | None,
     min_score: str | None = None,
     max_distance: str | None = None,
+    keep_own_group: bool = False,
 ) -> Wanted:
     """What the options of similar, recommend and search ask for, as they were typed. Raises UsageError."""
     return Wanted(
@@ -223,6 +238,7 @@ def wanted_of(
         None if sort is None else Sort.parse(sort),
         field_list(fields),
         unusual(min_score, max_distance),
+        keep_own_group,
     )
 
 
@@ -248,6 +264,21 @@ def unusual(min_score: str | None, max_distance: str | None) -> Limit | None:
     if min_score == max_distance == AUTO:
         raise UsageError("--min-score auto and --max-distance auto: give the one that the catalog compares by")
     return "min_score" if min_score == AUTO else "max_distance" if max_distance == AUTO else None
+
+
+def asked_with_words(words: Sequence[str]) -> str:
+    """What to say to `recq search WORDS`: filters are written behind --filter, words are searched in a field."""
+    try:
+        parse_all(words)
+    except FilterError:
+        text = escape(" ".join(words))
+        title, name = (command("recq", "search", "--filter", f"{field}~{text}") for field in ("title", "file.name"))
+        return (
+            f"search takes no words by themselves: ask for them in a field, {title}, or in the file's name, {name}; "
+            f"what looks like a picture is found by {command('recq', 'similar', 'PICTURE')}"
+        )
+    options = [option for word in words for option in ("--filter", word)]
+    return f"a filter stands behind --filter: {command('recq', 'search', *options)}"
 
 
 def field_list(text: str | None) -> tuple[str, ...] | None:

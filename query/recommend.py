@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from query.answers import answer_of, asked_of, notes_of
+from query.answers import answer_of, asked_of, notes_of, notes_on
+from query.no_results import why_no_results
+from query.own import own_of
 from query.prepare import Preparer, Query
 from query.results import Answer, Examples
-from query.search import FIRST, cut_note, prepared_in
-from query.target import IndexedTarget, resolve
+from query.search import FIRST, prepared_in
+from query.target import resolve
 from recq.errors import UsageError
-from recq.index.grammar import Condition, Op
 from recq.index.wanted import Wanted
 from recq.settings import Settings
 
 if TYPE_CHECKING:
     from recq.index.catalog import Catalog
+    from recq.index.finder import Found
     from recq.index.question import Strategy
 
 
@@ -33,7 +33,7 @@ def recommend(
 ) -> Answer:
     """The items nearest to the pictures liked and far from those disliked, as `strategy` weighs them.
 
-    Neither they nor other items of the same bytes are among the results.
+    They are not among the results, nor what `query.own` says.
 
     `recq.index.question` tells what the strategies compute. Raises what `query.search.similar` raises.
     """
@@ -71,7 +71,11 @@ def _recommended(
     chosen = Strategy(strategy)
     examples = [query.example for query in queries]
     question = Liked(tuple(examples[:liked]), tuple(examples[liked:]), chosen)
-    found = catalog.rank(question, replace(wanted, filters=(*wanted.filters, *_other_bytes(queries))))
+
+    def ask(wanted: Wanted) -> Found:
+        return catalog.rank(question, wanted, own=own_of(wanted, queries[:liked], queries[liked:]))
+
+    found = ask(wanted)
     sources = catalog.sources()
     asked = [asked_of(query, catalog, sources) for query in queries]
     return answer_of(
@@ -82,17 +86,9 @@ def _recommended(
         started,
         metric=metric_of(question, catalog.space),
         examples=Examples(tuple(asked[:liked]), tuple(asked[liked:]), chosen),
-        notes=(*notes_of(queries), *cut_note(found.cut)),
+        notes=(*notes_of(queries), *notes_on(found)),
+        no_results=None if found.hits else why_no_results(catalog, wanted, ask),
     )
-
-
-def _other_bytes(queries: Sequence[Query]) -> list[Condition]:
-    """Leaves out what has the bytes of an example: somebody knows that picture, whatever its copy is called."""
-    contents = [query.content for query in queries if query.content is not None]
-    digests = [hashlib.sha256(content).hexdigest() for content in contents]
-    indexed = [query.target.item.file.sha256 for query in queries if isinstance(query.target, IndexedTarget)]
-    known = tuple(dict.fromkeys([*digests, *(digest for digest in indexed if digest is not None)]))
-    return [Condition("file.sha256", Op.NE, known)] if known else []
 
 
 def _require_sane(like: Sequence[str], wanted: Wanted) -> None:

@@ -10,13 +10,22 @@ import csv
 import io
 import json
 import os
-import unicodedata
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from query.layout import cells
 from query.results import SCORE_DIGITS, Answer, Result, Shown, facets_json, score_text
-from query.table import Table, answer_table, comparison_table, duplicates_table, facets_table, shown_table
+from query.table import (
+    Table,
+    answer_table,
+    catalogs_table,
+    comparison_table,
+    duplicates_table,
+    facets_table,
+    fields_table,
+    shown_table,
+)
 from recq.paths import printable
 
 if TYPE_CHECKING:
@@ -24,6 +33,7 @@ if TYPE_CHECKING:
     from query.duplicates import Duplicates
     from query.evaluate_results import Evaluation
     from query.explain import Explanation
+    from query.inventory import CatalogSummary, FieldSummary
     from query.many import Failure
     from recq.index.facets import Facets
 
@@ -48,7 +58,7 @@ class FacetsFormat(StrEnum):
 
 
 class ShowFormat(StrEnum):
-    """How `show` answers."""
+    """How `show`, `catalogs` and `fields` answer."""
 
     TABLE = "table"
     JSON = "json"
@@ -106,6 +116,20 @@ def facets_text(facets: Facets, form: FacetsFormat, terminal: bool = False) -> s
             return "".join(_json(row) for row in document["values"])
         case FacetsFormat.CSV:
             return _rows([("value", "count", "filter"), *(tuple(row.values()) for row in document["values"])])
+
+
+def catalogs_text(found: Sequence[CatalogSummary], form: ShowFormat, terminal: bool = False) -> str:
+    """The answer of `catalogs`."""
+    if form is ShowFormat.JSON:
+        return _json([each.to_json() for each in found], indent=2)
+    return _table(catalogs_table(found), terminal)
+
+
+def fields_text(found: Sequence[FieldSummary], form: ShowFormat, terminal: bool = False) -> str:
+    """The answer of `fields`."""
+    if form is ShowFormat.JSON:
+        return _json([each.to_json() for each in found], indent=2)
+    return _table(fields_table(found), terminal)
 
 
 def shown_text(shown: Shown, form: ShowFormat, terminal: bool = False) -> str:
@@ -266,8 +290,3 @@ def plain(table: Table) -> str:
         ]
         lines.append("  ".join(padded).rstrip())
     return "\n".join(lines) + "\n"
-
-
-def cells(text: str) -> int:
-    """How many columns of a terminal `text` takes: wide characters two, combining ones none."""
-    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)

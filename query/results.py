@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from recq import paths
 
 if TYPE_CHECKING:
+    from query.no_results import NoResults
     from recq.index.facets import Facets
     from recq.index.question import Metric, Strategy
     from recq.index.schema import Item
@@ -125,7 +126,7 @@ class Answer:
 
     `metric` says what the scores are, None where nothing was compared. `took_ms` is the time in the library; `filters`
     and groups as typed; `named` the fields that the question names, `fields` those alone that are to be shown, all
-    when None; `notes` are for standard error.
+    when None; `notes` are for standard error. `no_results` tells why there are none.
     """
 
     space: EmbeddingSpace
@@ -138,6 +139,7 @@ class Answer:
     examples: Examples | None = None
     named: tuple[str, ...] = ()
     fields: tuple[str, ...] | None = None
+    no_results: NoResults | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The document that `--format json` prints."""
@@ -148,6 +150,7 @@ class Answer:
             "metric": None if self.metric is None else self.metric.name,
             "higher_is_better": None if self.metric is None else self.metric.higher_is_better,
             "results": [result.to_json() for result in self.results],
+            **({} if self.no_results is None else {"no_results": self.no_results.to_json()}),
             "took_ms": round(self.took_ms, 1),
         }
 
@@ -181,12 +184,17 @@ def score_text(score: float, share: float | None) -> str:
 
 
 def scale_text(share: float) -> str:
-    """What a score means in this catalog: one decimal of the per cent, two above 99.9 %, rounded down."""
+    """What a score means in this catalog, in words."""
+    return "closer than all pairs" if share >= 1 else f"closer than {percent_text(share)} of pairs"
+
+
+def percent_text(share: float) -> str:
+    """A share of pairs, 0 to 1: one decimal of the per cent, two above 99.9 %, rounded down."""
     if share >= 1:
-        return "closer than all pairs"
+        return "100 %"
     per_cent = 100 * share + 1e-9  # 99.7 that became 99.69999 stays 99.7
     digits = 2 if per_cent >= 99.9 else 1
-    return f"closer than {math.floor(per_cent * 10**digits) / 10**digits:.{digits}f} % of pairs"
+    return f"{math.floor(per_cent * 10**digits) / 10**digits:.{digits}f} %"
 
 
 def percentile(share: float | None) -> float | None:

@@ -15,13 +15,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from query.answers import answer_of, asked_of, notes_of
+from query.answers import answer_of, asked_of, notes_of, notes_on
+from query.no_results import why_no_items, why_no_results
+from query.own import own_of
 from query.prepare import Preparer, Query
 from query.results import Answer, Shown
 from query.scale import scaled
 from query.target import FileTarget, IndexedTarget, describe, resolve
+from recq.commands import command
 from recq.errors import TargetNotFound
-from recq.index.grammar import parse_all
+from recq.index.grammar import Condition, Op, parse_all
 from recq.index.wanted import Wanted
 from recq.settings import Settings
 from recq.space import require_same
@@ -29,6 +32,7 @@ from recq.space import require_same
 if TYPE_CHECKING:
     from recq.index.catalog import Catalog
     from recq.index.facets import Facets
+    from recq.index.finder import Found
     from recq.index.grammar import Where
 
 FIRST = Wanted()
@@ -39,7 +43,9 @@ FIRST_MATCHES = Wanted(k=20)
 
 
 def similar(catalog: Catalog, target: str, wanted: Wanted = FIRST, settings: Settings | None = None) -> Answer:
-    """The items that look most like `target`, best first, ties by path; the target itself is never among them.
+    """The items that look most like `target`, best first, ties by path.
+
+    The target itself is never among them, nor what `query.own` says.
 
     Raises TargetError, FilterError, UsageError, and for a picture outside the index what reading, decoding and
     embedding it raise.
@@ -71,7 +77,8 @@ def search(catalog: Catalog, wanted: Wanted = FIRST_MATCHES) -> Answer:
         notes = (f"{place} of {total:,} matching items shown: -k shows more, --page 2 the next",)
         if wanted.offset:
             notes = (f"{place} of {total:,} matching items shown",)
-    return answer_of(catalog, found, catalog.sources(), wanted, started, notes=notes)
+    nothing = None if found.hits else why_no_results(catalog, wanted, catalog.find)
+    return answer_of(catalog, found, catalog.sources(), wanted, started, notes=notes, no_results=nothing)
 
 
 def search_in(settings: Settings, wanted: Wanted = FIRST_MATCHES) -> Answer:
@@ -87,7 +94,9 @@ def show(catalog: Catalog, target: str) -> Shown:
     if isinstance(resolved, IndexedTarget):
         return Shown(resolved.item, catalog.absolute_path(resolved.item))
     yet = " yet" if isinstance(resolved, FileTarget) and resolved.source is not None else ""
-    raise TargetNotFound(f"{describe(resolved)} is not in the index{yet}: only recq similar takes other pictures")
+    raise TargetNotFound(
+        f"{describe(resolved)} is not in the index{yet}: only {command('recq', 'similar', target)} takes other pictures"
+    )
 
 
 def show_in(settings: Settings, target: str) -> Shown:
@@ -101,6 +110,16 @@ def facets_in(settings: Settings, field: str, filters: Sequence[Where] = (), lim
     read = parse_all(filters)
     with opened(settings) as catalog:
         return catalog.facets(field, read, limit)
+
+
+def why_nothing_in(settings: Settings, filters: Sequence[Where] = (), field: str | None = None) -> str | None:
+    """Why no item fits all filters and has the field, in the catalog that the settings name; None where some do."""
+    asked = parse_all(filters)
+    if field is not None:
+        asked = (*asked, Condition(field, Op.EXISTS))
+    with opened(settings) as catalog:
+        found = why_no_items(catalog, asked)
+    return None if found is None else found.text
 
 
 @contextmanager
@@ -140,7 +159,12 @@ def _nearest(catalog: Catalog, query: Query, wanted: Wanted, started: float) -> 
     from recq.index.question import metric_of
 
     scale = scaled(catalog, wanted)
-    found = catalog.rank(query.example, scale.wanted)
+
+    def ask(wanted: Wanted) -> Found:
+        return catalog.rank(query.example, wanted, own=own_of(wanted, [query]))
+
+    found = ask(scale.wanted)
+    nothing = None if found.hits else why_no_results(catalog, scale.wanted, ask, wanted)
     sources = catalog.sources()
     return answer_of(
         catalog,
@@ -151,17 +175,9 @@ def _nearest(catalog: Catalog, query: Query, wanted: Wanted, started: float) -> 
         metric=metric_of(query.example, catalog.space),
         target=asked_of(query, catalog, sources),
         background=scale.background,
-        notes=(*notes_of([query]), *scale.notes, *cut_note(found.cut)),
+        notes=(*notes_of([query]), *scale.notes, *notes_on(found)),
+        no_results=nothing,
     )
-
-
-def cut_note(cut: bool) -> tuple[str, ...]:
-    """The remark on an answer that is shorter than it might be."""
-    from recq.index.ranking import DEEPEST
-
-    if not cut:
-        return ()
-    return (f"only the {DEEPEST:,} nearest items were looked at, most of them folded: ask with more filters",)
 
 
 def _check(catalog: Catalog, wanted: Wanted) -> None:

@@ -39,9 +39,9 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun if count == 1 else f'{noun}s'}"
 
 
-def remark(answer: Answer, nothing: str) -> None:
-    """What there is to say about an answer, on standard error; `nothing` when it is empty."""
+def remark(answer: Answer) -> None:
+    """What there is to say about an answer, on standard error."""
     for note in answer.notes:
         complain(PROG, note)
-    if not answer.results:
-        complain(PROG, nothing)
+    if answer.no_results is not None:
+        complain(PROG, answer.no_results.text)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from query.kinds import Kind
-from query.results import Answer, Result, Shown, score_text
-from recq.index.grammar import escape
+from query.results import Answer, Result, Shown, percent_text
+from recq.index.grammar import escape, escape_field
 from recq.paths import printable
 
 if TYPE_CHECKING:
     from query.compare import Comparison
     from query.duplicates import Duplicates
+    from query.inventory import CatalogSummary, FieldSummary
     from recq.index.facets import Facets
+
+MOST_VALUES = 1000
+"""Different values of a field that are counted."""
 
 FIRST_FIELDS = ("category", "title", "price")
 """Metadata that says what a thing is; shown when present, after the fields that the filters name."""
@@ -24,19 +29,30 @@ MOST_FIELDS = 4
 
 _IN_THE_PATH = frozenset({"file.path", "file.name", "file.source"})  # a row says these anyway
 
+SCALE = "score: of this catalog's random pairs, so many per cent are less alike"
+
 SCORE_HEADERS = {"cosine": "score", "euclid": "distance", "best_score": "best_score", "sum_scores": "sum_scores"}
 """What the column of scores is called."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Cells of printable text. `right` tells which columns hold numbers."""
+    """Cells of printable text. `right` tells which columns hold numbers.
+
+    On a terminal each row of a `one_line` table is a line, whose cells are cut where there is no room; `names` is the
+    header of the column that names a row, and the first `kept` columns are shown on any terminal. `chosen`: somebody
+    has named the columns behind them.
+    """
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     right: tuple[bool, ...]
     title: str = ""
     caption: str = ""
+    one_line: bool = False
+    names: str = ""
+    kept: int = 1
+    chosen: bool = False
 
 
 def answer_table(answer: Answer) -> Table:
@@ -52,10 +68,12 @@ def answer_table(answer: Answer) -> Table:
         *(("copies",) if folded else ()),
         *fields,
     )
+    percents = [percent_text(result.share) for result in answer.results if result.share is not None]
+    widest = max(map(len, percents), default=0)
     rows = tuple(
         (
             str(result.rank),
-            *((_score(result),) if result.score is not None else ()),
+            *((_score(result, widest),) if result.score is not None else ()),
             printable(result.within),
             *((printable(result.source),) if several else ()),
             *((str(result.copies),) if folded else ()),
@@ -65,12 +83,23 @@ def answer_table(answer: Answer) -> Table:
     )
     numbers = {"#", "copies", *SCORE_HEADERS.values(), *(name for name in fields if _is_numeric(answer.results, name))}
     right = tuple(name in numbers for name in header)
-    return Table(tuple(map(printable, header)), rows, right, title_of(answer), caption_of(answer))
+    return Table(
+        tuple(map(printable, header)),
+        rows,
+        right,
+        title_of(answer),
+        "\n".join(part for part in (caption_of(answer), SCALE if percents else "") if part),
+        one_line=True,
+        names="file",
+        kept=header.index("file") + 1,
+        chosen=answer.fields is not None,
+    )
 
 
-def _score(result: Result) -> str:
+def _score(result: Result, widest: int) -> str:
+    """The score; with the share of random pairs that are less alike, the per cents `widest` characters wide."""
     score = result.score or 0.0
-    return f"{score:.3f}" if result.share is None else score_text(score, result.share)
+    return f"{score:.3f}" if result.share is None else f"{score:.2f}  {percent_text(result.share):>{widest}}"
 
 
 def title_of(answer: Answer) -> str:
@@ -116,7 +145,8 @@ def comparison_table(comparison: Comparison) -> Table:
     )
     header = ("#", *(each.catalog for each in comparison.columns))
     caption = "\n".join(f"{each.catalog}: {each.answer.space.label}" for each in comparison.columns)
-    return Table(header, rows, (True, *(False for _ in answers)), title_of(answers[0]), caption)
+    right = (True, *(False for _ in answers))
+    return Table(header, rows, right, title_of(answers[0]), caption, one_line=True, kept=len(header))
 
 
 def duplicates_table(found: Duplicates) -> Table:
@@ -157,6 +187,53 @@ def facets_table(facets: Facets) -> Table:
     return Table((printable(facets.field), "items"), rows, (False, True), title)
 
 
+def catalogs_table(found: Sequence[CatalogSummary]) -> Table:
+    """A row for each catalog."""
+    header = ("catalog", "items", "failed", "space", "sources", "indexed")
+    rows = tuple(
+        (
+            printable(each.name),
+            f"{each.items:,}" if each.problem is None else "",
+            f"{each.failed:,}" if each.problem is None else "",
+            printable(each.problem or (each.space.label if each.space is not None else "")),
+            ", ".join(map(printable, each.sources)),
+            moment(each.indexed),
+        )
+        for each in found
+    )
+    right = tuple(name in ("items", "failed") for name in header)
+    return Table(header, rows, right, one_line=True, names="catalog")
+
+
+def moment(text: str | None) -> str:
+    """A moment of ISO 8601 in UTC to the minute."""
+    return "" if text is None else f"{text[:10]} {text[11:16]} UTC"
+
+
+def fields_table(found: Sequence[FieldSummary]) -> Table:
+    """A row for each field: the name and an example as they are written in a filter."""
+    rows = tuple(
+        (printable(escape_field(each.name)), str(each.type), f"{each.items:,}", _values(each), cell(each.example))
+        for each in found
+    )
+    header = ("field", "type", "items", "values", "example")
+    return Table(header, rows, (False, False, True, False, False), one_line=True, names="field", kept=2)
+
+
+def _values(field: FieldSummary) -> str:
+    """How many different ones, or from where to where."""
+    if field.waiting:
+        return "index being made"
+    if field.problem is not None:
+        return "no index"
+    if field.least is not None:
+        ends = dict.fromkeys((cell(field.least), cell(field.greatest)))
+        return "..".join(ends)
+    if field.distinct is not None:
+        return f"{field.distinct:,} different" if field.items else ""
+    return "" if field.type.is_number or field.type == "date" else f"more than {MOST_VALUES:,}"
+
+
 def shown_table(shown: Shown) -> Table:
     """A row for each thing known of the item."""
     document = shown.to_json()
@@ -186,7 +263,11 @@ def cell(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return str(int(value))
-    return printable(" ".join(str(value).split()))
+    return "".join(each if each in _JOINERS else printable(each) for each in _PARTS.split(" ".join(str(value).split())))
+
+
+_JOINERS = "\u200c\u200d"  # of no width, but they decide how letters and emoji around them look
+_PARTS = re.compile(f"([{_JOINERS}])")
 
 
 def _is_numeric(results: Sequence[Result], name: str) -> bool:

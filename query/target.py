@@ -5,12 +5,14 @@ The first step of a query. The order is fixed and tells a reader what wins:
     1. `-`                                           bytes on standard input
     2. a point id (a UUID)                           that item
     3. an existing file below a source's folder      that item; its bytes when it is not indexed yet
-    4. an exact path within a source (`file.path`)   that item
+    4. an exact path within a source (`file.path`),  that item
+       or a source's name and that: `SOURCE/path`
     5. a file name that one item has (`file.name`)   that item
     6. an existing file elsewhere                    its bytes
 
 What is not there as it is written may be written in Unicode's other form, composed or decomposed: `paths.spellings`.
 A bare name that is both an indexed name and another file in the current folder is ambiguous: `./name` means the file.
+So is a `SOURCE/path` that is another file, or the path of another item, seen from the current folder or its source.
 `settle` is this order and nothing else: it asks the catalog through `Lookup` and knows the disk through `Local`.
 """
 
@@ -20,13 +22,18 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
+from query.mistyped import files_like, items_like
 from recq import paths
+from recq.commands import command, command_line, in_quotes, shell_word
 from recq.errors import AmbiguousTarget, ImageError, TargetError, TargetNotFound, UsageError
+from recq.spelling import did_you_mean
+from recq.waiting import waiting
 
 if TYPE_CHECKING:
     from recq.index.schema import Item
@@ -52,6 +59,12 @@ class Lookup(Protocol):
 
     def sources(self) -> Mapping[str, Source]:
         """All sources by name."""
+
+    def places(self) -> Iterable[tuple[str, str]]:
+        """Source and path of every item: what somebody may have meant."""
+
+    def others(self) -> Iterable[tuple[str, Lookup]]:
+        """The other catalogs of the same index, by name."""
 
 
 @dataclass(frozen=True)
@@ -110,12 +123,14 @@ def resolve(lookup: Lookup, text: str) -> Target:
 
 def look(text: str) -> Local:
     """What is on disk under that name, seen from the current folder."""
-    path = Path(paths.existing(str(Path(text).absolute())))
-    places = [path] if ".." not in path.parts else []
-    with contextlib.suppress(OSError, RuntimeError, ValueError):  # too long a name, a loop of links: nothing is there
-        places += [path.parent.resolve() / path.name, path.resolve()]
-    # Path's own tests raise where one may not look.
-    return Local(path, tuple(dict.fromkeys(places)), os.path.isfile(path), os.path.isdir(path))  # noqa: PTH112, PTH113
+    with waiting(f"the disk of {_quoted(text)} to answer", None):
+        path = Path(paths.existing(str(Path(text).absolute())))
+        places = [path] if ".." not in path.parts else []
+        with contextlib.suppress(OSError, RuntimeError, ValueError):  # too long a name, a loop of links: nothing there
+            places += [path.parent.resolve() / path.name, path.resolve()]
+        # Path's own tests raise where one may not look.
+        is_file, is_folder = os.path.isfile(path), os.path.isdir(path)  # noqa: PTH112, PTH113
+        return Local(path, tuple(dict.fromkeys(places)), is_file, is_folder)
 
 
 def settle(text: str, lookup: Lookup, local: Local) -> Target:
@@ -135,13 +150,17 @@ def settle(text: str, lookup: Lookup, local: Local) -> Target:
         if below is not None:
             return FileTarget(local.path, below)
     named = [] if _means_file(text) else _named(text, lookup)
-    if named and local.is_file and os.sep not in text:
+    placed = [] if _means_file(text) else _placed(text, lookup, loosely=not named)
+    if local.is_file and (placed or (named and os.sep not in text)):
         raise AmbiguousTarget(
             f"{_quoted(text)} is both indexed and a file here; write {_quoted('./' + text)} for the file, "
-            f"or for the indexed one its id:\n{_listed(named)}"
+            f"or for the indexed one its id:\n{_listed([*named, *placed])}"
         )
+    named = list({item.id: item for item in chain(named, placed)}.values())
     if len(named) > 1:
-        raise AmbiguousTarget(f"{_quoted(text)} is the name of several items; use the id of one:\n{_listed(named)}")
+        raise AmbiguousTarget(
+            f"{_quoted(text)} is the name of several items; write SOURCE/path, or the id of one:\n{_listed(named)}"
+        )
     if named:
         return IndexedTarget(named[0])
     if local.is_file:
@@ -167,6 +186,22 @@ def _named(text: str, lookup: Lookup) -> Sequence[Item]:
     forms = paths.spellings(typed)
     found = next((found for form in forms for find in asked if (found := find(form))), ())
     return [item for item in found if item.file.encoded or not encoded]
+
+
+def _placed(text: str, lookup: Lookup, *, loosely: bool) -> Sequence[Item]:
+    """Items that `text` names as SOURCE/path; `loosely`: else one that looks the same, composed or decomposed.
+
+    A source's name may have slashes: several may fit.
+    """
+    typed, encoded = paths.to_text(text)
+    for form in paths.spellings(typed) if loosely else [typed]:
+        splits = [(form[: slash.start()], form[slash.end() :]) for slash in re.finditer("/", form)]
+        flags = [True] if encoded else [False, True] if "%" in form else [False]
+        ids = [paths.item_id(source, path, flag) for source, path in splits if source and path for flag in flags]
+        found = [item for item_id in ids if (item := lookup.get(item_id)) is not None]
+        if found:
+            return found
+    return ()
 
 
 def _items_at(local: Local, lookup: Lookup, *, everywhere: bool = False) -> Iterator[tuple[str, Item | None]]:
@@ -196,17 +231,50 @@ def _not_found(text: str, lookup: Lookup, local: Local) -> TargetError | UsageEr
         return UsageError(f"{_quoted(text)} is a folder: name one picture in it")
     if re.match(r"https?://", text):
         return TargetNotFound(
-            f"{_quoted(text)} is an address, which recq does not fetch: curl -sL URL | recq similar -"
+            f"{_quoted(text)} is an address, which recq does not fetch: "
+            f"curl -sL {shell_word(text)} | {command_line('recq', 'similar', '-')}"
         )
     if _UUID.fullmatch(text):
-        return TargetNotFound(f"no item has the id {text}: list ids with recq search --format jsonl")
+        there = _elsewhere(lookup, lambda other: [other.get(text.lower())])
+        listed = command("recq", "search", "--format", "jsonl")
+        return TargetNotFound(f"no item has the id {text}{there or f': list ids with {listed}'}")
+    if not _means_file(text) and (there := _elsewhere(lookup, lambda other: _in(text, other))):
+        return TargetNotFound(f"nothing is indexed as {_quoted(text)}{there}")
     name = text.rpartition(os.sep)[2]
     near = lookup.find_name(paths.to_text(name)[0]) if name != text else []
     if near:
         return TargetNotFound(f"nothing is indexed or stored as {_quoted(text)}; did you mean:\n{_listed(near)}")
-    return TargetNotFound(
-        f"nothing is indexed as {_quoted(text)}, and no file here has that name: see what there is with recq search"
-    )
+    meant = _meant(text, lookup, local) or f": see what there is with {command('recq', 'search')}"
+    return TargetNotFound(f"nothing is indexed as {_quoted(text)}, and no file here has that name{meant}")
+
+
+def _in(text: str, lookup: Lookup) -> Sequence[Item]:
+    """The items that a catalog has by that name."""
+    return _named(text, lookup) or _placed(text, lookup, loosely=True)
+
+
+def _elsewhere(lookup: Lookup, find: Callable[[Lookup], Sequence[Item | None]]) -> str:
+    """The rest of a message: which other catalog has what is not found in this one. Empty where none has."""
+    for name, other in lookup.others():
+        if any(item is not None for item in find(other)):
+            return f": it is in catalog {_quoted(name)}, add --catalog {name}"
+    return ""
+
+
+def _meant(text: str, lookup: Lookup, local: Local) -> str:
+    """The rest of a message: what may be meant. Of a spelling that says so, only files."""
+    items = [] if text.startswith((f".{os.sep}", f"..{os.sep}")) else items_like(text, lookup)
+    if items:
+        return did_you_mean([_quoted(each) for each in items])
+    folder = os.path.dirname(text) or "."  # noqa: PTH120 - as it was typed
+    files = [os.path.join(folder, each) for each in files_like(local.path)]  # noqa: PTH118
+    if files or _means_file(text):
+        return did_you_mean([_quoted(each) for each in files])
+    for name, other in lookup.others():
+        if items := items_like(text, other):
+            there = f"that is in catalog {_quoted(name)}, add --catalog {name}"
+            return f"{did_you_mean([_quoted(items[0])])} ({there})"
+    return ""
 
 
 def require_embedded(item: Item) -> None:
@@ -229,10 +297,14 @@ def read_picture(target: FileTarget | StreamTarget, settings: Settings, stdin: B
     limits = Limits.from_settings(settings)
     try:
         if isinstance(target, FileTarget):
-            return read_content(os.fspath(target.path), limits).data
+            with waiting(f"the disk of {describe(target)} to answer", None):
+                return read_content(os.fspath(target.path), limits).data
         stream = stdin if stdin is not None else sys.stdin.buffer if sys.stdin is not None else None
         if stream is None or stream.isatty():
-            raise UsageError("nothing comes in on standard input: pipe a picture in, as in recq similar - < photo.jpg")
+            raise UsageError(
+                "nothing comes in on standard input: pipe a picture in, "
+                f"as in {in_quotes(command_line('recq', 'similar', '-') + ' < photo.jpg')}"
+            )
         data = stream.read(limits.max_bytes + 1)
         if len(data) > limits.max_bytes:
             raise too_many_bytes(len(data), limits)

@@ -18,6 +18,7 @@ from query.output import replaced, require_place
 from query.progress import Progress, silent
 from query.search import opened
 from recq.errors import ImageError, UsageError
+from recq.paths import printable
 from recq.settings import Settings
 
 if TYPE_CHECKING:
@@ -44,11 +45,31 @@ class Transferred:
     catalog: str
 
 
+ENDINGS = {
+    ".jsonl": ArchiveFormat.JSONL,
+    ".ndjson": ArchiveFormat.JSONL,
+    ".parquet": ArchiveFormat.PARQUET,
+    ".pq": ArchiveFormat.PARQUET,
+}
+"""What names of exports end in."""
+
+
 def format_of(path: Path, said: ArchiveFormat | None) -> ArchiveFormat:
-    """The format that was said, else the one that the name ends in, else JSON lines."""
+    """The format that was said, else the one that the name ends in, else JSON lines: of a name without an ending.
+
+    Raises UsageError for any other ending: whoever writes it expects another content.
+    """
     if said is not None:
         return said
-    return ArchiveFormat.PARQUET if path.suffix.lower() in (".parquet", ".pq") else ArchiveFormat.JSONL
+    ending = path.suffix.lower()
+    if ending and ending not in ENDINGS:
+        *known, last = ENDINGS
+        forms = " or ".join(ArchiveFormat)
+        raise UsageError(
+            f"{printable(str(path))} ends in {printable(path.suffix)}, which recq does not export: name it "
+            f"{', '.join(known)} or {last}, or say which it is with --format {forms}"
+        )
+    return ENDINGS.get(ending, ArchiveFormat.JSONL)
 
 
 def export_from(

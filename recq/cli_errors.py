@@ -14,13 +14,17 @@ Standard output carries answers alone, standard error everything else.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import typer
 
+from recq.commands import repeating
 from recq.errors import RecqError
 from recq.paths import printable
 
@@ -48,8 +52,14 @@ def run(app: typer.Typer, prog: str, args: Sequence[str] | None = None) -> int:
     """
     given = list(sys.argv[1:] if args is None else args)
     debug = "--debug" in given[: given.index("--") if "--" in given else None]
+    with repeating():
+        return _run(typer.main.get_command(app), prog, given, debug=debug)
+
+
+def _run(program: Any, prog: str, given: list[str], *, debug: bool) -> int:
     try:
-        result = typer.main.get_command(app).main(given, prog_name=prog, standalone_mode=False)
+        with _warnings_printed(prog):
+            result = program.main(given, prog_name=prog, standalone_mode=False)
         sys.stdout.flush()  # a reader that has gone shows here, not while the interpreter shuts down
         return result if isinstance(result, int) else 0
     except (KeyboardInterrupt, typer.Abort):
@@ -63,7 +73,7 @@ def run(app: typer.Typer, prog: str, args: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             traceback.print_exception(error)
-        complain(prog, _told(error, prog))
+        complain(prog, _told(error, program, prog, given))
         return error.exit_code if isinstance(error, RecqError | typer.TyperException) else 1
 
 
@@ -77,15 +87,35 @@ def complain(prog: str, message: str) -> None:
         sys.stderr.write("\n".join([f"{prog}: {printable(first)}", *(f"  {printable(line)}" for line in more)]) + "\n")
 
 
-def _told(error: Exception, prog: str) -> str:
+class _Printed(logging.Handler):
+    """Warnings of recq's own loggers as lines like those of errors."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(logging.WARNING)
+        self._prog = prog
+
+    def emit(self, record: logging.LogRecord) -> None:
+        complain(self._prog, record.getMessage())
+
+
+@contextmanager
+def _warnings_printed(prog: str) -> Iterator[None]:
+    handler = _Printed(prog)
+    logging.getLogger("recq").addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger("recq").removeHandler(handler)
+
+
+def _told(error: Exception, program: Any, prog: str, given: Sequence[str]) -> str:
     """The text for the person at the terminal."""
     if isinstance(error, RecqError):
         return str(error)
     if isinstance(error, typer.TyperException):
-        message = error.format_message().strip()  # empty when the help has been shown instead
-        context = getattr(error, "ctx", None)
-        command = context.command_path if context is not None else prog
-        return f"{message.rstrip('.')} (see '{command} --help')" if message else ""
+        from recq.cli_usage import told
+
+        return told(error, program, prog, given)
     said = " ".join(str(error).split())
     return f"unexpected: {type(error).__name__}{f': {said}' if said else ''} (run again with --debug for the traceback)"
 

@@ -6,7 +6,6 @@ field; a test keeps it complete.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Mapping
@@ -24,9 +23,13 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from recq.commands import Place, keep, overriding
 from recq.config_file import ConfigFile, read_config
 from recq.errors import UsageError
+from recq.needed import needed
+from recq.paths import printable
 from recq.space import DistanceName, Pooling, Preprocess, Preset, Resize
+from recq.spelling import nearest
 
 WatchMode = Literal["auto", "native", "poll"]
 
@@ -160,17 +163,30 @@ class Settings(BaseSettings):
         if "data_dir" in said:
             said.setdefault("url", None)
         try:
-            return cls(**said)
+            settings = cls(**said)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             name = str(first["loc"][0])
             given = "" if name in _SECRET else _shown(first["input"])
-            raise UsageError(f"setting {name!r}{_place_of(name, said, config)}: {first['msg']}{given}") from None
+            if name in said and name in _OPTIONS and given:
+                option = f"--{name.replace('_', '-')}"
+                raise UsageError(f"{option} '{printable(str(first['input']))[:100]}': {needed(first)}") from None
+            raise UsageError(f"setting {name!r}{_place_of(name, said, config)}: {needed(first)}{given}") from None
         except SettingsError as error:  # a variable that holds a list
             name = next((one for one in cls.model_fields if f'"{one}"' in str(error)), "ignore")
             raise UsageError(
                 f'setting {name!r}{_place_of(name, said, config)}: write it as a JSON list, [".*", "*.tmp"] for example'
             ) from None
+        keep(overriding(_place(settings), cls._shell_place() if _PLACE & said.keys() else _place(settings)))
+        return settings
+
+    @classmethod
+    def _shell_place(cls) -> Place:
+        """The index and the catalog that environment and file give without a command line; none where they cannot."""
+        try:
+            return _place(cls())
+        except (ValidationError, SettingsError):
+            return Place()
 
     @property
     def worker_count(self) -> int:
@@ -197,6 +213,17 @@ def shown_url(url: str) -> str:
     address, mark, _ = without.partition("?")
     return f"{address}?***" if mark else address
 
+
+_PLACE = frozenset({"catalog", "url", "data_dir"})
+"""The settings that say which index and which catalog is meant."""
+
+
+def _place(settings: Settings) -> Place:
+    return Place(settings.catalog, None if settings.url is None else shown_url(settings.url), settings.data_dir)
+
+
+_OPTIONS = frozenset({"catalog", "data_dir", "model", "weights", "layer", "size"})
+"""Settings that are options of the same name on a command line."""
 
 _SECRET = frozenset({"api_key", "url", "serve_key", "serve_read_key"})
 """Settings whose values are in no message; an unknown setting's never is."""
@@ -240,9 +267,7 @@ def _nearest(name: str, known: Mapping[str, Any]) -> str:
 
 def _close(name: str, known: Mapping[str, Any]) -> str | None:
     """The setting that a name was meant to be; `apikey`, `API-KEY` and `api.key` are all `api_key`."""
-    plain = {one.replace("_", ""): one for one in known}
-    found = difflib.get_close_matches(re.sub(r"[^a-z0-9]", "", name.lower()), plain, n=1, cutoff=0.75)
-    return plain[found[0]] if found else None
+    return next(iter(nearest(name, known, plain=lambda text: re.sub(r"[^a-z0-9]", "", text.lower()))), None)
 
 
 def _place_of(name: str, said: Mapping[str, Any], config: ConfigFile) -> str:

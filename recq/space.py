@@ -11,6 +11,7 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, Self, cast
 
+from recq.commands import command
 from recq.errors import DimensionTooLarge, SpaceMismatch
 
 Resize = Literal["pad", "stretch", "crop"]
@@ -110,12 +111,14 @@ def require_same(stored: EmbeddingSpace, asked: EmbeddingSpace, catalog: str) ->
     if stored.model != asked.model:
         raise SpaceMismatch(
             f"catalog {catalog!r} was made with {stored.label}, not with {asked.label}: "
-            f"query it with its own model, or move it with 'recq-ingest rebuild --model {asked.model}'"
+            "query it with its own model, or move it with "
+            + command("recq-ingest", "rebuild", "--model", asked.model, catalog=catalog)
         )
     parts = "; ".join(f"{name} is {there!r}, not {here!r}" for name, there, here in differences(stored, asked))
     raise SpaceMismatch(
         f"catalog {catalog!r} was made with {stored.label}, not with {asked.label} ({parts}): "
-        "leave that option out to use the catalog as it is, or move it with 'recq-ingest rebuild' and this option"
+        "leave that option out to use the catalog as it is, or move it with "
+        f"{command('recq-ingest', 'rebuild', catalog=catalog)} and this option"
     )
 
 

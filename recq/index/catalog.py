@@ -18,9 +18,11 @@ import numpy as np
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
-from recq.errors import ImageError, Reason, TargetNotFound, UsageError
+from recq.commands import command
+from recq.errors import ImageError, Reason, RecqError, TargetNotFound, UsageError
 from recq.index import background
 from recq.index.background import Background
+from recq.index.catalogs import missing
 from recq.index.collection import behind, collection_name, others, point_alias, stored_space
 from recq.index.collection import create as create_collection
 from recq.index.collection import upgrade as upgrade_collection
@@ -76,10 +78,11 @@ class Catalog(Finder):
         collection = behind(client, name)
         if collection is None:
             known = sorted(alias.alias_name for alias in client.get_aliases().aliases)
-            others = f" (there is: {', '.join(known)})" if known else ""
+            told = missing(name, known)
             raise TargetNotFound(
-                f"catalog {name!r} does not exist here{others}: fill it with "
-                f"'recq-ingest run FOLDER --catalog {name}', or name another with --catalog, --data-dir or --url"
+                f"{told}{' Or fill' if told.endswith('?') else ': fill'} it with "
+                f"{command('recq-ingest', 'run', 'FOLDER', catalog=name)}, "
+                "or name another with --catalog, --data-dir or --url"
             )
         return cls(client, name, collection, stored_space(client, collection))
 
@@ -135,6 +138,17 @@ class Catalog(Finder):
     def exists(self) -> bool:
         """False once the catalog is gone altogether: someone has deleted its collection or its alias."""
         return behind(self._client, self.name) is not None
+
+    def others(self) -> Iterator[tuple[str, Catalog]]:
+        """The other catalogs of the same index that this recq can read, by name."""
+        for name in self._other_names():
+            with suppress(RecqError):
+                yield name, Catalog.open(self._client, name)
+
+    @translated
+    def _other_names(self) -> list[str]:
+        aliases = self._client.get_aliases().aliases
+        return sorted(alias.alias_name for alias in aliases if alias.alias_name != self.name)
 
     # -- fields ---------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from qdrant_client import QdrantClient, models
 
+from recq.commands import command
 from recq.errors import IndexRefused, SpaceMismatch
 from recq.index.fields import Fields
 from recq.index.schema import SCHEMA_VERSION, VECTOR, FieldTypes, Item, stored_payload
@@ -46,13 +47,13 @@ def stored_space(client: QdrantClient, collection: str) -> EmbeddingSpace:
     if own["schema"] < OLDEST_SCHEMA:
         raise IndexRefused(
             f"collection {collection!r} was made by a recq too old to be read (schema {own['schema']}): index its "
-            "folders anew with 'recq-ingest run FOLDER --catalog NAME' and another name"
+            f"folders anew with {command('recq-ingest', 'run', 'FOLDER', '--catalog', 'NAME')} and another name"
         )
     space = EmbeddingSpace.from_json(own["space"])
     if space.fingerprint != own["fingerprint"]:
         raise SpaceMismatch(
             f"collection {collection!r} says fingerprint {own['fingerprint']}, but its space gives "
-            f"{space.fingerprint}: it was changed by hand, rebuild it with 'recq-ingest rebuild'"
+            f"{space.fingerprint}: it was changed by hand, rebuild it with {command('recq-ingest', 'rebuild')}"
         )
     return space
 

@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx
 from qdrant_client import QdrantClient
 from qdrant_client.http.exceptions import UnexpectedResponse
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
+from recq.commands import command
 from recq.errors import IndexBusy, IndexRefused, IndexUnreachable, UsageError
 from recq.index.errors import translated
+from recq.index.hopeless import hopeless
 from recq.index.lock import FolderLock
 from recq.index.private_file import make_private_folder
 from recq.settings import Settings, shown_url
+from recq.waiting import Wait, waiting
 
 if TYPE_CHECKING:
     from recq.index.edge import EdgeEngine
@@ -31,6 +35,9 @@ OLDEST_SERVER = (1, 16)
 """Collection metadata, where the space's fingerprint is kept, came with this version."""
 
 _LOCK_POLL = 0.05  # seconds between two looks at a taken lock
+_ASK_EVERY = 0.5  # seconds between two calls of `meanwhile`
+_SLOW_ANSWER = 5.0  # seconds that a server which takes connections may need for its first answer
+_DAEMON_ANSWERS_WITHIN = 60  # seconds for a daemon on the same machine, which may be in one long call of its engine
 
 
 @contextmanager
@@ -66,26 +73,41 @@ class OwnedFolder:
     lock: FolderLock
 
 
+Meanwhile = Callable[[], str | None]
+"""Called now and then while somebody else has the data folder: what is known of why, if anything."""
+
+
 @contextmanager
-def own_folder(settings: Settings) -> Iterator[OwnedFolder]:
-    """The embedded engine, for its one owner. Raises IndexBusy naming pid and folder after `lock_wait`."""
+def own_folder(settings: Settings, meanwhile: Meanwhile = lambda: None) -> Iterator[OwnedFolder]:
+    """The embedded engine, for its one owner. Raises as `locked`."""
     from recq.index.edge import embedded_client
 
-    with locked(settings) as lock, _opened(settings.data_dir) as engine:
+    with locked(settings, meanwhile) as lock, _opened(settings.data_dir) as engine:
         engine.compact_in_background()
         yield OwnedFolder(embedded_client(engine), engine, lock)
 
 
 @contextmanager
-def locked(settings: Settings) -> Iterator[FolderLock]:
-    """Recq's lock on the data folder (made when missing). Raises IndexBusy after `lock_wait`, and UsageError."""
+def locked(settings: Settings, meanwhile: Meanwhile = lambda: None) -> Iterator[FolderLock]:
+    """Recq's lock on the data folder (made when missing).
+
+    Raises IndexBusy naming pid and folder after `lock_wait`, UsageError, and what `meanwhile` raises.
+    """
     _make_folder(settings.data_dir)
     lock = FolderLock(settings.data_dir)
     deadline = time.monotonic() + settings.lock_wait
-    while not lock.try_acquire():
-        if time.monotonic() >= deadline:
-            raise _busy(settings.data_dir, lock)
-        time.sleep(_LOCK_POLL)
+    next_ask, why = 0.0, None
+    with waiting(f"the data folder {settings.data_dir} to answer", None) as wait:
+        while not lock.try_acquire():
+            now = time.monotonic()
+            if now >= next_ask or now >= deadline:
+                next_ask = now + _ASK_EVERY
+                wait.what, wait.limit = _to_answer(settings.data_dir, lock), _DAEMON_ANSWERS_WITHIN
+                why = meanwhile()
+            if time.monotonic() >= deadline:
+                raise _busy(settings.data_dir, lock, why)
+            wait.what, wait.limit = _to_leave(settings.data_dir, lock, why), settings.lock_wait
+            time.sleep(_LOCK_POLL)
     try:
         yield lock
     finally:
@@ -102,10 +124,12 @@ def require_room(settings: Settings) -> None:
         raise IndexUnreachable(lack)
 
 
-def server_client(settings: Settings) -> QdrantClient:
+def server_client(settings: Settings, *, tried_for: float | None = None, wait: Wait | None = None) -> QdrantClient:
     """A client of the server at `settings.url`, tried for `connect_timeout` seconds.
 
-    Raises IndexUnreachable, IndexRefused (wrong key, too old a server) or UsageError (not a URL).
+    `tried_for` is for one of many tries: how long a connection may take, and the first answer as long as any; it is a
+    part of `wait`. Raises IndexUnreachable, IndexRefused (wrong key, too old a server, TLS that cannot be) or
+    UsageError (not a URL).
     """
     shown = shown_url(settings.url or "")
     if settings.url is None or not settings.url.startswith(("http://", "https://")):
@@ -126,26 +150,73 @@ def server_client(settings: Settings) -> QdrantClient:
         except ValueError as error:
             told = str(error).replace(settings.url, shown)
             raise UsageError(f"--url {shown!r} cannot be used: {told}") from error
-    patience = Retrying(
-        stop=stop_after_delay(settings.connect_timeout),
-        wait=wait_random_exponential(multiplier=0.1, max=1.0),
-        retry=retry_if_exception_type(IndexUnreachable),
-        reraise=True,
-    )
+    seconds = settings.connect_timeout if tried_for is None else min(tried_for, settings.connect_timeout)
     try:
-        for attempt in patience:
-            with attempt:
-                _require_version(client)
+        with nullcontext(wait) if wait else waiting(f"a Qdrant server at {shown} to answer", seconds) as under_way:
+            first = settings.request_timeout if tried_for is not None else _SLOW_ANSWER
+            _connect(client, settings, _Rests(settings, seconds, first), under_way)
     except IndexUnreachable as error:
         client.close()
         raise IndexUnreachable(
-            f"no Qdrant server answers at {shown} (tried for {settings.connect_timeout:g} s): "
+            f"no Qdrant server answers at {shown} (tried for {seconds:g} s): "
             f"start it, or correct --url / RECQ_URL ({error})"
         ) from error
     except BaseException:
         client.close()
         raise
     return client
+
+
+def _connect(client: QdrantClient, settings: Settings, rests: _Rests, wait: Wait) -> None:
+    """Try until it answers. Raises IndexUnreachable, and IndexRefused for what no waiting mends."""
+    client.http.client.add_middleware(rests)
+
+    def note(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome is not None else None
+        wait.what = f"a Qdrant server at {shown_url(settings.url or '')} ({error})"
+
+    patience = Retrying(
+        stop=stop_after_delay(rests.seconds),
+        wait=wait_random_exponential(multiplier=0.1, max=1.0),
+        retry=retry_if_exception_type(IndexUnreachable),
+        before_sleep=note,
+        reraise=True,
+    )
+    for attempt in patience:
+        with attempt:
+            try:
+                _require_version(client)
+            except IndexUnreachable as error:
+                why = hopeless(error, settings.url or "")
+                if why is not None:
+                    shown = shown_url(settings.url or "")
+                    raise IndexRefused(f"the server at {shown} cannot be used: {why}, in --url / RECQ_URL") from error
+                raise
+    rests.connected = True
+
+
+class _Rests:
+    """How long each request of a client may rest: none longer than `connect_timeout` in waiting for a connection.
+
+    Until `connected` they may all together wait `seconds` for one; a server that takes it may be a slow one, and gets
+    `first` seconds for an answer at the least.
+    """
+
+    def __init__(self, settings: Settings, seconds: float, first: float) -> None:
+        self.connected = False
+        self.seconds = seconds
+        self._deadline = time.monotonic() + seconds
+        self._longest = settings.connect_timeout
+        self._first = first
+
+    def __call__(self, request: httpx.Request, send: Callable[[httpx.Request], httpx.Response]) -> httpx.Response:
+        timeout = dict(request.extensions.get("timeout", {}))
+        timeout["connect"] = self._longest
+        if not self.connected:
+            left = max(0.05, self._deadline - time.monotonic())
+            timeout |= {"connect": left, "read": max(left, self._first)}
+        request.extensions["timeout"] = timeout
+        return send(request)
 
 
 @translated
@@ -172,19 +243,21 @@ def _lock_or_daemon(settings: Settings, stack: ExitStack) -> QdrantClient:
 
     lock = FolderLock(settings.data_dir)
     deadline = time.monotonic() + settings.lock_wait
-    while True:
-        if lock.try_acquire():
-            stack.callback(lock.release)
-            client = embedded_client(stack.enter_context(_opened(settings.data_dir)))
-            stack.callback(client.close)
-            return client
-        found = _daemon_client(settings.data_dir)
-        if found is not None:
-            stack.callback(found.close)
-            return found
-        if time.monotonic() >= deadline:
-            raise _busy(settings.data_dir, lock)
-        time.sleep(_LOCK_POLL)
+    with waiting(f"the data folder {settings.data_dir} to answer", None) as wait:
+        while not lock.try_acquire():
+            wait.what, wait.limit = _to_answer(settings.data_dir, lock), _DAEMON_ANSWERS_WITHIN
+            found = _daemon_client(settings.data_dir)
+            if found is not None:
+                stack.callback(found.close)
+                return found
+            if time.monotonic() >= deadline:
+                raise _busy(settings.data_dir, lock)
+            wait.what, wait.limit = _to_leave(settings.data_dir, lock), settings.lock_wait
+            time.sleep(_LOCK_POLL)
+    stack.callback(lock.release)
+    client = embedded_client(stack.enter_context(_opened(settings.data_dir)))
+    stack.callback(client.close)
+    return client
 
 
 @contextmanager
@@ -208,7 +281,7 @@ def _daemon_client(data_dir: Path) -> QdrantClient | None:
     client = QdrantClient(
         url=address.url,
         headers={"api-key": address.key},  # as `api_key` it would warn of plain http, which never leaves the machine
-        timeout=60,
+        timeout=_DAEMON_ANSWERS_WITHIN,
         check_compatibility=False,
         cloud_inference=True,
         trust_env=False,  # no proxy from the environment may come between two processes of one machine
@@ -223,9 +296,11 @@ def _daemon_client(data_dir: Path) -> QdrantClient | None:
 
 def _require_folder(data_dir: Path) -> None:
     """Readers make no data folder: a mistyped --data-dir should say so."""
-    if not data_dir.is_dir():
+    with waiting(f"the data folder {data_dir} to answer", None):
+        there = data_dir.is_dir()
+    if not there:
         raise IndexUnreachable(
-            f"there is no index in {data_dir} yet: fill it with 'recq-ingest run FOLDER', "
+            f"there is no index in {data_dir} yet: fill it with {command('recq-ingest', 'run', 'FOLDER')}, "
             "or name another with --data-dir or --url"
         )
 
@@ -237,7 +312,22 @@ def _make_folder(data_dir: Path) -> None:
         raise UsageError(f"--data-dir {data_dir} cannot be used: {error.strerror}") from error
 
 
-def _busy(data_dir: Path, lock: FolderLock) -> IndexBusy:
+def _busy(data_dir: Path, lock: FolderLock, why: str | None = None) -> IndexBusy:
+    known = f", {why}" if why else ""
+    return IndexBusy(f"{data_dir} is in use by {_owner(lock)}{known}: stop it, or name another folder with --data-dir")
+
+
+def _to_leave(data_dir: Path, lock: FolderLock, why: str | None = None) -> str:
+    """What is waited for while somebody has the folder."""
+    known = f", {why}," if why else ""
+    return f"{_owner(lock)}{known} to leave the data folder {data_dir}"
+
+
+def _to_answer(data_dir: Path, lock: FolderLock) -> str:
+    """What is waited for while somebody who has the folder is asked."""
+    return f"{_owner(lock)}, which has the data folder {data_dir}, to answer"
+
+
+def _owner(lock: FolderLock) -> str:
     pid = lock.holder_pid
-    holder = f"process {pid}" if pid is not None else "another process"
-    return IndexBusy(f"{data_dir} is in use by {holder}: stop it, or name another folder with --data-dir")
+    return f"process {pid}" if pid is not None else "another process"

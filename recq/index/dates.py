@@ -53,3 +53,8 @@ def written_date(text: str) -> str | None:
     if isinstance(found, datetime):
         return f"{found.replace(tzinfo=None).isoformat()}Z"
     return None if found is None else found.isoformat()
+
+
+def date_text(moment: datetime) -> str:
+    """A moment in UTC as it is stored: the day alone where it begins one."""
+    return (written_date(moment.isoformat()) or "").removesuffix("T00:00:00Z")

@@ -1,25 +1,39 @@
-"""The values of a field and how often each occurs; for numbers and dates, ranges with round bounds."""
+"""The values of a field and how often each occurs; for numbers and dates, ranges with round bounds.
+
+What has one value is one row of it; what is crowded into one range is told in finer ones (`histogram`). The ranges are
+counted by the very filters that they print.
+"""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as made_by
 from datetime import datetime, timedelta
-
-from qdrant_client import models
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 
 from recq.index.grammar import filter_for
-from recq.index.schema import FieldType
+from recq.index.schema import FLOAT_DIGITS, FieldType
 
 MAX_BINS = 12
-_TOO_NEAR = 1e-9
-"""Bounds have 12 digits: numbers that differ by less than this share of them have one range."""
-_MOST_YEARS = 50
+"""Parts of equal width that a span of numbers is cut into, or one more where neither end is round."""
+
+MAX_ROWS = 20
+"""Ranges of numbers in all, where some were cut again."""
+
+CROWDED = 0.4
+"""A range that has a greater share of all items says too little: it is cut again."""
+
+_MOST_CUTS = 12
+_FAR = 1000
 _YEARS = (5, 10, 20, 50, 100, 200, 500, 1000)
-_STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
+_MOST_YEARS = 50
+_STEPS = tuple(map(Decimal, ("1", "2", "2.5", "5", "10")))
+_DIGITS = Context(prec=60)  # n * step exactly, where n has the 17 digits of a float and step its own
+_INTEGERS = -(2**63), 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -44,57 +58,204 @@ class Facets:
 
 @dataclass(frozen=True)
 class Bin:
-    """From `low` (in) to `high` (out, or in where `closed`)."""
+    """Numbers from `low` (in) to `high` (out, or in where `closed`). Of integers both are, and both ends are in."""
 
     low: float
     high: float
-    closed: bool
-    label: str
+    closed: bool = True
 
-    def range(self) -> models.Range:
-        """As a condition."""
-        return models.Range(gte=self.low, **{"lte" if self.closed else "lt": self.high})
+    @property
+    def label(self) -> str:
+        """With round ends; one number where it has no other."""
+        return _text(self.low) if self.low == self.high else f"{_text(self.low)}..{_text(self.high)}"
 
     @property
     def span(self) -> str:
         """As the value of a filter, whose ranges have both ends in."""
         return self.label if self.closed else f"{self.low!r}..{math.nextafter(self.high, -math.inf)!r}"
 
+    def holds(self, value: float) -> bool:
+        """Whether the number is one of them."""
+        return self.low <= value and (value <= self.high if self.closed else value < self.high)
+
 
 def number_bins(low: float, high: float, *, integer: bool) -> list[Bin]:
-    """At most `MAX_BINS` + 1 ranges with round bounds that cover [low, high]; few integers get a range each."""
-    if integer and high - low < MAX_BINS:
-        return [Bin(v, v, True, str(v)) for v in range(int(low), int(high) + 1)]
+    """At most `MAX_BINS` + 1 ranges with round bounds that cover [low, high]; few integers get a range each.
+
+    The ends of ranges of integers are such as a filter can name, whose bounds are floats: those of more than 15 digits
+    are near to round.
+    """
+    return integer_bins(int(low), int(high)) if integer else float_bins(float(low), float(high))
+
+
+def integer_bins(low: int, high: int) -> list[Bin]:
+    """Of integers of 64 bits."""
+    if high - low < MAX_BINS:
+        return [Bin(value, value) for value in range(low, high + 1)]
+    step = int(_step(Decimal(high - low) / MAX_BINS, whole=True))
+    marks = [n * step for n in range(low // step, high // step + 2)]
+    starts = sorted({nameable_below(mark) for mark in marks[:-1]})
+    while len(starts) > 1 and starts[1] <= low:
+        del starts[0]
+    least, most = _INTEGERS
+    ends = [*(start - 1 for start in starts[1:]), min(_nameable_above(marks[-1]) - 1, most)]
+    return [Bin(max(start, least), end) for start, end in zip(starts, ends, strict=True)]
+
+
+def float_bins(low: float, high: float) -> list[Bin]:
+    """Of finite floats."""
     if low == high:
-        return [Bin(low, high, True, str(int(low)) if integer else repr(low))]
-    if not integer and high - low < _TOO_NEAR * max(abs(low), abs(high)):
-        return [Bin(low, high, True, f"{low!r}..{high!r}")]
-    raw = (high - low) / MAX_BINS
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(power * s for s in _STEPS if power * s >= raw * (1 - 1e-12))
-    if integer:
-        step = max(1.0, math.ceil(step))
-    first, last = math.floor(low / step), math.ceil(high / step)
-    bounds = [float(f"{n * step:.12g}") for n in range(first - 1, last + 2)]  # 0.3, not 0.30000000000000004
-    while bounds[1] <= low:
-        del bounds[0]
-    while bounds[-2] >= high:
-        del bounds[-1]
-    return [_integers(a, b, b >= high) if integer else _numbers(a, b, b >= high) for a, b in itertools.pairwise(bounds)]
+        return [Bin(low, high)]
+    lowest, highest = Decimal(low), Decimal(high)
+    step = _step(_DIGITS.divide(_DIGITS.subtract(highest, lowest), Decimal(MAX_BINS)))
+    first = int(_DIGITS.divide(lowest, step).to_integral_value(ROUND_FLOOR))
+    last = int(_DIGITS.divide(highest, step).to_integral_value(ROUND_CEILING))
+    bounds = sorted({float(_DIGITS.multiply(Decimal(n), step)) for n in range(first, last + 1)})
+    inner = [bound for bound in bounds if low < bound < high]
+    start = max((bound for bound in bounds if bound <= low and math.isfinite(bound)), default=low)
+    end = min((bound for bound in bounds if bound >= high and math.isfinite(bound)), default=high)
+    ends = [start, *inner, end]
+    return [Bin(a, b, closed=b == end) for a, b in itertools.pairwise(ends)]
 
 
-def _numbers(low: float, high: float, closed: bool) -> Bin:
-    return Bin(low, high, closed, f"{_text(low)}..{_text(high)}")
+def decades(low: float, high: float, *, integer: bool) -> list[Bin]:
+    """Ranges between powers of ten that cover [low, high], at most `MAX_BINS`; none where parts of equal width do.
+
+    They do where the numbers are of one size (the greatest less than `_FAR` times the least), or of both signs.
+    """
+    if low < 0 < high:
+        return []
+    near, far = sorted((abs(low), abs(high)))
+    least = max(near, 1) if integer else near
+    if least == 0 or far < _FAR * least:
+        return []
+    first, last = Decimal(least).adjusted(), Decimal(far).adjusted()
+    width = -(-(last + 1 - first) // MAX_BINS)
+    powers = range(first, last + width + 1, width)
+    if not integer:
+        ends = [min(float(f"1e{power}"), sys.float_info.max) for power in powers]
+        ends = ends if low >= 0 else [-end for end in reversed(ends)]
+        return [Bin(a, b, closed=b == ends[-1]) for a, b in itertools.pairwise(ends)]
+    whole = [0 if near == 0 and power == first else 10**power for power in powers]
+    whole = whole if low >= 0 else [-end for end in reversed(whole)]
+    least, most = _INTEGERS
+    return [Bin(max(a, least), min(b - 1, most)) for a, b in itertools.pairwise(whole)]
 
 
-def _integers(low: float, high: float, closed: bool) -> Bin:
-    """Of integers both ends can be in."""
-    last = int(high) if closed else int(high) - 1
-    return Bin(low, last, True, str(last) if last == low else f"{int(low)}..{last}")
+def _step(raw: Decimal, *, whole: bool = False) -> Decimal:
+    """The least round number that is not less than `raw` (positive), a `whole` one where that is wanted."""
+    power = Decimal(1).scaleb(raw.adjusted())
+    steps = [_DIGITS.multiply(power, step) for step in _STEPS]
+    return next(step for step in steps if step >= raw and not (whole and step % 1))
+
+
+def nameable_below(value: int) -> int:
+    """The greatest integer not above `value` whose float every engine reads from a filter as it is."""
+    unit = _unit(value)
+    near = value // unit * unit
+    while int(float(near)) > value:
+        near -= unit
+    return int(float(near)) if unit > 1 else near
+
+
+def _nameable_above(value: int) -> int:
+    unit = _unit(value)
+    near = -(-value // unit) * unit
+    while int(float(near)) < value:
+        near += unit
+    return int(float(near)) if unit > 1 else near
+
+
+def _unit(value: int) -> int:
+    """Of the last digit that a float is sure to keep on its way to a server, which is not exact with more of them."""
+    return int(10 ** max(0, len(str(abs(value))) - FLOAT_DIGITS))
 
 
 def _text(value: float) -> str:
-    return f"{value:.12g}" if abs(value) < 1e15 else repr(value)
+    if isinstance(value, int):
+        return str(value)
+    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+
+
+def cut(crowded: Bin, low: float, high: float, *, integer: bool) -> list[Bin]:
+    """A range as several, which cover it: those of [low, high], and what is left at either side.
+
+    `low` and `high` are the least and the greatest number that an item has there.
+    """
+    finer = decades(low, high, integer=integer) or number_bins(low, high, integer=integer)
+    parts = [part for each in finer if (part := _within(each, crowded)) is not None]
+    first, last = parts[0], parts[-1]
+    if integer:
+        if crowded.low < first.low == nameable_below(int(first.low)):
+            parts.insert(0, Bin(crowded.low, first.low - 1))
+        if last.high < crowded.high and last.high + 1 == nameable_below(int(last.high) + 1):
+            parts.append(Bin(last.high + 1, crowded.high))
+        return parts
+    if crowded.low < first.low:
+        parts.insert(0, Bin(crowded.low, first.low, closed=False))
+    if last.high < crowded.high:
+        start = math.nextafter(last.high, math.inf) if last.closed else last.high
+        parts.append(Bin(start, crowded.high, crowded.closed))
+    return parts
+
+
+def _within(part: Bin, whole: Bin) -> Bin | None:
+    """What of `part` is in `whole`."""
+    low = max(part.low, whole.low)
+    high, closed = min((part.high, part.closed), (whole.high, whole.closed))
+    return Bin(low, high, closed) if low < high or (low == high and closed) else None
+
+
+def histogram(
+    low: float,
+    high: float,
+    *,
+    integer: bool,
+    count: Callable[[Bin], int],
+    extremes: Callable[[Bin], tuple[float, float] | None],
+) -> list[tuple[Bin, int]]:
+    """Ranges of [low, high] in order, with round bounds and the number of items of each, none empty.
+
+    Parts of equal width; where one of them has most items (prices, of which one is a million), it is cut again, so that
+    few outliers do not put all others into one. `extremes` gives the least and the greatest number in a range, None
+    where that cannot be known.
+    """
+
+    def counted(bins: Sequence[Bin]) -> list[tuple[Bin, int]]:
+        return [(each, items) for each in bins if (items := count(each))]
+
+    rows = counted(number_bins(low, high, integer=integer))
+    total = sum(items for _, items in rows)
+    whole: set[Bin] = set()
+    for _ in range(_MOST_CUTS):
+        crowded = [row for row in rows if row[1] > max(1, CROWDED * total) and row[0] not in whole]
+        if not crowded:
+            break
+        place = rows.index(max(crowded, key=lambda row: row[1]))
+        there = rows[place][0]
+        ends = extremes(there)
+        parts = counted(cut(there, *ends, integer=integer)) if ends is not None else []
+        if len(parts) < 2:
+            parts = parts or [rows[place]]
+            whole.add(parts[0][0])
+        rows[place : place + 1] = parts
+    return joined(rows)
+
+
+def joined(rows: Sequence[tuple[Bin, int]]) -> list[tuple[Bin, int]]:
+    """At most `MAX_ROWS` rows: neighbours with few items become one, those first between which nothing lies."""
+    rows = list(rows)
+    while len(rows) > MAX_ROWS:
+        place = min(range(len(rows) - 1), key=lambda n: (_gap(rows[n][0], rows[n + 1][0]), rows[n][1] + rows[n + 1][1]))
+        (first, some), (second, more) = rows[place : place + 2]
+        rows[place : place + 2] = [(Bin(first.low, second.high, second.closed), some + more)]
+    return rows
+
+
+def _gap(first: Bin, second: Bin) -> bool:
+    """Whether there are numbers between the two."""
+    following = first.high + 1 if isinstance(first.high, int) else first.high
+    return second.low > following
 
 
 def date_periods(first: datetime, last: datetime) -> list[str]:

@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-import difflib
+import math
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 from qdrant_client import models
 
 from recq import paths
+from recq.commands import command
 from recq.errors import FilterError
 from recq.index.dates import moment_of
 from recq.index.grammar import AnyOf, Condition, Op, Where, parse_all
 from recq.index.schema import (
     FILE_FIELDS,
+    FLOAT_DIGITS,
     SEARCHED_FILE_FIELDS,
     UNINDEXED_FIELDS,
     FieldType,
     FieldTypes,
-    is_exact,
     nfc,
     parse_cell,
     payload_key,
     shadow_key,
 )
 from recq.index.words import asked_words
+from recq.spelling import nearest
 
 NO_ERROR = models.IsEmptyCondition(is_empty=models.PayloadField(key="error.reason"))
 """Holds for items that were embedded: the others never appear in an answer."""
@@ -75,8 +78,8 @@ def require_field(name: str, types: FieldTypes) -> FieldType:
     if name in known:
         return known[name]
     shown = sorted(types)
-    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+    meant = nearest(name, known, alike=0.5)
+    hint = f"; did you mean {meant[0]!r}?" if meant else ""
     listed = f"known fields: {', '.join(shown)}" if shown else "this catalog has no metadata fields"
     raise FilterError(f"unknown field {name!r}{hint} ({listed})")
 
@@ -138,7 +141,7 @@ def _words(condition: Condition, types: FieldTypes, searched: Mapping[str, bool]
         if not searched.keys() >= set(copies):
             raise FilterError(
                 f"filter {condition.text!r}: the words of {name} are not indexed yet, since an older recq made "
-                "this index: the next 'recq-ingest run' brings it up to date"
+                f"this index: the next {command('recq-ingest', 'run')} brings it up to date"
             )
         if not all(searched[copy] for copy in copies):
             return _has_words(name, condition.values[0])
@@ -179,6 +182,11 @@ def _span(condition: Condition, key: str, field_type: FieldType, value: str) -> 
         low = high = value
     if not low and not high:
         raise FilterError(f"filter {condition.text!r}: a range needs a bound, as in {condition.field}=10..50")
+    if dots and low and high and _is_backwards(condition, field_type, low, high):
+        raise FilterError(
+            f"filter {condition.text!r}: nothing is both {low} or more and {high} or less: "
+            f"write {condition.field}={high}..{low}"
+        )
     if field_type is FieldType.DATE:
         return models.FieldCondition(
             key=key,
@@ -187,15 +195,79 @@ def _span(condition: Condition, key: str, field_type: FieldType, value: str) -> 
             ),
         )
     exact = parse_cell(value, FieldType.INTEGER)
-    if field_type is FieldType.INTEGER and isinstance(exact, int) and not is_exact(exact):  # a range's ends are floats
+    if (
+        field_type is FieldType.INTEGER and isinstance(exact, int) and abs(exact) >= _MANY_DIGITS
+    ):  # a range's ends are floats
         return models.FieldCondition(key=key, match=models.MatchValue(value=exact))
     return models.FieldCondition(
         key=key,
         range=models.Range(
-            gte=_number(condition, low) if low else None,
-            lte=_number(condition, high) if high else None,
+            **(_at_least(_number(condition, low), field_type) if low else {}),
+            **(_at_most(_number(condition, high), field_type, high) if high else {}),
         ),
     )
+
+
+def _is_backwards(condition: Condition, field_type: FieldType, low: str, high: str) -> bool:
+    """Whether a range ends before it begins."""
+    if field_type is FieldType.DATE:
+        start, until = _period(condition, low)[0], _until(condition, high)
+        return start >= until["lt"] if "lt" in until else start > until["lte"]
+    return _number(condition, low) > _number(condition, high)
+
+
+def spans_of(condition: Condition, types: FieldTypes) -> list[tuple[Any, Any]]:
+    """The ranges of a field of numbers or dates that a condition holds for, from the first value to the last.
+
+    None for an end that is open. Raises FilterError.
+    """
+    positive, _ = _compile(condition, types, None)
+    spans: list[tuple[Any, Any]] = []
+    for each in positive:
+        for one in each.should or [] if isinstance(each, models.Filter) else [each]:
+            if isinstance(one, models.FieldCondition) and one.range is not None:
+                low, high = (
+                    next((end for name in names if (end := getattr(one.range, name)) is not None), None)
+                    for names in (("gte", "gt"), ("lte", "lt"))
+                )
+                spans.append((low, high))
+            elif isinstance(one, models.FieldCondition) and isinstance(one.match, models.MatchValue):
+                spans.append((one.match.value, one.match.value))
+    return spans
+
+
+_BEYOND_ALL = 2**63
+"""The first integer that has more than 64 bits."""
+
+
+_MANY_DIGITS = 10**FLOAT_DIGITS
+
+
+def _at_least(number: float, field_type: FieldType) -> dict[str, float]:
+    """The lower end of a range of numbers, itself in.
+
+    A server reads numbers of 17 digits with an error in the last: where the number before has fewer, more than that is
+    meant.
+    """
+    before = math.nextafter(number, -math.inf)
+    shifted = field_type is FieldType.FLOAT and len(repr(before)) < len(repr(number))
+    return {"gt": before} if shifted else {"gte": number}
+
+
+def _at_most(number: float, field_type: FieldType, text: str) -> dict[str, float]:
+    """The upper end, itself in; likewise less than the number that follows.
+
+    Long integers have their neighbours, too, where a float has these and not them.
+    """
+    if field_type is FieldType.FLOAT:
+        following = math.nextafter(number, math.inf)
+        return {"lt": following} if len(repr(following)) < len(repr(number)) else {"lte": number}
+    value = parse_cell(text, FieldType.INTEGER)
+    if not isinstance(value, int) or abs(value) < _MANY_DIGITS:
+        return {"lte": number}
+    following = float(value + 1)
+    shifted = int(following) == value + 1 < _BEYOND_ALL
+    return {"lt": following} if shifted else {"lte": number}
 
 
 def _compare(condition: Condition, key: str, field_type: FieldType) -> models.Condition:

@@ -25,8 +25,10 @@ from recq.index.ledger import PAGE
 from recq.index.question import Metric, Question, metric_of, scale_of
 from recq.index.ranking import (
     DEEPEST,
+    NOTHING_OWN,
     Folded,
     Grown,
+    Own,
     Row,
     first_limit,
     fold,
@@ -60,12 +62,14 @@ class Found:
     """The rows asked for.
 
     `total` of a search is how many rows there are in all, or how many items match where more than `DEEPEST` do.
-    `cut`: rows are missing because only the nearest `DEEPEST` points were looked at.
+    `cut`: rows are missing because only the nearest `DEEPEST` points were looked at. `copies` were passed over since
+    they have the bytes of an example.
     """
 
     hits: tuple[Hit, ...]
     total: int | None = None
     cut: bool = False
+    copies: int = 0
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,7 @@ class _Ranking:
     rows: list[Folded]
     whole: bool
     cut: bool = False
+    copies: int = 0
 
 
 class Finder(Reader):
@@ -100,27 +105,40 @@ class Finder(Reader):
         """The first k items that all filters hold for, in the order of paths; nothing folded. See `find`."""
         return [hit.item for hit in self.find(Wanted(k, filters=tuple(filters), keep_duplicates=True)).hits]
 
-    def rank(self, question: Question, wanted: Wanted, exclude: Sequence[str] = ()) -> Found:
+    def rank(self, question: Question, wanted: Wanted, exclude: Sequence[str] = (), *, own: Own = NOTHING_OWN) -> Found:
         """The rows nearest to what the question starts from, which is never among them; ties by path.
 
-        Raises FilterError.
+        Nor is what is its `own`. Raises FilterError.
         """
-        return self.rank_many([question], wanted, exclude)[0]
+        return self.rank_many([question], wanted, exclude, own=[own])[0]
 
     @translated
-    def rank_many(self, questions: Sequence[Question], wanted: Wanted, exclude: Sequence[str] = ()) -> list[Found]:
-        """`rank` of several questions, whose requests are made together as far as possible."""
+    def rank_many(
+        self,
+        questions: Sequence[Question],
+        wanted: Wanted,
+        exclude: Sequence[str] = (),
+        *,
+        own: Sequence[Own] | None = None,
+    ) -> list[Found]:
+        """`rank` of several questions, whose requests are made together as far as possible; `own` is of each."""
+        owns = [NOTHING_OWN] * len(questions) if own is None else own
         for question in questions:
             self.check(wanted, metric_of(question, self.space))
         compiled = self.compiled(wanted.conditions, exclude=exclude)
         firsts = self._points(questions, compiled, wanted, first_limit(_needed(wanted)))
         rankings = [
-            self._ranking(question, wanted, compiled, first) for question, first in zip(questions, firsts, strict=True)
+            self._ranking(question, wanted, compiled, first, each)
+            for question, first, each in zip(questions, firsts, owns, strict=True)
         ]
         pages = [_page_of(ranking, wanted) for ranking in rankings]
         items = self._items([folded.row.id for page in pages for folded in page])
         return [
-            Found(self._sorted(_hits(page, items), wanted.sort), cut=ranking.cut and len(page) < wanted.k)
+            Found(
+                self._sorted(_hits(page, items), wanted.sort),
+                cut=ranking.cut and len(page) < wanted.k,
+                copies=ranking.copies,
+            )
             for ranking, page in zip(rankings, pages, strict=True)
         ]
 
@@ -157,6 +175,10 @@ class Finder(Reader):
             raise UsageError(
                 "--min-score is for scores where more is nearer; here they are distances: use --max-distance"
             )
+        if metric.most is not None and wanted.min_score is not None and wanted.min_score > metric.most:
+            raise UsageError(
+                f"--min-score {wanted.min_score:g} cannot be reached: {metric.told} is {metric.most:g} at the most"
+            )
         self._require_fields(wanted)
         self.compiled(wanted.conditions)
 
@@ -174,13 +196,17 @@ class Finder(Reader):
     ) -> list[list[Row]]:
         return nearest_points(self._client, self._collection, self.space, questions, compiled, wanted, limit)
 
-    def _ranking(self, question: Question, wanted: Wanted, compiled: models.Filter, first: Sequence[Row]) -> _Ranking:
+    def _ranking(
+        self, question: Question, wanted: Wanted, compiled: models.Filter, first: Sequence[Row], own: Own
+    ) -> _Ranking:
         def fetch(limit: int) -> Sequence[Row]:
             return self._points([question], compiled, wanted, limit)[0]
 
         better = metric_of(question, self.space).higher_is_better
-        found = grown(fetch, first, _needed(wanted), keep_duplicates=wanted.keep_duplicates, descending=better)
-        ranking = _Ranking(fold(found.rows, keep_duplicates=wanted.keep_duplicates), found.whole, found.cut)
+        keep = wanted.keep_duplicates
+        found = grown(fetch, first, _needed(wanted), keep_duplicates=keep, descending=better, own=own)
+        copies = sum(row.sha256 in own.digests for row in found.rows)
+        ranking = _Ranking(fold(found.rows, keep_duplicates=keep, own=own), found.whole, found.cut, copies)
         return self._varied(ranking, wanted, (1.0 if better else -1.0) / scale_of(question))
 
     def _by_path(self, wanted: Wanted, compiled: models.Filter, matching: int) -> _Ranking:

@@ -17,6 +17,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from recq.commands import command
 from recq.errors import FilterError, IndexPending, RecqError
 from recq.index.grammar import AnyOf, Condition, Op
 from recq.index.schema import FieldType, FieldTypes, field_name, payload_key, searched_field, shadow_key
@@ -112,7 +113,7 @@ class Waiting:
             return FilterError(f"{what} could not be made, so nothing can be asked of it: {self.refused[lacked]}")
         return IndexPending(
             f"{what} is being made, {self.left:,} wait: try again in about {max(1, round(self.seconds)):,} s "
-            "('recq-ingest run' makes them)"
+            f"({command('recq-ingest', 'run')} makes them)"
         )
 
 

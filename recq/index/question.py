@@ -40,6 +40,16 @@ class Metric:
     name: MetricName
     higher_is_better: bool
 
+    @property
+    def most(self) -> float | None:
+        """The highest score that there is; None where that depends on the question."""
+        return 1.0 if self.name in ("cosine", "best_score") else None
+
+    @property
+    def told(self) -> str:
+        """What a score is called."""
+        return {"cosine": "a cosine", "best_score": "a best_score"}.get(self.name, f"a score ({self.name})")
+
 
 @dataclass(frozen=True)
 class Liked:

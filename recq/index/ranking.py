@@ -49,6 +49,21 @@ class Grown:
     cut: bool
 
 
+class Own(NamedTuple):
+    """What belongs to the examples of a question, and is no answer to it: their groups (`Row.group`), their bytes."""
+
+    groups: frozenset[str] = frozenset()
+    digests: frozenset[str] = frozenset()
+
+    def has(self, row: Row) -> bool:
+        """Whether a row is such."""
+        return row.group in self.groups or row.sha256 in self.digests
+
+
+NOTHING_OWN = Own()
+"""Every row counts."""
+
+
 class Folded(NamedTuple):
     """A row and how many items of the same bytes it stands for, itself included."""
 
@@ -72,7 +87,7 @@ def row_of(point: Any, value: Any, group_by: str | None) -> Row:
         file = FileFacts.from_json(payload.get("file"))
     except (KeyError, TypeError):
         return Row(str(point.id), ("", ""), value, foreign=True)
-    group = None if group_by is None else _group(payload_value(payload, group_by))
+    group = None if group_by is None else group_of(payload_value(payload, group_by))
     return Row(str(point.id), (file.path, file.source), value, file.sha256, group)
 
 
@@ -90,8 +105,8 @@ def item_value(item: Item, field: str) -> Value | None:
     return getattr(item.file, own, None) if own != field else item.metadata.get(field)
 
 
-def _group(value: Value | None) -> str | None:
-    """Equal exactly for equal values, 65 and 65.0 among them; a list is one value."""
+def group_of(value: Value | None) -> str | None:
+    """What a row is grouped by: equal exactly for equal values, 65 and 65.0 among them; a list is one value."""
     if value is None or value == []:
         return None
     plain = [int(each) if isinstance(each, float) and each.is_integer() else each for each in elements(value)]
@@ -128,6 +143,7 @@ def grown(
     *,
     keep_duplicates: bool,
     descending: bool,
+    own: Own = NOTHING_OWN,
 ) -> Grown:
     """Enough certain rows for `need` folded ones. `first` is what `fetch(first_limit(need))` gave.
 
@@ -138,7 +154,7 @@ def grown(
         exhausted = len(fetched) < limit
         rows = ordered(fetched, descending=descending)
         sure = certain(rows, exhausted=exhausted)
-        if exhausted or len(fold(sure, keep_duplicates=keep_duplicates)) >= need:
+        if exhausted or len(fold(sure, keep_duplicates=keep_duplicates, own=own)) >= need:
             return Grown(sure, exhausted, cut=False)
         if limit >= DEEPEST:
             return Grown(rows, whole=False, cut=True)
@@ -146,15 +162,15 @@ def grown(
         fetched = fetch(limit)
 
 
-def fold(rows: Iterable[Row], *, keep_duplicates: bool) -> list[Folded]:
+def fold(rows: Iterable[Row], *, keep_duplicates: bool, own: Own = NOTHING_OWN) -> list[Folded]:
     """The first row of each group; where there is none, the first of each file content, unless those are kept.
 
-    Two groups never fold into one: two products may share a picture.
+    Two groups never fold into one: two products may share a picture. What belongs to the examples is passed over.
     """
     first: dict[tuple[str, str], Row] = {}
     copies: dict[tuple[str, str], int] = {}
     for row in rows:
-        if row.foreign:
+        if row.foreign or own.has(row):
             continue
         key = _identity(row, keep_duplicates)
         kept = first.setdefault(key, row)

@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+import operator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from datetime import datetime
+from functools import partial
+from itertools import islice
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from qdrant_client import QdrantClient, models
 
 from recq.index.dates import moment_of
 from recq.index.errors import translated
-from recq.index.facets import MAX_BINS, Facets, date_periods, number_bins
+from recq.index.facets import MAX_BINS, Bin, Facets, date_periods, histogram
 from recq.index.fields import Fields
-from recq.index.filters import NO_ERROR, NO_FILE, compile_filters, known_name, require_indexed
+from recq.index.filters import NO_ERROR, NO_FILE, compile_filters, known_name, require_field, require_indexed
 from recq.index.grammar import Condition, Op, Where, parse_all
 from recq.index.ledger import PAGE, Ledger, items_of, vector_of
 from recq.index.pending_fields import Waiting, uses_of
-from recq.index.schema import VECTOR, FieldType, FieldTypes, Item, elements, field_name, fits, payload_key
+from recq.index.schema import (
+    UNINDEXED_FIELDS,
+    VECTOR,
+    FieldType,
+    FieldTypes,
+    Item,
+    Value,
+    elements,
+    field_name,
+    fits,
+    payload_key,
+)
 from recq.space import EmbeddingSpace
+
+Ordered: TypeAlias = "float | datetime"
+
+MOST_READ = 100_000
+"""Rows that are read to find out what somebody may have meant."""
 
 
 class Carried(NamedTuple):
@@ -125,6 +145,15 @@ class Reader(Ledger):
         )
         return sorted(items_of(records), key=by_path)
 
+    def places(self) -> Iterator[tuple[str, str]]:
+        """Source and path of every item, failed ones included, in no order. Streams, and reads little else."""
+        everything = models.Filter(must_not=[NO_FILE])
+        for record in self._scroll(everything, payload=["file.source", "file.path"], page=10 * PAGE):
+            file = (record.payload or {}).get("file")
+            place = (file.get("source"), file.get("path")) if isinstance(file, dict) else (None, None)
+            if isinstance(place[0], str) and isinstance(place[1], str):
+                yield place[0], place[1]
+
     @translated
     def count(self, filters: Sequence[Where] = (), *, source: str | None = None) -> int:
         """How many embedded items all filters hold for."""
@@ -152,20 +181,113 @@ class Reader(Ledger):
         if low is None or high is None:
             return Facets(field, field_type, [], total)
         if field_type is FieldType.DATE:
-            conditions = [
-                (period, self.compiled([*filters, Condition(field, Op.EQ, (period,))]))
-                for period in date_periods(low, high)
-            ]
-            spans = {}
-        else:
-            bins = number_bins(float(low), float(high), integer=field_type is FieldType.INTEGER)
-            conditions = [(b.label, _and(base, key, b.range())) for b in bins]
-            spans = {b.label: b.span for b in bins}
-        counted = [(label, self._count(condition, None)) for label, condition in conditions]
-        return Facets(field, field_type, [row for row in counted if row[1]][: max(limit, MAX_BINS)], total, spans)
+            periods = date_periods(low, high)
+            counted = [(period, self._counted(field, period, filters)) for period in periods]
+            return Facets(field, field_type, [row for row in counted if row[1]][: max(limit, MAX_BINS)], total)
+        bins = histogram(
+            low,
+            high,
+            integer=field_type is FieldType.INTEGER,
+            count=lambda each: self._counted(field, each.span, filters),
+            extremes=lambda each: self._extremes(field, field_type, each, filters),
+        )
+        spans = {each.label: each.span for each, _ in bins}
+        return Facets(field, field_type, [(each.label, items) for each, items in bins], total, spans)
 
-    def _extreme(self, key: str, field_type: FieldType, base: models.Filter, direction: models.Direction) -> Any:
-        """The smallest or largest indexed value of a field: a number, or a moment; None when none has its type."""
+    def extremes(self, field: str) -> tuple[Ordered, Ordered] | None:
+        """The smallest and the largest value of a field of numbers or dates; None where nobody has one.
+
+        Of recq's own fields without an index at most `MOST_READ` rows are read.
+        """
+        smallest, largest = self._ends(field, None, None)
+        return None if smallest is None or largest is None else (smallest, largest)
+
+    def around(self, field: str, low: Ordered, high: Ordered) -> tuple[Ordered | None, Ordered | None]:
+        """The largest value below `low` and the smallest above `high`."""
+        above, below = self._ends(field, high, low)
+        return below, above
+
+    @translated
+    def _ends(self, field: str, above: Ordered | None, below: Ordered | None) -> tuple[Ordered | None, Ordered | None]:
+        """The smallest value above `above` and the largest below `below`, of all where these are None."""
+        field_type = require_field(field, self.types())
+        name = known_name(field, self.types())
+        sides: tuple[tuple[models.Direction, str, Any], ...] = (
+            (models.Direction.ASC, "gt", above),
+            (models.Direction.DESC, "lt", below),
+        )
+        if name in UNINDEXED_FIELDS:
+            own = name.removeprefix("file.")
+            read = (getattr(item.file, own) for item in islice(self.rows(), MOST_READ))
+            values: list[Any] = [
+                moment_of(each) if field_type is FieldType.DATE else each for each in read if each is not None
+            ]
+            smallest = min((each for each in values if above is None or each > above), default=None)
+            return smallest, max((each for each in values if below is None or each < below), default=None)
+        self._fields.require_made([(name, False)])
+        found: list[Ordered | None] = []
+        for direction, side, end in sides:
+            base = self.compiled()
+            if end is not None:
+                range_ = (models.DatetimeRange if isinstance(end, datetime) else models.Range)(**{side: end})
+                base = models.Filter(must=[base, models.FieldCondition(key=payload_key(name), range=range_)])
+            beyond = partial(operator.lt if side == "gt" else operator.gt, end) if end is not None else lambda _: True
+            found.append(self._extreme(payload_key(name), field_type, base, direction, beyond))
+        return found[0], found[1]
+
+    @translated
+    def example(self, field: str) -> Value | None:
+        """The value that some embedded item has in a field; None where none has it."""
+        records, _ = self._client.scroll(
+            self._collection,
+            scroll_filter=self.compiled([Condition(field, Op.EXISTS)]),
+            limit=1,
+            with_payload=[payload_key(field), "file"],
+        )
+        found = items_of(records)
+        item = next(iter(found), None)
+        if item is None:
+            return None
+        own = field.removeprefix("file.")
+        return item.metadata.get(field) if own == field else getattr(item.file, own)
+
+    def newest(self) -> str | None:
+        """When the item was written that was written last, failed ones included: ISO 8601, UTC. Reads all of them."""
+        newest: tuple[datetime, str] | None = None
+        for record in self._scroll(models.Filter(must_not=[NO_FILE]), payload=["file.ingested_at"], page=10 * PAGE):
+            text = ((record.payload or {}).get("file") or {}).get("ingested_at")
+            moment = moment_of(text) if isinstance(text, str) else None
+            if moment is not None and (newest is None or moment > newest[0]):
+                newest = moment, str(text)
+        return None if newest is None else newest[1]
+
+    def _counted(self, field: str, value: str, filters: Sequence[Where]) -> int:
+        """How many items a filter for that value finds: what facets say is what the filter that they print finds."""
+        return self._count(self.compiled([*filters, Condition(field, Op.EQ, (value,))]), None)
+
+    def _extremes(
+        self, field: str, field_type: FieldType, span: Bin, filters: Sequence[Where]
+    ) -> tuple[float, float] | None:
+        """The least and the greatest number of a field within a range; None where a list hides them."""
+        base = self.compiled([*filters, Condition(field, Op.EQ, (span.span,))])
+        found = [
+            self._extreme(payload_key(field), field_type, base, direction, span.holds)
+            for direction in (models.Direction.ASC, models.Direction.DESC)
+        ]
+        return None if None in found else (found[0], found[1])
+
+    def _extreme(
+        self,
+        key: str,
+        field_type: FieldType,
+        base: models.Filter,
+        direction: models.Direction,
+        wanted: Callable[[Any], bool] = lambda _: True,
+    ) -> Any:
+        """The smallest or largest indexed value of a field: a number, or a moment; None when none has its type.
+
+        Of the values of that item only the `wanted` count.
+        """
         records, _ = self._client.scroll(
             self._collection,
             scroll_filter=base,
@@ -177,14 +299,10 @@ class Reader(Ledger):
             return None
         value = (records[0].payload or {}).get(field_name(key), [])
         chosen: list[Any] = [element for element in elements(value) if fits(element, field_type)]
-        chosen = sorted(map(moment_of, chosen) if field_type is FieldType.DATE else chosen)
+        chosen = sorted(filter(wanted, map(moment_of, chosen) if field_type is FieldType.DATE else chosen))
         return chosen[0 if direction is models.Direction.ASC else -1] if chosen else None
 
 
 def by_path(item: Item) -> tuple[str, str]:
     """What items are put in order by where nothing else decides."""
     return item.file.path, item.file.source
-
-
-def _and(base: models.Filter, key: str, span: models.Range) -> models.Filter:
-    return models.Filter(must=[base, models.FieldCondition(key=key, range=span)])

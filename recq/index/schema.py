@@ -47,6 +47,8 @@ MOST_ELEMENTS = 10_000
 
 _INT64 = 2**63
 _LONGEST_INTEGER = 20  # characters of an integer of 64 bits, its sign included
+FLOAT_DIGITS = 15
+"""So many digits of a number are the same after it went through a float and through JSON, whoever reads that."""
 EXACT = 2**53
 """Integers smaller than this in size are exact as floats."""
 _LONGEST_EXACT = len(str(-EXACT))

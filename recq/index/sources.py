@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from recq import paths
+from recq.commands import command
 from recq.errors import UsageError
 
 METADATA_PREFIX = "source:"
@@ -128,12 +129,12 @@ def choose_name(known: Mapping[str, Source], folder: Path, host: str, wanted: st
     if current is not None and current != wanted:
         raise UsageError(
             f"{paths.printable(root)} is already indexed as source {current!r}: use that name, or run "
-            f"'recq-ingest forget {current}' first"
+            f"{command('recq-ingest', 'forget', current)} first"
         )
     holder = known.get(wanted)
     if holder is not None and root_alive and holder.root_on(host) not in (None, folder):
         raise UsageError(
             f"source {wanted!r} stands for {holder.roots[host]} on this host: choose another name for {root}, "
-            f"or run 'recq-ingest forget {wanted}' first"
+            f"or run {command('recq-ingest', 'forget', wanted)} first"
         )
     return wanted

@@ -47,7 +47,8 @@ class Wanted:
     `min_score` leaves out what scores less, `max_distance` what is farther away (each where scores are such);
     `group_by` keeps the first item of each value of a field; `diversity` from 0 (nearest) to 1 (most varied);
     `keep_duplicates` shows items of the same bytes as rows of their own; `sort` orders the rows by a field; `fields`
-    is the metadata that is shown, all of it when None. `unusual` leaves out what is no nearer than random pairs often
+    is the metadata that is shown, all of it when None; `keep_own_group` shows what is in an example's group, too, which
+    `group_by` leaves out. `unusual` leaves out what is no nearer than random pairs often
     are, in place of the limit that it names (`recq.index.background.UNUSUAL`).
     """
 
@@ -63,6 +64,7 @@ class Wanted:
     sort: Sort | None = None
     fields: tuple[str, ...] | None = None
     unusual: Limit | None = None
+    keep_own_group: bool = False
 
     def __post_init__(self) -> None:
         """Fields have composed names (NFC), whoever types them."""
@@ -94,4 +96,6 @@ class Wanted:
             raise UsageError(f"--max-distance {self.max_distance} is not a distance: give a number such as 12.5")
         if not 0 <= self.diversity <= 1:
             raise UsageError(f"--diversity {self.diversity} is not between 0 and 1: give a number such as 0.3")
+        if self.keep_own_group and self.group_by is None:
+            raise UsageError("--keep-own-group shows a group that --group-by leaves out: add --group-by FIELD")
         _ = self.conditions

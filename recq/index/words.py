@@ -17,7 +17,8 @@ import itertools
 import re
 import unicodedata
 
-_ACCENTS = re.compile("[\u0300-\u036f]")
+from recq.spelling import fold
+
 _UNSPACED = re.compile(
     "["
     "\u0e00-\u0eff"  # Thai, Lao
@@ -27,12 +28,6 @@ _UNSPACED = re.compile(
     "\uac00-\ud7a3"  # Korean
     "]+"
 )
-
-
-def fold(text: str) -> str:
-    """The text without case and accents."""
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
-    return unicodedata.normalize("NFC", _ACCENTS.sub("", decomposed)).casefold()
 
 
 def stored_words(text: str) -> str:

@@ -13,7 +13,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -24,12 +28,18 @@ from recq.errors import ModelUnavailable
 from recq.models.applications import APPLICATIONS
 from recq.models.weights import Network, bundled_manifest, export_root, exported
 from recq.space import Preprocess
+from recq.waiting import waiting, warn
 
 if TYPE_CHECKING:
     from recq.models.keras_cut import Cut
 
 _UNAVAILABLE = 5
 """Exit status of the exporting process when the last line on its standard error is the message for the user."""
+
+
+_DOWNLOADED = re.compile(rb"(\d+)/(\d{4,})(?=\D)")
+_LONGEST_FIGURE = 40  # characters that a piece may end within
+_DOWNLOAD_SAID_EVERY = 5.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -75,7 +85,9 @@ def ensure_exported(wanted: Export, cache_dir: Path) -> Network:
         return found
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with FileLock(root / f"{folder.name}.lock"):  # whoever comes second finds it done
+        with ExitStack() as stack:
+            with waiting(f"another process, which builds {wanted.name}", None):
+                stack.enter_context(FileLock(root / f"{folder.name}.lock"))  # whoever comes second finds it done
             return exported(folder) or _export(wanted, folder)
     except OSError as error:
         raise ModelUnavailable(f"cannot write the exported network into {root}: {error.strerror or error}") from error
@@ -101,15 +113,41 @@ def _as_file_name(text: str) -> str:
 def _export(wanted: Export, folder: Path) -> Network:
     command = [sys.executable, "-m", "recq.models.export", wanted.to_json(), str(folder)]
     environment = os.environ | {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
-    progress = sys.stderr if sys.stderr.isatty() else subprocess.DEVNULL  # Keras shows its download on standard output
-    done = subprocess.run(command, env=environment, stdout=progress, stderr=subprocess.PIPE, text=True, check=False)
-    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()] or ["no message"]
-    if done.returncode == _UNAVAILABLE:
+    with (
+        waiting(f"{wanted.name} to be built with TensorFlow, which is done once", None),
+        tempfile.TemporaryFile() as errors,
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=errors) as process,
+    ):
+        assert process.stdout is not None
+        pieces = iter(partial(os.read, process.stdout.fileno(), 2**16), b"")
+        for line in download_lines(pieces, time.monotonic):
+            warn(f"{wanted.name}: {line}")
+        status = process.wait()
+        errors.seek(0)
+        told = errors.read().decode(errors="replace")
+    lines = [line.strip() for line in told.splitlines() if line.strip()] or ["no message"]
+    if status == _UNAVAILABLE:
         raise ModelUnavailable(lines[-1])
     found = exported(folder)
-    if done.returncode or not found:
-        raise ModelUnavailable(f"{wanted.name} could not be exported (status {done.returncode}): {lines[-1]}")
+    if status or not found:
+        raise ModelUnavailable(f"{wanted.name} could not be exported (status {status}): {lines[-1]}")
     return found
+
+
+def download_lines(said: Iterable[bytes], clock: Callable[[], float]) -> Iterator[str]:
+    """How far a download is, now and then, from the pieces of what Keras shows on standard output.
+
+    It draws a bar (`8192/98765432 ...`) again and again, which would tear any other on the terminal.
+    """
+    next_at = clock() + _DOWNLOAD_SAID_EVERY
+    rest = b""
+    for piece in said:
+        found = list(_DOWNLOADED.finditer(rest + piece))
+        rest = (rest + piece)[-_LONGEST_FIGURE:]
+        if found and clock() >= next_at:
+            next_at = clock() + _DOWNLOAD_SAID_EVERY
+            done, total = (int(number) / 1e6 for number in found[-1].groups())
+            yield f"{done:,.1f} of {total:,.1f} MB downloaded"
 
 
 def export(wanted: Export, folder: Path) -> Network:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 from recq.errors import ModelUnavailable
 from recq.models.applications import Normalisation
 from recq.space import Pooling
+from recq.spelling import nearest, one_of
 
 INPUT = "rgb"
 
@@ -75,9 +75,8 @@ def require_layer(names: Sequence[str], wanted: str, whose: str) -> None:
     """Raise ModelUnavailable, naming the nearest, unless `wanted` is among the layers' `names`."""
     if wanted in names:
         return
-    folded = {name.lower(): name for name in names}
-    near = [folded[name] for name in get_close_matches(wanted.lower(), folded, n=3)]
-    hint = f"did you mean {_one_of(near)}?" if near else f"its last ones are {', '.join(names[-4:])}"
+    near = nearest(wanted, reversed(names), 3, alike=0.6)  # later layers first
+    hint = f"did you mean {one_of(near)}?" if near else f"its last ones are {', '.join(names[-4:])}"
     raise ModelUnavailable(f"{whose} has no layer {wanted!r}: {hint}")
 
 
@@ -88,7 +87,3 @@ def normalise(keras: Any, pixels: Any, how: Normalisation) -> Any:
     if (how.scale, how.offset) == ((1.0,) * 3, (0.0,) * 3):
         return pixels
     return keras.layers.Rescaling(list(how.scale), list(how.offset), name="normalise")(pixels)
-
-
-def _one_of(names: Sequence[str]) -> str:
-    return f"{', '.join(names[:-1])} or {names[-1]}" if len(names) > 1 else names[0]

@@ -7,9 +7,9 @@ Names: `efficientnet_lite2` (the default) and `mobilenet_v2` are shipped; `keras
 from __future__ import annotations
 
 from dataclasses import replace
-from difflib import get_close_matches
 from pathlib import Path
 
+from recq.commands import command
 from recq.errors import ModelUnavailable, SpaceMismatch
 from recq.models.applications import APPLICATIONS, NORMALISATION
 from recq.models.export import Export, ensure_exported
@@ -20,6 +20,7 @@ from recq.models.pooling import dimensions, fitting_pooling
 from recq.models.weights import Network, bundled, bundled_manifest, exports
 from recq.settings import Settings
 from recq.space import EmbeddingSpace, differences
+from recq.spelling import nearest
 
 DEFAULT_MODEL = "efficientnet_lite2"
 """Best of those measured, see docs/models.md: padded to a square of 260 pixels, gem pooling, 1280 numbers."""
@@ -157,15 +158,15 @@ def network_of(space: EmbeddingSpace, settings: Settings) -> Network:
         )
         raise SpaceMismatch(
             f"the local {space.model} does not make the vectors of {space.label}: {parts}. "
-            "Use the recq version or the weights file that made the index, or 'recq-ingest rebuild'"
+            "Use the recq version or the weights file that made the index, or " + command("recq-ingest", "rebuild")
         )
     return network
 
 
 def _unknown(name: str) -> str:
     names = [*bundled_manifest(), *(f"{_KERAS}{application}" for application in APPLICATIONS)]
-    folded = {known.lower(): known for known in names} | {known.lower(): f"{_KERAS}{known}" for known in APPLICATIONS}
-    near = get_close_matches(name.lower(), bundled_manifest(), n=1) or get_close_matches(name.lower(), folded, n=1)
+    whole = {each: each for each in names} | {each: f"{_KERAS}{each}" for each in APPLICATIONS}
+    near = nearest(name, bundled_manifest(), alike=0.6) or nearest(name, whole, alike=0.6)
     known = ", ".join([*bundled_manifest(), "keras:NAME", "file:PATH"])
-    hint = f"did you mean {folded[near[0]]}?" if near else f"use {known} or pixels:32"
+    hint = f"did you mean {whole[near[0]]}?" if near else f"use {known} or pixels:32"
     return f"unknown model {name!r}: {hint}"

@@ -65,7 +65,7 @@ def test_usage_errors_name_the_option_and_the_help(capsys: pytest.CaptureFixture
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
-    assert err.startswith("prog: Invalid value for '-n'")
+    assert err.startswith("prog: -n '-1': 0 or more is needed (see")
     assert err.endswith("(see 'prog code --help')\n")
 
 

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
+import socket
+import ssl
+import subprocess
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 
-from recq.errors import IndexRefused, IndexUnreachable, UsageError
-from recq.index.connect import server_client
+from recq.errors import IndexBusy, IndexRefused, IndexUnreachable, UsageError
+from recq.index.connect import connect, locked, server_client
+from recq.index.lock import FolderLock
 from recq.settings import Settings
 
 
@@ -60,3 +70,104 @@ def test_what_cannot_be_an_address_or_a_key(url: str, key: str | None) -> None:
 
 def test_one_spelling_of_an_address() -> None:
     assert Settings.load(url="http://127.0.0.1:6333/").url == "http://127.0.0.1:6333"
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A key and a certificate that nobody has signed, for `localhost`."""
+    file = tmp_path / "server.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
+    if shutil.which(command[0]) is None:
+        pytest.skip("no openssl here to make a certificate with")
+    subprocess.run([*command, "-keyout", str(file), "-out", str(tmp_path / "c.pem")], check=True, capture_output=True)
+    with file.open("ab") as both:
+        both.write((tmp_path / "c.pem").read_bytes())
+    return file
+
+
+@contextmanager
+def speaking(certificate: Path | None) -> Iterator[int]:
+    """A web server on a free port, with TLS where it has a certificate."""
+    server = HTTPServer(("127.0.0.1", 0), Page)
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    server.handle_error = lambda request, client_address: None  # type: ignore[method-assign]
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("scheme", "tls", "why"),
+    [
+        ("https", False, "does not speak TLS there: write http://"),
+        ("http", True, "speaks TLS there: write https://"),
+        ("https", True, "its certificate is refused"),
+    ],
+)
+def test_what_no_waiting_mends_fails_at_once(scheme: str, tls: bool, why: str, certificate: Path) -> None:
+    with speaking(certificate if tls else None) as port:
+        began = time.monotonic()
+        with pytest.raises(IndexRefused, match=re.escape(why)):
+            server_client(Settings.load(url=f"{scheme}://127.0.0.1:{port}", connect_timeout=60))
+        assert time.monotonic() - began < 20
+
+
+@contextmanager
+def dropping() -> Iterator[int]:
+    """A port that takes no connection and refuses none, as behind a firewall: its queue is full."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listening, ExitStack() as stack:
+        port = listening.getsockname()[1]
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(("127.0.0.1", port))
+        yield port
+
+
+def test_a_port_that_answers_nothing_is_waited_for_no_longer_than_said() -> None:
+    """Not for `request_timeout`, which a connection was given before."""
+    with dropping() as port:
+        began = time.monotonic()
+        with pytest.raises(IndexUnreachable, match=r"tried for 1 s"):
+            server_client(Settings.load(url=f"http://127.0.0.1:{port}", connect_timeout=1, request_timeout=60))
+        assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("kind", ["refused", "dropped", "silent"])
+def test_a_server_that_is_waited_for_is_named_within_a_second(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    with ExitStack() as stack:
+        if kind == "dropped":
+            port = stack.enter_context(dropping())
+        else:
+            listening = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+            port = listening.getsockname()[1]
+            if kind == "refused":
+                listening.close()
+        with pytest.raises(IndexUnreachable):
+            server_client(Settings.load(url=f"http://127.0.0.1:{port}", connect_timeout=1.5))
+        (said,) = [record for record in caplog.records if record.name == "recq.waiting"]
+        assert f"waiting for a Qdrant server at http://127.0.0.1:{port}" in said.getMessage()
+        assert "up to 1.5 s" in said.getMessage()
+        assert ("Connection refused" in said.getMessage()) == (kind == "refused")
+
+
+def test_who_has_the_data_folder_is_named_while_it_is_waited_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    lock = FolderLock(tmp_path)
+    assert lock.try_acquire()
+    for opening in (connect, locked):
+        caplog.clear()
+        with pytest.raises(IndexBusy), opening(Settings(data_dir=tmp_path, lock_wait=1.5)):
+            pass
+        (said,) = [record.getMessage() for record in caplog.records if record.name == "recq.waiting"]
+        assert said == f"waiting for process {os.getpid()} to leave the data folder {tmp_path}: up to 1.5 s"
+    lock.release()

@@ -321,25 +321,41 @@ def test_what_facets_print_finds_exactly_the_items_with_that_value(values: Catal
         values.delete([each.item.id for each in entries])
 
 
-def test_ranges_that_facets_print_find_as_many_as_they_say(shared_client: QdrantClient) -> None:
-    columns: list[list[int | float]] = [
-        [1, 2, 3], [1, 50, 999, 1000, -7], [0.1, 0.2, 0.30000000000000004], [0.1234567890123456], [1e-7, 2e-7, 9e-7],
-        [10.0, 20.0, 130.0, 14.5], [1.0, 1.0000000000000002], [-1e20, 1e20, 3.0], [5, 17, 29, 300],
-    ]  # fmt: skip
+LONGEST = 2**63 - 1
+COLUMNS: list[Sequence[int | float]] = [
+    [1, 2, 3], [1, 50, 999, 1000, -7], [0.1, 0.2, 0.30000000000000004], [0.1234567890123456], [1e-7, 2e-7, 9e-7],
+    [10.0, 20.0, 130.0, 14.5], [1.0, 1.0000000000000002], [-1e20, 1e20, 3.0], [5, 17, 29, 300],
+    [1234567890123, 1234567890223, 1234567890150, 4006381333931, 9783161484100],  # 13 digits: milliseconds, barcodes
+    [1764547200000 + 3_600_000 * n for n in range(40)], [1234567890123] * 4, [-(10**15), -(10**15) + 40, 10**15],
+    [LONGEST, -LONGEST - 1, 0, 7], [LONGEST, LONGEST - 1, LONGEST - 5000], [2**60, 2**60 + 1, 2**60 + 100, 2**60 + 999],
+    [1152921504606846977], [2**53 - 1, 2**53, 2**53 + 1, 2**53 + 2], [-(2**62) - n * 10**16 for n in range(30)],
+    [*(float(n) for n in range(5, 45)), 1e6], [0] * 30 + [1, 20, 3000], [10**n for n in range(19)],
+    [1.5**n for n in range(60)], [-(1.5**n) for n in range(40)], [-1e308, 1e308, 1.0], [5e-324, 1e-300, 2.5],
+    [0.0, -0.0], [-3, -2, -1], [19.99, 20.0, 20.01, 19.99],
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def columns(shared_client: QdrantClient) -> Catalog:
+    """A catalog with a field for each of the columns."""
     catalog = made(shared_client, "other", [1])
     catalog.upsert(
         [
-            entry(
-                f"{row:03}.jpg",
-                {f"n{number}": column[row] for number, column in enumerate(columns) if row < len(column)},
-            )
-            for row in range(5)
+            entry(f"{row:03}.jpg", {f"n{n}": column[row] for n, column in enumerate(COLUMNS) if row < len(column)})
+            for row in range(max(map(len, COLUMNS)))
         ]
     )
-    for number, column in enumerate(columns):
-        facets = catalog.facets(f"n{number}")
-        assert [len(found(catalog, each)) for each in facets.filters] == [items for _, items in facets.rows]
-        assert sum(items for _, items in facets.rows) == len(column)
+    for _ in catalog.make_indexes():
+        pass
+    return catalog
+
+
+@pytest.mark.parametrize("number", range(len(COLUMNS)))
+def test_ranges_that_facets_print_find_as_many_as_they_say(columns: Catalog, number: int) -> None:
+    facets = columns.facets(f"n{number}")
+    assert [len(found(columns, each)) for each in facets.filters] == [items for _, items in facets.rows], facets
+    assert sum(items for _, items in facets.rows) == len(COLUMNS[number]), facets
+    assert len({label for label, _ in facets.rows}) == len(facets.rows)
 
 
 def test_booleans_and_dates_that_facets_print(shared_client: QdrantClient) -> None:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recq.index.dates import moment_of, read_date, written_date
-from recq.index.words import asked_words, fold, stored_words
+from recq.index.words import asked_words, stored_words
+from recq.spelling import fold
 
 zones = st.builds(timezone, st.integers(-1439, 1439).map(lambda minutes: timedelta(minutes=minutes)))
 texts = st.text(st.sampled_from("Aé ß_-猫のㅏ고ไทİǰ½ﬁ'") | st.characters(codec="utf-8"), max_size=20)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ingest.company import is_living_other, own_watcher, started
+from ingest.company import doubled, is_living_other, own_watcher, started
+from recq.errors import Reason
+from recq.index.schema import FileFacts, Item, ItemError
 from recq.index.sources import Watcher
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -45,3 +48,39 @@ def test_processes() -> None:
     assert began is not None
     assert began < time.time()
     assert started(2**30) is None
+
+
+def items(source: str, digests: Iterable[int], at: int, *, failed: bool = False) -> list[Item]:
+    error = ItemError(Reason.CORRUPT, "", NOW.isoformat(), 1) if failed else None
+    return [
+        Item(
+            FileFacts(source, f"{digest}.jpg", 1, 1, sha256=f"{digest:064}", ingested_at=ago(-at)),
+            error=error,
+        )
+        for digest in digests
+    ]
+
+
+@pytest.mark.parametrize(
+    ("others", "double"),
+    [
+        ([], None),
+        (items("first", range(10), 0), "first"),
+        (items("first", range(6), 0), "first"),  # most
+        (items("first", range(5), 0), None),  # some
+        (items("later", range(10), 9), None),  # the other one is the double
+        (items("first", range(4), 0) + items("second", range(3, 8), 0), None),  # a few in each
+        (items("own", range(10), 0), None),
+        (items("alike", range(10), 5), "alike"),  # at the same time: one of the two, and only one
+        (items("zebra", range(10), 5), None),
+        (items("first", range(10), 0, failed=True), None),
+    ],
+)
+def test_most_files_of_a_source_in_another_are_one_folder_under_two_names(
+    others: list[Item], double: str | None
+) -> None:
+    assert doubled("own", items("own", range(10), 5), others) == double
+
+
+def test_few_pictures_tell_nothing() -> None:
+    assert doubled("own", items("own", range(2), 5), items("first", range(2), 0)) is None

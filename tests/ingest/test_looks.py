@@ -142,7 +142,7 @@ def test_what_is_asked_for_again_and_again_runs_once_more() -> None:
 
 def test_a_worker_that_hangs_holds_up_no_other_sources() -> None:
     loop, may_go = Loop(), threading.Event()
-    workers = Workers("test", loop, ["hung", "well"])
+    workers = Workers("test", loop)
     done: list[str] = []
     workers["hung"].submit(lambda: may_go.wait(60), lambda _: done.append("hung"))
     workers["well"].submit(lambda: None, lambda _: done.append("well"))

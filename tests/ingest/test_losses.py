@@ -168,6 +168,8 @@ def test_an_unreadable_table_takes_nothing_away_from_few_items_either(place: Pla
     assert place.once().returncode == 3
     assert metadata(place) == {"a.jpg": {"price": 1}}
     assert {each["kind"] for each in problems(place)} == {"table", "held"}
+    (held,) = (each for each in problems(place) if each["kind"] == "held")
+    assert held["detail"].endswith(f"If that was meant, run 'recq-ingest confirm shop --data-dir {place.data}'")
     assert place.command("confirm", "shop").returncode == 0
     assert place.once().returncode == 3  # it is unreadable all the same
     assert metadata(place) == {"a.jpg": {}}

@@ -32,7 +32,7 @@ def test_a_field_that_no_index_takes_costs_no_picture_and_is_exit_code_3(place: 
     shutil.copyfile(sidecar, place.root / "a.jpg.json")
     done = place.once()
     assert done.returncode == 3, done.stderr
-    assert "'recq-ingest problems' lists what was not" in done.stderr.splitlines()[-1]
+    assert f"'recq-ingest problems --data-dir {place.data}' lists what was not" in done.stderr.splitlines()[-1]
     assert sorted(place.vectors()) == ["a.jpg", "b.jpg"]
     (problem,) = place.items()["a.jpg"].problems
     assert (problem.kind, problem.field) == (ProblemKind.FIELD, "a\\b")
@@ -104,7 +104,8 @@ def test_points_of_other_programs_are_shown_and_removed_on_demand(place: Place) 
     with place.catalog() as catalog:
         points = [models.PointStruct(id=each, vector={}, payload={"title": "mine"}) for each in ids]
         catalog._client.upsert(catalog._collection, points=points, wait=True)
-    offer = "2 points of other programs in the index: 'recq-ingest reconcile --remove-foreign' removes them"
+    command = f"recq-ingest reconcile --remove-foreign --data-dir {place.data}"
+    offer = f"2 points of other programs in the index: '{command}' removes them"
     done = place.command("reconcile")
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines()[-1] == offer

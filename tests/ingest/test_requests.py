@@ -5,10 +5,16 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import cast
 
 import httpx
 import pytest
 
+from ingest.requests import RETRY, Desk
+from ingest.status import Board
+from recq.commands import Place as Place_
+from recq.commands import command
+from recq.errors import TargetNotFound
 from recq.index.edge import read_address
 from recq.paths import item_id
 from tests.eventually import eventually
@@ -249,3 +255,17 @@ def test_the_routes_refuse_what_they_cannot_do(place: Place) -> None:
             assert client.post("/recq/confirm", json={"source": "press"}).json()["code"] == 3
             assert client.post("/recq/retry", json={}).json() == {"items": {}}
             assert httpx.post(f"{address.url}/recq/retry", trust_env=False).status_code == 401
+
+
+def test_commands_in_an_answer_are_for_the_shell_that_asked() -> None:
+    """The daemon was started elsewhere, perhaps without any option."""
+
+    class Nobody:
+        def running(self) -> None:
+            raise TargetNotFound(command("recq-ingest", "failed"))
+
+    asker = Place_("shop", None, Path("/data of mine"), "images")
+    handler = Desk(cast(Board, Nobody())).routes()[RETRY]
+    code, answer = handler("POST", json.dumps({"pattern": "x", "place": asker.to_json()}).encode())
+    assert (code, answer["error"]) == (409, "'recq-ingest failed --catalog shop --data-dir \"/data of mine\"'")
+    assert handler("POST", b"{}")[1]["error"] == "'recq-ingest failed'", "of nobody who says where"

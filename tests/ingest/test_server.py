@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -106,3 +107,42 @@ def test_a_wrong_key_is_no_reason_to_wait(tmp_path: Path) -> None:
         done = place.command("run", str(place.root), "--once", "--model", MODEL)
         assert done.returncode == 0, done.stderr
         assert "right" not in done.stderr
+
+
+def test_one_folder_under_two_names_is_told_once_with_the_way_out(place: Place, tmp_path: Path) -> None:
+    """As a daemon on another host names it that was given no `--source`."""
+    for number in range(8):
+        put(place.root / f"{number}.jpg", number)
+    assert place.once().returncode == 0
+    mounted = shutil.copytree(place.root, tmp_path / "mnt/shop")
+    other = Place(mounted, tmp_path / "other", place.options, place.settings | {"RECQ_RESCAN": "0.3"})
+    with other.daemon() as daemon:
+        problem = daemon.said("problem", within=120)
+        assert problem["source"] == "shop-2"
+        assert "most pictures of source shop-2 are in source shop, too" in problem["detail"]
+        assert f"start the daemon of this one with --source shop={mounted}, after" in problem["detail"]
+        assert f"'recq-ingest forget shop-2 --url {place.options[1]}" in problem["detail"]
+        count = len(daemon.events("reconciled"))
+        eventually(lambda: len(daemon.events("reconciled")) >= count + 3)
+        assert len(daemon.events("problem")) == 1
+        eventually(lambda: other.status()["sources"][0]["problem_counts"] == {"doubled": 1}, every=0.2)
+    again = place.once()  # the first one is nobody's double
+    assert again.returncode == 0
+    assert "event=problem" not in again.stderr
+    (line,) = place.command("problems").stdout.splitlines()[1:]
+    assert line.startswith("  doubled  most pictures of source shop-2")
+    assert place.command("forget", "shop-2").returncode == 0
+    done = other.command("run", "--source", f"shop={mounted}", "--once")  # a host of its own would call it so
+    assert done.returncode == 2  # this host has the other folder under that name
+    assert place.command("problems").stdout == ""
+
+
+def test_sources_that_share_some_files_are_two_sources(place: Place, tmp_path: Path) -> None:
+    for number in range(8):
+        put(place.root / f"{number}.jpg", number)
+    for number in (0, 1, 2, 20, 21, 22, 23):
+        put(tmp_path / "press" / f"{number}.jpg", number)
+    assert place.once().returncode == 0
+    done = place.command("run", str(tmp_path / "press"), "--once")
+    assert done.returncode == 0
+    assert "event=problem" not in done.stderr

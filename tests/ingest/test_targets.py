@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -33,3 +34,16 @@ def test_names_that_would_be_taken_for_something_else(name: str, what: str) -> N
         parse_targets([], [f"{name}=m"])
     assert len(str(caught.value).splitlines()) == 1
     assert str(caught.value).isprintable()
+
+
+def test_a_folder_that_does_not_answer_is_named_within_a_second(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    never = threading.Event()
+    monkeypatch.setattr("ingest.targets._ANSWERS_WITHIN", 1.5)
+    monkeypatch.setattr(Path, "expanduser", lambda self: never.wait(60) and self)
+    with pytest.raises(UsageError, match="has not answered for"):
+        parse_targets([tmp_path], [])
+    never.set()
+    (record,) = caplog.records
+    assert record.getMessage() == f"waiting for the folder {tmp_path} to answer: up to 1.5 s"

@@ -124,7 +124,8 @@ def test_filters_hold_in_every_catalog(compare: Ask) -> None:
     assert names(second) == ["beds/one.png", "beds/three.png"]
     nothing = compare("sofas/one.png", "--filter", "category=none", "--format", "json")
     assert json.loads(nothing.out)["overlap"][0]["share"] is None
-    assert nothing.err == "recq: nothing matches\n"
+    said = "nothing matches: no item has category=none: there is bed"
+    assert nothing.err == f"recq: shop: {said}, sofa and twin\nrecq: other: {said} and sofa\n"
 
 
 def test_what_one_catalog_does_not_know_and_what_none_knows_is_embedded(
@@ -156,7 +157,7 @@ def test_what_one_catalog_does_not_know_and_what_none_knows_is_embedded(
         (["one.png"], 3, "catalog 'shop': 'one.png' is the name of several items"),
         (["nothing.png"], 3, "catalog 'shop': nothing is indexed as 'nothing.png'"),
         (["two.png", "--catalog", "nowhere"], 3, "recq: catalog 'nowhere' does not exist here (there is: other, shop)"),
-        (["two.png", "--catalog", "shop"], 2, "needs two different catalogs"),
+        (["two.png", "--catalog", "shop"], 2, "two different catalogs are needed"),
         (["two.png", "--filter", "colour=red"], 2, "catalog 'shop': "),
         (["two.png", "--filter", "rank=7"], 2, "catalog 'other': "),
         (["two.png", "--grid", "grid.jpg"], 2, "name it grid.png or grid.html"),
@@ -172,7 +173,7 @@ def test_an_error_names_its_catalog(compare: Ask, arguments: list[str], code: in
 def test_one_catalog_is_no_comparison(ask: Ask, two_catalogs: Path) -> None:
     reply = ask(["compare", "two.png", "--catalog", "shop", "--data-dir", str(two_catalogs)])
     assert reply.code == 2
-    assert "needs two different catalogs at least: --catalog A --catalog B" in reply.err
+    assert "two different catalogs are needed at least: 'recq compare two.png --catalog A --catalog B" in reply.err
 
 
 def test_the_grid_has_a_row_for_each_catalog(compare: Ask, tmp_path: Path) -> None:

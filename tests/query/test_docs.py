@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ import typer
 from query.cli import app
 from query.render import COLUMNS, FacetsFormat, Format, ShowFormat
 from query.shell import PROG
+from query.transfer import ENDINGS
 from recq.cli_errors import EXIT_CODES
 from recq.index.grammar import parse, parse_any_of
 from recq.index.wanted import MAX_RESULTS
-from tests.query.conftest import FAILED, GOODS, WAITING, Shop
+from tests.query.conftest import FAILED, GOODS, WAITING, Reply, Shop
 
 DOCS = (Path(__file__).parents[2] / "docs" / "query.md").read_text("utf-8")
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
@@ -185,6 +187,18 @@ def test_show_and_facets_have_the_documented_keys(shop: Shop) -> None:
     for key in [*failed, *failed["error"], *facets]:
         assert f"`{key}`" in text
     check(failed["payload"], "payload")
+
+
+def test_catalogs_and_fields_have_the_documented_keys(shop: Shop, ask: Callable[..., Reply]) -> None:
+    text = " ".join(section("### JSON of `catalogs` and `fields`").split())
+    catalogs = json.loads(ask(["catalogs", "--format", "json", *shop.options], None).out)
+    fields = json.loads(shop.ask("fields", "--format", "json").out)
+    for key in [*catalogs[0], *fields[0]]:
+        assert f"`{key}`" in text
+
+
+def test_endings_of_exports_are_named() -> None:
+    assert set(re.findall(r"`(\.\w+)`", section("## Export and import").split("Any other ending")[0])) == set(ENDINGS)
 
 
 def test_the_python_example_runs(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -274,7 +274,7 @@ def test_a_picture_that_is_none_exits_3_with_the_reason(shop: Shop, tmp_path: Pa
     [
         (["similar", "two.png", "-k", "0"], 2, "-k 0"),
         (["search", "-k", "-1"], 2, "-k -1"),
-        (["similar", "two.png", "-k", "many"], 2, "'-k'"),
+        (["similar", "two.png", "-k", "many"], 2, "-k 'many': a whole number is needed, as in -k 20"),
         (["similar", "two.png", "--min-score", "nan"], 2, "--min-score"),
         (["similar"], 2, "TARGET"),
         (["similar", "two.png", "--format", "xml"], 2, "--format"),

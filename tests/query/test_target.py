@@ -6,7 +6,7 @@ import io
 import os
 import re
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -36,6 +36,7 @@ class Index:
         self.items = items
         self.roots = roots
         self.asked: list[str] = []
+        self.elsewhere: dict[str, Index] = {}
 
     def get(self, item_id: str) -> Item | None:
         self.asked.append(item_id)
@@ -46,6 +47,12 @@ class Index:
 
     def find_name(self, name: str) -> Sequence[Item]:
         return [item for item in self.items if item.file.name == name]
+
+    def places(self) -> Iterable[tuple[str, str]]:
+        return [(item.file.source, item.file.path) for item in self.items]
+
+    def others(self) -> Iterable[tuple[str, Index]]:
+        return self.elsewhere.items()
 
     def sources(self) -> Mapping[str, Source]:
         return {name: Source(name).with_root(socket.gethostname(), root) for name, root in self.roots.items()}
@@ -201,6 +208,38 @@ def test_a_bare_name_that_is_also_another_file_here_is_ambiguous(here: Path) -> 
     assert resolve(Index(SOFA), "./one.jpg") == FileTarget(path)
 
 
+def test_a_source_and_a_path_name_the_item(here: Path) -> None:
+    mine, other = item("sofas/one.jpg"), item("sofas/one.jpg", "other")
+    nested, odd = item("one.jpg", "shop/sofas"), item(os.fsdecode(b"caf\xe9.jpg"), "other")
+    index = Index(mine, other, BED, odd)
+    assert resolve(index, "shop/sofas/one.jpg") == IndexedTarget(mine)
+    assert resolve(index, "other/sofas/one.jpg") == IndexedTarget(other)
+    assert resolve(index, "shop/beds/two.jpg") == IndexedTarget(BED)
+    assert resolve(index, os.fsdecode(b"other/caf\xe9.jpg")) == IndexedTarget(odd)
+    assert resolve(index, "other/caf%E9.jpg") == IndexedTarget(odd)
+    assert resolve(Index(nested, BED), "shop/sofas/one.jpg") == IndexedTarget(nested)
+    composed = item("caf\u00e9.jpg", "b\u00fccher")
+    assert resolve(Index(composed), "bu\u0308cher/cafe\u0301.jpg") == IndexedTarget(composed)
+    for wrong in ("shop/one.jpg", "other/beds/two.jpg", "/shop/sofas/one.jpg", "./shop/sofas/one.jpg", "shop/", "shop"):
+        with pytest.raises(TargetError):
+            resolve(index, wrong)
+
+
+def test_a_source_and_a_path_that_are_also_something_else_are_ambiguous(here: Path) -> None:
+    """Another item's path, another source's, or a file: whoever wrote one of them did not mean the others."""
+    mine, whole, nested = item("sofas/one.jpg"), item("shop/sofas/one.jpg", "all"), item("one.jpg", "shop/sofas")
+    for several in ([mine, whole], [mine, nested], [mine, whole, nested]):
+        with pytest.raises(AmbiguousTarget, match="SOURCE/path, or the id") as raised:
+            resolve(Index(*several), "shop/sofas/one.jpg")
+        assert sorted(line[:36] for line in str(raised.value).splitlines()[1:]) == sorted(each.id for each in several)
+    assert resolve(Index(mine, whole), "all/shop/sofas/one.jpg") == IndexedTarget(whole)
+    path = file(here / "shop" / "sofas" / "one.jpg")
+    with pytest.raises(AmbiguousTarget, match=r"write '\./shop/sofas/one\.jpg' for the file"):
+        resolve(Index(mine), "shop/sofas/one.jpg")
+    assert resolve(Index(mine), "./shop/sofas/one.jpg") == FileTarget(path)
+    assert resolve(Index(mine, shop=here / "shop"), "shop/sofas/one.jpg") == IndexedTarget(mine)  # the same thing
+
+
 def test_a_folder_of_that_name_is_no_other_file(here: Path) -> None:
     (here / "one.jpg").mkdir()
     assert resolve(Index(SOFA), "one.jpg") == IndexedTarget(SOFA)
@@ -269,6 +308,71 @@ def test_failed_items_are_targets_and_listed_as_such(here: Path) -> None:
 def test_what_is_said_when_nothing_fits(here: Path, text: str, error: type[Exception], said: str) -> None:
     with pytest.raises(error, match=said):
         resolve(Index(SOFA), text)
+
+
+RUNNING = item("shoes/running-shoe_runx.jpg")
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "runing-shoe_runx.jpg",
+        "RUNNING-SHOE_RUNX.JPG",
+        "Running-Shoe_RunX.jpg",
+        "running-shoe_runx",
+        "running-shoe_runx.png",
+        "boots/running-shoe-runx.jpg",
+        "shoe/runing-shoe_runx.jpg",
+        "shop/running-shoe_runx",
+        "/srv/shop/shoes/runing-shoe_runx.jpg",
+        "shoes\\running-shoe_runx.jpg",
+    ],
+)
+def test_a_mistyped_target_gets_a_suggestion_that_works(here: Path, typed: str) -> None:
+    with pytest.raises(TargetNotFound) as raised:
+        resolve(Index(BED, RUNNING, SOFA), typed)
+    assert str(raised.value).endswith(": did you mean 'shoes/running-shoe_runx.jpg'?")
+    assert resolve(Index(BED, RUNNING, SOFA), "shoes/running-shoe_runx.jpg") == IndexedTarget(RUNNING)
+
+
+def test_where_two_sources_have_it_the_suggestion_names_both(here: Path) -> None:
+    index = Index(RUNNING, item("shoes/running-shoe_runx.jpg", "old"))
+    with pytest.raises(TargetNotFound) as raised:
+        resolve(index, "running-shoe_runx")
+    both = "'old/shoes/running-shoe_runx.jpg' or 'shop/shoes/running-shoe_runx.jpg'"
+    assert str(raised.value).endswith(f"did you mean {both}?")
+    assert resolve(index, "old/shoes/running-shoe_runx.jpg") == IndexedTarget(index.items[1])
+
+
+def test_a_mistyped_file_gets_the_name_of_one_beside_it(here: Path) -> None:
+    file(here / "holiday.jpg")
+    file(here / "more" / "Sea side.jpg")
+    for typed, meant in (
+        ("holliday.jpg", "./holiday.jpg"), ("./HOLIDAY.JPG", "./holiday.jpg"),
+        ("./more/seaside", "./more/Sea side.jpg"), (f"{here}/holidy.jpg", f"{here}/holiday.jpg"),
+    ):  # fmt: skip
+        with pytest.raises(TargetNotFound, match=re.escape(f"did you mean '{meant}'?")):
+            resolve(Index(BED), typed)
+        assert isinstance(resolve(Index(BED), meant), FileTarget)
+
+
+def test_an_item_of_another_catalog_names_that_catalog(here: Path) -> None:
+    index = Index(BED)
+    index.elsewhere = {"empty": Index(), "shoes": Index(RUNNING)}
+    for typed in ("running-shoe_runx.jpg", "shoes/running-shoe_runx.jpg", f"shop/{RUNNING.file.path}", RUNNING.id):
+        with pytest.raises(TargetNotFound, match="in catalog 'shoes', add --catalog shoes"):
+            resolve(index, typed)
+    with pytest.raises(
+        TargetNotFound, match=r"did you mean 'shoes/running-shoe_runx\.jpg'\? \(that is in catalog 'shoes'"
+    ):
+        resolve(index, "runing-shoe_runx")
+
+
+def test_what_is_like_nothing_gets_no_suggestion(here: Path) -> None:
+    for typed in ("elephant.jpg", "x.jpg", "one.jpeg/", "..", "a" * 4000):
+        with pytest.raises((TargetNotFound, UsageError)) as raised:
+            resolve(Index(BED, RUNNING), typed)
+        assert "did you mean" not in str(raised.value)
 
 
 def test_settling_looks_at_no_disk() -> None:

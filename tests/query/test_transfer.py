@@ -111,6 +111,29 @@ def test_without_pyarrow_parquet_says_what_to_install(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "name", ["out.xlsx", "out.csv", "out.json", "out.jsonl.gz", "out.PARQUETT", "shop.2026", "o.db"]
+)
+def test_an_ending_of_another_format_is_refused_with_those_that_there_are(
+    shop: Shop, tmp_path: Path, name: str
+) -> None:
+    reply = shop.ask("export", str(tmp_path / name))
+    assert (reply.code, reply.out) == (2, b"")
+    for known in (".jsonl", ".ndjson", ".parquet", ".pq", "--format jsonl or parquet", Path(name).suffix):
+        assert known in reply.err
+    assert list(tmp_path.iterdir()) == []
+    assert shop.ask("export", str(tmp_path / name), "--format", "jsonl").code == 0
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.NDJSON", "out", "-"])
+def test_endings_of_json_lines(shop: Shop, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    reply = shop.ask("export", name)
+    assert reply.code == 0
+    written = reply.out if name == "-" else (tmp_path / name).read_bytes()
+    assert "recq" in json.loads(written.splitlines()[0])
+
+
 def test_an_import_leaves_out_the_fields_that_no_index_takes(exported: Path, ask: Ask, tmp_path: Path) -> None:
     lines = exported.read_bytes().splitlines(keepends=True)
     head, item = json.loads(lines[0]), json.loads(lines[1])

@@ -1,0 +1,190 @@
+"""What somebody may have meant by a filter that no item fits: values of the field, of another field, words, ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from recq.errors import FilterError, IndexPending
+from recq.index.filters import known_name, require_field, spans_of
+from recq.index.grammar import AnyOf, Condition, Op, escape, escape_field, filter_for
+from recq.index.schema import FILE_FIELDS, FieldType
+from recq.index.words import asked_words, stored_words
+from recq.spelling import nearest, nearest_paths, one_of
+
+if TYPE_CHECKING:
+    from recq.index.catalog import Catalog
+
+MOST_VALUES = 100_000
+"""Values of a field, or paths, that spelling is compared with."""
+
+MOST_FIELDS = 64
+"""Other fields that are asked whether they have a value."""
+
+_LISTED = 8  # values of a field that are all listed where none is alike
+_SOME = 3  # of more values
+_MUCH_ALIKE = 0.8  # a value of the same field that comes before the very value in another field
+_ALIKE = 0.6  # what may be meant by a value or a word: somebody reads it, and asks again
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A filter that finds something, and what is shown of it: the value alone where the field was right."""
+
+    filter: str
+    shown: str
+
+
+@dataclass(frozen=True)
+class Meant:
+    """What may have been meant, and what is `known` where nothing may: the field's range, or its values."""
+
+    suggestions: tuple[Suggestion, ...] = ()
+    known: str = ""
+
+
+NOTHING = Meant()
+
+
+def suggestions_for(catalog: Catalog, condition: Condition | AnyOf) -> Meant:
+    """What may have been meant by a filter, or a group of alternatives, that no item fits.
+
+    Nothing where the index that this needs is still being made.
+    """
+    if isinstance(condition, AnyOf):
+        each = [suggestions_for(catalog, one) for one in condition.alternatives]
+        whole = tuple(replace(s, shown=s.filter) for meant in each for s in meant.suggestions)
+        return Meant(whole, "; ".join(dict.fromkeys(meant.known for meant in each if meant.known)))
+    if condition.op not in (Op.EQ, Op.WORDS, Op.LT, Op.LE, Op.GT, Op.GE):
+        return NOTHING
+    with suppress(IndexPending, FilterError):
+        field_type = require_field(condition.field, catalog.types())
+        if condition.op is Op.WORDS:
+            return _words(catalog, condition)
+        if field_type is FieldType.STRING and condition.op is Op.EQ:
+            return _texts(catalog, condition)
+        if field_type is FieldType.BOOL and condition.op is Op.EQ:
+            return Meant(known=_listed(condition.field, [value for value, _ in catalog.facets(condition.field).rows]))
+        if field_type.is_number or field_type is FieldType.DATE:
+            return _ranges(catalog, condition)
+    return NOTHING
+
+
+# -- texts -----------------------------------------------------------------------------------------------------------
+
+
+def _texts(catalog: Catalog, condition: Condition) -> Meant:
+    """Values of the same field that are alike, of another field that are the same; words of the field."""
+    values = _values(catalog, condition.field)
+    if values is None:
+        return NOTHING
+    if condition.field in ("file.name", "file.path"):
+        near = [each for value in condition.values for each in nearest_paths(value, values, 2)]
+    else:
+        near = [each for value in condition.values for each in nearest(value, values, alike=_MUCH_ALIKE)]
+    found = [] if near else [text for value in condition.values for text in _elsewhere(catalog, condition.field, value)]
+    if not near and not found:
+        near = [each for value in condition.values for each in nearest(value, values, alike=_ALIKE)]
+    meant = [Suggestion(filter_for(condition.field, each), escape(each)) for each in near]
+    meant += [Suggestion(text, text) for text in found]
+    return Meant(tuple(dict.fromkeys(meant))) if meant else Meant(known=_listed(condition.field, values))
+
+
+def _elsewhere(catalog: Catalog, field: str, value: str) -> Iterator[str]:
+    """Filters on the field's words, or on other fields, that find items with that value."""
+    words = Condition(field, Op.WORDS, (value,))
+    with suppress(IndexPending, FilterError):
+        if catalog.count([words]):
+            yield f"{escape_field(field)}~{escape(value)}"
+            return
+    types = catalog.types()
+    others = [name for name in (*sorted(types), "file.format", "file.source") if name != known_name(field, types)]
+    texts: list[str] = []
+    for name in others[:MOST_FIELDS]:
+        with suppress(IndexPending, FilterError):
+            if catalog.count([Condition(name, Op.EQ, (value,))]):
+                yield filter_for(name, value)
+                return
+            if require_field(name, types) is FieldType.STRING:
+                texts.append(name)
+    for name in texts[:_LISTED]:
+        with suppress(IndexPending, FilterError):
+            near = nearest(value, _values(catalog, name) or (), alike=0.9)
+            if near:
+                yield filter_for(name, near[0])
+                return
+
+
+def _values(catalog: Catalog, field: str) -> list[str] | None:
+    """The values of a field of texts, the most frequent first; None of one in which nothing is misspelt."""
+    name = known_name(field, catalog.types())
+    if name in ("file.name", "file.path"):
+        paths = [path for _, (_, path) in zip(range(MOST_VALUES), catalog.places(), strict=False)]
+        return list(dict.fromkeys(path.rpartition("/")[2] for path in paths)) if name == "file.name" else paths
+    if name == "file.sha256" or (name in FILE_FIELDS and not name.startswith("file.")):
+        return None
+    return [value for value, _ in catalog.facets(name, limit=MOST_VALUES).rows]
+
+
+def _listed(field: str, values: list[str]) -> str:
+    if not values:
+        return f"no item has a {field}"
+    if len(values) > _LISTED:
+        return f"{field} has {len(values):,} values, such as {one_of(list(map(escape, values[:_SOME])), 'and')}"
+    return f"there is {one_of(sorted(map(escape, values)), 'and')}"
+
+
+# -- words -----------------------------------------------------------------------------------------------------------
+
+
+def _words(catalog: Catalog, condition: Condition) -> Meant:
+    """The words that no item has, replaced by those that are alike; how many items have each where all are there."""
+    field, words = condition.field, asked_words(condition.values[0])
+    counts = {word: catalog.count([Condition(field, Op.WORDS, (word,))]) for word in dict.fromkeys(words)}
+    if all(counts.values()):
+        each = one_of([f"{word} ({count:,})" for word, count in counts.items()], "and")
+        return Meant(known=f"no item has all of these words, {each}")
+    known = {word for value in _values(catalog, field) or () for word in stored_words(value).split()}
+    near = {word: nearest(word, known, alike=_ALIKE) for word, count in counts.items() if not count}
+    if not all(near.values()):
+        return NOTHING
+    meant = " ".join(word if counts[word] else near[word][0] for word in words)
+    if not catalog.count([Condition(field, Op.WORDS, (meant,))]):
+        return NOTHING
+    return Meant((Suggestion(f"{escape_field(field)}~{escape(meant)}", meant),))
+
+
+# -- numbers and dates -----------------------------------------------------------------------------------------------
+
+
+def _ranges(catalog: Catalog, condition: Condition) -> Meant:
+    """Where the field's values lie: all of them where the range is outside, those around it where it is between."""
+    field = condition.field
+    found = catalog.extremes(field)
+    if found is None:
+        return Meant(known=f"no item has a {field}")
+    least, most = found
+    whole = f"{field} is from {_told(least)} to {_told(most)}" if least != most else f"every {field} is {_told(most)}"
+    around: list[str] = []
+    for low, high in spans_of(condition, catalog.types()):
+        if low is None or high is None or not (least <= low and high <= most):
+            return Meant(known=whole)
+        below, above = catalog.around(field, low, high)
+        if below is None or above is None:
+            return Meant(known=whole)
+        around += [_told(below), _told(above)]
+    if not around:
+        return Meant(known=whole)
+    nearby = list(dict.fromkeys(around))
+    return Meant(known=f"the nearest {'is' if len(nearby) == 1 else 'are'} {one_of(nearby, 'and')}")
+
+
+def _told(value: float | datetime) -> str:
+    if isinstance(value, datetime):
+        if (value.hour, value.minute, value.second, value.microsecond) == (0, 0, 0, 0):
+            return value.date().isoformat()
+        return f"{value.replace(tzinfo=None).isoformat()}Z"
+    return str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else repr(value)

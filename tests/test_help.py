@@ -1,0 +1,54 @@
+"""Help of both programs: what it mentions is there to be used."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import typer
+
+import ingest.cli
+import query.cli
+
+PROGRAMS: dict[str, Any] = {
+    "recq": typer.main.get_command(query.cli.app),
+    "recq-ingest": typer.main.get_command(ingest.cli.app),
+}
+COMMANDS = [(prog, name, command) for prog, app in PROGRAMS.items() for name, command in app.commands.items()]
+IDS = [f"{prog} {name}" for prog, name, _ in COMMANDS]
+SWITCH = re.compile(r"(?<![\w-])--?[A-Za-z0-9][\w-]*")
+QUOTED = re.compile(r"'[^']*'")
+
+
+def switches(command: Any) -> set[str]:
+    return {switch for parameter in command.params for switch in (*parameter.opts, *parameter.secondary_opts)}
+
+
+def mentioned(text: str) -> set[str]:
+    """The options in a text; those of another program's command after a bar are its own."""
+    return {switch for part in re.split(r"\s\|\s.*", text) for switch in SWITCH.findall(QUOTED.sub("''", part))}
+
+
+@pytest.mark.parametrize(("prog", "name", "command"), COMMANDS, ids=IDS)
+def test_help_mentions_only_options_of_its_command(prog: str, name: str, command: Any) -> None:
+    texts = {"itself": command.help, "epilog": command.epilog, "short": command.short_help}
+    texts |= {"/".join(parameter.opts): getattr(parameter, "help", None) for parameter in command.params}
+    known = switches(command) | {"--help", "-h"}
+    wrong = {place: more for place, text in texts.items() if (more := mentioned(text or "") - known)}
+    assert wrong == {}, f"{prog} {name} --help mentions what it has not"
+
+
+@pytest.mark.parametrize(("prog", "name", "command"), COMMANDS, ids=IDS)
+def test_help_mentions_only_commands_that_there_are(prog: str, name: str, command: Any) -> None:
+    text = " ".join(
+        str(each) for each in (command.help, command.epilog, *(getattr(p, "help", "") for p in command.params))
+    )
+    for program, called in re.findall(r"\b(recq|recq-ingest) ([a-z]+)\b", text):
+        assert called in PROGRAMS[program].commands, f"{prog} {name}: {program} {called}"
+    for example in re.findall(r"Example: (recq(?:-ingest)?) ([a-z]+)", text):
+        assert example == (prog, name), "an example of its own"
+
+
+def test_the_check_finds_what_is_not_there() -> None:
+    assert mentioned("Not --without, nor -x; a-b 'quoted --one' | other --two") == {"--without", "-x"}
