@@ -141,7 +141,12 @@ def test_standard_input_and_output_are_bytes_in_any_locale(embedded: list[str]) 
 def test_interrupting_is_quiet(embedded: list[str]) -> None:
     """Ctrl-C while `recq similar -` waits for bytes that never come."""
     process = subprocess.Popen(
-        [*RECQ, "similar", "-", *embedded], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [*RECQ, "similar", "-", *embedded],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # A shell that runs the tests in the background has its children ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     wait_until(lambda: blocked_on_stdin(process.pid))
     process.send_signal(signal.SIGINT)
