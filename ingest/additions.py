@@ -221,17 +221,17 @@ class Additions:
             for target in targets:
                 require_addable(target, sources, table)
             before = {name: daemon.tally.of(name) for name in sources}
-            named = {catalog.register_source(target.root, target.name): target.root for target in targets}
-            new = []
+            named = catalog.source_names((target.root, target.name) for target in targets)
             for name, root in named.items():
-                if name not in sources:
-                    new.append(self._prepare(catalog, name, root, table))
-                elif sources[name].root != root:
+                if name in sources and sources[name].root != root:
                     where = printable(str(sources[name].root))
                     raise UsageError(
                         f"source {name!r} is watched in {where}: give {printable(str(root))} another name, or stop the "
                         "daemon first"
                     )
+            for name, root in named.items():
+                catalog.register_source(root, name)
+            new = [self._prepare(catalog, name, root, table) for name, root in named.items() if name not in sources]
             known = [name for name in named if name in sources]
             daemon.begin(new, known if question["compare"] else ())
         told["sources"] = {

@@ -126,7 +126,10 @@ def run(
     outcome = ingest(settings, targets, table=metadata, once=once, log_format=log_format)
     for line in outcome.taken_up:
         typer.echo(line)
-    if once and not outcome.stopped:
+    if once and outcome.stopped:
+        goes_on = "the daemon goes on with it" if outcome.taken_up else "run it again to go on"
+        typer.echo(f"{PROG}: interrupted: {goes_on}", err=True)
+    elif once:
         typer.echo(summary(outcome))
         require_none_failed(outcome)
     return 0

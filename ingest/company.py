@@ -84,12 +84,16 @@ def _note(first: dict[str, str], item: Item) -> None:
         first[digest] = min(at, first.get(digest, at))
 
 
-def double_of(source: str, other: str, root: Path) -> str:
-    """What is wrong with a source that has the files of another one."""
+def double_of(source: str, other: str, root: Path, there: Path | None) -> str:
+    """What is wrong with a source that has the files of another one, which is the folder `there` on this host, if any.
+
+    Two folders of one host cannot be one source, while hosts may share a name.
+    """
     name, first, folder = printable(source), printable(other), printable(str(root))
+    copy = f"where {folder} is a copy of {printable(str(there))}, start the daemon without it; " if there else ""
     return (
-        f"most pictures of source {name} are in source {first}, too, and are found twice: where both are the same "
-        f"files (seen from another host), start the daemon of this one with --source {first}={folder}"
+        f"most pictures of source {name} are in source {first}, too, and are found twice: {copy}where both are the "
+        f"same files (seen from another host), start the daemon of this one with --source {first}={folder}"
     )
 
 

@@ -11,11 +11,12 @@ from ingest.tally import Counts
 from recq.commands import command, command_line, operand
 from recq.errors import ItemsFailed
 from recq.index.problems import UNMET
-from recq.paths import printable
+from recq.paths import item_id, printable
 
 if TYPE_CHECKING:
     from ingest.watched import Watched
     from recq.index.catalog import Catalog
+    from recq.index.schema import Item
 
 _EXAMPLES = 20  # items among which one is looked for whose name can be typed
 
@@ -24,7 +25,7 @@ _EXAMPLES = 20  # items among which one is looked for whose name can be typed
 class Standing:
     """How sources stand in the index: searchable `items`, `failed` ones, deletions and losses `held`, `problems`.
 
-    `unmet` are the sources of which the index has not all that the folder says; `example` is the path of an item.
+    `unmet` are the sources of which the index has not all that the folder says; `example` is an item as a target.
     """
 
     items: int = 0
@@ -40,13 +41,14 @@ class Standing:
         problems = catalog.count_problems(watched.name)
         unmet = watched.is_unmet() or not UNMET.isdisjoint(problems)
         found = islice(catalog.scan(watched.name), _EXAMPLES)
+        typed = (_target(catalog, item) for item in found if item.error is None and item.file.path.isprintable())
         return cls(
             items=catalog.count(source=watched.name),
             failed=catalog.count_failed(source=watched.name),
             held=watched.held + watched.held_metadata,
             problems=sum(problems.values()),
             unmet=[watched.name] if unmet else [],
-            example=next((i.file.path for i in found if i.error is None and i.file.path.isprintable()), None),
+            example=next((text for text in typed if text is not None), None),
         )
 
     @classmethod
@@ -102,6 +104,18 @@ def _next(standing: Standing) -> str | None:
     if standing.problems:
         return command_line("recq-ingest", "problems")
     return None if standing.example is None else command_line("recq", "similar", *operand(standing.example))
+
+
+def _target(catalog: Catalog, item: Item) -> str | None:
+    """What names this item and no other on a command line: its path, or SOURCE/path; None: neither does."""
+    source, path = item.file.source, item.file.path
+    for text in (path, f"{source}/{path}"):
+        first, _, rest = text.partition("/")
+        placed = catalog.get(item_id(first, rest, False)) if first and rest else None
+        named = {each.id for each in (*catalog.find_path(text, limit=2), placed) if each is not None}
+        if named == {item.id} and not text.startswith("-"):
+            return text
+    return None
 
 
 def _counted(count: int, what: str) -> str:

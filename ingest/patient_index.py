@@ -103,7 +103,11 @@ class PatientIndex:
 
     def look_for_double(self, watched: Watched) -> bool:
         """Note the source that has most of this one's files, too, if there is one; whether that is news."""
-        return watched.note_double(self._double(watched.name))
+        other = self._double(watched.name)
+        if other is None:
+            return watched.note_double(None)
+        record = self._patience(self._catalog.sources).get(other)
+        return watched.note_double(other, None if record is None else record.root_here())
 
     def _double(self, source: str) -> str | None:
         if len(self._patience(self._catalog.sources)) < 2:

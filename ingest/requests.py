@@ -149,6 +149,8 @@ def ask_route(settings: Settings, route: str, question: Mapping[str, Any]) -> tu
         return None
     except (httpx.HTTPError, ValueError) as error:
         raise IndexUnreachable(f"the daemon (process {address.pid}) did not answer: try again ({error})") from error
+    if response.status_code == httpx.codes.UNAUTHORIZED:  # and another process took its port
+        return None
     if response.status_code != 200:
         kind = next((each for each in _KINDS if each.exit_code == answer.get("code")), RecqError)
         raise kind(str(answer.get("error", response.status_code)))

@@ -74,8 +74,9 @@ def ingest(
         with _voice(0, log_format) as voice, _session(voice, settings, once=once, meanwhile=hand_over) as session:
             catalog = session.patience(_choose_catalog, session.client, settings)
             _upgrade(session, catalog)
-            names = [session.patience(catalog.register_source, target.root, target.name) for target in targets]
-            roots = {name: target.root for name, target in zip(names, targets, strict=True)}
+            roots = session.patience(catalog.source_names, [(target.root, target.name) for target in targets])
+            for name, root in roots.items():
+                session.patience(catalog.register_source, root, name)
             return _work(session, catalog, roots, table)
     except _HandedOver as handed:
         return _followed(settings, handed.taken, began, once=once, log_format=log_format)

@@ -284,14 +284,14 @@ class Watched:
         for problem in told:
             self._say_some(problem.path or "", self._unread, _UNREAD)
 
-    def note_double(self, other: str | None) -> bool:
-        """Most of its files are those of that source, too; whether that is news."""
+    def note_double(self, other: str | None, there: Path | None = None) -> bool:
+        """Most of its files are those of that source, too, a folder `there` on this host; whether that is news."""
         before = self._doubled
         if other is None:
             self._doubled = None
             self.problems.clear("", _DOUBLED)
         else:
-            detail = double_of(self.name, other, self.root)
+            detail = double_of(self.name, other, self.root, there)
             self._doubled = Problem(ProblemKind.DOUBLED, detail)
             self.problems.note("", undoubled(self.name, detail), _DOUBLED)
         return self._doubled != before

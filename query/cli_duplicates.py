@@ -89,7 +89,6 @@ def duplicates(
     settings = load(catalog, url, data_dir)
     pictures = Pictures(grid, preview, open_)
     from query.duplicates import DEFAULT_KINDS, duplicates_in
-    from query.search import why_nothing_in
 
     wanted = frozenset() if exact else frozenset(map(Kind, kinds)) if kinds else DEFAULT_KINDS
     with bar() as progress:
@@ -110,8 +109,7 @@ def duplicates(
         if found.groups
         else f"no duplicates among {items}"
     )
-    why = None if found.items else why_nothing_in(settings, filters or [])
-    complain(PROG, why or f"{told} ({how})")
+    complain(PROG, found.no_items.text if found.no_items is not None else f"{told} ({how})")
     if found.unread:
         count = sum(found.unread.values())
         reasons = ", ".join(f"{number:,} {reason}" for reason, number in sorted(found.unread.items()))

@@ -26,6 +26,7 @@ import numpy as np
 
 from query.alignment import View
 from query.kinds import Kind
+from query.no_results import NoResults, why_no_items
 from query.progress import Progress, silent
 from query.results import SCORE_DIGITS, Result, result_of, space_json
 from query.same_picture import Relation, relation
@@ -128,6 +129,8 @@ class Duplicates:
     limit: float | None
     took_ms: float
     unread: Mapping[Unread, int] = field(default_factory=dict)
+    no_items: NoResults | None = None
+    """Why there is nothing to look at; None: there is."""
 
     @property
     def superfluous(self) -> int:
@@ -166,7 +169,8 @@ def duplicates_in(
         with opened(settings) as catalog:
             require_same(catalog.space, reading.space, catalog.name)  # rebuilt meanwhile?
             groups = tuple(_groups(catalog, reading, found))
-    return _duplicates(reading, groups, kinds, limit, unread, started)
+            why = None if reading.facts else why_no_items(catalog, filters)
+    return _duplicates(reading, groups, kinds, limit, unread, started, why)
 
 
 def duplicates(
@@ -189,7 +193,8 @@ def duplicates(
     with _Reading.of(catalog, filters, limit, vectors=bool(kinds), progress=progress) as reading:
         found, unread = _stars(reading, settings, kinds, progress)
         groups = tuple(_groups(catalog, reading, found))
-    return _duplicates(reading, groups, kinds, limit, unread, started)
+        why = None if reading.facts else why_no_items(catalog, filters)
+    return _duplicates(reading, groups, kinds, limit, unread, started, why)
 
 
 def _duplicates(
@@ -199,10 +204,11 @@ def _duplicates(
     limit: float | None,
     unread: Mapping[Unread, int],
     started: float,
+    why: NoResults | None,
 ) -> Duplicates:
     took_ms = (time.perf_counter() - started) * 1000
     wanted = frozenset(kinds) - {Kind.EXACT}
-    return Duplicates(reading.space, groups, len(reading.facts), wanted, limit, took_ms, unread)
+    return Duplicates(reading.space, groups, len(reading.facts), wanted, limit, took_ms, unread, why)
 
 
 def _limit(
@@ -215,6 +221,8 @@ def _limit(
         raise UsageError(f"catalog {catalog.name!r} compares by {catalog.space.distance}: say {wanted}, not {wrong}")
     if said is not None and not math.isfinite(said):
         raise UsageError(f"{said} is no limit: give a number such as --min-score 0.95")
+    if cosine and said is not None and said > 1:
+        raise UsageError(f"--min-score {said:g} cannot be reached: a cosine is 1 at the most")
     if not kinds:
         return None
     return LEAST_COSINE if said is None and cosine else said

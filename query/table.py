@@ -166,7 +166,8 @@ def duplicates_table(found: Duplicates) -> Table:
         for number, group in enumerate(found.groups, start=1)
         for result, kind in zip(group.results, group.kinds, strict=True)
     )
-    return Table(header, rows, tuple(name in ("group", "pixels", "bytes") for name in header))
+    right = tuple(name in ("group", "pixels", "bytes") for name in header)
+    return Table(header, rows, right, one_line=True, names="file", kept=header.index("file") + 1)
 
 
 def kind_text(result: Result, kind: Kind) -> str:

@@ -32,7 +32,7 @@ from PIL import (
 
 from recq.errors import ImageError, Reason
 from recq.images import bmp, jpeg, png, tiff, tiff_pages
-from recq.images.formats import FORMATS, is_cut_short, sniff
+from recq.images.formats import FORMATS, is_cut_short, other_kind, sniff
 from recq.images.frames import first_shown
 from recq.images.heif import largest_declared
 from recq.images.opening import opened
@@ -106,7 +106,9 @@ def decode(data: bytes, limits: Limits, *, reduce_to: int | None = None) -> Pict
         raise too_many_bytes(len(data), limits)
     fmt = sniff(data[:64])
     if fmt is None:
-        raise ImageError(Reason.NOT_AN_IMAGE, f"its content is none of {', '.join(FORMATS)}")
+        kind = other_kind(data[:1024])
+        told = f"it is {kind}: " if kind is not None else ""
+        raise ImageError(Reason.NOT_AN_IMAGE, f"{told}its content is none of {', '.join(FORMATS)}")
     try:
         return _decoded(data, fmt, limits, reduce_to)
     except ImageError:

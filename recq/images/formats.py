@@ -65,6 +65,54 @@ def sniff(head: bytes) -> str | None:
     return None
 
 
+_OTHERS: tuple[tuple[bytes, str], ...] = (
+    (b"\0\0\0\x0cJXL ", "a JPEG XL picture"),
+    (b"\xff\x0a", "a JPEG XL picture"),
+    (b"\0\0\0\x0cjP  ", "a JPEG 2000 picture"),
+    (b"\xff\x4f\xff\x51", "a JPEG 2000 picture"),
+    (b"II\xbc", "a JPEG XR picture"),
+    (b"8BPS", "a Photoshop document"),
+    (b"gimp xcf", "a GIMP document"),
+    (b"\x76\x2f\x31\x01", "an OpenEXR picture"),
+    (b"#?RADIANCE", "a Radiance HDR picture"),
+    (b"#?RGBE", "a Radiance HDR picture"),
+    (b"DDS ", "a DDS texture"),
+    (b"qoif", "a QOI picture"),
+    (b"\0\0\1\0", "an icon (ICO)"),
+    (b"FUJIFILMCCD-RAW", "a camera's raw file"),
+    (b"IIRO", "a camera's raw file"),
+    (b"IIRS", "a camera's raw file"),
+    (b"MMOR", "a camera's raw file"),
+    (b"IIU\0", "a camera's raw file"),
+    (b"FOVb", "a camera's raw file"),
+    (b"%!PS", "PostScript"),
+    (b"\xc5\xd0\xd3\xc6", "PostScript"),
+    (b"%PDF-", "a PDF document"),
+    (b"PK\3\4", "a ZIP archive, or a document that is one"),
+    (b"\x1f\x8b", "compressed with gzip"),
+    (b"\x1aE\xdf\xa3", "a Matroska or WebM film"),
+)  # fmt: skip
+"""First bytes of what is found behind picture names although recq does not read it: each format's magic."""
+
+_TAG = re.compile(rb"<(?:!doctype )?(html|svg)\b", re.IGNORECASE)
+
+
+def other_kind(head: bytes) -> str | None:
+    """What a file is that is no picture to recq, from its first bytes (some hundred), for a person to read."""
+    for magic, kind in _OTHERS:
+        if head.startswith(magic):
+            return kind
+    if head[4:8] == b"ftyp":
+        return "a camera's raw file" if head[8:11] == b"crx" else "a film"
+    if head[:4] in _TIFF_MAGICS:
+        return "a camera's raw file"
+    if re.match(rb"P[1-7]\s", head):
+        return "a Netpbm picture (PPM, PGM, PBM)"
+    if head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<") and (tag := _TAG.search(head)) is not None:
+        return "an SVG drawing" if tag[1].lower() == b"svg" else "HTML, a web page in the picture's place"
+    return None
+
+
 def is_cut_short(fmt: str, data: bytes) -> bool:
     """Whether the container itself tells that bytes are missing at its end.
 

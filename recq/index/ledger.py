@@ -244,12 +244,24 @@ class Ledger:
             raise TargetNotFound(f"catalog {self.name!r} has no source {name!r} ({there_is})")
         return known[name]
 
+    def source_names(self, folders: Iterable[tuple[Path, str | None]]) -> dict[str, Path]:
+        """Folders (absolute, on this host; each with the name that is wanted) by what their sources are to be called.
+
+        Nothing is recorded: where one of them cannot be, none is. Raises UsageError; `choose_name` tells the rules.
+        """
+        known, host = dict(self.sources()), host_name()
+        named = {}
+        for folder, name in folders:
+            holder = known[name].root_here() if name is not None and name in known else None
+            chosen = choose_name(known, folder, host, name, root_alive=holder is not None and holder.is_dir())
+            known[chosen] = known.get(chosen, Source(chosen)).with_root(host, folder)
+            named[chosen] = folder
+        return named
+
     def register_source(self, folder: Path, name: str | None = None) -> str:
-        """Record the folder (absolute, on this host) and return its source's name; `choose_name` tells the rules."""
-        known = self.sources()
-        host = host_name()
-        holder = known[name].root_here() if name is not None and name in known else None
-        chosen = choose_name(known, folder, host, name, root_alive=holder is not None and holder.is_dir())
+        """Record the folder (absolute, on this host) and return its source's name. Raises as `source_names`."""
+        (chosen,) = self.source_names([(folder, name)])
+        known, host = self.sources(), host_name()
         source = known.get(chosen, Source(chosen))
         if source.root_on(host) != folder:
             self._write_source(source.with_root(host, folder))

@@ -42,7 +42,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopbackServer]
         return 200, {"done": True}
 
     mounted = {"/recq/status": done, "/recq/retry": done}
-    with LoopbackServer(folder, engine, mounted, serving=Serving(key=KEY, read_key=READ_KEY)) as running:
+    with LoopbackServer(folder, engine, mounted, serving=Serving(given_key=KEY, read_key=READ_KEY)) as running:
         vectors = {"vectors": {"image": {"size": 2, "distance": "Cosine"}}}
         point = {"id": 1, "vector": {"image": [1, 0]}, "payload": {"a": "b"}}
         alias = {"create_alias": {"collection_name": NAME, "alias_name": "images"}}
@@ -143,11 +143,13 @@ def test_the_key_may_come_as_a_bearer_token(server: LoopbackServer) -> None:
             assert client.get(f"{server.url}/collections").status_code == status
 
 
-def test_recqs_own_programs_find_the_key_that_was_given(tmp_path: Path) -> None:
-    with LoopbackServer(tmp_path, None, serving=Serving(key=KEY, read_key=READ_KEY)) as server:
+def test_recqs_own_programs_find_a_key_of_this_start_beside_those_that_were_given(tmp_path: Path) -> None:
+    with LoopbackServer(tmp_path, None, serving=Serving(given_key=KEY, read_key=READ_KEY)) as server:
         address = read_address(tmp_path)
         assert address is not None
-        assert (address.url, address.key) == (server.url, KEY)
+        assert (address.url, address.key) == (server.url, server.key)
+        assert ask(server, server.key, "GET", "/collections").status_code == 501, "no engine, but no refusal either"
+        assert KEY not in (tmp_path / "serve.json").read_text()
         assert READ_KEY not in (tmp_path / "serve.json").read_text()
 
 
@@ -172,7 +174,7 @@ def test_a_port_that_is_taken_is_one_line_naming_the_setting(tmp_path: Path) -> 
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        server = LoopbackServer(tmp_path, None, serving=Serving(port=port, key=KEY))
+        server = LoopbackServer(tmp_path, None, serving=Serving(port=port, given_key=KEY))
         with pytest.raises(
             UsageError, match=rf"^setting 'serve_port': port {port} of 127.0.0.1 .*another program"
         ) as told:

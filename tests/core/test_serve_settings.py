@@ -25,7 +25,7 @@ def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_unless_anything_is_set_the_port_is_free_the_key_new_and_nobody_may_read_only() -> None:
     one, other = (Serving.from_settings(Settings.load()) for _ in range(2))
-    assert (one.port, one.read_key) == (0, None)
+    assert (one.port, one.given_key, one.read_key) == (0, None, None)
     assert one.key != other.key
     assert len(one.key) >= 40
 
@@ -35,14 +35,15 @@ def test_from_file_environment_and_files_of_their_own(tmp_path: Path, monkeypatc
     (tmp_path / "key").write_text(f"{READ_KEY}\n")
     monkeypatch.setenv("RECQ_SERVE_READ_KEY_FILE", str(tmp_path / "key"))
     serving = Serving.from_settings(Settings.load())
-    assert serving == Serving(6390, KEY, READ_KEY)
+    assert (serving.port, serving.given_key, serving.read_key) == (6390, KEY, READ_KEY)
     monkeypatch.setenv("RECQ_SERVE_KEY", "the-environment-wins")
-    assert Serving.from_settings(Settings.load()).key == "the-environment-wins"
+    assert Serving.from_settings(Settings.load()).given_key == "the-environment-wins"
 
 
 def test_each_key_opens_what_it_should() -> None:
-    both, full = Serving(key=KEY, read_key=READ_KEY), Serving(key=KEY)
-    assert [both.access(given) for given in (KEY, READ_KEY)] == [Access.FULL, Access.READ]
+    both, full = Serving(given_key=KEY, read_key=READ_KEY), Serving(given_key=KEY)
+    assert [both.access(given) for given in (KEY, both.key, READ_KEY)] == [Access.FULL, Access.FULL, Access.READ]
+    assert both.access(full.key) is Access.NONE, "the key of another start"
     assert {both.access(given) for given in ("", KEY[:-1], KEY + "x", READ_KEY + " ", "é", "\udcff")} == {Access.NONE}
     assert full.access("") is full.access("None") is Access.NONE
 

@@ -108,6 +108,31 @@ def test_the_name_and_other_parsers_do_not_matter() -> None:
     assert refusal(encode(scene(), "PPM")).reason is Reason.NOT_AN_IMAGE
 
 
+@pytest.mark.parametrize(
+    ("head", "kind"),
+    [
+        (b"\xff\x0a\x7f\x32", "a JPEG XL picture"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "a JPEG XL picture"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n", "a JPEG 2000 picture"),
+        (b"8BPS\0\1", "a Photoshop document"),
+        (b"P6\n3 3\n255\n", "a Netpbm picture"),
+        (b"II*\0\x10\0\0\0CR\2\0", "a camera's raw file"),
+        (b"\0\0\0\x18ftypcrx ", "a camera's raw file"),
+        (b"\0\0\0\x18ftypmp42", "a film"),
+        (b"%PDF-1.7", "a PDF document"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0", "PostScript"),
+        (b"\xef\xbb\xbf\n<!DOCTYPE html><html>", "HTML, a web page"),
+        (b"<html lang=en>", "HTML, a web page"),
+        (b'<?xml version="1.0"?>\n<!-- x --><svg xmlns="...">', "an SVG drawing"),
+        (b"PK\3\4", "a ZIP archive"),
+    ],
+)
+def test_what_is_no_picture_to_recq_is_named(head: bytes, kind: str) -> None:
+    error = refusal(head + bytes(200))
+    assert error.reason is Reason.NOT_AN_IMAGE
+    assert f"it is {kind}" in error.detail
+
+
 def test_limits_come_from_the_settings(tmp_path: Path) -> None:
     assert Limits.from_settings(Settings.load(max_bytes=5, max_pixels=7)) == Limits(5, 7)
 

@@ -119,6 +119,20 @@ def test_what_cannot_be_added_says_why(place: Place, daemon: Daemon, tmp_path: P
     assert [source["name"] for source in place.status()["sources"]] == ["shop"]
 
 
+def test_what_is_refused_leaves_nothing_behind(place: Place, daemon: Daemon, tmp_path: Path) -> None:
+    """Of several folders none is taken up where one cannot be; the same holds without a daemon."""
+    for name in ("fine", "press"):
+        (tmp_path / name).mkdir()
+    arguments = ("run", str(tmp_path / "fine"), "--source", f"shop={tmp_path / 'press'}")
+    assert place.command(*arguments).returncode == 2
+    with place.catalog() as catalog:
+        assert {name: source.root_here() for name, source in catalog.sources().items()} == {"shop": place.root}
+    assert daemon.stop() == 0
+    assert place.command(*arguments).returncode == 2
+    with place.catalog() as catalog:
+        assert list(catalog.sources()) == ["shop"]
+
+
 def test_a_folder_around_a_watched_one_is_refused(place: Place, tmp_path: Path) -> None:
     inner = Place(tmp_path / "all/shop", tmp_path / "data", settings=place.settings)
     put(inner.root / "a.jpg", 1)
@@ -137,6 +151,8 @@ def test_a_name_whose_folder_has_gone_is_not_given_away_while_it_is_watched(
     done = place.command("run", "--source", f"shop={tmp_path / 'press'}")
     assert done.returncode == 2
     assert "source 'shop' is watched in" in done.stderr
+    with place.catalog() as catalog:
+        assert catalog.source("shop").root_here() == place.root, "as before"
 
 
 def test_a_single_pass_takes_nothing_up_and_is_named(place: Place, tmp_path: Path) -> None:

@@ -7,10 +7,11 @@ import time
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
-from ingest.company import doubled, is_living_other, own_watcher, started
+from ingest.company import double_of, doubled, is_living_other, own_watcher, started
 from recq.errors import Reason
 from recq.index.schema import FileFacts, Item, ItemError
 from recq.index.sources import Watcher
@@ -84,3 +85,12 @@ def test_most_files_of_a_source_in_another_are_one_folder_under_two_names(
 
 def test_few_pictures_tell_nothing() -> None:
     assert doubled("own", items("own", range(2), 5), items("first", range(2), 0)) is None
+
+
+def test_two_folders_of_one_host_are_told_of_each_other() -> None:
+    """One name for both would be refused: a source is one folder of a host."""
+    elsewhere = double_of("shop-2", "shop", Path("/mnt/shop"), None)
+    assert elsewhere.endswith("start the daemon of this one with --source shop=/mnt/shop")
+    here = double_of("shop-2", "shop", Path("/mnt/shop"), Path("/srv/shop"))
+    assert "where /mnt/shop is a copy of /srv/shop, start the daemon without it; where" in here
+    assert "a copy of" not in elsewhere

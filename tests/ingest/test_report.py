@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ import pytest
 
 from ingest.outcome import Outcome, Standing, summary
 from ingest.tally import Counts
+from tests import forked
 from tests.ingest.pictures import put
 from tests.ingest.running import COMMAND, MODEL, Place, environment
 from tests.terminal import on_terminal, seen
@@ -58,6 +61,31 @@ def test_the_bar_counts_metadata_and_deletions_and_never_goes_back(place: Place)
         r"7 items: 1 indexed, 2 updated, 2 deleted, 0 failed, 0 problems in \d+\.\d s; next: recq similar \S+\.jpg.*",
         line,
     )
+
+
+def test_the_command_to_go_on_with_names_one_item(place: Place, tmp_path: Path) -> None:
+    """Not one of several that are called alike, and nothing that is read as an option."""
+    press = tmp_path / "press"
+    for folder in (place.root, press):
+        put(folder / "chair.jpg", len(str(folder)))
+    put(place.root / "-k.jpg", 3)
+    for arguments in ([str(place.root), str(press), "--model", MODEL], [str(place.root)], [str(press)]):
+        done = place.command("run", *arguments, "--once")
+        prog, *asked = shlex.split(done.stdout.partition("; next: ")[2])
+        assert prog == "recq", done.stdout
+        assert asked[1] in ("shop/chair.jpg", "press/chair.jpg", "shop/-k.jpg")
+        answer = forked.run("query.cli", asked, environment(), 60.0)
+        assert answer.returncode == 0, answer.stderr
+
+
+def test_a_single_pass_that_is_interrupted_says_so(place: Place) -> None:
+    """Its exit code is 0, and there is no summary."""
+    for number in range(300):
+        put(place.root / f"{number}.jpg", number)
+    with place.daemon("--once") as single:
+        single.said("indexed", within=120)
+        assert single.stop(signal.SIGINT) == 0
+        assert single.log.read_text().splitlines()[-1] == "recq-ingest: interrupted: run it again to go on"
 
 
 _LOGS = """

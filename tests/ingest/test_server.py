@@ -120,6 +120,7 @@ def test_one_folder_under_two_names_is_told_once_with_the_way_out(place: Place, 
         problem = daemon.said("problem", within=120)
         assert problem["source"] == "shop-2"
         assert "most pictures of source shop-2 are in source shop, too" in problem["detail"]
+        assert f"where {mounted} is a copy of {place.root}, start the daemon without it; " in problem["detail"]
         assert f"start the daemon of this one with --source shop={mounted}, after" in problem["detail"]
         assert f"'recq-ingest forget shop-2 --url {place.options[1]}" in problem["detail"]
         count = len(daemon.events("reconciled"))

@@ -13,9 +13,12 @@ import pytest
 from PIL import Image
 
 from query import vector_file
-from query.duplicates import LEAST_COSINE, Duplicates, Why, duplicates, duplicates_in
+from query.duplicates import LEAST_COSINE, Duplicates, Group, Why, duplicates, duplicates_in
 from query.kinds import Kind
+from query.layout import layout
+from query.results import Result
 from query.search import opened
+from query.table import duplicates_table
 from query.thumbnails import Place, Thumbnails, Unread
 from query.vector_file import VectorFile
 from recq.index.catalog import Catalog, Entry
@@ -371,6 +374,7 @@ def test_kinds_are_asked_for_by_name(shop: Shop) -> None:
     [
         (["--max-distance", "3"], "compares by Cosine: say --min-score, not --max-distance"),
         (["--min-score", "nan"], "is no limit"),
+        (["--min-score", "2"], "--min-score 2 cannot be reached: a cosine is 1 at the most"),
         (["--exact", "--kind", "crop"], "--exact compares bytes alone"),
         (["--filter", "colour=red"], "colour"),
     ],
@@ -380,6 +384,33 @@ def test_what_cannot_be_asked_is_told(shop: Shop, arguments: list[str], said: st
     assert reply.code == 2
     assert said in reply.err
     assert reply.err.count("\n") == 1
+
+
+def test_no_item_to_look_at_is_explained(shop: Shop) -> None:
+    reply = shop.ask("duplicates", "--filter", "category=nothing")
+    assert (reply.code, reply.text) == (0, "")
+    assert reply.err.startswith("recq: nothing matches: no item has category=nothing")
+
+
+def test_long_paths_leave_the_other_columns_on_a_terminal() -> None:
+    """Numbers whole, the end of a path, and a remark where even a short one has no room."""
+    file = {"size": 42_992, "width": 480, "height": 320}
+    results = [
+        Result(n, 0.99, str(n), "shop", Path(path).name, path, None, {"file": file})
+        for n, path in enumerate(["deep/" * 30 + "chair.jpg", "chair-copy.jpg"], start=1)
+    ]
+    group = Group(tuple(results), (Kind.EXACT, Kind.COPY), Why.PATH)
+    table = duplicates_table(Duplicates(SPACE, (group,), 2, frozenset({Kind.COPY}), 0.6, 1.0))
+    fits = layout(table, 80)
+    assert (fits.width, fits.hidden) == (80, ())
+    assert dict(zip(table.header, fits.widths, strict=True)) == {
+        "group": 5,
+        "kind": 19,
+        "pixels": 7,
+        "bytes": 6,
+        "file": 35,
+    }
+    assert table.one_line
 
 
 def test_nothing_twice_is_an_answer(shop: Shop, ask: Ask) -> None:

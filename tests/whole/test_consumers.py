@@ -13,7 +13,10 @@ import pytest
 from qdrant_client import QdrantClient
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
+from recq.errors import IndexBusy
+from recq.index.connect import connect, own_folder
 from recq.index.edge import read_address
+from recq.settings import Settings
 from tests import forked
 from tests.eventually import eventually
 from tests.ingest.pictures import put
@@ -101,7 +104,7 @@ def test_a_guest_outlives_restarts_kills_and_a_rebuild(place: Place, guest: Qdra
         assert refused(guest) == 403
         address = read_address(place.data)
         assert address is not None
-        assert (address.url, address.key) == (f"http://127.0.0.1:{place.settings['RECQ_SERVE_PORT']}", KEY)
+        assert address.url == f"http://127.0.0.1:{place.settings['RECQ_SERVE_PORT']}"
         assert place.status()["pid"] == daemon.process.pid, "recq-ingest finds it"
         asked = forked.run("query.cli", ["similar", "a.jpg", *place.reached], environment(), STARTS_WITHIN)
         assert asked.returncode == 0, "recq finds it, and has been told nothing"
@@ -133,6 +136,32 @@ def test_a_guest_outlives_restarts_kills_and_a_rebuild(place: Place, guest: Qdra
         assert not guest.collection_exists(f"images--{before[0]}"), "a vector of the old space finds nothing to meet"
         assert guest.collection_exists(f"images--{after[0]}")
         assert refused(guest) == 403
+
+
+def test_a_killed_daemon_is_not_taken_for_another_one_on_its_port(place: Place, tmp_path: Path) -> None:
+    """One recq.toml, two data folders: what the first left behind leads to the second."""
+    with place.daemon() as daemon:
+        daemon.ready()
+        daemon.process.kill()
+        daemon.process.wait(30)
+    other = Place(tmp_path / "other", tmp_path / "elsewhere", settings=place.settings)
+    put(other.root / "o.jpg", 9)
+    with other.daemon() as daemon:
+        daemon.said("indexed", path="o.jpg", within=STARTS_WITHIN)
+        status = place.status()
+        assert (status["running"], [each["name"] for each in status["sources"]]) == (False, ["shop"])
+        asked = place.command("retry")
+        assert (asked.returncode, asked.stdout) == (0, "")
+        with (
+            own_folder(Settings.load(data_dir=place.data)),
+            pytest.raises(IndexBusy),
+            connect(Settings.load(data_dir=place.data, lock_wait=0.2)) as client,
+        ):
+            pytest.fail(f"another index answers: {client.get_aliases()}")
+        place.settings = {"RECQ_SETTLE": "0.1"}
+        with own_folder(Settings.load(data_dir=place.data)):
+            done = place.command("run", str(tmp_path / "shop"))
+        assert (done.returncode, "is in use by process" in done.stderr) == (4, True)
 
 
 def asked_during_rebuild(place: Place, guest: QdrantClient) -> list[tuple[str, list[tuple[str, float]]]]:

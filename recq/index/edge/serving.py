@@ -1,6 +1,7 @@
 """Where the loopback server listens, and which keys open it for what: the settings `serve_*`, and what holds without.
 
-A key either opens everything (recq's own programs have such a one) or is a guest's, who may read and nothing else.
+A key either opens everything or is a guest's, who may read and nothing else. recq's own programs have one that is made
+anew at each start, whatever is given: with it nobody takes another daemon on the same port for one that was killed.
 """
 
 from __future__ import annotations
@@ -28,28 +29,33 @@ class Access(IntEnum):
 
 @dataclass(frozen=True)
 class Serving:
-    """`port` of 127.0.0.1, 0 for a free one; `key` opens everything, `read_key` what only reads. Never shown."""
+    """`port` of 127.0.0.1, 0 for a free one; `key` and `given_key` open everything, `read_key` what only reads.
+
+    `key` is this start's own, for recq's programs. No key is ever shown.
+    """
 
     port: int = 0
     key: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
+    given_key: str | None = field(default=None, repr=False)
     read_key: str | None = field(default=None, repr=False)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """What the settings say; a key that is not given is made. Raises UsageError naming the setting, never a key."""
+        """What the settings say. Raises UsageError naming the setting, never a key."""
         key = _given("serve_key", settings.serve_key, settings.serve_key_file)
         read_key = _given("serve_read_key", settings.serve_read_key, settings.serve_read_key_file)
         if key is not None and key == read_key:
             raise UsageError("serve_key and serve_read_key are the same: who may only read needs a key of its own")
-        made = cls(port=settings.serve_port, read_key=read_key)
-        return made if key is None else cls(port=settings.serve_port, key=key, read_key=read_key)
+        return cls(port=settings.serve_port, given_key=key, read_key=read_key)
 
     def access(self, given: str) -> Access:
-        """What the key `given` opens; both are compared, whatever the first says, in a time that tells nothing."""
+        """What the key `given` opens; all are compared, whatever the first says, in a time that tells nothing."""
         text = given.encode("utf-8", "surrogateescape")
-        full = hmac.compare_digest(text, self.key.encode())
-        read = self.read_key is not None and hmac.compare_digest(text, self.read_key.encode())
-        return Access.FULL if full else Access.READ if read else Access.NONE
+        own, full, read = (
+            key is not None and hmac.compare_digest(text, key.encode())
+            for key in (self.key, self.given_key, self.read_key)
+        )
+        return Access.FULL if own or full else Access.READ if read else Access.NONE
 
 
 def _given(name: str, key: SecretStr | None, file: Path | None) -> str | None:
