@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Self
 
 from ingest.tally import Counts
-from recq.commands import command, command_line
+from recq.commands import command, command_line, operand
 from recq.errors import ItemsFailed
 from recq.index.problems import UNMET
 from recq.paths import item_id, printable
@@ -103,7 +103,7 @@ def _next(standing: Standing) -> str | None:
         return command_line("recq-ingest", "failed")
     if standing.problems:
         return command_line("recq-ingest", "problems")
-    return None if standing.example is None else command_line("recq", "similar", standing.example)
+    return None if standing.example is None else command_line("recq", "similar", *operand(standing.example))
 
 
 def _target(catalog: Catalog, item: Item) -> str | None:

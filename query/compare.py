@@ -22,7 +22,7 @@ from typing import Any
 from query.results import Answer, Asked, Result
 from query.search import FIRST, similar_in
 from query.target import STREAM, StreamTarget, name_of, read_picture
-from recq.commands import command
+from recq.commands import command, operand
 from recq.errors import RecqError, TargetNotFound, UsageError
 from recq.index.wanted import Wanted
 from recq.paths import printable
@@ -123,7 +123,7 @@ def compare_in(settings: Settings, target: str, catalogs: Sequence[str], wanted:
     if len(catalogs) < 2 or len(set(catalogs)) < len(catalogs):
         raise UsageError(
             "two different catalogs are needed at least: "
-            + command("recq", "compare", target, "--catalog", "A", "--catalog", "B")
+            + command("recq", "compare", *operand(target), "--catalog", "A", "--catalog", "B")
         )
     with _rereadable(target, settings) as text:
         answers = _answers(settings, text, catalogs, wanted)

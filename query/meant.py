@@ -26,6 +26,7 @@ MOST_FIELDS = 64
 
 _LISTED = 8  # values of a field that are all listed where none is alike
 _SOME = 3  # of more values
+_LONGEST = 60  # characters of one that is listed
 _MUCH_ALIKE = 0.8  # a value of the same field that comes before the very value in another field
 _ALIKE = 0.6  # what may be meant by a value or a word: somebody reads it, and asks again
 
@@ -133,8 +134,14 @@ def _listed(field: str, values: list[str]) -> str:
     if not values:
         return f"no item has a {field}"
     if len(values) > _LISTED:
-        return f"{field} has {len(values):,} values, such as {one_of(list(map(escape, values[:_SOME])), 'and')}"
-    return f"there is {one_of(sorted(map(escape, values)), 'and')}"
+        some = one_of([_short(escape(each)) for each in values[:_SOME]], "and")
+        return f"{field} has {len(values):,} values, such as {some}"
+    return f"there is {one_of([_short(each) for each in sorted(map(escape, values))], 'and')}"
+
+
+def _short(text: str) -> str:
+    """A value among others that are listed: of a long one the beginning."""
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1].rstrip()}…"
 
 
 # -- words -----------------------------------------------------------------------------------------------------------

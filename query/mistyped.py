@@ -47,9 +47,10 @@ def items_like(text: str, catalog: Places) -> list[str]:
 
 
 def _written(path: str, sources: Mapping[str, Sequence[str]]) -> list[str]:
-    """How each item with that path is named."""
+    """How each item with that path is named: with its source where others have it, or where it looks like options."""
     of = sources[path]
-    return [path] if len(of) == 1 else [f"{source}/{path}" for source in sorted(of)]
+    alone = len(of) == 1 and not path.startswith("-")
+    return [path] if alone else [f"{source}/{path}" for source in sorted(of)]
 
 
 def files_like(path: Path) -> list[str]:

@@ -16,6 +16,7 @@ from enum import StrEnum
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
+from recq.commands import shell_word
 from recq.index.grammar import AnyOf, Condition, Op, Where, escape, escape_field, parse_all
 from recq.paths import printable
 from recq.spelling import did_you_mean, one_of
@@ -150,7 +151,7 @@ def _of_one(catalog: Catalog, condition: Condition | AnyOf) -> Cause:
         said = f"every item has a {printable(condition.field)}"
     else:
         said = f"no item has {text}"
-    hint = did_you_mean([printable(each.shown) for each in meant.suggestions])
+    hint = did_you_mean([_to_paste(each.shown) for each in meant.suggestions])
     if not hint and meant.known:
         hint = f": {printable(meant.known)}"
     return Cause(
@@ -202,6 +203,11 @@ def _too_far(wanted: Wanted, typed: Wanted, nearest: float, narrowed: str) -> st
 
 def _one(kind: CauseKind, text: str) -> NoResults:
     return NoResults((Cause(kind, text),))
+
+
+def _to_paste(text: str) -> str:
+    """A suggestion on one line; where escapes are needed, as the shell reads them: the grammar has others."""
+    return text if text.isprintable() else shell_word(text)
 
 
 def _items(count: int) -> str:

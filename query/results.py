@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 SCORE_DIGITS = 6
 """Decimals of a score in JSON and CSV: what float32 cosines of one vector agree on across engines."""
 
-_INTERNAL = "metadata_digest"  # recq's own bookkeeping in `file`, of no use outside
+_INTERNAL = frozenset({"metadata_digest", "ctime_ns", "decoder", "problems"})
+"""recq's own bookkeeping in `file`, of no use outside; `recq-ingest problems` lists the last."""
 
 
 @dataclass(frozen=True)
@@ -220,7 +221,7 @@ def payload_of(item: Item) -> dict[str, Any]:
     """The user's metadata, and `file`."""
     payload = item.to_payload()
     payload.pop("error", None)
-    payload["file"] = {name: value for name, value in payload["file"].items() if name != _INTERNAL}
+    payload["file"] = {name: value for name, value in payload["file"].items() if name not in _INTERNAL}
     return payload
 
 

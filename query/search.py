@@ -22,7 +22,7 @@ from query.prepare import Preparer, Query
 from query.results import Answer, Shown
 from query.scale import scaled
 from query.target import FileTarget, IndexedTarget, describe, resolve
-from recq.commands import command
+from recq.commands import command, operand
 from recq.errors import TargetNotFound
 from recq.index.grammar import Condition, Op, parse_all
 from recq.index.wanted import Wanted
@@ -94,9 +94,8 @@ def show(catalog: Catalog, target: str) -> Shown:
     if isinstance(resolved, IndexedTarget):
         return Shown(resolved.item, catalog.absolute_path(resolved.item))
     yet = " yet" if isinstance(resolved, FileTarget) and resolved.source is not None else ""
-    raise TargetNotFound(
-        f"{describe(resolved)} is not in the index{yet}: only {command('recq', 'similar', target)} takes other pictures"
-    )
+    takes = command("recq", "similar", *operand(target))
+    raise TargetNotFound(f"{describe(resolved)} is not in the index{yet}: only {takes} takes other pictures")
 
 
 def show_in(settings: Settings, target: str) -> Shown:

@@ -265,15 +265,15 @@ def _meant(text: str, lookup: Lookup, local: Local) -> str:
     """The rest of a message: what may be meant. Of a spelling that says so, only files."""
     items = [] if text.startswith((f".{os.sep}", f"..{os.sep}")) else items_like(text, lookup)
     if items:
-        return did_you_mean([_quoted(each) for each in items])
+        return did_you_mean(list(map(_word, items)))
     folder = os.path.dirname(text) or "."  # noqa: PTH120 - as it was typed
     files = [os.path.join(folder, each) for each in files_like(local.path)]  # noqa: PTH118
     if files or _means_file(text):
-        return did_you_mean([_quoted(each) for each in files])
+        return did_you_mean(list(map(_word, files)))
     for name, other in lookup.others():
         if items := items_like(text, other):
             there = f"that is in catalog {_quoted(name)}, add --catalog {name}"
-            return f"{did_you_mean([_quoted(items[0])])} ({there})"
+            return f"{did_you_mean([_word(items[0])])} ({there})"
     return ""
 
 
@@ -341,6 +341,11 @@ def describe(target: Target) -> str:
 
 def _quoted(text: str) -> str:
     return f"'{paths.printable(text)}'"
+
+
+def _word(text: str) -> str:
+    """A TARGET that is suggested: quotes and all it is one word of a shell's."""
+    return _quoted(text) if text.isprintable() and "'" not in text else shell_word(text)
 
 
 def _listed(items: Sequence[Item]) -> str:

@@ -14,9 +14,12 @@ from typing import Any
 
 import typer
 
+from recq.commands import shell_word
 from recq.needed import needed
 from recq.paths import printable
 from recq.spelling import did_you_mean, nearest, one_of
+
+_COMMANDS = 3  # that are named of those that have an option
 
 
 def told(error: typer.TyperException, program: Any, prog: str, given: Sequence[str]) -> str:
@@ -67,7 +70,7 @@ def _words(error: typer.TyperException, run: _Run, given: Sequence[str]) -> str 
         case "BadParameter" if param is not None:
             return _bad_value(error, param, given)
         case "NoSuchOption":
-            return _no_option(str(getattr(error, "option_name", "")), run)
+            return _no_option(str(getattr(error, "option_name", "")), run, given)
         case "BadOptionUsage":
             option = str(getattr(error, "option_name", ""))
             if "does not take a value" in error.message:
@@ -90,16 +93,28 @@ def _bad_value(error: typer.TyperException, param: Any, given: Sequence[str]) ->
     return f"{name} '{printable(str(first['input']))}': {said}{example}"
 
 
-def _no_option(option: str, run: _Run) -> str:
-    """An option that the command does not have: one spelt alike, else the commands that have it."""
+def _no_option(option: str, run: _Run, given: Sequence[str]) -> str:
+    """An option that the command does not have: one spelt alike, else the commands that have it.
+
+    Else it is perhaps no option but a name, such as that of a file.
+    """
+    name = next((word for word in given if word.startswith(option)), option)
     option = printable(option)
     known = [each for param in run.params for each in param.opts]
     near = nearest(option, [each for each in known if each.startswith("--")])
     if near:
         return f"{run.path} has no option {option}{did_you_mean(near)}"
     others = [name for name, params in run.siblings() if any(option in each.opts for each in params)]
-    has = f", {one_of(others, 'and')} {'has' if len(others) == 1 else 'have'}" if others else ""
-    return f"{run.path} has no option {option}{has}"
+    if others:
+        more = len(others) - _COMMANDS
+        told = [*others[:_COMMANDS], f"{more} others"] if more > 1 else others
+        return f"{run.path} has no option {option}, {one_of(told, 'and')} {'has' if len(others) == 1 else 'have'}"
+    takes = next((each.metavar or each.name for each in run.params if each.param_type_name == "argument"), None)
+    if takes is None or (name == option and "." not in name):
+        return f"{run.path} has no option {option}"
+    return (
+        f"{run.path} has no option {option}; a {takes.rstrip('.')} that begins with - comes last: -- {shell_word(name)}"
+    )
 
 
 def _usage(message: str, run: _Run) -> str | None:

@@ -21,6 +21,9 @@ from typing import Self
 
 CATALOG, URL, DATA_DIR = "--catalog", "--url", "--data-dir"
 
+OPERANDS = "--"
+"""Behind it nothing is an option."""
+
 OF_ALL = frozenset({"catalogs", "drop"})
 """The commands that have no option for a catalog: they are about all, or name it themselves."""
 
@@ -149,7 +152,17 @@ def command_line(prog: str, *words: str, catalog: str | None = None) -> str:
     options = place.options()
     pairs = [(option, value) for option, value in zip(options[::2], options[1::2], strict=True) if option not in given]
     more = [word for pair in pairs for word in pair]
-    return " ".join(map(shell_word, [prog, *words, *more]))
+    last = words.index(OPERANDS) if OPERANDS in words else len(words)
+    name, rest = words[last : last + 2], words[last + 2 :]
+    return " ".join(map(shell_word, [prog, *words[:last], *rest, *more, *name]))
+
+
+def operand(name: str) -> tuple[str, ...]:
+    """A name among the words of a command, where it is none of an option: one that begins with `-` needs `--`.
+
+    `command_line` puts the two at the end.
+    """
+    return (OPERANDS, name) if name.startswith("-") and name != "-" else (name,)
 
 
 def command(prog: str, *words: str, catalog: str | None = None) -> str:

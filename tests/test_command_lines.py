@@ -92,6 +92,13 @@ def test_every_option_tells_what_it_needs(
         ("recq similar x --sorrt price", "recq similar has no option --sorrt: did you mean --sort?"),
         ("recq similar x --strategy best", "recq similar has no option --strategy, recq recommend has"),
         ("recq search -x", "recq search has no option -x"),
+        (
+            "recq show -dash.jpg",
+            "recq show has no option -d; a TARGET that begins with - comes last: -- -dash.jpg (see",
+        ),
+        ("recq facets -minus", "a FIELD that begins with - comes last: -- -minus (see"),
+        ("recq-ingest drop one -y", "recq-ingest drop has no option -y (see"),
+        ("recq catalogs --catalog x", "recq similar, recq recommend, recq search and 9 others have (see"),
         ("recq show", "TARGET is missing, such as sofa_226.jpg (see 'recq show --help')"),
         ("recq explain a", "RESULT is missing, such as sofa_9.jpg"),
         ("recq evaluate", "--label FIELD is missing, as in --label category"),

@@ -78,7 +78,7 @@ def require_field(name: str, types: FieldTypes) -> FieldType:
     if name in known:
         return known[name]
     shown = sorted(types)
-    meant = nearest(name, known, alike=0.5)
+    meant = nearest(name, known, alike=0.6)
     hint = f"; did you mean {meant[0]!r}?" if meant else ""
     listed = f"known fields: {', '.join(shown)}" if shown else "this catalog has no metadata fields"
     raise FilterError(f"unknown field {name!r}{hint} ({listed})")
@@ -291,6 +291,10 @@ def _compare(condition: Condition, key: str, field_type: FieldType) -> models.Co
 def _number(condition: Condition, text: str) -> float:
     value = parse_cell(text, FieldType.INTEGER)  # an integer, or any other number
     if isinstance(value, str):
+        if re.fullmatch(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", text):
+            near = float(text)
+            write = f": write {near!r}" if math.isfinite(near) else ""
+            raise FilterError(f"filter {condition.text!r}: {text} is more than a number of 64 bits holds{write}")
         raise FilterError(f"filter {condition.text!r}: {condition.field} is a number, {text!r} is none")
     return float(value)
 

@@ -13,7 +13,18 @@ from hypothesis import strategies as st
 
 from recq.cli_errors import run
 from recq.cli_options import CatalogOption, DataDirOption, UrlOption
-from recq.commands import Place, answering, command, command_line, current, overriding, shell_word
+from recq.commands import (
+    Place,
+    answering,
+    command,
+    command_line,
+    current,
+    keep,
+    operand,
+    overriding,
+    repeating,
+    shell_word,
+)
 from recq.errors import TargetNotFound
 from recq.settings import Settings
 
@@ -116,6 +127,14 @@ def test_a_catalog_that_a_command_is_about_stands_for_the_one_that_was_asked_for
         assert command_line("recq-ingest", "run", "FOLDER", catalog="images") == "recq-ingest run FOLDER"
         assert command_line("recq", "compare", "--catalog", "A") == "recq compare --catalog A"
     assert current() == Place()
+
+
+def test_a_name_that_looks_like_options_stands_behind_all_of_them() -> None:
+    with repeating():
+        keep(Place("shop"))
+        assert command_line("recq", "similar", *operand("-dash.jpg")) == "recq similar --catalog shop -- -dash.jpg"
+        assert command_line("recq", "similar", *operand("a-b.jpg")) == "recq similar a-b.jpg --catalog shop"
+        assert command_line("recq", "compare", *operand("-a"), "--catalog", "A") == "recq compare --catalog A -- -a"
 
 
 def test_a_place_goes_over_the_wire_and_back() -> None:

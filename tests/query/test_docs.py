@@ -14,10 +14,13 @@ import typer
 
 from query.cli import app
 from query.render import COLUMNS, FacetsFormat, Format, ShowFormat
+from query.results import result_of
 from query.shell import PROG
 from query.transfer import ENDINGS
 from recq.cli_errors import EXIT_CODES
 from recq.index.grammar import parse, parse_any_of
+from recq.index.problems import Problem, ProblemKind
+from recq.index.schema import FileFacts, Item
 from recq.index.wanted import MAX_RESULTS
 from tests.query.conftest import FAILED, GOODS, WAITING, Reply, Shop
 
@@ -158,6 +161,12 @@ def test_answers_keep_the_schema(shop: Shop) -> None:
     assert len(document["results"]) == len(GOODS)
     for line in shop.ask("search", "--format", "jsonl").out.decode().splitlines():
         check(json.loads(line), "result")
+
+
+def test_what_recq_keeps_of_a_file_for_itself_is_in_no_answer() -> None:
+    facts = FileFacts("shop", "one.png", 1, 2, "0" * 64, "PNG", 3, 4, metadata_digest="d", ctime_ns=5, decoder=6)
+    item = Item(facts, {"price": 3}, problems=(Problem(ProblemKind.FIELD, "wrong"),))
+    check(result_of(1, item, None, None).to_json(), "result")
 
 
 @pytest.mark.parametrize(

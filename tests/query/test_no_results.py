@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -330,3 +331,49 @@ def test_other_commands_with_filters_say_it_too(shop: Shop, tmp_path: Path) -> N
     evaluated = shop.ask("evaluate", "--label", "category", "--query-filter", "category=beds")
     assert evaluated.code == 2
     assert f"no item fits the --query-filter: {said}" in evaluated.err
+
+
+def test_what_is_told_stays_one_line_that_can_be_pasted() -> None:
+    assert meant_in({"note": "word " * 200}, "note=x").endswith(f"there is {'word ' * 11}word…")
+    assert (
+        meant_in({"note": "new\nline"}, "note=new line") == "no item has note=new line: did you mean $'new\\x0aline'?"
+    )
+    assert meant_in({"ean": 4006381333931}, "ean=1") == "no item has ean=1: every ean is 4006381333931"
+
+
+def meant_in(metadata: dict[str, Any], filter_: str) -> str:
+    """What is said in a catalog of one item."""
+    with TemporaryDirectory() as folder, own_folder(Settings(data_dir=Path(folder))) as owned:
+        catalog = Catalog.create(owned.client, CATALOG, SPACE)
+        facts = FileFacts("goods", "one.jpg", 1, 1, "0" * 64, "JPEG", 400, 300)
+        catalog.upsert([Entry(Item(facts, metadata), np.eye(4, dtype=np.float32)[0])])
+        return why(catalog, filter_)
+
+
+def test_duplicates_among_nothing_say_why(shop: Shop) -> None:
+    for form in ("table", "json", "csv"):
+        reply = shop.ask("duplicates", "--filter", "category=Sofa", "--format", form)
+        assert reply.code == 0
+        assert "no item has category=Sofa: did you mean sofa?" in reply.err
+        assert "no duplicates" not in reply.err
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("99999999999999999999999", ": write 1e+23"),
+        ("1e999", ""),
+        ("-123456789012345678901", ": write -1.2345678901234568e+20"),
+    ],
+)
+def test_a_number_that_is_too_large_is_told_as_such(goods: Catalog, text: str, written: str) -> None:
+    with pytest.raises(FilterError) as raised:
+        goods.count([parse(f"stock<{text}")])
+    assert str(raised.value).endswith(f"{text} is more than a number of 64 bits holds{written}")
+    if written:
+        assert goods.count([parse(f"stock<={written.removeprefix(': write ')}")]) in (0, 2)
+
+
+def test_a_field_that_is_not_like_any_gets_no_suggestion(goods: Catalog) -> None:
+    with pytest.raises(FilterError, match=r"unknown field 'nothing' \("):
+        goods.count([parse("nothing=1")])

@@ -6,6 +6,7 @@ import io
 import os
 import re
 import socket
+import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -333,6 +334,26 @@ def test_a_mistyped_target_gets_a_suggestion_that_works(here: Path, typed: str) 
         resolve(Index(BED, RUNNING, SOFA), typed)
     assert str(raised.value).endswith(": did you mean 'shoes/running-shoe_runx.jpg'?")
     assert resolve(Index(BED, RUNNING, SOFA), "shoes/running-shoe_runx.jpg") == IndexedTarget(RUNNING)
+
+
+@pytest.mark.parametrize(
+    ("path", "typed", "meant"),
+    [
+        ("-dash.jpg", "dash.jpg", "shop/-dash.jpg"),
+        ("--help.jpg", "--hepl.jpg", "shop/--help.jpg"),
+        ("it's.jpg", "its.jpg", "it's.jpg"),
+        ("new\nline.jpg", "new line.jpg", "new\nline.jpg"),
+        ("sp ace$HOME.jpg", "space$home.png", "sp ace$HOME.jpg"),
+    ],
+)
+def test_a_suggestion_is_one_word_of_a_shell_and_no_option(here: Path, path: str, typed: str, meant: str) -> None:
+    index = Index(item(path))
+    with pytest.raises(TargetNotFound) as raised:
+        resolve(index, typed)
+    word = str(raised.value).rpartition("did you mean ")[2].removesuffix("?")
+    read = subprocess.run(["bash", "-c", f"printf %s {word}"], capture_output=True, text=True, check=True).stdout
+    assert read == meant
+    assert resolve(index, read) == IndexedTarget(index.items[0])
 
 
 def test_where_two_sources_have_it_the_suggestion_names_both(here: Path) -> None:
