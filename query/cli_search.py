@@ -210,8 +210,9 @@ def search(
 ) -> None:
     """Items that all filters hold for, ordered by path or by a field; no picture is compared."""
     if ctx.args:
-        load(catalog, url, data_dir)
-        raise UsageError(asked_with_words(ctx.args))
+        from query.search import text_fields_in
+
+        raise UsageError(asked_with_words(ctx.args, text_fields_in(load(catalog, url, data_dir))))
     wanted = wanted_of(k, offset, page, filters, any_of, group_by, diversity, keep_duplicates, sort, fields)
     require_null_fits(null, form)
     settings = load(catalog, url, data_dir)

@@ -12,7 +12,7 @@ from query import completion
 from query.render import Format
 from recq.commands import command
 from recq.errors import FilterError, UsageError
-from recq.index.grammar import escape, parse_all
+from recq.index.grammar import escape, escape_field, parse_all
 from recq.index.wanted import Limit, Sort, Wanted
 
 FILTERS = """\
@@ -266,17 +266,21 @@ def unusual(min_score: str | None, max_distance: str | None) -> Limit | None:
     return "min_score" if min_score == AUTO else "max_distance" if max_distance == AUTO else None
 
 
-def asked_with_words(words: Sequence[str]) -> str:
-    """What to say to `recq search WORDS`: filters are written behind --filter, words are searched in a field."""
+def asked_with_words(words: Sequence[str], texts: Sequence[str] | None) -> str:
+    """What to say to `recq search WORDS`: filters are written behind --filter, words are searched in a field.
+
+    `texts` are the catalog's fields of texts, None where they are not known.
+    """
     try:
         parse_all(words)
     except FilterError:
         text = escape(" ".join(words))
-        title, name = (command("recq", "search", "--filter", f"{field}~{text}") for field in ("title", "file.name"))
-        return (
-            f"search takes no words by themselves: ask for them in a field, {title}, or in the file's name, {name}; "
-            f"what looks like a picture is found by {command('recq', 'similar', 'PICTURE')}"
-        )
+        likely = ["title"] if texts is None else sorted(texts, key=lambda each: (each != "title", each == "category"))
+        fields = [escape_field(likely[0])] if likely else []
+        told = [command("recq", "search", "--filter", f"{field}~{text}") for field in (*fields, "file.name")]
+        ask = f"ask for them in {f'a field, {told[0]}, or in ' if fields else ''}the file's name, {told[-1]}"
+        similar = command("recq", "similar", "PICTURE")
+        return f"search takes no words by themselves: {ask}; what looks like a picture is found by {similar}"
     options = [option for word in words for option in ("--filter", word)]
     return f"a filter stands behind --filter: {command('recq', 'search', *options)}"
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from query.answers import answer_of, asked_of, notes_of, notes_on
@@ -23,7 +23,7 @@ from query.results import Answer, Shown
 from query.scale import scaled
 from query.target import FileTarget, IndexedTarget, describe, resolve
 from recq.commands import command, operand
-from recq.errors import TargetNotFound
+from recq.errors import RecqError, TargetNotFound
 from recq.index.grammar import Condition, Op, parse_all
 from recq.index.wanted import Wanted
 from recq.settings import Settings
@@ -129,6 +129,15 @@ def opened(settings: Settings) -> Iterator[Catalog]:
 
     with connect(settings) as client:
         yield Catalog.open(client, settings.catalog)
+
+
+def text_fields_in(settings: Settings) -> list[str] | None:
+    """The fields of texts, by name, of the catalog that the settings name; None where it cannot be asked."""
+    from recq.index.schema import FieldType
+
+    with suppress(RecqError), opened(settings) as catalog:
+        return sorted(name for name, kind in catalog.types().items() if kind is FieldType.STRING)
+    return None
 
 
 @contextmanager

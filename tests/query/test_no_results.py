@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from query.no_results import CauseKind, text_of, why_no_items
+from query.options import asked_with_words
 from recq.errors import FilterError, Reason
 from recq.index.catalog import Catalog, Entry
 from recq.index.connect import own_folder
@@ -377,3 +378,15 @@ def test_a_number_that_is_too_large_is_told_as_such(goods: Catalog, text: str, w
 def test_a_field_that_is_not_like_any_gets_no_suggestion(goods: Catalog) -> None:
     with pytest.raises(FilterError, match=r"unknown field 'nothing' \("):
         goods.count([parse("nothing=1")])
+
+
+def test_words_alone_are_asked_for_in_a_field_that_there_is(shop: Shop) -> None:
+    reply = shop.ask("search", "boots")
+    assert (reply.code, reply.out) == (2, b"")
+    commands = re.findall(r"'recq search --filter ([^ ]+)", reply.err)
+    assert len(commands) == 2
+    for asked in commands:
+        assert shop.ask("search", "--filter", asked.strip('"')).code == 0
+    assert "~" not in asked_with_words(["boots"], []).split("file.name~")[0]
+    assert '"brand~boots"' in asked_with_words(["boots"], ["category", "brand"])
+    assert '"title~boots"' in asked_with_words(["boots"], ["brand", "category", "title"])
