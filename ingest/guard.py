@@ -2,8 +2,8 @@
 
 A share that was unmounted, a sync that went wrong and an `rm` in the wrong folder all look like deletions; a table that
 was saved with other paths, or not at all, looks as if nothing had metadata any more. A pass (from one reconcile to the
-next) makes them up to a share of the items; what goes beyond is held, and counts: who asks for some of it once more is
-held again. Files that have moved are not counted: their bytes are still there.
+next) makes them up to a share of the items; what goes beyond is held. Files that have moved are not counted: their
+bytes are still there.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ class Guard:
         self._lock = threading.Lock()
         self._most = FEW
         self._taken = 0
-        self._refused = 0
         self._confirmed = False
 
     def begin(self, items: int, confirmed: int | None = None) -> None:
@@ -35,7 +34,6 @@ class Guard:
         with self._lock:
             self._most = max(FEW, int(self._share * items), (confirmed or 0) + FEW)
             self._taken = 0
-            self._refused = 0
             self._confirmed = confirmed is not None
 
     def grown(self, items: int) -> None:
@@ -45,9 +43,9 @@ class Guard:
 
     @property
     def left(self) -> int:
-        """How many more items may be deleted in this pass; negative where more have been held."""
+        """How many more items may be deleted in this pass."""
         with self._lock:
-            return self._most - self._taken - self._refused
+            return self._most - self._taken
 
     @property
     def confirmed(self) -> bool:
@@ -56,10 +54,9 @@ class Guard:
             return self._confirmed
 
     def takes(self, items: int) -> bool:
-        """Whether so many items may be deleted now, together; they are counted in either case."""
+        """Whether so many items may be deleted now, together; they are counted then."""
         with self._lock:
-            if self._taken + self._refused + items > self._most:
-                self._refused += items
+            if self._taken + items > self._most:
                 return False
             self._taken += items
             return True

@@ -296,23 +296,6 @@ def test_an_emptied_root_deletes_only_what_the_kernel_saw_go(tmp_path: Path) -> 
     engine.close()
 
 
-def test_some_of_what_was_held_is_not_deleted_after_all(stage: Stage) -> None:
-    names = [f"{number}.jpg" for number in range(30)]
-    for number, name in enumerate(names):
-        put(stage.root / name, 100 + number)
-    put(stage.root / "stays.jpg", 99)
-    stage.committer.write([stage.work(name) for name in names])
-    removals = [stage.removal(name, witnessed=True) for name in names]
-    for name in names:
-        (stage.root / name).unlink()
-    stage.watched.guard.begin(30)
-    assert [each.items for each in stage.committer.delete(removals)[1]] == [30]
-    deleted, held = stage.committer.delete(removals[:5])  # an event brought some of them again
-    assert (deleted, [each.items for each in held]) == ([], [5])
-    stage.watched.guard.begin(30)
-    assert len(stage.committer.delete(removals[:5])[0]) == 5
-
-
 def test_replaced_metadata_leaves_the_rest(stage: Stage) -> None:
     work = stage.work("a.jpg")
     (stage.root / "a.jpg.json").write_text('{"old": 1, "kept": 2}')
@@ -415,7 +398,6 @@ def test_what_goes_at_once_is_held_or_goes_together(stage: Stage) -> None:
     assert [(each.source, each.items) for each in held] == [("s", 39)]
     assert "recq-ingest confirm s" in held[0].detail
     few = removals[:29]
-    stage.watched.guard.begin(0)
     deleted, held = stage.committer.delete(few)
     assert (len(deleted), held) == (29, [])  # not more than half of what is there now
     deleted, held = stage.committer.delete(removals)
