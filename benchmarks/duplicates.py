@@ -3,9 +3,9 @@
     python benchmarks/duplicates.py [--data FOLDER] [--pack NAME]... [--most N] [--time FOLDER]
 
 Each pack is parted in halves; products, and what is nearer than a cosine of 0.9, are never in different ones. Half A
-shows where copies end and different pictures begin: the limits of `query/same_picture.py` are chosen there. Half B is
-what is reported: its pictures, and copies of `--most` of them made in every way, go through `recq-ingest run --once`
-and `recq duplicates` as a user would have it. --time only measures how long a folder takes.
+shows where copies end and different pictures begin: the limits of `recq/duplicates/same_picture.py` are chosen there.
+Half B is what is reported: its pictures, and copies of `--most` of them made in every way, go through `recq-ingest run
+--once` and `recq duplicates` as a user would have it. --time only measures how long a folder takes.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ from threadpoolctl import threadpool_limits
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from query.alignment import View
-from query.duplicates import LEAST_COSINE, NEIGHBOURS
-from query.same_picture import nearest_relation
-from query.thumbnails import Place, Thumbnails
-from query.vector_file import VectorFile
+from recq.duplicates.alignment import View
+from recq.duplicates.groups import LEAST_COSINE, NEIGHBOURS
+from recq.duplicates.same_picture import nearest_relation
+from recq.duplicates.thumbnails import Place, Thumbnails
 from recq.index.catalog import Catalog
 from recq.index.connect import own_folder
+from recq.search.vector_file import VectorFile
 from recq.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -348,7 +348,17 @@ def report(pack: Pack, work: Path, most: int) -> Iterator[str]:
 
 def asked(index: Path, options: Sequence[str]) -> tuple[dict[str, Any], float, int]:
     """What `recq duplicates` answers, in how many seconds, and its peak memory in bytes."""
-    command = [sys.executable, "-m", "query.cli", "duplicates", *options, "--format", "json", "--data-dir", str(index)]
+    command = [
+        sys.executable,
+        "-m",
+        "query.cli",
+        "duplicates",
+        *options,
+        "--format",
+        "json",
+        "--data-dir",
+        str(index),
+    ]
     started = time.perf_counter()
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT)
     took = time.perf_counter() - started

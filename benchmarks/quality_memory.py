@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recq.index.catalog import Catalog, Entry
+from recq.index.catalog import Catalog, ItemVector
 from recq.index.connect import own_folder
 from recq.index.edge import LoopbackServer
 from recq.index.schema import FileFacts, Item
@@ -77,7 +77,7 @@ def fill(catalog: Catalog, count: int) -> None:
         vectors = centres[groups] + 6 * random.normal(size=(len(groups), catalog.space.dim)).astype(np.float32)
         catalog.upsert(
             [
-                Entry(Item(FileFacts("random", f"{start + n:07d}.jpg", 1, 1), {"group": f"g{group}"}), vector)
+                ItemVector(Item(FileFacts("random", f"{start + n:07d}.jpg", 1, 1), {"group": f"g{group}"}), vector)
                 for n, (group, vector) in enumerate(zip(groups.tolist(), vectors, strict=True))
             ]
         )

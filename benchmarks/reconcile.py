@@ -21,8 +21,8 @@ from qdrant_client import QdrantClient
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from ingest.watched import Watched
-from recq.index.catalog import Catalog, Entry
+from ingest.source.watched_source import WatchedSource
+from recq.index.catalog import Catalog, ItemVector
 from recq.index.schema import FileFacts, Item
 from recq.space import EmbeddingSpace
 from tests.ingest.running import environment
@@ -39,9 +39,9 @@ BATCH = 1000
 def fill(root: Path, catalog: Catalog, files: int) -> None:
     """So many empty picture files in folders of a thousand, and their items in the index."""
     name = catalog.register_source(root)
-    watched = Watched(name, root, table_path=None, types=catalog.types, say=lambda *_: None)
+    watched = WatchedSource(name, root, table_path=None, types=catalog.types, say=lambda *_: None)
     vector = np.ones(4, np.float32)
-    batch: list[Entry] = []
+    batch: list[ItemVector] = []
     for number in range(files):
         path = f"f{number // IN_FOLDER}/{number}.jpg"
         if number % IN_FOLDER == 0:
@@ -52,7 +52,7 @@ def fill(root: Path, catalog: Catalog, files: int) -> None:
         facts = FileFacts(
             name, path, status.st_size, status.st_mtime_ns, sha256=f"{number:064x}", metadata_digest=described.digest
         )
-        batch.append(Entry(Item(facts, described.metadata), vector))
+        batch.append(ItemVector(Item(facts, described.metadata), vector))
         if len(batch) == BATCH:
             catalog.upsert(batch)
             batch.clear()

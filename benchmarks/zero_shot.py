@@ -27,13 +27,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from query.evaluate_metrics import LabelSets, measure
-from query.vector_file import descending
+from recq.evaluate.metrics import LabelSets, measure
 from recq.images import Limits, open_picture, to_input
 from recq.models.openvino_runtime import OpenVINORuntime
 from recq.models.pooling import pool
 from recq.models.telemetry import openvino
 from recq.models.weights import bundled
+from recq.search.vector_file import descending
 from recq.space import InputSpec
 
 Floats = npt.NDArray[np.float32]

@@ -14,26 +14,26 @@ from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
-from ingest.commit import Committer, Held, Losing, Removal
-from ingest.examine import Fate, Verdict, examine
-from ingest.files import Key
-from ingest.hints import Mark
-from ingest.indexing import Indexing
+from ingest.events.hints import Mark
+from ingest.events.pending import Pending, PendingPath
+from ingest.index.missing_indexes import Indexing
+from ingest.index.retrying import Retrier
+from ingest.index.retrying_index import RetryingIndex
 from ingest.intake import Intake
 from ingest.loop import Loop, Repeated, Worker, Workers
-from ingest.losses import Losses, Outcome
-from ingest.patience import Patience
-from ingest.patient_index import PatientIndex
-from ingest.pending import Entry, Pending
-from ingest.pipeline import GROUP, Pipeline, Room
+from ingest.pipeline.commit import Committer, Held, Losing, Removal
+from ingest.pipeline.examine import Fate, Verdict, examine
+from ingest.pipeline.losses import Losses, Outcome
+from ingest.pipeline.stages import GROUP, Pipeline, Room
+from ingest.pipeline.vectors import Embedding
+from ingest.reconcile.retry import Retries
+from ingest.reconcile.walks import MOST_WAITING
 from ingest.report import Reporter
-from ingest.retry import Retries
-from ingest.scan import Rules
-from ingest.sources import Sources
+from ingest.source.files import Key
+from ingest.source.scan import Rules
+from ingest.source.sources import Sources
+from ingest.source.watched_source import WatchedSource
 from ingest.tally import Tally
-from ingest.vectors import Embedding
-from ingest.walks import MOST_WAITING
-from ingest.watched import Watched
 from recq.errors import IndexUnreachable, RecqError
 from recq.images.workers import DecodePool
 from recq.index.catalog import Catalog
@@ -66,7 +66,7 @@ class Daemon:
         sources: Sources,
         pool: DecodePool,
         embedder: Embedding,
-        patience: Patience,
+        retrier: Retrier,
         reporter: Reporter,
         *,
         stop: threading.Event,
@@ -78,16 +78,16 @@ class Daemon:
         self._settings = settings
         self._catalog = catalog
         self._sources = sources
-        self._patience = patience
+        self._retrier = retrier
         self._reporter = reporter
         self.tally = Tally(reporter)
         self._stop = stop
         self._once = once
         self._rules = Rules(settings.ignore)
         self._loop = Loop()
-        self._index = PatientIndex(catalog, patience, old=old)
+        self._index = RetryingIndex(catalog, retrier, old=old)
         self._committer = Committer(
-            catalog, patience, sources, self._rules, flush, self._index, rebuilding=old is not None
+            catalog, retrier, sources, self._rules, flush, self._index, rebuilding=old is not None
         )
         self._pending = Pending()
         self._pipeline = Pipeline(
@@ -120,7 +120,7 @@ class Daemon:
         self._declarer = Worker("declare", self._loop)
         self._flusher = Repeated(Worker("flush", self._loop), self._committer.flush, _ended)
         self._measurer = Repeated(Worker("background", self._loop), self._look_at_all, _ended)
-        self._indexing = Indexing(self._loop, catalog, patience, self.said, look_every=settings.rescan)
+        self._indexing = Indexing(self._loop, catalog, retrier, self.said, look_every=settings.rescan)
         self._losses = Losses(
             loop=self._loop,
             sources=sources,
@@ -144,7 +144,7 @@ class Daemon:
         """What the daemon does now."""
         if self._draining:
             return "draining"
-        if self._patience.reason is not None:
+        if self._retrier.reason is not None:
             return "waiting"
         if self._intake.reconciling:
             return "reconciling"
@@ -183,7 +183,7 @@ class Daemon:
             lambda: not (self._intake.is_comparing(source) or self.pending(source)[0] or self._indexing.left)
         )
 
-    def begin(self, new: Sequence[Watched], known: Sequence[str]) -> None:
+    def begin(self, new: Sequence[WatchedSource], known: Sequence[str]) -> None:
         """Begin with other sources, whose names are new, and compare known ones.
 
         Raises IndexUnreachable where the daemon ends.
@@ -297,7 +297,7 @@ class Daemon:
         deadline = time.monotonic() + DRAIN_WITHIN
         while (
             not (self._pipeline.drained and not self._losses.busy)
-            and not self._patience.away
+            and not self._retrier.away
             and time.monotonic() < deadline
         ):
             self._pipeline.tick(time.monotonic())
@@ -329,7 +329,7 @@ class Daemon:
 
     # -- verdicts -------------------------------------------------------------------------------------------------
 
-    def _examine(self, entries: Sequence[Entry]) -> Sequence[Verdict]:
+    def _examine(self, entries: Sequence[PendingPath]) -> Sequence[Verdict]:
         return examine(entries, self._sources, self._index, self._rules, time.monotonic())
 
     def _examined(self, verdicts: Sequence[Verdict]) -> None:
@@ -399,7 +399,7 @@ class Daemon:
         for key in keys:
             self.finished(key)
 
-    def again(self, entry: Entry, quiet: float) -> None:
+    def again(self, entry: PendingPath, quiet: float) -> None:
         """A path has to be looked at again."""
         self._intake.look_again(entry, quiet)
 

@@ -12,18 +12,18 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
-from ingest.files import FileState, Key
-from ingest.hints import Hints, Mark
-from ingest.looks import Looks
+from ingest.events.hints import Hints, Mark
+from ingest.events.looks import Looks
+from ingest.events.pending import Pending, PendingPath
+from ingest.events.watch import Watch
+from ingest.index.retrying_index import RetryingIndex
 from ingest.loop import Loop, Repeated, Workers
-from ingest.patient_index import PatientIndex
-from ingest.pending import Entry, Pending
+from ingest.reconcile.schedule import Schedule
+from ingest.reconcile.walks import Walks
 from ingest.report import Say
-from ingest.rounds import Rounds
-from ingest.scan import Rules
-from ingest.walks import Walks
-from ingest.watch import Watch
-from ingest.watched import Watched
+from ingest.source.files import FileState, Key
+from ingest.source.scan import Rules
+from ingest.source.watched_source import WatchedSource
 from recq.settings import Settings
 
 _SILENT_AFTER = 10.0  # seconds without an answer after which a source's disk counts as one that hangs
@@ -42,10 +42,10 @@ class Intake:
         self,
         *,
         settings: Settings,
-        sources: Mapping[str, Watched],
+        sources: Mapping[str, WatchedSource],
         loop: Loop,
         pending: Pending,
-        index: PatientIndex,
+        index: RetryingIndex,
         rules: Rules,
         stop: threading.Event,
         say: Say,
@@ -82,7 +82,7 @@ class Intake:
             crowded=crowded,
             overflow=self._overflowed,
         )
-        self._rounds = Rounds(
+        self._schedule = Schedule(
             settings=settings,
             sources=sources,
             loop=loop,
@@ -108,12 +108,12 @@ class Intake:
         looking = any(looks.busy for looks in self._looks.values()) or any(
             table.busy for table in self._tables.values()
         )
-        return not (looking or self._beginning or self._walks.busy) and self._rounds.idle
+        return not (looking or self._beginning or self._walks.busy) and self._schedule.idle
 
     @property
     def reconciling(self) -> bool:
         """Whether folder and index are being compared."""
-        return bool(self._beginning) or self._rounds.comparing
+        return bool(self._beginning) or self._schedule.comparing
 
     def may_appear(self, size: int) -> bool:
         """Whether a file of that many bytes may be found that is not indexed yet: it waits, or is still walked to.
@@ -125,13 +125,13 @@ class Intake:
 
     def start(self) -> None:
         """Begin with all sources."""
-        self._rounds.start()
+        self._schedule.start()
         for watched in self._sources.values():
             self.add(watched)
         if self._live:
             self._next_check = time.monotonic() + self._settings.poll_interval
 
-    def add(self, watched: Watched) -> None:
+    def add(self, watched: WatchedSource) -> None:
         """Begin with a source: watch first, then compare, so that what happens in between is noticed."""
         name = watched.name
         self._looks[name] = Looks(
@@ -147,7 +147,7 @@ class Intake:
         self._tables[name] = Repeated(checker, watched.load_table, partial(self._loaded, name))
         self._walks.add(name)
         if not self._live:
-            self._rounds.compare(name)
+            self._schedule.compare(name)
             return
         self._beginning.add(name)
         watch = self._watches[name] = self._watch(watched)
@@ -156,7 +156,7 @@ class Intake:
 
     def is_comparing(self, name: str) -> bool:
         """Whether a source is being compared with the index, or waits for that."""
-        return name in self._beginning or self._rounds.is_comparing(name)
+        return name in self._beginning or self._schedule.is_comparing(name)
 
     def stop(self) -> None:
         """End the watches and wake walks that pause. A disk that does not answer is not waited for."""
@@ -171,12 +171,12 @@ class Intake:
 
     def next_deadline(self) -> float:
         """When `tick` has something to do."""
-        return min(self._rounds.next_deadline(), self._walks.next_deadline(), self._next_check)
+        return min(self._schedule.next_deadline(), self._walks.next_deadline(), self._next_check)
 
     def tick(self, now: float) -> None:
         """What the clock asks for."""
         self._walks.tick(now)
-        self._rounds.tick(now)
+        self._schedule.tick(now)
         if now >= self._next_check:
             self._next_check = now + self._settings.poll_interval
             self._check_all(now)
@@ -186,21 +186,21 @@ class Intake:
         for name, of_source in _by_source(marks).items():
             self._looks[name].noticed({key: marks[key] for key in of_source})
 
-    def wait(self, entry: Entry, state: FileState | None, quiet: float) -> None:
+    def wait(self, entry: PendingPath, state: FileState | None, quiet: float) -> None:
         """Let a path that was looked at wait until it has been as it is for `quiet` seconds."""
         self._looks[entry.key.source].wait(entry, state, quiet)
 
-    def look_again(self, entry: Entry, quiet: float) -> None:
+    def look_again(self, entry: PendingPath, quiet: float) -> None:
         """Look at a path that was being worked on, and let it wait."""
         self._looks[entry.key.source].again(entry, quiet)
 
     def compare(self, name: str, *, verify: bool = False) -> None:
         """Compare a source with the index now; `verify` reads the bytes of every file."""
-        self._rounds.compare(name, verify=verify)
+        self._schedule.compare(name, verify=verify)
 
     def look_for_requests(self) -> None:
         """Look in the index for what somebody asked for."""
-        self._rounds.look_for_requests()
+        self._schedule.look_for_requests()
 
     def retry(self, keys: Sequence[Key]) -> None:
         """Try failed items again."""
@@ -213,11 +213,11 @@ class Intake:
 
     def record_problems(self, name: str) -> None:
         """Keep what is wrong with a source now."""
-        self._rounds.record_problems(name)
+        self._schedule.record_problems(name)
 
     # -- events ---------------------------------------------------------------------------------------------------
 
-    def _watch(self, watched: Watched) -> Watch:
+    def _watch(self, watched: WatchedSource) -> Watch:
         def say(mode: str, reason: str) -> None:
             root = str(watched.root)
             self._loop.post(lambda: self._say("watching", source=watched.name, root=root, mode=mode, reason=reason))
@@ -234,7 +234,7 @@ class Intake:
     def _begun(self, name: str, _: None) -> None:
         """A source is watched from here on."""
         self._beginning.discard(name)
-        self._rounds.compare(name)
+        self._schedule.compare(name)
 
     def _drain_hints(self) -> None:
         noticed = self._hints.drain()
@@ -296,12 +296,12 @@ def _by_source(keys: Collection[Key]) -> Mapping[str, list[Key]]:
 # -- in workers --------------------------------------------------------------------------------------------------------
 
 
-def _changed(watched: Watched) -> tuple[bool, bool]:
+def _changed(watched: WatchedSource) -> tuple[bool, bool]:
     """Whether a source has another table, and whether its root is another folder now."""
     return watched.table_changed(), watched.root_replaced()
 
 
-def _renewed(watch: Watch, watched: Watched) -> None:
+def _renewed(watch: Watch, watched: WatchedSource) -> None:
     """Watch what stands at the root's path now, and take it for the root."""
     watch.renew()
     watched.renew()

@@ -24,8 +24,9 @@ from tempfile import TemporaryFile
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAMS = ("ingest.cli", "query.cli")
 PRELOADED = (
-    "ingest.cli_requests", "ingest.plan", "ingest.requests", "ingest.session", "ingest.status",
-    "query.search", "query.target", "recq.models.embedder", "recq.models.openvino_runtime", "rich.progress",
+    "ingest.cli.requests",
+    "ingest.service.dry_run", "ingest.service.requests", "ingest.service.session", "ingest.service.status",
+    "recq.search.search", "recq.search.target", "recq.models.embedder", "recq.models.openvino_runtime", "rich.progress",
     "structlog",
 )  # fmt: skip
 

@@ -9,11 +9,11 @@ from typing import Any, Literal, get_origin
 import pytest
 import typer
 
-import ingest.cli
-import query.cli
+import ingest.cli.main
+import query.cli.main
 from recq.cli_errors import run
 
-PROGRAMS = {"recq": query.cli.app, "recq-ingest": ingest.cli.app}
+PROGRAMS = {"recq": query.cli.main.app, "recq-ingest": ingest.cli.main.app}
 COMMANDS: list[tuple[str, str, Any]] = [
     (prog, name, command)
     for prog, app in PROGRAMS.items()

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import typer
 
-import ingest.cli
-import query.cli
+import ingest.cli.main
+import query.cli.main
 
 PROGRAMS: dict[str, Any] = {
-    "recq": typer.main.get_command(query.cli.app),
-    "recq-ingest": typer.main.get_command(ingest.cli.app),
+    "recq": typer.main.get_command(query.cli.main.app),
+    "recq-ingest": typer.main.get_command(ingest.cli.main.app),
 }
 COMMANDS = [(prog, name, command) for prog, app in PROGRAMS.items() for name, command in app.commands.items()]
 IDS = [f"{prog} {name}" for prog, name, _ in COMMANDS]

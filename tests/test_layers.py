@@ -1,4 +1,4 @@
-"""Who may import whom: `ingest` and `query` use `recq`, never each other; what is slow to import waits for its use."""
+"""Who may import whom: packages, the rooms in them, and no circle; what is slow to import waits for its use."""
 
 from __future__ import annotations
 
@@ -14,7 +14,33 @@ ROOT = Path(__file__).resolve().parent.parent
 FORBIDDEN = {"recq": {"ingest", "query"}, "ingest": {"query"}, "query": {"ingest"}}
 NOT_SHIPPED = {"tests", "tools", "benchmarks"}
 SLOW = {"keras", "openvino", "qdrant_client", "qdrant_edge", "tensorflow"}  # seconds each: `--help` must not wait
-ENTRANCES = ["recq", "query.cli", "ingest.cli"]
+ENTRANCES = ["recq", "query.cli.main", "ingest.cli.main"]
+
+FLOORS: dict[str, list[set[str]]] = {
+    "recq": [
+        {"recq"},
+        {"recq.images", "recq.models"},
+        {"recq.index.edge"},
+        {"recq.index"},
+        {"recq.search"},
+        {"recq.duplicates", "recq.evaluate", "recq.transfer"},
+    ],
+    "ingest": [
+        {"ingest.loop", "ingest.report"},
+        {"ingest.source", "ingest.tally"},
+        {"ingest.events", "ingest.index"},
+        {"ingest.reconcile"},
+        {"ingest.intake", "ingest.pipeline"},
+        {"ingest.daemon"},
+        {"ingest.service"},
+        {"ingest.cli"},
+    ],
+    "query": [{"query.text"}, {"query.pictures"}, {"query.cli"}],
+}
+"""The rooms of each package, lowest first: a module imports from its own room and from lower floors.
+
+`recq` are the modules that stand in no room. `docs/architecture.md` tells what each room is for.
+"""
 
 
 def imports(tree: ast.AST) -> Iterator[str]:
@@ -50,7 +76,81 @@ def test_packages_import_only_what_lies_below(package: str) -> None:
 
 def test_the_check_sees_every_way_to_import() -> None:
     source = "import query.cli\ndef f():\n    from ingest import x\n    importlib.import_module('tests.a')"
-    assert list(imports(ast.parse(source))) == ["query.cli", "ingest", "tests.a"]
+    assert list(imports(ast.parse(source))) == ["query.cli.main", "ingest", "tests.a"]
+
+
+def module_name(file: Path) -> str:
+    """`recq.index` for `recq/index/__init__.py`."""
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def graph() -> dict[str, set[str]]:
+    """Every module of the three packages, with those that it imports anywhere: at the top, in functions, for types."""
+    files = {module_name(file): file for package in FORBIDDEN for file in modules(package)}
+    found: dict[str, set[str]] = {}
+    for name, file in files.items():
+        tree = ast.parse(file.read_text("utf-8"))
+        named = {
+            f"{node.module}.{alias.name}" if f"{node.module}.{alias.name}" in files else str(node.module)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        } | {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+        found[name] = named & files.keys() - {name}
+    return found
+
+
+def room_of(module: str) -> str:
+    """The room that a module stands in: the longest one that begins its name."""
+    rooms = {room for floors in FLOORS.values() for floor in floors for room in floor} - {"recq"}
+    inside = [room for room in rooms if module == room or module.startswith(f"{room}.")]
+    return max(inside, key=len, default=module.split(".")[0])
+
+
+@pytest.mark.parametrize("package", sorted(FLOORS))
+def test_rooms_import_only_from_lower_floors(package: str) -> None:
+    floor_of = {room: number for number, floor in enumerate(FLOORS[package]) for room in floor} | {package: 0}
+    wrong = [
+        f"{module} imports {name}: {room_of(name)} is not below {room_of(module)}"
+        for module, names in graph().items()
+        for name in names
+        if module.split(".")[0] == name.split(".")[0] == package
+        and room_of(module) != room_of(name)
+        and floor_of[room_of(name)] >= floor_of[room_of(module)]
+    ]
+    assert sorted(wrong) == []
+
+
+def test_no_circle_of_imports() -> None:
+    """Not even among modules that are imported in functions: who reads one must not have to read the other first."""
+    imported = graph()
+    done: set[str] = set()
+
+    def visit(module: str, road: tuple[str, ...]) -> None:
+        assert module not in road, " -> ".join([*road[road.index(module) :], module])
+        if module not in done:
+            for name in sorted(imported[module]):
+                visit(name, (*road, module))
+            done.add(module)
+
+    for module in sorted(imported):
+        visit(module, ())
+
+
+def test_no_package_exports_a_function_named_like_a_module_in_it() -> None:
+    wrong = []
+    for file in (file for package in FORBIDDEN for file in modules(package) if file.name == "__init__.py"):
+        inside = {each.stem for each in file.parent.iterdir() if each.suffix == ".py" or each.is_dir()}
+        tree = ast.parse(file.read_text("utf-8"))
+        exported = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)} | {
+            alias.asname or alias.name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }
+        wrong += [f"{module_name(file)}.{name}" for name in exported & inside]
+    assert wrong == []
 
 
 @pytest.mark.parametrize("entrance", ENTRANCES)

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 import typer
 
-import ingest.cli
-import query.cli
+import ingest.cli.main
+import query.cli.main
 from recq.commands import OF_ALL
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS: dict[str, dict[str, Any]] = {
-    "recq": typer.main.get_command(query.cli.app).commands,  # type: ignore[attr-defined]
-    "recq-ingest": typer.main.get_command(ingest.cli.app).commands,  # type: ignore[attr-defined]
+    "recq": typer.main.get_command(query.cli.main.app).commands,  # type: ignore[attr-defined]
+    "recq-ingest": typer.main.get_command(ingest.cli.main.app).commands,  # type: ignore[attr-defined]
 }
 NAMES = "|".join(sorted({name for commands in PROGRAMS.values() for name in commands}, key=len, reverse=True))
 PRINTED = re.compile(rf"\brecq(-ingest)? ({NAMES})\b")

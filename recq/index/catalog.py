@@ -46,7 +46,7 @@ NUMBERS_AT_ONCE = 1_000_000
 
 
 @dataclass(frozen=True)
-class Entry:
+class ItemVector:
     """One write: an item with its vector, float32 (dim,); no vector exactly when `item.error` is set."""
 
     item: Item
@@ -189,7 +189,7 @@ class Catalog(Finder):
     # -- writes ---------------------------------------------------------------------------------------------------
 
     @translated
-    def upsert(self, entries: Sequence[Entry]) -> None:
+    def upsert(self, entries: Sequence[ItemVector]) -> None:
         """Write items and vectors in one waited request; fields that are new get their payload index first.
 
         Long vectors (some `flatten`ed maps) take several requests: the items of those that went before are written when
@@ -212,7 +212,7 @@ class Catalog(Finder):
         for start in range(0, len(points), step := max(1, NUMBERS_AT_ONCE // self.space.dim)):
             self._client.upsert(self._collection, points=points[start : start + step], wait=True)
 
-    def _check(self, entry: Entry) -> None:
+    def _check(self, entry: ItemVector) -> None:
         if (entry.vector is None) != (entry.item.error is not None):
             raise ValueError(f"{entry.item.file.path}: an item has a vector or an error, never both or neither")
         if entry.vector is None:
@@ -245,12 +245,12 @@ class Catalog(Finder):
         nobody = models.PointIdsList(points=[str(uuid4())])
         self._client.delete(self._collection, points_selector=nobody, wait=True)
 
-    def entries(self, filters: Sequence[Where] | None = None) -> Iterator[Entry]:
+    def entries(self, filters: Sequence[Where] | None = None) -> Iterator[ItemVector]:
         """Every item with its vector, failed ones included; with filters, embedded items that all hold for. Streams."""
         wanted = models.Filter() if filters is None else self.compiled(filters)
         for record in self._scroll(wanted, payload=True, page=_ENTRIES, vectors=True):
             if (item := item_of(record)) is not None:
-                yield Entry(item, vector_of(record))
+                yield ItemVector(item, vector_of(record))
 
     @translated
     def background(self) -> Background | None:

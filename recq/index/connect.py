@@ -24,7 +24,7 @@ from recq.errors import IndexBusy, IndexRefused, IndexUnreachable, UsageError
 from recq.index.errors import translated
 from recq.index.hopeless import hopeless
 from recq.index.lock import FolderLock
-from recq.index.private_file import make_private_folder
+from recq.private_files import make_private_folder
 from recq.settings import Settings, shown_url
 from recq.waiting import Wait, waiting
 

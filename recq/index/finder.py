@@ -17,12 +17,12 @@ from qdrant_client import models
 
 from recq.errors import UsageError
 from recq.index.diversity import candidates, diversified
-from recq.index.engine import nearest_points, points_by_field
 from recq.index.errors import translated
 from recq.index.filters import require_field
 from recq.index.grammar import Where
 from recq.index.ledger import PAGE
-from recq.index.question import Metric, Question, metric_of, scale_of
+from recq.index.ordering import nearest_points, points_by_field
+from recq.index.parameters import Parameters, Sort
 from recq.index.ranking import (
     DEEPEST,
     NOTHING_OWN,
@@ -42,14 +42,14 @@ from recq.index.ranking import (
 )
 from recq.index.reader import Reader
 from recq.index.schema import UNINDEXED_FIELDS, FieldType, Item
-from recq.index.wanted import Sort, Wanted
+from recq.index.similarity import Metric, Question, metric_of, scale_of
 
 
 @dataclass(frozen=True)
 class Hit:
     """One row of an answer: an item and how many of the same bytes it stands for.
 
-    `score` is what the question's metric says (`recq.index.question.metric_of`), NaN where nothing was compared.
+    `score` is what the question's metric says (`recq.index.similarity.metric_of`), NaN where nothing was compared.
     """
 
     item: Item
@@ -98,25 +98,27 @@ class Finder(Reader):
 
         Best first, ties by path; nothing folded. Raises FilterError.
         """
-        wanted = Wanted(k, filters=tuple(filters), min_score=min_score, keep_duplicates=True)
-        return list(self.rank(query, wanted, exclude).hits)
+        parameters = Parameters(k, filters=tuple(filters), min_score=min_score, keep_duplicates=True)
+        return list(self.rank(query, parameters, exclude).hits)
 
     def search(self, filters: Sequence[Where], k: int) -> list[Item]:
         """The first k items that all filters hold for, in the order of paths; nothing folded. See `find`."""
-        return [hit.item for hit in self.find(Wanted(k, filters=tuple(filters), keep_duplicates=True)).hits]
+        return [hit.item for hit in self.find(Parameters(k, filters=tuple(filters), keep_duplicates=True)).hits]
 
-    def rank(self, question: Question, wanted: Wanted, exclude: Sequence[str] = (), *, own: Own = NOTHING_OWN) -> Found:
+    def rank(
+        self, question: Question, parameters: Parameters, exclude: Sequence[str] = (), *, own: Own = NOTHING_OWN
+    ) -> Found:
         """The rows nearest to what the question starts from, which is never among them; ties by path.
 
         Nor is what is its `own`. Raises FilterError.
         """
-        return self.rank_many([question], wanted, exclude, own=[own])[0]
+        return self.rank_many([question], parameters, exclude, own=[own])[0]
 
     @translated
     def rank_many(
         self,
         questions: Sequence[Question],
-        wanted: Wanted,
+        parameters: Parameters,
         exclude: Sequence[str] = (),
         *,
         own: Sequence[Own] | None = None,
@@ -124,114 +126,114 @@ class Finder(Reader):
         """`rank` of several questions, whose requests are made together as far as possible; `own` is of each."""
         owns = [NOTHING_OWN] * len(questions) if own is None else own
         for question in questions:
-            self.check(wanted, metric_of(question, self.space))
-        compiled = self.compiled(wanted.conditions, exclude=exclude)
-        firsts = self._points(questions, compiled, wanted, first_limit(_needed(wanted)))
+            self.check(parameters, metric_of(question, self.space))
+        compiled = self.compiled(parameters.conditions, exclude=exclude)
+        firsts = self._points(questions, compiled, parameters, first_limit(_needed(parameters)))
         rankings = [
-            self._ranking(question, wanted, compiled, first, each)
+            self._ranking(question, parameters, compiled, first, each)
             for question, first, each in zip(questions, firsts, owns, strict=True)
         ]
-        pages = [_page_of(ranking, wanted) for ranking in rankings]
+        pages = [_page_of(ranking, parameters) for ranking in rankings]
         items = self._items([folded.row.id for page in pages for folded in page])
         return [
             Found(
-                self._sorted(_hits(page, items), wanted.sort),
-                cut=ranking.cut and len(page) < wanted.k,
+                self._sorted(_hits(page, items), parameters.sort),
+                cut=ranking.cut and len(page) < parameters.k,
                 copies=ranking.copies,
             )
             for ranking, page in zip(rankings, pages, strict=True)
         ]
 
     @translated
-    def find(self, wanted: Wanted) -> Found:
+    def find(self, parameters: Parameters) -> Found:
         """The items that all filters hold for, in the order of paths or of a field.
 
         Where more than `DEEPEST` match, only a number or a date can be sorted by; without `sort` the rows are then any
         of them, always the same, since to find the first by path would mean reading every row. Raises FilterError,
         UsageError.
         """
-        if wanted.sort is not None and wanted.diversity:
+        if parameters.sort is not None and parameters.diversity:
             raise UsageError("--sort and --diversity both decide the order of a search: give one of them")
-        self._require_fields(wanted)
-        compiled = self.compiled(wanted.conditions)
+        self._require_fields(parameters)
+        compiled = self.compiled(parameters.conditions)
         matching = self._count(compiled, None)
-        if wanted.sort is not None:
-            ranking = self._by_field(wanted, wanted.sort, compiled, matching)
+        if parameters.sort is not None:
+            ranking = self._by_field(parameters, parameters.sort, compiled, matching)
         else:
-            ranking = self._by_path(wanted, compiled, matching)
+            ranking = self._by_path(parameters, compiled, matching)
         total = len(ranking.rows) if ranking.whole else matching
-        page = _page_of(self._varied(ranking, wanted, None), wanted)
-        if not ranking.whole and wanted.sort is None:
+        page = _page_of(self._varied(ranking, parameters, None), parameters)
+        if not ranking.whole and parameters.sort is None:
             page = sorted(page, key=lambda folded: folded.row.place)
         hits = _hits(page, self._items([folded.row.id for folded in page]))
         return Found(tuple(replace(hit, score=math.nan) for hit in hits), total)
 
     @translated
-    def check(self, wanted: Wanted, metric: Metric) -> None:
+    def check(self, parameters: Parameters, metric: Metric) -> None:
         """Raise FilterError or UsageError where `rank` would, whatever the target is."""
-        if metric.higher_is_better and wanted.max_distance is not None:
+        if metric.higher_is_better and parameters.max_distance is not None:
             raise UsageError(f"--max-distance is for distances, scores here are none ({metric.name}): use --min-score")
-        if not metric.higher_is_better and wanted.min_score is not None:
+        if not metric.higher_is_better and parameters.min_score is not None:
             raise UsageError(
                 "--min-score is for scores where more is nearer; here they are distances: use --max-distance"
             )
-        if metric.most is not None and wanted.min_score is not None and wanted.min_score > metric.most:
+        if metric.most is not None and parameters.min_score is not None and parameters.min_score > metric.most:
             raise UsageError(
-                f"--min-score {wanted.min_score:g} cannot be reached: {metric.told} is {metric.most:g} at the most"
+                f"--min-score {parameters.min_score:g} cannot be reached: {metric.told} is {metric.most:g} at the most"
             )
-        self._require_fields(wanted)
-        self.compiled(wanted.conditions)
+        self._require_fields(parameters)
+        self.compiled(parameters.conditions)
 
     # -- parts ----------------------------------------------------------------------------------------------------
 
-    def _require_fields(self, wanted: Wanted) -> None:
+    def _require_fields(self, parameters: Parameters) -> None:
         """Raise FilterError for fields that nobody has."""
-        sort = (wanted.sort.field,) if wanted.sort is not None else ()
-        group = (wanted.group_by,) if wanted.group_by is not None else ()
-        for field in (*group, *sort, *(wanted.fields or ())):
+        sort = (parameters.sort.field,) if parameters.sort is not None else ()
+        group = (parameters.group_by,) if parameters.group_by is not None else ()
+        for field in (*group, *sort, *(parameters.fields or ())):
             require_field(field, self.types())
 
     def _points(
-        self, questions: Sequence[Question], compiled: models.Filter, wanted: Wanted, limit: int
+        self, questions: Sequence[Question], compiled: models.Filter, parameters: Parameters, limit: int
     ) -> list[list[Row]]:
-        return nearest_points(self._client, self._collection, self.space, questions, compiled, wanted, limit)
+        return nearest_points(self._client, self._collection, self.space, questions, compiled, parameters, limit)
 
     def _ranking(
-        self, question: Question, wanted: Wanted, compiled: models.Filter, first: Sequence[Row], own: Own
+        self, question: Question, parameters: Parameters, compiled: models.Filter, first: Sequence[Row], own: Own
     ) -> _Ranking:
         def fetch(limit: int) -> Sequence[Row]:
-            return self._points([question], compiled, wanted, limit)[0]
+            return self._points([question], compiled, parameters, limit)[0]
 
         better = metric_of(question, self.space).higher_is_better
-        keep = wanted.keep_duplicates
-        found = grown(fetch, first, _needed(wanted), keep_duplicates=keep, descending=better, own=own)
+        keep = parameters.keep_duplicates
+        found = grown(fetch, first, _needed(parameters), keep_duplicates=keep, descending=better, own=own)
         copies = sum(row.sha256 in own.digests for row in found.rows)
         ranking = _Ranking(fold(found.rows, keep_duplicates=keep, own=own), found.whole, found.cut, copies)
-        return self._varied(ranking, wanted, (1.0 if better else -1.0) / scale_of(question))
+        return self._varied(ranking, parameters, (1.0 if better else -1.0) / scale_of(question))
 
-    def _by_path(self, wanted: Wanted, compiled: models.Filter, matching: int) -> _Ranking:
+    def _by_path(self, parameters: Parameters, compiled: models.Filter, matching: int) -> _Ranking:
         """Matching rows in the order of paths; of too many the first ones in the order of ids."""
-        stream = (row_of(each, 0, wanted.group_by) for each in self._light(wanted, compiled))
+        stream = (row_of(each, 0, parameters.group_by) for each in self._light(parameters, compiled))
         if matching <= DEEPEST:
             rows = ordered(stream, descending=False)
-            return _Ranking(fold(rows, keep_duplicates=wanted.keep_duplicates), whole=True)
+            return _Ranking(fold(rows, keep_duplicates=parameters.keep_duplicates), whole=True)
         some: list[Row] = []
         folded: list[Folded] = []
-        while len(folded) < _needed(wanted) and len(some) < DEEPEST:
-            some += islice(stream, first_limit(_needed(wanted)))
-            folded = fold(some, keep_duplicates=wanted.keep_duplicates)
+        while len(folded) < _needed(parameters) and len(some) < DEEPEST:
+            some += islice(stream, first_limit(_needed(parameters)))
+            folded = fold(some, keep_duplicates=parameters.keep_duplicates)
         return _Ranking(folded, whole=False)
 
-    def _by_field(self, wanted: Wanted, sort: Sort, compiled: models.Filter, matching: int) -> _Ranking:
+    def _by_field(self, parameters: Parameters, sort: Sort, compiled: models.Filter, matching: int) -> _Ranking:
         """Matching rows in the order of a field, those without a value last: by the engine, or by reading all."""
         field_type = require_field(sort.field, self.types())
         if sort.field not in UNINDEXED_FIELDS and (field_type.is_number or field_type is FieldType.DATE):
             self._fields.require_made([(sort.field, False)])
-            found = self._by_engine(wanted, sort, compiled)
+            found = self._by_engine(parameters, sort, compiled)
             if not found.whole:
-                return _Ranking(fold(found.rows, keep_duplicates=wanted.keep_duplicates), whole=False)
+                return _Ranking(fold(found.rows, keep_duplicates=parameters.keep_duplicates), whole=False)
             known = {row.id for row in found.rows}
-            stream = (row_of(each, 0, wanted.group_by) for each in self._light(wanted, compiled))
+            stream = (row_of(each, 0, parameters.group_by) for each in self._light(parameters, compiled))
             others = [row for row in islice(stream, DEEPEST) if row.id not in known]
             rows = [*found.rows, *ordered(others, descending=False)]
         elif matching > DEEPEST:
@@ -240,35 +242,37 @@ class Finder(Reader):
                 "narrow them down with --filter, or sort by a number or a date"
             )
         else:
-            rows = self._by_reading(wanted, sort, compiled, field_type)
-        return _Ranking(fold(rows, keep_duplicates=wanted.keep_duplicates), whole=matching <= DEEPEST)
+            rows = self._by_reading(parameters, sort, compiled, field_type)
+        return _Ranking(fold(rows, keep_duplicates=parameters.keep_duplicates), whole=matching <= DEEPEST)
 
-    def _by_reading(self, wanted: Wanted, sort: Sort, compiled: models.Filter, field_type: FieldType) -> list[Row]:
+    def _by_reading(
+        self, parameters: Parameters, sort: Sort, compiled: models.Filter, field_type: FieldType
+    ) -> list[Row]:
         """All matching rows in the order of a field that no engine has an order for."""
         first: list[Row] = []
         others: list[Row] = []
-        for record in self._light(wanted, compiled, sort.field):
+        for record in self._light(parameters, compiled, sort.field):
             value = payload_value(record.payload or {}, sort.field)
             key = sort_value(value, field_type, descending=sort.descending)
-            (others if key is None else first).append(row_of(record, 0 if key is None else key, wanted.group_by))
+            (others if key is None else first).append(row_of(record, 0 if key is None else key, parameters.group_by))
         return [*ordered(first, descending=sort.descending), *ordered(others, descending=False)]
 
-    def _by_engine(self, wanted: Wanted, sort: Sort, compiled: models.Filter) -> Grown:
+    def _by_engine(self, parameters: Parameters, sort: Sort, compiled: models.Filter) -> Grown:
         def fetch(limit: int) -> Sequence[Row]:
-            return points_by_field(self._client, self._collection, sort, compiled, wanted, limit)
+            return points_by_field(self._client, self._collection, sort, compiled, parameters, limit)
 
-        need = _needed(wanted)
+        need = _needed(parameters)
         first = fetch(first_limit(need))
-        return grown(fetch, first, need, keep_duplicates=wanted.keep_duplicates, descending=sort.descending)
+        return grown(fetch, first, need, keep_duplicates=parameters.keep_duplicates, descending=sort.descending)
 
-    def _light(self, wanted: Wanted, compiled: models.Filter, *fields: str) -> Iterator[models.Record]:
+    def _light(self, parameters: Parameters, compiled: models.Filter, *fields: str) -> Iterator[models.Record]:
         """Every matching point, little more than its id, in the order of ids."""
-        return self._scroll(compiled, payload=payload_keys(wanted.group_by, *fields), page=10 * PAGE)
+        return self._scroll(compiled, payload=payload_keys(parameters.group_by, *fields), page=10 * PAGE)
 
-    def _varied(self, ranking: _Ranking, wanted: Wanted, sign: float | None) -> _Ranking:
+    def _varied(self, ranking: _Ranking, parameters: Parameters, sign: float | None) -> _Ranking:
         """The first rows in another order, where variety is asked for; `sign` makes a score a relevance."""
-        size = candidates(wanted.k)
-        if not wanted.diversity or wanted.offset >= size:
+        size = candidates(parameters.k)
+        if not parameters.diversity or parameters.offset >= size:
             return ranking
         vectors = self.vectors([folded.row.id for folded in ranking.rows[:size]])
         pool = [folded for folded in ranking.rows[:size] if folded.row.id in vectors]  # not gone meanwhile
@@ -276,7 +280,7 @@ class Finder(Reader):
             return ranking
         relevance = np.array([0.0 if sign is None else sign * folded.row.value for folded in pool])
         matrix = np.stack([vectors[folded.row.id] for folded in pool])
-        order = diversified(relevance, matrix, wanted.diversity, self.space.distance, wanted.last)
+        order = diversified(relevance, matrix, parameters.diversity, self.space.distance, parameters.last)
         chosen = set(order)
         rest = [folded for number, folded in enumerate(pool) if number not in chosen]
         return replace(ranking, rows=[*(pool[n] for n in order), *rest, *ranking.rows[size:]])
@@ -302,13 +306,13 @@ class Finder(Reader):
         return tuple(hit for _, hit in [*first, *(pair for pair in keyed if pair[0] is None)])
 
 
-def _needed(wanted: Wanted) -> int:
+def _needed(parameters: Parameters) -> int:
     """How many rows of the ranking have to be certain."""
-    return max(wanted.last, candidates(wanted.k)) if wanted.diversity else wanted.last
+    return max(parameters.last, candidates(parameters.k)) if parameters.diversity else parameters.last
 
 
-def _page_of(ranking: _Ranking, wanted: Wanted) -> list[Folded]:
-    return ranking.rows[wanted.offset : wanted.last]
+def _page_of(ranking: _Ranking, parameters: Parameters) -> list[Folded]:
+    return ranking.rows[parameters.offset : parameters.last]
 
 
 def _hits(page: Sequence[Folded], items: Mapping[str, Item]) -> list[Hit]:

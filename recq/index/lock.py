@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from recq.errors import UsageError
-from recq.index.private_file import make_private_folder, write_private
+from recq.private_files import make_private_folder, write_private
 
 
 class FolderLock:

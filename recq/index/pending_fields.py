@@ -3,7 +3,8 @@
 An engine takes 0.02 to 0.3 s for each new payload index, and more the more there are (it flushes all of them each
 time). Hundreds of new columns would keep the first picture waiting for minutes. So where that many come together, their
 types are recorded in the collection's metadata, the pictures are written, and the indexes are made afterwards, one by
-one (`ingest.indexing`): first those that answer `=`, the ranges and the facets, then those that answer `~`.
+one (`ingest.index.missing_indexes`): first those that answer `=`, the ranges and the facets, then those that answer
+`~`.
 
 The record is one metadata key a field, since the engines merge metadata key by key: two daemons cannot undo each other.
 It is written before the first point that carries the field, and removed after its last index was made. What is missing

@@ -14,7 +14,7 @@ from qdrant_client.http.exceptions import UnexpectedResponse
 
 from recq.index.edge import manifest, narrowing
 from recq.index.edge.folder import Folder
-from recq.index.edge.narrow import KEY, NarrowField
+from recq.index.edge.hashed_index import KEY, NarrowField
 from tests.contract.congruence import Ask, compare
 from tests.contract.engine import Engine
 from tests.contract.killed import killed_after

@@ -10,7 +10,7 @@ import pytest
 
 from recq.index.connect import own_folder
 from recq.index.edge import EdgeEngine, LoopbackServer
-from recq.index.private_file import make_private_folder, tighten
+from recq.private_files import make_private_folder, tighten
 from recq.settings import Settings
 from tests.ingest.pictures import put
 from tests.ingest.running import Place

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import typer
 
-from ingest.cli import PROG, app
+from ingest.cli.main import PROG, app
 from recq.cli_errors import EXIT_CODES
 from recq.errors import Reason
 from recq.images import IMAGE_EXTENSIONS
@@ -23,7 +23,7 @@ OPTIONS = [
     for parameter in command.params
     if parameter.param_type_name == "option"
 ]
-SOURCES = [file.read_text() for file in (Path(__file__).parents[2] / "ingest").glob("*.py")]
+SOURCES = [file.read_text() for file in (Path(__file__).parents[2] / "ingest").rglob("*.py")]
 
 
 def test_every_command_has_a_row() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from make_samples import Product, credits_md, file_names, metadata_csv, read_products
 
-from ingest.table import Table, read_table
+from ingest.source.table import MetadataTable, read_table
 from recq.index.schema import FieldType
 
 SAMPLES = Path(__file__).resolve().parent.parent.parent / "samples"
@@ -62,12 +62,12 @@ def test_a_bar_in_a_text_makes_no_list() -> None:
 
 
 @pytest.fixture(scope="module")
-def table() -> Table:
+def table() -> MetadataTable:
     """The bundled sheet as the daemon reads it."""
     return read_table((SAMPLES / "metadata.csv").read_bytes(), "metadata.csv", {})
 
 
-def test_the_bundled_sheet_describes_every_photograph(table: Table) -> None:
+def test_the_bundled_sheet_describes_every_photograph(table: MetadataTable) -> None:
     assert table.rows.keys() == {file.name for file in SAMPLES.glob("*.jpg")}
     assert table.types["price"] is FieldType.FLOAT
     assert {kind for name, kind in table.types.items() if name != "price"} == {FieldType.STRING}
@@ -77,7 +77,7 @@ def test_the_bundled_sheet_describes_every_photograph(table: Table) -> None:
         assert lists <= {"colour"}, file
 
 
-def test_the_bundled_sheet_has_what_the_demo_asks_for(table: Table) -> None:
+def test_the_bundled_sheet_has_what_the_demo_asks_for(table: MetadataTable) -> None:
     cheap = {
         file for file, row in table.rows.items() if row["category"] == "Footwear" and float(str(row["price"])) <= 100
     }

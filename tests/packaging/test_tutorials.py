@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import typer
 
-from ingest.cli import app as ingest_app
-from query.cli import app as query_app
+from ingest.cli.main import app as ingest_app
+from query.cli.main import app as query_app
 from recq.models.applications import APPLICATIONS
 from recq.models.weights import bundled_manifest
 from tests.packaging.test_readme import run

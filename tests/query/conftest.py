@@ -109,7 +109,7 @@ def items(root: Path) -> Iterator[tuple[Item, float | None]]:
 
 def stock(client: Any, root: Path) -> None:
     """Fill the catalog: vectors that lie on a circle of the default network's space."""
-    from recq.index.catalog import Catalog, Entry
+    from recq.index.catalog import Catalog, ItemVector
     from recq.models import describe_space
 
     space = describe_space("efficientnet_lite2", Settings())
@@ -121,7 +121,7 @@ def stock(client: Any, root: Path) -> None:
         if angle is not None:
             vector = np.zeros(space.dim, np.float32)
             vector[:2] = np.cos(angle), np.sin(angle)
-        entries.append(Entry(item, vector))
+        entries.append(ItemVector(item, vector))
     catalog.upsert(entries)
 
 
@@ -170,8 +170,8 @@ def ask(capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPat
     """`recq` in this process: arguments, standard input -> what it said."""
 
     def run_it(arguments: list[str], stdin: bytes | None = None) -> Reply:
-        from query.cli import app
-        from query.shell import PROG
+        from query.cli.main import app
+        from query.cli.shell import PROG
         from recq.cli_errors import run
 
         capfdbinary.readouterr()

@@ -12,16 +12,16 @@ import jsonschema
 import pytest
 import typer
 
-from query.cli import app
-from query.render import COLUMNS, FacetsFormat, Format, ShowFormat
-from query.results import result_of
-from query.shell import PROG
-from query.transfer import ENDINGS
+from query.cli.main import app
+from query.cli.shell import PROG
+from query.text.render import COLUMNS, FacetsFormat, Format, ShowFormat
 from recq.cli_errors import EXIT_CODES
 from recq.index.grammar import parse, parse_any_of
+from recq.index.parameters import MAX_RESULTS
 from recq.index.problems import Problem, ProblemKind
 from recq.index.schema import FileFacts, Item
-from recq.index.wanted import MAX_RESULTS
+from recq.search.results import result_of
+from recq.transfer.transfer import ENDINGS
 from tests.query.conftest import FAILED, GOODS, WAITING, Reply, Shop
 
 DOCS = (Path(__file__).parents[2] / "docs" / "query.md").read_text("utf-8")

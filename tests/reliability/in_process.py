@@ -17,9 +17,9 @@ from typing import Self
 import numpy as np
 import pytest
 
-import ingest.session
-from ingest.status import ask_daemon
-from ingest.targets import Target
+import ingest.service.session
+from ingest.service.status import ask_daemon
+from ingest.source.targets import Target
 from recq.images import Limits
 from recq.images.workers import DecodePool
 from recq.models import Embedder
@@ -51,7 +51,7 @@ class StandIn:
 
 
 class Told:
-    """In the place of `ingest.signals.Signals`: told by a method."""
+    """In the place of `ingest.service.signals.Signals`: told by a method."""
 
     def __init__(self, code: int) -> None:
         self.stop = threading.Event()
@@ -93,7 +93,7 @@ class InProcess:
     def start(self) -> None:
         with pytest.MonkeyPatch.context() as patch:
             # The session is built with these; it keeps them for its life.
-            patch.setattr(ingest.session, "Signals", self._signals)
+            patch.setattr(ingest.service.session, "Signals", self._signals)
             self._thread.start()
             eventually(lambda: self._told is not None or not self._thread.is_alive())
         eventually(lambda: self.alive() and self._state() not in (None, "starting"), within=SETTLES_WITHIN)
@@ -128,7 +128,7 @@ class InProcess:
 
     def _run(self, *roots: Path) -> None:
         try:
-            ingest.session.ingest(
+            ingest.service.session.ingest(
                 self.settings, [Target(root) for root in roots], table=None, once=False, log_format=None
             )
         except BaseException as error:
@@ -143,8 +143,8 @@ def stand_ins(pool: type[LastingPool] = LastingPool) -> Iterator[LastingPool]:
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("RECQ_CONFIG", os.devnull)
-            patch.setattr(ingest.session, "open_embedder", lambda space, _: Embedder(space, StandIn()))
-            patch.setattr(ingest.session, "DecodePool", lambda **_: lasting)
+            patch.setattr(ingest.service.session, "open_embedder", lambda space, _: Embedder(space, StandIn()))
+            patch.setattr(ingest.service.session, "DecodePool", lambda **_: lasting)
             yield lasting
     finally:
         lasting.end()

@@ -8,9 +8,9 @@ from collections import Counter
 import pytest
 
 from recq.errors import ImageError, Reason
-from recq.images import decode
-from tests.images.encoded import GENEROUS
-from tests.images.tiffs import Kind, kinds, made, off_by
+from recq.images.decode import decode
+from tests.recq.images.encoded import GENEROUS
+from tests.recq.images.tiffs import Kind, kinds, made, off_by
 from tests.reliability.conftest import Figures
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")

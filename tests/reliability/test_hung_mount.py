@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from ingest.files import Key
-from ingest.hints import Mark
-from ingest.looks import Looks
+from ingest.events.hints import Mark
+from ingest.events.looks import Looks
 from ingest.loop import Worker
-from ingest.pipeline import UNDER_WAY
-from ingest.targets import require_folder
-from ingest.walks import Walks
+from ingest.pipeline.stages import UNDER_WAY
+from ingest.reconcile.walks import Walks
+from ingest.source.files import Key
+from ingest.source.targets import require_folder
 from recq.errors import UsageError
 from recq.index.catalog import Catalog
 from recq.index.connect import connect
@@ -199,7 +199,7 @@ class Misbehaving(LastingPool):
     """A file called `pause-...` takes until there is one beside it called `.go`."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**options, program="tests.images.misbehaving_child")
+        super().__init__(**options, program="tests.recq.images.misbehaving_child")
 
 
 def test_files_that_hang_while_they_are_decoded_hold_up_no_other_source(tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_files_that_hang_while_they_are_decoded_hold_up_no_other_source(tmp_path
 
 
 def test_a_folder_that_does_not_answer_is_refused_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ingest.targets._ANSWERS_WITHIN", 0.1)
+    monkeypatch.setattr("ingest.source.targets._ANSWERS_WITHIN", 0.1)
     with disk_of(tmp_path) as disk:
         require_folder(tmp_path)
         disk.hang()

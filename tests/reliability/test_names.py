@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from query.target import IndexedTarget, resolve
 from recq import paths
 from recq.errors import AmbiguousTarget
+from recq.search.target import IndexedTarget, resolve
 from tests import forked
 from tests.eventually import eventually
 from tests.ingest.pictures import put

@@ -24,11 +24,11 @@ from PIL import Image
 from recq.errors import Reason
 from recq.images import IMAGE_EXTENSIONS
 from tests.eventually import eventually
-from tests.images.encoded import encode, heif
 from tests.ingest.documented import validated
 from tests.ingest.pictures import put
 from tests.ingest.running import Daemon, Place
 from tests.packs import ROOT, pack
+from tests.recq.images.encoded import encode, heif
 from tests.reliability.conftest import Figures
 
 SETTLE = 0.2  # seconds; what looks cut short is given four times that

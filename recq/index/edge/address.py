@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from recq.index.private_file import write_private
+from recq.private_files import write_private
 
 FILE = "serve.json"
 

@@ -10,9 +10,9 @@ import qdrant_edge as edge
 from qdrant_client.http import models as rest
 
 from recq.index.edge.folder import Folder
+from recq.index.edge.hashed_index import KEY, narrow_params, refuse_key
 from recq.index.edge.indexes import schema_json, to_field_schema
-from recq.index.edge.manifest import Entry, Manifest, merged_metadata
-from recq.index.edge.narrow import KEY, narrow_params, refuse_key
+from recq.index.edge.manifest import Manifest, ShardEntry, merged_metadata
 from recq.index.edge.problem import Problem, bad_format, bad_request, edge_errors, invalid_value, unsupported
 from recq.index.edge.request import Request
 from recq.index.edge.shard import Shard
@@ -99,7 +99,7 @@ def create(folder: Folder, request: Request) -> Any:
     if not isinstance(said.vectors, dict) or not said.vectors:
         raise unsupported("collections without named dense vectors")
     vectors = {key: _vector_json(key, params) for key, params in said.vectors.items()}
-    folder.create(name, Entry("", vectors, merged_metadata({}, said.metadata or {}), _hints(said)))
+    folder.create(name, ShardEntry("", vectors, merged_metadata({}, said.metadata or {}), _hints(said)))
     return True
 
 

@@ -19,7 +19,7 @@ import qdrant_edge as edge
 from qdrant_client.http import models as rest
 
 from recq.index.edge.bounds import ALWAYS, require_affordable
-from recq.index.edge.narrow import NarrowFields
+from recq.index.edge.hashed_index import NarrowFields
 from recq.index.edge.problem import bad_format, edge_errors, invalid_value, unsupported, wrong_input
 
 MAX_ID = 2**64 - 1

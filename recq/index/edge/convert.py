@@ -14,7 +14,7 @@ import qdrant_edge as edge
 from qdrant_client.http import models as rest
 
 from recq.index.edge.conditions import to_id
-from recq.index.edge.narrow import KEY, NarrowFields
+from recq.index.edge.hashed_index import KEY, NarrowFields
 from recq.index.edge.problem import bad_request, edge_errors, invalid_value, unsupported, wrong_input
 
 DISTANCES = {

@@ -21,16 +21,16 @@ from pathlib import Path
 from typing import Any
 
 from recq.errors import RecqError
+from recq.index.edge import hashed_backfill
 from recq.index.edge import manifest as manifests
-from recq.index.edge import narrowing
 from recq.index.edge.compaction import Abandoned, Copy
-from recq.index.edge.manifest import Entry, Manifest
-from recq.index.edge.narrow import NarrowFields
+from recq.index.edge.hashed_index import NarrowFields
+from recq.index.edge.manifest import Manifest, ShardEntry
 from recq.index.edge.problem import Problem, closed
 from recq.index.edge.shard import FLUSH_WHEN_IDLE, Shard
 from recq.index.edge.throttle import throttled
 from recq.index.edge.waste import Usage, give_back_memory, rows_of
-from recq.index.private_file import make_private_folder, tighten
+from recq.private_files import make_private_folder, tighten
 
 _log = throttled(__name__)
 _OURS = re.compile(r"[a-z0-9_]{0,40}-[0-9a-f]{12}")
@@ -90,7 +90,7 @@ class Folder:
                 shard = self._shards[entry.folder] = Shard.load(path, entry.specs, entry.narrow)
             return shard
 
-    def create(self, name: str, entry: Entry) -> None:
+    def create(self, name: str, entry: ShardEntry) -> None:
         """A new collection; `entry.folder` is chosen here. Raises Problem 400 or 409."""
         with self._changing:
             self._refuse_when_closed()
@@ -194,8 +194,8 @@ class Folder:
             before = shard.narrow
             try:
                 if key not in before.fields:
-                    narrowing.begin(shard, key, params)
-                    narrowing.fill(shard)
+                    hashed_backfill.begin(shard, key, params)
+                    hashed_backfill.fill(shard)
                 self._name_narrow(name, before.with_field(key, params).finished(key))
             except BaseException:
                 shard.narrow = before

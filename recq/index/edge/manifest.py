@@ -19,9 +19,9 @@ from qdrant_client.http import models as rest
 
 from recq.errors import RecqError
 from recq.index.edge.convert import VectorSpec
-from recq.index.edge.narrow import NarrowFields
+from recq.index.edge.hashed_index import NarrowFields
 from recq.index.edge.problem import already_exists, not_found, wrong_input
-from recq.index.private_file import open_private
+from recq.private_files import open_private
 
 _log = logging.getLogger(__name__)
 FORMAT = 2
@@ -29,7 +29,7 @@ FORMAT = 2
 
 
 @dataclass(frozen=True)
-class Entry:
+class ShardEntry:
     """One collection: its folder's name below `edge/`, and what was said when it was made.
 
     `vectors` is the REST API's `{name: {"size", "distance"}}`; `options` are hints that are kept and
@@ -52,17 +52,17 @@ class Entry:
 class Manifest:
     """All collections by name, and all aliases with the collection they stand for."""
 
-    collections: Mapping[str, Entry] = field(default_factory=dict)
+    collections: Mapping[str, ShardEntry] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
 
-    def resolve(self, name: str) -> tuple[str, Entry]:
+    def resolve(self, name: str) -> tuple[str, ShardEntry]:
         """The collection that `name` is or stands for. Raises Problem 404."""
         real = self.aliases.get(name, name)
         if real not in self.collections:
             raise not_found(f"Collection `{name}` doesn't exist!")
         return real, self.collections[real]
 
-    def with_collection(self, name: str, entry: Entry) -> Manifest:
+    def with_collection(self, name: str, entry: ShardEntry) -> Manifest:
         """A new collection. Raises Problem 409 where it exists, 400 where an alias has the name."""
         if name in self.collections:
             raise already_exists(name)
@@ -70,7 +70,7 @@ class Manifest:
             raise wrong_input(f"Can't create collection with name {name}. Alias with the same name already exists")
         return replace(self, collections={**self.collections, name: entry})
 
-    def with_entry(self, name: str, entry: Entry) -> Manifest:
+    def with_entry(self, name: str, entry: ShardEntry) -> Manifest:
         """The existing collection `name`, changed."""
         return replace(self, collections={**self.collections, name: entry})
 
@@ -126,8 +126,8 @@ def read(path: Path) -> Manifest | None:
         raise RecqError(f"{path} is damaged ({error!r}): move the folder {path.parent} away and index again") from error
 
 
-def _entry(data: Mapping[str, Any]) -> Entry:
-    return Entry(**{**data, "narrow": NarrowFields.from_json(data.get("narrow", {}))})
+def _entry(data: Mapping[str, Any]) -> ShardEntry:
+    return ShardEntry(**{**data, "narrow": NarrowFields.from_json(data.get("narrow", {}))})
 
 
 def write(path: Path, manifest: Manifest) -> None:

@@ -15,8 +15,8 @@ from recq.index.edge.collections import completed
 from recq.index.edge.conditions import to_filter, to_id
 from recq.index.edge.convert import record_json, to_ids, to_payload_selector, to_points, to_vectors
 from recq.index.edge.folder import Folder
-from recq.index.edge.narrow import refuse_key
-from recq.index.edge.narrowing import change_payload
+from recq.index.edge.hashed_backfill import change_payload
+from recq.index.edge.hashed_index import refuse_key
 from recq.index.edge.problem import Problem, bad_format, edge_errors, invalid_value, not_found, unsupported
 from recq.index.edge.request import Request
 from recq.index.edge.shard import Shard

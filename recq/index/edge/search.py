@@ -21,7 +21,7 @@ from recq.index.edge.convert import (
     to_vector,
 )
 from recq.index.edge.folder import Folder
-from recq.index.edge.narrow import values_at
+from recq.index.edge.hashed_index import values_at
 from recq.index.edge.problem import bad_format, edge_errors, invalid_value, not_found, unsupported, wrong_input
 from recq.index.edge.request import Request
 from recq.index.edge.shard import Shard

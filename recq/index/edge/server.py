@@ -27,15 +27,15 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from recq.errors import RecqError, UsageError
-from recq.index.edge import EdgeEngine
 from recq.index.edge.address import Address, remove_address, write_address
 from recq.index.edge.connections import Connections, TimeLimits
 from recq.index.edge.descriptors import raise_soft_limit, room_for
+from recq.index.edge.engine import EdgeEngine
 from recq.index.edge.routes import PLAIN, only_reads
 from recq.index.edge.serving import Access, Serving
 from recq.index.edge.throttle import throttled
 from recq.index.edge.transport import content_type
-from recq.index.private_file import make_private_folder
+from recq.private_files import make_private_folder
 
 MAX_BODY = 32 * 2**20  # bytes; a server's own default
 STOP_WITHIN = 3.0  # seconds for answers under way, of the 5 that a daemon has to stop

@@ -25,8 +25,8 @@ from recq.index.edge.conditions import Indexed, plain_key
 from recq.index.edge.convert import DISTANCES, VectorSpec
 from recq.index.edge.descriptors import has_free
 from recq.index.edge.disk import require_room
+from recq.index.edge.hashed_index import NarrowField, NarrowFields
 from recq.index.edge.indexes import type_word
-from recq.index.edge.narrow import NarrowField, NarrowFields
 from recq.index.edge.problem import Problem, closed, edge_errors, needs_reopening, not_found
 from recq.index.edge.throttle import throttled
 

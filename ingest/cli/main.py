@@ -1,0 +1,288 @@
+"""The command `recq-ingest`: folders in, a searchable index out.
+
+A thin shell: each command is one call into `ingest.service.session` or `ingest.service.status`. Whatever is slow to
+import (the index, models, watchers) is imported where it is used: `recq-ingest --help` needs none of it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ingest.cli.model import (
+    DistanceOption,
+    LayerOption,
+    ModelOption,
+    PoolingOption,
+    PreprocessOption,
+    PresetOption,
+    ResizeOption,
+    SizeOption,
+    WeightsOption,
+)
+from ingest.cli.requests import LogOption, MetadataOption, confirm, drop, problems, reconcile, retry
+from ingest.service.allocator import give_memory_back
+from ingest.service.signals import INTERRUPTED, end_at_once
+from ingest.source.targets import parse_targets, require_usable
+from recq.cli_errors import run as run_shell
+from recq.cli_options import CatalogOption, DataDirOption, DebugOption, UrlOption, version_option
+from recq.commands import command
+from recq.paths import printable
+from recq.settings import Settings
+
+PROG = "recq-ingest"
+
+app = typer.Typer(
+    name=PROG,
+    help="Watch folders of pictures and keep them searchable with recq.",
+    epilog="Try it: recq-ingest run ~/Pictures",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class WatchChoice(StrEnum):
+    """How changes are noticed."""
+
+    AUTO = "auto"
+    NATIVE = "native"
+    POLL = "poll"
+
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON. Example: recq-ingest status --json")]
+
+
+@app.callback()
+def recq_ingest(
+    version: Annotated[bool, version_option(PROG)] = False,
+) -> None:
+    """Options of `recq-ingest` itself; Typer shows the app's own help."""
+
+
+@app.command()
+def run(
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="FOLDER...", show_default=False, help="Folders to index, whole. Example: ~/Pictures /srv/shop"
+        ),
+    ] = None,
+    once: Annotated[
+        bool, typer.Option("--once", help="Stop when everything is indexed. Example: recq-ingest run photos --once")
+    ] = False,
+    sources: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--source",
+            metavar="NAME=FOLDER",
+            show_default=False,
+            help="A folder with a name of its own; may be given several times. Example: --source shop=/srv/photos",
+        ),
+    ] = None,
+    watch: Annotated[
+        WatchChoice | None,
+        typer.Option(
+            show_default=False,
+            help="How to notice changes; auto (the default) decides by file system. Example: --watch poll",
+        ),
+    ] = None,
+    preset: PresetOption = None,
+    model: ModelOption = None,
+    weights: WeightsOption = None,
+    layer: LayerOption = None,
+    pooling: PoolingOption = None,
+    size: SizeOption = None,
+    resize: ResizeOption = None,
+    preprocess: PreprocessOption = None,
+    distance: DistanceOption = None,
+    metadata: MetadataOption = None,
+    catalog: CatalogOption = None,
+    url: UrlOption = None,
+    data_dir: DataDirOption = None,
+    log_format: LogOption = None,
+    _debug: DebugOption = False,
+) -> int:
+    """Index folders and watch them: new, changed, moved and deleted pictures are searchable within a second.
+
+    Ends with Ctrl-C or SIGTERM; what is under way is finished.
+    """
+    settings = Settings.load(
+        catalog=catalog, url=url, data_dir=data_dir, watch=watch.value if watch else None,
+        preset=preset, model=model, weights=weights, layer=layer, pooling=pooling, size=size, resize=resize,
+        preprocess=preprocess, distance=distance,
+    )  # fmt: skip
+    targets = parse_targets(folders or [], sources or [])
+    require_usable(targets, metadata, settings)
+    from ingest.service.outcome import require_none_failed, summary
+    from ingest.service.session import ingest
+
+    outcome = ingest(settings, targets, table=metadata, once=once, log_format=log_format)
+    for line in outcome.taken_up:
+        typer.echo(line)
+    if once and outcome.stopped:
+        goes_on = "the daemon goes on with it" if outcome.taken_up else "run it again to go on"
+        typer.echo(f"{PROG}: interrupted: {goes_on}", err=True)
+    elif once:
+        typer.echo(summary(outcome))
+        require_none_failed(outcome)
+    return 0
+
+
+@app.command()
+def status(
+    json_: JsonOption = False,
+    catalog: CatalogOption = None,
+    url: UrlOption = None,
+    data_dir: DataDirOption = None,
+    _debug: DebugOption = False,
+) -> None:
+    """How far the daemon is, or what the index holds when none runs."""
+    settings = Settings.load(catalog=catalog, url=url, data_dir=data_dir)
+    from ingest.service.status import find_status
+
+    found = find_status(settings)
+    if json_:
+        typer.echo(json.dumps(found.to_json(), ensure_ascii=False, indent=2))
+        return
+    at_work = f"daemon {found.pid} is {found.state}" if found.running else "no daemon runs here"
+    space = f"{found.space['model']}, {found.space['dim']} numbers" if found.space else "no embedding space yet"
+    typer.echo(f"catalog {found.catalog} ({found.engine}; {space}): {at_work}")
+    if found.detail is not None:
+        typer.echo(f"  waiting: {printable(found.detail)}")
+    if found.indexes_waiting:
+        by = "" if found.running else f", and {command(PROG, 'run')} makes them"
+        typer.echo(f"  {found.indexes_waiting:,} indexes of new fields wait: filters on these fields say so{by}")
+    if found.indexes_refused:
+        indexes = "1 index" if found.indexes_refused == 1 else f"{found.indexes_refused:,} indexes"
+        typer.echo(f"  {indexes} of new fields could not be made: {command(PROG, 'problems')} lists them")
+    for source in found.sources:
+        pending = "" if source.pending is None else f", {source.pending:,} pending"
+        typer.echo(
+            f"  {printable(source.name)}: {source.indexed:,} indexed, {source.failed:,} failed{pending}, "
+            f"{source.ignored:,} ignored files  {printable(source.root or '')}"
+        )
+        if source.held:
+            items = "1 item has" if source.held == 1 else f"{source.held:,} items have"
+            confirm_it = command(PROG, "confirm", source.name)
+            typer.echo(f"    {items} gone and stay in the index: if that was meant, {confirm_it}")
+        if source.held_metadata:
+            items = "1 item keeps" if source.held_metadata == 1 else f"{source.held_metadata:,} items keep"
+            typer.echo(
+                f"    {items} metadata that the folder does not give any more: if that was meant, "
+                f"{command(PROG, 'confirm', source.name)}"
+            )
+        if source.problem_counts:
+            counts = ", ".join(f"{count:,} {kind}" for kind, count in source.problem_counts.items())
+            typer.echo(f"    problems ({counts}): {command(PROG, 'problems')} lists them all")
+        for problem in source.problems:
+            typer.echo(f"    {problem}")
+
+
+@app.command()
+def failed(
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON. Example: recq-ingest failed --json")] = False,
+    catalog: CatalogOption = None,
+    url: UrlOption = None,
+    data_dir: DataDirOption = None,
+    _debug: DebugOption = False,
+) -> None:
+    """The items that could not be indexed, each with the reason. They are tried again when their file changes."""
+    settings = Settings.load(catalog=catalog, url=url, data_dir=data_dir)
+    from ingest.service.failures import list_failures
+
+    failures = list_failures(settings)
+    if json_:
+        typer.echo(json.dumps([failure.to_json() for failure in failures], ensure_ascii=False, indent=2))
+        return
+    for failure in failures:
+        tries = "1 attempt" if failure.attempts == 1 else f"{failure.attempts} attempts"
+        where = printable(f"{failure.source}/{failure.path}")
+        typer.echo(f"{where}: {failure.reason}: {printable(failure.detail)} ({tries})")
+    if not failures:
+        typer.echo("nothing failed", err=True)
+
+
+app.command()(retry)
+app.command()(confirm)
+app.command()(problems)
+app.command()(reconcile)
+
+
+@app.command()
+def forget(
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", show_default=False, help="A source's name. Example: Pictures")
+    ],
+    catalog: CatalogOption = None,
+    url: UrlOption = None,
+    data_dir: DataDirOption = None,
+    _debug: DebugOption = False,
+) -> None:
+    """Take a source and all its items out of the index. Its files are not touched."""
+    settings = Settings.load(catalog=catalog, url=url, data_dir=data_dir)
+    from ingest.service.session import forget as forget_source
+
+    items = forget_source(settings, source)
+    typer.echo(f"forgot {printable(source)}: {items:,} {'item' if items == 1 else 'items'} removed from the index")
+
+
+app.command()(drop)
+
+
+@app.command()
+def rebuild(
+    preset: PresetOption = None,
+    model: ModelOption = None,
+    weights: WeightsOption = None,
+    layer: LayerOption = None,
+    pooling: PoolingOption = None,
+    size: SizeOption = None,
+    resize: ResizeOption = None,
+    preprocess: PreprocessOption = None,
+    distance: DistanceOption = None,
+    metadata: MetadataOption = None,
+    catalog: CatalogOption = None,
+    url: UrlOption = None,
+    data_dir: DataDirOption = None,
+    log_format: LogOption = None,
+    _debug: DebugOption = False,
+) -> int:
+    """Index all sources again in another embedding space. The old vectors answer until the new ones are complete.
+
+    With --model everything else is that network's own unless said; without it the rest stays as it is.
+    """
+    settings = Settings.load(
+        catalog=catalog, url=url, data_dir=data_dir,
+        preset=preset, model=model, weights=weights, layer=layer, pooling=pooling, size=size, resize=resize,
+        preprocess=preprocess, distance=distance,
+    )  # fmt: skip
+    from ingest.service.outcome import require_none_failed, summary
+    from ingest.service.session import rebuild as rebuild_catalog
+
+    outcome = rebuild_catalog(settings, table=metadata, log_format=log_format)
+    if outcome.stopped:
+        typer.echo(f"{PROG}: interrupted: the old vectors still answer; run it again to go on", err=True)
+        return INTERRUPTED
+    typer.echo(summary(outcome))
+    require_none_failed(outcome)
+    return 0
+
+
+_LONG = {"run": 0, "rebuild": INTERRUPTED, "reconcile": INTERRUPTED}
+"""The commands that index, and the exit code of each when a signal comes before they have begun."""
+
+
+def main() -> None:
+    """The console script. A signal ends what indexes as documented from here on, while much is still to be imported."""
+    code = _LONG.get(sys.argv[1]) if len(sys.argv) > 1 else None
+    if code is not None:
+        give_memory_back()
+        end_at_once(code)
+    sys.exit(run_shell(app, PROG))

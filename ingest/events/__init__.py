@@ -1,0 +1,1 @@
+"""Hints that something changed, and the paths that wait to be looked at."""

@@ -1,0 +1,123 @@
+"""What the watchers have noticed and nobody has looked at yet: one mark per path, however many events there were.
+
+Written by the watchers' threads, drained by the loop. Events are hints: losing some costs time, never an item.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from ingest.events.stability import WRITING, Observation, completed, observe
+from ingest.source.files import FileState, Key
+
+MOST = 200_000
+"""Files, and folders of each kind, that are remembered. More of them are answered with a walk of everything."""
+
+
+class Mark(IntEnum):
+    """The latest news of a path."""
+
+    TOUCHED = 0  # its attributes changed
+    APPEARED = 1  # it is new, or changed where nobody tells when a writer is done
+    WRITING = 2  # a process that has it open wrote to it
+    CLOSED = 3  # the writer closed it, or it was renamed into place
+    GONE = 4  # the kernel saw it go
+    MISSING = 5  # a poll did not find it any more
+
+
+def later(before: Mark | None, mark: Mark) -> Mark:
+    """What two pieces of news of a path say together: the latest, but a change of attributes takes nothing back."""
+    return mark if before is None or mark is not Mark.TOUCHED else before
+
+
+@dataclass
+class Noticed:
+    """One drain: paths with their mark, folders to walk, folders that have gone, sources whose events were lost."""
+
+    marks: dict[Key, Mark] = field(default_factory=dict)
+    folders: set[Key] = field(default_factory=set)
+    lost: set[Key] = field(default_factory=set)
+    overflowed: set[str] = field(default_factory=set)
+
+    def __bool__(self) -> bool:
+        return bool(self.marks or self.folders or self.lost or self.overflowed)
+
+
+def outermost(paths: Collection[str]) -> list[str]:
+    """The folders to walk, without those that lie in another."""
+    chosen: list[str] = []
+    for path in sorted(paths, key=lambda each: f"{each}/"):
+        if not chosen or not path.startswith(f"{chosen[-1]}/"):
+            chosen.append(path)
+    return chosen
+
+
+def observation_of(
+    before: Observation | None, state: FileState | None, now: float, mark: Mark, settle: float
+) -> Observation:
+    """What an event and a look at the file say together; `before` is what was seen of it until then."""
+    match mark:
+        case Mark.CLOSED | Mark.GONE:
+            return completed(state, now)
+        case Mark.TOUCHED:
+            return observe(before, state, now, 0.0)
+        case Mark.WRITING:
+            return observe(before, state, now, WRITING * settle)
+        case Mark.APPEARED | Mark.MISSING:
+            return observe(before, state, now, settle)
+
+
+class Hints:
+    """Collects until drained; `wake` is called when there is something after there was nothing."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
+        self._lock = threading.Lock()
+        self._noticed = Noticed()
+
+    def mark(self, key: Key, mark: Mark) -> None:
+        """Something happened to a file."""
+        with self._lock:
+            first = not self._noticed
+            marks = self._noticed.marks
+            if key not in marks and len(marks) >= MOST:
+                self._noticed.overflowed.add(key.source)
+            else:
+                marks[key] = later(marks.get(key), mark)
+        if first:
+            self._wake()
+
+    def folder(self, key: Key) -> None:
+        """A folder appeared: walk it."""
+        self._add(lambda noticed: _remember(noticed.folders, key, noticed))
+
+    def folder_gone(self, key: Key) -> None:
+        """A folder has gone: look at all that the index has below it."""
+        self._add(lambda noticed: _remember(noticed.lost, key, noticed))
+
+    def overflow(self, source: str) -> None:
+        """Events of a source were lost."""
+        self._add(lambda noticed: noticed.overflowed.add(source))
+
+    def drain(self) -> Noticed:
+        """Everything noticed since the last drain."""
+        with self._lock:
+            noticed, self._noticed = self._noticed, Noticed()
+        return noticed
+
+    def _add(self, change: Callable[[Noticed], None]) -> None:
+        with self._lock:
+            first = not self._noticed
+            change(self._noticed)
+        if first:
+            self._wake()
+
+
+def _remember(folders: set[Key], key: Key, noticed: Noticed) -> None:
+    if key not in folders and len(folders) >= MOST:
+        noticed.overflowed.add(key.source)
+    else:
+        folders.add(key)

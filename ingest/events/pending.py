@@ -1,0 +1,248 @@
+"""What waits to be looked at: one entry per path, the newest drop first, the backlog of a start-up last.
+
+Pure: no clock, no I/O. It is bounded by the set of paths: however many events a path has, it waits once. A path that
+is being worked on (`take` ... `finish`) and is hinted at meanwhile waits again afterwards, so that nothing that
+happens to a file while it is read, embedded or written is missed. Each source has a line of its own: one whose disk
+does not answer holds up nothing but itself.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+
+from ingest.events.stability import Observation
+from ingest.source.files import Key
+
+_REPLACED = 1_000  # entries of a source that may lie about although their path waits in another
+
+
+@dataclass(frozen=True, slots=True)
+class PendingPath:
+    """A path that waits.
+
+    `fresh`: hinted at by an event, not found by a walk. `known`: the index has it already. `witnessed`: the kernel
+    itself reported that it was removed. `retry`: embed it again if it failed. `altered`: embed it again, since its
+    bytes are others although size and mtime are as known.
+    """
+
+    key: Key
+    observation: Observation
+    fresh: bool
+    known: bool = False
+    witnessed: bool = False
+    retry: bool = False
+    altered: bool = False
+
+    def after(self, before: PendingPath | None) -> PendingPath:
+        """This news of a path that waits already: what was asked for stays asked for; how it stands is the latest.
+
+        An absence that was witnessed stays so as long as nothing was seen there again.
+        """
+        if before is None:
+            return self
+        still_absent = self.observation.state is None and before.observation.state is None
+        return replace(
+            self,
+            fresh=self.fresh or before.fresh,
+            known=self.known or before.known,
+            witnessed=self.witnessed or (before.witnessed and still_absent),
+            retry=self.retry or before.retry,
+            altered=self.altered or before.altered,
+        )
+
+
+class _Line:
+    """What waits of one source, in the order in which it is taken.
+
+    Entries that are no longer the waiting one of their path (`is_current`) are skipped when they come up.
+    """
+
+    def __init__(self, is_current: Callable[[PendingPath], bool]) -> None:
+        self._is_current = is_current
+        self._settling: list[tuple[float, int, PendingPath]] = []  # heap: fresh, not due yet
+        self._due: list[tuple[int, PendingPath]] = []  # fresh and due, the newest at the end
+        self._backlog: deque[tuple[int, PendingPath]] = deque()
+
+    def __len__(self) -> int:
+        """Entries that it holds, replaced ones included."""
+        return len(self._settling) + len(self._due) + len(self._backlog)
+
+    def put(self, entry: PendingPath, order: int) -> None:
+        """Add an entry; `order` numbers all entries of all sources."""
+        if entry.fresh:
+            heapq.heappush(self._settling, (entry.observation.due, order, entry))
+        else:
+            self._backlog.append((order, entry))
+
+    def sweep(self) -> None:
+        """Forget replaced entries: while the index is away nothing is taken, and a file may change all the time."""
+        self._settling = [each for each in self._settling if self._is_current(each[2])]
+        heapq.heapify(self._settling)
+        self._due = [each for each in self._due if self._is_current(each[1])]
+        self._backlog = deque(each for each in self._backlog if self._is_current(each[1]))
+
+    def fresh_due(self, now: float) -> int:
+        """About how many fresh entries are due: some of them may have been replaced since."""
+        while self._settling and self._settling[0][0] <= now:
+            _, order, entry = heapq.heappop(self._settling)
+            if self._is_current(entry):
+                self._due.append((order, entry))
+        return len(self._due)
+
+    def next_fresh(self) -> tuple[int, PendingPath] | None:
+        """The newest fresh entry that is due, as of the last `fresh_due`."""
+        while self._due and not self._is_current(self._due[-1][1]):
+            self._due.pop()
+        return self._due[-1] if self._due else None
+
+    def next_backlog(self) -> tuple[int, PendingPath] | None:
+        """The oldest of the others, due or not."""
+        while self._backlog and not self._is_current(self._backlog[0][1]):
+            self._backlog.popleft()
+        return self._backlog[0] if self._backlog else None
+
+    def next_due(self, *, fresh: bool, backlog: bool) -> float | None:
+        """When the next entry of these kinds is due."""
+        while self._settling and not self._is_current(self._settling[0][2]):
+            heapq.heappop(self._settling)
+        dues = [first[1].observation.due for first in (self.next_fresh(),) if fresh and first is not None]
+        if fresh and self._settling:
+            dues.append(self._settling[0][0])
+        if backlog and (first := self.next_backlog()) is not None:
+            dues.append(first[1].observation.due)
+        return min(dues, default=None)
+
+
+class Pending:
+    """The waiting paths and those being worked on."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[Key, PendingPath] = {}
+        self._working: dict[Key, PendingPath] = {}
+        self._again: dict[Key, PendingPath] = {}
+        self._sizes: Counter[tuple[str, int]] = Counter()  # of waiting and working files, by source
+        self._all: Counter[str] = Counter()  # by source, waiting and working
+        self._unknown: Counter[str] = Counter()
+        self._order = 0
+        self._lines: dict[str, _Line] = {}
+        self.finished = 0
+        """Paths with which work has ended and that do not wait again, since the beginning: it never shrinks."""
+
+    def __len__(self) -> int:
+        """Paths that wait or are worked on."""
+        return len(self._waiting) + len(self._working)
+
+    def count(self, source: str) -> tuple[int, int]:
+        """Paths of a source that wait or are worked on, and those of them that the index does not have yet."""
+        return self._all[source], self._unknown[source]
+
+    def has_size(self, size: int, sources: Iterable[str]) -> bool:
+        """Whether an unfinished file of these sources has that many bytes: it may be where one that has gone is now."""
+        return any(self._sizes[source, size] > 0 for source in sources)
+
+    def observation(self, key: Key) -> Observation | None:
+        """What was last seen of a waiting path."""
+        entry = self._again.get(key) or self._waiting.get(key)
+        return entry.observation if entry is not None else None
+
+    def working_below(self, folders: Collection[Key]) -> list[Key]:
+        """The paths below any of these folders that are being worked on."""
+        return [
+            key
+            for key in self._working
+            if any(Key(key.source, str(parent)) in folders for parent in PurePosixPath(key.path).parents)
+        ]
+
+    def put(self, entry: PendingPath) -> None:
+        """Let a path wait, or add to what is known of one that waits: see `PendingPath.after`."""
+        if entry.key in self._working:
+            self._again[entry.key] = entry.after(self._again.get(entry.key))
+            return
+        before = self._waiting.get(entry.key)
+        entry = entry.after(before)
+        if before is not None:
+            if entry == before and not entry.fresh:  # no news, as from each reconcile: it keeps its place
+                return
+            self._count(before, -1)
+        self._waiting[entry.key] = entry
+        self._count(entry, +1)
+        self._order += 1
+        line = self._lines.setdefault(entry.key.source, _Line(self._is_current))
+        line.put(entry, self._order)
+        if len(line) > 2 * self._all[entry.key.source] + _REPLACED:
+            line.sweep()
+
+    def fresh_due(self, now: float, source: str | None = None) -> int:
+        """About how many fresh entries are due: some of them may have been replaced since."""
+        return sum(line.fresh_due(now) for line in self._of(source))
+
+    def take(self, now: float, fresh: int, backlog: int, source: str | None = None) -> list[PendingPath]:
+        """Up to `fresh` fresh entries that are due, then others up to `backlog` of both; `finish` ends the work.
+
+        Of one source, or of all.
+        """
+        taken: list[PendingPath] = []
+        lines = self._of(source)
+        for line in lines:
+            line.fresh_due(now)
+        while len(taken) < fresh and (newest := max(_heads(line.next_fresh() for line in lines), default=None)):
+            self._begin(newest[1], taken)
+        while len(taken) < backlog:
+            firsts = _heads(line.next_backlog() for line in lines)
+            oldest = min((first for first in firsts if first[1].observation.due <= now), default=None)
+            if oldest is None:
+                break
+            self._begin(oldest[1], taken)
+        return taken
+
+    def finish(self, key: Key) -> None:
+        """Work on a path has ended; it waits again if something happened to it meanwhile."""
+        self._count(self._working.pop(key), -1)
+        again = self._again.pop(key, None)
+        if again is not None:
+            self.put(again)
+        else:
+            self.finished += 1
+
+    def written(self, key: Key) -> None:
+        """A path is still worked on, but its bytes are in the index: who looks for them waits for it no more."""
+        entry = self._working[key]
+        self._count(entry, -1)
+        self._working[key] = replace(entry, observation=replace(entry.observation, state=None))
+        self._count(self._working[key], +1)
+
+    def next_due(self, source: str | None = None, *, fresh: bool = True, backlog: bool = True) -> float | None:
+        """When the next entry of these kinds is due; None when none waits. May be in the past."""
+        dues = (line.next_due(fresh=fresh, backlog=backlog) for line in self._of(source))
+        return min((due for due in dues if due is not None), default=None)
+
+    def _of(self, source: str | None) -> list[_Line]:
+        if source is None:
+            return list(self._lines.values())
+        return [self._lines[source]] if source in self._lines else []
+
+    def _begin(self, entry: PendingPath, taken: list[PendingPath]) -> None:
+        del self._waiting[entry.key]
+        self._working[entry.key] = entry
+        taken.append(entry)
+
+    def _is_current(self, entry: PendingPath) -> bool:
+        return self._waiting.get(entry.key) is entry
+
+    def _count(self, entry: PendingPath, change: int) -> None:
+        self._all[entry.key.source] += change
+        self._unknown[entry.key.source] += 0 if entry.known else change
+        if entry.observation.state is not None:
+            sized = entry.key.source, entry.observation.state.size
+            self._sizes[sized] += change
+            if not self._sizes[sized]:
+                del self._sizes[sized]
+
+
+def _heads(firsts: Iterable[tuple[int, PendingPath] | None]) -> list[tuple[int, PendingPath]]:
+    """The first entries of several lines, with their order, where there are any."""
+    return [first for first in firsts if first is not None]

@@ -1,0 +1,264 @@
+"""File-system events -> hints. Native events where the file system has them, polling elsewhere.
+
+A watch only makes the daemon fast; what it misses, the reconcile finds. watchdog swallows two things that matter: a
+folder below the root that cannot be watched for lack of inotify watches, and a queue that ran over. Both are noticed
+here, in the one place where watchdog talks to the kernel.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from watchdog.events import (
+    DirCreatedEvent,
+    DirDeletedEvent,
+    DirMovedEvent,
+    FileAttribEvent,
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileDeletedEvent,
+    FileModifiedEvent,
+    FileMovedEvent,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
+from watchdog.observers.api import BaseObserver
+from watchdog.observers.polling import PollingObserverVFS
+
+from ingest.events.hints import Hints, Mark
+from ingest.source.files import Key
+from ingest.source.filesystems import file_system, is_silent
+from ingest.source.scan import Rules
+from ingest.source.timebox import within
+from ingest.source.watched_source import WatchedSource
+from recq.settings import WatchMode
+
+_EVENTS: list[type[FileSystemEvent]] = [
+    DirCreatedEvent,
+    DirDeletedEvent,
+    DirMovedEvent,
+    FileAttribEvent,
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileDeletedEvent,
+    FileModifiedEvent,
+    FileMovedEvent,
+]
+
+_JOIN = 0.5  # seconds to wait for a watcher's threads, which do not keep the process alive; the disk may never answer
+
+Say = Callable[[str, str], None]
+"""Told the mode that a source is watched in, and why."""
+
+
+class Watch:
+    """The watch on one source, from `start` to `stop`; every method is for one thread.
+
+    `start` and `renew` touch the disk (the first snapshot of a poll is a walk of everything): that thread is not the
+    loop's. `stop` takes half a second at most.
+    """
+
+    def __init__(
+        self, watched: WatchedSource, hints: Hints, rules: Rules, *, mode: WatchMode, poll_interval: float, say: Say
+    ) -> None:
+        self._watched = watched
+        self._hints = hints
+        self._rules = rules
+        self._mode = mode
+        self._poll_interval = poll_interval
+        self._chosen = say
+        self._observer: BaseObserver | None = None
+        self._short_of_watches = False
+
+    def start(self) -> None:
+        """Begin to watch; what happens from here on is noticed. A root that is not there is watched when it is."""
+        kind = file_system(self._watched.root)
+        if self._mode == "native":
+            self._start_native("as asked")
+        elif self._mode == "poll":
+            self._start_polling("as asked")
+        elif is_silent(kind):
+            self._start_polling(f"a {kind} file system does not report every change")
+        else:
+            self._start_native(f"{kind or 'the'} file system")
+
+    def stop(self) -> None:
+        """End the watch without waiting for a slow disk."""
+        observer, self._observer = self._observer, None
+        if observer is not None:
+            _end(observer)
+
+    def renew(self) -> None:
+        """Watch again where the watch has ended (the root had gone), or where inotify ran out of watches."""
+        alive = self._observer is not None and any(emitter.is_alive() for emitter in self._observer.emitters)
+        if self._short_of_watches:
+            self.stop()
+            self._start_polling(_NO_MORE_WATCHES)
+        elif not alive or not self._watched.is_same_root():
+            self.stop()
+            self.start()
+
+    def _start_native(self, reason: str) -> None:
+        observer: BaseObserver | None = None
+        try:
+            observer = _native_observer(self._ran_over, self._refused)
+            self._begin(observer)
+        except OSError as error:
+            if observer is not None:
+                _end(observer)
+            self._observer = None
+            if error.errno in (errno.ENOSPC, errno.EMFILE):
+                self._start_polling(_NO_MORE_WATCHES)
+            return  # else the root is not there now: `renew` tries again
+        if self._short_of_watches:
+            self.renew()
+        else:
+            self._chosen("native", reason)
+
+    def _start_polling(self, reason: str) -> None:
+        self._short_of_watches = False
+        # Seen through lstat, links are files: none is followed into a circle.
+        observer = PollingObserverVFS(_lstat, os.scandir, polling_interval=self._poll_interval)
+        try:
+            self._begin(observer, polling=True)
+        except OSError:
+            _end(observer)
+            return
+        self._chosen("poll", f"{reason}; every {self._poll_interval:g} s")
+
+    def _begin(self, observer: BaseObserver, *, polling: bool = False) -> None:
+        handler = _Handler(self._watched, self._hints, self._rules, polling=polling)
+        observer.start()
+        observer.schedule(handler, str(self._watched.root), recursive=True, event_filter=_EVENTS)
+        self._observer = observer
+
+    def _ran_over(self) -> None:
+        self._hints.overflow(self._watched.name)
+
+    def _refused(self) -> None:
+        """Some folder could not be watched: the next `renew` polls instead; until then a walk finds what it holds."""
+        self._short_of_watches = True
+        self._hints.overflow(self._watched.name)
+
+
+_NO_MORE_WATCHES = (
+    "the system has no more inotify watches (raise them with 'sysctl fs.inotify.max_user_watches=1048576' "
+    "and 'fs.inotify.max_user_instances=1024')"
+)
+
+
+def _end(observer: BaseObserver) -> None:
+    """Stop a watcher; one whose disk does not answer is left behind: watchdog itself would wait for it for ever."""
+
+    def end() -> None:
+        observer.stop()
+        if observer.ident is not None:
+            observer.join()
+
+    with suppress(TimeoutError):
+        within(_JOIN, end, "unwatch")
+
+
+def _lstat(path: str) -> os.stat_result:
+    return Path(path).lstat()
+
+
+class _Handler(FileSystemEventHandler):
+    """One event after the other becomes a mark. Called in watchdog's thread: quick, and never raises."""
+
+    def __init__(self, watched: WatchedSource, hints: Hints, rules: Rules, *, polling: bool) -> None:
+        self._source = watched.name
+        self._root = f"{watched.root}{os.sep}" if str(watched.root) != os.sep else os.sep
+        self._hints = hints
+        self._rules = rules
+        self._polling = polling
+
+    def dispatch(self, event: FileSystemEvent) -> None:
+        """Files and folders, which watchdog's own dispatching does not tell apart."""
+        source, target = self._key(event.src_path), self._key(event.dest_path)
+        if event.is_directory:
+            self._folder(event, source, target)
+        elif isinstance(event, FileMovedEvent):  # one of the two may lie outside the root
+            self._mark(source, Mark.MISSING if self._polling else Mark.GONE)
+            self._mark(target, Mark.APPEARED if self._polling else Mark.CLOSED)
+        elif isinstance(event, FileDeletedEvent):
+            self._mark(source, Mark.MISSING if self._polling else Mark.GONE)
+        elif isinstance(event, FileClosedEvent):
+            self._mark(source, Mark.CLOSED)
+        elif isinstance(event, FileModifiedEvent) and not self._polling:
+            self._mark(source, Mark.WRITING)
+        elif isinstance(event, FileAttribEvent):
+            self._mark(source, Mark.TOUCHED)
+        else:
+            self._mark(source, Mark.APPEARED)
+
+    def _folder(self, event: FileSystemEvent, source: Key | None, target: Key | None) -> None:
+        if isinstance(event, DirMovedEvent | DirDeletedEvent) and source is not None:
+            self._hints.folder_gone(source)
+        appeared = target if isinstance(event, DirMovedEvent) else source
+        if isinstance(event, DirMovedEvent | DirCreatedEvent) and appeared is not None:
+            self._hints.folder(appeared)
+        if isinstance(event, DirMovedEvent) and self._polling:
+            # Polling knows a move by its inode: a new file that got that of a deleted folder is told as this.
+            self._mark(target, Mark.APPEARED)
+
+    def _mark(self, key: Key | None, mark: Mark) -> None:
+        if key is not None:
+            self._hints.mark(key, mark)
+
+    def _key(self, path: bytes | str) -> Key | None:
+        """The path below the root; None outside it, for the root itself and for names that are passed over."""
+        text = os.fsdecode(path)
+        if not text.startswith(self._root):
+            return None
+        relative = text[len(self._root) :]
+        return None if not relative or self._rules.ignores_path(relative) else Key(self._source, relative)
+
+
+def _native_observer(ran_over: Callable[[], None], refused: Callable[[], None]) -> BaseObserver:
+    """watchdog's native observer; on Linux one that tells of lost events and of folders that it could not watch."""
+    if sys.platform != "linux":
+        from watchdog.observers import Observer
+
+        return Observer()
+    from watchdog.observers.inotify import InotifyFullEmitter
+    from watchdog.observers.inotify_c import InotifyEvent, InotifyFD
+
+    # What watchdog has to say goes to nobody: the two things that matter are told by the methods below.
+    logging.getLogger("watchdog").addHandler(logging.NullHandler())
+    warnings.filterwarnings("ignore", message="Callback with id", category=RuntimeWarning)
+
+    class TellingInotify(InotifyFD):
+        def add_callback(self, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return super().add_callback(*args, **kwargs)
+            except OSError as error:
+                if error.errno == errno.ENOSPC:
+                    refused()
+                raise
+
+        def handle_event(self, event: InotifyEvent) -> None:
+            super().handle_event(event)
+            if event.is_queue_overflow:
+                ran_over()
+
+    class TellingObserver(BaseObserver):
+        def __init__(self) -> None:
+            self._inotify = TellingInotify()
+            self._inotify.start()
+            super().__init__(InotifyFullEmitter, inotify_fd=self._inotify)
+
+        def on_thread_stop(self) -> None:
+            super().on_thread_stop()
+            self._inotify.stop()
+            self._inotify.join()
+
+    return TellingObserver()

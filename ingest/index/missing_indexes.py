@@ -1,0 +1,109 @@
+"""The payload indexes of many new fields, made after the pictures were written: one after another, in their own worker.
+
+Which wait stands in the index (`recq.index.pending_fields`): so a daemon takes up what another one, or an import, has
+left, and two may make them at the same time. Every index is followed by a pause as long, unless nobody can be waiting:
+the embedded engine holds the whole process while it makes one; pictures and queries have the other half of the time.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from ingest.index.isolation import FIRST_TRIES, Isolation
+from ingest.index.retrying import Retrier
+from ingest.loop import Loop, Worker
+from ingest.report import Say
+from recq.index.catalog import Catalog
+from recq.index.pending_fields import Missing
+from recq.paths import shortened
+
+_LONGEST_REASON = 500  # characters of an engine's refusal that are kept
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What came of a look at what waits: the index that was made or refused, None where there was none to make."""
+
+    missing: Missing | None
+    refused: str | None
+    seconds: float
+
+
+class Indexing:
+    """Makes the indexes that wait. For the loop's thread, but for `left`.
+
+    What waits is looked for at the start, every `look_every` seconds, and known of what this process itself declares.
+    """
+
+    def __init__(self, loop: Loop, catalog: Catalog, retrier: Retrier, say: Say, *, look_every: float) -> None:
+        self._catalog = catalog
+        self._retrier = retrier
+        self._isolation = Isolation(retrier, catalog.probe)
+        self._say = say
+        self._look_every = look_every
+        self._worker = Worker("indexes", loop)
+        self._refused: frozenset[Missing] = frozenset()
+        self._look_at = 0.0
+        self._next = 0.0
+        self._began: float | None = None
+        self.made = 0
+
+    @property
+    def left(self) -> int:
+        """How many indexes wait, as far as is known here; those that the index refused are not counted."""
+        return sum(each not in self._refused for each in self._catalog.known_waiting.indexes)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits; not before the first look."""
+        return self._look_at > 0 and self._began is None and not self._worker.busy and not self.left
+
+    def tick(self, now: float, *, hurry: bool) -> None:
+        """Begin the next index; unless in a `hurry`, not before the pause after the last one is over."""
+        if self._worker.busy or (now < self._next and not hurry):
+            return
+        left = self.left
+        if left and self._began is None:
+            self._began = now
+            self._say("indexes", made=0, waiting=left, seconds=0.0)
+        if self._began is not None or now >= self._look_at:
+            self._look_at = now + self._look_every
+            self._worker.submit(self._make, self._made)
+
+    def next_deadline(self) -> float:
+        """When `tick` has something to do although nothing was posted."""
+        if self._worker.busy:
+            return float("inf")
+        return self._next if self._began is not None else self._look_at
+
+    def _make(self) -> _Step:
+        """In the worker."""
+        started = time.monotonic()
+        waiting = self._catalog.known_waiting
+        if (missing := waiting.next(self._refused)) is None:  # what others have declared, or what is still known of
+            waiting = self._retrier(self._catalog.waiting, refresh=True)
+            missing = waiting.next(self._refused)
+        refused = None
+        if missing is None:
+            if waiting.types:
+                self._retrier(self._catalog.note_made)
+        else:
+            error = self._isolation.refusal(lambda each: self._catalog.make_index(each[0]), [missing], FIRST_TRIES)
+            if error is not None:  # this one is no index for this engine; the others are
+                refused = shortened(str(error), _LONGEST_REASON)
+                self._retrier(self._catalog.note_refused, missing, refused)
+        return _Step(missing, refused, time.monotonic() - started)
+
+    def _made(self, step: _Step) -> None:
+        now = time.monotonic()
+        self._next = now + step.seconds
+        if step.missing is None:
+            if self._began is not None:
+                self._say("indexes", made=self.made, waiting=self.left, seconds=round(now - self._began, 1))
+            self._began, self.made = None, 0
+        elif step.refused is not None:
+            self._refused |= {step.missing}
+            self._say("unindexed", field=step.missing.field, detail=step.refused)
+        else:
+            self.made += 1

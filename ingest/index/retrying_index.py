@@ -1,0 +1,164 @@
+"""What the daemon asks of the catalog, waited for while the index is away."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from itertools import islice
+from uuid import uuid4
+
+from ingest.index.isolation import Isolation
+from ingest.index.retrying import Retrier
+from ingest.source.other_daemons import SAMPLE, doubled
+from ingest.source.watched_source import WatchedSource
+from recq.errors import RecqError, SpaceMismatch, TargetNotFound
+from recq.images.revision import DECODER_REVISION
+from recq.index.catalog import Catalog
+from recq.index.ledger import PAGE
+from recq.index.problems import Problem
+from recq.index.reader import Carried
+from recq.index.schema import Item
+from recq.index.sources import Watcher
+
+_MOST_HOLDERS = 20 * SAMPLE  # items with the bytes of a sample that are looked at: copies may be many
+
+
+class RetryingIndex:
+    """The catalog's answers to `ingest.reconcile.compare.Index`, waited for; `old` is what a rebuild is to replace."""
+
+    def __init__(self, catalog: Catalog, retrier: Retrier, *, old: Catalog | None = None) -> None:
+        self._catalog = catalog
+        self._old = old
+        self._retrier = retrier
+        self._streams = catalog.asked_through(retrier)
+        self._isolation = Isolation(retrier, lambda: catalog.known([str(uuid4())]))
+
+    def known(self, ids: Sequence[str]) -> Mapping[str, Item]:
+        """The items of those ids that exist, without metadata.
+
+        One that the index fails to read is as good as none: it is written anew, which mends it or tells why not.
+        """
+        found: dict[str, Item] = {}
+        self._isolation.each(lambda some: found.update(self._catalog.known(some)), ids)
+        return found
+
+    def get_many(self, ids: Sequence[str]) -> Mapping[str, Item]:
+        """The items of those ids that exist, metadata included; of a rebuild those too that are to be replaced."""
+        found: dict[str, Item] = {}
+        if self._old is not None:
+            self._isolation.each(partial(_get_into, self._old, found), ids)
+        self._isolation.each(partial(_get_into, self._catalog, found), ids)
+        return found
+
+    def vectors(self, digests: Sequence[str]) -> Mapping[str, Carried]:
+        """Stored vectors of files with those SHA-256; one that the index cannot give is none."""
+        found: dict[str, Carried] = {}
+
+        def ask(some: Sequence[str]) -> None:
+            found.update(self._catalog.vectors_by_sha256(some, newest=DECODER_REVISION))
+
+        self._isolation.each(ask, digests)
+        return found
+
+    def scan(self, source: str) -> Iterator[Item]:
+        """Every item of a source; each page of them is waited for while the index is away."""
+        return self._streams.scan(source)
+
+    def holders(
+        self,
+        digests: Collection[str],
+        *,
+        names: Collection[str] | None = None,
+        source: str | None = None,
+        page: int = PAGE,
+    ) -> Iterator[Item]:
+        """Items with those SHA-256 (and one of those file names), of all sources or of one."""
+        return self._streams.holders(digests, names=names, source=source, page=page)
+
+    def marked(self, source: str) -> list[Item]:
+        """Failed items of a source that somebody asked to be tried again."""
+        return self._retrier(lambda: list(self._catalog.marked(source)))
+
+    def confirmed(self) -> Mapping[str, int]:
+        """Deletions that were confirmed and not made yet, by source."""
+        return self._retrier(self._catalog.confirmed)
+
+    def confirmed_metadata(self) -> Mapping[str, int]:
+        """Losses of metadata that were confirmed and not made yet, by source."""
+        return self._retrier(self._catalog.confirmed_metadata)
+
+    def keep_ctimes(self, ctimes: Mapping[str, int]) -> None:
+        """Note the ctime of items by their ids; nothing else of them changes."""
+        self._isolation.each(lambda some: self._catalog.keep_ctimes(dict(some)), list(ctimes.items()))
+
+    def size(self, source: str) -> int:
+        """How many items of a source the index has, failed ones included."""
+        embedded = self._retrier(lambda: self._catalog.count(source=source))
+        return embedded + self._retrier(lambda: self._catalog.count_failed(source=source))
+
+    def record_problems(self, source: str, problems: Sequence[Problem]) -> None:
+        """Keep what is wrong with a source as a whole."""
+        self._retrier(self._catalog.record_problems, source, problems)
+
+    def look_for_double(self, watched: WatchedSource) -> bool:
+        """Note the source that has most of this one's files, too, if there is one; whether that is news."""
+        other = self._double(watched.name)
+        if other is None:
+            return watched.note_double(None)
+        record = self._retrier(self._catalog.sources).get(other)
+        return watched.note_double(other, None if record is None else record.root_here())
+
+    def _double(self, source: str) -> str | None:
+        if len(self._retrier(self._catalog.sources)) < 2:
+            return None
+        sample = list(islice(self.scan(source), SAMPLE))
+        digests = {item.file.sha256 for item in sample if item.file.sha256 is not None}
+        return doubled(source, sample, islice(self.holders(digests), _MOST_HOLDERS)) if digests else None
+
+    def require_current(self) -> None:
+        """Raise SpaceMismatch when the catalog has moved to another collection, unless this one is to become it."""
+        if self._old is None and not self._retrier(self._catalog.still_current):
+            raise self._retrier(replaced, self._catalog)
+
+    def record_reconcile(self, watched: WatchedSource, *, watcher: Watcher | None) -> Watcher | None:
+        """Note that a source was compared, how many of its files are passed over, what was held, what is wrong with it,
+        and which daemon watches it. Returns the one that was noted until now.
+
+        What was confirmed has been taken up; what is held next needs another confirmation.
+        """
+        source = watched.name
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        before = self._retrier(
+            self._catalog.record_reconcile,
+            source,
+            ignored=len(watched.ignored),
+            held=watched.held,
+            held_metadata=watched.held_metadata,
+            at=now,
+            watcher=watcher,
+        )
+        self.look_for_double(watched)
+        self.record_problems(source, watched.own_problems())
+        if watched.guard.confirmed:
+            self._retrier(self._catalog.confirm, source, None)
+        if watched.losses.confirmed:
+            self._retrier(self._catalog.confirm_metadata, source, None)
+        return before
+
+
+def replaced(catalog: Catalog) -> RecqError:
+    """The error of a daemon whose collection has been replaced or deleted."""
+    if not catalog.exists():
+        return TargetNotFound(
+            f"catalog {catalog.name!r} has been deleted meanwhile: start the daemon again, "
+            "and it indexes its folders anew"
+        )
+    return SpaceMismatch(
+        f"catalog {catalog.name!r} has been rebuilt in another embedding space meanwhile: start the daemon again"
+    )
+
+
+def _get_into(catalog: Catalog, found: dict[str, Item], ids: Sequence[str]) -> None:
+    """Add the items of those ids that exist."""
+    found.update(catalog.get_many(ids))

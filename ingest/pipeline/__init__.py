@@ -1,0 +1,1 @@
+"""The road of a file: examined, decoded, embedded, written."""

@@ -1,0 +1,126 @@
+"""Files -> decoding processes: few at a time, what is fresh first, and no source keeps another from being decoded.
+
+A file on a disk that hangs holds its process until the deadline, and the kernel may hold it for longer. When a source
+has had files there for so long that its disk seems to hang, and another one waits, its files that no process has begun
+are taken back, it gets no more, and the pool a process more for each that it holds. For the loop's thread.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
+
+from ingest.loop import Loop
+from ingest.pipeline.vectors import FreshFirst
+from recq.images.process import Known
+from recq.images.workers import DecodePool, Hashed
+from recq.space import InputSpec
+
+_AT_HAND = 2  # files handed to the decoding processes, for each of them: one to work on, one at hand
+_STUCK_AFTER = 3.0  # seconds that a source's file may take while another one waits: most take a tenth of one
+
+Then = Callable[[Future[Hashed]], None]
+
+
+@dataclass(eq=False)
+class _Job:
+    source: str
+    path: str
+    known: Known
+    then: Then
+    fresh: bool
+    future: Future[Hashed] | None = None
+    handed: float = 0.0  # when it was given to the pool (monotonic)
+    withdrawn: bool = False  # taken back before a process began
+    replaced: bool = False  # a process more was started for the one that it holds
+
+
+class Decoding:
+    """Between the pipeline and the pool."""
+
+    def __init__(self, loop: Loop, pool: DecodePool, spec: InputSpec) -> None:
+        self._loop = loop
+        self._pool = pool
+        self._spec = spec
+        self._places = _AT_HAND * pool.workers
+        self._waiting: dict[str, FreshFirst[_Job]] = {}
+        self._handed: dict[str, list[_Job]] = {}
+        self._stuck: set[str] = set()
+
+    def add(self, source: str) -> None:
+        """Decode files of this source, too."""
+        self._waiting[source] = FreshFirst()
+        self._handed[source] = []
+
+    def submit(self, source: str, path: str, known: Known, then: Then, *, fresh: bool) -> None:
+        """Decode a file of a source; `then` is called in the loop's thread with the outcome, as of `submit_unknown`."""
+        self._waiting[source].put(_Job(source, path, known, then, fresh), fresh=fresh)
+        self._feed()
+
+    def next_deadline(self) -> float:
+        """When `tick` has something to do although nothing was posted."""
+        if len(self._waiting) == 1:
+            return float("inf")
+        due = (jobs[0].handed + _STUCK_AFTER for name, jobs in self._handed.items() if jobs and self._in_the_way(name))
+        return min(due, default=float("inf"))
+
+    def tick(self, now: float) -> None:
+        """Let nobody wait for a source whose files take too long."""
+        if len(self._waiting) > 1:
+            for name, jobs in self._handed.items():
+                if jobs and now >= jobs[0].handed + _STUCK_AFTER and self._in_the_way(name):
+                    self._make_way(name)
+            self._feed()
+
+    def _in_the_way(self, source: str) -> bool:
+        """Whether another source waits, and this one is not known to be stuck."""
+        return source not in self._stuck and any(
+            queue or any(job.future is not None and not job.future.running() for job in self._handed[name])
+            for name, queue in self._waiting.items()
+            if name != source and name not in self._stuck
+        )
+
+    def _make_way(self, source: str) -> None:
+        self._stuck.add(source)
+        for job in self._handed[source]:
+            assert job.future is not None
+            job.withdrawn = job.future.cancel()
+            if not job.withdrawn and not job.future.done():
+                job.replaced = True
+                self._pool.widen()
+
+    def _feed(self) -> None:
+        while (job := self._next()) is not None:
+            job.handed, job.withdrawn = time.monotonic(), False
+            job.future = self._pool.submit_unknown(job.path, self._spec, job.known)
+            self._handed[job.source].append(job)
+            job.future.add_done_callback(partial(self._post, job))
+
+    def _next(self) -> _Job | None:
+        """The next job, where there is a place: a fresh one of any source, else one of who has the fewest there."""
+        busy = sum(len(jobs) for name, jobs in self._handed.items() if name not in self._stuck)
+        ready = [name for name, queue in self._waiting.items() if queue and name not in self._stuck]
+        if busy >= self._places or not ready:
+            return None
+        chosen = min(ready, key=lambda name: (not self._waiting[name].has_fresh, len(self._handed[name])))
+        return self._waiting[chosen].take()
+
+    def _post(self, job: _Job, future: Future[Hashed]) -> None:
+        self._loop.post(partial(self._ended, job, future))
+
+    def _ended(self, job: _Job, future: Future[Hashed]) -> None:
+        self._handed[job.source].remove(job)
+        if job.replaced:
+            job.replaced = False
+            self._pool.narrow()
+        if not self._handed[job.source]:
+            self._stuck.discard(job.source)
+        if job.withdrawn and future.cancelled():
+            self._waiting[job.source].put(job, fresh=job.fresh)
+            self._feed()
+            return
+        self._feed()
+        job.then(future)

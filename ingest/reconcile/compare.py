@@ -1,0 +1,394 @@
+"""Folder against index: the truth that events only anticipate.
+
+`decide` says what one path needs. `Reconciliation` finds the paths that need anything: a walk, whose files are looked
+up a page at a time, and a scroll of the index for what has gone, made only when the index knows more items than the
+walk met. Memory is bounded by a page; where size, mtime and ctime agree no byte is read. What it finds is looked at
+again before it is acted upon, so nothing here has to be still true by then.
+
+Items that would lose metadata are counted before any does: they are handed over when they may, in a second walk.
+
+When more has gone than may vanish at once (`ingest.source.guard`), it may have moved: that can be told when everything
+new has been indexed. Until then the reconciliation is `undecided`; `decided` counts what is lost and hands over the
+rest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Protocol
+
+from ingest.reconcile.outdated import needs_decoding
+from ingest.reconcile.retry import PASSING, is_due
+from ingest.reconcile.survivors import Survivors
+from ingest.source.files import FileState
+from ingest.source.metadata import lost_fields
+from ingest.source.nearest import Nearest
+from ingest.source.passed_over import PassedOver
+from ingest.source.scan import Kind, Rules, Seen, Unreadable, holds_image, holds_no_image
+from ingest.source.unread import looks_like_table, may_be_table, unread
+from ingest.source.watched_source import WatchedSource
+from recq import paths
+from recq.images import IMAGE_EXTENSIONS
+from recq.index.problems import Problem, ProblemKind
+from recq.index.schema import Item, ItemError
+
+PAGE = 500
+"""Files that are looked up at a time."""
+
+
+class Action(StrEnum):
+    """What a path needs."""
+
+    NOTHING = "nothing"
+    EMBED = "embed"
+    COMPARE = "compare"  # its ctime alone is another: its bytes tell whether it is to be embedded
+    METADATA = "metadata"
+    DELETE = "delete"
+
+
+def decide(
+    state: FileState | None, known: Item | None, described: Callable[[], bool], *, retry: bool = False
+) -> Action:
+    """What a path needs: `state` of the item's file (None: no item there), what the index knows of it.
+
+    `described` tells whether its metadata is the folder's; `retry` embeds an item again that failed. What an older recq
+    decoded is decoded again, once: the item then has the present decoder's revision.
+    """
+    if state is None:
+        return Action.DELETE if known is not None else Action.NOTHING
+    if known is None or not is_as_known(state, known):
+        return Action.EMBED
+    if known.error is not None and (retry or _is_touched(state, known)):
+        return Action.EMBED
+    if needs_decoding(known):
+        return Action.EMBED
+    if _is_touched(state, known):
+        return Action.COMPARE
+    return Action.NOTHING if described() else Action.METADATA
+
+
+def is_as_known(state: FileState | None, item: Item) -> bool:
+    """Whether a file's size and time are those that the index has."""
+    return state is not None and (item.file.size, item.file.mtime_ns) == (state.size, state.mtime_ns)
+
+
+def _is_touched(state: FileState, item: Item) -> bool:
+    """Whether the file was written or its attributes changed since, whatever its size and time say.
+
+    A ctime that the file system does not tell, or that an older recq did not keep, is equal to any.
+    """
+    return None not in (state.ctime_ns, item.file.ctime_ns) and state.ctime_ns != item.file.ctime_ns
+
+
+class Index(Protocol):
+    """What the reconcile asks of the catalog (with patience)."""
+
+    def known(self, ids: Sequence[str]) -> Mapping[str, Item]:
+        """The items of those ids that exist, without metadata."""
+
+    def get_many(self, ids: Sequence[str]) -> Mapping[str, Item]:
+        """The items of those ids that exist, metadata included; of a rebuild those too that are to be replaced."""
+
+    def scan(self, source: str) -> Iterator[Item]:
+        """Every item of a source, failed ones included; some perhaps twice."""
+
+    def size(self, source: str) -> int:
+        """How many these are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A path that needs something: `known` is what the index has of it, `action` what has to be done.
+
+    `retry`: it failed, and is to be tried again. `altered`: its bytes are others although size and mtime agree.
+    """
+
+    path: str
+    state: FileState | None
+    known: Item | None
+    action: Action
+    retry: bool = False
+    altered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Loss:
+    """An item would lose these fields; `changed`: others would have another value."""
+
+    fields: Sequence[str]
+    changed: bool
+
+
+class Reconciliation:
+    """One comparison of a source with the index. The counts hold when `differences` has ended.
+
+    `first` is the first of a process: failures of a passing cause are then tried again at once. With `verify` the bytes
+    of every file are read and compared. `confirmed` deletions and `confirmed_metadata` losses were allowed. `keep` is
+    told, by id, the ctimes of items that are as the index has them but for having none there: an older recq wrote them.
+    """
+
+    def __init__(
+        self,
+        watched: WatchedSource,
+        index: Index,
+        rules: Rules,
+        *,
+        first: bool = True,
+        verify: bool = False,
+        confirmed: int | None = None,
+        confirmed_metadata: int | None = None,
+        keep: Callable[[Mapping[str, int]], None] = lambda _: None,
+    ) -> None:
+        self.items = 0
+        self.differing = 0
+        self.held = 0
+        self.losing = 0
+        self.held_metadata: str | None = None
+        """Why the items that are `losing` metadata keep it, where they do."""
+        self.undecided = False
+        self.unreadable: list[Unreadable] = []
+        self._watched = watched
+        self._index = index
+        self._rules = rules
+        self._first = first
+        self._verify = verify
+        self._confirmed = confirmed
+        self._keep = keep
+        self._confirmed_metadata = confirmed_metadata
+        self._first_losing: tuple[str, Sequence[str]] = "", ()
+        self._met = 0
+        self._table = watched.table
+        self._missing = set(self._table.rows)  # rows whose file was not met: bounded by the table, which is in memory
+        self._nearest = Nearest(self._table.rows)
+        self._unread: list[Problem] = []
+        self._passed_over = PassedOver()
+        self._ignored: dict[str, FileState] = {}
+
+    def differences(self) -> Iterator[Difference]:
+        """Every path that needs something: new, changed and re-described ones first, then those that have gone."""
+        guard = self._watched.guard
+        before = self._index.size(self._watched.name)
+        guard.begin(before, self._confirmed)
+        self._watched.losses.suspect()
+        self._watched.losses.begin(0, self._confirmed_metadata)  # of how many, `_decide_losses` tells
+        files = self._files()
+        while page := list(islice(files, PAGE)):
+            yield from self._counted(self._without_losing(list(self._compare(page))))
+        self._watched.ignored.replace(self._ignored)
+        known = self._index.size(self._watched.name)
+        if self.items == 0 and known and not self._may_be_empty():
+            self.held = known  # a folder that lost everything at once was unmounted rather than emptied
+        elif before - self._met > guard.left:
+            self.undecided = True
+        elif known > self._met:
+            yield from self._counted(self.gone())
+        if not self.held:
+            self._watched.note_rows(self._table, self._really_missing(), self._nearest)
+        self._watched.note_files(self._unread, list(self._passed_over.problems()))
+        yield from self._counted(self._decide_losses())
+
+    def _without_losing(self, page: Sequence[Difference]) -> Iterator[Difference]:
+        """Those that lose nothing, and those that change besides: what these lose is kept when they are written."""
+        losing = self._losing_among(page)
+        for difference in page:
+            loss = losing.get(difference.path)
+            if loss is not None:
+                if not self.losing:
+                    self._first_losing = paths.to_text(difference.path)[0], loss.fields
+                self.losing += 1
+            if loss is None or loss.changed or difference.action is not Action.METADATA:
+                yield difference
+
+    def _losing_among(self, differences: Sequence[Difference]) -> Mapping[str, _Loss]:
+        """Which items would lose metadata, by path."""
+        present = {self._id(each.path): each for each in differences if each.state is not None}
+        stored = self._index.get_many(list(present)) if present else {}
+        losing = {}
+        for item_id, before in stored.items():
+            if before.metadata:
+                path = present[item_id].path
+                now = self._watched.describe(path)
+                if lost := lost_fields(before.file.path, before.metadata, now.metadata):
+                    kept = now.keeping(before.metadata, lost)
+                    losing[path] = _Loss(lost, kept.metadata != before.metadata)
+        return losing
+
+    def _decide_losses(self) -> Iterator[Difference]:
+        """All items that lose metadata have been counted: they are handed over, or none of them loses anything."""
+        watched = self._watched
+        watched.losses.met(self._met)
+        if not self._met:  # a rebuild: the items are in the collection that it replaces
+            watched.losses.grown(self.items)
+        if watched.losses.decide(self.losing, blind=watched.blind):
+            watched.release_metadata()
+            if self.losing:
+                yield from self.losers()
+        else:
+            self.held_metadata = watched.hold_metadata(self.losing, *self._first_losing)
+
+    def losers(self) -> Iterator[Difference]:
+        """The items that lose metadata and nothing else."""
+        again = Reconciliation(self._watched, self._index, self._rules)
+        files = again._files()
+        while page := list(islice(files, PAGE)):
+            described = [each for each in again._compare(page) if each.action is Action.METADATA]
+            losing = self._losing_among(described)
+            yield from (each for each in described if each.path in losing)
+
+    def decided(self, survivors: Survivors) -> Iterator[Difference]:
+        """What has gone and may be deleted; the rest is `held`. To be asked when what is new has been indexed."""
+        lost = sum(len(page) - kept for page, kept in self._judged(survivors))
+        if lost <= self._watched.guard.left:
+            yield from self._counted(self.gone())
+            return
+        self.held = lost
+        for page, _ in self._judged(survivors):
+            yield from self._counted(iter([gone for gone in page if _spared(gone, survivors)]))
+
+    def _judged(self, survivors: Survivors) -> Iterator[tuple[Sequence[Difference], int]]:
+        """What has gone, by pages, and how many of each cost nothing: their bytes are elsewhere, or they had failed."""
+        found = self.gone()
+        while page := list(islice(found, PAGE)):
+            survivors.among({digest for gone in page if (digest := _digest(gone)) is not None})
+            yield page, sum(_spared(gone, survivors) for gone in page)
+
+    def _may_be_empty(self) -> bool:
+        """Whether the loss of everything was confirmed, of a folder that is there."""
+        return self._watched.guard.confirmed and not self.unreadable and self._watched.is_same_root()
+
+    def _counted(self, differences: Iterator[Difference]) -> Iterator[Difference]:
+        for difference in differences:
+            self.differing += difference.action is not Action.COMPARE  # its bytes will tell whether it differs
+            yield difference
+
+    def _files(self) -> Iterator[Seen]:
+        for found in self._watched.walk(self._rules):
+            if isinstance(found, Unreadable):
+                self.unreadable.append(found)
+                continue
+            self._note(found)
+            if found.kind is Kind.IGNORED:
+                self._ignored[found.path] = found.state
+            else:
+                yield found
+
+    def _note(self, found: Seen) -> None:
+        """What a file is to the table, and whether somebody may wonder why it is not read or indexed."""
+        text = paths.to_text(found.path)[0]
+        row = self._table.row_of(text)
+        if row is not None:
+            self._missing.discard(row)
+        elif found.kind is Kind.ITEM:
+            self._nearest.met(text)
+        name = found.path.rpartition("/")[2]
+        if found.kind is Kind.IGNORED and _has_image_name(name):
+            self._passed_over.add(self._rules.rule_of(name), text, folder=False)
+        elif found.kind is Kind.IGNORED and (rule := self._rules.rule_of(name)) is not None:
+            if (self._watched.root / found.path).is_dir():
+                self._passed_over.add(rule, text, folder=True)
+        elif found.kind is not Kind.ITEM and may_be_table(text) and self._is_unread_table(found.path):
+            self._unread.append(Problem(ProblemKind.UNREAD_TABLE, unread(paths.printable(text)), path=text))
+
+    def _is_unread_table(self, path: str) -> bool:
+        return not self._watched.is_table(path) and looks_like_table(self._watched.root, path)
+
+    def _really_missing(self) -> set[str]:
+        """Rows whose file is not there: what lies in a folder that could not be listed may be."""
+        if not self.unreadable:
+            return self._missing
+        return {row for row in self._missing if not any(folder.covers(row) for folder in self.unreadable)}
+
+    def _compare(self, page: Sequence[Seen]) -> Iterator[Difference]:
+        ids = {seen.path: self._id(seen.path) for seen in page}
+        known = self._index.known(list(ids.values()))
+        untold: dict[str, int] = {}
+        for seen in page:
+            item = known.get(ids[seen.path])
+            if seen.kind is Kind.MAYBE and not self._is_item(seen, item):
+                self._ignored[seen.path] = seen.state
+                continue
+            self.items += 1
+            self._met += item is not None
+            retry = item is not None and item.error is not None and self._is_due(item.error)
+            action = decide(seen.state, item, partial(self._is_described, seen, item), retry=retry)
+            altered = self._verify and action in (Action.NOTHING, Action.METADATA) and self._is_altered(seen, item)
+            if altered or action is not Action.NOTHING:
+                action = Action.EMBED if altered else action
+                yield Difference(seen.path, seen.state, item, action, retry=retry, altered=altered)
+            elif item is not None and item.file.ctime_ns is None and seen.state.ctime_ns is not None:
+                untold[item.id] = seen.state.ctime_ns
+        if untold:
+            self._keep(untold)
+
+    def _id(self, path: str) -> str:
+        return paths.item_id(self._watched.name, *paths.to_text(path))
+
+    def _is_described(self, seen: Seen, item: Item | None) -> bool:
+        return item is not None and self._watched.is_described(seen.path, item.file.metadata_digest)
+
+    def _is_due(self, error: ItemError) -> bool:
+        return (self._first and error.reason in PASSING) or is_due(error, datetime.now(UTC))
+
+    def _is_altered(self, seen: Seen, item: Item | None) -> bool:
+        """Whether the file's bytes are not those that were embedded; False for a failed item, and where unreadable."""
+        if item is None or item.file.sha256 is None:
+            return False
+        return sha256_of(self._watched.root, seen.path) not in (None, item.file.sha256)
+
+    def _is_item(self, seen: Seen, item: Item | None) -> bool:
+        """Whether the first bytes are an image's; they are read only where nothing is known of this very state."""
+        if item is not None and is_as_known(seen.state, item) and not _is_touched(seen.state, item):
+            return True
+        return not self._watched.ignored.has(seen.path, seen.state) and holds_image(self._watched.root, seen.path)
+
+    def _is_none_any_more(self, seen: Seen, item: Item) -> bool:
+        """Whether a file that its name makes no image has other content now, and no image's."""
+        return (
+            seen.kind is Kind.MAYBE
+            and (not is_as_known(seen.state, item) or _is_touched(seen.state, item))
+            and holds_no_image(self._watched.root, seen.path)
+        )
+
+    def gone(self) -> Iterator[Difference]:
+        """What the index has and the folder has not; nothing of a folder that could not be listed."""
+        for item in self._index.scan(self._watched.name):
+            path = paths.from_text(item.file.path, item.file.encoded)
+            if any(folder.covers(path) for folder in self.unreadable):
+                continue
+            try:
+                seen = self._watched.look(path, self._rules)
+            except OSError:
+                continue
+            if seen is None or seen.kind is Kind.IGNORED or self._is_none_any_more(seen, item):
+                yield Difference(path, None, item, Action.DELETE)
+
+
+def sha256_of(root: Path, path: str) -> str | None:
+    """The SHA-256 of a file; None where it cannot be read."""
+    try:
+        with (root / path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
+
+
+def _has_image_name(name: str) -> bool:
+    stem, dot, extension = name.rpartition(".")
+    return bool(stem) and f"{dot}{extension}".lower() in IMAGE_EXTENSIONS
+
+
+def _digest(gone: Difference) -> str | None:
+    return gone.known.file.sha256 if gone.known is not None else None
+
+
+def _spared(gone: Difference, survivors: Survivors) -> bool:
+    """Whether deleting this costs nothing."""
+    digest = _digest(gone)
+    return digest is None or bool(survivors.among({digest}))

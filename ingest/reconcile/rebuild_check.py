@@ -1,0 +1,116 @@
+"""Whether a rebuild may replace what answers today: the last question before the old vectors are given up.
+
+A rebuilt collection holds what the folders showed, and what the new network made of it, while it was filled. A disk
+that was away for that time leaves it empty without any error; a network that makes no vectors fills it with failures.
+So every item that is found today is looked for in it, and a sample of it is asked for: where anything is in doubt, the
+old ones stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from ingest.source.watched_source import WatchedSource
+from recq import paths
+from recq.commands import command
+from recq.errors import TargetError
+from recq.index.catalog import Catalog
+from recq.index.schema import Item
+from recq.paths import printable
+
+_PAGE = 500  # items that are compared at a time
+_SAMPLE = 16  # items whose vectors are asked for
+_NEAR = 1e-2  # how far the nearest item may be from the vector that it was asked with, of the vector's length
+
+_KEPT = "Nothing was replaced, the old vectors still answer"
+
+
+def require_whole(old: Catalog, new: Catalog, sources: Mapping[str, WatchedSource], doubts: Mapping[str, str]) -> None:
+    """Raise TargetError unless `new` may take the place of `old`.
+
+    `doubts`: what could not be read of a source, or was held back in it, by the source's name.
+    """
+    for name, watched in sources.items():
+        doubt = doubts.get(name)
+        if doubt is None and not watched.is_same_root():
+            doubt = f"{printable(str(watched.root))} has gone or was replaced meanwhile"
+        if doubt is None and not _size(new, name) and (before := _size(old, name)):
+            items = "its 1 item is" if before == 1 else f"all of its {before:,} items are"
+            doubt = f"{items} missing from {printable(str(watched.root))}"
+        if doubt is not None:
+            raise TargetError(
+                f"source {name!r} could not be read whole: {doubt}. {_KEPT}: mount or repair it and run the same "
+                f"rebuild again, or {command('recq-ingest', 'forget', name)}"
+            )
+        lost = list(_lost(old, new, watched))
+        if lost:
+            items = "1 item" if len(lost) == 1 else f"{len(lost):,} items"
+            raise TargetError(
+                f"source {name!r}: {items} found today would be lost (first: {lost[0]}). {_KEPT}: choose "
+                "another network, or mend the cause and run the same rebuild again, which tries them again"
+            )
+    _require_answers(new, list(sources))
+
+
+def _size(catalog: Catalog, source: str) -> int:
+    """Items of a source, failed ones included."""
+    return catalog.count(source=source) + catalog.count_failed(source=source)
+
+
+@dataclass(frozen=True)
+class _Lost:
+    """An item that is found today, and why it would not be."""
+
+    path: str
+    why: str
+
+    def __str__(self) -> str:
+        return printable(f"{self.path}: {self.why}")
+
+
+def _lost(old: Catalog, new: Catalog, watched: WatchedSource) -> Iterator[_Lost]:
+    """What `old` has a vector of and `new` has not, although the same file is still there."""
+    embedded = (item for item in old.scan(watched.name) if item.error is None)
+    while page := list(islice(embedded, _PAGE)):
+        found = new.known([item.id for item in page])
+        for item in page:
+            again = found.get(item.id)
+            if again is None and _stands(watched.root, item):
+                yield _Lost(item.file.path, "it is missing from the new collection")
+            elif again is not None and again.error is not None and _same_file(again, item):
+                yield _Lost(item.file.path, f"{again.error.reason}: {again.error.detail}")
+
+
+def _same_file(one: Item, other: Item) -> bool:
+    return (one.file.size, one.file.mtime_ns) == (other.file.size, other.file.mtime_ns)
+
+
+def _stands(root: Path, item: Item) -> bool:
+    """Whether the file is there as it was: what has changed or gone meanwhile is nothing that a network lost."""
+    try:
+        status = (root / paths.from_text(item.file.path, item.file.encoded)).stat()
+    except OSError:
+        return False
+    return (status.st_size, status.st_mtime_ns) == (item.file.size, item.file.mtime_ns)
+
+
+def _require_answers(new: Catalog, sources: list[str]) -> None:
+    """Raise TargetError unless a sample of the new items has vectors, each of which finds one that is as good as it."""
+    embedded = (item for name in sources for item in new.scan(name) if item.error is None)
+    sample = [item.id for item in islice(embedded, _SAMPLE)]
+    vectors = new.vectors(sample)
+    for item_id in sample:
+        vector = vectors.get(item_id)
+        hits = new.nearest(vector, 1) if vector is not None else []
+        if vector is None or not hits or not _is_near(vector, hits[0].score, cosine=new.space.higher_is_better):
+            raise TargetError(f"the new vectors do not answer as they should. {_KEPT}: run the same rebuild again")
+
+
+def _is_near(vector: np.ndarray, score: float, *, cosine: bool) -> bool:
+    """Whether a score is that of the vector with itself, give or take the engine's arithmetic."""
+    return score >= 1 - _NEAR if cosine else score <= _NEAR * max(1.0, float(np.linalg.norm(vector)))

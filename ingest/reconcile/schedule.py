@@ -1,0 +1,237 @@
+"""When sources are compared with the index, and what follows from a comparison.
+
+Each at the start and `rescan` seconds after it was compared last, after lost events, a new table or another root, and
+when somebody asks for it: in this process, or through a shared index on another host. Runs in the loop's thread;
+comparing runs in a worker of the source.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from ingest.events.pending import Pending
+from ingest.index.retrying_index import RetryingIndex
+from ingest.loop import Loop, Repeated, Worker, Workers
+from ingest.reconcile.compare import Difference, Reconciliation
+from ingest.reconcile.survivors import Survivors
+from ingest.report import Say
+from ingest.source.files import Key
+from ingest.source.guard import emptied, too_many
+from ingest.source.other_daemons import is_living_other, own_watcher, started
+from ingest.source.scan import Rules
+from ingest.source.watched_source import WatchedSource
+from recq import paths
+from recq.index.sources import Watcher
+from recq.settings import Settings
+
+_ANOTHER = "another daemon watches this source, too: the two agree, but do the work twice"
+
+HandOver = Callable[[str, Iterator[Difference]], None]
+"""Called in the worker with a source and what was found in it; waits while too much waits already."""
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What somebody wants to be done through the index: failed items to be tried again, sources to be compared."""
+
+    retry: Sequence[Key]
+    compare: Sequence[str]
+
+
+class Schedule:
+    """Compares; `compared(name)` is called after each comparison, `retry(keys)` with items that somebody marked."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        sources: Mapping[str, WatchedSource],
+        loop: Loop,
+        pending: Pending,
+        index: RetryingIndex,
+        rules: Rules,
+        say: Say,
+        hand_over: HandOver,
+        compared: Callable[[str], None],
+        retry: Callable[[Sequence[Key]], None],
+        live: bool,
+        verify: bool,
+    ) -> None:
+        self._settings = settings
+        self._sources = sources
+        self._pending = pending
+        self._index = index
+        self._rules = rules
+        self._say = say
+        self._hand_over = hand_over
+        self._done = compared
+        self._retry = retry
+        self._live = live
+        self._verify_all = verify
+        self._workers = Workers("reconcile", loop)
+        self._requests = Repeated(Worker("requests", loop), self._asked, self._answer)
+        self._under_way: set[str] = set()
+        self._undecided: dict[str, tuple[Reconciliation, float]] = {}  # with the time to decide anyway
+        self._once_more: set[str] = set()
+        self._confirmed: set[str] = set()  # sources whose comparison under way knows of a confirmation
+        self._verify: set[str] = set()
+        self._seen: set[str] = set()  # sources that have been compared; of the worker, as is
+        self._met: set[tuple[str, str, int]] = set()  # other daemons
+        self._next: dict[str, float] = {}
+        self._next_ask = float("inf")
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is being compared, or waits to be decided."""
+        return not (self._workers.busy or self._under_way or self._requests.busy)
+
+    @property
+    def comparing(self) -> bool:
+        """Whether folder and index are being compared."""
+        return bool(self._under_way)
+
+    def is_comparing(self, name: str) -> bool:
+        """Whether a source is being compared, or that waits to be decided."""
+        return name in self._under_way
+
+    def start(self) -> None:
+        """Begin to look for what others ask for, where they can."""
+        if self._live and self._settings.url is not None:
+            self._next_ask = time.monotonic() + self._settings.poll_interval
+
+    def next_deadline(self) -> float:
+        """When `tick` has something to do."""
+        return min([self._next_ask, *self._next.values(), *(latest for _, latest in self._undecided.values())])
+
+    def tick(self, now: float) -> None:
+        """What the clock asks for, and decisions that can be made now."""
+        for name in [name for name, due in self._next.items() if now >= due]:
+            self.compare(name)
+        for name, (reconciliation, latest) in list(self._undecided.items()):
+            if now >= latest or not self._pending.count(name)[1]:  # nothing new waits to be indexed
+                del self._undecided[name]
+                self._workers[name].submit(partial(self._decide, name, reconciliation), partial(self._compared, name))
+        if now >= self._next_ask:
+            self._next_ask = now + self._settings.poll_interval
+            self.look_for_requests()
+
+    def look_for_requests(self) -> None:
+        """Look in the index for items that somebody marked, and for deletions that somebody confirmed."""
+        self._requests.ask()
+
+    def compare(self, name: str, *, verify: bool = False) -> None:
+        """Compare a source with the index; once more afterwards when that is under way."""
+        if verify:
+            self._verify.add(name)
+        if name in self._under_way:
+            self._once_more.add(name)
+            return
+        self._under_way.add(name)
+        self._next.pop(name, None)
+        verify = self._verify_all or name in self._verify
+        self._verify.discard(name)
+        self._workers[name].submit(partial(self._compare, name, verify), partial(self._compared, name))
+
+    def record_problems(self, name: str) -> None:
+        """Keep what is wrong with a source now, between two comparisons."""
+        watched = self._sources[name]
+        self._workers[name].submit(lambda: self._index.record_problems(name, watched.own_problems()), lambda _: None)
+
+    # -- in workers -----------------------------------------------------------------------------------------------
+
+    def _compare(self, name: str, verify: bool) -> tuple[Reconciliation, float]:
+        """Hand over every difference between a source and the index."""
+        began = time.monotonic()
+        self._index.require_current()
+        confirmed = self._index.confirmed().get(name)
+        confirmed_metadata = self._index.confirmed_metadata().get(name)
+        if confirmed is not None or confirmed_metadata is not None:
+            self._confirmed.add(name)
+        reconciliation = Reconciliation(
+            self._sources[name],
+            self._index,
+            self._rules,
+            first=name not in self._seen,
+            verify=verify,
+            confirmed=confirmed,
+            confirmed_metadata=confirmed_metadata,
+            keep=self._index.keep_ctimes,
+        )
+        self._hand_over(name, reconciliation.differences())
+        self._seen.add(name)
+        if not reconciliation.undecided:
+            self._record(name, reconciliation)
+        return reconciliation, began
+
+    def _decide(self, name: str, reconciliation: Reconciliation) -> tuple[Reconciliation, float]:
+        """What has gone is deleted, as far as it has moved or may go."""
+        began = time.monotonic()
+        self._hand_over(name, reconciliation.decided(Survivors(self._index, self._sources, self._rules, name)))
+        reconciliation.undecided = False
+        self._record(name, reconciliation)
+        return reconciliation, began
+
+    def _record(self, name: str, reconciliation: Reconciliation) -> None:
+        watched = self._sources[name]
+        watched.held = reconciliation.held
+        own = own_watcher()
+        last = self._index.record_reconcile(watched, watcher=own if self._live else None)
+        if last and is_living_other(last, own, within=2 * self._settings.rescan, started=started):
+            self._meet(name, last)
+
+    def _meet(self, source: str, other: Watcher) -> None:
+        """Another daemon works on a source, too; said once of each."""
+        if (source, other.host, other.pid) not in self._met:
+            self._met.add((source, other.host, other.pid))
+            self._say("another", source=source, host=other.host, process=other.pid, detail=_ANOTHER)
+
+    def _asked(self) -> _Asked:
+        """What others have left in a shared index."""
+        marked = [item.file for name in self._sources for item in self._index.marked(name)]
+        keys = [Key(file.source, paths.from_text(file.path, file.encoded)) for file in marked]
+        confirmed = self._index.confirmed().keys() | self._index.confirmed_metadata().keys()
+        return _Asked(keys, [name for name in self._sources if name in confirmed])
+
+    # -- afterwards -----------------------------------------------------------------------------------------------
+
+    def _answer(self, asked: _Asked) -> None:
+        if asked.retry:
+            self._retry(asked.retry)
+        for name in asked.compare:
+            if name not in self._confirmed:
+                self.compare(name)
+
+    def _compared(self, name: str, outcome: tuple[Reconciliation, float]) -> None:
+        reconciliation, began = outcome
+        if reconciliation.undecided:
+            self._undecided[name] = reconciliation, time.monotonic() + self._settings.rescan
+            return
+        watched = self._sources[name]
+        for folder in reconciliation.unreadable:
+            self._say("unreadable", source=name, path=paths.to_text(folder.path)[0] or ".", detail=folder.reason)
+        if reconciliation.held:
+            everything = reconciliation.items == 0
+            detail = emptied(name, watched.root) if everything else too_many(name)
+            self._say("held", source=name, items=reconciliation.held, detail=detail)
+        if reconciliation.held_metadata is not None:
+            detail = reconciliation.held_metadata
+            self._say("held", source=name, items=reconciliation.losing, what="metadata", detail=detail)
+        self._say(
+            "reconciled",
+            source=name,
+            items=reconciliation.items,
+            ignored=len(watched.ignored),
+            changes=reconciliation.differing,
+            seconds=round(time.monotonic() - began, 3),
+        )
+        self._done(name)
+        self._under_way.discard(name)
+        self._confirmed.discard(name)
+        if name in self._once_more:
+            self._once_more.discard(name)
+            self.compare(name)
+        elif self._live:
+            self._next[name] = time.monotonic() + self._settings.rescan

@@ -1,0 +1,72 @@
+"""Which bytes of files that have gone are still there, at another path: the file moved, or there was a copy of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+
+from ingest.reconcile.origins import Holders
+from ingest.source.scan import Kind, Rules, Seen, look
+from ingest.source.timebox import within
+from ingest.source.watched_source import WatchedSource
+from recq import paths
+from recq.index.schema import Item
+
+_REMEMBERED = 10_000  # digests
+_ELSEWHERE_WITHIN = 2.0  # seconds that the disk of another source may take to tell of one file
+
+
+class Survivors:
+    """Asks the index who has the same bytes, and the disk whether that one is there. For one pass: answers are kept.
+
+    `own` is the source whose files have gone, and whose worker this is. The disk of another one that does not answer is
+    asked once and then left alone: what lies there counts as lost, so that rather more is held.
+    """
+
+    def __init__(
+        self, index: Holders, sources: Mapping[str, WatchedSource], rules: Rules, own: str | None = None
+    ) -> None:
+        self._own = own
+        self._silent: set[str] = set()
+        self._index = index
+        self._sources = sources
+        self._rules = rules
+        self._known: dict[str, bool] = {}
+
+    def among(self, digests: Collection[str]) -> set[str]:
+        """Those SHA-256 that an item has whose file stands in its folder."""
+        if len(self._known) > _REMEMBERED:
+            self._known.clear()
+        missing = {digest for digest in digests if digest not in self._known}
+        if missing:
+            for item in self._index.holders(missing):
+                if item.file.sha256 in missing and self._stands(item):
+                    self._known[item.file.sha256] = True
+                    missing.discard(item.file.sha256)
+                    if not missing:
+                        break
+            self._known.update(dict.fromkeys(missing, False))
+        return {digest for digest in digests if self._known[digest]}
+
+    def _stands(self, item: Item) -> bool:
+        """Whether the item's file is there; that of a source which is not watched here is believed to be."""
+        watched = self._sources.get(item.file.source)
+        if watched is None:
+            return True
+        path = paths.from_text(item.file.path, item.file.encoded)
+        ask = partial(look, watched.root, path, self._rules)
+        try:
+            seen = ask() if watched.name == self._own else self._elsewhere(watched.name, ask)
+        except OSError:
+            return False
+        return seen is not None and seen.kind is not Kind.IGNORED
+
+    def _elsewhere(self, source: str, ask: Callable[[], Seen | None]) -> Seen | None:
+        """What stands in another source; this one must not wait for ever for its disk. Raises OSError."""
+        if source in self._silent:
+            raise TimeoutError(f"the disk of {source} did not answer")
+        try:
+            return within(_ELSEWHERE_WITHIN, ask, f"survivors {source}")
+        except TimeoutError:
+            self._silent.add(source)
+            raise

@@ -1,0 +1,218 @@
+"""What walks find comes to wait, a piece at a time: new folders, folders that have gone, comparisons.
+
+A walk runs in a worker of its source and pauses while too many paths wait already, so that the memory of a first run
+over millions of files is bounded; what it finds is put into `pending` in the loop's thread. What is to be walked is a
+set of folders: those that come while one walk runs are walked together by the next one.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from pathlib import PurePosixPath
+
+from ingest.events.hints import MOST, outermost
+from ingest.events.pending import Pending, PendingPath
+from ingest.events.stability import observe
+from ingest.index.retrying_index import RetryingIndex
+from ingest.loop import Loop, Stopping, Workers
+from ingest.reconcile.compare import Action, Difference
+from ingest.source.files import Key
+from ingest.source.scan import Kind, Rules, Unreadable
+from ingest.source.watched_source import WatchedSource
+from recq import paths
+
+MOST_WAITING = 100_000
+"""Paths that may wait before walks pause; several sources share them."""
+
+CHUNK = 500
+"""Paths that are handed over at a time."""
+
+_AT_HAND = 4  # pieces that were handed over and that the loop has not seen yet
+
+_CEASED = 0.15
+"""Seconds without another folder that has gone, after which the index is scanned for all of them at once."""
+
+_LONGEST_WAVE = 1.0  # seconds that a scan waits for more
+
+
+@dataclass
+class _Gone:
+    """Folders of a source that have gone, since when, and when the last of them came (monotonic)."""
+
+    first: float
+    last: float = 0.0
+    folders: set[str] = field(default_factory=set)
+
+    @property
+    def due(self) -> float:
+        """When the index is scanned for them."""
+        return min(self.last + _CEASED, self.first + _LONGEST_WAVE)
+
+
+class Walks:
+    """Fills `pending` from walks; a file has to be unchanged for `settle` seconds.
+
+    `crowded(source)` tells whether so much of it is under way that its walks have to pause, `stop` ends them.
+    `overflow(source)` is called when more folders have to be walked than can be remembered.
+    """
+
+    def __init__(
+        self,
+        *,
+        sources: Mapping[str, WatchedSource],
+        loop: Loop,
+        pending: Pending,
+        index: RetryingIndex,
+        rules: Rules,
+        settle: float,
+        stop: threading.Event,
+        crowded: Callable[[str], bool],
+        overflow: Callable[[str], None],
+    ) -> None:
+        self._sources = sources
+        self._loop = loop
+        self._pending = pending
+        self._index = index
+        self._rules = rules
+        self._settle = settle
+        self._stop = stop
+        self._crowded = crowded
+        self._overflow = overflow
+        self._walkers = Workers("folders", loop)
+        self._scanners = Workers("gone", loop)
+        self._new: dict[str, set[str]] = {}
+        self._gone: dict[str, _Gone] = {}
+        self._may_walk: dict[str, threading.Event] = {}
+        self._at_hand = threading.Semaphore(_AT_HAND)
+
+    # -- in the loop's thread -------------------------------------------------------------------------------------
+
+    def add(self, name: str) -> None:
+        """Walk this source, too."""
+        self._new[name] = set()
+        self._may_walk[name] = threading.Event()
+
+    @property
+    def busy(self) -> bool:
+        """Whether folders that appeared or went are still being looked at, or wait for it."""
+        return self.walking(self._sources) or bool(self._gone) or self._scanners.busy > 0
+
+    def walking(self, sources: Iterable[str]) -> bool:
+        """Whether folders that appeared in these sources are still being walked."""
+        return any(self._walkers[name].busy for name in sources)
+
+    def next_deadline(self) -> float:
+        """When `tick` has something to do."""
+        return min(
+            (gone.due for name, gone in self._gone.items() if not self._scanners[name].busy), default=float("inf")
+        )
+
+    def tick(self, now: float) -> None:
+        """Let walks go on, where there is room again; scan for folders that have gone, where no more seem to follow."""
+        for name, may_walk in self._may_walk.items():
+            if not may_walk.is_set() and not self._full(name):
+                may_walk.set()
+        for name, gone in list(self._gone.items()):
+            if now >= gone.due and not self._scanners[name].busy:
+                del self._gone[name]
+                self._scanners[name].submit(partial(self._find_gone, name, gone.folders), _done)
+
+    def end(self) -> None:
+        """Wake all walks that pause; `stop` is set."""
+        for may_walk in self._may_walk.values():
+            may_walk.set()
+        self._at_hand.release(3 * len(self._sources) + 1)  # three kinds of walk
+
+    def appeared(self, folder: Key) -> None:
+        """Everything below a folder that appeared has to be looked at."""
+        if _add(self._new[folder.source], folder.path):
+            self._walk(folder.source)
+        else:
+            self._overflow(folder.source)
+
+    def went(self, folders: Collection[Key]) -> None:
+        """Everything that the index has below folders that have gone has to be looked at."""
+        now = time.monotonic()
+        for folder in folders:
+            gone = self._gone.setdefault(folder.source, _Gone(now))
+            gone.last = now
+            if not _add(gone.folders, folder.path):
+                del self._gone[folder.source]
+                self._overflow(folder.source)
+
+    def _walk(self, source: str) -> None:
+        """Walk what is new, unless a walk is under way: then afterwards."""
+        if not self._walkers[source].busy and self._new[source]:
+            folders, self._new[source] = outermost(self._new[source]), set()
+            self._walkers[source].submit(partial(self._walk_folders, source, folders), lambda _: self._walk(source))
+
+    def _found(self, source: str, differences: Sequence[Difference], fresh: bool) -> None:
+        self._at_hand.release()
+        now = time.monotonic()
+        for difference in differences:
+            key = Key(source, difference.path)
+            quiet = 0.0 if difference.state is None else self._settle
+            observation = observe(self._pending.observation(key), difference.state, now, quiet)
+            entry = PendingPath(
+                key,
+                observation,
+                fresh=fresh,
+                known=difference.known is not None,
+                retry=difference.retry,
+                altered=difference.altered,
+            )
+            self._pending.put(entry)
+        if self._full(source):
+            self._may_walk[source].clear()
+
+    def _full(self, source: str) -> bool:
+        """Whether so much of a source waits that its walks pause."""
+        return self._pending.count(source)[0] >= MOST_WAITING // len(self._may_walk) or self._crowded(source)
+
+    # -- in workers -----------------------------------------------------------------------------------------------
+
+    def hand_over(self, source: str, differences: Iterator[Difference], *, fresh: bool = False) -> None:
+        """Post differences in pieces; wait while too many paths wait already. Raises Stopping."""
+        while chunk := list(islice(differences, CHUNK)):
+            self._may_walk[source].wait()
+            self._at_hand.acquire()
+            if self._stop.is_set():
+                raise Stopping
+            self._loop.post(partial(self._found, source, chunk, fresh))
+
+    def _walk_folders(self, source: str, folders: Sequence[str]) -> None:
+        found = (each for folder in folders for each in self._sources[source].walk(self._rules, folder))
+        differences = (
+            Difference(seen.path, seen.state, None, Action.EMBED)
+            for seen in found
+            if not isinstance(seen, Unreadable) and seen.kind is not Kind.IGNORED
+        )
+        self.hand_over(source, differences, fresh=True)
+
+    def _find_gone(self, source: str, folders: Collection[str]) -> None:
+        """One scan of the index for all of them."""
+        self.hand_over(source, self._below(source, folders), fresh=True)
+
+    def _below(self, source: str, folders: Collection[str]) -> Iterator[Difference]:
+        for item in self._index.scan(source):
+            path = paths.from_text(item.file.path, item.file.encoded)
+            if any(str(parent) in folders for parent in PurePosixPath(path).parents):
+                yield Difference(path, None, item, Action.DELETE)
+
+
+def _add(folders: set[str], path: str) -> bool:
+    """Remember a folder; False, with none remembered, when there are too many."""
+    folders.add(path)
+    if len(folders) > MOST:
+        folders.clear()
+        return False
+    return True
+
+
+def _done(_: None) -> None:
+    """Nothing follows."""

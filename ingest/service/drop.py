@@ -1,0 +1,111 @@
+"""A whole catalog out of the index: what would go, and its end. Pictures are never touched.
+
+plan = planned(settings)          # what is asked about
+dropped = drop(settings, plan)    # raises IndexBusy while a daemon works on it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from qdrant_client import QdrantClient
+
+from ingest.service.status import ask_daemon
+from ingest.source.other_daemons import is_living_other, own_watcher, started
+from recq.errors import IndexBusy, RecqError, TargetNotFound
+from recq.index.catalog import Catalog
+from recq.index.catalogs import Holdings, holdings
+from recq.index.catalogs import drop as drop_collections
+from recq.index.connect import connect
+from recq.index.sources import Source
+from recq.paths import printable, to_text
+from recq.settings import Settings
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What would go with a catalog; `failed` of its `items` are failed ones. `sources` are folders by name.
+
+    What cannot be read of it (a newer recq made it, a rebuild was killed before the first item) is not counted.
+    """
+
+    held: Holdings
+    items: int = 0
+    failed: int = 0
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def told(self) -> str:
+        """In words, for the question."""
+        items = "1 item" if self.items == 1 else f"{self.items:,} items"
+        failed = f" ({self.failed:,} of them failed)" if self.failed else ""
+        named = [f"{printable(name)} ({root})" if root else printable(name) for name, root in self.sources.items()]
+        of = f" of {', '.join(named)}" if named else ", of no source"
+        parts = [f"catalog {self.held.name!r} has {items}{failed}{of}"]
+        if self.held.left:
+            left = "a collection" if len(self.held.left) == 1 else f"{len(self.held.left)} collections"
+            parts.append(f"{left} of a rebuild that was not finished goes, too")
+        if self.held.also:
+            parts.append(f"other programs know it as {', '.join(map(printable, self.held.also))}")
+        return "; ".join(parts)
+
+
+def planned(settings: Settings) -> Plan:
+    """What would go with the catalog that the settings name.
+
+    Raises TargetNotFound, IndexBusy while a daemon works on it, IndexRefused for what recq did not make.
+    """
+    _require_no_daemon(settings)
+    with connect(settings) as client:
+        held = holdings(client, settings.catalog)
+        sources: dict[str, Source] = {}
+        items = failed = 0
+        catalog = _readable(client, settings.catalog)
+        if catalog is not None:
+            failed = catalog.count_failed()
+            items = catalog.count() + failed
+            sources = catalog.sources()
+    _require_no_watcher(settings, sources)
+    roots = {name: source.any_root() for name, source in sorted(sources.items())}
+    shown = {name: "" if root is None else printable(to_text(str(root))[0]) for name, root in roots.items()}
+    return Plan(held, items, failed, shown)
+
+
+def drop(settings: Settings, plan: Plan) -> None:
+    """Remove the catalog: its alias, its collections and what a killed rebuild has left. Raises IndexBusy."""
+    _require_no_daemon(settings)
+    with connect(settings) as client:
+        drop_collections(client, holdings(client, plan.held.name))
+
+
+def _readable(client: QdrantClient, name: str) -> Catalog | None:
+    try:
+        return Catalog.open(client, name)
+    except TargetNotFound:  # collections without an alias
+        return None
+    except RecqError:  # of a newer recq, or changed by hand: that is no reason to keep it
+        return None
+
+
+def _require_no_daemon(settings: Settings) -> None:
+    status = ask_daemon(settings)
+    if status is not None:
+        raise IndexBusy(f"catalog {settings.catalog!r} is being watched by process {status.pid}: stop it first")
+
+
+def _require_no_watcher(settings: Settings, sources: Mapping[str, Source]) -> None:
+    """Raise IndexBusy where a daemon that does not share this data folder compares a source on the same server."""
+    if settings.url is None:
+        return  # who watches an embedded catalog owns its folder, and answers
+    own, within = own_watcher(), 2 * settings.rescan
+    for name, source in sources.items():
+        watcher = source.watcher
+        if watcher is None or not is_living_other(watcher, own, within=within, started=started):
+            continue
+        where = "" if watcher.host == own.host else f" on {printable(watcher.host)}"
+        ended = f" (after its end it counts as running for {within:,.0f} s)" if where else ""
+        raise IndexBusy(
+            f"source {name!r} of catalog {settings.catalog!r} is being watched by process {watcher.pid}{where}: "
+            f"stop it first{ended}"
+        )

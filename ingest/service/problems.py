@@ -1,0 +1,114 @@
+"""What is wrong with metadata and what is passed over, as `recq-ingest problems` lists it: the index has it all.
+
+With or without a daemon: what concerns one picture stands with it, what concerns a source as a whole beside the source.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from ingest.source.guard import IF_MEANT, meant
+from ingest.source.other_daemons import undoubled
+from recq.commands import command
+from recq.index.catalog import Catalog
+from recq.index.connect import connect
+from recq.index.pending_fields import Missing
+from recq.index.problems import Problem, ProblemKind
+from recq.paths import printable
+from recq.settings import Settings
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One problem. `path` is relative to the source's root, or the table that --metadata named.
+
+    A point of another program has no source (""), and its id as path; a field without its index has neither.
+
+    `count` is how many it stands for: a source keeps the first thousand of a kind one by one.
+    """
+
+    source: str
+    path: str | None
+    kind: str
+    detail: str
+    field: str | None
+    line: int | None
+    count: int
+
+    @property
+    def told(self) -> str:
+        """One line that says what it is about."""
+        path = printable(self.path or "")
+        return self.detail if path in self.detail else f"{path}: {self.detail}"
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return asdict(self)
+
+
+def list_problems(settings: Settings, source: str | None) -> list[Listed]:
+    """All problems of the catalog, or of one source: those of a source as a whole, then those of its items, by path.
+
+    Where no source is named, fields without their index and points of other programs come last.
+
+    Raises TargetNotFound for an unknown source.
+    """
+    with connect(settings) as client:
+        catalog = Catalog.open(client, settings.catalog)
+        names = [*catalog.sources()] if source is None else [catalog.source(source).name]
+        found = [listed for name in names for listed in _of_source(catalog, name)]
+        if source is None:
+            refused = catalog.waiting(refresh=True).refused
+            found += [_listed("", _unindexed(missing, why)) for missing, why in refused.items()]
+            found += [_listed("", _foreign(point)) for point in sorted(catalog.foreign_points())]
+        return found
+
+
+def _of_source(catalog: Catalog, name: str) -> Iterator[Listed]:
+    yield from (_listed(name, _with_remedy(name, problem)) for problem in catalog.source_problems(name))
+    found = [problem.at(item.file.path) for item in catalog.items_with_problems(name) for problem in item.problems]
+    yield from (_listed(name, problem) for problem in sorted(found, key=lambda each: (each.path or "", each.kind)))
+
+
+def _unindexed(missing: Missing, why: str) -> Problem:
+    filters = "filters with '~' on it" if missing.words else "filters and facets of it"
+    detail = (
+        f"field '{printable(missing.field)}': the index would not make its index, so {filters} are refused: {why}. "
+        "The next start of the daemon tries again"
+    )
+    return Problem(ProblemKind.UNINDEXED, detail, field=missing.field)
+
+
+def _with_remedy(name: str, problem: Problem) -> Problem:
+    """With the command that mends it, or lets happen what is held; an older recq kept its own with the problem."""
+    if problem.kind is ProblemKind.DOUBLED:
+        return replace(problem, detail=undoubled(name, problem.detail))
+    if problem.kind is not ProblemKind.HELD or IF_MEANT in problem.detail:
+        return problem
+    return replace(problem, detail=meant(name, problem.detail))
+
+
+def _foreign(point: str) -> Problem:
+    detail = (
+        f"point {point} was written by another program, without what an item has: "
+        f"{command('recq-ingest', 'reconcile', '--remove-foreign')} removes it"
+    )
+    return Problem(ProblemKind.FOREIGN, detail, path=point)
+
+
+def _listed(source: str, problem: Problem) -> Listed:
+    return Listed(source, problem.path, str(problem.kind), problem.detail, problem.field, problem.line, problem.count)
+
+
+def to_csv(found: Sequence[Listed]) -> str:
+    """With a header; what has no value is empty."""
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, lineterminator="\n")
+    names = [each.name for each in fields(Listed)]
+    writer.writerow(names)
+    writer.writerows([getattr(each, name) for name in names] for each in found)
+    return out.getvalue()

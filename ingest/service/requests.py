@@ -1,0 +1,254 @@
+"""What people ask of the daemon besides the status: try failed items again, delete what was held, compare now.
+
+Everything is written into the index first, so that nothing asked for is lost with a process, and a daemon on another
+host that shares the index does it, too. Where a daemon runs here, it is asked on loopback and begins at once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ingest.service.status import ask_daemon
+from recq.commands import Place, answering, command, current
+from recq.errors import IndexUnreachable, RecqError, TargetError, TargetNotFound, UsageError
+from recq.index.schema import nfc
+from recq.paths import printable
+from recq.settings import Settings
+from recq.waiting import waiting
+
+if TYPE_CHECKING:
+    from ingest.service.status import DaemonStatus
+    from recq.index.catalog import Catalog
+
+RETRY = "/recq/retry"
+CONFIRM = "/recq/confirm"
+RECONCILE = "/recq/reconcile"
+
+ANSWERS_WITHIN = 60.0
+"""Seconds for a daemon on the same machine: the index may be slow."""
+
+_PLACE = "place"  # of a question: which index the commands in the answer have to name
+_MARKED_AT_ONCE = 500
+Answer = tuple[int, dict[str, object]]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was asked for, by source: numbers of items; `pid` of the daemon that does it, None: the next one does.
+
+    Of these items, `metadata` are to lose metadata only.
+    """
+
+    items: Mapping[str, int]
+    pid: int | None
+    metadata: Mapping[str, int] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON, without `metadata` where none is meant."""
+        return {name: value for name, value in asdict(self).items() if name != "metadata" or value}
+
+
+@dataclass(frozen=True)
+class Held:
+    """What waits to be confirmed of a source: deletions, and items that would lose metadata."""
+
+    deletions: int = 0
+    metadata: int = 0
+
+    @property
+    def total(self) -> int:
+        """All of these items."""
+        return self.deletions + self.metadata
+
+
+# -- for the command line --------------------------------------------------------------------------------------------
+
+
+def retry(settings: Settings, pattern: str | None) -> Asked:
+    """Have failed items tried again: those whose path (or SOURCE/path) the pattern fits, all without one.
+
+    Raises TargetNotFound when a pattern fits none.
+    """
+    return _ask(settings, RETRY, {"pattern": pattern}, lambda catalog: Asked(mark(catalog, pattern), None))
+
+
+def confirm(settings: Settings, source: str | None) -> Asked:
+    """Have deletions made that were held, and metadata taken away; of all sources when none is named.
+
+    Raises TargetNotFound for an unknown source, TargetError when its folder has gone.
+    """
+
+    def through_index(catalog: Catalog) -> Asked:
+        held = {name: Held(each.held, each.held_metadata) for name, each in catalog.sources().items()}
+        return confirm_held(catalog, held, source)
+
+    return _ask(settings, CONFIRM, {"source": source}, through_index)
+
+
+def compare(settings: Settings, *, verify: bool) -> int | None:
+    """Have the daemon here compare its sources with the index; its process number, None when none runs."""
+    return _post(settings, RECONCILE, {"verify": verify}, lambda pid, _: pid)
+
+
+def _ask(
+    settings: Settings,
+    route: str,
+    question: Mapping[str, Any],
+    through_index: Callable[[Catalog], Asked],
+) -> Asked:
+    asked = _post(
+        settings, route, question, lambda pid, answer: Asked(answer["items"], pid, answer.get("metadata", {}))
+    )
+    if asked is not None:
+        return asked
+    from recq.index.catalog import Catalog
+    from recq.index.connect import connect
+
+    with connect(settings) as client:
+        return through_index(Catalog.open(client, settings.catalog))
+
+
+def _post(settings: Settings, route: str, question: Mapping[str, Any], then: Callable[[int, Any], T]) -> T | None:
+    """What the daemon of this data folder and catalog answers; None when none runs here."""
+    status = ask_daemon(settings)
+    if status is None or status.pid is None:
+        return None
+    with waiting(f"process {status.pid}, which has the data folder, to answer", ANSWERS_WITHIN):
+        found = ask_route(settings, route, question)
+    return None if found is None else then(*found)
+
+
+def ask_route(settings: Settings, route: str, question: Mapping[str, Any]) -> tuple[int, Any] | None:
+    """What the process that has this data folder answers, whatever it works on, and its number; None: nobody there.
+
+    Raises what it answers with, and IndexUnreachable when it does not answer.
+    """
+    import httpx
+
+    from recq.index.edge.address import read_address
+
+    address = read_address(settings.data_dir)
+    if address is None:
+        return None
+    try:
+        response = httpx.post(
+            address.url + route,
+            headers={"api-key": address.key},
+            json={**question, _PLACE: current().to_json()},
+            timeout=ANSWERS_WITHIN,
+            trust_env=False,
+        )
+        answer = response.json()
+    except httpx.ConnectError:  # a killed one left its address behind
+        return None
+    except (httpx.HTTPError, ValueError) as error:
+        raise IndexUnreachable(f"the daemon (process {address.pid}) did not answer: try again ({error})") from error
+    if response.status_code == httpx.codes.UNAUTHORIZED:  # and another process took its port
+        return None
+    if response.status_code != 200:
+        kind = next((each for each in _KINDS if each.exit_code == answer.get("code")), RecqError)
+        raise kind(str(answer.get("error", response.status_code)))
+    return address.pid, answer
+
+
+_KINDS = (UsageError, TargetError, IndexUnreachable)
+
+
+# -- through the index -----------------------------------------------------------------------------------------------
+
+
+def mark(catalog: Catalog, pattern: str | None) -> dict[str, int]:
+    """Mark failed items to be tried again; how many, by source. Raises TargetNotFound when a pattern fits none."""
+    chosen: dict[str, str] = {}
+    for item in catalog.failed():
+        path = nfc(item.file.path)  # whichever form of Unicode file and pattern are written in
+        if pattern is None or any(
+            fnmatchcase(each, nfc(pattern)) for each in (path, nfc(f"{item.file.source}/{path}"))
+        ):
+            chosen[item.id] = item.file.source
+    if pattern is not None and not chosen:
+        raise TargetNotFound(
+            f"no failed item is called {printable(pattern)!r}: {command('recq-ingest', 'failed')} lists them"
+        )
+    ids = list(chosen)
+    for start in range(0, len(ids), _MARKED_AT_ONCE):
+        catalog.mark_for_retry(ids[start : start + _MARKED_AT_ONCE])
+    return dict(sorted(Counter(chosen.values()).items()))
+
+
+def confirm_held(catalog: Catalog, held: Mapping[str, Held], source: str | None) -> Asked:
+    """Confirm what is held of one source, or of all. Raises TargetNotFound and TargetError."""
+    sources = catalog.sources() if source is None else {source: catalog.source(source)}
+    chosen = {name: each for name, each in held.items() if each.total and source in (None, name)}
+    for name in chosen:
+        root = sources[name].root_here() if name in sources else None
+        if root is not None and not root.is_dir():
+            raise TargetError(
+                f"the folder {printable(str(root))} has gone: mount it again, or take it out of the index with "
+                + command("recq-ingest", "forget", name)
+            )
+    for name, each in chosen.items():
+        if each.deletions:
+            catalog.confirm(name, each.deletions)
+        if each.metadata:
+            catalog.confirm_metadata(name, each.metadata)
+    totals = {name: each.total for name, each in chosen.items()}
+    return Asked(totals, None, {name: each.metadata for name, each in chosen.items() if each.metadata})
+
+
+# -- for the daemon --------------------------------------------------------------------------------------------------
+
+
+class DaemonRequests:
+    """The routes of a running daemon. Called by the threads of its loopback server."""
+
+    def __init__(self, board: DaemonStatus) -> None:
+        self._board = board
+
+    def routes(self) -> dict[str, Callable[[str, bytes], Answer]]:
+        """Path -> handler, as `LoopbackServer` takes them."""
+        return {RETRY: checked(self._retry), CONFIRM: checked(self._confirm), RECONCILE: checked(self._reconcile)}
+
+    def _retry(self, question: Mapping[str, Any]) -> dict[str, object]:
+        catalog, _, daemon = self._board.running()
+        items = mark(catalog, question.get("pattern"))
+        daemon.look_for_requests()
+        return {"items": items}
+
+    def _confirm(self, question: Mapping[str, Any]) -> dict[str, object]:
+        catalog, sources, daemon = self._board.running()
+        held = {name: Held(watched.held, watched.held_metadata) for name, watched in sources.items()}
+        asked = confirm_held(catalog, held, question.get("source"))
+        daemon.look_for_requests()
+        return {"items": dict(asked.items), **({"metadata": dict(asked.metadata)} if asked.metadata else {})}
+
+    def _reconcile(self, question: Mapping[str, Any]) -> dict[str, object]:
+        _, sources, daemon = self._board.running()
+        daemon.compare(list(sources), verify=bool(question.get("verify")))
+        return {}
+
+
+def checked(handler: Callable[[Mapping[str, Any]], dict[str, object]]) -> Callable[[str, bytes], Answer]:
+    """A route that takes and gives JSON; errors are answers."""
+
+    def handle(method: str, body: bytes) -> Answer:
+        if method != "POST":
+            return 405, {"error": "POST it", "code": UsageError.exit_code}
+        try:
+            question = json.loads(body or b"{}")
+            if not isinstance(question, dict):
+                raise UsageError("the body is no JSON object")
+            with answering(Place.from_json(question.pop(_PLACE, None))):  # whoever reads it pastes it elsewhere
+                return 200, handler(question)
+        except ValueError as error:
+            return 400, {"error": f"the body is no JSON: {error}", "code": UsageError.exit_code}
+        except RecqError as error:
+            return 409, {"error": str(error), "code": error.exit_code}
+
+    return handle

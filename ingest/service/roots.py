@@ -1,0 +1,92 @@
+"""The sources of a catalog as they stand on this host: their folders, and each ready to be watched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from ingest.index.isolation import Isolation, declare_each
+from ingest.index.retrying import Retrier
+from ingest.report import Reporter
+from ingest.source.filesystems import tells_ctime
+from ingest.source.targets import require_folder, require_one_source
+from ingest.source.watched_source import WatchedSource
+from recq.commands import command
+from recq.errors import UsageError
+from recq.index.catalog import Catalog
+from recq.settings import Settings
+
+
+def roots_here(catalog: Catalog, table: Path | None = None) -> dict[str, Path]:
+    """The folders of a catalog's sources on this host. Raises UsageError when there is none, or `table` is nobody's."""
+    roots = {name: root for name, source in catalog.sources().items() if (root := source.root_here()) is not None}
+    if not roots:
+        raise UsageError(
+            f"catalog {catalog.name!r} has no source on this host: use {command('recq-ingest', 'run', 'FOLDER')}"
+        )
+    require_one_source(table, roots)
+    return roots
+
+
+def all_roots(catalog: Catalog) -> dict[str, Path]:
+    """The folder of every source of a catalog. Raises UsageError when one cannot be read here: it would be lost."""
+    roots = {}
+    for name, source in catalog.sources().items():
+        root = source.root_here()
+        if root is None:
+            hosts = ", ".join(sorted(source.roots))
+            raise UsageError(
+                f"source {name!r} belongs to another host ({hosts}): its items would be lost. Index it here first "
+                f"({command('recq-ingest', 'run', '--once', '--source', f'{name}=FOLDER')}), "
+                f"or {command('recq-ingest', 'forget', name)}"
+            )
+        try:
+            require_folder(root)
+        except UsageError as error:
+            raise UsageError(
+                f"source {name!r}: {error}; its items would be lost: mount it, "
+                f"or {command('recq-ingest', 'forget', name)}"
+            ) from error
+        roots[name] = root
+    if not roots:
+        raise UsageError(
+            f"catalog {catalog.name!r} has no source to index again: use {command('recq-ingest', 'run', 'FOLDER')}"
+        )
+    return roots
+
+
+def ready(
+    catalog: Catalog, settings: Settings, name: str, root: Path, table: Path | None, say: Callable[[str, str], None]
+) -> WatchedSource:
+    """A source with its table read; `table` instead of the root's own. Raises as `WatchedSource.load_table` does."""
+    watched = WatchedSource(
+        name,
+        root,
+        table_path=table,
+        types=catalog.types,
+        say=say,
+        max_delete=settings.max_delete,
+        tells_ctime=partial(tells_ctime, mode=settings.watch),
+    )
+    watched.load_table()
+    return watched
+
+
+def begin(
+    catalog: Catalog,
+    settings: Settings,
+    retrier: Retrier,
+    reporter: Reporter,
+    name: str,
+    root: Path,
+    table: Path | None,
+) -> WatchedSource:
+    """A source that a daemon can begin with: ready, and the index knows the fields of its table."""
+
+    def say(path: str, message: str) -> None:
+        reporter.event("problem", source=name, path=path, detail=message)
+
+    watched = ready(catalog, settings, name, root, table, say)
+    declare_each(catalog, Isolation(retrier, catalog.probe), watched.table.types)
+    return watched

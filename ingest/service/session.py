@@ -1,0 +1,359 @@
+"""From the command line to a daemon at work: sources, index, model, and everything that is closed at the end.
+
+With the embedded engine the data folder is owned and served on loopback, so that `recq` goes on searching. With a
+server only the daemon's own routes are; the folder's lock then keeps two daemons from sharing an address.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from qdrant_client import QdrantClient
+
+from ingest.daemon import Daemon
+from ingest.index.retrying import Retrier
+from ingest.index.retrying_index import replaced
+from ingest.loop import Stopping
+from ingest.reconcile.rebuild_check import require_whole
+from ingest.report import LogFormat, Reporter
+from ingest.service.additions import Additions, HandOver, Taken, wait_until_done
+from ingest.service.outcome import Outcome, Standing
+from ingest.service.requests import DaemonRequests, mark
+from ingest.service.roots import all_roots, begin, roots_here
+from ingest.service.signals import INTERRUPTED, Signals, Stopped
+from ingest.service.status import ROUTE, DaemonStatus, ask_daemon
+from ingest.source.sources import Sources
+from ingest.source.targets import Target, require_one_source, require_usable
+from ingest.source.watched_source import WatchedSource
+from recq.errors import (
+    IndexBusy,
+    IndexRefused,
+    RecqError,
+    TargetNotFound,
+)
+from recq.images import Limits
+from recq.images.workers import DecodePool
+from recq.index.catalog import Catalog
+from recq.index.connect import connect, locked, own_folder, require_room, server_client
+from recq.index.edge.server import LoopbackServer
+from recq.index.edge.serving import Serving
+from recq.models import ModelOptions, describe_space, describe_variant, open_embedder
+from recq.private_files import private_umask
+from recq.settings import Settings, shown_url
+from recq.space import require_same
+from recq.waiting import waiting
+
+_ONE_TRY = 2.0  # seconds that one of many tries to reach a server may take
+
+
+def ingest(
+    settings: Settings, targets: Sequence[Target], *, table: Path | None, once: bool, log_format: LogFormat | None
+) -> Outcome:
+    """Index the targets, once or until a signal; where a daemon has the data folder, it takes them up.
+
+    Raises whatever the daemon ends with.
+    """
+    require_usable(targets, table, settings)
+    offer = HandOver(settings, targets, table, once=once)
+    began = time.monotonic()
+
+    def hand_over() -> str | None:
+        why = offer()
+        if offer.taken is not None:
+            raise _HandedOver(offer.taken)
+        return why
+
+    try:
+        with _voice(0, log_format) as voice, _session(voice, settings, once=once, meanwhile=hand_over) as session:
+            catalog = session.retrier(_choose_catalog, session.client, settings)
+            _upgrade(session, catalog)
+            roots = session.retrier(catalog.source_names, [(target.root, target.name) for target in targets])
+            for name, root in roots.items():
+                session.retrier(catalog.register_source, root, name)
+            return _work(session, catalog, roots, table)
+    except _HandedOver as handed:
+        return _followed(settings, handed.taken, began, once=once, log_format=log_format)
+    except (Stopped, Stopping):
+        return Outcome(stopped=True)
+
+
+class _HandedOver(Exception):
+    """A daemon has taken up what was to be indexed."""
+
+    def __init__(self, taken: Taken) -> None:
+        self.taken = taken
+
+
+def _followed(settings: Settings, taken: Taken, began: float, *, once: bool, log_format: LogFormat | None) -> Outcome:
+    """What a daemon has taken up, with `once` when it is done."""
+    if not once:
+        return Outcome(stopped=False, taken_up=taken.lines())
+    try:
+        with _voice(0, log_format) as voice:
+            return wait_until_done(settings, taken, voice.reporter, began)
+    except Stopped:
+        return Outcome(stopped=True, taken_up=taken.lines())
+
+
+def reconcile(settings: Settings, *, table: Path | None, verify: bool, log_format: LogFormat | None) -> Outcome:
+    """Compare all sources that are on this host with the index, once, and do what that asks for.
+
+    With `verify` the bytes of every file are read and compared.
+    """
+    try:
+        with _voice(INTERRUPTED, log_format) as voice, _session(voice, settings, once=True) as session:
+            catalog = session.retrier(Catalog.open, session.client, settings.catalog)
+            _upgrade(session, catalog)
+            return _work(session, catalog, roots_here(catalog, table), table, verify=verify)
+    except (Stopped, Stopping):
+        return Outcome(stopped=True)
+
+
+def rebuild(settings: Settings, *, table: Path | None, log_format: LogFormat | None) -> Outcome:
+    """Index all sources of a catalog again in another embedding space; the old collection answers meanwhile.
+
+    The space is that of the model in the settings, or else the catalog's own with what else they ask for.
+
+    Interrupted, it is taken up where it stopped when it is called again. Raises TargetError, with the old collection in
+    place, when a source could not be read whole or an item that is found today would be lost
+    (`ingest.reconcile.rebuild_check`).
+    """
+    try:
+        with _voice(INTERRUPTED, log_format) as voice, _session(voice, settings, once=True) as session:
+            old = Catalog.open(session.client, settings.catalog)
+            roots = all_roots(old)
+            require_one_source(table, roots)
+            asked = ModelOptions.from_settings(settings)
+            space = describe_space(asked, settings) if asked.model else describe_variant(old.space, asked, settings)
+            catalog = Catalog.begin_rebuild(session.client, settings.catalog, space)
+            mark(catalog, None)  # what failed in one that was not finished is tried again
+            outcome = _work(session, catalog, roots, table, old=old)
+            if not outcome.stopped:
+                catalog.finish_rebuild()
+            return outcome
+    except (Stopped, Stopping):
+        return Outcome(stopped=True)
+
+
+def forget(settings: Settings, source: str) -> int:
+    """Delete a source's items and record; how many items there were. Raises TargetNotFound and IndexBusy."""
+    status = ask_daemon(settings)
+    if status is not None and any(each.name == source for each in status.sources):
+        raise IndexBusy(f"source {source!r} is being watched by process {status.pid}: stop it first")
+    with connect(settings) as client:
+        catalog = Catalog.open(client, settings.catalog)
+        return catalog.drop_source(catalog.source(source).name)
+
+
+@dataclass(frozen=True)
+class _Voice:
+    """What a command is told by, and what it says."""
+
+    signals: Signals
+    reporter: Reporter
+
+
+@contextmanager
+def _voice(code: int, log_format: LogFormat | None) -> Iterator[_Voice]:
+    """Signals and reporter; `code` as in `Signals`."""
+    with Signals(code) as signals:
+        reporter = Reporter(log_format)
+        try:
+            yield _Voice(signals, reporter)
+        finally:
+            reporter.close()
+
+
+@dataclass(frozen=True)
+class _Session:
+    """What is open while a daemon works; `flush` shortens the embedded engine's journal."""
+
+    settings: Settings
+    once: bool
+    began: float
+    signals: Signals
+    reporter: Reporter
+    board: DaemonStatus
+    client: QdrantClient
+    flush: Callable[[], None] | None
+    retrier: Retrier
+
+
+@contextmanager
+def _session(
+    voice: _Voice, settings: Settings, *, once: bool, meanwhile: Callable[[], str | None] = lambda: None
+) -> Iterator[_Session]:
+    """The index, for its one owner; `meanwhile` is called while somebody else has it (see `locked`)."""
+    began = time.monotonic()
+    away = _Away(voice.reporter)
+    retrier = Retrier(
+        voice.signals.stop,
+        give_up_after=settings.connect_timeout if once else None,
+        waiting=away.waiting,
+        recovered=away.recovered,
+    )
+    board = DaemonStatus(settings, lambda: retrier.reason or away.detail)
+    with _opened(voice, settings, board, retrier, away, meanwhile, once=once) as (client, flush):
+        yield _Session(settings, once, began, voice.signals, voice.reporter, board, client, flush, retrier)
+
+
+class _Away:
+    """Says once that the index is away, whoever notices it first, and once that it is back."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+        self.detail: str | None = None
+        """What was said, until it is back."""
+
+    def waiting(self, detail: str) -> None:
+        if self.detail is None:
+            self.detail = detail
+            self._reporter.event("waiting", detail=detail)
+
+    def recovered(self) -> None:
+        if self.detail is not None:
+            self.detail = None
+            self._reporter.event("recovered")
+
+
+@contextmanager
+def _opened(
+    voice: _Voice,
+    settings: Settings,
+    board: DaemonStatus,
+    retrier: Retrier,
+    away: _Away,
+    meanwhile: Callable[[], str | None],
+    *,
+    once: bool,
+) -> Iterator[tuple[QdrantClient, Callable[[], None] | None]]:
+    """The index, and what flushes it; the daemon's routes are served on loopback meanwhile."""
+
+    def prepare(catalog: Catalog, name: str, root: Path, table: Path | None) -> WatchedSource:
+        return begin(catalog, settings, retrier, voice.reporter, name, root, table)
+
+    routes = {ROUTE: board.answer, **DaemonRequests(board).routes(), **Additions(board, settings, prepare).routes()}
+    if settings.url is None:
+        serving = Serving.from_settings(settings)
+        retrier(require_room, settings)
+        with (
+            private_umask(),
+            own_folder(settings, meanwhile) as owned,
+            LoopbackServer(settings.data_dir, owned.engine, routes, serving=serving),
+        ):
+            yield owned.client, owned.engine.flush
+            if once:  # a job that only ever runs so would never give dead space back
+                owned.engine.compact(voice.signals.stop)
+        return
+    with private_umask(), locked(settings, meanwhile), LoopbackServer(settings.data_dir, None, routes):
+        client = server_client(settings) if once else _server_for_ever(settings, retrier, away)
+        try:
+            yield client, None
+        finally:
+            client.close()
+
+
+def _server_for_ever(settings: Settings, retrier: Retrier, away: _Away) -> QdrantClient:
+    """The client of a server that may be away: it is waited for, which is said once."""
+    shown = shown_url(settings.url or "")
+
+    def say(told: str) -> None:
+        away.waiting(f"no Qdrant server answers at {shown} yet: {told}")
+
+    with waiting("it to answer", None, say) as wait:
+        client = retrier(partial(server_client, settings, tried_for=_ONE_TRY, wait=wait))
+    away.recovered()
+    return client
+
+
+def _choose_catalog(client: QdrantClient, settings: Settings) -> Catalog:
+    """The catalog, made in the space that is asked for where there is none. Raises SpaceMismatch.
+
+    What is asked for must agree with a catalog that exists; what is not said is as it is there.
+    """
+    asked = ModelOptions.from_settings(settings)
+    try:
+        catalog = Catalog.open(client, settings.catalog)
+    except TargetNotFound:
+        return Catalog.create(client, settings.catalog, describe_space(asked, settings))
+    if asked.said:
+        require_same(catalog.space, describe_variant(catalog.space, asked, settings), catalog.name)
+    return catalog
+
+
+def _upgrade(session: _Session, catalog: Catalog) -> None:
+    """An index that an older recq made is brought up to date before anything is written to it."""
+    before = session.retrier(catalog.upgrade)
+    if before is not None:
+        session.reporter.event("upgraded", catalog=catalog.name, schema=before)
+
+
+def _work(
+    session: _Session,
+    catalog: Catalog,
+    roots: Mapping[str, Path],
+    table: Path | None,
+    *,
+    old: Catalog | None = None,
+    verify: bool = False,
+) -> Outcome:
+    """Let a daemon work on a catalog until it is done or told to stop; `old` is what a rebuild is to replace."""
+    settings, reporter, signals = session.settings, session.reporter, session.signals
+    if old is None:
+        session.retrier.explain = partial(_explain, catalog)
+    sources = Sources(
+        begin(catalog, settings, session.retrier, reporter, name, root, table) for name, root in roots.items()
+    )
+    pool = DecodePool(
+        workers=settings.worker_count,
+        timeout=settings.decode_timeout,
+        memory=settings.decode_memory,
+        limits=Limits.from_settings(settings),
+    )
+    try:
+        with open_embedder(catalog.space, settings) as embedder:
+            daemon = Daemon(
+                settings,
+                catalog,
+                sources,
+                pool,
+                embedder,
+                session.retrier,
+                reporter,
+                stop=signals.stop,
+                once=session.once,
+                flush=session.flush,
+                old=old,
+                verify=verify,
+            )
+            signals.working(daemon.wake)
+            session.board.show(catalog, sources, daemon)
+            reporter.event("started", catalog=catalog.name, space=catalog.space.label, pid=os.getpid())
+            daemon.run()
+            stopped = daemon.stopped
+            standing = Standing()
+            if not stopped:
+                found = (session.retrier(Standing.of, catalog, watched) for watched in sources.values())
+                standing = sum(found, standing)
+            reporter.event("stopped", **vars(daemon.tally.counts))
+            pool.close(cancel=stopped)
+            if old is not None and not stopped:
+                session.retrier(require_whole, old, catalog, sources, daemon.tally.doubts)
+            return Outcome(stopped, daemon.tally.counts, standing, time.monotonic() - session.began)
+    finally:
+        pool.close(cancel=True)
+
+
+def _explain(catalog: Catalog, error: IndexRefused) -> RecqError:
+    """A refusal because the collection has been replaced or deleted says so; any other speaks for itself."""
+    with contextlib.suppress(RecqError):
+        if not catalog.still_current():
+            return replaced(catalog)
+    return error

@@ -1,0 +1,273 @@
+"""Where things stand: what `recq-ingest status --json` prints and a running daemon answers on loopback.
+
+`GET /recq/status` on the daemon's loopback server (its address and key stand in the data folder) gives the same JSON.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Self
+
+from recq import paths
+from recq.errors import IndexUnreachable, RecqError
+from recq.settings import Settings, shown_url
+from recq.waiting import waiting
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ingest.daemon import Daemon
+    from ingest.source.watched_source import WatchedSource
+    from recq.index.catalog import Catalog
+
+ROUTE = "/recq/status"
+_ANSWER_WITHIN = 10.0  # seconds for a daemon on the same machine
+_MOST_PROBLEMS = 20  # that are told in words
+_COUNT_WITHIN = 3.0  # seconds for the index to count; then the numbers that it gave last are told
+
+
+@dataclass(frozen=True)
+class SourceStatus:
+    """One source. `items` = indexed + failed + files that are new and not written yet.
+
+    `pending`: paths that wait or are under way; None where no daemon runs, and nobody knows. `problems`: what is wrong
+    with the source as a whole, the first few; `problem_counts`: how many problems there are, of it and of its items, by
+    kind. `held`: deletions that wait to be confirmed, `held_metadata`: items that keep metadata until then.
+    """
+
+    name: str
+    root: str | None
+    items: int
+    indexed: int
+    failed: int
+    ignored: int
+    pending: int | None
+    problems: tuple[str, ...] = ()
+    held: int = 0
+    held_metadata: int = 0
+    problem_counts: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Status:
+    """A catalog and its sources.
+
+    `engine` is `embedded` or the server's URL, `space` names the embedding space (None before there is one), `state` is
+    one of starting, reconciling, indexing, idle, waiting (for the index), draining, and `stopped` without a daemon.
+    `detail` says why it waits: the index's last error, or for how long it has said nothing. `indexes_waiting`: payload
+    indexes of new fields that are still to be made; a filter that needs one says so. `indexes_refused`: those that the
+    engine would not make, which `recq-ingest problems` lists.
+    """
+
+    catalog: str
+    engine: str
+    space: Mapping[str, Any] | None
+    running: bool
+    pid: int | None
+    state: str
+    detail: str | None
+    sources: tuple[SourceStatus, ...]
+    indexes_waiting: int = 0
+    indexes_refused: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The status that `to_json` wrote; what only a newer recq tells is left out."""
+        sources = tuple(
+            SourceStatus(**{**_known(SourceStatus, source), "problems": tuple(source["problems"])})
+            for source in data["sources"]
+        )
+        return cls(**{**_known(cls, data), "sources": sources})
+
+
+def _known(kind: type, data: Mapping[str, Any]) -> dict[str, Any]:
+    """What of `data` the dataclass has a field for."""
+    names = {each.name for each in fields(kind)}
+    return {name: value for name, value in data.items() if name in names}
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """What the index has of a source."""
+
+    indexed: int
+    failed: int
+    problems: tuple[str, ...] = ()
+    problem_counts: Mapping[str, int] = field(default_factory=dict)
+
+    def status(self, name: str, root: Path | None, *, new: int, **more: Any) -> SourceStatus:
+        """That with what else is known; `new` files are not written yet."""
+        return SourceStatus(
+            name=name,
+            root=None if root is None else paths.to_text(str(root))[0],
+            items=self.indexed + self.failed + new,
+            indexed=self.indexed,
+            failed=self.failed,
+            problems=self.problems,
+            problem_counts=self.problem_counts,
+            **more,
+        )
+
+
+def _counted(catalog: Catalog, name: str) -> _Counted:
+    """Ask the index."""
+    problems = tuple(problem.detail for problem in catalog.source_problems(name)[:_MOST_PROBLEMS])
+    counts = {str(kind): number for kind, number in catalog.count_problems(name).items()}
+    return _Counted(catalog.count(source=name), catalog.count_failed(source=name), problems, counts)
+
+
+class DaemonStatus:
+    """What the running daemon tells of itself; asked by the loopback server's threads.
+
+    `reason` tells why the index is waited for, None while it answers.
+    """
+
+    def __init__(self, settings: Settings, reason: Callable[[], str | None]) -> None:
+        self._settings = settings
+        self._reason = reason
+        self._running: tuple[Catalog, Mapping[str, WatchedSource], Daemon] | None = None
+        self._counted: dict[str, _Counted] = {}
+        self._counting: threading.Thread | None = None
+        self._lock = threading.Lock()
+
+    def show(self, catalog: Catalog, sources: Mapping[str, WatchedSource], daemon: Daemon) -> None:
+        """The daemon runs from here on."""
+        self._running = catalog, sources, daemon
+
+    def running(self) -> tuple[Catalog, Mapping[str, WatchedSource], Daemon]:
+        """The catalog, the sources and the daemon. Raises IndexUnreachable while it starts."""
+        if self._running is None:
+            raise IndexUnreachable("the daemon is still starting: try again in a moment")
+        return self._running
+
+    def answer(self, method: str, body: bytes) -> tuple[int, dict[str, object]]:  # noqa: ARG002 - a route's signature
+        """The loopback route."""
+        return 200, self.status().to_json()
+
+    def status(self) -> Status:
+        """The status now; while the index does not answer with the numbers that it gave last."""
+        settings, detail = self._settings, self._reason()
+        if self._running is None:
+            state = "starting" if detail is None else "waiting"
+            return Status(settings.catalog, _engine(settings), None, True, os.getpid(), state, detail, ())
+        catalog, sources, daemon = self._running
+        # Pending first: what is written in between counts twice for a moment rather than not at all.
+        pending = {name: daemon.pending(name) for name in sources}
+        self._count(catalog, list(sources))
+        told = tuple(self._source(watched, *pending[name]) for name, watched in sources.items())
+        state = daemon.state
+        return Status(
+            settings.catalog, _engine(settings), _space(catalog), True, os.getpid(), state,
+            detail if state == "waiting" else None, told, daemon.indexes_waiting,
+            len(catalog.known_waiting.refused),
+        )  # fmt: skip
+
+    def _count(self, catalog: Catalog, names: Sequence[str]) -> None:
+        """Ask the index, but no longer than `_COUNT_WITHIN`: one that hangs must not silence the status."""
+        deadline = time.monotonic() + _COUNT_WITHIN
+        while (before := self._counting) is not None and before.is_alive() and time.monotonic() < deadline:
+            before.join(deadline - time.monotonic())  # somebody else's, begun before this was asked
+        with self._lock:
+            if self._counting is None or not self._counting.is_alive():
+                self._counting = threading.Thread(
+                    target=self._ask, args=(catalog, names), name="count", daemon=True
+                )  # never waited for at the end
+                self._counting.start()
+            counting = self._counting
+        counting.join(max(0.0, deadline - time.monotonic()))
+
+    def _ask(self, catalog: Catalog, names: Sequence[str]) -> None:
+        for name in names:
+            with contextlib.suppress(RecqError):
+                self._counted[name] = _counted(catalog, name)
+
+    def _source(self, watched: WatchedSource, pending: int, unknown: int) -> SourceStatus:
+        counted = self._counted.get(watched.name, _Counted(0, 0))
+        return counted.status(
+            watched.name,
+            watched.root,
+            new=unknown,
+            ignored=len(watched.ignored),
+            pending=pending,
+            held=watched.held,
+            held_metadata=watched.held_metadata,
+        )
+
+
+def find_status(settings: Settings) -> Status:
+    """The running daemon's answer, else what the index alone tells.
+
+    Raises TargetNotFound without such a catalog, and the errors of `recq.index.connect`.
+    """
+    return ask_daemon(settings) or read_status(settings)
+
+
+def ask_daemon(settings: Settings) -> Status | None:
+    """What the daemon of this data folder and catalog says; None when none runs."""
+    import httpx
+
+    from recq.index.edge.address import read_address
+
+    address = read_address(settings.data_dir)
+    if address is None:
+        return None
+    try:
+        with waiting(f"process {address.pid}, which has the data folder, to answer", _ANSWER_WITHIN):
+            response = httpx.get(
+                address.url + ROUTE, headers={"api-key": address.key}, timeout=_ANSWER_WITHIN, trust_env=False
+            )
+        response.raise_for_status()
+        status = Status.from_json(response.json())
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        return None
+    return status if (status.catalog, status.engine) == (settings.catalog, _engine(settings)) else None
+
+
+def read_status(settings: Settings) -> Status:
+    """What the index tells of a catalog that no daemon works on here."""
+    from recq.index.catalog import Catalog
+    from recq.index.connect import connect
+
+    with connect(settings) as client:
+        catalog = Catalog.open(client, settings.catalog)
+        sources = []
+        for name, source in catalog.sources().items():
+            sources.append(
+                _counted(catalog, name).status(
+                    name,
+                    source.any_root(),
+                    new=0,
+                    ignored=source.ignored,
+                    pending=None,
+                    held=source.held,
+                    held_metadata=source.held_metadata,
+                )
+            )
+        waiting = catalog.waiting(refresh=True)
+        return Status(
+            settings.catalog, _engine(settings), _space(catalog), False, None, "stopped", None, tuple(sources),
+            waiting.left, len(waiting.refused),
+        )  # fmt: skip
+
+
+def _engine(settings: Settings) -> str:
+    return shown_url(settings.url) if settings.url else "embedded"
+
+
+def _space(catalog: Catalog) -> dict[str, Any]:
+    space = catalog.space
+    return {
+        "model": space.model,
+        "dim": space.dim,
+        "distance": space.distance,
+        "fingerprint": space.fingerprint,
+    }

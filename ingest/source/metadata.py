@@ -1,0 +1,156 @@
+"""Where an item's metadata comes from: the folder alone, and each field from the first place that has it.
+
+    photo.jpg.json   a JSON object beside the picture; `null` takes a field away, "" says nothing, as an empty cell
+    metadata.csv     the row whose column `file` names the picture (`ingest.source.table`)
+    the folder       `category` is the first folder below the root: chairs/oak/1.jpg -> chairs
+    the name         `category` is what stands before the first underscore: sofa_226.jpg -> sofa
+
+Everything here is pure: bytes and names in, metadata out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ingest.source.table import MetadataTable
+from recq.errors import MetadataError
+from recq.index.problems import Problem, left_out
+from recq.index.schema import FieldType, FieldTypes, Metadata, Value, elements, field_problem, nfc, parse_cell, storable
+
+CATEGORY = "category"
+
+SIDECAR_SUFFIX = ".json"
+"""A sidecar is named after the whole file name: photo.jpg -> photo.jpg.json."""
+
+MAX_SIDECAR_BYTES = 1 << 20
+"""Longer sidecars are refused: metadata travels with every answer."""
+
+CAMERA_PREFIXES = frozenset(
+    {
+        "cimg",  # Casio
+        "dsc",  # Nikon, Sony
+        "dscf",  # Fujifilm
+        "dscn",  # Nikon Coolpix
+        "gopr",  # GoPro
+        "img",  # Canon, Apple, Android
+        "mvimg",  # Google, moving pictures
+        "p",  # Panasonic, Olympus
+        "pano",  # panoramas
+        "pxl",  # Google Pixel
+        "sam",  # Samsung
+        "screenshot",
+        "vid",
+    }
+)
+"""What cameras and telephones put before the underscore says nothing of the picture (IMG_0001.jpg)."""
+
+Sidecar = Mapping[str, Value | None]
+
+_LONGEST_INTEGER = 20  # characters; longer ones no index takes, and Python reads no more than some thousand digits
+
+
+@dataclass(frozen=True)
+class ReadSidecar:
+    """What a sidecar says, and what of it cannot be stored: a problem for each field that was left out."""
+
+    fields: Sidecar = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+
+
+class _Twice:
+    """Stands for the value of a field that is there twice: nobody can tell which of the two was meant."""
+
+
+def category_of(path: str) -> str | None:
+    """The category that folder or file name give, for a POSIX path relative to the root."""
+    folder, slash, _ = path.partition("/")
+    if slash:
+        return folder
+    prefix, underscore, rest = path.rpartition("/")[2].partition("_")
+    prefix = prefix.strip()
+    named = underscore and rest and prefix.casefold() not in CAMERA_PREFIXES and any(map(str.isalpha, prefix))
+    return prefix if named else None
+
+
+def merge(path: str, table: MetadataTable, sidecar: Sidecar, known: FieldTypes, row: str | None = None) -> Metadata:
+    """All metadata of the item at `path` (text form), to which the table's row `row` belongs: its own where None.
+
+    `known` are the types of the catalog's fields.
+    """
+    category = category_of(path)
+    merged: dict[str, Value | None] = {}
+    if category is not None:
+        field_type = known.get(CATEGORY) or table.types.get(CATEGORY) or FieldType.STRING
+        merged[CATEGORY] = parse_cell(category, field_type)
+    merged.update(table.rows.get(row or path, {}))
+    merged.update((name, told) for name, value in sidecar.items() if (told := _told(value)) != [])
+    return {name: value for name, value in merged.items() if value is not None}
+
+
+def _told(value: Value | None) -> Value | None:
+    """A sidecar's value without what says nothing, as an empty cell of a table does: "" and spaces; [] where all is."""
+    if value is None or (isinstance(value, str) and value.strip()):
+        return value
+    if isinstance(value, str | list):
+        return [element for element in elements(value) if not isinstance(element, str) or element.strip()]
+    return value
+
+
+def lost_fields(path: str, before: Metadata, now: Metadata) -> list[str]:
+    """The fields that the item at `path` had and would have no more; a category that is only the folder's now is lost.
+
+    What says nothing is no loss, and neither is a name that cannot be a field any more.
+    """
+    there = {nfc(name) for name in now}
+    lost = [
+        name
+        for name, value in before.items()
+        if nfc(name) not in there and _told(value) != [] and field_problem(name) is None
+    ]
+    fallen_back = CATEGORY in now and str(now[CATEGORY]) == category_of(path)
+    if fallen_back and CATEGORY in before and before[CATEGORY] != now[CATEGORY]:
+        lost.append(CATEGORY)
+    return lost
+
+
+def parse_sidecar(data: bytes, name: str) -> ReadSidecar:
+    """The object in a sidecar's bytes; fields that cannot be stored are left out, and cost the others nothing.
+
+    Raises MetadataError with `name` and what to change where it cannot be read at all.
+    """
+    if len(data) > MAX_SIDECAR_BYTES:
+        raise MetadataError(f"{name}: {len(data):,} bytes, more than {MAX_SIDECAR_BYTES:,}: make it shorter")
+    try:
+        parsed = json.loads(
+            data.decode("utf-8-sig"), parse_constant=float, parse_int=_integer, object_pairs_hook=_object
+        )
+    except json.JSONDecodeError as error:
+        raise MetadataError(f"{name}:{error.lineno}: not JSON: {error.msg}") from error
+    except UnicodeDecodeError as error:
+        raise MetadataError(f"{name}: not UTF-8: save it as UTF-8") from error
+    except RecursionError as error:
+        raise MetadataError(f"{name}: nested too deeply: write an object of plain values") from error
+    except ValueError as error:
+        raise MetadataError(f"{name}: cannot be read: {error}") from error
+    if not isinstance(parsed, dict):
+        raise MetadataError(f'{name}: not an object: write {{"field": value, ...}}')
+    twice = [name for name, value in parsed.items() if isinstance(value, _Twice)]
+    kept = storable({name: value for name, value in parsed.items() if name not in twice})
+    dropped = {**dict.fromkeys(twice, "stands there twice: remove one"), **kept.dropped}
+    return ReadSidecar(kept.fields, tuple(left_out(name, field, why) for field, why in dropped.items()))
+
+
+def _integer(text: str) -> int:
+    """An integer of JSON; one that no index takes in any case is not read digit by digit."""
+    return int(text) if len(text) <= _LONGEST_INTEGER else 10**_LONGEST_INTEGER
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for name, value in pairs:
+        stored = nfc(name)
+        result[stored] = _Twice() if stored in result else value
+    return result

@@ -1,0 +1,180 @@
+"""What stands in a source: a streaming walk, and the rules that tell items from everything else.
+
+Links to folders are not followed, links to files only inside the root. A folder that cannot be read is reported, never
+taken for empty.
+"""
+
+from __future__ import annotations
+
+import errno
+import fnmatch
+import os
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from pathlib import Path
+
+from ingest.source.files import FileState
+from ingest.source.table import TABLE_NAME
+from recq.images import IMAGE_EXTENSIONS, sniff
+
+_HEAD = 64  # bytes that `sniff` is shown
+_FOLDERS = 4096  # folders of which it is remembered whether they are passed over: their files come one after another
+_NOTHING_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG}
+
+
+class Kind(StrEnum):
+    """What a name alone tells of a file."""
+
+    ITEM = "item"  # an image's extension: an item whatever it holds
+    MAYBE = "maybe"  # its first bytes decide
+    IGNORED = "ignored"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A file in a source; `path` is relative to the root, as the operating system gives it."""
+
+    path: str
+    state: FileState
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A folder that could not be listed: what the index knows below it stays. `path` is "" for the root."""
+
+    path: str
+    reason: str
+
+    def covers(self, path: str) -> bool:
+        """Whether `path` lies below this folder."""
+        return not self.path or path.startswith(f"{self.path}/")
+
+
+class Rules:
+    """Which names are passed over; `ignore` are patterns of file and folder names, upper and lower case alike."""
+
+    def __init__(self, ignore: Sequence[str]) -> None:
+        patterns = "|".join(fnmatch.translate(pattern) for pattern in ignore)
+        self._ignored = re.compile(patterns or r"(?!)", re.IGNORECASE)
+        self._patterns = [(pattern, re.compile(fnmatch.translate(pattern), re.IGNORECASE)) for pattern in ignore]
+        self._ignores_folder = lru_cache(maxsize=_FOLDERS)(self._has_ignored_part)
+
+    def ignores_name(self, name: str) -> bool:
+        """Whether a file or folder of that name is passed over."""
+        return self._ignored.match(name) is not None
+
+    def rule_of(self, name: str) -> str | None:
+        """The first pattern for which a file or folder of that name is passed over."""
+        return next((pattern for pattern, compiled in self._patterns if compiled.match(name)), None)
+
+    def ignores_path(self, path: str) -> bool:
+        """Whether a path relative to the root has a part that is passed over."""
+        folder, _, name = path.rpartition("/")
+        return self.ignores_name(name) or self._ignores_folder(folder)
+
+    def _has_ignored_part(self, folder: str) -> bool:
+        return bool(folder) and any(map(self.ignores_name, folder.split("/")))
+
+    def kind_of(self, path: str) -> Kind:
+        """What the name of a regular file (not its folders') tells; `path` is relative to the root."""
+        name = path.rpartition("/")[2]
+        if path == TABLE_NAME or self.ignores_name(name):
+            return Kind.IGNORED
+        stem, dot, extension = name.rpartition(".")
+        return Kind.ITEM if stem and f"{dot}{extension}".lower() in IMAGE_EXTENSIONS else Kind.MAYBE
+
+
+def look(root: Path, path: str, rules: Rules) -> Seen | None:
+    """What is at a path relative to the root; None when nothing is there, or a folder.
+
+    Raises OSError when that cannot be told (a folder on the way may not be searched, the disk does not answer).
+    """
+    absolute = f"{root}/{path}"
+    try:
+        status = os.lstat(absolute)
+    except OSError as error:
+        if error.errno in _NOTHING_THERE:
+            return None
+        raise
+    if stat.S_ISDIR(status.st_mode):
+        return None
+    if stat.S_ISLNK(status.st_mode):
+        return _look_through(Path(absolute), path, status, root, rules)
+    if not stat.S_ISREG(status.st_mode) or rules.ignores_path(path):
+        return Seen(path, FileState.of(status), Kind.IGNORED)
+    return Seen(path, FileState.of(status), rules.kind_of(path))
+
+
+def _look_through(link: Path, path: str, link_status: os.stat_result, root: Path, rules: Rules) -> Seen:
+    """A link counts as the regular file that it leads to, when that lies inside the root; else it is passed over."""
+    try:
+        status = link.stat()
+        inside = link.resolve().is_relative_to(root.resolve())
+    except (OSError, RuntimeError):  # it leads nowhere, or in a circle
+        return Seen(path, FileState.of(link_status), Kind.IGNORED)
+    if not inside or not stat.S_ISREG(status.st_mode) or rules.ignores_path(path):
+        return Seen(path, FileState.of(link_status), Kind.IGNORED)
+    return Seen(path, FileState.of(status), rules.kind_of(path))
+
+
+def walk(root: Path, rules: Rules, below: str = "") -> Iterator[Seen | Unreadable]:
+    """Everything below the folder `below` of a source, one folder after the other; a folder passed over counts once.
+
+    Memory is bounded by the number of folders that wait.
+    """
+    folders = [below]
+    while folders:
+        folder = folders.pop()
+        try:
+            with os.scandir(root / folder) as entries:
+                for entry in entries:
+                    path = f"{folder}/{entry.name}" if folder else entry.name
+                    try:
+                        if entry.is_dir(follow_symlinks=False) and not rules.ignores_name(entry.name):
+                            folders.append(path)
+                        elif (seen := _seen(entry, path, root, rules)) is not None:
+                            yield seen
+                    except OSError as error:  # of this one entry
+                        if error.errno not in _NOTHING_THERE:
+                            yield Unreadable(path, error.strerror or str(error))
+        except OSError as error:
+            if error.errno not in _NOTHING_THERE or not folder:  # a folder that has just gone is no news
+                yield Unreadable(folder, error.strerror or str(error))
+
+
+def _seen(entry: os.DirEntry[str], path: str, root: Path, rules: Rules) -> Seen | None:
+    if rules.ignores_name(entry.name) or not (entry.is_file(follow_symlinks=False) or entry.is_symlink()):
+        return Seen(path, FileState.of(entry.stat(follow_symlinks=False)), Kind.IGNORED)
+    if entry.is_symlink():
+        return look(root, path, rules) or Seen(path, FileState.of(entry.stat(follow_symlinks=False)), Kind.IGNORED)
+    return Seen(path, FileState.of(entry.stat(follow_symlinks=False)), rules.kind_of(path))
+
+
+def holds_image(root: Path, path: str) -> bool:
+    """Whether the file's first bytes are an allowed format's; False where it cannot be read."""
+    try:
+        return _begins_as_image(root, path)
+    except OSError:
+        return False
+
+
+def holds_no_image(root: Path, path: str) -> bool:
+    """Whether the file's first bytes are no allowed format's; False, too, where it cannot be read."""
+    try:
+        return not _begins_as_image(root, path)
+    except OSError:
+        return False
+
+
+def _begins_as_image(root: Path, path: str) -> bool:
+    flags = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0)  # a FIFO would wait for a writer
+    descriptor = os.open(root / path, flags)
+    try:
+        return stat.S_ISREG(os.fstat(descriptor).st_mode) and sniff(os.read(descriptor, _HEAD)) is not None
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,66 @@
+"""Files that look like a table of metadata and are not read: `labels.csv` with a column `file`, `metadata.xlsx`.
+
+Only the beginning of a file is looked at. That it is not read is no fault of its own, but whoever put it there should
+be told.
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from pathlib import Path
+
+from ingest.source.dialect import FILE_COLUMN, records
+from ingest.source.table import TABLE_NAME
+from recq.errors import MetadataError
+
+_TEXT = frozenset({".csv", ".tab", ".tsv"})
+_NAMED = frozenset({".json", ".jsonl", ".numbers", ".ods", ".parquet", ".txt", ".xls", ".xlsx"})  # only as metadata.*
+_HEAD = 1 << 16  # bytes of a table that are read
+_LARGEST_WORKBOOK = 50 << 20  # bytes
+
+
+def may_be_table(path: str) -> bool:
+    """Whether the name of a file alone makes it worth a look."""
+    stem, suffix = _stem_and_suffix(path)
+    return suffix in _TEXT or suffix == ".xlsx" or (suffix in _NAMED and stem == "metadata")
+
+
+def looks_like_table(root: Path, path: str) -> bool:
+    """Whether a file that `may_be_table` is called like a table of metadata, or has a column `file`."""
+    stem, suffix = _stem_and_suffix(path)
+    if stem == "metadata":
+        return True
+    try:
+        if suffix == ".xlsx":
+            return _workbook_has_column(root / path)
+        with (root / path).open("rb") as file:
+            head = file.read(_HEAD)
+        records(head, path)
+    except (OSError, MetadataError):
+        return False
+    return True
+
+
+def unread(path: str) -> str:
+    """What to do about such a file."""
+    told = f"{path} looks like a table of metadata, but is not read:"
+    if _stem_and_suffix(path)[1] not in _TEXT:
+        return f"{told} save it as {TABLE_NAME} in the source's root"
+    return f"{told} only {TABLE_NAME} in the source's root is, or the one that --metadata names"
+
+
+def _stem_and_suffix(path: str) -> tuple[str, str]:
+    stem, dot, suffix = path.rpartition("/")[2].casefold().rpartition(".")
+    return stem, dot + suffix
+
+
+def _workbook_has_column(path: Path) -> bool:
+    """Whether any text of a workbook is the word `file`; its first ones are the header's."""
+    if path.stat().st_size > _LARGEST_WORKBOOK:
+        return False
+    try:
+        with zipfile.ZipFile(path) as workbook, workbook.open("xl/sharedStrings.xml") as texts:
+            return f">{FILE_COLUMN}<".encode() in texts.read(_HEAD).lower()
+    except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError, zlib.error):
+        return False

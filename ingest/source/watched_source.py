@@ -1,0 +1,475 @@
+"""One source while it is watched: its root, its table of metadata, the files passed over, what is wrong with it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ingest.source.files import FileState
+from ingest.source.guard import Guard, LossGuard, held_metadata, too_much_metadata
+from ingest.source.metadata import MAX_SIDECAR_BYTES, SIDECAR_SUFFIX, ReadSidecar, merge, parse_sidecar
+from ingest.source.nearest import Nearest
+from ingest.source.other_daemons import double_of, undoubled
+from ingest.source.scan import Rules, Seen, Unreadable, look, walk
+from ingest.source.table import TABLE_NAME, MetadataTable, read_table
+from recq import paths
+from recq.commands import command
+from recq.errors import MetadataError, UsageError
+from recq.index.problems import UNMET, Problem, ProblemKind, bounded, few, left_out
+from recq.index.schema import FieldTypes, Metadata, Scalar, metadata_digest, storable
+
+_MOST_IGNORED = 200_000  # paths that are remembered; more are only counted
+_MOST_PROBLEMS = 100
+_ROWS = "rows"  # that rows of a table name no file, beside the problem that it cannot be read
+_LEFT_OUT = "left out"  # that rows, columns or cells of it are
+_UNREAD = "unread"  # that other tables are not read
+_REFUSED = "refused"
+_DOUBLED = "doubled"
+
+
+class Ignored:
+    """The files of a source that are passed over, so that their first bytes are not read at every walk."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, FileState] = {}
+        self._more = 0
+
+    def __len__(self) -> int:
+        return len(self._files) + self._more
+
+    def has(self, path: str, state: FileState) -> bool:
+        """Whether the path was passed over in that very state."""
+        return self._files.get(path) == state
+
+    def add(self, path: str, state: FileState) -> None:
+        """A file was found not to be an item."""
+        if path in self._files or len(self._files) < _MOST_IGNORED:
+            self._files[path] = state
+
+    def discard(self, path: str) -> None:
+        """The file has gone, or become an item."""
+        self._files.pop(path, None)
+
+    def replace(self, files: Mapping[str, FileState]) -> None:
+        """What a whole walk has found."""
+        self._more = max(0, len(files) - _MOST_IGNORED)
+        self._files = dict(list(files.items())[:_MOST_IGNORED])
+
+
+class Problems:
+    """What is wrong with a source's metadata, said once each; `say(path, message)` is told."""
+
+    def __init__(self, say: Callable[[str, str], None]) -> None:
+        self._say = say
+        self._messages: dict[tuple[str, str], str] = {}
+        self._lock = threading.Lock()
+
+    def note(self, path: str, message: str, about: str = "") -> None:
+        """The file at `path` has a problem; `about` tells several of one file apart."""
+        key = (path, about)
+        with self._lock:
+            if self._messages.get(key) == message:
+                return
+            if key in self._messages or len(self._messages) < _MOST_PROBLEMS:
+                self._messages[key] = message
+        self._say(path, message)
+
+    def clear(self, path: str, about: str = "") -> None:
+        """It has none any more."""
+        with self._lock:
+            self._messages.pop((path, about), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """The metadata of an item, and the digest of what it was made of, which can be had again without reading it.
+
+    `problems` is what is wrong with it.
+    """
+
+    metadata: Metadata
+    digest: str
+    problems: tuple[Problem, ...] = ()
+
+    def keeping(self, before: Metadata, lost: Collection[str]) -> Description:
+        """The same with the values `before` of fields that it would lose; the digest is no folder's."""
+        metadata = {**self.metadata, **{name: before[name] for name in lost}}
+        return replace(self, metadata=metadata, digest=metadata_digest({**metadata, "": ["held"]}))
+
+
+class WatchedSource:
+    """A source: `name`, `root` (resolved), and `table_path` when a table other than the root's own was named.
+
+    `types()` gives the catalog's fields, `max_delete` is the share of its items that may vanish at once. `held` counts
+    the deletions that were not made since they were too many, `held_metadata` the items that would lose metadata
+    together with too many others. `tells_ctime(root)` is asked whether the ctime of its files tells of changes; where
+    it does not, no state has one. Safe to use from several threads: the table is replaced whole.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        root: Path,
+        *,
+        table_path: Path | None,
+        types: Callable[[], FieldTypes],
+        say: Callable[[str, str], None],
+        max_delete: float = 0.5,
+        tells_ctime: Callable[[Path], bool] = lambda _: True,
+    ) -> None:
+        self.name = name
+        self.guard = Guard(max_delete)
+        self.losses = LossGuard(max_delete)
+        self.held = 0
+        self.held_metadata = 0
+        self.root = root
+        self.table = MetadataTable()
+        self.ignored = Ignored()
+        self.problems = Problems(say)
+        self.refused: dict[str, Problem] = {}
+        """What the index takes in no form at all, by path (text form)."""
+        self._named = table_path is not None
+        self._table_path = table_path or root / TABLE_NAME
+        self._table_state: FileState | None = None  # as it was last read
+        self._table_seen: FileState | None = None
+        self._table_loaded = False
+        self._table_problem: Problem | None = None
+        self._rows: tuple[str, list[Problem]] = "", []  # what is said of rows that name no file, and each
+        self._unread: list[Problem] = []
+        self._passed_over: list[Problem] = []
+        self._held_why = ""
+        self._doubled: Problem | None = None
+        self._types = types
+        self._tells_ctime = tells_ctime
+        self._has_ctime = tells_ctime(root)
+        self._identity = _identity(root)
+
+    def look(self, path: str, rules: Rules) -> Seen | None:
+        """What is at a path relative to the root; see `ingest.source.scan.look`. Raises OSError."""
+        seen = look(self.root, path, rules)
+        return seen if seen is None or self._has_ctime else replace(seen, state=seen.state.without_ctime())
+
+    def walk(self, rules: Rules, below: str = "") -> Iterator[Seen | Unreadable]:
+        """Everything below a folder of the source; see `ingest.source.scan.walk`."""
+        for found in walk(self.root, rules, below):
+            if self._has_ctime or isinstance(found, Unreadable):
+                yield found
+            else:
+                yield replace(found, state=found.state.without_ctime())
+
+    def _as_told(self, state: FileState) -> FileState:
+        return state if self._has_ctime else state.without_ctime()
+
+    def _state(self, path: Path) -> FileState | None:
+        try:
+            return self._as_told(FileState.of(path.stat()))
+        except OSError:
+            return None
+
+    def table_changed(self) -> bool:
+        """Whether the table's file is another than the one last read, and the same as at the last such question."""
+        before, self._table_seen = self._table_seen, self._state(self._table_path)
+        return self._table_seen != self._table_state and self._table_seen == before
+
+    def load_table(self) -> bool:
+        """Read the table; whether there is another one now. Of one that cannot be read the old one stays.
+
+        Raises UsageError when a named one is missing at first.
+        """
+        self._table_state = self._state(self._table_path)
+        name = self._table_name()
+        try:
+            data = self._table_path.read_bytes()
+            table = read_table(data, name, self._types())
+        except FileNotFoundError as error:
+            if self._named and not self._table_loaded:
+                raise UsageError(f"--metadata {name}: there is no such file") from error
+            if self._named:
+                return self._table_is_bad(f"{name} has gone: what it had holds until it is back")
+            table = MetadataTable()
+        except OSError as error:
+            return self._table_is_bad(f"{name} cannot be read: {error.strerror}")
+        except MetadataError as error:
+            return self._table_is_bad(str(error))
+        self.losses.suspect()
+        self.table = table
+        self._table_loaded = True
+        self._table_problem = None
+        self.problems.clear(TABLE_NAME)
+        self._say_some(TABLE_NAME, table.problems, _LEFT_OUT)
+        return True
+
+    def _table_is_bad(self, detail: str) -> bool:
+        self._table_problem = Problem(ProblemKind.TABLE, detail, path=self._table_name())
+        self.problems.note(TABLE_NAME, detail)
+        return False
+
+    def _say_some(self, path: str, problems: Sequence[Problem], about: str) -> None:
+        """One line for all problems of a sort, with the first; nothing where there is none."""
+        if not problems:
+            self.problems.clear(path, about)
+            return
+        more = (
+            f" (and {len(problems) - 1:,} more: {command('recq-ingest', 'problems')} lists them)"
+            if len(problems) > 1
+            else ""
+        )
+        self.problems.note(path, problems[0].detail + more, about)
+
+    @property
+    def blind(self) -> bool:
+        """Whether there is a table and none could be read: what it has of an item only the index knows."""
+        return self._table_problem is not None and not self._table_loaded
+
+    def is_table(self, path: str) -> bool:
+        """Whether the file at `path` is the table that is read."""
+        try:
+            return (self.root / path).samefile(self._table_path)
+        except OSError:
+            return False
+
+    def note_rows(self, table: MetadataTable, missing: Collection[str], nearest: Nearest) -> None:
+        """What a whole comparison has found: the rows of the table that name no file. It is said once."""
+        if self.table is not table:  # another comparison, with the new one, follows
+            return
+        if not missing:
+            self._rows = "", []
+            self.problems.clear(TABLE_NAME, _ROWS)
+            return
+        name, lines = self._table_name(), table.lines
+        rows = sorted(missing, key=lambda row: lines[row])
+        hints = {row: f": did you mean {paths.printable(path)}?" for row in rows if (path := nearest.of(row))}
+        problems = [
+            Problem(
+                ProblemKind.ROW,
+                f"{name}:{lines[row]}: '{paths.printable(row)}' names no file{hints.get(row, '')}",
+                path=name,
+                line=lines[row],
+            )
+            for row in rows
+        ]
+        told = "1 row names" if len(rows) == 1 else f"{len(rows):,} rows name"
+        first = f"line {lines[rows[0]]}, '{paths.printable(rows[0])}'{hints.get(rows[0], '')}"
+        message = f"{name}: {told} no file (first: {first})"
+        self._rows = message, problems
+        self.problems.note(TABLE_NAME, message, _ROWS)
+
+    def note_refusal(self, path: str, detail: str) -> None:
+        """The index takes the item at `path` (text form) in no form."""
+        problem = Problem(ProblemKind.REFUSED, f"{paths.printable(path)}: refused by the index: {detail}", path=path)
+        self.refused = {**self.refused, path: problem}  # replaced whole: other threads read it
+        self.problems.note(path, problem.detail, _REFUSED)
+
+    def clear_refusal(self, path: str) -> None:
+        """It has taken it."""
+        if path in self.refused:
+            self.refused = {other: problem for other, problem in self.refused.items() if other != path}
+            self.problems.clear(path, _REFUSED)
+
+    def note_files(self, unread: Sequence[Problem], passed_over: Sequence[Problem]) -> None:
+        """What a whole walk has found: tables that are not read, pictures that are passed over for a rule."""
+        told = (unread or self._unread)[:1]  # the first, or the one that is no more
+        self._unread, self._passed_over = list(unread), list(passed_over)
+        for problem in told:
+            self._say_some(problem.path or "", self._unread, _UNREAD)
+
+    def note_double(self, other: str | None, there: Path | None = None) -> bool:
+        """Most of its files are those of that source, too, a folder `there` on this host; whether that is news."""
+        before = self._doubled
+        if other is None:
+            self._doubled = None
+            self.problems.clear("", _DOUBLED)
+        else:
+            detail = double_of(self.name, other, self.root, there)
+            self._doubled = Problem(ProblemKind.DOUBLED, detail)
+            self.problems.note("", undoubled(self.name, detail), _DOUBLED)
+        return self._doubled != before
+
+    def hold_metadata(self, items: int, path: str, fields: Sequence[str]) -> str:
+        """So many items in all would lose metadata, one of them (text form) these fields: what is to be said."""
+        if self._table_problem is not None:
+            why = self._table_problem.detail
+        else:
+            names = ", ".join(map(paths.printable, fields))
+            why = f"neither {self._table_name()} nor a sidecar gives {paths.printable(path)} its {names} any more"
+            why += f"; {self._rows[0]}" if self._rows[0] else ""
+        self.held_metadata = items
+        self._held_why = why
+        return too_much_metadata(self.name, items, why)
+
+    def release_metadata(self) -> None:
+        """No item would lose metadata together with too many others."""
+        self.held_metadata = 0
+
+    def own_problems(self) -> list[Problem]:
+        """What is wrong with the source as a whole, bounded: what concerns one item stands with that."""
+        found = [self._table_problem] if self._table_problem is not None else []
+        if self.held_metadata:
+            detail = held_metadata(self.held_metadata, self._held_why)
+            found.append(Problem(ProblemKind.HELD, detail, path=self._table_name(), count=self.held_metadata))
+        found += [self._doubled] if self._doubled is not None else []
+        found += bounded(list(self.refused.values()))
+        for kind in (ProblemKind.ROW, ProblemKind.FIELD, ProblemKind.MISFIT):
+            found += bounded([problem for problem in self.table.problems if problem.kind is kind])
+        return [*found, *bounded(self._rows[1]), *bounded(self._unread), *self._passed_over]
+
+    def is_unmet(self) -> bool:
+        """Whether the index has not what the table says: it is held or unreadable, or something in it was left out."""
+        left_out = any(problem.kind in UNMET | {ProblemKind.ROW} for problem in self.table.problems)
+        return bool(self._table_problem or self.held_metadata or left_out)
+
+    def _table_name(self) -> str:
+        """What the table is called in messages."""
+        return paths.printable(paths.to_text(str(self._table_path) if self._named else TABLE_NAME)[0])
+
+    def describe(self, path: str) -> Description:
+        """The metadata of the item at `path` as the folder has it now.
+
+        A sidecar that cannot be read, and a field that cannot be stored, is noted and left out.
+        """
+        text, _ = paths.to_text(path)
+        name = f"{text}{SIDECAR_SUFFIX}"
+        sidecar = ReadSidecar()
+        state: FileState | None = None
+        bad: str | None = None
+        try:
+            found = _read_sidecar(self._sidecar_of(path))
+            if found is not None:
+                state = self._as_told(found[0])
+                sidecar = parse_sidecar(found[1], paths.printable(name))
+        except MetadataError as error:
+            bad = str(error)
+        except OSError as error:
+            bad = f"{paths.printable(name)} cannot be read: {error.strerror}"
+        table, types, row = self.table, self._types(), self._row_of(text)
+        beside = merge(text, table, {}, types, row)
+        kept = storable(merge(text, table, sidecar.fields, types, row) if sidecar.fields else beside)
+        where, line = self._table_name(), None if row is None else table.lines.get(row)
+        problems = (
+            *(() if bad is None else (Problem(ProblemKind.SIDECAR, bad),)),
+            *sidecar.problems,
+            *(left_out(f"{where}:{line}", field, why, line) for field, why in kept.dropped.items()),
+        )
+        if problems:
+            more = f" (and {len(problems) - 1:,} more)" if len(problems) > 1 else ""
+            self.problems.note(name, problems[0].detail + more)
+        else:
+            self.problems.clear(name)
+        metadata = {field: value for field, value in kept.fields.items() if value is not None}
+        return Description(metadata, _digest(beside, state, bad=bad is not None), few(problems))
+
+    def is_described(self, path: str, digest: str) -> bool:
+        """Whether an item with that digest has the metadata that the folder gives it now.
+
+        A sidecar that is as it was is not read: size, modification time and ctime tell. A bad one is read again each
+        time, so that its problem is known.
+        """
+        text, _ = paths.to_text(path)
+        state = _regular_state(self._sidecar_of(path))
+        beside = merge(text, self.table, {}, self._types(), self._row_of(text))
+        if state is None:
+            return digest == _digest(beside, None) or digest == self.describe(path).digest
+        # An item that has no ctime of its sidecar (an older recq wrote it, or it was polled then) takes any.
+        if digest in (_digest(beside, self._as_told(state)), _digest(beside, state.without_ctime())):
+            return True
+        return digest == self.describe(path).digest
+
+    def picture_of(self, sidecar: str) -> str:
+        """The path of the picture that a sidecar belongs to: its namesake, else one that looks the same."""
+        path = sidecar.removesuffix(SIDECAR_SUFFIX)
+        return next((form for form in _look_alikes(path) if os.path.lexists(f"{self.root}/{form}")), path)
+
+    def _sidecar_of(self, path: str) -> str:
+        """Where the sidecar of the picture at `path` is: of its name, else of one that looks the same.
+
+        A sidecar whose own picture is there is none of another's.
+        """
+        own, *others = (f"{self.root}/{form}" for form in _look_alikes(path))
+        if not others or os.path.lexists(own + SIDECAR_SUFFIX):
+            return own + SIDECAR_SUFFIX
+        like = (other for other in others if os.path.lexists(other + SIDECAR_SUFFIX) and not os.path.lexists(other))
+        return next(like, own) + SIDECAR_SUFFIX
+
+    def _row_of(self, text: str) -> str | None:
+        """The row of the table that means the file at `text`: one of another file's own name does not."""
+        row = self.table.row_of(text)
+        if row is None or row == text:
+            return row
+        return None if os.path.lexists(f"{self.root}/{paths.from_text(row, encoded=False)}") else row
+
+    def is_same_root(self) -> bool:
+        """Whether the root is still the folder that it was: not unmounted, not replaced, not gone."""
+        return self._identity is not None and _identity(self.root) == self._identity
+
+    def root_replaced(self) -> bool:
+        """Whether another folder stands at the root's path than the one that was compared last."""
+        return _identity(self.root) not in (None, self._identity)
+
+    def has_content(self) -> bool:
+        """Whether the root is still there and anything stands in it."""
+        try:
+            with os.scandir(self.root) as entries:
+                return next(entries, None) is not None
+        except OSError:
+            return False
+
+    def renew(self) -> None:
+        """Take the folder that now stands at the root's path for the root; it may lie on another file system."""
+        self._identity = _identity(self.root)
+        self._has_ctime = self._tells_ctime(self.root)
+
+
+def _look_alikes(path: str) -> Sequence[str]:
+    """A path and those in the same folder whose name looks the same."""
+    folder, slash, name = path.rpartition("/")
+    return [f"{folder}{slash}{form}" for form in paths.spellings(name)]
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """Which folder this is, as long as the machine runs; None where there is none."""
+    try:
+        status = folder.stat()
+    except OSError:
+        return None
+    return (status.st_dev, status.st_ino) if stat.S_ISDIR(status.st_mode) else None
+
+
+def _digest(beside: Metadata, sidecar: FileState | None, *, bad: bool = False) -> str:
+    """What metadata was made of: all of it that does not come from a sidecar, and the state of that."""
+    if sidecar is None and not bad:
+        return metadata_digest(beside)
+    state = () if sidecar is None else (sidecar.size, sidecar.mtime_ns, sidecar.ctime_ns)
+    told: list[Scalar] = [each for each in state if each is not None]
+    return metadata_digest({**beside, "": [*told, bad]})  # no field is called so
+
+
+def _regular_state(path: str) -> FileState | None:
+    """How a regular file stands; None when there is none, or that cannot be told."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None
+    return FileState.of(status) if stat.S_ISREG(status.st_mode) else None
+
+
+def _read_sidecar(path: str) -> tuple[FileState, bytes] | None:
+    """A sidecar's state and bytes, a little more than allowed when it is too long; None when there is none."""
+    flags = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
+    try:
+        descriptor = os.open(path, flags)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:  # of a picture whose own name leaves no room for the suffix
+            return None
+        raise
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        return FileState.of(status), file.read(MAX_SIDECAR_BYTES + 1)

@@ -1,0 +1,229 @@
+"""What the shell offers after Tab: fields of the catalog and their values. Quick, and silent whatever is wrong.
+
+A shell starts `recq` anew for each Tab, and asking the index takes a second: so what it said is kept in a file for a
+minute. Where there is no index, or nobody answers at once, nothing is offered.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import re
+import sys
+import tempfile
+import time
+import unicodedata
+from collections.abc import Callable, Mapping, MutableMapping
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from recq.index.grammar import escape, escape_field, unescape
+
+FRESH = 60.0
+"""Seconds that an answer of the index is used for; one that failed, or is not whole, a sixth of them."""
+
+PATIENCE = 1.5
+"""Seconds after which no further field is asked for its values."""
+
+MOST_VALUES = 200
+"""Values of a field: more than these nobody reads."""
+
+_OFFERED = ("file.source", "file.format")  # of recq's own fields those with few values
+_COMPARED = re.compile(
+    r"(?P<field>(?:\\.|[^\\=<>~!?])+)(?P<op>!=|=)(?P<before>(?:\\.|[^\\])*[,|])?(?P<part>(?:\\.|[^\\,|])*)\\?",
+    re.DOTALL,
+)
+_ENDS = "=:"  # bash begins a new word after these
+
+Known = Mapping[str, list[str]]
+"""Fields with their values, these as they are written in a filter."""
+
+
+def filters(ctx: typer.Context, incomplete: str) -> list[str]:
+    """For --filter: a field, or a value of one."""
+    return offered_filters(_known(ctx, incomplete), incomplete)
+
+
+def alternatives(ctx: typer.Context, incomplete: str) -> list[str]:
+    """For --any-of: the same for its last alternative."""
+    ends = [match.end() for match in re.finditer(r"\\.|(?:\|\||,,)\s*", incomplete) if match.group()[0] != "\\"]
+    before, last = incomplete[: ends[-1]] if ends else "", incomplete[ends[-1] :] if ends else incomplete
+    return [before + each for each in offered_filters(_known(ctx, last), last)]
+
+
+def field(ctx: typer.Context, incomplete: str) -> list[str]:
+    """For --group-by, --label, FIELD: a field."""
+    return [name for name in _known(ctx) if name.startswith(incomplete)]
+
+
+def order(ctx: typer.Context, incomplete: str) -> list[str]:
+    """For --sort: a field, then its direction."""
+    names = field(ctx, incomplete.partition(":")[0])
+    whole = [f"{name}{end}" for name in names for end in ("", ":desc")]
+    return [each for each in whole if each.startswith(incomplete)]
+
+
+def several_fields(ctx: typer.Context, incomplete: str) -> list[str]:
+    """For --fields: one more field."""
+    before, comma, last = incomplete.rpartition(",")
+    given = before.split(",")
+    return [f"{before}{comma}{name}" for name in field(ctx, last) if name not in given]
+
+
+def offered_filters(known: Known, incomplete: str) -> list[str]:
+    """Filters that go on as `incomplete` begins. A field that is the only one comes with its values at once."""
+    match = _COMPARED.fullmatch(incomplete)
+    if match is not None:
+        start, part = f"{match['field']}{match['op']}{match['before'] or ''}", unescape(match["part"])
+        return [start + value for value in known.get(unescape(match["field"]), []) if unescape(value).startswith(part)]
+    for prefix in ("has:", "no:"):
+        if incomplete.startswith(prefix):
+            begun = _begun(incomplete.removeprefix(prefix))
+            return [prefix + escape_field(name) for name in known if name.startswith(begun)]
+    names = [name for name in known if name.startswith(_begun(incomplete))]
+    if len(names) == 1 and known[names[0]]:
+        return [f"{escape_field(names[0])}={value}" for value in known[names[0]]]
+    return [f"{escape_field(name)}=" for name in names]
+
+
+def _begun(text: str) -> str:
+    """What is meant by the beginning of a name, which may end within an escape."""
+    return unescape(re.sub(r"((?:\\.|[^\\])*)\\\Z", r"\1", text, flags=re.DOTALL))
+
+
+# -- bash ---------------------------------------------------------------------------------------------------------
+
+
+def in_bash(environ: MutableMapping[str, str], answer: Callable[[], int]) -> int:
+    """Let `answer` print what Typer offers, and pass it on as bash takes it. Returns its exit code."""
+    quote = environ.get("COMP_WORDS", "").rpartition("\n")[2][:1]
+    kept = bash_words(environ)
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        code = answer()
+    sys.stdout.write(bash_lines(said.getvalue(), kept, quote))
+    return code
+
+
+def bash_words(environ: MutableMapping[str, str]) -> str:
+    """Join the words that bash has cut at `=` and `:`; returns what bash keeps of the current word before it replaces.
+
+    `environ` is what Typer's script sets: COMP_WORDS, a word a line, and COMP_CWORD.
+    """
+    words = environ.get("COMP_WORDS", "").split("\n")
+    current = int(environ.get("COMP_CWORD", "0"))
+    joined: list[str] = []
+    place = 0
+    for number, word in enumerate(words):
+        glue = bool(joined) and number > 1 and (_is_end(word) or _is_end(words[number - 1]))
+        if glue:
+            joined[-1] += word
+        else:
+            joined.append(word)
+        if number == current:
+            place = len(joined) - 1
+            del words[number + 1 :]
+            break
+    environ["COMP_WORDS"] = "\n".join(joined)
+    environ["COMP_CWORD"] = str(place)
+    word = joined[place] if joined else ""
+    if word[:1] in ("'", '"'):
+        return ""  # a quoted word is one word
+    if word.startswith("--"):
+        word = word.partition("=")[2]
+    ends = [
+        match.end() for match in re.finditer(r"\\.|[=:]", word) if match.group() in _ENDS
+    ]  # not one with a backslash
+    return word[: ends[-1]] if ends else ""
+
+
+def _is_end(word: str) -> bool:
+    return bool(word) and not word.strip(_ENDS)
+
+
+def bash_lines(text: str, kept: str, quote: str) -> str:
+    """Typer's answer, a completion a line, as bash takes it: without what it keeps, and escaped as its quotes want it.
+
+    `quote` is the word's first character: behind a quote other characters are the shell's own than without.
+    """
+    kept = re.sub(r"\\(.)", r"\1", kept)
+    lines = [line.removeprefix(kept) for line in text.split("\n") if line]
+    return "".join(_in_bash(line, quote) + "\n" for line in lines)
+
+
+def _in_bash(line: str, quote: str) -> str:
+    if quote == "'":
+        return line.replace("'", "'\\''")
+    return re.sub(r'["$`\\]' if quote == '"' else r"[^\w@%+=:,./-]", r"\\\g<0>", line)
+
+
+# -- what there is ------------------------------------------------------------------------------------------------
+
+
+def _known(ctx: typer.Context, first: str = "") -> Known:
+    """The fields of the catalog that the options so far name; nothing where that cannot be told at once.
+
+    Of the field that `first` begins with, or that begins with it, the values are read before all others.
+    """
+    with contextlib.suppress(Exception), contextlib.redirect_stderr(io.StringIO()):
+        from recq.settings import Settings
+
+        given = {name: ctx.params.get(name) for name in ("catalog", "url", "data_dir")}
+        settings = Settings.load(**given)
+        if settings.url is None and not settings.data_dir.is_dir():
+            return {}
+        said = f"{settings.catalog}\n{settings.url}\n{settings.data_dir.absolute()}"
+        place = settings.cache_dir / "completion" / f"{hashlib.sha256(said.encode()).hexdigest()[:16]}.json"
+        kept = _kept(place)
+        return _asked(settings, place, first) if kept is None else kept
+    return {}
+
+
+def _kept(place: Path) -> Known | None:
+    """What was kept, unless it is too old."""
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        data: dict[str, Any] = json.loads(place.read_text("utf-8"))
+        age = time.time() - data["at"]
+        if 0 <= age < (FRESH if data["whole"] else FRESH / 6):
+            known: Known = data["known"]
+            return known
+    return None
+
+
+def _asked(settings: Any, place: Path, first: str) -> Known:
+    """What the index says, kept for the next time."""
+    known: dict[str, list[str]] = {}
+    whole = False
+    try:
+        known, whole = _read(settings.model_copy(update={"lock_wait": 0.2, "connect_timeout": 1.0}), first)
+    finally:
+        with contextlib.suppress(OSError):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile("w", dir=place.parent, delete=False, encoding="utf-8") as part:
+                json.dump({"at": time.time(), "known": known, "whole": whole}, part)
+            os.replace(part.name, place)  # noqa: PTH105 - both names are at hand
+    return known
+
+
+def _read(settings: Any, first: str) -> tuple[dict[str, list[str]], bool]:
+    """All fields with their values, and whether there was time for all values."""
+    from recq.search.search import opened
+
+    with opened(settings) as catalog:
+        started = time.monotonic()
+        known: dict[str, list[str]] = {name: [] for name in (*sorted(catalog.types()), *_OFFERED)}
+        waiting = catalog.waiting()
+        for name in sorted(known, key=lambda name: not (first and (name.startswith(first) or first.startswith(name)))):
+            if time.monotonic() - started > PATIENCE:
+                return known, False
+            if waiting.lacks([(name, False)]) is None:
+                values = [value for value, _ in catalog.facets(name, limit=MOST_VALUES).rows]
+                known[name] = [
+                    escape(value) for value in values if not any(unicodedata.category(c) == "Cc" for c in value)
+                ]
+    return known, not waiting.left

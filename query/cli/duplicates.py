@@ -1,0 +1,117 @@
+"""The command of `recq` that looks for the same picture several times: duplicates."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from query.cli.options import FilterOption, GridOption, OpenOption, PreviewOption
+from query.cli.picture_outputs import Pictures
+from query.cli.progress import bar
+from query.cli.shell import PROG, counted, emit, load, terminal
+from query.text.render import Format, duplicates_text
+from recq.cli_errors import complain
+from recq.cli_options import CatalogOption, DataDirOption, DebugOption, UrlOption
+from recq.duplicates.kinds import Kind
+from recq.errors import UsageError
+
+
+class _Wanted(StrEnum):
+    """The kinds that `--kind` takes; the same bytes are always one picture."""
+
+    COPY = Kind.COPY
+    CROP = Kind.CROP
+    MIRROR = Kind.MIRROR
+
+
+def duplicates(
+    kinds: Annotated[
+        list[_Wanted] | None,
+        typer.Option(
+            "--kind",
+            metavar="KIND",
+            show_default=False,
+            help="What is the same picture beside the same bytes: copy (resized, recompressed, another format), crop, "
+            "mirror (left and right exchanged); repeatable, copy and crop when none is given. "
+            "Example: --kind copy --kind mirror",
+        ),
+    ] = None,
+    min_score: Annotated[
+        float | None,
+        typer.Option(
+            "--min-score",
+            metavar="SCORE",
+            show_default=False,
+            help="From which cosine on two pictures are compared at all, 0.6 when not given: more is faster and finds "
+            "less. Example: --min-score 0.9",
+        ),
+    ] = None,
+    max_distance: Annotated[
+        float | None,
+        typer.Option(
+            "--max-distance",
+            metavar="DISTANCE",
+            show_default=False,
+            help="The same for a catalog that compares by distance, any when not given. Example: --max-distance 4.5",
+        ),
+    ] = None,
+    exact: Annotated[
+        bool,
+        typer.Option(
+            "--exact",
+            help="Only the same bytes; neither vectors nor pictures are read. Example: recq duplicates --exact",
+        ),
+    ] = False,
+    filters: FilterOption = None,
+    form: Annotated[
+        Format,
+        typer.Option(
+            "--format",
+            help="How to print the groups; paths are those of all but the first of each group. Example: --format jsonl",
+        ),
+    ] = Format.TABLE,
+    grid: GridOption = None,
+    preview: PreviewOption = False,
+    open_: OpenOption = False,
+    catalog: CatalogOption = None,
+    url: UrlOption = None,
+    data_dir: DataDirOption = None,
+    _debug: DebugOption = False,
+) -> None:
+    """Groups of items that are the same picture: the same bytes, or a copy that was resized, recompressed or cropped.
+
+    Pictures that look alike are read and compared. The first of each group is the one to keep. Nothing is deleted.
+    """
+    if exact and kinds:
+        raise UsageError("--exact compares bytes alone: leave out --kind, or --exact")
+    settings = load(catalog, url, data_dir)
+    pictures = Pictures(grid, preview, open_)
+    from recq.duplicates.groups import DEFAULT_KINDS, duplicates_in
+
+    wanted = frozenset() if exact else frozenset(map(Kind, kinds)) if kinds else DEFAULT_KINDS
+    with bar() as progress:
+        found = duplicates_in(
+            settings,
+            min_score=min_score,
+            max_distance=max_distance,
+            kinds=wanted,
+            filters=filters or [],
+            progress=progress,
+        )
+    emit(duplicates_text(found, form, terminal()))
+    how = ", ".join(["same bytes", *(str(kind) for kind in Kind if kind in found.kinds)])
+    items = counted(found.items, "item")
+    groups = counted(len(found.groups), "group")
+    told = (
+        f"{groups}, {found.superfluous:,} of {items} not the first of theirs"
+        if found.groups
+        else f"no duplicates among {items}"
+    )
+    complain(PROG, found.no_items.text if found.no_items is not None else f"{told} ({how})")
+    if found.unread:
+        count = sum(found.unread.values())
+        reasons = ", ".join(f"{number:,} {reason}" for reason, number in sorted(found.unread.items()))
+        complain(PROG, f"of {counted(count, 'picture')} only the bytes were compared: {reasons}")
+    pictures.show(found, settings)

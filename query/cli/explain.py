@@ -1,0 +1,61 @@
+"""The command of `recq` that tells where two pictures agree: explain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from query.cli.options import TargetArgument
+from query.cli.shell import PROG, emit, load
+from query.text.render import ShowFormat, explanation_text
+from recq.cli_errors import complain
+from recq.cli_options import CatalogOption, DataDirOption, DebugOption, UrlOption
+
+
+def explain(
+    target: TargetArgument,
+    result: Annotated[
+        str,
+        typer.Argument(
+            metavar="RESULT",
+            show_default=False,
+            help="The picture that it is compared with, named like TARGET. Example: sofa_9.jpg",
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="FILE.png",
+            show_default=False,
+            help="The picture to draw: both side by side, the regions that agree in colour. Example: --out why.png",
+        ),
+    ] = None,
+    form: Annotated[
+        ShowFormat,
+        typer.Option("--format", help="How to print the score; json has the maps. Example: --format json"),
+    ] = ShowFormat.TABLE,
+    catalog: CatalogOption = None,
+    url: UrlOption = None,
+    data_dir: DataDirOption = None,
+    _debug: DebugOption = False,
+) -> None:
+    """Which regions of two pictures agree: where their similarity comes from, cell by cell of the last feature map."""
+    settings = load(catalog, url, data_dir)
+    if out is not None:
+        from query.pictures.explanation import require_writable
+
+        require_writable(out)
+    from recq.search.explain import explain_in
+
+    explanation = explain_in(settings, target, result)
+    emit(explanation_text(explanation, form))
+    for note in explanation.notes:
+        complain(PROG, note)
+    if out is not None:
+        from query.pictures.explanation import write_picture
+
+        write_picture(explanation, out)
+        complain(PROG, f"picture written to {out}")

@@ -1,0 +1,301 @@
+"""Arguments and options that several commands of `recq` have, each declared once; what filters look like, for help."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from query.cli import completion
+from query.text.render import Format
+from recq.commands import command
+from recq.errors import FilterError, UsageError
+from recq.index.grammar import escape, escape_field, parse_all
+from recq.index.parameters import Limit, Parameters, Sort
+
+FILTERS = """\
+Filters: all that are given must hold. Quote them, the shell has its own idea of < > | ! ?
+
+'category=sofa'   'category=sofa|bed'   'category!=sofa'   'price<=50'   'title~leather tote'   'labels=Action'
+'price?' (has one)   '!price?' (has none)   'title!~leather' (not)   'file.name~tote'
+
+The same without characters of the shell: price=..100   price=10..50   category=sofa,bed   has:price   no:price
+
+A backslash makes any character literal, a comma, a bar, a space at an end: 'brand=Smith\\, Jones'"""
+"""The epilog of every command that takes filters."""
+
+FILTERS_AND_GROUPS = f"""{FILTERS}
+
+One of several: --any-of 'category=sofa || price<=50', or --any-of category=sofa,,price=..50"""
+"""The epilog of those that take --any-of as well."""
+
+TargetArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="TARGET",
+        show_default=False,
+        help="An indexed file's name or path, a point id, any picture's path, or - for a picture on standard input. "
+        "Example: sofa_226.jpg, or ./sofa_226.jpg for the file where you are.",
+    ),
+]
+TargetsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="TARGET...",
+        show_default=False,
+        help="An indexed file's name or path, a point id, any picture's path, or - for a picture on standard input; "
+        "several have an answer each. Example: sofa_226.jpg, or ./sofa_226.jpg for the file where you are.",
+    ),
+]
+TargetsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--targets",
+        metavar="FILE",
+        show_default=False,
+        help="Also the targets in a file, one a line or ended by NULs; - reads them from standard input. "
+        "Example: --targets parameters.txt",
+    ),
+]
+FilterOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--filter",
+        metavar="FILTER",
+        autocompletion=completion.filters,
+        show_default=False,
+        help="Only items that this holds for; may be given several times. Example: --filter 'category=sofa'",
+    ),
+]
+FormatOption = Annotated[
+    Format,
+    typer.Option("--format", help="How to print the answer. Example: --format paths, one absolute path a line."),
+]
+KOption = Annotated[int, typer.Option("-k", "--top-k", metavar="N", help="How many results, at most. Example: -k 20")]
+OffsetOption = Annotated[
+    int | None,
+    typer.Option(
+        "--offset", metavar="N", min=0, show_default=False, help="Leave out the first N results. Example: --offset 20"
+    ),
+]
+PageOption = Annotated[
+    int | None,
+    typer.Option(
+        "--page", metavar="N", min=1, show_default=False, help="The Nth page of -k results. Example: -k 20 --page 2"
+    ),
+]
+AnyOfOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--any-of",
+        metavar="GROUP",
+        autocompletion=completion.alternatives,
+        show_default=False,
+        help="Only items that one of these filters holds for; may be given several times, every group must hold. "
+        "Example: --any-of 'category=sofa || price<=50'",
+    ),
+]
+GroupByOption = Annotated[
+    str | None,
+    typer.Option(
+        "--group-by",
+        metavar="FIELD",
+        autocompletion=completion.field,
+        show_default=False,
+        help="Only the first item of each value of a field, such as one view of each product. Example: --group-by sku",
+    ),
+]
+KeepOwnGroupOption = Annotated[
+    bool,
+    typer.Option(
+        "--keep-own-group",
+        help="With --group-by: show also what is in the group of the picture asked with, such as other views of the "
+        "same product. Example: --group-by sku --keep-own-group",
+    ),
+]
+DiversityOption = Annotated[
+    float,
+    typer.Option(
+        "--diversity",
+        metavar="0..1",
+        help="From the nearest (0) to the most varied (1): leave out what looks like results before it. "
+        "Example: --diversity 0.3",
+    ),
+]
+KeepDuplicatesOption = Annotated[
+    bool,
+    typer.Option(
+        "--keep-duplicates",
+        help="Show files of the same bytes as results of their own, not as one. Example: --keep-duplicates",
+    ),
+]
+SortOption = Annotated[
+    str | None,
+    typer.Option(
+        "--sort",
+        metavar="FIELD",
+        autocompletion=completion.order,
+        show_default=False,
+        help="Order by a field, descending with :desc; items without it come last. Example: --sort price:desc",
+    ),
+]
+FieldsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--fields",
+        metavar="A,B",
+        autocompletion=completion.several_fields,
+        show_default=False,
+        help="The metadata to show, and no other. Example: --fields title,price",
+    ),
+]
+NullOption = Annotated[
+    bool,
+    typer.Option(
+        "--null",
+        "-0",
+        help="With --format paths: end each with a NUL, safe for any name. Example: --format paths -0 | xargs -0 ls",
+    ),
+]
+MaxDistanceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--max-distance",
+        metavar="DISTANCE",
+        show_default=False,
+        help="Leave out what is farther away, in a catalog of Euclidean distances; auto: what random pairs often are "
+        "as near as. Example: --max-distance 12.5",
+    ),
+]
+GridOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--grid",
+        metavar="FILE",
+        show_default=False,
+        help="Also put the pictures into one PNG, or one HTML page with their metadata. Example: --grid shoes.html",
+    ),
+]
+PreviewOption = Annotated[
+    bool,
+    typer.Option(
+        "--preview",
+        help="Also show the pictures on a terminal that can: kitty, iTerm2, WezTerm, foot and others. "
+        "Example: --preview",
+    ),
+]
+OpenOption = Annotated[
+    bool,
+    typer.Option(
+        "--open",
+        help="Open the pictures in the system's viewer: FILE of --grid, else a temporary PNG. "
+        "Example: --grid shoes.html --open",
+    ),
+]
+MinScoreOption = Annotated[
+    str | None,
+    typer.Option(
+        "--min-score",
+        metavar="SCORE",
+        show_default=False,
+        help="Leave out what is less similar (1 is the same picture); auto: what random pairs often reach. "
+        "Example: --min-score 0.8",
+    ),
+]
+
+AUTO = "auto"
+"""In place of a score or a distance: the catalog's random pairs decide."""
+
+
+def parameters_of(
+    k: int,
+    offset: int | None,
+    page: int | None,
+    filters: list[str] | None,
+    any_of: list[str] | None,
+    group_by: str | None,
+    diversity: float,
+    keep_duplicates: bool,
+    sort: str | None,
+    fields: str | None,
+    min_score: str | None = None,
+    max_distance: str | None = None,
+    keep_own_group: bool = False,
+) -> Parameters:
+    """What the options of similar, recommend and search ask for, as they were typed. Raises UsageError."""
+    return Parameters(
+        k,
+        place(k, offset, page),
+        filters or [],
+        any_of or [],
+        limit(min_score, "--min-score", "0.8"),
+        limit(max_distance, "--max-distance", "12.5"),
+        group_by,
+        diversity,
+        keep_duplicates,
+        None if sort is None else Sort.parse(sort),
+        field_list(fields),
+        unusual(min_score, max_distance),
+        keep_own_group,
+    )
+
+
+def place(k: int, offset: int | None, page: int | None) -> int:
+    """How many results come before those asked for. Raises UsageError where --offset and --page are both given."""
+    if offset is not None and page is not None:
+        raise UsageError("--offset and --page both say where to begin: give one of them")
+    return offset or 0 if page is None else (page - 1) * k
+
+
+def limit(text: str | None, option: str, example: str) -> float | None:
+    """The value of --min-score or --max-distance; None for `auto`, too. Raises UsageError."""
+    if text is None or text == AUTO:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(f"{option} {text!r} is no number: write {option} {example}, or {option} {AUTO}") from None
+
+
+def unusual(min_score: str | None, max_distance: str | None) -> Limit | None:
+    """Which of the two is `auto`. Raises UsageError where both are."""
+    if min_score == max_distance == AUTO:
+        raise UsageError("--min-score auto and --max-distance auto: give the one that the catalog compares by")
+    return "min_score" if min_score == AUTO else "max_distance" if max_distance == AUTO else None
+
+
+def asked_with_words(words: Sequence[str], texts: Sequence[str] | None) -> str:
+    """What to say to `recq search WORDS`: filters are written behind --filter, words are searched in a field.
+
+    `texts` are the catalog's fields of texts, None where they are not known.
+    """
+    try:
+        parse_all(words)
+    except FilterError:
+        text = escape(" ".join(words))
+        likely = ["title"] if texts is None else sorted(texts, key=lambda each: (each != "title", each == "category"))
+        fields = [escape_field(likely[0])] if likely else []
+        told = [command("recq", "search", "--filter", f"{field}~{text}") for field in (*fields, "file.name")]
+        ask = f"ask for them in {f'a field, {told[0]}, or in ' if fields else ''}the file's name, {told[-1]}"
+        similar = command("recq", "similar", "PICTURE")
+        return f"search takes no words by themselves: {ask}; what looks like a picture is found by {similar}"
+    options = [option for word in words for option in ("--filter", word)]
+    return f"a filter stands behind --filter: {command('recq', 'search', *options)}"
+
+
+def field_list(text: str | None) -> tuple[str, ...] | None:
+    """The value of --fields: names between commas. Raises UsageError."""
+    if text is None:
+        return None
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names):
+        raise UsageError(f"--fields {text!r} has an empty name: write --fields title,price")
+    return names
+
+
+def require_null_fits(null: bool, form: Format) -> None:
+    """Raise UsageError for -0 with anything but paths."""
+    if null and form is not Format.PATHS:
+        raise UsageError(f"-0 ends paths, and --format {form} prints none: add --format paths")

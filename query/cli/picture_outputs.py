@@ -1,0 +1,65 @@
+"""The pictures of an answer, wherever they are wanted: in a file, on the terminal, in the system's viewer.
+
+What the commands share that have --grid, --preview and --open: what cannot be done is said before the work.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from query.cli.shell import PROG
+from recq.cli_errors import complain
+
+if TYPE_CHECKING:
+    from query.pictures.grid_sheet import Drawable
+    from query.pictures.preview import Show
+    from recq.settings import Settings
+
+
+class Pictures:
+    """What --grid, --preview and --open ask for. Raises UsageError for what is impossible here."""
+
+    def __init__(self, grid: Path | None, preview: bool, open_: bool) -> None:
+        self._grid = grid
+        self._open = open_
+        self._preview: Show | None = None
+        if grid is not None:
+            from query.pictures.grid import require_writable
+
+            require_writable(grid)
+        if open_:
+            from query.pictures.viewer import require_viewer
+
+            require_viewer()
+        if preview:
+            from query.pictures.preview import require_terminal
+
+            self._preview = require_terminal()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there is anything to show."""
+        return self._grid is not None or self._preview is not None or self._open
+
+    def show(self, shown: Drawable, settings: Settings) -> None:
+        """Write, show and open the pictures of an answer; which file was written is told on standard error."""
+        if self._preview is not None:
+            from query.pictures.grid_sheet import sheet_of
+            from recq.images import Limits
+
+            self._preview(sheet_of(shown), Limits.from_settings(settings))
+        grid = self._grid
+        if grid is None and self._open:  # it stays: the viewer reads it when recq has long gone
+            grid = Path(tempfile.mkdtemp(prefix="recq-")) / "grid.png"
+        if grid is None:
+            return
+        from query.pictures.grid import write_grid
+
+        write_grid(shown, grid, settings)
+        complain(PROG, f"picture grid written to {grid}")
+        if self._open:
+            from query.pictures.viewer import open_file
+
+            open_file(grid)

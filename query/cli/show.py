@@ -1,0 +1,106 @@
+"""The commands of `recq` that tell what there is: catalogs, fields, show, facets.
+
+Thin shells, which `query.cli.main` makes part of the program: what is slow to import is imported where it is used.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from query.cli import completion
+from query.cli.options import FilterOption, TargetArgument
+from query.cli.shell import PROG, counted, emit, load, terminal
+from query.text.render import FacetsFormat, ShowFormat, catalogs_text, facets_text, fields_text, shown_text
+from recq.cli_errors import complain
+from recq.cli_options import CatalogOption, DataDirOption, DebugOption, UrlOption
+from recq.commands import command
+
+ListFormatOption = Annotated[ShowFormat, typer.Option("--format", help="How to print them. Example: --format json")]
+
+
+def catalogs(
+    form: ListFormatOption = ShowFormat.TABLE,
+    url: UrlOption = None,
+    data_dir: DataDirOption = None,
+    _debug: DebugOption = False,
+) -> None:
+    """The catalogs of the index: items, failed ones, embedding space, sources, when one was indexed last."""
+    settings = load(None, url, data_dir)
+    from recq.search.inventory import catalogs_in
+
+    found = catalogs_in(settings)
+    emit(catalogs_text(found, form, terminal()))
+    for each in found:
+        if each.unfinished:
+            left = counted(len(each.unfinished), "collection")
+            complain(PROG, f"{each.name}: {left} of a rebuild that goes on or was interrupted")
+    if not found:
+        complain(PROG, f"there is no catalog here: {command('recq-ingest', 'run', 'FOLDER')} makes one")
+
+
+def fields(
+    form: ListFormatOption = ShowFormat.TABLE,
+    catalog: CatalogOption = None,
+    url: UrlOption = None,
+    data_dir: DataDirOption = None,
+    _debug: DebugOption = False,
+) -> None:
+    """The fields that filters can ask for: type, how many items have one, its values or their range, an example."""
+    settings = load(catalog, url, data_dir)
+    from recq.search.inventory import fields_in
+
+    emit(fields_text(fields_in(settings), form, terminal()))
+
+
+def show(
+    target: TargetArgument,
+    form: Annotated[ShowFormat, typer.Option("--format", help="How to print it. Example: --format json")] = (
+        ShowFormat.TABLE
+    ),
+    json_: Annotated[
+        bool, typer.Option("--json", help="Short for --format json. Example: recq show sofa_226.jpg --json")
+    ] = False,
+    catalog: CatalogOption = None,
+    url: UrlOption = None,
+    data_dir: DataDirOption = None,
+    _debug: DebugOption = False,
+) -> None:
+    """Everything known of one item, and for a failed one the reason."""
+    settings = load(catalog, url, data_dir)
+    from recq.search.search import show_in
+
+    emit(shown_text(show_in(settings, target), ShowFormat.JSON if json_ else form, terminal()))
+
+
+def facets(
+    field: Annotated[
+        str,
+        typer.Argument(
+            autocompletion=completion.field,
+            metavar="FIELD",
+            show_default=False,
+            help="A metadata field, or one of file.*. Example: category",
+        ),
+    ],
+    filters: FilterOption = None,
+    limit: Annotated[
+        int, typer.Option("--limit", metavar="N", min=1, help="How many values, at most. Example: --limit 200")
+    ] = 50,
+    form: Annotated[FacetsFormat, typer.Option("--format", help="How to print them. Example: --format json")] = (
+        FacetsFormat.TABLE
+    ),
+    catalog: CatalogOption = None,
+    url: UrlOption = None,
+    data_dir: DataDirOption = None,
+    _debug: DebugOption = False,
+) -> None:
+    """The values of a metadata field and how many items have each; ranges for numbers and dates."""
+    settings = load(catalog, url, data_dir)
+    from recq.search.search import facets_in, why_nothing_in
+
+    found = facets_in(settings, field, filters or [], limit)
+    emit(facets_text(found, form, terminal()))
+    if not found.total:
+        complain(PROG, why_nothing_in(settings, filters or [], field) or "")

@@ -1,0 +1,1 @@
+"""Answers as pictures: grids in a file or a page, explanations, previews on a terminal."""

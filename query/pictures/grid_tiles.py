@@ -1,0 +1,54 @@
+"""The pixels of a card: its file read anew within recq's limits, fitted into a square, or a few words why not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from PIL import Image
+
+from query.pictures.grid_sheet import Card
+from recq.errors import ImageError, Reason
+from recq.images import Limits, Picture, open_picture
+from recq.images.decode import decode
+from recq.images.heif import MISSING
+
+_MAX_ENLARGED = 3.0  # icons are shown larger, but not as a blur
+
+_WORDS = {
+    Reason.PERMISSION: "no permission to read it",
+    Reason.EMPTY: "the file is empty",
+    Reason.TRUNCATED: "the file is cut short",
+    Reason.NOT_AN_IMAGE: "not a picture any more",
+    Reason.UNSUPPORTED: "a kind that recq cannot read",
+    Reason.TOO_LARGE: "too large to draw",
+}
+
+
+def thumbnail(card: Card, limits: Limits, side: int) -> tuple[Image.Image | None, str]:
+    """The card's picture, RGB, its longer side `side` pixels; or None, and in a few words why."""
+    if card.content is not None:
+        content = card.content
+        return _fitted(lambda: decode(content, limits, reduce_to=side), side)
+    location = card.location
+    if location is None:
+        return None, "no folder on record"
+    if not is_there(location):
+        return None, "not on this machine, or gone"
+    return _fitted(lambda: open_picture(location, limits, reduce_to=side), side)
+
+
+def is_there(location: Path) -> bool:
+    """Whether there is a file, where one may look."""
+    return os.path.exists(location)  # noqa: PTH110 - Path's raises where one may not look
+
+
+def _fitted(read: Callable[[], Picture], side: int) -> tuple[Image.Image | None, str]:
+    try:
+        image = Image.fromarray(read().rgb)
+    except ImageError as error:
+        return None, "needs recq[heic]" if error.detail == MISSING else _WORDS.get(error.reason, "cannot be read")
+    scale = min(side / image.width, side / image.height, _MAX_ENLARGED)
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    return image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0), ""

@@ -1,0 +1,1 @@
+"""Answers as text: tables for eyes, JSON and CSV for programs."""

@@ -1,0 +1,292 @@
+"""An answer as text: JSON, JSON lines, CSV, paths, or a table. Pure: records in, text out.
+
+Machine-readable formats are a contract (docs/query.md) and the same on a terminal and in a pipe. The table is for
+eyes: with colours and as wide as the terminal there, plain columns without cutting anything elsewhere.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from query.text.layout import cells
+from query.text.table import (
+    TextTable,
+    answer_table,
+    catalogs_table,
+    comparison_table,
+    duplicates_table,
+    facets_table,
+    fields_table,
+    shown_table,
+)
+from recq.paths import printable
+from recq.search.results import SCORE_DIGITS, Answer, ItemDetails, Result, facets_json, score_text
+
+if TYPE_CHECKING:
+    from recq.duplicates.groups import Duplicates
+    from recq.evaluate.results import Evaluation
+    from recq.index.facets import Facets
+    from recq.search.compare import Comparison
+    from recq.search.explain import Explanation
+    from recq.search.inventory import CatalogSummary, FieldSummary
+    from recq.search.many import FailedTarget
+
+
+class Format(StrEnum):
+    """How `similar`, `recommend` and `search` answer."""
+
+    TABLE = "table"
+    JSON = "json"
+    JSONL = "jsonl"
+    CSV = "csv"
+    PATHS = "paths"
+
+
+class FacetsFormat(StrEnum):
+    """How `facets` and `compare` answer."""
+
+    TABLE = "table"
+    JSON = "json"
+    JSONL = "jsonl"
+    CSV = "csv"
+
+
+class ShowFormat(StrEnum):
+    """How `show`, `catalogs` and `fields` answer."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+COLUMNS = ("rank", "score", "id", "source", "path", "name", "copies")
+"""The first columns of the CSV; the metadata fields follow, alphabetically."""
+
+
+def answer_text(answer: Answer, form: Format, terminal: bool = False, *, null: bool = False) -> str:
+    """The answer of `similar`, `recommend` or `search`; names that are not UTF-8 keep their bytes as surrogate escapes.
+
+    `null` ends each path with a NUL in place of a line break: the one byte that no path has.
+    """
+    match form:
+        case Format.TABLE:
+            return _table(answer_table(answer), terminal)
+        case Format.JSON:
+            return _json(answer.to_json(), indent=2)
+        case Format.JSONL:
+            return "".join(_json(result.to_json()) for result in answer.results)
+        case Format.CSV:
+            return _csv(answer)
+        case Format.PATHS:
+            return "".join(_path(result, terminal, null) for result in answer.results if result.location is not None)
+
+
+def one_of_many(answer: Answer, form: Format, terminal: bool = False, *, null: bool = False) -> str:
+    """The answer to one of several targets: a whole document a line, a table under the target's name, or paths.
+
+    Not for `Format.JSON`, which holds one answer, and `Format.CSV`, which has one header (`csv_of_many`).
+    """
+    if form is Format.JSONL:
+        return _json(answer.to_json())
+    text = answer_text(answer, form, terminal, null=null)
+    if form is not Format.TABLE or answer.target is None:
+        return text
+    return f"==> {printable(answer.target.text)} <==\n{text}\n"
+
+
+def failure_line(failure: FailedTarget) -> str:
+    """One line of jsonl for a target that has no answer."""
+    return _json(failure.to_json())
+
+
+def facets_text(facets: Facets, form: FacetsFormat, terminal: bool = False) -> str:
+    """The answer of `facets`."""
+    document = facets_json(facets)
+    match form:
+        case FacetsFormat.TABLE:
+            return _table(facets_table(facets), terminal)
+        case FacetsFormat.JSON:
+            return _json(document, indent=2)
+        case FacetsFormat.JSONL:
+            return "".join(_json(row) for row in document["values"])
+        case FacetsFormat.CSV:
+            return _rows([("value", "count", "filter"), *(tuple(row.values()) for row in document["values"])])
+
+
+def catalogs_text(found: Sequence[CatalogSummary], form: ShowFormat, terminal: bool = False) -> str:
+    """The answer of `catalogs`."""
+    if form is ShowFormat.JSON:
+        return _json([each.to_json() for each in found], indent=2)
+    return _table(catalogs_table(found), terminal)
+
+
+def fields_text(found: Sequence[FieldSummary], form: ShowFormat, terminal: bool = False) -> str:
+    """The answer of `fields`."""
+    if form is ShowFormat.JSON:
+        return _json([each.to_json() for each in found], indent=2)
+    return _table(fields_table(found), terminal)
+
+
+def shown_text(shown: ItemDetails, form: ShowFormat, terminal: bool = False) -> str:
+    """The answer of `show`."""
+    if form is ShowFormat.JSON:
+        return _json(shown.to_json(), indent=2)
+    return _table(shown_table(shown), terminal)
+
+
+def evaluation_text(evaluation: Evaluation, form: ShowFormat, terminal: bool = False) -> str:
+    """The answer of `evaluate`."""
+    if form is ShowFormat.JSON:
+        from recq.evaluate.results import evaluation_json
+
+        return _json(evaluation_json(evaluation), indent=2)
+    from query.text.evaluation_table import evaluation_tables
+
+    if terminal:
+        return "".join(_table(table, terminal) for table in evaluation_tables(evaluation))
+    return "\n".join(plain(table) for table in evaluation_tables(evaluation))
+
+
+def explanation_text(explanation: Explanation, form: ShowFormat) -> str:
+    """The answer of `explain`; the maps are in JSON alone."""
+    if form is ShowFormat.JSON:
+        return _json(explanation.to_json())
+    return score_text(explanation.score, explanation.share) + "\n"
+
+
+def comparison_text(comparison: Comparison, form: FacetsFormat, terminal: bool = False) -> str:
+    """The answer of `compare`; a line of jsonl is one catalog's."""
+    match form:
+        case FacetsFormat.TABLE:
+            return _table(comparison_table(comparison), terminal)
+        case FacetsFormat.JSON:
+            return _json(comparison.to_json(), indent=2)
+        case FacetsFormat.JSONL:
+            return "".join(_json(column.to_json()) for column in comparison.columns)
+        case FacetsFormat.CSV:
+            rows = [(each.catalog, *_columns(result)) for each in comparison.columns for result in each.answer.results]
+            return _rows([("catalog", *COLUMNS), *rows])
+
+
+def duplicates_text(found: Duplicates, form: Format, terminal: bool = False) -> str:
+    """The answer of `duplicates`. `paths` are those of all but the first of each group."""
+    match form:
+        case Format.TABLE:
+            return _table(duplicates_table(found), terminal)
+        case Format.JSON:
+            return _json(found.to_json(), indent=2)
+        case Format.JSONL:
+            return "".join(_json(group.to_json()) for group in found.groups)
+        case Format.CSV:
+            rows = [
+                (number, *(_cell(member[name]) for name in ("kind", "pixels", "bytes")), *_columns(result))
+                for number, group in enumerate(found.groups, start=1)
+                for result, member in zip(group.results, group.to_json()["results"], strict=True)
+            ]  # fmt: skip
+            return _rows([("group", "kind", "pixels", "bytes", *COLUMNS), *rows])
+        case Format.PATHS:
+            others = [result for group in found.groups for result in group.results[1:]]
+            return "".join(_path(result, terminal, null=False) for result in others if result.location is not None)
+
+
+def _json(document: Any, indent: int | None = None) -> str:
+    text = json.dumps(document, indent=indent, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a lone surrogate from someone's JSON is not UTF-8
+        text = json.dumps(document, indent=indent, allow_nan=False)
+    return text + "\n"
+
+
+def _csv(answer: Answer) -> str:
+    fields = _csv_fields([answer])
+    return _rows([(*COLUMNS, *_csv_names(fields, COLUMNS)), *_csv_rows(answer, fields)])
+
+
+def csv_of_many(answers: Sequence[Answer]) -> str:
+    """The results of several targets, each row with its target first."""
+    columns = ("target", *COLUMNS)
+    fields = _csv_fields(answers)
+    rows = [
+        (printable(answer.target.text) if answer.target is not None else "", *row)
+        for answer in answers
+        for row in _csv_rows(answer, fields)
+    ]
+    return _rows([(*columns, *_csv_names(fields, columns)), *rows])
+
+
+def _csv_fields(answers: Sequence[Answer]) -> list[str]:
+    """The fields of `--fields`, else all that any result has."""
+    chosen = next((answer.fields for answer in answers), None)
+    every = {name for answer in answers for result in answer.results for name in result.metadata}
+    return sorted(every) if chosen is None else list(chosen)
+
+
+def _csv_names(fields: Sequence[str], taken: Sequence[str]) -> list[str]:
+    return [f"payload.{name}" if name in taken else name for name in fields]
+
+
+def _csv_rows(answer: Answer, fields: Sequence[str]) -> list[tuple[object, ...]]:
+    return [
+        (
+            *_columns(result),
+            *(_cell(value) if (value := result.value(name)) is not None else "" for name in fields),
+        )
+        for result in answer.results
+    ]
+
+
+def _columns(result: Result) -> tuple[object, ...]:
+    """The values of `COLUMNS`."""
+    score = "" if result.score is None else round(result.score, SCORE_DIGITS)
+    return result.rank, score, result.id, result.source, result.path or "", result.name, result.copies
+
+
+def _cell(value: Any) -> str:
+    """A metadata value as `metadata.csv` would have it: lists with bars, `true` and `false` in lower case."""
+    if isinstance(value, list):
+        return "|".join(_cell(element) for element in value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _rows(rows: Sequence[Sequence[object]]) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows(rows)
+    return out.getvalue()
+
+
+def _path(result: Result, terminal: bool, null: bool) -> str:
+    """Exactly the path for a program, escaped for a terminal."""
+    path = os.fspath(result.location or "")
+    if null:
+        return path + "\0"
+    return (printable(path) if terminal else path) + "\n"
+
+
+def _table(table: TextTable, terminal: bool) -> str:
+    if not table.rows:
+        return ""  # that nothing matches is said on standard error
+    if terminal:
+        from query.text.terminal import draw  # Rich: only where there are colours to see
+
+        return draw(table)
+    return plain(table)
+
+
+def plain(table: TextTable) -> str:
+    """Columns two spaces apart, a header, nothing cut: for `grep`, `awk` and logs."""
+    rows = [table.header, *table.rows]
+    widths = [max(cells(row[n]) for row in rows) for n in range(len(table.header))]
+    lines = []
+    for row in rows:
+        padded = [
+            " " * (width - cells(text)) + text if right else text + " " * (width - cells(text))
+            for text, width, right in zip(row, widths, table.right, strict=True)
+        ]
+        lines.append("  ".join(padded).rstrip())
+    return "\n".join(lines) + "\n"

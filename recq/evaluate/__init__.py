@@ -1,0 +1,1 @@
+"""How good answers are: measures of retrieval from the catalog's own labels."""

@@ -1,0 +1,304 @@
+"""How often what lies nearest shares a label: leave-one-out precision, recall and mAP of a catalog, or of several.
+
+    evaluation = evaluate_in(settings, "category", ks=(1, 5, 10), against=["images-old"])
+    evaluation.measures.map, evaluation.interval.low.map
+
+The index is read first (ids and labels, then vectors into a temporary file) and let go of before anything is ranked.
+docs/quality.md defines every number.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from recq.commands import command
+from recq.errors import UsageError
+from recq.evaluate.metrics import LabelSets, Measures, Rows, bootstrap, confusions, measure
+from recq.evaluate.results import ClassMeasures, Compared, Evaluation, Interval, LeftOut
+from recq.index.filters import known_name, require_field
+from recq.index.grammar import Condition
+from recq.index.schema import FILE_FIELDS, UNINDEXED_FIELDS, Item, Value, elements
+from recq.progress import Progress, silent
+from recq.search.no_results import NoResults, why_no_items
+from recq.search.vector_file import VectorFile
+from recq.settings import Settings
+
+if TYPE_CHECKING:
+    from recq.index.catalog import Catalog
+
+DEFAULT_KS = (1, 5, 10)
+LARGEST_K = 1_000
+"""The largest k: the neighbours of every query are kept to tell what is taken for what."""
+
+_PAGE = 256  # vectors asked for at a time
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What is kept of an item: a few hundred bytes."""
+
+    id: str
+    place: tuple[str, str]
+    digest: str | None
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Passed:
+    """Ids of items that were read and not taken: without the label, or not in every catalog."""
+
+    unlabelled: set[str] = field(default_factory=set)
+    elsewhere: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Which items are compared: `facts` in the order of paths, the gallery first; `queries` are rows of it."""
+
+    facts: Sequence[_Facts]
+    gallery: int
+    queries: Rows
+    passed: _Passed
+
+
+@dataclass(frozen=True)
+class _Ranked:
+    """One catalog's answers: a row of measures for each query in `answered`, and their first neighbours."""
+
+    values: np.ndarray
+    answered: Rows
+    neighbours: list[Rows]
+    copies: int
+
+
+def evaluate_in(
+    settings: Settings,
+    label: str,
+    *,
+    ks: Sequence[int] = DEFAULT_KS,
+    against: Sequence[str] = (),
+    sample: int | None = None,
+    seed: int = 0,
+    query_filters: Sequence[str | Condition] = (),
+    gallery_filters: Sequence[str | Condition] = (),
+    progress: Progress = silent,
+) -> Evaluation:
+    """Measure the catalog that the settings name by the field `label`, and the catalogs `against` on the same items.
+
+    Every item asks for all others; `query_filters` and `gallery_filters` narrow who asks and what is found, `sample`
+    takes that many of the queries at random. Raises UsageError, FilterError for an unknown field, TargetNotFound for an
+    unknown catalog.
+    """
+    from recq.index.catalog import Catalog
+    from recq.index.connect import connect
+
+    started = time.perf_counter()
+    chosen = _checked(ks)
+    names = [settings.catalog, *against]
+    if len(set(names)) < len(names):
+        raise UsageError(f"a catalog is compared with itself: --against needs another than {settings.catalog!r}, once")
+    with ExitStack() as files:
+        with connect(settings) as client:
+            catalogs = [Catalog.open(client, name) for name in names]
+            plan = _plan(catalogs, label, query_filters, gallery_filters, sample, seed, progress)
+            stored = [files.enter_context(VectorFile(each.space.dim, each.space.distance)) for each in catalogs]
+            for catalog, file in zip(catalogs, stored, strict=True):
+                _store(catalog, plan, file, progress)
+        labels = LabelSets([each.labels for each in plan.facts])
+        ranked = [
+            _ranked(plan, labels, file, chosen, f"ranking {name}", progress)
+            for name, file in zip(names, stored, strict=True)
+        ]
+    if not len(ranked[0].answered):
+        raise UsageError(
+            f"no query has another item with the same {label}: choose a field whose values repeat "
+            f"({command('recq', 'facets', label)} counts them)"
+        )
+    first, spaces = ranked[0], [catalog.space for catalog in catalogs]
+    return Evaluation(
+        settings.catalog,
+        spaces[0],
+        label,
+        chosen,
+        seed,
+        plan.gallery,
+        len(first.answered),
+        LeftOut(
+            len(plan.passed.unlabelled),
+            len(plan.passed.elsewhere),
+            len(plan.queries) - len(first.answered),
+            first.copies,
+        ),
+        *_means(first.values, chosen, seed),
+        _per_class(plan, labels, first, chosen),
+        tuple(confusions(labels, first.answered, first.neighbours)),
+        tuple(
+            Compared(name, space, *_means(each.values, chosen, seed), *_means(each.values - first.values, chosen, seed))
+            for name, space, each in zip(against, spaces[1:], ranked[1:], strict=True)
+        ),
+        (time.perf_counter() - started) * 1000,
+    )
+
+
+def _checked(ks: Sequence[int]) -> tuple[int, ...]:
+    chosen = tuple(sorted(set(ks)))
+    if not chosen or chosen[0] < 1 or chosen[-1] > LARGEST_K:
+        raise UsageError(f"-k {','.join(map(str, ks))} cannot be measured: give numbers from 1 to {LARGEST_K:,}")
+    return chosen
+
+
+def _plan(
+    catalogs: Sequence[Catalog],
+    label: str,
+    query_filters: Sequence[str | Condition],
+    gallery_filters: Sequence[str | Condition],
+    sample: int | None,
+    seed: int,
+    progress: Progress,
+) -> _Plan:
+    """Who asks and what is found. Labels, filters and bytes are the first catalog's."""
+    catalog = catalogs[0]
+    require_field(label, catalog.types())
+    label = known_name(label, catalog.types())
+    common: set[str] | None = None
+    for other in catalogs[1:]:
+        ids = {item.id for item in other.rows()}
+        common = ids if common is None else common & ids
+    gallery, passed = _facts(catalog, label, gallery_filters, common, progress)
+    alike = list(query_filters) == list(gallery_filters)
+    asking, also = (gallery, passed) if alike else _facts(catalog, label, query_filters, common, progress)
+    for what, found, without in (("gallery", gallery, passed), ("query", asking, also)):
+        if not found:
+            why = why_no_items(catalog, gallery_filters if what == "gallery" else query_filters)
+            raise UsageError(_nothing(what, label, without, why))
+    chosen = sorted(asking.values(), key=_by_place)
+    if sample is not None and sample < len(chosen):
+        drawn = np.random.default_rng(seed).choice(len(chosen), sample, replace=False)
+        chosen = [chosen[n] for n in sorted(drawn.tolist())]
+    facts = sorted(gallery.values(), key=_by_place)
+    facts += [each for each in chosen if each.id not in gallery]
+    row = {each.id: n for n, each in enumerate(facts)}
+    queries = np.array([row[each.id] for each in chosen], np.int64)
+    return _Plan(
+        facts, len(gallery), queries, _Passed(passed.unlabelled | also.unlabelled, passed.elsewhere | also.elsewhere)
+    )
+
+
+def _nothing(what: str, label: str, passed: _Passed, why: NoResults | None) -> str:
+    if passed.elsewhere:
+        return f"no {what} item is in every catalog: --against compares catalogs of the same files"
+    if passed.unlabelled:
+        return f"no {what} item has a {label}: choose another --label or --{what}-filter"
+    causes = "; ".join(cause.text for cause in why.causes) if why is not None else "the catalog is empty"
+    return f"nothing to evaluate: no item fits the --{what}-filter: {causes}"
+
+
+def _facts(
+    catalog: Catalog,
+    label: str,
+    filters: Sequence[str | Condition],
+    common: set[str] | None,
+    progress: Progress,
+) -> tuple[dict[str, _Facts], _Passed]:
+    """The items that filters hold for, by id, and those among them that have no label or are not in `common`."""
+    found: dict[str, _Facts] = {}
+    passed = _Passed()
+    total = catalog.count(filters)
+    own = label in FILE_FIELDS or label in UNINDEXED_FIELDS
+    for n, item in enumerate(catalog.rows(filters, [] if own else [label])):
+        if n % _PAGE == 0:
+            progress("reading labels", n, total)
+        labels = labels_of(item, label)
+        if not labels:
+            passed.unlabelled.add(item.id)
+        elif common is not None and item.id not in common:
+            passed.elsewhere.add(item.id)
+        else:
+            found[item.id] = _Facts(item.id, (item.file.path, item.file.source), item.file.sha256, labels)
+    return found, passed
+
+
+def labels_of(item: Item, field: str) -> tuple[str, ...]:
+    """The item's values of a metadata field or one of `file.*`, as text; empty where it has none."""
+    value: Value | None
+    if field in FILE_FIELDS or field in UNINDEXED_FIELDS:
+        value = getattr(item.file, field.removeprefix("file."), None)
+    else:
+        value = item.metadata.get(field)
+    if value is None:
+        return ()
+    texts = (str(each).lower() if isinstance(each, bool) else str(each) for each in elements(value))
+    return tuple(text for text in texts if text)
+
+
+def _by_place(facts: _Facts) -> tuple[str, str]:
+    return facts.place
+
+
+def _store(catalog: Catalog, plan: _Plan, file: VectorFile, progress: Progress) -> None:
+    """The vectors of all rows, in their order. Raises UsageError when an item was deleted meanwhile."""
+    for page in _pages([each.id for each in plan.facts]):
+        progress(f"reading {catalog.name}", file.rows, len(plan.facts))
+        found = catalog.vectors(page)
+        if len(found) < len(page):
+            raise UsageError(f"items of catalog {catalog.name!r} were deleted meanwhile: ask again")
+        file.append(np.stack([found[each] for each in page]))
+    progress(f"reading {catalog.name}", len(plan.facts), len(plan.facts))
+
+
+def _pages(ids: Sequence[str]) -> Iterator[list[str]]:
+    rest = iter(ids)
+    while page := list(islice(rest, _PAGE)):
+        yield page
+
+
+def _ranked(
+    plan: _Plan, labels: LabelSets, file: VectorFile, ks: tuple[int, ...], what: str, progress: Progress
+) -> _Ranked:
+    numbers: dict[str, int] = {}  # equal bytes have equal numbers; an item of unknown bytes has a number of its own
+    digests = np.array([numbers.setdefault(each.digest or each.id, len(numbers)) for each in plan.facts], np.int64)
+    values, answered, neighbours, copies = [], [], [], 0
+    for n, (query, order) in enumerate(
+        zip(plan.queries.tolist(), file.ranked(plan.queries, plan.gallery), strict=True)
+    ):
+        if n % 16 == 0:
+            progress(what, n, len(plan.queries))
+        others = order[digests[order] != digests[query]]
+        copies += len(order) - len(others) - (query < plan.gallery)
+        ranked = labels.gains(query)[others]
+        if not ranked.any():
+            continue
+        values.append(measure(ranked, ks))
+        answered.append(query)
+        neighbours.append(others[: ks[-1]].copy())
+    progress(what, len(plan.queries), len(plan.queries))
+    return _Ranked(
+        np.array(values).reshape(len(values), 1 + 2 * len(ks)), np.array(answered, np.int64), neighbours, copies
+    )
+
+
+def _means(values: np.ndarray, ks: tuple[int, ...], seed: int) -> tuple[Measures, Interval]:
+    low, high = bootstrap(values, seed)
+    ends = Interval(Measures.of_columns(low.tolist(), ks), Measures.of_columns(high.tolist(), ks))
+    return Measures.of_columns(values.mean(axis=0).tolist(), ks), ends
+
+
+def _per_class(plan: _Plan, labels: LabelSets, ranked: _Ranked, ks: tuple[int, ...]) -> tuple[ClassMeasures, ...]:
+    """Every label, the alphabet's first first."""
+    row = np.full(len(plan.facts), -1, np.int64)
+    row[ranked.answered] = np.arange(len(ranked.answered))
+    found = []
+    for number, name in enumerate(labels.names):
+        members = labels.members(number)
+        own = row[members]
+        own = own[own >= 0]
+        means = Measures.of_columns(ranked.values[own].mean(axis=0).tolist(), ks) if len(own) else None
+        found.append(ClassMeasures(name, int((members < plan.gallery).sum()), len(own), means))
+    return tuple(found)

@@ -1,0 +1,109 @@
+"""The numbers of narrow fields kept right: for points that were there first, and by changes of parts of a payload.
+
+A write of a whole payload carries its numbers with it. A change of a part does not tell them: so what may be there
+afterwards is added first, then the change is made, then what is no longer there is taken away. Killed in between, a
+point has numbers too many, which no answer shows: each condition is checked against the payload as well.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import qdrant_edge as edge
+
+from recq.index.edge.changes import Id
+from recq.index.edge.hashed_index import INDEX, KEY
+from recq.index.edge.problem import edge_errors
+from recq.index.edge.shard import Shard
+
+PAGE = 100
+"""Points whose payloads are read in one call: about 2 ms, in which nobody else runs."""
+
+_Op = edge.UpdateOperation
+
+
+def begin(shard: Shard, key: str, params: Mapping[str, Any]) -> None:
+    """From here on every write has the numbers of the field `key`; no condition uses them yet."""
+    with shard.writes_held():
+        shard.narrow = shard.narrow.with_field(key, params)
+        with shard.reading() as opened:
+            known = KEY in opened.info().payload_schema
+        if not known:
+            shard.update_indexes(_Op.create_field_index(KEY, INDEX))
+
+
+def fill(shard: Shard) -> None:
+    """Every point gets its numbers, a page at a time and at half speed, while others read and write."""
+    following: Any = None
+    while True:
+        started = time.monotonic()
+        with shard.writes_held():
+            request = edge.ScrollRequest(offset=following, limit=PAGE, with_payload=True, with_vector=False)
+            with shard.reading() as opened:
+                records, following = opened.scroll(request)
+            _correct(shard, records)
+        if following is None:
+            break
+        time.sleep(time.monotonic() - started)
+    shard.flush()  # the manifest, written next, survives a power cut: so must this
+
+
+def change_payload(
+    shard: Shard,
+    chosen: list[Id] | edge.Filter,
+    operation: Callable[[list[Id]], Any],
+    new: tuple[Mapping[str, Any], str | None] | None = None,
+) -> None:
+    """Carry out a change of a part of the payload of the points `chosen` that a narrow field may notice.
+
+    `operation(ids)` is Edge's; `new` is what it sets, and below which path. As one write towards all others.
+    """
+    with shard.writes_held():
+        ids = list(_found(shard, chosen)) if isinstance(chosen, edge.Filter) else list(chosen)
+        for start in range(0, len(ids), PAGE):
+            some = ids[start : start + PAGE]
+            if new is not None:
+                for record in _read(shard, some):
+                    before = set((record.payload or {}).get(KEY, ()))
+                    _write(shard, record, before | set(shard.narrow.numbers(*new)))
+            try:
+                with edge_errors():
+                    shard.update(operation(some), some)
+            finally:  # an unknown point is an error, and the others are changed
+                _correct(shard, _read(shard, some))
+
+
+def _found(shard: Shard, filter_: edge.Filter) -> Iterator[Id]:
+    following: Any = None
+    while True:
+        request = edge.ScrollRequest(
+            offset=following, limit=10 * PAGE, filter=filter_, with_payload=False, with_vector=False
+        )
+        with shard.reading() as opened:
+            records, following = opened.scroll(request)
+        yield from (record.id for record in records)
+        if following is None:
+            return
+
+
+def _read(shard: Shard, ids: Sequence[Id]) -> Sequence[Any]:
+    with shard.reading() as opened:
+        records: Sequence[Any] = opened.retrieve(list(ids), True, False)
+        return records
+
+
+def _correct(shard: Shard, records: Sequence[Any]) -> None:
+    for record in records:
+        _write(shard, record, set(shard.narrow.numbers(record.payload or {})))
+
+
+def _write(shard: Shard, record: Any, numbers: set[int]) -> None:
+    if set((record.payload or {}).get(KEY, ())) == numbers:
+        return
+    with edge_errors():
+        change = (
+            _Op.set_payload([record.id], {KEY: sorted(numbers)}) if numbers else _Op.delete_payload([record.id], [KEY])
+        )
+        shard.update(change, [record.id])

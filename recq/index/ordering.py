@@ -1,0 +1,90 @@
+"""The two requests that have an engine put points into an order: by nearness, by a field. Answers are light rows.
+
+Raises the client's errors.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from qdrant_client import QdrantClient, models
+
+from recq.index.parameters import Parameters, Sort
+from recq.index.ranking import Row, payload_keys, row_of
+from recq.index.schema import VECTOR, payload_key
+from recq.index.similarity import Example, Liked, Question, Strategy, metric_of
+from recq.space import EmbeddingSpace
+
+_STRATEGIES = {
+    Strategy.AVERAGE: models.RecommendStrategy.AVERAGE_VECTOR,
+    Strategy.BEST: models.RecommendStrategy.BEST_SCORE,
+    Strategy.SUM: models.RecommendStrategy.SUM_SCORES,
+}
+
+
+def nearest_points(
+    client: QdrantClient,
+    collection: str,
+    space: EmbeddingSpace,
+    questions: Sequence[Question],
+    compiled: models.Filter,
+    parameters: Parameters,
+    limit: int,
+) -> list[list[Row]]:
+    """The first `limit` points for each question, in one request; a row's value is the score."""
+    requests = [
+        models.QueryRequest(
+            query=_query_of(question),
+            using=VECTOR,
+            filter=compiled,
+            limit=limit,
+            score_threshold=_threshold(question, space, parameters),
+            with_payload=payload_keys(parameters.group_by),
+        )
+        for question in questions
+    ]
+    answers = client.query_batch_points(collection, requests=requests)
+    least = -math.inf if parameters.min_score is None else parameters.min_score
+    return [
+        [row_of(point, point.score, parameters.group_by) for point in answer.points if point.score >= least]
+        for answer in answers
+    ]
+
+
+def _threshold(question: Question, space: EmbeddingSpace, parameters: Parameters) -> float | None:
+    """The bound that the engine is told. It takes every bound of a space of distances for the largest distance."""
+    if metric_of(question, space).higher_is_better == space.higher_is_better:
+        return parameters.min_score if parameters.max_distance is None else parameters.max_distance
+    return None
+
+
+def points_by_field(
+    client: QdrantClient, collection: str, sort: Sort, compiled: models.Filter, parameters: Parameters, limit: int
+) -> list[Row]:
+    """The first `limit` points that have a number or a date there; one with a list comes once for each element."""
+    direction = models.Direction.DESC if sort.descending else models.Direction.ASC
+    records, _ = client.scroll(
+        collection,
+        scroll_filter=compiled,
+        order_by=models.OrderBy(key=payload_key(sort.field), direction=direction),
+        limit=limit,
+        with_payload=payload_keys(parameters.group_by),
+    )
+    return [row_of(record, record.order_value, parameters.group_by) for record in records]
+
+
+def _query_of(question: Question) -> models.Query:
+    """As the client takes it. Items that are named by their id are never among the answers."""
+    if not isinstance(question, Liked):
+        return models.NearestQuery(nearest=_example(question))
+    examples = models.RecommendInput(
+        positive=[_example(each) for each in question.like],
+        negative=[_example(each) for each in question.dislike],
+        strategy=_STRATEGIES[question.strategy],
+    )
+    return models.RecommendQuery(recommend=examples)
+
+
+def _example(example: Example) -> models.VectorInput:
+    return example if isinstance(example, str) else example.tolist()

@@ -1,0 +1,178 @@
+"""The same question to several catalogs: what each holds for most alike, and how much of that they have in common.
+
+    comparison = compare_in(settings, "sofa_226.jpg", ["lite2", "mobilenet"])
+    print(comparison.overlap(0, 1).share)
+
+Catalogs of the same files made with different models are what this is for. Each answers in its own embedding space:
+an indexed target by its stored vector there, any other picture embedded by the catalog's own model. Scores of
+different spaces say nothing about each other; which pictures are found does.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Any
+
+from recq.commands import command, operand
+from recq.errors import RecqError, TargetNotFound, UsageError
+from recq.index.parameters import Parameters
+from recq.paths import printable
+from recq.search.results import Answer, Asked, Result
+from recq.search.search import FIRST, similar_in
+from recq.search.target import STREAM, StreamTarget, name_of, read_picture
+from recq.settings import Settings
+
+
+@dataclass(frozen=True)
+class Column:
+    """What one catalog answered."""
+
+    catalog: str
+    answer: Answer
+
+    def to_json(self) -> dict[str, Any]:
+        """One element of `catalogs`, one line of jsonl."""
+        return {"catalog": self.catalog, "answer": self.answer.to_json()}
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """How many of the results of some catalogs are the same pictures, `of` as many as the longest answer has."""
+
+    catalogs: tuple[str, ...]
+    common: int
+    of: int
+
+    @property
+    def share(self) -> float | None:
+        """0 to 1, None where nothing was found."""
+        return self.common / self.of if self.of else None
+
+    @property
+    def told(self) -> str:
+        """In words."""
+        return f"{self.common:,} of {self.of:,}"
+
+    def to_json(self) -> dict[str, Any]:
+        """One element of `overlap`."""
+        share = None if self.share is None else round(self.share, 4)
+        return {"catalogs": list(self.catalogs), "common": self.common, "of": self.of, "share": share}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The answers side by side, in the order of the catalogs."""
+
+    columns: tuple[Column, ...]
+    took_ms: float
+
+    def overlap(self, *places: int) -> Overlap:
+        """What the catalogs at those places have in common; all of them where none is named."""
+        some = [self.columns[place] for place in places] or list(self.columns)
+        found = [{identity(result) for result in each.answer.results} for each in some]
+        most = max(len(each.answer.results) for each in some)
+        return Overlap(tuple(each.catalog for each in some), len(set.intersection(*found)), most)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Remarks on the answers, and on targets that are not the same file."""
+        notes = [f"{printable(each.catalog)}: {note}" for each in self.columns for note in each.answer.notes]
+        nothing = [
+            (each.catalog, each.answer.no_results.text) for each in self.columns if each.answer.no_results is not None
+        ]
+        if len(nothing) == len(self.columns) and len({text for _, text in nothing}) == 1:
+            notes.append(nothing[0][1])
+        else:
+            notes += [f"{printable(catalog)}: {text}" for catalog, text in nothing]
+        places = {each.answer.target.location for each in self.columns if each.answer.target is not None}
+        if len(places - {None}) > 1:
+            notes.append("the catalogs know different files by that name: give a path, to compare like with like")
+        return tuple(notes)
+
+    def to_json(self) -> dict[str, Any]:
+        """The document that `--format json` prints."""
+        pairs = combinations(range(len(self.columns)), 2)
+        return {
+            "catalogs": [each.to_json() for each in self.columns],
+            "common": self.overlap().common,
+            "overlap": [self.overlap(*pair).to_json() for pair in pairs],
+            "took_ms": round(self.took_ms, 1),
+        }
+
+
+def identity(result: Result) -> str:
+    """What makes two results one picture: the bytes; the item, where those are not on record."""
+    digest: str | None = result.payload["file"].get("sha256")
+    return digest or result.id
+
+
+def compare_in(settings: Settings, target: str, catalogs: Sequence[str], parameters: Parameters = FIRST) -> Comparison:
+    """`similar` in each of the catalogs of the index that the settings name, one after the other.
+
+    A target that one catalog knows by name and another does not is embedded there from its file. Raises UsageError
+    for fewer than two catalogs, and what `similar_in` raises, with the catalog's name before it.
+    """
+    started = time.perf_counter()
+    parameters.require_sane()
+    if len(catalogs) < 2 or len(set(catalogs)) < len(catalogs):
+        raise UsageError(
+            "two different catalogs are needed at least: "
+            + command("recq", "compare", *operand(target), "--catalog", "A", "--catalog", "B")
+        )
+    with _rereadable(target, settings) as text:
+        answers = _answers(settings, text, catalogs, parameters)
+    columns = [Column(name, answers[name]) for name in catalogs]
+    if target == STREAM:
+        columns = [replace(each, answer=_of_stream(each.answer)) for each in columns]
+    return Comparison(tuple(columns), (time.perf_counter() - started) * 1000)
+
+
+@contextmanager
+def _rereadable(target: str, settings: Settings) -> Iterator[str]:
+    """TARGET as each catalog can read it anew: what comes through a pipe is put into a file."""
+    if target != STREAM:
+        yield target
+        return
+    content = read_picture(StreamTarget(), settings)
+    with tempfile.NamedTemporaryFile(prefix="recq-") as file:
+        file.write(content)
+        file.flush()
+        yield file.name
+
+
+def _of_stream(answer: Answer) -> Answer:
+    """The answer without the name of the file that stood for standard input."""
+    assert answer.target is not None  # `similar` has one
+    return replace(answer, target=Asked(STREAM, name_of(StreamTarget()), content=answer.target.content))
+
+
+def _answers(settings: Settings, text: str, catalogs: Sequence[str], parameters: Parameters) -> dict[str, Answer]:
+    answers: dict[str, Answer] = {}
+    missing: dict[str, TargetNotFound] = {}
+    for name in catalogs:
+        try:
+            answers[name] = _asked(settings, name, text, parameters)
+        except TargetNotFound as error:
+            missing[name] = error
+    places = [answer.target.location for answer in answers.values() if answer.target is not None]
+    place = next((place for place in places if place is not None and os.path.isfile(place)), None)  # noqa: PTH113
+    for name, problem in missing.items():
+        if place is None:
+            raise problem
+        answers[name] = _asked(settings, name, os.fspath(place), parameters)
+    return answers
+
+
+def _asked(settings: Settings, catalog: str, text: str, parameters: Parameters) -> Answer:
+    try:
+        return similar_in(settings.model_copy(update={"catalog": catalog}), text, parameters)
+    except RecqError as error:
+        if f"catalog {catalog!r}" in str(error):  # it says which
+            raise
+        raise type(error)(f"catalog {catalog!r}: {error}") from error

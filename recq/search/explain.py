@@ -1,0 +1,179 @@
+"""Where two pictures agree: which regions of each the similarity of the two comes from.
+
+    explanation = explain_in(settings, "sofa_226.jpg", "sofa_9.jpg")
+    explanation.target.added.sum()  # the cosine of the two, as is explanation.result.added.sum()
+
+The pictures are read and go through the catalog's network again: an index keeps vectors, not feature maps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from recq import paths
+from recq.errors import ImageError, TargetError
+from recq.images import Limits, to_input
+from recq.images.decode import decode
+from recq.images.resize import Placement, placement
+from recq.search.results import SCORE_DIGITS, percentile, space_json
+from recq.search.search import opened
+from recq.search.target import FileTarget, IndexedTarget, StreamTarget, Target, describe, name_of, read_picture, resolve
+from recq.settings import Settings
+from recq.space import EmbeddingSpace
+
+if TYPE_CHECKING:
+    from recq.index.background import Background
+    from recq.index.catalog import Catalog
+
+DISPLAYED = 640
+"""Pixels of a picture's longer side that are enough to look at."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two pictures.
+
+    `rgb` is the picture, uint8 (height, width, 3), perhaps reduced; `place` says where it lies in the network's input
+    of `size` pixels a side. `added` is what each cell of the feature map, which covers that input evenly, adds to the
+    cosine: float32 (h, w).
+    """
+
+    text: str
+    name: str
+    rgb: np.ndarray
+    place: Placement
+    size: int
+    added: np.ndarray
+
+    def seen(self) -> np.ndarray:
+        """`added` for what the network saw of the picture, float32, a value for each pixel of its input."""
+        left, top, right, bottom = self.place.inner
+        return self._enlarged()[top:bottom, left:right]
+
+    @property
+    def beside(self) -> float:
+        """The share of the agreement, 0 to 1, that comes from what lies beside the picture in the square."""
+        whole = float(self._enlarged().sum())
+        return 0.0 if whole <= 0 else min(1.0, max(0.0, 1.0 - float(self.seen().sum()) / whole))
+
+    def _enlarged(self) -> np.ndarray:
+        cells = Image.fromarray(self.added, mode="F")
+        return np.asarray(cells.resize((self.size, self.size), Image.Resampling.BICUBIC))
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Two pictures and where they agree. `share` is that of random pairs which are less alike, None where unknown."""
+
+    space: EmbeddingSpace
+    target: Side
+    result: Side
+    score: float
+    share: float | None
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The document that `--format json` prints."""
+        return {
+            "space": space_json(self.space),
+            "score": round(self.score, SCORE_DIGITS),
+            "higher_is_better": self.space.higher_is_better,
+            "percentile": percentile(self.share),
+            **{role: self._side_json(side) for role, side in (("target", self.target), ("result", self.result))},
+        }
+
+    @staticmethod
+    def _side_json(side: Side) -> dict[str, Any]:
+        return {
+            "text": paths.to_text(side.text)[0],
+            "name": side.name,
+            "beside": round(side.beside, 4),
+            "added": [[round(float(cell), SCORE_DIGITS) for cell in row] for row in side.added],
+        }
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A target, and the file to read for it."""
+
+    text: str
+    target: Target
+    file: FileTarget | StreamTarget
+
+
+def explain_in(settings: Settings, target: str, result: str) -> Explanation:
+    """Where two pictures agree, in the space of the catalog that the settings name. Both may be anything that
+    `similar` takes; the index is not held while they are read.
+
+    Raises TargetError for a picture that is not on this machine or cannot be decoded, SpaceError for a model that this
+    machine lacks.
+    """
+    with opened(settings) as catalog:
+        asked = [_asked(catalog, text) for text in (target, result)]
+        space, background = catalog.space, catalog.background()
+    contents = [read_picture(each.file, settings) for each in asked]
+    notes = tuple(
+        f"{describe(each.target)} has changed since it was indexed: it is explained as it is now"
+        for each, content in zip(asked, contents, strict=True)
+        if isinstance(each.target, IndexedTarget) and each.target.item.file.sha256 != sha256(content).hexdigest()
+    )
+    return explain(space, background, asked, contents, settings, notes)
+
+
+def explain(
+    space: EmbeddingSpace,
+    background: Background | None,
+    asked: list[_Asked],
+    contents: list[bytes],
+    settings: Settings,
+    notes: tuple[str, ...],
+) -> Explanation:
+    """The two pictures' maps and what they say of each other."""
+    from recq.models.agreement import agreement
+    from recq.models.maps import open_maps
+    from recq.models.pooling import length_of, pool
+
+    limits = Limits.from_settings(settings)
+    pictures, pixels = [], []
+    for each, content in zip(asked, contents, strict=True):
+        try:
+            pixels.append(to_input(decode(content, limits, reduce_to=space.size).rgb, space.input))
+            pictures.append(decode(content, limits, reduce_to=DISPLAYED).rgb)
+        except ImageError as error:
+            raise TargetError(f"{describe(each.target)} cannot be explained, {error}") from error
+    with open_maps(space, settings) as network:
+        maps = [network.map_of(each) for each in pixels]
+    vectors = [pool(cells[np.newaxis], space.pooling)[0] for cells in maps]
+    try:
+        units = [vector / np.float32(length_of(vector)) for vector in vectors]
+    except ImageError as error:
+        raise TargetError(f"the two cannot be explained: one gives {error}") from error
+    score = float(units[0] @ units[1]) if space.higher_is_better else float(np.linalg.norm(vectors[0] - vectors[1]))
+    sides = [
+        Side(
+            each.text,
+            name_of(each.target),
+            rgb,
+            placement(rgb.shape[1], rgb.shape[0], space.input),
+            space.size,
+            agreement(cells, space.pooling, other),
+        )
+        for each, rgb, cells, other in zip(asked, pictures, maps, vectors[::-1], strict=True)
+    ]
+    share = None if background is None else background.share_below(score)
+    return Explanation(space, sides[0], sides[1], score, share, notes)
+
+
+def _asked(catalog: Catalog, text: str) -> _Asked:
+    target = resolve(catalog, text)
+    if not isinstance(target, IndexedTarget):
+        return _Asked(text, target, target)
+    location = catalog.absolute_path(target.item)
+    if location is None or not location.exists():
+        raise TargetError(f"{describe(target)} cannot be explained: its file is not on this machine, or gone")
+    return _Asked(text, target, FileTarget(location))

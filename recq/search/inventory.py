@@ -1,0 +1,147 @@
+"""What there is: the catalogs of an index, the fields of a catalog. What `recq catalogs` and `recq fields` tell."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from recq.errors import FilterError, IndexPending, RecqError, TargetNotFound
+from recq.index.grammar import Condition, Op
+from recq.search.results import space_json
+from recq.settings import Settings
+
+if TYPE_CHECKING:
+    from qdrant_client import QdrantClient
+
+    from recq.index.catalog import Catalog
+    from recq.index.schema import FieldType, Value
+    from recq.space import EmbeddingSpace
+
+MOST_VALUES = 1000
+"""Different values of a field that are counted."""
+
+_OF_FILES = ("file.source", "file.format")
+"""Fields of recq's own that people filter by; the others differ from item to item."""
+
+
+@dataclass(frozen=True)
+class CatalogSummary:
+    """One catalog. `indexed` is when the newest item was written (ISO 8601, UTC), None where there is none.
+
+    Where it cannot be read, `problem` says why and the rest is empty. `unfinished` are collections of a rebuild that
+    goes on or was killed.
+    """
+
+    name: str
+    items: int = 0
+    failed: int = 0
+    space: EmbeddingSpace | None = None
+    sources: tuple[str, ...] = ()
+    indexed: str | None = None
+    unfinished: tuple[str, ...] = ()
+    problem: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """One element of the list that `--format json` prints."""
+        return {
+            **asdict(self),
+            "space": None if self.space is None else space_json(self.space),
+            "sources": list(self.sources),
+            "unfinished": list(self.unfinished),
+        }
+
+
+@dataclass(frozen=True)
+class FieldSummary:
+    """One field. `distinct` counts the values of a text or a boolean, None for others and beyond `MOST_VALUES`.
+
+    `least` and `greatest` are those of numbers and dates, `example` is the value of some item. `waiting`: its index is
+    still being made, and only items are counted; so they are where it could not be made, and `problem` says why.
+    """
+
+    name: str
+    type: FieldType
+    items: int
+    distinct: int | None = None
+    least: int | float | str | None = None
+    greatest: int | float | str | None = None
+    example: Value | None = None
+    waiting: bool = False
+    problem: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """One element of the list that `--format json` prints."""
+        return {**asdict(self), "type": str(self.type)}
+
+
+def catalogs_in(settings: Settings) -> list[CatalogSummary]:
+    """The catalogs of the index that the settings name, alphabetically. Raises what opening the index raises."""
+    from recq.index.catalogs import names
+    from recq.index.connect import connect
+
+    with connect(settings) as client:
+        return [summarised(client, name) for name in names(client)]
+
+
+def summarised(client: QdrantClient, name: str) -> CatalogSummary:
+    """One of them; one that this recq cannot read is told as such."""
+    from recq.index.catalog import Catalog
+    from recq.index.catalogs import holdings
+
+    try:
+        catalog = Catalog.open(client, name)
+        return CatalogSummary(
+            name,
+            catalog.count(),
+            catalog.count_failed(),
+            catalog.space,
+            tuple(sorted(catalog.sources())),
+            catalog.newest(),
+            holdings(client, name).left,
+        )
+    except TargetNotFound:  # removed since it was listed
+        return CatalogSummary(name, problem="has been removed meanwhile")
+    except RecqError as error:
+        return CatalogSummary(name, problem=str(error))
+
+
+def fields_in(settings: Settings) -> list[FieldSummary]:
+    """The fields of the catalog that the settings name: the metadata by name, then those of files."""
+    from recq.search.search import opened
+
+    with opened(settings) as catalog:
+        return fields_of(catalog)
+
+
+def fields_of(catalog: Catalog) -> list[FieldSummary]:
+    """The fields of a catalog, each with what a filter can ask of it."""
+    from recq.index.schema import FILE_FIELDS
+
+    types = {**dict(sorted(catalog.types(refresh=True).items())), **{name: FILE_FIELDS[name] for name in _OF_FILES}}
+    return [_summary(catalog, name, field_type) for name, field_type in types.items()]
+
+
+def _summary(catalog: Catalog, name: str, field_type: FieldType) -> FieldSummary:
+    from recq.index.schema import FieldType
+
+    having = Condition(name, Op.EXISTS)
+    items = catalog.count([having])
+    example = catalog.example(name) if items else None
+    try:
+        if field_type.is_number or field_type is FieldType.DATE:
+            least, greatest = map(_told, catalog.extremes(name) or (None, None))
+            return FieldSummary(name, field_type, items, None, least, greatest, example)
+        values = len(catalog.facets(name, limit=MOST_VALUES + 1).rows)
+        return FieldSummary(name, field_type, items, values if values <= MOST_VALUES else None, example=example)
+    except IndexPending:
+        return FieldSummary(name, field_type, items, example=example, waiting=True)
+    except FilterError as error:
+        return FieldSummary(name, field_type, items, example=example, problem=str(error))
+
+
+def _told(end: float | datetime | None) -> float | str | None:
+    """An end of a field's range, a date as it is stored."""
+    from recq.index.dates import date_text
+
+    return date_text(end) if isinstance(end, datetime) else end

@@ -1,0 +1,304 @@
+"""Many targets in one process: resolved, embedded and asked for a chunk at a time, one answer each, in their order.
+
+A target that cannot be answered becomes a `FailedTarget` and the others go on. The index is let go of while pictures
+are embedded, as for a single target; the network is loaded once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from recq import paths
+from recq.errors import IndexRefused, TargetError, UsageError
+from recq.index.parameters import Parameters
+from recq.progress import Progress, silent
+from recq.search.answers import answer_of, asked_of, notes_of, notes_on
+from recq.search.no_results import NoResults, why_no_items, why_no_results
+from recq.search.own_group import own_of
+from recq.search.prepare import Preparer, Query
+from recq.search.results import Answer
+from recq.search.scale import Scaled, scaled
+from recq.search.search import opened
+from recq.search.target import FileTarget, IndexedTarget, Target, resolve
+from recq.search.target_suggestions import MOST_PLACES
+from recq.settings import Settings
+from recq.space import require_same
+
+if TYPE_CHECKING:
+    from recq.index.catalog import Catalog
+    from recq.index.finder import Found
+    from recq.index.schema import Item
+    from recq.index.sources import Source
+
+MOST_COMPARED = 200_000
+"""Names that mistyped targets are compared with, all of them together: some seconds."""
+
+_OVERHEAD = 1_000  # what a mistyped target costs besides
+
+CHUNK = 50
+"""Targets whose requests are made together: some hundred kB of vectors, and soon enough for who looks on."""
+
+
+@dataclass(frozen=True)
+class FailedTarget:
+    """A target that has no answer: `text` as typed, and why, which may be several lines."""
+
+    text: str
+    error: str
+
+    def to_json(self) -> dict[str, Any]:
+        """One line of jsonl."""
+        return {"text": paths.to_text(self.text)[0], "error": self.error}
+
+
+def similar_many(
+    settings: Settings, targets: Sequence[str], parameters: Parameters, progress: Progress = silent
+) -> Iterator[Answer | FailedTarget]:
+    """What `recq.search.search.similar_in` answers to each of the targets, in their order.
+
+    Raises FilterError and UsageError at once for what no target could have an answer to, IndexError_ and SpaceError
+    for what ends all of it. `took_ms` is the target's share of its chunk's time.
+    """
+    parameters.require_sane()
+    with _Holder(settings) as holder:
+        for done in range(0, len(targets), CHUNK):
+            chunk = targets[done : done + CHUNK]
+            started = time.perf_counter()
+            answers = _answers(holder, chunk, parameters)
+            took = (time.perf_counter() - started) * 1000 / len(chunk)
+            for answer in answers:
+                yield replace(answer, took_ms=took) if isinstance(answer, Answer) else answer
+            progress("asking", done + len(chunk), len(targets))
+
+
+def read_targets(name: str, stdin: BinaryIO | None = None) -> list[str]:
+    """The targets in a file, or on standard input when it is `-`: one a line, or with a NUL after each.
+
+    Bytes that are not UTF-8 stay what they are. Raises UsageError.
+    """
+    try:
+        if name == "-":
+            stream = stdin if stdin is not None else sys.stdin.buffer if sys.stdin is not None else None
+            if stream is None or stream.isatty():
+                raise UsageError("--targets -: nothing comes in on standard input: pipe names in, one a line")
+            data = stream.read()
+        else:
+            with open(name, "rb") as file:  # noqa: PTH123 - the name may have any bytes
+                data = file.read()
+    except OSError as error:
+        raise UsageError(f"--targets {paths.printable(name)} cannot be read: {error.strerror}") from error
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    parts = data.split(b"\0") if b"\0" in data else [line.removesuffix(b"\r") for line in data.split(b"\n")]
+    found = [os.fsdecode(part) for part in parts if part]
+    if not found:
+        raise UsageError(f"--targets {paths.printable(name)} names no target: write one a line")
+    return found
+
+
+class _Holder:
+    """The catalog that the settings name: open while it is used, and not while something else takes long."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._index = ExitStack()
+        self._network = ExitStack()
+        self._catalog: Catalog | None = None
+        self._sources: Mapping[str, Source] | None = None
+        self._preparer: Preparer | None = None
+        self._scale: Scaled | None = None
+        self.hints = _Hints()
+        self._no_items: tuple[NoResults | None] | None = None
+
+    def catalog(self) -> Catalog:
+        """The catalog, opened where it is not. Raises SpaceMismatch when it was rebuilt meanwhile."""
+        if self._catalog is None:
+            catalog = self._index.enter_context(opened(self._settings))
+            if self._preparer is None:
+                self._preparer = self._network.enter_context(Preparer(catalog.space, self._settings))
+            require_same(catalog.space, self._preparer.space, catalog.name)
+            self._catalog, self._sources = catalog, catalog.sources()
+        return self._catalog
+
+    def preparer(self) -> Preparer:
+        """What makes queries of targets."""
+        self.catalog()
+        assert self._preparer is not None
+        return self._preparer
+
+    def sources(self) -> Mapping[str, Source]:
+        """The catalog's sources, read when it was opened."""
+        self.catalog()
+        assert self._sources is not None
+        return self._sources
+
+    def scaled(self, parameters: Parameters) -> Scaled:
+        """The one question as the catalog's random pairs read it; what is to be said of that is said once."""
+        if self._scale is None:
+            self._scale = scaled(self.catalog(), parameters)
+            return self._scale
+        return replace(self._scale, notes=())
+
+    def no_items(self, parameters: Parameters) -> NoResults | None:
+        """Why no item fits the filters, which are the same for all targets: found out once."""
+        if self._no_items is None:
+            self._no_items = (why_no_items(self.catalog(), parameters.conditions),)
+        return self._no_items[0]
+
+    def release(self) -> None:
+        """Let go of the index."""
+        self._catalog = None
+        self._index.close()
+
+    def __enter__(self) -> _Holder:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.release()
+        self._network.close()
+
+
+class _Hints:
+    """What suggestions for mistyped targets need: read once, and used for the first few of them."""
+
+    def __init__(self) -> None:
+        self._places: list[tuple[str, str]] | None = None
+        self._left = MOST_COMPARED
+
+    def places(self, catalog: Catalog) -> Sequence[tuple[str, str]]:
+        """Source and path of the catalog's items; none when enough has been compared."""
+        if self._left <= 0:
+            return ()
+        if self._places is None:
+            self._places = list(islice(catalog.places(), MOST_PLACES))
+        self._left -= len(self._places) + _OVERHEAD
+        return self._places
+
+    def others(self, catalog: Catalog) -> Iterator[tuple[str, Catalog]]:
+        """The other catalogs, as long as suggestions are made."""
+        return catalog.others() if self._left > 0 else iter(())
+
+
+@dataclass(frozen=True)
+class _Lookup:
+    """A catalog for `resolve`, whose sources are not read again for each target."""
+
+    catalog: Catalog
+    known: Mapping[str, Source]
+    hints: _Hints
+
+    def get(self, item_id: str) -> Item | None:
+        return self.catalog.get(item_id)
+
+    def find_path(self, path: str) -> Sequence[Item]:
+        return self.catalog.find_path(path)
+
+    def find_name(self, name: str) -> Sequence[Item]:
+        return self.catalog.find_name(name)
+
+    def sources(self) -> Mapping[str, Source]:
+        return self.known
+
+    def places(self) -> Sequence[tuple[str, str]]:
+        return self.hints.places(self.catalog)
+
+    def others(self) -> Iterator[tuple[str, Catalog]]:
+        return self.hints.others(self.catalog)
+
+
+def _answers(holder: _Holder, chunk: Sequence[str], parameters: Parameters) -> list[Answer | FailedTarget]:
+    from recq.index.similarity import metric_of
+
+    catalog = holder.catalog()
+    scale = holder.scaled(parameters)
+    catalog.check(scale.parameters, metric_of("", catalog.space))
+    lookup = _Lookup(catalog, holder.sources(), holder.hints)
+    resolved = [_resolved(lookup, text) for text in chunk]
+    preparer = holder.preparer()
+    if any(not isinstance(each, IndexedTarget | FailedTarget) for each in resolved):
+        holder.release()  # pictures are going to be read and embedded
+    prepared = [
+        target if isinstance(target, FailedTarget) else _prepared(preparer, target, text)
+        for text, target in zip(chunk, resolved, strict=True)
+    ]
+    queries = [each for each in prepared if isinstance(each, Query)]
+    found = iter(_found(holder.catalog(), queries, scale.parameters))
+    answers = [
+        each if isinstance(each, FailedTarget) else _answer(holder, each, next(found), scale, parameters)
+        for each in prepared
+    ]
+    for number, each in enumerate(answers):
+        if isinstance(each, Answer):
+            answers[number] = replace(each, notes=(*scale.notes, *each.notes))
+            break
+    return answers
+
+
+def _resolved(lookup: _Lookup, text: str) -> Target | FailedTarget:
+    try:
+        return resolve(lookup, text)
+    except (TargetError, UsageError) as error:
+        return FailedTarget(text, str(error))
+
+
+def _prepared(preparer: Preparer, target: Target, text: str) -> Query | FailedTarget:
+    try:
+        query = preparer.prepare(target, text)
+    except (TargetError, UsageError) as error:
+        return FailedTarget(text, str(error))
+    # A thousand pictures are not kept; a grid reads those that are files again.
+    return replace(query, content=None) if isinstance(target, FileTarget) else query
+
+
+def _found(catalog: Catalog, queries: Sequence[Query], parameters: Parameters) -> list[Found | FailedTarget]:
+    try:
+        return _ranked(catalog, queries, parameters)
+    except IndexRefused:  # an item that has just gone takes its whole chunk with it
+        return [_found_alone(catalog, query, parameters) for query in queries]
+
+
+def _ranked(catalog: Catalog, queries: Sequence[Query], parameters: Parameters) -> list[Found | FailedTarget]:
+    owns = [own_of(parameters, [query]) for query in queries]
+    return list(catalog.rank_many([query.example for query in queries], parameters, own=owns)) if queries else []
+
+
+def _found_alone(catalog: Catalog, query: Query, parameters: Parameters) -> Found | FailedTarget:
+    try:
+        return catalog.rank(query.example, parameters, own=own_of(parameters, [query]))
+    except IndexRefused as error:
+        return FailedTarget(query.text, str(error))
+
+
+def _answer(
+    holder: _Holder, query: Query, found: Found | FailedTarget, scale: Scaled, parameters: Parameters
+) -> Answer | FailedTarget:
+    from recq.index.similarity import metric_of
+
+    if isinstance(found, FailedTarget):
+        return found
+    catalog, sources = holder.catalog(), holder.sources()
+    nothing: NoResults | None = None
+    if not found.hits:
+
+        def ask(parameters: Parameters) -> Found:
+            return catalog.rank(query.example, parameters, own=own_of(parameters, [query]))
+
+        nothing = holder.no_items(parameters) or why_no_results(catalog, scale.parameters, ask, parameters)
+    return answer_of(
+        catalog,
+        found,
+        sources,
+        scale.parameters,
+        time.perf_counter(),
+        metric=metric_of(query.example, catalog.space),
+        target=asked_of(query, catalog, sources),
+        background=scale.background,
+        notes=(*notes_of([query]), *notes_on(found)),
+        no_results=nothing,
+    )

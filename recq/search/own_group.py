@@ -1,0 +1,39 @@
+"""What belongs to the pictures that are asked with, and is therefore no answer: their groups, and copies of them. Pure.
+
+`similar` and `recommend` leave out the same:
+
+    the item asked with                always
+    other items of its bytes           unless `keep_duplicates`
+    items of its group                 where `group_by` is given, unless `keep_own_group`
+
+A picture outside the index is no item and has no group. An item of its bytes is what somebody looks for who brings such
+a picture, and a result like any other; but nobody wants to see what was disliked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+from recq.index.parameters import Parameters
+from recq.index.ranking import Own, group_of, item_value
+from recq.search.prepare import Query
+from recq.search.target import IndexedTarget
+
+
+def own_of(parameters: Parameters, queries: Sequence[Query], disliked: Sequence[Query] = ()) -> Own:
+    """What belongs to the pictures that are asked with, those `disliked` among them."""
+    everything = [*queries, *disliked]
+    items = [query.target.item for query in everything if isinstance(query.target, IndexedTarget)]
+    groups: set[str | None] = set()
+    if parameters.group_by is not None and not parameters.keep_own_group:
+        groups = {group_of(item_value(item, parameters.group_by)) for item in items}
+    digests: set[str | None] = set()
+    if not parameters.keep_duplicates:
+        digests = {item.file.sha256 for item in items}
+        digests |= {hashlib.sha256(query.content).hexdigest() for query in disliked if query.content is not None}
+    return Own(_known(groups), _known(digests))
+
+
+def _known(some: Iterable[str | None]) -> frozenset[str]:
+    return frozenset(each for each in some if each is not None)

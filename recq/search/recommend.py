@@ -1,0 +1,106 @@
+"""Recommendations: from pictures that somebody chose, and some they rejected, indexed or not, to more like them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from recq.errors import UsageError
+from recq.index.parameters import Parameters
+from recq.search.answers import answer_of, asked_of, notes_of, notes_on
+from recq.search.no_results import why_no_results
+from recq.search.own_group import own_of
+from recq.search.prepare import Preparer, Query
+from recq.search.results import Answer, Examples
+from recq.search.search import FIRST, prepared_in
+from recq.search.target import resolve
+from recq.settings import Settings
+
+if TYPE_CHECKING:
+    from recq.index.catalog import Catalog
+    from recq.index.finder import Found
+    from recq.index.similarity import Strategy
+
+
+def recommend(
+    catalog: Catalog,
+    like: Sequence[str],
+    dislike: Sequence[str] = (),
+    strategy: Strategy | str = "average",
+    parameters: Parameters = FIRST,
+    settings: Settings | None = None,
+) -> Answer:
+    """The items nearest to the pictures liked and far from those disliked, as `strategy` weighs them.
+
+    They are not among the results, nor what `recq.search.own_group` says.
+
+    `recq.index.similarity` tells what the strategies compute. Raises what `recq.search.search.similar` raises.
+    """
+    started = time.perf_counter()
+    _require_sane(like, parameters)
+    with Preparer(catalog.space, settings if settings is not None else Settings.load()) as preparer:
+        queries = [preparer.prepare(resolve(catalog, text), text) for text in (*like, *dislike)]
+    return _recommended(catalog, queries, len(like), strategy, parameters, started)
+
+
+def recommend_in(
+    settings: Settings,
+    like: Sequence[str],
+    dislike: Sequence[str] = (),
+    strategy: Strategy | str = "average",
+    parameters: Parameters = FIRST,
+) -> Answer:
+    """`recommend` in the catalog that the settings name; it is not held while pictures are read and embedded."""
+    started = time.perf_counter()
+    _require_sane(like, parameters)
+    from recq.index.similarity import Liked, Strategy, metric_of
+
+    def check(catalog: Catalog) -> None:
+        catalog.check(parameters, metric_of(Liked(("",), strategy=Strategy(strategy)), catalog.space))
+
+    with prepared_in(settings, [*like, *dislike], check) as (catalog, queries):
+        return _recommended(catalog, queries, len(like), strategy, parameters, started)
+
+
+def _recommended(
+    catalog: Catalog,
+    queries: Sequence[Query],
+    liked: int,
+    strategy: Strategy | str,
+    parameters: Parameters,
+    started: float,
+) -> Answer:
+    from recq.index.similarity import Liked, Strategy, metric_of
+
+    chosen = Strategy(strategy)
+    examples = [query.example for query in queries]
+    question = Liked(tuple(examples[:liked]), tuple(examples[liked:]), chosen)
+
+    def ask(parameters: Parameters) -> Found:
+        return catalog.rank(question, parameters, own=own_of(parameters, queries[:liked], queries[liked:]))
+
+    found = ask(parameters)
+    sources = catalog.sources()
+    asked = [asked_of(query, catalog, sources) for query in queries]
+    return answer_of(
+        catalog,
+        found,
+        sources,
+        parameters,
+        started,
+        metric=metric_of(question, catalog.space),
+        examples=Examples(tuple(asked[:liked]), tuple(asked[liked:]), chosen),
+        notes=(*notes_of(queries), *notes_on(found)),
+        no_results=None if found.hits else why_no_results(catalog, parameters, ask),
+    )
+
+
+def _require_sane(like: Sequence[str], parameters: Parameters) -> None:
+    parameters.require_sane()
+    if not like:
+        raise UsageError("nothing is liked: name one picture at least, as in --like sofa.jpg")
+    if parameters.unusual:
+        raise UsageError(
+            "'auto' reads the scores of pairs, and those of recommend are of several pictures at once: give a number"
+        )

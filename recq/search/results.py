@@ -1,0 +1,243 @@
+"""What a query answers: frozen records, and the JSON that docs/query.md promises of them.
+
+The last step before rendering; nothing here prints. A `path` is absolute, in the text form of `recq.paths`; the
+`location` beside it is the same place as the operating system writes it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recq import paths
+
+if TYPE_CHECKING:
+    from recq.index.facets import Facets
+    from recq.index.schema import Item
+    from recq.index.similarity import Metric, Strategy
+    from recq.search.no_results import NoResults
+    from recq.space import EmbeddingSpace
+
+SCORE_DIGITS = 6
+"""Decimals of a score in JSON and CSV: what float32 cosines of one vector agree on across engines."""
+
+_INTERNAL = frozenset({"metadata_digest", "ctime_ns", "decoder", "problems"})
+"""recq's own bookkeeping in `file`, of no use outside; `recq-ingest problems` lists the last."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One item of an answer. `score` is None where nothing was compared; `location` where no folder is on record.
+
+    `payload` is the user's metadata at the top level, and what recq knows of the file under `file`. `copies` counts
+    the items of the same bytes that the row stands for, itself included; `share` of the catalog's random pairs, 0 to 1,
+    are less alike than the two.
+    """
+
+    rank: int
+    score: float | None
+    id: str
+    source: str
+    name: str
+    within: str
+    location: Path | None
+    payload: Mapping[str, Any]
+    copies: int = 1
+    share: float | None = None
+
+    @property
+    def path(self) -> str | None:
+        """The absolute path as text."""
+        return None if self.location is None else paths.to_text(str(self.location))[0]
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The user's part of the payload."""
+        return {name: value for name, value in self.payload.items() if name != "file"}
+
+    def value(self, field: str) -> Any:
+        """The value of a metadata field or one of `file.*`; None where there is none."""
+        own = field.removeprefix("file.")
+        return self.payload["file"].get(own) if own != field else self.payload.get(field)
+
+    def to_json(self) -> dict[str, Any]:
+        """One element of `results`, one line of jsonl."""
+        return {
+            "rank": self.rank,
+            "score": None if self.score is None else round(self.score, SCORE_DIGITS),
+            "percentile": percentile(self.share),
+            "id": self.id,
+            "source": self.source,
+            "path": self.path,
+            "name": self.name,
+            "copies": self.copies,
+            "payload": dict(self.payload),
+        }
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was compared with: `text` is the TARGET as typed.
+
+    `id` and `source` are None for a picture outside the index, `location` for standard input. `content` holds the
+    bytes of a picture that was read for the query.
+    """
+
+    text: str
+    name: str
+    id: str | None = None
+    source: str | None = None
+    location: Path | None = None
+    content: bytes | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The value of `target`."""
+        return {
+            "text": paths.to_text(self.text)[0],
+            "id": self.id,
+            "source": self.source,
+            "path": None if self.location is None else paths.to_text(str(self.location))[0],
+            "name": self.name,
+        }
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What `recommend` started from, and how several became one order."""
+
+    liked: tuple[Asked, ...]
+    disliked: tuple[Asked, ...]
+    strategy: Strategy
+
+    def to_json(self) -> dict[str, Any]:
+        """The value of `examples`."""
+        return {
+            "like": [each.to_json() for each in self.liked],
+            "dislike": [each.to_json() for each in self.disliked],
+            "strategy": str(self.strategy),
+        }
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer of `similar`, `recommend` and `search`.
+
+    `metric` says what the scores are, None where nothing was compared. `took_ms` is the time in the library; `filters`
+    and groups as typed; `named` the fields that the question names, `fields` those alone that are to be shown, all
+    when None; `notes` are for standard error. `no_results` tells why there are none.
+    """
+
+    space: EmbeddingSpace
+    results: tuple[Result, ...]
+    took_ms: float
+    target: Asked | None = None
+    filters: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    metric: Metric | None = None
+    examples: Examples | None = None
+    named: tuple[str, ...] = ()
+    fields: tuple[str, ...] | None = None
+    no_results: NoResults | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The document that `--format json` prints."""
+        return {
+            "target": None if self.target is None else self.target.to_json(),
+            **({} if self.examples is None else {"examples": self.examples.to_json()}),
+            "space": space_json(self.space),
+            "metric": None if self.metric is None else self.metric.name,
+            "higher_is_better": None if self.metric is None else self.metric.higher_is_better,
+            "results": [result.to_json() for result in self.results],
+            **({} if self.no_results is None else {"no_results": self.no_results.to_json()}),
+            "took_ms": round(self.took_ms, 1),
+        }
+
+
+@dataclass(frozen=True)
+class ItemDetails:
+    """Everything about one item; `error` tells why it has no vector."""
+
+    item: Item
+    location: Path | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The document that `recq show --format json` prints."""
+        error = self.item.error
+        return {
+            "id": self.item.id,
+            "source": self.item.file.source,
+            "path": None if self.location is None else paths.to_text(str(self.location))[0],
+            "name": self.item.file.name,
+            "payload": payload_of(self.item),
+            "error": None if error is None else {**asdict(error), "reason": str(error.reason)},
+        }
+
+
+def score_text(score: float, share: float | None) -> str:
+    """A score for eyes; with the share of random pairs, 0 to 1, that are less alike, where that is known.
+
+    Rounded down, so that nothing is called closer than it is.
+    """
+    return f"{score:.2f}" if share is None else f"{score:.2f} · {scale_text(share)}"
+
+
+def scale_text(share: float) -> str:
+    """What a score means in this catalog, in words."""
+    return "closer than all pairs" if share >= 1 else f"closer than {percent_text(share)} of pairs"
+
+
+def percent_text(share: float) -> str:
+    """A share of pairs, 0 to 1: one decimal of the per cent, two above 99.9 %, rounded down."""
+    if share >= 1:
+        return "100 %"
+    per_cent = 100 * share + 1e-9  # 99.7 that became 99.69999 stays 99.7
+    digits = 2 if per_cent >= 99.9 else 1
+    return f"{math.floor(per_cent * 10**digits) / 10**digits:.{digits}f} %"
+
+
+def percentile(share: float | None) -> float | None:
+    """The value of `percentile`: the share of random pairs that are less alike, in per cent."""
+    return None if share is None else round(100 * share, 2)
+
+
+def space_json(space: EmbeddingSpace) -> dict[str, Any]:
+    """The value of `space`: what the vectors are."""
+    return {"model": space.model, "dim": space.dim, "distance": space.distance, "fingerprint": space.fingerprint}
+
+
+def facets_json(facets: Facets) -> dict[str, Any]:
+    """The document that `recq facets --format json` prints."""
+    rows = [
+        {"value": value, "count": count, "filter": filter_}
+        for (value, count), filter_ in zip(facets.rows, facets.filters, strict=True)
+    ]
+    return {"field": facets.field, "type": str(facets.type), "total": facets.total, "values": rows}
+
+
+def payload_of(item: Item) -> dict[str, Any]:
+    """The user's metadata, and `file`."""
+    payload = item.to_payload()
+    payload.pop("error", None)
+    payload["file"] = {name: value for name, value in payload["file"].items() if name not in _INTERNAL}
+    return payload
+
+
+def result_of(
+    rank: int,
+    item: Item,
+    score: float | None,
+    location: Path | None,
+    *,
+    share: float | None = None,
+    copies: int = 1,
+    fields: Sequence[str] | None = None,
+) -> Result:
+    """An item as a result, with the metadata `fields` alone where they are given."""
+    facts = item.file
+    payload = payload_of(item)
+    if fields is not None:
+        payload = {name: value for name, value in payload.items() if name == "file" or name in fields}
+    return Result(rank, score, item.id, facts.source, facts.name, facts.path, location, payload, copies, share)

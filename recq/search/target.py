@@ -1,0 +1,357 @@
+"""What a query starts from: the TARGET on the command line becomes an indexed item, or a picture to embed.
+
+The first step of a query. The order is fixed and tells a reader what wins:
+
+    1. `-`                                           bytes on standard input
+    2. a point id (a UUID)                           that item
+    3. an existing file below a source's folder      that item; its bytes when it is not indexed yet
+    4. an exact path within a source (`file.path`),  that item
+       or a source's name and that: `SOURCE/path`
+    5. a file name that one item has (`file.name`)   that item
+    6. an existing file elsewhere                    its bytes
+
+What is not there as it is written may be written in Unicode's other form, composed or decomposed: `paths.spellings`.
+A bare name that is both an indexed name and another file in the current folder is ambiguous: `./name` means the file.
+So is a `SOURCE/path` that is another file, or the path of another item, seen from the current folder or its source.
+`settle` is this order and nothing else: it asks the catalog through `Lookup` and knows the disk through `Local`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+from recq import paths
+from recq.commands import command, command_line, in_quotes, shell_word
+from recq.errors import AmbiguousTarget, ImageError, TargetError, TargetNotFound, UsageError
+from recq.search.target_suggestions import files_like, items_like
+from recq.spelling import did_you_mean
+from recq.waiting import waiting
+
+if TYPE_CHECKING:
+    from recq.index.schema import Item
+    from recq.index.sources import Source
+    from recq.settings import Settings
+
+STREAM = "-"
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_LISTED = 20  # candidates that an ambiguous name lists; the catalog is asked for no more
+
+
+class Lookup(Protocol):
+    """What `settle` asks of a catalog; failed items are found, too."""
+
+    def get(self, item_id: str, /) -> Item | None:
+        """One item by its id."""
+
+    def find_path(self, path: str, /) -> Sequence[Item]:
+        """Items with that `file.path`, in any source."""
+
+    def find_name(self, name: str, /) -> Sequence[Item]:
+        """Items with that `file.name`, in any source."""
+
+    def sources(self) -> Mapping[str, Source]:
+        """All sources by name."""
+
+    def places(self) -> Iterable[tuple[str, str]]:
+        """Source and path of every item: what somebody may have meant."""
+
+    def others(self) -> Iterable[tuple[str, Lookup]]:
+        """The other catalogs of the same index, by name."""
+
+
+@dataclass(frozen=True)
+class Local:
+    """What a TARGET names on this machine's disk.
+
+    `places` are the absolute spellings without `..` under which a source may know it, symbolic links resolved last.
+    """
+
+    path: Path
+    places: tuple[Path, ...]
+    is_file: bool = False
+    is_folder: bool = False
+
+
+@dataclass(frozen=True)
+class IndexedTarget:
+    """An item of the catalog, perhaps a failed one: its stored vector is the query."""
+
+    item: Item
+
+
+@dataclass(frozen=True)
+class FileTarget:
+    """A picture that is not in the index. `source` names the source whose folder it lies in, if any."""
+
+    path: Path
+    source: str | None = None
+
+
+@dataclass(frozen=True)
+class StreamTarget:
+    """The bytes on standard input."""
+
+
+Target = IndexedTarget | FileTarget | StreamTarget
+
+
+def resolve(lookup: Lookup, text: str) -> Target:
+    """The target that `text` names. Raises TargetNotFound, AmbiguousTarget or UsageError.
+
+    What names nothing as it stands may be a path with bytes that are not UTF-8, as JSON and tables print it.
+    """
+    try:
+        return settle(text, lookup, look(text))
+    except TargetNotFound:
+        meant = paths.from_text(text, encoded=True)
+        if paths.to_text(meant) != (text, True):
+            raise
+        try:
+            return settle(meant, lookup, look(meant))
+        except TargetNotFound:
+            pass
+        raise
+
+
+def look(text: str) -> Local:
+    """What is on disk under that name, seen from the current folder."""
+    with waiting(f"the disk of {_quoted(text)} to answer", None):
+        path = Path(paths.existing(str(Path(text).absolute())))
+        places = [path] if ".." not in path.parts else []
+        with contextlib.suppress(OSError, RuntimeError, ValueError):  # too long a name, a loop of links: nothing there
+            places += [path.parent.resolve() / path.name, path.resolve()]
+        # Path's own tests raise where one may not look.
+        is_file, is_folder = os.path.isfile(path), os.path.isdir(path)  # noqa: PTH112, PTH113
+        return Local(path, tuple(dict.fromkeys(places)), is_file, is_folder)
+
+
+def settle(text: str, lookup: Lookup, local: Local) -> Target:
+    """The order of this module's docstring, applied. Raises TargetNotFound, AmbiguousTarget or UsageError."""
+    if not text:
+        raise UsageError("TARGET is empty: give a file name, a path, a point id or - for standard input")
+    if text == STREAM:
+        return StreamTarget()
+    if _UUID.fullmatch(text) and (item := lookup.get(text.lower())) is not None:
+        return IndexedTarget(item)
+    below: str | None = None  # the source in whose folder the file lies, not indexed yet
+    if local.is_file:
+        for source, item in _items_at(local, lookup):
+            if item is not None:
+                return IndexedTarget(item)
+            below = below or source
+        if below is not None:
+            return FileTarget(local.path, below)
+    named = [] if _means_file(text) else _named(text, lookup)
+    placed = [] if _means_file(text) else _placed(text, lookup, loosely=not named)
+    if local.is_file and (placed or (named and os.sep not in text)):
+        raise AmbiguousTarget(
+            f"{_quoted(text)} is both indexed and a file here; write {_quoted('./' + text)} for the file, "
+            f"or for the indexed one its id:\n{_listed([*named, *placed])}"
+        )
+    named = list({item.id: item for item in chain(named, placed)}.values())
+    if len(named) > 1:
+        raise AmbiguousTarget(
+            f"{_quoted(text)} is the name of several items; write SOURCE/path, or the id of one:\n{_listed(named)}"
+        )
+    if named:
+        return IndexedTarget(named[0])
+    if local.is_file:
+        return FileTarget(local.path)
+    for _, item in _items_at(local, lookup, everywhere=True):  # removed since, or on another host's disk
+        if item is not None:
+            return IndexedTarget(item)
+    raise _not_found(text, lookup, local)
+
+
+def _means_file(text: str) -> bool:
+    """Whether the spelling says that a file is meant, whatever the index has: `/a/b`, `./b`, `../b`."""
+    return text.startswith((os.sep, f".{os.sep}", f"..{os.sep}")) or text in (".", "..")
+
+
+def _named(text: str, lookup: Lookup) -> Sequence[Item]:
+    """Items with that path, else with that name; else with one that looks the same, composed or decomposed.
+
+    Typed bytes that are not UTF-8 match only names that have them.
+    """
+    typed, encoded = paths.to_text(text)
+    asked = [lookup.find_path, lookup.find_name] if os.sep not in text else [lookup.find_path]
+    forms = paths.spellings(typed)
+    found = next((found for form in forms for find in asked if (found := find(form))), ())
+    return [item for item in found if item.file.encoded or not encoded]
+
+
+def _placed(text: str, lookup: Lookup, *, loosely: bool) -> Sequence[Item]:
+    """Items that `text` names as SOURCE/path; `loosely`: else one that looks the same, composed or decomposed.
+
+    A source's name may have slashes: several may fit.
+    """
+    typed, encoded = paths.to_text(text)
+    for form in paths.spellings(typed) if loosely else [typed]:
+        splits = [(form[: slash.start()], form[slash.end() :]) for slash in re.finditer("/", form)]
+        flags = [True] if encoded else [False, True] if "%" in form else [False]
+        ids = [paths.item_id(source, path, flag) for source, path in splits if source and path for flag in flags]
+        found = [item for item_id in ids if (item := lookup.get(item_id)) is not None]
+        if found:
+            return found
+    return ()
+
+
+def _items_at(local: Local, lookup: Lookup, *, everywhere: bool = False) -> Iterator[tuple[str, Item | None]]:
+    """Each source that has the file below its folder, the innermost first, and the item there if it is indexed.
+
+    An item that is a link comes before the one that it leads to.
+
+    `everywhere` counts the folders that a source has on other hosts, too, and paths that look the same.
+    """
+    below: list[tuple[int, int, int, str, str]] = []
+    for source in lookup.sources().values():
+        here = source.root_here()
+        roots = source.all_roots() if everywhere else [here] if here is not None else []
+        for root in roots:
+            for number, place in enumerate(local.places):
+                if place != root and place.is_relative_to(root):
+                    text, encoded = paths.relative_text(root, place)
+                    for other, form in enumerate(paths.spellings(text) if everywhere else [text]):
+                        item_id = paths.item_id(source.name, form, encoded)
+                        below.append((-len(root.parts), other, number, source.name, item_id))
+    for name, item_id in dict.fromkeys((name, item_id) for *_, name, item_id in sorted(below)):
+        yield name, lookup.get(item_id)
+
+
+def _not_found(text: str, lookup: Lookup, local: Local) -> TargetError | UsageError:
+    if local.is_folder:
+        return UsageError(f"{_quoted(text)} is a folder: name one picture in it")
+    if re.match(r"https?://", text):
+        return TargetNotFound(
+            f"{_quoted(text)} is an address, which recq does not fetch: "
+            f"curl -sL {shell_word(text)} | {command_line('recq', 'similar', '-')}"
+        )
+    if _UUID.fullmatch(text):
+        there = _elsewhere(lookup, lambda other: [other.get(text.lower())])
+        listed = command("recq", "search", "--format", "jsonl")
+        return TargetNotFound(f"no item has the id {text}{there or f': list ids with {listed}'}")
+    if not _means_file(text) and (there := _elsewhere(lookup, lambda other: _in(text, other))):
+        return TargetNotFound(f"nothing is indexed as {_quoted(text)}{there}")
+    name = text.rpartition(os.sep)[2]
+    near = lookup.find_name(paths.to_text(name)[0]) if name != text else []
+    if near:
+        return TargetNotFound(f"nothing is indexed or stored as {_quoted(text)}; did you mean:\n{_listed(near)}")
+    meant = _meant(text, lookup, local) or f": see what there is with {command('recq', 'search')}"
+    return TargetNotFound(f"nothing is indexed as {_quoted(text)}, and no file here has that name{meant}")
+
+
+def _in(text: str, lookup: Lookup) -> Sequence[Item]:
+    """The items that a catalog has by that name."""
+    return _named(text, lookup) or _placed(text, lookup, loosely=True)
+
+
+def _elsewhere(lookup: Lookup, find: Callable[[Lookup], Sequence[Item | None]]) -> str:
+    """The rest of a message: which other catalog has what is not found in this one. Empty where none has."""
+    for name, other in lookup.others():
+        if any(item is not None for item in find(other)):
+            return f": it is in catalog {_quoted(name)}, add --catalog {name}"
+    return ""
+
+
+def _meant(text: str, lookup: Lookup, local: Local) -> str:
+    """The rest of a message: what may be meant. Of a spelling that says so, only files."""
+    items = [] if text.startswith((f".{os.sep}", f"..{os.sep}")) else items_like(text, lookup)
+    if items:
+        return did_you_mean(list(map(_word, items)))
+    folder = os.path.dirname(text) or "."  # noqa: PTH120 - as it was typed
+    files = [os.path.join(folder, each) for each in files_like(local.path)]  # noqa: PTH118
+    if files or _means_file(text):
+        return did_you_mean(list(map(_word, files)))
+    for name, other in lookup.others():
+        if items := items_like(text, other):
+            there = f"that is in catalog {_quoted(name)}, add --catalog {name}"
+            return f"{did_you_mean([_word(items[0])])} ({there})"
+    return ""
+
+
+def require_embedded(item: Item) -> None:
+    """Raise TargetError with the reason unless the item has a vector."""
+    if item.error is not None:
+        raise TargetError(
+            f"{_quoted(item.file.path)} could not be embedded, {item.error.reason}: {item.error.detail} "
+            "(repair the file and recq-ingest tries it again)"
+        )
+
+
+def read_picture(target: FileTarget | StreamTarget, settings: Settings, stdin: BinaryIO | None = None) -> bytes:
+    """The picture's bytes, at most `max_bytes`; `stdin` is the process's own when None.
+
+    Raises TargetError, or UsageError when nobody pipes anything in.
+    """
+    from recq.images.decode import Limits, too_many_bytes
+    from recq.images.reading import FileChanged, read_content
+
+    limits = Limits.from_settings(settings)
+    try:
+        if isinstance(target, FileTarget):
+            with waiting(f"the disk of {describe(target)} to answer", None):
+                return read_content(os.fspath(target.path), limits).data
+        stream = stdin if stdin is not None else sys.stdin.buffer if sys.stdin is not None else None
+        if stream is None or stream.isatty():
+            raise UsageError(
+                "nothing comes in on standard input: pipe a picture in, "
+                f"as in {in_quotes(command_line('recq', 'similar', '-') + ' < photo.jpg')}"
+            )
+        data = stream.read(limits.max_bytes + 1)
+        if len(data) > limits.max_bytes:
+            raise too_many_bytes(len(data), limits)
+        return data
+    except ImageError as error:
+        raise TargetError(f"{describe(target)} cannot be read, {error}") from error
+    except FileNotFoundError as error:
+        raise TargetNotFound(f"{describe(target)} has just gone") from error
+    except FileChanged as error:
+        raise TargetError(f"{describe(target)} is being written: try again when it is complete") from error
+
+
+def name_of(target: Target) -> str:
+    """The name that an answer has for the target; a file's in the text form of `recq.paths`."""
+    match target:
+        case IndexedTarget(item):
+            return item.file.name
+        case FileTarget(path):
+            return paths.to_text(path.name)[0]
+        case StreamTarget():
+            return "standard input"
+
+
+def describe(target: Target) -> str:
+    """The target in a message."""
+    match target:
+        case IndexedTarget(item):
+            return _quoted(item.file.path)
+        case FileTarget(path):
+            return _quoted(str(path))
+        case StreamTarget():
+            return "the picture on standard input"
+
+
+def _quoted(text: str) -> str:
+    return f"'{paths.printable(text)}'"
+
+
+def _word(text: str) -> str:
+    """A TARGET that is suggested: quotes and all it is one word of a shell's."""
+    return _quoted(text) if text.isprintable() and "'" not in text else shell_word(text)
+
+
+def _listed(items: Sequence[Item]) -> str:
+    lines = [
+        f"{item.id}  {paths.printable(item.file.source)}: {paths.printable(item.file.path)}"
+        f"{'  (failed)' if item.error is not None else ''}"
+        for item in items[:_LISTED]
+    ]
+    return "\n".join([*lines, "... and perhaps more"] if len(items) >= _LISTED else lines)

@@ -1,0 +1,172 @@
+"""A whole catalog out of the index into a file, and a file into an index: `recq export`, `recq import`.
+
+The way to another engine, another machine or another program. Nothing is embedded on the way: vectors are carried.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import islice
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from recq.errors import ImageError, UsageError
+from recq.output import replaced, require_place
+from recq.paths import printable
+from recq.progress import Progress, silent
+from recq.search.search import opened
+from recq.settings import Settings
+
+if TYPE_CHECKING:
+    from recq.index.catalog import Catalog
+    from recq.index.grammar import Condition
+
+STREAM = Path("-")
+_BATCH = 100
+
+
+class ArchiveFormat(StrEnum):
+    """What a catalog is exported as."""
+
+    JSONL = "jsonl"
+    PARQUET = "parquet"
+
+
+@dataclass(frozen=True)
+class Transferred:
+    """What went over: items, how many of them failed ones without a vector, and the catalog's name at the other end."""
+
+    items: int
+    failed: int
+    catalog: str
+
+
+ENDINGS = {
+    ".jsonl": ArchiveFormat.JSONL,
+    ".ndjson": ArchiveFormat.JSONL,
+    ".parquet": ArchiveFormat.PARQUET,
+    ".pq": ArchiveFormat.PARQUET,
+}
+"""What names of exports end in."""
+
+
+def format_of(path: Path, said: ArchiveFormat | None) -> ArchiveFormat:
+    """The format that was said, else the one that the name ends in, else JSON lines: of a name without an ending.
+
+    Raises UsageError for any other ending: whoever writes it expects another content.
+    """
+    if said is not None:
+        return said
+    ending = path.suffix.lower()
+    if ending and ending not in ENDINGS:
+        *known, last = ENDINGS
+        forms = " or ".join(ArchiveFormat)
+        raise UsageError(
+            f"{printable(str(path))} ends in {printable(path.suffix)}, which recq does not export: name it "
+            f"{', '.join(known)} or {last}, or say which it is with --format {forms}"
+        )
+    return ENDINGS.get(ending, ArchiveFormat.JSONL)
+
+
+def export_from(
+    settings: Settings,
+    path: Path,
+    form: ArchiveFormat | None = None,
+    filters: Sequence[str | Condition] | None = None,
+    progress: Progress = silent,
+) -> Transferred:
+    """Write the settings' catalog to `path` (`-`: standard output), which appears whole or not at all.
+
+    Without filters every item, failed ones included; with filters the embedded items that all hold for. A daemon may
+    go on writing meanwhile: what it changes is in the file as it was or as it is. Raises UsageError, FilterError.
+    """
+    from recq.transfer.archive import Head, JsonLines, Parquet
+
+    form = format_of(path, form)
+    if form is ArchiveFormat.PARQUET and path == STREAM:
+        raise UsageError("Parquet cannot be written to a pipe: name a file, or use --format jsonl")
+    if path != STREAM:
+        require_place(path, "the export")
+    with opened(settings) as catalog:
+        items = catalog.count(filters or ()) + (catalog.count_failed() if filters is None else 0)
+        head = Head(catalog.name, catalog.space, catalog.sources(), catalog.types(), items)
+        entries = catalog.entries(filters)
+        done = failed = 0
+        with _output(path) as stream:
+            writer = (Parquet if form is ArchiveFormat.PARQUET else JsonLines)(stream, head)
+            while batch := list(islice(entries, _BATCH)):
+                writer.write(batch)
+                done += len(batch)
+                failed += sum(entry.vector is None for entry in batch)
+                progress("exporting", done, items)
+            writer.close()
+    return Transferred(done, failed, settings.catalog)
+
+
+def import_into(settings: Settings, path: Path, progress: Progress = silent) -> Transferred:
+    """Write the items of an export (`-`: on standard input) into the settings' catalog, made where there is none.
+
+    Items that it has already are replaced, others stay. Sources that it does not know are taken over. Raises UsageError
+    for a file that is damaged, cut or no export (items before the damage are in), SpaceMismatch for a catalog in
+    another embedding space.
+    """
+    from recq.index.catalog import Catalog
+    from recq.index.connect import connect_or_make
+    from recq.transfer.archive import read
+
+    name = "standard input" if path == STREAM else str(path)
+    with _input(path) as stream:
+        head, entries = read(stream, name)
+        with connect_or_make(settings) as client:
+            catalog = Catalog.create(client, settings.catalog, head.space)
+            catalog.upgrade()
+            catalog.declare(head.types)
+            for source in head.sources.values():
+                catalog.adopt_source(source)
+            done = failed = 0
+            try:
+                while batch := list(islice(entries, _BATCH)):
+                    catalog.upsert(batch)
+                    done += len(batch)
+                    failed += sum(entry.vector is None for entry in batch)
+                    progress("importing", done, head.items)
+            except ImageError as error:
+                raise UsageError(f"{name} has a vector that cannot be stored after item {done:,}: {error}") from error
+            except UsageError as error:
+                raise UsageError(f"{error} ({done:,} items before it were imported)") from error
+            _make_indexes(catalog, progress)
+    return Transferred(done, failed, settings.catalog)
+
+
+def _make_indexes(catalog: Catalog, progress: Progress) -> None:
+    """The indexes of many new fields, which the items did not wait for: perhaps no daemon comes to make them."""
+    for made, waiting in enumerate(catalog.make_indexes()):
+        progress("making indexes", made, made + waiting.left)
+
+
+@contextmanager
+def _output(path: Path) -> Iterator[IO[bytes]]:
+    """Standard output, or a file that replaces `path` when the block is left without an error."""
+    if path == STREAM:
+        yield sys.stdout.buffer
+        return
+    with replaced(path, "the export") as stream:
+        yield stream
+
+
+@contextmanager
+def _input(path: Path) -> Iterator[IO[bytes]]:
+    if path == STREAM:
+        if sys.stdin is None or sys.stdin.isatty():
+            raise UsageError("nothing comes in on standard input: name a file, or pipe an export in")
+        yield sys.stdin.buffer
+        return
+    try:
+        with path.open("rb") as stream:
+            yield stream
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error

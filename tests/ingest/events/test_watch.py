@@ -1,0 +1,256 @@
+"""Watchers: what happens in a folder becomes marks, natively and by polling; and which of the two is chosen."""
+
+from __future__ import annotations
+
+import errno
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from watchdog.events import DirMovedEvent
+
+from ingest.events import watch as watch_module
+from ingest.events.hints import Hints, Mark, Noticed, outermost
+from ingest.events.watch import Watch
+from ingest.source.files import Key
+from ingest.source.filesystems import is_silent, kind_at
+from ingest.source.scan import Rules
+from ingest.source.watched_source import WatchedSource
+from recq.settings import DEFAULT_IGNORE, WatchMode
+from tests.eventually import eventually
+from tests.ingest.pictures import put
+
+
+@dataclass
+class Seeing:
+    """A watch at work, and everything it has noticed so far."""
+
+    root: Path
+    watch: Watch
+    hints: Hints
+    modes: list[tuple[str, str]]
+    noticed: Noticed = field(default_factory=Noticed)
+
+    def mark(self, path: str) -> Mark | None:
+        self._drain()
+        return self.noticed.marks.get(Key("s", path))
+
+    def has(self, kind: str, path: str) -> bool:
+        self._drain()
+        return Key("s", path) in getattr(self.noticed, kind)
+
+    def _drain(self) -> None:
+        new = self.hints.drain()
+        self.noticed.marks.update(new.marks)
+        self.noticed.folders |= new.folders
+        self.noticed.lost |= new.lost
+        self.noticed.overflowed |= new.overflowed
+
+
+Start = Callable[[WatchMode], Seeing]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    started: list[Seeing] = []
+
+    def begin(mode: WatchMode) -> Seeing:
+        root = tmp_path / "root"
+        root.mkdir(exist_ok=True)
+        watched = WatchedSource("s", root, table_path=None, types=dict, say=lambda path, message: None)
+        hints, modes = Hints(lambda: None), []  # type: tuple[Hints, list[tuple[str, str]]]
+        rules = Rules(DEFAULT_IGNORE)
+        watch = Watch(
+            watched, hints, rules, mode=mode, poll_interval=0.05, say=lambda *said: modes.append((said[0], said[1]))
+        )
+        watch.start()
+        started.append(Seeing(root, watch, hints, modes))
+        return started[-1]
+
+    yield begin
+    for seeing in started:
+        seeing.watch.stop()
+
+
+def test_native_events(start: Start, tmp_path: Path) -> None:
+    seeing = start("native")
+    put(seeing.root / "a.jpg", 1)
+    eventually(lambda: seeing.mark("a.jpg") is Mark.CLOSED)
+    (seeing.root / "a.jpg").rename(seeing.root / "b.jpg")
+    eventually(lambda: seeing.mark("b.jpg") is Mark.CLOSED and seeing.mark("a.jpg") is Mark.GONE)
+    put(tmp_path / "outside.jpg", 2).rename(seeing.root / "c.jpg")  # an upload renamed into place
+    eventually(lambda: seeing.mark("c.jpg") is Mark.CLOSED)
+    (seeing.root / "c.jpg").rename(tmp_path / "out.jpg")
+    eventually(lambda: seeing.mark("c.jpg") is Mark.GONE)
+    (seeing.root / "b.jpg").unlink()
+    eventually(lambda: seeing.mark("b.jpg") is Mark.GONE)
+    with (seeing.root / "slow.jpg").open("wb", buffering=0) as file:
+        file.write(b"x")
+        eventually(lambda: seeing.mark("slow.jpg") is Mark.WRITING)
+    eventually(lambda: seeing.mark("slow.jpg") is Mark.CLOSED)
+    assert seeing.mark(".hidden.jpg") is None
+
+
+def test_native_folders(start: Start, tmp_path: Path) -> None:
+    seeing = start("native")
+    put(seeing.root / "x/y/z/a.jpg", 1)
+    eventually(lambda: seeing.has("folders", "x"))
+    eventually(lambda: seeing.mark("x/y/z/a.jpg") is not None)
+    put(tmp_path / "tree/deep/b.jpg", 2)
+    (tmp_path / "tree").rename(seeing.root / "tree")
+    eventually(lambda: seeing.has("folders", "tree"))
+    (seeing.root / "tree").rename(seeing.root / "moved")
+    eventually(lambda: seeing.has("folders", "moved") and seeing.has("lost", "tree"))
+    put(seeing.root / "moved/deep/late.jpg", 3)
+    eventually(lambda: seeing.mark("moved/deep/late.jpg") is Mark.CLOSED)
+    (seeing.root / "moved").rename(tmp_path / "gone")
+    eventually(lambda: seeing.has("lost", "moved"))
+
+
+def test_polling_events(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    put(tmp_path / "root/old.jpg", 0)
+    (tmp_path / "root/circle").symlink_to(tmp_path / "root")
+    seeing = start("poll")
+    assert seeing.modes == [("poll", "as asked; every 0.05 s")]
+    put(seeing.root / "sub/a.jpg", 1)
+    eventually(lambda: seeing.mark("sub/a.jpg") is Mark.APPEARED)
+    put(seeing.root / "old.jpg", 2)
+    eventually(lambda: seeing.mark("old.jpg") in (Mark.APPEARED, Mark.TOUCHED))
+    (seeing.root / "sub/a.jpg").unlink()
+    eventually(lambda: seeing.mark("sub/a.jpg") is Mark.MISSING)
+
+
+def test_a_root_that_returns_is_watched_again(start: Start, tmp_path: Path) -> None:
+    seeing = start("native")
+    seeing.root.rename(tmp_path / "elsewhere")
+    seeing.root.mkdir()
+    seeing.watch.renew()
+    put(seeing.root / "a.jpg", 1)
+    eventually(lambda: seeing.mark("a.jpg") is Mark.CLOSED)
+
+
+def test_no_inotify_watches_left_means_polling(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit is hit below the root, where watchdog itself would keep silent."""
+    from watchdog.observers.inotify_c import InotifyFD
+
+    add = InotifyFD.add_callback
+
+    def limited(self: InotifyFD, path: bytes, *rest: Any) -> Any:
+        if path.endswith(b"/sub"):
+            raise OSError(errno.ENOSPC, "inotify watch limit reached")
+        return add(self, path, *rest)
+
+    monkeypatch.setattr(InotifyFD, "add_callback", limited)
+    put(tmp_path / "root/sub/old.jpg", 1)
+    seeing = start("auto")
+    assert [mode for mode, _ in seeing.modes] == ["poll"]
+    assert "fs.inotify.max_user_watches" in seeing.modes[0][1]
+    put(seeing.root / "sub/new.jpg", 2)
+    eventually(lambda: seeing.mark("sub/new.jpg") is not None)
+
+
+def test_an_overflow_is_noticed(start: Start) -> None:
+    from watchdog.observers.inotify_c import InotifyConstants, InotifyEvent, WatchDescriptor
+
+    seeing = start("native")
+    inotify = seeing.watch._observer._inotify  # type: ignore[union-attr]
+    inotify.handle_event(InotifyEvent(WatchDescriptor(-1), InotifyConstants.IN_Q_OVERFLOW, 0, b""))
+    seeing.mark("")
+    assert seeing.noticed.overflowed == {"s"}
+
+
+def test_hints_wake_once_and_keep_the_latest() -> None:
+    woken: list[int] = []
+    hints = Hints(lambda: woken.append(1))
+    key = Key("s", "a")
+    for mark in (Mark.APPEARED, Mark.WRITING, Mark.CLOSED, Mark.TOUCHED):
+        hints.mark(key, mark)
+    assert len(woken) == 1
+    assert hints.drain().marks == {key: Mark.CLOSED}
+    assert not hints.drain()
+    hints.mark(key, Mark.TOUCHED)
+    assert hints.drain().marks == {key: Mark.TOUCHED}
+    assert len(woken) == 2
+
+
+def test_hints_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ingest.events.hints.MOST", 2)
+    hints = Hints(lambda: None)
+    for number in range(5):
+        hints.mark(Key("s", str(number)), Mark.CLOSED)
+    noticed = hints.drain()
+    assert len(noticed.marks) == 2
+    assert noticed.overflowed == {"s"}
+    for number in range(5):
+        hints.folder(Key("s", str(number)))
+        hints.folder_gone(Key("t", str(number)))
+    noticed = hints.drain()
+    assert (len(noticed.folders), len(noticed.lost)) == (2, 2)
+    assert noticed.overflowed == {"s", "t"}
+
+
+def test_only_the_outermost_of_new_folders_is_walked() -> None:
+    assert outermost(["a/b", "a", "ab", "a/b/c", "b/c", "a-b"]) == ["a-b", "a", "ab", "b/c"]
+
+
+def test_hints_survive_many_threads() -> None:
+    hints = Hints(lambda: None)
+
+    def fill(thread: int) -> None:
+        for number in range(500):
+            hints.mark(Key("s", f"{thread}/{number}"), Mark.CLOSED)
+
+    threads = [threading.Thread(target=fill, args=[number]) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    seen: set[Key] = set()
+    while any(thread.is_alive() for thread in threads):
+        seen |= hints.drain().marks.keys()
+    seen |= hints.drain().marks.keys()
+    assert len(seen) == 2000
+
+
+MOUNTS = [
+    ("/", "ext4"),
+    ("/mnt/nas", "nfs4"),
+    ("/mnt/nas/local", "xfs"),
+    ("/mnt/phone", "fuse.sshfs"),
+    ("/data", "tmpfs"),
+    ("/data", "cifs"),
+]
+
+
+@pytest.mark.parametrize(
+    ("folder", "kind", "silent"),
+    [
+        ("/home/me", "ext4", False),
+        ("/mnt/nas/photos", "nfs4", True),
+        ("/mnt/nasty", "ext4", False),
+        ("/mnt/nas/local/x", "xfs", False),
+        ("/mnt/phone", "fuse.sshfs", True),
+        ("/data/x", "cifs", True),
+    ],
+)
+def test_the_file_system_decides(folder: str, kind: str, silent: bool) -> None:
+    assert kind_at(Path(folder), MOUNTS) == kind
+    assert is_silent(kind) is silent
+
+
+def test_auto_polls_a_silent_file_system(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch_module, "file_system", lambda folder: "nfs4")
+    assert start("auto").modes == [("poll", "a nfs4 file system does not report every change; every 0.05 s")]
+
+
+def test_a_new_file_with_the_inode_of_a_deleted_folder_is_noticed_by_polling(tmp_path: Path) -> None:
+    """Two snapshots show the inode at another path, which watchdog takes for a folder that moved there."""
+    watched = WatchedSource("s", tmp_path, table_path=None, types=dict, say=lambda path, message: None)
+    hints = Hints(lambda: None)
+    handler = watch_module._Handler(watched, hints, Rules(DEFAULT_IGNORE), polling=True)
+    handler.dispatch(DirMovedEvent(str(tmp_path / "deleted"), str(tmp_path / "new.jpg")))
+    noticed = hints.drain()
+    assert noticed.marks[Key("s", "new.jpg")] is Mark.APPEARED
+    assert Key("s", "deleted") in noticed.lost

@@ -1,0 +1,89 @@
+"""Files that look like tables and are not read, rows that mean another file, and what rules pass over."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from ingest.source.nearest import Nearest
+from ingest.source.passed_over import PassedOver
+from ingest.source.unread import looks_like_table, may_be_table, unread
+from recq.index.problems import MOST_KEPT
+
+
+@pytest.mark.parametrize(
+    ("path", "data", "expected"),
+    [
+        ("labels.csv", b"file,label\na.jpg,x\n", True),
+        ("deep/er/products.tsv", b"sku\tFile\n1\ta.jpg\n", True),
+        ("labels.CSV", "sep=;\r\nfile;label\r\n".encode("utf-16"), True),
+        ("other.csv", b"name,label\na.jpg,x\n", False),
+        ("empty.csv", b"", False),
+        ("noise.csv", bytes(range(256)), False),
+        ("sub/metadata.csv", b"name,label\n", True),
+        ("Metadata.xlsx", b"", True),
+        ("metadata.txt", b"", True),
+        ("metadata.jsonl", b"", True),
+        ("book.xlsx", b"no workbook", False),
+    ],
+)
+def test_what_looks_like_a_table(tmp_path: Path, path: str, data: bytes, expected: bool) -> None:
+    (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / path).write_bytes(data)
+    assert may_be_table(path)
+    assert looks_like_table(tmp_path, path) is expected
+    assert unread(path).startswith(f"{path} looks like a table of metadata, but is not read: ")
+
+
+@pytest.mark.parametrize("path", ["notes.txt", "a.jpg.json", "metadata", "csv", "a.jpg", "readme.md"])
+def test_most_files_are_never_opened(path: str) -> None:
+    assert not may_be_table(path)
+
+
+def test_a_workbook_with_a_column_file_looks_like_a_table(tmp_path: Path) -> None:
+    for name, text in (("products.xlsx", "<t>File</t><t>price</t>"), ("accounts.xlsx", "<t>name</t>")):
+        with zipfile.ZipFile(tmp_path / name, "w") as workbook:
+            workbook.writestr("xl/sharedStrings.xml", text)
+    assert looks_like_table(tmp_path, "products.xlsx")
+    assert not looks_like_table(tmp_path, "accounts.xlsx")
+    assert not looks_like_table(tmp_path, "gone.xlsx")
+
+
+@pytest.mark.parametrize(
+    ("row", "meant"),
+    [
+        ("wb02-green-0.jpg", "images/wb02-green-0.jpg"),
+        ("photos\\WB02-Green-0.JPG", "images/wb02-green-0.jpg"),
+        ("wb02-green-0", "images/wb02-green-0.jpg"),
+        ("images/wb02-green-0.jpeg", "images/wb02-green-0.jpg"),
+        ("images/wb02-gren-0.jpg", "images/wb02-green-0.jpg"),
+        ("something/else.png", None),
+        ("images/wb02-green-1.jpg", None),
+        ("y.jpg", None),
+    ],
+)
+def test_the_file_that_a_row_may_mean(row: str, meant: str | None) -> None:
+    nearest = Nearest([row])
+    for path in ("images/wb02-green-0.jpg", "images/bag.jpg", "z.jpg"):
+        nearest.met(path)
+    assert nearest.of(row) == meant
+
+
+def test_what_rules_pass_over_is_counted_by_rule_and_folder_and_bounded() -> None:
+    passed_over = PassedOver()
+    for number in range(3):
+        passed_over.add("._*", f"a/._{number}.jpg", folder=False)
+    passed_over.add("@eaDir", "a/@eaDir", folder=True)
+    told = [(problem.path, problem.count, problem.detail) for problem in passed_over.problems()]
+    assert told == [
+        ("a/._0.jpg", 3,
+         "3 pictures in a are passed over by the rule '._*' of the setting 'ignore' (first: a/._0.jpg)"),
+        ("a/@eaDir", 1, "1 folder in a is passed over by the rule '@eaDir' of the setting 'ignore' (first: a/@eaDir)"),
+    ]  # fmt: skip
+    for number in range(3 * MOST_KEPT):
+        passed_over.add("@eaDir", f"{number}/@eaDir", folder=True)
+    problems = list(passed_over.problems())
+    assert len(problems) == MOST_KEPT + 1
+    assert sum(problem.count for problem in problems) == 3 * MOST_KEPT + 4

@@ -1,0 +1,95 @@
+"""The shipped networks: the files are the ones described, and they are the pretrained networks."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recq.errors import ModelUnavailable
+from recq.models import ModelOptions
+from recq.models.openvino_runtime import OpenVINORuntime
+from recq.models.pooling import POOLINGS, pool
+from recq.models.weights import BUNDLED, bundled, bundled_manifest
+from recq.models.zoo import network_space
+from tests.packs import ROOT
+from tests.recq.models.photographs import SAMPLES, inputs
+
+NETWORKS = ["efficientnet_lite2", "mobilenet_v2"]
+
+# Photographs whose subject ImageNet has a class for, looked at by eye.
+CLASSES = {
+    "tripod": 872,  # tripod
+    "camera_instant": 732,  # Polaroid camera
+    "slr-camera_nikkormat": 759,  # reflex camera
+    "tennis-ball": 852,  # tennis ball
+    "football": 805,  # soccer ball
+    "wireless-optical-mouse": 673,  # computer mouse
+    "tent": 672,  # mountain tent
+    "sofa_leather": 831,  # studio couch
+}
+
+
+def test_the_files_are_those_of_the_manifest() -> None:
+    manifest = json.loads((BUNDLED / "manifest.json").read_text("utf-8"))["networks"]
+    assert list(manifest) == NETWORKS
+    for entry in manifest.values():
+        for name, digest in entry["files"].items():
+            assert hashlib.sha256((BUNDLED / name).read_bytes()).hexdigest() == digest, name
+    described = {name for entry in manifest.values() for name in entry["files"]}
+    texts = {"manifest.json", "PROVENANCE.md", "LICENSE-Apache-2.0.txt"}
+    assert {path.name for path in BUNDLED.iterdir()} == described | texts
+
+
+def test_provenance_names_every_package_and_file() -> None:
+    text = (BUNDLED / "PROVENANCE.md").read_text("utf-8")
+    for entry in bundled_manifest().values():
+        origin = entry["origin"]
+        assert f"`{origin['package']}` {origin['version']}" in text
+        assert f"`{Path(origin['file']).name}`" in text
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_known_photographs_get_their_class(name: str) -> None:
+    """Through the classifier that was cut off: the best of ImageNet's 602 classes that are things."""
+    network = bundled(name, None)
+    with np.load(ROOT / "tests" / "models" / "data" / f"{name}_classifier.npz") as data:
+        kernel, bias, first = data["kernel"].astype(np.float32) * data["scale"], data["bias"], int(data["first"])
+    assert kernel.shape == (1280, 602)
+    runtime = OpenVINORuntime(network, "mean")
+    spec = network_space(network).input
+    photographs = inputs([ROOT / "samples" / f"{file}.jpg" for file in CLASSES], spec)
+    logits = np.concatenate([runtime.infer(picture[np.newaxis]) for picture in photographs]) @ kernel + bias
+    found = dict(zip(CLASSES, (logits.argmax(axis=1) + first).tolist(), strict=True))
+    assert found == CLASSES
+
+
+@pytest.mark.parametrize("pooling", [pooling for pooling in POOLINGS if pooling != "none"])
+def test_the_graph_pools_as_the_reference_does(pooling: str) -> None:
+    network = bundled("mobilenet_v2", None)
+    photographs = inputs(SAMPLES[:3], network_space(network, ModelOptions(resize="stretch")).input)
+    maps, pooled = OpenVINORuntime(network, None), OpenVINORuntime(network, pooling)
+    for picture in photographs:
+        features = maps.infer(picture[np.newaxis])
+        assert features.shape == (1, 7, 7, 1280)
+        expected = pool(features, pooling)
+        found = pooled.infer(picture[np.newaxis])
+        assert found.shape == expected.shape
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "size", "side"), [("efficientnet_lite2", 320, 10), ("efficientnet_lite2", 261, 9)])
+def test_other_sizes_work(name: str, size: int, side: int) -> None:
+    network = bundled(name, size)
+    assert (network.size, network.side) == (size, side)
+    picture = inputs(SAMPLES[:1], network_space(network).input)
+    assert OpenVINORuntime(network, None).infer(picture).shape == (1, side, side, 1280)
+
+
+@pytest.mark.parametrize(("name", "size"), [("mobilenet_v2", 260), ("mobilenet_v2", 0), ("efficientnet_lite2", 31)])
+def test_sizes_that_a_network_cannot_take_are_refused(name: str, size: int) -> None:
+    with pytest.raises(ModelUnavailable, match=f"{name} takes no pictures of {size} pixels"):
+        bundled(name, size)
