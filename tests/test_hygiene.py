@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -141,3 +142,26 @@ def test_every_dependency_of_the_project_is_pinned() -> None:
     for extra in project["optional-dependencies"].values():
         assert {re.split(r"[<>=\[]", each)[0] for each in extra} <= versions("test").keys()
     assert not {"tensorflow", "keras", "torch", "pillow-heif"} & versions("base").keys()
+
+
+def prose(markdown: str) -> Iterator[tuple[int, str]]:
+    """The numbered lines of a Markdown text that can be wrapped: neither code, tables, headings nor single words."""
+    fenced = False
+    for number, line in enumerate(markdown.splitlines(), 1):
+        if line.lstrip().startswith("```"):
+            fenced = not fenced
+        words = re.sub(r"!?\[[^]]*\]\([^)]*\)|`[^`]*`", "link", line).split()
+        if not fenced and not line.lstrip().startswith(("|", "#")) and len(words) > 3:
+            yield number, line
+
+
+def test_markdown_is_wrapped() -> None:
+    """A paragraph on one line cannot be reviewed in a diff."""
+    long = [
+        f"{file.relative_to(ROOT)}:{number}: {len(line)} columns"
+        for file in tracked()
+        if file.suffix == ".md"
+        for number, line in prose(file.read_text("utf-8"))
+        if len(line) > 100
+    ]
+    assert long == []

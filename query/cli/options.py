@@ -56,7 +56,7 @@ TargetsOption = Annotated[
         metavar="FILE",
         show_default=False,
         help="Also the targets in a file, one a line or ended by NULs; - reads them from standard input. "
-        "Example: --targets parameters.txt",
+        "Example: --targets wanted.txt",
     ),
 ]
 FilterOption = Annotated[
