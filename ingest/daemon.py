@@ -378,9 +378,15 @@ class Daemon:
             self._retries.failed(key, error, time.monotonic())
 
     def held(self, held: Held) -> None:
-        """Items have gone and stay in the index until that is confirmed."""
-        self._sources[held.source].held += held.items
-        self.said("held", source=held.source, items=held.items, detail=held.detail)
+        """Items have gone and stay in the index: whether they are really lost, a comparison finds, and says so.
+
+        Where events told of it, the files may have moved on while it was asked where their bytes are.
+        """
+        if held.hinted and not self._once:
+            self._intake.doubt(held.source)
+        else:
+            self._sources[held.source].held += held.items
+            self.said("held", source=held.source, items=held.items, detail=held.detail)
 
     def losing(self, losing: Losing) -> None:
         """An item would lose metadata: that is judged when no more come, and its old place has gone."""

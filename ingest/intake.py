@@ -198,6 +198,10 @@ class Intake:
         """Compare a source with the index now; `verify` reads the bytes of every file."""
         self._schedule.compare(name, verify=verify)
 
+    def doubt(self, name: str) -> None:
+        """What has gone from a source may have moved after all: compare it again soon, in the same pass."""
+        self._rounds.doubt(name)
+
     def look_for_requests(self) -> None:
         """Look in the index for what somebody asked for."""
         self._schedule.look_for_requests()

@@ -209,10 +209,13 @@ class Pending:
             self.finished += 1
 
     def written(self, key: Key) -> None:
-        """A path is still worked on, but its bytes are in the index: who looks for them waits for it no more."""
+        """A path is still worked on, but the index has it: who looks for its bytes, or for what is new, waits no more.
+
+        Its metadata may wait to be judged until a comparison has ended, which waits for what is new: it must not count.
+        """
         entry = self._working[key]
         self._count(entry, -1)
-        self._working[key] = replace(entry, observation=replace(entry.observation, state=None))
+        self._working[key] = replace(entry, observation=replace(entry.observation, state=None), known=True)
         self._count(self._working[key], +1)
 
     def next_due(self, source: str | None = None, *, fresh: bool = True, backlog: bool = True) -> float | None:

@@ -64,6 +64,7 @@ class Removal:
     """A point that has to go: nothing stands at its path, or in `state` something that is no item.
 
     `witnessed`: the kernel itself reported the removal. `size` is the item's, `sha256` too (None: it had failed).
+    `hinted`: events told of it, no comparison.
     """
 
     key: Key
@@ -72,6 +73,7 @@ class Removal:
     state: FileState | None
     witnessed: bool
     sha256: str | None = None
+    hinted: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,12 +87,16 @@ class Touched:
 
 @dataclass(frozen=True)
 class Held:
-    """So many items of a source have gone and stay in the index, or keep metadata, for the reason in `detail`."""
+    """So many items of a source have gone and stay in the index, or keep metadata, for the reason in `detail`.
+
+    `hinted`: events told of some of them, which no comparison has judged.
+    """
 
     source: str
     items: int
     detail: str
     metadata: bool = False
+    hinted: bool = False
 
 
 @dataclass(frozen=True)
@@ -325,9 +331,10 @@ class Committer:
             watched = self._sources[name]
             trusted = self._trusts(watched)
             gone = [each for each in removals if each.key.source == name and self._state(each.key) == each.state]
+            hinted = any(removal.hinted for removal in gone)
             believed = [removal for removal in gone if trusted(removal)]
             if len(believed) < len(gone):
-                held.append(Held(name, len(gone) - len(believed), emptied(name, watched.root)))
+                held.append(Held(name, len(gone) - len(believed), emptied(name, watched.root), hinted=hinted))
             spared, lost = self._split(name, believed)
             deleted += spared
             if len(lost) > watched.guard.left:
@@ -335,7 +342,7 @@ class Committer:
             if watched.guard.takes(len(lost)):
                 deleted += lost
             else:
-                held.append(Held(name, len(lost), too_many(name)))
+                held.append(Held(name, len(lost), too_many(name), hinted=hinted))
         for chunk in [deleted[start : start + _DELETED_AT_ONCE] for start in range(0, len(deleted), _DELETED_AT_ONCE)]:
             with self._refusals_kept():
                 outcome = self._isolation.each(self._delete, chunk)

@@ -210,7 +210,8 @@ class Pipeline:
         assert verdict.known is not None
         file = verdict.known.file
         key = verdict.entry.key
-        removal = Removal(key, file.id, file.size, verdict.state, verdict.entry.witnessed, file.sha256)
+        entry = verdict.entry
+        removal = Removal(key, file.id, file.size, verdict.state, entry.witnessed, file.sha256, hinted=entry.fresh)
         self._removals[key.source][key] = removal
         self._waves[key.source] = self._waves.get(key.source, (now, now))[0], now
 

@@ -130,7 +130,8 @@ class Reconciliation:
     """One comparison of a source with the index. The counts hold when `differences` has ended.
 
     `first` is the first of a process: failures of a passing cause are then tried again at once. With `verify` the bytes
-    of every file are read and compared. `confirmed` deletions and `confirmed_metadata` losses were allowed. `keep` is
+    of every file are read and compared. `confirmed` deletions and `confirmed_metadata` losses were allowed. A
+    comparison that is `resumed` belongs to the pass of the one before: what may go is not counted anew. `keep` is
     told, by id, the ctimes of items that are as the index has them but for having none there: an older recq wrote them.
     """
 
@@ -144,6 +145,7 @@ class Reconciliation:
         verify: bool = False,
         confirmed: int | None = None,
         confirmed_metadata: int | None = None,
+        resumed: bool = False,
         keep: Callable[[Mapping[str, int]], None] = lambda _: None,
     ) -> None:
         self.items = 0
@@ -160,6 +162,7 @@ class Reconciliation:
         self._first = first
         self._verify = verify
         self._confirmed = confirmed
+        self._resumed = resumed
         self._keep = keep
         self._confirmed_metadata = confirmed_metadata
         self._first_losing: tuple[str, Sequence[str]] = "", ()
@@ -175,7 +178,10 @@ class Reconciliation:
         """Every path that needs something: new, changed and re-described ones first, then those that have gone."""
         guard = self._watched.guard
         before = self._index.size(self._watched.name)
-        guard.begin(before, self._confirmed)
+        if self._resumed:
+            guard.resume(self._confirmed)
+        else:
+            guard.begin(before, self._confirmed)
         self._watched.losses.suspect()
         self._watched.losses.begin(0, self._confirmed_metadata)  # of how many, `_decide_losses` tells
         files = self._files()

@@ -29,6 +29,9 @@ from recq.settings import Settings
 
 _ANOTHER = "another daemon watches this source, too: the two agree, but do the work twice"
 
+_DOUBTED_AFTER = 1.0  # seconds until a verdict is looked at again that something happened during
+_DOUBTED_SHARE = 10  # times that the last comparison took: a source that never rests is not compared all the time
+
 HandOver = Callable[[str, Iterator[Difference]], None]
 """Called in the worker with a source and what was found in it; waits while too much waits already."""
 
@@ -81,6 +84,10 @@ class Schedule:
         self._seen: set[str] = set()  # sources that have been compared; of the worker, as is
         self._met: set[tuple[str, str, int]] = set()  # other daemons
         self._next: dict[str, float] = {}
+        self._doubted: set[str] = set()  # sources of which something is held that may not be lost
+        self._passes: dict[str, float] = {}  # when the pass began in which deletions are counted
+        self._took: dict[str, float] = {}  # seconds of the last comparison
+        self._finished: dict[str, int] = {}  # paths that had been worked on when the comparison under way began
         self._next_ask = float("inf")
 
     @property
@@ -133,7 +140,23 @@ class Schedule:
         self._next.pop(name, None)
         verify = self._verify_all or name in self._verify
         self._verify.discard(name)
-        self._workers[name].submit(partial(self._compare, name, verify), partial(self._compared, name))
+        now = time.monotonic()
+        resumed = name in self._doubted and now < self._passes.get(name, now) + self._settings.rescan
+        self._doubted.discard(name)
+        if not resumed:
+            self._passes[name] = now
+        self._finished[name] = self._pending.finished
+        self._workers[name].submit(partial(self._compare, name, verify, resumed), partial(self._compared, name))
+
+    def doubt(self, name: str) -> None:
+        """Too much has gone at once, as far as is known: it may have moved while that was asked. Compare again soon.
+
+        Does not begin a new pass: what was deleted stays counted among what may go.
+        """
+        self._doubted.add(name)
+        if name not in self._under_way:
+            soon = time.monotonic() + max(_DOUBTED_AFTER, _DOUBTED_SHARE * self._took.get(name, 0.0))
+            self._next[name] = min(self._next.get(name, soon), soon)
 
     def record_problems(self, name: str) -> None:
         """Keep what is wrong with a source now, between two comparisons."""
@@ -142,7 +165,7 @@ class Schedule:
 
     # -- in workers -----------------------------------------------------------------------------------------------
 
-    def _compare(self, name: str, verify: bool) -> tuple[Reconciliation, float]:
+    def _compare(self, name: str, verify: bool, resumed: bool) -> tuple[Reconciliation, float]:
         """Hand over every difference between a source and the index."""
         began = time.monotonic()
         self._index.require_current()
@@ -158,6 +181,7 @@ class Schedule:
             verify=verify,
             confirmed=confirmed,
             confirmed_metadata=confirmed_metadata,
+            resumed=resumed,
             keep=self._index.keep_ctimes,
         )
         self._hand_over(name, reconciliation.differences())
@@ -227,6 +251,7 @@ class Schedule:
             changes=reconciliation.differing,
             seconds=round(time.monotonic() - began, 3),
         )
+        self._took[name] = time.monotonic() - began
         self._done(name)
         self._under_way.discard(name)
         self._confirmed.discard(name)
@@ -235,3 +260,5 @@ class Schedule:
             self.compare(name)
         elif self._live:
             self._next[name] = time.monotonic() + self._settings.rescan
+            if name in self._doubted or (reconciliation.held and self._pending.finished != self._finished[name]):
+                self.doubt(name)

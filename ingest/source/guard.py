@@ -36,6 +36,13 @@ class Guard:
             self._taken = 0
             self._confirmed = confirmed is not None
 
+    def resume(self, confirmed: int | None) -> None:
+        """The pass goes on with another comparison: what it has taken stays taken, unless somebody has confirmed."""
+        if confirmed is not None:
+            with self._lock:
+                self._most = max(self._most, self._taken + confirmed + FEW)
+                self._confirmed = True
+
     def grown(self, items: int) -> None:
         """The index has so many items now, after all deletions: a source that has grown since may lose more."""
         with self._lock:

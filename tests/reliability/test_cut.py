@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from ingest.guard import FEW
 from recq.paths import printable
 from tests.eventually import eventually
 from tests.ingest.pictures import put
@@ -22,7 +23,8 @@ from tests.ingest.running import STARTS_WITHIN, Daemon
 from tests.qdrant_server import QdrantServer
 from tests.reliability.conftest import PATIENT, Figures
 from tests.reliability.proxy import Fate, Proxy, spoilt
-from tests.reliability.torn import Torn, seeded
+from tests.reliability.torn import SETTLES_WITHIN, Torn, seeded
+from tests.reliability.world import KEPT
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(PATIENT)]
 
@@ -50,7 +52,7 @@ def test_writes_whose_answer_is_lost(
         with proxy.serving():
             torn = Torn.make(
                 tmp_path, seed, "--url", proxy.url,
-                RECQ_REQUEST_TIMEOUT=str(TIMEOUT), **({"RECQ_RESCAN": "3"} if late else {}),
+                RECQ_REQUEST_TIMEOUT=str(TIMEOUT), RECQ_MAX_DELETE="1", **({"RECQ_RESCAN": "3"} if late else {}),
             )  # fmt: skip
             with torn.daemon() as daemon:
                 daemon.said("reconciled", within=STARTS_WITHIN)
@@ -107,3 +109,31 @@ def test_a_folder_that_goes_while_its_items_are_being_written(own_server: Qdrant
             proxy.heal()
             daemon.said("indexed", path="chairs/a.jpg")
             torn.equal_and_idle()
+
+
+def test_a_folder_that_moves_on_while_it_is_asked_whether_its_items_are_lost(
+    own_server: QdrantServer, tmp_path: Path
+) -> None:
+    """Where its bytes are was asked of the index before the folder moved, and of the disk afterwards.
+
+    What looks lost then is more than may be deleted at once. A comparison finds that nothing is, long before the next
+    regular one, and nobody has to confirm anything.
+    """
+    many = 2 * FEW
+    proxy = Proxy(own_server.url, lambda _: Fate.PASSED, TIMEOUT)
+    with proxy.serving():
+        torn = Torn.make(tmp_path, 0, "--url", proxy.url, RECQ_SETTLE="1", RECQ_MAX_DELETE="0.1")
+        folder = torn.place.root / "chairs"
+        for number in range(many):
+            put(folder / f"{number}.jpg", number)
+        with torn.daemon() as daemon:
+            eventually(lambda: len(daemon.events("indexed")) > many, within=STARTS_WITHIN)
+            folder = folder.rename(torn.place.root / "moved")
+            eventually(lambda: len(daemon.events("reused")) == many, within=SETTLES_WITHIN)
+            proxy.choose(lambda write: Fate.REFUSED)
+            daemon.said("waiting")
+            folder.rename(torn.place.root / "moved on")
+            proxy.heal()
+            moved = {f"moved on/{number}.jpg" for number in range(many)}
+            eventually(lambda: torn.place.items().keys() - {KEPT} == moved, within=SETTLES_WITHIN, every=0.5)
+            assert not daemon.events("held")

@@ -198,6 +198,19 @@ class Waiting(RuleBasedStateMachine):
 TestWaiting = Waiting.TestCase
 
 
+def test_a_path_that_is_written_is_not_new_any_more_while_its_metadata_is_judged() -> None:
+    """That may wait for a comparison, which waits until nothing new is left: the two would wait for each other."""
+    pending = Pending()
+    pending.put(entry("a", size=7))
+    pending.take(1.0, 9, 9)
+    assert pending.count("s") == (1, 1)
+    pending.written(Key("s", "a"))
+    assert pending.count("s") == (1, 0)
+    assert not pending.has_size(7, ["s"])
+    pending.finish(Key("s", "a"))
+    assert pending.count("s") == (0, 0)
+
+
 def test_room_for_fresh_entries_alone() -> None:
     """While the backlog has taken its places, a new drop has one of its own."""
     pending = Pending()
