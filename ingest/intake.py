@@ -200,7 +200,7 @@ class Intake:
 
     def doubt(self, name: str) -> None:
         """What has gone from a source may have moved after all: compare it again soon, in the same pass."""
-        self._rounds.doubt(name)
+        self._schedule.doubt(name)
 
     def look_for_requests(self) -> None:
         """Look in the index for what somebody asked for."""

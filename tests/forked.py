@@ -140,7 +140,7 @@ def main() -> None:
         exec(compile(script, "<string>", "exec"), {"__name__": "__main__"})  # as the interpreter itself does
     else:
         sys.argv = [program, *arguments]
-        importlib.import_module(program).main()
+        importlib.import_module(f"{program}.main").main()
 
 
 def _serve(sock: socket.socket) -> tuple[str, list[str]] | None:

@@ -160,7 +160,7 @@ def test_markdown_is_wrapped() -> None:
     long = [
         f"{file.relative_to(ROOT)}:{number}: {len(line)} columns"
         for file in tracked()
-        if file.suffix == ".md"
+        if file.suffix == ".md" and SAMPLES not in file.parents  # made by tools/make_samples.py
         for number, line in prose(file.read_text("utf-8"))
         if len(line) > 100
     ]

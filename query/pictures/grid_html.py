@@ -55,7 +55,7 @@ def _head(sheet: Sheet) -> Iterator[str]:
     yield _line(element("meta", **{"http-equiv": "Content-Security-Policy", "content": _POLICY}))
     yield _line(element("meta", name="viewport", content="width=device-width, initial-scale=1"))
     yield _line(element("title", f"{sheet.title} - recq"))
-    yield _line(element("style", "\n" + files("query").joinpath("grid.css").read_text("utf-8")))
+    yield _line(element("style", "\n" + files("query.pictures").joinpath("grid.css").read_text("utf-8")))
     yield "</head>\n<body>\n<header>\n"
     yield _line(element("h1", sheet.title))
     if sheet.filters:

@@ -12,7 +12,7 @@ import pytest
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
-from recq.index.edge import manifest, narrowing
+from recq.index.edge import hashed_backfill, manifest
 from recq.index.edge.folder import Folder
 from recq.index.edge.hashed_index import KEY, NarrowField
 from tests.contract.congruence import Ask, compare
@@ -273,7 +273,7 @@ def test_two_values_of_one_number_stay_two(tmp_path: Path, monkeypatch: pytest.M
 
 def test_points_written_while_the_index_is_made_are_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before and behind the page that the making has come to; until it is done answers come without it."""
-    monkeypatch.setattr(narrowing, "PAGE", 10)
+    monkeypatch.setattr(hashed_backfill, "PAGE", 10)
     with opened(tmp_path / "edge") as (folder, client):
         make(client, index="keyword")
         client.upsert("c", [item(number) for number in range(100)], wait=True)

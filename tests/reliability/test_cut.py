@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.guard import FEW
+from ingest.source.guard import FEW
 from recq.paths import printable
 from tests.eventually import eventually
 from tests.ingest.pictures import put

@@ -88,7 +88,7 @@ def test_avif_stays_with_its_own_decoder() -> None:
 import sys
 from PIL import Image
 from recq.images.decode import decode
-from tests.images.encoded import GENEROUS, encode, scene  # this imports pillow_heif: forget it
+from tests.recq.images.encoded import GENEROUS, encode, scene  # this imports pillow_heif: forget it
 for name in [name for name in sys.modules if "pillow_heif" in name]:
     del sys.modules[name]
 for fmt in ("AVIF", "JPEG"):

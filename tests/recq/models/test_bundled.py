@@ -56,7 +56,7 @@ def test_provenance_names_every_package_and_file() -> None:
 def test_known_photographs_get_their_class(name: str) -> None:
     """Through the classifier that was cut off: the best of ImageNet's 602 classes that are things."""
     network = bundled(name, None)
-    with np.load(ROOT / "tests" / "models" / "data" / f"{name}_classifier.npz") as data:
+    with np.load(ROOT / "tests" / "recq" / "models" / "data" / f"{name}_classifier.npz") as data:
         kernel, bias, first = data["kernel"].astype(np.float32) * data["scale"], data["bias"], int(data["first"])
     assert kernel.shape == (1280, 602)
     runtime = OpenVINORuntime(network, "mean")
