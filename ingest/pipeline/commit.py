@@ -29,7 +29,8 @@ from ingest.source.scan import Rules
 from ingest.source.watched_source import Description, WatchedSource
 from recq import paths
 from recq.errors import ImageError, Reason, RecqError
-from recq.index.catalog import Catalog, ItemVector
+from recq.index.catalog import Catalog
+from recq.index.points import ItemVector
 from recq.index.problems import Problem, ProblemKind, few
 from recq.index.schema import FieldType, Item, ItemError, Metadata, Value
 from recq.paths import printable, to_text
@@ -169,7 +170,7 @@ class Committer:
         self._rules = rules
         self._flush = flush
         self._writing = threading.RLock()  # fields are declared by one at a time; never held while a disk is asked
-        self._isolation = Isolation(retrier, catalog.probe)
+        self._isolation = Isolation(retrier, catalog.writes.probe)
         self._refusals: Counter[Key] = Counter()  # in a row
 
     def declare(self, types: Mapping[str, FieldType]) -> None:
@@ -244,11 +245,11 @@ class Committer:
     def _replaced(self, fresh: Sequence[Item]) -> Replaced:
         """Write the metadata of items, of each as much as the index takes."""
         with self._refusals_kept(), self._writing:
-            written = self._isolation.each(self._catalog.replace_metadata, fresh)
+            written = self._isolation.each(self._catalog.writes.replace_metadata, fresh)
             done = list(written.done)
             refused: list[tuple[Item, str]] = []
             for item, error in written.refused:
-                kept = self._without_blamed(item, error, lambda each: self._catalog.replace_metadata([each]))
+                kept = self._without_blamed(item, error, lambda each: self._catalog.writes.replace_metadata([each]))
                 if kept is None:
                     refused.append((item, str(error)))
                     self._sources[item.file.source].note_refusal(item.file.path, f"its metadata: {error}")
@@ -273,7 +274,7 @@ class Committer:
             described = {key: self._described(key, item, before.get(item.id, {})) for key, item in own}
             losing = [key for key, each in described.items() if each.lost]
             if len(losing) > watched.losses.left:
-                count = self._retrier(partial(self._catalog.count, source=name))
+                count = self._retrier(partial(self._catalog.items.count, source=name))
                 watched.losses.grown(count - len(losing))  # where they have moved from may still be counted, too
             taken = not (losing and watched.losses.held) and watched.losses.takes(len(losing))
             if taken:
@@ -316,7 +317,7 @@ class Committer:
         again = [each for each in touched if self._state(each.entry.key) != each.state]
         left = [each for each in touched if each not in again]
         ctimes = {each.item_id: each.state.ctime_ns for each in left if each.state.ctime_ns is not None}
-        self._isolation.each(lambda some: self._catalog.keep_ctimes(dict(some)), list(ctimes.items()))
+        self._isolation.each(lambda some: self._catalog.ledger.keep_ctimes(dict(some)), list(ctimes.items()))
         return again
 
     def delete(self, removals: Sequence[Removal]) -> tuple[Sequence[Removal], Sequence[Held]]:
@@ -338,7 +339,7 @@ class Committer:
             spared, lost = self._split(name, believed)
             deleted += spared
             if len(lost) > watched.guard.left:
-                watched.guard.grown(self._retrier(partial(self._catalog.count, source=name)))
+                watched.guard.grown(self._retrier(partial(self._catalog.items.count, source=name)))
             if watched.guard.takes(len(lost)):
                 deleted += lost
             else:
@@ -378,13 +379,13 @@ class Committer:
         yield
         for name, watched in self._sources.items():
             if watched.refused != before.get(name, watched.refused):  # else it was added meanwhile
-                self._retrier(self._catalog.record_problems, name, watched.own_problems())
+                self._retrier(self._catalog.problems.record, name, watched.own_problems())
 
     def _upsert(self, works: Sequence[Work]) -> None:
-        self._catalog.upsert([ItemVector(work.item, work.vector) for work in works])
+        self._catalog.writes.upsert([ItemVector(work.item, work.vector) for work in works])
 
     def _delete(self, removals: Sequence[Removal]) -> None:
-        self._catalog.delete([removal.item_id for removal in removals])
+        self._catalog.writes.delete([removal.item_id for removal in removals])
 
     def _settled(self, work: Work, error: RecqError) -> Work | None:
         """Write what the index would not take as it is in the best form that it takes; None when it takes none.

@@ -32,7 +32,7 @@ from ingest.source.files import FileState, Key
 from recq.errors import ImageError, Reason
 from recq.images.revision import DECODER_REVISION
 from recq.images.workers import Decoded, DecodePool, FileChanged, Hashed
-from recq.index.reader import Carried
+from recq.index.ledger import Carried
 from recq.index.schema import Item, ItemError
 from recq.space import InputSpec
 

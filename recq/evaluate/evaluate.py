@@ -165,11 +165,11 @@ def _plan(
 ) -> _Plan:
     """Who asks and what is found. Labels, filters and bytes are the first catalog's."""
     catalog = catalogs[0]
-    require_field(label, catalog.types())
-    label = known_name(label, catalog.types())
+    require_field(label, catalog.fields.types())
+    label = known_name(label, catalog.fields.types())
     common: set[str] | None = None
     for other in catalogs[1:]:
-        ids = {item.id for item in other.rows()}
+        ids = {item.id for item in other.items.rows()}
         common = ids if common is None else common & ids
     gallery, passed = _facts(catalog, label, gallery_filters, common, progress)
     alike = list(query_filters) == list(gallery_filters)
@@ -210,9 +210,9 @@ def _facts(
     """The items that filters hold for, by id, and those among them that have no label or are not in `common`."""
     found: dict[str, _Facts] = {}
     passed = _Passed()
-    total = catalog.count(filters)
+    total = catalog.items.count(filters)
     own = label in FILE_FIELDS or label in UNINDEXED_FIELDS
-    for n, item in enumerate(catalog.rows(filters, [] if own else [label])):
+    for n, item in enumerate(catalog.items.rows(filters, [] if own else [label])):
         if n % _PAGE == 0:
             progress("reading labels", n, total)
         labels = labels_of(item, label)
@@ -246,7 +246,7 @@ def _store(catalog: Catalog, plan: _Plan, file: VectorFile, progress: Progress) 
     """The vectors of all rows, in their order. Raises UsageError when an item was deleted meanwhile."""
     for page in _pages([each.id for each in plan.facts]):
         progress(f"reading {catalog.name}", file.rows, len(plan.facts))
-        found = catalog.vectors(page)
+        found = catalog.items.vectors(page)
         if len(found) < len(page):
             raise UsageError(f"items of catalog {catalog.name!r} were deleted meanwhile: ask again")
         file.append(np.stack([found[each] for each in page]))

@@ -170,10 +170,10 @@ def explain(
 
 
 def _asked(catalog: Catalog, text: str) -> _Asked:
-    target = resolve(catalog, text)
+    target = resolve(catalog.lookups, text)
     if not isinstance(target, IndexedTarget):
         return _Asked(text, target, target)
-    location = catalog.absolute_path(target.item)
+    location = catalog.sources.path_of(target.item)
     if location is None or not location.exists():
         raise TargetError(f"{describe(target)} cannot be explained: its file is not on this machine, or gone")
     return _Asked(text, target, FileTarget(location))

@@ -16,7 +16,7 @@ import numpy as np
 import orjson
 
 from recq.errors import RecqError, UsageError
-from recq.index.catalog import ItemVector
+from recq.index.points import ItemVector
 from recq.index.problems import few, left_out
 from recq.index.schema import SCHEMA_VERSION, FieldType, FieldTypes, Item, field_problem, storable
 from recq.index.sources import Source
