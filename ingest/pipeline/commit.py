@@ -44,7 +44,7 @@ class Work:
     """An item on its way: without metadata, which comes last; no vector exactly when `item.error` is set.
 
     `state` is the file's as it was read, `carried` tells that the vector was not computed for it, `known` that the
-    index had the item before.
+    index had the item before, `attempt` which one this is to embed it, counting from one since it last could be found.
     """
 
     entry: PendingPath
@@ -53,6 +53,7 @@ class Work:
     state: FileState
     carried: bool
     known: bool = False
+    attempt: int = 1
 
     @property
     def key(self) -> Key:
@@ -214,7 +215,7 @@ class Committer:
         for work, error in written.refused:
             settled = self._settled(work, error)
             if settled is None:
-                refused.append((work, self._error(work.key, error)))
+                refused.append((work, self._error(work, error)))
                 self._sources[work.key.source].note_refusal(work.item.file.path, str(error))
             else:
                 done.append(settled)
@@ -393,7 +394,8 @@ class Committer:
         Without the metadata that is to blame, else as a failed item: whoever looks for it finds out why.
         """
         if isinstance(error, ImageError):
-            work = replace(work, item=replace(work.item, error=_item_error(error.reason, error.detail)), vector=None)
+            failure = failed(error.reason, error.detail, work.attempt)
+            work = replace(work, item=replace(work.item, error=failure), vector=None)
             refusal = self._isolation.refusal(self._upsert, [work])
             if refusal is None:
                 return work
@@ -406,12 +408,12 @@ class Committer:
         if kept is not None:
             return replace(work, item=kept)
         self._refusals[work.key] += 1
-        failed = replace(work, item=replace(work.item, metadata={}, error=self._error(work.key, error)), vector=None)
-        return failed if self._isolation.refusal(self._upsert, [failed]) is None else None
+        bare = replace(work, item=replace(work.item, metadata={}, error=self._error(work, error)), vector=None)
+        return bare if self._isolation.refusal(self._upsert, [bare]) is None else None
 
-    def _error(self, key: Key, error: RecqError) -> ItemError:
+    def _error(self, work: Work, error: RecqError) -> ItemError:
         """Why an item is none that can be found: the index refused it, so many times in a row."""
-        return _item_error(Reason.REFUSED, str(error), attempts=self._refusals[key])
+        return failed(Reason.REFUSED, str(error), max(work.attempt, self._refusals[work.key]))
 
     def _without_blamed(self, item: Item, error: RecqError, send: Callable[[Item], None]) -> Item | None:
         """Write an item that was refused without the metadata that is to blame; None where that is not the cause.
@@ -480,8 +482,14 @@ class Committer:
         return lambda removal: removal.state is not None or (same and (removal.witnessed or filled))
 
 
-def _item_error(reason: Reason, detail: str, attempts: int = 1) -> ItemError:
-    return ItemError(reason, detail, datetime.now(UTC).isoformat(timespec="milliseconds"), attempts)
+def failed(reason: Reason, detail: str, attempt: int) -> ItemError:
+    """Why an item has no vector as of now; `attempt` is `Work.attempt`: how long the next one waits depends on it."""
+    return ItemError(reason, detail, datetime.now(UTC).isoformat(timespec="milliseconds"), attempt)
+
+
+def attempt_after(known: Item | None) -> int:
+    """Which attempt to embed an item the next one is, by what the index has of it."""
+    return 1 if known is None or known.error is None else 1 + known.error.attempts
 
 
 def _without_category(metadata: Metadata, path: str) -> Metadata:

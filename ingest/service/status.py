@@ -166,7 +166,7 @@ class DaemonStatus:
         told = tuple(self._source(watched, *pending[name]) for name, watched in sources.items())
         state = daemon.state
         return Status(
-            settings.catalog, _engine(settings), _space(catalog), True, os.getpid(), state,
+            settings.catalog, _engine(settings), catalog.space.summary(), True, os.getpid(), state,
             detail if state == "waiting" else None, told, daemon.indexes_waiting,
             len(catalog.fields.known_waiting.refused),
         )  # fmt: skip
@@ -254,20 +254,10 @@ def read_status(settings: Settings) -> Status:
             )
         waiting = catalog.fields.waiting(refresh=True)
         return Status(
-            settings.catalog, _engine(settings), _space(catalog), False, None, "stopped", None, tuple(sources),
+            settings.catalog, _engine(settings), catalog.space.summary(), False, None, "stopped", None, tuple(sources),
             waiting.left, len(waiting.refused),
         )  # fmt: skip
 
 
 def _engine(settings: Settings) -> str:
     return shown_url(settings.url) if settings.url else "embedded"
-
-
-def _space(catalog: Catalog) -> dict[str, Any]:
-    space = catalog.space
-    return {
-        "model": space.model,
-        "dim": space.dim,
-        "distance": space.distance,
-        "fingerprint": space.fingerprint,
-    }

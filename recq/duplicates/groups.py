@@ -33,7 +33,7 @@ from recq.duplicates.stars import Star, stars
 from recq.errors import UsageError
 from recq.progress import Progress, silent
 from recq.search.no_results import NoResults, why_no_items
-from recq.search.results import SCORE_DIGITS, Result, result_of, space_json
+from recq.search.results import SCORE_DIGITS, Result, result_of
 from recq.search.search import opened
 from recq.search.vector_file import Rows, VectorFile
 from recq.settings import Settings
@@ -141,7 +141,7 @@ class Duplicates:
     def to_json(self) -> dict[str, Any]:
         """The document that `--format json` prints."""
         return {
-            "space": space_json(self.space),
+            "space": self.space.summary(),
             "items": self.items,
             "kinds": [str(kind) for kind in Kind if kind is Kind.EXACT or kind in self.kinds],
             "limit": None if self.limit is None else round(self.limit, SCORE_DIGITS),

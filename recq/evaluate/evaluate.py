@@ -22,9 +22,10 @@ from recq.commands import command
 from recq.errors import UsageError
 from recq.evaluate.metrics import LabelSets, Measures, Rows, bootstrap, confusions, measure
 from recq.evaluate.results import ClassMeasures, Compared, Evaluation, Interval, LeftOut
+from recq.index.field_value import field_value
 from recq.index.filters import known_name, require_field
 from recq.index.grammar import Condition
-from recq.index.schema import FILE_FIELDS, UNINDEXED_FIELDS, Item, Value, elements
+from recq.index.schema import FILE_FIELDS, UNINDEXED_FIELDS, Item, elements
 from recq.progress import Progress, silent
 from recq.search.no_results import NoResults, why_no_items
 from recq.search.vector_file import VectorFile
@@ -227,11 +228,7 @@ def _facts(
 
 def labels_of(item: Item, field: str) -> tuple[str, ...]:
     """The item's values of a metadata field or one of `file.*`, as text; empty where it has none."""
-    value: Value | None
-    if field in FILE_FIELDS or field in UNINDEXED_FIELDS:
-        value = getattr(item.file, field.removeprefix("file."), None)
-    else:
-        value = item.metadata.get(field)
+    value = field_value(item.to_payload(), field)
     if value is None:
         return ()
     texts = (str(each).lower() if isinstance(each, bool) else str(each) for each in elements(value))

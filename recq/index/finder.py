@@ -17,6 +17,7 @@ from qdrant_client import models
 
 from recq.errors import UsageError
 from recq.index.diversity import candidates, diversified
+from recq.index.field_value import field_value
 from recq.index.fields import Fields
 from recq.index.filters import require_field
 from recq.index.items import Items
@@ -33,10 +34,8 @@ from recq.index.ranking import (
     first_limit,
     fold,
     grown,
-    item_value,
     ordered,
     payload_keys,
-    payload_value,
     row_of,
     sort_value,
 )
@@ -232,7 +231,7 @@ class Finder:
         first: list[Row] = []
         others: list[Row] = []
         for record in self._light(parameters, compiled, sort.field):
-            value = payload_value(record.payload or {}, sort.field)
+            value = field_value(record.payload or {}, sort.field)
             key = sort_value(value, field_type, descending=sort.descending)
             (others if key is None else first).append(row_of(record, 0 if key is None else key, parameters.group_by))
         return [*ordered(first, descending=sort.descending), *ordered(others, descending=False)]
@@ -278,7 +277,8 @@ class Finder:
             return tuple(hits)
         field_type = require_field(sort.field, self._fields.types())
         keyed = [
-            (sort_value(item_value(hit.item, sort.field), field_type, descending=sort.descending), hit) for hit in hits
+            (sort_value(field_value(hit.item.to_payload(), sort.field), field_type, descending=sort.descending), hit)
+            for hit in hits
         ]
         first = sorted(
             (pair for pair in keyed if pair[0] is not None), key=lambda pair: pair[0], reverse=sort.descending

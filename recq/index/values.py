@@ -13,12 +13,12 @@ from qdrant_client import models
 
 from recq.index.dates import moment_of
 from recq.index.facets import MAX_BINS, Bin, Facets, date_periods, histogram
+from recq.index.field_value import field_value
 from recq.index.fields import Fields
 from recq.index.filters import known_name, require_field, require_indexed
 from recq.index.grammar import Condition, Op, Where
 from recq.index.items import Items
 from recq.index.points import Points, items_of
-from recq.index.ranking import item_value
 from recq.index.schema import UNINDEXED_FIELDS, FieldType, Value, elements, field_name, fits, payload_key
 
 Ordered: TypeAlias = "float | datetime"
@@ -91,10 +91,9 @@ class Values:
             (models.Direction.DESC, "lt", below),
         )
         if name in UNINDEXED_FIELDS:
-            own = name.removeprefix("file.")
-            read = (getattr(item.file, own) for item in islice(self._items.rows(), MOST_READ))
+            read = (field_value(item.to_payload(), name) for item in islice(self._items.rows(), MOST_READ))
             values: list[Any] = [
-                moment_of(each) if field_type is FieldType.DATE else each for each in read if each is not None
+                moment_of(str(each)) if field_type is FieldType.DATE else each for each in read if each is not None
             ]
             smallest = min((each for each in values if above is None or each > above), default=None)
             return smallest, max((each for each in values if below is None or each < below), default=None)
@@ -114,7 +113,7 @@ class Values:
         has = self._items.compiled([Condition(field, Op.EXISTS)])
         records = self._points.first(has, 1, payload=[payload_key(field), "file"])
         item = next(items_of(records), None)
-        return None if item is None else item_value(item, field)
+        return None if item is None else field_value(item.to_payload(), field)
 
     def _counted(self, field: str, value: str, filters: Sequence[Where]) -> int:
         """How many items a filter for that value finds: what facets say is what the filter that they print finds."""

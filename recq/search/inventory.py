@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from recq.errors import FilterError, IndexPending, RecqError, TargetNotFound
 from recq.index.grammar import Condition, Op
-from recq.search.results import space_json
 from recq.settings import Settings
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ class CatalogSummary:
         """One element of the list that `--format json` prints."""
         return {
             **asdict(self),
-            "space": None if self.space is None else space_json(self.space),
+            "space": None if self.space is None else self.space.summary(),
             "sources": list(self.sources),
             "unfinished": list(self.unfinished),
         }

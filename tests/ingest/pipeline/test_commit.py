@@ -17,7 +17,7 @@ import pytest
 from ingest.events.pending import PendingPath
 from ingest.events.stability import completed
 from ingest.index.retrying import Retrier
-from ingest.pipeline.commit import Committer, Removal, Work
+from ingest.pipeline.commit import Committer, Removal, Work, attempt_after
 from ingest.pipeline.examine import facts
 from ingest.reconcile.compare import sha256_of
 from ingest.source.files import FileState, Key
@@ -29,7 +29,7 @@ from recq.index.edge import EdgeEngine, embedded_client
 from recq.index.fields import Fields
 from recq.index.points import ItemVector
 from recq.index.problems import MOST_OF_AN_ITEM, ProblemKind
-from recq.index.schema import MOST_ELEMENTS, FieldType, FieldTypes, Item
+from recq.index.schema import MOST_ELEMENTS, FieldType, FieldTypes, Item, ItemError
 from recq.index.writes import Writes
 from recq.settings import DEFAULT_IGNORE
 from recq.space import EmbeddingSpace
@@ -110,6 +110,17 @@ def test_a_vector_without_signal_fails_its_item_alone(stage: Stage) -> None:
     assert len(written.done) == 3
     assert [item.file.path for item in stage.catalog.ledger.failed()] == ["b.jpg"]
     assert stage.catalog.items.count() == 2
+
+
+@pytest.mark.parametrize("before", [None, 2])
+def test_an_item_without_signal_counts_its_attempts(stage: Stage, before: int | None) -> None:
+    """As every failure does: how long the next attempt waits depends on it."""
+    error = None if before is None else ItemError(Reason.IO_ERROR, "", "2026-01-01T00:00:00Z", before)
+    known = Item(stage.work("a.jpg").item.file, error=error)
+    stage.committer.write([replace(stage.work("a.jpg", vector=(0, 0, 0, 0)), attempt=attempt_after(known))])
+    (failed,) = stage.catalog.ledger.failed()
+    assert failed.error is not None
+    assert (failed.error.reason, failed.error.attempts) == (Reason.NO_SIGNAL, 1 + (before or 0))
 
 
 def test_a_refused_item_keeps_no_other_out(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
