@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import IO, Any, Protocol, Self
+from typing import IO, Any, Self
 
 import numpy as np
 import orjson
@@ -74,16 +74,6 @@ class Head:
         if head.space.fingerprint != data.get("fingerprint"):
             raise UsageError(f"{file} has a damaged head: the fingerprint is not that of its embedding space")
         return head
-
-
-class Writer(Protocol):
-    """Writes items into a file whose head is written already. `close` completes it."""
-
-    def write(self, entries: Sequence[ItemVector]) -> None:
-        """These items next."""
-
-    def close(self) -> None:
-        """Nothing follows."""
 
 
 class JsonLines:

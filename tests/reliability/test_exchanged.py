@@ -255,7 +255,7 @@ def test_items_of_an_older_recq_get_a_ctime_and_are_protected_from_then_on(shop:
     shop.daemon.stop()
     with connect(shop.settings) as client:
         collection = client.get_aliases().aliases[0].collection_name
-        client.delete_payload(collection, keys=["file.ctime_ns"], points=models.Filter(), wait=True)
+        client.set_payload(collection, {"ctime_ns": None}, key="file", points=models.Filter(), wait=True)
     assert {item.file.ctime_ns for item in shop.items().values()} == {None}
     shop.forget_counts()
     shop.start()

@@ -147,7 +147,7 @@ def test_they_are_listed_and_can_be_removed(all_forms: tuple[Catalog, set[str]])
 
 def test_a_point_whose_payload_somebody_cleared_is_written_anew(plain: Catalog, client: QdrantClient) -> None:
     item = plain.lookups.find_path("a/001.jpg")[0]
-    client.clear_payload(plain._collection, models.PointIdsList(points=[item.id]), wait=True)
+    client.overwrite_payload(plain._collection, {}, points=[item.id], wait=True)
     assert item.id in set(plain.ledger.foreign_points())
     assert plain.ledger.known([item.id]) == {}
     plain.writes.upsert([ItemVector(item, vector(1))])
