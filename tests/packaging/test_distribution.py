@@ -21,18 +21,8 @@ ROOT = Path(__file__).resolve().parents[2]
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder in which `make dist` leaves both, built as it builds them."""
     out = tmp_path_factory.mktemp("dist")
-    uv = Path(sys.executable).with_name("uv")
-    command = [
-        uv,
-        "build",
-        "--quiet",
-        "--offline",
-        "--no-build-isolation",
-        "--python",
-        sys.executable,
-        "--out-dir",
-        out,
-    ]
+    options = ["--quiet", "--offline", "--no-build-isolation", "--python", sys.executable, "--out-dir", str(out)]
+    command = [str(Path(sys.executable).with_name("uv")), "build", *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return out
