@@ -560,12 +560,6 @@ def _payload_writes() -> Iterator[Ask]:
     yield "PUT", f"{payload}?wait=true", {"payload": {}, "points": [15]}
     yield "PUT", f"{payload}?wait=true", {"payload": {"x": 1}, "points": [1000]}
     yield "PUT", f"{payload}?wait=true", {"payload": {"a": 1}, "filter": {"must": [{"has_id": [18]}]}}
-    yield "POST", f"{payload}/delete?wait=true", {"keys": ["labels", "file.path", "no", "parts[].name"], "points": [21]}
-    yield "POST", f"{payload}/delete?wait=true", {"keys": ['"Price (EUR)"'], "filter": _BAGS}
-    yield "POST", f"{payload}/delete?wait=true", {"keys": ["labels"]}
-    yield "POST", f"{payload}/delete?wait=true", {"keys": ["labels"], "points": [1000]}
-    yield "POST", f"{payload}/clear?wait=true", {"points": [24]}
-    yield "POST", f"{payload}/clear?wait=true", {"filter": {"must": [{"has_id": [27, 30]}]}}
 
 
 def _point_writes() -> Iterator[Ask]:

@@ -93,12 +93,12 @@ def test_a_folder_that_cannot_be_listed_replaces_nothing(place: Place) -> None:
     """As root may read every folder, the walk is told that it may not."""
     script = AFTER_THE_WALK.format(root=str(place.root), meanwhile="pass").replace(
         "main()\n",
-        "from ingest import scan, watched\n"
+        "from ingest.source import scan, watched_source\n"
         "def walk(root, rules, below=''):\n"
         "    yield from scan.walk(root, rules, below)\n"
         "    if root.name == 'shop':\n"
         "        yield scan.Unreadable('sub', 'Permission denied')\n"
-        "watched.walk = walk\n"
+        "watched_source.walk = walk\n"
         "main()\n",
     )
     done = run_script(place, script)
@@ -109,6 +109,7 @@ NO_NETWORK = """
 import numpy as np
 from recq.errors import ImageError, Reason
 from recq.models.embedder import Embedder
+from recq.models.pooling import unit
 from ingest.cli.main import main
 
 def failing(self, pixels):
@@ -119,7 +120,7 @@ main()
 """
 """`recq-ingest` with another network than it believes to have."""
 
-NAN = "return self._finished(np.full(self.space.dim, np.nan, np.float32))"
+NAN = "return unit(np.full(self.space.dim, np.nan, np.float32))"
 RAISES = "raise RuntimeError('inference request failed')"
 
 
