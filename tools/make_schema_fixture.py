@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ PICTURES = (
     "tent.jpg", "football.jpg", "basketball.jpg", "tennis-ball.jpg", "laptop.jpg", "tablet.jpg", "sofa_leather.jpg",
     "sofa_grey-fabric.jpg", "chair_balloon.jpg", "running-shoe_runx.jpg", "running-shoe_freerun.jpg", "orchid.jpg",
 )  # fmt: skip
+IN_FOLDERS = ("scans/tulip-pot.jpg", "scans/2024/road-bike.jpg", "scans/2024/tripod.jpg")
+"""Pictures below the root, of which fixtures have any from schema 3 on."""
 TABLE = """\
 file,title,price,weight,released,labels,sku
 tent.jpg,Zelt für Straße und Café,214,2.5,2024-01-31,outdoor|sale,00017
@@ -62,19 +64,26 @@ QUESTIONS = (
     ("search", "--filter", "no:price"),
     ("search", "--filter", "seasons=2"),
     ("search", "--filter", "file.name=orchid.jpg"),
+    ("search", "--filter", "category=scans"),
+    ("search", "--filter", "file.path~scans 2024"),
+    ("search", "--filter", "title!~ball", "--filter", "has:title"),
 )  # fmt: skip
+"""What a fixture answers when it is made; the answers of an older one are those to the questions that there were."""
 
 
-def lay(folder: Path) -> None:
-    """The folder whose index the fixture is: pictures, a broken one, a table and sidecars, all of the same time."""
+def lay(folder: Path, schema: int) -> None:
+    """The folder whose index the fixture of a schema is: pictures, a broken one, a table and sidecars, all of the same
+    time."""
     folder.mkdir(parents=True)
-    for name in PICTURES:
-        shutil.copyfile(ROOT / "samples" / name, folder / name)
+    for name in (*PICTURES, *(IN_FOLDERS if schema >= 3 else ())):
+        place = folder / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / "samples" / place.name, place)
     (folder / BROKEN).write_bytes((ROOT / "samples" / "tripod.jpg").read_bytes()[:4000])
     (folder / "metadata.csv").write_text(TABLE, encoding="utf-8")
     for name, fields in SIDECARS.items():
         (folder / f"{name}.json").write_text(json.dumps(fields), encoding="utf-8")
-    for path in folder.iterdir():
+    for path in folder.rglob("*"):
         os.utime(path, (MTIME, MTIME))
 
 
@@ -85,10 +94,10 @@ def environment() -> dict[str, str]:
     }
 
 
-def answers(ask: Callable[[Sequence[str]], str]) -> list[dict[str, Any]]:
-    """What `recq`, called with arguments by `ask`, prints to QUESTIONS: names and scores, in order."""
+def answers(ask: Callable[[Sequence[str]], str], questions: Iterable[Sequence[str]]) -> list[dict[str, Any]]:
+    """What `recq`, called with arguments by `ask`, prints to each question: names and scores, in order."""
     found = []
-    for question in QUESTIONS:
+    for question in questions:
         results = json.loads(ask([*question, "--format", "json"]))["results"]
         rows = [
             [Path(row["path"]).name, None if row.get("score") is None else round(row["score"], 3)] for row in results
@@ -107,7 +116,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as temporary:
         folder, data = Path(temporary) / "photos", Path(temporary) / "data"
-        lay(folder)
+        lay(folder, SCHEMA_VERSION)
         subprocess.run(
             [sys.executable, "-m", "ingest.cli", "run", "--once", "--source", f"{SOURCE}={folder}",
              "--model", MODEL, "--data-dir", str(data)],
@@ -128,7 +137,7 @@ def main() -> None:
                 command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True, check=True
             ).stdout
 
-        text = json.dumps(answers(ask), ensure_ascii=False, indent=1)
+        text = json.dumps(answers(ask, QUESTIONS), ensure_ascii=False, indent=1)
         (FIXTURES / f"{name}.json").write_text(text + "\n", encoding="utf-8")
         with tarfile.open(FIXTURES / f"{name}.tar.xz", "w:xz") as archive:
             archive.add(data / "edge", "data/edge", filter=_anonymous)
