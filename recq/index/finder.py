@@ -192,6 +192,7 @@ class Finder(Reader):
         group = (parameters.group_by,) if parameters.group_by is not None else ()
         for field in (*group, *sort, *(parameters.fields or ())):
             require_field(field, self.types())
+        self._fields.require_in_schema((*group, *sort))
 
     def _points(
         self, questions: Sequence[Question], compiled: models.Filter, parameters: Parameters, limit: int

@@ -17,9 +17,10 @@ from recq.index.errors import translated
 from recq.index.facets import MAX_BINS, Bin, Facets, date_periods, histogram
 from recq.index.fields import Fields
 from recq.index.filters import NO_ERROR, NO_FILE, compile_filters, known_name, require_field, require_indexed
-from recq.index.grammar import Condition, Op, Where, parse_all
+from recq.index.grammar import Condition, Where, parse_all
 from recq.index.ledger import PAGE, Ledger, items_of, vector_of
-from recq.index.pending_fields import Waiting, uses_of
+from recq.index.operators import Op
+from recq.index.pending_fields import Waiting, fields_of, uses_of
 from recq.index.schema import (
     UNINDEXED_FIELDS,
     VECTOR,
@@ -77,6 +78,7 @@ class Reader(Ledger):
         """
         conditions = parse_all(list(filters))
         types = self.types()
+        self._fields.require_in_schema(fields_of(conditions))
         self._fields.require_made((known_name(name, types), words) for name, words in uses_of(conditions))
         return compile_filters(conditions, self.types(), exclude=exclude, searched=self._fields.searched())
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from recq.errors import FilterError, IndexPending
 from recq.index.filters import known_name, require_field, spans_of
-from recq.index.grammar import AnyOf, Condition, Op, escape, escape_field, filter_for
+from recq.index.grammar import AnyOf, Condition, escape, escape_field, filter_for
+from recq.index.operators import Op
 from recq.index.schema import FILE_FIELDS, FieldType
 from recq.index.words import asked_words, stored_words
 from recq.spelling import nearest, nearest_paths, one_of

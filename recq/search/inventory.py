@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from recq.errors import FilterError, IndexPending, RecqError, TargetNotFound
-from recq.index.grammar import Condition, Op
+from recq.index.grammar import Condition
+from recq.index.operators import Op
 from recq.search.results import space_json
 from recq.settings import Settings
 

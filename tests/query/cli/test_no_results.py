@@ -17,7 +17,8 @@ from query.cli.options import asked_with_words
 from recq.errors import FilterError, Reason
 from recq.index.catalog import Catalog, ItemVector
 from recq.index.connect import own_folder
-from recq.index.grammar import AnyOf, Condition, Op, parse
+from recq.index.grammar import AnyOf, Condition, parse
+from recq.index.operators import Op
 from recq.index.parameters import Parameters
 from recq.index.schema import FileFacts, Item, ItemError
 from recq.paths import item_id
