@@ -22,6 +22,7 @@ from typing import Any
 
 import typer
 
+from recq.errors import FilterError
 from recq.index import operators
 from recq.index.grammar import escape, escape_field, unescape
 
@@ -230,7 +231,9 @@ def _read(settings: Any, first: str) -> tuple[dict[str, list[str]], bool]:
         for name in sorted(known, key=lambda name: not (first and (name.startswith(first) or first.startswith(name)))):
             if time.monotonic() - started > PATIENCE:
                 return known, False
-            if waiting.lacks([(name, False)]) is None:
+            if waiting.lacks([(name, False)]) is not None:
+                continue
+            with contextlib.suppress(FilterError):  # an older recq made the index, without the field
                 values = [value for value, _ in catalog.facets(name, limit=MOST_VALUES).rows]
                 known[name] = [
                     escape(value) for value in values if not any(unicodedata.category(c) == "Cc" for c in value)

@@ -60,8 +60,11 @@ class Result:
 
     def value(self, field: str) -> Any:
         """The value of a metadata field or one of `file.*`; None where there is none."""
+        file = self.payload["file"]
+        if field == "file.folders":  # as the path has them, whatever the index holds
+            return paths.folders_above(file["path"], file.get("encoded", False)) or None
         own = field.removeprefix("file.")
-        return self.payload["file"].get(own) if own != field else self.payload.get(field)
+        return file.get(own) if own != field else self.payload.get(field)
 
     def to_json(self) -> dict[str, Any]:
         """One element of `results`, one line of jsonl."""

@@ -94,6 +94,7 @@ def why(catalog: Catalog, *filters: str) -> str:
         ("file.source=Goods", "goods"),
         ("file.name=item_3", "item_3.jpg"),
         ("file.path=item_3.jpg", "shop/item_3.jpg"),
+        ("file.folders=Shop", "shop"),
         ("file.name~itm", "item"),
     ],
 )
