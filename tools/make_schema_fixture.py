@@ -14,7 +14,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -26,12 +25,21 @@ SOURCE = "photos"
 MODEL = "mobilenet_v2"
 MTIME = 1_700_000_000  # seconds; of every file, so that an upgraded index finds them as they were
 
-PICTURES = (
+_FLAT = (
     "tent.jpg", "football.jpg", "basketball.jpg", "tennis-ball.jpg", "laptop.jpg", "tablet.jpg", "sofa_leather.jpg",
     "sofa_grey-fabric.jpg", "chair_balloon.jpg", "running-shoe_runx.jpg", "running-shoe_freerun.jpg", "orchid.jpg",
 )  # fmt: skip
-IN_FOLDERS = ("scans/tulip-pot.jpg", "scans/2024/road-bike.jpg", "scans/2024/tripod.jpg")
-"""Pictures below the root, of which fixtures have any from schema 3 on."""
+_IN_FOLDERS = (
+    "tent.jpg", "football.jpg", "basketball.jpg", "laptop.jpg", "sofa_leather.jpg", "orchid.jpg",
+    "scans/tulip-pot.jpg", "scans/2024/road-bike.jpg", "scans/2024/tripod.jpg",
+)  # fmt: skip
+
+
+def pictures(schema: int) -> Sequence[str]:
+    """The paths of the pictures in the fixture of a schema; each is one of `samples/`."""
+    return _FLAT if schema < 3 else _IN_FOLDERS
+
+
 TABLE = """\
 file,title,price,weight,released,labels,sku
 tent.jpg,Zelt für Straße und Café,214,2.5,2024-01-31,outdoor|sale,00017
@@ -51,23 +59,15 @@ BROKEN = "broken.jpg"
 QUESTIONS = (
     ("similar", "tent.jpg", "-k", "5"),
     ("similar", "football.jpg", "-k", "3", "--filter", "labels=ball"),
-    ("similar", "sofa_leather.jpg", "--filter", "category=sofa"),
-    ("similar", "laptop.jpg", "-k", "20", "--filter", "price<=100"),
-    ("recommend", "--like", "running-shoe_runx.jpg", "--dislike", "tent.jpg", "-k", "3"),
+    ("recommend", "--like", "scans/2024/road-bike.jpg", "--dislike", "tent.jpg", "-k", "3"),
     ("search", "--filter", "price>=57", "--filter", "price<1000"),
-    ("search", "--filter", "weight<=0.5"),
     ("search", "--filter", "released>=2023-06-01", "--filter", "released<2024-01-31"),
-    ("search", "--filter", "title~ball"),
-    ("search", "--filter", "title~computer"),
-    ("search", "--filter", "labels=sale", "--sort", "price"),
-    ("search", "--filter", "sku=00019"),
+    ("search", "--filter", "title~strasse cafe"),
+    ("search", "--filter", "title!~ball", "--filter", "has:title", "--sort", "price"),
     ("search", "--filter", "no:price"),
     ("search", "--filter", "seasons=2"),
-    ("search", "--filter", "file.name=orchid.jpg"),
-    ("search", "--filter", "category=scans"),
     ("search", "--filter", "file.path~scans 2024"),
-    ("search", "--filter", "title!~ball", "--filter", "has:title"),
-)  # fmt: skip
+)
 """What a fixture answers when it is made; the answers of an older one are those to the questions that there were."""
 
 
@@ -75,7 +75,7 @@ def lay(folder: Path, schema: int) -> None:
     """The folder whose index the fixture of a schema is: pictures, a broken one, a table and sidecars, all of the same
     time."""
     folder.mkdir(parents=True)
-    for name in (*PICTURES, *(IN_FOLDERS if schema >= 3 else ())):
+    for name in pictures(schema):
         place = folder / name
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / "samples" / place.name, place)
@@ -104,6 +104,19 @@ def answers(ask: Callable[[Sequence[str]], str], questions: Iterable[Sequence[st
         ]
         found.append({"question": list(question), "rows": rows})
     return found
+
+
+def pack(folder: Path, archive: Path) -> None:
+    """The folder `data/edge` of `folder` as an archive, by GNU tar: its holes, hundreds of MB, would take xz 100 KB.
+
+    Python's `tarfile` unpacks it.
+    """
+    anonymous = ("--owner=0", "--group=0", "--numeric-owner", f"--mtime=@{MTIME}", "--sort=name")
+    subprocess.run(
+        ["tar", "--create", "--xz", "--sparse", "--format=gnu", *anonymous, "--directory", str(folder),
+         "--file", str(archive), "data/edge"],
+        check=True,
+    )  # fmt: skip
 
 
 def main() -> None:
@@ -139,16 +152,8 @@ def main() -> None:
 
         text = json.dumps(answers(ask, QUESTIONS), ensure_ascii=False, indent=1)
         (FIXTURES / f"{name}.json").write_text(text + "\n", encoding="utf-8")
-        with tarfile.open(FIXTURES / f"{name}.tar.xz", "w:xz") as archive:
-            archive.add(data / "edge", "data/edge", filter=_anonymous)
+        pack(data.parent, FIXTURES / f"{name}.tar.xz")
         print(f"{name}: {(FIXTURES / f'{name}.tar.xz').stat().st_size:,} bytes")
-
-
-def _anonymous(info: tarfile.TarInfo) -> tarfile.TarInfo:
-    info.uid = info.gid = 0
-    info.uname = info.gname = ""
-    info.mtime = MTIME
-    return info
 
 
 if __name__ == "__main__":
