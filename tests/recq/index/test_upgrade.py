@@ -14,10 +14,12 @@ from qdrant_client import QdrantClient, models
 
 from recq.errors import FilterError
 from recq.index import collection
-from recq.index.catalog import Catalog, ItemVector
+from recq.index.catalog import Catalog
 from recq.index.grammar import parse_any_of
 from recq.index.parameters import Parameters, Sort
+from recq.index.points import ItemVector
 from recq.index.schema import FieldType, FileFacts, Item
+from tests.asking import matching
 from tests.recq.index.conftest import SPACE
 
 NFD = unicodedata.normalize("NFD", "Größe")
@@ -36,7 +38,7 @@ def old(client: QdrantClient) -> Catalog:
     catalog = Catalog.create(client, "old", SPACE)
     name = catalog._collection
     items = [Item(FileFacts("shop", f"sofas/leather_{n}.jpg", 1, 1), metadata_of(n)) for n in range(len(PAYLOADS))]
-    catalog.upsert([ItemVector(item, np.ones(SPACE.dim, np.float32) * (n + 1)) for n, item in enumerate(items)])
+    catalog.writes.upsert([ItemVector(item, np.ones(SPACE.dim, np.float32) * (n + 1)) for n, item in enumerate(items)])
     for item, metadata in zip(items, PAYLOADS, strict=True):
         payload = {**item.with_digest().to_payload(), **metadata, "_text": {"title": metadata["title"]}}
         payload.pop("placeholder")
@@ -64,7 +66,7 @@ def third(client: QdrantClient) -> Catalog:
     catalog = Catalog.create(client, "third", SPACE)
     name = catalog._collection
     items = [Item(FileFacts("shop", f"{folder}{n}.jpg", 1, 1), {"n": n}) for n, folder in enumerate(FOLDERS)]
-    catalog.upsert([ItemVector(item, np.ones(SPACE.dim, np.float32) * (n + 1)) for n, item in enumerate(items)])
+    catalog.writes.upsert([ItemVector(item, np.ones(SPACE.dim, np.float32) * (n + 1)) for n, item in enumerate(items)])
     client.upsert(name, points=[models.PointStruct(id=1, vector={}, payload={"title": "foreign"})], wait=True)
     records, _ = client.scroll(name, with_payload=True, limit=99)
     for record in records:
@@ -87,7 +89,7 @@ def metadata_of(_number: int) -> dict[str, Any]:
 
 
 def found(catalog: Catalog, *filters: str) -> list[int]:
-    return sorted(int(item.file.path[-5]) for item in catalog.search(filters, 9))
+    return sorted(int(item.file.path[-5]) for item in matching(catalog, filters, 9))
 
 
 def test_an_old_collection_is_read_as_it_is(old: Catalog) -> None:
@@ -104,7 +106,7 @@ def test_an_upgraded_collection_answers_as_a_new_one(old: Catalog, client: Qdran
     assert old.upgrade() == 2
     assert old.upgrade() is None
     for catalog in (Catalog.open(client, "old"), old):
-        assert catalog.types(refresh=True) == {
+        assert catalog.fields.types(refresh=True) == {
             "taken": FieldType.DATE, NFC: FieldType.STRING, "labels": FieldType.STRING, "price": FieldType.INTEGER,
             "title": FieldType.STRING,
         }  # fmt: skip
@@ -115,16 +117,16 @@ def test_an_upgraded_collection_answers_as_a_new_one(old: Catalog, client: Qdran
         assert found(catalog, f"{NFC}={NFC}") == found(catalog, f"labels={NFD}") == [0]
         assert found(catalog, "file.name~leather 1") == found(catalog, "file.path~sofas 1") == [1]
         assert found(catalog, "file.folders=sofas") == [0, 1, 2]
-    stored = {item.file.path: item.metadata for item in catalog.rows(["has:taken"], ["taken", NFC, "labels"])}
+    stored = {item.file.path: item.metadata for item in catalog.items.rows(["has:taken"], ["taken", NFC, "labels"])}
     assert stored["sofas/leather_0.jpg"] == {"taken": "2024-01-31T12:00:00Z", NFC: NFC, "labels": [NFC, "a"]}
     (foreign,) = client.retrieve(catalog._collection, [1], with_payload=True)
     assert foreign.payload == {"title": "foreign"}
 
 
 def test_a_daemon_that_is_late_with_the_upgrade_writes_over_nothing(old: Catalog, client: QdrantClient) -> None:
-    types = old.types()
+    types = old.fields.types()
     assert old.upgrade() == 2
-    (id_,) = [item.id for item in old.search(["title~7"], 9)]
+    (id_,) = [item.id for item in matching(old, ["title~7"], 9)]
     client.set_payload(old._collection, payload={"title": "Cafe\u0301 8"}, points=[id_], wait=True)
     assert not collection._rewrite(client, old._collection, types)
     (kept,) = client.retrieve(old._collection, [id_], with_payload=["title"])
@@ -132,7 +134,7 @@ def test_a_daemon_that_is_late_with_the_upgrade_writes_over_nothing(old: Catalog
 
 
 def numbers(catalog: Catalog, *filters: str) -> list[Any]:
-    return sorted(item.metadata["n"] for item in catalog.search(filters, 9))
+    return sorted(item.metadata["n"] for item in matching(catalog, filters, 9))
 
 
 def test_before_the_upgrade_nothing_is_answered_by_folders(third: Catalog) -> None:
@@ -140,13 +142,13 @@ def test_before_the_upgrade_nothing_is_answered_by_folders(third: Catalog) -> No
     assert numbers(third, "file.path~scans") == [1, 2, 3]
     asked: list[Callable[[], object]] = [
         *(
-            lambda text=text: third.count([text])
+            lambda text=text: third.items.count([text])
             for text in ("file.folders=scans", "file.folders!=scans", "has:file.folders", "no:file.folders")
         ),
-        lambda: third.count([parse_any_of("n=1 || file.folders=scans")]),
-        lambda: third.facets("file.folders"),
-        lambda: third.find(Parameters(sort=Sort.parse("file.folders"))),
-        lambda: third.find(Parameters(group_by="file.folders")),
+        lambda: third.items.count([parse_any_of("n=1 || file.folders=scans")]),
+        lambda: third.values.facets("file.folders"),
+        lambda: third.finder.find(Parameters(sort=Sort.parse("file.folders"))),
+        lambda: third.finder.find(Parameters(group_by="file.folders")),
     ]
     for ask in asked:
         with pytest.raises(FilterError, match=r"'file\.folders' is not indexed yet.*'recq-ingest run' brings it up"):
@@ -180,7 +182,12 @@ def test_an_upgrade_that_died_is_taken_up_and_each_item_has_its_folders(
         assert numbers(catalog, "file.folders=scans") == [1, 2, 3]
         assert numbers(catalog, "file.folders=scans/2024") == [2, 3]
         assert numbers(catalog, "no:file.folders") == [0]
-        assert dict(catalog.facets("file.folders").rows) == {"scans": 3, "scans/2024": 2, "scans/2024/03": 1, "2024": 1}
+        assert dict(catalog.values.facets("file.folders").rows) == {
+            "scans": 3,
+            "scans/2024": 2,
+            "scans/2024/03": 1,
+            "2024": 1,
+        }
     (foreign,) = client.retrieve(third._collection, [1], with_payload=True)
     assert foreign.payload == {"title": "foreign"}
     fresh = Catalog.create(client, "fresh", replace(SPACE, weights="1"))
@@ -203,8 +210,8 @@ def test_two_daemons_upgrade_at_the_same_time(
 
 def test_a_daemon_that_is_late_with_folders_writes_nothing(third: Catalog, client: QdrantClient) -> None:
     """The second one finds, before it writes its page, that the first has finished."""
-    types = third.types()
+    types = third.fields.types()
     assert third.upgrade() == 3
-    (id_,) = [item.id for item in third.search(["n=2"], 9)]
+    (id_,) = [item.id for item in matching(third, ["n=2"], 9)]
     client.delete_payload(third._collection, keys=["file.folders"], points=[id_], wait=True)
     assert not collection._rewrite(client, third._collection, types)
