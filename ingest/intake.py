@@ -249,8 +249,20 @@ class Intake:
             # What is on its way into the index from there may arrive after the index was asked what it has.
             self.look(dict.fromkeys(self._pending.working_below(noticed.lost), Mark.MISSING))
             self._walks.went(noticed.lost)
+        for folder in noticed.ruled:
+            self._rules_changed(folder)
         for name in sorted(noticed.overflowed):
             self._overflowed(name)
+
+    def _rules_changed(self, folder: Key) -> None:
+        """A `.recqignore` came, changed or went: a comparison finds what that means, of one folder already a walk."""
+        if not folder.path:
+            self.compare(folder.source)
+            return
+        self.look(dict.fromkeys(self._pending.working_below({folder}), Mark.MISSING))
+        self._walks.appeared(folder)
+        self._walks.went({folder})
+        self._schedule.doubt(folder.source)  # it counts what is ignored, and by which rule
 
     def _overflowed(self, name: str) -> None:
         """More happened than can be remembered: compare everything."""
