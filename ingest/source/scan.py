@@ -69,15 +69,14 @@ class Rules:
     """
 
     def __init__(self, ignore: Sequence[str]) -> None:
-        patterns = "|".join(fnmatch.translate(pattern) for pattern in ignore)
         self._ignore_files: dict[Path, IgnoreFiles] = {}
-        self._ignored = re.compile(patterns or r"(?!)", re.IGNORECASE)
+        self._ignored = re.compile("|".join(map(fnmatch.translate, [*ignore, IGNORE_FILE])), re.IGNORECASE)
         self._patterns = [(pattern, re.compile(fnmatch.translate(pattern), re.IGNORECASE)) for pattern in ignore]
         self._ignores_folder = lru_cache(maxsize=_FOLDERS)(self._has_ignored_part)
 
     def ignores_name(self, name: str) -> bool:
         """Whether a file or folder of that name is passed over."""
-        return name == IGNORE_FILE or self._ignored.match(name) is not None
+        return self._ignored.match(name) is not None
 
     def rule_of(self, name: str) -> Rule | None:
         """The first pattern for which a file or folder of that name is passed over."""
@@ -99,10 +98,15 @@ class Rules:
     def kind_of(self, path: str) -> Kind:
         """What the name of a regular file (not its folders') tells; `path` is relative to the root."""
         name = path.rpartition("/")[2]
-        if path == TABLE_NAME or self.ignores_name(name):
-            return Kind.IGNORED
-        stem, dot, extension = name.rpartition(".")
-        return Kind.ITEM if stem and f"{dot}{extension}".lower() in IMAGE_EXTENSIONS else Kind.MAYBE
+        return Kind.IGNORED if self.ignores_name(name) else _kind(path, name)
+
+
+def _kind(path: str, name: str) -> Kind:
+    """What the name of a regular file tells that no pattern of the setting names."""
+    if path == TABLE_NAME:
+        return Kind.IGNORED
+    stem, dot, extension = name.rpartition(".")
+    return Kind.ITEM if stem and f"{dot}{extension}".lower() in IMAGE_EXTENSIONS else Kind.MAYBE
 
 
 def look(root: Path, path: str, rules: Rules) -> Seen | None:
@@ -184,11 +188,12 @@ def walk(root: Path, rules: Rules, below: str = "") -> Iterator[Seen | Unreadabl
 
 
 def _seen(entry: os.DirEntry[str], path: str, root: Path, rules: Rules) -> Seen:
+    """What an entry is that no rule ignores."""
     if not (entry.is_file(follow_symlinks=False) or entry.is_symlink()):
         return _ignored(entry, path)
     if entry.is_symlink():
         return look(root, path, rules) or _ignored(entry, path)
-    return Seen(path, FileState.of(entry.stat(follow_symlinks=False)), rules.kind_of(path))
+    return Seen(path, FileState.of(entry.stat(follow_symlinks=False)), _kind(path, entry.name))
 
 
 def _ignored(entry: os.DirEntry[str], path: str, rule: Rule | None = None) -> Seen:
