@@ -35,6 +35,8 @@ MAX_BYTES = 100_000
 MAX_RULES = 1_000
 """A file with more of them is not used: each picture below it is compared with all."""
 
+_LONGEST_RULE = 1_000  # characters
+_LONGEST_SHOWN = 200
 _MOST_DOUBLE_STARS = 3  # of one pattern: each multiplies the ways to try a path by its folders
 _SETTLED_AFTER = 2_000_000_000  # nanoseconds; a file younger than this may change without another time (FAT counts so)
 _BOM = b"\xef\xbb\xbf"
@@ -60,9 +62,10 @@ class Rule:
     line: int = 0
 
     def __str__(self) -> str:
+        pattern = paths.shortened(self.pattern, _LONGEST_SHOWN)
         if self.file is None:
-            return f"the rule {self.pattern!r} of the setting 'ignore'"
-        return f"the rule {self.pattern!r} in {paths.printable(self.file)} line {self.line}"
+            return f"the rule {pattern!r} of the setting 'ignore'"
+        return f"the rule {pattern!r} in {paths.printable(self.file)} line {self.line}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +168,8 @@ def read_patterns(data: bytes, file: str) -> tuple[list[Pattern], list[Problem]]
             found.append(_pattern(text, rule))
         except PatternError as error:
             found.append(Pattern(rule, includes=text.startswith("!") and bool(text.strip("!/"))))
-            detail = f"{paths.printable(file)}:{number}: the rule {text!r} is not used: {error}"
+            shown = paths.shortened(text, _LONGEST_SHOWN)
+            detail = f"{paths.printable(file)}:{number}: the rule {shown!r} is not used: {error}"
             problems.append(Problem(ProblemKind.RULE, detail, path=file, line=number))
     return found, problems
 
@@ -191,6 +195,8 @@ def _pattern(text: str, rule: Rule) -> Pattern:
     core = core.removesuffix("/")
     if not core.strip("/") or core.endswith("/"):
         raise PatternError("it names nothing")
+    if len(core) > _LONGEST_RULE:
+        raise PatternError(f"it is longer than {_LONGEST_RULE:,} characters")
     by_name = "/" not in core
     return Pattern(rule, includes, folders_only, by_name, _regex(core, by_name=by_name))
 

@@ -29,6 +29,7 @@ from ingest.source.ignore_files import (
     read_patterns,
 )
 from ingest.source.scan import Kind, Rules, Seen, look, walk
+from recq.paths import shortened
 from tests.ingest.documented import rows, section
 from tests.ingest.pictures import put
 
@@ -168,6 +169,7 @@ def test_the_documented_file_is_read_whole() -> None:
         ("[z-a]", "bad character range z-a"),
         ("[[:digit:]]", "classes as [[:digit:]]"),
         (r"[\]]", "a backslash in brackets"),
+        ("a" * 1001, "longer than 1,000 characters"),
         ("/".join(["**/a"] * 4), "'**' more than 3 times"),
     ],
 )
@@ -175,7 +177,7 @@ def test_a_line_that_cannot_be_used_is_listed_and_the_others_hold(line: str, why
     patterns, problems = read_patterns(f"*.png\n\n{line}\n*.gif\n".encode(), "x/.recqignore")
     (problem,) = problems
     assert (problem.path, problem.line) == ("x/.recqignore", 3)
-    assert problem.detail.startswith(f"x/.recqignore:3: the rule {line!r} is not used: ")
+    assert problem.detail.startswith(f"x/.recqignore:3: the rule {shortened(line, 200)!r} is not used: ")
     assert why in problem.detail
     file = IgnoreFile("x", patterns, problems)
     assert decide([file], "x/a.png", is_folder=False) == Ignoring(Rule("*.png", "x/.recqignore", 1))
