@@ -30,7 +30,6 @@ from ingest.reconcile.retry import Retries
 from ingest.reconcile.walks import MOST_WAITING
 from ingest.report import Reporter
 from ingest.source.files import Key
-from ingest.source.scan import Rules
 from ingest.source.sources import Sources
 from ingest.source.watched_source import WatchedSource
 from ingest.tally import Tally
@@ -83,12 +82,9 @@ class Daemon:
         self.tally = Tally(reporter)
         self._stop = stop
         self._once = once
-        self._rules = Rules(settings.ignore)
         self._loop = Loop()
         self._index = RetryingIndex(catalog, retrier, old=old)
-        self._committer = Committer(
-            catalog, retrier, sources, self._rules, flush, self._index, rebuilding=old is not None
-        )
+        self._committer = Committer(catalog, retrier, sources, flush, self._index, rebuilding=old is not None)
         self._pending = Pending()
         self._pipeline = Pipeline(
             loop=self._loop,
@@ -107,7 +103,6 @@ class Daemon:
             loop=self._loop,
             pending=self._pending,
             index=self._index,
-            rules=self._rules,
             stop=stop,
             say=self.said,
             declare=self._declare,
@@ -330,7 +325,7 @@ class Daemon:
     # -- verdicts -------------------------------------------------------------------------------------------------
 
     def _examine(self, entries: Sequence[PendingPath]) -> Sequence[Verdict]:
-        return examine(entries, self._sources, self._index, self._rules, time.monotonic())
+        return examine(entries, self._sources, self._index, time.monotonic())
 
     def _examined(self, verdicts: Sequence[Verdict]) -> None:
         self._examining -= len(verdicts)

@@ -22,7 +22,6 @@ from ingest.reconcile.schedule import Schedule
 from ingest.reconcile.walks import Walks
 from ingest.report import Say
 from ingest.source.files import FileState, Key
-from ingest.source.scan import Rules
 from ingest.source.watched_source import WatchedSource
 from recq.settings import Settings
 
@@ -46,7 +45,6 @@ class Intake:
         loop: Loop,
         pending: Pending,
         index: RetryingIndex,
-        rules: Rules,
         stop: threading.Event,
         say: Say,
         declare: Callable[[str, Callable[[], None]], None],
@@ -58,7 +56,6 @@ class Intake:
         self._sources = sources
         self._loop = loop
         self._pending = pending
-        self._rules = rules
         self._say = say
         self._declare = declare
         self._live = live
@@ -76,7 +73,6 @@ class Intake:
             loop=loop,
             pending=pending,
             index=index,
-            rules=rules,
             settle=settings.settle,
             stop=stop,
             crowded=crowded,
@@ -88,7 +84,6 @@ class Intake:
             loop=loop,
             pending=pending,
             index=index,
-            rules=rules,
             say=say,
             hand_over=self._walks.hand_over,
             compared=self._renew,
@@ -136,7 +131,6 @@ class Intake:
         name = watched.name
         self._looks[name] = Looks(
             watched,
-            self._rules,
             self._lookers[name],
             self._pending,
             settle=self._settings.settle,
@@ -229,7 +223,6 @@ class Intake:
         return Watch(
             watched,
             self._hints,
-            self._rules,
             mode=self._settings.watch,
             poll_interval=self._settings.poll_interval,
             say=say,

@@ -25,7 +25,6 @@ from ingest.reconcile.survivors import Survivors
 from ingest.source.files import FileState, Key
 from ingest.source.guard import emptied, too_many
 from ingest.source.metadata import CATEGORY, category_of, lost_fields
-from ingest.source.scan import Rules
 from ingest.source.watched_source import Description, WatchedSource
 from recq import paths
 from recq.errors import ImageError, Reason, RecqError
@@ -155,7 +154,6 @@ class Committer:
         catalog: Catalog,
         retrier: Retrier,
         sources: Mapping[str, WatchedSource],
-        rules: Rules,
         flush: Callable[[], None] | None,
         index: Stored,
         *,
@@ -166,7 +164,6 @@ class Committer:
         self._index = index
         self._retrier = retrier
         self._sources = sources
-        self._rules = rules
         self._flush = flush
         self._writing = threading.RLock()  # fields are declared by one at a time; never held while a disk is asked
         self._isolation = Isolation(retrier, catalog.probe)
@@ -356,7 +353,7 @@ class Committer:
 
     def _split(self, source: str, removals: Sequence[Removal]) -> tuple[list[Removal], list[Removal]]:
         """What costs nothing (the same bytes are elsewhere, or it had failed), and what is lost with its item."""
-        survivors = Survivors(self._index, self._sources, self._rules, source)
+        survivors = Survivors(self._index, self._sources, source)
         spared: list[Removal] = []
         lost: list[Removal] = []
         for start in range(0, len(removals), _DELETED_AT_ONCE):
@@ -466,7 +463,7 @@ class Committer:
 
     def _state(self, key: Key) -> FileState | None:
         try:
-            seen = self._sources[key.source].look(key.path, self._rules)
+            seen = self._sources[key.source].look(key.path)
         except OSError:
             return FileState(-1, -1)  # something is there, in no state that was ever read
         return seen.state if seen is not None else None

@@ -15,7 +15,7 @@ from ingest.events.stability import is_complete
 from ingest.reconcile.compare import Action, Index, decide
 from ingest.source.files import FileState, Key
 from ingest.source.metadata import SIDECAR_SUFFIX
-from ingest.source.scan import Kind, Rules, Seen, holds_image
+from ingest.source.scan import Kind, Seen, holds_image
 from ingest.source.table import TABLE_NAME
 from ingest.source.watched_source import WatchedSource
 from recq import paths
@@ -53,14 +53,11 @@ class Verdict:
 
 
 def examine(
-    entries: Sequence[PendingPath], sources: Mapping[str, WatchedSource], index: Index, rules: Rules, now: float
+    entries: Sequence[PendingPath], sources: Mapping[str, WatchedSource], index: Index, now: float
 ) -> list[Verdict]:
     """The fate of each entry; `now` is monotonic."""
     known = index.known([facts(entry.key, entry.observation.state).id for entry in entries])
-    return [
-        _examine(entry, sources[entry.key.source], known.get(facts(entry.key, None).id), rules, now)
-        for entry in entries
-    ]
+    return [_examine(entry, sources[entry.key.source], known.get(facts(entry.key, None).id), now) for entry in entries]
 
 
 def facts(key: Key, state: FileState | None) -> FileFacts:
@@ -72,9 +69,9 @@ def facts(key: Key, state: FileState | None) -> FileFacts:
     )
 
 
-def _examine(entry: PendingPath, watched: WatchedSource, known: Item | None, rules: Rules, now: float) -> Verdict:
+def _examine(entry: PendingPath, watched: WatchedSource, known: Item | None, now: float) -> Verdict:
     try:
-        seen = watched.look(entry.key.path, rules)
+        seen = watched.look(entry.key.path)
     except OSError:
         return Verdict(entry, Fate.UNCERTAIN)
     state = seen.state if seen is not None else None

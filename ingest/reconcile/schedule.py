@@ -21,7 +21,6 @@ from ingest.report import Say
 from ingest.source.files import Key
 from ingest.source.guard import emptied, too_many
 from ingest.source.other_daemons import is_living_other, own_watcher, started
-from ingest.source.scan import Rules
 from ingest.source.watched_source import WatchedSource
 from recq import paths
 from recq.index.sources import Watcher
@@ -55,7 +54,6 @@ class Schedule:
         loop: Loop,
         pending: Pending,
         index: RetryingIndex,
-        rules: Rules,
         say: Say,
         hand_over: HandOver,
         compared: Callable[[str], None],
@@ -67,7 +65,6 @@ class Schedule:
         self._sources = sources
         self._pending = pending
         self._index = index
-        self._rules = rules
         self._say = say
         self._hand_over = hand_over
         self._done = compared
@@ -176,7 +173,6 @@ class Schedule:
         reconciliation = Reconciliation(
             self._sources[name],
             self._index,
-            self._rules,
             first=name not in self._seen,
             verify=verify,
             confirmed=confirmed,
@@ -193,7 +189,7 @@ class Schedule:
     def _decide(self, name: str, reconciliation: Reconciliation) -> tuple[Reconciliation, float]:
         """What has gone is deleted, as far as it has moved or may go."""
         began = time.monotonic()
-        self._hand_over(name, reconciliation.decided(Survivors(self._index, self._sources, self._rules, name)))
+        self._hand_over(name, reconciliation.decided(Survivors(self._index, self._sources, name)))
         reconciliation.undecided = False
         self._record(name, reconciliation)
         return reconciliation, began

@@ -22,7 +22,7 @@ from ingest.index.retrying_index import RetryingIndex
 from ingest.loop import Loop, Stopping, Workers
 from ingest.reconcile.compare import Action, Difference
 from ingest.source.files import Key
-from ingest.source.scan import Kind, Rules, Unreadable
+from ingest.source.scan import Kind, Unreadable
 from ingest.source.watched_source import WatchedSource
 from recq import paths
 
@@ -68,7 +68,6 @@ class Walks:
         loop: Loop,
         pending: Pending,
         index: RetryingIndex,
-        rules: Rules,
         settle: float,
         stop: threading.Event,
         crowded: Callable[[str], bool],
@@ -78,7 +77,6 @@ class Walks:
         self._loop = loop
         self._pending = pending
         self._index = index
-        self._rules = rules
         self._settle = settle
         self._stop = stop
         self._crowded = crowded
@@ -186,7 +184,7 @@ class Walks:
             self._loop.post(partial(self._found, source, chunk, fresh))
 
     def _walk_folders(self, source: str, folders: Sequence[str]) -> None:
-        found = (each for folder in folders for each in self._sources[source].walk(self._rules, folder))
+        found = (each for folder in folders for each in self._sources[source].walk(folder))
         differences = (
             Difference(seen.path, seen.state, None, Action.EMBED)
             for seen in found

@@ -45,12 +45,15 @@ class Stage:
         self.root = root
         self.catalog = Catalog.create(embedded_client(engine), "images", SPACE)
         self.watched = WatchedSource(
-            "s", root, table_path=None, types=self.catalog.types, say=lambda path, message: None
+            "s",
+            root,
+            table_path=None,
+            types=self.catalog.types,
+            say=lambda path, message: None,
+            rules=Rules(DEFAULT_IGNORE),
         )
         retrier = Retrier(threading.Event(), give_up_after=1, waiting=lambda _: None, recovered=lambda: None)
-        self.committer = Committer(
-            self.catalog, retrier, {"s": self.watched}, Rules(DEFAULT_IGNORE), None, self.catalog
-        )
+        self.committer = Committer(self.catalog, retrier, {"s": self.watched}, None, self.catalog)
 
     def work(self, path: str, *, vector: Sequence[float] = (1, 0, 0, 0)) -> Work:
         key = Key("s", path)
