@@ -24,8 +24,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
+from ingest.events.retry import PASSING, is_due
 from ingest.reconcile.outdated import needs_decoding
-from ingest.reconcile.retry import PASSING, is_due
 from ingest.reconcile.survivors import Survivors
 from ingest.source.files import FileState
 from ingest.source.metadata import lost_fields

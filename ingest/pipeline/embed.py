@@ -1,4 +1,4 @@
-"""Bytes that were decoded get their vector: one just made, the one the index has, else the network's answer.
+"""Embed: bytes that were decoded get their vector: one just made, the one the index has, else the network's answer.
 
 Files with the same bytes share one vector; those that come soon after need not even be decoded (`recent`). What the
 network has no place for yet waits here, where a new drop passes the backlog. For the loop's thread; questions to the
@@ -7,30 +7,29 @@ index run in a worker.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from functools import partial
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from ingest.loop import Loop, Worker
+from ingest.pipeline.fresh_first import FreshFirst
+from ingest.pipeline.verdict import Verdict
 from recq.errors import ImageError, Reason
-from recq.images.workers import Decoded
+from recq.images.workers import Decoded, Hashed
 from recq.index.reader import Carried
 
 _REMEMBERED = 1024  # vectors kept for files with the same bytes that come soon after (5 MB)
 
 _LONGEST_DETAIL = 500  # characters: runtimes answer with pages
 
-T = TypeVar("T")
 Vector = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.uint8]
-Then = Callable[[Vector | ImageError | None, bool], None]
-"""Told the vector, why there is none, or None (the daemon stops); and whether it was computed for another file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,42 +53,35 @@ class Embedding(Protocol):
         """Pixels to a vector, later; waits while `capacity` pictures are under way."""
 
 
-class FreshFirst(Generic[T]):
-    """A queue in which what is fresh passes the rest; otherwise first come, first served."""
+class Next(Protocol):
+    """The stage after this one."""
 
-    def __init__(self) -> None:
-        self._fresh: deque[T] = deque()
-        self._rest: deque[T] = deque()
+    def embedded(self, verdict: Verdict, read: Hashed, embedded: Embedded, *, carried: bool) -> None:
+        """The bytes that were read have this vector; `carried`: it was not computed for this file."""
 
-    def __len__(self) -> int:
-        return len(self._fresh) + len(self._rest)
+    def failed(self, verdict: Verdict, error: ImageError) -> None:
+        """They have none."""
 
-    @property
-    def has_fresh(self) -> bool:
-        """Whether anything fresh waits."""
-        return bool(self._fresh)
-
-    def put(self, thing: T, *, fresh: bool) -> None:
-        """Add to the end."""
-        (self._fresh if fresh else self._rest).append(thing)
-
-    def take(self) -> T:
-        """Remove the next one."""
-        return (self._fresh or self._rest).popleft()
+    def dropped(self, verdict: Verdict) -> None:
+        """The daemon stops: whether they have one is not known."""
 
 
-class Vectors:
-    """`stored(digests)` gives the vectors that the index has for those SHA-256, and which decoder they are of."""
+class Embed:
+    """Hands what has a vector to `write`.
+
+    `stored(digests)` gives the vectors that the index has for those SHA-256, and which decoder they are of.
+    """
 
     def __init__(
-        self, loop: Loop, embedder: Embedding, stored: Callable[[Sequence[str]], Mapping[str, Carried]]
+        self, loop: Loop, embedder: Embedding, stored: Callable[[Sequence[str]], Mapping[str, Carried]], write: Next
     ) -> None:
         self._loop = loop
         self._embedder = embedder
         self._stored = stored
+        self._write = write
         self._worker = Worker("vectors", loop)
         self._recent: OrderedDict[str, Embedded] = OrderedDict()
-        self._asked: dict[str, tuple[Decoded, list[Then]]] = {}  # the first of those with these bytes, and all
+        self._asked: dict[str, list[tuple[Verdict, Decoded]]] = {}  # all that have the same bytes
         self._unknown: list[tuple[Decoded, bool]] = []  # the index has to be asked
         self._new: FreshFirst[Decoded] = FreshFirst()  # for the network
         self._in_network = 0
@@ -98,19 +90,23 @@ class Vectors:
         """What is known of bytes that got their vector a short while ago. Safe in any thread."""
         return self._recent.get(digest)
 
-    def ask(self, decoded: Decoded, then: Then, *, fresh: bool) -> None:
+    def decoded(self, verdict: Verdict, decoded: Decoded) -> None:
         """Get the vector of a picture."""
         digest = decoded.sha256
         known = self._recent.get(digest)
         if known is not None:
             self._recent.move_to_end(digest)
-            then(known.vector, True)
+            self._hand_over(verdict, decoded, known.vector, carried=True)
         elif digest in self._asked:
-            self._asked[digest][1].append(then)
+            self._asked[digest].append((verdict, decoded))
         else:
-            self._asked[digest] = decoded, [then]
-            self._unknown.append((decoded, fresh))
+            self._asked[digest] = [(verdict, decoded)]
+            self._unknown.append((decoded, verdict.entry.fresh))
             self._look_up()
+
+    def known(self, verdict: Verdict, read: Hashed, embedded: Embedded) -> None:
+        """Bytes that were `recent` when they were read: they were not decoded."""
+        self._write.embedded(verdict, read, embedded, carried=True)
 
     def _look_up(self) -> None:
         if self._worker.busy or not self._unknown:
@@ -158,15 +154,26 @@ class Vectors:
             self._share(digest, vector, carried=False)
 
     def _share(self, digest: str, vector: Vector, *, carried: bool) -> None:
-        first, _ = self._asked[digest]
+        _, first = self._asked[digest][0]
         self._recent[digest] = Embedded(first.format, first.width, first.height, vector)
         if len(self._recent) > _REMEMBERED:
             self._recent.popitem(last=False)
         self._tell(digest, vector, carried=carried)
 
     def _tell(self, digest: str, outcome: Vector | ImageError | None, *, carried: bool) -> None:
-        for number, then in enumerate(self._asked.pop(digest)[1]):
-            then(outcome, carried or number > 0)
+        for number, (verdict, decoded) in enumerate(self._asked.pop(digest)):
+            self._hand_over(verdict, decoded, outcome, carried=carried or number > 0)
+
+    def _hand_over(
+        self, verdict: Verdict, decoded: Decoded, outcome: Vector | ImageError | None, *, carried: bool
+    ) -> None:
+        if outcome is None:
+            self._write.dropped(verdict)
+        elif isinstance(outcome, ImageError):
+            self._write.failed(verdict, outcome)
+        else:
+            embedded = Embedded(decoded.format, decoded.width, decoded.height, outcome)
+            self._write.embedded(verdict, decoded, embedded, carried=carried)
 
 
 def _failed(error: Exception) -> ImageError:
