@@ -18,9 +18,9 @@ from typing import Protocol
 from ingest.events.pending import PendingPath
 from ingest.index.isolation import Isolation, declare_each
 from ingest.index.retrying import Retrier
-from ingest.pipeline.embed import Vector
 from ingest.pipeline.last_look import last_look
 from ingest.pipeline.refusals import refusals_kept
+from ingest.pipeline.vectors import Vector
 from ingest.reconcile.origins import Holders, origins
 from ingest.source.files import FileState, Key
 from ingest.source.metadata import CATEGORY, category_of, lost_fields

@@ -14,8 +14,9 @@ from functools import partial
 from ingest.context import Context
 from ingest.events.queue import Queue
 from ingest.pipeline.decode_queue import DecodeQueue
-from ingest.pipeline.embed import Embed, Embedded
+from ingest.pipeline.embed import Embed
 from ingest.pipeline.places import Places
+from ingest.pipeline.vectors import Embedded
 from ingest.pipeline.verdict import Fate, Verdict
 from ingest.pipeline.write import Write
 from recq.errors import ImageError, Reason

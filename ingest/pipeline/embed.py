@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
-from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
@@ -19,6 +18,7 @@ import numpy.typing as npt
 
 from ingest.loop import Loop, Worker
 from ingest.pipeline.fresh_first import FreshFirst
+from ingest.pipeline.vectors import Embedded, Vector
 from ingest.pipeline.verdict import Verdict
 from recq.errors import ImageError, Reason
 from recq.images.workers import Decoded, Hashed
@@ -28,18 +28,7 @@ _REMEMBERED = 1024  # vectors kept for files with the same bytes that come soon 
 
 _LONGEST_DETAIL = 500  # characters: runtimes answer with pages
 
-Vector = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True, slots=True)
-class Embedded:
-    """What is known of bytes that have a vector: `width` x `height` and `format` of the picture."""
-
-    format: str
-    width: int
-    height: int
-    vector: Vector
 
 
 class Embedding(Protocol):

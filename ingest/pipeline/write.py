@@ -21,9 +21,9 @@ from ingest.loop import Workers
 from ingest.pipeline.afterwards import Afterwards
 from ingest.pipeline.batches import Outgoing
 from ingest.pipeline.commit import Committer, Replaced, Touched, Work, Written
-from ingest.pipeline.embed import Embedded
 from ingest.pipeline.losses import Losses
 from ingest.pipeline.places import Places
+from ingest.pipeline.vectors import Embedded
 from ingest.pipeline.verdict import Verdict, facts
 from ingest.reconcile.outdated import needs_decoding
 from ingest.source.files import FileState, Key

@@ -12,8 +12,9 @@ import pytest
 from ingest.events.pending import PendingPath
 from ingest.events.stability import completed
 from ingest.loop import Loop
-from ingest.pipeline.embed import Embed, Embedded, Pixels, Vector
+from ingest.pipeline.embed import Embed, Pixels
 from ingest.pipeline.fresh_first import FreshFirst
+from ingest.pipeline.vectors import Embedded, Vector
 from ingest.pipeline.verdict import Fate, Verdict
 from ingest.source.files import FileState, Key
 from recq.errors import ImageError, Reason
