@@ -1,4 +1,4 @@
-"""The road of one image is read front to back: docs/architecture.md's steps are the modules, and none knows one behind."""
+"""The road of an image is read front to back: docs/architecture.md's steps are modules, none knows one before it."""
 
 from __future__ import annotations
 
