@@ -192,7 +192,7 @@ class Daemon:
     def run(self) -> None:
         """Work until `once` is done or a stop was asked for. Raises whatever a worker died of."""
         stop, once = self._context.stop, not self._context.live
-        self._catalog.on_misfit = self._misfit
+        self._catalog.writes.on_misfit = self._misfit
         try:
             for watched in self._context.sources.values():
                 self._add(watched)

@@ -22,7 +22,7 @@ from ingest.pipeline.vectors import Embedded, Vector
 from ingest.pipeline.verdict import Verdict
 from recq.errors import ImageError, Reason
 from recq.images.workers import Decoded, Hashed
-from recq.index.reader import Carried
+from recq.index.ledger import Carried
 
 _REMEMBERED = 1024  # vectors kept for files with the same bytes that come soon after (5 MB)
 

@@ -17,4 +17,4 @@ def refusals_kept(sources: Mapping[str, WatchedSource], catalog: Catalog, retrie
     yield
     for name, watched in sources.items():
         if watched.refused != before.get(name, watched.refused):  # else it was added meanwhile
-            retrier(catalog.record_problems, name, watched.own_problems())
+            retrier(catalog.problems.record, name, watched.own_problems())

@@ -143,7 +143,7 @@ class Deleter:
         self._retrier = retrier
         self._sources = sources
         self._index = index
-        self._isolation = Isolation(retrier, catalog.probe)
+        self._isolation = Isolation(retrier, catalog.writes.probe)
 
     def delete(self, removals: Sequence[Removal]) -> tuple[Sequence[Removal], Sequence[Held]]:
         """Delete what is still as it was. Returns what was deleted, and what was held.
@@ -166,7 +166,7 @@ class Deleter:
             spared, lost = self._split(name, believed)
             deleted += spared
             if len(lost) > watched.guard.left:
-                watched.guard.grown(self._retrier(partial(self._catalog.count, source=name)))
+                watched.guard.grown(self._retrier(partial(self._catalog.items.count, source=name)))
             if watched.guard.takes(len(lost)):
                 deleted += lost
             else:
@@ -195,7 +195,7 @@ class Deleter:
         return spared, lost
 
     def _delete(self, removals: Sequence[Removal]) -> None:
-        self._catalog.delete([removal.item_id for removal in removals])
+        self._catalog.writes.delete([removal.item_id for removal in removals])
 
 
 def _trusts(watched: WatchedSource) -> Callable[[Removal], bool]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 
 from ingest.context import Context
@@ -20,7 +19,7 @@ from ingest.events.stability import DOUBTFUL
 from ingest.loop import Workers
 from ingest.pipeline.afterwards import Afterwards
 from ingest.pipeline.batches import Outgoing
-from ingest.pipeline.commit import Committer, Replaced, Touched, Work, Written
+from ingest.pipeline.commit import Committer, Replaced, Touched, Work, Written, attempt_after, failed
 from ingest.pipeline.losses import Losses
 from ingest.pipeline.places import Places
 from ingest.pipeline.vectors import Embedded
@@ -30,7 +29,7 @@ from ingest.source.files import FileState, Key
 from recq.errors import ImageError, Reason
 from recq.images.revision import DECODER_REVISION
 from recq.images.workers import Hashed
-from recq.index.schema import Item, ItemError
+from recq.index.schema import Item
 
 _WRITES = 2  # batches handed to the commit worker of a source at a time
 _UNFINISHED = frozenset({Reason.TRUNCATED, Reason.EMPTY, Reason.CORRUPT, Reason.NOT_AN_IMAGE})
@@ -108,8 +107,10 @@ class Write:
             height=embedded.height,
             decoder=DECODER_REVISION,
         )
-        known = verdict.known is not None
-        self._put(Work(verdict.entry, Item(file), embedded.vector, state, carried=carried, known=known))
+        known, attempt = verdict.known is not None, attempt_after(verdict.known)
+        self._put(
+            Work(verdict.entry, Item(file), embedded.vector, state, carried=carried, known=known, attempt=attempt)
+        )
 
     def failed(self, verdict: Verdict, error: ImageError) -> None:
         """An item without a vector; but a young file that looks cut short is given more time first."""
@@ -126,15 +127,10 @@ class Write:
             self._places.leave(entry.key.source)
             self._queue.finish(entry.key)
             return
-        before = known.error if known is not None else None
-        failure = ItemError(
-            error.reason,
-            error.detail,
-            datetime.now(UTC).isoformat(timespec="milliseconds"),
-            attempts=1 + (before.attempts if before is not None else 0),
-        )
+        attempt = attempt_after(known)
+        failure = failed(error.reason, error.detail, attempt)
         item = Item(replace(facts(entry.key, state), decoder=DECODER_REVISION), error=failure)
-        self._put(Work(entry, item, None, state, carried=False, known=known is not None))
+        self._put(Work(entry, item, None, state, carried=False, known=known is not None, attempt=attempt))
 
     def same(self, verdict: Verdict) -> None:
         """The bytes are those that the index has: the new ctime is kept, and the metadata where it is another."""

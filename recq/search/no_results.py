@@ -17,7 +17,8 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from recq.commands import shell_word
-from recq.index.grammar import AnyOf, Condition, Op, Where, escape, escape_field, parse_all
+from recq.index.grammar import AnyOf, Condition, Where, escape, escape_field, parse_all
+from recq.index.operators import Op, opposite
 from recq.paths import printable
 from recq.spelling import did_you_mean, one_of
 
@@ -121,13 +122,13 @@ def why_no_results(catalog: Catalog, parameters: Parameters, ask: Ask, typed: Pa
 def why_no_items(catalog: Catalog, filters: Sequence[Where]) -> NoResults | None:
     """Why no item fits all of the filters; None where some do."""
     conditions = list(dict.fromkeys(parse_all(filters)))
-    if catalog.count(conditions):
+    if catalog.items.count(conditions):
         return None
-    if not catalog.count():
-        failed = catalog.count_failed()
+    if not catalog.items.count():
+        failed = catalog.ledger.count_failed()
         text = "nothing is indexed yet" if not failed else f"none of {_items(failed)} could be embedded"
         return _one(CauseKind.NOTHING_INDEXED, text)
-    counts = [catalog.count([each]) for each in conditions] if len(conditions) > 1 else [0]
+    counts = [catalog.items.count([each]) for each in conditions] if len(conditions) > 1 else [0]
     none = [condition for condition, count in zip(conditions, counts, strict=True) if not count]
     if none:
         return NoResults(tuple(_of_one(catalog, each) for each in none))
@@ -142,13 +143,12 @@ def _of_one(catalog: Catalog, condition: Condition | AnyOf) -> Cause:
     meant = suggestions_for(catalog, condition)
     if isinstance(condition, AnyOf):
         said = f"no item fits {text}"
-    elif condition.op in (Op.NE, Op.NO_WORDS):
-        opposite = replace(condition, op=Op.EQ if condition.op is Op.NE else Op.WORDS, text="")
-        said = f"no item has {text}: every item has {printable(text_of(opposite))}"
     elif condition.op is Op.EXISTS:
         said = f"no item has a {printable(condition.field)}"
     elif condition.op is Op.MISSING:
         said = f"every item has a {printable(condition.field)}"
+    elif condition.op.negated and (positive := opposite(condition.op)) is not None:
+        said = f"no item has {text}: every item has {printable(text_of(replace(condition, op=positive, text='')))}"
     else:
         said = f"no item has {text}"
     hint = did_you_mean([_to_paste(each.shown) for each in meant.suggestions])
@@ -162,7 +162,7 @@ def _of_one(catalog: Catalog, condition: Condition | AnyOf) -> Cause:
 def _together(catalog: Catalog, conditions: Sequence[Condition | AnyOf], counts: Sequence[int]) -> Iterator[Cause]:
     """The causes where each filter fits some items: pairs that none fits, else what there is without one of them."""
     some = list(zip(conditions, counts, strict=True))[:MOST_PAIRED]
-    pairs = [pair for pair in combinations(some, 2) if not catalog.count([condition for condition, _ in pair])]
+    pairs = [pair for pair in combinations(some, 2) if not catalog.items.count([condition for condition, _ in pair])]
     for pair in pairs[:_TOLD]:
         told = " and ".join(f"{printable(text_of(condition))} ({_items(count)})" for condition, count in pair)
         either = _either(*(condition for condition, _ in pair))
@@ -177,7 +177,7 @@ def _together(catalog: Catalog, conditions: Sequence[Condition | AnyOf], counts:
     if pairs:
         return
     texts, all_counts = tuple(map(text_of, conditions)), tuple(counts)
-    without = [(catalog.count([one for one in conditions if one != each]), text_of(each)) for each, _ in some]
+    without = [(catalog.items.count([one for one in conditions if one != each]), text_of(each)) for each, _ in some]
     best = sorted((pair for pair in without if pair[0]), key=lambda pair: -pair[0])[:_TOLD]
     fits = f"no item fits all {len(conditions)} filters, each alone fits some"
     rest = one_of([f"{_items(count)} without {printable(text)}" for count, text in best], "and")
@@ -221,8 +221,6 @@ def text_of(condition: Condition | AnyOf) -> str:
     if isinstance(condition, AnyOf):
         return " || ".join(map(text_of, condition.alternatives))
     field = escape_field(condition.field)
-    if condition.op is Op.EXISTS:
-        return f"has:{field}"
-    if condition.op is Op.MISSING:
-        return f"no:{field}"
+    if condition.op.is_bare:
+        return condition.op.asked_of(field)
     return f"{field}{condition.op}{'|'.join(map(escape, condition.values))}"

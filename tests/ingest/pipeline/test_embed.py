@@ -19,7 +19,7 @@ from ingest.pipeline.verdict import Fate, Verdict
 from ingest.source.files import FileState, Key
 from recq.errors import ImageError, Reason
 from recq.images.workers import Decoded, Hashed
-from recq.index.reader import Carried
+from recq.index.ledger import Carried
 from tests.eventually import eventually
 
 PIXELS = np.zeros((2, 2, 3), np.uint8)

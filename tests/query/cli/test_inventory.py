@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recq.index.catalog import Catalog, ItemVector
+from recq.index.catalog import Catalog
 from recq.index.connect import own_folder
+from recq.index.points import ItemVector
 from recq.index.schema import FileFacts, Item, Metadata
 from recq.models import describe_space
 from recq.search.inventory import MOST_VALUES, fields_of
@@ -50,6 +51,7 @@ def test_fields_tell_type_count_values_and_an_example(any_shop: Shop, ask: Ask) 
         "rank",
         "title",
         "file.source",
+        "file.folders",
         "file.format",
     ]
     category = fields["category"]
@@ -95,9 +97,11 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
             FileFacts("s", f"{n}.jpg", 1, 1, f"{n:064x}", ingested_at=f"2026-11-{1 + n % 20:02}T10:00:00Z")
             for n in range(len(metadata))
         ]
-        images.upsert([ItemVector(Item(file, each), vector) for file, each in zip(facts, metadata, strict=True)])
+        images.writes.upsert([ItemVector(Item(file, each), vector) for file, each in zip(facts, metadata, strict=True)])
         later = Catalog.create(owned.client, "later", SPACE)
-        later.upsert([ItemVector(Item(FileFacts("s", "a.jpg", 1, 1), {f"f{n:02}": n for n in range(40)}), vector)])
+        later.writes.upsert(
+            [ItemVector(Item(FileFacts("s", "a.jpg", 1, 1), {f"f{n:02}": n for n in range(40)}), vector)]
+        )
         Catalog.begin_rebuild(owned.client, "later", replace(SPACE, size=160))
     return folder
 
@@ -161,4 +165,12 @@ def test_the_library_tells_the_same(odd: Path) -> None:
 
     with connect(Settings(data_dir=odd)) as client:
         fields = fields_of(Catalog.open(client, "images"))
-    assert [each.name for each in fields] == ["Price, net", "id", "sku", "taken", "file.source", "file.format"]
+    assert [each.name for each in fields] == [
+        "Price, net",
+        "id",
+        "sku",
+        "taken",
+        "file.source",
+        "file.folders",
+        "file.format",
+    ]
