@@ -98,6 +98,21 @@ class Queue:
         for folder in folders:
             self._remember(self._gone, folder)
 
+    def rules_changed(self, folders: Collection[Key]) -> None:
+        """Below folders (path "" for a root) other rules may hold: all that stands there, and all the index has there.
+
+        Of a root a comparison finds it all; of others one that follows counts what is ignored, and by which rule.
+        """
+        below = {folder for folder in folders if folder.path}
+        for folder in below:
+            self.appeared(folder)
+        if below:
+            self.gone(below)
+        for name in sorted({folder.source for folder in below}):
+            self.doubt(name)
+        for name in sorted({folder.source for folder in folders if not folder.path}):
+            self.compare(name)
+
     def compare(self, name: str, *, verify: bool = False) -> None:
         """A source has to be compared with the index; `verify` reads the bytes of every file."""
         self._due[SourceDue(name, verify=verify)] = None

@@ -88,6 +88,8 @@ class Watches:
             self._queue.appeared(folder)
         if noticed.lost:
             self._queue.gone(noticed.lost)
+        if noticed.ruled:
+            self._queue.rules_changed(noticed.ruled)
         for name in sorted(noticed.overflowed):
             self._queue.overflowed(name)
 

@@ -115,6 +115,13 @@ def test_a_folder_that_goes_has_paths_looked_at_that_are_on_their_way_from_it(ca
     assert again.observation.state is None
 
 
+def test_other_rules_below_a_folder_are_a_walk_a_look_and_a_count_those_of_a_root_a_comparison(case: Case) -> None:
+    case.queue.rules_changed({Key("s", "old"), Key("t", "")})
+    assert case.queue.take_appeared() == [Key("s", "old")]
+    assert case.queue.take_gone() == [Key("s", "old")]
+    assert case.queue.take_sources() == [SourceDue("s", doubted=True), SourceDue("t")]
+
+
 def test_a_file_may_appear_while_it_waits_or_is_walked_to_on_a_disk_that_answers(case: Case) -> None:
     queue = case.queue
     assert not queue.may_appear(7)
