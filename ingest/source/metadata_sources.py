@@ -56,6 +56,7 @@ class Asked:
         self.called = called
         self.types = _types(source)
         self.precedence = _precedence(source)
+        self._bare = name in _BARE
         self._source = source
 
     def fingerprint(self, file: PictureFile) -> Metadata:
@@ -73,20 +74,22 @@ class Asked:
         if self._source is None:
             return Told({}, (), self._as_failed(), unknown)
         try:
-            before = self._as_known(self._source.fingerprint(file))
+            # Those of the folder itself tell with each answer: of all others, what is asked first holds for it.
+            before = {} if self._bare else self._as_known(self._source.fingerprint(file))
             said = self._source.describe(file)
             if not isinstance(said, Described) or not isinstance(said.fields, Mapping):
                 raise TypeError(f"it answers {type(said).__name__}, not Described with a mapping of fields")
             if not all(isinstance(problem, Problem) for problem in said.problems):
                 raise TypeError("its problems are not of recq.index.problems.Problem")
-            fields = {_name(name): value for name, value in said.fields.items()}
+            if (odd := next((name for name in said.fields if not isinstance(name, str)), None)) is not None:
+                raise TypeError(f"it names a field {odd!r}, which is no text")
             now = before if said.fingerprint is None else self._as_known(said.fingerprint)
         except (Exception, SystemExit) as error:
             problem = Problem(ProblemKind.PLUGIN, f"{self.called}: {fault(error)}; the picture is without it")
             return Told({}, [problem], self._as_failed(), unknown)
-        if self.name in _BARE:
-            return Told(fields, said.problems, now)
-        kept = storable(fields)
+        if self._bare:
+            return Told(said.fields, said.problems, now)
+        kept = storable(said.fields)
         problems = [*said.problems, *(left_out(self.called, field, why) for field, why in kept.dropped.items())]
         if not said.complete:
             return Told(kept.fields, problems, self._as_failed(), unknown)
@@ -96,7 +99,7 @@ class Asked:
         """Raises TypeError or ValueError where it is no JSON object."""
         if not isinstance(fingerprint, Mapping):
             raise TypeError(f"its fingerprint is {type(fingerprint).__name__}, not a mapping")
-        return fingerprint if self.name in _BARE else {f"_{self.name}": metadata_digest(fingerprint)}
+        return fingerprint if self._bare else {f"_{self.name}": metadata_digest(fingerprint)}
 
     def _as_failed(self) -> Metadata:
         """What no answer has: the source is asked again when it can be had, or at the next look."""
@@ -153,9 +156,3 @@ def _types(source: MetadataSource | None) -> Mapping[str, FieldType]:
 def _precedence(source: MetadataSource | None) -> int:
     precedence: int = getattr(source, "precedence", USUAL)
     return precedence
-
-
-def _name(name: object) -> str:
-    if not isinstance(name, str):
-        raise TypeError(f"it names a field {name!r}, which is no text")
-    return name

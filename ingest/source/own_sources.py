@@ -58,7 +58,8 @@ class FromNames:
 
     def describe(self, file: PictureFile) -> Described:
         """The category."""
-        return Described(self.fingerprint(file))
+        found = self.fingerprint(file)
+        return Described(found, fingerprint=found)
 
 
 class FromTable:
@@ -76,7 +77,8 @@ class FromTable:
 
     def describe(self, file: PictureFile) -> Described:
         """The row. What is wrong with a table is a problem of the source."""
-        return Described(self.fingerprint(file))
+        found = self.fingerprint(file)
+        return Described(found, fingerprint=found)
 
 
 class FromSidecar:
