@@ -20,7 +20,7 @@ from recq.errors import ImageError, TargetError
 from recq.images import Limits, to_input
 from recq.images.decode import decode
 from recq.images.resize import Placement, placement
-from recq.search.results import SCORE_DIGITS, percentile, space_json
+from recq.search.results import SCORE_DIGITS, percentile
 from recq.search.search import opened
 from recq.search.target import FileTarget, IndexedTarget, StreamTarget, Target, describe, name_of, read_picture, resolve
 from recq.settings import Settings
@@ -80,7 +80,7 @@ class Explanation:
     def to_json(self) -> dict[str, Any]:
         """The document that `--format json` prints."""
         return {
-            "space": space_json(self.space),
+            "space": self.space.summary(),
             "score": round(self.score, SCORE_DIGITS),
             "higher_is_better": self.space.higher_is_better,
             "percentile": percentile(self.share),
@@ -170,10 +170,10 @@ def explain(
 
 
 def _asked(catalog: Catalog, text: str) -> _Asked:
-    target = resolve(catalog, text)
+    target = resolve(catalog.lookups, text)
     if not isinstance(target, IndexedTarget):
         return _Asked(text, target, target)
-    location = catalog.absolute_path(target.item)
+    location = catalog.sources.path_of(target.item)
     if location is None or not location.exists():
         raise TargetError(f"{describe(target)} cannot be explained: its file is not on this machine, or gone")
     return _Asked(text, target, FileTarget(location))

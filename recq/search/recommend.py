@@ -40,7 +40,7 @@ def recommend(
     started = time.perf_counter()
     _require_sane(like, parameters)
     with Preparer(catalog.space, settings if settings is not None else Settings.load()) as preparer:
-        queries = [preparer.prepare(resolve(catalog, text), text) for text in (*like, *dislike)]
+        queries = [preparer.prepare(resolve(catalog.lookups, text), text) for text in (*like, *dislike)]
     return _recommended(catalog, queries, len(like), strategy, parameters, started)
 
 
@@ -57,7 +57,7 @@ def recommend_in(
     from recq.index.similarity import Liked, Strategy, metric_of
 
     def check(catalog: Catalog) -> None:
-        catalog.check(parameters, metric_of(Liked(("",), strategy=Strategy(strategy)), catalog.space))
+        catalog.finder.check(parameters, metric_of(Liked(("",), strategy=Strategy(strategy)), catalog.space))
 
     with prepared_in(settings, [*like, *dislike], check) as (catalog, queries):
         return _recommended(catalog, queries, len(like), strategy, parameters, started)
@@ -78,10 +78,10 @@ def _recommended(
     question = Liked(tuple(examples[:liked]), tuple(examples[liked:]), chosen)
 
     def ask(parameters: Parameters) -> Found:
-        return catalog.rank(question, parameters, own=own_of(parameters, queries[:liked], queries[liked:]))
+        return catalog.finder.rank(question, parameters, own=own_of(parameters, queries[:liked], queries[liked:]))
 
     found = ask(parameters)
-    sources = catalog.sources()
+    sources = catalog.sources.all()
     asked = [asked_of(query, catalog, sources) for query in queries]
     return answer_of(
         catalog,

@@ -53,7 +53,7 @@ def similar(catalog: Catalog, target: str, parameters: Parameters = FIRST, setti
     started = time.perf_counter()
     parameters.require_sane()
     with Preparer(catalog.space, settings if settings is not None else Settings.load()) as preparer:
-        query = preparer.prepare(resolve(catalog, target), target)
+        query = preparer.prepare(resolve(catalog.lookups, target), target)
     return _nearest(catalog, query, parameters, started)
 
 
@@ -69,7 +69,7 @@ def search(catalog: Catalog, parameters: Parameters = FIRST_MATCHES) -> Answer:
     """The first k items that all filters hold for, ordered by path or as `sort` says; no picture is compared."""
     started = time.perf_counter()
     parameters.require_sane()
-    found = catalog.find(parameters)
+    found = catalog.finder.find(parameters)
     total, shown = found.total or 0, len(found.hits)
     notes: tuple[str, ...] = ()
     if total > parameters.offset + shown and shown:
@@ -77,8 +77,8 @@ def search(catalog: Catalog, parameters: Parameters = FIRST_MATCHES) -> Answer:
         notes = (f"{place} of {total:,} matching items shown: -k shows more, --page 2 the next",)
         if parameters.offset:
             notes = (f"{place} of {total:,} matching items shown",)
-    nothing = None if found.hits else why_no_results(catalog, parameters, catalog.find)
-    return answer_of(catalog, found, catalog.sources(), parameters, started, notes=notes, no_results=nothing)
+    nothing = None if found.hits else why_no_results(catalog, parameters, catalog.finder.find)
+    return answer_of(catalog, found, catalog.sources.all(), parameters, started, notes=notes, no_results=nothing)
 
 
 def search_in(settings: Settings, parameters: Parameters = FIRST_MATCHES) -> Answer:
@@ -90,9 +90,9 @@ def search_in(settings: Settings, parameters: Parameters = FIRST_MATCHES) -> Ans
 
 def show(catalog: Catalog, target: str) -> ItemDetails:
     """Everything about one item, failed ones included. Raises TargetError for what is not indexed."""
-    resolved = resolve(catalog, target)
+    resolved = resolve(catalog.lookups, target)
     if isinstance(resolved, IndexedTarget):
-        return ItemDetails(resolved.item, catalog.absolute_path(resolved.item))
+        return ItemDetails(resolved.item, catalog.sources.path_of(resolved.item))
     yet = " yet" if isinstance(resolved, FileTarget) and resolved.source is not None else ""
     takes = command("recq", "similar", *operand(target))
     raise TargetNotFound(f"{describe(resolved)} is not in the index{yet}: only {takes} takes other pictures")
@@ -105,10 +105,10 @@ def show_in(settings: Settings, target: str) -> ItemDetails:
 
 
 def facets_in(settings: Settings, field: str, filters: Sequence[Where] = (), limit: int = 50) -> Facets:
-    """`Catalog.facets` in the catalog that the settings name."""
+    """`Values.facets` in the catalog that the settings name."""
     read = parse_all(filters)
     with opened(settings) as catalog:
-        return catalog.facets(field, read, limit)
+        return catalog.values.facets(field, read, limit)
 
 
 def why_nothing_in(settings: Settings, filters: Sequence[Where] = (), field: str | None = None) -> str | None:
@@ -136,7 +136,7 @@ def text_fields_in(settings: Settings) -> list[str] | None:
     from recq.index.schema import FieldType
 
     with suppress(RecqError), opened(settings) as catalog:
-        return sorted(name for name, kind in catalog.types().items() if kind is FieldType.STRING)
+        return sorted(name for name, kind in catalog.fields.types().items() if kind is FieldType.STRING)
     return None
 
 
@@ -149,7 +149,7 @@ def prepared_in(
     `check` raises what would make the question impossible, before a model is loaded for nothing.
     """
     with opened(settings) as catalog:
-        resolved = [(resolve(catalog, text), text) for text in targets]
+        resolved = [(resolve(catalog.lookups, text), text) for text in targets]
         space = catalog.space
         if all(isinstance(target, IndexedTarget) for target, _ in resolved):
             with Preparer(space, settings) as preparer:
@@ -169,11 +169,11 @@ def _nearest(catalog: Catalog, query: Query, parameters: Parameters, started: fl
     scale = scaled(catalog, parameters)
 
     def ask(parameters: Parameters) -> Found:
-        return catalog.rank(query.example, parameters, own=own_of(parameters, [query]))
+        return catalog.finder.rank(query.example, parameters, own=own_of(parameters, [query]))
 
     found = ask(scale.parameters)
     nothing = None if found.hits else why_no_results(catalog, scale.parameters, ask, parameters)
-    sources = catalog.sources()
+    sources = catalog.sources.all()
     return answer_of(
         catalog,
         found,
@@ -192,4 +192,4 @@ def _check(catalog: Catalog, parameters: Parameters) -> None:
     from recq.index.similarity import metric_of
 
     limited = scaled(catalog, parameters).parameters if parameters.unusual else parameters
-    catalog.check(limited, metric_of("", catalog.space))
+    catalog.finder.check(limited, metric_of("", catalog.space))

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from qdrant_client import QdrantClient
 
-from recq.index.catalog import Catalog, ItemVector
+from recq.index.catalog import Catalog
 from recq.index.parameters import Parameters, Sort
+from recq.index.points import ItemVector
 from recq.index.schema import FieldType, FileFacts, Item, Value
+from tests.asking import matching
 from tests.recq.index.conftest import SPACE
 
 CAMERAS = ["Canon EOS R5", "Canon EOS R5", "Leica M6", None]
@@ -29,16 +31,16 @@ def catalog(shared_client: QdrantClient) -> Catalog:
             }
         vector = np.random.default_rng(number).normal(size=SPACE.dim).astype(np.float32)
         items.append(ItemVector(Item(FileFacts("shop", f"{number}.jpg", 1, 1), metadata), vector))
-    made.upsert(items)
+    made.writes.upsert(items)
     return made
 
 
 def found(catalog: Catalog, *filters: str) -> list[str]:
-    return sorted(item.file.path[0] for item in catalog.search(filters, 10))
+    return sorted(item.file.path[0] for item in matching(catalog, filters, 10))
 
 
 def test_types(catalog: Catalog) -> None:
-    assert {name: catalog.types()[name] for name in ("exif.camera", "exif.lat", "exif.taken", "exif")} == {
+    assert {name: catalog.fields.types()[name] for name in ("exif.camera", "exif.lat", "exif.taken", "exif")} == {
         "exif.camera": FieldType.STRING,
         "exif.lat": FieldType.FLOAT,
         "exif.taken": FieldType.DATE,
@@ -67,14 +69,14 @@ def test_filters(catalog: Catalog, filters: list[str], paths: str) -> None:
 
 
 def test_order_and_values(catalog: Catalog) -> None:
-    rows = catalog.rows((), ["exif.lat", "exif.camera"])
+    rows = catalog.items.rows((), ["exif.lat", "exif.camera"])
     assert {row.file.path[0]: dict(row.metadata) for row in rows}["1"] == {
         "exif.lat": 10.0,
         "exif.camera": "Canon EOS R5",
     }
-    found = catalog.find(Parameters(10, sort=Sort("exif.lat", descending=True)))
+    found = catalog.finder.find(Parameters(10, sort=Sort("exif.lat", descending=True)))
     assert [hit.item.file.path[0] for hit in found.hits] == ["2", "1", "0", "3"]
 
 
 def test_facets(catalog: Catalog) -> None:
-    assert catalog.facets("exif.camera").rows == [("Canon EOS R5", 2), ("Leica M6", 1)]
+    assert catalog.values.facets("exif.camera").rows == [("Canon EOS R5", 2), ("Leica M6", 1)]

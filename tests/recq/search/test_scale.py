@@ -13,9 +13,10 @@ import pytest
 
 from recq.errors import UsageError
 from recq.index.background import FEWEST_ITEMS, UNUSUAL
-from recq.index.catalog import Catalog, ItemVector
+from recq.index.catalog import Catalog
 from recq.index.connect import own_folder
 from recq.index.parameters import Parameters
+from recq.index.points import ItemVector
 from recq.index.schema import FileFacts, Item
 from recq.models import describe_space
 from recq.search.search import similar
@@ -38,7 +39,7 @@ def rows() -> np.ndarray:
 
 
 def fill(catalog: Catalog, count: int) -> None:
-    catalog.upsert(
+    catalog.writes.upsert(
         [
             ItemVector(Item(FileFacts("shop", f"{number}.jpg", 1, 1, f"{number:064x}")), row)
             for number, row in enumerate(rows()[:count])
