@@ -64,8 +64,7 @@ class Described:
 
 
 class MetadataSource(Protocol):
-    """A source of metadata for the pictures of one folder. Called from several threads, of one folder one at a time
-    per picture.
+    """A source of metadata for the pictures of one folder, called from several threads.
 
     Two attributes may be left out: `types`, names of the fields that it gives with the type of each (bool, integer,
     float, date, string), and `precedence` (`USUAL`): of two that give a field the higher one wins.

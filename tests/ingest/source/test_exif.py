@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from recq.index.schema import FieldType
 from tests import forked
 from tests.eventually import eventually
 from tests.ingest.documented import validated
@@ -129,3 +130,12 @@ def test_a_running_daemon_takes_the_exif_of_what_changes_and_moves(place: Place)
         (place.root / "new").mkdir()
         (place.root / "a.jpg").rename(place.root / "new/b.jpg")
         eventually(lambda: metadata(place) == {"new/b.jpg": {"category": "new", "exif.camera": "X100"}})
+
+
+def test_the_type_of_a_field_is_no_matter_of_its_first_value(place: Place) -> None:
+    """A camera that is called like a date makes no dates of cameras."""
+    put_photo(place.root / "a.jpg", exif({0x0110: "2024-05-01"}, {}, {}))
+    passed(place)
+    assert search(place, "exif.camera=2024-05-01") == ["a.jpg"]
+    with place.catalog() as catalog:
+        assert catalog.fields.types()["exif.camera"] is FieldType.STRING
