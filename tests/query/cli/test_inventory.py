@@ -51,6 +51,7 @@ def test_fields_tell_type_count_values_and_an_example(any_shop: Shop, ask: Ask) 
         "rank",
         "title",
         "file.source",
+        "file.folders",
         "file.format",
     ]
     category = fields["category"]
@@ -164,4 +165,12 @@ def test_the_library_tells_the_same(odd: Path) -> None:
 
     with connect(Settings(data_dir=odd)) as client:
         fields = fields_of(Catalog.open(client, "images"))
-    assert [each.name for each in fields] == ["Price, net", "id", "sku", "taken", "file.source", "file.format"]
+    assert [each.name for each in fields] == [
+        "Price, net",
+        "id",
+        "sku",
+        "taken",
+        "file.source",
+        "file.folders",
+        "file.format",
+    ]
