@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from query.cli import completion
-from query.text.render import Format
+from query.text.formats import PATHS, FormatName, format_name
 from recq.commands import command
 from recq.errors import FilterError, UsageError
 from recq.index.grammar import escape, escape_field, parse_all
@@ -77,8 +77,12 @@ FilterOption = Annotated[
     ),
 ]
 FormatOption = Annotated[
-    Format,
-    typer.Option("--format", help="How to print the answer. Example: --format paths, one absolute path a line."),
+    FormatName,
+    typer.Option(
+        "--format",
+        parser=format_name,
+        help="How to print the answer. Example: --format paths, one absolute path a line.",
+    ),
 ]
 KOption = Annotated[int, typer.Option("-k", "--top-k", metavar="N", help="How many results, at most. Example: -k 20")]
 OffsetOption = Annotated[
@@ -302,7 +306,7 @@ def field_list(text: str | None) -> tuple[str, ...] | None:
     return names
 
 
-def require_null_fits(null: bool, form: Format) -> None:
+def require_null_fits(null: bool, form: str) -> None:
     """Raise UsageError for -0 with anything but paths."""
-    if null and form is not Format.PATHS:
+    if null and form != PATHS:
         raise UsageError(f"-0 ends paths, and --format {form} prints none: add --format paths")

@@ -36,11 +36,12 @@ from query.cli.options import (
 )
 from query.cli.picture_outputs import Pictures
 from query.cli.shell import emit, load, remark, terminal
-from query.text.render import Format, answer_text
+from query.text.formats import TABLE, FormatName, Printer
 from recq.cli_options import CatalogOption, DataDirOption, DebugOption, UrlOption
 from recq.commands import command
 from recq.errors import UsageError
 from recq.index.similarity import Strategy
+from recq.search.output_format import Page
 
 if TYPE_CHECKING:
     from recq.search.results import Answer
@@ -63,7 +64,7 @@ def similar(
     keep_duplicates: KeepDuplicatesOption = False,
     sort: SortOption = None,
     fields: FieldsOption = None,
-    form: FormatOption = Format.TABLE,
+    form: FormatOption = TABLE,
     null: NullOption = False,
     grid: GridOption = None,
     preview: PreviewOption = False,
@@ -148,7 +149,7 @@ def recommend(
     keep_duplicates: KeepDuplicatesOption = False,
     sort: SortOption = None,
     fields: FieldsOption = None,
-    form: FormatOption = Format.TABLE,
+    form: FormatOption = TABLE,
     null: NullOption = False,
     grid: GridOption = None,
     preview: PreviewOption = False,
@@ -198,7 +199,7 @@ def search(
     keep_duplicates: KeepDuplicatesOption = False,
     sort: SortOption = None,
     fields: FieldsOption = None,
-    form: FormatOption = Format.TABLE,
+    form: FormatOption = TABLE,
     null: NullOption = False,
     grid: GridOption = None,
     preview: PreviewOption = False,
@@ -222,8 +223,8 @@ def search(
     _tell(search_in(settings, parameters), form, null, pictures, settings)
 
 
-def _tell(answer: Answer, form: Format, null: bool, pictures: Pictures, settings: Settings) -> None:
+def _tell(answer: Answer, form: FormatName, null: bool, pictures: Pictures, settings: Settings) -> None:
     """The answer, remarks on it, and the picture where one is asked for."""
-    emit(answer_text(answer, form, terminal(), null=null))
+    emit(Printer(form, Page(terminal(), null)).answer(answer))
     remark(answer)
     pictures.show(answer, settings)
