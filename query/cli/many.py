@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from query.cli.picture_outputs import Pictures
 from query.cli.progress import bar
@@ -12,26 +12,26 @@ from query.cli.shell import PROG, emit, terminal
 from query.text.render import Format, csv_of_many, failure_line, one_of_many
 from recq.cli_errors import complain
 from recq.errors import ItemsFailed, UsageError
-from recq.index.parameters import Parameters
 from recq.paths import printable
 from recq.progress import silent
-from recq.search.many import FailedTarget, read_targets, similar_many
+from recq.search.many import FailedTarget, read_targets
 from recq.search.results import Answer
 
 if TYPE_CHECKING:
-    from recq.settings import Settings
+    from query.cli.option_groups import Output
+    from recq.face.catalog import ImageCatalog
 
 
 def answer_many(
-    settings: Settings,
+    catalog: ImageCatalog,
     targets: Sequence[str],
     targets_file: str | None,
-    parameters: Parameters,
-    form: Format,
-    null: bool,
+    question: Mapping[str, Any],
+    output: Output,
     pictures: Pictures,
 ) -> int:
     """Print the answers to all targets, those on the command line first; the exit code."""
+    form, null = output.form, output.null
     if form is Format.JSON:
         raise UsageError("--format json holds the answer to one target: --format jsonl prints one a line for several")
     everything = [*targets, *(read_targets(targets_file) if targets_file is not None else [])]
@@ -39,7 +39,9 @@ def answer_many(
     failed = 0
     told: set[str] = set()
     with nullcontext(silent) if terminal() else bar() as progress:
-        for target, found in zip(everything, similar_many(settings, everything, parameters, progress), strict=True):
+        for target, found in zip(
+            everything, catalog.iter_similar(everything, progress=progress, **question), strict=True
+        ):
             if isinstance(found, FailedTarget):
                 failed += 1
                 _tell_failure(found, form)
@@ -56,7 +58,7 @@ def answer_many(
     if form is Format.CSV:
         emit(csv_of_many(kept))
     if kept:
-        pictures.show(kept, settings)
+        pictures.show(kept, catalog.settings)
     if not failed:
         return 0
     complain(PROG, f"{failed:,} of {len(everything):,} targets have no answer")
