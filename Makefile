@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types torture soak bench requirements clean
+.PHONY: help demo test lint types torture soak bench requirements hooks dist clean
 
 BIN := .venv/bin
 # The tests start some hundred processes: without byte code each would compile every module it imports.
@@ -22,6 +22,8 @@ help:
 	@echo 'make soak                     50,000 images through one daemon, whose memory has to stay flat; figures in build/soak.jsonl'
 	@echo "make soak SOAK='--images 9000 --fast'   fewer, small ones"
 	@echo 'make requirements             pin the dependencies anew (UPGRADE=1: to the newest versions)'
+	@echo 'make hooks                    run the quick checks before each commit'
+	@echo 'make dist                     wheel and source distribution in dist/'
 	@echo 'make clean                    remove .venv and the tools'"'"' caches'
 
 demo: $(STAMPS)/base
@@ -52,6 +54,13 @@ soak: $(STAMPS)/test
 
 bench: $(STAMPS)/test
 	@set -e; for script in benchmarks/[!_]*.py; do echo "$$script"; $(BIN)/python "$$script"; done
+
+hooks: $(STAMPS)/test
+	$(BIN)/pre-commit install
+
+dist: $(STAMPS)/test
+	rm -rf dist
+	$(BIN)/uv build --quiet --no-build-isolation --python $(BIN)/python --out-dir dist
 
 # ---- pinned dependencies -------------------------------------------------------------------------------------------
 

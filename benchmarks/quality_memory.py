@@ -29,7 +29,7 @@ PAGE = 500
 
 ASKING = """
 import sys
-from query.cli import PROG, app
+from query.cli.main import PROG, app
 from recq.cli_errors import run
 code = run(app, PROG, sys.argv[1:])
 status = open("/proc/self/status").read().split()

@@ -62,7 +62,7 @@ def fill(root: Path, catalog: Catalog, files: int) -> None:
 def dry_run(root: Path, url: str) -> tuple[float, int, str]:
     """Seconds, peak resident bytes and the last line of a comparison in a process of its own."""
     script = (
-        "import resource, sys; from ingest.cli import app\n"
+        "import resource, sys; from ingest.cli.main import app\n"
         "try: app(sys.argv[1:], standalone_mode=False)\n"
         "finally: print('peak', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"
     )

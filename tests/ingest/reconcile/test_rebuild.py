@@ -17,7 +17,7 @@ AFTER_THE_WALK = """
 import sys
 from pathlib import Path
 from recq.index.catalog import Catalog
-from ingest.cli import main
+from ingest.cli.main import main
 
 recorded = Catalog.record_reconcile
 root = Path({root!r})
@@ -93,12 +93,12 @@ def test_a_folder_that_cannot_be_listed_replaces_nothing(place: Place) -> None:
     """As root may read every folder, the walk is told that it may not."""
     script = AFTER_THE_WALK.format(root=str(place.root), meanwhile="pass").replace(
         "main()\n",
-        "from ingest import scan, watched\n"
+        "from ingest.source import scan, watched_source\n"
         "def walk(root, rules, below=''):\n"
         "    yield from scan.walk(root, rules, below)\n"
         "    if root.name == 'shop':\n"
         "        yield scan.Unreadable('sub', 'Permission denied')\n"
-        "watched.walk = walk\n"
+        "watched_source.walk = walk\n"
         "main()\n",
     )
     done = run_script(place, script)
@@ -109,7 +109,7 @@ NO_NETWORK = """
 import numpy as np
 from recq.errors import ImageError, Reason
 from recq.models.embedder import Embedder
-from ingest.cli import main
+from ingest.cli.main import main
 
 def failing(self, pixels):
     {statement}
@@ -161,7 +161,7 @@ def test_what_had_failed_before_may_fail_again(place: Place) -> None:
 def test_an_item_that_the_new_collection_lacks_replaces_nothing(place: Place) -> None:
     script = (
         "from recq.index.catalog import Catalog\n"
-        "from ingest.cli import main\n"
+        "from ingest.cli.main import main\n"
         "upsert = Catalog.upsert\n"
         "Catalog.upsert = lambda self, entries: upsert(self, [e for e in entries if e.item.file.path != 'b.jpg'])\n"
         "main()\n"
@@ -180,9 +180,9 @@ def test_interrupted_the_old_vectors_answer_and_the_next_one_goes_on(place: Plac
     place.settings["RECQ_BATCH"] = "2"
     script = (
         "import os, signal\n"
-        "import ingest.signals\n"
+        "import ingest.service.signals\n"
         "from recq.index.catalog import Catalog\n"
-        "from ingest.cli import main\n"
+        "from ingest.cli.main import main\n"
         "upsert = Catalog.upsert\n"
         "def interrupting(self, entries):\n"
         "    upsert(self, entries)\n"

@@ -10,7 +10,7 @@ import pytest
 PROGRAM = """
 import platform, sys
 from pathlib import Path
-from ingest.allocator import give_memory_back
+from ingest.service.allocator import give_memory_back
 
 def anonymous():
     return next(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines()

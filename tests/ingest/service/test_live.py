@@ -109,20 +109,20 @@ def test_sidecars_and_tables_change_metadata_alone(place: Place, daemon: Daemon)
     vector, ingested = place.vectors()["desk_1.jpg"], place.items()["desk_1.jpg"].file.ingested_at
     table = place.root / "metadata.csv"
     table.write_text("file,price,colour\ndesk_1.jpg,10,red\n")
-    eventually(lambda: place.items()["desk_1.jpg"].metadata == {"category": "requests", "price": 10, "colour": "red"})
+    eventually(lambda: place.items()["desk_1.jpg"].metadata == {"category": "desk", "price": 10, "colour": "red"})
     sidecar = place.root / "desk_1.jpg.json"
     sidecar.write_text('{"price": 12, "category": "table"}')
     eventually(lambda: place.items()["desk_1.jpg"].metadata == {"category": "table", "price": 12, "colour": "red"})
     table.write_text("file,colour\ndesk_1.jpg,blue\n")  # a column goes
     eventually(lambda: place.items()["desk_1.jpg"].metadata == {"category": "table", "price": 12, "colour": "blue"})
     sidecar.unlink()
-    eventually(lambda: place.items()["desk_1.jpg"].metadata == {"category": "requests", "colour": "blue"})
+    eventually(lambda: place.items()["desk_1.jpg"].metadata == {"category": "desk", "colour": "blue"})
     table.write_text("name,price\ndesk_1.jpg,5\n")  # a bad one is said, and changes nothing
     problem = daemon.said("problem")
     assert "metadata.csv:1" in problem["detail"]
     eventually(lambda: place.status()["sources"][0]["problems"] == [problem["detail"]])
     table.unlink()
-    eventually(lambda: place.items()["desk_1.jpg"].metadata == {"category": "requests"})
+    eventually(lambda: place.items()["desk_1.jpg"].metadata == {"category": "desk"})
     eventually(lambda: place.status()["sources"][0]["problems"] == [])
     item = place.items()["desk_1.jpg"]
     assert item.file.ingested_at == ingested

@@ -51,7 +51,7 @@ def test_a_field_that_no_index_takes_costs_no_picture_and_is_exit_code_3(place: 
 
 FAILING = """
 from recq.models.embedder import Embedder
-from ingest.cli import main
+from ingest.cli.main import main
 
 whole = Embedder._one
 

@@ -39,7 +39,7 @@ def embedded(
 def loaded(*arguments: str) -> set[str]:
     """The top-level modules that a command had loaded at its end."""
     program = (
-        "import sys\nfrom query.cli import app\nfrom recq.cli_errors import run\n"
+        "import sys\nfrom query.cli.main import app\nfrom recq.cli_errors import run\n"
         "code = run(app, 'recq', sys.argv[1:])\nsys.stdout.flush()\n"
         "print(*{name.split('.')[0] for name in sys.modules}, file=sys.stderr)\nsys.exit(code)"
     )

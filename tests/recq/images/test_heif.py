@@ -94,7 +94,7 @@ for name in [name for name in sys.modules if "pillow_heif" in name]:
 for fmt in ("AVIF", "JPEG"):
     assert decode(encode(scene(), fmt), GENEROUS).format == fmt
 assert "pillow_heif" not in sys.modules
-from tests.images import encoded
+from tests.recq.images import encoded
 assert decode(encoded.heif(scene()), GENEROUS).format == "HEIF"
 assert "pillow_heif" in sys.modules
 assert "HEIF" not in Image.OPEN, Image.OPEN
