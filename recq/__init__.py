@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from recq import errors
+    import recq.errors as errors
     from recq.errors import RecqError
     from recq.face.catalog import ImageCatalog, catalogs, import_catalog
     from recq.face.catalog import open_catalog as open

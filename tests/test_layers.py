@@ -42,7 +42,8 @@ FLOORS: dict[str, list[set[str]]] = {
 }
 """The rooms of each package, lowest first: a module imports from its own room and from lower floors.
 
-`recq` are the modules that stand in no room, `recq.__init__` is what `import recq` gives. `docs/architecture.md` tells what each room is for.
+`recq` are the modules that stand in no room, `recq.__init__` is what `import recq` gives. `docs/architecture.md` tells
+what each room is for.
 """
 
 
@@ -79,7 +80,7 @@ def test_packages_import_only_what_lies_below(package: str) -> None:
 
 def test_the_check_sees_every_way_to_import() -> None:
     source = "import query.cli\ndef f():\n    from ingest import x\n    importlib.import_module('tests.a')"
-    assert list(imports(ast.parse(source))) == ["query.cli.main", "ingest", "tests.a"]
+    assert list(imports(ast.parse(source))) == ["query.cli", "ingest", "tests.a"]
 
 
 def module_name(file: Path) -> str:

@@ -318,7 +318,8 @@ class ImageCatalog:
     ) -> Duplicates:
         """Groups of items that are the same picture: the same bytes, a copy, a crop; with `exact` the same bytes only.
 
-        `kinds` are "copy", "crop" and "mirror". Pictures that look alike (cosine from `min_score` on, 0.6 when None) are read and compared. Nothing is deleted.
+        `kinds` are "copy", "crop" and "mirror". Pictures that look alike (a cosine from `min_score` on, 0.6 when None)
+        are read and compared. Nothing is deleted.
         """
         from recq.duplicates.groups import duplicates
         from recq.face.results import Duplicates, shown_as

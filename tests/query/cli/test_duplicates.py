@@ -34,7 +34,7 @@ from tests.recq.duplicates.scenes import Change, cut, resized, scene
 
 Ask = Callable[..., Reply]
 
-KINDS = frozenset({Kind.COPY, Kind.CROP})
+USUAL = frozenset({Kind.COPY, Kind.CROP})
 
 SPACE = EmbeddingSpace(
     model="test", weights="0", layer="top", pooling="mean", size=8, resize="pad",
@@ -147,7 +147,7 @@ class Opened(Session):
         yield self._catalog
 
 
-def duplicates(catalog: Catalog, settings: Settings, *, kinds: Collection[Kind] = KINDS, **more: Any) -> Duplicates:
+def duplicates(catalog: Catalog, settings: Settings, *, kinds: Collection[Kind] = USUAL, **more: Any) -> Duplicates:
     return find(Opened(catalog, settings), kinds=kinds, **more)
 
 
@@ -339,7 +339,7 @@ def test_the_index_is_free_while_pictures_are_compared(copies: Path, tmp_path: P
                 assert owned.client is not None
         asked.append(what)
 
-    assert len(find(Session(settings), kinds=KINDS, progress=progress).groups) == 1
+    assert len(find(Session(settings), kinds=USUAL, progress=progress).groups) == 1
     assert list(dict.fromkeys(asked)) == [
         "reading items", "reading vectors", "comparing vectors", "reading pictures", "comparing pictures",
     ]  # fmt: skip
@@ -438,4 +438,4 @@ def test_nothing_twice_is_an_answer(shop: Shop, ask: Ask) -> None:
     assert (reply.code, reply.out) == (0, b"")
     assert "no duplicates among 1 item" in reply.err
     settings = Settings.load(catalog=CATALOG, data_dir=Path(shop.options[1]))
-    assert find(Session(settings), kinds=KINDS, filters=["category=bed", "price>100"]).groups == ()
+    assert find(Session(settings), kinds=USUAL, filters=["category=bed", "price>100"]).groups == ()
