@@ -180,12 +180,12 @@ def _field_list(text: str | None) -> list[str] | None:
     return names
 
 
-def grouped(command: Callable[..., R]) -> Callable[..., R]:
+def grouped(function: Callable[..., R]) -> Callable[..., R]:
     """A command for Typer: each parameter that is a group of options becomes the group's options."""
-    hints = get_type_hints(command, include_extras=True)
+    hints = get_type_hints(function, include_extras=True)
     groups: dict[str, type] = {}
     parameters: list[inspect.Parameter] = []
-    for each in inspect.signature(command).parameters.values():
+    for each in inspect.signature(function).parameters.values():
         kind = hints[each.name]
         if not is_dataclass(kind):
             parameters.append(each.replace(annotation=kind, kind=inspect.Parameter.KEYWORD_ONLY))
@@ -198,12 +198,12 @@ def grouped(command: Callable[..., R]) -> Callable[..., R]:
             for one in fields(kind)
         ]
 
-    @functools.wraps(command)
+    @functools.wraps(function)
     def wrapper(**given: Any) -> R:
         records = {
             name: kind(**{one.name: given.pop(one.name) for one in fields(kind)}) for name, kind in groups.items()
         }
-        return command(**given, **records)
+        return function(**given, **records)
 
     wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     wrapper.__annotations__ = {each.name: each.annotation for each in parameters}

@@ -32,18 +32,8 @@ from recq.search.session import Session
 from recq.settings import Settings
 
 if TYPE_CHECKING:
-    from recq.face.results import (
-        Answer,
-        Answers,
-        Catalogs,
-        Comparison,
-        Duplicates,
-        Evaluation,
-        Explanation,
-        Facets,
-        Fields,
-        Item,
-    )
+    from recq.face.findings import Comparison, Duplicates, Evaluation, Explanation
+    from recq.face.results import Answer, Answers, Catalogs, Facets, Fields, Item
     from recq.search.many import FailedTarget
     from recq.space import EmbeddingSpace
     from recq.transfer.transfer import Transferred
@@ -170,7 +160,8 @@ class ImageCatalog:
 
         A target that one of them does not know is embedded there, by its own model.
         """
-        from recq.face.results import Comparison, shown_as
+        from recq.face.findings import Comparison
+        from recq.face.results import shown_as
         from recq.search.compare import compare
 
         parameters = parameters_of(Compared, asked)
@@ -184,7 +175,8 @@ class ImageCatalog:
         Both are read anew, so they have to be on this machine. Raises TargetError where they are not, UsageError for a
         vector.
         """
-        from recq.face.results import Explanation, shown_as
+        from recq.face.findings import Explanation
+        from recq.face.results import shown_as
         from recq.search.explain import explain
 
         return shown_as(Explanation, explain(self._session, given_of(target), given_of(result)))
@@ -286,7 +278,8 @@ class ImageCatalog:
         Raises UsageError, FilterError for an unknown field, TargetNotFound for an unknown catalog.
         """
         from recq.evaluate.evaluate import evaluate
-        from recq.face.results import Evaluation, shown_as
+        from recq.face.findings import Evaluation
+        from recq.face.results import shown_as
 
         if sample is not None and sample < 1:
             raise UsageError(f"--sample {sample} cannot be drawn: ask for 1 or more")
@@ -322,7 +315,8 @@ class ImageCatalog:
         are read and compared. Nothing is deleted.
         """
         from recq.duplicates.groups import duplicates
-        from recq.face.results import Duplicates, shown_as
+        from recq.face.findings import Duplicates
+        from recq.face.results import shown_as
 
         if isinstance(kinds, str):
             raise wrong("kinds", kinds, "a list", repr([kinds]))

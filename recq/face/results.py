@@ -1,4 +1,4 @@
-"""What the face answers: records of `recq.search` and its neighbours, which show themselves.
+"""What the face answers: records of `recq.search`, which show themselves. `recq.face.findings` has those of longer work.
 
 Each is the record it is named after, with the same members and the same `to_json()`. A notebook shows its pictures or
 its table, a terminal its table, and `to_pandas()` makes a data frame of its rows.
@@ -8,32 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from recq import paths
-from recq.display.evaluation_table import evaluation_tables
-from recq.display.grid_sheet import Card, sheet_of
 from recq.display.layout import plain
 from recq.display.table import (
     TextTable,
     answer_table,
     catalogs_table,
-    comparison_table,
-    duplicates_table,
     facets_table,
     fields_table,
     shown_table,
 )
-from recq.duplicates import groups
 from recq.errors import UsageError
-from recq.evaluate import results as evaluation
 from recq.index import facets
 from recq.paths import printable
-from recq.search import compare, explain, many, results
+from recq.search import many, results
 from recq.search.inventory import CatalogSummary, FieldSummary
 from recq.search.no_results import NoResults
-from recq.search.results import SCORE_DIGITS, Result, facets_json, percentile, score_text
+from recq.search.results import SCORE_DIGITS, Result, facets_json, percentile
 
 if TYPE_CHECKING:
     import pandas
@@ -102,6 +95,7 @@ class Pictured(Shown):
         return self
 
     def _repr_html_(self) -> str:
+        from recq.display.grid_sheet import sheet_of
         from recq.display.notebook import pictures_html
 
         return pictures_html(sheet_of(self._drawn()), self._limits(), self._remarks())
@@ -139,7 +133,7 @@ class Answer(Pictured, results.Answer):
         return [*map(printable, self.notes), *([self.no_results.text] if self.no_results is not None else [])]
 
     def _records(self) -> list[dict[str, Any]]:
-        return [_record(result, self.fields) for result in self.results]
+        return [record_of(result, self.fields) for result in self.results]
 
 
 @dataclass(frozen=True, repr=False)
@@ -193,7 +187,7 @@ class Answers(Pictured):
 
     def _records(self) -> list[dict[str, Any]]:
         return [
-            {"target": _asked(answer), **_record(result, answer.fields)}
+            {"target": _asked(answer), **record_of(result, answer.fields)}
             for answer in self.answers
             for result in answer.results
         ]
@@ -243,6 +237,7 @@ class Item(Pictured, results.ItemDetails):
         return [shown_table(self)]
 
     def _repr_html_(self) -> str:
+        from recq.display.grid_sheet import Card
         from recq.display.notebook import card_html
 
         return card_html(Card("item", printable(self.name), self.location), shown_table(self), self._limits())
@@ -317,121 +312,7 @@ class Catalogs(Shown, tuple[CatalogSummary, ...]):
         return [{**each, "space": each["space"] and each["space"]["model"]} for each in self.to_json()]
 
 
-@dataclass(frozen=True, repr=False, eq=False)
-class Evaluation(Shown, evaluation.Evaluation):
-    """How often what lies nearest shares a label: `measures` (`map`, `precision`, `recall`) with their `interval`,
-    `per_class`, `confusion`, and for each other catalog in `against` the same and the difference. docs/quality.md
-    defines every number."""
-
-    def to_json(self) -> dict[str, Any]:
-        """The document that `recq evaluate --format json` prints."""
-        return evaluation.evaluation_json(self)
-
-    def _tables(self) -> Sequence[TextTable]:
-        return evaluation_tables(self)
-
-    def _records(self) -> list[dict[str, Any]]:
-        """One for each catalog."""
-        document = self.to_json()
-        return [
-            {
-                "catalog": each["catalog"],
-                "model": each["space"]["model"],
-                "map": each["map"],
-                "map_low": each["interval"]["map"][0],
-                "map_high": each["interval"]["map"][1],
-                **{f"{what}@{k}": value for what in ("precision", "recall") for k, value in each[what].items()},
-            }
-            for each in (document, *document["against"])
-        ]
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class Duplicates(Pictured, groups.Duplicates):
-    """Groups of items that are the same picture, largest first; the first of each is the one to keep, `why` says why.
-
-    A group has `results` and for each of them its kind in `kinds`.
-    """
-
-    settings: Settings | None = field(default=None, repr=False, kw_only=True)
-
-    def __len__(self) -> int:
-        return len(self.groups)
-
-    def __iter__(self) -> Iterator[groups.Group]:
-        return iter(self.groups)
-
-    def _tables(self) -> Sequence[TextTable]:
-        return [duplicates_table(self)]
-
-    def _remarks(self) -> Sequence[str]:
-        if self.no_items is not None:
-            return [self.no_items.text]
-        return [] if self.groups else [f"no duplicates among {self.items:,} items"]
-
-    def _repr_html_(self) -> str:
-        return super()._repr_html_() if self.groups else Shown._repr_html_(self)
-
-    def _records(self) -> list[dict[str, Any]]:
-        return [
-            {"group": number, **{name: member[name] for name in ("kind", "pixels", "bytes")}, **_record(result, None)}
-            for number, group in enumerate(self.groups, start=1)
-            for result, member in zip(group.results, group.to_json()["results"], strict=True)
-        ]
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class Comparison(Pictured, compare.Comparison):
-    """What several catalogs hold for most alike: `columns` with `catalog` and `answer`.
-
-    `overlap()` counts what all have in common, `overlap(0, 1)` what the first two have.
-    """
-
-    settings: Settings | None = field(default=None, repr=False, kw_only=True)
-
-    def _tables(self) -> Sequence[TextTable]:
-        return [comparison_table(self)]
-
-    def _remarks(self) -> Sequence[str]:
-        same = self.overlap()
-        counted = [f"{same.told} results are the same in all catalogs"] if same.of else []
-        return [*map(printable, self.notes), *counted]
-
-    def _records(self) -> list[dict[str, Any]]:
-        return [
-            {"catalog": column.catalog, **_record(result, None)}
-            for column in self.columns
-            for result in column.answer.results
-        ]
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class Explanation(explain.Explanation):
-    """Where two pictures agree: `score`, and for `target` and `result` what each cell of the feature map adds to it.
-
-    `added`, float32 (h, w), sums up to the cosine. A notebook shows both pictures with the regions in colour.
-    """
-
-    def save(self, path: str | Path) -> None:
-        """Draw it into a PNG. Raises UsageError."""
-        from recq.display.explanation import write_picture
-
-        write_picture(self, Path(path))
-
-    def __str__(self) -> str:
-        return "\n".join([score_text(self.score, self.share), *map(printable, self.notes)])
-
-    def __repr__(self) -> str:
-        return str(self)
-
-    def _repr_html_(self) -> str:
-        from recq.display.explanation import draw
-        from recq.display.notebook import picture_html
-
-        return picture_html(draw(self), str(self))
-
-
-def _record(result: Result, chosen: Sequence[str] | None) -> dict[str, Any]:
+def record_of(result: Result, chosen: Sequence[str] | None) -> dict[str, Any]:
     """A result as a row: what recq knows first, then the metadata, `chosen` fields or all of it."""
     known: dict[str, Any] = {
         "rank": result.rank,

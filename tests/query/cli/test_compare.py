@@ -25,8 +25,8 @@ from recq.search.session import Session
 from recq.settings import Settings
 from tests.query.conftest import Reply, items, picture, stock
 from tests.query.pictures.test_grid import COSINE, SPACE
+from tests.query.pictures.test_grid_html import Tree
 from tests.query.test_docs import DOCS, schema
-from tests.recq.display.test_grid_html import Tree
 
 Ask = Callable[..., Reply]
 OTHER = "other"

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.query.conftest import Shop
-from tests.recq.display.test_grid_html import Tree
+from tests.query.pictures.test_grid_html import Tree
 
 RECQ = [sys.executable, "-m", "query.cli"]
 

@@ -299,7 +299,9 @@ def test_measured_and_carried(catalog: recq.ImageCatalog, tmp_path: Path) -> Non
 
 # -- errors ------------------------------------------------------------------------------------------------------------
 
-WRONG: list[tuple[Callable[[recq.ImageCatalog], Any], str]] = [
+OPEN: Any = recq.open  # for arguments that the types forbid
+
+WRONG: list[tuple[Callable[[Any], Any], str]] = [
     (lambda c: c.similar(), r"similar\(\) needs target"),
     (lambda c: c.similar("a", 5), r"takes target alone without its name"),
     (lambda c: c.similar("two.png", filter=[]), "no argument 'filter': did you mean 'filters'"),
@@ -361,11 +363,11 @@ WRONG: list[tuple[Callable[[recq.ImageCatalog], Any], str]] = [
     (lambda c: c.vectors(filters="x=1"), "a list is needed"),
     (lambda c: c.export(""), "a path is needed"),
     (lambda c: c.export("x", form="csv"), "'jsonl' or 'parquet' is needed"),
-    (lambda _: recq.open(5), "a catalog's name is needed"),
-    (lambda _: recq.open("images", catalog="x"), r"open\(\) has no argument 'catalog'"),
-    (lambda _: recq.open("images", settings={}), "a recq.Settings is needed"),
-    (lambda _: recq.open("images", data_dir=5), "a path is needed"),
-    (lambda _: recq.open("images", url=5), "a text is needed"),
+    (lambda _: OPEN(5), "a catalog's name is needed"),
+    (lambda _: OPEN("images", catalog="x"), r"open\(\) has no argument 'catalog'"),
+    (lambda _: OPEN("images", settings={}), "a recq.Settings is needed"),
+    (lambda _: OPEN("images", data_dir=5), "a path is needed"),
+    (lambda _: OPEN("images", url=5), "a text is needed"),
 ]
 
 
