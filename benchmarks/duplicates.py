@@ -216,8 +216,8 @@ def read(name: str, folder: Path, work: Path) -> Pack:
     ingest(folder, index)
     with own_folder(Settings.load(data_dir=index)) as owned:
         catalog = Catalog.open(owned.client, "images")
-        ids = {item.id: item.file.path for item in catalog.rows()}
-        vectors = {ids[id_]: vector for id_, vector in catalog.vectors(list(ids)).items()}
+        ids = {item.id: item.file.path for item in catalog.items.rows()}
+        vectors = {ids[id_]: vector for id_, vector in catalog.items.vectors(list(ids)).items()}
     pictures = tuple(sorted(vectors))
     product = dict.fromkeys(pictures, "")
     if (folder / "labels.csv").exists():

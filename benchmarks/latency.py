@@ -109,8 +109,8 @@ def drop_one(settings: Settings, drop: Path, number: int) -> float:
         start = time.perf_counter()
         while time.perf_counter() - start < 30:
             try:
-                found = catalog.find_path(name)
-                if found and catalog.vector(found[0].id) is not None:
+                found = catalog.lookups.find_path(name)
+                if found and catalog.items.vectors([found[0].id]):
                     return time.perf_counter() - start
             except RecqError as error:
                 print(error, file=sys.stderr)

@@ -17,9 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from recq.index.catalog import Catalog, ItemVector
+from recq.index.catalog import Catalog
 from recq.index.connect import own_folder
 from recq.index.edge import LoopbackServer
+from recq.index.points import ItemVector
 from recq.index.schema import FileFacts, Item
 from recq.settings import Settings
 from recq.space import EmbeddingSpace
@@ -75,7 +76,7 @@ def fill(catalog: Catalog, count: int) -> None:
     for start in range(0, count, PAGE):
         groups = random.integers(0, CENTRES, min(PAGE, count - start))
         vectors = centres[groups] + 6 * random.normal(size=(len(groups), catalog.space.dim)).astype(np.float32)
-        catalog.upsert(
+        catalog.writes.upsert(
             [
                 ItemVector(Item(FileFacts("random", f"{start + n:07d}.jpg", 1, 1), {"group": f"g{group}"}), vector)
                 for n, (group, vector) in enumerate(zip(groups.tolist(), vectors, strict=True))

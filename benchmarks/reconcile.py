@@ -22,7 +22,8 @@ from qdrant_client import QdrantClient
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from ingest.source.watched_source import WatchedSource
-from recq.index.catalog import Catalog, ItemVector
+from recq.index.catalog import Catalog
+from recq.index.points import ItemVector
 from recq.index.schema import FileFacts, Item
 from recq.space import EmbeddingSpace
 from tests.ingest.running import environment
@@ -38,8 +39,8 @@ BATCH = 1000
 
 def fill(root: Path, catalog: Catalog, files: int) -> None:
     """So many empty picture files in folders of a thousand, and their items in the index."""
-    name = catalog.register_source(root)
-    watched = WatchedSource(name, root, table_path=None, types=catalog.types, say=lambda *_: None)
+    name = catalog.sources.register(root)
+    watched = WatchedSource(name, root, table_path=None, types=catalog.fields.types, say=lambda *_: None)
     vector = np.ones(4, np.float32)
     batch: list[ItemVector] = []
     for number in range(files):
@@ -54,9 +55,9 @@ def fill(root: Path, catalog: Catalog, files: int) -> None:
         )
         batch.append(ItemVector(Item(facts, described.metadata), vector))
         if len(batch) == BATCH:
-            catalog.upsert(batch)
+            catalog.writes.upsert(batch)
             batch.clear()
-    catalog.upsert(batch)
+    catalog.writes.upsert(batch)
 
 
 def dry_run(root: Path, url: str) -> tuple[float, int, str]:

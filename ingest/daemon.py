@@ -216,7 +216,7 @@ class Daemon:
 
     def run(self) -> None:
         """Work until `once` is done or a stop was asked for. Raises whatever a worker died of."""
-        self._catalog.on_misfit = self._misfit
+        self._catalog.writes.on_misfit = self._misfit
         try:
             self._intake.start()
             while not self._stop.is_set() and not (self._once and self._settled()):

@@ -94,6 +94,10 @@ class EmbeddingSpace:
         distance = "" if self.distance == "Cosine" else f" {self.distance_name}"
         return f"{self.model} {self.size}px {self.resize} {how} {self.dim}-d{distance} [{self.fingerprint}]"
 
+    def summary(self) -> dict[str, Any]:
+        """As plain JSON, what answers and statuses say of it: `to_json` has all of it."""
+        return {"model": self.model, "dim": self.dim, "distance": self.distance, "fingerprint": self.fingerprint}
+
     def to_json(self) -> dict[str, Any]:
         """As plain JSON; `from_json` reads it back."""
         return asdict(self)

@@ -49,7 +49,8 @@ GROUPS = {
 
 def reference() -> str:
     """The reference as Markdown, wrapped as `tests/test_hygiene.py` wants it."""
-    parts = ["### The module", *map(_function, (recq.open, recq.catalogs, recq.import_catalog))]
+    functions: list[Callable[..., Any]] = [recq.open, recq.catalogs, recq.import_catalog]
+    parts = ["### The module", *(_function(each) for each in functions)]
     parts += ["### A catalog", *_prose(recq.ImageCatalog)]
     for name, member in vars(recq.ImageCatalog).items():
         if not name.startswith("_") and not isinstance(member, property):
@@ -117,14 +118,14 @@ def _options() -> Iterator[str]:
     for group, commands in GROUPS.items():
         for name, (_, about) in keywords_of(group).items():
             keywords.setdefault(f"{name}={about.default!r}", (about, []))[1].append(commands)
-    for name, (about, commands) in keywords.items():
-        yield "\n".join(_wrapped(f"- `{name}`: {about.told} Of {', '.join(commands)}.", indent="  "))
+    for name, (about, asking) in keywords.items():
+        yield "\n".join(_wrapped(f"- `{name}`: {about.told} Of {', '.join(asking)}.", indent="  "))
 
 
 def _errors() -> str:
-    lines = []
+    lines: list[str] = []
 
-    def listed(kind: type, depth: int) -> None:
+    def listed(kind: type[RecqError], depth: int) -> None:
         lines.extend(_wrapped(f"{'  ' * depth}- `{kind.__name__}`: {_text(kind)}", indent="  " * (depth + 1)))
         for each in kind.__subclasses__():
             if each.__module__ == "recq.errors":

@@ -115,8 +115,8 @@ def main() -> None:
         )  # fmt: skip
         with connect(Settings(data_dir=data)) as client:
             catalog = Catalog.open(client, "images")
-            found = catalog.source(SOURCE)
-            catalog._write_source(
+            found = catalog.sources.get(SOURCE)
+            catalog.sources.write(
                 Source(SOURCE, {"archive": "/srv/photos"}, found.ignored, found.reconciled_at, held=found.held)
             )
         FIXTURES.mkdir(exist_ok=True)

@@ -74,4 +74,4 @@ def declare_each(catalog: Catalog, isolation: Isolation, types: FieldTypes) -> N
 
     What is wrong with it is found again, and listed, with the first item that has it.
     """
-    isolation.each(lambda names: catalog.declare({name: types[name] for name in names}), list(types))
+    isolation.each(lambda names: catalog.fields.declare({name: types[name] for name in names}), list(types))

@@ -39,7 +39,7 @@ class Indexing:
     def __init__(self, loop: Loop, catalog: Catalog, retrier: Retrier, say: Say, *, look_every: float) -> None:
         self._catalog = catalog
         self._retrier = retrier
-        self._isolation = Isolation(retrier, catalog.probe)
+        self._isolation = Isolation(retrier, catalog.writes.probe)
         self._say = say
         self._look_every = look_every
         self._worker = Worker("indexes", loop)
@@ -52,7 +52,7 @@ class Indexing:
     @property
     def left(self) -> int:
         """How many indexes wait, as far as is known here; those that the index refused are not counted."""
-        return sum(each not in self._refused for each in self._catalog.known_waiting.indexes)
+        return sum(each not in self._refused for each in self._catalog.fields.known_waiting.indexes)
 
     @property
     def idle(self) -> bool:
@@ -80,19 +80,19 @@ class Indexing:
     def _make(self) -> _Step:
         """In the worker."""
         started = time.monotonic()
-        waiting = self._catalog.known_waiting
+        waiting = self._catalog.fields.known_waiting
         if (missing := waiting.next(self._refused)) is None:  # what others have declared, or what is still known of
-            waiting = self._retrier(self._catalog.waiting, refresh=True)
+            waiting = self._retrier(self._catalog.fields.waiting, refresh=True)
             missing = waiting.next(self._refused)
         refused = None
         if missing is None:
             if waiting.types:
-                self._retrier(self._catalog.note_made)
+                self._retrier(self._catalog.fields.note_made)
         else:
-            error = self._isolation.refusal(lambda each: self._catalog.make_index(each[0]), [missing], FIRST_TRIES)
+            error = self._isolation.refusal(lambda each: self._catalog.fields.make(each[0]), [missing], FIRST_TRIES)
             if error is not None:  # this one is no index for this engine; the others are
                 refused = shortened(str(error), _LONGEST_REASON)
-                self._retrier(self._catalog.note_refused, missing, refused)
+                self._retrier(self._catalog.fields.note_refused, missing, refused)
         return _Step(missing, refused, time.monotonic() - started)
 
     def _made(self, step: _Step) -> None:

@@ -15,9 +15,9 @@ from ingest.source.watched_source import WatchedSource
 from recq.errors import RecqError, SpaceMismatch, TargetNotFound
 from recq.images.revision import DECODER_REVISION
 from recq.index.catalog import Catalog
-from recq.index.ledger import PAGE
+from recq.index.ledger import Carried
+from recq.index.points import PAGE
 from recq.index.problems import Problem
-from recq.index.reader import Carried
 from recq.index.schema import Item
 from recq.index.sources import Watcher
 
@@ -31,8 +31,8 @@ class RetryingIndex:
         self._catalog = catalog
         self._old = old
         self._retrier = retrier
-        self._streams = catalog.asked_through(retrier)
-        self._isolation = Isolation(retrier, lambda: catalog.known([str(uuid4())]))
+        self._streams = catalog.ledger.asked_through(retrier)
+        self._isolation = Isolation(retrier, lambda: catalog.ledger.known([str(uuid4())]))
 
     def known(self, ids: Sequence[str]) -> Mapping[str, Item]:
         """The items of those ids that exist, without metadata.
@@ -40,7 +40,7 @@ class RetryingIndex:
         One that the index fails to read is as good as none: it is written anew, which mends it or tells why not.
         """
         found: dict[str, Item] = {}
-        self._isolation.each(lambda some: found.update(self._catalog.known(some)), ids)
+        self._isolation.each(lambda some: found.update(self._catalog.ledger.known(some)), ids)
         return found
 
     def get_many(self, ids: Sequence[str]) -> Mapping[str, Item]:
@@ -56,7 +56,7 @@ class RetryingIndex:
         found: dict[str, Carried] = {}
 
         def ask(some: Sequence[str]) -> None:
-            found.update(self._catalog.vectors_by_sha256(some, newest=DECODER_REVISION))
+            found.update(self._catalog.ledger.vectors_by_sha256(some, newest=DECODER_REVISION))
 
         self._isolation.each(ask, digests)
         return found
@@ -78,39 +78,39 @@ class RetryingIndex:
 
     def marked(self, source: str) -> list[Item]:
         """Failed items of a source that somebody asked to be tried again."""
-        return self._retrier(lambda: list(self._catalog.marked(source)))
+        return self._retrier(lambda: list(self._catalog.ledger.marked(source)))
 
     def confirmed(self) -> Mapping[str, int]:
         """Deletions that were confirmed and not made yet, by source."""
-        return self._retrier(self._catalog.confirmed)
+        return self._retrier(self._catalog.sources.confirmed)
 
     def confirmed_metadata(self) -> Mapping[str, int]:
         """Losses of metadata that were confirmed and not made yet, by source."""
-        return self._retrier(self._catalog.confirmed_metadata)
+        return self._retrier(self._catalog.sources.confirmed_metadata)
 
     def keep_ctimes(self, ctimes: Mapping[str, int]) -> None:
         """Note the ctime of items by their ids; nothing else of them changes."""
-        self._isolation.each(lambda some: self._catalog.keep_ctimes(dict(some)), list(ctimes.items()))
+        self._isolation.each(lambda some: self._catalog.ledger.keep_ctimes(dict(some)), list(ctimes.items()))
 
     def size(self, source: str) -> int:
         """How many items of a source the index has, failed ones included."""
-        embedded = self._retrier(lambda: self._catalog.count(source=source))
-        return embedded + self._retrier(lambda: self._catalog.count_failed(source=source))
+        embedded = self._retrier(lambda: self._catalog.items.count(source=source))
+        return embedded + self._retrier(lambda: self._catalog.ledger.count_failed(source=source))
 
     def record_problems(self, source: str, problems: Sequence[Problem]) -> None:
         """Keep what is wrong with a source as a whole."""
-        self._retrier(self._catalog.record_problems, source, problems)
+        self._retrier(self._catalog.problems.record, source, problems)
 
     def look_for_double(self, watched: WatchedSource) -> bool:
         """Note the source that has most of this one's files, too, if there is one; whether that is news."""
         other = self._double(watched.name)
         if other is None:
             return watched.note_double(None)
-        record = self._retrier(self._catalog.sources).get(other)
+        record = self._retrier(self._catalog.sources.all).get(other)
         return watched.note_double(other, None if record is None else record.root_here())
 
     def _double(self, source: str) -> str | None:
-        if len(self._retrier(self._catalog.sources)) < 2:
+        if len(self._retrier(self._catalog.sources.all)) < 2:
             return None
         sample = list(islice(self.scan(source), SAMPLE))
         digests = {item.file.sha256 for item in sample if item.file.sha256 is not None}
@@ -130,7 +130,7 @@ class RetryingIndex:
         source = watched.name
         now = datetime.now(UTC).isoformat(timespec="seconds")
         before = self._retrier(
-            self._catalog.record_reconcile,
+            self._catalog.sources.record_reconcile,
             source,
             ignored=len(watched.ignored),
             held=watched.held,
@@ -141,9 +141,9 @@ class RetryingIndex:
         self.look_for_double(watched)
         self.record_problems(source, watched.own_problems())
         if watched.guard.confirmed:
-            self._retrier(self._catalog.confirm, source, None)
+            self._retrier(self._catalog.sources.confirm, source, None)
         if watched.losses.confirmed:
-            self._retrier(self._catalog.confirm_metadata, source, None)
+            self._retrier(self._catalog.sources.confirm_metadata, source, None)
         return before
 
 
@@ -161,4 +161,4 @@ def replaced(catalog: Catalog) -> RecqError:
 
 def _get_into(catalog: Catalog, found: dict[str, Item], ids: Sequence[str]) -> None:
     """Add the items of those ids that exist."""
-    found.update(catalog.get_many(ids))
+    found.update(catalog.ledger.get_many(ids))

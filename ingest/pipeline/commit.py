@@ -29,7 +29,8 @@ from ingest.source.scan import Rules
 from ingest.source.watched_source import Description, WatchedSource
 from recq import paths
 from recq.errors import ImageError, Reason, RecqError
-from recq.index.catalog import Catalog, ItemVector
+from recq.index.catalog import Catalog
+from recq.index.points import ItemVector
 from recq.index.problems import Problem, ProblemKind, few
 from recq.index.schema import FieldType, Item, ItemError, Metadata, Value
 from recq.paths import printable, to_text
@@ -43,7 +44,7 @@ class Work:
     """An item on its way: without metadata, which comes last; no vector exactly when `item.error` is set.
 
     `state` is the file's as it was read, `carried` tells that the vector was not computed for it, `known` that the
-    index had the item before.
+    index had the item before, `attempt` which one this is to embed it, counting from one since it last could be found.
     """
 
     entry: PendingPath
@@ -52,6 +53,7 @@ class Work:
     state: FileState
     carried: bool
     known: bool = False
+    attempt: int = 1
 
     @property
     def key(self) -> Key:
@@ -169,7 +171,7 @@ class Committer:
         self._rules = rules
         self._flush = flush
         self._writing = threading.RLock()  # fields are declared by one at a time; never held while a disk is asked
-        self._isolation = Isolation(retrier, catalog.probe)
+        self._isolation = Isolation(retrier, catalog.writes.probe)
         self._refusals: Counter[Key] = Counter()  # in a row
 
     def declare(self, types: Mapping[str, FieldType]) -> None:
@@ -213,7 +215,7 @@ class Committer:
         for work, error in written.refused:
             settled = self._settled(work, error)
             if settled is None:
-                refused.append((work, self._error(work.key, error)))
+                refused.append((work, self._error(work, error)))
                 self._sources[work.key.source].note_refusal(work.item.file.path, str(error))
             else:
                 done.append(settled)
@@ -244,11 +246,11 @@ class Committer:
     def _replaced(self, fresh: Sequence[Item]) -> Replaced:
         """Write the metadata of items, of each as much as the index takes."""
         with self._refusals_kept(), self._writing:
-            written = self._isolation.each(self._catalog.replace_metadata, fresh)
+            written = self._isolation.each(self._catalog.writes.replace_metadata, fresh)
             done = list(written.done)
             refused: list[tuple[Item, str]] = []
             for item, error in written.refused:
-                kept = self._without_blamed(item, error, lambda each: self._catalog.replace_metadata([each]))
+                kept = self._without_blamed(item, error, lambda each: self._catalog.writes.replace_metadata([each]))
                 if kept is None:
                     refused.append((item, str(error)))
                     self._sources[item.file.source].note_refusal(item.file.path, f"its metadata: {error}")
@@ -273,7 +275,7 @@ class Committer:
             described = {key: self._described(key, item, before.get(item.id, {})) for key, item in own}
             losing = [key for key, each in described.items() if each.lost]
             if len(losing) > watched.losses.left:
-                count = self._retrier(partial(self._catalog.count, source=name))
+                count = self._retrier(partial(self._catalog.items.count, source=name))
                 watched.losses.grown(count - len(losing))  # where they have moved from may still be counted, too
             taken = not (losing and watched.losses.held) and watched.losses.takes(len(losing))
             if taken:
@@ -316,7 +318,7 @@ class Committer:
         again = [each for each in touched if self._state(each.entry.key) != each.state]
         left = [each for each in touched if each not in again]
         ctimes = {each.item_id: each.state.ctime_ns for each in left if each.state.ctime_ns is not None}
-        self._isolation.each(lambda some: self._catalog.keep_ctimes(dict(some)), list(ctimes.items()))
+        self._isolation.each(lambda some: self._catalog.ledger.keep_ctimes(dict(some)), list(ctimes.items()))
         return again
 
     def delete(self, removals: Sequence[Removal]) -> tuple[Sequence[Removal], Sequence[Held]]:
@@ -338,7 +340,7 @@ class Committer:
             spared, lost = self._split(name, believed)
             deleted += spared
             if len(lost) > watched.guard.left:
-                watched.guard.grown(self._retrier(partial(self._catalog.count, source=name)))
+                watched.guard.grown(self._retrier(partial(self._catalog.items.count, source=name)))
             if watched.guard.takes(len(lost)):
                 deleted += lost
             else:
@@ -378,13 +380,13 @@ class Committer:
         yield
         for name, watched in self._sources.items():
             if watched.refused != before.get(name, watched.refused):  # else it was added meanwhile
-                self._retrier(self._catalog.record_problems, name, watched.own_problems())
+                self._retrier(self._catalog.problems.record, name, watched.own_problems())
 
     def _upsert(self, works: Sequence[Work]) -> None:
-        self._catalog.upsert([ItemVector(work.item, work.vector) for work in works])
+        self._catalog.writes.upsert([ItemVector(work.item, work.vector) for work in works])
 
     def _delete(self, removals: Sequence[Removal]) -> None:
-        self._catalog.delete([removal.item_id for removal in removals])
+        self._catalog.writes.delete([removal.item_id for removal in removals])
 
     def _settled(self, work: Work, error: RecqError) -> Work | None:
         """Write what the index would not take as it is in the best form that it takes; None when it takes none.
@@ -392,7 +394,8 @@ class Committer:
         Without the metadata that is to blame, else as a failed item: whoever looks for it finds out why.
         """
         if isinstance(error, ImageError):
-            work = replace(work, item=replace(work.item, error=_item_error(error.reason, error.detail)), vector=None)
+            failure = failed(error.reason, error.detail, work.attempt)
+            work = replace(work, item=replace(work.item, error=failure), vector=None)
             refusal = self._isolation.refusal(self._upsert, [work])
             if refusal is None:
                 return work
@@ -405,12 +408,12 @@ class Committer:
         if kept is not None:
             return replace(work, item=kept)
         self._refusals[work.key] += 1
-        failed = replace(work, item=replace(work.item, metadata={}, error=self._error(work.key, error)), vector=None)
-        return failed if self._isolation.refusal(self._upsert, [failed]) is None else None
+        bare = replace(work, item=replace(work.item, metadata={}, error=self._error(work, error)), vector=None)
+        return bare if self._isolation.refusal(self._upsert, [bare]) is None else None
 
-    def _error(self, key: Key, error: RecqError) -> ItemError:
+    def _error(self, work: Work, error: RecqError) -> ItemError:
         """Why an item is none that can be found: the index refused it, so many times in a row."""
-        return _item_error(Reason.REFUSED, str(error), attempts=self._refusals[key])
+        return failed(Reason.REFUSED, str(error), max(work.attempt, self._refusals[work.key]))
 
     def _without_blamed(self, item: Item, error: RecqError, send: Callable[[Item], None]) -> Item | None:
         """Write an item that was refused without the metadata that is to blame; None where that is not the cause.
@@ -479,8 +482,14 @@ class Committer:
         return lambda removal: removal.state is not None or (same and (removal.witnessed or filled))
 
 
-def _item_error(reason: Reason, detail: str, attempts: int = 1) -> ItemError:
-    return ItemError(reason, detail, datetime.now(UTC).isoformat(timespec="milliseconds"), attempts)
+def failed(reason: Reason, detail: str, attempt: int) -> ItemError:
+    """Why an item has no vector as of now; `attempt` is `Work.attempt`: how long the next one waits depends on it."""
+    return ItemError(reason, detail, datetime.now(UTC).isoformat(timespec="milliseconds"), attempt)
+
+
+def attempt_after(known: Item | None) -> int:
+    """Which attempt to embed an item the next one is, by what the index has of it."""
+    return 1 if known is None or known.error is None else 1 + known.error.attempts
 
 
 def _without_category(metadata: Metadata, path: str) -> Metadata:

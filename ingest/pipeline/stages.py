@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import partial
 from typing import NamedTuple, Protocol
 
@@ -22,7 +21,18 @@ from ingest.events.pending import PendingPath
 from ingest.events.stability import DOUBTFUL
 from ingest.loop import Loop, Workers
 from ingest.pipeline.batches import Outgoing
-from ingest.pipeline.commit import Committer, Held, Losing, Removal, Replaced, Touched, Work, Written
+from ingest.pipeline.commit import (
+    Committer,
+    Held,
+    Losing,
+    Removal,
+    Replaced,
+    Touched,
+    Work,
+    Written,
+    attempt_after,
+    failed,
+)
 from ingest.pipeline.decoding import Decoding
 from ingest.pipeline.examine import Verdict, facts
 from ingest.pipeline.vectors import Embedded, Embedding, Vector, Vectors
@@ -32,7 +42,7 @@ from ingest.source.files import FileState, Key
 from recq.errors import ImageError, Reason
 from recq.images.revision import DECODER_REVISION
 from recq.images.workers import Decoded, DecodePool, FileChanged, Hashed
-from recq.index.reader import Carried
+from recq.index.ledger import Carried
 from recq.index.schema import Item, ItemError
 from recq.space import InputSpec
 
@@ -298,15 +308,10 @@ class Pipeline:
             self._ended(task.entry)
             self._ends.finished(task.entry.key)
             return
-        before = known.error if known is not None else None
-        failure = ItemError(
-            error.reason,
-            error.detail,
-            datetime.now(UTC).isoformat(timespec="milliseconds"),
-            attempts=1 + (before.attempts if before is not None else 0),
-        )
+        attempt = attempt_after(known)
+        failure = failed(error.reason, error.detail, attempt)
         item = Item(replace(facts(task.entry.key, task.state), decoder=DECODER_REVISION), error=failure)
-        self._finish(Work(task.entry, item, None, task.state, carried=False, known=known is not None))
+        self._finish(Work(task.entry, item, None, task.state, carried=False, known=known is not None, attempt=attempt))
 
     def _back(self, task: _Task, quiet: float) -> None:
         self._ended(task.entry)
@@ -326,8 +331,10 @@ class Pipeline:
             height=embedded.height,
             decoder=DECODER_REVISION,
         )
-        known = task.known is not None
-        self._finish(Work(task.entry, Item(file), embedded.vector, state, carried=carried, known=known))
+        known, attempt = task.known is not None, attempt_after(task.known)
+        self._finish(
+            Work(task.entry, Item(file), embedded.vector, state, carried=carried, known=known, attempt=attempt)
+        )
 
     # -- writing --------------------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from ingest.loop import Loop, Worker
 from recq.errors import ImageError, Reason
 from recq.images.workers import Decoded
-from recq.index.reader import Carried
+from recq.index.ledger import Carried
 
 _REMEMBERED = 1024  # vectors kept for files with the same bytes that come soon after (5 MB)
 

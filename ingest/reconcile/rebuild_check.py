@@ -20,6 +20,7 @@ from recq import paths
 from recq.commands import command
 from recq.errors import TargetError
 from recq.index.catalog import Catalog
+from recq.index.parameters import Parameters
 from recq.index.schema import Item
 from recq.paths import printable
 
@@ -59,7 +60,7 @@ def require_whole(old: Catalog, new: Catalog, sources: Mapping[str, WatchedSourc
 
 def _size(catalog: Catalog, source: str) -> int:
     """Items of a source, failed ones included."""
-    return catalog.count(source=source) + catalog.count_failed(source=source)
+    return catalog.items.count(source=source) + catalog.ledger.count_failed(source=source)
 
 
 @dataclass(frozen=True)
@@ -75,9 +76,9 @@ class _Lost:
 
 def _lost(old: Catalog, new: Catalog, watched: WatchedSource) -> Iterator[_Lost]:
     """What `old` has a vector of and `new` has not, although the same file is still there."""
-    embedded = (item for item in old.scan(watched.name) if item.error is None)
+    embedded = (item for item in old.ledger.scan(watched.name) if item.error is None)
     while page := list(islice(embedded, _PAGE)):
-        found = new.known([item.id for item in page])
+        found = new.ledger.known([item.id for item in page])
         for item in page:
             again = found.get(item.id)
             if again is None and _stands(watched.root, item):
@@ -101,12 +102,12 @@ def _stands(root: Path, item: Item) -> bool:
 
 def _require_answers(new: Catalog, sources: list[str]) -> None:
     """Raise TargetError unless a sample of the new items has vectors, each of which finds one that is as good as it."""
-    embedded = (item for name in sources for item in new.scan(name) if item.error is None)
+    embedded = (item for name in sources for item in new.ledger.scan(name) if item.error is None)
     sample = [item.id for item in islice(embedded, _SAMPLE)]
-    vectors = new.vectors(sample)
+    vectors = new.items.vectors(sample)
     for item_id in sample:
         vector = vectors.get(item_id)
-        hits = new.nearest(vector, 1) if vector is not None else []
+        hits = new.finder.rank(vector, Parameters(1, keep_duplicates=True)).hits if vector is not None else ()
         if vector is None or not hits or not _is_near(vector, hits[0].score, cosine=new.space.higher_is_better):
             raise TargetError(f"the new vectors do not answer as they should. {_KEPT}: run the same rebuild again")
 

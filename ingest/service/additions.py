@@ -221,7 +221,7 @@ class Additions:
             for target in targets:
                 require_addable(target, sources, table)
             before = {name: daemon.tally.of(name) for name in sources}
-            named = catalog.source_names((target.root, target.name) for target in targets)
+            named = catalog.sources.names_for((target.root, target.name) for target in targets)
             for name, root in named.items():
                 if name in sources and sources[name].root != root:
                     where = printable(str(sources[name].root))
@@ -230,7 +230,7 @@ class Additions:
                         "daemon first"
                     )
             for name, root in named.items():
-                catalog.register_source(root, name)
+                catalog.sources.register(root, name)
             new = [self._prepare(catalog, name, root, table) for name, root in named.items() if name not in sources]
             known = [name for name in named if name in sources]
             daemon.begin(new, known if question["compare"] else ())

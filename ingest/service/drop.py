@@ -63,9 +63,9 @@ def planned(settings: Settings) -> Plan:
         items = failed = 0
         catalog = _readable(client, settings.catalog)
         if catalog is not None:
-            failed = catalog.count_failed()
-            items = catalog.count() + failed
-            sources = catalog.sources()
+            failed = catalog.ledger.count_failed()
+            items = catalog.items.count() + failed
+            sources = catalog.sources.all()
     _require_no_watcher(settings, sources)
     roots = {name: source.any_root() for name, source in sorted(sources.items())}
     shown = {name: "" if root is None else printable(to_text(str(root))[0]) for name, root in roots.items()}

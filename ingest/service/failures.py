@@ -29,7 +29,7 @@ class FailedItem:
 def list_failures(settings: Settings) -> list[FailedItem]:
     """All failed items of the catalog, by source and path."""
     with connect(settings) as client:
-        items = list(Catalog.open(client, settings.catalog).failed())
+        items = list(Catalog.open(client, settings.catalog).ledger.failed())
     failures = [
         FailedItem(item.file.source, item.file.path, str(item.error.reason), item.error.detail, item.error.at,
                 item.error.attempts)

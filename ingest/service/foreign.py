@@ -15,14 +15,14 @@ _AT_ONCE = 500  # points in one request
 def foreign_points(settings: Settings) -> list[str]:
     """Their ids."""
     with connect(settings) as client:
-        return sorted(Catalog.open(client, settings.catalog).foreign_points())
+        return sorted(Catalog.open(client, settings.catalog).ledger.foreign_points())
 
 
 def remove_foreign_points(settings: Settings) -> int:
     """Delete them; how many there were. A running daemon is no hindrance: it knows nothing of them."""
     with connect(settings) as client:
         catalog = Catalog.open(client, settings.catalog)
-        ids = list(catalog.foreign_points())
+        ids = list(catalog.ledger.foreign_points())
         for start in range(0, len(ids), _AT_ONCE):
-            catalog.delete(ids[start : start + _AT_ONCE])
+            catalog.writes.delete(ids[start : start + _AT_ONCE])
         return len(ids)

@@ -38,13 +38,13 @@ class Standing:
     @classmethod
     def of(cls, catalog: Catalog, watched: WatchedSource) -> Self:
         """One source, asked of the index."""
-        problems = catalog.count_problems(watched.name)
+        problems = catalog.problems.count(watched.name)
         unmet = watched.is_unmet() or not UNMET.isdisjoint(problems)
-        found = islice(catalog.scan(watched.name), _EXAMPLES)
+        found = islice(catalog.ledger.scan(watched.name), _EXAMPLES)
         typed = (_target(catalog, item) for item in found if item.error is None and item.file.path.isprintable())
         return cls(
-            items=catalog.count(source=watched.name),
-            failed=catalog.count_failed(source=watched.name),
+            items=catalog.items.count(source=watched.name),
+            failed=catalog.ledger.count_failed(source=watched.name),
             held=watched.held + watched.held_metadata,
             problems=sum(problems.values()),
             unmet=[watched.name] if unmet else [],
@@ -111,8 +111,8 @@ def _target(catalog: Catalog, item: Item) -> str | None:
     source, path = item.file.source, item.file.path
     for text in (path, f"{source}/{path}"):
         first, _, rest = text.partition("/")
-        placed = catalog.get(item_id(first, rest, False)) if first and rest else None
-        named = {each.id for each in (*catalog.find_path(text, limit=2), placed) if each is not None}
+        placed = catalog.lookups.get(item_id(first, rest, False)) if first and rest else None
+        named = {each.id for each in (*catalog.lookups.find_path(text, limit=2), placed) if each is not None}
         if named == {item.id} and not text.startswith("-"):
             return text
     return None

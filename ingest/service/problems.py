@@ -59,18 +59,18 @@ def list_problems(settings: Settings, source: str | None) -> list[Listed]:
     """
     with connect(settings) as client:
         catalog = Catalog.open(client, settings.catalog)
-        names = [*catalog.sources()] if source is None else [catalog.source(source).name]
+        names = [*catalog.sources.all()] if source is None else [catalog.sources.get(source).name]
         found = [listed for name in names for listed in _of_source(catalog, name)]
         if source is None:
-            refused = catalog.waiting(refresh=True).refused
+            refused = catalog.fields.waiting(refresh=True).refused
             found += [_listed("", _unindexed(missing, why)) for missing, why in refused.items()]
-            found += [_listed("", _foreign(point)) for point in sorted(catalog.foreign_points())]
+            found += [_listed("", _foreign(point)) for point in sorted(catalog.ledger.foreign_points())]
         return found
 
 
 def _of_source(catalog: Catalog, name: str) -> Iterator[Listed]:
-    yield from (_listed(name, _with_remedy(name, problem)) for problem in catalog.source_problems(name))
-    found = [problem.at(item.file.path) for item in catalog.items_with_problems(name) for problem in item.problems]
+    yield from (_listed(name, _with_remedy(name, problem)) for problem in catalog.problems.of_source(name))
+    found = [problem.at(item.file.path) for item in catalog.problems.items(name) for problem in item.problems]
     yield from (_listed(name, problem) for problem in sorted(found, key=lambda each: (each.path or "", each.kind)))
 
 

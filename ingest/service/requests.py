@@ -85,7 +85,7 @@ def confirm(settings: Settings, source: str | None) -> Asked:
     """
 
     def through_index(catalog: Catalog) -> Asked:
-        held = {name: Held(each.held, each.held_metadata) for name, each in catalog.sources().items()}
+        held = {name: Held(each.held, each.held_metadata) for name, each in catalog.sources.all().items()}
         return confirm_held(catalog, held, source)
 
     return _ask(settings, CONFIRM, {"source": source}, through_index)
@@ -166,7 +166,7 @@ _KINDS = (UsageError, TargetError, IndexUnreachable)
 def mark(catalog: Catalog, pattern: str | None) -> dict[str, int]:
     """Mark failed items to be tried again; how many, by source. Raises TargetNotFound when a pattern fits none."""
     chosen: dict[str, str] = {}
-    for item in catalog.failed():
+    for item in catalog.ledger.failed():
         path = nfc(item.file.path)  # whichever form of Unicode file and pattern are written in
         if pattern is None or any(
             fnmatchcase(each, nfc(pattern)) for each in (path, nfc(f"{item.file.source}/{path}"))
@@ -178,13 +178,13 @@ def mark(catalog: Catalog, pattern: str | None) -> dict[str, int]:
         )
     ids = list(chosen)
     for start in range(0, len(ids), _MARKED_AT_ONCE):
-        catalog.mark_for_retry(ids[start : start + _MARKED_AT_ONCE])
+        catalog.ledger.mark_for_retry(ids[start : start + _MARKED_AT_ONCE])
     return dict(sorted(Counter(chosen.values()).items()))
 
 
 def confirm_held(catalog: Catalog, held: Mapping[str, Held], source: str | None) -> Asked:
     """Confirm what is held of one source, or of all. Raises TargetNotFound and TargetError."""
-    sources = catalog.sources() if source is None else {source: catalog.source(source)}
+    sources = catalog.sources.all() if source is None else {source: catalog.sources.get(source)}
     chosen = {name: each for name, each in held.items() if each.total and source in (None, name)}
     for name in chosen:
         root = sources[name].root_here() if name in sources else None
@@ -195,9 +195,9 @@ def confirm_held(catalog: Catalog, held: Mapping[str, Held], source: str | None)
             )
     for name, each in chosen.items():
         if each.deletions:
-            catalog.confirm(name, each.deletions)
+            catalog.sources.confirm(name, each.deletions)
         if each.metadata:
-            catalog.confirm_metadata(name, each.metadata)
+            catalog.sources.confirm_metadata(name, each.metadata)
     totals = {name: each.total for name, each in chosen.items()}
     return Asked(totals, None, {name: each.metadata for name, each in chosen.items() if each.metadata})
 

@@ -20,7 +20,7 @@ from recq.settings import Settings
 
 def roots_here(catalog: Catalog, table: Path | None = None) -> dict[str, Path]:
     """The folders of a catalog's sources on this host. Raises UsageError when there is none, or `table` is nobody's."""
-    roots = {name: root for name, source in catalog.sources().items() if (root := source.root_here()) is not None}
+    roots = {name: root for name, source in catalog.sources.all().items() if (root := source.root_here()) is not None}
     if not roots:
         raise UsageError(
             f"catalog {catalog.name!r} has no source on this host: use {command('recq-ingest', 'run', 'FOLDER')}"
@@ -32,7 +32,7 @@ def roots_here(catalog: Catalog, table: Path | None = None) -> dict[str, Path]:
 def all_roots(catalog: Catalog) -> dict[str, Path]:
     """The folder of every source of a catalog. Raises UsageError when one cannot be read here: it would be lost."""
     roots = {}
-    for name, source in catalog.sources().items():
+    for name, source in catalog.sources.all().items():
         root = source.root_here()
         if root is None:
             hosts = ", ".join(sorted(source.roots))
@@ -64,7 +64,7 @@ def ready(
         name,
         root,
         table_path=table,
-        types=catalog.types,
+        types=catalog.fields.types,
         say=say,
         max_delete=settings.max_delete,
         tells_ctime=partial(tells_ctime, mode=settings.watch),
@@ -88,5 +88,5 @@ def begin(
         reporter.event("problem", source=name, path=path, detail=message)
 
     watched = ready(catalog, settings, name, root, table, say)
-    declare_each(catalog, Isolation(retrier, catalog.probe), watched.table.types)
+    declare_each(catalog, Isolation(retrier, catalog.writes.probe), watched.table.types)
     return watched

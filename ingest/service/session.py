@@ -74,9 +74,9 @@ def ingest(
         with _voice(0, log_format) as voice, _session(voice, settings, once=once, meanwhile=hand_over) as session:
             catalog = session.retrier(_choose_catalog, session.client, settings)
             _upgrade(session, catalog)
-            roots = session.retrier(catalog.source_names, [(target.root, target.name) for target in targets])
+            roots = session.retrier(catalog.sources.names_for, [(target.root, target.name) for target in targets])
             for name, root in roots.items():
-                session.retrier(catalog.register_source, root, name)
+                session.retrier(catalog.sources.register, root, name)
             return _work(session, catalog, roots, table)
     except _HandedOver as handed:
         return _followed(settings, handed.taken, began, once=once, log_format=log_format)
@@ -149,7 +149,7 @@ def forget(settings: Settings, source: str) -> int:
         raise IndexBusy(f"source {source!r} is being watched by process {status.pid}: stop it first")
     with connect(settings) as client:
         catalog = Catalog.open(client, settings.catalog)
-        return catalog.drop_source(catalog.source(source).name)
+        return catalog.drop_source(catalog.sources.get(source).name)
 
 
 @dataclass(frozen=True)

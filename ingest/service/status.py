@@ -120,9 +120,9 @@ class _Counted:
 
 def _counted(catalog: Catalog, name: str) -> _Counted:
     """Ask the index."""
-    problems = tuple(problem.detail for problem in catalog.source_problems(name)[:_MOST_PROBLEMS])
-    counts = {str(kind): number for kind, number in catalog.count_problems(name).items()}
-    return _Counted(catalog.count(source=name), catalog.count_failed(source=name), problems, counts)
+    problems = tuple(problem.detail for problem in catalog.problems.of_source(name)[:_MOST_PROBLEMS])
+    counts = {str(kind): number for kind, number in catalog.problems.count(name).items()}
+    return _Counted(catalog.items.count(source=name), catalog.ledger.count_failed(source=name), problems, counts)
 
 
 class DaemonStatus:
@@ -166,9 +166,9 @@ class DaemonStatus:
         told = tuple(self._source(watched, *pending[name]) for name, watched in sources.items())
         state = daemon.state
         return Status(
-            settings.catalog, _engine(settings), _space(catalog), True, os.getpid(), state,
+            settings.catalog, _engine(settings), catalog.space.summary(), True, os.getpid(), state,
             detail if state == "waiting" else None, told, daemon.indexes_waiting,
-            len(catalog.known_waiting.refused),
+            len(catalog.fields.known_waiting.refused),
         )  # fmt: skip
 
     def _count(self, catalog: Catalog, names: Sequence[str]) -> None:
@@ -240,7 +240,7 @@ def read_status(settings: Settings) -> Status:
     with connect(settings) as client:
         catalog = Catalog.open(client, settings.catalog)
         sources = []
-        for name, source in catalog.sources().items():
+        for name, source in catalog.sources.all().items():
             sources.append(
                 _counted(catalog, name).status(
                     name,
@@ -252,22 +252,12 @@ def read_status(settings: Settings) -> Status:
                     held_metadata=source.held_metadata,
                 )
             )
-        waiting = catalog.waiting(refresh=True)
+        waiting = catalog.fields.waiting(refresh=True)
         return Status(
-            settings.catalog, _engine(settings), _space(catalog), False, None, "stopped", None, tuple(sources),
+            settings.catalog, _engine(settings), catalog.space.summary(), False, None, "stopped", None, tuple(sources),
             waiting.left, len(waiting.refused),
         )  # fmt: skip
 
 
 def _engine(settings: Settings) -> str:
     return shown_url(settings.url) if settings.url else "embedded"
-
-
-def _space(catalog: Catalog) -> dict[str, Any]:
-    space = catalog.space
-    return {
-        "model": space.model,
-        "dim": space.dim,
-        "distance": space.distance,
-        "fingerprint": space.fingerprint,
-    }

@@ -216,13 +216,13 @@ def _read(settings: Any, first: str) -> tuple[dict[str, list[str]], bool]:
 
     with opened(settings) as catalog:
         started = time.monotonic()
-        known: dict[str, list[str]] = {name: [] for name in (*sorted(catalog.types()), *_OFFERED)}
-        waiting = catalog.waiting()
+        known: dict[str, list[str]] = {name: [] for name in (*sorted(catalog.fields.types()), *_OFFERED)}
+        waiting = catalog.fields.waiting()
         for name in sorted(known, key=lambda name: not (first and (name.startswith(first) or first.startswith(name)))):
             if time.monotonic() - started > PATIENCE:
                 return known, False
             if waiting.lacks([(name, False)]) is None:
-                values = [value for value, _ in catalog.facets(name, limit=MOST_VALUES).rows]
+                values = [value for value, _ in catalog.values.facets(name, limit=MOST_VALUES).rows]
                 known[name] = [
                     escape(value) for value in values if not any(unicodedata.category(c) == "Cc" for c in value)
                 ]

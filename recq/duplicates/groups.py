@@ -33,7 +33,7 @@ from recq.duplicates.stars import Star, stars
 from recq.errors import UsageError
 from recq.progress import Progress, silent
 from recq.search.no_results import NoResults, why_no_items
-from recq.search.results import SCORE_DIGITS, Result, result_of, space_json
+from recq.search.results import SCORE_DIGITS, Result, result_of
 from recq.search.session import Session
 from recq.search.vector_file import Rows, VectorFile
 from recq.settings import Settings
@@ -138,7 +138,7 @@ class Duplicates:
     def to_json(self) -> dict[str, Any]:
         """The document that `--format json` prints."""
         return {
-            "space": space_json(self.space),
+            "space": self.space.summary(),
             "items": self.items,
             "kinds": [str(kind) for kind in Kind if kind is Kind.EXACT or kind in self.kinds],
             "limit": None if self.limit is None else round(self.limit, SCORE_DIGITS),
@@ -274,13 +274,13 @@ class _Reading:
         progress: Progress,
     ) -> Self:
         """Read a catalog; with `vectors` also look for candidates."""
-        total = catalog.count(filters)
+        total = catalog.items.count(filters)
         facts = []
-        for item in catalog.rows(filters):
+        for item in catalog.items.rows(filters):
             facts.append(_Facts.of(item))
             progress("reading items", len(facts), total)
         facts.sort(key=lambda fact: fact.rank)
-        reading = cls(catalog.space, facts, catalog.sources())
+        reading = cls(catalog.space, facts, catalog.sources.all())
         if vectors:
             reading._look_for_candidates(catalog, limit, progress)
         return reading
@@ -302,7 +302,7 @@ class _Reading:
                 self.facts[numbers[0]].id: row
                 for row, numbers in enumerate(self.contents[start : start + _PAGE], start=start)
             }
-            found = catalog.vectors(list(page))
+            found = catalog.items.vectors(list(page))
             if found:
                 file.append(np.stack(list(found.values())))
             rows += [page[id_] for id_ in found]
@@ -397,15 +397,15 @@ def _groups(catalog: Catalog, reading: _Reading, found: Sequence[Star]) -> Itera
         rows = (star.kept, *sorted(star.others))
         members.append((star, [(row, number) for row in rows for number in reading.contents[row]]))
     members.sort(key=lambda each: (-len(each[1]), facts[each[1][0][1]].rank[-2:]))
-    sources = catalog.sources()
+    sources = catalog.sources.all()
     for star, numbered in members:
-        items = catalog.get_many([facts[number].id for _, number in numbered])
+        items = catalog.ledger.get_many([facts[number].id for _, number in numbered])
         results: list[Result] = []
         kinds: list[Kind] = []
         for row, number in numbered:
             item = items.get(facts[number].id)
             if item is not None:  # else it has just gone
-                location = catalog.absolute_path(item, sources)
+                location = catalog.sources.path_of(item, sources)
                 results.append(result_of(len(results) + 1, item, reading.score(row, star.kept), location))
                 kinds.append(Kind.EXACT if row == star.kept else star.others[row].kind)
         if len(results) > 1 and results[0].id == facts[numbered[0][1]].id:

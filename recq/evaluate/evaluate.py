@@ -22,9 +22,10 @@ from recq.commands import command
 from recq.errors import UsageError
 from recq.evaluate.metrics import LabelSets, Measures, Rows, bootstrap, confusions, measure
 from recq.evaluate.results import ClassMeasures, Compared, Evaluation, Interval, LeftOut
+from recq.index.field_value import field_value
 from recq.index.filters import known_name, require_field
 from recq.index.grammar import Condition
-from recq.index.schema import FILE_FIELDS, UNINDEXED_FIELDS, Item, Value, elements
+from recq.index.schema import FILE_FIELDS, UNINDEXED_FIELDS, Item, elements
 from recq.progress import Progress, silent
 from recq.search.no_results import NoResults, why_no_items
 from recq.search.session import Session
@@ -165,11 +166,11 @@ def _plan(
 ) -> _Plan:
     """Who asks and what is found. Labels, filters and bytes are the first catalog's."""
     catalog = catalogs[0]
-    require_field(label, catalog.types())
-    label = known_name(label, catalog.types())
+    require_field(label, catalog.fields.types())
+    label = known_name(label, catalog.fields.types())
     common: set[str] | None = None
     for other in catalogs[1:]:
-        ids = {item.id for item in other.rows()}
+        ids = {item.id for item in other.items.rows()}
         common = ids if common is None else common & ids
     gallery, passed = _facts(catalog, label, gallery_filters, common, progress)
     alike = list(query_filters) == list(gallery_filters)
@@ -210,9 +211,9 @@ def _facts(
     """The items that filters hold for, by id, and those among them that have no label or are not in `common`."""
     found: dict[str, _Facts] = {}
     passed = _Passed()
-    total = catalog.count(filters)
+    total = catalog.items.count(filters)
     own = label in FILE_FIELDS or label in UNINDEXED_FIELDS
-    for n, item in enumerate(catalog.rows(filters, [] if own else [label])):
+    for n, item in enumerate(catalog.items.rows(filters, [] if own else [label])):
         if n % _PAGE == 0:
             progress("reading labels", n, total)
         labels = labels_of(item, label)
@@ -227,11 +228,7 @@ def _facts(
 
 def labels_of(item: Item, field: str) -> tuple[str, ...]:
     """The item's values of a metadata field or one of `file.*`, as text; empty where it has none."""
-    value: Value | None
-    if field in FILE_FIELDS or field in UNINDEXED_FIELDS:
-        value = getattr(item.file, field.removeprefix("file."), None)
-    else:
-        value = item.metadata.get(field)
+    value = field_value(item.to_payload(), field)
     if value is None:
         return ()
     texts = (str(each).lower() if isinstance(each, bool) else str(each) for each in elements(value))
@@ -246,7 +243,7 @@ def _store(catalog: Catalog, plan: _Plan, file: VectorFile, progress: Progress) 
     """The vectors of all rows, in their order. Raises UsageError when an item was deleted meanwhile."""
     for page in _pages([each.id for each in plan.facts]):
         progress(f"reading {catalog.name}", file.rows, len(plan.facts))
-        found = catalog.vectors(page)
+        found = catalog.items.vectors(page)
         if len(found) < len(page):
             raise UsageError(f"items of catalog {catalog.name!r} were deleted meanwhile: ask again")
         file.append(np.stack([found[each] for each in page]))

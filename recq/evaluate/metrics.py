@@ -41,11 +41,6 @@ class LabelSets:
         owners = np.repeat(np.arange(len(sets)), self.sizes)[by_label]
         self._members = np.split(owners, np.cumsum(np.bincount(self._flat, minlength=len(self.names)))[:-1])
 
-    @property
-    def several(self) -> bool:
-        """Whether any item has more than one label."""
-        return bool((self.sizes > 1).any())
-
     def of(self, item: int) -> Rows:
         """The labels of an item, ascending."""
         return self._flat[self._starts[item] : self._starts[item + 1]]

@@ -107,13 +107,7 @@ def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def _space(space: EmbeddingSpace) -> Mapping[str, Any]:
-    return {
-        "model": space.model,
-        "dim": space.dim,
-        "distance": space.distance,
-        "fingerprint": space.fingerprint,
-        "label": space.label,
-    }
+    return {**space.summary(), "label": space.label}
 
 
 def _rounded(number: float) -> float:

@@ -214,7 +214,7 @@ class ImageCatalog:
     def count(self, *, filters: Sequence[str] = ()) -> int:
         """How many items all filters hold for; failed ones are not counted."""
         with self._session.opened() as catalog:
-            return catalog.count(tuple(filters))
+            return catalog.items.count(tuple(filters))
 
     @checked()
     def text_fields(self) -> list[str]:
@@ -232,9 +232,9 @@ class ImageCatalog:
         Read a page at a time into the one array. Vectors have length 1 where the catalog compares cosines.
         """
         with self._session.opened() as catalog:
-            rows = np.empty((catalog.count(tuple(filters)), catalog.space.dim), np.float32)
+            rows = np.empty((catalog.items.count(tuple(filters)), catalog.space.dim), np.float32)
             ids: list[str] = []
-            for entry in catalog.entries(tuple(filters)):
+            for entry in catalog.items.entries(tuple(filters)):
                 if entry.vector is None:
                     continue
                 if len(ids) == len(rows):  # items have come since they were counted
@@ -252,7 +252,7 @@ class ImageCatalog:
         with self._session.prepared([given_of(image)], lambda _: None) as (catalog, (query,)):
             if not isinstance(query.example, str):
                 return query.example
-            stored = catalog.vectors([query.example]).get(query.example)
+            stored = catalog.items.vectors([query.example]).get(query.example)
         if stored is None:
             raise TargetNotFound(f"item {query.example} has just gone")
         return stored

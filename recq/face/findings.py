@@ -1,4 +1,4 @@
-"""What longer work finds, as the face gives it: comparisons, explanations, evaluations, duplicates. They show themselves.
+"""What longer work finds: comparisons, explanations, evaluations, duplicates, as the face gives them.
 
 Apart from the other answers, since these need nothing that reads pictures.
 """

@@ -1,4 +1,4 @@
-"""What the face answers: records of `recq.search`, which show themselves. `recq.face.findings` has those of longer work.
+"""What the face answers: records of `recq.search` which show themselves. Longer work has `recq.face.findings`.
 
 Each is the record it is named after, with the same members and the same `to_json()`. A notebook shows its pictures or
 its table, a terminal its table, and `to_pandas()` makes a data frame of its rows.

@@ -10,12 +10,15 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Self
 
 from qdrant_client import QdrantClient, models
+from qdrant_client.http.exceptions import UnexpectedResponse
 
+from recq.index.filters import compile_filters
 from recq.index.schema import VECTOR
 
 KEY = "background"
@@ -114,6 +117,26 @@ def draw_pairs(ids: Sequence[str]) -> dict[str, list[str]]:
         later = (1 + math.isqrt(1 + 8 * number)) // 2  # pairs in the order (0, 1) (0, 2) (1, 2) (0, 3) (1, 3) ...
         pairs.setdefault(ids[later], []).append(ids[number - math.comb(later, 2)])
     return pairs
+
+
+def current(client: QdrantClient, collection: str, *, higher_is_better: bool) -> Background | None:
+    """What is kept with the collection; measured anew where it has grown or shrunk by `DRIFT`. None: too few items.
+
+    Raises the client's errors.
+    """
+    info = client.get_collection(collection)
+    items = info.points_count or 0
+    if items < FEWEST_ITEMS:
+        return None
+    stored = (info.config.metadata or {}).get(KEY)
+    kept = Background.from_json(stored, higher_is_better=higher_is_better) if stored else None
+    if kept is not None and not kept.is_stale(items):
+        return kept
+    fresh = measure(client, collection, compile_filters((), {}), items, higher_is_better=higher_is_better)
+    if fresh is not None:
+        with suppress(UnexpectedResponse):  # a key that may only read: it serves this answer at least
+            client.update_collection(collection, metadata={KEY: fresh.to_json()})
+    return fresh
 
 
 def measure(

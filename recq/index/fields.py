@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from urllib.parse import quote
 
 from qdrant_client import QdrantClient, models
 
+from recq.index.errors import translated
 from recq.index.pending_fields import (
     LATELY,
     PACE_KEY,
@@ -69,7 +70,7 @@ Misfit = Callable[[str, Value, FieldType], None]
 
 
 class Fields:
-    """Types and payload indexes of a collection's metadata. Raises the client's errors: `Catalog` translates them."""
+    """Types and payload indexes of a collection's metadata. All methods raise only errors of `recq.errors`."""
 
     def __init__(self, client: QdrantClient, collection: str) -> None:
         self._client = client
@@ -82,6 +83,7 @@ class Fields:
         self._unnoted = 0
         self._misfits: set[str] = set()
 
+    @translated
     def types(self, *, refresh: bool = False) -> FieldTypes:
         """The metadata fields and their types; read once, and again where `refresh` is set."""
         known = self._types
@@ -130,6 +132,7 @@ class Fields:
         self.types()
         return self._searched
 
+    @translated
     def create_own(self) -> None:
         """The indexes of recq's own fields."""
         for name, field_type in FILE_FIELDS.items():
@@ -137,18 +140,21 @@ class Fields:
         for name in sorted(SEARCHED_COPIES):
             self._create(shadow_key(name), _WORD_INDEX)
 
+    @translated
     def renew_words(self) -> None:
         """Make the text indexes of metadata anew, as they are made today."""
         for name, field_type in self.types(refresh=True).items():
             if field_type is FieldType.STRING:
                 self._create(shadow_key(name), _WORD_INDEX)
 
+    @translated
     def compose_names(self) -> list[str]:
         """Give fields whose names are not composed (NFC) others that are; returns the old names, to `drop` later."""
         old = [name for name in self.types(refresh=True) if nfc(name) != name]
         self.declare({nfc(name): self.types()[name] for name in old})
         return old
 
+    @translated
     def drop(self, names: Sequence[str]) -> None:
         """Drop the payload indexes of metadata fields, and with them their types."""
         for name in names:
@@ -156,6 +162,7 @@ class Fields:
                 self._client.delete_payload_index(self._collection, quote(key, safe=""), wait=True)
         self._types = None
 
+    @translated
     def declare(self, types: FieldTypes) -> None:
         """Create the payload indexes of fields that have none yet, or let them wait where they are many.
 
@@ -195,6 +202,7 @@ class Fields:
             self._lately.append((now, new))
         return taken
 
+    @translated
     def make(self, missing: Missing) -> None:
         """Make an index that waits. Making one that is there already is no harm."""
         started = time.perf_counter()
@@ -205,11 +213,13 @@ class Fields:
         if self._unnoted >= _NOTE_EVERY:
             self.note_made(took)
 
+    @translated
     def note_refused(self, missing: Missing, why: str) -> None:
         """Keep why an index that waits could not be made."""
         self._client.update_collection(self._collection, metadata=refusal_record(missing, why))
         self.types(refresh=True)
 
+    @translated
     def note_made(self, took: float | None = None) -> None:
         """Remove the records of fields that miss nothing any more. `took`: seconds that an index took just now."""
         self._unnoted = 0
@@ -220,6 +230,17 @@ class Fields:
             gone |= {REFUSED_PREFIX + key: None for key in waiting.settled}
             self._client.update_collection(self._collection, metadata={**gone, PACE_KEY: pace})
 
+    def make_all(self) -> Iterator[Waiting]:
+        """Make all indexes that wait, but for those that the engine refused; gives what is left before each."""
+        while (missing := (waiting := self._to_make()).next(self.known_waiting.refused)) is not None:
+            yield waiting
+            self.make(missing)
+        self.note_made()
+
+    def _to_make(self) -> Waiting:
+        """What waits: as it is known here, and read anew when that is nothing."""
+        return self.known_waiting if self.known_waiting.left else self.waiting(refresh=True)
+
     def _new(self, types: FieldTypes, known: FieldTypes) -> FieldTypes:
         """Those of which an index has to be made."""
         return {
@@ -228,6 +249,7 @@ class Fields:
             if name not in known or (widens(known[name], field_type) and not self._has_long_integers(name))
         }
 
+    @translated
     def declare_for(self, items: Sequence[Item], on_misfit: Misfit) -> FieldTypes:
         """Declare the fields that the items carry, and report values that do not fit: once per field."""
         values: dict[str, list[Value]] = {}
@@ -262,6 +284,7 @@ class Fields:
         long = models.Filter(should=[models.FieldCondition(key=payload_key(name), range=bound) for bound in bounds])
         return self._client.count(self._collection, count_filter=long, exact=True).count > 0
 
+    @translated
     def forget(self) -> None:
         """Drop all of them."""
         known = self.types(refresh=True)

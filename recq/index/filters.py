@@ -46,10 +46,9 @@ def compile_filters(
     filters: Iterable[Where],
     types: FieldTypes,
     *,
-    exclude: Sequence[str] = (),
     searched: Mapping[str, bool] | None = None,
 ) -> models.Filter:
-    """All conditions and groups joined with AND, over items without an error, leaving out the point ids `exclude`.
+    """All conditions and groups joined with AND, over items without an error.
 
     `searched` are the fields whose words are indexed, where that is known; False: as an older recq did it. Raises
     FilterError for an unknown field (naming the nearest), a value that does not fit the field's type, or an operator
@@ -61,8 +60,6 @@ def compile_filters(
         positive, negative = _compile(condition, types, searched)
         must += positive
         must_not += negative
-    if exclude:
-        must_not.append(models.HasIdCondition(has_id=list(exclude)))
     return models.Filter(must=must, must_not=must_not)
 
 

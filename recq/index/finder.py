@@ -17,12 +17,13 @@ from qdrant_client import models
 
 from recq.errors import UsageError
 from recq.index.diversity import candidates, diversified
-from recq.index.errors import translated
+from recq.index.field_value import field_value
+from recq.index.fields import Fields
 from recq.index.filters import require_field
-from recq.index.grammar import Where
-from recq.index.ledger import PAGE
+from recq.index.items import Items
 from recq.index.ordering import nearest_points, points_by_field
 from recq.index.parameters import Parameters, Sort
+from recq.index.points import PAGE, Points
 from recq.index.ranking import (
     DEEPEST,
     NOTHING_OWN,
@@ -33,16 +34,14 @@ from recq.index.ranking import (
     first_limit,
     fold,
     grown,
-    item_value,
     ordered,
     payload_keys,
-    payload_value,
     row_of,
     sort_value,
 )
-from recq.index.reader import Reader
 from recq.index.schema import UNINDEXED_FIELDS, FieldType, Item
 from recq.index.similarity import Metric, Question, metric_of, scale_of
+from recq.space import EmbeddingSpace
 
 
 @dataclass(frozen=True)
@@ -82,59 +81,41 @@ class _Ranking:
     copies: int = 0
 
 
-class Finder(Reader):
+class Finder:
     """The reads of a catalog that put items into an order. All methods raise only errors of `recq.errors`."""
 
-    def nearest(
-        self,
-        query: np.ndarray | str,
-        k: int,
-        filters: Sequence[Where] = (),
-        *,
-        min_score: float | None = None,
-        exclude: Sequence[str] = (),
-    ) -> list[Hit]:
-        """The k items nearest to a vector, float32 (dim,), or to the item with that id (itself left out).
+    def __init__(self, space: EmbeddingSpace, points: Points, fields: Fields, items: Items) -> None:
+        self._space = space
+        self._points = points
+        self._fields = fields
+        self._items = items
 
-        Best first, ties by path; nothing folded. Raises FilterError.
-        """
-        parameters = Parameters(k, filters=tuple(filters), min_score=min_score, keep_duplicates=True)
-        return list(self.rank(query, parameters, exclude).hits)
-
-    def search(self, filters: Sequence[Where], k: int) -> list[Item]:
-        """The first k items that all filters hold for, in the order of paths; nothing folded. See `find`."""
-        return [hit.item for hit in self.find(Parameters(k, filters=tuple(filters), keep_duplicates=True)).hits]
-
-    def rank(
-        self, question: Question, parameters: Parameters, exclude: Sequence[str] = (), *, own: Own = NOTHING_OWN
-    ) -> Found:
+    def rank(self, question: Question, parameters: Parameters, *, own: Own = NOTHING_OWN) -> Found:
         """The rows nearest to what the question starts from, which is never among them; ties by path.
 
         Nor is what is its `own`. Raises FilterError.
         """
-        return self.rank_many([question], parameters, exclude, own=[own])[0]
+        return self.rank_many([question], parameters, own=[own])[0]
 
-    @translated
     def rank_many(
         self,
         questions: Sequence[Question],
         parameters: Parameters,
-        exclude: Sequence[str] = (),
         *,
         own: Sequence[Own] | None = None,
     ) -> list[Found]:
         """`rank` of several questions, whose requests are made together as far as possible; `own` is of each."""
         owns = [NOTHING_OWN] * len(questions) if own is None else own
         for question in questions:
-            self.check(parameters, metric_of(question, self.space))
-        compiled = self.compiled(parameters.conditions, exclude=exclude)
-        firsts = self._points(questions, compiled, parameters, first_limit(_needed(parameters)))
+            self.check(parameters, metric_of(question, self._space))
+        compiled = self._items.compiled(parameters.conditions)
+        firsts = self._nearest(questions, compiled, parameters, first_limit(_needed(parameters)))
         rankings = [
             self._ranking(question, parameters, compiled, first, each)
             for question, first, each in zip(questions, firsts, owns, strict=True)
         ]
         pages = [_page_of(ranking, parameters) for ranking in rankings]
-        items = self._items([folded.row.id for page in pages for folded in page])
+        items = self._whole([folded.row.id for page in pages for folded in page])
         return [
             Found(
                 self._sorted(_hits(page, items), parameters.sort),
@@ -144,7 +125,6 @@ class Finder(Reader):
             for ranking, page in zip(rankings, pages, strict=True)
         ]
 
-    @translated
     def find(self, parameters: Parameters) -> Found:
         """The items that all filters hold for, in the order of paths or of a field.
 
@@ -155,8 +135,8 @@ class Finder(Reader):
         if parameters.sort is not None and parameters.diversity:
             raise UsageError("--sort and --diversity both decide the order of a search: give one of them")
         self._require_fields(parameters)
-        compiled = self.compiled(parameters.conditions)
-        matching = self._count(compiled, None)
+        compiled = self._items.compiled(parameters.conditions)
+        matching = self._points.count(compiled)
         if parameters.sort is not None:
             ranking = self._by_field(parameters, parameters.sort, compiled, matching)
         else:
@@ -165,10 +145,9 @@ class Finder(Reader):
         page = _page_of(self._varied(ranking, parameters, None), parameters)
         if not ranking.whole and parameters.sort is None:
             page = sorted(page, key=lambda folded: folded.row.place)
-        hits = _hits(page, self._items([folded.row.id for folded in page]))
+        hits = _hits(page, self._whole([folded.row.id for folded in page]))
         return Found(tuple(replace(hit, score=math.nan) for hit in hits), total)
 
-    @translated
     def check(self, parameters: Parameters, metric: Metric) -> None:
         """Raise FilterError or UsageError where `rank` would, whatever the target is."""
         if metric.higher_is_better and parameters.max_distance is not None:
@@ -182,7 +161,7 @@ class Finder(Reader):
                 f"--min-score {parameters.min_score:g} cannot be reached: {metric.told} is {metric.most:g} at the most"
             )
         self._require_fields(parameters)
-        self.compiled(parameters.conditions)
+        self._items.compiled(parameters.conditions)
 
     # -- parts ----------------------------------------------------------------------------------------------------
 
@@ -191,20 +170,20 @@ class Finder(Reader):
         sort = (parameters.sort.field,) if parameters.sort is not None else ()
         group = (parameters.group_by,) if parameters.group_by is not None else ()
         for field in (*group, *sort, *(parameters.fields or ())):
-            require_field(field, self.types())
+            require_field(field, self._fields.types())
 
-    def _points(
+    def _nearest(
         self, questions: Sequence[Question], compiled: models.Filter, parameters: Parameters, limit: int
     ) -> list[list[Row]]:
-        return nearest_points(self._client, self._collection, self.space, questions, compiled, parameters, limit)
+        return nearest_points(self._points, self._space, questions, compiled, parameters, limit)
 
     def _ranking(
         self, question: Question, parameters: Parameters, compiled: models.Filter, first: Sequence[Row], own: Own
     ) -> _Ranking:
         def fetch(limit: int) -> Sequence[Row]:
-            return self._points([question], compiled, parameters, limit)[0]
+            return self._nearest([question], compiled, parameters, limit)[0]
 
-        better = metric_of(question, self.space).higher_is_better
+        better = metric_of(question, self._space).higher_is_better
         keep = parameters.keep_duplicates
         found = grown(fetch, first, _needed(parameters), keep_duplicates=keep, descending=better, own=own)
         copies = sum(row.sha256 in own.digests for row in found.rows)
@@ -226,7 +205,7 @@ class Finder(Reader):
 
     def _by_field(self, parameters: Parameters, sort: Sort, compiled: models.Filter, matching: int) -> _Ranking:
         """Matching rows in the order of a field, those without a value last: by the engine, or by reading all."""
-        field_type = require_field(sort.field, self.types())
+        field_type = require_field(sort.field, self._fields.types())
         if sort.field not in UNINDEXED_FIELDS and (field_type.is_number or field_type is FieldType.DATE):
             self._fields.require_made([(sort.field, False)])
             found = self._by_engine(parameters, sort, compiled)
@@ -252,14 +231,14 @@ class Finder(Reader):
         first: list[Row] = []
         others: list[Row] = []
         for record in self._light(parameters, compiled, sort.field):
-            value = payload_value(record.payload or {}, sort.field)
+            value = field_value(record.payload or {}, sort.field)
             key = sort_value(value, field_type, descending=sort.descending)
             (others if key is None else first).append(row_of(record, 0 if key is None else key, parameters.group_by))
         return [*ordered(first, descending=sort.descending), *ordered(others, descending=False)]
 
     def _by_engine(self, parameters: Parameters, sort: Sort, compiled: models.Filter) -> Grown:
         def fetch(limit: int) -> Sequence[Row]:
-            return points_by_field(self._client, self._collection, sort, compiled, parameters, limit)
+            return points_by_field(self._points, sort, compiled, parameters, limit)
 
         need = _needed(parameters)
         first = fetch(first_limit(need))
@@ -267,38 +246,39 @@ class Finder(Reader):
 
     def _light(self, parameters: Parameters, compiled: models.Filter, *fields: str) -> Iterator[models.Record]:
         """Every matching point, little more than its id, in the order of ids."""
-        return self._scroll(compiled, payload=payload_keys(parameters.group_by, *fields), page=10 * PAGE)
+        return self._points.scroll(compiled, payload=payload_keys(parameters.group_by, *fields), page=10 * PAGE)
 
     def _varied(self, ranking: _Ranking, parameters: Parameters, sign: float | None) -> _Ranking:
         """The first rows in another order, where variety is asked for; `sign` makes a score a relevance."""
         size = candidates(parameters.k)
         if not parameters.diversity or parameters.offset >= size:
             return ranking
-        vectors = self.vectors([folded.row.id for folded in ranking.rows[:size]])
+        vectors = self._items.vectors([folded.row.id for folded in ranking.rows[:size]])
         pool = [folded for folded in ranking.rows[:size] if folded.row.id in vectors]  # not gone meanwhile
         if not pool:
             return ranking
         relevance = np.array([0.0 if sign is None else sign * folded.row.value for folded in pool])
         matrix = np.stack([vectors[folded.row.id] for folded in pool])
-        order = diversified(relevance, matrix, parameters.diversity, self.space.distance, parameters.last)
+        order = diversified(relevance, matrix, parameters.diversity, self._space.distance, parameters.last)
         chosen = set(order)
         rest = [folded for number, folded in enumerate(pool) if number not in chosen]
         return replace(ranking, rows=[*(pool[n] for n in order), *rest, *ranking.rows[size:]])
 
-    def _items(self, ids: Sequence[str]) -> dict[str, Item]:
+    def _whole(self, ids: Sequence[str]) -> dict[str, Item]:
         """The whole items of a page, of those that are still there."""
         items: dict[str, Item] = {}
         for start in range(0, len(ids), PAGE):
-            items |= self.get_many(ids[start : start + PAGE])
+            items |= self._points.items(ids[start : start + PAGE])
         return items
 
     def _sorted(self, hits: Sequence[Hit], sort: Sort | None) -> tuple[Hit, ...]:
         """A page in the order of a field; the order it had decides where values are equal or missing."""
         if sort is None:
             return tuple(hits)
-        field_type = require_field(sort.field, self.types())
+        field_type = require_field(sort.field, self._fields.types())
         keyed = [
-            (sort_value(item_value(hit.item, sort.field), field_type, descending=sort.descending), hit) for hit in hits
+            (sort_value(field_value(hit.item.to_payload(), sort.field), field_type, descending=sort.descending), hit)
+            for hit in hits
         ]
         first = sorted(
             (pair for pair in keyed if pair[0] is not None), key=lambda pair: pair[0], reverse=sort.descending

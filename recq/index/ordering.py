@@ -1,16 +1,14 @@
-"""The two requests that have an engine put points into an order: by nearness, by a field. Answers are light rows.
-
-Raises the client's errors.
-"""
+"""The two requests that have an engine put points into an order: by nearness, by a field. Answers are light rows."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-from qdrant_client import QdrantClient, models
+from qdrant_client import models
 
 from recq.index.parameters import Parameters, Sort
+from recq.index.points import Points
 from recq.index.ranking import Row, payload_keys, row_of
 from recq.index.schema import VECTOR, payload_key
 from recq.index.similarity import Example, Liked, Question, Strategy, metric_of
@@ -24,8 +22,7 @@ _STRATEGIES = {
 
 
 def nearest_points(
-    client: QdrantClient,
-    collection: str,
+    points: Points,
     space: EmbeddingSpace,
     questions: Sequence[Question],
     compiled: models.Filter,
@@ -44,11 +41,10 @@ def nearest_points(
         )
         for question in questions
     ]
-    answers = client.query_batch_points(collection, requests=requests)
     least = -math.inf if parameters.min_score is None else parameters.min_score
     return [
-        [row_of(point, point.score, parameters.group_by) for point in answer.points if point.score >= least]
-        for answer in answers
+        [row_of(point, point.score, parameters.group_by) for point in answer if point.score >= least]
+        for answer in points.nearest(requests)
     ]
 
 
@@ -60,17 +56,12 @@ def _threshold(question: Question, space: EmbeddingSpace, parameters: Parameters
 
 
 def points_by_field(
-    client: QdrantClient, collection: str, sort: Sort, compiled: models.Filter, parameters: Parameters, limit: int
+    points: Points, sort: Sort, compiled: models.Filter, parameters: Parameters, limit: int
 ) -> list[Row]:
     """The first `limit` points that have a number or a date there; one with a list comes once for each element."""
     direction = models.Direction.DESC if sort.descending else models.Direction.ASC
-    records, _ = client.scroll(
-        collection,
-        scroll_filter=compiled,
-        order_by=models.OrderBy(key=payload_key(sort.field), direction=direction),
-        limit=limit,
-        with_payload=payload_keys(parameters.group_by),
-    )
+    order_by = models.OrderBy(key=payload_key(sort.field), direction=direction)
+    records = points.first(compiled, limit, payload=payload_keys(parameters.group_by), order_by=order_by)
     return [row_of(record, record.order_value, parameters.group_by) for record in records]
 
 

@@ -8,12 +8,13 @@ are certain, so that a page never depends on how the pages before it were asked 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from recq.index.dates import moment_of
-from recq.index.schema import FACTS, FieldType, FileFacts, Item, Scalar, Value, elements, fits, payload_key
+from recq.index.field_value import field_value
+from recq.index.schema import FACTS, FieldType, FileFacts, Scalar, Value, elements, fits, payload_key
 
 DEEPEST = 100_000
 """Points of a ranking that are looked at, and matching rows that are read to be put in order: a second or two."""
@@ -87,22 +88,8 @@ def row_of(point: Any, value: Any, group_by: str | None) -> Row:
         file = FileFacts.from_json(payload.get("file"))
     except (KeyError, TypeError):
         return Row(str(point.id), ("", ""), value, foreign=True)
-    group = None if group_by is None else group_of(payload_value(payload, group_by))
+    group = None if group_by is None else group_of(field_value(payload, group_by))
     return Row(str(point.id), (file.path, file.source), value, file.sha256, group)
-
-
-def payload_value(payload: Mapping[str, Any], field: str) -> Value | None:
-    """A field's value in a payload; `field` may be one of `file.*`. None where there is none."""
-    first, _, rest = field.partition(".")
-    holder = payload if first != "file" or not rest else payload.get("file")
-    value: Value | None = holder.get(rest if holder is not payload else field) if isinstance(holder, Mapping) else None
-    return value
-
-
-def item_value(item: Item, field: str) -> Value | None:
-    """The same of an item that was read whole."""
-    own = field.removeprefix("file.")
-    return getattr(item.file, own, None) if own != field else item.metadata.get(field)
 
 
 def group_of(value: Value | None) -> str | None:

@@ -26,9 +26,8 @@ Pixels = npt.NDArray[np.uint8]
 
 
 class Runtime(Protocol):
-    """A compiled network with its pooling. `infer` may run `concurrency` times at once, best on `batch` pictures."""
+    """A compiled network with its pooling. `infer` may run `concurrency` times at once."""
 
-    batch: int
     concurrency: int
 
     def infer(self, pixels: Pixels) -> Floats:
@@ -55,7 +54,7 @@ class Embedder:
         Blocks while the network is busy. The future raises ImageError(NO_SIGNAL) for an answer that is not finite or
         all zeros. Raises ValueError for another shape or type, RuntimeError after `close`.
         """
-        self._require(pixels, 3)
+        self._require(pixels)
         own = pixels[np.newaxis].copy()
         self._room.acquire()
         try:
@@ -65,14 +64,6 @@ class Embedder:
             raise
         future.add_done_callback(lambda _: self._room.release())
         return future
-
-    def embed(self, batch: Pixels) -> Floats:
-        """uint8 (n, size, size, 3) -> float32 (n, dim), each row as `submit` makes it. Raises as its futures do."""
-        self._require(batch, 4)
-        step = self._runtime.batch
-        parts = [batch[start : start + step] for start in range(0, len(batch), step)]
-        rows = [row for part in self._threads.map(self._many, parts) for row in part]
-        return np.stack(rows) if rows else np.empty((0, self.space.dim), np.float32)
 
     def close(self) -> None:
         """Finish what was submitted, then give the network back."""
@@ -88,22 +79,16 @@ class Embedder:
         self.close()
 
     def _one(self, pixels: Pixels) -> Floats:
-        return self._finished(self._runtime.infer(pixels)[0])
-
-    def _many(self, pixels: Pixels) -> list[Floats]:
-        return [self._finished(vector) for vector in self._runtime.infer(pixels)]
-
-    def _finished(self, vector: Floats) -> Floats:
+        vector: Floats = self._runtime.infer(pixels)[0]
         if self.space.distance == "Cosine":
             return unit(vector)
         length_of(vector)
         return vector
 
-    def _require(self, pixels: Pixels, axes: int) -> None:
+    def _require(self, pixels: Pixels) -> None:
         size = self.space.size
-        if pixels.dtype != np.uint8 or pixels.ndim != axes or pixels.shape[-3:] != (size, size, 3):
-            shape = f"({'n, ' if axes == 4 else ''}{size}, {size}, 3)"
-            raise ValueError(f"expected uint8 {shape}, got {pixels.dtype} {pixels.shape}")
+        if pixels.dtype != np.uint8 or pixels.shape != (size, size, 3):
+            raise ValueError(f"expected uint8 ({size}, {size}, 3), got {pixels.dtype} {pixels.shape}")
 
 
 def open_embedder(

@@ -28,8 +28,6 @@ class OpenVINORuntime:
     on each of several.
     """
 
-    batch = 1
-
     def __init__(self, network: Network, pooling: str | None, *, one_shot: bool = False) -> None:
         ov = openvino()
         core = ov.Core()

@@ -58,7 +58,6 @@ def pixel_network(asked: ModelOptions) -> Network:
 class PixelRuntime:
     """The runtime of raw pixels: some microseconds a picture. `pooling` None gives the pixels as a map."""
 
-    batch = 32
     concurrency = 1
 
     def __init__(self, network: Network, pooling: Pooling | None) -> None:

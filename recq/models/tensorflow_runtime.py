@@ -16,7 +16,6 @@ from recq.models.weights import Network
 class TensorFlowRuntime:
     """One batch at a time. `pooling` None gives the feature maps themselves."""
 
-    batch = 32
     concurrency = 1
 
     def __init__(self, network: Network, pooling: str | None) -> None:

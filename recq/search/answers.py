@@ -28,7 +28,7 @@ def asked_of(query: Query, catalog: Catalog, sources: Mapping[str, Source]) -> A
     name = name_of(query.target)
     match query.target:
         case IndexedTarget(item):
-            location = catalog.absolute_path(item, sources)
+            location = catalog.sources.path_of(item, sources)
             return Asked(query.text, name, item.id, item.file.source, location)
         case FileTarget(path):
             return Asked(query.text, name, location=path, content=query.content)
@@ -82,7 +82,7 @@ def answer_of(
             parameters.offset + number,
             hit.item,
             None if math.isnan(hit.score) else hit.score,
-            catalog.absolute_path(hit.item, sources),
+            catalog.sources.path_of(hit.item, sources),
             share=None if background is None or math.isnan(hit.score) else background.share_below(hit.score),
             copies=hit.copies,
             fields=parameters.fields,

@@ -20,7 +20,7 @@ from recq.errors import ImageError, TargetError, UsageError
 from recq.images import Limits, to_input
 from recq.images.decode import decode
 from recq.images.resize import Placement, placement
-from recq.search.results import SCORE_DIGITS, percentile, space_json
+from recq.search.results import SCORE_DIGITS, percentile
 from recq.search.session import Session
 from recq.search.target import (
     FileTarget,
@@ -92,7 +92,7 @@ class Explanation:
     def to_json(self) -> dict[str, Any]:
         """The document that `--format json` prints."""
         return {
-            "space": space_json(self.space),
+            "space": self.space.summary(),
             "score": round(self.score, SCORE_DIGITS),
             "higher_is_better": self.space.higher_is_better,
             "percentile": percentile(self.share),
@@ -182,12 +182,12 @@ def _explained(
 
 
 def _asked(catalog: Catalog, given: Given) -> _Asked:
-    target, text = resolve(catalog, given), text_of(given)
+    target, text = resolve(catalog.lookups, given), text_of(given)
     if isinstance(target, VectorTarget):
         raise UsageError("a vector has no regions that could agree with others: explain takes pictures")
     if not isinstance(target, IndexedTarget):
         return _Asked(text, target, target)
-    location = catalog.absolute_path(target.item)
+    location = catalog.sources.path_of(target.item)
     if location is None or not location.exists():
         raise TargetError(f"{describe(target)} cannot be explained: its file is not on this machine, or gone")
     return _Asked(text, target, FileTarget(location))

@@ -62,13 +62,14 @@ def suggestions_for(catalog: Catalog, condition: Condition | AnyOf) -> Meant:
     if condition.op not in (Op.EQ, Op.WORDS, Op.LT, Op.LE, Op.GT, Op.GE):
         return NOTHING
     with suppress(IndexPending, FilterError):
-        field_type = require_field(condition.field, catalog.types())
+        field_type = require_field(condition.field, catalog.fields.types())
         if condition.op is Op.WORDS:
             return _words(catalog, condition)
         if field_type is FieldType.STRING and condition.op is Op.EQ:
             return _texts(catalog, condition)
         if field_type is FieldType.BOOL and condition.op is Op.EQ:
-            return Meant(known=_listed(condition.field, [value for value, _ in catalog.facets(condition.field).rows]))
+            rows = catalog.values.facets(condition.field).rows
+            return Meant(known=_listed(condition.field, [value for value, _ in rows]))
         if field_type.is_number or field_type is FieldType.DATE:
             return _ranges(catalog, condition)
     return NOTHING
@@ -98,15 +99,15 @@ def _elsewhere(catalog: Catalog, field: str, value: str) -> Iterator[str]:
     """Filters on the field's words, or on other fields, that find items with that value."""
     words = Condition(field, Op.WORDS, (value,))
     with suppress(IndexPending, FilterError):
-        if catalog.count([words]):
+        if catalog.items.count([words]):
             yield f"{escape_field(field)}~{escape(value)}"
             return
-    types = catalog.types()
+    types = catalog.fields.types()
     others = [name for name in (*sorted(types), "file.format", "file.source") if name != known_name(field, types)]
     texts: list[str] = []
     for name in others[:MOST_FIELDS]:
         with suppress(IndexPending, FilterError):
-            if catalog.count([Condition(name, Op.EQ, (value,))]):
+            if catalog.items.count([Condition(name, Op.EQ, (value,))]):
                 yield filter_for(name, value)
                 return
             if require_field(name, types) is FieldType.STRING:
@@ -121,13 +122,13 @@ def _elsewhere(catalog: Catalog, field: str, value: str) -> Iterator[str]:
 
 def _values(catalog: Catalog, field: str) -> list[str] | None:
     """The values of a field of texts, the most frequent first; None of one in which nothing is misspelt."""
-    name = known_name(field, catalog.types())
+    name = known_name(field, catalog.fields.types())
     if name in ("file.name", "file.path"):
-        paths = [path for _, (_, path) in zip(range(MOST_VALUES), catalog.places(), strict=False)]
+        paths = [path for _, (_, path) in zip(range(MOST_VALUES), catalog.lookups.places(), strict=False)]
         return list(dict.fromkeys(path.rpartition("/")[2] for path in paths)) if name == "file.name" else paths
     if name == "file.sha256" or (name in FILE_FIELDS and not name.startswith("file.")):
         return None
-    return [value for value, _ in catalog.facets(name, limit=MOST_VALUES).rows]
+    return [value for value, _ in catalog.values.facets(name, limit=MOST_VALUES).rows]
 
 
 def _listed(field: str, values: list[str]) -> str:
@@ -150,7 +151,7 @@ def _short(text: str) -> str:
 def _words(catalog: Catalog, condition: Condition) -> Meant:
     """The words that no item has, replaced by those that are alike; how many items have each where all are there."""
     field, words = condition.field, asked_words(condition.values[0])
-    counts = {word: catalog.count([Condition(field, Op.WORDS, (word,))]) for word in dict.fromkeys(words)}
+    counts = {word: catalog.items.count([Condition(field, Op.WORDS, (word,))]) for word in dict.fromkeys(words)}
     if all(counts.values()):
         each = one_of([f"{word} ({count:,})" for word, count in counts.items()], "and")
         return Meant(known=f"no item has all of these words, {each}")
@@ -159,7 +160,7 @@ def _words(catalog: Catalog, condition: Condition) -> Meant:
     if not all(near.values()):
         return NOTHING
     meant = " ".join(word if counts[word] else near[word][0] for word in words)
-    if not catalog.count([Condition(field, Op.WORDS, (meant,))]):
+    if not catalog.items.count([Condition(field, Op.WORDS, (meant,))]):
         return NOTHING
     return Meant((Suggestion(f"{escape_field(field)}~{escape(meant)}", meant),))
 
@@ -170,16 +171,16 @@ def _words(catalog: Catalog, condition: Condition) -> Meant:
 def _ranges(catalog: Catalog, condition: Condition) -> Meant:
     """Where the field's values lie: all of them where the range is outside, those around it where it is between."""
     field = condition.field
-    found = catalog.extremes(field)
+    found = catalog.values.extremes(field)
     if found is None:
         return Meant(known=f"no item has a {field}")
     least, most = found
     whole = f"{field} is from {_told(least)} to {_told(most)}" if least != most else f"every {field} is {_told(most)}"
     around: list[str] = []
-    for low, high in spans_of(condition, catalog.types()):
+    for low, high in spans_of(condition, catalog.fields.types()):
         if low is None or high is None or not (least <= low and high <= most):
             return Meant(known=whole)
-        below, above = catalog.around(field, low, high)
+        below, above = catalog.values.around(field, low, high)
         if below is None or above is None:
             return Meant(known=whole)
         around += [_told(below), _told(above)]

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from recq.errors import FilterError, IndexPending, RecqError, TargetNotFound
 from recq.index.grammar import Condition, Op
-from recq.search.results import space_json
 from recq.search.session import Session
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ class CatalogSummary:
         """One element of the list that `--format json` prints."""
         return {
             **asdict(self),
-            "space": None if self.space is None else space_json(self.space),
+            "space": None if self.space is None else self.space.summary(),
             "sources": list(self.sources),
             "unfinished": list(self.unfinished),
         }
@@ -92,11 +91,11 @@ def summarised(client: QdrantClient, name: str) -> CatalogSummary:
         catalog = Catalog.open(client, name)
         return CatalogSummary(
             name,
-            catalog.count(),
-            catalog.count_failed(),
+            catalog.items.count(),
+            catalog.ledger.count_failed(),
             catalog.space,
-            tuple(sorted(catalog.sources())),
-            catalog.newest(),
+            tuple(sorted(catalog.sources.all())),
+            catalog.items.newest(),
             holdings(client, name).left,
         )
     except TargetNotFound:  # removed since it was listed
@@ -111,7 +110,7 @@ def fields(session: Session) -> list[FieldSummary]:
 
     own = {name: FILE_FIELDS[name] for name in _OF_FILES}
     with session.opened() as catalog:
-        types = {**dict(sorted(catalog.types(refresh=True).items())), **own}
+        types = {**dict(sorted(catalog.fields.types(refresh=True).items())), **own}
         return [_summary(catalog, name, field_type) for name, field_type in types.items()]
 
 
@@ -120,20 +119,20 @@ def text_fields(session: Session) -> list[str]:
     from recq.index.schema import FieldType
 
     with session.opened() as catalog:
-        return sorted(name for name, kind in catalog.types().items() if kind is FieldType.STRING)
+        return sorted(name for name, kind in catalog.fields.types().items() if kind is FieldType.STRING)
 
 
 def _summary(catalog: Catalog, name: str, field_type: FieldType) -> FieldSummary:
     from recq.index.schema import FieldType
 
     having = Condition(name, Op.EXISTS)
-    items = catalog.count([having])
-    example = catalog.example(name) if items else None
+    items = catalog.items.count([having])
+    example = catalog.values.example(name) if items else None
     try:
         if field_type.is_number or field_type is FieldType.DATE:
-            least, greatest = map(_told, catalog.extremes(name) or (None, None))
+            least, greatest = map(_told, catalog.values.extremes(name) or (None, None))
             return FieldSummary(name, field_type, items, None, least, greatest, example)
-        values = len(catalog.facets(name, limit=MOST_VALUES + 1).rows)
+        values = len(catalog.values.facets(name, limit=MOST_VALUES + 1).rows)
         return FieldSummary(name, field_type, items, values if values <= MOST_VALUES else None, example=example)
     except IndexPending:
         return FieldSummary(name, field_type, items, example=example, waiting=True)

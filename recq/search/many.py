@@ -33,6 +33,7 @@ from recq.space import require_same
 if TYPE_CHECKING:
     from recq.index.catalog import Catalog
     from recq.index.finder import Found
+    from recq.index.lookups import Lookups
     from recq.index.schema import Item
     from recq.index.sources import Source
 
@@ -128,7 +129,7 @@ class _Holder:
             if self._preparer is None:
                 self._preparer = self._session.preparer(catalog.space)
             require_same(catalog.space, self._preparer.space, catalog.name)
-            self._catalog, self._sources = catalog, catalog.sources()
+            self._catalog, self._sources = catalog, catalog.sources.all()
         return self._catalog
 
     def preparer(self) -> Preparer:
@@ -175,45 +176,45 @@ class _Hints:
         self._places: list[tuple[str, str]] | None = None
         self._left = MOST_COMPARED
 
-    def places(self, catalog: Catalog) -> Sequence[tuple[str, str]]:
+    def places(self, lookups: Lookups) -> Sequence[tuple[str, str]]:
         """Source and path of the catalog's items; none when enough has been compared."""
         if self._left <= 0:
             return ()
         if self._places is None:
-            self._places = list(islice(catalog.places(), MOST_PLACES))
+            self._places = list(islice(lookups.places(), MOST_PLACES))
         self._left -= len(self._places) + _OVERHEAD
         return self._places
 
-    def others(self, catalog: Catalog) -> Iterator[tuple[str, Catalog]]:
+    def others(self, lookups: Lookups) -> Iterator[tuple[str, Lookups]]:
         """The other catalogs, as long as suggestions are made."""
-        return catalog.others() if self._left > 0 else iter(())
+        return lookups.others() if self._left > 0 else iter(())
 
 
 @dataclass(frozen=True)
 class _Lookup:
     """A catalog for `resolve`, whose sources are not read again for each target."""
 
-    catalog: Catalog
+    lookups: Lookups
     known: Mapping[str, Source]
     hints: _Hints
 
     def get(self, item_id: str) -> Item | None:
-        return self.catalog.get(item_id)
+        return self.lookups.get(item_id)
 
     def find_path(self, path: str) -> Sequence[Item]:
-        return self.catalog.find_path(path)
+        return self.lookups.find_path(path)
 
     def find_name(self, name: str) -> Sequence[Item]:
-        return self.catalog.find_name(name)
+        return self.lookups.find_name(name)
 
     def sources(self) -> Mapping[str, Source]:
         return self.known
 
     def places(self) -> Sequence[tuple[str, str]]:
-        return self.hints.places(self.catalog)
+        return self.hints.places(self.lookups)
 
-    def others(self) -> Iterator[tuple[str, Catalog]]:
-        return self.hints.others(self.catalog)
+    def others(self) -> Iterator[tuple[str, Lookups]]:
+        return self.hints.others(self.lookups)
 
 
 def _answers(holder: _Holder, chunk: Sequence[Given], parameters: Parameters) -> list[Answer | FailedTarget]:
@@ -221,8 +222,8 @@ def _answers(holder: _Holder, chunk: Sequence[Given], parameters: Parameters) ->
 
     catalog = holder.catalog()
     scale = holder.scaled(parameters)
-    catalog.check(scale.parameters, metric_of("", catalog.space))
-    lookup = _Lookup(catalog, holder.sources(), holder.hints)
+    catalog.finder.check(scale.parameters, metric_of("", catalog.space))
+    lookup = _Lookup(catalog.lookups, holder.sources(), holder.hints)
     resolved = [_resolved(lookup, given) for given in chunk]
     preparer = holder.preparer()
     if any(not isinstance(each, IndexedTarget | VectorTarget | FailedTarget) for each in resolved):
@@ -277,12 +278,12 @@ def _found(catalog: Catalog, queries: Sequence[Query], parameters: Parameters) -
 
 def _ranked(catalog: Catalog, queries: Sequence[Query], parameters: Parameters) -> list[Found | FailedTarget]:
     owns = [own_of(parameters, [query]) for query in queries]
-    return list(catalog.rank_many([query.example for query in queries], parameters, own=owns)) if queries else []
+    return list(catalog.finder.rank_many([query.example for query in queries], parameters, own=owns)) if queries else []
 
 
 def _found_alone(catalog: Catalog, query: Query, parameters: Parameters) -> Found | FailedTarget:
     try:
-        return catalog.rank(query.example, parameters, own=own_of(parameters, [query]))
+        return catalog.finder.rank(query.example, parameters, own=own_of(parameters, [query]))
     except IndexRefused as error:
         return FailedTarget(query.text, str(error))
 
@@ -299,7 +300,7 @@ def _answer(
     if not found.hits:
 
         def ask(parameters: Parameters) -> Found:
-            return catalog.rank(query.example, parameters, own=own_of(parameters, [query]))
+            return catalog.finder.rank(query.example, parameters, own=own_of(parameters, [query]))
 
         nothing = holder.no_items(parameters) or why_no_results(catalog, scale.parameters, ask, parameters)
     return answer_of(

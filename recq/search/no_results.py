@@ -121,13 +121,13 @@ def why_no_results(catalog: Catalog, parameters: Parameters, ask: Ask, typed: Pa
 def why_no_items(catalog: Catalog, filters: Sequence[Where]) -> NoResults | None:
     """Why no item fits all of the filters; None where some do."""
     conditions = list(dict.fromkeys(parse_all(filters)))
-    if catalog.count(conditions):
+    if catalog.items.count(conditions):
         return None
-    if not catalog.count():
-        failed = catalog.count_failed()
+    if not catalog.items.count():
+        failed = catalog.ledger.count_failed()
         text = "nothing is indexed yet" if not failed else f"none of {_items(failed)} could be embedded"
         return _one(CauseKind.NOTHING_INDEXED, text)
-    counts = [catalog.count([each]) for each in conditions] if len(conditions) > 1 else [0]
+    counts = [catalog.items.count([each]) for each in conditions] if len(conditions) > 1 else [0]
     none = [condition for condition, count in zip(conditions, counts, strict=True) if not count]
     if none:
         return NoResults(tuple(_of_one(catalog, each) for each in none))
@@ -162,7 +162,7 @@ def _of_one(catalog: Catalog, condition: Condition | AnyOf) -> Cause:
 def _together(catalog: Catalog, conditions: Sequence[Condition | AnyOf], counts: Sequence[int]) -> Iterator[Cause]:
     """The causes where each filter fits some items: pairs that none fits, else what there is without one of them."""
     some = list(zip(conditions, counts, strict=True))[:MOST_PAIRED]
-    pairs = [pair for pair in combinations(some, 2) if not catalog.count([condition for condition, _ in pair])]
+    pairs = [pair for pair in combinations(some, 2) if not catalog.items.count([condition for condition, _ in pair])]
     for pair in pairs[:_TOLD]:
         told = " and ".join(f"{printable(text_of(condition))} ({_items(count)})" for condition, count in pair)
         either = _either(*(condition for condition, _ in pair))
@@ -177,7 +177,7 @@ def _together(catalog: Catalog, conditions: Sequence[Condition | AnyOf], counts:
     if pairs:
         return
     texts, all_counts = tuple(map(text_of, conditions)), tuple(counts)
-    without = [(catalog.count([one for one in conditions if one != each]), text_of(each)) for each, _ in some]
+    without = [(catalog.items.count([one for one in conditions if one != each]), text_of(each)) for each, _ in some]
     best = sorted((pair for pair in without if pair[0]), key=lambda pair: -pair[0])[:_TOLD]
     fits = f"no item fits all {len(conditions)} filters, each alone fits some"
     rest = one_of([f"{_items(count)} without {printable(text)}" for count, text in best], "and")

@@ -15,8 +15,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 
+from recq.index.field_value import field_value
 from recq.index.parameters import Parameters
-from recq.index.ranking import Own, group_of, item_value
+from recq.index.ranking import Own, group_of
 from recq.search.prepare import Query
 from recq.search.target import IndexedTarget
 
@@ -27,7 +28,7 @@ def own_of(parameters: Parameters, queries: Sequence[Query], disliked: Sequence[
     items = [query.target.item for query in everything if isinstance(query.target, IndexedTarget)]
     groups: set[str | None] = set()
     if parameters.group_by is not None and not parameters.keep_own_group:
-        groups = {group_of(item_value(item, parameters.group_by)) for item in items}
+        groups = {group_of(field_value(item.to_payload(), parameters.group_by)) for item in items}
     digests: set[str | None] = set()
     if not parameters.keep_duplicates:
         digests = {item.file.sha256 for item in items}

@@ -41,7 +41,7 @@ def recommend(
     from recq.index.similarity import Liked, Strategy, metric_of
 
     def check(catalog: Catalog) -> None:
-        catalog.check(parameters, metric_of(Liked(("",), strategy=Strategy(strategy)), catalog.space))
+        catalog.finder.check(parameters, metric_of(Liked(("",), strategy=Strategy(strategy)), catalog.space))
 
     with session.prepared([*like, *dislike], check) as (catalog, queries):
         return _recommended(catalog, queries, len(like), strategy, parameters, started)
@@ -62,10 +62,10 @@ def _recommended(
     question = Liked(tuple(examples[:liked]), tuple(examples[liked:]), chosen)
 
     def ask(parameters: Parameters) -> Found:
-        return catalog.rank(question, parameters, own=own_of(parameters, queries[:liked], queries[liked:]))
+        return catalog.finder.rank(question, parameters, own=own_of(parameters, queries[:liked], queries[liked:]))
 
     found = ask(parameters)
-    sources = catalog.sources()
+    sources = catalog.sources.all()
     asked = [asked_of(query, catalog, sources) for query in queries]
     return answer_of(
         catalog,

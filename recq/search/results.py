@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recq import paths
+from recq.index.field_value import field_value
 
 if TYPE_CHECKING:
     from recq.index.facets import Facets
@@ -60,8 +61,7 @@ class Result:
 
     def value(self, field: str) -> Any:
         """The value of a metadata field or one of `file.*`; None where there is none."""
-        own = field.removeprefix("file.")
-        return self.payload["file"].get(own) if own != field else self.payload.get(field)
+        return field_value(self.payload, field)
 
     def to_json(self) -> dict[str, Any]:
         """One element of `results`, one line of jsonl."""
@@ -147,7 +147,7 @@ class Answer:
         return {
             "target": None if self.target is None else self.target.to_json(),
             **({} if self.examples is None else {"examples": self.examples.to_json()}),
-            "space": space_json(self.space),
+            "space": self.space.summary(),
             "metric": None if self.metric is None else self.metric.name,
             "higher_is_better": None if self.metric is None else self.metric.higher_is_better,
             "results": [result.to_json() for result in self.results],
@@ -201,11 +201,6 @@ def percent_text(share: float) -> str:
 def percentile(share: float | None) -> float | None:
     """The value of `percentile`: the share of random pairs that are less alike, in per cent."""
     return None if share is None else round(100 * share, 2)
-
-
-def space_json(space: EmbeddingSpace) -> dict[str, Any]:
-    """The value of `space`: what the vectors are."""
-    return {"model": space.model, "dim": space.dim, "distance": space.distance, "fingerprint": space.fingerprint}
 
 
 def facets_json(facets: Facets) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def search(session: Session, parameters: Parameters = FIRST_MATCHES) -> Answer:
     started = time.perf_counter()
     parameters.require_sane()
     with session.opened() as catalog:
-        found = catalog.find(parameters)
+        found = catalog.finder.find(parameters)
         total, shown = found.total or 0, len(found.hits)
         notes: tuple[str, ...] = ()
         if total > parameters.offset + shown and shown:
@@ -65,16 +65,16 @@ def search(session: Session, parameters: Parameters = FIRST_MATCHES) -> Answer:
             place = f"{shown:,}" if not parameters.offset else f"{first:,} to {last:,}"
             more = "" if parameters.offset else ": -k shows more, --page 2 the next"
             notes = (f"{place} of {total:,} matching items shown{more}",)
-        nothing = None if found.hits else why_no_results(catalog, parameters, catalog.find)
-        return answer_of(catalog, found, catalog.sources(), parameters, started, notes=notes, no_results=nothing)
+        nothing = None if found.hits else why_no_results(catalog, parameters, catalog.finder.find)
+        return answer_of(catalog, found, catalog.sources.all(), parameters, started, notes=notes, no_results=nothing)
 
 
 def show(session: Session, target: Given) -> ItemDetails:
     """Everything about one item, failed ones included. Raises TargetError for what is not indexed."""
     with session.opened() as catalog:
-        resolved = resolve(catalog, target)
+        resolved = resolve(catalog.lookups, target)
         if isinstance(resolved, IndexedTarget):
-            return ItemDetails(resolved.item, catalog.absolute_path(resolved.item))
+            return ItemDetails(resolved.item, catalog.sources.path_of(resolved.item))
     yet = " yet" if isinstance(resolved, FileTarget) and resolved.source is not None else ""
     takes = command("recq", "similar", *operand(text_of(target)))
     raise TargetNotFound(f"{describe(resolved)} is not in the index{yet}: only {takes} takes other pictures")
@@ -86,7 +86,7 @@ def facets(
     """The values of a field and how many items have each, as `Catalog.facets`; and why there are none."""
     read = parse_all(filters)
     with session.opened() as catalog:
-        found = catalog.facets(field, read, limit)
+        found = catalog.values.facets(field, read, limit)
         return found, None if found.total else why_no_items(catalog, (*read, Condition(field, Op.EXISTS)))
 
 
@@ -96,11 +96,11 @@ def _nearest(catalog: Catalog, query: Query, parameters: Parameters, started: fl
     scale = scaled(catalog, parameters)
 
     def ask(parameters: Parameters) -> Found:
-        return catalog.rank(query.example, parameters, own=own_of(parameters, [query]))
+        return catalog.finder.rank(query.example, parameters, own=own_of(parameters, [query]))
 
     found = ask(scale.parameters)
     nothing = None if found.hits else why_no_results(catalog, scale.parameters, ask, parameters)
-    sources = catalog.sources()
+    sources = catalog.sources.all()
     return answer_of(
         catalog,
         found,
@@ -119,4 +119,4 @@ def _check(catalog: Catalog, parameters: Parameters) -> None:
     from recq.index.similarity import metric_of
 
     limited = scaled(catalog, parameters).parameters if parameters.unusual else parameters
-    catalog.check(limited, metric_of("", catalog.space))
+    catalog.finder.check(limited, metric_of("", catalog.space))

@@ -118,7 +118,7 @@ class Session:
         `check` raises what would make the question impossible, before a model is loaded for nothing.
         """
         with self.opened() as catalog:
-            resolved = [(resolve(catalog, given), text_of(given)) for given in targets]
+            resolved = [(resolve(catalog.lookups, given), text_of(given)) for given in targets]
             space = catalog.space
             if all(isinstance(target, IndexedTarget) for target, _ in resolved):
                 preparer = self.preparer(space)

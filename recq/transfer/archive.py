@@ -10,13 +10,13 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import IO, Any, Protocol, Self
+from typing import IO, Any, Self
 
 import numpy as np
 import orjson
 
 from recq.errors import RecqError, UsageError
-from recq.index.catalog import ItemVector
+from recq.index.points import ItemVector
 from recq.index.problems import few, left_out
 from recq.index.schema import SCHEMA_VERSION, FieldType, FieldTypes, Item, field_problem, storable
 from recq.index.sources import Source
@@ -74,16 +74,6 @@ class Head:
         if head.space.fingerprint != data.get("fingerprint"):
             raise UsageError(f"{file} has a damaged head: the fingerprint is not that of its embedding space")
         return head
-
-
-class Writer(Protocol):
-    """Writes items into a file whose head is written already. `close` completes it."""
-
-    def write(self, entries: Sequence[ItemVector]) -> None:
-        """These items next."""
-
-    def close(self) -> None:
-        """Nothing follows."""
 
 
 class JsonLines:

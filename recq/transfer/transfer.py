@@ -97,9 +97,9 @@ def export_catalog(
     if path != STREAM:
         require_place(path, "the export")
     with session.opened() as catalog:
-        items = catalog.count(filters or ()) + (catalog.count_failed() if filters is None else 0)
-        head = Head(catalog.name, catalog.space, catalog.sources(), catalog.types(), items)
-        entries = catalog.entries(filters)
+        items = catalog.items.count(filters or ()) + (catalog.ledger.count_failed() if filters is None else 0)
+        head = Head(catalog.name, catalog.space, catalog.sources.all(), catalog.fields.types(), items)
+        entries = catalog.items.entries(filters)
         done = failed = 0
         with _output(path) as stream:
             writer = (Parquet if form is ArchiveFormat.PARQUET else JsonLines)(stream, head)
@@ -130,13 +130,13 @@ def import_catalog(settings: Settings, path: Path, progress: Progress = silent) 
         with connect_or_make(settings) as client:
             catalog = Catalog.create(client, settings.catalog, head.space)
             catalog.upgrade()
-            catalog.declare(head.types)
+            catalog.fields.declare(head.types)
             for source in head.sources.values():
-                catalog.adopt_source(source)
+                catalog.sources.adopt(source)
             done = failed = 0
             try:
                 while batch := list(islice(entries, _BATCH)):
-                    catalog.upsert(batch)
+                    catalog.writes.upsert(batch)
                     done += len(batch)
                     failed += sum(entry.vector is None for entry in batch)
                     progress("importing", done, head.items)
@@ -150,7 +150,7 @@ def import_catalog(settings: Settings, path: Path, progress: Progress = silent) 
 
 def _make_indexes(catalog: Catalog, progress: Progress) -> None:
     """The indexes of many new fields, which the items did not wait for: perhaps no daemon comes to make them."""
-    for made, waiting in enumerate(catalog.make_indexes()):
+    for made, waiting in enumerate(catalog.fields.make_all()):
         progress("making indexes", made, made + waiting.left)
 
 

@@ -79,9 +79,6 @@ def requests(filter_: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]
     yield "POST", "/points/delete", {"filter": filter_}
     yield "POST", "/points/payload", {"payload": {"a": 1}, "filter": filter_}
     yield "PUT", "/points/payload", {"payload": {"a": 1}, "filter": filter_}
-    yield "POST", "/points/payload/delete", {"keys": ["a"], "filter": filter_}
-    yield "POST", "/points/payload/clear", {"filter": filter_}
-    yield "POST", "/points/vectors/delete", {"vector": ["image"], "filter": filter_}
     yield "POST", "/points/batch", {"operations": [{"delete": {"filter": filter_}}]}
     yield "PUT", "/points", {"points": [{"id": 1, "vector": {}}], "update_filter": filter_}
 

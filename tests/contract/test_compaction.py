@@ -150,11 +150,11 @@ def test_what_is_written_meanwhile_is_there(tmp_path: Path, monkeypatch: pytest.
             client.delete("c", some[:4], wait=True)
             client.set_payload("c", {"set": steps}, points=some[4:6], wait=True)
             client.overwrite_payload("c", {"number": steps}, points=some[6:8], wait=True)
-            client.delete_payload("c", ["file"], points=some[8:9], wait=True)
-            client.delete_vectors("c", ["image"], points=some[9:10], wait=True)
-            vectors = {"image": [float(steps), 1.0, 0.0, 0.0]}
-            client.update_vectors("c", [models.PointVectors(id=some[10], vector=vectors)], wait=True)
-            clear = models.ClearPayloadOperation(clear_payload=models.PointIdsList(points=some[11:]))
+            client.set_payload("c", {"file": None}, points=some[8:9], wait=True)
+            client.upsert("c", [models.PointStruct(id=some[9], vector={}, payload={"number": steps})], wait=True)
+            vectors: Any = {"image": [float(steps), 1.0, 0.0, 0.0]}
+            client.upsert("c", [models.PointStruct(id=some[10], vector=vectors)], wait=True)
+            clear = models.OverwritePayloadOperation(overwrite_payload=models.SetPayload(payload={}, points=some[11:]))
             client.batch_update_points("c", [clear], wait=True)
             assert client.count("c").count == len(state(client))
 

@@ -117,10 +117,6 @@ def writes() -> Iterator[Ask]:
     yield "POST", f"{payload}?wait=true", {"payload": {"tag": "none"}, "filter": {"must": [{"has_id": []}]}}
     yield "PUT", f"{payload}?wait=true", {"payload": {"file": {"path": "over"}, "tag": "x"}, "points": [3]}
     yield "PUT", f"{payload}?wait=true", {"payload": {"tag": ["o"]}, "filter": {"must": [{"has_id": [5]}]}}
-    yield "POST", f"{payload}/delete?wait=true", {"keys": ["file.path"], "points": [0]}
-    yield "POST", f"{payload}/delete?wait=true", {"keys": ["tag", "kind"], "filter": {"must": [{"has_id": [8]}]}}
-    yield "POST", f"{payload}/delete?wait=true", {"keys": ["file"], "points": [1000]}
-    yield "POST", f"{payload}/clear?wait=true", {"points": [2]}
     point = {"id": 20, "vector": {"image": VECTOR}, "payload": {"file": {"path": "up", "name": "n"}}}
     yield (
         "PUT",
@@ -130,10 +126,8 @@ def writes() -> Iterator[Ask]:
     batch = {"ids": [21, 22], "vectors": {"image": [[1.0, 60.0], [1.0, 70.0]]}, "payloads": [{"tag": "b"}, {}]}
     yield "PUT", f"{C}/points?wait=true", {"batch": batch}
     yield "POST", f"{C}/points/delete?wait=true", {"filter": {"must": [field("tag", match={"any": ["b", "x"]})]}}
-    yield "PUT", f"{C}/points/vectors?wait=true", {"points": [{"id": 9, "vector": {"image": [0.0, 1.0]}}]}
     operations = [
         {"set_payload": {"payload": {"tag": "batch"}, "points": [20]}},
-        {"delete_payload": {"keys": ["file.name"], "points": [20]}},
         {"overwrite_payload": {"payload": {"tag": "batched"}, "points": [21]}},
     ]
     yield "POST", f"{C}/points/batch?wait=true", {"operations": operations}
@@ -244,7 +238,6 @@ def test_what_is_hidden_is_never_shown_nor_written(embedded: Engine) -> None:
             ("POST", f"{C}/points/payload", {"payload": {KEY: [1]}, "points": [1]}),
             ("POST", f"{C}/points/payload", {"payload": {"a": 1}, "key": KEY, "points": [1]}),
             ("PUT", f"{C}/points/payload", {"payload": {KEY: 1}, "points": [1]}),
-            ("POST", f"{C}/points/payload/delete", {"keys": [f'"{KEY}"'], "points": [1]}),
             ("PUT", f"{C}/index", {"field_name": KEY, "field_schema": "integer"}),
             ("DELETE", f"{C}/index/{KEY}", None),
         ]

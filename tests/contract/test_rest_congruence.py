@@ -241,11 +241,7 @@ def _nothing_given() -> Iterator[Ask]:
     yield "PATCH", C, {"quantization_config": None, "strict_mode_config": None}
     for more in ({"update_filter": None}, {"update_mode": None}, {"shard_key": None}):
         yield "PUT", f"{C}/points?wait=true", {"points": [{"id": 2999, "vector": {}, "payload": None}], **more}
-    yield "PUT", f"{C}/points/vectors?wait=true", {"points": [{"id": 0, "vector": {}}]}
-    yield "PUT", f"{C}/points/vectors?wait=true", {"points": [{"id": 0, "vector": []}]}
-    yield "POST", f"{C}/points/vectors/delete?wait=true", {"points": [0], "vector": []}
     yield "POST", f"{C}/points/payload?wait=true", {"payload": {}, "points": [0], "key": None, "filter": None}
-    yield "POST", f"{C}/points/payload/delete?wait=true", {"keys": [], "points": [0], "filter": None}
 
 
 def _reads() -> Iterator[Ask]:
@@ -546,7 +542,6 @@ _BAGS = {"must": [field("category", match={"value": "bag"})]}
 def _writes() -> Iterator[Ask]:
     yield from _payload_writes()
     yield from _point_writes()
-    yield from _vector_writes()
     yield from _index_writes()
 
 
@@ -565,12 +560,6 @@ def _payload_writes() -> Iterator[Ask]:
     yield "PUT", f"{payload}?wait=true", {"payload": {}, "points": [15]}
     yield "PUT", f"{payload}?wait=true", {"payload": {"x": 1}, "points": [1000]}
     yield "PUT", f"{payload}?wait=true", {"payload": {"a": 1}, "filter": {"must": [{"has_id": [18]}]}}
-    yield "POST", f"{payload}/delete?wait=true", {"keys": ["labels", "file.path", "no", "parts[].name"], "points": [21]}
-    yield "POST", f"{payload}/delete?wait=true", {"keys": ['"Price (EUR)"'], "filter": _BAGS}
-    yield "POST", f"{payload}/delete?wait=true", {"keys": ["labels"]}
-    yield "POST", f"{payload}/delete?wait=true", {"keys": ["labels"], "points": [1000]}
-    yield "POST", f"{payload}/clear?wait=true", {"points": [24]}
-    yield "POST", f"{payload}/clear?wait=true", {"filter": {"must": [{"has_id": [27, 30]}]}}
 
 
 def _point_writes() -> Iterator[Ask]:
@@ -616,28 +605,11 @@ def _point_writes() -> Iterator[Ask]:
                 {"upsert": {"points": [{"id": 700, "vector": {}, "payload": {"a": 1}}]}},
                 {"overwrite_payload": {"payload": {"b": 2}, "points": [700]}},
                 {"set_payload": {"payload": {"c": 3}, "points": [700]}},
-                {"delete_payload": {"keys": ["b"], "points": [700]}},
-                {"update_vectors": {"points": [{"id": 700, "vector": {"image": VECTOR}}]}},
                 {"upsert": {"points": [{"id": 701, "vector": {}}]}},
                 {"delete": {"points": [701]}},
-                {"clear_payload": {"points": [505]}},
-                {"delete_vectors": {"points": [502], "vector": ["image"]}},
             ]
         },
     )
-
-
-def _vector_writes() -> Iterator[Ask]:
-    vectors = f"{C}/points/vectors"
-    yield "PUT", f"{vectors}?wait=true", {"points": [{"id": 6, "vector": {"image": VECTOR}}]}
-    yield "PUT", f"{vectors}?wait=true", {"points": [{"id": FAILED, "vector": {"image": VECTOR}}]}
-    yield "PUT", f"{vectors}?wait=true", {"points": [{"id": 1000, "vector": {"image": VECTOR}}]}
-    yield "PUT", f"{vectors}?wait=true", {"points": [{"id": 6, "vector": {"image": [1]}}]}
-    yield "PUT", f"{vectors}?wait=true", {"points": []}
-    yield "POST", f"{vectors}/delete?wait=true", {"points": [12], "vector": ["image"]}
-    yield "POST", f"{vectors}/delete?wait=true", {"filter": {"must": [{"has_id": [15]}]}, "vector": ["image"]}
-    yield "POST", f"{vectors}/delete?wait=true", {"points": [12], "vector": ["other"]}
-    yield "POST", f"{vectors}/delete?wait=true", {"points": [1000], "vector": ["image"]}
 
 
 def _index_writes() -> Iterator[Ask]:

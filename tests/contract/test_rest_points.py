@@ -86,8 +86,6 @@ def test_set_merges_and_overwrite_replaces(engine: Engine, shop: str) -> None:
     assert vector(engine, shop, A) == pytest.approx([1, 0])
     assert ids(engine, shop, must=[match("category", "shoe")]) == set()
     assert ids(engine, shop, must=[match("category", "boot")]) == {A}
-    client.delete_payload(shop, ["file.size", "price"], points=[B], wait=True)
-    assert payload(engine, shop, B) == {"category": "bag", "stock": 1, "sold": False, "file": {"path": "c.jpg"}}
 
 
 def test_a_payload_of_a_missing_point_is_an_error(engine: Engine, shop: str) -> None:
@@ -107,16 +105,6 @@ def test_many_payloads_in_one_batch(engine: Engine, shop: str) -> None:
     answers = engine.client.batch_update_points(shop, operations, wait=True)
     assert [answer.status for answer in answers] == [models.UpdateStatus.COMPLETED] * 2
     assert [payload(engine, shop, point) for point in (A, B)] == [{"category": f"new-{A}"}, {"category": f"new-{B}"}]
-
-
-def test_vectors_are_changed_without_the_payload(engine: Engine, shop: str) -> None:
-    client = engine.client
-    client.update_vectors(shop, [models.PointVectors(id=C, vector={"image": [0.0, 5.0]})], wait=True)
-    assert vector(engine, shop, C) == pytest.approx([0, 1])
-    assert payload(engine, shop, C) == {"error": {"reason": "truncated"}}
-    client.delete_vectors(shop, ["image"], points=[A], wait=True)
-    found = client.query_points(shop, query=[0.0, 1.0], using="image").points
-    assert [one.id for one in found] == [C, B], "a point without a vector is never near"
 
 
 def test_delete_by_ids_and_by_filter(engine: Engine, shop: str) -> None:

@@ -47,6 +47,10 @@ def path(engine: Engine, name: str) -> Iterator[str]:
         ("POST", "/collections/x/points/discover/batch"),
         ("POST", "/collections/x/snapshots"),
         ("POST", "/collections/x/points/search/matrix/pairs"),
+        ("POST", "/collections/x/points/payload/delete"),
+        ("POST", "/collections/x/points/payload/clear"),
+        ("PUT", "/collections/x/points/vectors"),
+        ("POST", "/collections/x/points/vectors/delete"),
     ],
 )
 def test_unknown_routes_are_501_and_named(engine: Engine, method: str, path: str) -> None:
@@ -163,8 +167,26 @@ def test_hints_for_a_server_are_kept_and_reported(engine: Engine, name: str) -> 
     assert client.get_collection(name).config.optimizer_config.indexing_threshold == 10_000
 
 
+@pytest.mark.parametrize(
+    ("kind", "operation"),
+    [
+        ("delete_payload", {"keys": ["a"], "points": [1]}),
+        ("clear_payload", {"points": [1]}),
+        ("update_vectors", {"points": [{"id": 1, "vector": {"image": [0, 1]}}]}),
+        ("delete_vectors", {"vector": ["image"], "points": [1]}),
+    ],
+)
+def test_changes_that_nothing_asks_for_are_501_in_a_batch_as_well(
+    engine: Engine, path: str, kind: str, operation: Any
+) -> None:
+    before = engine.ask("GET", f"{path}/points/1")[1]["result"]
+    status, answer = engine.ask("POST", f"{path}/points/batch?wait=true", {"operations": [{kind: operation}]})
+    assert (status, f"`{kind}`" in answer["status"]["error"]) == (501, True), answer
+    assert engine.ask("GET", f"{path}/points/1")[1]["result"] == before
+
+
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf, 1e39, 3e20])
-@pytest.mark.parametrize("place", ["upsert", "update", "query"])
+@pytest.mark.parametrize("place", ["upsert", "query"])
 def test_numbers_that_are_not_finite_never_reach_the_shard(
     engine: Engine, path: str, number: float, place: str
 ) -> None:
@@ -172,7 +194,6 @@ def test_numbers_that_are_not_finite_never_reach_the_shard(
     vector = f"[{'1e999' if math.isinf(number) else 'NaN' if math.isnan(number) else number}, 1.0]"
     method, tail, body = {
         "upsert": ("PUT", "/points?wait=true", f'{{"points": [{{"id": 1, "vector": {{"image": {vector}}}}}]}}'),
-        "update": ("PUT", "/points/vectors?wait=true", f'{{"points": [{{"id": 1, "vector": {{"image": {vector}}}}}]}}'),
         "query": ("POST", "/points/query", f'{{"query": {vector}, "using": "image"}}'),
     }[place]
     assert engine.ask(method, path + tail, body.encode())[0] == 400

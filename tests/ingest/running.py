@@ -22,6 +22,7 @@ from recq.index.connect import connect
 from recq.index.schema import Item
 from recq.settings import Settings
 from tests import forked
+from tests.asking import stored_vector
 from tests.eventually import eventually
 from tests.ingest.documented import validated
 
@@ -85,14 +86,16 @@ class Place:
     def items(self) -> dict[str, Item]:
         """Everything in the index, by path, metadata included."""
         with self.catalog() as catalog:
-            ids = [item.id for name in catalog.sources() for item in catalog.scan(name)]
-            return {item.file.path: item for item in catalog.get_many(ids).values()}
+            ids = [item.id for name in catalog.sources.all() for item in catalog.ledger.scan(name)]
+            return {item.file.path: item for item in catalog.ledger.get_many(ids).values()}
 
     def vectors(self) -> dict[str, np.ndarray]:
         """The vectors of all embedded items, by path."""
         with self.catalog() as catalog:
             found = {
-                item.file.path: catalog.vector(item.id) for name in catalog.sources() for item in catalog.scan(name)
+                item.file.path: stored_vector(catalog, item.id)
+                for name in catalog.sources.all()
+                for item in catalog.ledger.scan(name)
             }
         return {path: vector for path, vector in found.items() if vector is not None}
 

@@ -109,12 +109,13 @@ def items(root: Path) -> Iterator[tuple[Item, float | None]]:
 
 def stock(client: Any, root: Path) -> None:
     """Fill the catalog: vectors that lie on a circle of the default network's space."""
-    from recq.index.catalog import Catalog, ItemVector
+    from recq.index.catalog import Catalog
+    from recq.index.points import ItemVector
     from recq.models import describe_space
 
     space = describe_space("efficientnet_lite2", Settings())
     catalog = Catalog.create(client, CATALOG, space)
-    assert catalog.register_source(root) == "shop"
+    assert catalog.sources.register(root) == "shop"
     entries = []
     for item, angle in items(root):
         vector = None
@@ -122,7 +123,7 @@ def stock(client: Any, root: Path) -> None:
             vector = np.zeros(space.dim, np.float32)
             vector[:2] = np.cos(angle), np.sin(angle)
         entries.append(ItemVector(item, vector))
-    catalog.upsert(entries)
+    catalog.writes.upsert(entries)
 
 
 @contextmanager

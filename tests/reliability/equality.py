@@ -20,6 +20,7 @@ from recq.index.catalog import Catalog
 from recq.index.schema import Item
 from recq.models import open_embedder
 from recq.settings import Settings
+from tests.asking import stored_vector
 from tests.eventually import eventually
 from tests.reliability.world import Expected, World
 
@@ -33,14 +34,14 @@ SHOWN = 12  # lines of a message
 
 def items(catalog: Catalog) -> list[Item]:
     """Every point of every source, metadata included."""
-    ids = [item.id for name in catalog.sources() for item in catalog.scan(name)]
-    return list(catalog.get_many(ids).values())
+    ids = [item.id for name in catalog.sources.all() for item in catalog.ledger.scan(name)]
+    return list(catalog.ledger.get_many(ids).values())
 
 
 def differences(world: World, catalog: Catalog) -> list[str]:
     """What the index says otherwise than the folder; empty when they are equal."""
     found, expected = items(catalog), world.expected()
-    counted = catalog.count() + catalog.count_failed()
+    counted = catalog.items.count() + catalog.ledger.count_failed()
     lines = [f"{path!r}: {times} points" for path, times in Counter(i.file.path for i in found).items() if times > 1]
     if counted != len(found):
         lines.append(f"{counted} points in the collection, {len(found)} in its sources")
@@ -93,7 +94,7 @@ def require_true_vectors(root: Path, catalog: Catalog) -> None:
         open_embedder(catalog.space, settings) as embedder,
     ):
         for item in items(catalog):
-            vector = catalog.vector(item.id)
+            vector = stored_vector(catalog, item.id)
             if item.error is not None:
                 assert vector is None, f"{item.file.path!r} failed, and has a vector"
                 continue

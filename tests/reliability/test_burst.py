@@ -84,11 +84,11 @@ def test_a_burst_above_the_queue_is_there_after_one_comparison(place: Place, ful
         expected[place.root / "first.jpg"] = expected[watched[0] / "f0.jpg"]
         daemon.said("overflow", within=STARTS_WITHIN)
         with place.catalog() as catalog:
-            eventually(lambda: catalog.count() >= len(expected), within=3600 if full else 800, every=0.5)
+            eventually(lambda: catalog.items.count() >= len(expected), within=3600 if full else 800, every=0.5)
             seconds = time.monotonic() - began
-            found = {item.file.path: item.file.sha256 for item in catalog.scan("shop")}
-            assert catalog.count_failed() == 0
-            assert catalog.count() == len(expected)
+            found = {item.file.path: item.file.sha256 for item in catalog.ledger.scan("shop")}
+            assert catalog.ledger.count_failed() == 0
+            assert catalog.items.count() == len(expected)
         assert found == {str(path.relative_to(place.root)): digest for path, digest in expected.items()}
         assert len(daemon.events("indexed")) <= PICTURES  # the rest took the vector of the same bytes
         assert len(daemon.events("overflow")) <= 2

@@ -27,6 +27,7 @@ from recq.index.catalog import Catalog
 from recq.index.connect import connect
 from recq.index.schema import Item
 from recq.settings import Settings
+from tests.asking import stored_vector
 from tests.eventually import eventually
 from tests.ingest.pictures import put
 from tests.reliability.in_process import InProcess, LastingPool, StandIn, stand_ins
@@ -85,13 +86,14 @@ class Shop:
         with connect(self.settings) as client:
             catalog = Catalog.open(client, "images")
             return {
-                item.file.path: item for item in catalog.get_many([each.id for each in catalog.scan("shop")]).values()
+                item.file.path: item
+                for item in catalog.ledger.get_many([each.id for each in catalog.ledger.scan("shop")]).values()
             }
 
     def vector(self, name: str) -> list[float]:
         with connect(self.settings) as client:
             catalog = Catalog.open(client, "images")
-            vector = catalog.vector(self.items()[name].id)
+            vector = stored_vector(catalog, self.items()[name].id)
         assert vector is not None
         return [float(each) for each in vector]
 
@@ -253,7 +255,7 @@ def test_items_of_an_older_recq_get_a_ctime_and_are_protected_from_then_on(shop:
     shop.daemon.stop()
     with connect(shop.settings) as client:
         collection = client.get_aliases().aliases[0].collection_name
-        client.delete_payload(collection, keys=["file.ctime_ns"], points=models.Filter(), wait=True)
+        client.set_payload(collection, {"ctime_ns": None}, key="file", points=models.Filter(), wait=True)
     assert {item.file.ctime_ns for item in shop.items().values()} == {None}
     shop.forget_counts()
     shop.start()

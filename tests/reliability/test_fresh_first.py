@@ -40,10 +40,10 @@ def test_a_drop_is_searchable_while_a_backlog_waits(tmp_path: Path, full: bool, 
                 name = f"new_{number}.jpg"
                 (place.root / name).write_bytes(picture + b"new" + number.to_bytes(4, "big"))
                 written = time.monotonic()
-                eventually(lambda: catalog.find_name(name), within=60, every=0.01)  # noqa: B023
+                eventually(lambda: catalog.lookups.find_name(name), within=60, every=0.01)  # noqa: B023
                 took.append(time.monotonic() - written)
                 ahead.append(len(daemon.events("indexed")) - before)
-            left = backlog + drops - catalog.count()
+            left = backlog + drops - catalog.items.count()
     figures("fresh first", backlog=backlog, left=left, drops=drops, median=statistics.median(took), worst=max(took))
     print(f"median {statistics.median(took):.2f} s, worst {max(took):.2f} s, ahead {max(ahead)}, left {left}")
     assert left > backlog // 10  # else nothing was overtaken

@@ -53,7 +53,7 @@ class Two:
     def items(self, source: str) -> dict[str, str | None]:
         with connect(self.daemon.settings) as client:
             catalog = Catalog.open(client, "images")
-            return {item.file.path: item.file.sha256 for item in catalog.scan(source)}
+            return {item.file.path: item.file.sha256 for item in catalog.ledger.scan(source)}
 
 
 def elsewhere() -> bool:

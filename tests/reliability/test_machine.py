@@ -24,6 +24,7 @@ from recq.images.workers import DecodePool
 from recq.index.catalog import Catalog
 from recq.index.connect import connect
 from recq.settings import Settings, WatchMode
+from tests.asking import stored_vector
 from tests.eventually import eventually
 from tests.ingest.running import MODEL
 from tests.reliability.conftest import PATIENT, Figures
@@ -131,7 +132,7 @@ class Machine(RuleBasedStateMachine):
     def _require_vectors(self) -> None:
         with self._catalog() as catalog:
             for item in items(catalog):
-                vector = catalog.vector(item.id)
+                vector = stored_vector(catalog, item.id)
                 assert (vector is None) == (item.error is not None), item.file.path
                 if vector is not None:
                     path = self.world.root / paths.from_text(item.file.path, item.file.encoded)

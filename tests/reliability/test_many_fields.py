@@ -62,9 +62,9 @@ def require_all_made(place: Place, columns: list[str], pictures: int) -> None:
         assert expected <= set(info.payload_schema)
         assert not [key for key in info.config.metadata or {} if key.startswith(("field:", "index_seconds"))]
         last = columns[-1]
-        assert catalog.count([f"{last}=Green {last} of 7", f"{last}~green"]) == 1
-        assert catalog.count([f"{last}~green"]) == pictures
-        assert catalog.facets(last).total == pictures
+        assert catalog.items.count([f"{last}=Green {last} of 7", f"{last}~green"]) == 1
+        assert catalog.items.count([f"{last}~green"]) == pictures
+        assert catalog.values.facets(last).total == pictures
 
 
 def test_pictures_come_before_the_indexes_of_many_columns(place: Place, full: bool, figures: Figures) -> None:
@@ -99,7 +99,7 @@ def test_indexes_that_a_killed_daemon_left_are_made_by_the_next_pass(place: Plac
     text = place.command("status").stdout
     assert f"  {left} indexes of new fields wait: filters on these fields say so, and 'recq-ingest run " in text
     with place.catalog() as catalog, pytest.raises(IndexPending):
-        catalog.count([f"{columns[-1]}~green"])
+        catalog.items.count([f"{columns[-1]}~green"])
     asked = ["search", "--filter", f"{columns[-1]}~green", *place.reached]
     answer = forked.run("query.cli", asked, environment(**place.settings), STARTS_WITHIN)
     assert (answer.returncode, answer.stdout) == (4, "")

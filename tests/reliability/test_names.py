@@ -99,7 +99,7 @@ def on_disk(place: Place, *folders: str) -> dict[tuple[str, bool], int]:
 def indexed(place: Place) -> dict[tuple[str, bool], int]:
     """The same as the index has it."""
     with place.catalog() as catalog:
-        items = [item for name in catalog.sources() for item in catalog.scan(name)]
+        items = [item for name in catalog.sources.all() for item in catalog.ledger.scan(name)]
     assert not [item for item in items if item.error]
     return {(item.file.path, item.file.encoded): item.file.size for item in items}
 
@@ -118,7 +118,7 @@ def test_each_is_indexed_exactly_and_junk_is_not(place: Place, daemon: Daemon) -
     assert len(wanted) == 2 * (len(NAMES) + 1)  # this file system takes every one of the names
     eventually(lambda: indexed(place) == wanted, within=60)
     with place.catalog() as catalog:
-        (source,) = catalog.sources().values()
+        (source,) = catalog.sources.all().values()
         assert source.root_here() == place.root
     assert daemon.said("watching")["root"] == paths.printable(str(place.root))
 
@@ -130,18 +130,18 @@ def test_each_is_found_by_the_name_that_is_printed(place: Place, daemon: Daemon)
     with place.catalog() as catalog:
         for result in printed:
             within, item_id = result["payload"]["file"]["path"], result["id"]
-            item = catalog.get(item_id)
+            item = catalog.lookups.get(item_id)
             assert item is not None
             on_disk = place.root / paths.from_text(item.file.path, item.file.encoded)
-            assert catalog.absolute_path(item) == on_disk
+            assert catalog.sources.path_of(item) == on_disk
             for name in (item_id, str(on_disk), result["path"]):
-                assert resolve(catalog, name) == IndexedTarget(item)
+                assert resolve(catalog.lookups, name) == IndexedTarget(item)
             if within.endswith("/caf%E9.jpg"):  # two files print alike: each is listed with its id
                 with pytest.raises(AmbiguousTarget, match=item_id):
-                    resolve(catalog, within)
+                    resolve(catalog.lookups, within)
             else:
-                assert resolve(catalog, within) == IndexedTarget(item)
-        raw = resolve(catalog, os.fsdecode(b"before/caf\xe9.jpg"))  # typed byte for byte there is one
+                assert resolve(catalog.lookups, within) == IndexedTarget(item)
+        raw = resolve(catalog.lookups, os.fsdecode(b"before/caf\xe9.jpg"))  # typed byte for byte there is one
         assert isinstance(raw, IndexedTarget)
         assert raw.item.file.encoded
 

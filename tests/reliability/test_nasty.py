@@ -23,6 +23,7 @@ from PIL import Image
 
 from recq.errors import Reason
 from recq.images import IMAGE_EXTENSIONS
+from tests.asking import nearest, stored_vector
 from tests.eventually import eventually
 from tests.ingest.documented import validated
 from tests.ingest.pictures import put
@@ -170,9 +171,9 @@ def failures(place: Place) -> dict[str, dict[str, Any]]:
 def found(place: Place, path: str) -> bool:
     """Whether the item at `path` is among what is nearest to itself."""
     with place.catalog() as catalog:
-        (item,) = catalog.find_path(path)
-        vector = catalog.vector(item.id)
-        return vector is not None and any(hit.item.id == item.id for hit in catalog.nearest(vector, 50))
+        (item,) = catalog.lookups.find_path(path)
+        vector = stored_vector(catalog, item.id)
+        return vector is not None and any(hit.item.id == item.id for hit in nearest(catalog, vector, 50))
 
 
 def settled(daemon: Daemon, fates: dict[str, Fate], within: float) -> None:

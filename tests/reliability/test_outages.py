@@ -40,7 +40,7 @@ def drop(place: Place, numbers: range) -> set[str]:
 def holds(place: Place, wanted: set[str]) -> bool:
     """Index == folder, and not a point more."""
     with place.catalog() as catalog:
-        return set(place.items()) == wanted and catalog.count() == len(wanted)
+        return set(place.items()) == wanted and catalog.items.count() == len(wanted)
 
 
 def waits(place: Place, daemon: Daemon, why: str) -> None:

@@ -54,7 +54,7 @@ def pool() -> Iterator[FailingDisk]:
 
 
 def error_of(catalog: Catalog, path: str) -> ItemError | None:
-    (item,) = catalog.find_path(path)
+    (item,) = catalog.lookups.find_path(path)
     return item.error
 
 
@@ -73,12 +73,12 @@ def test_a_file_that_cannot_be_read_for_a_while(
     try:
         with connect(settings) as client:
             catalog = Catalog.open(client, "images")
-            eventually(lambda: catalog.find_path("bad.jpg"))
+            eventually(lambda: catalog.lookups.find_path("bad.jpg"))
             first = error_of(catalog, "bad.jpg")
             assert first is not None
             assert (first.reason, first.detail) == (Reason.IO_ERROR, "Input/output error")
             put(root / "good.jpg", 2)
-            eventually(lambda: catalog.find_path("good.jpg"))
+            eventually(lambda: catalog.lookups.find_path("good.jpg"))
             assert error_of(catalog, "good.jpg") is None
             eventually(lambda: error_of(catalog, "bad.jpg") is None)
             assert pool.tries["bad.jpg"] == BAD_TRIES + 1

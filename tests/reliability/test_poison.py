@@ -50,7 +50,7 @@ def test_a_server_that_fails_at_one_point_blocks_no_other(tmp_path: Path, proxy:
         put(place.root / "later.jpg", 99)
         daemon.said("indexed", path="later.jpg", within=60)
         with place.catalog() as catalog:
-            (problem,) = catalog.source_problems("shop")
+            (problem,) = catalog.problems.of_source("shop")
         assert (problem.kind, problem.path) == (ProblemKind.REFUSED, "3.jpg")
         status = place.status()
         assert status["state"] in ("idle", "indexing")
@@ -60,7 +60,7 @@ def test_a_server_that_fails_at_one_point_blocks_no_other(tmp_path: Path, proxy:
         eventually(lambda: set(place.vectors()) == {*wanted, "later.jpg"})
         eventually(lambda: place.status()["sources"][0]["problems"] == [])
         with place.catalog() as catalog:
-            eventually(lambda: catalog.source_problems("shop") == ())
+            eventually(lambda: catalog.problems.of_source("shop") == ())
 
 
 def test_once_ends_with_what_the_server_did_not_take_in_its_exit_code(tmp_path: Path, proxy: Proxy) -> None:

@@ -18,7 +18,7 @@ def test_polling_notices_every_change(tmp_path: Path) -> None:
     def shows(**wanted: int) -> bool:
         expected = {f"{path}.jpg": hashlib.sha256(jpeg(seed)).hexdigest() for path, seed in wanted.items()}
         with place.catalog() as catalog:
-            return {item.file.path: item.file.sha256 for item in catalog.scan("shop")} == expected
+            return {item.file.path: item.file.sha256 for item in catalog.ledger.scan("shop")} == expected
 
     with place.daemon("--watch", "poll") as daemon:
         daemon.said("indexed", path="old.jpg", within=STARTS_WITHIN)

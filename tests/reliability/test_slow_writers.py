@@ -82,10 +82,10 @@ class Written:
         with self.place.catalog() as catalog:
 
             def final() -> bool:
-                (item,) = catalog.find_path(path)
+                (item,) = catalog.lookups.find_path(path)
                 return item.file.sha256 == expected and item.error is None
 
-            eventually(lambda: catalog.find_path(path) and final(), within=60)
+            eventually(lambda: catalog.lookups.find_path(path) and final(), within=60)
         eventually(lambda: self.outcomes(path)[len(before) :])
         assert self.outcomes(path) in ([*before, "indexed"], [*before, "reused"])
 
@@ -159,7 +159,7 @@ def test_overwritten_with_the_same_size_and_no_pause(written: Written) -> None:
         path.write_bytes(PHOTO + number.to_bytes(1, "big"))
     expected = hashlib.sha256(path.read_bytes()).hexdigest()
     with written.place.catalog() as catalog:
-        eventually(lambda: catalog.find_path(path.name)[0].file.sha256 == expected, within=60)
+        eventually(lambda: catalog.lookups.find_path(path.name)[0].file.sha256 == expected, within=60)
     assert "failed" not in written.outcomes(path.name)
 
 
@@ -168,7 +168,7 @@ def test_deleted_before_it_was_whole(written: Written) -> None:
     (written.place.root / "later.jpg").write_bytes(PHOTO + b"later")
     written.daemon.said("indexed", path="later.jpg")
     with written.place.catalog() as catalog:
-        assert catalog.find_path("given_up.jpg") == []
+        assert catalog.lookups.find_path("given_up.jpg") == []
     assert written.outcomes("given_up.jpg") == []
 
 
@@ -180,5 +180,5 @@ def test_deleted_at_once(written: Written) -> None:
     (written.place.root / "after.jpg").write_bytes(PHOTO + b"after")
     written.daemon.said("indexed", path="after.jpg")
     with written.place.catalog() as catalog:
-        eventually(lambda: not any("fleeting" in item.file.path for item in catalog.scan("shop")))
+        eventually(lambda: not any("fleeting" in item.file.path for item in catalog.ledger.scan("shop")))
     assert not [event for event in written.daemon.events("failed") if "fleeting" in event["path"]]

@@ -29,8 +29,8 @@ def folder(place: Place) -> Digests:
 def index(place: Place) -> Digests:
     """What is in the index, every vector there."""
     with place.catalog() as catalog:
-        items = list(catalog.scan("shop"))
-        assert catalog.count() == len(items)
+        items = list(catalog.ledger.scan("shop"))
+        assert catalog.items.count() == len(items)
     assert len({item.file.path for item in items}) == len(items)
     return {item.file.path: item.file.sha256 for item in items}
 

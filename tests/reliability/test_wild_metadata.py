@@ -104,9 +104,9 @@ class Folder:
         """What is lost or unlisted; empty when all is well."""
         with connect(self.settings) as client:
             catalog = Catalog.open(client, "images")
-            ids = [item.id for item in catalog.scan("shop")]
-            items = {item.file.path: item for item in catalog.get_many(ids).values()}
-            searched = catalog.count()
+            ids = [item.id for item in catalog.ledger.scan("shop")]
+            items = {item.file.path: item for item in catalog.ledger.get_many(ids).values()}
+            searched = catalog.items.count()
         lines = [f"{name}: not in the index" for name in self.documents.keys() - items.keys()]
         lines += [f"{name}: not in the folder" for name in items.keys() - self.documents.keys()]
         lines += [f"{item.file.path}: failed, {item.error}" for item in items.values() if item.error is not None]
@@ -150,7 +150,7 @@ class Folder:
         """Whether every picture has the metadata of the sidecar that it has now: `ok` counts up."""
         with connect(self.settings) as client:
             catalog = Catalog.open(client, "images")
-            items = {item.file.path: item for item in catalog.rows(fields=["ok"])}
+            items = {item.file.path: item for item in catalog.items.rows(fields=["ok"])}
         return items.keys() == self.documents.keys() and all(
             str(item.metadata.get("ok")) == said["ok"]
             for name, item in items.items()
@@ -214,7 +214,10 @@ def test_no_column_and_no_cell_loses_a_picture_or_ends_the_daemon(
     folder.live()
     with connect(folder.settings) as client:
         catalog = Catalog.open(client, "images")
-        items = {item.file.path: item for item in catalog.get_many([each.id for each in catalog.scan("shop")]).values()}
+        items = {
+            item.file.path: item
+            for item in catalog.ledger.get_many([each.id for each in catalog.ledger.scan("shop")]).values()
+        }
     assert items["000.jpg"].metadata["wild"] == ["x"]
     assert (len(items["000.jpg"].metadata) > 2) is admitted
     (problem,) = items["007.jpg"].problems

@@ -77,7 +77,7 @@ def search(data: Path, filter_: str) -> list[str]:
 def test_values_that_no_file_gives_anew_are_rewritten_by_the_upgrade(place: Place) -> None:
     """A sidecar whose size and time are what they were is not read again: the payload itself is put right."""
     with place.catalog() as catalog:
-        (tent,) = catalog.find_name("tent.jpg")
+        (tent,) = catalog.lookups.find_name("tent.jpg")
         values = {"released": "2024-01-31 12:00", "brand": "Cafe\u0301"}
         catalog._client.set_payload(catalog._collection, payload=values, points=[tent.id], wait=True)
         assert catalog.upgrade() == 2

@@ -8,7 +8,7 @@ point has numbers too many, which no answer shows: each condition is checked aga
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import qdrant_edge as edge
@@ -53,24 +53,23 @@ def fill(shard: Shard) -> None:
 def change_payload(
     shard: Shard,
     chosen: list[Id] | edge.Filter,
-    operation: Callable[[list[Id]], Any],
-    new: tuple[Mapping[str, Any], str | None] | None = None,
+    new: Mapping[str, Any],
+    below: str | None,
 ) -> None:
-    """Carry out a change of a part of the payload of the points `chosen` that a narrow field may notice.
+    """Set a part of the payload of the points `chosen`, below a path if one is given, that a narrow field may notice.
 
-    `operation(ids)` is Edge's; `new` is what it sets, and below which path. As one write towards all others.
+    As one write towards all others.
     """
     with shard.writes_held():
         ids = list(_found(shard, chosen)) if isinstance(chosen, edge.Filter) else list(chosen)
         for start in range(0, len(ids), PAGE):
             some = ids[start : start + PAGE]
-            if new is not None:
-                for record in _read(shard, some):
-                    before = set((record.payload or {}).get(KEY, ()))
-                    _write(shard, record, before | set(shard.narrow.numbers(*new)))
+            for record in _read(shard, some):
+                before = set((record.payload or {}).get(KEY, ()))
+                _write(shard, record, before | set(shard.narrow.numbers(new, below)))
             try:
                 with edge_errors():
-                    shard.update(operation(some), some)
+                    shard.update(_Op.set_payload(some, dict(new), below), some)
             finally:  # an unknown point is an error, and the others are changed
                 _correct(shard, _read(shard, some))
 

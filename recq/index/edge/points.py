@@ -13,11 +13,11 @@ from qdrant_client.http import models as rest
 
 from recq.index.edge.collections import completed
 from recq.index.edge.conditions import to_filter, to_id
-from recq.index.edge.convert import record_json, to_ids, to_payload_selector, to_points, to_vectors
+from recq.index.edge.convert import record_json, to_ids, to_payload_selector, to_points
 from recq.index.edge.folder import Folder
 from recq.index.edge.hashed_backfill import change_payload
 from recq.index.edge.hashed_index import refuse_key
-from recq.index.edge.problem import Problem, bad_format, edge_errors, invalid_value, not_found, unsupported
+from recq.index.edge.problem import Problem, bad_format, edge_errors, not_found, unsupported
 from recq.index.edge.request import Request
 from recq.index.edge.shard import Shard
 
@@ -66,34 +66,6 @@ def overwrite_payload(folder: Folder, request: Request) -> Any:
     return _done(folder, request)
 
 
-def delete_payload(folder: Folder, request: Request) -> Any:
-    """POST /points/payload/delete: keys, nested ones with dots."""
-    shard = folder.shard(request.names[0])
-    _delete_payload(shard, request.parse(rest.DeletePayload))
-    return _done(folder, request)
-
-
-def clear_payload(folder: Folder, request: Request) -> Any:
-    """POST /points/payload/clear."""
-    shard = folder.shard(request.names[0])
-    _clear_payload(shard, request.parse(rest.PointsSelector))
-    return _done(folder, request)
-
-
-def update_vectors(folder: Folder, request: Request) -> Any:
-    """PUT /points/vectors: vectors of existing points; the payload stays."""
-    shard = folder.shard(request.names[0])
-    _update_vectors(shard, request.parse(rest.UpdateVectors))
-    return _done(folder, request)
-
-
-def delete_vectors(folder: Folder, request: Request) -> Any:
-    """POST /points/vectors/delete: the named vectors of points, by ids or by filter."""
-    shard = folder.shard(request.names[0])
-    _delete_vectors(shard, request.parse(rest.DeleteVectors))
-    return _done(folder, request)
-
-
 def batch(folder: Folder, request: Request) -> Any:
     """POST /points/batch: several writes in their order; as on a server those before a bad one stay done."""
     shard = folder.shard(request.names[0])
@@ -139,14 +111,9 @@ def _carry_out(shard: Shard, operation: Any) -> None:
             _set_payload(shard, operation.set_payload)
         case rest.OverwritePayloadOperation():
             _overwrite_payload(shard, operation.overwrite_payload)
-        case rest.DeletePayloadOperation():
-            _delete_payload(shard, operation.delete_payload)
-        case rest.ClearPayloadOperation():
-            _clear_payload(shard, operation.clear_payload)
-        case rest.UpdateVectorsOperation():
-            _update_vectors(shard, operation.update_vectors)
-        case rest.DeleteVectorsOperation():
-            _delete_vectors(shard, operation.delete_vectors)
+        case _:
+            (kind,) = operation.model_fields_set
+            raise unsupported(f"the operation `{kind}`")
 
 
 def _listed(request: Request) -> rest.PointsList:
@@ -180,8 +147,7 @@ def _set_payload(shard: Shard, said: rest.SetPayload) -> None:
     with edge_errors(), shard.writes_held():
         chosen = _chosen(said, shard)
         if shard.narrow.touched_by(keys):
-            new = said.payload, said.key
-            change_payload(shard, chosen, lambda ids: _Op.set_payload(ids, said.payload, said.key), new)
+            change_payload(shard, chosen, said.payload, said.key)
         elif isinstance(chosen, list):
             shard.update(_Op.set_payload(chosen, said.payload, said.key), chosen)
         else:
@@ -197,50 +163,7 @@ def _overwrite_payload(shard: Shard, said: rest.SetPayload) -> None:
             shard.update(_Op.overwrite_payload_by_filter(chosen, payload), None)
 
 
-def _delete_payload(shard: Shard, said: rest.DeletePayload) -> None:
-    refuse_key(said.keys)
-    with edge_errors(), shard.writes_held():
-        chosen = _chosen(said, shard)
-        if shard.narrow.touched_by(said.keys):
-            change_payload(shard, chosen, lambda ids: _Op.delete_payload(ids, said.keys))
-        elif isinstance(chosen, list):
-            shard.update(_Op.delete_payload(chosen, said.keys), chosen)
-        else:
-            shard.update(_Op.delete_payload_by_filter(chosen, said.keys), None)
-
-
-def _clear_payload(shard: Shard, said: rest.PointIdsList | rest.FilterSelector) -> None:
-    if isinstance(said, rest.PointIdsList):
-        ids = to_ids(said.points)
-        shard.update(_Op.clear_payload(ids), ids)
-    else:
-        shard.update(_Op.clear_payload_by_filter(to_filter(said.filter, shard.indexed)), None)
-
-
-def _update_vectors(shard: Shard, said: rest.UpdateVectors) -> None:
-    if said.update_filter is not None:
-        raise unsupported("conditional updates of vectors")
-    if not said.points:
-        raise invalid_value("points: must have 1 point or more")
-    for number, one in enumerate(said.points):
-        if not one.vector:
-            raise invalid_value(f"points[{number}].vector: must specify vectors to update for point")
-    with edge_errors():
-        new = [edge.PointVectors(to_id(one.id), to_vectors(one.vector, shard.specs)) for one in said.points]
-    shard.update(_Op.update_vectors(new), [to_id(one.id) for one in said.points])
-
-
-def _delete_vectors(shard: Shard, said: rest.DeleteVectors) -> None:
-    if not said.vector:
-        raise invalid_value("vector: must specify vector names to delete")
-    if said.points is not None:
-        ids = to_ids(said.points)
-        shard.update(_Op.delete_vectors(ids, said.vector), ids)
-    else:
-        shard.update(_Op.delete_vectors_by_filter(_required(said, shard), said.vector), None)
-
-
-def _chosen(said: rest.SetPayload | rest.DeletePayload, shard: Shard) -> list[Any] | edge.Filter:
+def _chosen(said: rest.SetPayload, shard: Shard) -> list[Any] | edge.Filter:
     """The points of a change of payloads: by id, or by filter."""
     return to_ids(said.points) if said.points is not None else _required(said, shard)
 

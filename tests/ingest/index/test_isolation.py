@@ -20,9 +20,10 @@ from ingest.index.retrying import Retrier
 from ingest.index.retrying_index import RetryingIndex
 from ingest.loop import Stopping
 from recq.errors import IndexFailing, IndexRefused, IndexUnreachable, RecqError, RequestRefused
-from recq.index.catalog import Catalog, ItemVector
+from recq.index.catalog import Catalog
 from recq.index.edge import EdgeEngine
 from recq.index.errors import translate
+from recq.index.points import ItemVector, Points
 from recq.index.schema import FileFacts, Item
 from tests.recq.index.conftest import SPACE
 
@@ -135,7 +136,7 @@ def spoilt(tmp_path: Path) -> Iterator[tuple[Catalog, Spoilt]]:
     transport = Spoilt(engine)
     client = QdrantClient(url="http://embedded", transport=transport, check_compatibility=False, cloud_inference=True)
     catalog = Catalog.create(client, "images", SPACE)
-    catalog.upsert(
+    catalog.writes.upsert(
         [ItemVector(Item(FileFacts("s", f"{n}.jpg", 1, 1)), np.ones(SPACE.dim, np.float32)) for n in range(9)]
     )
     yield catalog, transport
@@ -178,8 +179,8 @@ def test_a_stop_ends_a_scroll_that_keeps_failing(spoilt: tuple[Catalog, Spoilt])
 def test_a_scroll_goes_on_where_it_failed(spoilt: tuple[Catalog, Spoilt], monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing comes twice, nothing is missing."""
     catalog, transport = spoilt
-    scroll = Catalog._scroll
-    monkeypatch.setattr(Catalog, "_scroll", lambda self, *a, **k: scroll(self, *a, **{**k, "page": 2}))
+    scroll = Points.scroll
+    monkeypatch.setattr(Points, "scroll", lambda self, *a, **k: scroll(self, *a, **{**k, "page": 2}))
     said: list[str] = []
     failures = iter([True, False, True, True, False])
     stream = patient(catalog, threading.Event(), said, give_up_after=None).scan("s")

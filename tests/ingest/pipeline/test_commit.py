@@ -17,19 +17,23 @@ import pytest
 from ingest.events.pending import PendingPath
 from ingest.events.stability import completed
 from ingest.index.retrying import Retrier
-from ingest.pipeline.commit import Committer, Removal, Work
+from ingest.pipeline.commit import Committer, Removal, Work, attempt_after
 from ingest.pipeline.examine import facts
 from ingest.reconcile.compare import sha256_of
 from ingest.source.files import FileState, Key
 from ingest.source.scan import Rules
 from ingest.source.watched_source import WatchedSource
 from recq.errors import IndexFailing, Reason, RequestRefused
-from recq.index.catalog import Catalog, ItemVector
+from recq.index.catalog import Catalog
 from recq.index.edge import EdgeEngine, embedded_client
+from recq.index.fields import Fields
+from recq.index.points import ItemVector
 from recq.index.problems import MOST_OF_AN_ITEM, ProblemKind
-from recq.index.schema import MOST_ELEMENTS, FieldType, FieldTypes, Item
+from recq.index.schema import MOST_ELEMENTS, FieldType, FieldTypes, Item, ItemError
+from recq.index.writes import Writes
 from recq.settings import DEFAULT_IGNORE
 from recq.space import EmbeddingSpace
+from tests.asking import stored_vector
 from tests.ingest.pictures import put
 
 SPACE = EmbeddingSpace(
@@ -45,11 +49,11 @@ class Stage:
         self.root = root
         self.catalog = Catalog.create(embedded_client(engine), "images", SPACE)
         self.watched = WatchedSource(
-            "s", root, table_path=None, types=self.catalog.types, say=lambda path, message: None
+            "s", root, table_path=None, types=self.catalog.fields.types, say=lambda path, message: None
         )
         retrier = Retrier(threading.Event(), give_up_after=1, waiting=lambda _: None, recovered=lambda: None)
         self.committer = Committer(
-            self.catalog, retrier, {"s": self.watched}, Rules(DEFAULT_IGNORE), None, self.catalog
+            self.catalog, retrier, {"s": self.watched}, Rules(DEFAULT_IGNORE), None, self.catalog.ledger
         )
 
     def work(self, path: str, *, vector: Sequence[float] = (1, 0, 0, 0)) -> Work:
@@ -60,12 +64,12 @@ class Stage:
         return Work(entry, Item(file), np.asarray(vector, np.float32), state, carried=False)
 
     def removal(self, path: str, *, witnessed: bool = False) -> Removal:
-        known = self.catalog.get(facts(Key("s", path), None).id)
+        known = self.catalog.lookups.get(facts(Key("s", path), None).id)
         assert known is not None
         return Removal(Key("s", path), known.id, known.file.size, None, witnessed, known.file.sha256)
 
     def paths(self) -> list[str]:
-        return sorted(item.file.path for item in self.catalog.scan("s"))
+        return sorted(item.file.path for item in self.catalog.ledger.scan("s"))
 
 
 @pytest.fixture
@@ -83,11 +87,11 @@ def test_metadata_is_taken_at_the_last_moment(stage: Stage) -> None:
     (stage.root / "2024/c.jpg.json").write_text('{"price": 3}')
     written = stage.committer.write([work])
     assert [each.key for each in written.done] == [work.key]
-    item = stage.catalog.get(work.item.id)
+    item = stage.catalog.lookups.get(work.item.id)
     assert item is not None
     assert item.metadata == {"category": "2024", "price": 3}
     assert item.file.ingested_at is not None
-    assert stage.catalog.types()["category"] is FieldType.STRING  # a year, but a word
+    assert stage.catalog.fields.types()["category"] is FieldType.STRING  # a year, but a word
 
 
 def test_what_changed_or_went_is_not_written(stage: Stage) -> None:
@@ -104,19 +108,30 @@ def test_a_vector_without_signal_fails_its_item_alone(stage: Stage) -> None:
     works = [stage.work("a.jpg"), stage.work("b.jpg", vector=(0, 0, 0, 0)), stage.work("2024/c.jpg")]
     written = stage.committer.write(works)
     assert len(written.done) == 3
-    assert [item.file.path for item in stage.catalog.failed()] == ["b.jpg"]
-    assert stage.catalog.count() == 2
+    assert [item.file.path for item in stage.catalog.ledger.failed()] == ["b.jpg"]
+    assert stage.catalog.items.count() == 2
+
+
+@pytest.mark.parametrize("before", [None, 2])
+def test_an_item_without_signal_counts_its_attempts(stage: Stage, before: int | None) -> None:
+    """As every failure does: how long the next attempt waits depends on it."""
+    error = None if before is None else ItemError(Reason.IO_ERROR, "", "2026-01-01T00:00:00Z", before)
+    known = Item(stage.work("a.jpg").item.file, error=error)
+    stage.committer.write([replace(stage.work("a.jpg", vector=(0, 0, 0, 0)), attempt=attempt_after(known))])
+    (failed,) = stage.catalog.ledger.failed()
+    assert failed.error is not None
+    assert (failed.error.reason, failed.error.attempts) == (Reason.NO_SIGNAL, 1 + (before or 0))
 
 
 def test_a_refused_item_keeps_no_other_out(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    upsert = Catalog.upsert
+    upsert = Writes.upsert
 
-    def picky(self: Catalog, entries: Sequence[ItemVector]) -> Any:
+    def picky(self: Writes, entries: Sequence[ItemVector]) -> Any:
         if any(entry.item.file.path == "b.jpg" for entry in entries):
             raise RequestRefused("400 no")
         return upsert(self, entries)
 
-    monkeypatch.setattr(Catalog, "upsert", picky)
+    monkeypatch.setattr(Writes, "upsert", picky)
     written = stage.committer.write([stage.work(name) for name in ("a.jpg", "b.jpg", "2024/c.jpg")])
     assert [(work.key.path, error.detail) for work, error in written.refused] == [("b.jpg", "400 no")]
     assert stage.paths() == ["2024/c.jpg", "a.jpg"]
@@ -127,10 +142,10 @@ REFUSED_FIELDS = ("bad", "worse")
 
 
 def refuses_fields(method: str) -> Any:
-    """`Catalog.METHOD` of an index that takes no item with one of `REFUSED_FIELDS`."""
-    original = getattr(Catalog, method)
+    """`Writes.METHOD` of an index that takes no item with one of `REFUSED_FIELDS`."""
+    original = getattr(Writes, method)
 
-    def picky(self: Catalog, things: Sequence[Any]) -> Any:
+    def picky(self: Writes, things: Sequence[Any]) -> Any:
         for thing in things:
             item = thing if isinstance(thing, Item) else thing.item
             if any(name in item.metadata for name in REFUSED_FIELDS):
@@ -157,14 +172,14 @@ SIDECAR = '{"a": 1, "bad": "x", "b": 2, "worse": "y", "c": 3}'
 def test_an_item_is_written_without_the_fields_that_the_index_refuses(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Catalog, "upsert", refuses_fields("upsert"))
+    monkeypatch.setattr(Writes, "upsert", refuses_fields("upsert"))
     works = [stage.work(name) for name in ("a.jpg", "b.jpg", "2024/c.jpg")]
     (stage.root / "b.jpg.json").write_text(SIDECAR)
     written = stage.committer.write(works)
     assert (len(written.done), written.refused) == (3, [])
-    require_without_refused_fields(stage.catalog.get(works[1].item.id))
-    assert stage.catalog.vector(works[1].item.id) is not None
-    assert stage.catalog.count_problems("s") == {ProblemKind.REFUSED: 1}
+    require_without_refused_fields(stage.catalog.lookups.get(works[1].item.id))
+    assert stored_vector(stage.catalog, works[1].item.id) is not None
+    assert stage.catalog.problems.count("s") == {ProblemKind.REFUSED: 1}
 
 
 def test_new_metadata_that_the_index_refuses_keeps_no_other_out(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,11 +188,11 @@ def test_new_metadata_that_the_index_refuses_keeps_no_other_out(stage: Stage, mo
     (stage.root / "a.jpg.json").write_text('{"new": 1}')
     (stage.root / "b.jpg.json").write_text(SIDECAR)
     (stage.root / "2024/c.jpg.json").write_text('{"new": 2}')
-    monkeypatch.setattr(Catalog, "replace_metadata", refuses_fields("replace_metadata"))
-    known = [item for work in works if (item := stage.catalog.get(work.item.id)) is not None]
+    monkeypatch.setattr(Writes, "replace_metadata", refuses_fields("replace_metadata"))
+    known = [item for work in works if (item := stage.catalog.lookups.get(work.item.id)) is not None]
     replaced = stage.committer.replace([(work.key, item) for work, item in zip(works, known, strict=True)])
     assert (len(replaced.done), replaced.refused) == (3, [])
-    items = [stage.catalog.get(work.item.id) for work in works]
+    items = [stage.catalog.lookups.get(work.item.id) for work in works]
     assert [item.metadata.get("new") for item in items if item is not None] == [1, None, 2]
     require_without_refused_fields(items[1])
 
@@ -185,38 +200,38 @@ def test_new_metadata_that_the_index_refuses_keeps_no_other_out(stage: Stage, mo
 def test_an_item_that_is_refused_even_without_metadata_is_listed_as_failed(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    upsert = Catalog.upsert
+    upsert = Writes.upsert
 
-    def picky(self: Catalog, entries: Sequence[ItemVector]) -> Any:
+    def picky(self: Writes, entries: Sequence[ItemVector]) -> Any:
         if any(entry.item.file.path == "b.jpg" and entry.vector is not None for entry in entries):
             raise RequestRefused("400 no such vector")
         return upsert(self, entries)
 
-    monkeypatch.setattr(Catalog, "upsert", picky)
+    monkeypatch.setattr(Writes, "upsert", picky)
     (stage.root / "b.jpg.json").write_text('{"a": 1}')
     works = [stage.work(name) for name in ("a.jpg", "b.jpg")]
     for attempts in (1, 2):
         written = stage.committer.write(works)
         assert (len(written.done), written.refused) == (2, [])
-        (failed,) = stage.catalog.failed()
+        (failed,) = stage.catalog.ledger.failed()
         assert failed.error is not None
         assert (failed.file.path, failed.metadata) == ("b.jpg", {})
         assert (failed.error.reason, failed.error.detail) == (Reason.REFUSED, "400 no such vector")
         assert failed.error.attempts == attempts
-    assert stage.catalog.count() == 1
+    assert stage.catalog.items.count() == 1
 
 
 def test_a_column_whose_index_is_refused_keeps_no_other_out(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    declare = Catalog.declare
+    declare = Fields.declare
 
-    def picky(self: Catalog, types: FieldTypes) -> None:
+    def picky(self: Fields, types: FieldTypes) -> None:
         if "bad" in types:
             raise RequestRefused("400 no such key")
         declare(self, types)
 
-    monkeypatch.setattr(Catalog, "declare", picky)
+    monkeypatch.setattr(Fields, "declare", picky)
     stage.committer.declare({"a": FieldType.INTEGER, "bad": FieldType.INTEGER, "c": FieldType.FLOAT})
-    assert stage.catalog.types() == {"a": FieldType.INTEGER, "c": FieldType.FLOAT}
+    assert stage.catalog.fields.types() == {"a": FieldType.INTEGER, "c": FieldType.FLOAT}
 
 
 def test_a_deletion_that_the_index_refuses_keeps_no_other_out(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,22 +239,22 @@ def test_a_deletion_that_the_index_refuses_keeps_no_other_out(stage: Stage, monk
     removals = [stage.removal(name, witnessed=True) for name in ("a.jpg", "b.jpg")]
     for name in ("a.jpg", "b.jpg"):
         (stage.root / name).unlink()
-    delete = Catalog.delete
+    delete = Writes.delete
 
-    def picky(self: Catalog, ids: Sequence[str]) -> None:
+    def picky(self: Writes, ids: Sequence[str]) -> None:
         if removals[1].item_id in ids:
             raise IndexFailing("500 segment is broken")
         delete(self, ids)
 
-    monkeypatch.setattr(Catalog, "delete", picky)
+    monkeypatch.setattr(Writes, "delete", picky)
     deleted, held = stage.committer.delete(removals)
     assert ([each.key.path for each in deleted], held) == (["a.jpg"], [])
     assert stage.paths() == ["2024/c.jpg", "b.jpg"]
     assert "500 segment is broken" in stage.watched.refused["b.jpg"].detail
-    assert [problem.path for problem in stage.catalog.source_problems("s")] == ["b.jpg"]
-    monkeypatch.setattr(Catalog, "delete", delete)
+    assert [problem.path for problem in stage.catalog.problems.of_source("s")] == ["b.jpg"]
+    monkeypatch.setattr(Writes, "delete", delete)
     deleted, _ = stage.committer.delete(removals[1:])
-    assert (len(deleted), stage.watched.refused, stage.catalog.source_problems("s")) == (1, {}, ())
+    assert (len(deleted), stage.watched.refused, stage.catalog.problems.of_source("s")) == (1, {}, ())
 
 
 def test_a_table_cell_that_cannot_be_stored_costs_that_field_alone(stage: Stage) -> None:
@@ -301,19 +316,19 @@ def test_replaced_metadata_leaves_the_rest(stage: Stage) -> None:
     work = stage.work("a.jpg")
     (stage.root / "a.jpg.json").write_text('{"old": 1, "kept": 2}')
     stage.committer.write([work])
-    before = stage.catalog.get(work.item.id)
+    before = stage.catalog.lookups.get(work.item.id)
     assert before is not None
     (stage.root / "a.jpg.json").write_text('{"kept": 3}')
     described = stage.committer.replace([(work.key, before)])
-    after = stage.catalog.get(work.item.id)
+    after = stage.catalog.lookups.get(work.item.id)
     assert after is not None
     assert after.metadata == {"kept": 2, "old": 1}  # what it would lose is judged together with others
     assert stage.committer.reduce(described.losing)[1] == []
-    after = stage.catalog.get(work.item.id)
+    after = stage.catalog.lookups.get(work.item.id)
     assert after is not None
     assert after.metadata == {"kept": 3}
     assert after.file.ingested_at == before.file.ingested_at
-    vector = stage.catalog.vector(work.item.id)
+    vector = stored_vector(stage.catalog, work.item.id)
     assert vector is not None
     assert vector.tolist() == [1, 0, 0, 0]
 
@@ -331,7 +346,7 @@ def test_a_renamed_folder_of_one_placeholder_mixes_up_no_metadata(stage: Stage) 
     shutil.rmtree(stage.root / "old")
     works = [replace(stage.work(f"new/{name}"), carried=True) for name in [*names, "unknown.jpg"]]
     stage.committer.write(works)
-    found = stage.catalog.get_many([work.item.id for work in works])
+    found = stage.catalog.ledger.get_many([work.item.id for work in works])
     assert {item.file.path: item.metadata for item in found.values()} == {
         **{f"new/{n}": {"category": "new", "title": f"Title {number}"} for number, n in enumerate(names)},
         "new/unknown.jpg": {"category": "new"},
@@ -345,7 +360,7 @@ def test_metadata_that_is_lost_at_once_is_held_or_goes_together(stage: Stage) ->
         (stage.root / f"{name}.json").write_text('{"price": 1}')
     stage.committer.write([stage.work(name) for name in names])
     ids = {name: facts(Key("s", name), None).id for name in names}
-    items = stage.catalog.get_many(list(ids.values()))
+    items = stage.catalog.ledger.get_many(list(ids.values()))
     for name in names[:40]:
         (stage.root / f"{name}.json").write_text('{"title": "new"}')
     stage.watched.losses.begin(60)
@@ -357,17 +372,17 @@ def test_metadata_that_is_lost_at_once_is_held_or_goes_together(stage: Stage) ->
     assert "recq-ingest confirm s" in held[0].detail
     assert "its price" in held[0].detail
     assert len(written.done) == 40  # with what is new
-    now = stage.catalog.get_many(list(ids.values()))
+    now = stage.catalog.ledger.get_many(list(ids.values()))
     assert all(now[ids[name]].metadata == {"price": 1, "title": "new"} for name in names[:40])
     again = stage.work(names[0])
     rewritten = stage.committer.write([replace(again, known=True)])  # embedded again: it keeps what it had
     assert [key.path for key, _ in rewritten.losing] == [names[0]]
-    found = stage.catalog.get(ids[names[0]])
+    found = stage.catalog.lookups.get(ids[names[0]])
     assert found is not None
     assert found.metadata == {"price": 1, "title": "new"}
     few = stage.committer.reduce(described.losing[:10])  # something happened to some of them: they stay held
     assert (few[0].done, few[1]) == ([], [])
-    found = stage.catalog.get(ids[names[1]])
+    found = stage.catalog.lookups.get(ids[names[1]])
     assert found is not None
     assert found.metadata == {"price": 1, "title": "new"}
     stage.watched.losses.begin(60)
@@ -378,7 +393,8 @@ def test_metadata_that_is_lost_at_once_is_held_or_goes_together(stage: Stage) ->
     stage.watched.losses.decide(40, blind=False)
     assert stage.committer.reduce(described.losing)[1] == []
     assert all(
-        item.metadata == {"title": "new"} for item in stage.catalog.get_many([ids[n] for n in names[:40]]).values()
+        item.metadata == {"title": "new"}
+        for item in stage.catalog.ledger.get_many([ids[n] for n in names[:40]]).values()
     )
 
 

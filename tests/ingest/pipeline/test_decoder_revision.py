@@ -14,8 +14,9 @@ import pytest
 
 from recq.errors import Reason
 from recq.images.revision import DECODER_REVISION
-from recq.index.catalog import ItemVector
+from recq.index.points import ItemVector
 from recq.index.schema import ItemError
+from tests.asking import stored_vector
 from tests.ingest.running import Place
 from tests.recq.images.encoded import encode, scene
 from tests.recq.images.icc import PROPHOTO, rgb_profile
@@ -57,7 +58,7 @@ def place(indexed: Place, tmp_path: Path) -> Place:
     with copy.catalog() as catalog:
         entries = []
         for item in copy_items(catalog):
-            name, vector = item.file.path, catalog.vector(item.id)
+            name, vector = item.file.path, stored_vector(catalog, item.id)
             file = replace(item.file, decoder=None)
             if name in FAILED:
                 error = ItemError(FAILED[name], "it begins like a picture", "2026-01-01T00:00:00+00:00")
@@ -65,7 +66,7 @@ def place(indexed: Place, tmp_path: Path) -> Place:
             else:
                 assert vector is not None
                 entries.append(ItemVector(replace(item, file=file), vector[::-1] if name in WRONG else vector))
-        catalog.upsert(entries)
+        catalog.writes.upsert(entries)
     return copy
 
 

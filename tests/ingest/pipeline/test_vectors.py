@@ -13,7 +13,7 @@ from ingest.loop import Loop
 from ingest.pipeline.vectors import FreshFirst, Pixels, Vector, Vectors
 from recq.errors import ImageError, Reason
 from recq.images.workers import Decoded
-from recq.index.reader import Carried
+from recq.index.ledger import Carried
 from tests.eventually import eventually
 
 PIXELS = np.zeros((2, 2, 3), np.uint8)

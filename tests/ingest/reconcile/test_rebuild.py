@@ -16,10 +16,10 @@ OTHER = "efficientnet_lite2"
 AFTER_THE_WALK = """
 import sys
 from pathlib import Path
-from recq.index.catalog import Catalog
+from recq.index.source_records import SourceRecords
 from ingest.cli.main import main
 
-recorded = Catalog.record_reconcile
+recorded = SourceRecords.record_reconcile
 root = Path({root!r})
 
 def recording(self, name, **facts):
@@ -27,7 +27,7 @@ def recording(self, name, **facts):
     if name == root.name:
         {meanwhile}
 
-Catalog.record_reconcile = recording
+SourceRecords.record_reconcile = recording
 main()
 """
 """`recq-ingest` where something happens to a root when it has been walked and nothing of it is indexed yet."""
@@ -109,6 +109,7 @@ NO_NETWORK = """
 import numpy as np
 from recq.errors import ImageError, Reason
 from recq.models.embedder import Embedder
+from recq.models.pooling import unit
 from ingest.cli.main import main
 
 def failing(self, pixels):
@@ -119,7 +120,7 @@ main()
 """
 """`recq-ingest` with another network than it believes to have."""
 
-NAN = "return self._finished(np.full(self.space.dim, np.nan, np.float32))"
+NAN = "return unit(np.full(self.space.dim, np.nan, np.float32))"
 RAISES = "raise RuntimeError('inference request failed')"
 
 
@@ -137,7 +138,7 @@ def test_a_network_that_makes_no_vectors_replaces_nothing(place: Place, statemen
     assert "run the same rebuild again" in why
     with place.catalog() as catalog:
         assert catalog.space.model == MODEL
-        assert catalog.count() == 3
+        assert catalog.items.count() == 3
     assert sorted(place.vectors()) == ["a.jpg", "b.jpg", "c.jpg"]
     done = place.command("rebuild", "--model", OTHER)  # with a network that works: taken up, not begun anew
     assert done.returncode == 0, done.stderr
@@ -160,10 +161,10 @@ def test_what_had_failed_before_may_fail_again(place: Place) -> None:
 
 def test_an_item_that_the_new_collection_lacks_replaces_nothing(place: Place) -> None:
     script = (
-        "from recq.index.catalog import Catalog\n"
+        "from recq.index.writes import Writes\n"
         "from ingest.cli.main import main\n"
-        "upsert = Catalog.upsert\n"
-        "Catalog.upsert = lambda self, entries: upsert(self, [e for e in entries if e.item.file.path != 'b.jpg'])\n"
+        "upsert = Writes.upsert\n"
+        "Writes.upsert = lambda self, entries: upsert(self, [e for e in entries if e.item.file.path != 'b.jpg'])\n"
         "main()\n"
     )
     done = run_script(place, script)
@@ -182,15 +183,16 @@ def test_interrupted_the_old_vectors_answer_and_the_next_one_goes_on(place: Plac
         "import os, signal\n"
         "import ingest.service.signals\n"
         "from recq.index.catalog import Catalog\n"
+        "from recq.index.writes import Writes\n"
         "from ingest.cli.main import main\n"
-        "upsert = Catalog.upsert\n"
+        "upsert = Writes.upsert\n"
         "def interrupting(self, entries):\n"
         "    upsert(self, entries)\n"
-        "    current = Catalog.open(self._client, self.name)\n"
-        "    print(current.space.model, current.count(), flush=True)\n"
+        "    current = Catalog.open(self._client, 'images')\n"
+        "    print(current.space.model, current.items.count(), flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGTERM)\n"
-        "    Catalog.upsert = upsert\n"
-        "Catalog.upsert = interrupting\n"
+        "    Writes.upsert = upsert\n"
+        "Writes.upsert = interrupting\n"
         "ingest.service.signals.END_WITHIN = 60.0\n"  # a busy machine: how soon it ends is not the question here
         "main()\n"
     )
@@ -199,10 +201,10 @@ def test_interrupted_the_old_vectors_answer_and_the_next_one_goes_on(place: Plac
     assert done.stderr.splitlines()[-1].endswith("the old vectors still answer; run it again to go on")
     before = done.stderr.count("event=indexed")
     with place.catalog() as catalog:
-        assert (catalog.space.model, catalog.count()) == (MODEL, 123)
+        assert (catalog.space.model, catalog.items.count()) == (MODEL, 123)
     done = place.command("rebuild", "--model", OTHER)
     assert done.returncode == 0, done.stderr
     assert 0 < done.stderr.count("event=indexed") <= 123 - before < 123
     with place.catalog() as catalog:
-        assert (catalog.space.model, catalog.count()) == (OTHER, 123)
-        assert list(catalog.sources()) == ["press", "shop"]
+        assert (catalog.space.model, catalog.items.count()) == (OTHER, 123)
+        assert list(catalog.sources.all()) == ["press", "shop"]

@@ -126,11 +126,11 @@ def test_what_is_refused_leaves_nothing_behind(place: Place, daemon: Daemon, tmp
     arguments = ("run", str(tmp_path / "fine"), "--source", f"shop={tmp_path / 'press'}")
     assert place.command(*arguments).returncode == 2
     with place.catalog() as catalog:
-        assert {name: source.root_here() for name, source in catalog.sources().items()} == {"shop": place.root}
+        assert {name: source.root_here() for name, source in catalog.sources.all().items()} == {"shop": place.root}
     assert daemon.stop() == 0
     assert place.command(*arguments).returncode == 2
     with place.catalog() as catalog:
-        assert list(catalog.sources()) == ["shop"]
+        assert list(catalog.sources.all()) == ["shop"]
 
 
 def test_a_folder_around_a_watched_one_is_refused(place: Place, tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_a_name_whose_folder_has_gone_is_not_given_away_while_it_is_watched(
     assert done.returncode == 2
     assert "source 'shop' is watched in" in done.stderr
     with place.catalog() as catalog:
-        assert catalog.source("shop").root_here() == place.root, "as before"
+        assert catalog.sources.get("shop").root_here() == place.root, "as before"
 
 
 def test_a_single_pass_takes_nothing_up_and_is_named(place: Place, tmp_path: Path) -> None:

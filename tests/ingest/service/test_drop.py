@@ -16,8 +16,9 @@ import pytest
 from ingest.cli.main import PROG, app
 from recq.cli_errors import run
 from recq.errors import Reason
-from recq.index.catalog import Catalog, ItemVector
+from recq.index.catalog import Catalog
 from recq.index.connect import connect_or_make
+from recq.index.points import ItemVector
 from recq.index.schema import FileFacts, Item, ItemError
 from recq.index.sources import Watcher, host_name
 from recq.models import describe_space
@@ -46,13 +47,13 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     with connect_or_make(settings) as client:
         for name in ("shop", "kept"):
             catalog = Catalog.create(client, name, SPACE)
-            catalog.register_source(tmp_path / "pictures", "photos")
+            catalog.sources.register(tmp_path / "pictures", "photos")
             vectors = np.eye(SPACE.dim, dtype=np.float32)
-            catalog.upsert(
+            catalog.writes.upsert(
                 [ItemVector(Item(FileFacts("photos", f"{n}.jpg", 1, 1, f"{n:064x}")), vectors[n]) for n in range(2)]
             )
             error = ItemError(Reason.CORRUPT, "broken", "2026-11-21T10:00:00Z")
-            catalog.upsert([ItemVector(Item(FileFacts("photos", "bad.jpg", 1, 1), {}, error), None)])
+            catalog.writes.upsert([ItemVector(Item(FileFacts("photos", "bad.jpg", 1, 1), {}, error), None)])
         Catalog.begin_rebuild(client, "shop", replace(SPACE, size=160))
     return settings
 
@@ -122,9 +123,9 @@ def test_a_daemon_elsewhere_that_watches_it_is_named(own_server: QdrantServer, t
     now = datetime.now(UTC).isoformat(timespec="seconds")
     with connect_or_make(settings) as client:
         catalog = Catalog.create(client, "shop", SPACE)
-        catalog.register_source(tmp_path, "photos")
+        catalog.sources.register(tmp_path, "photos")
         for host, pid, busy in [("elsewhere", 7, True), (host_name(), 2**22 + 1, False), (host_name(), 1, True)]:
-            catalog.record_reconcile(
+            catalog.sources.record_reconcile(
                 "photos", ignored=0, held=0, held_metadata=0, at=now, watcher=Watcher(host, pid, now)
             )
             if busy:

@@ -371,9 +371,9 @@ def test_a_field_whose_index_could_not_be_made_is_listed_until_it_could(place: P
     (place.root / "a.jpg.json").write_text(json.dumps(fields))
     assert place.once().returncode == 0
     with place.catalog() as catalog:
-        catalog.declare({f"g{number:02}": FieldType.INTEGER for number in range(30)})
-        catalog.note_refused(Missing("g07", FieldType.INTEGER), "no room")
-        assert len(list(catalog.make_indexes())) == 29
+        catalog.fields.declare({f"g{number:02}": FieldType.INTEGER for number in range(30)})
+        catalog.fields.note_refused(Missing("g07", FieldType.INTEGER), "no room")
+        assert len(list(catalog.fields.make_all())) == 29
     status = place.status()
     assert (status["indexes_waiting"], status["indexes_refused"]) == (0, 1)
     assert "1 index of new fields could not be made" in place.command("status").stdout

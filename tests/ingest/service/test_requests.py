@@ -49,14 +49,14 @@ def break_in_silence(place: Place, path: str) -> None:
     from dataclasses import replace
 
     from recq.errors import Reason
-    from recq.index.catalog import ItemVector
+    from recq.index.points import ItemVector
     from recq.index.schema import ItemError
 
     with place.catalog() as catalog:
-        known = catalog.get(item_id("shop", path, False))
+        known = catalog.lookups.get(item_id("shop", path, False))
         assert known is not None
         failure = ItemError(Reason.TIMEOUT, "too slow", "2026-01-01T00:00:00+00:00")
-        catalog.upsert([ItemVector(replace(known, error=failure), None)])
+        catalog.writes.upsert([ItemVector(replace(known, error=failure), None)])
 
 
 def test_a_live_mass_deletion_is_held_until_confirmed(engine_place: Place) -> None:

@@ -80,7 +80,7 @@ def test_two_daemons_on_one_folder_agree(place: Place, tmp_path: Path) -> None:
             expected = sorted([*(f"{number}.jpg" for number in range(1, 10)), "new.jpg", "renamed.jpg"])
             eventually(lambda: sorted(place.items()) == expected)
     with place.catalog() as catalog:
-        assert list(catalog.sources()) == ["shop"]
+        assert list(catalog.sources.all()) == ["shop"]
 
 
 def test_a_rebuild_by_somebody_else_ends_the_daemon(place: Place, tmp_path: Path) -> None:

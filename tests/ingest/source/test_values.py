@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from recq.index.schema import FieldType
+from tests.asking import matching
 from tests.eventually import eventually
 from tests.ingest.pictures import put
 from tests.ingest.running import Place
@@ -21,7 +22,7 @@ def place(tmp_path: Path) -> Place:
 
 def found(place: Place, *filters: str) -> list[str]:
     with place.catalog() as catalog:
-        return [item.file.path for item in catalog.search(filters, 99)]
+        return [item.file.path for item in matching(catalog, filters, 99)]
 
 
 def test_a_price_that_gets_cents_later_widens_its_field(place: Place) -> None:
@@ -55,7 +56,7 @@ def test_a_price_that_gets_cents_later_widens_its_field(place: Place) -> None:
 
 def _types(place: Place) -> Mapping[str, FieldType]:
     with place.catalog() as catalog:
-        return catalog.types()
+        return catalog.fields.types()
 
 
 def test_files_from_a_mac_have_their_rows_and_sidecars(place: Place) -> None:

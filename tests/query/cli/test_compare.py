@@ -37,8 +37,9 @@ ANGLES = {"sofas/one.png": 0.0, "beds/one.png": 0.1, "beds/three.png": 0.2, "sof
 @pytest.fixture(scope="module")
 def two_catalogs(shop_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder with the shop and, in another model's space, some of the same pictures."""
-    from recq.index.catalog import Catalog, ItemVector
+    from recq.index.catalog import Catalog
     from recq.index.connect import own_folder
+    from recq.index.points import ItemVector
     from recq.models import describe_space
 
     folder = tmp_path_factory.mktemp("two")
@@ -47,14 +48,14 @@ def two_catalogs(shop_root: Path, tmp_path_factory: pytest.TempPathFactory) -> P
         stock(owned.client, shop_root)
         space = describe_space("mobilenet_v2", settings)
         catalog = Catalog.create(owned.client, OTHER, space)
-        catalog.register_source(shop_root)
+        catalog.sources.register(shop_root)
         entries = []
         for item, _ in items(shop_root):
             if item.file.path in ANGLES:
                 vector = np.zeros(space.dim, np.float32)
                 vector[:2] = np.cos(ANGLES[item.file.path]), np.sin(ANGLES[item.file.path])
                 entries.append(ItemVector(item, vector))
-        catalog.upsert(entries)
+        catalog.writes.upsert(entries)
     return folder
 
 

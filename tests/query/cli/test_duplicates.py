@@ -19,8 +19,9 @@ from recq.duplicates.groups import LEAST_COSINE, Duplicates, Group, Why
 from recq.duplicates.groups import duplicates as find
 from recq.duplicates.kinds import Kind
 from recq.duplicates.thumbnails import Place, Thumbnails, Unread
-from recq.index.catalog import Catalog, ItemVector
+from recq.index.catalog import Catalog
 from recq.index.connect import own_folder
+from recq.index.points import ItemVector
 from recq.index.schema import FileFacts, Item
 from recq.search import vector_file
 from recq.search.results import Result
@@ -130,8 +131,10 @@ def indexed(data: Path, root: Path, vector: Callable[[Path], np.ndarray] = coars
     space = EmbeddingSpace(**{**SPACE.to_json(), "dim": len(vectors[0])})
     with own_folder(Settings(data_dir=data)) as owned:
         catalog = Catalog.create(owned.client, "images", space)
-        source = catalog.register_source(root)
-        catalog.upsert([ItemVector(item(source, root, path), each) for path, each in zip(files, vectors, strict=True)])
+        source = catalog.sources.register(root)
+        catalog.writes.upsert(
+            [ItemVector(item(source, root, path), each) for path, each in zip(files, vectors, strict=True)]
+        )
         yield catalog
 
 
@@ -318,8 +321,8 @@ def test_distances_are_compared_as_well(copies: Path, tmp_path: Path) -> None:
     with own_folder(settings) as owned:
         space = EmbeddingSpace(**{**SPACE.to_json(), "dim": 48, "distance": "Euclid"})
         catalog = Catalog.create(owned.client, "images", space)
-        source = catalog.register_source(copies)
-        catalog.upsert([ItemVector(item(source, copies, path), coarse(path)) for path in files])
+        source = catalog.sources.register(copies)
+        catalog.writes.upsert([ItemVector(item(source, copies, path), coarse(path)) for path in files])
         found = duplicates(catalog, settings)
         assert len(found.groups[0].results) == 7
         assert found.limit is None

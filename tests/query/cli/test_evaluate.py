@@ -16,8 +16,9 @@ import pytest
 
 from recq.evaluate.evaluate import evaluate as evaluate_catalog
 from recq.evaluate.metrics import LEVEL, RESAMPLES
-from recq.index.catalog import Catalog, ItemVector
+from recq.index.catalog import Catalog
 from recq.index.connect import own_folder
+from recq.index.points import ItemVector
 from recq.index.schema import FileFacts, Item, Value
 from recq.search.session import Session
 from recq.settings import Settings
@@ -59,13 +60,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Catalogs `one`, `other` (without x, mirrored where it matters) and `apart` (other files)."""
     made = tmp_path_factory.mktemp("evaluate")
     with own_folder(Settings(data_dir=made)) as owned:
-        Catalog.create(owned.client, "one", SPACE).upsert(entries(SPACE, lambda name: ITEMS[name][0], list(ITEMS)))
+        Catalog.create(owned.client, "one", SPACE).writes.upsert(
+            entries(SPACE, lambda name: ITEMS[name][0], list(ITEMS))
+        )
         worse = replace(SPACE, model="worse", distance="Euclid")
         there = [name for name in ITEMS if name != "x"]
         angle = {"a": 0.0, "b": 0.1, "b2": 0.11, "c": 0.02, "d": 0.5, "e": 0.6, "u": 0.7}
-        Catalog.create(owned.client, "other", worse).upsert(entries(worse, angle.__getitem__, there))
+        Catalog.create(owned.client, "other", worse).writes.upsert(entries(worse, angle.__getitem__, there))
         apart = Catalog.create(owned.client, "apart", SPACE)
-        apart.upsert([ItemVector(Item(FileFacts("shop", "z", 1, 1)), np.array([1, 0], np.float32))])
+        apart.writes.upsert([ItemVector(Item(FileFacts("shop", "z", 1, 1)), np.array([1, 0], np.float32))])
     return made
 
 

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 import recq
-from recq.index.catalog import Catalog, ItemVector
+from recq.index.catalog import Catalog
 from recq.index.connect import own_folder
+from recq.index.points import ItemVector
 from recq.index.schema import FileFacts, Item, Metadata
 from recq.models import describe_space
 from recq.search.inventory import MOST_VALUES
@@ -96,9 +97,11 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
             FileFacts("s", f"{n}.jpg", 1, 1, f"{n:064x}", ingested_at=f"2026-11-{1 + n % 20:02}T10:00:00Z")
             for n in range(len(metadata))
         ]
-        images.upsert([ItemVector(Item(file, each), vector) for file, each in zip(facts, metadata, strict=True)])
+        images.writes.upsert([ItemVector(Item(file, each), vector) for file, each in zip(facts, metadata, strict=True)])
         later = Catalog.create(owned.client, "later", SPACE)
-        later.upsert([ItemVector(Item(FileFacts("s", "a.jpg", 1, 1), {f"f{n:02}": n for n in range(40)}), vector)])
+        later.writes.upsert(
+            [ItemVector(Item(FileFacts("s", "a.jpg", 1, 1), {f"f{n:02}": n for n in range(40)}), vector)]
+        )
         Catalog.begin_rebuild(owned.client, "later", replace(SPACE, size=160))
     return folder
 

@@ -15,10 +15,11 @@ import pytest
 
 from query.cli.options import asked_with_words
 from recq.errors import FilterError, Reason
-from recq.index.catalog import Catalog, ItemVector
+from recq.index.catalog import Catalog
 from recq.index.connect import own_folder
 from recq.index.grammar import AnyOf, Condition, Op, parse
 from recq.index.parameters import Parameters
+from recq.index.points import ItemVector
 from recq.index.schema import FileFacts, Item, ItemError
 from recq.paths import item_id
 from recq.search.no_results import CauseKind, text_of, why_no_items
@@ -42,7 +43,7 @@ def stock(client: Any) -> Catalog:
     for n, metadata in enumerate(ITEMS):
         facts = FileFacts("goods", f"shop/item_{n}.jpg", 1, 1, f"{n:064x}", "JPEG", 400 + n, 300)
         entries.append(ItemVector(Item(facts, metadata), np.eye(4, dtype=np.float32)[n]))
-    catalog.upsert(entries)
+    catalog.writes.upsert(entries)
     return catalog
 
 
@@ -111,7 +112,7 @@ def test_what_is_suggested_finds_something(goods: Catalog, text: str) -> None:
     found = why_no_items(goods, [text])
     assert found is not None
     assert found.causes[0].did_you_mean
-    assert all(goods.count([each]) for each in found.causes[0].did_you_mean)
+    assert all(goods.items.count([each]) for each in found.causes[0].did_you_mean)
 
 
 @pytest.mark.parametrize(
@@ -197,7 +198,7 @@ def test_a_range_that_ends_before_it_begins_is_an_error(goods: Catalog, text: st
     right = f"{text.partition('=')[0]}={high}..{low}"
     said = re.escape(f"{text!r}: nothing is both {low} or more and {high} or less: write {right}")
     for asked in ({"filters": [text]}, {"any_of": [f"category=x||{text}"]}):
-        for ask in (goods.find, lambda parameters: goods.rank(goods_id(0), parameters)):
+        for ask in (goods.finder.find, lambda parameters: goods.finder.rank(goods_id(0), parameters)):
             with pytest.raises(FilterError, match=said):
                 ask(Parameters(**asked))  # type: ignore[arg-type]
 
@@ -210,7 +211,7 @@ def goods_id(number: int) -> str:
     "text", ["price=10..10", "added=2026-11-21..2026-11", "added=2026..2026", "stock=3..", "title=9..1"]
 )
 def test_a_range_with_something_in_it_is_none(goods: Catalog, text: str) -> None:
-    goods.count([text])
+    goods.items.count([text])
 
 
 def test_the_command_says_it_and_ends_well(closed: list[str], ask: Callable[..., Reply]) -> None:
@@ -301,7 +302,7 @@ def test_an_empty_catalog_says_so_whatever_the_filters(tmp_path: Path, ask: Call
     assert ask(["search", *there]).err == "recq: nothing is indexed yet\n"
     with own_folder(Settings(data_dir=tmp_path)) as owned:
         catalog = Catalog.open(owned.client, CATALOG)
-        catalog.upsert([ItemVector(Item(FileFacts("s", "a.jpg", 1, 1), {}, error), None)])
+        catalog.writes.upsert([ItemVector(Item(FileFacts("s", "a.jpg", 1, 1), {}, error), None)])
     assert ask(["search", *there]).err == "recq: none of 1 item could be embedded\n"
 
 
@@ -347,7 +348,7 @@ def meant_in(metadata: dict[str, Any], filter_: str) -> str:
     with TemporaryDirectory() as folder, own_folder(Settings(data_dir=Path(folder))) as owned:
         catalog = Catalog.create(owned.client, CATALOG, SPACE)
         facts = FileFacts("goods", "one.jpg", 1, 1, "0" * 64, "JPEG", 400, 300)
-        catalog.upsert([ItemVector(Item(facts, metadata), np.eye(4, dtype=np.float32)[0])])
+        catalog.writes.upsert([ItemVector(Item(facts, metadata), np.eye(4, dtype=np.float32)[0])])
         return why(catalog, filter_)
 
 
@@ -369,15 +370,15 @@ def test_duplicates_among_nothing_say_why(shop: Shop) -> None:
 )
 def test_a_number_that_is_too_large_is_told_as_such(goods: Catalog, text: str, written: str) -> None:
     with pytest.raises(FilterError) as raised:
-        goods.count([parse(f"stock<{text}")])
+        goods.items.count([parse(f"stock<{text}")])
     assert str(raised.value).endswith(f"{text} is more than a number of 64 bits holds{written}")
     if written:
-        assert goods.count([parse(f"stock<={written.removeprefix(': write ')}")]) in (0, 2)
+        assert goods.items.count([parse(f"stock<={written.removeprefix(': write ')}")]) in (0, 2)
 
 
 def test_a_field_that_is_not_like_any_gets_no_suggestion(goods: Catalog) -> None:
     with pytest.raises(FilterError, match=r"unknown field 'nothing' \("):
-        goods.count([parse("nothing=1")])
+        goods.items.count([parse("nothing=1")])
 
 
 def test_words_alone_are_asked_for_in_a_field_that_there_is(shop: Shop) -> None:

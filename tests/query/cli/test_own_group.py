@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from recq.errors import UsageError
-from recq.index.catalog import Catalog, ItemVector
+from recq.index.catalog import Catalog
 from recq.index.connect import own_folder
 from recq.index.parameters import Parameters
+from recq.index.points import ItemVector
 from recq.index.ranking import Own
 from recq.index.schema import FileFacts, Item
 from recq.models import describe_space
@@ -54,8 +55,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
         entries.append(ItemVector(Item(facts, {"category": "shoes"} | ({} if sku is None else {"sku": sku})), vector))
     with own_folder(Settings(data_dir=data)) as owned:
         catalog = Catalog.create(owned.client, CATALOG, space)
-        catalog.register_source(root)
-        catalog.upsert(entries)
+        catalog.sources.register(root)
+        catalog.writes.upsert(entries)
     return root, ["--data-dir", str(data), "--catalog", CATALOG, "-k", "20", "--format", "json"]
 
 

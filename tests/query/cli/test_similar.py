@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recq.index.catalog import Catalog, ItemVector
+from recq.index.catalog import Catalog
 from recq.index.connect import own_folder
+from recq.index.points import ItemVector
 from recq.index.schema import FileFacts, Item
 from recq.paths import to_text
 from recq.settings import Settings
@@ -344,7 +345,7 @@ def test_a_network_that_this_machine_lacks(ask: Any, tmp_path: Path, photo: Path
     with own_folder(Settings(data_dir=tmp_path)) as owned:
         catalog = Catalog.create(owned.client, CATALOG, space)
         items = [Item(FileFacts("shop", f"{n}.png", 1, 1)) for n in range(2)]
-        catalog.upsert([ItemVector(item, np.ones(4, np.float32)) for item in items])
+        catalog.writes.upsert([ItemVector(item, np.ones(4, np.float32)) for item in items])
     options = ["--data-dir", str(tmp_path), "--catalog", CATALOG]
     assert ask(["similar", "0.png", *options]).code == 0
     reply = ask(["similar", str(photo), *options])
@@ -357,7 +358,7 @@ def test_an_item_whose_source_has_no_folder_on_record(ask: Any, tmp_path: Path) 
     space = EmbeddingSpace("test", "0", "top", "mean", 8, "pad", "none", "f32", 4)
     with own_folder(Settings(data_dir=tmp_path)) as owned:
         catalog = Catalog.create(owned.client, CATALOG, space)
-        catalog.upsert([ItemVector(Item(FileFacts("lost", "a.png", 1, 1)), np.ones(4, np.float32))])
+        catalog.writes.upsert([ItemVector(Item(FileFacts("lost", "a.png", 1, 1)), np.ones(4, np.float32))])
     reply = ask(["search", "--data-dir", str(tmp_path), "--catalog", CATALOG, "--format", "paths"])
     assert (reply.code, reply.out) == (0, b"")
     assert reply.err == "recq: no folder is on record for source 'lost': no paths\n"

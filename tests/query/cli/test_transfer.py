@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recq.index.catalog import Catalog, ItemVector
+from recq.index.catalog import Catalog
 from recq.index.connect import connect
+from recq.index.points import ItemVector
 from recq.search.session import Session, opened
 from recq.settings import Settings
 from tests.query.conftest import CATALOG, GOODS, Reply, Shop
@@ -23,8 +24,8 @@ def everything(options: list[str], catalog: str) -> tuple[dict[str, ItemVector],
     """Items by id, where the sources are, and the types of fields."""
     place = {"url": options[1]} if options[0] == "--url" else {"data_dir": Path(options[1])}
     with opened(Settings.load(catalog=catalog, **place)) as found:
-        sources = {name: source.place_json() for name, source in found.sources().items()}
-        return {entry.item.id: entry for entry in found.entries()}, sources, dict(found.types())
+        sources = {name: source.place_json() for name, source in found.sources.all().items()}
+        return {entry.item.id: entry for entry in found.items.entries()}, sources, dict(found.fields.types())
 
 
 def require_equal(one: dict[str, ItemVector], other: dict[str, ItemVector]) -> None:
@@ -145,7 +146,7 @@ def test_an_import_leaves_out_the_fields_that_no_index_takes(exported: Path, ask
     assert reply.code == 0, reply.err
     with connect(Settings(data_dir=tmp_path / "data")) as client:
         catalog = Catalog.open(client, "images")
-        read = catalog.get(item["id"])
+        read = catalog.lookups.get(item["id"])
     assert read is not None
     assert read.metadata["fine"] == 5
     assert not {"a\\b", "deep"} & read.metadata.keys()
@@ -259,6 +260,6 @@ def test_an_import_of_many_fields_ends_with_all_their_indexes(
     indexes = [(done, of) for what, done, of in steps if what == "making indexes"]
     assert indexes == [(made, len(indexes)) for made in range(len(indexes))]
     with opened(settings) as catalog:
-        assert not catalog.waiting(refresh=True).types
-        for field in catalog.types():
-            assert catalog.facets(field).total
+        assert not catalog.fields.waiting(refresh=True).types
+        for field in catalog.fields.types():
+            assert catalog.values.facets(field).total

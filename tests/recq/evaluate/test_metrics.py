@@ -74,12 +74,10 @@ def test_graded_average_precision_is_one_for_the_best_order_alone(gains: list[fl
 def test_gains_are_the_overlap_of_labels() -> None:
     labels = LabelSets([["drama"], ["drama", "action"], ["action", "war", "action"], ["war"]])
     assert labels.names == ["action", "drama", "war"]
-    assert labels.several
     assert labels.gains(0).tolist() == [1, 1 / 2, 0, 0]
     assert labels.gains(1).tolist() == [1 / 2, 1, 1 / 3, 0]
     assert labels.gains(2).tolist() == [0, 1 / 3, 1, 1 / 2]
     assert [labels.members(label).tolist() for label in range(3)] == [[1, 2], [0, 1], [2, 3]]
-    assert not LabelSets([["a"], ["b"]]).several
     with pytest.raises(ValueError, match="without a label"):
         LabelSets([["a"], []])
 

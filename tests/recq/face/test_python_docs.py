@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 import recq
-from recq.index.catalog import Catalog, ItemVector
+from recq.index.catalog import Catalog
 from recq.index.connect import own_folder
+from recq.index.points import ItemVector
 from recq.index.schema import FileFacts, Item
 from recq.models import describe_space
 from recq.settings import Settings
@@ -36,14 +37,14 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for name, model in (("images", "efficientnet_lite2"), ("images-mobilenet", "mobilenet_v2")):
             space = describe_space(model, Settings())
             catalog = Catalog.create(owned.client, name, space)
-            catalog.register_source(root)
+            catalog.sources.register(root)
             entries = []
             for place, file in enumerate(NAMES):
                 facts = FileFacts("shop", file, 1000 + place, place, f"{place:064}", "JPEG", 80, 60)
-                metadata = {"category": file.partition("_")[0], "price": 100.0 * (place + 1)}
+                metadata: dict[str, Any] = {"category": file.partition("_")[0], "price": 100.0 * (place + 1)}
                 vector = random.normal(size=space.dim).astype(np.float32) + (3 if place < 3 else -3)
                 entries.append(ItemVector(Item(facts, metadata), vector / np.linalg.norm(vector)))
-            catalog.upsert(entries)
+            catalog.writes.upsert(entries)
     monkeypatch.setenv("RECQ_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.delenv("RECQ_URL", raising=False)
     monkeypatch.chdir(tmp_path)

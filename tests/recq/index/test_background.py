@@ -13,7 +13,8 @@ from qdrant_client import QdrantClient
 
 from recq.errors import Reason
 from recq.index.background import FEWEST_ITEMS, LEVELS, PAIRS, UNUSUAL, Background, draw_pairs
-from recq.index.catalog import Catalog, ItemVector
+from recq.index.catalog import Catalog
+from recq.index.points import ItemVector
 from recq.index.schema import FileFacts, Item, ItemError
 from tests.recq.index.conftest import SPACE
 
@@ -92,11 +93,11 @@ def test_a_fifth_more_or_less_is_another_catalog(items: int, stale: bool) -> Non
 def test_every_engine_compares_all_pairs_of_a_small_catalog(client: QdrantClient) -> None:
     catalog = Catalog.create(client, "images", SPACE)
     rows = vectors(FEWEST_ITEMS)
-    catalog.upsert([entry(number, row) for number, row in enumerate(rows[:-1])])
+    catalog.writes.upsert([entry(number, row) for number, row in enumerate(rows[:-1])])
     failed = replace(entry(900, rows[0]).item, error=ItemError(Reason.EMPTY, "", "2026-01-01T00:00:00Z"))
-    catalog.upsert([ItemVector(failed, None)])
+    catalog.writes.upsert([ItemVector(failed, None)])
     assert catalog.background() is None  # 49 that can be compared
-    catalog.upsert([entry(FEWEST_ITEMS - 1, rows[-1])])
+    catalog.writes.upsert([entry(FEWEST_ITEMS - 1, rows[-1])])
     background = catalog.background()
     assert background is not None
     expected = cosines(rows)
@@ -110,16 +111,16 @@ def test_every_engine_compares_all_pairs_of_a_small_catalog(client: QdrantClient
 def test_pairs_of_a_large_catalog_are_kept_until_it_has_changed(client: QdrantClient) -> None:
     catalog = Catalog.create(client, "images", SPACE)
     rows = vectors(300)
-    catalog.upsert([entry(number, row) for number, row in enumerate(rows[:240])])
+    catalog.writes.upsert([entry(number, row) for number, row in enumerate(rows[:240])])
     first = catalog.background()
     assert first is not None
     assert (first.items, first.pairs) == (240, PAIRS)
     assert first.scores[50] == pytest.approx(np.median(cosines(rows[:240])), abs=0.02)
-    catalog.upsert([entry(number, row) for number, row in enumerate(rows[240:285], start=240)])
+    catalog.writes.upsert([entry(number, row) for number, row in enumerate(rows[240:285], start=240)])
     kept = catalog.background()
     assert kept is not None
     assert kept.items == 240
-    catalog.upsert([entry(number, row) for number, row in enumerate(rows[285:], start=285)])
+    catalog.writes.upsert([entry(number, row) for number, row in enumerate(rows[285:], start=285)])
     renewed = catalog.background()
     assert renewed is not None
     assert renewed.items == 300

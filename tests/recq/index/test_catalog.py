@@ -11,10 +11,12 @@ import pytest
 from qdrant_client import QdrantClient, models
 
 from recq.errors import FilterError, ImageError, IndexRefused, Reason, SpaceMismatch, TargetNotFound, UsageError
-from recq.index.catalog import Catalog, ItemVector
+from recq.index.catalog import Catalog
+from recq.index.points import ItemVector
 from recq.index.problems import Problem, ProblemKind
 from recq.index.schema import SCHEMA_VERSION, FieldType, FileFacts, Item, ItemError, Value
 from recq.index.sources import Watcher
+from tests.asking import matching, nearest, stored_vector
 from tests.recq.index.conftest import SPACE
 
 N = 60
@@ -58,8 +60,8 @@ BARE = ItemVector(item(998), vector(998))
 
 def filled(client: QdrantClient, name: str) -> Catalog:
     made = Catalog.create(client, name, SPACE)
-    made.upsert([full(number) for number in range(N)])
-    made.upsert([FAILED, BARE])
+    made.writes.upsert([full(number) for number in range(N)])
+    made.writes.upsert([FAILED, BARE])
     return made
 
 
@@ -125,12 +127,12 @@ def paths_of(items: list[Item]) -> set[int]:
     ids=str,
 )
 def test_filters(stocked: Catalog, filters: list[str], expected: set[int]) -> None:
-    assert paths_of(stocked.search(filters, 1000)) == expected
-    assert stocked.count(filters) == len(expected)
+    assert paths_of(matching(stocked, filters, 1000)) == expected
+    assert stocked.items.count(filters) == len(expected)
 
 
 def test_types_belong_to_fields(stocked: Catalog) -> None:
-    assert stocked.types(refresh=True) == {
+    assert stocked.fields.types(refresh=True) == {
         "category": FieldType.STRING,
         "price": FieldType.FLOAT,
         "stock": FieldType.INTEGER,
@@ -144,12 +146,12 @@ def test_types_belong_to_fields(stocked: Catalog) -> None:
 
 def test_a_value_that_does_not_fit_is_kept_and_said_once(catalog: Catalog) -> None:
     said: list[tuple[str, Value]] = []
-    catalog.on_misfit = lambda field, value, _: said.append((field, value))
+    catalog.writes.on_misfit = lambda field, value, _: said.append((field, value))
     odd = ItemVector(item(500, price="n/a"), vector(500))
-    catalog.upsert([odd])
-    catalog.upsert([ItemVector(item(501, price="none"), vector(501))])
+    catalog.writes.upsert([odd])
+    catalog.writes.upsert([ItemVector(item(501, price="none"), vector(501))])
     assert said == [("price", "n/a")]
-    stored = catalog.get(odd.item.id)
+    stored = catalog.lookups.get(odd.item.id)
     assert stored is not None
     assert stored.metadata == {"price": "n/a"}
 
@@ -167,20 +169,20 @@ def test_a_value_that_does_not_fit_is_kept_and_said_once(catalog: Catalog) -> No
     ],
 )  # fmt: skip
 def test_facets(stocked: Catalog, field: str, rows: list[tuple[str, int]], total: int) -> None:
-    found = stocked.facets(field)
+    found = stocked.values.facets(field)
     assert found.rows == rows
     assert found.total == total
 
 
 def test_facets_obey_filters(stocked: Catalog) -> None:
-    assert stocked.facets("category", ["price<=3"]).rows == [("sofa", 2), ("bed", 1)]
-    assert stocked.facets("stock", ["stock<3"]).rows == [("0", 1), ("1", 1), ("2", 1)]
+    assert stocked.values.facets("category", ["price<=3"]).rows == [("sofa", 2), ("bed", 1)]
+    assert stocked.values.facets("stock", ["stock<3"]).rows == [("0", 1), ("1", 1), ("2", 1)]
 
 
 @pytest.mark.parametrize("field", ["file.size", "nonsense"])
 def test_facets_need_an_index(stocked: Catalog, field: str) -> None:
     with pytest.raises(FilterError):
-        stocked.facets(field)
+        stocked.values.facets(field)
 
 
 def expected_neighbours(query: int, among: list[int]) -> list[tuple[int, float]]:
@@ -193,170 +195,169 @@ def expected_neighbours(query: int, among: list[int]) -> list[tuple[int, float]]
 
 @pytest.mark.parametrize("by_id", [True, False])
 def test_nearest(stocked: Catalog, by_id: bool) -> None:
-    target = full(7).item.id
-    hits = stocked.nearest(target if by_id else vector(7), 5, ["category=bed"], exclude=[] if by_id else [target])
-    expected = expected_neighbours(7, [n for n in range(N) if n % 3 == 0])[:5]
+    hits = nearest(stocked, full(8).item.id if by_id else vector(8), 5, ["category=bed"])
+    expected = expected_neighbours(8, [n for n in range(N) if n % 3 == 0])[:5]
     assert [int(hit.item.file.path[2:5]) for hit in hits] == [n for n, _ in expected]
     assert [hit.score for hit in hits] == pytest.approx([score for _, score in expected], abs=1e-5)
 
 
 def test_nearest_with_a_floor(stocked: Catalog) -> None:
     expected = [pair for pair in expected_neighbours(7, [*range(N), 998]) if pair[1] >= 0.5]
-    hits = stocked.nearest(full(7).item.id, 100, min_score=0.5)
+    hits = nearest(stocked, full(7).item.id, 100, min_score=0.5)
     assert [int(hit.item.file.path[2:5]) for hit in hits] == [n for n, _ in expected]
 
 
 def test_a_failed_item_is_seen_only_as_failed(stocked: Catalog) -> None:
-    assert stocked.count_failed() == stocked.count_failed(source="shop") == 1
-    assert [found.error.reason for found in stocked.failed("shop") if found.error] == [Reason.TRUNCATED]
-    assert FAILED.item.id not in {hit.item.id for hit in stocked.nearest(vector(1), 1000)}
-    assert FAILED.item.id not in {found.id for found in stocked.search([], 1000)}
-    stored = stocked.get(FAILED.item.id)
+    assert stocked.ledger.count_failed() == stocked.ledger.count_failed(source="shop") == 1
+    assert [found.error.reason for found in stocked.ledger.failed("shop") if found.error] == [Reason.TRUNCATED]
+    assert FAILED.item.id not in {hit.item.id for hit in nearest(stocked, vector(1), 1000)}
+    assert FAILED.item.id not in {found.id for found in matching(stocked, [], 1000)}
+    stored = stocked.lookups.get(FAILED.item.id)
     assert stored is not None
     assert stored.error == FAILED.item.error
-    assert stocked.vector(FAILED.item.id) is None
+    assert stored_vector(stocked, FAILED.item.id) is None
 
 
 def test_a_failed_item_that_recovers(catalog: Catalog) -> None:
-    catalog.upsert([ItemVector(replace(FAILED.item, error=None), vector(999))])
-    assert catalog.count_failed() == 0
-    assert catalog.vector(FAILED.item.id) == pytest.approx(vector(999) / np.linalg.norm(vector(999)), abs=1e-6)
-    catalog.upsert([FAILED])
-    assert catalog.count_failed() == 1
-    assert catalog.vector(FAILED.item.id) is None
+    catalog.writes.upsert([ItemVector(replace(FAILED.item, error=None), vector(999))])
+    assert catalog.ledger.count_failed() == 0
+    assert stored_vector(catalog, FAILED.item.id) == pytest.approx(vector(999) / np.linalg.norm(vector(999)), abs=1e-6)
+    catalog.writes.upsert([FAILED])
+    assert catalog.ledger.count_failed() == 1
+    assert stored_vector(catalog, FAILED.item.id) is None
 
 
 def test_replaced_metadata_forgets_removed_fields_and_keeps_the_vector(catalog: Catalog) -> None:
-    before = catalog.vector(full(4).item.id)
-    catalog.replace_metadata([item(4, category="lamp", colour="red")])
-    stored = catalog.get(full(4).item.id)
+    before = stored_vector(catalog, full(4).item.id)
+    catalog.writes.replace_metadata([item(4, category="lamp", colour="red")])
+    stored = catalog.lookups.get(full(4).item.id)
     assert stored is not None
     assert stored.metadata == {"category": "lamp", "colour": "red"}
-    assert np.array_equal(catalog.vector(stored.id), before)  # type: ignore[arg-type]
-    assert catalog.count(["title~tote 4"]) == 0
-    assert paths_of(catalog.search(["colour~RED"], 5)) == {4}
+    assert np.array_equal(stored_vector(catalog, stored.id), before)  # type: ignore[arg-type]
+    assert catalog.items.count(["title~tote 4"]) == 0
+    assert paths_of(matching(catalog, ["colour~RED"], 5)) == {4}
 
 
 def test_scan_streams_everything(stocked: Catalog) -> None:
-    scanned = list(stocked.scan("shop"))
+    scanned = list(stocked.ledger.scan("shop"))
     assert paths_of(scanned) == {*range(N), 998, 999}
     assert all(found.metadata == {} for found in scanned)
     assert {found.id: found.file for found in scanned}[full(3).item.id] == full(3).item.with_digest().file
     assert [found for found in scanned if found.error] == [
         replace(FAILED.item.with_digest(), metadata={}),
     ]
-    assert list(stocked.scan("nowhere")) == []
+    assert list(stocked.ledger.scan("nowhere")) == []
 
 
 def test_vectors_are_carried_by_their_bytes(stocked: Catalog) -> None:
-    carried = stocked.vectors_by_sha256([f"{3:064x}", "unknown"])
+    carried = stocked.ledger.vectors_by_sha256([f"{3:064x}", "unknown"])
     assert set(carried) == {f"{3:064x}"}
     holders = [vector(number) / np.linalg.norm(vector(number)) for number in range(N) if number % 7 == 3]
     assert any(np.allclose(carried[f"{3:064x}"].vector, holder, atol=1e-6) for holder in holders)
-    assert stocked.vectors_by_sha256([]) == {}
+    assert stocked.ledger.vectors_by_sha256([]) == {}
 
 
 def test_of_copies_the_vector_counts_that_the_newest_decoder_made(catalog: Catalog) -> None:
     digest = f"{3:064x}"
     for number, decoder in ((0, None), (1, 7), (2, 1)):
         file = replace(full(number).item.file, sha256=digest, decoder=decoder)
-        catalog.upsert([replace(full(number), item=Item(file))])
-    carried = catalog.vectors_by_sha256([digest])[digest]
+        catalog.writes.upsert([replace(full(number), item=Item(file))])
+    carried = catalog.ledger.vectors_by_sha256([digest])[digest]
     assert carried.decoder == 7
     assert np.allclose(carried.vector, vector(1) / np.linalg.norm(vector(1)), atol=1e-6)
 
 
 def test_rows_stream_what_filters_hold_for_with_the_fields_asked_for(stocked: Catalog) -> None:
-    rows = list(stocked.rows(["sale=true", "stock<5"], ["category", "labels"]))
+    rows = list(stocked.items.rows(["sale=true", "stock<5"], ["category", "labels"]))
     assert {row.file.path: dict(row.metadata) for row in rows} == {
         "a/000.jpg": {"category": "bed", "labels": ["c"]},
         "a/002.jpg": {"category": "sofa", "labels": ["c"]},
         "a/004.jpg": {"category": "sofa", "labels": ["c"]},
     }
     assert all(row.file.sha256 for row in rows)
-    assert {row.id for row in stocked.rows()} == {item(number).id for number in [*range(N), 998]}
-    assert [dict(row.metadata) for row in stocked.rows(["stock=7"], ["Price (EUR)"])] == [{"Price (EUR)": 14.0}]
+    assert {row.id for row in stocked.items.rows()} == {item(number).id for number in [*range(N), 998]}
+    assert [dict(row.metadata) for row in stocked.items.rows(["stock=7"], ["Price (EUR)"])] == [{"Price (EUR)": 14.0}]
 
 
 def test_vectors_of_those_ids_that_have_one(stocked: Catalog) -> None:
-    found = stocked.vectors([item(3).id, FAILED.item.id, item(5).id, item(777).id])
+    found = stocked.items.vectors([item(3).id, FAILED.item.id, item(5).id, item(777).id])
     assert set(found) == {item(3).id, item(5).id}
     assert found[item(3).id] == pytest.approx(vector(3) / np.linalg.norm(vector(3)), abs=1e-6)
 
 
 def test_lookups(stocked: Catalog) -> None:
-    assert [found.id for found in stocked.find_path("a/005.jpg")] == [full(5).item.id]
-    assert [found.id for found in stocked.find_name("999.jpg")] == [FAILED.item.id]
-    assert stocked.find_name("nothing.jpg") == []
+    assert [found.id for found in stocked.lookups.find_path("a/005.jpg")] == [full(5).item.id]
+    assert [found.id for found in stocked.lookups.find_name("999.jpg")] == [FAILED.item.id]
+    assert stocked.lookups.find_name("nothing.jpg") == []
     unknown = "00000000-0000-0000-0000-000000000000"
-    ledger = stocked.known([full(5).item.id, FAILED.item.id, unknown])
+    ledger = stocked.ledger.known([full(5).item.id, FAILED.item.id, unknown])
     assert ledger == {
         full(5).item.id: replace(full(5).item.with_digest(), metadata={}),
         FAILED.item.id: replace(FAILED.item.with_digest(), metadata={}),
     }
-    assert stocked.get(unknown) is None
-    assert stocked.vector(unknown) is None
+    assert stocked.lookups.get(unknown) is None
+    assert stored_vector(stocked, unknown) is None
 
 
 def test_delete(catalog: Catalog) -> None:
-    catalog.delete([full(5).item.id, "00000000-0000-0000-0000-000000000000"])
-    assert catalog.find_path("a/005.jpg") == []
-    catalog.delete([])
+    catalog.writes.delete([full(5).item.id, "00000000-0000-0000-0000-000000000000"])
+    assert catalog.lookups.find_path("a/005.jpg") == []
+    catalog.writes.delete([])
 
 
 @pytest.mark.parametrize("bad", [np.zeros(8), np.full(8, np.nan), np.array([np.inf, *[0.0] * 7]), np.ones(7)])
 def test_vectors_without_a_meaning_are_refused(stocked: Catalog, bad: np.ndarray) -> None:
     with pytest.raises(ImageError):
-        stocked.upsert([ItemVector(item(700), bad.astype(np.float32))])
-    assert stocked.find_path("a/700.jpg") == []
+        stocked.writes.upsert([ItemVector(item(700), bad.astype(np.float32))])
+    assert stocked.lookups.find_path("a/700.jpg") == []
 
 
 def test_sources(catalog: Catalog, tmp_path: Path) -> None:
     first, second = tmp_path / "x" / "shop", tmp_path / "y" / "shop"
-    assert catalog.register_source(first) == "shop"
-    assert catalog.register_source(second) == "shop-2"
-    assert catalog.register_source(first) == "shop"
+    assert catalog.sources.register(first) == "shop"
+    assert catalog.sources.register(second) == "shop-2"
+    assert catalog.sources.register(first) == "shop"
     daemon = Watcher("here", 7, "2026-01-01T00:00:00Z")
-    assert catalog.record_reconcile("shop", ignored=2, at=daemon.at, watcher=daemon) is None
-    assert catalog.record_reconcile("shop", ignored=3, at="2026-01-02T00:00:00Z") == daemon
-    assert catalog.record_reconcile("gone", ignored=3, at="2026-01-02T00:00:00Z") is None
-    known = catalog.sources()
+    assert catalog.sources.record_reconcile("shop", ignored=2, at=daemon.at, watcher=daemon) is None
+    assert catalog.sources.record_reconcile("shop", ignored=3, at="2026-01-02T00:00:00Z") == daemon
+    assert catalog.sources.record_reconcile("gone", ignored=3, at="2026-01-02T00:00:00Z") is None
+    known = catalog.sources.all()
     assert list(known) == ["shop", "shop-2"]
-    assert catalog.source("shop") == known["shop"]
+    assert catalog.sources.get("shop") == known["shop"]
     with pytest.raises(TargetNotFound, match=r"has no source 'gone' \(there is: shop, shop-2\)"):
-        catalog.source("gone")
+        catalog.sources.get("gone")
     assert (known["shop"].ignored, known["shop"].watcher) == (3, daemon)
     assert known["shop"].root_here() == first
-    assert catalog.absolute_path(full(5).item) == first / "a" / "005.jpg"
+    assert catalog.sources.path_of(full(5).item) == first / "a" / "005.jpg"
     assert catalog.drop_source("shop") == N + 2
-    assert list(catalog.sources()) == ["shop-2"]
-    assert catalog.count() == 0
+    assert list(catalog.sources.all()) == ["shop-2"]
+    assert catalog.items.count() == 0
 
 
 def test_with_the_last_source_the_types_of_fields_are_forgotten(catalog: Catalog, tmp_path: Path) -> None:
-    catalog.register_source(tmp_path / "shop")
-    catalog.register_source(tmp_path / "other")
+    catalog.sources.register(tmp_path / "shop")
+    catalog.sources.register(tmp_path / "other")
     catalog.drop_source("shop")
-    assert catalog.types(refresh=True)["stock"] is FieldType.INTEGER
+    assert catalog.fields.types(refresh=True)["stock"] is FieldType.INTEGER
     catalog.drop_source("other")
-    assert catalog.types(refresh=True) == {}
-    catalog.upsert([ItemVector(item(1, stock="00123"), vector(1))])
-    assert catalog.types() == {"stock": FieldType.STRING}
-    assert paths_of(catalog.search(["stock=00123"], 5)) == {1}
-    assert paths_of(catalog.search(["stock~00123"], 5)) == {1}
+    assert catalog.fields.types(refresh=True) == {}
+    catalog.writes.upsert([ItemVector(item(1, stock="00123"), vector(1))])
+    assert catalog.fields.types() == {"stock": FieldType.STRING}
+    assert paths_of(matching(catalog, ["stock=00123"], 5)) == {1}
+    assert paths_of(matching(catalog, ["stock~00123"], 5)) == {1}
 
 
 def test_search_finds_the_first_in_the_order_of_paths(stocked: Catalog) -> None:
-    found = [found.file.path for found in stocked.search(["category=sofa"], 5)]
+    found = [found.file.path for found in matching(stocked, ["category=sofa"], 5)]
     assert found == [f"a/{number:03d}.jpg" for number in (1, 2, 4, 5, 7)]
 
 
 def test_opening(client: QdrantClient) -> None:
     with pytest.raises(TargetNotFound, match="recq-ingest run"):
         Catalog.open(client, "missing")
-    Catalog.create(client, "images", SPACE).upsert([full(1)])
+    Catalog.create(client, "images", SPACE).writes.upsert([full(1)])
     assert Catalog.open(client, "images").space == SPACE
-    assert Catalog.create(client, "images", SPACE).count() == 1
+    assert Catalog.create(client, "images", SPACE).items.count() == 1
     with pytest.raises(SpaceMismatch, match="recq-ingest rebuild"):
         Catalog.create(client, "images", replace(SPACE, size=9))
     Catalog.create(client, "others", replace(SPACE, size=9))
@@ -365,21 +366,21 @@ def test_opening(client: QdrantClient) -> None:
 
 
 def test_rebuild_answers_from_the_old_collection_until_it_is_done(catalog: Catalog, client: QdrantClient) -> None:
-    catalog.register_source(Path("/data/shop"))
+    catalog.sources.register(Path("/data/shop"))
     with pytest.raises(UsageError, match="nothing to rebuild"):
         Catalog.begin_rebuild(client, "images", SPACE)
     new_space = replace(SPACE, dim=4)
     interrupted = Catalog.begin_rebuild(client, "images", new_space)
-    interrupted.upsert([ItemVector(item(1), np.ones(4, np.float32))])
+    interrupted.writes.upsert([ItemVector(item(1), np.ones(4, np.float32))])
     new = Catalog.begin_rebuild(client, "images", new_space)
-    assert new.count() == 1
-    assert Catalog.open(client, "images").count() == N + 1
+    assert new.items.count() == 1
+    assert Catalog.open(client, "images").items.count() == N + 1
     assert catalog.still_current()
     new.finish_rebuild()
     assert not catalog.still_current()
     assert Catalog.open(client, "images").space == new_space
-    assert list(Catalog.open(client, "images").sources()) == ["shop"]
-    assert Catalog.open(client, "images").count() == 1
+    assert list(Catalog.open(client, "images").sources.all()) == ["shop"]
+    assert Catalog.open(client, "images").items.count() == 1
     assert not client.collection_exists(f"images--{SPACE.fingerprint}")
     Catalog.create(client, "images--other", SPACE)
     left_behind = f"images--{SPACE.fingerprint}"  # by one that was killed between alias and deletion
@@ -391,36 +392,36 @@ def test_rebuild_answers_from_the_old_collection_until_it_is_done(catalog: Catal
 
 def test_failed_items_are_marked_and_nothing_else(client: QdrantClient) -> None:
     catalog = Catalog.create(client, "images", SPACE)
-    catalog.upsert([full(1), FAILED])
-    catalog.mark_for_retry([full(1).item.id, FAILED.item.id, item(77).id])
-    (marked,) = catalog.marked(FAILED.item.file.source)
+    catalog.writes.upsert([full(1), FAILED])
+    catalog.ledger.mark_for_retry([full(1).item.id, FAILED.item.id, item(77).id])
+    (marked,) = catalog.ledger.marked(FAILED.item.file.source)
     assert marked.error is not None
     assert (marked.id, marked.error.retry, marked.error.reason) == (FAILED.item.id, True, Reason.TRUNCATED)
-    assert list(catalog.marked("another")) == []
-    assert [each.error for each in catalog.get_many([full(1).item.id, item(77).id]).values()] == [None]
-    catalog.upsert([FAILED])  # the next attempt takes the mark away
-    assert list(catalog.marked(FAILED.item.file.source)) == []
+    assert list(catalog.ledger.marked("another")) == []
+    assert [each.error for each in catalog.ledger.get_many([full(1).item.id, item(77).id]).values()] == [None]
+    catalog.writes.upsert([FAILED])  # the next attempt takes the mark away
+    assert list(catalog.ledger.marked(FAILED.item.file.source)) == []
 
 
 def test_a_ctime_is_kept_without_vector_metadata_or_anything_else_changing(client: QdrantClient) -> None:
     catalog = Catalog.create(client, "images", SPACE)
-    catalog.upsert([full(1), full(2), FAILED])
+    catalog.writes.upsert([full(1), full(2), FAILED])
     ids = [full(1).item.id, full(2).item.id, FAILED.item.id]
-    before, vector = catalog.get_many(ids), catalog.vector(ids[0])
-    catalog.keep_ctimes({ids[0]: 1_700_000_000_123_456_789, ids[2]: 5, item(77).id: 6})  # the last one has gone
-    after = catalog.get_many([*ids, item(77).id])
+    before, vector = catalog.ledger.get_many(ids), stored_vector(catalog, ids[0])
+    catalog.ledger.keep_ctimes({ids[0]: 1_700_000_000_123_456_789, ids[2]: 5, item(77).id: 6})  # the last one has gone
+    after = catalog.ledger.get_many([*ids, item(77).id])
     assert after == {
         each: replace(before[each], file=replace(before[each].file, ctime_ns=ctime))
         for each, ctime in zip(ids, (1_700_000_000_123_456_789, None, 5), strict=True)
     }
-    unchanged = catalog.vector(ids[0])
+    unchanged = stored_vector(catalog, ids[0])
     assert vector is not None
     assert unchanged is not None
     assert np.array_equal(unchanged, vector)
-    catalog.keep_ctimes({ids[0]: 7})
-    assert catalog.known(ids[:1])[ids[0]].file.ctime_ns == 7
-    catalog.keep_ctimes({item(77).id: 6})
-    catalog.keep_ctimes({})
+    catalog.ledger.keep_ctimes({ids[0]: 7})
+    assert catalog.ledger.known(ids[:1])[ids[0]].file.ctime_ns == 7
+    catalog.ledger.keep_ctimes({item(77).id: 6})
+    catalog.ledger.keep_ctimes({})
 
 
 def test_a_ctime_of_an_item_that_is_deleted_at_that_moment_hurts_nobody(
@@ -428,63 +429,67 @@ def test_a_ctime_of_an_item_that_is_deleted_at_that_moment_hurts_nobody(
 ) -> None:
     """Another daemon deletes it between the question whether it is there and the write."""
     catalog = Catalog.create(client, "images", SPACE)
-    catalog.upsert([full(1), full(2), full(3)])
+    catalog.writes.upsert([full(1), full(2), full(3)])
     ids = [full(number).item.id for number in (1, 2, 3)]
     update = QdrantClient.batch_update_points
 
     def late(self: QdrantClient, *arguments: Any, **options: Any) -> Any:
         monkeypatch.undo()
-        catalog.delete(ids[:1])
+        catalog.writes.delete(ids[:1])
         return update(self, *arguments, **options)
 
     monkeypatch.setattr(QdrantClient, "batch_update_points", late)
-    catalog.keep_ctimes(dict.fromkeys(ids, 9))
-    assert {each: known.file.ctime_ns for each, known in catalog.known(ids).items()} == {ids[1]: 9, ids[2]: 9}
+    catalog.ledger.keep_ctimes(dict.fromkeys(ids, 9))
+    assert {each: known.file.ctime_ns for each, known in catalog.ledger.known(ids).items()} == {ids[1]: 9, ids[2]: 9}
 
 
 def test_confirmations_are_kept_until_they_are_taken_back(catalog: Catalog) -> None:
-    catalog.register_source(Path("/data/shop"))
-    assert catalog.confirmed() == {}
-    catalog.confirm("shop", 60)
-    assert catalog.confirmed() == {"shop": 60}
-    assert list(catalog.sources()) == ["shop"]
-    catalog.confirm("shop", None)
-    assert catalog.confirmed() == {}
-    catalog.confirm("shop", 1)
-    catalog.confirm_metadata("shop", 2)
-    assert (catalog.confirmed(), catalog.confirmed_metadata()) == ({"shop": 1}, {"shop": 2})
+    catalog.sources.register(Path("/data/shop"))
+    assert catalog.sources.confirmed() == {}
+    catalog.sources.confirm("shop", 60)
+    assert catalog.sources.confirmed() == {"shop": 60}
+    assert list(catalog.sources.all()) == ["shop"]
+    catalog.sources.confirm("shop", None)
+    assert catalog.sources.confirmed() == {}
+    catalog.sources.confirm("shop", 1)
+    catalog.sources.confirm_metadata("shop", 2)
+    assert (catalog.sources.confirmed(), catalog.sources.confirmed_metadata()) == ({"shop": 1}, {"shop": 2})
     catalog.drop_source("shop")
-    assert (catalog.confirmed(), catalog.confirmed_metadata()) == ({}, {})
+    assert (catalog.sources.confirmed(), catalog.sources.confirmed_metadata()) == ({}, {})
 
 
 def test_problems_of_source_and_items_are_counted_by_kind(catalog: Catalog) -> None:
-    catalog.register_source(Path("/data/shop"), "shop")
+    catalog.sources.register(Path("/data/shop"), "shop")
     rows = [
         Problem(ProblemKind.ROW, "x", path="metadata.csv", line=2, count=5),
         Problem(ProblemKind.TABLE, "y", path="t"),
     ]
-    catalog.record_problems("shop", rows)
+    catalog.problems.record("shop", rows)
     file = FileFacts("shop", "a.jpg", 1, 1)
     both = (Problem(ProblemKind.SIDECAR, "bad"), Problem(ProblemKind.FIELD, "bad", field="a"))
-    catalog.upsert([ItemVector(Item(file, problems=both), np.ones(catalog.space.dim, np.float32))])
+    catalog.writes.upsert([ItemVector(Item(file, problems=both), np.ones(catalog.space.dim, np.float32))])
     counts = {ProblemKind.TABLE: 1, ProblemKind.ROW: 5, ProblemKind.SIDECAR: 1, ProblemKind.FIELD: 1}
-    assert catalog.count_problems("shop") == counts
-    assert catalog.source_problems("shop") == tuple(rows)
-    assert [each.problems for each in catalog.items_with_problems("shop")] == [both]
-    catalog.upsert([ItemVector(Item(file), np.ones(catalog.space.dim, np.float32))])
-    catalog.record_problems("shop", [])
-    assert catalog.count_problems("shop") == {}
+    assert catalog.problems.count("shop") == counts
+    assert catalog.problems.of_source("shop") == tuple(rows)
+    assert [each.problems for each in catalog.problems.items("shop")] == [both]
+    catalog.writes.upsert([ItemVector(Item(file), np.ones(catalog.space.dim, np.float32))])
+    catalog.problems.record("shop", [])
+    assert catalog.problems.count("shop") == {}
 
 
 def test_who_has_the_same_bytes(client: QdrantClient) -> None:
     catalog = Catalog.create(client, "images", SPACE)
-    catalog.upsert([full(1), full(2), FAILED])
+    catalog.writes.upsert([full(1), full(2), FAILED])
     digest = full(1).item.file.sha256
     assert digest is not None
-    assert [each.id for each in catalog.holders([digest, "f" * 64])] == [full(1).item.id]
+    assert [each.id for each in catalog.ledger.holders([digest, "f" * 64])] == [full(1).item.id]
     own = full(1).item.file
-    assert [each.id for each in catalog.holders([digest], names=[own.name, "x"], source=own.source, page=1)] == [own.id]
-    assert list(catalog.holders([digest], names=["x"])) == list(catalog.holders([digest], source="x")) == []
+    assert [each.id for each in catalog.ledger.holders([digest], names=[own.name, "x"], source=own.source, page=1)] == [
+        own.id
+    ]
+    assert (
+        list(catalog.ledger.holders([digest], names=["x"])) == list(catalog.ledger.holders([digest], source="x")) == []
+    )
 
 
 def test_an_older_index_is_brought_up_to_date_and_an_unknown_one_refused(client: QdrantClient) -> None:
@@ -497,16 +502,16 @@ def test_an_older_index_is_brought_up_to_date_and_an_unknown_one_refused(client:
     def as_made_by(version: int) -> None:
         client.update_collection(name, metadata={"recq": {**own, "schema": version}})
 
-    catalog.upsert([full(1), FAILED])
+    catalog.writes.upsert([full(1), FAILED])
     client.delete_payload_index(name, "error.retry", wait=True)
     as_made_by(1)
     old = Catalog.open(client, "images")  # readers need no upgrade
-    assert old.count() == 1
+    assert old.items.count() == 1
     assert old.upgrade() == 1
     assert "error.retry" in client.get_collection(name).payload_schema
     assert Catalog.open(client, "images").upgrade() is None
-    old.mark_for_retry([FAILED.item.id])
-    assert [each.id for each in old.marked(FAILED.item.file.source)] == [FAILED.item.id]
+    old.ledger.mark_for_retry([FAILED.item.id])
+    assert [each.id for each in old.ledger.marked(FAILED.item.file.source)] == [FAILED.item.id]
     as_made_by(0)
     with pytest.raises(IndexRefused, match="run FOLDER --catalog NAME"):
         Catalog.open(client, "images")

@@ -9,9 +9,10 @@ import pytest
 from qdrant_client import QdrantClient, models
 
 from recq.errors import IndexRefused, TargetNotFound
-from recq.index.catalog import Catalog, ItemVector
+from recq.index.catalog import Catalog
 from recq.index.catalogs import drop, holdings, missing, names
 from recq.index.collection import collection_name
+from recq.index.points import ItemVector
 from recq.index.schema import FileFacts, Item
 from tests.recq.index.conftest import SPACE
 
@@ -21,7 +22,7 @@ OTHER = replace(SPACE, size=16)
 def stocked(client: QdrantClient, name: str, items: int = 3) -> Catalog:
     catalog = Catalog.create(client, name, SPACE)
     vectors = np.eye(SPACE.dim, dtype=np.float32)
-    catalog.upsert(
+    catalog.writes.upsert(
         [ItemVector(Item(FileFacts("shop", f"{n}.jpg", 1, 1, f"{n:064x}")), vectors[n]) for n in range(items)]
     )
     return catalog
@@ -61,8 +62,8 @@ def test_dropping_takes_the_alias_and_all_collections_and_nothing_else(client: Q
     assert "shop" not in aliases(client)
     assert "shop" not in names(client)
     assert "shoes" in names(client)
-    assert kept.count() == 3
-    assert Catalog.create(client, "shop", OTHER).count() == 0, "the name is free, in any space"
+    assert kept.items.count() == 3
+    assert Catalog.create(client, "shop", OTHER).items.count() == 0, "the name is free, in any space"
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3])
@@ -92,7 +93,7 @@ def test_names_of_other_programs_for_it_are_told(client: QdrantClient) -> None:
     borrowed = holdings(client, "prod")
     assert not borrowed.own
     drop(client, borrowed)  # the name alone: the collection is that of the catalog shop
-    assert Catalog.open(client, "shop").count() == 3
+    assert Catalog.open(client, "shop").items.count() == 3
     assert "prod" not in aliases(client)
 
 
@@ -117,7 +118,7 @@ def test_a_catalog_whose_name_begins_like_another_keeps_its_collections(client: 
     other = stocked(client, "shop--x")
     assert holdings(client, "shop").left == ()
     drop(client, holdings(client, "shop"))
-    assert other.count() == 3
+    assert other.items.count() == 3
 
 
 @pytest.mark.parametrize(

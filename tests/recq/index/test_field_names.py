@@ -7,7 +7,8 @@ import pytest
 from qdrant_client import QdrantClient
 
 from recq.errors import RequestRefused
-from recq.index.catalog import Catalog, ItemVector
+from recq.index.catalog import Catalog
+from recq.index.points import ItemVector
 from recq.index.schema import FieldType, FileFacts, Item, Value, field_problem, payload_key
 from tests.recq.index.conftest import SPACE
 
@@ -29,20 +30,22 @@ def test_every_admitted_name_is_stored_found_counted_and_forgotten(client: Qdran
     catalog = Catalog.create(client, "images", SPACE)
     metadata: dict[str, Value] = {name: number for number, name in enumerate(NUMBERS)}
     metadata |= {name: f"value {number}" for number, name in enumerate(TEXTS)}
-    catalog.upsert([ItemVector(Item(FileFacts("shop", "a.jpg", 1, 1), metadata), np.ones(SPACE.dim, np.float32))])
-    list(catalog.make_indexes())
-    item = catalog.find_path("a.jpg")[0]
+    catalog.writes.upsert(
+        [ItemVector(Item(FileFacts("shop", "a.jpg", 1, 1), metadata), np.ones(SPACE.dim, np.float32))]
+    )
+    list(catalog.fields.make_all())
+    item = catalog.lookups.find_path("a.jpg")[0]
     assert item.metadata == metadata
     types = {**dict.fromkeys(NUMBERS, FieldType.INTEGER), **dict.fromkeys(TEXTS, FieldType.STRING)}
-    assert catalog.types(refresh=True) == types
+    assert catalog.fields.types(refresh=True) == types
     for name, value in metadata.items():
-        assert catalog.count([f"{name}={value}", f"has:{name}"]) == 1, name
-        assert [item.metadata[name] for item in catalog.rows(fields=[name])] == [value], name
+        assert catalog.items.count([f"{name}={value}", f"has:{name}"]) == 1, name
+        assert [item.metadata[name] for item in catalog.items.rows(fields=[name])] == [value], name
     for name in TEXTS:
-        assert catalog.count([f"{name}~{metadata[name]}"]) == 1, name
-        assert catalog.facets(name).rows == [(metadata[name], 1)], name
+        assert catalog.items.count([f"{name}~{metadata[name]}"]) == 1, name
+        assert catalog.values.facets(name).rows == [(metadata[name], 1)], name
     catalog.drop_source("shop")
-    assert catalog.types(refresh=True) == {}
+    assert catalog.fields.types(refresh=True) == {}
 
 
 @pytest.mark.parametrize("name", ['a"b', "a\\b", "\\", '"'])
@@ -50,5 +53,5 @@ def test_what_the_rule_refuses_no_engine_takes(client: QdrantClient, name: str) 
     catalog = Catalog.create(client, "images", SPACE)
     assert field_problem(name) is not None
     with pytest.raises(RequestRefused):
-        catalog.declare({name: FieldType.INTEGER})
-    assert payload_key(name) not in catalog.types(refresh=True)
+        catalog.fields.declare({name: FieldType.INTEGER})
+    assert payload_key(name) not in catalog.fields.types(refresh=True)

@@ -11,11 +11,13 @@ from qdrant_client import QdrantClient
 
 from recq.errors import FilterError, UsageError
 from recq.index import finder, ranking
-from recq.index.catalog import Catalog, ItemVector
+from recq.index.catalog import Catalog
 from recq.index.finder import Hit
 from recq.index.parameters import Parameters, Sort
+from recq.index.points import ItemVector
 from recq.index.schema import FileFacts, Item, Value
 from recq.index.similarity import Liked, Question, Strategy
+from tests.asking import nearest
 from tests.recq.index.conftest import SPACE
 
 # name: (angle in radians, length, bytes, metadata). From the angle 0 the cosine is the angle's; lengths are Euclid's.
@@ -48,8 +50,8 @@ def vector(name: str) -> np.ndarray:
 
 def stock(client: QdrantClient, name: str, distance: str) -> Catalog:
     catalog = Catalog.create(client, name, replace(SPACE, distance=distance))  # type: ignore[arg-type]
-    catalog.upsert([ItemVector(thing(name), vector(name)) for name in sorted(THINGS) if name != "odd"])
-    catalog.upsert([ItemVector(thing("odd"), vector("odd"))])  # "n/a" is no price any more
+    catalog.writes.upsert([ItemVector(thing(name), vector(name)) for name in sorted(THINGS) if name != "odd"])
+    catalog.writes.upsert([ItemVector(thing("odd"), vector("odd"))])  # "n/a" is no price any more
     return catalog
 
 
@@ -71,11 +73,11 @@ def names(hits: tuple[Hit, ...]) -> list[str]:
 
 
 def ranked(catalog: Catalog, parameters: Parameters, question: Question = START) -> list[str]:
-    return names(catalog.rank(question, parameters).hits)
+    return names(catalog.finder.rank(question, parameters).hits)
 
 
 def found(catalog: Catalog, parameters: Parameters) -> list[str]:
-    return names(catalog.find(parameters).hits)
+    return names(catalog.finder.find(parameters).hits)
 
 
 TIES = [f"tie-{n:02d}" for n in range(12)]
@@ -84,11 +86,11 @@ ALL = ["near", "near1", "near2", "shared-b", "shared-c", "bare", "bare1", "odd",
 
 
 def test_same_bytes_are_one_row_that_says_how_many(catalog: Catalog) -> None:
-    hits = catalog.rank(START, Parameters(k=5)).hits
+    hits = catalog.finder.rank(START, Parameters(k=5)).hits
     assert names(hits) == ["near", "near2", "shared-b", "bare", "odd"]
     assert [hit.copies for hit in hits] == [2, 1, 2, 2, 1]
     assert [hit.score for hit in hits] == pytest.approx([math.cos(a) for a in (0.1, 0.12, 0.3, 0.4, 0.5)], abs=1e-5)
-    kept = catalog.rank(START, Parameters(k=100, keep_duplicates=True)).hits
+    kept = catalog.finder.rank(START, Parameters(k=100, keep_duplicates=True)).hits
     assert names(kept) == ALL
     assert {hit.copies for hit in kept} == {1}
 
@@ -102,20 +104,20 @@ def test_pages_follow_each_other_and_ties_are_in_the_order_of_paths(catalog: Cat
 
 @pytest.mark.parametrize("k", [1, 6, 9, 30])
 def test_nearest_is_exact_at_the_edge_of_k(catalog: Catalog, k: int) -> None:
-    assert [hit.item.file.name for hit in catalog.nearest(START, k)] == [f"{name}.jpg" for name in ALL[:k]]
+    assert [hit.item.file.name for hit in nearest(catalog, START, k)] == [f"{name}.jpg" for name in ALL[:k]]
 
 
 def test_many_copies_do_not_shorten_an_answer(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ranking, "DEEPEST", 12)
-    answer = catalog.rank(START, Parameters(k=10, group_by="sku"))
+    answer = catalog.finder.rank(START, Parameters(k=10, group_by="sku"))
     assert names(answer.hits)[:-1] == ["near", "shared-b", "shared-c", "bare", "odd"]
     assert names(answer.hits)[-1] in TIES
     assert answer.cut
-    assert not catalog.rank(START, Parameters(k=2)).cut
+    assert not catalog.finder.rank(START, Parameters(k=2)).cut
 
 
 def test_groups_show_their_first_item_and_items_without_the_field_stand_alone(catalog: Catalog) -> None:
-    hits = catalog.rank(START, Parameters(k=100, group_by="sku")).hits
+    hits = catalog.finder.rank(START, Parameters(k=100, group_by="sku")).hits
     assert names(hits) == ["near", "shared-b", "shared-c", "bare", "odd", "tie-00", "far"]
     assert [hit.copies for hit in hits] == [2, 1, 1, 2, 1, 1, 1]
     assert ranked(catalog, Parameters(k=2, offset=2, group_by="sku")) == ["shared-c", "bare"]
@@ -173,25 +175,25 @@ def test_equal_values_are_in_the_order_of_paths_at_the_edge_of_a_page(catalog: C
 
 
 def test_the_nearest_in_another_order(catalog: Catalog) -> None:
-    hits = catalog.rank(START, Parameters(k=5, sort=Sort("price"))).hits
+    hits = catalog.finder.rank(START, Parameters(k=5, sort=Sort("price"))).hits
     assert names(hits) == ["shared-b", "near2", "near", "bare", "odd"]
     assert ranked(catalog, Parameters(k=5, sort=Sort("title", True))) == ["bare", "near", "shared-b", "near2", "odd"]
 
 
 def test_a_search_tells_how_many_rows_there_are(catalog: Catalog) -> None:
-    assert catalog.find(Parameters(k=2)).total == len(FOLDED) + 1
-    assert catalog.find(Parameters(k=2, keep_duplicates=True)).total == len(THINGS)
-    assert catalog.find(Parameters(k=2, offset=3, group_by="sku", filters=["has:sku"])).total == 6
+    assert catalog.finder.find(Parameters(k=2)).total == len(FOLDED) + 1
+    assert catalog.finder.find(Parameters(k=2, keep_duplicates=True)).total == len(THINGS)
+    assert catalog.finder.find(Parameters(k=2, offset=3, group_by="sku", filters=["has:sku"])).total == 6
     assert found(catalog, Parameters(k=3, offset=1)) == ["far", "near", "near2"]
 
 
 def test_too_many_rows_can_be_sorted_by_numbers_alone(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(finder, "DEEPEST", 8)
     with pytest.raises(UsageError, match=r"--sort title: 22 items match.*--filter"):
-        catalog.find(Parameters(k=2, sort=Sort("title")))
+        catalog.finder.find(Parameters(k=2, sort=Sort("title")))
     assert found(catalog, Parameters(k=2, sort=Sort("price"))) == ["shared-b", "near2"]
     assert found(catalog, Parameters(k=2, sort=Sort("title"), filters=["title?"])) == ["near2", "shared-b"]
-    first, second = (catalog.find(Parameters(k=3, offset=offset)) for offset in (0, 3))
+    first, second = (catalog.finder.find(Parameters(k=3, offset=offset)) for offset in (0, 3))
     assert len({*names(first.hits), *names(second.hits)}) == 6
     assert first.total == len(THINGS)
 
@@ -263,7 +265,7 @@ def test_recommendations(strategy: Strategy, kind: str, unlike: bool, catalog: C
     question = Liked(
         (thing("near").id, vector("bare") * 0.9), (thing("far").id, thing("tie-03").id) if unlike else (), strategy
     )
-    hits = catalog.rank(question, Parameters(k=100, keep_duplicates=True)).hits
+    hits = catalog.finder.rank(question, Parameters(k=100, keep_duplicates=True)).hits
     expected = expected_scores(catalog, question)
     assert set(names(hits)) == set(expected)
     assert [hit.score for hit in hits] == pytest.approx([expected[name] for name in names(hits)], abs=2e-5)
@@ -274,19 +276,19 @@ def test_recommendations(strategy: Strategy, kind: str, unlike: bool, catalog: C
 
 def test_recommendations_take_every_option(catalog: Catalog) -> None:
     liked = Liked((START, thing("near").id), (thing("far").id,), Strategy.BEST)
-    assert names(catalog.rank(liked, Parameters(k=3)).hits) == ["near1", "near2", "shared-b"]
-    assert names(catalog.rank(liked, Parameters(k=2, group_by="sku", filters=["sku!=A"])).hits) == [
+    assert names(catalog.finder.rank(liked, Parameters(k=3)).hits) == ["near1", "near2", "shared-b"]
+    assert names(catalog.finder.rank(liked, Parameters(k=2, group_by="sku", filters=["sku!=A"])).hits) == [
         "shared-b",
         "shared-c",
     ]
-    assert names(catalog.rank(liked, Parameters(k=9, min_score=0.748)).hits) == ["near1", "near2"]
+    assert names(catalog.finder.rank(liked, Parameters(k=9, min_score=0.748)).hits) == ["near1", "near2"]
 
 
 # -- distances ----------------------------------------------------------------------------------------------------
 
 
 def test_distances_rank_the_smallest_first(distances: Catalog) -> None:
-    hits = distances.rank(START, Parameters(k=4)).hits
+    hits = distances.finder.rank(START, Parameters(k=4)).hits
     assert names(hits) == ["near", "near2", "bare", "odd"]
     expected = [float(np.linalg.norm(vector("start") - vector(name))) for name in names(hits)]
     assert [hit.score for hit in hits] == pytest.approx(expected, abs=1e-5)
@@ -297,25 +299,25 @@ def test_distances_rank_the_smallest_first(distances: Catalog) -> None:
 
 def test_bounds_of_the_other_kind_are_refused(catalog: Catalog, distances: Catalog) -> None:
     with pytest.raises(UsageError, match="use --max-distance"):
-        distances.rank(START, Parameters(min_score=0.5))
+        distances.finder.rank(START, Parameters(min_score=0.5))
     with pytest.raises(UsageError, match="use --min-score"):
-        catalog.rank(START, Parameters(max_distance=0.5))
-    assert distances.rank(Liked((START,), strategy=Strategy.BEST), Parameters(min_score=0.3)).hits
+        catalog.finder.rank(START, Parameters(max_distance=0.5))
+    assert distances.finder.rank(Liked((START,), strategy=Strategy.BEST), Parameters(min_score=0.3)).hits
 
 
 def test_unknown_fields_are_named(catalog: Catalog) -> None:
     for parameters in (Parameters(group_by="skuu"), Parameters(sort=Sort("skuu")), Parameters(fields=("skuu",))):
-        for ask in (catalog.find, lambda parameters: catalog.rank(START, parameters)):
+        for ask in (catalog.finder.find, lambda parameters: catalog.finder.rank(START, parameters)):
             with pytest.raises(FilterError, match="did you mean 'sku'"):
                 ask(parameters)
     with pytest.raises(UsageError, match="--sort and --diversity"):
-        catalog.find(Parameters(sort=Sort("price"), diversity=0.5))
+        catalog.finder.find(Parameters(sort=Sort("price"), diversity=0.5))
 
 
 def test_several_questions_at_once_have_the_answers_of_each(catalog: Catalog) -> None:
     questions: list[Question] = [START, vector("far"), Liked((START,), strategy=Strategy.SUM), thing("tie-05").id]
     for parameters in (Parameters(k=4), Parameters(k=3, offset=2, group_by="sku"), Parameters(k=2, diversity=0.8)):
-        assert catalog.rank_many(questions, parameters) == [
-            catalog.rank(question, parameters) for question in questions
+        assert catalog.finder.rank_many(questions, parameters) == [
+            catalog.finder.rank(question, parameters) for question in questions
         ]
-    assert catalog.rank_many([], Parameters()) == []
+    assert catalog.finder.rank_many([], Parameters()) == []

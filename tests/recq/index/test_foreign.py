@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from qdrant_client import QdrantClient, models
 
-from recq.index.catalog import Catalog, ItemVector
+from recq.index.catalog import Catalog
 from recq.index.parameters import Parameters, Sort
+from recq.index.points import ItemVector
 from recq.index.schema import VECTOR, FileFacts, Item
 from recq.index.similarity import Liked
+from tests.asking import nearest
 from tests.recq.index.conftest import SPACE
 
 N = 60
@@ -41,7 +43,7 @@ def vector(seed: int) -> np.ndarray:
 def filled(client: QdrantClient, forms: tuple[str, ...]) -> tuple[Catalog, set[str]]:
     """A catalog with `N` items and two foreign points of each form, some with a number for an id."""
     catalog = Catalog.create(client, "images", SPACE)
-    catalog.upsert(
+    catalog.writes.upsert(
         [
             ItemVector(
                 Item(
@@ -78,12 +80,12 @@ def all_forms(client: QdrantClient) -> tuple[Catalog, set[str]]:
 
 
 def test_counts_and_facets_are_those_of_items(plain: Catalog) -> None:
-    assert plain.count() == N
-    assert plain.count(["category=sofa"]) == 40
-    assert plain.count_failed() == 0
-    assert plain.find(Parameters(5, filters=("category=sofa",), keep_duplicates=True)).total == 40
-    assert plain.facets("category").rows == [("sofa", 40), ("bed", 20)]
-    assert sum(count for _, count in plain.facets("price").rows) == N
+    assert plain.items.count() == N
+    assert plain.items.count(["category=sofa"]) == 40
+    assert plain.ledger.count_failed() == 0
+    assert plain.finder.find(Parameters(5, filters=("category=sofa",), keep_duplicates=True)).total == 40
+    assert plain.values.facets("category").rows == [("sofa", 40), ("bed", 20)]
+    assert sum(count for _, count in plain.values.facets("price").rows) == N
     background = plain.background()
     assert background is not None
 
@@ -91,19 +93,19 @@ def test_counts_and_facets_are_those_of_items(plain: Catalog) -> None:
 def test_an_answer_has_as_many_rows_as_were_asked_for(all_forms: tuple[Catalog, set[str]]) -> None:
     """The nearest 26 points of the vector are foreign: they stand before every item but one."""
     catalog, _ = all_forms
-    whole = [hit.item.file.path for hit in catalog.nearest(vector(0), N)]
+    whole = [hit.item.file.path for hit in nearest(catalog, vector(0), N)]
     assert len(whole) == N
     assert whole[0] == "a/000.jpg"
     for k in (1, 5, 20):
-        assert [hit.item.file.path for hit in catalog.nearest(vector(0), k)] == whole[:k]
-    assert len(catalog.nearest(vector(0), 10, ["category=sofa"])) == 10
-    page = catalog.rank(vector(0), Parameters(5, offset=10, keep_duplicates=True))
+        assert [hit.item.file.path for hit in nearest(catalog, vector(0), k)] == whole[:k]
+    assert len(nearest(catalog, vector(0), 10, ["category=sofa"])) == 10
+    page = catalog.finder.rank(vector(0), Parameters(5, offset=10, keep_duplicates=True))
     assert [hit.item.file.path for hit in page.hits] == whole[10:15]
-    groups = catalog.rank(vector(0), Parameters(5, group_by="category"))
+    groups = catalog.finder.rank(vector(0), Parameters(5, group_by="category"))
     assert sorted(str(hit.item.metadata["category"]) for hit in groups.hits) == ["bed", "sofa"]
-    varied = catalog.rank(vector(0), Parameters(5, diversity=0.5))
+    varied = catalog.finder.rank(vector(0), Parameters(5, diversity=0.5))
     assert len(varied.hits) == 5
-    liked = catalog.rank(Liked((vector(0), vector(1)), ()), Parameters(5))
+    liked = catalog.finder.rank(Liked((vector(0), vector(1)), ()), Parameters(5))
     assert len(liked.hits) == 5
 
 
@@ -111,45 +113,45 @@ def test_searches_have_items_alone(all_forms: tuple[Catalog, set[str]]) -> None:
     catalog, _ = all_forms
     orders = [Sort(field, down) for field in ("price", "category", "file.size") for down in (False, True)]
     for sort in (None, *orders):
-        found = catalog.find(Parameters(N, sort=sort, keep_duplicates=True))
+        found = catalog.finder.find(Parameters(N, sort=sort, keep_duplicates=True))
         assert len(found.hits) == N, sort
-        assert len(catalog.find(Parameters(7, sort=sort, filters=("category=sofa",))).hits) == 7, sort
+        assert len(catalog.finder.find(Parameters(7, sort=sort, filters=("category=sofa",))).hits) == 7, sort
 
 
 def test_every_stream_and_lookup_passes_them_over(all_forms: tuple[Catalog, set[str]]) -> None:
     catalog, foreign = all_forms
     paths = sorted(f"a/{n:03d}.jpg" for n in range(N))
-    assert sorted(item.file.path for item in catalog.rows()) == paths
-    assert sorted(item.file.path for item in catalog.scan("shop")) == paths
-    assert sorted(entry.item.file.path for entry in catalog.entries()) == paths
-    assert sorted(entry.item.file.path for entry in catalog.entries([])) == paths
-    assert list(catalog.failed()) == []
-    assert list(catalog.marked("shop")) == []
-    assert list(catalog.items_with_problems()) == []
+    assert sorted(item.file.path for item in catalog.items.rows()) == paths
+    assert sorted(item.file.path for item in catalog.ledger.scan("shop")) == paths
+    assert sorted(entry.item.file.path for entry in catalog.items.entries()) == paths
+    assert sorted(entry.item.file.path for entry in catalog.items.entries([])) == paths
+    assert list(catalog.ledger.failed()) == []
+    assert list(catalog.ledger.marked("shop")) == []
+    assert list(catalog.problems.items()) == []
     uuids = [point for point in foreign if not point.isdecimal()]
-    assert catalog.get_many(uuids) == {}
-    assert catalog.known(uuids) == {}
-    assert [item.file.path for item in catalog.find_path("a/001.jpg")] == ["a/001.jpg"]
-    assert [item.file.path for item in catalog.find_name("001.jpg")] == ["a/001.jpg"]
-    facets = catalog.facets("category")  # those with a source cannot be told from items by an engine
+    assert catalog.ledger.get_many(uuids) == {}
+    assert catalog.ledger.known(uuids) == {}
+    assert [item.file.path for item in catalog.lookups.find_path("a/001.jpg")] == ["a/001.jpg"]
+    assert [item.file.path for item in catalog.lookups.find_name("001.jpg")] == ["a/001.jpg"]
+    facets = catalog.values.facets("category")  # those with a source cannot be told from items by an engine
     assert {label for label, _ in facets.rows} == {"sofa", "bed"}
 
 
 def test_they_are_listed_and_can_be_removed(all_forms: tuple[Catalog, set[str]]) -> None:
     catalog, foreign = all_forms
-    assert set(catalog.foreign_points()) == foreign
-    catalog.delete(sorted(foreign))
-    assert list(catalog.foreign_points()) == []
-    assert catalog.count() == N
+    assert set(catalog.ledger.foreign_points()) == foreign
+    catalog.writes.delete(sorted(foreign))
+    assert list(catalog.ledger.foreign_points()) == []
+    assert catalog.items.count() == N
 
 
 def test_a_point_whose_payload_somebody_cleared_is_written_anew(plain: Catalog, client: QdrantClient) -> None:
-    item = plain.find_path("a/001.jpg")[0]
-    client.clear_payload(plain._collection, models.PointIdsList(points=[item.id]), wait=True)
-    assert item.id in set(plain.foreign_points())
-    assert plain.known([item.id]) == {}
-    plain.upsert([ItemVector(item, vector(1))])
-    assert item.id not in set(plain.foreign_points())
+    item = plain.lookups.find_path("a/001.jpg")[0]
+    client.overwrite_payload(plain._collection, {}, points=[item.id], wait=True)
+    assert item.id in set(plain.ledger.foreign_points())
+    assert plain.ledger.known([item.id]) == {}
+    plain.writes.upsert([ItemVector(item, vector(1))])
+    assert item.id not in set(plain.ledger.foreign_points())
 
 
 def test_bytes_of_a_foreign_point_give_no_vector(client: QdrantClient) -> None:
@@ -158,5 +160,5 @@ def test_bytes_of_a_foreign_point_give_no_vector(client: QdrantClient) -> None:
     digest = "f" * 64
     point = models.PointStruct(id=1, vector={VECTOR: vector(5).tolist()}, payload={"file": {"sha256": digest}})
     client.upsert(catalog._collection, points=[point], wait=True)
-    assert catalog.vectors_by_sha256([digest]) == {}
-    assert list(catalog.holders([digest])) == []
+    assert catalog.ledger.vectors_by_sha256([digest]) == {}
+    assert list(catalog.ledger.holders([digest])) == []

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from qdrant_client import QdrantClient
 
-from recq.index.catalog import Catalog, ItemVector
+from recq.index.catalog import Catalog
 from recq.index.collection import behind
+from recq.index.points import ItemVector
 from recq.index.schema import FileFacts, Item
 from recq.space import MAX_DIMENSIONS
 from tests.qdrant_server import QdrantServer
@@ -23,8 +24,8 @@ def test_a_batch_of_the_longest_vectors_fits(qdrant_server: QdrantServer) -> Non
     chance = np.random.default_rng(5)
     items = [Item(FileFacts("shop", f"{number}.jpg", 1, 1)) for number in range(28)]  # 34 MB in one request
     try:
-        catalog.upsert([ItemVector(item, chance.random(MAX_DIMENSIONS, np.float32)) for item in items])
-        assert catalog.count() == 28
+        catalog.writes.upsert([ItemVector(item, chance.random(MAX_DIMENSIONS, np.float32)) for item in items])
+        assert catalog.items.count() == 28
     finally:
         client.delete_collection(behind(client, "longest") or "")
         client.close()

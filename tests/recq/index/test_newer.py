@@ -10,7 +10,8 @@ from qdrant_client import QdrantClient, models
 
 from ingest.service.status import Status
 from recq.errors import Reason
-from recq.index.catalog import Catalog, ItemVector
+from recq.index.catalog import Catalog
+from recq.index.points import ItemVector
 from recq.index.problems import Problem, ProblemKind
 from recq.index.schema import FieldType, FileFacts, Item, ItemError
 from recq.index.sources import Source
@@ -43,18 +44,18 @@ def test_unknown_facts_and_facts_of_another_type_are_left_out() -> None:
 
 def test_failed_items_of_a_newer_recq_are_listed(client: QdrantClient) -> None:
     catalog = Catalog.create(client, "images", SPACE)
-    catalog.upsert([ItemVector(ITEM, None)])
+    catalog.writes.upsert([ItemVector(ITEM, None)])
     client.set_payload(
         catalog._collection, {"reason": "eaten-by-the-dog", "dog": "Bello"}, key="error", points=[ITEM.id], wait=True
     )
-    assert [str(item.error.reason) for item in catalog.failed() if item.error] == ["eaten-by-the-dog"]
-    assert catalog.count_failed(source="shop") == 1
+    assert [str(item.error.reason) for item in catalog.ledger.failed() if item.error] == ["eaten-by-the-dog"]
+    assert catalog.ledger.count_failed(source="shop") == 1
 
 
 def test_indexes_that_are_no_fields_of_recq_are_no_fields(client: QdrantClient) -> None:
     """Of a type that recq has no field for, on a path into an object, on recq's own part of the payload."""
     catalog = Catalog.create(client, "images", SPACE)
-    catalog.upsert(
+    catalog.writes.upsert(
         [ItemVector(Item(FACTS, {"price": 3, "größe": "klein", "W/H": "4"}), np.ones(SPACE.dim, np.float32))]
     )
     foreign: dict[str, models.PayloadFieldSchema] = {
@@ -67,8 +68,8 @@ def test_indexes_that_are_no_fields_of_recq_are_no_fields(client: QdrantClient) 
     for key, schema in foreign.items():
         client.create_payload_index(catalog._collection, key, field_schema=schema, wait=True)
     known = {"price": FieldType.INTEGER, "größe": FieldType.STRING, "W/H": FieldType.STRING}
-    assert catalog.types(refresh=True) == known
-    assert Catalog.open(client, "images").types() == known
+    assert catalog.fields.types(refresh=True) == known
+    assert Catalog.open(client, "images").fields.types() == known
 
 
 def test_a_source_and_a_status_with_more_in_them_are_read() -> None:

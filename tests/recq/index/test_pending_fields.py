@@ -8,7 +8,7 @@ import pytest
 from qdrant_client import QdrantClient
 
 from recq.errors import FilterError, IndexPending
-from recq.index.catalog import Catalog, ItemVector
+from recq.index.catalog import Catalog
 from recq.index.grammar import parse_all, parse_any_of
 from recq.index.parameters import Parameters, Sort
 from recq.index.pending_fields import (
@@ -21,7 +21,9 @@ from recq.index.pending_fields import (
     uses_of,
     waiting_in,
 )
+from recq.index.points import ItemVector
 from recq.index.schema import FieldType, FieldTypes, Value, payload_key, shadow_key
+from tests.asking import matching, nearest
 from tests.recq.index.conftest import SPACE
 from tests.recq.index.test_catalog import item, vector
 
@@ -109,7 +111,7 @@ def fewer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
 def pending(client: QdrantClient, name: str = "images") -> Catalog:
     """A catalog with one item that brought more fields than are made at once."""
     catalog = Catalog.create(client, name, SPACE)
-    catalog.upsert([ItemVector(item(1, **METADATA), vector(1))])
+    catalog.writes.upsert([ItemVector(item(1, **METADATA), vector(1))])
     return catalog
 
 
@@ -118,16 +120,16 @@ def keys(catalog: Catalog) -> set[str]:
 
 
 def found(catalog: Catalog, *filters: str) -> int:
-    return catalog.count(filters)
+    return catalog.items.count(filters)
 
 
 def test_an_item_with_many_new_fields_is_written_before_any_index(client: QdrantClient) -> None:
     catalog = pending(client)
-    assert catalog.count() == 1
-    assert len(catalog.known_waiting.indexes) == INDEXES
+    assert catalog.items.count() == 1
+    assert len(catalog.fields.known_waiting.indexes) == INDEXES
     assert not keys(catalog) & {payload_key(name) for name in MANY}
-    assert catalog.types() == MANY
-    assert Catalog.open(client, "images").types() == MANY  # another process knows them, too
+    assert catalog.fields.types() == MANY
+    assert Catalog.open(client, "images").fields.types() == MANY  # another process knows them, too
 
 
 def test_questions_that_need_a_missing_index_say_so(client: QdrantClient) -> None:
@@ -136,14 +138,14 @@ def test_questions_that_need_a_missing_index_say_so(client: QdrantClient) -> Non
         lambda: found(catalog, "w03=x"),
         lambda: found(catalog, "price<=20"),
         lambda: found(catalog, "w03~green"),
-        lambda: catalog.search(["w03!=x"], 5),
-        lambda: list(catalog.rows(["released=2024"])),
-        lambda: list(catalog.entries(parse_all(["sale=true"]))),
-        lambda: catalog.nearest(vector(2), 5, ["w03=x"]),
-        lambda: catalog.facets("w03"),
-        lambda: catalog.facets("price"),
-        lambda: catalog.find(Parameters(5, sort=Sort("price"))),
-        lambda: catalog.find(Parameters(5, any_of=("w03=x || stock=3",))),
+        lambda: matching(catalog, ["w03!=x"], 5),
+        lambda: list(catalog.items.rows(["released=2024"])),
+        lambda: list(catalog.items.entries(parse_all(["sale=true"]))),
+        lambda: nearest(catalog, vector(2), 5, ["w03=x"]),
+        lambda: catalog.values.facets("w03"),
+        lambda: catalog.values.facets("price"),
+        lambda: catalog.finder.find(Parameters(5, sort=Sort("price"))),
+        lambda: catalog.finder.find(Parameters(5, any_of=("w03=x || stock=3",))),
     ):
         with pytest.raises(IndexPending, match="is being made") as refused:
             ask()
@@ -156,26 +158,26 @@ def test_questions_that_need_a_missing_index_say_so(client: QdrantClient) -> Non
 def test_questions_that_need_no_index_are_answered_meanwhile(client: QdrantClient) -> None:
     catalog = pending(client)
     assert (found(catalog), found(catalog, "has:w03"), found(catalog, "no:w03")) == (1, 1, 0)
-    assert [hit.item.metadata["w03"] for hit in catalog.nearest(vector(1), 5)] == ["Green w03"]
-    assert len(catalog.find(Parameters(5, group_by="w03", sort=Sort("w03"))).hits) == 1
+    assert [hit.item.metadata["w03"] for hit in nearest(catalog, vector(1), 5)] == ["Green w03"]
+    assert len(catalog.finder.find(Parameters(5, group_by="w03", sort=Sort("w03"))).hits) == 1
 
 
 def test_what_was_written_while_indexes_waited_is_found_by_them(client: QdrantClient) -> None:
     catalog = pending(client)
-    left = [len(waiting.indexes) for waiting in catalog.make_indexes()]
+    left = [len(waiting.indexes) for waiting in catalog.fields.make_all()]
     assert left == list(range(INDEXES, 0, -1))
     assert {shadow_key("w03"), payload_key("w03"), payload_key("a.b"), "price"} <= keys(catalog)
     assert found(catalog, "w03=Green w03", "w03~green", "price=10..20", "released=2024-02", "sale=true") == 1
     assert found(catalog, "a.b~green") == 1
-    assert catalog.facets("w03").rows == [("Green w03", 1)]
+    assert catalog.values.facets("w03").rows == [("Green w03", 1)]
     metadata = client.get_collection(catalog._collection).config.metadata or {}
     assert not [key for key in metadata if key.startswith(PENDING_PREFIX) or key == "index_seconds"]
 
 
 def test_equality_is_answered_while_words_still_wait(client: QdrantClient) -> None:
     catalog = pending(client)
-    while (missing := catalog.waiting(refresh=True).next()) is not None and not missing.words:
-        catalog.make_index(missing)
+    while (missing := catalog.fields.waiting(refresh=True).next()) is not None and not missing.words:
+        catalog.fields.make(missing)
     assert found(catalog, "w03=Green w03", "price=12.5") == 1
     with pytest.raises(IndexPending, match=r"the index for 'w03~' is being made"):
         found(catalog, "w03~green")
@@ -183,72 +185,72 @@ def test_equality_is_answered_while_words_still_wait(client: QdrantClient) -> No
 
 def test_another_process_takes_up_what_was_left_and_the_first_learns_of_it(client: QdrantClient) -> None:
     first, second = pending(client), Catalog.open(client, "images")
-    halfway = iter(first.make_indexes())
+    halfway = iter(first.fields.make_all())
     for _ in range(3):
         next(halfway)
-    assert len(list(second.make_indexes())) == INDEXES - 2
+    assert len(list(second.fields.make_all())) == INDEXES - 2
     assert found(first, "w03=Green w03") == 1  # it had read them as missing
     assert list(halfway) == []
 
 
 def test_two_that_make_them_at_the_same_time_do_no_harm(client: QdrantClient) -> None:
     first, second = pending(client), Catalog.open(client, "images")
-    for waiting in first.make_indexes():
-        second.make_index(waiting.indexes[0])
+    for waiting in first.fields.make_all():
+        second.fields.make(waiting.indexes[0])
     assert found(second, "w03~green", "w03=Green w03") == 1
-    assert second.waiting(refresh=True) == Waiting()
+    assert second.fields.waiting(refresh=True) == Waiting()
 
 
 def test_a_new_field_joins_those_that_wait_and_keeps_its_type(client: QdrantClient) -> None:
     catalog = pending(client)
-    catalog.upsert([ItemVector(item(2, late=7, w03=5), vector(2))])
-    assert catalog.types()["late"] is FieldType.INTEGER
-    assert catalog.types()["w03"] is FieldType.STRING
+    catalog.writes.upsert([ItemVector(item(2, late=7, w03=5), vector(2))])
+    assert catalog.fields.types()["late"] is FieldType.INTEGER
+    assert catalog.fields.types()["w03"] is FieldType.STRING
     other = Catalog.open(client, "images")
-    other.declare({"late": FieldType.STRING})
-    assert other.types()["late"] is FieldType.INTEGER
-    list(catalog.make_indexes())
+    other.fields.declare({"late": FieldType.STRING})
+    assert other.fields.types()["late"] is FieldType.INTEGER
+    list(catalog.fields.make_all())
     assert found(catalog, "late=7") == 1
 
 
 def test_a_few_fields_are_searchable_at_once(client: QdrantClient) -> None:
     catalog = Catalog.create(client, "images", SPACE)
     few = dict(list(METADATA.items())[:FEW])
-    catalog.upsert([ItemVector(item(1, **few), vector(1))])
-    assert catalog.known_waiting == Waiting()
+    catalog.writes.upsert([ItemVector(item(1, **few), vector(1))])
+    assert catalog.fields.known_waiting == Waiting()
     assert found(catalog, "w03~green", "w03=Green w03") == 1
 
 
 def test_forgetting_the_last_source_forgets_the_fields_that_wait(client: QdrantClient) -> None:
     catalog = pending(client)
-    catalog.note_refused(Missing("price", FieldType.FLOAT), "no room")
+    catalog.fields.note_refused(Missing("price", FieldType.FLOAT), "no room")
     catalog.drop_source("shop")
-    assert Catalog.open(client, "images").types() == {}
-    assert catalog.waiting(refresh=True) == Waiting()
-    catalog.upsert([ItemVector(item(1, w03=5), vector(1))])
-    assert catalog.types() == {"w03": FieldType.INTEGER}
+    assert Catalog.open(client, "images").fields.types() == {}
+    assert catalog.fields.waiting(refresh=True) == Waiting()
+    catalog.writes.upsert([ItemVector(item(1, w03=5), vector(1))])
+    assert catalog.fields.types() == {"w03": FieldType.INTEGER}
 
 
 def test_an_index_that_could_not_be_made_is_waited_for_by_nobody(client: QdrantClient) -> None:
     catalog = pending(client)
     price = Missing("price", FieldType.FLOAT)
-    catalog.note_refused(price, "no room")
+    catalog.fields.note_refused(price, "no room")
     other = Catalog.open(client, "images")
-    assert len(list(other.make_indexes())) == INDEXES - 1
-    waiting = Catalog.open(client, "images").waiting(refresh=True)
+    assert len(list(other.fields.make_all())) == INDEXES - 1
+    waiting = Catalog.open(client, "images").fields.waiting(refresh=True)
     assert (waiting.indexes, waiting.left, waiting.refused) == ((price,), 0, {price: "no room"})
     with pytest.raises(FilterError, match=r"index of field 'price' could not be made.*no room"):
         found(other, "price=12.5")
-    other.make_index(price)  # as the next daemon tries
-    other.note_made()
+    other.fields.make(price)  # as the next daemon tries
+    other.fields.note_made()
     assert found(catalog, "price=12.5") == 1
-    assert Catalog.open(client, "images").waiting(refresh=True) == Waiting()
+    assert Catalog.open(client, "images").fields.waiting(refresh=True) == Waiting()
 
 
 def test_a_rebuild_starts_with_what_the_new_collection_has(client: QdrantClient) -> None:
     pending(client)
     after = Catalog.begin_rebuild(client, "images", replace(SPACE, pooling="max"))
-    after.upsert([ItemVector(item(1, **METADATA), vector(1))])
-    list(after.make_indexes())
+    after.writes.upsert([ItemVector(item(1, **METADATA), vector(1))])
+    list(after.fields.make_all())
     after.finish_rebuild()
     assert found(Catalog.open(client, "images"), "w03=Green w03") == 1

@@ -11,8 +11,10 @@ from qdrant_client import QdrantClient, models
 
 from recq.errors import FilterError
 from recq.index import collection
-from recq.index.catalog import Catalog, ItemVector
+from recq.index.catalog import Catalog
+from recq.index.points import ItemVector
 from recq.index.schema import SCHEMA_VERSION, FieldType, FileFacts, Item
+from tests.asking import matching
 from tests.recq.index.conftest import SPACE
 
 NFD = unicodedata.normalize("NFD", "Größe")
@@ -31,7 +33,7 @@ def old(client: QdrantClient) -> Catalog:
     catalog = Catalog.create(client, "old", SPACE)
     name = catalog._collection
     items = [Item(FileFacts("shop", f"sofas/leather_{n}.jpg", 1, 1), metadata_of(n)) for n in range(len(PAYLOADS))]
-    catalog.upsert([ItemVector(item, np.ones(SPACE.dim, np.float32) * (n + 1)) for n, item in enumerate(items)])
+    catalog.writes.upsert([ItemVector(item, np.ones(SPACE.dim, np.float32) * (n + 1)) for n, item in enumerate(items)])
     for item, metadata in zip(items, PAYLOADS, strict=True):
         payload = {**item.with_digest().to_payload(), **metadata, "_text": {"title": metadata["title"]}}
         payload.pop("placeholder")
@@ -56,7 +58,7 @@ def metadata_of(_number: int) -> dict[str, Any]:
 
 
 def found(catalog: Catalog, *filters: str) -> list[int]:
-    return sorted(int(item.file.path[-5]) for item in catalog.search(filters, 9))
+    return sorted(int(item.file.path[-5]) for item in matching(catalog, filters, 9))
 
 
 def test_an_old_collection_is_read_as_it_is(old: Catalog) -> None:
@@ -71,7 +73,7 @@ def test_an_upgraded_collection_answers_as_a_new_one(old: Catalog, client: Qdran
     assert old.upgrade() == 2
     assert old.upgrade() is None
     for catalog in (Catalog.open(client, "old"), old):
-        assert catalog.types(refresh=True) == {
+        assert catalog.fields.types(refresh=True) == {
             "taken": FieldType.DATE, NFC: FieldType.STRING, "labels": FieldType.STRING, "price": FieldType.INTEGER,
             "title": FieldType.STRING,
         }  # fmt: skip
@@ -81,16 +83,16 @@ def test_an_upgraded_collection_answers_as_a_new_one(old: Catalog, client: Qdran
         assert found(catalog, "taken=2024-01-31T12:00") == [0, 2]
         assert found(catalog, f"{NFC}={NFC}") == found(catalog, f"labels={NFD}") == [0]
         assert found(catalog, "file.name~leather 1") == found(catalog, "file.path~sofas 1") == [1]
-    stored = {item.file.path: item.metadata for item in catalog.rows(["has:taken"], ["taken", NFC, "labels"])}
+    stored = {item.file.path: item.metadata for item in catalog.items.rows(["has:taken"], ["taken", NFC, "labels"])}
     assert stored["sofas/leather_0.jpg"] == {"taken": "2024-01-31T12:00:00Z", NFC: NFC, "labels": [NFC, "a"]}
     (foreign,) = client.retrieve(catalog._collection, [1], with_payload=True)
     assert foreign.payload == {"title": "foreign"}
 
 
 def test_a_daemon_that_is_late_with_the_upgrade_writes_over_nothing(old: Catalog, client: QdrantClient) -> None:
-    types = old.types()
+    types = old.fields.types()
     assert old.upgrade() == SCHEMA_VERSION - 1
-    (id_,) = [item.id for item in old.search(["title~7"], 9)]
+    (id_,) = [item.id for item in matching(old, ["title~7"], 9)]
     client.set_payload(old._collection, payload={"title": "Cafe\u0301 8"}, points=[id_], wait=True)
     assert not collection._rewrite(client, old._collection, types)
     (kept,) = client.retrieve(old._collection, [id_], with_payload=["title"])

@@ -15,12 +15,14 @@ from hypothesis import strategies as st
 from qdrant_client import QdrantClient, models
 
 from recq.errors import FilterError
-from recq.index.catalog import Catalog, ItemVector
+from recq.index.catalog import Catalog
 from recq.index.dates import written_date
 from recq.index.grammar import escape, filter_for
 from recq.index.parameters import Parameters, Sort
+from recq.index.points import ItemVector
 from recq.index.problems import ProblemKind
 from recq.index.schema import EXACT, FieldType, FileFacts, Item, Value
+from tests.asking import matching
 from tests.recq.index.conftest import SPACE
 
 _NUMBERS = count()
@@ -36,16 +38,16 @@ def made(client: QdrantClient, field: str, values: Sequence[Value], *, one_by_on
     catalog = Catalog.create(client, f"values{next(_NUMBERS)}", SPACE)
     entries = [entry(f"{number:03}.jpg", {field: value}) for number, value in enumerate(values)]
     for batch in [[each] for each in entries] if one_by_one else [entries]:
-        catalog.upsert(batch)
+        catalog.writes.upsert(batch)
     return catalog
 
 
 def found(catalog: Catalog, *filters: str) -> list[int]:
-    return sorted(int(item.file.path[:3]) for item in catalog.search(filters, 1000))
+    return sorted(int(item.file.path[:3]) for item in matching(catalog, filters, 1000))
 
 
 def stored(catalog: Catalog, field: str) -> list[Value]:
-    return [item.metadata[field] for item in sorted(catalog.rows((), [field]), key=lambda item: item.file.path)]
+    return [item.metadata[field] for item in sorted(catalog.items.rows((), [field]), key=lambda item: item.file.path)]
 
 
 # -- dates --------------------------------------------------------------------------------------------------------
@@ -90,7 +92,7 @@ def test_each_spelling_of_a_moment_is_found_by_every_other(moments: Catalog, wri
 
 def test_moments_are_shown_in_one_form(moments: Catalog) -> None:
     assert stored(moments, "taken") == [written for written, texts in MOMENTS.items() for _ in texts]
-    assert moments.facets("taken").rows == [("0001..0999", 2), ("2000..2999", 22), ("9000..9999", 2)]
+    assert moments.values.facets("taken").rows == [("0001..0999", 2), ("2000..2999", 22), ("9000..9999", 2)]
 
 
 def test_a_day_stays_a_day_and_the_end_of_time_has_one(shared_client: QdrantClient) -> None:
@@ -126,44 +128,46 @@ def test_a_field_of_text_keeps_its_dates_as_they_are(shared_client: QdrantClient
 
 def test_a_field_of_integers_that_meets_a_float_is_one_of_floats(shared_client: QdrantClient) -> None:
     catalog = made(shared_client, "price", [65, 19.99, 100, [7, 250.5], 101], one_by_one=True)
-    assert catalog.types()["price"] is FieldType.FLOAT
+    assert catalog.fields.types()["price"] is FieldType.FLOAT
     assert found(catalog, "price<=100") == [0, 1, 2, 3]
     assert found(catalog, "price=65") == [0]
     assert found(catalog, "price=19.99") == [1]
     assert found(catalog, "price=250..251") == [3]
-    assert not list(catalog.items_with_problems())
-    assert all(".." in label for label, _ in catalog.facets("price").rows)
-    assert Catalog.open(shared_client, catalog.name).types()["price"] is FieldType.FLOAT
+    assert not list(catalog.problems.items())
+    assert all(".." in label for label, _ in catalog.values.facets("price").rows)
+    assert Catalog.open(shared_client, catalog.name).fields.types()["price"] is FieldType.FLOAT
 
 
 def test_a_field_with_integers_of_more_digits_than_a_float_stays_one(shared_client: QdrantClient) -> None:
     catalog = made(shared_client, "other", [1])
     long = {"above": EXACT, "below": -EXACT, "far": EXACT + 1}
-    catalog.upsert([entry("000.jpg", long)])
+    catalog.writes.upsert([entry("000.jpg", long)])
     for number, field in enumerate(long):
-        catalog.upsert([entry(f"10{number}.jpg", {field: 19.99}), entry(f"20{number}.jpg", {field: EXACT - 1})])
-    catalog.upsert([entry("300.jpg", {"late": 1})])
-    catalog.upsert([entry("301.jpg", {"late": [EXACT, 1.5]})])
-    assert {catalog.types()[field] for field in (*long, "late")} == {FieldType.INTEGER}
+        catalog.writes.upsert([entry(f"10{number}.jpg", {field: 19.99}), entry(f"20{number}.jpg", {field: EXACT - 1})])
+    catalog.writes.upsert([entry("300.jpg", {"late": 1})])
+    catalog.writes.upsert([entry("301.jpg", {"late": [EXACT, 1.5]})])
+    assert {catalog.fields.types()[field] for field in (*long, "late")} == {FieldType.INTEGER}
     assert [found(catalog, f"{field}={value}") for field, value in long.items()] == [[0], [0], [0]]
-    problems = {item.file.path: [each.kind for each in item.problems] for item in catalog.items_with_problems()}
+    problems = {item.file.path: [each.kind for each in item.problems] for item in catalog.problems.items()}
     assert problems == {f"{number}.jpg": [ProblemKind.MISFIT] for number in (100, 101, 102, 301)}
 
 
 def test_a_long_integer_in_a_field_of_floats_is_listed(shared_client: QdrantClient) -> None:
     catalog = made(shared_client, "code", [1.5, EXACT + 1], one_by_one=True)
-    (item,) = catalog.items_with_problems()
+    (item,) = catalog.problems.items()
     assert "more digits than a float" in item.problems[0].detail
 
 
 def test_nothing_else_widens_and_what_does_not_fit_is_listed(shared_client: QdrantClient) -> None:
     pairs: list[tuple[Value, Value]] = [(1, True), (True, 1), (1, "many"), (True, 0.5), ("a", 1.5), (1.5, True)]
     catalog = made(shared_client, "other", [1])
-    catalog.upsert([entry("001.jpg", {f"field{number}": first for number, (first, _) in enumerate(pairs)})])
-    before = dict(catalog.types())
-    catalog.upsert([entry(f"10{number}.jpg", {f"field{number}": second}) for number, (_, second) in enumerate(pairs)])
-    assert catalog.types(refresh=True) == before
-    listed = sorted(item.file.path for item in catalog.items_with_problems())
+    catalog.writes.upsert([entry("001.jpg", {f"field{number}": first for number, (first, _) in enumerate(pairs)})])
+    before = dict(catalog.fields.types())
+    catalog.writes.upsert(
+        [entry(f"10{number}.jpg", {f"field{number}": second}) for number, (_, second) in enumerate(pairs)]
+    )
+    assert catalog.fields.types(refresh=True) == before
+    listed = sorted(item.file.path for item in catalog.problems.items())
     assert listed == [f"10{number}.jpg" for number in range(len(pairs))]
 
 
@@ -171,22 +175,22 @@ def test_two_daemons_widen_one_field(shared_client: QdrantClient) -> None:
     """Each knows the field as one of integers when it meets its first float."""
     one = made(shared_client, "price", [65])
     two = Catalog.open(shared_client, one.name)
-    assert two.types()["price"] is FieldType.INTEGER
-    one.upsert([entry("001.jpg", {"price": 19.99})])
-    two.upsert([entry("002.jpg", {"price": 70})])
-    two.upsert([entry("003.jpg", {"price": 20.5})])
-    one.upsert([entry("004.jpg", {"price": 71})])
+    assert two.fields.types()["price"] is FieldType.INTEGER
+    one.writes.upsert([entry("001.jpg", {"price": 19.99})])
+    two.writes.upsert([entry("002.jpg", {"price": 70})])
+    two.writes.upsert([entry("003.jpg", {"price": 20.5})])
+    one.writes.upsert([entry("004.jpg", {"price": 71})])
     reader = Catalog.open(shared_client, one.name)
-    assert reader.types()["price"] is FieldType.FLOAT
+    assert reader.fields.types()["price"] is FieldType.FLOAT
     assert found(reader, "price<=70") == [0, 1, 2, 3]
-    assert not list(reader.items_with_problems())
+    assert not list(reader.problems.items())
 
 
 def test_a_reader_that_knows_a_field_as_it_was_finds_what_it_holds_now(shared_client: QdrantClient) -> None:
     catalog = made(shared_client, "price", [65])
     reader = Catalog.open(shared_client, catalog.name)
-    assert reader.types()["price"] is FieldType.INTEGER
-    catalog.upsert([entry("001.jpg", {"price": 65.0}), entry("002.jpg", {"price": 19.99})])
+    assert reader.fields.types()["price"] is FieldType.INTEGER
+    catalog.writes.upsert([entry("001.jpg", {"price": 65.0}), entry("002.jpg", {"price": 19.99})])
     assert found(reader, "price=65") == [0, 1]
     assert found(reader, "price=19.99") == [2]
 
@@ -194,10 +198,10 @@ def test_a_reader_that_knows_a_field_as_it_was_finds_what_it_holds_now(shared_cl
 def test_a_declared_float_widens_before_the_first_value(shared_client: QdrantClient) -> None:
     """As the column of a table does."""
     catalog = made(shared_client, "price", [65])
-    catalog.declare({"price": FieldType.FLOAT})
-    assert catalog.types()["price"] is FieldType.FLOAT
-    catalog.declare({"price": FieldType.INTEGER})
-    assert catalog.types(refresh=True)["price"] is FieldType.FLOAT
+    catalog.fields.declare({"price": FieldType.FLOAT})
+    assert catalog.fields.types()["price"] is FieldType.FLOAT
+    catalog.fields.declare({"price": FieldType.INTEGER})
+    assert catalog.fields.types(refresh=True)["price"] is FieldType.FLOAT
 
 
 # -- words --------------------------------------------------------------------------------------------------------
@@ -241,10 +245,10 @@ def test_words_of_names_and_paths(shared_client: QdrantClient) -> None:
         "leather/猫の椅子.webp",
         "sofas/a.jpg",
     ]
-    catalog.upsert([entry(name) for name in names])
+    catalog.writes.upsert([entry(name) for name in names])
 
     def paths(*filters: str) -> list[int]:
-        return sorted(names.index(item.file.path) for item in catalog.search(filters, 9))
+        return sorted(names.index(item.file.path) for item in matching(catalog, filters, 9))
 
     assert paths("file.name~leather") == [0]
     assert paths("file.path~leather") == [0, 3]
@@ -265,26 +269,26 @@ NFC, NFD = "Größe", unicodedata.normalize("NFD", "Größe")
 
 def test_metadata_is_stored_composed_and_asked_for_in_any_form(shared_client: QdrantClient) -> None:
     catalog = made(shared_client, NFD, [NFD, [NFC, "x"], "Grosse"])
-    assert set(catalog.types()) == {NFC}
+    assert set(catalog.fields.types()) == {NFC}
     assert stored(catalog, NFC) == [NFC, [NFC, "x"], "Grosse"]
     for field in (NFC, NFD):
         for value in (NFC, NFD):
             assert found(catalog, f"{field}={value}") == [0, 1]
             assert found(catalog, f"{field}!={value}") == [2]
         assert found(catalog, f"has:{field}") == [0, 1, 2]
-        assert catalog.facets(field).rows == [(NFC, 2), ("Grosse", 1), ("x", 1)]
+        assert catalog.values.facets(field).rows == [(NFC, 2), ("Grosse", 1), ("x", 1)]
 
 
 def test_paths_stay_as_they_are_and_are_asked_for_in_any_form(shared_client: QdrantClient) -> None:
     catalog = Catalog.create(shared_client, "forms", SPACE)
     names = [f"{NFC}/{NFD}.jpg", f"{NFD}/x{NFC}.jpg"]
-    catalog.upsert([entry(name) for name in names])
-    assert sorted(item.file.path for item in catalog.search((), 9)) == sorted(names)
+    catalog.writes.upsert([entry(name) for name in names])
+    assert sorted(item.file.path for item in matching(catalog, (), 9)) == sorted(names)
     for form in ("NFC", "NFD"):
         for name in names:
             asked = unicodedata.normalize(form, name)
-            assert [item.file.path for item in catalog.search([f"file.path={asked}"], 9)] == [name]
-            assert [item.file.path for item in catalog.search([f"file.name={asked.partition('/')[2]}"], 9)] == [name]
+            assert [item.file.path for item in matching(catalog, [f"file.path={asked}"], 9)] == [name]
+            assert [item.file.path for item in matching(catalog, [f"file.name={asked.partition('/')[2]}"], 9)] == [name]
 
 
 # -- what facets print --------------------------------------------------------------------------------------------
@@ -309,16 +313,16 @@ def values(shared_client: QdrantClient) -> Catalog:
 def test_what_facets_print_finds_exactly_the_items_with_that_value(values: Catalog, some: list[str]) -> None:
     some = [unicodedata.normalize("NFC", value) for value in some]
     entries = [entry(f"{number:03}.jpg", {"v": value}) for number, value in enumerate(some)]
-    values.upsert(entries)
+    values.writes.upsert(entries)
     try:
-        facets = values.facets("v", limit=1000)
+        facets = values.values.facets("v", limit=1000)
         assert {label for label, _ in facets.rows} == set(some)
         for (value, items), filter_ in zip(facets.rows, facets.filters, strict=True):
             same = [number for number, each in enumerate(some) if each == value]
             assert (found(values, filter_), items) == (same, len(same)), filter_
             assert found(values, f"v!={escape(value)}") == [n for n, each in enumerate(some) if each != value]
     finally:
-        values.delete([each.item.id for each in entries])
+        values.writes.delete([each.item.id for each in entries])
 
 
 LONGEST = 2**63 - 1
@@ -339,20 +343,20 @@ COLUMNS: list[Sequence[int | float]] = [
 def columns(shared_client: QdrantClient) -> Catalog:
     """A catalog with a field for each of the columns."""
     catalog = made(shared_client, "other", [1])
-    catalog.upsert(
+    catalog.writes.upsert(
         [
             entry(f"{row:03}.jpg", {f"n{n}": column[row] for n, column in enumerate(COLUMNS) if row < len(column)})
             for row in range(max(map(len, COLUMNS)))
         ]
     )
-    for _ in catalog.make_indexes():
+    for _ in catalog.fields.make_all():
         pass
     return catalog
 
 
 @pytest.mark.parametrize("number", range(len(COLUMNS)))
 def test_ranges_that_facets_print_find_as_many_as_they_say(columns: Catalog, number: int) -> None:
-    facets = columns.facets(f"n{number}")
+    facets = columns.values.facets(f"n{number}")
     assert [len(found(columns, each)) for each in facets.filters] == [items for _, items in facets.rows], facets
     assert sum(items for _, items in facets.rows) == len(COLUMNS[number]), facets
     assert len({label for label, _ in facets.rows}) == len(facets.rows)
@@ -360,12 +364,12 @@ def test_ranges_that_facets_print_find_as_many_as_they_say(columns: Catalog, num
 
 def test_booleans_and_dates_that_facets_print(shared_client: QdrantClient) -> None:
     catalog = made(shared_client, "sale", [True, False, True])
-    assert [(found(catalog, each), each) for each in catalog.facets("sale").filters] == [
+    assert [(found(catalog, each), each) for each in catalog.values.facets("sale").filters] == [
         ([0, 2], "sale=true"),
         ([1], "sale=false"),
     ]
     dates = made(shared_client, "day", ["2024-01-31", "2024-01-31T23:59", "2024-02-01T00:30+01:00", "2024-02-02"])
-    assert [(found(dates, each), each) for each in dates.facets("day").filters] == [
+    assert [(found(dates, each), each) for each in dates.values.facets("day").filters] == [
         ([0, 1, 2], "day=2024-01-31"),
         ([3], "day=2024-02-02"),
     ]
@@ -379,13 +383,13 @@ def test_fields_with_characters_of_the_grammar_are_written_with_a_backslash() ->
 def test_fields_to_sort_and_group_by_are_named_in_any_form(shared_client: QdrantClient) -> None:
     catalog = made(shared_client, NFC, ["b", "a", "b"])
     parameters = Parameters(5, sort=Sort.parse(f"{NFD}:desc"), group_by=NFD, fields=(NFD,))
-    assert [hit.item.metadata[NFC] for hit in catalog.find(parameters).hits] == ["b", "a"]
+    assert [hit.item.metadata[NFC] for hit in catalog.finder.find(parameters).hits] == ["b", "a"]
     assert parameters.fields == (NFC,)
 
 
 def test_numbers_that_are_equal_are_one_group(shared_client: QdrantClient) -> None:
     catalog = made(shared_client, "price", [65.0, 65, 19.99, [65.0], [65]])
-    assert len(catalog.find(Parameters(9, group_by="price")).hits) == 3
+    assert len(catalog.finder.find(Parameters(9, group_by="price")).hits) == 3
 
 
 def test_a_daemon_that_takes_a_new_field_for_integers_at_the_same_time_is_overruled(
@@ -404,7 +408,7 @@ def test_a_daemon_that_takes_a_new_field_for_integers_at_the_same_time_is_overru
 
     rivals: list[str] = []
     monkeypatch.setattr(shared_client, "create_payload_index", rivalled)
-    catalog.upsert([entry("001.jpg", {"price": 19.99})])
+    catalog.writes.upsert([entry("001.jpg", {"price": 19.99})])
     assert rivals
     assert found(catalog, "price<=20") == [1]
-    assert catalog.types(refresh=True)["price"] is FieldType.FLOAT
+    assert catalog.fields.types(refresh=True)["price"] is FieldType.FLOAT

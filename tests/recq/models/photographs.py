@@ -10,6 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from recq.images import to_input
+from recq.models.embedder import Embedder
 from recq.space import InputSpec
 from tests.packs import ROOT
 
@@ -19,3 +20,8 @@ SAMPLES = sorted((ROOT / "samples").glob("*.jpg"))
 def inputs(files: Iterable[Path], spec: InputSpec) -> npt.NDArray[np.uint8]:
     """uint8 (n, size, size, 3)."""
     return np.stack([to_input(np.asarray(Image.open(file).convert("RGB")), spec) for file in files])
+
+
+def vectors_of(embedder: Embedder, photographs: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """uint8 (n, size, size, 3) -> float32 (n, dim)."""
+    return np.stack([future.result() for future in [embedder.submit(each) for each in photographs]])

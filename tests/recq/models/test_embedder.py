@@ -18,7 +18,7 @@ from recq.models import Embedder, ModelOptions, describe_space, describe_variant
 from recq.models.pooling import GEM_FLOOR, unit
 from recq.settings import Settings
 from recq.space import Distance, EmbeddingSpace
-from tests.recq.models.photographs import SAMPLES, inputs
+from tests.recq.models.photographs import SAMPLES, inputs, vectors_of
 
 Floats = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.uint8]
@@ -74,16 +74,14 @@ def test_vectors_are_unit_length_and_the_same_on_every_way(settings: Settings) -
     photographs = inputs(SAMPLES[:6], space.input)
     with open_embedder(space, settings) as embedder:
         assert embedder.space == space
-        batch = embedder.embed(photographs)
-        futures = [embedder.submit(picture) for picture in photographs]
-        single = np.stack([future.result() for future in futures])
-        assert embedder.embed(photographs[:0]).shape == (0, 1280)
+        batch = vectors_of(embedder, photographs)
+        single = np.stack([embedder.submit(picture).result() for picture in photographs])
     assert batch.shape == (6, 1280)
     assert batch.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(batch, axis=1), 1, atol=1e-6)
     assert np.array_equal(batch, single)
     with open_embedder("efficientnet_lite2", settings) as again:
-        assert np.array_equal(again.embed(photographs), batch)
+        assert np.array_equal(vectors_of(again, photographs), batch)
     with open_embedder("efficientnet_lite2", settings, one_shot=True) as one_shot:
         alone = one_shot.submit(photographs[0]).result()
     assert float(alone @ batch[0]) > 0.999999
@@ -94,9 +92,9 @@ def test_a_size_other_than_the_network_s_own(settings: Settings) -> None:
     space = describe_space(ModelOptions("efficientnet_lite2", size=320), settings)
     photographs = inputs(SAMPLES[:2], space.input)
     with open_embedder(space, settings) as embedder:
-        larger = embedder.embed(photographs)
+        larger = vectors_of(embedder, photographs)
     with open_embedder("efficientnet_lite2", settings) as embedder:
-        usual = embedder.embed(inputs(SAMPLES[:2], embedder.space.input))
+        usual = vectors_of(embedder, inputs(SAMPLES[:2], embedder.space.input))
     similarity = larger @ usual.T
     assert similarity.diagonal().min() > 0.8 > similarity[0, 1]
 
@@ -106,7 +104,7 @@ def test_the_picture_may_be_overwritten_after_submit(settings: Settings) -> None
     photographs = inputs(SAMPLES[:4], space.input)
     shared = np.empty_like(photographs[0])
     with open_embedder(space, settings) as embedder:
-        expected = embedder.embed(photographs)
+        expected = vectors_of(embedder, photographs)
         futures = []
         for picture in photographs:
             shared[:] = picture
@@ -200,10 +198,10 @@ def test_vectors_of_a_euclidean_space_keep_their_length(settings: Settings) -> N
     assert euclidean.label.startswith("mobilenet_v2 224px pad mean 1280-d euclid [")
     photographs = inputs(SAMPLES[:3], euclidean.input)
     with open_embedder(euclidean, settings) as embedder:
-        vectors = embedder.embed(photographs)
+        vectors = vectors_of(embedder, photographs)
         alone = embedder.submit(photographs[1]).result()
     with open_embedder(angular, settings) as embedder:
-        directions = embedder.embed(photographs)
+        directions = vectors_of(embedder, photographs)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     assert lengths.min() > 5
     np.testing.assert_allclose(vectors / lengths, directions, atol=1e-6)

@@ -21,7 +21,7 @@ from recq.models.weights import bundled, bundled_manifest, exports
 from recq.settings import Settings
 from recq.space import EmbeddingSpace
 from tests.packs import pictures
-from tests.recq.models.photographs import SAMPLES, inputs
+from tests.recq.models.photographs import SAMPLES, inputs, vectors_of
 
 SIZE = 64
 
@@ -38,7 +38,7 @@ def agreement(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> f
 
 def both(space: EmbeddingSpace, settings: Settings, photographs: npt.NDArray[np.uint8]) -> float:
     with open_embedder(space, settings) as openvino, open_embedder(space, settings, runtime="tensorflow") as keras:
-        return agreement(openvino.embed(photographs), keras.embed(photographs))
+        return agreement(vectors_of(openvino, photographs), vectors_of(keras, photographs))
 
 
 @pytest.mark.keras
@@ -156,7 +156,8 @@ from recq.settings import Settings
 settings = Settings.load(cache_dir=sys.argv[1], weights=sys.argv[2])
 space = describe_space(ModelOptions("keras:MobileNet", size={SIZE}), settings)
 with open_embedder(space, settings) as embedder:
-    np.save(sys.argv[3], embedder.embed(np.load(sys.argv[4])))
+    pictures = np.load(sys.argv[4])
+    np.save(sys.argv[3], np.stack([embedder.submit(each).result() for each in pictures]))
 print(space.fingerprint, "tensorflow" in sys.modules, "keras" in sys.modules)
 """
 
@@ -198,7 +199,7 @@ def test_a_keras_network_is_exported_once_and_runs_without_tensorflow(
 
     # The weights file need not be named again for an index that was made with it.
     with open_embedder(space, settings) as embedder:
-        assert np.array_equal(embedder.embed(photographs), vectors)
+        assert np.array_equal(vectors_of(embedder, photographs), vectors)
 
 
 @pytest.mark.keras

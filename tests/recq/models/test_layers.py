@@ -26,7 +26,7 @@ from recq.models.pooling import pool
 from recq.models.weights import bundled, bundled_manifest
 from recq.settings import Settings
 from recq.space import EmbeddingSpace
-from tests.recq.models.photographs import SAMPLES, inputs
+from tests.recq.models.photographs import SAMPLES, inputs, vectors_of
 
 SIZE = 40
 
@@ -88,7 +88,7 @@ def answer_of(keras: Any, model: Any, layer: str, photographs: npt.NDArray[Any])
 
 def vectors(space: EmbeddingSpace, settings: Settings, photographs: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     with open_embedder(space, settings) as embedder:
-        return embedder.embed(photographs)
+        return vectors_of(embedder, photographs)
 
 
 def test_each_choice_has_a_folder_of_its_own_and_survives_the_way_to_the_exporting_process(tmp_path: Path) -> None:

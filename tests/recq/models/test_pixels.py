@@ -48,7 +48,6 @@ def test_the_space_of_pixels(settings: Settings) -> None:
 def test_what_becomes_of_a_picture(settings: Settings, options: ModelOptions, expected: np.ndarray) -> None:
     with open_embedder(describe_space(options, settings), settings) as embedder:
         np.testing.assert_allclose(embedder.submit(PICTURE).result(), expected, rtol=1e-4, atol=1e-5)
-        np.testing.assert_allclose(embedder.embed(PICTURE[np.newaxis]), [expected], rtol=1e-4, atol=1e-5)
 
 
 def test_pixels_are_their_own_map(settings: Settings) -> None:

@@ -14,12 +14,15 @@ import pytest
 import recq
 from recq.errors import UsageError
 from recq.index.background import FEWEST_ITEMS, UNUSUAL
-from recq.index.catalog import Catalog, ItemVector
+from recq.index.catalog import Catalog
 from recq.index.connect import own_folder
+from recq.index.points import ItemVector
 from recq.index.schema import FileFacts, Item
 from recq.models import describe_space
 from recq.settings import Settings
-from tests.query.conftest import Reply
+from tests.query.conftest import Reply, _own_settings, ask
+
+__all__ = ["_own_settings", "ask"]
 
 Ask = Callable[..., Reply]
 
@@ -37,7 +40,7 @@ def rows() -> np.ndarray:
 
 
 def fill(catalog: Catalog, count: int) -> None:
-    catalog.upsert(
+    catalog.writes.upsert(
         [
             ItemVector(Item(FileFacts("shop", f"{number}.jpg", 1, 1, f"{number:064x}")), row)
             for number, row in enumerate(rows()[:count])

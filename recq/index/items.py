@@ -1,0 +1,71 @@
+"""The items of a catalog: those that filters hold for, counted, listed, with their vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+
+import numpy as np
+from qdrant_client import models
+
+from recq.index.dates import moment_of
+from recq.index.fields import Fields
+from recq.index.filters import NO_FILE, compile_filters, known_name
+from recq.index.grammar import Where, parse_all
+from recq.index.pending_fields import uses_of
+from recq.index.points import PAGE, ItemVector, Points, item_of, items_of, vector_of
+from recq.index.schema import Item, payload_key
+
+_ENTRIES = 100
+"""Items with their vectors that a scroll asks for at a time: some megabytes of JSON."""
+
+
+class Items:
+    """Reads the items of one collection, in no order. All methods raise only errors of `recq.errors`."""
+
+    def __init__(self, points: Points, fields: Fields) -> None:
+        self._points = points
+        self._fields = fields
+
+    def compiled(self, filters: Iterable[Where] = ()) -> models.Filter:
+        """The condition that embedded items match which all filters hold for.
+
+        Raises FilterError, and IndexPending where an index that they need is still to be made.
+        """
+        conditions = parse_all(list(filters))
+        types = self._fields.types()
+        self._fields.require_made((known_name(name, types), words) for name, words in uses_of(conditions))
+        return compile_filters(conditions, self._fields.types(), searched=self._fields.searched())
+
+    def vectors(self, ids: Sequence[str]) -> dict[str, np.ndarray]:
+        """The stored vectors of those ids, each float32 (dim,); failed and unknown items are absent."""
+        return self._points.vectors(ids)
+
+    def count(self, filters: Sequence[Where] = (), *, source: str | None = None) -> int:
+        """How many embedded items all filters hold for."""
+        return self._points.count(self.compiled(filters), source)
+
+    def rows(self, filters: Sequence[Where] = (), fields: Sequence[str] = ()) -> Iterator[Item]:
+        """Every embedded item that all filters hold for, its metadata cut down to `fields`. Streams, in no order."""
+        wanted = self.compiled(filters)
+        keys = [*map(payload_key, fields), "file"]
+        return items_of(self._points.scroll(wanted, payload=keys, page=10 * PAGE))
+
+    def entries(self, filters: Sequence[Where] | None = None) -> Iterator[ItemVector]:
+        """Every item with its vector, failed ones included; with filters, embedded items that all hold for. Streams."""
+        wanted = models.Filter() if filters is None else self.compiled(filters)
+        for record in self._points.scroll(wanted, payload=True, page=_ENTRIES, vectors=True):
+            if (item := item_of(record)) is not None:
+                yield ItemVector(item, vector_of(record))
+
+    def newest(self) -> str | None:
+        """When the item was written that was written last, failed ones included: ISO 8601, UTC. Reads all of them."""
+        newest: tuple[datetime, str] | None = None
+        for record in self._points.scroll(
+            models.Filter(must_not=[NO_FILE]), payload=["file.ingested_at"], page=10 * PAGE
+        ):
+            text = ((record.payload or {}).get("file") or {}).get("ingested_at")
+            moment = moment_of(text) if isinstance(text, str) else None
+            if moment is not None and (newest is None or moment > newest[0]):
+                newest = moment, str(text)
+        return None if newest is None else newest[1]

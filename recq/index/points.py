@@ -1,0 +1,153 @@
+"""The points of one collection, read: by id, a page at a time, counted; and which of them are items.
+
+Everything else in `recq.index` that reads points does so through here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from qdrant_client import QdrantClient, models
+
+from recq.index.errors import translated
+from recq.index.schema import VECTOR, Item
+
+PAGE = 500
+"""Points a scroll asks for at a time: bounds the memory of a pass over the whole catalog."""
+
+LEDGER_KEYS = ["file", "error"]
+"""The part of a payload that tells what is done and what failed."""
+
+Page = tuple[list[models.Record], Any]
+Asking = Callable[..., Page]
+"""Calls the function that it is given with the rest, at once or with patience."""
+
+
+@dataclass(frozen=True)
+class ItemVector:
+    """An item with its vector, float32 (dim,); no vector exactly when `item.error` is set."""
+
+    item: Item
+    vector: np.ndarray | None
+
+
+def _at_once(function: Callable[..., Page], *args: Any) -> Page:
+    """The default for `Points.asked_through`."""
+    return function(*args)
+
+
+class Points:
+    """Reads the points of one collection. All methods raise only errors of `recq.errors`."""
+
+    def __init__(self, client: QdrantClient, collection: str, asking: Asking = _at_once) -> None:
+        self._client = client
+        self._collection = collection
+        self._asking = asking
+
+    def asked_through(self, asking: Asking) -> Self:
+        """The same points, each page of a scroll asked for through `asking`."""
+        return type(self)(self._client, self._collection, asking)
+
+    @translated
+    def items(self, ids: Sequence[str], *, payload: bool | list[str] = True) -> dict[str, Item]:
+        """The items of those ids that exist, by id; of the whole payload, or of some of its keys."""
+        if not ids:
+            return {}
+        records = self._client.retrieve(self._collection, ids=list(ids), with_payload=payload, with_vectors=False)
+        return {str(record.id): item for record in records if (item := item_of(record)) is not None}
+
+    @translated
+    def vectors(self, ids: Sequence[str]) -> dict[str, np.ndarray]:
+        """The stored vectors of those ids, each float32 (dim,); failed and unknown items are absent."""
+        found: dict[str, np.ndarray] = {}
+        for start in range(0, len(ids), PAGE):
+            records = self._client.retrieve(
+                self._collection, ids=list(ids[start : start + PAGE]), with_payload=False, with_vectors=[VECTOR]
+            )
+            vectors = {str(record.id): vector_of(record) for record in records}
+            found |= {item_id: vector for item_id, vector in vectors.items() if vector is not None}
+        return found
+
+    @translated
+    def count(self, condition: models.Filter, source: str | None = None) -> int:
+        """How many points match, of all sources or of one."""
+        return self._client.count(self._collection, count_filter=within(condition, source), exact=True).count
+
+    @translated
+    def facet(self, key: str, condition: models.Filter, limit: int) -> list[models.FacetValueHit]:
+        """The most frequent values of an indexed payload key among matching points, with their exact counts."""
+        found = self._client.facet(self._collection, key=key, facet_filter=condition, limit=limit, exact=True)
+        return found.hits
+
+    @translated
+    def first(
+        self,
+        condition: models.Filter,
+        limit: int,
+        *,
+        payload: bool | list[str],
+        order_by: models.OrderBy | None = None,
+    ) -> list[models.Record]:
+        """The first `limit` matching points, in the order of ids or of a field."""
+        records, _ = self._client.scroll(
+            self._collection, scroll_filter=condition, limit=limit, order_by=order_by, with_payload=payload
+        )
+        return records
+
+    @translated
+    def nearest(self, requests: Sequence[models.QueryRequest]) -> list[list[models.ScoredPoint]]:
+        """What each of several questions is answered with, asked in one request."""
+        return [answer.points for answer in self._client.query_batch_points(self._collection, requests=requests)]
+
+    def scroll(
+        self, condition: models.Filter, *, payload: bool | list[str], page: int = PAGE, vectors: bool = False
+    ) -> Iterator[models.Record]:
+        """Every matching point, a page at a time, in the order of ids."""
+        offset: Any = None
+        while True:
+            records, offset = self._asking(self._page, condition, payload, page, offset, vectors)
+            yield from records
+            if offset is None:
+                return
+
+    @translated
+    def _page(self, condition: models.Filter, payload: bool | list[str], page: int, offset: Any, vectors: bool) -> Page:
+        return self._client.scroll(
+            self._collection,
+            scroll_filter=condition,
+            limit=page,
+            offset=offset,
+            with_payload=payload,
+            with_vectors=[VECTOR] if vectors else False,
+        )
+
+
+def item_of(record: models.Record | models.ScoredPoint) -> Item | None:
+    """The item that a point is; None for one that another program wrote (any client of the server can)."""
+    try:
+        return Item.from_payload(record.payload or {})
+    except (KeyError, TypeError):
+        return None
+
+
+def items_of(records: Iterable[models.Record]) -> Iterator[Item]:
+    """The items among some points. Every reader goes through here: what is no item is passed over."""
+    return (item for record in records if (item := item_of(record)) is not None)
+
+
+def vector_of(record: models.Record) -> np.ndarray | None:
+    """The vector of a point, float32 (dim,); None where it has none, or it was not asked for."""
+    if not isinstance(record.vector, dict) or VECTOR not in record.vector:
+        return None
+    return np.asarray(record.vector[VECTOR], dtype=np.float32)
+
+
+def within(condition: models.Filter, source: str | None) -> models.Filter:
+    """`condition`, within one source when one is named."""
+    if source is None:
+        return condition
+    own = models.FieldCondition(key="file.source", match=models.MatchValue(value=source))
+    return models.Filter(must=[own, condition]) if condition.must or condition.must_not else models.Filter(must=[own])

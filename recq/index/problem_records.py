@@ -1,0 +1,59 @@
+"""What one collection keeps of what is wrong: with a source in its metadata, with an item in the item's point."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from qdrant_client import QdrantClient, models
+
+from recq.index.errors import translated
+from recq.index.filters import NO_FILE
+from recq.index.points import LEDGER_KEYS, Points, items_of, within
+from recq.index.problems import KIND_KEY, PROBLEMS_PREFIX, Problem, ProblemKind
+from recq.index.schema import Item
+
+_HAS_PROBLEMS = models.Filter(must_not=[models.IsEmptyCondition(is_empty=models.PayloadField(key=KIND_KEY)), NO_FILE])
+
+
+class ProblemRecords:
+    """The problems of one collection. All methods raise only errors of `recq.errors`."""
+
+    def __init__(self, client: QdrantClient, collection: str, points: Points) -> None:
+        self._client = client
+        self._collection = collection
+        self._points = points
+
+    @translated
+    def record(self, name: str, problems: Sequence[Problem]) -> None:
+        """Keep what is wrong with a source as a whole, in place of what was kept of it; each has its `path`."""
+        kept = [problem.to_json() for problem in problems] or None
+        self._client.update_collection(self._collection, metadata={PROBLEMS_PREFIX + name: kept})
+
+    @translated
+    def of_source(self, name: str) -> tuple[Problem, ...]:
+        """What is kept of a source as a whole."""
+        metadata = self._client.get_collection(self._collection).config.metadata or {}
+        kept = metadata.get(PROBLEMS_PREFIX + name) or ()
+        return tuple(problem for data in kept if (problem := Problem.from_json(data)))
+
+    def items(self, source: str | None = None) -> Iterator[Item]:
+        """The items whose metadata have problems, without the metadata. Streams."""
+        return items_of(self._points.scroll(within(_HAS_PROBLEMS, source), payload=LEDGER_KEYS))
+
+    @translated
+    def count(self, source: str) -> dict[ProblemKind, int]:
+        """How many problems of each kind are kept of a source and of its items (there, items that have such)."""
+        counts: Counter[ProblemKind] = Counter()
+        for problem in self.of_source(source):
+            counts[problem.kind] += problem.count
+        if self._points.count(_HAS_PROBLEMS, source):
+            for kind in ProblemKind:
+                has = models.FieldCondition(key=KIND_KEY, match=models.MatchValue(value=kind.value))
+                counts[kind] += self._points.count(models.Filter(must=[has]), source)
+        return {kind: counts[kind] for kind in ProblemKind if counts[kind]}
+
+    @translated
+    def forget(self, name: str) -> None:
+        """Remove what is kept of a source as a whole."""
+        self._client.update_collection(self._collection, metadata={PROBLEMS_PREFIX + name: None})

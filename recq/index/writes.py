@@ -1,0 +1,95 @@
+"""Writes of items: each is waited for, so that an item is done only after its write was acknowledged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import uuid4
+
+import numpy as np
+from qdrant_client import QdrantClient, models
+
+from recq.errors import ImageError, Reason
+from recq.index.errors import translated
+from recq.index.fields import Fields, Misfit
+from recq.index.points import ItemVector
+from recq.index.schema import VECTOR, FieldType, Item, Value, stored_payload
+from recq.space import EmbeddingSpace
+
+NUMBERS_AT_ONCE = 1_000_000
+"""The most numbers of one write: as JSON they take 20 MB, and a server takes 32 MB unless it is told otherwise."""
+
+
+def _ignore_misfit(field: str, value: Value, field_type: FieldType) -> None:
+    """The default for `Writes.on_misfit`."""
+
+
+class Writes:
+    """Writes the items of one collection. All methods raise only errors of `recq.errors`.
+
+    `on_misfit(field, value, type)` is called once per field when a stored value does not fit the field's type: the
+    value is kept, but filters on the field do not find it.
+    """
+
+    def __init__(self, client: QdrantClient, collection: str, space: EmbeddingSpace, fields: Fields) -> None:
+        self.on_misfit: Misfit = _ignore_misfit
+        self._client = client
+        self._collection = collection
+        self._space = space
+        self._fields = fields
+
+    @translated
+    def upsert(self, entries: Sequence[ItemVector]) -> None:
+        """Write items and vectors in one waited request; fields that are new get their payload index first.
+
+        Long vectors (some `flatten`ed maps) take several requests: the items of those that went before are written when
+        one fails. Raises ImageError(NO_SIGNAL) for a vector that is not finite, is all zeros or has the wrong length:
+        the engines would take it in silence.
+        """
+        if not entries:
+            return
+        for entry in entries:
+            self._check(entry)
+        types = self._fields.declare_for([entry.item for entry in entries], self.on_misfit)
+        points = [
+            models.PointStruct(
+                id=entry.item.id,
+                vector={} if entry.vector is None else {VECTOR: entry.vector.tolist()},
+                payload=stored_payload(entry.item, types),
+            )
+            for entry in entries
+        ]
+        for start in range(0, len(points), step := max(1, NUMBERS_AT_ONCE // self._space.dim)):
+            self._client.upsert(self._collection, points=points[start : start + step], wait=True)
+
+    def _check(self, entry: ItemVector) -> None:
+        if (entry.vector is None) != (entry.item.error is not None):
+            raise ValueError(f"{entry.item.file.path}: an item has a vector or an error, never both or neither")
+        if entry.vector is None:
+            return
+        if entry.vector.shape != (self._space.dim,):
+            raise ImageError(Reason.NO_SIGNAL, f"vector of shape {entry.vector.shape}, not ({self._space.dim},)")
+        norm = float(np.linalg.norm(entry.vector))
+        if not np.isfinite(norm) or norm == 0.0:
+            raise ImageError(Reason.NO_SIGNAL, f"vector of norm {norm}")
+
+    @translated
+    def replace_metadata(self, items: Sequence[Item]) -> None:
+        """Replace whole payloads (removed fields disappear); vectors stay untouched."""
+        types = self._fields.declare_for(items, self.on_misfit)
+        for item in items:
+            self._client.overwrite_payload(
+                self._collection, payload=stored_payload(item, types), points=[item.id], wait=True
+            )
+
+    @translated
+    def delete(self, ids: Sequence[str]) -> None:
+        """Delete points; unknown ids are no error."""
+        if ids:
+            points: list[models.ExtendedPointId] = [int(each) if each.isdecimal() else each for each in ids]
+            self._client.delete(self._collection, points_selector=models.PointIdsList(points=points), wait=True)
+
+    @translated
+    def probe(self) -> None:
+        """Ask the index for a write that changes nothing: whether it takes any. Raises IndexUnreachable."""
+        nobody = models.PointIdsList(points=[str(uuid4())])
+        self._client.delete(self._collection, points_selector=nobody, wait=True)
