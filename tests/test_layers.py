@@ -128,6 +128,24 @@ def test_rooms_import_only_from_lower_floors(package: str) -> None:
     assert sorted(wrong) == []
 
 
+def test_the_command_line_asks_the_face_alone() -> None:
+    """Of the rooms below it takes records and names, never a function that asks an index."""
+    below = {room for floor in FLOORS["recq"] for room in floor} - {"recq", "recq.face", "recq.__init__"}
+    asked = [
+        f"{file.relative_to(ROOT)}: {node.module}.{alias.name}"
+        for file in modules("query/cli")
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom) and room_of(str(node.module)) in below
+        for alias in node.names
+        if alias.name.islower()
+    ]
+    pure = {"recq.search.many.read_targets", "recq.display.explanation.require_writable"}
+    pure |= {f"recq.index.grammar.{name}" for name in ("escape", "escape_field", "unescape", "parse_all")}
+    shown = {"recq.display.explanation.write_picture", "recq.display.grid_sheet.sheet_of"}
+    tab = {"recq.search.session.opened"}  # query/cli/completion.py, which has to give up in time
+    assert {each.partition(": ")[2] for each in asked} <= pure | shown | tab, asked
+
+
 def test_no_circle_of_imports() -> None:
     """Not even among modules that are imported in functions: who reads one must not have to read the other first."""
     imported = graph()

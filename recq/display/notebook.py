@@ -52,7 +52,7 @@ def tables_html(tables: Iterable[TextTable], notes: Iterable[str] = ()) -> str:
     parts = []
     for table in tables:
         if table.title:
-            parts.append(element("div", element("strong", table.title)))
+            parts.append(element("div", element("strong", table.title), style="margin-top:10px"))
         parts.append(_table(table))
         if table.caption:
             parts.append(element("div", table.caption, style=f"{_FAINT};white-space:pre-wrap"))
@@ -72,7 +72,7 @@ def card_html(card: Card, table: TextTable, limits: Limits) -> str:
 
 
 def _row(row: Row, limits: Limits) -> list[Element]:
-    parts = [element("div", row.title, style=_FAINT)] if row.title else []
+    parts = [element("div", row.title, style=f"{_FAINT};white-space:pre-wrap")] if row.title else []
     cards = [_figure(card, limits) for card in (*row.asked, *row.found)]
     if not row.found:
         cards.append(element("em", "Nothing matches."))

@@ -20,7 +20,7 @@ from recq.models import describe_space
 from recq.settings import Settings
 
 DOCS = Path(__file__).parents[3] / "docs"
-PAGES = ["python.md", "query.md", "quality.md"]
+PAGES = ["python.md", "query.md", "quality.md", "../README.md"]
 NAMES = [f"sofa_{n}.jpg" for n in (226, 9, 7)] + [f"bed_{n}.jpg" for n in (3, 4, 5)]
 
 
@@ -61,7 +61,8 @@ def test_the_examples_run(page: str, capsys: pytest.CaptureFixture[str]) -> None
     found = blocks(page)
     assert found
     names: dict[str, Any] = {}
-    exec(compile("\n".join(found), page, "exec"), names)
+    code = "\n".join(found).replace("running-shoe_runx.jpg", NAMES[0])
+    exec(compile(code, page, "exec"), names)
     out = capsys.readouterr().out
     if page == "python.md":
         assert "sofa_9.jpg" in out
