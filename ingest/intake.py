@@ -243,12 +243,17 @@ class Intake:
     def _drain_hints(self) -> None:
         noticed = self._hints.drain()
         self.look(noticed.marks)
-        for key in noticed.folders:
+        ruled = {key for key in noticed.ruled if key.path}  # of a root the comparison finds it all
+        for key in noticed.folders | ruled:
             self._walks.appeared(key)
-        if noticed.lost:
+        if gone := noticed.lost | ruled:
             # What is on its way into the index from there may arrive after the index was asked what it has.
-            self.look(dict.fromkeys(self._pending.working_below(noticed.lost), Mark.MISSING))
-            self._walks.went(noticed.lost)
+            self.look(dict.fromkeys(self._pending.working_below(gone), Mark.MISSING))
+            self._walks.went(gone)
+        for name in {key.source for key in ruled}:
+            self._schedule.doubt(name)  # it counts what is ignored, and by which rule
+        for name in {key.source for key in noticed.ruled - ruled}:
+            self.compare(name)
         for name in sorted(noticed.overflowed):
             self._overflowed(name)
 

@@ -43,6 +43,20 @@ def relative_text(root: Path, path: Path) -> tuple[str, bool]:
     return to_text(path.relative_to(root).as_posix())
 
 
+MOST_FOLDERS = 128
+"""Folders above a file that are listed, the outermost: a path of 4,096 characters may have 2,000, of 4 MB together."""
+
+
+def folders_above(path: str, encoded: bool) -> list[str]:
+    """All folders above a file, outermost first: of `scans/2024/a.jpg` `scans` and `scans/2024`; none in the root.
+
+    Each in the text form that it has by itself, whatever the names below it: a folder is one folder. At most
+    `MOST_FOLDERS`.
+    """
+    parts = from_text(path, encoded).split("/")[:-1][:MOST_FOLDERS]
+    return [to_text(folder)[0] for folder in itertools.accumulate(parts, "{}/{}".format)]
+
+
 def item_id(source: str, path: str, encoded: bool = False) -> str:
     """The point id of an item: UUIDv5 of source name, text path and flag. The same on every machine, for ever."""
     return str(uuid.uuid5(_NAMESPACE, f"{source}\0{path}\0{'encoded' if encoded else ''}"))

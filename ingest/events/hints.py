@@ -35,15 +35,19 @@ def later(before: Mark | None, mark: Mark) -> Mark:
 
 @dataclass
 class Noticed:
-    """One drain: paths with their mark, folders to walk, folders that have gone, sources whose events were lost."""
+    """One drain: paths with their mark, folders to walk, folders that have gone, sources whose events were lost.
+
+    `ruled` are folders (path "" for a root) below which other rules may hold, since a `.recqignore` changed.
+    """
 
     marks: dict[Key, Mark] = field(default_factory=dict)
     folders: set[Key] = field(default_factory=set)
     lost: set[Key] = field(default_factory=set)
+    ruled: set[Key] = field(default_factory=set)
     overflowed: set[str] = field(default_factory=set)
 
     def __bool__(self) -> bool:
-        return bool(self.marks or self.folders or self.lost or self.overflowed)
+        return bool(self.marks or self.folders or self.lost or self.ruled or self.overflowed)
 
 
 def outermost(paths: Collection[str]) -> list[str]:
@@ -97,6 +101,10 @@ class Hints:
     def folder_gone(self, key: Key) -> None:
         """A folder has gone: look at all that the index has below it."""
         self._add(lambda noticed: _remember(noticed.lost, key, noticed))
+
+    def rules_changed(self, folder: Key) -> None:
+        """The rules of a folder may have changed: look at all that stands below it, and at all the index has there."""
+        self._add(lambda noticed: _remember(noticed.ruled, folder, noticed))
 
     def overflow(self, source: str) -> None:
         """Events of a source were lost."""

@@ -36,6 +36,7 @@ from watchdog.observers.polling import PollingObserverVFS
 from ingest.events.hints import Hints, Mark
 from ingest.source.files import Key
 from ingest.source.filesystems import file_system, is_silent
+from ingest.source.ignore_files import IGNORE_FILE
 from ingest.source.scan import Rules
 from ingest.source.timebox import within
 from ingest.source.watched_source import WatchedSource
@@ -183,6 +184,9 @@ class _Handler(FileSystemEventHandler):
 
     def dispatch(self, event: FileSystemEvent) -> None:
         """Files and folders, which watchdog's own dispatching does not tell apart."""
+        if self._polling or not isinstance(event, FileModifiedEvent):  # natively its close follows, when it is complete
+            self._rules_of(event.src_path)
+            self._rules_of(event.dest_path)
         source, target = self._key(event.src_path), self._key(event.dest_path)
         if event.is_directory:
             self._folder(event, source, target)
@@ -209,6 +213,14 @@ class _Handler(FileSystemEventHandler):
         if isinstance(event, DirMovedEvent) and self._polling:
             # Polling knows a move by its inode: a new file that got that of a deleted folder is told as this.
             self._mark(target, Mark.APPEARED)
+
+    def _rules_of(self, path: bytes | str) -> None:
+        """Something happened at a path: where that is a `.recqignore`, the rules of its folder are others now."""
+        folder, _, name = os.fsdecode(path).rpartition(os.sep)
+        if name == IGNORE_FILE:
+            below = f"{folder}{os.sep}".removeprefix(self._root).removesuffix(os.sep)
+            if f"{folder}{os.sep}".startswith(self._root) and not self._rules.ignores_path(below):
+                self._hints.rules_changed(Key(self._source, below))
 
     def _mark(self, key: Key | None, mark: Mark) -> None:
         if key is not None:

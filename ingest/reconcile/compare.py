@@ -28,6 +28,7 @@ from ingest.reconcile.outdated import needs_decoding
 from ingest.reconcile.retry import PASSING, is_due
 from ingest.reconcile.survivors import Survivors
 from ingest.source.files import FileState
+from ingest.source.ignore_files import IGNORE_FILE
 from ingest.source.metadata import lost_fields
 from ingest.source.nearest import Nearest
 from ingest.source.passed_over import PassedOver
@@ -172,6 +173,7 @@ class Reconciliation:
         self._nearest = Nearest(self._table.rows)
         self._unread: list[Problem] = []
         self._passed_over = PassedOver()
+        self._bad_rules: list[Problem] = []
         self._ignored: dict[str, FileState] = {}
 
     def differences(self) -> Iterator[Difference]:
@@ -197,7 +199,7 @@ class Reconciliation:
             yield from self._counted(self.gone())
         if not self.held:
             self._watched.note_rows(self._table, self._really_missing(), self._nearest)
-        self._watched.note_files(self._unread, list(self._passed_over.problems()))
+        self._watched.note_files(self._unread, list(self._passed_over.problems()), self._bad_rules)
         yield from self._counted(self._decide_losses())
 
     def _without_losing(self, page: Sequence[Difference]) -> Iterator[Difference]:
@@ -294,9 +296,11 @@ class Reconciliation:
         elif found.kind is Kind.ITEM:
             self._nearest.met(text)
         name = found.path.rpartition("/")[2]
-        if found.kind is Kind.IGNORED and _has_image_name(name):
-            self._passed_over.add(self._rules.rule_of(name), text, folder=False)
-        elif found.kind is Kind.IGNORED and (rule := self._rules.rule_of(name)) is not None:
+        if name == IGNORE_FILE:
+            self._bad_rules += self._rules.ignore_files(self._watched.root).problems(found.path)
+        elif found.kind is Kind.IGNORED and _has_image_name(name):
+            self._passed_over.add(found.rule or self._rules.rule_of(name), text, folder=False)
+        elif found.kind is Kind.IGNORED and (rule := found.rule or self._rules.rule_of(name)) is not None:
             if (self._watched.root / found.path).is_dir():
                 self._passed_over.add(rule, text, folder=True)
         elif found.kind is not Kind.ITEM and may_be_table(text) and self._is_unread_table(found.path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ingest.source.ignore_files import Rule
 from recq.index.problems import MOST_KEPT, Problem, ProblemKind
 from recq.paths import printable
 
@@ -22,11 +23,11 @@ class PassedOver:
     """Counts. Of more than `MOST_KEPT` rules and folders the rest is counted by rule alone."""
 
     def __init__(self) -> None:
-        self._counts: dict[tuple[str | None, str | None], _Count] = {}
+        self._counts: dict[tuple[Rule | None, str | None], _Count] = {}
 
-    def add(self, rule: str | None, path: str, *, folder: bool) -> None:
+    def add(self, rule: Rule | None, path: str, *, folder: bool) -> None:
         """The picture or folder at `path` (text form) is passed over for `rule`, or (None) as no file of the root."""
-        key: tuple[str | None, str | None] = rule, path.rpartition("/")[0]
+        key: tuple[Rule | None, str | None] = rule, path.rpartition("/")[0]
         if key not in self._counts and len(self._counts) >= MOST_KEPT:
             key = rule, None
         count = self._counts.setdefault(key, _Count(path))
@@ -36,7 +37,7 @@ class PassedOver:
     def problems(self) -> Iterator[Problem]:
         """One for each rule and folder, by folder."""
         for (rule, folder), count in sorted(
-            self._counts.items(), key=lambda each: (each[0][1] or "", each[0][0] or "")
+            self._counts.items(), key=lambda each: (each[0][1] or "", str(each[0][0] or ""))
         ):
             told = [
                 f"{number:,} {noun}{'' if number == 1 else 's'}"
@@ -45,7 +46,7 @@ class PassedOver:
             ]
             total = count.pictures + count.folders
             where = "more folders" if folder is None else printable(folder or "the root")
-            why = _NO_FILE if rule is None else f"by the rule {rule!r} of the setting 'ignore'"
+            why = _NO_FILE if rule is None else f"by {rule}"
             detail = (
                 f"{' and '.join(told)} in {where} {'is' if total == 1 else 'are'} passed over {why} "
                 f"(first: {printable(count.first)})"

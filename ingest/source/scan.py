@@ -1,7 +1,8 @@
 """What stands in a source: a streaming walk, and the rules that tell items from everything else.
 
-Links to folders are not followed, links to files only inside the root. A folder that cannot be read is reported, never
-taken for empty.
+The setting `ignore` names what is ignored in every source, the `.recqignore` files of its folders what is besides
+(`ingest.source.ignore_files`). Links to folders are not followed, links to files only inside the root. A folder that
+cannot be read is reported, never taken for empty.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from ingest.source.files import FileState
+from ingest.source.ignore_files import IGNORE_FILE, IgnoreFile, IgnoreFiles, Ignoring, Rule, decide
 from ingest.source.table import TABLE_NAME
 from recq.images import IMAGE_EXTENSIONS, sniff
 
@@ -36,11 +38,15 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A file in a source; `path` is relative to the root, as the operating system gives it."""
+    """A file in a source; `path` is relative to the root, as the operating system gives it.
+
+    `rule` is the line of a `.recqignore` that a walk has found to ignore it.
+    """
 
     path: str
     state: FileState
     kind: Kind
+    rule: Rule | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +62,15 @@ class Unreadable:
 
 
 class Rules:
-    """Which names are passed over; `ignore` are patterns of file and folder names, upper and lower case alike."""
+    """What is passed over; `ignore` are patterns of file and folder names, upper and lower case alike.
+
+    Whatever is asked about a name or path is about these alone; what the folders of a root say is in `ignore_files`.
+    Safe to use from several threads.
+    """
 
     def __init__(self, ignore: Sequence[str]) -> None:
-        patterns = "|".join(fnmatch.translate(pattern) for pattern in ignore)
-        self._ignored = re.compile(patterns or r"(?!)", re.IGNORECASE)
+        self._ignore_files: dict[Path, IgnoreFiles] = {}
+        self._ignored = re.compile("|".join(map(fnmatch.translate, [*ignore, IGNORE_FILE])), re.IGNORECASE)
         self._patterns = [(pattern, re.compile(fnmatch.translate(pattern), re.IGNORECASE)) for pattern in ignore]
         self._ignores_folder = lru_cache(maxsize=_FOLDERS)(self._has_ignored_part)
 
@@ -68,9 +78,14 @@ class Rules:
         """Whether a file or folder of that name is passed over."""
         return self._ignored.match(name) is not None
 
-    def rule_of(self, name: str) -> str | None:
+    def rule_of(self, name: str) -> Rule | None:
         """The first pattern for which a file or folder of that name is passed over."""
-        return next((pattern for pattern, compiled in self._patterns if compiled.match(name)), None)
+        return next((Rule(pattern) for pattern, compiled in self._patterns if compiled.match(name)), None)
+
+    def ignore_files(self, root: Path) -> IgnoreFiles:
+        """The `.recqignore` files below a root, as they were last read."""
+        files = self._ignore_files.get(root)
+        return files if files is not None else self._ignore_files.setdefault(root, IgnoreFiles(root))
 
     def ignores_path(self, path: str) -> bool:
         """Whether a path relative to the root has a part that is passed over."""
@@ -83,16 +98,22 @@ class Rules:
     def kind_of(self, path: str) -> Kind:
         """What the name of a regular file (not its folders') tells; `path` is relative to the root."""
         name = path.rpartition("/")[2]
-        if path == TABLE_NAME or self.ignores_name(name):
-            return Kind.IGNORED
-        stem, dot, extension = name.rpartition(".")
-        return Kind.ITEM if stem and f"{dot}{extension}".lower() in IMAGE_EXTENSIONS else Kind.MAYBE
+        return Kind.IGNORED if self.ignores_name(name) else _kind(path, name)
+
+
+def _kind(path: str, name: str) -> Kind:
+    """What the name of a regular file tells that no pattern of the setting names."""
+    if path == TABLE_NAME:
+        return Kind.IGNORED
+    stem, dot, extension = name.rpartition(".")
+    return Kind.ITEM if stem and f"{dot}{extension}".lower() in IMAGE_EXTENSIONS else Kind.MAYBE
 
 
 def look(root: Path, path: str, rules: Rules) -> Seen | None:
     """What is at a path relative to the root; None when nothing is there, or a folder.
 
-    Raises OSError when that cannot be told (a folder on the way may not be searched, the disk does not answer).
+    Raises OSError when that cannot be told (a folder on the way may not be searched, the disk does not answer, a
+    `.recqignore` on the way that cannot be used may take back what another ignores).
     """
     absolute = f"{root}/{path}"
     try:
@@ -105,9 +126,19 @@ def look(root: Path, path: str, rules: Rules) -> Seen | None:
         return None
     if stat.S_ISLNK(status.st_mode):
         return _look_through(Path(absolute), path, status, root, rules)
+    return _regarded(path, status, root, rules)
+
+
+def _regarded(path: str, status: os.stat_result, root: Path, rules: Rules) -> Seen:
+    """What a file is by all rules; raises OSError where these are not known."""
     if not stat.S_ISREG(status.st_mode) or rules.ignores_path(path):
         return Seen(path, FileState.of(status), Kind.IGNORED)
-    return Seen(path, FileState.of(status), rules.kind_of(path))
+    ignoring = rules.ignore_files(root).ignoring(path)
+    if ignoring is None:
+        return Seen(path, FileState.of(status), rules.kind_of(path))
+    if ignoring.doubt is not None:
+        raise OSError(errno.EAGAIN, f"{ignoring.rule} ignores it, but {ignoring.doubt}")
+    return Seen(path, FileState.of(status), Kind.IGNORED, ignoring.rule)
 
 
 def _look_through(link: Path, path: str, link_status: os.stat_result, root: Path, rules: Rules) -> Seen:
@@ -117,9 +148,9 @@ def _look_through(link: Path, path: str, link_status: os.stat_result, root: Path
         inside = link.resolve().is_relative_to(root.resolve())
     except (OSError, RuntimeError):  # it leads nowhere, or in a circle
         return Seen(path, FileState.of(link_status), Kind.IGNORED)
-    if not inside or not stat.S_ISREG(status.st_mode) or rules.ignores_path(path):
+    if not inside or not stat.S_ISREG(status.st_mode):
         return Seen(path, FileState.of(link_status), Kind.IGNORED)
-    return Seen(path, FileState.of(status), rules.kind_of(path))
+    return _regarded(path, status, root, rules)
 
 
 def walk(root: Path, rules: Rules, below: str = "") -> Iterator[Seen | Unreadable]:
@@ -127,18 +158,27 @@ def walk(root: Path, rules: Rules, below: str = "") -> Iterator[Seen | Unreadabl
 
     Memory is bounded by the number of folders that wait.
     """
-    folders = [below]
+    ignore_files = rules.ignore_files(root)
+    above = ignore_files.above(below)
+    folders: list[tuple[str, tuple[IgnoreFile, ...]]] = [] if isinstance(above, Ignoring) else [(below, above)]
     while folders:
-        folder = folders.pop()
+        folder, files = folders.pop()
+        own = ignore_files.of(folder) if folder != below else None
+        files = files if own is None else (own, *files)
         try:
             with os.scandir(root / folder) as entries:
                 for entry in entries:
                     path = f"{folder}/{entry.name}" if folder else entry.name
                     try:
-                        if entry.is_dir(follow_symlinks=False) and not rules.ignores_name(entry.name):
-                            folders.append(path)
-                        elif (seen := _seen(entry, path, root, rules)) is not None:
-                            yield seen
+                        is_folder = entry.is_dir(follow_symlinks=False)
+                        if rules.ignores_name(entry.name):
+                            yield _ignored(entry, path)
+                        elif files and (ignoring := decide(files, path, is_folder=is_folder)) is not None:
+                            yield _ignored(entry, path, ignoring.rule)
+                        elif is_folder:
+                            folders.append((path, files))
+                        else:
+                            yield _seen(entry, path, root, rules)
                     except OSError as error:  # of this one entry
                         if error.errno not in _NOTHING_THERE:
                             yield Unreadable(path, error.strerror or str(error))
@@ -147,12 +187,17 @@ def walk(root: Path, rules: Rules, below: str = "") -> Iterator[Seen | Unreadabl
                 yield Unreadable(folder, error.strerror or str(error))
 
 
-def _seen(entry: os.DirEntry[str], path: str, root: Path, rules: Rules) -> Seen | None:
-    if rules.ignores_name(entry.name) or not (entry.is_file(follow_symlinks=False) or entry.is_symlink()):
-        return Seen(path, FileState.of(entry.stat(follow_symlinks=False)), Kind.IGNORED)
+def _seen(entry: os.DirEntry[str], path: str, root: Path, rules: Rules) -> Seen:
+    """What an entry is that no rule ignores."""
+    if not (entry.is_file(follow_symlinks=False) or entry.is_symlink()):
+        return _ignored(entry, path)
     if entry.is_symlink():
-        return look(root, path, rules) or Seen(path, FileState.of(entry.stat(follow_symlinks=False)), Kind.IGNORED)
-    return Seen(path, FileState.of(entry.stat(follow_symlinks=False)), rules.kind_of(path))
+        return look(root, path, rules) or _ignored(entry, path)
+    return Seen(path, FileState.of(entry.stat(follow_symlinks=False)), _kind(path, entry.name))
+
+
+def _ignored(entry: os.DirEntry[str], path: str, rule: Rule | None = None) -> Seen:
+    return Seen(path, FileState.of(entry.stat(follow_symlinks=False)), Kind.IGNORED, rule)
 
 
 def holds_image(root: Path, path: str) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ingest.source.files import FileState
 from ingest.source.guard import Guard, LossGuard, held_metadata, too_much_metadata
+from ingest.source.ignore_files import IGNORE_FILE
 from ingest.source.metadata import MAX_SIDECAR_BYTES, SIDECAR_SUFFIX, ReadSidecar, merge, parse_sidecar
 from ingest.source.nearest import Nearest
 from ingest.source.other_daemons import double_of, undoubled
@@ -28,6 +29,7 @@ _MOST_PROBLEMS = 100
 _ROWS = "rows"  # that rows of a table name no file, beside the problem that it cannot be read
 _LEFT_OUT = "left out"  # that rows, columns or cells of it are
 _UNREAD = "unread"  # that other tables are not read
+_RULES = "rules"  # that a `.recqignore`, or a line of one, is not used
 _REFUSED = "refused"
 _DOUBLED = "doubled"
 
@@ -142,6 +144,7 @@ class WatchedSource:
         self._rows: tuple[str, list[Problem]] = "", []  # what is said of rows that name no file, and each
         self._unread: list[Problem] = []
         self._passed_over: list[Problem] = []
+        self._bad_rules: list[Problem] = []
         self._held_why = ""
         self._doubled: Problem | None = None
         self._types = types
@@ -271,10 +274,16 @@ class WatchedSource:
             self.refused = {other: problem for other, problem in self.refused.items() if other != path}
             self.problems.clear(path, _REFUSED)
 
-    def note_files(self, unread: Sequence[Problem], passed_over: Sequence[Problem]) -> None:
-        """What a whole walk has found: tables that are not read, pictures that are passed over for a rule."""
+    def note_files(
+        self, unread: Sequence[Problem], passed_over: Sequence[Problem], bad_rules: Sequence[Problem] = ()
+    ) -> None:
+        """What a whole walk has found: tables that are not read, pictures that are passed over for a rule.
+
+        `bad_rules` are lines of `.recqignore` files that are not used.
+        """
         told = (unread or self._unread)[:1]  # the first, or the one that is no more
-        self._unread, self._passed_over = list(unread), list(passed_over)
+        self._unread, self._passed_over, self._bad_rules = list(unread), list(passed_over), list(bad_rules)
+        self._say_some(IGNORE_FILE, self._bad_rules, _RULES)
         for problem in told:
             self._say_some(problem.path or "", self._unread, _UNREAD)
 
@@ -316,7 +325,7 @@ class WatchedSource:
         found += bounded(list(self.refused.values()))
         for kind in (ProblemKind.ROW, ProblemKind.FIELD, ProblemKind.MISFIT):
             found += bounded([problem for problem in self.table.problems if problem.kind is kind])
-        return [*found, *bounded(self._rows[1]), *bounded(self._unread), *self._passed_over]
+        return [*found, *bounded(self._rows[1]), *bounded(self._unread), *bounded(self._bad_rules), *self._passed_over]
 
     def is_unmet(self) -> bool:
         """Whether the index has not what the table says: it is held or unreadable, or something in it was left out."""

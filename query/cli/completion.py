@@ -22,6 +22,8 @@ from typing import Any
 
 import typer
 
+from recq.errors import FilterError
+from recq.index import operators
 from recq.index.grammar import escape, escape_field, unescape
 
 FRESH = 60.0
@@ -33,11 +35,7 @@ PATIENCE = 1.5
 MOST_VALUES = 200
 """Values of a field: more than these nobody reads."""
 
-_OFFERED = ("file.source", "file.format")  # of recq's own fields those with few values
-_COMPARED = re.compile(
-    r"(?P<field>(?:\\.|[^\\=<>~!?])+)(?P<op>!=|=)(?P<before>(?:\\.|[^\\])*[,|])?(?P<part>(?:\\.|[^\\,|])*)\\?",
-    re.DOTALL,
-)
+_OFFERED = ("file.source", "file.folders", "file.format")  # of recq's own fields those with few values
 _ENDS = "=:"  # bash begins a new word after these
 
 Known = Mapping[str, list[str]]
@@ -77,18 +75,30 @@ def several_fields(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def offered_filters(known: Known, incomplete: str) -> list[str]:
     """Filters that go on as `incomplete` begins. A field that is the only one comes with its values at once."""
-    match = _COMPARED.fullmatch(incomplete)
+    match = _compared().fullmatch(incomplete)
     if match is not None:
         start, part = f"{match['field']}{match['op']}{match['before'] or ''}", unescape(match["part"])
         return [start + value for value in known.get(unescape(match["field"]), []) if unescape(value).startswith(part)]
-    for prefix in ("has:", "no:"):
+    for prefix in operators.prefixes():
         if incomplete.startswith(prefix):
             begun = _begun(incomplete.removeprefix(prefix))
             return [prefix + escape_field(name) for name in known if name.startswith(begun)]
     names = [name for name in known if name.startswith(_begun(incomplete))]
     if len(names) == 1 and known[names[0]]:
-        return [f"{escape_field(names[0])}={value}" for value in known[names[0]]]
-    return [f"{escape_field(name)}=" for name in names]
+        return [f"{escape_field(names[0])}{operators.Op.EQ}{value}" for value in known[names[0]]]
+    return [f"{escape_field(name)}{operators.Op.EQ}" for name in names]
+
+
+def _compared() -> re.Pattern[str]:
+    """A field, an operator that takes its values, and what there is of these."""
+    characters = re.escape(operators.characters_of(operators.OPERATORS))
+    signs = [each.sign for each in operators.infix() if each.takes is operators.Takes.VALUES]
+    either = "|".join(map(re.escape, sorted(signs, key=len, reverse=True)))
+    return re.compile(
+        rf"(?P<field>(?:\\.|[^\\{characters}])+)(?P<op>{either})"
+        r"(?P<before>(?:\\.|[^\\])*[,|])?(?P<part>(?:\\.|[^\\,|])*)\\?",
+        re.DOTALL,
+    )
 
 
 def _begun(text: str) -> str:
@@ -221,7 +231,9 @@ def _read(settings: Any, first: str) -> tuple[dict[str, list[str]], bool]:
         for name in sorted(known, key=lambda name: not (first and (name.startswith(first) or first.startswith(name)))):
             if time.monotonic() - started > PATIENCE:
                 return known, False
-            if waiting.lacks([(name, False)]) is None:
+            if waiting.lacks([(name, False)]) is not None:
+                continue
+            with contextlib.suppress(FilterError):  # an older recq made the index, without the field
                 values = [value for value, _ in catalog.values.facets(name, limit=MOST_VALUES).rows]
                 known[name] = [
                     escape(value) for value in values if not any(unicodedata.category(c) == "Cc" for c in value)

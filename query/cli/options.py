@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -13,16 +13,23 @@ from query.text.render import Format
 from recq.commands import command
 from recq.errors import FilterError
 from recq.index.grammar import escape, escape_field, parse_all
+from recq.index.operators import OPERATORS, Operator, plain_examples, quoted_examples
 
-FILTERS = """\
+
+def filters_help(table: Iterable[Operator]) -> str:
+    """What filters look like, for help."""
+    table = list(table)
+    return f"""\
 Filters: all that are given must hold. Quote them, the shell has its own idea of < > | ! ?
 
-'category=sofa'   'category=sofa|bed'   'category!=sofa'   'price<=50'   'title~leather tote'   'labels=Action'
-'price?' (has one)   '!price?' (has none)   'title!~leather' (not)   'file.name~tote'
+{quoted_examples(table)}
 
-The same without characters of the shell: price=..100   price=10..50   category=sofa,bed   has:price   no:price
+The same without characters of the shell: {plain_examples(table)}
 
 A backslash makes any character literal, a comma, a bar, a space at an end: 'brand=Smith\\, Jones'"""
+
+
+FILTERS = filters_help(OPERATORS)
 """The epilog of every command that takes filters."""
 
 FILTERS_AND_GROUPS = f"""{FILTERS}

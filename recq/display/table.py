@@ -26,7 +26,7 @@ FIRST_FIELDS = ("category", "title", "price")
 MOST_FIELDS = 4
 """Metadata columns of an answer: more than these do not fit beside the paths on 100 columns."""
 
-_IN_THE_PATH = frozenset({"file.path", "file.name", "file.source"})  # a row says these anyway
+_IN_THE_PATH = frozenset({"file.path", "file.name", "file.folders", "file.source"})  # a row says these anyway
 
 SCALE = "score: of this catalog's random pairs, so many per cent are less alike"
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from qdrant_client import QdrantClient, models
 
 from recq.errors import IndexRefused, TargetNotFound
-from recq.index.collection import METADATA_KEY, behind, others
+from recq.index.collection import behind, others
 from recq.index.errors import translated
+from recq.index.schema import METADATA_KEY
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,8 @@ from qdrant_client import QdrantClient, models
 from recq.commands import command
 from recq.errors import IndexRefused, SpaceMismatch
 from recq.index.fields import Fields
-from recq.index.schema import SCHEMA_VERSION, VECTOR, FieldTypes, Item, stored_payload
+from recq.index.schema import METADATA_KEY, SCHEMA_VERSION, VECTOR, FieldTypes, Item, stored_payload
 from recq.space import EmbeddingSpace
-
-METADATA_KEY = "recq"
 
 _PAGE = 200
 """Payloads that are written again in one request."""
@@ -84,6 +82,7 @@ def upgrade(client: QdrantClient, collection: str) -> int | None:
     - 2 to 3: `file.problems`, with an index on their kinds; `file.ctime_ns` and `file.decoder` come as
       items are written. Words are indexed in another way, those of file names and paths as well; metadata is composed
       (NFC), and dates have one form: every payload is written again (`_rewrite`).
+    - 3 to 4: `file.folders`, with an index; every payload is written again.
     """
     own = _own(client, collection)
     before = int(own["schema"])

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from recq.index.schema import Value
+from recq.paths import folders_above
 
 
 def field_value(payload: Mapping[str, Any], field: str) -> Value | None:
@@ -15,5 +16,9 @@ def field_value(payload: Mapping[str, Any], field: str) -> Value | None:
     """
     own = field.removeprefix("file.")
     holder = payload if own == field else payload.get("file")
-    value: Value | None = holder.get(own) if isinstance(holder, Mapping) else None
+    if not isinstance(holder, Mapping):
+        return None
+    if field == "file.folders" and own not in holder and isinstance(path := holder.get("path"), str):
+        return [*folders_above(path, bool(holder.get("encoded")))] or None  # an item has it by its path alone
+    value: Value | None = holder.get(own)
     return value

@@ -12,6 +12,8 @@ from urllib.parse import quote
 
 from qdrant_client import QdrantClient, models
 
+from recq.commands import command
+from recq.errors import FilterError
 from recq.index.errors import translated
 from recq.index.pending_fields import (
     LATELY,
@@ -28,7 +30,10 @@ from recq.index.pending_fields import (
 from recq.index.schema import (
     EXACT,
     FILE_FIELDS,
+    METADATA_KEY,
+    SCHEMA_VERSION,
     SEARCHED_COPIES,
+    SINCE,
     FieldType,
     FieldTypes,
     Item,
@@ -77,6 +82,7 @@ class Fields:
         self._collection = collection
         self._types: dict[str, FieldType] | None = None
         self._waiting = Waiting()
+        self._schema = SCHEMA_VERSION
         self._searched: Mapping[str, bool] = {}
         self._reading = threading.Lock()  # what was asked for later is what is known later
         self._lately: list[tuple[float, int]] = []
@@ -100,6 +106,7 @@ class Fields:
                     for key, index in info.payload_schema.items()
                     if (field := searched_field(key)) is not None
                 }
+                self._schema = (info.config.metadata or {}).get(METADATA_KEY, {}).get("schema", SCHEMA_VERSION)
                 self._waiting = waiting_in(info.config.metadata or {}, indexed, info.payload_schema)
                 known = self._types = {**self._waiting.types, **indexed}
         return known
@@ -123,6 +130,17 @@ class Fields:
         waiting = self.waiting(refresh=True)  # it may have been made since
         if (lacked := waiting.lacks(uses)) is not None:
             raise waiting.refusal(lacked)
+
+    def require_in_schema(self, names: Iterable[str]) -> None:
+        """Raise FilterError for one of recq's own fields that an older recq did not write, until that is made up."""
+        wanted = [name for name in names if name in SINCE]
+        self.types(refresh=any(SINCE[name] > self._schema for name in wanted))  # it may have been upgraded since
+        for name in wanted:
+            if SINCE[name] > self._schema:
+                raise FilterError(
+                    f"field {name!r} is not indexed yet, since an older recq made this index: "
+                    f"the next {command('recq-ingest', 'run')} brings it up to date"
+                )
 
     def searched(self) -> Mapping[str, bool]:
         """The fields and copies whose words are indexed, and whether as today: an older recq did it otherwise.

@@ -6,8 +6,9 @@ import math
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 from qdrant_client import models
 
@@ -15,10 +16,12 @@ from recq import paths
 from recq.commands import command
 from recq.errors import FilterError
 from recq.index.dates import moment_of
-from recq.index.grammar import AnyOf, Condition, Op, Where, parse_all
+from recq.index.grammar import AnyOf, Condition, Where, parse_all
+from recq.index.operators import Asks
 from recq.index.schema import (
     FILE_FIELDS,
     FLOAT_DIGITS,
+    PATH_FIELDS,
     SEARCHED_FILE_FIELDS,
     UNINDEXED_FIELDS,
     FieldType,
@@ -39,7 +42,6 @@ NO_FILE = models.IsEmptyCondition(is_empty=models.PayloadField(key="file.source"
 
 _BEYOND = {"lt": "gte", "lte": "gt"}
 _LAST = datetime.max.replace(tzinfo=UTC)
-_COMPARE = {Op.LT: "lt", Op.LE: "lte", Op.GT: "gt", Op.GE: "gte"}
 
 
 def compile_filters(
@@ -99,68 +101,84 @@ def _compile(
             models.Filter(must=positive or None, must_not=negative or None) for positive, negative in compiled
         ]
         return [models.Filter(should=should)], []
-    field_type = require_field(condition.field, types)
-    key = payload_key(known_name(condition.field, types))
-    match condition.op:
-        case Op.EXISTS:
-            return [], [models.IsEmptyCondition(is_empty=models.PayloadField(key=key))]
-        case Op.MISSING:
-            return [models.IsEmptyCondition(is_empty=models.PayloadField(key=key))], []
-        case Op.WORDS:
-            return [_words(condition, types, searched)], []
-        case Op.NO_WORDS:
-            return [], [_words(condition, types, searched)]
-        case Op.EQ:
-            return [_any(_equals(condition, key, field_type))], []
-        case Op.NE:
-            return [], _equals(condition, key, field_type)
-        case _:
-            return [_compare(condition, key, field_type)], []
+    asks = condition.op.asks
+    if asks is Asks.WORDS:
+        require_indexed(condition.field, types, f"'{condition.op}'")
+    field = _Field.known(condition.field, types, searched)
+    if field.type not in condition.op.types:
+        raise _misfit(condition, field.type)
+    if condition.op.negated:
+        return [], _ALTERNATIVES[asks](condition, field)
+    return [_any(_ALTERNATIVES[asks](condition, field))], []
+
+
+@dataclass(frozen=True)
+class _Field:
+    """What a condition has to know of its field: its name as stored, type and payload key, and what has words."""
+
+    name: str
+    type: FieldType
+    key: str
+    searched: Mapping[str, bool] | None
+
+    @classmethod
+    def known(cls, name: str, types: FieldTypes, searched: Mapping[str, bool] | None) -> Self:
+        """Raises FilterError."""
+        known = known_name(name, types)
+        return cls(known, require_field(name, types), payload_key(known), searched)
+
+
+def _misfit(condition: Condition, field_type: FieldType) -> FilterError:
+    """The field's type has nothing that the operator asks for."""
+    op, field = condition.op, condition.field
+    if op.asks is Asks.WORDS:
+        return FilterError(f"filter {condition.text!r}: '{op}' searches words in text, {field} has none to search")
+    return FilterError(f"filter {condition.text!r}: {field} is {field_type}, '{op}' needs a number or a date")
+
+
+def _empty(_condition: Condition, field: _Field) -> list[models.Condition]:
+    return [models.IsEmptyCondition(is_empty=models.PayloadField(key=field.key))]
 
 
 def _any(alternatives: list[models.Condition]) -> models.Condition:
     return alternatives[0] if len(alternatives) == 1 else models.Filter(should=alternatives)
 
 
-def _words(condition: Condition, types: FieldTypes, searched: Mapping[str, bool] | None) -> models.Condition:
-    field_type = require_indexed(condition.field, types, f"'{condition.op}'")
-    name = known_name(condition.field, types)
-    of_file = name in SEARCHED_FILE_FIELDS
-    if field_type is not FieldType.STRING or (name in FILE_FIELDS and not of_file):
-        raise FilterError(
-            f"filter {condition.text!r}: '{condition.op}' searches words in text, {condition.field} has none to search"
-        )
+def _words(condition: Condition, field: _Field) -> list[models.Condition]:
+    name = field.name
+    if name in FILE_FIELDS and name not in SEARCHED_FILE_FIELDS:
+        raise _misfit(condition, field.type)
     words = asked_words(condition.values[0])
     if not words:
         raise FilterError(f"filter {condition.text!r} has no word to search for")
     copies = SEARCHED_FILE_FIELDS.get(name, (name,))
-    if searched is not None:
-        if not searched.keys() >= set(copies):
+    if field.searched is not None:
+        if not field.searched.keys() >= set(copies):
             raise FilterError(
                 f"filter {condition.text!r}: the words of {name} are not indexed yet, since an older recq made "
                 f"this index: the next {command('recq-ingest', 'run')} brings it up to date"
             )
-        if not all(searched[copy] for copy in copies):
-            return _has_words(name, condition.values[0])
+        if not all(field.searched[copy] for copy in copies):
+            return [_has_words(name, condition.values[0])]
     if len(copies) == 1:
-        return _has_words(copies[0], " ".join(words))
-    return models.Filter(must=[models.Filter(should=[_has_words(copy, word) for copy in copies]) for word in words])
+        return [_has_words(copies[0], " ".join(words))]
+    return [models.Filter(must=[models.Filter(should=[_has_words(copy, word) for copy in copies]) for word in words])]
 
 
 def _has_words(copy: str, words: str) -> models.Condition:
     return models.FieldCondition(key=shadow_key(copy), match=models.MatchText(text=words))
 
 
-def _equals(condition: Condition, key: str, field_type: FieldType) -> list[models.Condition]:
+def _equals(condition: Condition, field: _Field) -> list[models.Condition]:
     """One condition for each alternative (few, since equal kinds are merged into one "any of")."""
-    if field_type is FieldType.STRING:
-        look_alike = paths.spellings if key in SEARCHED_FILE_FIELDS else _forms
+    if field.type is FieldType.STRING:
+        look_alike = paths.spellings if field.name in PATH_FIELDS else _forms
         values = dict.fromkeys(form for value in condition.values for form in look_alike(value))
-        return [models.FieldCondition(key=key, match=_match(list(values)))]
-    if field_type is FieldType.BOOL:
+        return [models.FieldCondition(key=field.key, match=_match(list(values)))]
+    if field.type is FieldType.BOOL:
         chosen = [_boolean(condition, value) for value in condition.values]
-        return [models.FieldCondition(key=key, match=models.MatchValue(value=value)) for value in chosen]
-    return [_span(condition, key, field_type, value) for value in condition.values]
+        return [models.FieldCondition(key=field.key, match=models.MatchValue(value=value)) for value in chosen]
+    return [_span(condition, field.key, field.type, value) for value in condition.values]
 
 
 def _forms(value: str) -> Sequence[str]:
@@ -267,22 +285,30 @@ def _at_most(number: float, field_type: FieldType, text: str) -> dict[str, float
     return {"lt": following} if shifted else {"lte": number}
 
 
-def _compare(condition: Condition, key: str, field_type: FieldType) -> models.Condition:
-    value, name = condition.values[0], _COMPARE[condition.op]
-    if field_type.is_number:
-        return models.FieldCondition(key=key, range=models.Range(**{name: _number(condition, value)}))
-    if field_type is FieldType.DATE:
-        start, end = _period(condition, value)[0], _until(condition, value)
-        bound = {
-            "lt": {"lt": start},
-            "gte": {"gte": start},
-            "lte": end,
-            "gt": {_BEYOND[kind]: moment for kind, moment in end.items()},
-        }[name]
-        return models.FieldCondition(key=key, range=models.DatetimeRange(**bound))
-    raise FilterError(
-        f"filter {condition.text!r}: {condition.field} is {field_type}, '{condition.op}' needs a number or a date"
-    )
+def _compare(condition: Condition, field: _Field) -> list[models.Condition]:
+    value, name = condition.values[0], str(condition.op.asks)
+    if field.type is not FieldType.DATE:
+        return [models.FieldCondition(key=field.key, range=models.Range(**{name: _number(condition, value)}))]
+    start, end = _period(condition, value)[0], _until(condition, value)
+    bound = {
+        "lt": {"lt": start},
+        "gte": {"gte": start},
+        "lte": end,
+        "gt": {_BEYOND[kind]: moment for kind, moment in end.items()},
+    }[name]
+    return [models.FieldCondition(key=field.key, range=models.DatetimeRange(**bound))]
+
+
+_ALTERNATIVES: Mapping[Asks, Callable[[Condition, _Field], list[models.Condition]]] = {
+    Asks.EQUAL: _equals,
+    Asks.LESS: _compare,
+    Asks.AT_MOST: _compare,
+    Asks.MORE: _compare,
+    Asks.AT_LEAST: _compare,
+    Asks.WORDS: _words,
+    Asks.NO_VALUE: _empty,
+}
+"""What each operator asks, as conditions of which one has to hold (none of them, where the operator is negated)."""
 
 
 def _number(condition: Condition, text: str) -> float:

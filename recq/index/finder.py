@@ -171,6 +171,7 @@ class Finder:
         group = (parameters.group_by,) if parameters.group_by is not None else ()
         for field in (*group, *sort, *(parameters.fields or ())):
             require_field(field, self._fields.types())
+        self._fields.require_in_schema((*group, *sort))
 
     def _nearest(
         self, questions: Sequence[Question], compiled: models.Filter, parameters: Parameters, limit: int

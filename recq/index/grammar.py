@@ -1,11 +1,8 @@
 """The grammar of `--filter` and `--any-of`: text -> a condition. Pure; what fields there are is not known here.
 
-    category=sofa        equal                      category=sofa|bed   any of (also category=sofa,bed)
-    category!=sofa       not; true where absent     price<=50           also < > >=
-    price=10..50         from 10 to 50, both in     price=..100         up to 100 (no shell characters)
-    title~leather tote   every word, any case       labels=Action       any element of a list
-    title!~leather       not; true where absent
-    price?               has a value (has:price)    !price?             has none (no:price)
+A filter is a field, an operator of `recq.index.operators`, and what the operator takes: nothing, a value, or several of
+which one is enough, with commas or bars between them. Without characters of the shell: `has:price`, `no:price`, and
+ranges, `price=..100`.
 
 A backslash before any character makes it nothing but itself: a comma, a bar, a backslash, a space at an end, an
 operator's sign at the beginning of a value (`escape` writes it). All filters given must hold; of a group
@@ -18,30 +15,12 @@ import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Self
 
 from recq.errors import FilterError
+from recq.index import operators
+from recq.index.operators import Op, Operator, Takes
 
-
-class Op(StrEnum):
-    """What a condition asks of a field."""
-
-    EQ = "="
-    NE = "!="
-    LT = "<"
-    LE = "<="
-    GT = ">"
-    GE = ">="
-    WORDS = "~"
-    NO_WORDS = "!~"
-    EXISTS = "?"
-    MISSING = "!?"
-
-
-_ORDERING = frozenset({Op.LT, Op.LE, Op.GT, Op.GE})
-_TOKENS = (Op.NE, Op.LE, Op.GE, Op.NO_WORDS, Op.EQ, Op.LT, Op.GT, Op.WORDS)
-_FORMS = "field=value, field!=value, field<=value, field=10..50, field~words, has:field or no:field"
 _LITERAL = "\0"  # stands in a mask for a character that is nothing but itself; no part of the grammar, no space
 
 
@@ -50,7 +29,7 @@ class Condition:
     """One parsed filter. `values` are as written, escapes resolved; more than one means "any of"."""
 
     field: str
-    op: Op
+    op: Operator
     values: tuple[str, ...] = ()
     text: str = ""
 
@@ -101,37 +80,50 @@ def parse(text: str) -> Condition:
     """Read one filter. Raises FilterError saying what is wrong with it."""
     whole = _Written.read(text).cut()
     mask = whole.mask
-    for prefix, op in (("has:", Op.EXISTS), ("no:", Op.MISSING)):
-        if mask.startswith(prefix):
-            return _bare(whole.cut(len(prefix)), op, text)
-    operator_at = re.search(r"[=<>~!]", mask.removeprefix("!"))
-    if mask.endswith("?") and not operator_at:
-        negated = mask.startswith("!")
-        return _bare(whole.cut(int(negated), len(mask) - 1), Op.MISSING if negated else Op.EXISTS, text)
-    positions = [(mask.find(op), -len(op), op) for op in _TOKENS if op in mask]
+    for op in operators.bare():
+        if op.prefix and mask.startswith(op.prefix):
+            return _bare(whole.cut(len(op.prefix)), op, text)
+    if (found := _around(mask)) is not None:
+        before, behind = found.around
+        return _bare(whole.cut(len(before), len(mask) - len(behind)), found, text)
+    positions = [(mask.find(each.sign), -len(each.sign), each) for each in operators.infix() if each.sign in mask]
     if not positions:
-        raise FilterError(f"filter {text!r} has no operator: write {_FORMS}")
-    position, _, op = min(positions)
-    field, value = whole.cut(0, position).plain, whole.cut(position + len(op))
+        raise FilterError(f"filter {text!r} has no operator: write {operators.forms()}")
+    position, _, op = min(positions, key=lambda each: each[:2])
+    field, value = whole.cut(0, position).plain, whole.cut(position + len(op.sign))
     if not field:
-        raise FilterError(f"filter {text!r} names no field: write {_FORMS}")
-    if value.mask.startswith(tuple("=<>~")):
+        raise FilterError(f"filter {text!r} names no field: write {operators.forms()}")
+    if value.mask.startswith(operators.endings()):
         raise FilterError(
             f"filter {text!r}: the operator is {op}, with nothing more before the value "
             "(of a value that begins so, write a backslash first)"
         )
-    parts = [value] if op in (Op.WORDS, Op.NO_WORDS) else value.parts()
+    parts = [value] if op.takes is Takes.TEXT else value.parts()
     values = tuple(part.plain for part in parts)
     if not all(values):
-        raise FilterError(f"filter {text!r} has an empty value; to ask for items without {field} write 'no:{field}'")
-    if op in _ORDERING and len(values) > 1:
+        absent = f"{Op.MISSING.prefix}{field}"
+        raise FilterError(f"filter {text!r} has an empty value; to ask for items without {field} write '{absent}'")
+    if op.takes is Takes.VALUE and len(values) > 1:
         raise FilterError(f"filter {text!r}: {op} takes one value")
     return Condition(field, op, values, text)
 
 
-def _bare(field: _Written, op: Op, text: str) -> Condition:
+def _around(mask: str) -> Operator | None:
+    """The operator that takes nothing and stands around a field, with no other operator inside."""
+    signs = set(operators.characters_of(operators.infix()))
+    found: list[tuple[int, Operator]] = []
+    for op in operators.bare():
+        before, behind = op.around
+        if mask.startswith(before) and mask.endswith(behind) and len(mask) >= len(op.sign):
+            inside = mask[len(before) : len(mask) - len(behind)]
+            if not signs & set(inside):
+                found.append((len(before), op))
+    return max(found, key=lambda each: each[0])[1] if found else None
+
+
+def _bare(field: _Written, op: Operator, text: str) -> Condition:
     if not field.plain:
-        raise FilterError(f"filter {text!r} names no field: write {_FORMS}")
+        raise FilterError(f"filter {text!r} names no field: write {operators.forms()}")
     return Condition(field.plain, op, (), text)
 
 
@@ -144,18 +136,19 @@ def escape(value: str) -> str:
     """A value as it is written in a filter."""
     text = re.sub(r"[,|\\]", r"\\\g<0>", value)
     text = re.sub(r"^\s+|\s+\Z", lambda spaces: "".join(f"\\{c}" for c in spaces.group()), text)
-    return f"\\{text}" if text.startswith(tuple("=<>~")) else text
+    return f"\\{text}" if text.startswith(operators.endings()) else text
 
 
 def escape_field(name: str) -> str:
     """A field's name as it is written in a filter."""
-    text = re.sub(r"[,|\\=<>~!?]", r"\\\g<0>", name)
-    return f"\\{text}" if text.startswith(("has:", "no:")) else text
+    signs = re.escape(operators.characters_of(operators.OPERATORS))
+    text = re.sub(rf"[,|\\{signs}]", r"\\\g<0>", name)
+    return f"\\{text}" if text.startswith(operators.prefixes()) else text
 
 
 def filter_for(field: str, value: str) -> str:
     """The filter that holds for items whose field has that value."""
-    return f"{escape_field(field)}={escape(value)}"
+    return f"{escape_field(field)}{Op.EQ}{escape(value)}"
 
 
 def parse_any_of(text: str) -> AnyOf:

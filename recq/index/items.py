@@ -12,7 +12,7 @@ from recq.index.dates import moment_of
 from recq.index.fields import Fields
 from recq.index.filters import NO_FILE, compile_filters, known_name
 from recq.index.grammar import Where, parse_all
-from recq.index.pending_fields import uses_of
+from recq.index.pending_fields import fields_of, uses_of
 from recq.index.points import PAGE, ItemVector, Points, item_of, items_of, vector_of
 from recq.index.schema import Item, payload_key
 
@@ -34,6 +34,7 @@ class Items:
         """
         conditions = parse_all(list(filters))
         types = self._fields.types()
+        self._fields.require_in_schema(fields_of(conditions))
         self._fields.require_made((known_name(name, types), words) for name, words in uses_of(conditions))
         return compile_filters(conditions, self._fields.types(), searched=self._fields.searched())
 

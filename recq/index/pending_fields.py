@@ -20,7 +20,8 @@ from typing import Any
 
 from recq.commands import command
 from recq.errors import FilterError, IndexPending, RecqError
-from recq.index.grammar import AnyOf, Condition, Op
+from recq.index.grammar import AnyOf, Condition
+from recq.index.operators import Asks
 from recq.index.schema import FieldType, FieldTypes, field_name, payload_key, searched_field, shadow_key
 
 PENDING_PREFIX = "field:"
@@ -166,7 +167,16 @@ def waiting_in(metadata: Mapping[str, Any], indexed: FieldTypes, keys: Collectio
     )
 
 
+def fields_of(conditions: Iterable[Condition | AnyOf]) -> list[str]:
+    """The fields that conditions name."""
+    return [each.field for each in _flat(conditions)]
+
+
 def uses_of(conditions: Iterable[Condition | AnyOf]) -> list[tuple[str, bool]]:
     """The (field, words) whose index conditions need: all but those that ask whether there is a value."""
-    flat = [each for one in conditions for each in (one.alternatives if isinstance(one, AnyOf) else (one,))]
-    return [(each.field, each.op in (Op.WORDS, Op.NO_WORDS)) for each in flat if each.op not in (Op.EXISTS, Op.MISSING)]
+    flat = _flat(conditions)
+    return [(each.field, each.op.asks is Asks.WORDS) for each in flat if each.op.asks is not Asks.NO_VALUE]
+
+
+def _flat(conditions: Iterable[Condition | AnyOf]) -> list[Condition]:
+    return [each for one in conditions for each in (one.alternatives if isinstance(one, AnyOf) else (one,))]

@@ -42,6 +42,7 @@ class ProblemKind(StrEnum):
     MISFIT = "misfit"  # a value that is not of its field's type: it is stored, but filters do not find it
     REFUSED = "refused"  # the index refused the item as it is
     IGNORED = "ignored"  # a picture that a rule passes over
+    RULE = "rule"  # a `.recqignore`, or a line of one, that cannot be used
     DOUBLED = "doubled"  # most files of the source are in another one, too: one folder under two names
     UNINDEXED = "unindexed"  # a field of which the engine would not make an index: filters on it are refused
     FOREIGN = "foreign"  # a point that another program wrote, without what recq needs

@@ -16,20 +16,25 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from enum import StrEnum
 from typing import Any, Self
 
 from recq import paths
 from recq.errors import MetadataError
 from recq.index.dates import read_date, written_date
+from recq.index.field_types import FieldType as FieldType
+from recq.index.field_types import FieldTypes as FieldTypes
+from recq.index.operators import OPERATORS, characters_of, prefixes
 from recq.index.problems import KIND_KEY, Problem, ProblemKind
 from recq.index.words import stored_words
 
 VECTOR = "image"
 """The name of the one vector of a point (a named vector, so that a failed item may have none)."""
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Version of the payload's layout and of recq's own indexes; kept beside the fingerprint (`recq.index.collection`)."""
+
+METADATA_KEY = "recq"
+"""Collection-metadata key of what recq has to know of a collection: schema version, space and its fingerprint."""
 
 SHADOW = "_text"
 Scalar = bool | int | float | str
@@ -58,31 +63,15 @@ _NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _PATH = re.compile(r'[."\[\]]')  # what makes a key that is not quoted a path into objects and lists
-_OPERATORS = "=<>~!?"
+_OPERATORS = characters_of(OPERATORS)
 _UNQUOTABLE = '"\\'  # the engines' quoted keys know no escapes (server 1.17, Edge 0.9)
 
-
-class FieldType(StrEnum):
-    """The type of a metadata field: the first of these that every value of the field fits."""
-
-    BOOL = "bool"
-    INTEGER = "integer"
-    FLOAT = "float"
-    DATE = "date"
-    STRING = "string"
-
-    @property
-    def is_number(self) -> bool:
-        """Integers and floats: fields with an order and a size."""
-        return self in (FieldType.INTEGER, FieldType.FLOAT)
-
-
-FieldTypes = Mapping[str, FieldType]
 
 FILE_FIELDS: FieldTypes = {
     "file.source": FieldType.STRING,
     "file.path": FieldType.STRING,
     "file.name": FieldType.STRING,
+    "file.folders": FieldType.STRING,
     "file.sha256": FieldType.STRING,
     "file.format": FieldType.STRING,
     "error.reason": FieldType.STRING,
@@ -90,6 +79,12 @@ FILE_FIELDS: FieldTypes = {
     KIND_KEY: FieldType.STRING,
 }
 """recq's own fields that are indexed, from the first moment of a collection."""
+
+SINCE: Mapping[str, int] = {"file.folders": 4}
+"""The schema version that brought a field of recq's own: an older index does not answer for it."""
+
+PATH_FIELDS = frozenset({"file.path", "file.name", "file.folders"})
+"""recq's own fields that hold paths, which stay in the Unicode form that the file system has."""
 
 SEARCHED_FILE_FIELDS = {"file.name": ("file.name",), "file.path": ("file.name", "file.folder")}
 """recq's own fields that `~` searches, with the copies that have their words: those of a name are nearly all different
@@ -158,6 +153,11 @@ class FileFacts:
     def name(self) -> str:
         """The last part of the path."""
         return self.path.rpartition("/")[2]
+
+    @property
+    def folders(self) -> list[str]:
+        """All folders above the file, outermost first, each as a path relative to the source's root."""
+        return paths.folders_above(self.path, self.encoded)
 
     @property
     def id(self) -> str:
@@ -240,7 +240,8 @@ def _is_a(value: object, kind: type) -> bool:
 
 
 def stored_payload(item: Item, types: FieldTypes) -> dict[str, Any]:
-    """The payload to store of an item: metadata as it is stored, what is wrong with it, and the texts of `~`.
+    """The payload to store of an item: metadata as it is stored, what is wrong with it, and what is made for filters
+    alone, of the item's path and texts: `file.folders` and the words of `~`.
 
     `types` decides which fields are dates, and which have words.
     """
@@ -254,7 +255,10 @@ def stored_payload(item: Item, types: FieldTypes) -> dict[str, Any]:
         for name, value in metadata.items()
         if types.get(name) is FieldType.STRING and holds_text(value)
     }
-    return {**stored.to_payload(), SHADOW: text}
+    payload = stored.to_payload()
+    if folders := item.file.folders:
+        payload["file"]["folders"] = folders
+    return {**payload, SHADOW: text}
 
 
 def elements(value: Value) -> Sequence[Scalar]:
@@ -314,7 +318,7 @@ def field_problem(name: str) -> str | None:
         return f"has one of the characters {' '.join(_OPERATORS)} that filters use"
     if wrong := next((c for c in name if c in _UNQUOTABLE), None):
         return f"has the character {wrong}, which no index takes in a name"
-    if name.startswith(("has:", "no:")):
+    if name.startswith(prefixes()):
         return "begins like a filter"
     if len(name) > LONGEST_NAME:
         return f"is longer than {LONGEST_NAME} characters"

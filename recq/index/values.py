@@ -16,8 +16,9 @@ from recq.index.facets import MAX_BINS, Bin, Facets, date_periods, histogram
 from recq.index.field_value import field_value
 from recq.index.fields import Fields
 from recq.index.filters import known_name, require_field, require_indexed
-from recq.index.grammar import Condition, Op, Where
+from recq.index.grammar import Condition, Where
 from recq.index.items import Items
+from recq.index.operators import Op
 from recq.index.points import Points, items_of
 from recq.index.schema import UNINDEXED_FIELDS, FieldType, Value, elements, field_name, fits, payload_key
 

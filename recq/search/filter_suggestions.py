@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from recq.errors import FilterError, IndexPending
 from recq.index.filters import known_name, require_field, spans_of
-from recq.index.grammar import AnyOf, Condition, Op, escape, escape_field, filter_for
-from recq.index.schema import FILE_FIELDS, FieldType
+from recq.index.grammar import AnyOf, Condition, escape, escape_field, filter_for
+from recq.index.operators import Op
+from recq.index.schema import FILE_FIELDS, PATH_FIELDS, FieldType
 from recq.index.words import asked_words, stored_words
 from recq.spelling import nearest, nearest_paths, one_of
 
@@ -83,7 +84,7 @@ def _texts(catalog: Catalog, condition: Condition) -> Meant:
     values = _values(catalog, condition.field)
     if values is None:
         return NOTHING
-    if condition.field in ("file.name", "file.path"):
+    if condition.field in PATH_FIELDS:
         near = [each for value in condition.values for each in nearest_paths(value, values, 2)]
     else:
         near = [each for value in condition.values for each in nearest(value, values, alike=_MUCH_ALIKE)]

@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from recq.errors import FilterError, IndexPending, RecqError, TargetNotFound
-from recq.index.grammar import Condition, Op
+from recq.index.grammar import Condition
+from recq.index.operators import Op
 from recq.search.session import Session
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 MOST_VALUES = 1000
 """Different values of a field that are counted."""
 
-_OF_FILES = ("file.source", "file.format")
+_OF_FILES = ("file.source", "file.folders", "file.format")
 """Fields of recq's own that people filter by; the others differ from item to item."""
 
 
@@ -126,7 +127,10 @@ def _summary(catalog: Catalog, name: str, field_type: FieldType) -> FieldSummary
     from recq.index.schema import FieldType
 
     having = Condition(name, Op.EXISTS)
-    items = catalog.items.count([having])
+    try:
+        items = catalog.items.count([having])
+    except FilterError as error:  # an older recq made the index, without the field
+        return FieldSummary(name, field_type, 0, problem=str(error))
     example = catalog.values.example(name) if items else None
     try:
         if field_type.is_number or field_type is FieldType.DATE:

@@ -17,7 +17,8 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from recq.commands import shell_word
-from recq.index.grammar import AnyOf, Condition, Op, Where, escape, escape_field, parse_all
+from recq.index.grammar import AnyOf, Condition, Where, escape, escape_field, parse_all
+from recq.index.operators import Op, opposite
 from recq.paths import printable
 from recq.spelling import did_you_mean, one_of
 
@@ -142,13 +143,12 @@ def _of_one(catalog: Catalog, condition: Condition | AnyOf) -> Cause:
     meant = suggestions_for(catalog, condition)
     if isinstance(condition, AnyOf):
         said = f"no item fits {text}"
-    elif condition.op in (Op.NE, Op.NO_WORDS):
-        opposite = replace(condition, op=Op.EQ if condition.op is Op.NE else Op.WORDS, text="")
-        said = f"no item has {text}: every item has {printable(text_of(opposite))}"
     elif condition.op is Op.EXISTS:
         said = f"no item has a {printable(condition.field)}"
     elif condition.op is Op.MISSING:
         said = f"every item has a {printable(condition.field)}"
+    elif condition.op.negated and (positive := opposite(condition.op)) is not None:
+        said = f"no item has {text}: every item has {printable(text_of(replace(condition, op=positive, text='')))}"
     else:
         said = f"no item has {text}"
     hint = did_you_mean([_to_paste(each.shown) for each in meant.suggestions])
@@ -221,8 +221,6 @@ def text_of(condition: Condition | AnyOf) -> str:
     if isinstance(condition, AnyOf):
         return " || ".join(map(text_of, condition.alternatives))
     field = escape_field(condition.field)
-    if condition.op is Op.EXISTS:
-        return f"has:{field}"
-    if condition.op is Op.MISSING:
-        return f"no:{field}"
+    if condition.op.is_bare:
+        return condition.op.asked_of(field)
     return f"{field}{condition.op}{'|'.join(map(escape, condition.values))}"

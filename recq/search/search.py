@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from recq.commands import command, operand
 from recq.errors import TargetNotFound
-from recq.index.grammar import Condition, Op, parse_all
+from recq.index.grammar import Condition, parse_all
+from recq.index.operators import Op
 from recq.index.parameters import Parameters
 from recq.search.answers import answer_of, asked_of, notes_of, notes_on
 from recq.search.no_results import NoResults, why_no_items, why_no_results

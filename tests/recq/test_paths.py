@@ -6,6 +6,7 @@ import os
 import uuid
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,6 +42,34 @@ def test_a_percent_sign_alone_is_no_escape() -> None:
 def test_ids_never_change() -> None:
     """A changed id would make every existing index start anew."""
     assert paths.item_id("shop", "a/b.jpg") == str(uuid.UUID("c3942c98-a3c1-5017-ad7a-f75735c95c0c"))
+
+
+@pytest.mark.parametrize(
+    ("path", "folders"),
+    [
+        (b"a.jpg", []),
+        (b"scans/2024/a.jpg", ["scans", "scans/2024"]),
+        (b"100%/a.jpg", ["100%"]),
+        (b"100%/\xff.jpg", ["100%"]),
+        (b"100%/\xff/a.jpg", ["100%", "100%25/%FF"]),
+    ],
+)
+def test_folders_above_a_file(path: bytes, folders: list[str]) -> None:
+    assert paths.folders_above(*paths.to_text(os.fsdecode(path))) == folders
+
+
+@given(st.lists(raw_names.filter(lambda raw: b"/" not in raw), min_size=1, max_size=8))
+def test_a_folder_has_the_text_of_its_own_path_whatever_lies_in_it(parts: list[bytes]) -> None:
+    path = b"/".join(parts)
+    above = [os.fsdecode(b"/".join(parts[:n])) for n in range(1, len(parts))]
+    assert paths.folders_above(*paths.to_text(os.fsdecode(path))) == [paths.to_text(folder)[0] for folder in above]
+
+
+def test_of_very_many_folders_the_outermost_are_listed() -> None:
+    found = paths.folders_above("a/" * 2000 + "x.jpg", False)
+    assert found[:2] == ["a", "a/a"]
+    assert len(found) == paths.MOST_FOLDERS
+    assert sum(map(len, found)) < 20_000
 
 
 def test_printable() -> None:

@@ -17,6 +17,7 @@ from ingest.events.hints import Hints, Mark, Noticed, outermost
 from ingest.events.watch import Watch
 from ingest.source.files import Key
 from ingest.source.filesystems import is_silent, kind_at
+from ingest.source.ignore_files import IGNORE_FILE
 from ingest.source.scan import Rules
 from ingest.source.watched_source import WatchedSource
 from recq.settings import DEFAULT_IGNORE, WatchMode
@@ -47,6 +48,7 @@ class Seeing:
         self.noticed.marks.update(new.marks)
         self.noticed.folders |= new.folders
         self.noticed.lost |= new.lost
+        self.noticed.ruled |= new.ruled
         self.noticed.overflowed |= new.overflowed
 
 
@@ -124,6 +126,44 @@ def test_polling_events(start: Start, tmp_path: Path) -> None:
     eventually(lambda: seeing.mark("sub/a.jpg") is Mark.MISSING)
 
 
+@pytest.mark.parametrize("mode", ["native", "poll"])
+def test_rules_that_come_change_move_and_go(start: Start, tmp_path: Path, mode: WatchMode) -> None:
+    for folder in ("a", "b", ".hidden"):
+        (tmp_path / "root" / folder).mkdir(parents=True)
+    seeing = start(mode)
+
+    def ruled(*folders: str) -> None:
+        """These are noticed, and then forgotten."""
+        eventually(lambda: all(seeing.has("ruled", folder) for folder in folders))
+        seeing.noticed.ruled.clear()
+
+    (seeing.root / ".hidden" / IGNORE_FILE).write_text("x")
+    (seeing.root / "a" / IGNORE_FILE).write_text("x")
+    ruled("a")
+    (seeing.root / IGNORE_FILE).write_text("x")
+    ruled("")
+    (seeing.root / "a" / IGNORE_FILE).write_text("other")
+    ruled("a")
+    (seeing.root / "a" / IGNORE_FILE).rename(seeing.root / "b" / IGNORE_FILE)
+    ruled("a", "b")
+    (seeing.root / "b" / IGNORE_FILE).unlink()
+    ruled("b")
+    assert not seeing.has("ruled", ".hidden")
+    assert seeing.mark(IGNORE_FILE) is None
+
+
+def test_rules_hold_natively_when_their_writer_has_closed_them(start: Start) -> None:
+    seeing = start("native")
+    with (seeing.root / IGNORE_FILE).open("wb", buffering=0) as file:
+        eventually(lambda: seeing.has("ruled", ""))  # there is a file: an empty one
+        seeing.noticed.ruled.clear()
+        file.write(b"*")
+        put(seeing.root / "a.jpg", 1)
+        eventually(lambda: seeing.mark("a.jpg") is Mark.CLOSED)
+        assert not seeing.has("ruled", "")
+    eventually(lambda: seeing.has("ruled", ""))
+
+
 def test_a_root_that_returns_is_watched_again(start: Start, tmp_path: Path) -> None:
     seeing = start("native")
     seeing.root.rename(tmp_path / "elsewhere")
@@ -188,9 +228,10 @@ def test_hints_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(5):
         hints.folder(Key("s", str(number)))
         hints.folder_gone(Key("t", str(number)))
+        hints.rules_changed(Key("u", str(number)))
     noticed = hints.drain()
-    assert (len(noticed.folders), len(noticed.lost)) == (2, 2)
-    assert noticed.overflowed == {"s", "t"}
+    assert (len(noticed.folders), len(noticed.lost), len(noticed.ruled)) == (2, 2, 2)
+    assert noticed.overflowed == {"s", "t", "u"}
 
 
 def test_only_the_outermost_of_new_folders_is_walked() -> None:

@@ -157,7 +157,11 @@ def test_fields_and_values_of_the_catalog(any_shop: Shop, tab: Callable[[str, li
     assert offered(tab("recommend --any-of category=bed,,in_s", options)) == ["category=bed,,in_stock=true"]
     assert offered(tab("search --sort pri", options)) == ["price", "price:desc"]
     assert offered(tab("search --fields price,ti", options)) == ["price,title"]
-    assert offered(tab("facets file.f", options)) == ["file.format"]
+    assert offered(tab("facets file.f", options)) == ["file.folders", "file.format"]
+    assert offered(tab("search --filter file.folders=", options)) == [
+        "file.folders=beds",
+        "file.folders=sofas",
+    ]
     assert offered(tab("similar --group-by zzz", options)) == []
     assert "--filter" in offered(tab("similar --fil", []))
 

@@ -52,6 +52,7 @@ def test_fields_tell_type_count_values_and_an_example(any_shop: Shop, ask: Ask) 
         "rank",
         "title",
         "file.source",
+        "file.folders",
         "file.format",
     ]
     category = fields["category"]
@@ -163,4 +164,12 @@ def test_a_catalog_that_cannot_be_read_hides_no_other(odd: Path, ask: Ask, monke
 def test_the_library_tells_the_same(odd: Path) -> None:
     with recq.open("images", data_dir=odd) as catalog:
         fields = catalog.fields()
-    assert [each.name for each in fields] == ["Price, net", "id", "sku", "taken", "file.source", "file.format"]
+    assert [each.name for each in fields] == [
+        "Price, net",
+        "id",
+        "sku",
+        "taken",
+        "file.source",
+        "file.folders",
+        "file.format",
+    ]

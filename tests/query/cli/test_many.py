@@ -135,6 +135,21 @@ def test_fields_cut_the_metadata_down(shop: Shop) -> None:
     ]  # fmt: skip
 
 
+def test_folders_are_asked_for_everywhere_and_shown_where_they_are_named(any_shop: Shop) -> None:
+    beds = ["search", "--filter", "file.folders=beds"]
+    assert [line.split()[1] for line in any_shop.ask(*beds).lines[1:]] == ["beds/one.png", "beds/three.png"]
+    assert "folders" not in any_shop.ask(*beds).text
+    document = json.loads(any_shop.ask(*beds, "--fields", "file.folders", "--format", "json").out)
+    assert all("folders" not in result["payload"]["file"] for result in document["results"])
+    table = list(csv.DictReader(io.StringIO(any_shop.ask(*beds, "--fields", "file.folders", "--format", "csv").text)))
+    assert [row["file.folders"] for row in table] == ["beds", "beds"]
+    facets = json.loads(any_shop.ask("facets", "file.folders", "--format", "json").out)
+    assert (facets["type"], facets["total"]) == ("string", 4)
+    assert [(each["value"], each["count"]) for each in facets["values"]] == [("beds", 2), ("sofas", 2)]
+    first = any_shop.ask("search", "--sort", "file.folders:desc", "--group-by", "file.folders", "-k", "2")
+    assert [line.split()[1] for line in first.lines[1:]] == ["sofas/one.png", "beds/one.png"]
+
+
 @pytest.mark.parametrize("strategy", ["average", "best", "sum"])
 def test_recommendations_leave_out_what_they_start_from(any_shop: Shop, strategy: str) -> None:
     copy = any_shop.root / "beds" / "three.png"  # named by its path, and by standard input below

@@ -17,7 +17,8 @@ from query.cli.options import asked_with_words
 from recq.errors import FilterError, Reason
 from recq.index.catalog import Catalog
 from recq.index.connect import own_folder
-from recq.index.grammar import AnyOf, Condition, Op, parse
+from recq.index.grammar import AnyOf, Condition, parse
+from recq.index.operators import Op
 from recq.index.parameters import Parameters
 from recq.index.points import ItemVector
 from recq.index.schema import FileFacts, Item, ItemError
@@ -94,6 +95,7 @@ def why(catalog: Catalog, *filters: str) -> str:
         ("file.source=Goods", "goods"),
         ("file.name=item_3", "item_3.jpg"),
         ("file.path=item_3.jpg", "shop/item_3.jpg"),
+        ("file.folders=Shop", "shop"),
         ("file.name~itm", "item"),
     ],
 )

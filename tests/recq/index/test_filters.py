@@ -9,7 +9,8 @@ from qdrant_client import models
 
 from recq.errors import FilterError
 from recq.index.filters import compile_filters
-from recq.index.grammar import Condition, Op, escape, escape_field, parse, parse_any_of, unescape
+from recq.index.grammar import Condition, escape, escape_field, parse, parse_any_of, unescape
+from recq.index.operators import Op
 from recq.index.schema import FieldType
 
 TYPES = {

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import string
 import unicodedata
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import count
 
@@ -22,6 +24,7 @@ from recq.index.parameters import Parameters, Sort
 from recq.index.points import ItemVector
 from recq.index.problems import ProblemKind
 from recq.index.schema import EXACT, FieldType, FileFacts, Item, Value
+from recq.paths import from_text, to_text
 from tests.asking import matching
 from tests.recq.index.conftest import SPACE
 
@@ -289,6 +292,65 @@ def test_paths_stay_as_they_are_and_are_asked_for_in_any_form(shared_client: Qdr
             asked = unicodedata.normalize(form, name)
             assert [item.file.path for item in matching(catalog, [f"file.path={asked}"], 9)] == [name]
             assert [item.file.path for item in matching(catalog, [f"file.name={asked.partition('/')[2]}"], 9)] == [name]
+
+
+def test_folders_are_a_field(shared_client: QdrantClient) -> None:
+    catalog = Catalog.create(shared_client, "folders", SPACE)
+    odd, awkward = os.fsdecode(b"100%/caf\xe9/x.jpg"), "a|b, c/=x.jpg"
+    names = [
+        "root.jpg", "scans/a.jpg", "scans/2024/b.jpg", "scans/2024/03/c.jpg", "2024/d.jpg", f"{NFC}/{NFD}/e.jpg",
+        f"{NFD}/f.jpg", "100%/g.jpg", odd, awkward,
+    ]  # fmt: skip
+    for name in names:
+        text, encoded = to_text(name)
+        facts = FileFacts("shop", text, 1, 1, encoded=encoded)
+        catalog.writes.upsert([ItemVector(Item(facts), np.ones(SPACE.dim, np.float32))])
+
+    def numbers(*filters: str) -> list[int]:
+        everything = matching(catalog, filters, 99)
+        return sorted(names.index(from_text(item.file.path, item.file.encoded)) for item in everything)
+
+    assert numbers("file.folders=scans/2024") == [2, 3]
+    assert numbers("file.folders=scans") == [1, 2, 3]
+    assert numbers("file.folders=2024") == [4]
+    assert numbers("file.folders=scans/2024/03|2024") == [3, 4]
+    assert numbers("file.folders=scans", "file.folders!=scans/2024") == [1]
+    assert numbers("no:file.folders") == [0]
+    assert numbers("has:file.folders", "file.folders!=scans") == [4, 5, 6, 7, 8, 9]
+    assert numbers("file.folders=100%") == [7, 8], "a folder is one folder, whatever the names in it"
+    assert numbers("file.folders=100%25/caf%E9") == [8]
+    assert numbers(filter_for("file.folders", "a|b, c")) == [9]
+    for form in ("NFC", "NFD"):
+        assert numbers(f"file.folders={unicodedata.normalize(form, NFC)}") == [5, 6]
+        assert numbers(f"file.folders={unicodedata.normalize(form, NFC + '/' + NFC)}") == [5]
+    assert numbers("file.folders=scan") == numbers("file.folders=SCANS") == numbers("file.folders=scans/") == []
+    facets = catalog.values.facets("file.folders")
+    assert facets.total == len(names) - 1
+    assert dict(facets.rows) == {
+        "scans": 3, "scans/2024": 2, "scans/2024/03": 1, "2024": 1, NFC: 1, f"{NFC}/{NFD}": 1, NFD: 1, "100%": 2,
+        "100%25/caf%E9": 1, "a|b, c": 1,
+    }  # fmt: skip
+    for (_, items), filter_ in zip(facets.rows, facets.filters, strict=True):
+        assert len(numbers(filter_)) >= items  # what looks alike is found together
+    assert catalog.values.facets("file.folders", ["file.folders=scans/2024"]).rows[0] == ("scans", 2)
+    with pytest.raises(FilterError, match="has none to search"):
+        numbers("file.folders~scans")
+    with pytest.raises(FilterError, match="needs a number or a date"):
+        numbers("file.folders<scans")
+
+
+def test_an_item_that_moved_or_was_described_anew_has_the_folders_of_its_place(shared_client: QdrantClient) -> None:
+    catalog = Catalog.create(shared_client, "moved", SPACE)
+    old, new = Item(FileFacts("shop", "new/a.jpg", 1, 1)), Item(FileFacts("shop", "done/2024/a.jpg", 1, 1))
+    vector = np.ones(SPACE.dim, np.float32)
+    catalog.writes.upsert([ItemVector(old, vector)])
+    catalog.writes.upsert([ItemVector(new, vector)])
+    catalog.writes.delete([old.id])
+    for _ in range(2):
+        assert [row for row, _ in catalog.values.facets("file.folders").rows] == ["done", "done/2024"]
+        catalog.writes.replace_metadata([replace(new, metadata={"price": 3})])
+        catalog.ledger.keep_ctimes({new.id: 7})
+    assert [item.metadata for item in matching(catalog, ["file.folders=done/2024"], 9)] == [{"price": 3}]
 
 
 # -- what facets print --------------------------------------------------------------------------------------------
