@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import recq.errors as errors
     from recq.errors import RecqError
-    from recq.face.catalog import ImageCatalog, catalogs, import_catalog
-    from recq.face.catalog import open_catalog as open
+    from recq.face.catalog import ImageCatalog
+    from recq.face.opening import catalogs, import_catalog
+    from recq.face.opening import open_catalog as open
     from recq.search.many import FailedTarget
     from recq.settings import Settings
 
@@ -40,10 +41,10 @@ _HOMES = {
     "ImageCatalog": ("recq.face.catalog", "ImageCatalog"),
     "RecqError": ("recq.errors", "RecqError"),
     "Settings": ("recq.settings", "Settings"),
-    "catalogs": ("recq.face.catalog", "catalogs"),
+    "catalogs": ("recq.face.opening", "catalogs"),
     "errors": ("recq.errors", None),
-    "import_catalog": ("recq.face.catalog", "import_catalog"),
-    "open": ("recq.face.catalog", "open_catalog"),
+    "import_catalog": ("recq.face.opening", "import_catalog"),
+    "open": ("recq.face.opening", "open_catalog"),
 }
 
 

@@ -24,7 +24,7 @@ ListFormatOption = Annotated[ShowFormat, typer.Option("--format", help="How to p
 def catalogs(*, form: ListFormatOption = ShowFormat.TABLE, index: WholeIndex) -> None:
     """The catalogs of the index: items, failed ones, embedding space, sources, when one was indexed last."""
     settings = index.settings()
-    from recq.face.catalog import catalogs
+    from recq.face.opening import catalogs
 
     found = catalogs(settings=settings)
     emit(catalogs_text(found, form, terminal()))

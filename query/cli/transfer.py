@@ -62,7 +62,7 @@ def import_(
 ) -> None:
     """Write an export's items into a catalog, which is made where there is none. Nothing is embedded again."""
     settings = index.settings()
-    from recq.face.catalog import import_catalog
+    from recq.face.opening import import_catalog
 
     with bar() as progress:
         done = import_catalog(file, settings=settings, progress=progress)

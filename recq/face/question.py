@@ -46,7 +46,7 @@ class Placed(TypedDict, total=False):
     """Which results are shown, and what of each."""
 
     offset: Annotated[int | None, Keyword(None, "Leave out the first so many results.")]
-    page: Annotated[int | None, Keyword(None, "The so-manieth page of `k` results, in place of `offset`.")]
+    page: Annotated[int | None, Keyword(None, "In place of `offset`: the page of `k` results, the first is 1.")]
     group_by: Annotated[
         str | None, Keyword(None, "Only the first item of each value of a field, such as one view of each product.")
     ]

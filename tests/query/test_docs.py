@@ -217,4 +217,4 @@ def test_the_python_example_runs(shop: Shop, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("RECQ_DATA_DIR", shop.options[1])
     names: dict[str, Any] = {}
     exec(compile(code, "docs/query.md", "exec"), names)
-    assert [result.name for result in names["cheap"]] == ["two.png", "one.png"]
+    assert [result.name for result in names["cheap"]] == ["two.png", "one.png", "one.png"]

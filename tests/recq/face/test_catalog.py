@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,13 @@ def test_what_cannot_be_opened_is_told_with_what_to_do(folder: Path, tmp_path: P
         recq.open(settings=Settings(data_dir=folder), url="http://x")
     with pytest.raises(UsageError, match="a name is needed of letters"):
         recq.open("my shop", data_dir=folder)
+
+
+def test_several_threads_ask_one_catalog(catalog: recq.ImageCatalog) -> None:
+    """An embedded folder is theirs in turns."""
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda _: paths(catalog.similar("two.png", k=2)), range(8)))
+    assert found == [["sofas/one.png", "beds/three.png"]] * 8
 
 
 def test_settings_are_taken_as_they_are(folder: Path) -> None:
