@@ -20,9 +20,7 @@ from recq.index.points import ItemVector
 from recq.index.schema import FileFacts, Item
 from recq.models import describe_space
 from recq.settings import Settings
-from tests.query.conftest import Reply, _own_settings, ask
-
-__all__ = ["_own_settings", "ask"]
+from tests.query.conftest import Reply
 
 Ask = Callable[..., Reply]
 
