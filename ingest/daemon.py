@@ -120,7 +120,9 @@ class Daemon:
         self._declarer = Worker("declare", self._loop)
         self._flusher = Repeated(Worker("flush", self._loop), self._committer.flush, _ended)
         self._measurer = Repeated(Worker("background", self._loop), self._look_at_all, _ended)
-        self._indexing = Indexing(self._loop, catalog, retrier, self.said, look_every=settings.rescan)
+        self._indexing = Indexing(
+            self._loop, catalog.fields, catalog.writes.probe, retrier, self.said, look_every=settings.rescan
+        )
         self._losses = Losses(
             loop=self._loop,
             sources=sources,
