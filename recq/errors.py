@@ -6,6 +6,7 @@ A message is one line for the person at the terminal: what went wrong, with whic
     +-- UsageError               2  an option, a setting or a path on the command line cannot be used
     |   +-- FilterError          2  a filter that cannot be read, or names an unknown field
     |   +-- MetadataError        2  a metadata.csv or sidecar that cannot be read, with the line to change
+    |   +-- PluginError          2  a plug-in that cannot be loaded, or does not do what its door asks for
     +-- TargetError              3
     |   +-- TargetNotFound       3  nothing in the index and no file has that name
     |   +-- AmbiguousTarget      3  several things have that name; the message lists them
@@ -66,6 +67,10 @@ class FilterError(UsageError):
 
 class MetadataError(UsageError):
     """A `metadata.csv` or sidecar that cannot be used; the message names file, line and column."""
+
+
+class PluginError(UsageError):
+    """A plug-in that cannot be loaded, or does not do what its door asks for; the message names it."""
 
 
 class TargetError(RecqError):

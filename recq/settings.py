@@ -122,6 +122,7 @@ class Settings(BaseSettings):
     decode_memory: int = Field(2_000_000_000, gt=0)
     workers: int = Field(0, ge=0)
     batch: int = Field(32, gt=0, le=1000)
+    exif: bool = False
 
     @field_validator("url")
     @classmethod

@@ -175,6 +175,7 @@ def _became(descriptors: Sequence[int], env: Mapping[str, str]) -> bool:
         os.close(each)
     os.environ.clear()
     os.environ.update(env)
+    sys.path[:0] = [each for each in env.get("PYTHONPATH", "").split(os.pathsep) if each and each not in sys.path]
     signal.signal(signal.SIGINT, signal.default_int_handler)
     return True
 

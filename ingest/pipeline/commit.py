@@ -184,7 +184,7 @@ class Committer:
 
     def _written(self, stamped: Sequence[Work]) -> tuple[Sequence[Work], Sequence[tuple[Work, ItemError]]]:
         """What of these the index has now, in the best form that it takes, and what it takes in none."""
-        self._declare_category(stamped)
+        self._declare_known([work.item for work in stamped])
         written = self._isolation.each(self._upsert, stamped)
         done = list(written.done)
         refused: list[tuple[Work, ItemError]] = []
@@ -222,6 +222,7 @@ class Committer:
     def _replaced(self, fresh: Sequence[Item]) -> Replaced:
         """Write the metadata of items, of each as much as the index takes."""
         with refusals_kept(self._sources, self._catalog, self._retrier), self._writing:
+            self._declare_known(fresh)
             written = self._isolation.each(self._catalog.writes.replace_metadata, fresh)
             done = list(written.done)
             refused: list[tuple[Item, str]] = []
@@ -367,7 +368,7 @@ class Committer:
 
         `ingested_at` stays what it was where none is given.
         """
-        description = self._sources[key.source].describe(key.path)
+        description = self._sources[key.source].describe(key.path, before)
         lost = lost_fields(item.file.path, before, description.metadata)
 
         def described(by: Description) -> Item:
@@ -377,10 +378,19 @@ class Committer:
         now = described(description)
         return _Described(now, described(description.keeping(before, lost)) if lost else now, lost)
 
-    def _declare_category(self, works: Sequence[Work]) -> None:
-        """A category is a word, whatever it looks like: folders named 2023 and 2024 are no numbers."""
-        if any(isinstance(work.item.metadata.get(CATEGORY), str) for work in works):
-            self.declare({CATEGORY: FieldType.STRING})
+    def _declare_known(self, items: Sequence[Item]) -> None:
+        """Fix the types of fields that are no matter of their first values, before the first is written.
+
+        A category is a word, whatever it looks like: folders named 2023 and 2024 are no numbers. Of others their source
+        knows.
+        """
+        known: dict[str, FieldType] = {}
+        for name in {item.file.source for item in items}:
+            known |= self._sources[name].field_types
+        if any(isinstance(item.metadata.get(CATEGORY), str) for item in items):
+            known[CATEGORY] = FieldType.STRING
+        if types := {name: kind for name, kind in known.items() if any(name in item.metadata for item in items)}:
+            self.declare(types)
 
 
 def failed(reason: Reason, detail: str, attempt: int) -> ItemError:

@@ -220,7 +220,7 @@ class Reconciliation:
         for item_id, before in stored.items():
             if before.metadata:
                 path = present[item_id].path
-                now = self._watched.describe(path)
+                now = self._watched.describe(path, before.metadata)
                 if lost := lost_fields(before.file.path, before.metadata, now.metadata):
                     kept = now.keeping(before.metadata, lost)
                     losing[path] = _Loss(lost, kept.metadata != before.metadata)

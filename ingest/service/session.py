@@ -39,7 +39,7 @@ from recq.errors import (
     TargetNotFound,
 )
 from recq.images import Limits
-from recq.images.workers import DecodePool
+from recq.images.workers import DecodePool, Header
 from recq.index.catalog import Catalog
 from recq.index.connect import connect, locked, own_folder, require_room, server_client
 from recq.index.edge.server import LoopbackServer
@@ -316,6 +316,7 @@ def _work(
         timeout=settings.decode_timeout,
         memory=settings.decode_memory,
         limits=Limits.from_settings(settings),
+        headers=partial(_note_header, sources) if settings.exif else None,
     )
     try:
         with open_embedder(catalog.space, settings) as embedder:
@@ -349,6 +350,12 @@ def _work(
             return Outcome(stopped, daemon.tally.counts, standing, time.monotonic() - session.began)
     finally:
         pool.close(cancel=True)
+
+
+def _note_header(sources: Sources, path: str, header: Header) -> None:
+    """The headers of a picture were read with it: who describes it need not read them again."""
+    for watched in sources.values():
+        watched.note_header(path, header)
 
 
 def _explain(catalog: Catalog, error: IndexRefused) -> RecqError:

@@ -1,9 +1,11 @@
-"""Where an item's metadata comes from: the folder alone, and each field from the first place that has it.
+"""What an item's metadata is made of: each field is taken from the first place that has it.
 
     photo.jpg.json   a JSON object beside the picture; `null` takes a field away, "" says nothing, as an empty cell
     metadata.csv     the row whose column `file` names the picture (`ingest.source.table`)
+    plug-ins         what else is behind the door (`ingest.source.metadata_sources`)
     the folder       `category` is the first folder below the root: chairs/oak/1.jpg -> chairs
     the name         `category` is what stands before the first underscore: sofa_226.jpg -> sofa
+    the picture      `exif.taken` and others from its headers (`ingest.source.exif`)
 
 Everything here is pure: bytes and names in, metadata out.
 """
@@ -75,18 +77,26 @@ def category_of(path: str) -> str | None:
     return prefix if named else None
 
 
-def merge(path: str, table: MetadataTable, sidecar: Sidecar, known: FieldTypes, row: str | None = None) -> Metadata:
-    """All metadata of the item at `path` (text form), to which the table's row `row` belongs: its own where None.
+def folder_fields(path: str, table: MetadataTable, known: FieldTypes) -> Metadata:
+    """What the place of the picture at `path` (text form) gives: a category, of the type that the field has.
 
     `known` are the types of the catalog's fields.
     """
     category = category_of(path)
+    if category is None:
+        return {}
+    field_type = known.get(CATEGORY) or table.types.get(CATEGORY) or FieldType.STRING
+    return {CATEGORY: parse_cell(category, field_type)}
+
+
+def merge(*parts: Mapping[str, Value | None]) -> Metadata:
+    """All metadata of a picture, from what its sources say of it: of two that give a field the later one wins.
+
+    None takes a field away, what says nothing leaves it to the others.
+    """
     merged: dict[str, Value | None] = {}
-    if category is not None:
-        field_type = known.get(CATEGORY) or table.types.get(CATEGORY) or FieldType.STRING
-        merged[CATEGORY] = parse_cell(category, field_type)
-    merged.update(table.rows.get(row or path, {}))
-    merged.update((name, told) for name, value in sidecar.items() if (told := _told(value)) != [])
+    for part in parts:
+        merged.update((name, told) for name, value in part.items() if (told := _told(value)) != [])
     return {name: value for name, value in merged.items() if value is not None}
 
 

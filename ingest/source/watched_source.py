@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ingest.source.exif import FIELDS as EXIF_FIELDS
 from ingest.source.files import FileState
 from ingest.source.guard import Guard, LossGuard, held_metadata, too_much_metadata
+from ingest.source.headers import Headers
 from ingest.source.ignore_files import IGNORE_FILE
-from ingest.source.metadata import MAX_SIDECAR_BYTES, SIDECAR_SUFFIX, ReadSidecar, merge, parse_sidecar
+from ingest.source.metadata import SIDECAR_SUFFIX, lost_fields, merge
+from ingest.source.metadata_sources import metadata_sources
 from ingest.source.nearest import Nearest
 from ingest.source.other_daemons import double_of, undoubled
+from ingest.source.own_sources import without_ctime
 from ingest.source.scan import Rules, Seen, Unreadable, look, walk
 from ingest.source.table import TABLE_NAME, MetadataTable, read_table
 from recq import paths
 from recq.commands import command
 from recq.errors import MetadataError, UsageError
+from recq.images.process import Header
+from recq.index.metadata_source import TABLE, PictureFile
 from recq.index.problems import UNMET, Problem, ProblemKind, bounded, few, left_out
-from recq.index.schema import FieldTypes, Metadata, Scalar, metadata_digest, storable
+from recq.index.schema import FieldTypes, Metadata, Value, metadata_digest, storable
 
 _MOST_IGNORED = 200_000  # paths that are remembered; more are only counted
 _MOST_PROBLEMS = 100
 _ROWS = "rows"  # that rows of a table name no file, beside the problem that it cannot be read
 _LEFT_OUT = "left out"  # that rows, columns or cells of it are
+_TWICE = "twice"  # that columns of it come from elsewhere, too
 _UNREAD = "unread"  # that other tables are not read
 _RULES = "rules"  # that a `.recqignore`, or a line of one, is not used
 _REFUSED = "refused"
@@ -110,8 +116,8 @@ class WatchedSource:
     `types()` gives the catalog's fields, `max_delete` is the share of its items that may vanish at once. `held` counts
     the deletions that were not made since they were too many, `held_metadata` the items that would lose metadata
     together with too many others. `rules` tell which names are skipped; without any, none is. `tells_ctime(root)` is
-    asked whether the ctime of its files tells of changes; where it does not, no state has one. Safe to use from several
-    threads: the table is replaced whole.
+    asked whether the ctime of its files tells of changes; where it does not, no state has one. With `headers`, EXIF is
+    metadata. Safe to use from several threads: the table is replaced whole.
     """
 
     def __init__(
@@ -125,6 +131,7 @@ class WatchedSource:
         max_delete: float = 0.5,
         tells_ctime: Callable[[Path], bool] = lambda _: True,
         rules: Rules | None = None,
+        headers: Headers | None = None,
     ) -> None:
         self.name = name
         self.guard = Guard(max_delete)
@@ -150,10 +157,15 @@ class WatchedSource:
         self._bad_rules: list[Problem] = []
         self._held_why = ""
         self._doubled: Problem | None = None
-        self._types = types
+        self.types = types
+        """The catalog's fields."""
+        self.headers = headers
         self._tells_ctime = tells_ctime
         self._has_ctime = tells_ctime(root)
         self._identity = _identity(root)
+        self._sources, self._not_had = metadata_sources(self, exif=headers is not None)
+        for problem in self._not_had:
+            self.problems.note("", problem.detail, problem.detail)
 
     def look(self, path: str) -> Seen | None:
         """What is at a path relative to the root; see `ingest.source.scan.look`. Raises OSError."""
@@ -168,12 +180,13 @@ class WatchedSource:
             else:
                 yield replace(found, state=found.state.without_ctime())
 
-    def _as_told(self, state: FileState) -> FileState:
+    def as_told(self, state: FileState) -> FileState:
+        """The state without a ctime where that tells nothing."""
         return state if self._has_ctime else state.without_ctime()
 
     def _state(self, path: Path) -> FileState | None:
         try:
-            return self._as_told(FileState.of(path.stat()))
+            return self.as_told(FileState.of(path.stat()))
         except OSError:
             return None
 
@@ -191,7 +204,7 @@ class WatchedSource:
         name = self._table_name()
         try:
             data = self._table_path.read_bytes()
-            table = read_table(data, name, self._types())
+            table = read_table(data, name, self.types())
         except FileNotFoundError as error:
             if self._named and not self._table_loaded:
                 raise UsageError(f"--metadata {name}: there is no such file") from error
@@ -208,6 +221,7 @@ class WatchedSource:
         self._table_problem = None
         self.problems.clear(TABLE_NAME)
         self._say_some(TABLE_NAME, table.problems, _LEFT_OUT)
+        self._say_some(TABLE_NAME, self._given_twice(), _TWICE)
         return True
 
     def _table_is_bad(self, detail: str) -> bool:
@@ -308,7 +322,10 @@ class WatchedSource:
             why = self._table_problem.detail
         else:
             names = ", ".join(map(paths.printable, fields))
-            why = f"neither {self._table_name()} nor a sidecar gives {paths.printable(path)} its {names} any more"
+            if self.headers is None and all(field in EXIF_FIELDS for field in fields):
+                why = f"the setting exif is off, with which {paths.printable(path)} had its {names}"
+            else:
+                why = f"neither {self._table_name()} nor a sidecar gives {paths.printable(path)} its {names} any more"
             why += f"; {self._rows[0]}" if self._rows[0] else ""
         self.held_metadata = items
         self._held_why = why
@@ -325,6 +342,7 @@ class WatchedSource:
             detail = held_metadata(self.held_metadata, self._held_why)
             found.append(Problem(ProblemKind.HELD, detail, path=self._table_name(), count=self.held_metadata))
         found += [self._doubled] if self._doubled is not None else []
+        found += [*self._not_had, *bounded(self._given_twice())]
         found += bounded(list(self.refused.values()))
         for kind in (ProblemKind.ROW, ProblemKind.FIELD, ProblemKind.MISFIT):
             found += bounded([problem for problem in self.table.problems if problem.kind is kind])
@@ -333,70 +351,91 @@ class WatchedSource:
     def is_unmet(self) -> bool:
         """Whether the index has not what the table says: it is held or unreadable, or something in it was left out."""
         left_out = any(problem.kind in UNMET | {ProblemKind.ROW} for problem in self.table.problems)
-        return bool(self._table_problem or self.held_metadata or left_out)
+        return bool(self._table_problem or self.held_metadata or left_out or self._not_had)
 
     def _table_name(self) -> str:
         """What the table is called in messages."""
         return paths.printable(paths.to_text(str(self._table_path) if self._named else TABLE_NAME)[0])
 
-    def describe(self, path: str) -> Description:
-        """The metadata of the item at `path` as the folder has it now.
+    def describe(self, path: str, before: Metadata | None = None) -> Description:
+        """The metadata of the item at `path` as its sources have it now.
 
-        A sidecar that cannot be read, and a field that cannot be stored, is noted and left out.
+        A field that cannot be stored is noted and left out. What a source could not find out just now is as `before`,
+        which is what the item has.
         """
         text, _ = paths.to_text(path)
-        name = f"{text}{SIDECAR_SUFFIX}"
-        sidecar = ReadSidecar()
-        state: FileState | None = None
-        bad: str | None = None
-        try:
-            found = _read_sidecar(self._sidecar_of(path))
-            if found is not None:
-                state = self._as_told(found[0])
-                sidecar = parse_sidecar(found[1], paths.printable(name))
-        except MetadataError as error:
-            bad = str(error)
-        except OSError as error:
-            bad = f"{paths.printable(name)} cannot be read: {error.strerror}"
-        table, types, row = self.table, self._types(), self._row_of(text)
-        beside = merge(text, table, {}, types, row)
-        kept = storable(merge(text, table, sidecar.fields, types, row) if sidecar.fields else beside)
-        where, line = self._table_name(), None if row is None else table.lines.get(row)
+        file = self._file(path)
+        told = [source.ask(file) for source in self._sources]
+        row = self.row_of(text)
+        where, line = self._table_name(), None if row is None else self.table.lines.get(row)
+        kept = storable(merge(*(each.fields for each in told)))
         problems = (
-            *(() if bad is None else (Problem(ProblemKind.SIDECAR, bad),)),
-            *sidecar.problems,
+            *(problem for each in told for problem in each.problems),
             *(left_out(f"{where}:{line}", field, why, line) for field, why in kept.dropped.items()),
         )
+        name = f"{text}{SIDECAR_SUFFIX}"
         if problems:
             more = f" (and {len(problems) - 1:,} more)" if len(problems) > 1 else ""
             self.problems.note(name, problems[0].detail + more)
         else:
             self.problems.clear(name)
         metadata = {field: value for field, value in kept.fields.items() if value is not None}
-        return Description(metadata, _digest(beside, state, bad=bad is not None), few(problems))
+        if before:
+            lost = lost_fields(text, before, metadata)
+            unknown = [each.unknown for each in told]
+            metadata |= {
+                field: before[field] for field in lost if any(some is None or field in some for some in unknown)
+            }
+        return Description(metadata, _digest(each.fingerprint for each in told), few(problems))
 
     def is_described(self, path: str, digest: str) -> bool:
-        """Whether an item with that digest has the metadata that the folder gives it now.
+        """Whether an item with that digest has the metadata that its sources give it now.
 
-        A sidecar that is as it was is not read: size, modification time and ctime tell. A bad one is read again each
-        time, so that its problem is known.
+        None is asked whose fingerprint is as it was: of a sidecar size, modification time and ctime tell. A bad one is
+        read again each time, so that its problem is known.
         """
-        text, _ = paths.to_text(path)
-        state = _regular_state(self._sidecar_of(path))
-        beside = merge(text, self.table, {}, self._types(), self._row_of(text))
-        if state is None:
-            return digest == _digest(beside, None) or digest == self.describe(path).digest
-        # An item that has no ctime of its sidecar (an older recq wrote it, or it was polled then) takes any.
-        if digest in (_digest(beside, self._as_told(state)), _digest(beside, state.without_ctime())):
+        file = self._file(path)
+        found = [source.fingerprint(file) for source in self._sources]
+        if digest in (_digest(found), _digest(map(without_ctime, found))):
             return True
         return digest == self.describe(path).digest
+
+    @property
+    def field_types(self) -> FieldTypes:
+        """The fields whose types their sources declare, beside those of the table."""
+        return {name: kind for source in self._sources for name, kind in source.types.items()}
+
+    def note_header(self, path: str, header: Header) -> None:
+        """The headers of the file at the absolute `path`, of this source or another, were just read."""
+        if self.headers is not None and path.startswith(f"{self.root}/"):
+            self.headers.note(path, header)
+
+    def _file(self, path: str) -> PictureFile:
+        return PictureFile(self.name, self.root, path)
+
+    def _given_twice(self) -> list[Problem]:
+        """One for each column of the table that another source gives as well."""
+        found = []
+        for source in self._sources:
+            for name in sorted(source.types.keys() & self.table.types.keys()):
+                wins = self._table_name() if source.precedence < TABLE else source.called
+                detail = f"{self._table_name()}: '{paths.printable(name)}' comes from {source.called} as well"
+                found.append(
+                    Problem(
+                        ProblemKind.TWICE,
+                        f"{detail}: where both have a value, that of {wins} holds",
+                        path=self._table_name(),
+                        field=name,
+                    )
+                )
+        return found
 
     def picture_of(self, sidecar: str) -> str:
         """The path of the picture that a sidecar belongs to: its namesake, else one that looks the same."""
         path = sidecar.removesuffix(SIDECAR_SUFFIX)
         return next((form for form in _look_alikes(path) if os.path.lexists(f"{self.root}/{form}")), path)
 
-    def _sidecar_of(self, path: str) -> str:
+    def sidecar_of(self, path: str) -> str:
         """Where the sidecar of the picture at `path` is: of its name, else of one that looks the same.
 
         A sidecar whose own picture is there is none of another's.
@@ -407,7 +446,7 @@ class WatchedSource:
         like = (other for other in others if os.path.lexists(other + SIDECAR_SUFFIX) and not os.path.lexists(other))
         return next(like, own) + SIDECAR_SUFFIX
 
-    def _row_of(self, text: str) -> str | None:
+    def row_of(self, text: str) -> str | None:
         """The row of the table that means the file at `text`: one of another file's own name does not."""
         row = self.table.row_of(text)
         if row is None or row == text:
@@ -451,37 +490,9 @@ def _identity(folder: Path) -> tuple[int, int] | None:
     return (status.st_dev, status.st_ino) if stat.S_ISDIR(status.st_mode) else None
 
 
-def _digest(beside: Metadata, sidecar: FileState | None, *, bad: bool = False) -> str:
-    """What metadata was made of: all of it that does not come from a sidecar, and the state of that."""
-    if sidecar is None and not bad:
-        return metadata_digest(beside)
-    state = () if sidecar is None else (sidecar.size, sidecar.mtime_ns, sidecar.ctime_ns)
-    told: list[Scalar] = [each for each in state if each is not None]
-    return metadata_digest({**beside, "": [*told, bad]})  # no field is called so
-
-
-def _regular_state(path: str) -> FileState | None:
-    """How a regular file stands; None when there is none, or that cannot be told."""
-    try:
-        status = os.lstat(path)
-    except OSError:
-        return None
-    return FileState.of(status) if stat.S_ISREG(status.st_mode) else None
-
-
-def _read_sidecar(path: str) -> tuple[FileState, bytes] | None:
-    """A sidecar's state and bytes, a little more than allowed when it is too long; None when there is none."""
-    flags = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
-    try:
-        descriptor = os.open(path, flags)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:  # of a picture whose own name leaves no room for the suffix
-            return None
-        raise
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            return None
-        return FileState.of(status), file.read(MAX_SIDECAR_BYTES + 1)
+def _digest(fingerprints: Iterable[Metadata]) -> str:
+    """What metadata was made of, in the order of its sources; the catalog would take the fields for it otherwise."""
+    merged: dict[str, Value] = {}
+    for each in fingerprints:
+        merged |= each
+    return metadata_digest(merged)

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from query.cli.picture_outputs import Pictures
 from query.cli.progress import bar
 from query.cli.shell import PROG, emit, terminal
-from query.text.render import Format, csv_of_many, failure_line, one_of_many
+from query.text.formats import Printer
 from recq.cli_errors import complain
 from recq.errors import ItemsFailed, UsageError
 from recq.paths import printable
 from recq.progress import silent
 from recq.search.many import FailedTarget, read_targets
+from recq.search.output_format import Page
 from recq.search.results import Answer
 
 if TYPE_CHECKING:
@@ -31,9 +32,11 @@ def answer_many(
     pictures: Pictures,
 ) -> int:
     """Print the answers to all targets, those on the command line first; the exit code."""
-    form, null = output.form, output.null
-    if form is Format.JSON:
-        raise UsageError("--format json holds the answer to one target: --format jsonl prints one a line for several")
+    printer = Printer(output.form, Page(terminal(), output.null))
+    if not printer.several:
+        raise UsageError(
+            f"--format {output.form} holds the answer to one target: --format jsonl prints one a line for several"
+        )
     everything = [*targets, *(read_targets(targets_file) if targets_file is not None else [])]
     kept: list[Answer] = []
     failed = 0
@@ -44,19 +47,17 @@ def answer_many(
         ):
             if isinstance(found, FailedTarget):
                 failed += 1
-                _tell_failure(found, form)
+                _tell_failure(found, printer)
                 continue
             for note in found.notes:
                 complain(PROG, note)
             if found.no_results is not None and found.no_results.text not in told:  # what holds for all, once
                 told.add(found.no_results.text)
                 complain(PROG, f"{printable(target)}: {found.no_results.text}")
-            if form is not Format.CSV:
-                emit(one_of_many(found, form, terminal(), null=null))
-            if form is Format.CSV or pictures.wanted:
+            emit(printer.one_of_several(found))
+            if printer.together or pictures.wanted:
                 kept.append(found)
-    if form is Format.CSV:
-        emit(csv_of_many(kept))
+    emit(printer.answers(kept))
     if kept:
         pictures.show(kept, catalog.settings)
     if not failed:
@@ -65,8 +66,9 @@ def answer_many(
     return ItemsFailed.exit_code
 
 
-def _tell_failure(failure: FailedTarget, form: Format) -> None:
-    if form is Format.JSONL:
-        emit(failure_line(failure))
+def _tell_failure(failure: FailedTarget, printer: Printer) -> None:
+    text = printer.failure(failure)
+    if text is not None:
+        emit(text)
     else:
         complain(PROG, failure.error)

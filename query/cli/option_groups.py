@@ -34,7 +34,7 @@ from query.cli.options import (
     PreviewOption,
     SortOption,
 )
-from query.text.render import Format
+from query.text.formats import PATHS, TABLE
 from recq.cli_options import CatalogOption, DataDirOption, DebugOption, UrlOption
 from recq.errors import UsageError
 
@@ -103,12 +103,12 @@ class PictureFiles:
 class Output:
     """How an answer is printed."""
 
-    form: FormatOption = Format.TABLE
+    form: FormatOption = TABLE
     null: NullOption = False
 
     def require_sane(self) -> None:
         """Raise UsageError for -0 with anything but paths."""
-        if self.null and self.form is not Format.PATHS:
+        if self.null and self.form != PATHS:
             raise UsageError(f"-0 ends paths, and --format {self.form} prints none: add --format paths")
 
 

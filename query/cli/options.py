@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from query.cli import completion
-from query.text.render import Format
+from query.text.formats import FormatName, format_name
 from recq.commands import command
 from recq.errors import FilterError
 from recq.index.grammar import escape, escape_field, parse_all
@@ -76,8 +76,12 @@ FilterOption = Annotated[
     ),
 ]
 FormatOption = Annotated[
-    Format,
-    typer.Option("--format", help="How to print the answer. Example: --format paths, one absolute path a line."),
+    FormatName,
+    typer.Option(
+        "--format",
+        parser=format_name,
+        help="How to print the answer. Example: --format paths, one absolute path a line.",
+    ),
 ]
 KOption = Annotated[int, typer.Option("-k", "--top-k", metavar="N", help="How many results, at most. Example: -k 20")]
 OffsetOption = Annotated[

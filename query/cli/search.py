@@ -13,10 +13,11 @@ import typer
 from query.cli.option_groups import Index, Matched, Output, PictureFiles, Ranked, asked, grouped
 from query.cli.options import TargetsArgument, TargetsOption, asked_with_words
 from query.cli.shell import emit, remark, terminal
-from query.text.render import answer_text
+from query.text.formats import Printer
 from recq.commands import command
 from recq.errors import RecqError, UsageError
 from recq.index.similarity import Strategy
+from recq.search.output_format import Page
 
 if TYPE_CHECKING:
     from query.cli.picture_outputs import Pictures
@@ -121,6 +122,6 @@ def search(*, ctx: typer.Context, question: Matched, output: Output, files: Pict
 
 def _tell(answer: Answer, output: Output, pictures: Pictures, settings: Settings) -> None:
     """The answer, remarks on it, and the picture where one is asked for."""
-    emit(answer_text(answer, output.form, terminal(), null=output.null))
+    emit(Printer(output.form, Page(terminal(), output.null)).answer(answer))
     remark(answer)
     pictures.show(answer, settings)

@@ -1,5 +1,7 @@
 """An answer as text: JSON, JSON lines, CSV, paths, or a table. Pure: records in, text out.
 
+The formats of `similar`, `recommend` and `search` stand behind the door that plug-ins use (`query.text.formats`).
+
 Machine-readable formats are a contract (docs/query.md) and the same on a terminal and in a pipe. The table is for
 eyes: with colours and as wide as the terminal there, plain columns without cutting anything elsewhere.
 """
@@ -26,6 +28,7 @@ from recq.display.table import (
     shown_table,
 )
 from recq.paths import printable
+from recq.search.output_format import OutputFormat, Page
 from recq.search.results import SCORE_DIGITS, Answer, ItemDetails, Result, facets_json, score_text
 
 if TYPE_CHECKING:
@@ -39,7 +42,7 @@ if TYPE_CHECKING:
 
 
 class Format(StrEnum):
-    """How `similar`, `recommend` and `search` answer."""
+    """How `duplicates` answers; `similar`, `recommend` and `search` know those of plug-ins as well."""
 
     TABLE = "table"
     JSON = "json"
@@ -68,40 +71,75 @@ COLUMNS = ("rank", "score", "id", "source", "path", "name", "copies")
 """The first columns of the CSV; the metadata fields follow, alphabetically."""
 
 
-def answer_text(answer: Answer, form: Format, terminal: bool = False, *, null: bool = False) -> str:
-    """The answer of `similar`, `recommend` or `search`; names that are not UTF-8 keep their bytes as surrogate escapes.
+class Table(OutputFormat):
+    """For eyes: a table, and of several targets each under the target's name."""
 
-    `null` ends each path with a NUL in place of a line break: the one byte that no path has.
-    """
-    match form:
-        case Format.TABLE:
-            return _table(answer_table(answer), terminal)
-        case Format.JSON:
-            return _json(answer.to_json(), indent=2)
-        case Format.JSONL:
-            return "".join(_json(result.to_json()) for result in answer.results)
-        case Format.CSV:
-            return _csv(answer)
-        case Format.PATHS:
-            return "".join(_path(result, terminal, null) for result in answer.results if result.location is not None)
+    def answer(self, answer: Answer, page: Page) -> str:
+        """The rows; nothing where there are none."""
+        return _table(answer_table(answer), page.terminal)
+
+    def one_of_several(self, answer: Answer, page: Page) -> str:
+        """The same, under the target's name."""
+        text = self.answer(answer, page)
+        return text if answer.target is None else f"==> {printable(answer.target.text)} <==\n{text}\n"
 
 
-def one_of_many(answer: Answer, form: Format, terminal: bool = False, *, null: bool = False) -> str:
-    """The answer to one of several targets: a whole document a line, a table under the target's name, or paths.
+class Json(OutputFormat):
+    """One JSON document, which holds one answer."""
 
-    Not for `Format.JSON`, which holds one answer, and `Format.CSV`, which has one header (`csv_of_many`).
-    """
-    if form is Format.JSONL:
+    several = False
+
+    def answer(self, answer: Answer, page: Page) -> str:  # noqa: ARG002
+        """The whole document."""
+        return _json(answer.to_json(), indent=2)
+
+
+class JsonLines(OutputFormat):
+    """A JSON object a line: a result, or the whole document of one of several targets."""
+
+    def answer(self, answer: Answer, page: Page) -> str:  # noqa: ARG002
+        """The results."""
+        return "".join(_json(result.to_json()) for result in answer.results)
+
+    def one_of_several(self, answer: Answer, page: Page) -> str:  # noqa: ARG002
+        """The document."""
         return _json(answer.to_json())
-    text = answer_text(answer, form, terminal, null=null)
-    if form is not Format.TABLE or answer.target is None:
-        return text
-    return f"==> {printable(answer.target.text)} <==\n{text}\n"
+
+    def failure(self, failure: FailedTarget) -> str:
+        """A line of its own."""
+        return _json(failure.to_json())
 
 
-def failure_line(failure: FailedTarget) -> str:
-    """One line of jsonl for a target that has no answer."""
-    return _json(failure.to_json())
+class Csv(OutputFormat):
+    """Comma-separated values with one header, which the fields of all results make."""
+
+    together = True
+
+    def answer(self, answer: Answer, page: Page) -> str:  # noqa: ARG002
+        """The results."""
+        fields = _csv_fields([answer])
+        return _rows([(*COLUMNS, *_csv_names(fields, COLUMNS)), *_csv_rows(answer, fields)])
+
+    def answers(self, answers: Sequence[Answer], page: Page) -> str:  # noqa: ARG002
+        """The results of several targets, each row with its target first."""
+        columns = ("target", *COLUMNS)
+        fields = _csv_fields(answers)
+        rows = [
+            (printable(answer.target.text) if answer.target is not None else "", *row)
+            for answer in answers
+            for row in _csv_rows(answer, fields)
+        ]
+        return _rows([(*columns, *_csv_names(fields, columns)), *rows])
+
+
+class Paths(OutputFormat):
+    """Absolute paths, one a line, or each ended with a NUL: the one byte that no path has."""
+
+    def answer(self, answer: Answer, page: Page) -> str:
+        """Those of the results whose folder is on record."""
+        return "".join(
+            _path(result, page.terminal, page.null) for result in answer.results if result.location is not None
+        )
 
 
 def facets_text(facets: Facets, form: FacetsFormat, terminal: bool = False) -> str:
@@ -201,23 +239,6 @@ def _json(document: Any, indent: int | None = None) -> str:
     except UnicodeEncodeError:  # a lone surrogate from someone's JSON is not UTF-8
         text = json.dumps(document, indent=indent, allow_nan=False)
     return text + "\n"
-
-
-def _csv(answer: Answer) -> str:
-    fields = _csv_fields([answer])
-    return _rows([(*COLUMNS, *_csv_names(fields, COLUMNS)), *_csv_rows(answer, fields)])
-
-
-def csv_of_many(answers: Sequence[Answer]) -> str:
-    """The results of several targets, each row with its target first."""
-    columns = ("target", *COLUMNS)
-    fields = _csv_fields(answers)
-    rows = [
-        (printable(answer.target.text) if answer.target is not None else "", *row)
-        for answer in answers
-        for row in _csv_rows(answer, fields)
-    ]
-    return _rows([(*columns, *_csv_names(fields, columns)), *rows])
 
 
 def _csv_fields(answers: Sequence[Answer]) -> list[str]:

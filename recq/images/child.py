@@ -1,8 +1,8 @@
 """The program of one decoding process: `python -P -m recq.images.child DESCRIPTOR OPTIONS`.
 
 One file after the other: read, hash, decode, fit to the network's input, answer. Where the task says so, it asks after
-hashing whether these bytes are known, and leaves it at that if they are. It imports nothing of recq but `recq.images`,
-holds no secret, and is killed without ceremony: `recq.images.process` keeps it.
+hashing whether these bytes are known, and leaves it at that if they are; or reads the headers alone. It imports nothing
+of recq but `recq.images`, holds no secret, and is killed without ceremony: `recq.images.process` keeps it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from PIL import Image
 from recq.errors import ImageError, Reason
 from recq.images import wire
 from recq.images.decode import Limits, decode
-from recq.images.reading import Content, FileChanged, read_content
+from recq.images.exif import read_exif
+from recq.images.reading import Content, FileChanged, mapped, read_content
 from recq.images.resize import to_input
 from recq.space import InputSpec
 
@@ -32,15 +33,19 @@ Work = Callable[[dict[str, Any], Limits, Known], Answer]
 
 
 def work(task: dict[str, Any], limits: Limits, known: Known) -> Answer:
-    """What becomes of one task `{path, size, resize}`: the fields of `process.Decoded` and the pixels, or a failure.
+    """What becomes of one task: the fields of `process.Header`, or of `process.Decoded` and the pixels; or a failure.
 
-    Only the fields of `process.Hashed` where `known` says that nothing else is wanted.
+    A task is `{path, size, resize, ask, exif}`, or `{path}` alone where only the headers are to be read. Only the
+    fields of `process.Hashed` where `known` says that nothing else is wanted.
     """
-    spec = InputSpec(task["size"], task["resize"])
     try:
+        if "size" not in task:
+            with mapped(task["path"], limits) as file:
+                return {"size": file.size, "mtime_ns": file.mtime_ns, "exif": read_exif(file.data).to_json()}, b""
+        spec = InputSpec(task["size"], task["resize"])
         content = read_content(task["path"], limits)
         if known(content):
-            return _facts(content), b""
+            return _facts(content, task), b""
         picture = decode(content.data, limits, reduce_to=spec.size)
         pixels = to_input(picture.rgb, spec)
     except ImageError as error:
@@ -51,13 +56,14 @@ def work(task: dict[str, Any], limits: Limits, known: Known) -> Answer:
         return {"failed": "changed", "detail": str(error)}, b""
     except FileNotFoundError:
         return {"failed": "gone"}, b""
-    done = _facts(content) | {"format": picture.format, "width": picture.width, "height": picture.height}
+    done = _facts(content, task) | {"format": picture.format, "width": picture.width, "height": picture.height}
     done["since"] = picture.since
     return done, pixels.reshape(-1).data
 
 
-def _facts(content: Content) -> dict[str, Any]:
-    return {"sha256": content.sha256, "size": content.size, "mtime_ns": content.mtime_ns}
+def _facts(content: Content, task: dict[str, Any]) -> dict[str, Any]:
+    facts = {"sha256": content.sha256, "size": content.size, "mtime_ns": content.mtime_ns}
+    return facts | {"exif": read_exif(content.data).to_json()} if task["exif"] else facts
 
 
 def _ask(sock: socket.socket, content: Content) -> bool:
@@ -87,7 +93,7 @@ def main(perform: Work = work) -> None:
             except (EOFError, OSError):
                 return
             wire.send(sock, {"started": True})
-            known = partial(_ask, sock) if task["ask"] else _unknown
+            known = partial(_ask, sock) if task.get("ask") else _unknown
             wire.send(sock, *perform(task, limits, known))
 
 

@@ -6,6 +6,7 @@ colour profile and Adobe's word on the colour model changes what is seen.
 
 from __future__ import annotations
 
+import mmap
 import re
 import struct
 from collections.abc import Iterator
@@ -35,7 +36,7 @@ _CODINGS = {
 def essential(data: bytes) -> tuple[bytes, bytes | None]:
     """The file without the segments that no pixel depends on, and its colour profile. A damaged rest stays as it is."""
     kept, parts, run = [], {}, 0  # `run`: where what is kept and not yet copied begins
-    for marker, start, end in _segments(data):
+    for marker, start, end in segments(data):
         if not (_APP0 <= marker <= 0xEF or marker == _COMMENT):
             continue
         body = data[start + 4 : end]
@@ -49,7 +50,7 @@ def essential(data: bytes) -> tuple[bytes, bytes | None]:
 
 def kind(data: bytes) -> str | None:
     """What a JPEG is that baseline and progressive decoders cannot read; None where its frame is one that they can."""
-    for marker, start, end in _segments(data):
+    for marker, start, end in segments(data):
         if marker == 0xF7:
             return "a JPEG-LS picture"
         if marker in _FRAMES and end - start >= 10:
@@ -60,7 +61,7 @@ def kind(data: bytes) -> str | None:
     return None
 
 
-def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+def segments(data: bytes | mmap.mmap) -> Iterator[tuple[int, int, int]]:
     """Marker, start and end of each segment before the pixels, as far as they are whole."""
     at = 2
     while found := _MARKER.search(data, at):

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from recq.errors import ImageError, Reason
 from recq.images import wire
+from recq.images.exif import Exif
 from recq.images.reading import FileChanged
 from recq.paths import printable
 from recq.space import InputSpec
@@ -32,12 +33,22 @@ START_TIMEOUT = 60.0
 
 
 @dataclass(frozen=True)
+class Header:
+    """One file, of which only the headers were read."""
+
+    size: int
+    mtime_ns: int
+    exif: Exif
+
+
+@dataclass(frozen=True)
 class Hashed:
-    """One file, read and hashed."""
+    """One file, read and hashed; `exif` is None where it was not asked for."""
 
     sha256: str
     size: int
     mtime_ns: int
+    exif: Exif | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -54,7 +65,7 @@ class Decoded(Hashed):
     pixels: npt.NDArray[np.uint8]
 
 
-Verdict = Hashed | ImageError | FileChanged | FileNotFoundError
+Verdict = Hashed | Header | ImageError | FileChanged | FileNotFoundError
 """What a process makes of a file; only Hashed where its bytes are known."""
 
 Known = Callable[[str], bool]
@@ -66,6 +77,26 @@ LONGEST_DETAIL = 500
 
 
 _END_WITHIN = 1.0  # seconds for a killed process to end
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be made of a file: the network's input as of `spec`, or nothing but a look at its headers (None).
+
+    `known` tells whether its bytes are known, so that they need not be decoded; with `exif` that is read as well.
+    """
+
+    path: str
+    spec: InputSpec | None = None
+    known: Known | None = None
+    exif: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """As the process is given it."""
+        if self.spec is None:
+            return {"path": self.path}
+        more = {"ask": self.known is not None, "exif": self.exif}
+        return {"path": self.path, "size": self.spec.size, "resize": self.spec.resize, **more}
 
 
 class ProcessDied(Exception):
@@ -99,34 +130,31 @@ class DecodeProcess:
                 self._sock.close()
                 raise
 
-    def begin(self, path: str, spec: InputSpec, *, ask: bool = False) -> None:
-        """Hand over a file and wait until the process starts on it. Raises ProcessDied: the file is not to blame.
-
-        With `ask`, `finish` will be asked whether the file's bytes are known.
-        """
+    def begin(self, task: Task) -> None:
+        """Hand over a file and wait until the process starts on it. Raises ProcessDied: the file is not to blame."""
         deadline = time.monotonic() + START_TIMEOUT
         try:
             self._sock.settimeout(START_TIMEOUT)
             if not self._ready:
                 wire.receive(self._sock, deadline=deadline)
                 self._ready = True
-            wire.send(self._sock, {"path": path, "size": spec.size, "resize": spec.resize, "ask": ask})
+            wire.send(self._sock, task.to_json())
             wire.receive(self._sock, deadline=deadline)
         except (EOFError, OSError, wire.WireError) as error:  # TimeoutError is an OSError
             raise self._death() from error
 
-    def finish(self, path: str, spec: InputSpec, timeout: float, known: Known | None = None) -> Verdict:
+    def finish(self, task: Task, timeout: float) -> Verdict:
         """The verdict on the file begun. Raises TimeoutError after `timeout` seconds, or ProcessDied."""
         deadline = time.monotonic() + timeout
-        longest = spec.size * spec.size * 3
+        longest = task.spec.size * task.spec.size * 3 if task.spec is not None else 0
         try:
             message, pixels = wire.receive(self._sock, deadline=deadline, max_pixels=longest)
             is_known = False
-            if known is not None and message.keys() == {"known"}:
-                is_known = known(str(message["known"]))
+            if task.known is not None and message.keys() == {"known"}:
+                is_known = task.known(str(message["known"]))
                 wire.send(self._sock, {"known": is_known})
                 message, pixels = wire.receive(self._sock, deadline=deadline, max_pixels=longest)
-            return _verdict(message, pixels, path, spec, _HASHED if is_known else _DECODED)
+            return _verdict(message, pixels, task, is_known)
         except TimeoutError:
             raise
         except (EOFError, OSError) as error:
@@ -162,28 +190,32 @@ class DecodeProcess:
         return ProcessDied(signal.strsignal(-status) or f"signal {-status}")
 
 
-_HASHED: dict[str, type] = {"sha256": str, "size": int, "mtime_ns": int}
+_SEEN: dict[str, type] = {"size": int, "mtime_ns": int}
+_HASHED: dict[str, type] = {**_SEEN, "sha256": str}
 _DECODED: dict[str, type] = {**_HASHED, "format": str, "width": int, "height": int, "since": int}
 
 
-def _verdict(
-    message: dict[str, Any], pixels: bytearray, path: str, spec: InputSpec, fields: dict[str, type]
-) -> Verdict:
+def _verdict(message: dict[str, Any], pixels: bytearray, task: Task, is_known: bool) -> Verdict:
     """What an answer says. Raises KeyError, TypeError or ValueError where it is none that `child.work` gives."""
     match message.get("failed"):
         case None:
+            fields = _SEEN if task.spec is None else _HASHED if is_known else _DECODED
+            with_exif = task.exif or task.spec is None
+            exif = Exif.from_json(message.pop("exif")) if with_exif else None
             if message.keys() != fields.keys() or any(type(message[name]) is not kind for name, kind in fields.items()):
                 raise ValueError("wrong fields")
-            if fields is _HASHED:
-                return Hashed(**message)
-            square = np.frombuffer(pixels, np.uint8).reshape(spec.size, spec.size, 3)
-            return Decoded(**message, pixels=square)
+            if task.spec is None:
+                return Header(**message, exif=exif or Exif())
+            if is_known:
+                return Hashed(**message, exif=exif)
+            square = np.frombuffer(pixels, np.uint8).reshape(task.spec.size, task.spec.size, 3)
+            return Decoded(**message, pixels=square, exif=exif)
         case "image":
             return ImageError(Reason(message["reason"]), printable(str(message["detail"])[:LONGEST_DETAIL]))
         case "changed":
             return FileChanged(str(message["detail"]))
         case "gone":
-            return FileNotFoundError(errno.ENOENT, "the file is gone", path)
+            return FileNotFoundError(errno.ENOENT, "the file is gone", task.path)
         case other:
             raise ValueError(f"unknown failure {other!r}")
 

@@ -7,8 +7,11 @@ the cap, and notices a writer: bytes that were read while the file changed are n
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -37,20 +40,39 @@ class Content:
         return hashlib.sha256(self.data).hexdigest()
 
 
+@dataclass(frozen=True)
+class Mapped:
+    """A file in memory's place, as it stood when it was opened."""
+
+    data: mmap.mmap
+    size: int
+    mtime_ns: int
+
+
 def read_content(path: str, limits: Limits) -> Content:
     """The bytes of the regular file at `path` (surrogate-escaped, as the operating system gives it).
 
     Raises FileNotFoundError when it is gone, before or after; FileChanged when it changed meanwhile; ImageError with
     PERMISSION, IO_ERROR, NOT_AN_IMAGE (not a regular file) or TOO_LARGE.
     """
-    try:
-        return _read(path, limits)
-    except (FileNotFoundError, NotADirectoryError) as error:  # a parent may have become a file
-        raise FileNotFoundError(error.errno, "the file is gone", path) from error
-    except PermissionError as error:
-        raise ImageError(Reason.PERMISSION, "the file may not be read: check its owner and mode") from error
-    except OSError as error:
-        raise ImageError(Reason.IO_ERROR, error.strerror or str(error)) from error
+    with _told(path), _open(path, limits) as (descriptor, before):
+        data = _read_up_to(descriptor, limits.max_bytes + 1)
+        _require_same(path, before, len(data))
+        return Content(data, before.st_size, before.st_mtime_ns)
+
+
+@contextmanager
+def mapped(path: str, limits: Limits) -> Iterator[Mapped]:
+    """The same file in memory's place: of its bytes only those are read that are looked at. Raises the same.
+
+    Where somebody shortens the file meanwhile, looking beyond its new end ends the process (SIGBUS).
+    """
+    with _told(path), _open(path, limits) as (descriptor, before):
+        if not before.st_size:
+            raise ImageError(Reason.EMPTY, "the file has no bytes")
+        with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as data:
+            yield Mapped(data, before.st_size, before.st_mtime_ns)
+        _require_same(path, before, before.st_size)
 
 
 def open_picture(path: Path, limits: Limits, *, reduce_to: int | None = None) -> Picture:
@@ -67,7 +89,22 @@ def open_picture(path: Path, limits: Limits, *, reduce_to: int | None = None) ->
     return decode(content.data, limits, reduce_to=reduce_to)
 
 
-def _read(path: str, limits: Limits) -> Content:
+@contextmanager
+def _told(path: str) -> Iterator[None]:
+    """What the system raises about the file at `path`, as `read_content` says it."""
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError) as error:  # a parent may have become a file
+        raise FileNotFoundError(error.errno, "the file is gone", path) from error
+    except PermissionError as error:
+        raise ImageError(Reason.PERMISSION, "the file may not be read: check its owner and mode") from error
+    except OSError as error:
+        raise ImageError(Reason.IO_ERROR, error.strerror or str(error)) from error
+
+
+@contextmanager
+def _open(path: str, limits: Limits) -> Iterator[tuple[int, os.stat_result]]:
+    """The descriptor and the state of a regular file that is not too long."""
     # O_NONBLOCK: opening a FIFO without a writer would wait for one for ever. It means nothing to a regular file.
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
     try:
@@ -76,13 +113,16 @@ def _read(path: str, limits: Limits) -> Content:
             raise ImageError(Reason.NOT_AN_IMAGE, "not a regular file")
         if before.st_size > limits.max_bytes:
             raise too_many_bytes(before.st_size, limits)
-        data = _read_up_to(descriptor, limits.max_bytes + 1)
+        yield descriptor, before
     finally:
         os.close(descriptor)
+
+
+def _require_same(path: str, before: os.stat_result, read: int) -> None:
+    """Raise FileChanged where the file of the state `before`, of which so many bytes were read, is another now."""
     after = Path(path).stat()  # by name: an atomic replacement counts as a change, too
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or len(data) != after.st_size:
-        raise FileChanged(f"size {before.st_size} -> {after.st_size}, {len(data)} bytes read")
-    return Content(data, after.st_size, after.st_mtime_ns)
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or read != after.st_size:
+        raise FileChanged(f"size {before.st_size} -> {after.st_size}, {read} bytes read")
 
 
 def _read_up_to(descriptor: int, most: int) -> bytes:

@@ -6,6 +6,7 @@ Before any decoder sees the file. A page's own words (depth, colour model, place
 
 from __future__ import annotations
 
+import mmap
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -165,7 +166,7 @@ def is_cut(data: bytes) -> bool:
     Any value of the first page counts; files in use are untidy, so this only explains what a decoder refused.
     """
     found = pages(data)
-    for tag, kind, length, offset in _entries(data, found[0].layout, found[0].offset)[0]:
+    for tag, kind, length, offset in directory_entries(data, found[0].layout, found[0].offset)[0]:
         if tag >= 0 and offset + _WIDTHS.get(kind, 1) * length > len(data):
             return True
     numbers = the_picture(found).numbers
@@ -199,7 +200,7 @@ def _chain(data: bytes, layout: Layout, offset: int) -> Iterator[Page]:
 
 def _page(data: bytes, layout: Layout, offset: int) -> tuple[Page, int]:
     """The page at `offset`, and where the next one is. Raises struct.error where a tag that counts lies beyond."""
-    entries, following = _entries(data, layout, offset)
+    entries, following = directory_entries(data, layout, offset)
     numbers: dict[int, tuple[int, ...]] = {}
     profile = None
     for tag, kind, length, start in entries:
@@ -212,8 +213,13 @@ def _page(data: bytes, layout: Layout, offset: int) -> tuple[Page, int]:
     return Page(layout, offset, numbers, profile), following
 
 
-def _entries(data: bytes, layout: Layout, offset: int) -> tuple[list[tuple[int, int, int, int]], int]:
-    """Tag, type, count and place of the values of each entry, and where the next directory is (0: nowhere)."""
+def directory_entries(
+    data: bytes | mmap.mmap, layout: Layout, offset: int
+) -> tuple[list[tuple[int, int, int, int]], int]:
+    """Tag, type, count and place of the values of each entry, and where the next directory is (0: nowhere).
+
+    Raises struct.error where the directory lies beyond the end.
+    """
     number = struct.Struct(f"{layout.order}{'Q' if layout.big else 'H'}")
     entry = struct.Struct(f"{layout.order}HH{'QQ' if layout.big else 'II'}")
     room = 8 if layout.big else 4  # values up to so many bytes stand in the entry itself

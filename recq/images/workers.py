@@ -13,6 +13,7 @@ import json
 import queue
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from types import TracebackType
@@ -20,11 +21,11 @@ from typing import Any, Self
 
 from recq.errors import ImageError, Reason, RecqError
 from recq.images.decode import Limits
-from recq.images.process import Decoded, DecodeProcess, Hashed, Known, ProcessDied
+from recq.images.process import Decoded, DecodeProcess, Hashed, Header, Known, ProcessDied, Task
 from recq.images.reading import FileChanged
 from recq.space import InputSpec
 
-__all__ = ["DecodePool", "Decoded", "FileChanged", "Hashed"]
+__all__ = ["DecodePool", "Decoded", "FileChanged", "Hashed", "Header"]
 
 _STARTS = 3
 """How often a process may die before it starts on a file until the pool, not the file, is at fault."""
@@ -37,25 +38,33 @@ _START_INTERVAL = 0.5  # seconds between two attempts meanwhile
 
 @dataclass(frozen=True)
 class _Job:
-    future: Future[Any]  # what `submit` and `submit_unknown` promise
-    path: str
-    spec: InputSpec
-    known: Known | None = None
+    future: Future[Any]  # what `submit`, `submit_unknown` and `submit_header` promise
+    task: Task
 
 
 class DecodePool:
     """`workers` decoding processes; use it as a context manager.
 
     `timeout`: seconds for one file, counted from when a process starts on it. `memory`: bytes that decoding one file
-    may take beyond what an idle process has mapped. `program` is the module that the processes run.
+    may take beyond what an idle process has mapped. Where somebody takes them, the headers of each file that is hashed
+    or decoded are read as well, and given to `headers(path, header)` in a thread of the pool, before the future has its
+    result. `program` is the module that the processes run.
     """
 
     def __init__(
-        self, *, workers: int, timeout: float, memory: int, limits: Limits, program: str = "recq.images.child"
+        self,
+        *,
+        workers: int,
+        timeout: float,
+        memory: int,
+        limits: Limits,
+        headers: Callable[[str, Header], None] | None = None,
+        program: str = "recq.images.child",
     ) -> None:
         if workers < 1:
             raise ValueError("a pool needs at least one worker")
         self._timeout = timeout
+        self._headers = headers
         self._program = program
         self._options = json.dumps({"max_bytes": limits.max_bytes, "max_pixels": limits.max_pixels, "memory": memory})
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -105,13 +114,19 @@ class DecodePool:
         whoever submits keeps count.
         """
         future: Future[Decoded] = Future()
-        self._put(_Job(future, path, spec))
+        self._put(_Job(future, Task(path, spec, exif=self._headers is not None)))
         return future
 
     def submit_unknown(self, path: str, spec: InputSpec, known: Known) -> Future[Hashed]:
         """The same, but only hashed where `known`, which a thread of the pool calls with the SHA-256, says so."""
         future: Future[Hashed] = Future()
-        self._put(_Job(future, path, spec, known))
+        self._put(_Job(future, Task(path, spec, known, exif=self._headers is not None)))
+        return future
+
+    def submit_header(self, path: str) -> Future[Header]:
+        """The same, but only its headers are read, of which no more of the file is read than they take."""
+        future: Future[Header] = Future()
+        self._put(_Job(future, Task(path)))
         return future
 
     def _put(self, job: _Job) -> None:
@@ -146,7 +161,9 @@ class DecodePool:
             if not job.future.set_running_or_notify_cancel():
                 continue
             process, outcome = self._decode(job, process)
-            if isinstance(outcome, Hashed):
+            if isinstance(outcome, Hashed | Header):
+                if self._headers is not None and isinstance(outcome, Hashed) and outcome.exif is not None:
+                    self._headers(job.task.path, Header(outcome.size, outcome.mtime_ns, outcome.exif))
                 job.future.set_result(outcome)
             else:
                 job.future.set_exception(outcome)
@@ -154,7 +171,9 @@ class DecodePool:
         if process is not None:
             self._end(process)
 
-    def _decode(self, job: _Job, process: DecodeProcess | None) -> tuple[DecodeProcess | None, Hashed | BaseException]:
+    def _decode(
+        self, job: _Job, process: DecodeProcess | None
+    ) -> tuple[DecodeProcess | None, Hashed | Header | BaseException]:
         """The job's outcome, and the process that is alive after it."""
         process, outcome, killed = self._attempt(job, process)
         if killed:  # perhaps it was the others' memory that the kernel was short of
@@ -163,15 +182,15 @@ class DecodePool:
 
     def _attempt(
         self, job: _Job, process: DecodeProcess | None
-    ) -> tuple[DecodeProcess | None, Hashed | BaseException, bool]:
+    ) -> tuple[DecodeProcess | None, Hashed | Header | BaseException, bool]:
         """The same of one attempt, and whether its process was killed from outside."""
         process, failure = self._begin(job, process)
         if process is None:
             return None, failure, False
         killed = False
-        outcome: Hashed | BaseException
+        outcome: Hashed | Header | BaseException
         try:
-            outcome = process.finish(job.path, job.spec, self._timeout, job.known)
+            outcome = process.finish(job.task, self._timeout)
         except TimeoutError:
             outcome = ImageError(Reason.TIMEOUT, f"decoding took longer than decode_timeout = {self._timeout:g} s")
         except ProcessDied as death:
@@ -195,7 +214,7 @@ class DecodePool:
                 self._cancelled.wait(_START_INTERVAL)
                 continue
             try:
-                process.begin(job.path, job.spec, ask=job.known is not None)
+                process.begin(job.task)
             except ProcessDied as death:
                 cause, deaths = str(death), deaths + 1
                 self._end(process)

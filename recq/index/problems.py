@@ -38,6 +38,8 @@ class ProblemKind(StrEnum):
     ROW = "row"  # a row of a table that names no file
     UNREAD_TABLE = "unread-table"  # a file that looks like a table of metadata, but is none
     SIDECAR = "sidecar"  # a sidecar that cannot be read: the picture is without it
+    PLUGIN = "plugin"  # a source of metadata (EXIF, a plug-in) that does not answer: the picture keeps what it gave
+    TWICE = "twice"  # a field that the table gives, and EXIF or a plug-in as well: the one of higher precedence holds
     FIELD = "field"  # a field whose name or value cannot be stored: the picture is without it
     MISFIT = "misfit"  # a value that is not of its field's type: it is stored, but filters do not find it
     REFUSED = "refused"  # the index refused the item as it is
@@ -48,7 +50,16 @@ class ProblemKind(StrEnum):
     FOREIGN = "foreign"  # a point that another program wrote, without what recq needs
 
 
-UNMET = frozenset({ProblemKind.TABLE, ProblemKind.HELD, ProblemKind.SIDECAR, ProblemKind.FIELD, ProblemKind.REFUSED})
+UNMET = frozenset(
+    {
+        ProblemKind.TABLE,
+        ProblemKind.HELD,
+        ProblemKind.SIDECAR,
+        ProblemKind.PLUGIN,
+        ProblemKind.FIELD,
+        ProblemKind.REFUSED,
+    }
+)
 """The kinds of problems for which the index has not what the folder says: a single pass ends with exit code 3."""
 
 MOST_OF_AN_ITEM = 20

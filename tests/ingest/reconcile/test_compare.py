@@ -470,7 +470,7 @@ def test_no_sidecar_is_read_that_is_as_it_was(root: Path, monkeypatch: pytest.Mo
     ledger, watched = stocked(root), watched_at(root)
     known = ledger.items[paths.item_id("s", "a.jpg", False)]
     ledger.items[known.id] = replace(known, file=replace(known.file, metadata_digest=watched.describe("a.jpg").digest))
-    monkeypatch.setattr("ingest.source.watched_source._read_sidecar", lambda _: pytest.fail("it was read"))
+    monkeypatch.setattr("ingest.source.own_sources._read", lambda _: pytest.fail("it was read"))
     assert compared(watched, ledger)[0] == {}
     monkeypatch.undo()
     (root / "a.jpg.json").write_text('{"price": 4444}')

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.source.metadata import MAX_SIDECAR_BYTES, category_of, lost_fields, merge, parse_sidecar
+from ingest.source.metadata import (
+    MAX_SIDECAR_BYTES,
+    Sidecar,
+    category_of,
+    folder_fields,
+    lost_fields,
+    merge,
+    parse_sidecar,
+)
 from ingest.source.table import MetadataTable
 from recq.errors import MetadataError
 from recq.index.problems import ProblemKind
@@ -16,12 +24,18 @@ from recq.index.schema import (
     MOST_ELEMENTS,
     MOST_FIELDS,
     FieldType,
+    FieldTypes,
     Metadata,
     Value,
     field_problem,
     nfc,
     value_problem,
 )
+
+
+def described(path: str, table: MetadataTable, sidecar: Sidecar, known: FieldTypes) -> Metadata:
+    """What the folder's own sources say together."""
+    return merge(folder_fields(path, table, known), table.rows.get(path, {}), sidecar)
 
 
 @pytest.mark.parametrize(
@@ -46,21 +60,21 @@ def test_category_of_folder_or_prefix(path: str, category: str | None) -> None:
 
 def test_sidecar_over_table_over_folder_over_prefix() -> None:
     table = MetadataTable(rows={"beds/bed_1.jpg": {"category": "bunk", "price": 10, "title": "Old"}})
-    assert merge("beds/bed_2.jpg", table, {}, {}) == {"category": "beds"}
-    assert merge("beds/bed_1.jpg", table, {}, {}) == {"category": "bunk", "price": 10, "title": "Old"}
+    assert described("beds/bed_2.jpg", table, {}, {}) == {"category": "beds"}
+    assert described("beds/bed_1.jpg", table, {}, {}) == {"category": "bunk", "price": 10, "title": "Old"}
     sidecar = parse_sidecar(b'{"title": "New", "price": null, "labels": []}', "x.json")
-    assert merge("beds/bed_1.jpg", table, sidecar.fields, {}) == {"category": "bunk", "title": "New"}
-    assert merge("beds/bed_1.jpg", table, {"category": None}, {}) == {"price": 10, "title": "Old"}
+    assert described("beds/bed_1.jpg", table, sidecar.fields, {}) == {"category": "bunk", "title": "New"}
+    assert described("beds/bed_1.jpg", table, {"category": None}, {}) == {"price": 10, "title": "Old"}
 
 
 def test_an_empty_cell_leaves_the_folder_its_say() -> None:
-    assert merge("beds/1.jpg", MetadataTable(rows={"beds/1.jpg": {}}), {}, {}) == {"category": "beds"}
+    assert described("beds/1.jpg", MetadataTable(rows={"beds/1.jpg": {}}), {}, {}) == {"category": "beds"}
 
 
 def test_a_category_is_of_the_fields_type() -> None:
-    assert merge("2024/1.jpg", MetadataTable(), {}, {}) == {"category": "2024"}
-    assert merge("2024/1.jpg", MetadataTable(), {}, {"category": FieldType.INTEGER}) == {"category": 2024}
-    assert merge("beds/1.jpg", MetadataTable(types={"category": FieldType.INTEGER}), {}, {}) == {"category": "beds"}
+    assert described("2024/1.jpg", MetadataTable(), {}, {}) == {"category": "2024"}
+    assert described("2024/1.jpg", MetadataTable(), {}, {"category": FieldType.INTEGER}) == {"category": 2024}
+    assert described("beds/1.jpg", MetadataTable(types={"category": FieldType.INTEGER}), {}, {}) == {"category": "beds"}
 
 
 @pytest.mark.parametrize(
@@ -138,7 +152,7 @@ def test_any_json_is_metadata_or_refused(document: object) -> None:
     assert sidecar.fields.keys() | dropped == meant.keys()
     assert not sidecar.fields.keys() & dropped
     assert all(meant[name] == value for name, value in sidecar.fields.items())
-    for name, value in merge("a.jpg", MetadataTable(), sidecar.fields, {}).items():
+    for name, value in described("a.jpg", MetadataTable(), sidecar.fields, {}).items():
         assert field_problem(name) is None
         assert value_problem(value) is None
 
@@ -148,8 +162,8 @@ def test_an_empty_value_of_a_sidecar_says_nothing_as_an_empty_cell_does(nothing:
     """Only null takes a field away; what stands in the table, or the folder says, holds else."""
     table = MetadataTable(rows={"chairs/a.jpg": {"brand": "Nike", "price": 5}})
     sidecar = {"brand": nothing, "category": nothing, "title": nothing, "price": None}
-    assert merge("chairs/a.jpg", table, sidecar, {}) == {"category": "chairs", "brand": "Nike"}
-    assert merge("a.jpg", MetadataTable(), {"labels": ["red", "", " "], "title": " x "}, {}) == {
+    assert described("chairs/a.jpg", table, sidecar, {}) == {"category": "chairs", "brand": "Nike"}
+    assert described("a.jpg", MetadataTable(), {"labels": ["red", "", " "], "title": " x "}, {}) == {
         "labels": ["red"],
         "title": " x ",
     }

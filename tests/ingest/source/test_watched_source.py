@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -195,3 +196,28 @@ def test_names_of_fields_are_composed_so_that_a_sidecar_wins_over_the_table(watc
     watched.load_table()
     (watched.root / "a.jpg.json").write_text('{"Gr\u00f6\u00dfe": 2}', encoding="utf-8")
     assert watched.describe("a.jpg").metadata == {"Gr\u00f6\u00dfe": 2}
+
+
+def test_digests_are_those_of_before_there_was_a_door(tmp_path: Path) -> None:
+    """Of a catalog that an older recq filled nothing is described anew: these are its digests."""
+    files = {
+        "chairs/a.jpg": "", "sofa_1.jpg": "", "sofa_2.jpg": "", "plain.jpg": "",
+        "metadata.csv": "file,price,labels\nchairs/a.jpg,5,red|blue\nsofa_2.jpg,,\n",
+        "chairs/a.jpg.json": '{"title": "Ä", "price": null}', "sofa_1.jpg.json": '{"bad"',
+    }  # fmt: skip
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, "utf-8")
+        os.utime(path, ns=(10**18, 10**18))
+    watched = WatchedSource(
+        "s", tmp_path, table_path=None, types=dict, say=lambda path, message: None, tells_ctime=lambda _: False
+    )
+    watched.load_table()
+    digests = {name: watched.describe(name).digest for name in files if name.endswith(".jpg")}
+    assert digests == {
+        "chairs/a.jpg": "85f6a23ddb0a4d8e",
+        "sofa_1.jpg": "57008aeff02e03c5",
+        "sofa_2.jpg": "8d3d40c813d4908e",
+        "plain.jpg": "44136fa355b3678a",
+    }

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, wait
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -25,11 +26,12 @@ from recq.errors import ImageError, Reason, RecqError
 from recq.images import Limits, to_input, workers
 from recq.images.decode import decode
 from recq.images.process import DecodeProcess
-from recq.images.workers import Decoded, DecodePool, FileChanged, Hashed
+from recq.images.workers import Decoded, DecodePool, FileChanged, Hashed, Header
 from recq.space import InputSpec
 from tests.eventually import eventually
 from tests.packs import ROOT
 from tests.recq.images.encoded import GENEROUS, encode, samples, scene
+from tests.recq.images.exif_samples import photo
 from tests.recq.images.icc import PROPHOTO, rgb_profile
 
 SPEC = InputSpec(48)
@@ -123,7 +125,7 @@ def test_a_pool_can_be_wider_for_a_while(new_pool: NewPool, new_file: NewFile) -
     assert pool.workers == 1
 
 
-def reason(future: Future[Decoded]) -> Reason:
+def reason(future: Future[Any]) -> Reason:
     error = future.exception(PATIENCE)
     assert isinstance(error, ImageError), error
     return error.reason
@@ -463,3 +465,86 @@ def test_a_process_imports_little() -> None:
     program = f"import recq.images.child, sys; print(*[name for name in {heavy} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert found.stdout.split() == []
+
+
+# -- headers ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def photo_file(tmp_path: Path) -> NewFile:
+    """A maker of JPEGs with EXIF, with a telling name."""
+
+    def make(name: str) -> str:
+        path = tmp_path / f"{name}.jpg"
+        path.write_bytes(photo())
+        return os.fspath(path)
+
+    return make
+
+
+def test_headers_alone_are_read_without_decoding(new_pool: NewPool, photo_file: NewFile) -> None:
+    """Also of a picture whose pixels nobody can decode, and of one that is larger than the pictures that may be."""
+    pool = new_pool(limits=Limits(GENEROUS.max_bytes, max_pixels=10))
+    path = photo_file("good")
+    assert reason(pool.submit(path, SPEC)) is Reason.TOO_LARGE
+    with Path(path).open("r+b") as file:
+        file.truncate(Path(path).stat().st_size // 2)
+    found = pool.submit_header(path).result(PATIENCE)
+    status = Path(path).stat()
+    assert (found.size, found.mtime_ns) == (status.st_size, status.st_mtime_ns)
+    assert found.exif.camera == "Canon EOS R5"
+
+
+def test_of_a_long_file_no_more_is_read_than_the_headers_take(tmp_path: Path, new_pool: NewPool) -> None:
+    """4 GB that are no pixels; the file has holes."""
+    path = tmp_path / "vast.jpg"
+    path.write_bytes(photo())
+    os.truncate(path, 1 << 32)
+    pool = new_pool(memory=5_000_000_000, limits=Limits(1 << 33, 10), timeout=20)
+    pool.submit_header(os.fspath(path)).result(PATIENCE)
+    (child,) = children()
+    before = child.io_counters().read_chars
+    assert pool.submit_header(os.fspath(path)).result(PATIENCE).exif.camera == "Canon EOS R5"
+    assert child.io_counters().read_chars - before < 1_000_000
+    assert child.memory_info().rss < 500_000_000
+
+
+def test_headers_come_with_what_is_decoded_or_only_hashed(photo_file: NewFile) -> None:
+    told: list[tuple[str, Header]] = []
+
+    def note(path: str, header: Header) -> None:
+        told.append((path, header))
+
+    path = photo_file("good")
+    with DecodePool(workers=1, timeout=PATIENCE, memory=500_000_000, limits=GENEROUS, headers=note) as pool:
+        decoded = pool.submit(path, SPEC).result(PATIENCE)
+        hashed = pool.submit_unknown(path, SPEC, lambda _: True).result(PATIENCE)
+    assert isinstance(decoded, Decoded)
+    assert not isinstance(hashed, Decoded)
+    assert decoded.exif == hashed.exif
+    assert [(each, header.exif.lens) for each, header in told] == [(path, "RF24-105mm F4 L IS USM")] * 2
+
+
+def test_nobody_asked_for_headers(new_pool: NewPool, photo_file: NewFile) -> None:
+    assert new_pool().submit(photo_file("good"), SPEC).result(PATIENCE).exif is None
+
+
+@pytest.mark.parametrize("name", ["hang", "abort", "exit", "shout", "babble", "nest"])
+def test_headers_that_do_harm_cost_their_own_file(new_pool: NewPool, photo_file: NewFile, name: str) -> None:
+    pool = new_pool(timeout=1.0)
+    assert isinstance(pool.submit_header(photo_file(name)).exception(PATIENCE), ImageError)
+    assert pool.submit_header(photo_file("good")).result(PATIENCE).exif.lat == pytest.approx(48.2084722)
+
+
+@pytest.mark.parametrize(("size", "expected"), [(0, Reason.EMPTY), (GENEROUS.max_bytes + 1, Reason.TOO_LARGE)])
+def test_headers_of_no_file_and_of_one_that_may_not_be_read(
+    new_pool: NewPool, tmp_path: Path, size: int, expected: Reason
+) -> None:
+    pool = new_pool()
+    assert isinstance(pool.submit_header(os.fspath(tmp_path / "gone.jpg")).exception(PATIENCE), FileNotFoundError)
+    path = tmp_path / "odd.jpg"
+    path.touch()
+    os.truncate(path, size)
+    assert reason(pool.submit_header(os.fspath(path))) is expected
+    os.mkfifo(tmp_path / "pipe.jpg")
+    assert reason(pool.submit_header(os.fspath(tmp_path / "pipe.jpg"))) is Reason.NOT_AN_IMAGE

@@ -1,0 +1,154 @@
+"""The folder's own sources of metadata: names of folder and file, the table, a sidecar. Behind the door of all others.
+
+They ask the watched source for what belongs to the folder as a whole; what is pure of them is in
+`ingest.source.metadata` and `ingest.source.table`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import Protocol
+
+from ingest.source.files import FileState
+from ingest.source.metadata import MAX_SIDECAR_BYTES, SIDECAR_SUFFIX, folder_fields, parse_sidecar
+from ingest.source.table import MetadataTable
+from recq import paths
+from recq.errors import MetadataError
+from recq.index.metadata_source import FOLDER, SIDECAR, TABLE, Described, PictureFile, SourceFolder
+from recq.index.problems import Problem, ProblemKind
+from recq.index.schema import FieldTypes, Metadata, Scalar
+
+MARK = ""
+"""The key of what a fingerprint has that is no field: no field is called so."""
+
+
+class Watched(SourceFolder, Protocol):
+    """What the folder's own sources ask of `ingest.source.watched_source.WatchedSource`."""
+
+    @property
+    def table(self) -> MetadataTable:
+        """The table as it was last read."""
+
+    def types(self) -> FieldTypes:
+        """The catalog's fields."""
+
+    def row_of(self, text: str) -> str | None:
+        """The row of the table that means the file at `text`."""
+
+    def sidecar_of(self, path: str) -> str:
+        """Where the sidecar of the picture at `path` is, or would be."""
+
+    def as_told(self, state: FileState) -> FileState:
+        """The state without a ctime where that tells nothing."""
+
+
+class FromNames:
+    """`category` from the first folder below the root, else from the file's name."""
+
+    precedence = FOLDER
+
+    def __init__(self, folder: Watched) -> None:
+        self._folder = folder
+
+    def fingerprint(self, file: PictureFile) -> Metadata:
+        """The category."""
+        return folder_fields(paths.to_text(file.path)[0], self._folder.table, self._folder.types())
+
+    def describe(self, file: PictureFile) -> Described:
+        """The category."""
+        found = self.fingerprint(file)
+        return Described(found, fingerprint=found)
+
+
+class FromTable:
+    """The picture's row."""
+
+    precedence = TABLE
+
+    def __init__(self, folder: Watched) -> None:
+        self._folder = folder
+
+    def fingerprint(self, file: PictureFile) -> Metadata:
+        """The row."""
+        text = paths.to_text(file.path)[0]
+        return self._folder.table.rows.get(self._folder.row_of(text) or text, {})
+
+    def describe(self, file: PictureFile) -> Described:
+        """The row. What is wrong with a table is a problem of the source."""
+        found = self.fingerprint(file)
+        return Described(found, fingerprint=found)
+
+
+class FromSidecar:
+    """The JSON object beside the picture."""
+
+    precedence = SIDECAR
+
+    def __init__(self, folder: Watched) -> None:
+        self._folder = folder
+
+    def fingerprint(self, file: PictureFile) -> Metadata:
+        """Size, modification time and ctime: it is not read."""
+        state = _regular_state(self._folder.sidecar_of(file.path))
+        return _mark(None if state is None else self._folder.as_told(state), bad=False)
+
+    def describe(self, file: PictureFile) -> Described:
+        """The fields; one that cannot be read has none, and is read again each time, so that its problem is known."""
+        name = paths.printable(f"{paths.to_text(file.path)[0]}{SIDECAR_SUFFIX}")
+        state: FileState | None = None
+        try:
+            found = _read(self._folder.sidecar_of(file.path))
+            if found is None:
+                return Described(fingerprint={})
+            state = self._folder.as_told(found[0])
+            sidecar = parse_sidecar(found[1], name)
+        except MetadataError as error:
+            problem = str(error)
+        except OSError as error:
+            problem = f"{name} cannot be read: {error.strerror}"
+        else:
+            return Described(sidecar.fields, sidecar.problems, _mark(state, bad=False))
+        return Described(problems=[Problem(ProblemKind.SIDECAR, problem)], fingerprint=_mark(state, bad=True))
+
+
+def without_ctime(fingerprint: Metadata) -> Metadata:
+    """The fingerprint of a sidecar whose item has no ctime of it (an older recq wrote it, or it was polled then)."""
+    mark = fingerprint.get(MARK)
+    return {MARK: [*mark[:2], mark[-1]]} if isinstance(mark, list) and len(mark) > 2 else fingerprint
+
+
+def _mark(state: FileState | None, *, bad: bool) -> Metadata:
+    if state is None and not bad:
+        return {}
+    told = () if state is None else (state.size, state.mtime_ns, state.ctime_ns)
+    mark: list[Scalar] = [each for each in told if each is not None]
+    return {MARK: [*mark, bad]}
+
+
+def _regular_state(path: str) -> FileState | None:
+    """How a regular file stands; None when there is none, or that cannot be told."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None
+    return FileState.of(status) if stat.S_ISREG(status.st_mode) else None
+
+
+def _read(path: str) -> tuple[FileState, bytes] | None:
+    """A sidecar's state and bytes, a little more than allowed when it is too long; None when there is none."""
+    flags = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
+    try:
+        descriptor = os.open(path, flags)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:  # of a picture whose own name leaves no room for the suffix
+            return None
+        raise
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        return FileState.of(status), file.read(MAX_SIDECAR_BYTES + 1)
