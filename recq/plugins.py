@@ -13,6 +13,9 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from recq.errors import PluginError
+from recq.paths import shortened
+
+_LONGEST_WORDS = 500  # characters of what an error says of itself
 
 
 class Door:
@@ -35,7 +38,9 @@ class Door:
         """What is behind the door. Raises PluginError where its module cannot be imported, or lacks it."""
         try:
             return entry.load()
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # as in `fault`
             raise PluginError(f"{self.called(entry)} cannot be loaded: {fault(error)}") from error
 
     def called(self, entry: EntryPoint) -> str:
@@ -45,8 +50,14 @@ class Door:
 
 
 def fault(error: BaseException) -> str:
-    """An exception as one line."""
-    said = " ".join(str(error).split())
+    """An exception as one line of bounded length; one that raises when it is asked for its words has none.
+
+    Plug-ins raise what is no Exception, too: the panic of a library in Rust (pyo3), a cancelled task, `sys.exit`.
+    """
+    try:
+        said = shortened(" ".join(str(error).split()), _LONGEST_WORDS)
+    except Exception:
+        said = ""
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 

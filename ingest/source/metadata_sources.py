@@ -65,7 +65,9 @@ class Asked:
             return self._as_failed()
         try:
             return self._as_known(self._source.fingerprint(file))
-        except (Exception, SystemExit):  # `ask` tells what it was
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # `ask` tells what it was
             return self._as_failed()
 
     def ask(self, file: PictureFile) -> Told:
@@ -84,12 +86,14 @@ class Asked:
             if (odd := next((name for name in said.fields if not isinstance(name, str)), None)) is not None:
                 raise TypeError(f"it names a field {odd!r}, which is no text")
             now = before if said.fingerprint is None else self._as_known(said.fingerprint)
-        except (Exception, SystemExit) as error:
+            kept = storable({} if self._bare else said.fields)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a panic of a library in Rust is no Exception
             problem = Problem(ProblemKind.PLUGIN, f"{self.called}: {fault(error)}; the picture is without it")
             return Told({}, [problem], self._as_failed(), unknown)
         if self._bare:
             return Told(said.fields, said.problems, now)
-        kept = storable(said.fields)
         problems = [*said.problems, *(left_out(self.called, field, why) for field, why in kept.dropped.items())]
         if not said.complete:
             return Told(kept.fields, problems, self._as_failed(), unknown)
@@ -127,7 +131,9 @@ def _made(entry: EntryPoint, folder: Watched) -> MetadataSource:
     try:
         source: MetadataSource = make(folder)
         wrong = _fault_of(source)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise PluginError(f"{DOOR.called(entry)} cannot be used: {fault(error)}") from error
     if wrong is not None:
         raise PluginError(f"{DOOR.called(entry)} cannot be used: {wrong}")

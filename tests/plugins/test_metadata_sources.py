@@ -97,6 +97,9 @@ NONSENSE = {
     "a field that is no text": "return Described({1: 2})",
     "problems of its own kind": "return Described(problems=['bad'])",
     "the end of the program": "raise SystemExit(0)",
+    "a panic of a library in Rust": "raise type('PanicException', (BaseException,), {})('gone')",
+    "an error without words": "raise type('Untold', (Exception,), {'__str__': lambda self: 1 / 0})()",
+    "fields that cannot be read": "return Described(type('Gone', (dict,), {'items': lambda self: 1 / 0})(a=1))",
     "no fingerprint": "return Described(fingerprint='x')",
     "a fingerprint that is no JSON": "return Described({'a': 1}, fingerprint={'at': object()})",
 }
