@@ -156,6 +156,7 @@ class WatchedSource:
         self._passed_over: list[Problem] = []
         self._bad_rules: list[Problem] = []
         self._held_why = ""
+        self._held_by: str | None = None  # the table, where it may have to do with that
         self._doubled: Problem | None = None
         self.types = types
         """The catalog's fields."""
@@ -318,12 +319,14 @@ class WatchedSource:
 
     def hold_metadata(self, items: int, path: str, fields: Sequence[str]) -> str:
         """So many items in all would lose metadata, one of them (text form) these fields: what is to be said."""
+        self._held_by = self._table_name()
         if self._table_problem is not None:
             why = self._table_problem.detail
         else:
             names = ", ".join(map(paths.printable, fields))
             if self.headers is None and all(field in EXIF_FIELDS for field in fields):
                 why = f"the setting exif is off, with which {paths.printable(path)} had its {names}"
+                self._held_by = None
             else:
                 why = f"neither {self._table_name()} nor a sidecar gives {paths.printable(path)} its {names} any more"
             why += f"; {self._rows[0]}" if self._rows[0] else ""
@@ -340,7 +343,7 @@ class WatchedSource:
         found = [self._table_problem] if self._table_problem is not None else []
         if self.held_metadata:
             detail = held_metadata(self.held_metadata, self._held_why)
-            found.append(Problem(ProblemKind.HELD, detail, path=self._table_name(), count=self.held_metadata))
+            found.append(Problem(ProblemKind.HELD, detail, path=self._held_by, count=self.held_metadata))
         found += [self._doubled] if self._doubled is not None else []
         found += [*self._not_had, *bounded(self._given_twice())]
         found += bounded(list(self.refused.values()))

@@ -99,6 +99,7 @@ def test_it_is_turned_on_for_a_catalog_without_decoding_and_off_only_when_that_w
     (held,) = problems(place)
     assert (held["kind"], held["count"]) == ("held", COUNT)
     assert "since the setting exif is off" in held["detail"]
+    assert held["path"] is None  # no table has to do with it
     assert place.command("confirm", "shop").returncode == 0
     assert passed(place)["metadata"] == COUNT
     assert metadata(place) == {f"{number}.jpg": {} for number in range(COUNT)}
