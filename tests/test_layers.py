@@ -28,9 +28,10 @@ FLOORS: dict[str, list[set[str]]] = {
     "ingest": [
         {"ingest.loop", "ingest.report"},
         {"ingest.source", "ingest.tally"},
+        {"ingest.context"},
         {"ingest.events", "ingest.index"},
         {"ingest.reconcile"},
-        {"ingest.intake", "ingest.pipeline"},
+        {"ingest.pipeline"},
         {"ingest.daemon"},
         {"ingest.service"},
         {"ingest.cli"},

@@ -17,7 +17,6 @@ from ingest.events.pending import Pending, PendingPath
 from ingest.events.stability import observe
 from ingest.loop import Worker
 from ingest.source.files import FileState, Key
-from ingest.source.scan import Rules
 from ingest.source.watched_source import WatchedSource
 
 CHUNK = 500
@@ -30,7 +29,6 @@ class Looks:
     def __init__(
         self,
         watched: WatchedSource,
-        rules: Rules,
         worker: Worker,
         pending: Pending,
         *,
@@ -38,7 +36,6 @@ class Looks:
         overflow: Callable[[], None],
     ) -> None:
         self._watched = watched
-        self._rules = rules
         self._worker = worker
         self._pending = pending
         self._settle = settle
@@ -101,7 +98,7 @@ class Looks:
         states: dict[Key, FileState | None] = {}
         for key in keys:
             try:
-                seen = self._watched.look(key.path, self._rules)
+                seen = self._watched.look(key.path)
             except OSError:
                 continue
             states[key] = seen.state if seen is not None else None

@@ -37,7 +37,6 @@ from ingest.events.hints import Hints, Mark
 from ingest.source.files import Key
 from ingest.source.filesystems import file_system, is_silent
 from ingest.source.ignore_files import IGNORE_FILE
-from ingest.source.scan import Rules
 from ingest.source.timebox import within
 from ingest.source.watched_source import WatchedSource
 from recq.settings import WatchMode
@@ -68,11 +67,10 @@ class Watch:
     """
 
     def __init__(
-        self, watched: WatchedSource, hints: Hints, rules: Rules, *, mode: WatchMode, poll_interval: float, say: Say
+        self, watched: WatchedSource, hints: Hints, *, mode: WatchMode, poll_interval: float, say: Say
     ) -> None:
         self._watched = watched
         self._hints = hints
-        self._rules = rules
         self._mode = mode
         self._poll_interval = poll_interval
         self._chosen = say
@@ -136,7 +134,7 @@ class Watch:
         self._chosen("poll", f"{reason}; every {self._poll_interval:g} s")
 
     def _begin(self, observer: BaseObserver, *, polling: bool = False) -> None:
-        handler = _Handler(self._watched, self._hints, self._rules, polling=polling)
+        handler = _Handler(self._watched, self._hints, polling=polling)
         observer.start()
         observer.schedule(handler, str(self._watched.root), recursive=True, event_filter=_EVENTS)
         self._observer = observer
@@ -175,11 +173,11 @@ def _lstat(path: str) -> os.stat_result:
 class _Handler(FileSystemEventHandler):
     """One event after the other becomes a mark. Called in watchdog's thread: quick, and never raises."""
 
-    def __init__(self, watched: WatchedSource, hints: Hints, rules: Rules, *, polling: bool) -> None:
+    def __init__(self, watched: WatchedSource, hints: Hints, *, polling: bool) -> None:
         self._source = watched.name
+        self._rules = watched.rules
         self._root = f"{watched.root}{os.sep}" if str(watched.root) != os.sep else os.sep
         self._hints = hints
-        self._rules = rules
         self._polling = polling
 
     def dispatch(self, event: FileSystemEvent) -> None:

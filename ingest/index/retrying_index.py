@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -17,7 +18,6 @@ from recq.images.revision import DECODER_REVISION
 from recq.index.catalog import Catalog
 from recq.index.ledger import Carried
 from recq.index.points import PAGE
-from recq.index.problems import Problem
 from recq.index.schema import Item
 from recq.index.sources import Watcher
 
@@ -31,6 +31,7 @@ class RetryingIndex:
         self._catalog = catalog
         self._old = old
         self._retrier = retrier
+        self._recording = threading.Lock()
         self._streams = catalog.ledger.asked_through(retrier)
         self._isolation = Isolation(retrier, lambda: catalog.ledger.known([str(uuid4())]))
 
@@ -97,9 +98,10 @@ class RetryingIndex:
         embedded = self._retrier(lambda: self._catalog.items.count(source=source))
         return embedded + self._retrier(lambda: self._catalog.ledger.count_failed(source=source))
 
-    def record_problems(self, source: str, problems: Sequence[Problem]) -> None:
-        """Keep what is wrong with a source as a whole."""
-        self._retrier(self._catalog.problems.record, source, problems)
+    def record_problems(self, watched: WatchedSource) -> None:
+        """Keep what is wrong with a source as a whole; one thread after another, so that the latest stays."""
+        with self._recording:
+            self._retrier(self._catalog.problems.record, watched.name, watched.own_problems())
 
     def look_for_double(self, watched: WatchedSource) -> bool:
         """Note the source that has most of this one's files, too, if there is one; whether that is news."""
@@ -139,7 +141,7 @@ class RetryingIndex:
             watcher=watcher,
         )
         self.look_for_double(watched)
-        self.record_problems(source, watched.own_problems())
+        self.record_problems(watched)
         if watched.guard.confirmed:
             self._retrier(self._catalog.sources.confirm, source, None)
         if watched.losses.confirmed:

@@ -1,7 +1,7 @@
 """The end of the road: one waited write per batch, and only of what still stands in the folder as it was read.
 
 Runs in workers, one for each source: what touches a source's disk holds up no other. Metadata is taken from the folder
-at the last moment; deletions are checked once more. What an item would lose by that it keeps, until all that lose
+at the last moment. What an item would lose by that it keeps, until all that lose
 something have been judged together (`reduce`); so does one that has moved, of what it had in its old place.
 """
 
@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -19,13 +18,12 @@ from typing import Protocol
 from ingest.events.pending import PendingPath
 from ingest.index.isolation import Isolation, declare_each
 from ingest.index.retrying import Retrier
+from ingest.pipeline.last_look import last_look
+from ingest.pipeline.refusals import refusals_kept
 from ingest.pipeline.vectors import Vector
 from ingest.reconcile.origins import Holders, origins
-from ingest.reconcile.survivors import Survivors
 from ingest.source.files import FileState, Key
-from ingest.source.guard import emptied, too_many
 from ingest.source.metadata import CATEGORY, category_of, lost_fields
-from ingest.source.scan import Rules
 from ingest.source.watched_source import Description, WatchedSource
 from recq import paths
 from recq.errors import ImageError, Reason, RecqError
@@ -33,9 +31,8 @@ from recq.index.catalog import Catalog
 from recq.index.points import ItemVector
 from recq.index.problems import Problem, ProblemKind, few
 from recq.index.schema import FieldType, Item, ItemError, Metadata, Value
-from recq.paths import printable, to_text
+from recq.paths import printable
 
-_DELETED_AT_ONCE = 500  # points in one request
 _DESCRIBED_AT_ONCE = 100  # items whose fields are declared together
 
 
@@ -59,23 +56,6 @@ class Work:
     def key(self) -> Key:
         """The path."""
         return self.entry.key
-
-
-@dataclass(frozen=True)
-class Removal:
-    """A point that has to go: nothing stands at its path, or in `state` something that is no item.
-
-    `witnessed`: the kernel itself reported the removal. `size` is the item's, `sha256` too (None: it had failed).
-    `hinted`: events told of it, no comparison.
-    """
-
-    key: Key
-    item_id: str
-    size: int
-    state: FileState | None
-    witnessed: bool
-    sha256: str | None = None
-    hinted: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,8 +128,8 @@ class Stored(Holders, Protocol):
 class Committer:
     """Writes to one catalog, again while the index is away.
 
-    `flush` shortens the embedded engine's journal; None for a server. `index` tells what is stored; with `rebuilding`
-    also in the collection that is to be replaced: that must not be lost either.
+    `index` tells what is stored; with `rebuilding` also in the collection that is to be replaced: that must not be lost
+    either.
     """
 
     def __init__(
@@ -157,8 +137,6 @@ class Committer:
         catalog: Catalog,
         retrier: Retrier,
         sources: Mapping[str, WatchedSource],
-        rules: Rules,
-        flush: Callable[[], None] | None,
         index: Stored,
         *,
         rebuilding: bool = False,
@@ -168,8 +146,6 @@ class Committer:
         self._index = index
         self._retrier = retrier
         self._sources = sources
-        self._rules = rules
-        self._flush = flush
         self._writing = threading.RLock()  # fields are declared by one at a time; never held while a disk is asked
         self._isolation = Isolation(retrier, catalog.writes.probe)
         self._refusals: Counter[Key] = Counter()  # in a row
@@ -181,14 +157,14 @@ class Committer:
 
     def write(self, works: Sequence[Work]) -> Written:
         """One waited upsert of all that still stand as they were read; `ingested_at` is now."""
-        with self._refusals_kept():
+        with refusals_kept(self._sources, self._catalog, self._retrier):
             return self._write(works)
 
     def _write(self, works: Sequence[Work]) -> Written:
         current: list[Work] = []
         again: list[Work] = []
         for work in works:
-            if self._state(work.key) == work.state:
+            if self._last_look(work.key) == work.state:
                 current.append(work)
             else:
                 again.append(work)
@@ -245,7 +221,7 @@ class Committer:
 
     def _replaced(self, fresh: Sequence[Item]) -> Replaced:
         """Write the metadata of items, of each as much as the index takes."""
-        with self._refusals_kept(), self._writing:
+        with refusals_kept(self._sources, self._catalog, self._retrier), self._writing:
             self._declare_known(fresh)
             written = self._isolation.each(self._catalog.writes.replace_metadata, fresh)
             done = list(written.done)
@@ -300,7 +276,7 @@ class Committer:
         different metadata tell nothing: better none than another picture's.
         """
         files = [work.item.file for work in works if work.carried and not work.known and work.item.file.sha256]
-        found = origins(files, self._index, lambda key: self._state(key) is None) if files else {}
+        found = origins(files, self._index, lambda key: self._last_look(key) is None) if files else {}
         stored = self._metadata([item.id for items in found.values() for item in items])
         moved: dict[str, Metadata] = {}
         for item_id, items in found.items():
@@ -316,78 +292,17 @@ class Committer:
 
     def keep_ctimes(self, touched: Sequence[Touched]) -> Sequence[Touched]:
         """Note the ctimes of files that still stand as they were read. Returns the others."""
-        again = [each for each in touched if self._state(each.entry.key) != each.state]
+        again = [each for each in touched if self._last_look(each.entry.key) != each.state]
         left = [each for each in touched if each not in again]
         ctimes = {each.item_id: each.state.ctime_ns for each in left if each.state.ctime_ns is not None}
         self._isolation.each(lambda some: self._catalog.ledger.keep_ctimes(dict(some)), list(ctimes.items()))
         return again
 
-    def delete(self, removals: Sequence[Removal]) -> tuple[Sequence[Removal], Sequence[Held]]:
-        """Delete what is still as it was. Returns what was deleted, and what was held.
-
-        Held is what has gone with its root, and all that a source has really lost when that is too much at once: bytes
-        that are still in the index at another path are not lost.
-        """
-        deleted: list[Removal] = []
-        held: list[Held] = []
-        for name in sorted({removal.key.source for removal in removals}):
-            watched = self._sources[name]
-            trusted = self._trusts(watched)
-            gone = [each for each in removals if each.key.source == name and self._state(each.key) == each.state]
-            hinted = any(removal.hinted for removal in gone)
-            believed = [removal for removal in gone if trusted(removal)]
-            if len(believed) < len(gone):
-                held.append(Held(name, len(gone) - len(believed), emptied(name, watched.root), hinted=hinted))
-            spared, lost = self._split(name, believed)
-            deleted += spared
-            if len(lost) > watched.guard.left:
-                watched.guard.grown(self._retrier(partial(self._catalog.items.count, source=name)))
-            if watched.guard.takes(len(lost)):
-                deleted += lost
-            else:
-                held.append(Held(name, len(lost), too_many(name), hinted=hinted))
-        for chunk in [deleted[start : start + _DELETED_AT_ONCE] for start in range(0, len(deleted), _DELETED_AT_ONCE)]:
-            with self._refusals_kept():
-                outcome = self._isolation.each(self._delete, chunk)
-                for removal in outcome.done:
-                    self._sources[removal.key.source].clear_refusal(to_text(removal.key.path)[0])
-                for removal, error in outcome.refused:
-                    detail = f"it has gone, and cannot be deleted: {error}"
-                    self._sources[removal.key.source].note_refusal(to_text(removal.key.path)[0], detail)
-                    deleted.remove(removal)
-        return deleted, held
-
-    def _split(self, source: str, removals: Sequence[Removal]) -> tuple[list[Removal], list[Removal]]:
-        """What costs nothing (the same bytes are elsewhere, or it had failed), and what is lost with its item."""
-        survivors = Survivors(self._index, self._sources, self._rules, source)
-        spared: list[Removal] = []
-        lost: list[Removal] = []
-        for start in range(0, len(removals), _DELETED_AT_ONCE):
-            chunk = removals[start : start + _DELETED_AT_ONCE]
-            living = survivors.among({removal.sha256 for removal in chunk if removal.sha256 is not None})
-            for removal in chunk:
-                (spared if removal.sha256 is None or removal.sha256 in living else lost).append(removal)
-        return spared, lost
-
-    def flush(self) -> None:
-        """Make the next opening fast."""
-        if self._flush is not None:
-            self._flush()
-
-    @contextmanager
-    def _refusals_kept(self) -> Iterator[None]:
-        """What the index takes in no form can stand in no point: it is kept with the source, as it changes."""
-        before = {name: watched.refused for name, watched in self._sources.items()}
-        yield
-        for name, watched in self._sources.items():
-            if watched.refused != before.get(name, watched.refused):  # else it was added meanwhile
-                self._retrier(self._catalog.problems.record, name, watched.own_problems())
+    def _last_look(self, key: Key) -> FileState | None:
+        return last_look(self._sources[key.source], key.path)
 
     def _upsert(self, works: Sequence[Work]) -> None:
         self._catalog.writes.upsert([ItemVector(work.item, work.vector) for work in works])
-
-    def _delete(self, removals: Sequence[Removal]) -> None:
-        self._catalog.writes.delete([removal.item_id for removal in removals])
 
     def _settled(self, work: Work, error: RecqError) -> Work | None:
         """Write what the index would not take as it is in the best form that it takes; None when it takes none.
@@ -476,20 +391,6 @@ class Committer:
             known[CATEGORY] = FieldType.STRING
         if types := {name: kind for name, kind in known.items() if any(name in item.metadata for item in items)}:
             self.declare(types)
-
-    def _state(self, key: Key) -> FileState | None:
-        try:
-            seen = self._sources[key.source].look(key.path, self._rules)
-        except OSError:
-            return FileState(-1, -1)  # something is there, in no state that was ever read
-        return seen.state if seen is not None else None
-
-    @staticmethod
-    def _trusts(watched: WatchedSource) -> Callable[[Removal], bool]:
-        """Whether an absence may be believed: a root that has gone, changed or lost everything has lost no item."""
-        same = watched.is_same_root()
-        filled = same and (watched.guard.confirmed or watched.has_content())
-        return lambda removal: removal.state is not None or (same and (removal.witnessed or filled))
 
 
 def failed(reason: Reason, detail: str, attempt: int) -> ItemError:

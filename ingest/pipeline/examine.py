@@ -1,106 +1,111 @@
-"""A path that is due -> what becomes of it, from how the file stands now and what the index knows now.
+"""Examine: takes paths that are due from the queue, a few fresh ones or a group, and sends each to its next stage.
 
-Whatever brought the path here (an event, a walk) was only a hint: the decision is made afresh, for a batch of paths
-with one question to the index.
+What becomes of a path is decided in a worker of its source (`ingest.pipeline.verdict`), while there is room behind: it
+closes while the index or the network is the slower one. For the loop's thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+import time
+from collections.abc import Sequence
+from functools import partial
 
+from ingest.context import Context
+from ingest.events.hints import Mark
 from ingest.events.pending import PendingPath
-from ingest.events.stability import is_complete
-from ingest.reconcile.compare import Action, Index, decide
-from ingest.source.files import FileState, Key
-from ingest.source.metadata import SIDECAR_SUFFIX
-from ingest.source.scan import Kind, Rules, Seen, holds_image
-from ingest.source.table import TABLE_NAME
-from ingest.source.watched_source import WatchedSource
-from recq import paths
-from recq.index.schema import FileFacts, Item
+from ingest.events.queue import Queue
+from ingest.loop import Workers
+from ingest.pipeline.decode import Decode
+from ingest.pipeline.places import GROUP, Places, Room
+from ingest.pipeline.removal import Removals
+from ingest.pipeline.verdict import Fate, Verdict, verdicts
+from ingest.pipeline.write import Write
+from ingest.reconcile.compare import Index
+from ingest.reconcile.disks import Disks
+from ingest.source.files import Key
+
+_AT_ONCE = 32  # paths of a source
 
 
-class Fate(StrEnum):
-    """What becomes of a path."""
+class Examine:
+    """From the queue to `decode`, `write` (metadata alone) or `removals`; a table goes to `disks`."""
 
-    NOTHING = "nothing"  # the index has it as it is, or it is no item and the index knows of none
-    SETTLING = "settling"  # it changes, or changed since it was last seen: wait longer
-    UNCERTAIN = "uncertain"  # how it stands cannot be told now: leave it as it is
-    EMBED = "embed"
-    COMPARE = "compare"  # embedded only where its bytes turn out to be others
-    METADATA = "metadata"
-    DELETE = "delete"
-    SIDECAR = "sidecar"  # it belongs to a picture, which has to be looked at
-    TABLE = "table"  # it is the source's metadata.csv
+    def __init__(
+        self,
+        context: Context,
+        queue: Queue,
+        index: Index,
+        places: Places,
+        decode: Decode,
+        write: Write,
+        removals: Removals,
+        disks: Disks,
+    ) -> None:
+        self._context = context
+        self._queue = queue
+        self._index = index
+        self._places = places
+        self._decode = decode
+        self._write = write
+        self._removals = removals
+        self._disks = disks
+        self._workers = Workers("examine", context.loop)
+        self._examined = 0  # paths, of all sources
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is being examined."""
+        return not self._workers.busy
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What becomes of the path of `entry`; `state` as it stands now, `known` the item that the index has.
+    def next_deadline(self, now: float) -> float:
+        """When `tick` has something to do, as far as the clock tells."""
+        deadlines = []
+        for name in self._context.sources:
+            room = self._room(name, now)
+            deadlines.append(self._queue.paths.next_due(name, fresh=room.fresh > 0, backlog=room.backlog > 0))
+        return min((due for due in deadlines if due is not None), default=float("inf"))
 
-    `described`, of one to be compared: its metadata is the folder's. `picture`: the path of the picture that a sidecar
-    belongs to.
-    """
+    def tick(self, now: float) -> None:
+        """Examine what is due, while there is room."""
+        for name in self._context.sources:
+            room = self._room(name, now)
+            fresh, backlog = min(_AT_ONCE, room.fresh), min(_AT_ONCE, room.backlog)
+            if any(room) and (entries := self._queue.paths.take(now, fresh, backlog, name)):
+                self._examined += len(entries)
+                self._workers[name].submit(partial(self._examine, entries), self._send)
 
-    entry: PendingPath
-    fate: Fate
-    state: FileState | None = None
-    known: Item | None = None
-    described: bool = True
-    picture: str | None = None
+    def _room(self, name: str, now: float) -> Room:
+        """How many paths of a source may be examined now: few fresh ones at once, many in groups."""
+        if self._workers[name].busy or self._write.is_full(name):
+            return Room(0, 0)
+        room = self._places.room(name, self._examined)
+        return room if room.fresh >= min(GROUP, self._queue.paths.fresh_due(now, name)) else Room(0, room.backlog)
 
+    def _examine(self, entries: Sequence[PendingPath]) -> Sequence[Verdict]:
+        """In a worker."""
+        return verdicts(entries, self._context.sources, self._index, time.monotonic())
 
-def examine(
-    entries: Sequence[PendingPath], sources: Mapping[str, WatchedSource], index: Index, rules: Rules, now: float
-) -> list[Verdict]:
-    """The fate of each entry; `now` is monotonic."""
-    known = index.known([facts(entry.key, entry.observation.state).id for entry in entries])
-    return [
-        _examine(entry, sources[entry.key.source], known.get(facts(entry.key, None).id), rules, now)
-        for entry in entries
-    ]
-
-
-def facts(key: Key, state: FileState | None) -> FileFacts:
-    """What is known of a file before it is read."""
-    text, encoded = paths.to_text(key.path)
-    state = state or FileState(0, 0)
-    return FileFacts(
-        key.source, text, size=state.size, mtime_ns=state.mtime_ns, ctime_ns=state.ctime_ns, encoded=encoded
-    )
-
-
-def _examine(entry: PendingPath, watched: WatchedSource, known: Item | None, rules: Rules, now: float) -> Verdict:
-    try:
-        seen = watched.look(entry.key.path, rules)
-    except OSError:
-        return Verdict(entry, Fate.UNCERTAIN)
-    state = seen.state if seen is not None else None
-    if not is_complete(entry.observation, state, now):
-        return Verdict(entry, Fate.SETTLING, state)
-    if entry.key.path == TABLE_NAME:
-        return Verdict(entry, Fate.TABLE)
-    is_item = seen is not None and _is_item(seen, watched)
-    if seen is None or is_item:
-        watched.ignored.discard(entry.key.path)
-    else:
-        watched.ignored.add(entry.key.path, seen.state)
-    if known is None and not is_item and entry.key.path.endswith(SIDECAR_SUFFIX):
-        return Verdict(entry, Fate.SIDECAR, picture=watched.picture_of(entry.key.path))
-    if is_item and entry.altered:
-        return Verdict(entry, Fate.EMBED, state, known)
-    action = decide(state if is_item else None, known, lambda: _is_described(watched, entry, known), retry=entry.retry)
-    described = action is not Action.COMPARE or _is_described(watched, entry, known)
-    return Verdict(entry, Fate(action.value), state, known, described)
-
-
-def _is_described(watched: WatchedSource, entry: PendingPath, known: Item | None) -> bool:
-    return known is not None and watched.is_described(entry.key.path, known.file.metadata_digest)
-
-
-def _is_item(seen: Seen, watched: WatchedSource) -> bool:
-    if seen.kind is Kind.MAYBE:
-        return not watched.ignored.has(seen.path, seen.state) and holds_image(watched.root, seen.path)
-    return seen.kind is Kind.ITEM
+    def _send(self, found: Sequence[Verdict]) -> None:
+        self._examined -= len(found)
+        if self._context.stop.is_set():
+            return
+        for verdict in found:
+            key = verdict.entry.key
+            match verdict.fate:
+                case Fate.EMBED | Fate.COMPARE:
+                    self._decode.examined(verdict)
+                    continue
+                case Fate.METADATA:
+                    self._write.describe(verdict)
+                    continue
+                case Fate.DELETE:
+                    self._removals.put(verdict)
+                    continue
+                case Fate.SETTLING:
+                    quiet = max(verdict.entry.observation.quiet, self._context.settings.settle)
+                    self._queue.wait(verdict.entry, verdict.state, quiet)
+                case Fate.SIDECAR:
+                    self._queue.look({Key(key.source, verdict.picture or key.path): Mark.CLOSED})
+                case Fate.TABLE:
+                    self._disks.reload_table(key.source)
+            self._queue.finish(key)

@@ -8,45 +8,40 @@ judges in workers, one for each source.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 
-from ingest.loop import Loop, Workers
-from ingest.pipeline.commit import Held, Losing, Replaced
+from ingest.context import Context
+from ingest.events.queue import Queue
+from ingest.index.retrying_index import RetryingIndex
+from ingest.loop import Workers
+from ingest.pipeline.afterwards import Afterwards
+from ingest.pipeline.commit import Committer, Held, Losing, Replaced
 from ingest.source.files import Key
-from ingest.source.watched_source import WatchedSource
 from recq.index.schema import Item
 
 _LONGEST_WAVE = 60.0  # seconds that losses are gathered that do not cease
 _BUSY_WAVE = 15.0  # seconds that they are gathered while something else of the source waits or is under way
 _INTERVAL = 0.2  # seconds between two looks at those that wait
 
-Outcome = tuple[Replaced, Sequence[Held]]
-"""What was written, and what was held."""
+_Outcome = tuple[Replaced, Sequence[Held]]  # what was written, and what was held
 
 
 class Losses:
-    """`reduce` judges, in a worker; `judged(keys, outcome)` is told of it.
+    """Takes items that were written, or left as they were, with metadata that the folder does not give them any more.
 
-    `pending` tells how many paths of a source wait or are under way, those that are gathered here included.
+    Their paths are finished when they have been judged; to the rest of the queue they count as done.
     """
 
     def __init__(
-        self,
-        *,
-        loop: Loop,
-        sources: Mapping[str, WatchedSource],
-        settle: float,
-        pending: Callable[[str], int],
-        reduce: Callable[[Sequence[Losing]], Outcome],
-        judged: Callable[[Sequence[Key], Outcome], None],
+        self, context: Context, queue: Queue, committer: Committer, index: RetryingIndex, afterwards: Afterwards
     ) -> None:
-        self._sources = sources
-        self._settle = settle
-        self._pending = pending
-        self._reduce = reduce
-        self._judged = judged
-        self._workers = Workers("losses", loop)
+        self._context = context
+        self._queue = queue
+        self._committer = committer
+        self._index = index
+        self._afterwards = afterwards
+        self._workers = Workers("losses", context.loop)
         self._waiting: dict[str, dict[Key, Item]] = {}
         self._waves: dict[str, tuple[float, float]] = {}  # by source: when its losses began, and when the last came
 
@@ -63,6 +58,7 @@ class Losses:
     def put(self, losing: Losing) -> None:
         """An item would lose metadata."""
         key, item = losing
+        self._queue.paths.written(key)
         now = time.monotonic()
         self._waiting.setdefault(key.source, {})[key] = item
         self._waves[key.source] = self._waves.get(key.source, (now, now))[0], now
@@ -75,10 +71,29 @@ class Losses:
         """Judge those of sources from which no more come."""
         for name in list(self._waiting):
             first, last = self._waves[name]
-            alone = self._pending(name) <= len(self._waiting[name]) or now - first >= _BUSY_WAVE
-            ceased = (alone and now - last >= self._settle) or now - first >= _LONGEST_WAVE
-            if ceased and self._sources[name].losses.decided and not self._workers[name].busy:
+            alone = self._queue.paths.count(name)[0] <= len(self._waiting[name]) or now - first >= _BUSY_WAVE
+            ceased = (alone and now - last >= self._context.settings.settle) or now - first >= _LONGEST_WAVE
+            if ceased and self._context.sources[name].losses.decided and not self._workers[name].busy:
                 items = list(self._waiting.pop(name).items())
                 del self._waves[name]
                 keys = [key for key, _ in items]
-                self._workers[name].submit(partial(self._reduce, items), partial(self._judged, keys))
+                self._workers[name].submit(partial(self._judge, items), partial(self._judged, keys))
+
+    def _judge(self, items: Sequence[Losing]) -> _Outcome:
+        """In a worker."""
+        written, held = self._committer.reduce(items)
+        for each in held:
+            self._index.record_problems(self._context.sources[each.source])
+        return written, held
+
+    def _judged(self, keys: Sequence[Key], outcome: _Outcome) -> None:
+        written, held = outcome
+        for item in written.done:
+            self._context.say("metadata", source=item.file.source, path=item.file.path)
+        for item, detail in written.refused:
+            self._context.say("refused", source=item.file.source, path=item.file.path, detail=detail)
+        for each in held:
+            self._context.say("held", source=each.source, items=each.items, what="metadata", detail=each.detail)
+        for key in keys:
+            self._queue.finish(key)
+        self._afterwards.written()

@@ -24,15 +24,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
+from ingest.events.retry import PASSING, is_due
 from ingest.reconcile.outdated import needs_decoding
-from ingest.reconcile.retry import PASSING, is_due
 from ingest.reconcile.survivors import Survivors
 from ingest.source.files import FileState
 from ingest.source.ignore_files import IGNORE_FILE
 from ingest.source.metadata import lost_fields
 from ingest.source.nearest import Nearest
 from ingest.source.passed_over import PassedOver
-from ingest.source.scan import Kind, Rules, Seen, Unreadable, holds_image, holds_no_image
+from ingest.source.scan import Kind, Seen, Unreadable, holds_image, holds_no_image
 from ingest.source.unread import looks_like_table, may_be_table, unread
 from ingest.source.watched_source import WatchedSource
 from recq import paths
@@ -140,7 +140,6 @@ class Reconciliation:
         self,
         watched: WatchedSource,
         index: Index,
-        rules: Rules,
         *,
         first: bool = True,
         verify: bool = False,
@@ -159,7 +158,6 @@ class Reconciliation:
         self.unreadable: list[Unreadable] = []
         self._watched = watched
         self._index = index
-        self._rules = rules
         self._first = first
         self._verify = verify
         self._confirmed = confirmed
@@ -243,7 +241,7 @@ class Reconciliation:
 
     def losers(self) -> Iterator[Difference]:
         """The items that lose metadata and nothing else."""
-        again = Reconciliation(self._watched, self._index, self._rules)
+        again = Reconciliation(self._watched, self._index)
         files = again._files()
         while page := list(islice(files, PAGE)):
             described = [each for each in again._compare(page) if each.action is Action.METADATA]
@@ -277,7 +275,7 @@ class Reconciliation:
             yield difference
 
     def _files(self) -> Iterator[Seen]:
-        for found in self._watched.walk(self._rules):
+        for found in self._watched.walk():
             if isinstance(found, Unreadable):
                 self.unreadable.append(found)
                 continue
@@ -297,10 +295,10 @@ class Reconciliation:
             self._nearest.met(text)
         name = found.path.rpartition("/")[2]
         if name == IGNORE_FILE:
-            self._bad_rules += self._rules.ignore_files(self._watched.root).problems(found.path)
+            self._bad_rules += self._watched.rules.ignore_files(self._watched.root).problems(found.path)
         elif found.kind is Kind.IGNORED and _has_image_name(name):
-            self._passed_over.add(found.rule or self._rules.rule_of(name), text, folder=False)
-        elif found.kind is Kind.IGNORED and (rule := found.rule or self._rules.rule_of(name)) is not None:
+            self._passed_over.add(found.rule or self._watched.rules.rule_of(name), text, folder=False)
+        elif found.kind is Kind.IGNORED and (rule := found.rule or self._watched.rules.rule_of(name)) is not None:
             if (self._watched.root / found.path).is_dir():
                 self._passed_over.add(rule, text, folder=True)
         elif found.kind is not Kind.ITEM and may_be_table(text) and self._is_unread_table(found.path):
@@ -373,7 +371,7 @@ class Reconciliation:
             if any(folder.covers(path) for folder in self.unreadable):
                 continue
             try:
-                seen = self._watched.look(path, self._rules)
+                seen = self._watched.look(path)
             except OSError:
                 continue
             if seen is None or seen.kind is Kind.IGNORED or self._is_none_any_more(seen, item):

@@ -8,32 +8,28 @@ comparing runs in a worker of the source.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from ingest.events.pending import Pending
+from ingest.context import Context
+from ingest.events.queue import Queue
+from ingest.events.watches import Watches
 from ingest.index.retrying_index import RetryingIndex
-from ingest.loop import Loop, Repeated, Worker, Workers
-from ingest.reconcile.compare import Difference, Reconciliation
+from ingest.loop import Repeated, Worker, Workers
+from ingest.reconcile.compare import Reconciliation
 from ingest.reconcile.survivors import Survivors
-from ingest.report import Say
+from ingest.reconcile.walks import Walks
 from ingest.source.files import Key
 from ingest.source.guard import emptied, too_many
 from ingest.source.other_daemons import is_living_other, own_watcher, started
-from ingest.source.scan import Rules
-from ingest.source.watched_source import WatchedSource
 from recq import paths
 from recq.index.sources import Watcher
-from recq.settings import Settings
 
 _ANOTHER = "another daemon watches this source, too: the two agree, but do the work twice"
 
 _DOUBTED_AFTER = 1.0  # seconds until a verdict is looked at again that something happened during
 _DOUBTED_SHARE = 10  # times that the last comparison took: a source that never rests is not compared all the time
-
-HandOver = Callable[[str, Iterator[Difference]], None]
-"""Called in the worker with a source and what was found in it; waits while too much waits already."""
 
 
 @dataclass(frozen=True)
@@ -45,37 +41,22 @@ class _Asked:
 
 
 class Schedule:
-    """Compares; `compared(name)` is called after each comparison, `retry(keys)` with items that somebody marked."""
+    """Takes sources from the queue and compares them; what is found goes through `walks` into the queue.
+
+    After each comparison the source's watch is renewed. `verify`: every comparison reads the bytes of every file.
+    """
 
     def __init__(
-        self,
-        *,
-        settings: Settings,
-        sources: Mapping[str, WatchedSource],
-        loop: Loop,
-        pending: Pending,
-        index: RetryingIndex,
-        rules: Rules,
-        say: Say,
-        hand_over: HandOver,
-        compared: Callable[[str], None],
-        retry: Callable[[Sequence[Key]], None],
-        live: bool,
-        verify: bool,
+        self, context: Context, queue: Queue, index: RetryingIndex, walks: Walks, watches: Watches, *, verify: bool
     ) -> None:
-        self._settings = settings
-        self._sources = sources
-        self._pending = pending
+        self._context = context
+        self._queue = queue
         self._index = index
-        self._rules = rules
-        self._say = say
-        self._hand_over = hand_over
-        self._done = compared
-        self._retry = retry
-        self._live = live
+        self._walks = walks
+        self._watches = watches
         self._verify_all = verify
-        self._workers = Workers("reconcile", loop)
-        self._requests = Repeated(Worker("requests", loop), self._asked, self._answer)
+        self._workers = Workers("reconcile", context.loop)
+        self._requests = Repeated(Worker("requests", context.loop), self._asked, self._answer)
         self._under_way: set[str] = set()
         self._undecided: dict[str, tuple[Reconciliation, float]] = {}  # with the time to decide anyway
         self._once_more: set[str] = set()
@@ -88,7 +69,8 @@ class Schedule:
         self._passes: dict[str, float] = {}  # when the pass began in which deletions are counted
         self._took: dict[str, float] = {}  # seconds of the last comparison
         self._finished: dict[str, int] = {}  # paths that had been worked on when the comparison under way began
-        self._next_ask = float("inf")
+        shared = context.live and context.settings.url is not None  # others can leave requests in the index
+        self._next_ask = time.monotonic() + context.settings.poll_interval if shared else float("inf")
 
     @property
     def idle(self) -> bool:
@@ -104,32 +86,32 @@ class Schedule:
         """Whether a source is being compared, or that waits to be decided."""
         return name in self._under_way
 
-    def start(self) -> None:
-        """Begin to look for what others ask for, where they can."""
-        if self._live and self._settings.url is not None:
-            self._next_ask = time.monotonic() + self._settings.poll_interval
-
     def next_deadline(self) -> float:
         """When `tick` has something to do."""
         return min([self._next_ask, *self._next.values(), *(latest for _, latest in self._undecided.values())])
 
     def tick(self, now: float) -> None:
         """What the clock asks for, and decisions that can be made now."""
-        for name in [name for name, due in self._next.items() if now >= due]:
-            self.compare(name)
+        for due in self._queue.take_sources():
+            if due.doubted:
+                self._doubt(due.name)
+            else:
+                self._begin(due.name, verify=due.verify)
+        for name in [name for name, due_at in self._next.items() if now >= due_at]:
+            self._begin(name)
         for name, (reconciliation, latest) in list(self._undecided.items()):
-            if now >= latest or not self._pending.count(name)[1]:  # nothing new waits to be indexed
+            if now >= latest or not self._queue.paths.count(name)[1]:  # nothing new waits to be indexed
                 del self._undecided[name]
                 self._workers[name].submit(partial(self._decide, name, reconciliation), partial(self._compared, name))
         if now >= self._next_ask:
-            self._next_ask = now + self._settings.poll_interval
+            self._next_ask = now + self._context.settings.poll_interval
             self.look_for_requests()
 
     def look_for_requests(self) -> None:
         """Look in the index for items that somebody marked, and for deletions that somebody confirmed."""
         self._requests.ask()
 
-    def compare(self, name: str, *, verify: bool = False) -> None:
+    def _begin(self, name: str, *, verify: bool = False) -> None:
         """Compare a source with the index; once more afterwards when that is under way."""
         if verify:
             self._verify.add(name)
@@ -141,14 +123,14 @@ class Schedule:
         verify = self._verify_all or name in self._verify
         self._verify.discard(name)
         now = time.monotonic()
-        resumed = name in self._doubted and now < self._passes.get(name, now) + self._settings.rescan
+        resumed = name in self._doubted and now < self._passes.get(name, now) + self._context.settings.rescan
         self._doubted.discard(name)
         if not resumed:
             self._passes[name] = now
-        self._finished[name] = self._pending.finished
+        self._finished[name] = self._queue.paths.finished
         self._workers[name].submit(partial(self._compare, name, verify, resumed), partial(self._compared, name))
 
-    def doubt(self, name: str) -> None:
+    def _doubt(self, name: str) -> None:
         """Too much has gone at once, as far as is known: it may have moved while that was asked. Compare again soon.
 
         Does not begin a new pass: what was deleted stays counted among what may go.
@@ -157,11 +139,6 @@ class Schedule:
         if name not in self._under_way:
             soon = time.monotonic() + max(_DOUBTED_AFTER, _DOUBTED_SHARE * self._took.get(name, 0.0))
             self._next[name] = min(self._next.get(name, soon), soon)
-
-    def record_problems(self, name: str) -> None:
-        """Keep what is wrong with a source now, between two comparisons."""
-        watched = self._sources[name]
-        self._workers[name].submit(lambda: self._index.record_problems(name, watched.own_problems()), lambda _: None)
 
     # -- in workers -----------------------------------------------------------------------------------------------
 
@@ -174,9 +151,8 @@ class Schedule:
         if confirmed is not None or confirmed_metadata is not None:
             self._confirmed.add(name)
         reconciliation = Reconciliation(
-            self._sources[name],
+            self._context.sources[name],
             self._index,
-            self._rules,
             first=name not in self._seen,
             verify=verify,
             confirmed=confirmed,
@@ -184,7 +160,7 @@ class Schedule:
             resumed=resumed,
             keep=self._index.keep_ctimes,
         )
-        self._hand_over(name, reconciliation.differences())
+        self._walks.hand_over(name, reconciliation.differences())
         self._seen.add(name)
         if not reconciliation.undecided:
             self._record(name, reconciliation)
@@ -193,57 +169,59 @@ class Schedule:
     def _decide(self, name: str, reconciliation: Reconciliation) -> tuple[Reconciliation, float]:
         """What has gone is deleted, as far as it has moved or may go."""
         began = time.monotonic()
-        self._hand_over(name, reconciliation.decided(Survivors(self._index, self._sources, self._rules, name)))
+        self._walks.hand_over(name, reconciliation.decided(Survivors(self._index, self._context.sources, name)))
         reconciliation.undecided = False
         self._record(name, reconciliation)
         return reconciliation, began
 
     def _record(self, name: str, reconciliation: Reconciliation) -> None:
-        watched = self._sources[name]
+        watched = self._context.sources[name]
         watched.held = reconciliation.held
         own = own_watcher()
-        last = self._index.record_reconcile(watched, watcher=own if self._live else None)
-        if last and is_living_other(last, own, within=2 * self._settings.rescan, started=started):
+        last = self._index.record_reconcile(watched, watcher=own if self._context.live else None)
+        if last and is_living_other(last, own, within=2 * self._context.settings.rescan, started=started):
             self._meet(name, last)
 
     def _meet(self, source: str, other: Watcher) -> None:
         """Another daemon works on a source, too; said once of each."""
         if (source, other.host, other.pid) not in self._met:
             self._met.add((source, other.host, other.pid))
-            self._say("another", source=source, host=other.host, process=other.pid, detail=_ANOTHER)
+            self._context.say("another", source=source, host=other.host, process=other.pid, detail=_ANOTHER)
 
     def _asked(self) -> _Asked:
         """What others have left in a shared index."""
-        marked = [item.file for name in self._sources for item in self._index.marked(name)]
+        marked = [item.file for name in self._context.sources for item in self._index.marked(name)]
         keys = [Key(file.source, paths.from_text(file.path, file.encoded)) for file in marked]
         confirmed = self._index.confirmed().keys() | self._index.confirmed_metadata().keys()
-        return _Asked(keys, [name for name in self._sources if name in confirmed])
+        return _Asked(keys, [name for name in self._context.sources if name in confirmed])
 
     # -- afterwards -----------------------------------------------------------------------------------------------
 
     def _answer(self, asked: _Asked) -> None:
         if asked.retry:
-            self._retry(asked.retry)
+            self._queue.retry(asked.retry)
         for name in asked.compare:
             if name not in self._confirmed:
-                self.compare(name)
+                self._begin(name)
 
     def _compared(self, name: str, outcome: tuple[Reconciliation, float]) -> None:
         reconciliation, began = outcome
         if reconciliation.undecided:
-            self._undecided[name] = reconciliation, time.monotonic() + self._settings.rescan
+            self._undecided[name] = reconciliation, time.monotonic() + self._context.settings.rescan
             return
-        watched = self._sources[name]
+        watched = self._context.sources[name]
         for folder in reconciliation.unreadable:
-            self._say("unreadable", source=name, path=paths.to_text(folder.path)[0] or ".", detail=folder.reason)
+            self._context.say(
+                "unreadable", source=name, path=paths.to_text(folder.path)[0] or ".", detail=folder.reason
+            )
         if reconciliation.held:
             everything = reconciliation.items == 0
             detail = emptied(name, watched.root) if everything else too_many(name)
-            self._say("held", source=name, items=reconciliation.held, detail=detail)
+            self._context.say("held", source=name, items=reconciliation.held, detail=detail)
         if reconciliation.held_metadata is not None:
             detail = reconciliation.held_metadata
-            self._say("held", source=name, items=reconciliation.losing, what="metadata", detail=detail)
-        self._say(
+            self._context.say("held", source=name, items=reconciliation.losing, what="metadata", detail=detail)
+        self._context.say(
             "reconciled",
             source=name,
             items=reconciliation.items,
@@ -252,13 +230,13 @@ class Schedule:
             seconds=round(time.monotonic() - began, 3),
         )
         self._took[name] = time.monotonic() - began
-        self._done(name)
+        self._watches.renew(name)
         self._under_way.discard(name)
         self._confirmed.discard(name)
         if name in self._once_more:
             self._once_more.discard(name)
-            self.compare(name)
-        elif self._live:
-            self._next[name] = time.monotonic() + self._settings.rescan
-            if name in self._doubted or (reconciliation.held and self._pending.finished != self._finished[name]):
-                self.doubt(name)
+            self._begin(name)
+        elif self._context.live:
+            self._next[name] = time.monotonic() + self._context.settings.rescan
+            if name in self._doubted or (reconciliation.held and self._queue.paths.finished != self._finished[name]):
+                self._doubt(name)

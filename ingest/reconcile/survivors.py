@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from functools import partial
 
 from ingest.reconcile.origins import Holders
-from ingest.source.scan import Kind, Rules, Seen, look
+from ingest.source.scan import Kind, Seen, look
 from ingest.source.timebox import within
 from ingest.source.watched_source import WatchedSource
 from recq import paths
@@ -23,14 +23,11 @@ class Survivors:
     asked once and then left alone: what lies there counts as lost, so that rather more is held.
     """
 
-    def __init__(
-        self, index: Holders, sources: Mapping[str, WatchedSource], rules: Rules, own: str | None = None
-    ) -> None:
+    def __init__(self, index: Holders, sources: Mapping[str, WatchedSource], own: str | None = None) -> None:
         self._own = own
         self._silent: set[str] = set()
         self._index = index
         self._sources = sources
-        self._rules = rules
         self._known: dict[str, bool] = {}
 
     def among(self, digests: Collection[str]) -> set[str]:
@@ -54,7 +51,7 @@ class Survivors:
         if watched is None:
             return True
         path = paths.from_text(item.file.path, item.file.encoded)
-        ask = partial(look, watched.root, path, self._rules)
+        ask = partial(look, watched.root, path, watched.rules)
         try:
             seen = ask() if watched.name == self._own else self._elsewhere(watched.name, ask)
         except OSError:

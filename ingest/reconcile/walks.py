@@ -1,7 +1,7 @@
-"""What walks find comes to wait, a piece at a time: new folders, folders that have gone, comparisons.
+"""What walks find goes into the queue, a piece at a time: new folders, folders that have gone, comparisons.
 
 A walk runs in a worker of its source and pauses while too many paths wait already, so that the memory of a first run
-over millions of files is bounded; what it finds is put into `pending` in the loop's thread. What is to be walked is a
+over millions of files is bounded; what it finds is put into the queue in the loop's thread. What is to be walked is a
 set of folders: those that come while one walk runs are walked together by the next one.
 """
 
@@ -9,21 +9,22 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import PurePosixPath
 
+from ingest.context import Context
 from ingest.events.hints import MOST, outermost
-from ingest.events.pending import Pending, PendingPath
+from ingest.events.pending import PendingPath
+from ingest.events.queue import Queue
 from ingest.events.stability import observe
 from ingest.index.retrying_index import RetryingIndex
-from ingest.loop import Loop, Stopping, Workers
+from ingest.loop import Stopping, Workers
 from ingest.reconcile.compare import Action, Difference
 from ingest.source.files import Key
-from ingest.source.scan import Kind, Rules, Unreadable
-from ingest.source.watched_source import WatchedSource
+from ingest.source.scan import Kind, Unreadable
 from recq import paths
 
 MOST_WAITING = 100_000
@@ -55,36 +56,17 @@ class _Gone:
 
 
 class Walks:
-    """Fills `pending` from walks; a file has to be unchanged for `settle` seconds.
+    """Takes folders from the queue, and puts what walks find into it; a file has to be unchanged for `settle` seconds.
 
-    `crowded(source)` tells whether so much of it is under way that its walks have to pause, `stop` ends them.
-    `overflow(source)` is called when more folders have to be walked than can be remembered.
+    `hand_over` does the same for what a comparison finds.
     """
 
-    def __init__(
-        self,
-        *,
-        sources: Mapping[str, WatchedSource],
-        loop: Loop,
-        pending: Pending,
-        index: RetryingIndex,
-        rules: Rules,
-        settle: float,
-        stop: threading.Event,
-        crowded: Callable[[str], bool],
-        overflow: Callable[[str], None],
-    ) -> None:
-        self._sources = sources
-        self._loop = loop
-        self._pending = pending
+    def __init__(self, context: Context, queue: Queue, index: RetryingIndex) -> None:
+        self._context = context
+        self._queue = queue
         self._index = index
-        self._rules = rules
-        self._settle = settle
-        self._stop = stop
-        self._crowded = crowded
-        self._overflow = overflow
-        self._walkers = Workers("folders", loop)
-        self._scanners = Workers("gone", loop)
+        self._walkers = Workers("folders", context.loop)
+        self._scanners = Workers("gone", context.loop)
         self._new: dict[str, set[str]] = {}
         self._gone: dict[str, _Gone] = {}
         self._may_walk: dict[str, threading.Event] = {}
@@ -98,13 +80,9 @@ class Walks:
         self._may_walk[name] = threading.Event()
 
     @property
-    def busy(self) -> bool:
-        """Whether folders that appeared or went are still being looked at, or wait for it."""
-        return self.walking(self._sources) or bool(self._gone) or self._scanners.busy > 0
-
-    def walking(self, sources: Iterable[str]) -> bool:
-        """Whether folders that appeared in these sources are still being walked."""
-        return any(self._walkers[name].busy for name in sources)
+    def idle(self) -> bool:
+        """Whether no folder that appeared or went is still being looked at, or waits for it."""
+        return not (self._walkers.busy or self._gone or self._scanners.busy)
 
     def next_deadline(self) -> float:
         """When `tick` has something to do."""
@@ -114,6 +92,9 @@ class Walks:
 
     def tick(self, now: float) -> None:
         """Let walks go on, where there is room again; scan for folders that have gone, where no more seem to follow."""
+        for folder in self._queue.take_appeared():
+            self._appeared(folder)
+        self._went(self._queue.take_gone(), now)
         for name, may_walk in self._may_walk.items():
             if not may_walk.is_set() and not self._full(name):
                 may_walk.set()
@@ -126,38 +107,42 @@ class Walks:
         """Wake all walks that pause; `stop` is set."""
         for may_walk in self._may_walk.values():
             may_walk.set()
-        self._at_hand.release(3 * len(self._sources) + 1)  # three kinds of walk
+        self._at_hand.release(3 * len(self._may_walk) + 1)  # three kinds of walk
 
-    def appeared(self, folder: Key) -> None:
+    def _appeared(self, folder: Key) -> None:
         """Everything below a folder that appeared has to be looked at."""
         if _add(self._new[folder.source], folder.path):
             self._walk(folder.source)
         else:
-            self._overflow(folder.source)
+            self._queue.overflowed(folder.source)
 
-    def went(self, folders: Collection[Key]) -> None:
+    def _went(self, folders: Iterable[Key], now: float) -> None:
         """Everything that the index has below folders that have gone has to be looked at."""
-        now = time.monotonic()
         for folder in folders:
             gone = self._gone.setdefault(folder.source, _Gone(now))
             gone.last = now
             if not _add(gone.folders, folder.path):
                 del self._gone[folder.source]
-                self._overflow(folder.source)
+                self._queue.overflowed(folder.source)
 
     def _walk(self, source: str) -> None:
         """Walk what is new, unless a walk is under way: then afterwards."""
         if not self._walkers[source].busy and self._new[source]:
             folders, self._new[source] = outermost(self._new[source]), set()
-            self._walkers[source].submit(partial(self._walk_folders, source, folders), lambda _: self._walk(source))
+            self._queue.walk_began(source)
+            self._walkers[source].submit(partial(self._walk_folders, source, folders), lambda _: self._walked(source))
+
+    def _walked(self, source: str) -> None:
+        self._queue.walk_ended(source)
+        self._walk(source)
 
     def _found(self, source: str, differences: Sequence[Difference], fresh: bool) -> None:
         self._at_hand.release()
-        now = time.monotonic()
+        now, queued = time.monotonic(), self._queue.paths
         for difference in differences:
             key = Key(source, difference.path)
-            quiet = 0.0 if difference.state is None else self._settle
-            observation = observe(self._pending.observation(key), difference.state, now, quiet)
+            quiet = 0.0 if difference.state is None else self._context.settings.settle
+            observation = observe(queued.observation(key), difference.state, now, quiet)
             entry = PendingPath(
                 key,
                 observation,
@@ -166,13 +151,13 @@ class Walks:
                 retry=difference.retry,
                 altered=difference.altered,
             )
-            self._pending.put(entry)
+            queued.put(entry)
         if self._full(source):
             self._may_walk[source].clear()
 
     def _full(self, source: str) -> bool:
         """Whether so much of a source waits that its walks pause."""
-        return self._pending.count(source)[0] >= MOST_WAITING // len(self._may_walk) or self._crowded(source)
+        return self._queue.paths.count(source)[0] >= MOST_WAITING // len(self._may_walk)
 
     # -- in workers -----------------------------------------------------------------------------------------------
 
@@ -181,12 +166,12 @@ class Walks:
         while chunk := list(islice(differences, CHUNK)):
             self._may_walk[source].wait()
             self._at_hand.acquire()
-            if self._stop.is_set():
+            if self._context.stop.is_set():
                 raise Stopping
-            self._loop.post(partial(self._found, source, chunk, fresh))
+            self._context.loop.post(partial(self._found, source, chunk, fresh))
 
     def _walk_folders(self, source: str, folders: Sequence[str]) -> None:
-        found = (each for folder in folders for each in self._sources[source].walk(self._rules, folder))
+        found = (each for folder in folders for each in self._context.sources[source].walk(folder))
         differences = (
             Difference(seen.path, seen.state, None, Action.EMBED)
             for seen in found

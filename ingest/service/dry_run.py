@@ -19,7 +19,6 @@ from ingest.reconcile.compare import Action, Difference, Reconciliation, is_as_k
 from ingest.reconcile.outdated import needs_decoding
 from ingest.reconcile.survivors import Survivors
 from ingest.service.roots import ready, roots_here
-from ingest.source.scan import Rules
 from ingest.source.watched_source import WatchedSource
 from recq import paths
 from recq.index.catalog import Catalog
@@ -56,12 +55,11 @@ class Planned:
         return asdict(self)
 
 
-def plan(watched: WatchedSource, index: RetryingIndex, rules: Rules, *, verify: bool) -> list[Planned]:
+def plan(watched: WatchedSource, index: RetryingIndex, *, verify: bool) -> list[Planned]:
     """The steps for a source, by path."""
     reconciliation = Reconciliation(
         watched,
         index,
-        rules,
         verify=verify,
         confirmed=index.confirmed().get(watched.name),
         confirmed_metadata=index.confirmed_metadata().get(watched.name),
@@ -95,7 +93,7 @@ def plan(watched: WatchedSource, index: RetryingIndex, rules: Rules, *, verify: 
     if reconciliation.held:
         steps += [_step(Step.HOLD, watched.name, each.path) for each in left]
     else:
-        steps += _deletions(watched, left, index, rules)
+        steps += _deletions(watched, left, index)
     return sorted(steps, key=lambda each: (each.path, each.step))
 
 
@@ -110,7 +108,7 @@ def dry_run(settings: Settings, *, table: Path | None, verify: bool) -> list[Pla
         for name, root in roots_here(catalog, table).items():
             watched = ready(catalog, settings, name, root, table, lambda _path, _message: None)
             index = RetryingIndex(catalog, retrier)
-            steps += plan(watched, index, Rules(settings.ignore), verify=verify)
+            steps += plan(watched, index, verify=verify)
         return steps
 
 
@@ -134,8 +132,8 @@ def _change(watched: WatchedSource, each: Difference) -> Step:
     return Step.REFRESH if known is not None and (unread or digest == known) else Step.EMBED
 
 
-def _deletions(watched: WatchedSource, gone: list[Difference], index: RetryingIndex, rules: Rules) -> Iterator[Planned]:
-    survivors = Survivors(index, {watched.name: watched}, rules, watched.name)
+def _deletions(watched: WatchedSource, gone: list[Difference], index: RetryingIndex) -> Iterator[Planned]:
+    survivors = Survivors(index, {watched.name: watched}, watched.name)
     digests = {each.known.file.sha256 for each in gone if each.known is not None and each.known.file.sha256}
     living = survivors.among(digests)
     lost = [each for each in gone if each.known is not None and each.known.file.sha256 not in {None, *living}]

@@ -11,6 +11,7 @@ from ingest.index.retrying import Retrier
 from ingest.report import Reporter
 from ingest.source.filesystems import tells_ctime
 from ingest.source.headers import Headers, header_pool
+from ingest.source.scan import Rules
 from ingest.source.targets import require_folder, require_one_source
 from ingest.source.watched_source import WatchedSource
 from recq.commands import command
@@ -70,6 +71,7 @@ def ready(
         max_delete=settings.max_delete,
         tells_ctime=partial(tells_ctime, mode=settings.watch),
         headers=Headers(partial(header_pool, settings)) if settings.exif else None,
+        rules=Rules(settings.ignore),
     )
     watched.load_table()
     return watched

@@ -115,9 +115,9 @@ class WatchedSource:
 
     `types()` gives the catalog's fields, `max_delete` is the share of its items that may vanish at once. `held` counts
     the deletions that were not made since they were too many, `held_metadata` the items that would lose metadata
-    together with too many others. `tells_ctime(root)` is asked whether the ctime of its files tells of changes; where
-    it does not, no state has one. With `headers`, EXIF is metadata. Safe to use from several threads: the table is
-    replaced whole.
+    together with too many others. `rules` tell which names are skipped; without any, none is. `tells_ctime(root)` is
+    asked whether the ctime of its files tells of changes; where it does not, no state has one. With `headers`, EXIF is
+    metadata. Safe to use from several threads: the table is replaced whole.
     """
 
     def __init__(
@@ -131,6 +131,7 @@ class WatchedSource:
         max_delete: float = 0.5,
         tells_ctime: Callable[[Path], bool] = lambda _: True,
         headers: Headers | None = None,
+        rules: Rules | None = None,
     ) -> None:
         self.name = name
         self.guard = Guard(max_delete)
@@ -138,6 +139,7 @@ class WatchedSource:
         self.held = 0
         self.held_metadata = 0
         self.root = root
+        self.rules = rules or Rules(())
         self.table = MetadataTable()
         self.ignored = Ignored()
         self.problems = Problems(say)
@@ -165,14 +167,14 @@ class WatchedSource:
         for problem in self._not_had:
             self.problems.note("", problem.detail, problem.detail)
 
-    def look(self, path: str, rules: Rules) -> Seen | None:
+    def look(self, path: str) -> Seen | None:
         """What is at a path relative to the root; see `ingest.source.scan.look`. Raises OSError."""
-        seen = look(self.root, path, rules)
+        seen = look(self.root, path, self.rules)
         return seen if seen is None or self._has_ctime else replace(seen, state=seen.state.without_ctime())
 
-    def walk(self, rules: Rules, below: str = "") -> Iterator[Seen | Unreadable]:
+    def walk(self, below: str = "") -> Iterator[Seen | Unreadable]:
         """Everything below a folder of the source; see `ingest.source.scan.walk`."""
-        for found in walk(self.root, rules, below):
+        for found in walk(self.root, self.rules, below):
             if self._has_ctime or isinstance(found, Unreadable):
                 yield found
             else:

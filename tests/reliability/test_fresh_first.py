@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.pipeline.stages import UNDER_WAY
+from ingest.pipeline.places import UNDER_WAY
 from tests.eventually import eventually
 from tests.ingest.pictures import jpeg
 from tests.ingest.running import STARTS_WITHIN, Place

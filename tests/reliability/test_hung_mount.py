@@ -15,7 +15,7 @@ import pytest
 from ingest.events.hints import Mark
 from ingest.events.looks import Looks
 from ingest.loop import Worker
-from ingest.pipeline.stages import UNDER_WAY
+from ingest.pipeline.places import UNDER_WAY
 from ingest.reconcile.walks import Walks
 from ingest.source.files import Key
 from ingest.source.targets import require_folder

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import ingest.reconcile.retry
+import ingest.events.retry
 from recq.errors import ImageError, Reason
 from recq.images.process import Hashed, Known
 from recq.index.catalog import Catalog
@@ -62,7 +62,7 @@ def test_a_file_that_cannot_be_read_for_a_while(
     pool: FailingDisk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is listed, stops nothing, and is tried again by itself, each time after twice as long."""
-    monkeypatch.setattr(ingest.reconcile.retry, "FIRST", 0.5)
+    monkeypatch.setattr(ingest.events.retry, "FIRST", 0.5)
     root = tmp_path / "shop"
     put(root / "bad.jpg", 1)
     settings = Settings(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import ingest.reconcile.retry
+import ingest.events.retry
 from recq.index.problems import ProblemKind
 from recq.index.schema import FileFacts
 from tests.eventually import eventually
@@ -56,7 +56,7 @@ def test_a_server_that_fails_at_one_point_blocks_no_other(tmp_path: Path, proxy:
         assert status["state"] in ("idle", "indexing")
         assert any("3.jpg: refused by the index" in problem for problem in status["sources"][0]["problems"])
         proxy.poison = lambda path, body: False
-        daemon.said("reused", path="3.jpg", within=3 * ingest.reconcile.retry.FIRST + 60)  # its vector was at hand
+        daemon.said("reused", path="3.jpg", within=3 * ingest.events.retry.FIRST + 60)  # its vector was at hand
         eventually(lambda: set(place.vectors()) == {*wanted, "later.jpg"})
         eventually(lambda: place.status()["sources"][0]["problems"] == [])
         with place.catalog() as catalog:

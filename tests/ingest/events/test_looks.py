@@ -16,12 +16,10 @@ from ingest.events.pending import Pending, PendingPath
 from ingest.events.stability import completed
 from ingest.loop import Loop, Repeated, Worker, Workers
 from ingest.source.files import FileState, Key
-from ingest.source.scan import Rules, Seen
+from ingest.source.scan import Seen
 from ingest.source.timebox import within
 from ingest.source.watched_source import WatchedSource
 from tests.ingest.pictures import put
-
-RULES = Rules(())
 
 
 def turn_until(loop: Loop, done: Callable[[], bool]) -> None:
@@ -42,15 +40,13 @@ class Hanging:
         self.overflowed: list[str] = []
         self.worker = Worker("look", self.loop)
         watched = WatchedSource("s", root, table_path=None, types=dict, say=lambda path, message: None)
-        self.looks = Looks(
-            watched, RULES, self.worker, self.pending, settle=0.0, overflow=lambda: self.overflowed.append("s")
-        )
+        self.looks = Looks(watched, self.worker, self.pending, settle=0.0, overflow=lambda: self.overflowed.append("s"))
         look = WatchedSource.look
 
-        def hanging(this: WatchedSource, path: str, rules: Rules) -> Seen | None:
+        def hanging(this: WatchedSource, path: str) -> Seen | None:
             self.stats += 1
             self.answers.wait(60)
-            return look(this, path, rules)
+            return look(this, path)
 
         monkeypatch.setattr(WatchedSource, "look", hanging)
 

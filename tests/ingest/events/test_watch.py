@@ -62,12 +62,11 @@ def start(tmp_path: Path) -> Iterator[Start]:
     def begin(mode: WatchMode) -> Seeing:
         root = tmp_path / "root"
         root.mkdir(exist_ok=True)
-        watched = WatchedSource("s", root, table_path=None, types=dict, say=lambda path, message: None)
-        hints, modes = Hints(lambda: None), []  # type: tuple[Hints, list[tuple[str, str]]]
-        rules = Rules(DEFAULT_IGNORE)
-        watch = Watch(
-            watched, hints, rules, mode=mode, poll_interval=0.05, say=lambda *said: modes.append((said[0], said[1]))
+        watched = WatchedSource(
+            "s", root, table_path=None, types=dict, say=lambda path, message: None, rules=Rules(DEFAULT_IGNORE)
         )
+        hints, modes = Hints(lambda: None), []  # type: tuple[Hints, list[tuple[str, str]]]
+        watch = Watch(watched, hints, mode=mode, poll_interval=0.05, say=lambda *said: modes.append((said[0], said[1])))
         watch.start()
         started.append(Seeing(root, watch, hints, modes))
         return started[-1]
@@ -288,9 +287,11 @@ def test_auto_polls_a_silent_file_system(start: Start, monkeypatch: pytest.Monke
 
 def test_a_new_file_with_the_inode_of_a_deleted_folder_is_noticed_by_polling(tmp_path: Path) -> None:
     """Two snapshots show the inode at another path, which watchdog takes for a folder that moved there."""
-    watched = WatchedSource("s", tmp_path, table_path=None, types=dict, say=lambda path, message: None)
+    watched = WatchedSource(
+        "s", tmp_path, table_path=None, types=dict, say=lambda path, message: None, rules=Rules(DEFAULT_IGNORE)
+    )
     hints = Hints(lambda: None)
-    handler = watch_module._Handler(watched, hints, Rules(DEFAULT_IGNORE), polling=True)
+    handler = watch_module._Handler(watched, hints, polling=True)
     handler.dispatch(DirMovedEvent(str(tmp_path / "deleted"), str(tmp_path / "new.jpg")))
     noticed = hints.drain()
     assert noticed.marks[Key("s", "new.jpg")] is Mark.APPEARED

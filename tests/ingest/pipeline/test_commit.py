@@ -17,8 +17,9 @@ import pytest
 from ingest.events.pending import PendingPath
 from ingest.events.stability import completed
 from ingest.index.retrying import Retrier
-from ingest.pipeline.commit import Committer, Removal, Work, attempt_after
-from ingest.pipeline.examine import facts
+from ingest.pipeline.commit import Committer, Work, attempt_after
+from ingest.pipeline.removal import Deleter, Removal
+from ingest.pipeline.verdict import facts
 from ingest.reconcile.compare import sha256_of
 from ingest.source.files import FileState, Key
 from ingest.source.scan import Rules
@@ -49,12 +50,16 @@ class Stage:
         self.root = root
         self.catalog = Catalog.create(embedded_client(engine), "images", SPACE)
         self.watched = WatchedSource(
-            "s", root, table_path=None, types=self.catalog.fields.types, say=lambda path, message: None
+            "s",
+            root,
+            table_path=None,
+            types=self.catalog.fields.types,
+            say=lambda path, message: None,
+            rules=Rules(DEFAULT_IGNORE),
         )
         retrier = Retrier(threading.Event(), give_up_after=1, waiting=lambda _: None, recovered=lambda: None)
-        self.committer = Committer(
-            self.catalog, retrier, {"s": self.watched}, Rules(DEFAULT_IGNORE), None, self.catalog.ledger
-        )
+        self.committer = Committer(self.catalog, retrier, {"s": self.watched}, self.catalog.ledger)
+        self.deleter = Deleter(self.catalog, retrier, {"s": self.watched}, self.catalog.ledger)
 
     def work(self, path: str, *, vector: Sequence[float] = (1, 0, 0, 0)) -> Work:
         key = Key("s", path)
@@ -247,13 +252,13 @@ def test_a_deletion_that_the_index_refuses_keeps_no_other_out(stage: Stage, monk
         delete(self, ids)
 
     monkeypatch.setattr(Writes, "delete", picky)
-    deleted, held = stage.committer.delete(removals)
+    deleted, held = stage.deleter.delete(removals)
     assert ([each.key.path for each in deleted], held) == (["a.jpg"], [])
     assert stage.paths() == ["2024/c.jpg", "b.jpg"]
     assert "500 segment is broken" in stage.watched.refused["b.jpg"].detail
     assert [problem.path for problem in stage.catalog.problems.of_source("s")] == ["b.jpg"]
     monkeypatch.setattr(Writes, "delete", delete)
-    deleted, _ = stage.committer.delete(removals[1:])
+    deleted, _ = stage.deleter.delete(removals[1:])
     assert (len(deleted), stage.watched.refused, stage.catalog.problems.of_source("s")) == (1, {}, ())
 
 
@@ -280,7 +285,7 @@ def test_deletions_are_checked_once_more(stage: Stage) -> None:
     stage.committer.write([stage.work(name) for name in ("a.jpg", "b.jpg")])
     removals = [stage.removal("a.jpg"), stage.removal("b.jpg")]
     (stage.root / "a.jpg").unlink()
-    deleted, held = stage.committer.delete(removals)
+    deleted, held = stage.deleter.delete(removals)
     assert [each.key.path for each in deleted] == ["a.jpg"]
     assert held == []
     assert stage.paths() == ["b.jpg"]
@@ -290,11 +295,11 @@ def test_a_root_that_has_gone_or_was_replaced_deletes_nothing(stage: Stage, tmp_
     stage.committer.write([stage.work("a.jpg")])
     stage.root.rename(tmp_path / "elsewhere")
     for witnessed in (False, True):
-        deleted, held = stage.committer.delete([stage.removal("a.jpg", witnessed=witnessed)])
+        deleted, held = stage.deleter.delete([stage.removal("a.jpg", witnessed=witnessed)])
         assert (len(deleted), len(held)) == (0, 1)
     stage.root.mkdir()
     put(stage.root / "other.jpg", 9)
-    deleted, held = stage.committer.delete([stage.removal("a.jpg", witnessed=True)])
+    deleted, held = stage.deleter.delete([stage.removal("a.jpg", witnessed=True)])
     assert (len(deleted), len(held)) == (0, 1)
     assert stage.paths() == ["a.jpg"]
 
@@ -304,10 +309,10 @@ def test_an_emptied_root_deletes_only_what_the_kernel_saw_go(tmp_path: Path) -> 
     stage = Stage(put(tmp_path / "root/a.jpg", 1).parent, engine)
     stage.committer.write([stage.work("a.jpg")])
     (stage.root / "a.jpg").unlink()
-    deleted, held = stage.committer.delete([stage.removal("a.jpg")])
+    deleted, held = stage.deleter.delete([stage.removal("a.jpg")])
     assert (deleted, [(each.source, each.items) for each in held]) == ([], [("s", 1)])
     assert "recq-ingest confirm s" in held[0].detail
-    assert len(stage.committer.delete([stage.removal("a.jpg", witnessed=True)])[0]) == 1
+    assert len(stage.deleter.delete([stage.removal("a.jpg", witnessed=True)])[0]) == 1
     assert stage.paths() == []
     engine.close()
 
@@ -410,16 +415,16 @@ def test_what_goes_at_once_is_held_or_goes_together(stage: Stage) -> None:
     stage.committer.write([stage.work(f"moved/{names[0]}")])
     for name in names[1:40]:
         (stage.root / name).unlink()
-    deleted, held = stage.committer.delete(removals)
+    deleted, held = stage.deleter.delete(removals)
     assert [each.key.path for each in deleted] == [names[0]]  # its bytes are still there
     assert [(each.source, each.items) for each in held] == [("s", 39)]
     assert "recq-ingest confirm s" in held[0].detail
     few = removals[:29]
-    deleted, held = stage.committer.delete(few)
+    deleted, held = stage.deleter.delete(few)
     assert (len(deleted), held) == (29, [])  # not more than half of what is there now
-    deleted, held = stage.committer.delete(removals)
+    deleted, held = stage.deleter.delete(removals)
     assert [each.items for each in held] == [39]
     stage.watched.guard.begin(60, confirmed=39)
-    deleted, held = stage.committer.delete(removals)
+    deleted, held = stage.deleter.delete(removals)
     assert (len(deleted), held) == (40, [])
     assert len(stage.paths()) == 21

@@ -26,7 +26,6 @@ from recq.settings import DEFAULT_IGNORE
 from tests.ingest.pictures import put
 
 STATE = FileState(10, 5)
-RULES = Rules(DEFAULT_IGNORE)
 
 
 def item(
@@ -184,12 +183,12 @@ def root(tmp_path: Path) -> Path:
     return folder
 
 
-def watched_at(root: Path) -> WatchedSource:
-    return WatchedSource("s", root, table_path=None, types=dict, say=lambda path, message: None)
+def watched_at(root: Path, ignore: Sequence[str] = DEFAULT_IGNORE) -> WatchedSource:
+    return WatchedSource("s", root, table_path=None, types=dict, say=lambda path, message: None, rules=Rules(ignore))
 
 
 def compared(watched: WatchedSource, ledger: Ledger) -> tuple[dict[str, str], Reconciliation]:
-    reconciliation = Reconciliation(watched, ledger, RULES)
+    reconciliation = Reconciliation(watched, ledger)
     found = {
         each.path: "gone" if each.state is None else "known" if each.known else "new"
         for each in reconciliation.differences()
@@ -237,7 +236,7 @@ def test_changed_gone_and_redescribed(root: Path) -> None:
 def test_a_file_that_is_now_ignored_has_gone(root: Path) -> None:
     ledger = stocked(root)
     ledger.add(root, "a.jpg")
-    reconciliation = Reconciliation(watched_at(root), ledger, Rules(["a.jpg"]))
+    reconciliation = Reconciliation(watched_at(root, ignore=["a.jpg"]), ledger)
     assert [(each.path, each.state) for each in reconciliation.differences()] == [("a.jpg", None)]
 
 
@@ -307,7 +306,12 @@ def test_pages_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_rows_that_name_no_file_are_said_once_and_cleared(root: Path) -> None:
     said: list[tuple[str, str]] = []
     watched = WatchedSource(
-        "s", root, table_path=None, types=dict, say=lambda path, message: said.append((path, message))
+        "s",
+        root,
+        table_path=None,
+        types=dict,
+        say=lambda path, message: said.append((path, message)),
+        rules=Rules(DEFAULT_IGNORE),
     )
     (root / "notes.txt").write_text("there, but no picture")
     table = root / "metadata.csv"
@@ -354,13 +358,13 @@ def many(root: Path, count: int) -> Ledger:
 
 def decided(watched: WatchedSource, ledger: Ledger, confirmed: int | None = None) -> tuple[set[str], Reconciliation]:
     """What is handed over as gone, once what is new has been indexed."""
-    reconciliation = Reconciliation(watched, ledger, RULES, confirmed=confirmed)
+    reconciliation = Reconciliation(watched, ledger, confirmed=confirmed)
     found = [each for each in reconciliation.differences() if each.state is None]
     if reconciliation.undecided:
         assert not found
-        for path in (each.path for each in Reconciliation(watched, ledger, RULES).differences() if each.state):
+        for path in (each.path for each in Reconciliation(watched, ledger).differences() if each.state):
             ledger.add(watched.root, path)
-        found = list(reconciliation.decided(Survivors(ledger, {"s": watched}, RULES)))
+        found = list(reconciliation.decided(Survivors(ledger, {"s": watched})))
     return {each.path for each in found}, reconciliation
 
 
@@ -440,7 +444,7 @@ def test_verify_finds_bytes_that_changed_in_silence(root: Path) -> None:
     (root / "a.jpg").write_bytes((root / "a.jpg").read_bytes()[:-1] + b"!")
     os.utime(root / "a.jpg", ns=(state.st_atime_ns, state.st_mtime_ns))
     assert compared(watched, ledger)[0] == {}
-    (found,) = Reconciliation(watched, ledger, RULES, verify=True).differences()
+    (found,) = Reconciliation(watched, ledger, verify=True).differences()
     assert (found.path, found.action, found.altered) == ("a.jpg", Action.EMBED, True)
 
 
@@ -457,7 +461,7 @@ def test_verify_finds_bytes_that_changed_in_silence(root: Path) -> None:
 def test_which_failures_a_reconcile_tries_again(root: Path, error: ItemError, first: bool, retry: bool) -> None:
     ledger = stocked(root)
     ledger.add(root, "a.jpg", error=error)
-    found = list(Reconciliation(watched_at(root), ledger, RULES, first=first).differences())
+    found = list(Reconciliation(watched_at(root), ledger, first=first).differences())
     assert [(each.path, each.retry) for each in found] == ([("a.jpg", True)] if retry else [])
 
 
@@ -480,7 +484,7 @@ def test_a_file_replaced_with_size_and_time_kept_is_found_between_runs(root: Pat
     data, status = (root / "a.jpg").read_bytes(), (root / "a.jpg").stat()
     (root / "a.jpg").write_bytes(bytes(reversed(data)))
     os.utime(root / "a.jpg", ns=(status.st_atime_ns, status.st_mtime_ns))
-    (found,) = Reconciliation(watched_at(root), ledger, RULES).differences()
+    (found,) = Reconciliation(watched_at(root), ledger).differences()
     assert (found.path, found.action) == ("a.jpg", Action.COMPARE)
 
 
@@ -489,15 +493,23 @@ def test_where_the_folder_is_polled_no_ctime_is_looked_at(root: Path) -> None:
     ledger = stocked(root)
     ledger.keep_ctimes(root)
     (root / "a.jpg").chmod(0o600)
-    polled = WatchedSource("s", root, table_path=None, types=dict, say=lambda *_: None, tells_ctime=lambda _: False)
+    polled = WatchedSource(
+        "s",
+        root,
+        table_path=None,
+        types=dict,
+        say=lambda *_: None,
+        tells_ctime=lambda _: False,
+        rules=Rules(DEFAULT_IGNORE),
+    )
     kept: dict[str, int] = {}
-    reconciliation = Reconciliation(polled, ledger, RULES, keep=kept.update)
+    reconciliation = Reconciliation(polled, ledger, keep=kept.update)
     assert list(reconciliation.differences()) == []
     assert kept == {}
-    seen = polled.look("a.jpg", RULES)
+    seen = polled.look("a.jpg")
     assert seen is not None
     assert seen.state.ctime_ns is None
-    assert all(each.state.ctime_ns is None for each in polled.walk(RULES) if isinstance(each, Seen))
+    assert all(each.state.ctime_ns is None for each in polled.walk() if isinstance(each, Seen))
 
 
 def test_items_of_an_older_recq_get_their_ctime_without_being_read(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -505,7 +517,7 @@ def test_items_of_an_older_recq_get_their_ctime_without_being_read(root: Path, m
     monkeypatch.setattr(reconcile, "sha256_of", lambda *_: pytest.fail("bytes were read"))
     ledger = stocked(root)
     kept: dict[str, int] = {}
-    reconciliation = Reconciliation(watched_at(root), ledger, RULES, keep=kept.update)
+    reconciliation = Reconciliation(watched_at(root), ledger, keep=kept.update)
     assert list(reconciliation.differences()) == []
     assert kept == {each.id: (root / each.file.path).stat().st_ctime_ns for each in ledger.items.values()}
 
@@ -525,7 +537,7 @@ def test_a_link_whose_target_changed_is_found(root: Path, way: str) -> None:
     else:
         (root / "link.jpg").unlink()
         (root / "link.jpg").symlink_to("sub/deep/c.jpg")
-    found = {each.path: each.action for each in Reconciliation(watched_at(root), ledger, RULES).differences()}
+    found = {each.path: each.action for each in Reconciliation(watched_at(root), ledger).differences()}
     assert found.pop("link.jpg") in (Action.EMBED, Action.COMPARE)
     assert set(found) <= {"sub/b.jpg"}
 
@@ -542,7 +554,7 @@ def test_a_picture_written_through_its_name_outside_is_found(root: Path, tmp_pat
         file.write(b"\xff\xd8\xff\xe1")
     if keeps_time:
         os.utime(outside, ns=(status.st_atime_ns, status.st_mtime_ns))
-    (found,) = Reconciliation(watched_at(root), ledger, RULES).differences()
+    (found,) = Reconciliation(watched_at(root), ledger).differences()
     assert (found.path, found.action) == ("a.jpg", Action.COMPARE if keeps_time else Action.EMBED)
 
 

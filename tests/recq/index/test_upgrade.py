@@ -213,5 +213,8 @@ def test_a_daemon_that_is_late_with_folders_writes_nothing(third: Catalog, clien
     types = third.fields.types()
     assert third.upgrade() == 3
     (id_,) = [item.id for item in matching(third, ["n=2"], 9)]
-    client.delete_payload(third._collection, keys=["file.folders"], points=[id_], wait=True)
+    (record,) = client.retrieve(third._collection, [id_], with_payload=True)
+    payload = record.payload or {}
+    del payload["file"]["folders"]
+    client.overwrite_payload(third._collection, payload=payload, points=[id_], wait=True)
     assert not collection._rewrite(client, third._collection, types)

@@ -9,10 +9,16 @@ from concurrent.futures import Future
 import numpy as np
 import pytest
 
+from ingest.events.pending import PendingPath
+from ingest.events.stability import completed
 from ingest.loop import Loop
-from ingest.pipeline.vectors import FreshFirst, Pixels, Vector, Vectors
+from ingest.pipeline.embed import Embed, Pixels
+from ingest.pipeline.fresh_first import FreshFirst
+from ingest.pipeline.vectors import Embedded, Vector
+from ingest.pipeline.verdict import Fate, Verdict
+from ingest.source.files import FileState, Key
 from recq.errors import ImageError, Reason
-from recq.images.workers import Decoded
+from recq.images.workers import Decoded, Hashed
 from recq.index.ledger import Carried
 from tests.eventually import eventually
 
@@ -46,7 +52,7 @@ class Case:
         self.stored: dict[str, Carried] = {}
         self.questions: list[Sequence[str]] = []
         self.told: list[tuple[str, object, bool]] = []
-        self.vectors = Vectors(self.loop, self.network, self._stored)
+        self.embed = Embed(self.loop, self.network, self._stored, self)
 
     def _stored(self, digests: Sequence[str]) -> Mapping[str, Carried]:
         self.questions.append(digests)
@@ -54,7 +60,17 @@ class Case:
 
     def ask(self, name: str, *, fresh: bool = False, since: int = 0) -> None:
         decoded = Decoded(name, 9, 9, "PNG", 3, 2, since, PIXELS + np.uint8(sum(name.encode()) % 256))
-        self.vectors.ask(decoded, lambda vector, carried: self.told.append((name, vector, carried)), fresh=fresh)
+        entry = PendingPath(Key("s", name), completed(FileState(9, 9), 0.0), fresh=fresh)
+        self.embed.decoded(Verdict(entry, Fate.EMBED, FileState(9, 9)), decoded)
+
+    def embedded(self, verdict: Verdict, _read: Hashed, embedded: Embedded, *, carried: bool) -> None:
+        self.told.append((verdict.entry.key.path, embedded.vector, carried))
+
+    def failed(self, verdict: Verdict, error: ImageError) -> None:
+        self.told.append((verdict.entry.key.path, error, False))
+
+    def dropped(self, verdict: Verdict) -> None:
+        self.told.append((verdict.entry.key.path, None, False))
 
     def turn(self) -> bool:
         self.loop.turn(time.monotonic() + 0.02)
@@ -93,7 +109,7 @@ def test_an_inference_that_raises_is_its_pictures_failure() -> None:
 
 def test_a_network_that_takes_no_pictures_fails_each_once() -> None:
     case = Case()
-    case.vectors = Vectors(case.loop, Broken(), case._stored)
+    case.embed = Embed(case.loop, Broken(), case._stored, case)
     for name in "abcd":
         case.ask(name)
     case.until(told=4)
@@ -136,10 +152,10 @@ def test_the_same_bytes_are_computed_once() -> None:
         ("old", True), ("a", False), ("a", True), ("a", True),
     ]  # fmt: skip
     assert sum("a" in asked for asked in case.questions) == 1
-    known = case.vectors.recent("a")
+    known = case.embed.recent("a")
     assert known is not None
     assert (known.format, known.width, known.height, known.vector) == ("PNG", 3, 2, VECTOR)
-    assert case.vectors.recent("b") is None
+    assert case.embed.recent("b") is None
 
 
 def test_what_an_older_decoder_made_of_the_same_bytes_is_no_vector_for_these_pixels() -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from ingest.loop import Loop
-from ingest.pipeline.vectors import FreshFirst
+from ingest.pipeline.fresh_first import FreshFirst
 from recq.images.process import Known
 from recq.images.workers import DecodePool, Hashed
 from recq.space import InputSpec
@@ -38,8 +38,8 @@ class _Job:
     replaced: bool = False  # a process more was started for the one that it holds
 
 
-class Decoding:
-    """Between the pipeline and the pool."""
+class DecodeQueue:
+    """What waits for the decoding processes, a line for each source."""
 
     def __init__(self, loop: Loop, pool: DecodePool, spec: InputSpec) -> None:
         self._loop = loop

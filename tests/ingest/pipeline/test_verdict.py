@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ingest.events.pending import PendingPath
 from ingest.events.stability import completed, observe
-from ingest.pipeline.examine import Fate, examine
+from ingest.pipeline.verdict import Fate, verdicts
 from ingest.source.files import FileState, Key
 from ingest.source.ignore_files import IGNORE_FILE
 from ingest.source.scan import Rules
@@ -38,16 +38,16 @@ class Known:
 def test_what_a_comparison_found_ignored_goes_when_the_rule_still_holds_after_the_wait(tmp_path: Path) -> None:
     """A comparison may have met a file of rules that was half written."""
     state = FileState.of(put(tmp_path / "a.jpg", 1).stat())
-    watched = WatchedSource("s", tmp_path, table_path=None, types=dict, say=lambda path, message: None)
+    watched = WatchedSource("s", tmp_path, table_path=None, types=dict, say=lambda *_: None, rules=Rules([".*"]))
     facts = FileFacts(
         "s", "a.jpg", state.size, state.mtime_ns, sha256="0" * 64, ctime_ns=state.ctime_ns, decoder=DECODER_REVISION,
         format="JPEG", metadata_digest=watched.describe("a.jpg").digest,
     )  # fmt: skip
-    index, rules, key = Known(Item(facts, {})), Rules([".*"]), Key("s", "a.jpg")
+    index, key = Known(Item(facts, {})), Key("s", "a.jpg")
     (tmp_path / IGNORE_FILE).write_text("*")
 
     def fate(entry: PendingPath, now: float) -> Fate:
-        (verdict,) = examine([entry], {"s": watched}, index, rules, now)
+        (verdict,) = verdicts([entry], {"s": watched}, index, now)
         return verdict.fate
 
     found = PendingPath(key, completed(None, 0.0), fresh=False, known=True)  # as `gone` tells it

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ingest.reconcile.retry import FIRST, LONGEST, Retries, delay, is_due
+from ingest.events.retry import FIRST, LONGEST, Retries, delay, is_due
 from ingest.source.files import Key
 from recq.errors import Reason
 from recq.index.schema import ItemError

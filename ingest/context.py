@@ -1,0 +1,27 @@
+"""What all parts of the daemon share."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+from ingest.loop import Loop
+from ingest.report import Say
+from ingest.source.sources import Sources
+from recq.settings import Settings
+
+
+@dataclass(frozen=True)
+class Context:
+    """The settings, the sources, the deciding thread, and `say`, which reports an event.
+
+    With `live` the sources are watched, and compared again every `rescan` seconds; else the daemon ends when all is
+    done. `stop` is set when it ends.
+    """
+
+    settings: Settings
+    sources: Sources
+    loop: Loop
+    say: Say
+    stop: threading.Event
+    live: bool

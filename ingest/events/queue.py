@@ -1,0 +1,206 @@
+"""The queue of what is due, and its doors: all that has to be looked at waits here, and comes back to here.
+
+Paths wait in `paths` until `ingest.pipeline.examine` takes them, folders until `ingest.reconcile.walks` does, whole
+sources until `ingest.reconcile.schedule` does. Whoever finds that something has to be looked at (again), however far it
+had come, puts it in here; the queue calls nobody: those who take ask. For the loop's thread; how a path stands is asked
+in a worker of its source.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from ingest.context import Context
+from ingest.events.hints import MOST, Mark
+from ingest.events.looks import Looks
+from ingest.events.pending import Pending, PendingPath
+from ingest.events.retry import Retries
+from ingest.loop import Workers
+from ingest.source.files import FileState, Key
+from ingest.source.watched_source import WatchedSource
+from recq.index.schema import ItemError
+
+
+@dataclass(frozen=True, slots=True)
+class SourceDue:
+    """A source has to be compared with the index; `verify` reads the bytes of every file.
+
+    `doubted`: soon, not at once, and as a part of the last pass: what has gone from it may have moved after all.
+    """
+
+    name: str
+    verify: bool = False
+    doubted: bool = False
+
+
+class Queue:
+    """What is due: `paths`, folders and sources. `silent` are the sources whose disk does not answer."""
+
+    def __init__(self, context: Context) -> None:
+        self.paths = Pending()
+        self.silent: set[str] = set()
+        self._context = context
+        self._workers = Workers("look", context.loop)
+        self._looks: dict[str, Looks] = {}
+        self._retries = Retries()
+        self._appeared: dict[Key, None] = {}
+        self._gone: dict[Key, None] = {}
+        self._due: dict[SourceDue, None] = {}
+        self._walking: Counter[str] = Counter()
+
+    def add(self, watched: WatchedSource) -> None:
+        """Take paths of this source, too."""
+        name = watched.name
+        self._looks[name] = Looks(
+            watched,
+            self._workers[name],
+            self.paths,
+            settle=self._context.settings.settle,
+            overflow=partial(self.overflowed, name),
+        )
+
+    # -- doors ----------------------------------------------------------------------------------------------------
+
+    def look(self, marks: Mapping[Key, Mark]) -> None:
+        """Something happened to these paths."""
+        for name, of_source in _by_source(marks).items():
+            self._looks[name].noticed({key: marks[key] for key in of_source})
+
+    def again(self, entry: PendingPath, quiet: float) -> None:
+        """A path that is being worked on has to be looked at again, once it has not changed for `quiet` seconds."""
+        self._looks[entry.key.source].again(entry, quiet)
+
+    def wait(self, entry: PendingPath, state: FileState | None, quiet: float) -> None:
+        """A path that was just found in this state has to keep it for `quiet` seconds."""
+        self._looks[entry.key.source].wait(entry, state, quiet)
+
+    def retry(self, keys: Iterable[Key]) -> None:
+        """Failed items are to be tried again now."""
+        for name, of_source in _by_source(keys).items():
+            self._looks[name].retry(of_source)
+
+    def attempted(self, key: Key, error: ItemError | None, now: float) -> None:
+        """An item was embedded, or failed: for a passing cause it is tried again later. `now` is monotonic."""
+        if self._context.live:
+            self._retries.failed(key, error, now)
+
+    def appeared(self, folder: Key) -> None:
+        """Everything below a folder has to be looked at."""
+        self._remember(self._appeared, folder)
+
+    def gone(self, folders: Collection[Key]) -> None:
+        """Folders have gone: everything that the index has below them has to be looked at."""
+        # What is on its way into the index from there may arrive after the index was asked what it has.
+        self.look(dict.fromkeys(self.paths.working_below(folders), Mark.MISSING))
+        for folder in folders:
+            self._remember(self._gone, folder)
+
+    def rules_changed(self, folders: Collection[Key]) -> None:
+        """Below folders (path "" for a root) other rules may hold: all that stands there, and all the index has there.
+
+        Of a root a comparison finds it all; of others one that follows counts what is ignored, and by which rule.
+        """
+        below = {folder for folder in folders if folder.path}
+        for folder in below:
+            self.appeared(folder)
+        if below:
+            self.gone(below)
+        for name in sorted({folder.source for folder in below}):
+            self.doubt(name)
+        for name in sorted({folder.source for folder in folders if not folder.path}):
+            self.compare(name)
+
+    def compare(self, name: str, *, verify: bool = False) -> None:
+        """A source has to be compared with the index; `verify` reads the bytes of every file."""
+        self._due[SourceDue(name, verify=verify)] = None
+
+    def doubt(self, name: str) -> None:
+        """What has gone from a source may have moved after all: it has to be compared again soon."""
+        self._due[SourceDue(name, doubted=True)] = None
+
+    def overflowed(self, name: str) -> None:
+        """More happened in a source than can be remembered: a comparison finds it all."""
+        self._context.say("overflow", source=name)
+        self.compare(name)
+
+    def finish(self, key: Key) -> None:
+        """Work on a path has ended."""
+        self.paths.finish(key)
+
+    # -- for those who take ---------------------------------------------------------------------------------------
+
+    def take_appeared(self) -> list[Key]:
+        """The folders that have to be walked."""
+        taken, self._appeared = list(self._appeared), {}
+        return taken
+
+    def take_gone(self) -> list[Key]:
+        """The folders that have gone."""
+        taken, self._gone = list(self._gone), {}
+        return taken
+
+    def take_sources(self) -> list[SourceDue]:
+        """The sources that have to be compared, in the order in which that was asked for."""
+        taken, self._due = list(self._due), {}
+        return taken
+
+    @property
+    def sources_due(self) -> bool:
+        """Whether any source waits to be compared."""
+        return bool(self._due)
+
+    def is_due(self, name: str) -> bool:
+        """Whether a source waits to be compared."""
+        return any(due.name == name for due in self._due)
+
+    # -- what may still come --------------------------------------------------------------------------------------
+
+    def walk_began(self, name: str) -> None:
+        """Folders that appeared in a source are being walked."""
+        self._walking[name] += 1
+
+    def walk_ended(self, name: str) -> None:
+        """All that such a walk found is in here."""
+        self._walking[name] -= 1
+
+    def may_appear(self, size: int) -> bool:
+        """Whether a file of that many bytes may be found that is not indexed yet: it waits, or is still walked to.
+
+        Of a disk that does not answer nothing is expected.
+        """
+        answering = self._context.sources.keys() - self.silent
+        walked = any(self._walking[name] for name in answering) or any(
+            key.source in answering for key in self._appeared
+        )
+        return walked or self.paths.has_size(size, answering)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is looked at on disk, and no folder or source waits; paths may."""
+        return not (self._appeared or self._gone or self._due or any(looks.busy for looks in self._looks.values()))
+
+    def next_deadline(self) -> float:
+        """When `tick`, or somebody who takes, has something to do."""
+        return 0.0 if self._appeared or self._gone or self._due else self._retries.next_deadline()
+
+    def tick(self, now: float) -> None:
+        """Failed items whose next attempt is due."""
+        self.retry(self._retries.take(now))
+
+    def _remember(self, folders: dict[Key, None], folder: Key) -> None:
+        folders[folder] = None
+        if len(folders) > MOST:
+            folders.clear()
+            for name in self._context.sources:
+                self.overflowed(name)
+
+
+def _by_source(keys: Iterable[Key]) -> Mapping[str, list[Key]]:
+    """The keys of each source."""
+    sources: dict[str, list[Key]] = {}
+    for key in keys:
+        sources.setdefault(key.source, []).append(key)
+    return sources

@@ -1,0 +1,84 @@
+"""After the last write: what is due when no more comes for a while.
+
+The embedded engine's journal is shortened, so that the next opening is fast; the scale of scores is measured, so that
+no query has to. When the first pass over a source has ended, sources that double another one are looked for: later on
+comparisons do that, but the first one had nothing in the index to tell it by. For the loop's thread; the index is asked
+in workers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from ingest.context import Context
+from ingest.index.retrying_index import RetryingIndex
+from ingest.loop import Repeated, Worker
+from recq.errors import RecqError
+from recq.index.catalog import Catalog
+
+_AFTER = 1.0  # seconds without a write
+
+
+class Afterwards:
+    """`flush` shortens the embedded engine's journal; None for a server."""
+
+    def __init__(
+        self, context: Context, catalog: Catalog, index: RetryingIndex, flush: Callable[[], None] | None
+    ) -> None:
+        self._sources = context.sources
+        self._catalog = catalog
+        self._index = index
+        self._flush = Repeated(Worker("flush", context.loop), flush or _nothing, _ended)
+        worker = Worker("background", context.loop)
+        self._measure = Repeated(worker, self._measured, _ended)
+        self._doubles = Repeated(worker, self._look_for_doubles, _ended)
+        self._first: set[str] = set()  # sources whose first pass has not ended
+        self._due = float("inf")
+
+    def add(self, source: str) -> None:
+        """Begin the first pass over a source."""
+        self._first.add(source)
+
+    def written(self) -> None:
+        """Something has been written."""
+        self._due = time.monotonic() + _AFTER
+
+    def next_deadline(self) -> float:
+        """When `tick` has something to do, if nothing is under way then."""
+        return self._due
+
+    def tick(self, now: float, is_settled: Callable[[str], bool]) -> None:
+        """To be called while nothing is under way; `is_settled(source)`: nothing of it is left to be done."""
+        if now < self._due:
+            return
+        self._due = float("inf")
+        self._flush.ask()
+        self._measure.ask()
+        ended = {name for name in self._first if is_settled(name)}
+        if ended:
+            self._first -= ended
+            self._doubles.ask()
+
+    def finish(self) -> None:
+        """All that is due when a single pass has ended; waits for the index."""
+        self._measured()
+        self._look_for_doubles()
+
+    def _measured(self) -> None:
+        with suppress(RecqError):
+            self._catalog.background()
+
+    def _look_for_doubles(self) -> None:
+        for watched in self._sources.values():
+            if self._index.look_for_double(watched):
+                self._index.record_problems(watched)
+
+
+def _nothing() -> None:
+    """A server needs no flush."""
+
+
+def _ended(_: None) -> None:
+    """Nothing follows."""

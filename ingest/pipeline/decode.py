@@ -1,0 +1,128 @@
+"""Decode: the file of a verdict is read once, in a process: its digest, and its pixels where they are needed.
+
+They are not where the bytes turn out to be those that the index has of it, or have just been embedded for another file.
+What was read goes to `embed`, what could not be read to `write`, what changed meanwhile back into the queue. For the
+loop's thread.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass
+from functools import partial
+
+from ingest.context import Context
+from ingest.events.queue import Queue
+from ingest.pipeline.decode_queue import DecodeQueue
+from ingest.pipeline.embed import Embed
+from ingest.pipeline.places import Places
+from ingest.pipeline.vectors import Embedded
+from ingest.pipeline.verdict import Fate, Verdict
+from ingest.pipeline.write import Write
+from recq.errors import ImageError, Reason
+from recq.images.workers import Decoded, DecodePool, FileChanged, Hashed
+from recq.space import InputSpec
+
+
+@dataclass(eq=False)
+class _Reading:
+    """A file that is being read, and what its digest told before it was decoded: written by a thread of the pool."""
+
+    verdict: Verdict
+    hashed: bool = False
+    same: bool = False  # its bytes are those that the index has of it
+    embedded: Embedded | None = None  # its bytes had been embedded for another file
+
+
+class Decode:
+    """Takes files to be embedded, or compared: those are embedded only where their bytes are others."""
+
+    def __init__(
+        self,
+        context: Context,
+        queue: Queue,
+        places: Places,
+        pool: DecodePool,
+        spec: InputSpec,
+        embed: Embed,
+        write: Write,
+    ) -> None:
+        self._sources = context.sources
+        self._settle = context.settings.settle
+        self._queue = queue
+        self._places = places
+        self._files = DecodeQueue(context.loop, pool, spec)
+        self._embed = embed
+        self._write = write
+
+    def add(self, source: str) -> None:
+        """Decode files of this source, too."""
+        self._files.add(source)
+
+    def next_deadline(self) -> float:
+        """When `tick` has something to do although nothing was posted."""
+        return self._files.next_deadline()
+
+    def tick(self, now: float) -> None:
+        """Let nobody wait for a disk that hangs."""
+        self._files.tick(now)
+
+    def examined(self, verdict: Verdict) -> None:
+        """Read the file of a verdict."""
+        key = verdict.entry.key
+        self._places.enter(key.source)
+        reading = _Reading(verdict)
+        path = f"{self._sources[key.source].root}/{key.path}"
+        known = partial(self._is_known, reading)
+        self._files.submit(key.source, path, known, partial(self._read, reading), fresh=verdict.entry.fresh)
+
+    def _is_known(self, reading: _Reading, digest: str) -> bool:
+        """In a thread of the pool: whether these bytes need not be decoded."""
+        reading.hashed = True
+        known = reading.verdict.known
+        if reading.verdict.fate is Fate.COMPARE and known is not None and digest == known.file.sha256:
+            reading.same = True
+            return True
+        reading.embedded = self._embed.recent(digest)
+        return reading.embedded is not None
+
+    def _read(self, reading: _Reading, future: Future[Hashed]) -> None:
+        verdict = reading.verdict
+        try:
+            read = future.result()
+        except CancelledError:
+            self._write.dropped(verdict)
+        except ImageError as error:
+            if verdict.fate is Fate.COMPARE and not reading.hashed:
+                # Its attributes changed, and now it cannot be read: the item stays as it was.
+                self._places.leave(verdict.entry.key.source)
+                self._queue.finish(verdict.entry.key)
+            else:
+                self._write.failed(verdict, error)
+        except FileChanged:
+            self._again(verdict, self._settle)
+        except FileNotFoundError:
+            self._again(verdict, 0.0)
+        except Exception as error:  # a mistake of recq's or a library's costs the one picture that shows it
+            self._write.failed(verdict, ImageError(Reason.CRASHED, f"{type(error).__name__}: {error}"))
+        else:
+            if not _is_as_examined(verdict, read):
+                self._again(verdict, self._settle)
+            elif reading.same:
+                self._write.same(verdict)
+            elif isinstance(read, Decoded):
+                self._embed.decoded(verdict, read)
+            else:
+                assert reading.embedded is not None
+                self._embed.known(verdict, read, reading.embedded)
+
+    def _again(self, verdict: Verdict, quiet: float) -> None:
+        self._places.leave(verdict.entry.key.source)
+        self._queue.again(verdict.entry, quiet)
+
+
+def _is_as_examined(verdict: Verdict, read: Hashed) -> bool:
+    """Whether what was read is in the state of the look before it; only of that one the ctime is known."""
+    state = verdict.state
+    assert state is not None
+    return state.ctime_ns is None or (read.size, read.mtime_ns) == (state.size, state.mtime_ns)

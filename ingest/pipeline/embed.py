@@ -1,0 +1,169 @@
+"""Embed: bytes that were decoded get their vector: one just made, the one the index has, else the network's answer.
+
+Files with the same bytes share one vector; those that come soon after need not even be decoded (`recent`). What the
+network has no place for yet waits here, where a new drop passes the backlog. For the loop's thread; questions to the
+index run in a worker.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import CancelledError, Future
+from functools import partial
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ingest.loop import Loop, Worker
+from ingest.pipeline.fresh_first import FreshFirst
+from ingest.pipeline.vectors import Embedded, Vector
+from ingest.pipeline.verdict import Verdict
+from recq.errors import ImageError, Reason
+from recq.images.workers import Decoded, Hashed
+from recq.index.ledger import Carried
+
+_REMEMBERED = 1024  # vectors kept for files with the same bytes that come soon after (5 MB)
+
+_LONGEST_DETAIL = 500  # characters: runtimes answer with pages
+
+Pixels = npt.NDArray[np.uint8]
+
+
+class Embedding(Protocol):
+    """What is asked of `recq.models.Embedder`."""
+
+    @property
+    def capacity(self) -> int:
+        """Pictures that it works on or keeps at hand."""
+
+    def submit(self, pixels: Pixels) -> Future[Vector]:
+        """Pixels to a vector, later; waits while `capacity` pictures are under way."""
+
+
+class Next(Protocol):
+    """The stage after this one."""
+
+    def embedded(self, verdict: Verdict, read: Hashed, embedded: Embedded, *, carried: bool) -> None:
+        """The bytes that were read have this vector; `carried`: it was not computed for this file."""
+
+    def failed(self, verdict: Verdict, error: ImageError) -> None:
+        """They have none."""
+
+    def dropped(self, verdict: Verdict) -> None:
+        """The daemon stops: whether they have one is not known."""
+
+
+class Embed:
+    """Hands what has a vector to `write`.
+
+    `stored(digests)` gives the vectors that the index has for those SHA-256, and which decoder they are of.
+    """
+
+    def __init__(
+        self, loop: Loop, embedder: Embedding, stored: Callable[[Sequence[str]], Mapping[str, Carried]], write: Next
+    ) -> None:
+        self._loop = loop
+        self._embedder = embedder
+        self._stored = stored
+        self._write = write
+        self._worker = Worker("vectors", loop)
+        self._recent: OrderedDict[str, Embedded] = OrderedDict()
+        self._asked: dict[str, list[tuple[Verdict, Decoded]]] = {}  # all that have the same bytes
+        self._unknown: list[tuple[Decoded, bool]] = []  # the index has to be asked
+        self._new: FreshFirst[Decoded] = FreshFirst()  # for the network
+        self._in_network = 0
+
+    def recent(self, digest: str) -> Embedded | None:
+        """What is known of bytes that got their vector a short while ago. Safe in any thread."""
+        return self._recent.get(digest)
+
+    def decoded(self, verdict: Verdict, decoded: Decoded) -> None:
+        """Get the vector of a picture."""
+        digest = decoded.sha256
+        known = self._recent.get(digest)
+        if known is not None:
+            self._recent.move_to_end(digest)
+            self._hand_over(verdict, decoded, known.vector, carried=True)
+        elif digest in self._asked:
+            self._asked[digest].append((verdict, decoded))
+        else:
+            self._asked[digest] = [(verdict, decoded)]
+            self._unknown.append((decoded, verdict.entry.fresh))
+            self._look_up()
+
+    def known(self, verdict: Verdict, read: Hashed, embedded: Embedded) -> None:
+        """Bytes that were `recent` when they were read: they were not decoded."""
+        self._write.embedded(verdict, read, embedded, carried=True)
+
+    def _look_up(self) -> None:
+        if self._worker.busy or not self._unknown:
+            return
+        batch, self._unknown = self._unknown, []
+        digests = [decoded.sha256 for decoded, _ in batch]
+        self._worker.submit(partial(self._stored, digests), partial(self._looked_up, batch))
+
+    def _looked_up(self, batch: Sequence[tuple[Decoded, bool]], found: Mapping[str, Carried]) -> None:
+        for decoded, fresh in batch:
+            stored = found.get(decoded.sha256)
+            if stored is not None and stored.decoder >= decoded.since:  # an older decoder saw another picture in it
+                self._share(decoded.sha256, stored.vector, carried=True)
+            else:
+                self._new.put(decoded, fresh=fresh)
+        self._feed()
+        self._look_up()
+
+    def _feed(self) -> None:
+        while self._new and self._in_network < self._embedder.capacity:
+            decoded = self._new.take()
+            try:
+                future = self._embedder.submit(decoded.pixels)
+            except Exception as error:
+                self._tell(decoded.sha256, _failed(error), carried=False)
+                continue
+            self._in_network += 1
+            future.add_done_callback(partial(self._post, decoded.sha256))
+
+    def _post(self, digest: str, future: Future[Vector]) -> None:
+        self._loop.post(partial(self._embedded, digest, future))
+
+    def _embedded(self, digest: str, future: Future[Vector]) -> None:
+        self._in_network -= 1
+        self._feed()
+        try:
+            vector = future.result()
+        except CancelledError:
+            self._tell(digest, None, carried=False)
+        except ImageError as error:
+            self._tell(digest, error, carried=False)
+        except Exception as error:  # whatever a runtime raises: it fails this picture, and the others go on
+            self._tell(digest, _failed(error), carried=False)
+        else:
+            self._share(digest, vector, carried=False)
+
+    def _share(self, digest: str, vector: Vector, *, carried: bool) -> None:
+        _, first = self._asked[digest][0]
+        self._recent[digest] = Embedded(first.format, first.width, first.height, vector)
+        if len(self._recent) > _REMEMBERED:
+            self._recent.popitem(last=False)
+        self._tell(digest, vector, carried=carried)
+
+    def _tell(self, digest: str, outcome: Vector | ImageError | None, *, carried: bool) -> None:
+        for number, (verdict, decoded) in enumerate(self._asked.pop(digest)):
+            self._hand_over(verdict, decoded, outcome, carried=carried or number > 0)
+
+    def _hand_over(
+        self, verdict: Verdict, decoded: Decoded, outcome: Vector | ImageError | None, *, carried: bool
+    ) -> None:
+        if outcome is None:
+            self._write.dropped(verdict)
+        elif isinstance(outcome, ImageError):
+            self._write.failed(verdict, outcome)
+        else:
+            embedded = Embedded(decoded.format, decoded.width, decoded.height, outcome)
+            self._write.embedded(verdict, decoded, embedded, carried=carried)
+
+
+def _failed(error: Exception) -> ImageError:
+    return ImageError(Reason.INFERENCE, f"{type(error).__name__}: {error}"[:_LONGEST_DETAIL])

@@ -1,0 +1,15 @@
+"""How a file stands right before the index is changed: what has changed since it was read is not written."""
+
+from __future__ import annotations
+
+from ingest.source.files import FileState
+from ingest.source.watched_source import WatchedSource
+
+
+def last_look(watched: WatchedSource, path: str) -> FileState | None:
+    """The state of a file; None where nothing stands, one in which no file was ever read where that cannot be told."""
+    try:
+        seen = watched.look(path)
+    except OSError:
+        return FileState(-1, -1)
+    return seen.state if seen is not None else None

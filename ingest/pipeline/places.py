@@ -1,0 +1,62 @@
+"""How many paths may be on the road at once, and whose they are: every source always has its share of the places.
+
+Pure. A path has a place from its verdict until it waits to be written.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import NamedTuple
+
+UNDER_WAY = 48
+"""Paths read, decoded or embedded at a time: enough to keep all busy. A source always has its share of these places:
+what another has under way may wait for a disk that does not answer."""
+
+GROUP = 12
+"""Paths that begin together while many wait: the index is asked about all of them at once."""
+
+_FOR_FRESH = 16  # more that may be under way when they are fresh: the backlog has not taken every place
+
+
+class Room(NamedTuple):
+    """How many paths of a source may begin: fresh ones, and others."""
+
+    fresh: int
+    backlog: int
+
+
+class Places:
+    """Counts the paths that are read, decoded or embedded."""
+
+    def __init__(self) -> None:
+        self._taken: Counter[str] = Counter()
+        self._sources: set[str] = set()
+
+    def add(self, source: str) -> None:
+        """Share the places with this source, too."""
+        self._sources.add(source)
+
+    def enter(self, source: str) -> None:
+        """A path of a source takes a place."""
+        self._taken[source] += 1
+
+    def leave(self, source: str) -> None:
+        """It gives the place up."""
+        self._taken[source] -= 1
+
+    def of(self, source: str) -> int:
+        """The places that a source has taken."""
+        return self._taken[source]
+
+    @property
+    def taken(self) -> int:
+        """The places that are taken."""
+        return self._taken.total()
+
+    def room(self, source: str, examined: int = 0) -> Room:
+        """How many more paths of a source may begin now, where so many of all are being `examined`."""
+        free = UNDER_WAY - self.taken - examined
+        share = max(1, UNDER_WAY // len(self._sources))
+        own = share - self._taken[source]
+        backlog = free if free >= GROUP else own if own >= min(GROUP, share) else 0
+        return Room(fresh=max(0, free + _FOR_FRESH, own), backlog=max(0, backlog))

@@ -1,0 +1,205 @@
+"""Remove: items whose files have gone are gathered by source until no more go, judged together, and deleted.
+
+Whether too much goes at once can be told of all of them, never of one; and one whose bytes may still turn up elsewhere
+waits for that. What is deleted is checked once more right before, in a worker of its source, and what is held stays in
+the index until a comparison finds otherwise. For the loop's thread.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from ingest.context import Context
+from ingest.events.queue import Queue
+from ingest.index.isolation import Isolation
+from ingest.index.retrying import Retrier
+from ingest.loop import Workers
+from ingest.pipeline.afterwards import Afterwards
+from ingest.pipeline.commit import Held
+from ingest.pipeline.last_look import last_look
+from ingest.pipeline.refusals import refusals_kept
+from ingest.pipeline.verdict import Verdict, facts
+from ingest.reconcile.origins import Holders
+from ingest.reconcile.survivors import Survivors
+from ingest.source.files import FileState, Key
+from ingest.source.guard import emptied, too_many
+from ingest.source.watched_source import WatchedSource
+from recq.index.catalog import Catalog
+from recq.paths import to_text
+
+_DELETED_AT_ONCE = 500  # points in one request
+_INTERVAL = 0.2  # seconds between two looks at the removals that wait
+_LONGEST_WAVE = 4.0  # times `settle`: how long removals are gathered that do not cease
+
+
+@dataclass(frozen=True)
+class Removal:
+    """A point that has to go: nothing stands at its path, or in `state` something that is no item.
+
+    `witnessed`: the kernel itself reported the removal. `size` is the item's, `sha256` too (None: it had failed).
+    `hinted`: events told of it, no comparison.
+    """
+
+    key: Key
+    item_id: str
+    size: int
+    state: FileState | None
+    witnessed: bool
+    sha256: str | None = None
+    hinted: bool = False
+
+
+class Removals:
+    """Takes verdicts on items that have to go."""
+
+    def __init__(self, context: Context, queue: Queue, deleter: Deleter, afterwards: Afterwards) -> None:
+        self._context = context
+        self._queue = queue
+        self._deleter = deleter
+        self._afterwards = afterwards
+        self._workers = Workers("remove", context.loop)
+        self._waiting: dict[str, dict[Key, Removal]] = {}
+        self._waves: dict[str, tuple[float, float]] = {}  # by source: when its removals began, and when the last came
+        self._next = 0.0
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits to be removed, or is being removed."""
+        return not (self._waiting or self.busy)
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being removed."""
+        return self._workers.busy > 0
+
+    def put(self, verdict: Verdict) -> None:
+        """Remove an item, once no unfinished file may be its new place, and together with all that goes with it."""
+        assert verdict.known is not None
+        entry, file = verdict.entry, verdict.known.file
+        name, now = entry.key.source, time.monotonic()
+        removal = Removal(
+            entry.key, file.id, file.size, verdict.state, entry.witnessed, file.sha256, hinted=entry.fresh
+        )
+        self._waiting.setdefault(name, {})[entry.key] = removal
+        self._waves[name] = self._waves.get(name, (now, now))[0], now
+
+    def next_deadline(self) -> float:
+        """When `tick` has something to do."""
+        return self._next if self._waiting else float("inf")
+
+    def tick(self, now: float) -> None:
+        """Hand over the removals of sources that nothing more goes from: whether that was too much is asked of all."""
+        if not self._waiting or now < self._next:
+            return
+        self._next = now + _INTERVAL
+        settle = self._context.settings.settle
+        for name, waiting in list(self._waiting.items()):
+            first, last = self._waves[name]
+            if self._workers[name].busy or (now - last < settle and now - first < _LONGEST_WAVE * settle):
+                continue
+            due = [each for each in waiting.values() if each.state is not None or not self._queue.may_appear(each.size)]
+            for removal in due:
+                del waiting[removal.key]
+            if due:
+                self._workers[name].submit(partial(self._deleter.delete, due), partial(self._removed, due))
+            if not waiting:
+                del self._waiting[name], self._waves[name]
+
+    def _removed(self, due: Sequence[Removal], outcome: tuple[Sequence[Removal], Sequence[Held]]) -> None:
+        deleted, held = outcome
+        for removal in deleted:
+            self._context.say("deleted", source=removal.key.source, path=facts(removal.key, None).path)
+        for each in held:
+            self._held(each)
+        for removal in due:
+            self._queue.finish(removal.key)
+        self._afterwards.written()
+
+    def _held(self, held: Held) -> None:
+        """Items have gone and stay in the index: whether they are really lost, a comparison finds, and says so.
+
+        Where events told of it, the files may have moved on while it was asked where their bytes are.
+        """
+        if held.hinted and self._context.live:
+            self._queue.doubt(held.source)
+        else:
+            self._context.sources[held.source].held += held.items
+            self._context.say("held", source=held.source, items=held.items, detail=held.detail)
+
+
+# -- in workers --------------------------------------------------------------------------------------------------------
+
+
+class Deleter:
+    """Deletes from one catalog, again while the index is away; `index` tells who else has the same bytes."""
+
+    def __init__(
+        self, catalog: Catalog, retrier: Retrier, sources: Mapping[str, WatchedSource], index: Holders
+    ) -> None:
+        self._catalog = catalog
+        self._retrier = retrier
+        self._sources = sources
+        self._index = index
+        self._isolation = Isolation(retrier, catalog.writes.probe)
+
+    def delete(self, removals: Sequence[Removal]) -> tuple[Sequence[Removal], Sequence[Held]]:
+        """Delete what is still as it was. Returns what was deleted, and what was held.
+
+        Held is what has gone with its root, and all that a source has really lost when that is too much at once: bytes
+        that are still in the index at another path are not lost.
+        """
+        deleted: list[Removal] = []
+        held: list[Held] = []
+        for name in sorted({removal.key.source for removal in removals}):
+            watched = self._sources[name]
+            trusted = _trusts(watched)
+            gone = [
+                each for each in removals if each.key.source == name and last_look(watched, each.key.path) == each.state
+            ]
+            hinted = any(removal.hinted for removal in gone)
+            believed = [removal for removal in gone if trusted(removal)]
+            if len(believed) < len(gone):
+                held.append(Held(name, len(gone) - len(believed), emptied(name, watched.root), hinted=hinted))
+            spared, lost = self._split(name, believed)
+            deleted += spared
+            if len(lost) > watched.guard.left:
+                watched.guard.grown(self._retrier(partial(self._catalog.items.count, source=name)))
+            if watched.guard.takes(len(lost)):
+                deleted += lost
+            else:
+                held.append(Held(name, len(lost), too_many(name), hinted=hinted))
+        for chunk in [deleted[start : start + _DELETED_AT_ONCE] for start in range(0, len(deleted), _DELETED_AT_ONCE)]:
+            with refusals_kept(self._sources, self._catalog, self._retrier):
+                outcome = self._isolation.each(self._delete, chunk)
+                for removal in outcome.done:
+                    self._sources[removal.key.source].clear_refusal(to_text(removal.key.path)[0])
+                for removal, error in outcome.refused:
+                    detail = f"it has gone, and cannot be deleted: {error}"
+                    self._sources[removal.key.source].note_refusal(to_text(removal.key.path)[0], detail)
+                    deleted.remove(removal)
+        return deleted, held
+
+    def _split(self, source: str, removals: Sequence[Removal]) -> tuple[list[Removal], list[Removal]]:
+        """What costs nothing (the same bytes are elsewhere, or it had failed), and what is lost with its item."""
+        survivors = Survivors(self._index, self._sources, source)
+        spared: list[Removal] = []
+        lost: list[Removal] = []
+        for start in range(0, len(removals), _DELETED_AT_ONCE):
+            chunk = removals[start : start + _DELETED_AT_ONCE]
+            living = survivors.among({removal.sha256 for removal in chunk if removal.sha256 is not None})
+            for removal in chunk:
+                (spared if removal.sha256 is None or removal.sha256 in living else lost).append(removal)
+        return spared, lost
+
+    def _delete(self, removals: Sequence[Removal]) -> None:
+        self._catalog.writes.delete([removal.item_id for removal in removals])
+
+
+def _trusts(watched: WatchedSource) -> Callable[[Removal], bool]:
+    """Whether an absence may be believed: a root that has gone, changed or lost everything has lost no item."""
+    same = watched.is_same_root()
+    filled = same and (watched.guard.confirmed or watched.has_content())
+    return lambda removal: removal.state is not None or (same and (removal.witnessed or filled))
