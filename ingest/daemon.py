@@ -110,7 +110,9 @@ class Daemon:
         self._walks = Walks(context, self._queue, index)
         self._watches = Watches(context, self._queue)
         self._schedule = Schedule(context, self._queue, index, self._walks, self._watches, verify=verify)
-        self._indexing = Indexing(self._loop, catalog, retrier, self.tally.said, look_every=settings.rescan)
+        self._indexing = Indexing(
+            self._loop, catalog.fields, catalog.writes.probe, retrier, self.tally.said, look_every=settings.rescan
+        )
         self._next_progress = 0.0
         self._draining = False
         self.stopped = False

@@ -7,8 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-import recq
-
 CatalogOption = Annotated[
     str | None,
     typer.Option(
@@ -37,12 +35,12 @@ DataDirOption = Annotated[
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error. Example: --debug")]
 
 
-def version_option(prog: str) -> Any:
+def version_option(prog: str, version: str) -> Any:
     """`--version` of a program, which prints and ends."""
 
     def show(asked: bool) -> None:
         if asked:
-            typer.echo(f"{prog} {recq.__version__}")
+            typer.echo(f"{prog} {version}")
             raise typer.Exit
 
     return typer.Option(

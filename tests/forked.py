@@ -26,8 +26,8 @@ PROGRAMS = ("ingest.cli", "query.cli")
 PRELOADED = (
     "ingest.cli.requests",
     "ingest.service.dry_run", "ingest.service.requests", "ingest.service.session", "ingest.service.status",
-    "recq.search.search", "recq.search.target", "recq.models.embedder", "recq.models.openvino_runtime", "rich.progress",
-    "structlog",
+    "recq.face.catalog", "recq.face.results", "recq.search.search", "recq.search.target", "recq.models.embedder",
+    "recq.models.openvino_runtime", "rich.progress", "structlog",
 )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+import recq
 from ingest.cli.model import (
     DistanceOption,
     LayerOption,
@@ -61,7 +62,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON. Example: r
 
 @app.callback()
 def recq_ingest(
-    version: Annotated[bool, version_option(PROG)] = False,
+    version: Annotated[bool, version_option(PROG, recq.__version__)] = False,
 ) -> None:
     """Options of `recq-ingest` itself; Typer shows the app's own help."""
 

@@ -8,17 +8,38 @@ the embedded engine holds the whole process while it makes one; pictures and que
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from ingest.index.isolation import FIRST_TRIES, Isolation
 from ingest.index.retrying import Retrier
 from ingest.loop import Loop, Worker
 from ingest.report import Say
-from recq.index.catalog import Catalog
-from recq.index.pending_fields import Missing
+from recq.index.pending_fields import Missing, Waiting
 from recq.paths import shortened
 
 _LONGEST_REASON = 500  # characters of an engine's refusal that are kept
+
+
+class Fields(Protocol):
+    """What is asked of the catalog's fields (`recq.index.fields.Fields`)."""
+
+    @property
+    def known_waiting(self) -> Waiting:
+        """The indexes that are still to be made, without asking the index."""
+
+    def waiting(self, *, refresh: bool) -> Waiting:
+        """The same, read now."""
+
+    def make(self, missing: Missing, /) -> None:
+        """Make one of them."""
+
+    def note_refused(self, missing: Missing, why: str, /) -> None:
+        """Keep why one of them could not be made."""
+
+    def note_made(self) -> None:
+        """Remove the records of fields whose indexes are all there."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +57,19 @@ class Indexing:
     What waits is looked for at the start, every `look_every` seconds, and known of what this process itself declares.
     """
 
-    def __init__(self, loop: Loop, catalog: Catalog, retrier: Retrier, say: Say, *, look_every: float) -> None:
-        self._catalog = catalog
+    def __init__(
+        self,
+        loop: Loop,
+        fields: Fields,
+        probe: Callable[[], object],
+        retrier: Retrier,
+        say: Say,
+        *,
+        look_every: float,
+    ) -> None:
+        self._fields = fields
         self._retrier = retrier
-        self._isolation = Isolation(retrier, catalog.writes.probe)
+        self._isolation = Isolation(retrier, probe)
         self._say = say
         self._look_every = look_every
         self._worker = Worker("indexes", loop)
@@ -52,7 +82,7 @@ class Indexing:
     @property
     def left(self) -> int:
         """How many indexes wait, as far as is known here; those that the index refused are not counted."""
-        return sum(each not in self._refused for each in self._catalog.fields.known_waiting.indexes)
+        return sum(each not in self._refused for each in self._fields.known_waiting.indexes)
 
     @property
     def idle(self) -> bool:
@@ -80,19 +110,19 @@ class Indexing:
     def _make(self) -> _Step:
         """In the worker."""
         started = time.monotonic()
-        waiting = self._catalog.fields.known_waiting
+        waiting = self._fields.known_waiting
         if (missing := waiting.next(self._refused)) is None:  # what others have declared, or what is still known of
-            waiting = self._retrier(self._catalog.fields.waiting, refresh=True)
+            waiting = self._retrier(self._fields.waiting, refresh=True)
             missing = waiting.next(self._refused)
         refused = None
         if missing is None:
             if waiting.types:
-                self._retrier(self._catalog.fields.note_made)
+                self._retrier(self._fields.note_made)
         else:
-            error = self._isolation.refusal(lambda each: self._catalog.fields.make(each[0]), [missing], FIRST_TRIES)
+            error = self._isolation.refusal(lambda each: self._fields.make(each[0]), [missing], FIRST_TRIES)
             if error is not None:  # this one is no index for this engine; the others are
                 refused = shortened(str(error), _LONGEST_REASON)
-                self._retrier(self._catalog.fields.note_refused, missing, refused)
+                self._retrier(self._fields.note_refused, missing, refused)
         return _Step(missing, refused, time.monotonic() - started)
 
     def _made(self, step: _Step) -> None:

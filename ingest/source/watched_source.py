@@ -130,8 +130,8 @@ class WatchedSource:
         say: Callable[[str, str], None],
         max_delete: float = 0.5,
         tells_ctime: Callable[[Path], bool] = lambda _: True,
-        headers: Headers | None = None,
         rules: Rules | None = None,
+        headers: Headers | None = None,
     ) -> None:
         self.name = name
         self.guard = Guard(max_delete)

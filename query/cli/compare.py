@@ -6,16 +6,16 @@ from typing import Annotated
 
 import typer
 
-from query.cli.options import AnyOfOption, FilterOption, GridOption, KOption, OpenOption, PreviewOption, TargetArgument
-from query.cli.picture_outputs import Pictures
-from query.cli.shell import PROG, emit, load, terminal
+from query.cli.option_groups import PictureFiles, WholeIndex, grouped
+from query.cli.options import AnyOfOption, FilterOption, KOption, TargetArgument
+from query.cli.shell import PROG, emit, terminal
 from query.text.render import FacetsFormat, comparison_text
 from recq.cli_errors import complain
-from recq.cli_options import DataDirOption, DebugOption, UrlOption
-from recq.index.parameters import Parameters
 
 
+@grouped
 def compare(
+    *,
     target: TargetArgument,
     catalogs: Annotated[
         list[str],
@@ -32,19 +32,17 @@ def compare(
     form: Annotated[FacetsFormat, typer.Option("--format", help="How to print it. Example: --format json")] = (
         FacetsFormat.TABLE
     ),
-    grid: GridOption = None,
-    preview: PreviewOption = False,
-    open_: OpenOption = False,
-    url: UrlOption = None,
-    data_dir: DataDirOption = None,
-    _debug: DebugOption = False,
+    files: PictureFiles,
+    index: WholeIndex,
 ) -> None:
     """What several catalogs, such as one for each model, hold for most like TARGET, and what they have in common."""
-    settings = load(None, url, data_dir)
-    pictures = Pictures(grid, preview, open_)
-    from recq.search.compare import compare_in
+    settings = index.settings()
+    pictures = files.ready()
+    from recq.face.catalog import ImageCatalog
 
-    comparison = compare_in(settings, target, catalogs, Parameters(k, 0, filters or [], any_of or []))
+    first, *against = catalogs
+    with ImageCatalog(settings.model_copy(update={"catalog": first})) as catalog:
+        comparison = catalog.compare(target, against, k=k, filters=filters or [], any_of=any_of or [])
     emit(comparison_text(comparison, form, terminal()))
     for note in comparison.notes:
         complain(PROG, note)

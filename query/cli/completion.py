@@ -222,7 +222,7 @@ def _asked(settings: Any, place: Path, first: str) -> Known:
 
 def _read(settings: Any, first: str) -> tuple[dict[str, list[str]], bool]:
     """All fields with their values, and whether there was time for all values."""
-    from recq.search.search import opened
+    from recq.search.session import opened
 
     with opened(settings) as catalog:
         started = time.monotonic()

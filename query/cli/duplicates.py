@@ -7,13 +7,12 @@ from typing import Annotated
 
 import typer
 
-from query.cli.options import FilterOption, GridOption, OpenOption, PreviewOption
-from query.cli.picture_outputs import Pictures
+from query.cli.option_groups import Index, PictureFiles, grouped
+from query.cli.options import FilterOption
 from query.cli.progress import bar
-from query.cli.shell import PROG, counted, emit, load, terminal
+from query.cli.shell import PROG, counted, emit, terminal
 from query.text.render import Format, duplicates_text
 from recq.cli_errors import complain
-from recq.cli_options import CatalogOption, DataDirOption, DebugOption, UrlOption
 from recq.duplicates.kinds import Kind
 from recq.errors import UsageError
 
@@ -26,7 +25,9 @@ class _Wanted(StrEnum):
     MIRROR = Kind.MIRROR
 
 
+@grouped
 def duplicates(
+    *,
     kinds: Annotated[
         list[_Wanted] | None,
         typer.Option(
@@ -72,13 +73,8 @@ def duplicates(
             help="How to print the groups; paths are those of all but the first of each group. Example: --format jsonl",
         ),
     ] = Format.TABLE,
-    grid: GridOption = None,
-    preview: PreviewOption = False,
-    open_: OpenOption = False,
-    catalog: CatalogOption = None,
-    url: UrlOption = None,
-    data_dir: DataDirOption = None,
-    _debug: DebugOption = False,
+    files: PictureFiles,
+    index: Index,
 ) -> None:
     """Groups of items that are the same picture: the same bytes, or a copy that was resized, recompressed or cropped.
 
@@ -86,17 +82,16 @@ def duplicates(
     """
     if exact and kinds:
         raise UsageError("--exact compares bytes alone: leave out --kind, or --exact")
-    settings = load(catalog, url, data_dir)
-    pictures = Pictures(grid, preview, open_)
-    from recq.duplicates.groups import DEFAULT_KINDS, duplicates_in
+    catalog = index.open()
+    pictures = files.ready()
+    from recq.face.catalog import DEFAULT_KINDS
 
-    wanted = frozenset() if exact else frozenset(map(Kind, kinds)) if kinds else DEFAULT_KINDS
-    with bar() as progress:
-        found = duplicates_in(
-            settings,
+    with catalog, bar() as progress:
+        found = catalog.duplicates(
+            kinds=list(kinds) if kinds else DEFAULT_KINDS,
+            exact=exact,
             min_score=min_score,
             max_distance=max_distance,
-            kinds=wanted,
             filters=filters or [],
             progress=progress,
         )
@@ -114,4 +109,4 @@ def duplicates(
         count = sum(found.unread.values())
         reasons = ", ".join(f"{number:,} {reason}" for reason, number in sorted(found.unread.items()))
         complain(PROG, f"of {counted(count, 'picture')} only the bytes were compared: {reasons}")
-    pictures.show(found, settings)
+    pictures.show(found, catalog.settings)

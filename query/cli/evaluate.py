@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from query.cli.option_groups import Index, grouped
 from query.cli.progress import bar
-from query.cli.shell import PROG, counted, emit, load, terminal
+from query.cli.shell import PROG, counted, emit, terminal
 from query.text.render import ShowFormat, evaluation_text
 from recq.cli_errors import complain
-from recq.cli_options import CatalogOption, DataDirOption, DebugOption, UrlOption
 from recq.errors import UsageError
 
 if TYPE_CHECKING:
     from recq.evaluate.results import Evaluation
 
 
+@grouped
 def evaluate(
+    *,
     label: Annotated[
         str,
         typer.Option(
@@ -86,19 +88,13 @@ def evaluate(
     form: Annotated[ShowFormat, typer.Option("--format", help="How to print it. Example: --format json")] = (
         ShowFormat.TABLE
     ),
-    catalog: CatalogOption = None,
-    url: UrlOption = None,
-    data_dir: DataDirOption = None,
-    _debug: DebugOption = False,
+    index: Index,
 ) -> None:
     """How often what lies nearest shares a label: precision, recall and mAP, every item asking for all others."""
-    settings = load(catalog, url, data_dir)
+    catalog = index.open()
     chosen = numbers(ks)
-    from recq.evaluate.evaluate import evaluate_in
-
-    with bar() as progress:
-        evaluation = evaluate_in(
-            settings,
+    with catalog, bar() as progress:
+        evaluation = catalog.evaluate(
             label,
             ks=chosen,
             against=against or [],

@@ -7,14 +7,16 @@ from typing import Annotated
 
 import typer
 
+from query.cli.option_groups import Index, grouped
 from query.cli.options import TargetArgument
-from query.cli.shell import PROG, emit, load
+from query.cli.shell import PROG, emit
 from query.text.render import ShowFormat, explanation_text
 from recq.cli_errors import complain
-from recq.cli_options import CatalogOption, DataDirOption, DebugOption, UrlOption
 
 
+@grouped
 def explain(
+    *,
     target: TargetArgument,
     result: Annotated[
         str,
@@ -37,25 +39,21 @@ def explain(
         ShowFormat,
         typer.Option("--format", help="How to print the score; json has the maps. Example: --format json"),
     ] = ShowFormat.TABLE,
-    catalog: CatalogOption = None,
-    url: UrlOption = None,
-    data_dir: DataDirOption = None,
-    _debug: DebugOption = False,
+    index: Index,
 ) -> None:
     """Which regions of two pictures agree: where their similarity comes from, cell by cell of the last feature map."""
-    settings = load(catalog, url, data_dir)
+    catalog = index.open()
     if out is not None:
-        from query.pictures.explanation import require_writable
+        from recq.display.explanation import require_writable
 
         require_writable(out)
-    from recq.search.explain import explain_in
-
-    explanation = explain_in(settings, target, result)
+    with catalog:
+        explanation = catalog.explain(target, result)
     emit(explanation_text(explanation, form))
     for note in explanation.notes:
         complain(PROG, note)
     if out is not None:
-        from query.pictures.explanation import write_picture
+        from recq.display.explanation import write_picture
 
         write_picture(explanation, out)
         complain(PROG, f"picture written to {out}")

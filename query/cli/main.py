@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+import recq
 from query.cli.compare import compare
 from query.cli.completion import in_bash
 from query.cli.duplicates import duplicates
@@ -38,7 +39,7 @@ app = typer.Typer(
 
 @app.callback()
 def recq_(
-    version: Annotated[bool, version_option(PROG)] = False,
+    version: Annotated[bool, version_option(PROG, recq.__version__)] = False,
 ) -> None:
     """Options of `recq` itself; Typer shows the app's own help."""
 

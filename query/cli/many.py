@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from query.cli.picture_outputs import Pictures
 from query.cli.progress import bar
@@ -12,38 +12,39 @@ from query.cli.shell import PROG, emit, terminal
 from query.text.formats import Printer
 from recq.cli_errors import complain
 from recq.errors import ItemsFailed, UsageError
-from recq.index.parameters import Parameters
 from recq.paths import printable
 from recq.progress import silent
-from recq.search.many import FailedTarget, read_targets, similar_many
+from recq.search.many import FailedTarget, read_targets
 from recq.search.output_format import Page
 from recq.search.results import Answer
 
 if TYPE_CHECKING:
-    from recq.settings import Settings
+    from query.cli.option_groups import Output
+    from recq.face.catalog import ImageCatalog
 
 
 def answer_many(
-    settings: Settings,
+    catalog: ImageCatalog,
     targets: Sequence[str],
     targets_file: str | None,
-    parameters: Parameters,
-    form: str,
-    null: bool,
+    question: Mapping[str, Any],
+    output: Output,
     pictures: Pictures,
 ) -> int:
     """Print the answers to all targets, those on the command line first; the exit code."""
-    printer = Printer(form, Page(terminal(), null))
+    printer = Printer(output.form, Page(terminal(), output.null))
     if not printer.several:
         raise UsageError(
-            f"--format {form} holds the answer to one target: --format jsonl prints one a line for several"
+            f"--format {output.form} holds the answer to one target: --format jsonl prints one a line for several"
         )
     everything = [*targets, *(read_targets(targets_file) if targets_file is not None else [])]
     kept: list[Answer] = []
     failed = 0
     told: set[str] = set()
     with nullcontext(silent) if terminal() else bar() as progress:
-        for target, found in zip(everything, similar_many(settings, everything, parameters, progress), strict=True):
+        for target, found in zip(
+            everything, catalog.iter_similar(everything, progress=progress, **question), strict=True
+        ):
             if isinstance(found, FailedTarget):
                 failed += 1
                 _tell_failure(found, printer)
@@ -58,7 +59,7 @@ def answer_many(
                 kept.append(found)
     emit(printer.answers(kept))
     if kept:
-        pictures.show(kept, settings)
+        pictures.show(kept, catalog.settings)
     if not failed:
         return 0
     complain(PROG, f"{failed:,} of {len(everything):,} targets have no answer")

@@ -9,12 +9,11 @@ from typing import Annotated
 import typer
 
 from query.cli import completion
-from query.text.formats import PATHS, FormatName, format_name
+from query.text.formats import FormatName, format_name
 from recq.commands import command
-from recq.errors import FilterError, UsageError
+from recq.errors import FilterError
 from recq.index.grammar import escape, escape_field, parse_all
 from recq.index.operators import OPERATORS, Operator, plain_examples, quoted_examples
-from recq.index.parameters import Limit, Parameters, Sort
 
 
 def filters_help(table: Iterable[Operator]) -> str:
@@ -216,66 +215,6 @@ MinScoreOption = Annotated[
     ),
 ]
 
-AUTO = "auto"
-"""In place of a score or a distance: the catalog's random pairs decide."""
-
-
-def parameters_of(
-    k: int,
-    offset: int | None,
-    page: int | None,
-    filters: list[str] | None,
-    any_of: list[str] | None,
-    group_by: str | None,
-    diversity: float,
-    keep_duplicates: bool,
-    sort: str | None,
-    fields: str | None,
-    min_score: str | None = None,
-    max_distance: str | None = None,
-    keep_own_group: bool = False,
-) -> Parameters:
-    """What the options of similar, recommend and search ask for, as they were typed. Raises UsageError."""
-    return Parameters(
-        k,
-        place(k, offset, page),
-        filters or [],
-        any_of or [],
-        limit(min_score, "--min-score", "0.8"),
-        limit(max_distance, "--max-distance", "12.5"),
-        group_by,
-        diversity,
-        keep_duplicates,
-        None if sort is None else Sort.parse(sort),
-        field_list(fields),
-        unusual(min_score, max_distance),
-        keep_own_group,
-    )
-
-
-def place(k: int, offset: int | None, page: int | None) -> int:
-    """How many results come before those asked for. Raises UsageError where --offset and --page are both given."""
-    if offset is not None and page is not None:
-        raise UsageError("--offset and --page both say where to begin: give one of them")
-    return offset or 0 if page is None else (page - 1) * k
-
-
-def limit(text: str | None, option: str, example: str) -> float | None:
-    """The value of --min-score or --max-distance; None for `auto`, too. Raises UsageError."""
-    if text is None or text == AUTO:
-        return None
-    try:
-        return float(text)
-    except ValueError:
-        raise UsageError(f"{option} {text!r} is no number: write {option} {example}, or {option} {AUTO}") from None
-
-
-def unusual(min_score: str | None, max_distance: str | None) -> Limit | None:
-    """Which of the two is `auto`. Raises UsageError where both are."""
-    if min_score == max_distance == AUTO:
-        raise UsageError("--min-score auto and --max-distance auto: give the one that the catalog compares by")
-    return "min_score" if min_score == AUTO else "max_distance" if max_distance == AUTO else None
-
 
 def asked_with_words(words: Sequence[str], texts: Sequence[str] | None) -> str:
     """What to say to `recq search WORDS`: filters are written behind --filter, words are searched in a field.
@@ -294,19 +233,3 @@ def asked_with_words(words: Sequence[str], texts: Sequence[str] | None) -> str:
         return f"search takes no words by themselves: {ask}; what looks like a picture is found by {similar}"
     options = [option for word in words for option in ("--filter", word)]
     return f"a filter stands behind --filter: {command('recq', 'search', *options)}"
-
-
-def field_list(text: str | None) -> tuple[str, ...] | None:
-    """The value of --fields: names between commas. Raises UsageError."""
-    if text is None:
-        return None
-    names = tuple(name.strip() for name in text.split(","))
-    if not all(names):
-        raise UsageError(f"--fields {text!r} has an empty name: write --fields title,price")
-    return names
-
-
-def require_null_fits(null: bool, form: str) -> None:
-    """Raise UsageError for -0 with anything but paths."""
-    if null and form != PATHS:
-        raise UsageError(f"-0 ends paths, and --format {form} prints none: add --format paths")

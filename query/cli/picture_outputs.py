@@ -13,8 +13,8 @@ from query.cli.shell import PROG
 from recq.cli_errors import complain
 
 if TYPE_CHECKING:
-    from query.pictures.grid_sheet import Drawable
     from query.pictures.preview import Show
+    from recq.display.grid_sheet import Drawable
     from recq.settings import Settings
 
 
@@ -46,7 +46,7 @@ class Pictures:
     def show(self, shown: Drawable, settings: Settings) -> None:
         """Write, show and open the pictures of an answer; which file was written is told on standard error."""
         if self._preview is not None:
-            from query.pictures.grid_sheet import sheet_of
+            from recq.display.grid_sheet import sheet_of
             from recq.images import Limits
 
             self._preview(sheet_of(shown), Limits.from_settings(settings))

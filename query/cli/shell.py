@@ -1,25 +1,16 @@
-"""What every command of `recq` does around its one call into the library: settings, output, remarks."""
+"""What every command of `recq` does around its one call into the library: output, remarks."""
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recq.cli_errors import complain
 
 if TYPE_CHECKING:
     from recq.search.results import Answer
-    from recq.settings import Settings
 
 PROG = "recq"
-
-
-def load(catalog: str | None, url: str | None, data_dir: Path | None) -> Settings:
-    """The settings in force."""
-    from recq.settings import Settings
-
-    return Settings.load(catalog=catalog, url=url, data_dir=data_dir)
 
 
 def terminal() -> bool:

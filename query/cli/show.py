@@ -10,27 +10,23 @@ from typing import Annotated
 import typer
 
 from query.cli import completion
+from query.cli.option_groups import Index, WholeIndex, grouped
 from query.cli.options import FilterOption, TargetArgument
-from query.cli.shell import PROG, counted, emit, load, terminal
+from query.cli.shell import PROG, counted, emit, terminal
 from query.text.render import FacetsFormat, ShowFormat, catalogs_text, facets_text, fields_text, shown_text
 from recq.cli_errors import complain
-from recq.cli_options import CatalogOption, DataDirOption, DebugOption, UrlOption
 from recq.commands import command
 
 ListFormatOption = Annotated[ShowFormat, typer.Option("--format", help="How to print them. Example: --format json")]
 
 
-def catalogs(
-    form: ListFormatOption = ShowFormat.TABLE,
-    url: UrlOption = None,
-    data_dir: DataDirOption = None,
-    _debug: DebugOption = False,
-) -> None:
+@grouped
+def catalogs(*, form: ListFormatOption = ShowFormat.TABLE, index: WholeIndex) -> None:
     """The catalogs of the index: items, failed ones, embedding space, sources, when one was indexed last."""
-    settings = load(None, url, data_dir)
-    from recq.search.inventory import catalogs_in
+    settings = index.settings()
+    from recq.face.opening import catalogs
 
-    found = catalogs_in(settings)
+    found = catalogs(settings=settings)
     emit(catalogs_text(found, form, terminal()))
     for each in found:
         if each.unfinished:
@@ -40,21 +36,17 @@ def catalogs(
         complain(PROG, f"there is no catalog here: {command('recq-ingest', 'run', 'FOLDER')} makes one")
 
 
-def fields(
-    form: ListFormatOption = ShowFormat.TABLE,
-    catalog: CatalogOption = None,
-    url: UrlOption = None,
-    data_dir: DataDirOption = None,
-    _debug: DebugOption = False,
-) -> None:
+@grouped
+def fields(*, form: ListFormatOption = ShowFormat.TABLE, index: Index) -> None:
     """The fields that filters can ask for: type, how many items have one, its values or their range, an example."""
-    settings = load(catalog, url, data_dir)
-    from recq.search.inventory import fields_in
+    with index.open() as catalog:
+        found = catalog.fields()
+    emit(fields_text(found, form, terminal()))
 
-    emit(fields_text(fields_in(settings), form, terminal()))
 
-
+@grouped
 def show(
+    *,
     target: TargetArgument,
     form: Annotated[ShowFormat, typer.Option("--format", help="How to print it. Example: --format json")] = (
         ShowFormat.TABLE
@@ -62,19 +54,17 @@ def show(
     json_: Annotated[
         bool, typer.Option("--json", help="Short for --format json. Example: recq show sofa_226.jpg --json")
     ] = False,
-    catalog: CatalogOption = None,
-    url: UrlOption = None,
-    data_dir: DataDirOption = None,
-    _debug: DebugOption = False,
+    index: Index,
 ) -> None:
     """Everything known of one item, and for a failed one the reason."""
-    settings = load(catalog, url, data_dir)
-    from recq.search.search import show_in
+    with index.open() as catalog:
+        item = catalog.show(target)
+    emit(shown_text(item, ShowFormat.JSON if json_ else form, terminal()))
 
-    emit(shown_text(show_in(settings, target), ShowFormat.JSON if json_ else form, terminal()))
 
-
+@grouped
 def facets(
+    *,
     field: Annotated[
         str,
         typer.Argument(
@@ -91,16 +81,11 @@ def facets(
     form: Annotated[FacetsFormat, typer.Option("--format", help="How to print them. Example: --format json")] = (
         FacetsFormat.TABLE
     ),
-    catalog: CatalogOption = None,
-    url: UrlOption = None,
-    data_dir: DataDirOption = None,
-    _debug: DebugOption = False,
+    index: Index,
 ) -> None:
     """The values of a metadata field and how many items have each; ranges for numbers and dates."""
-    settings = load(catalog, url, data_dir)
-    from recq.search.search import facets_in, why_nothing_in
-
-    found = facets_in(settings, field, filters or [], limit)
+    with index.open() as catalog:
+        found = catalog.facets(field, filters=filters or [], limit=limit)
     emit(facets_text(found, form, terminal()))
-    if not found.total:
-        complain(PROG, why_nothing_in(settings, filters or [], field) or "")
+    if found.no_items is not None:
+        complain(PROG, found.no_items.text)

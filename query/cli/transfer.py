@@ -7,15 +7,17 @@ from typing import Annotated
 
 import typer
 
+from query.cli.option_groups import Index, grouped
 from query.cli.options import FilterOption
 from query.cli.progress import bar
-from query.cli.shell import PROG, counted, load
+from query.cli.shell import PROG, counted
 from recq.cli_errors import complain
-from recq.cli_options import CatalogOption, DataDirOption, DebugOption, UrlOption
 from recq.transfer.transfer import ArchiveFormat, Transferred
 
 
+@grouped
 def export(
+    *,
     file: Annotated[
         Path,
         typer.Argument(
@@ -33,27 +35,21 @@ def export(
         ),
     ] = None,
     filters: FilterOption = None,
-    catalog: CatalogOption = None,
-    url: UrlOption = None,
-    data_dir: DataDirOption = None,
-    _debug: DebugOption = False,
+    index: Index,
 ) -> None:
     """Write the whole catalog into a file: ids, metadata, vectors and what made them. `recq import` reads it."""
-    settings = load(catalog, url, data_dir)
-    from recq.transfer.transfer import export_from
-
-    with bar() as progress:
-        done = export_from(settings, file, form, filters, progress)
+    with index.open() as catalog, bar() as progress:
+        done = catalog.export(file, form=None if form is None else form.value, filters=filters, progress=progress)
     complain(
         PROG, f"{_told(done)} of catalog {done.catalog} written to {file if str(file) != '-' else 'standard output'}"
     )
-    if filters and not done.items:
-        from recq.search.search import why_nothing_in
-
-        complain(PROG, why_nothing_in(settings, filters) or "")
+    if done.no_items is not None:
+        complain(PROG, done.no_items.text)
 
 
+@grouped
 def import_(
+    *,
     file: Annotated[
         Path,
         typer.Argument(
@@ -62,17 +58,14 @@ def import_(
             help="An export, of either format; - is standard input. Example: images.parquet",
         ),
     ],
-    catalog: CatalogOption = None,
-    url: UrlOption = None,
-    data_dir: DataDirOption = None,
-    _debug: DebugOption = False,
+    index: Index,
 ) -> None:
     """Write an export's items into a catalog, which is made where there is none. Nothing is embedded again."""
-    settings = load(catalog, url, data_dir)
-    from recq.transfer.transfer import import_into
+    settings = index.settings()
+    from recq.face.opening import import_catalog
 
     with bar() as progress:
-        done = import_into(settings, file, progress)
+        done = import_catalog(file, settings=settings, progress=progress)
     complain(PROG, f"{_told(done)} imported into catalog {done.catalog}")
 
 

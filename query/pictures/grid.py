@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from query.pictures.grid_sheet import Drawable, sheet_of
+from recq.display.grid_sheet import Drawable, sheet_of
 from recq.errors import UsageError
 from recq.output import replaced, require_place
 
@@ -35,7 +35,7 @@ def write_grid(shown: Drawable, path: Path, settings: Settings) -> None:
     sheet, limits = sheet_of(shown), Limits.from_settings(settings)
     with replaced(path, "--grid") as stream:
         if path.suffix.lower() == ".html":
-            from query.pictures.grid_html import page
+            from recq.display.grid_html import page
 
             for part in page(sheet, limits):
                 stream.write(part.encode())

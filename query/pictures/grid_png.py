@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from PIL import Image, ImageDraw
 
-from query.pictures.grid_sheet import Card, Row, Sheet
-from query.pictures.grid_tiles import thumbnail
-from query.pictures.typeface import bundled, lettering, shorten
+from recq.display.grid_sheet import Card, Row, Sheet
+from recq.display.grid_tiles import thumbnail
+from recq.display.typeface import bundled, lettering, shorten
 from recq.images import Limits
 
 PER_ROW = 5

@@ -21,7 +21,7 @@ from recq.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from query.pictures.grid_sheet import Sheet
+    from recq.display.grid_sheet import Sheet
     from recq.images import Limits
 
 INSTEAD = "use --open, or --grid grid.html"

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from query.text.layout import cells
-from query.text.table import (
+from recq.display.layout import plain
+from recq.display.table import (
     TextTable,
     answer_table,
     catalogs_table,
@@ -183,7 +183,7 @@ def evaluation_text(evaluation: Evaluation, form: ShowFormat, terminal: bool = F
         from recq.evaluate.results import evaluation_json
 
         return _json(evaluation_json(evaluation), indent=2)
-    from query.text.evaluation_table import evaluation_tables
+    from recq.display.evaluation_table import evaluation_tables
 
     if terminal:
         return "".join(_table(table, terminal) for table in evaluation_tables(evaluation))
@@ -297,17 +297,3 @@ def _table(table: TextTable, terminal: bool) -> str:
 
         return draw(table)
     return plain(table)
-
-
-def plain(table: TextTable) -> str:
-    """Columns two spaces apart, a header, nothing cut: for `grep`, `awk` and logs."""
-    rows = [table.header, *table.rows]
-    widths = [max(cells(row[n]) for row in rows) for n in range(len(table.header))]
-    lines = []
-    for row in rows:
-        padded = [
-            " " * (width - cells(text)) + text if right else text + " " * (width - cells(text))
-            for text, width, right in zip(row, widths, table.right, strict=True)
-        ]
-        lines.append("  ".join(padded).rstrip())
-    return "\n".join(lines) + "\n"

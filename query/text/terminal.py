@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from query.text.layout import GAP, fitted, layout
-from query.text.table import TextTable
+from recq.display.layout import GAP, fitted, layout
+from recq.display.table import TextTable
 
 _STYLES = {"score": "bold green", "items": "bold green", "#": "dim", "source": "dim", "field": "cyan"}
 _WHOLE = {"#", "score", "items", "field"}  # columns that are never cut

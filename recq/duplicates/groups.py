@@ -1,6 +1,6 @@
 """Groups of items that are the same picture: the same bytes, or one that was resized, recompressed, cropped, mirrored.
 
-    found = duplicates_in(settings, kinds={Kind.COPY, Kind.CROP})
+    found = duplicates(session, kinds={Kind.COPY, Kind.CROP})
     for group in found.groups:
         keep, *others = group.results
 
@@ -34,7 +34,7 @@ from recq.errors import UsageError
 from recq.progress import Progress, silent
 from recq.search.no_results import NoResults, why_no_items
 from recq.search.results import SCORE_DIGITS, Result, result_of
-from recq.search.search import opened
+from recq.search.session import Session
 from recq.search.vector_file import Rows, VectorFile
 from recq.settings import Settings
 from recq.space import EmbeddingSpace, require_same
@@ -45,9 +45,6 @@ if TYPE_CHECKING:
     from recq.index.grammar import Condition
     from recq.index.schema import Item
     from recq.index.sources import Source
-
-DEFAULT_KINDS = frozenset({Kind.COPY, Kind.CROP})
-"""What is looked for beside the same bytes. A mirrored picture is often meant to be another."""
 
 LEAST_COSINE = 0.6
 """Pictures that are farther apart are not compared. Copies cropped by a tenth a side keep 0.75 and more with the
@@ -151,34 +148,10 @@ class Duplicates:
         }
 
 
-def duplicates_in(
-    settings: Settings,
-    *,
-    kinds: Collection[Kind] = DEFAULT_KINDS,
-    min_score: float | None = None,
-    max_distance: float | None = None,
-    filters: Sequence[str | Condition] = (),
-    progress: Progress = silent,
-) -> Duplicates:
-    """`duplicates` in the catalog that the settings name; the index is not held while pictures are read."""
-    started = time.perf_counter()
-    with ExitStack() as stack:
-        with opened(settings) as catalog:
-            limit = _limit(catalog, kinds, min_score, max_distance)
-            reading = stack.enter_context(_Reading.of(catalog, filters, limit, vectors=bool(kinds), progress=progress))
-        found, unread = _stars(reading, settings, kinds, progress)
-        with opened(settings) as catalog:
-            require_same(catalog.space, reading.space, catalog.name)  # rebuilt meanwhile?
-            groups = tuple(_groups(catalog, reading, found))
-            why = None if reading.facts else why_no_items(catalog, filters)
-    return _duplicates(reading, groups, kinds, limit, unread, started, why)
-
-
 def duplicates(
-    catalog: Catalog,
-    settings: Settings,
+    session: Session,
     *,
-    kinds: Collection[Kind] = DEFAULT_KINDS,
+    kinds: Collection[Kind],
     min_score: float | None = None,
     max_distance: float | None = None,
     filters: Sequence[str | Condition] = (),
@@ -187,14 +160,18 @@ def duplicates(
     """Groups among the items that all filters hold for: the same bytes, and the `kinds` (none: bytes alone).
 
     `min_score` is the cosine from which two are compared (else `LEAST_COSINE`), `max_distance` the distance in catalogs
-    that compare by it (else any). The settings say how pictures are decoded. Raises UsageError, FilterError.
+    that compare by it (else any). The index is not held while pictures are read. Raises UsageError, FilterError.
     """
     started = time.perf_counter()
-    limit = _limit(catalog, kinds, min_score, max_distance)
-    with _Reading.of(catalog, filters, limit, vectors=bool(kinds), progress=progress) as reading:
-        found, unread = _stars(reading, settings, kinds, progress)
-        groups = tuple(_groups(catalog, reading, found))
-        why = None if reading.facts else why_no_items(catalog, filters)
+    with ExitStack() as stack:
+        with session.opened() as catalog:
+            limit = _limit(catalog, kinds, min_score, max_distance)
+            reading = stack.enter_context(_Reading.of(catalog, filters, limit, vectors=bool(kinds), progress=progress))
+        found, unread = _stars(reading, session.settings, kinds, progress)
+        with session.opened() as catalog:
+            require_same(catalog.space, reading.space, catalog.name)  # rebuilt meanwhile?
+            groups = tuple(_groups(catalog, reading, found))
+            why = None if reading.facts else why_no_items(catalog, filters)
     return _duplicates(reading, groups, kinds, limit, unread, started, why)
 
 

@@ -1,6 +1,6 @@
 """How often what lies nearest shares a label: leave-one-out precision, recall and mAP of a catalog, or of several.
 
-    evaluation = evaluate_in(settings, "category", ks=(1, 5, 10), against=["images-old"])
+    evaluation = evaluate(session, "category", ks=(1, 5, 10), against=["images-old"])
     evaluation.measures.map, evaluation.interval.low.map
 
 The index is read first (ids and labels, then vectors into a temporary file) and let go of before anything is ranked.
@@ -28,8 +28,8 @@ from recq.index.grammar import Condition
 from recq.index.schema import FILE_FIELDS, UNINDEXED_FIELDS, Item, elements
 from recq.progress import Progress, silent
 from recq.search.no_results import NoResults, why_no_items
+from recq.search.session import Session
 from recq.search.vector_file import VectorFile
-from recq.settings import Settings
 
 if TYPE_CHECKING:
     from recq.index.catalog import Catalog
@@ -79,8 +79,8 @@ class _Ranked:
     copies: int
 
 
-def evaluate_in(
-    settings: Settings,
+def evaluate(
+    session: Session,
     label: str,
     *,
     ks: Sequence[int] = DEFAULT_KS,
@@ -91,22 +91,22 @@ def evaluate_in(
     gallery_filters: Sequence[str | Condition] = (),
     progress: Progress = silent,
 ) -> Evaluation:
-    """Measure the catalog that the settings name by the field `label`, and the catalogs `against` on the same items.
+    """Measure the session's catalog by the field `label`, and the catalogs `against` on the same items.
 
     Every item asks for all others; `query_filters` and `gallery_filters` narrow who asks and what is found, `sample`
     takes that many of the queries at random. Raises UsageError, FilterError for an unknown field, TargetNotFound for an
     unknown catalog.
     """
     from recq.index.catalog import Catalog
-    from recq.index.connect import connect
 
     started = time.perf_counter()
     chosen = _checked(ks)
-    names = [settings.catalog, *against]
+    own = session.settings.catalog
+    names = [own, *against]
     if len(set(names)) < len(names):
-        raise UsageError(f"a catalog is compared with itself: --against needs another than {settings.catalog!r}, once")
+        raise UsageError(f"a catalog is compared with itself: --against needs another than {own!r}, once")
     with ExitStack() as files:
-        with connect(settings) as client:
+        with session.client() as client:
             catalogs = [Catalog.open(client, name) for name in names]
             plan = _plan(catalogs, label, query_filters, gallery_filters, sample, seed, progress)
             stored = [files.enter_context(VectorFile(each.space.dim, each.space.distance)) for each in catalogs]
@@ -124,7 +124,7 @@ def evaluate_in(
         )
     first, spaces = ranked[0], [catalog.space for catalog in catalogs]
     return Evaluation(
-        settings.catalog,
+        own,
         spaces[0],
         label,
         chosen,

@@ -12,7 +12,7 @@ from recq.index.grammar import AnyOf
 from recq.index.parameters import Parameters
 from recq.search.prepare import Query
 from recq.search.results import Answer, Asked, Examples, result_of
-from recq.search.target import FileTarget, IndexedTarget, StreamTarget, describe, name_of
+from recq.search.target import FileTarget, IndexedTarget, describe, name_of
 
 if TYPE_CHECKING:
     from recq.index.background import Background
@@ -32,7 +32,7 @@ def asked_of(query: Query, catalog: Catalog, sources: Mapping[str, Source]) -> A
             return Asked(query.text, name, item.id, item.file.source, location)
         case FileTarget(path):
             return Asked(query.text, name, location=path, content=query.content)
-        case StreamTarget():
+        case _:
             return Asked(query.text, name, content=query.content)
 
 

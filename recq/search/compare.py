@@ -1,6 +1,6 @@
 """The same question to several catalogs: what each holds for most alike, and how much of that they have in common.
 
-    comparison = compare_in(settings, "sofa_226.jpg", ["lite2", "mobilenet"])
+    comparison = compare(session, "sofa_226.jpg", ["lite2", "mobilenet"])
     print(comparison.overlap(0, 1).share)
 
 Catalogs of the same files made with different models are what this is for. Each answers in its own embedding space:
@@ -11,10 +11,8 @@ different spaces say nothing about each other; which pictures are found does.
 from __future__ import annotations
 
 import os
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
@@ -23,10 +21,10 @@ from recq.commands import command, operand
 from recq.errors import RecqError, TargetNotFound, UsageError
 from recq.index.parameters import Parameters
 from recq.paths import printable
-from recq.search.results import Answer, Asked, Result
-from recq.search.search import FIRST, similar_in
-from recq.search.target import STREAM, StreamTarget, name_of, read_picture
-from recq.settings import Settings
+from recq.search.results import Answer, Result
+from recq.search.search import FIRST, similar
+from recq.search.session import Session
+from recq.search.target import STREAM, ContentTarget, Given, StreamTarget, name_of, read_picture, text_of
 
 
 @dataclass(frozen=True)
@@ -112,52 +110,41 @@ def identity(result: Result) -> str:
     return digest or result.id
 
 
-def compare_in(settings: Settings, target: str, catalogs: Sequence[str], parameters: Parameters = FIRST) -> Comparison:
-    """`similar` in each of the catalogs of the index that the settings name, one after the other.
+def compare(session: Session, target: Given, catalogs: Sequence[str], parameters: Parameters = FIRST) -> Comparison:
+    """`similar` in each of the catalogs of the session's index, one after the other.
 
     A target that one catalog knows by name and another does not is embedded there from its file. Raises UsageError
-    for fewer than two catalogs, and what `similar_in` raises, with the catalog's name before it.
+    for fewer than two catalogs, and what `similar` raises, with the catalog's name before it.
     """
     started = time.perf_counter()
     parameters.require_sane()
     if len(catalogs) < 2 or len(set(catalogs)) < len(catalogs):
         raise UsageError(
             "two different catalogs are needed at least: "
-            + command("recq", "compare", *operand(target), "--catalog", "A", "--catalog", "B")
+            + command("recq", "compare", *operand(text_of(target)), "--catalog", "A", "--catalog", "B")
         )
-    with _rereadable(target, settings) as text:
-        answers = _answers(settings, text, catalogs, parameters)
+    read: Given = target
+    if target == STREAM:  # once, for all
+        read = ContentTarget(read_picture(StreamTarget(), session.settings), name_of(StreamTarget()))
+    answers = _answers(session, read, catalogs, parameters)
     columns = [Column(name, answers[name]) for name in catalogs]
     if target == STREAM:
         columns = [replace(each, answer=_of_stream(each.answer)) for each in columns]
     return Comparison(tuple(columns), (time.perf_counter() - started) * 1000)
 
 
-@contextmanager
-def _rereadable(target: str, settings: Settings) -> Iterator[str]:
-    """TARGET as each catalog can read it anew: what comes through a pipe is put into a file."""
-    if target != STREAM:
-        yield target
-        return
-    content = read_picture(StreamTarget(), settings)
-    with tempfile.NamedTemporaryFile(prefix="recq-") as file:
-        file.write(content)
-        file.flush()
-        yield file.name
-
-
 def _of_stream(answer: Answer) -> Answer:
-    """The answer without the name of the file that stood for standard input."""
+    """The answer with the target as it was typed."""
     assert answer.target is not None  # `similar` has one
-    return replace(answer, target=Asked(STREAM, name_of(StreamTarget()), content=answer.target.content))
+    return replace(answer, target=replace(answer.target, text=STREAM))
 
 
-def _answers(settings: Settings, text: str, catalogs: Sequence[str], parameters: Parameters) -> dict[str, Answer]:
+def _answers(session: Session, target: Given, catalogs: Sequence[str], parameters: Parameters) -> dict[str, Answer]:
     answers: dict[str, Answer] = {}
     missing: dict[str, TargetNotFound] = {}
     for name in catalogs:
         try:
-            answers[name] = _asked(settings, name, text, parameters)
+            answers[name] = _asked(session, name, target, parameters)
         except TargetNotFound as error:
             missing[name] = error
     places = [answer.target.location for answer in answers.values() if answer.target is not None]
@@ -165,13 +152,13 @@ def _answers(settings: Settings, text: str, catalogs: Sequence[str], parameters:
     for name, problem in missing.items():
         if place is None:
             raise problem
-        answers[name] = _asked(settings, name, os.fspath(place), parameters)
+        answers[name] = _asked(session, name, os.fspath(place), parameters)
     return answers
 
 
-def _asked(settings: Settings, catalog: str, text: str, parameters: Parameters) -> Answer:
+def _asked(session: Session, catalog: str, target: Given, parameters: Parameters) -> Answer:
     try:
-        return similar_in(settings.model_copy(update={"catalog": catalog}), text, parameters)
+        return similar(session.sibling(catalog), target, parameters)
     except RecqError as error:
         if f"catalog {catalog!r}" in str(error):  # it says which
             raise

@@ -1,6 +1,6 @@
 """Where two pictures agree: which regions of each the similarity of the two comes from.
 
-    explanation = explain_in(settings, "sofa_226.jpg", "sofa_9.jpg")
+    explanation = explain(session, "sofa_226.jpg", "sofa_9.jpg")
     explanation.target.added.sum()  # the cosine of the two, as is explanation.result.added.sum()
 
 The pictures are read and go through the catalog's network again: an index keeps vectors, not feature maps.
@@ -16,13 +16,25 @@ import numpy as np
 from PIL import Image
 
 from recq import paths
-from recq.errors import ImageError, TargetError
+from recq.errors import ImageError, TargetError, UsageError
 from recq.images import Limits, to_input
 from recq.images.decode import decode
 from recq.images.resize import Placement, placement
 from recq.search.results import SCORE_DIGITS, percentile
-from recq.search.search import opened
-from recq.search.target import FileTarget, IndexedTarget, StreamTarget, Target, describe, name_of, read_picture, resolve
+from recq.search.session import Session
+from recq.search.target import (
+    FileTarget,
+    Given,
+    IndexedTarget,
+    PictureTarget,
+    Target,
+    VectorTarget,
+    describe,
+    name_of,
+    read_picture,
+    resolve,
+    text_of,
+)
 from recq.settings import Settings
 from recq.space import EmbeddingSpace
 
@@ -103,29 +115,29 @@ class _Asked:
 
     text: str
     target: Target
-    file: FileTarget | StreamTarget
+    file: PictureTarget
 
 
-def explain_in(settings: Settings, target: str, result: str) -> Explanation:
-    """Where two pictures agree, in the space of the catalog that the settings name. Both may be anything that
-    `similar` takes; the index is not held while they are read.
+def explain(session: Session, target: Given, result: Given) -> Explanation:
+    """Where two pictures agree, in the space of the session's catalog. Both may be any picture that `similar` takes;
+    the index is not held while they are read.
 
     Raises TargetError for a picture that is not on this machine or cannot be decoded, SpaceError for a model that this
-    machine lacks.
+    machine lacks, UsageError for a vector.
     """
-    with opened(settings) as catalog:
-        asked = [_asked(catalog, text) for text in (target, result)]
+    with session.opened() as catalog:
+        asked = [_asked(catalog, given) for given in (target, result)]
         space, background = catalog.space, catalog.background()
-    contents = [read_picture(each.file, settings) for each in asked]
+    contents = [read_picture(each.file, session.settings) for each in asked]
     notes = tuple(
         f"{describe(each.target)} has changed since it was indexed: it is explained as it is now"
         for each, content in zip(asked, contents, strict=True)
         if isinstance(each.target, IndexedTarget) and each.target.item.file.sha256 != sha256(content).hexdigest()
     )
-    return explain(space, background, asked, contents, settings, notes)
+    return _explained(space, background, asked, contents, session.settings, notes)
 
 
-def explain(
+def _explained(
     space: EmbeddingSpace,
     background: Background | None,
     asked: list[_Asked],
@@ -169,8 +181,10 @@ def explain(
     return Explanation(space, sides[0], sides[1], score, share, notes)
 
 
-def _asked(catalog: Catalog, text: str) -> _Asked:
-    target = resolve(catalog.lookups, text)
+def _asked(catalog: Catalog, given: Given) -> _Asked:
+    target, text = resolve(catalog.lookups, given), text_of(given)
+    if isinstance(target, VectorTarget):
+        raise UsageError("a vector has no regions that could agree with others: explain takes pictures")
     if not isinstance(target, IndexedTarget):
         return _Asked(text, target, target)
     location = catalog.sources.path_of(target.item)

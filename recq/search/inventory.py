@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from recq.errors import FilterError, IndexPending, RecqError, TargetNotFound
 from recq.index.grammar import Condition
 from recq.index.operators import Op
-from recq.settings import Settings
+from recq.search.session import Session
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
@@ -75,12 +75,11 @@ class FieldSummary:
         return {**asdict(self), "type": str(self.type)}
 
 
-def catalogs_in(settings: Settings) -> list[CatalogSummary]:
-    """The catalogs of the index that the settings name, alphabetically. Raises what opening the index raises."""
+def catalogs(session: Session) -> list[CatalogSummary]:
+    """The catalogs of the session's index, alphabetically. Raises what opening the index raises."""
     from recq.index.catalogs import names
-    from recq.index.connect import connect
 
-    with connect(settings) as client:
+    with session.client() as client:
         return [summarised(client, name) for name in names(client)]
 
 
@@ -106,21 +105,22 @@ def summarised(client: QdrantClient, name: str) -> CatalogSummary:
         return CatalogSummary(name, problem=str(error))
 
 
-def fields_in(settings: Settings) -> list[FieldSummary]:
-    """The fields of the catalog that the settings name: the metadata by name, then those of files."""
-    from recq.search.search import opened
-
-    with opened(settings) as catalog:
-        return fields_of(catalog)
-
-
-def fields_of(catalog: Catalog) -> list[FieldSummary]:
-    """The fields of a catalog, each with what a filter can ask of it."""
+def fields(session: Session) -> list[FieldSummary]:
+    """The fields of a catalog, each with what a filter can ask of it: the metadata by name, then those of files."""
     from recq.index.schema import FILE_FIELDS
 
-    metadata = dict(sorted(catalog.fields.types(refresh=True).items()))
-    types = {**metadata, **{name: FILE_FIELDS[name] for name in _OF_FILES}}
-    return [_summary(catalog, name, field_type) for name, field_type in types.items()]
+    own = {name: FILE_FIELDS[name] for name in _OF_FILES}
+    with session.opened() as catalog:
+        types = {**dict(sorted(catalog.fields.types(refresh=True).items())), **own}
+        return [_summary(catalog, name, field_type) for name, field_type in types.items()]
+
+
+def text_fields(session: Session) -> list[str]:
+    """The fields of texts, by name."""
+    from recq.index.schema import FieldType
+
+    with session.opened() as catalog:
+        return sorted(name for name, kind in catalog.fields.types().items() if kind is FieldType.STRING)
 
 
 def _summary(catalog: Catalog, name: str, field_type: FieldType) -> FieldSummary:

@@ -25,10 +25,9 @@ from recq.search.own_group import own_of
 from recq.search.prepare import Preparer, Query
 from recq.search.results import Answer
 from recq.search.scale import Scaled, scaled
-from recq.search.search import opened
-from recq.search.target import FileTarget, IndexedTarget, Target, resolve
+from recq.search.session import Session
+from recq.search.target import Given, IndexedTarget, Target, VectorTarget, resolve, text_of
 from recq.search.target_suggestions import MOST_PLACES
-from recq.settings import Settings
 from recq.space import require_same
 
 if TYPE_CHECKING:
@@ -60,15 +59,22 @@ class FailedTarget:
 
 
 def similar_many(
-    settings: Settings, targets: Sequence[str], parameters: Parameters, progress: Progress = silent
+    session: Session, targets: Sequence[Given], parameters: Parameters, progress: Progress = silent
 ) -> Iterator[Answer | FailedTarget]:
-    """What `recq.search.search.similar_in` answers to each of the targets, in their order.
+    """What `recq.search.search.similar` answers to each of the targets, in their order.
 
     Raises FilterError and UsageError at once for what no target could have an answer to, IndexError_ and SpaceError
-    for what ends all of it. `took_ms` is the target's share of its chunk's time.
+    for what ends all of it. `took_ms` is the target's share of its chunk's time. While answers are taken an embedded
+    folder is held, unless pictures are embedded.
     """
     parameters.require_sane()
-    with _Holder(settings) as holder:
+    return _in_chunks(session, targets, parameters, progress)
+
+
+def _in_chunks(
+    session: Session, targets: Sequence[Given], parameters: Parameters, progress: Progress
+) -> Iterator[Answer | FailedTarget]:
+    with _Holder(session) as holder:
         for done in range(0, len(targets), CHUNK):
             chunk = targets[done : done + CHUNK]
             started = time.perf_counter()
@@ -104,12 +110,11 @@ def read_targets(name: str, stdin: BinaryIO | None = None) -> list[str]:
 
 
 class _Holder:
-    """The catalog that the settings name: open while it is used, and not while something else takes long."""
+    """The session's catalog: open while it is used, and not while something else takes long."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, session: Session) -> None:
+        self._session = session
         self._index = ExitStack()
-        self._network = ExitStack()
         self._catalog: Catalog | None = None
         self._sources: Mapping[str, Source] | None = None
         self._preparer: Preparer | None = None
@@ -120,9 +125,9 @@ class _Holder:
     def catalog(self) -> Catalog:
         """The catalog, opened where it is not. Raises SpaceMismatch when it was rebuilt meanwhile."""
         if self._catalog is None:
-            catalog = self._index.enter_context(opened(self._settings))
+            catalog = self._index.enter_context(self._session.opened())
             if self._preparer is None:
-                self._preparer = self._network.enter_context(Preparer(catalog.space, self._settings))
+                self._preparer = self._session.preparer(catalog.space)
             require_same(catalog.space, self._preparer.space, catalog.name)
             self._catalog, self._sources = catalog, catalog.sources.all()
         return self._catalog
@@ -162,7 +167,6 @@ class _Holder:
 
     def __exit__(self, *error: object) -> None:
         self.release()
-        self._network.close()
 
 
 class _Hints:
@@ -213,21 +217,18 @@ class _Lookup:
         return self.hints.others(self.lookups)
 
 
-def _answers(holder: _Holder, chunk: Sequence[str], parameters: Parameters) -> list[Answer | FailedTarget]:
+def _answers(holder: _Holder, chunk: Sequence[Given], parameters: Parameters) -> list[Answer | FailedTarget]:
     from recq.index.similarity import metric_of
 
     catalog = holder.catalog()
     scale = holder.scaled(parameters)
     catalog.finder.check(scale.parameters, metric_of("", catalog.space))
     lookup = _Lookup(catalog.lookups, holder.sources(), holder.hints)
-    resolved = [_resolved(lookup, text) for text in chunk]
+    resolved = [_resolved(lookup, given) for given in chunk]
     preparer = holder.preparer()
-    if any(not isinstance(each, IndexedTarget | FailedTarget) for each in resolved):
+    if any(not isinstance(each, IndexedTarget | VectorTarget | FailedTarget) for each in resolved):
         holder.release()  # pictures are going to be read and embedded
-    prepared = [
-        target if isinstance(target, FailedTarget) else _prepared(preparer, target, text)
-        for text, target in zip(chunk, resolved, strict=True)
-    ]
+    prepared = _prepared(preparer, chunk, resolved)
     queries = [each for each in prepared if isinstance(each, Query)]
     found = iter(_found(holder.catalog(), queries, scale.parameters))
     answers = [
@@ -241,20 +242,31 @@ def _answers(holder: _Holder, chunk: Sequence[str], parameters: Parameters) -> l
     return answers
 
 
-def _resolved(lookup: _Lookup, text: str) -> Target | FailedTarget:
+def _resolved(lookup: _Lookup, given: Given) -> Target | FailedTarget:
     try:
-        return resolve(lookup, text)
+        return resolve(lookup, given)
     except (TargetError, UsageError) as error:
-        return FailedTarget(text, str(error))
+        return FailedTarget(text_of(given), str(error))
 
 
-def _prepared(preparer: Preparer, target: Target, text: str) -> Query | FailedTarget:
-    try:
-        query = preparer.prepare(target, text)
-    except (TargetError, UsageError) as error:
-        return FailedTarget(text, str(error))
-    # A thousand pictures are not kept; a grid reads those that are files again.
-    return replace(query, content=None) if isinstance(target, FileTarget) else query
+def _prepared(
+    preparer: Preparer, chunk: Sequence[Given], resolved: Sequence[Target | FailedTarget]
+) -> list[Query | FailedTarget]:
+    """Each as something to compare with, pictures all at once."""
+    sound = [
+        (target, text_of(given))
+        for given, target in zip(chunk, resolved, strict=True)
+        if not isinstance(target, FailedTarget)
+    ]
+    made = zip(sound, preparer.prepare_many(sound), strict=True)
+    prepared: list[Query | FailedTarget] = []
+    for target in resolved:
+        if isinstance(target, FailedTarget):
+            prepared.append(target)
+            continue
+        (_, text), query = next(made)
+        prepared.append(query if isinstance(query, Query) else FailedTarget(text, str(query)))
+    return prepared
 
 
 def _found(catalog: Catalog, queries: Sequence[Query], parameters: Parameters) -> list[Found | FailedTarget]:

@@ -11,11 +11,11 @@ from recq.index.parameters import Parameters
 from recq.search.answers import answer_of, asked_of, notes_of, notes_on
 from recq.search.no_results import why_no_results
 from recq.search.own_group import own_of
-from recq.search.prepare import Preparer, Query
+from recq.search.prepare import Query
 from recq.search.results import Answer, Examples
-from recq.search.search import FIRST, prepared_in
-from recq.search.target import resolve
-from recq.settings import Settings
+from recq.search.search import FIRST
+from recq.search.session import Session
+from recq.search.target import Given
 
 if TYPE_CHECKING:
     from recq.index.catalog import Catalog
@@ -24,12 +24,11 @@ if TYPE_CHECKING:
 
 
 def recommend(
-    catalog: Catalog,
-    like: Sequence[str],
-    dislike: Sequence[str] = (),
+    session: Session,
+    like: Sequence[Given],
+    dislike: Sequence[Given] = (),
     strategy: Strategy | str = "average",
     parameters: Parameters = FIRST,
-    settings: Settings | None = None,
 ) -> Answer:
     """The items nearest to the pictures liked and far from those disliked, as `strategy` weighs them.
 
@@ -39,27 +38,12 @@ def recommend(
     """
     started = time.perf_counter()
     _require_sane(like, parameters)
-    with Preparer(catalog.space, settings if settings is not None else Settings.load()) as preparer:
-        queries = [preparer.prepare(resolve(catalog.lookups, text), text) for text in (*like, *dislike)]
-    return _recommended(catalog, queries, len(like), strategy, parameters, started)
-
-
-def recommend_in(
-    settings: Settings,
-    like: Sequence[str],
-    dislike: Sequence[str] = (),
-    strategy: Strategy | str = "average",
-    parameters: Parameters = FIRST,
-) -> Answer:
-    """`recommend` in the catalog that the settings name; it is not held while pictures are read and embedded."""
-    started = time.perf_counter()
-    _require_sane(like, parameters)
     from recq.index.similarity import Liked, Strategy, metric_of
 
     def check(catalog: Catalog) -> None:
         catalog.finder.check(parameters, metric_of(Liked(("",), strategy=Strategy(strategy)), catalog.space))
 
-    with prepared_in(settings, [*like, *dislike], check) as (catalog, queries):
+    with session.prepared([*like, *dislike], check) as (catalog, queries):
         return _recommended(catalog, queries, len(like), strategy, parameters, started)
 
 
@@ -96,7 +80,7 @@ def _recommended(
     )
 
 
-def _require_sane(like: Sequence[str], parameters: Parameters) -> None:
+def _require_sane(like: Sequence[Given], parameters: Parameters) -> None:
     parameters.require_sane()
     if not like:
         raise UsageError("nothing is liked: name one picture at least, as in --like sofa.jpg")

@@ -1,4 +1,4 @@
-"""What a query starts from: the TARGET on the command line becomes an indexed item, or a picture to embed.
+"""What a query starts from: a TARGET as it is typed becomes an indexed item, or a picture to embed.
 
 The first step of a query. The order is fixed and tells a reader what wins:
 
@@ -14,6 +14,7 @@ What is not there as it is written may be written in Unicode's other form, compo
 A bare name that is both an indexed name and another file in the current folder is ambiguous: `./name` means the file.
 So is a `SOURCE/path` that is another file, or the path of another item, seen from the current folder or its source.
 `settle` is this order and nothing else: it asks the catalog through `Lookup` and knows the disk through `Local`.
+A program has other targets than names as well: the bytes of a picture, a vector. They need no settling.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
@@ -36,6 +37,8 @@ from recq.spelling import did_you_mean
 from recq.waiting import waiting
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from recq.index.schema import Item
     from recq.index.sources import Source
     from recq.settings import Settings
@@ -100,14 +103,44 @@ class StreamTarget:
     """The bytes on standard input."""
 
 
-Target = IndexedTarget | FileTarget | StreamTarget
+@dataclass(frozen=True)
+class ContentTarget:
+    """The bytes of a picture that a program holds; `name` is what messages and answers call it."""
+
+    content: bytes = field(repr=False)
+    name: str = "the picture given"
 
 
-def resolve(lookup: Lookup, text: str) -> Target:
-    """The target that `text` names. Raises TargetNotFound, AmbiguousTarget or UsageError.
+@dataclass(frozen=True, eq=False)
+class VectorTarget:
+    """A vector of the catalog's space, float32 (dim,), of a picture that nobody knows."""
+
+    vector: np.ndarray
+    name: str = "the vector given"
+
+
+PictureTarget = FileTarget | StreamTarget | ContentTarget
+"""A picture that is read and embedded."""
+
+Target = IndexedTarget | PictureTarget | VectorTarget
+
+Given = str | ContentTarget | VectorTarget
+"""A target as somebody gives it: a name to settle, or the thing itself."""
+
+
+def text_of(given: Given) -> str:
+    """What an answer says of the target that was given: a name as it was typed."""
+    return given if isinstance(given, str) else given.name
+
+
+def resolve(lookup: Lookup, given: Given) -> Target:
+    """The target that is given by its name, or itself. Raises TargetNotFound, AmbiguousTarget or UsageError.
 
     What names nothing as it stands may be a path with bytes that are not UTF-8, as JSON and tables print it.
     """
+    if not isinstance(given, str):
+        return given
+    text = given
     try:
         return settle(text, lookup, look(text))
     except TargetNotFound:
@@ -286,7 +319,7 @@ def require_embedded(item: Item) -> None:
         )
 
 
-def read_picture(target: FileTarget | StreamTarget, settings: Settings, stdin: BinaryIO | None = None) -> bytes:
+def read_picture(target: PictureTarget, settings: Settings, stdin: BinaryIO | None = None) -> bytes:
     """The picture's bytes, at most `max_bytes`; `stdin` is the process's own when None.
 
     Raises TargetError, or UsageError when nobody pipes anything in.
@@ -299,6 +332,10 @@ def read_picture(target: FileTarget | StreamTarget, settings: Settings, stdin: B
         if isinstance(target, FileTarget):
             with waiting(f"the disk of {describe(target)} to answer", None):
                 return read_content(os.fspath(target.path), limits).data
+        if isinstance(target, ContentTarget):
+            if len(target.content) > limits.max_bytes:
+                raise too_many_bytes(len(target.content), limits)
+            return target.content
         stream = stdin if stdin is not None else sys.stdin.buffer if sys.stdin is not None else None
         if stream is None or stream.isatty():
             raise UsageError(
@@ -326,6 +363,8 @@ def name_of(target: Target) -> str:
             return paths.to_text(path.name)[0]
         case StreamTarget():
             return "standard input"
+        case ContentTarget(name=name) | VectorTarget(name=name):
+            return name
 
 
 def describe(target: Target) -> str:
@@ -337,6 +376,8 @@ def describe(target: Target) -> str:
             return _quoted(str(path))
         case StreamTarget():
             return "the picture on standard input"
+        case ContentTarget(name=name) | VectorTarget(name=name):
+            return name
 
 
 def _quoted(text: str) -> str:

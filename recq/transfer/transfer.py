@@ -18,7 +18,8 @@ from recq.errors import ImageError, UsageError
 from recq.output import replaced, require_place
 from recq.paths import printable
 from recq.progress import Progress, silent
-from recq.search.search import opened
+from recq.search.no_results import NoResults, why_no_items
+from recq.search.session import Session
 from recq.settings import Settings
 
 if TYPE_CHECKING:
@@ -38,11 +39,15 @@ class ArchiveFormat(StrEnum):
 
 @dataclass(frozen=True)
 class Transferred:
-    """What went over: items, how many of them failed ones without a vector, and the catalog's name at the other end."""
+    """What went over: items, how many of them failed ones without a vector, and the catalog's name in the index.
+
+    `no_items` says why no item fits the filters, None where some do.
+    """
 
     items: int
     failed: int
     catalog: str
+    no_items: NoResults | None = None
 
 
 ENDINGS = {
@@ -72,14 +77,14 @@ def format_of(path: Path, said: ArchiveFormat | None) -> ArchiveFormat:
     return ENDINGS.get(ending, ArchiveFormat.JSONL)
 
 
-def export_from(
-    settings: Settings,
+def export_catalog(
+    session: Session,
     path: Path,
     form: ArchiveFormat | None = None,
     filters: Sequence[str | Condition] | None = None,
     progress: Progress = silent,
 ) -> Transferred:
-    """Write the settings' catalog to `path` (`-`: standard output), which appears whole or not at all.
+    """Write the session's catalog to `path` (`-`: standard output), which appears whole or not at all.
 
     Without filters every item, failed ones included; with filters the embedded items that all hold for. A daemon may
     go on writing meanwhile: what it changes is in the file as it was or as it is. Raises UsageError, FilterError.
@@ -91,7 +96,7 @@ def export_from(
         raise UsageError("Parquet cannot be written to a pipe: name a file, or use --format jsonl")
     if path != STREAM:
         require_place(path, "the export")
-    with opened(settings) as catalog:
+    with session.opened() as catalog:
         items = catalog.items.count(filters or ()) + (catalog.ledger.count_failed() if filters is None else 0)
         head = Head(catalog.name, catalog.space, catalog.sources.all(), catalog.fields.types(), items)
         entries = catalog.items.entries(filters)
@@ -104,10 +109,11 @@ def export_from(
                 failed += sum(entry.vector is None for entry in batch)
                 progress("exporting", done, items)
             writer.close()
-    return Transferred(done, failed, settings.catalog)
+        why = why_no_items(catalog, filters) if filters and not done else None
+    return Transferred(done, failed, session.settings.catalog, why)
 
 
-def import_into(settings: Settings, path: Path, progress: Progress = silent) -> Transferred:
+def import_catalog(settings: Settings, path: Path, progress: Progress = silent) -> Transferred:
     """Write the items of an export (`-`: on standard input) into the settings' catalog, made where there is none.
 
     Items that it has already are replaced, others stay. Sources that it does not know are taken over. Raises UsageError

@@ -20,7 +20,7 @@ NOW = 100.0
 
 
 class Fake:
-    """A catalog with nothing but fields that wait."""
+    """The fields of a catalog, all of which wait."""
 
     def __init__(self, *names: str) -> None:
         self.records: dict[str, object] = {**record(dict.fromkeys(names, FieldType.INTEGER))}
@@ -34,7 +34,7 @@ class Fake:
         self.known_waiting = waiting_in(self.records, {}, self.made)
         return self.known_waiting
 
-    def make_index(self, missing: Missing) -> None:
+    def make(self, missing: Missing) -> None:
         if missing.field in self.refused:
             raise RequestRefused(f"no index for {missing.field}")
         self.made.append(missing.key)
@@ -46,9 +46,6 @@ class Fake:
 
     def note_made(self) -> None:
         self.noted += 1
-
-    def probe(self) -> None:
-        """It takes other things."""
 
 
 class Events(list[tuple[str, dict[str, object]]]):
@@ -68,7 +65,7 @@ def events() -> Events:
 
 def indexing(loop: Loop, fake: Fake, events: Events) -> Indexing:
     retrier = Retrier(threading.Event(), give_up_after=None, waiting=lambda _: None, recovered=lambda: None)
-    return Indexing(loop, fake, retrier, events, look_every=300.0)  # type: ignore[arg-type]
+    return Indexing(loop, fake, lambda: None, retrier, events, look_every=300.0)  # the index takes other things
 
 
 def turns(loop: Loop, tick: Callable[[], None], until: Callable[[], bool]) -> None:
@@ -111,13 +108,13 @@ def test_what_is_declared_meanwhile_is_made_without_waiting_for_the_next_look(lo
 
 def test_each_index_is_followed_by_a_pause_as_long_unless_nobody_waits(loop: Loop, events: Events) -> None:
     fake = Fake("a", "b")
-    slow = fake.make_index
+    slow = fake.make
 
-    def make_index(missing: Missing) -> None:
+    def make(missing: Missing) -> None:
         time.sleep(0.05)
         slow(missing)
 
-    fake.make_index = make_index  # type: ignore[method-assign]
+    fake.make = make  # type: ignore[method-assign]
     work = indexing(loop, fake, events)
     work.tick(time.monotonic(), hurry=False)
     loop.turn(time.monotonic() + 10)

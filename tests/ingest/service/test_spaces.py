@@ -7,11 +7,18 @@ from pathlib import Path
 import numpy as np
 
 from recq.search.prepare import Preparer
+from recq.search.target import ContentTarget
 from recq.settings import Settings
 from tests.ingest.pictures import put
 from tests.ingest.running import MODEL, Place
 
 OPTIONS = ["--model", MODEL, "--pooling", "rmac", "--size", "96", "--resize", "stretch"]
+
+
+def embedded(preparer: Preparer, content: bytes) -> np.ndarray:
+    found = preparer.prepare(ContentTarget(content), "").example
+    assert not isinstance(found, str)
+    return found
 
 
 def test_a_catalog_keeps_its_space_until_it_is_rebuilt(tmp_path: Path) -> None:
@@ -37,7 +44,7 @@ def test_a_catalog_keeps_its_space_until_it_is_rebuilt(tmp_path: Path) -> None:
     with place.catalog() as catalog:
         assert (catalog.space.pooling, catalog.space.size, catalog.space.distance) == ("mean", 96, "Euclid")
         with Preparer(catalog.space, Settings()) as preparer:
-            queried = preparer.embed(picture.read_bytes())  # as `recq similar FILE` makes it
+            queried = embedded(preparer, picture.read_bytes())  # as `recq similar FILE` makes it
     (stored,) = place.vectors().values()
     assert np.linalg.norm(stored) > 2
     np.testing.assert_allclose(queried, stored, rtol=1e-4, atol=1e-4)
@@ -61,7 +68,7 @@ def test_a_preset_says_what_is_not_said_in_the_daemon_and_for_the_query(tmp_path
     with place.catalog() as catalog:
         space = catalog.space
         with Preparer(space, Settings()) as preparer:
-            queried = preparer.embed(picture.read_bytes())
+            queried = embedded(preparer, picture.read_bytes())
     assert (space.model, space.pooling, space.size, space.resize) == ("efficientnet_lite2", "centre", 96, "pad")
     (stored,) = place.vectors().values()
     assert float(stored @ queried) > 0.999999

@@ -15,11 +15,13 @@ import numpy as np
 import pytest
 from referencing import Registry, Resource
 
-from query.pictures.grid_sheet import sheet_of
 from recq import paths
+from recq.display.grid_sheet import sheet_of
 from recq.index.parameters import Parameters
-from recq.search.compare import Column, Comparison, compare_in, identity
+from recq.search.compare import Column, Comparison, identity
+from recq.search.compare import compare as compare_catalogs
 from recq.search.results import Answer, Asked, Result
+from recq.search.session import Session
 from recq.settings import Settings
 from tests.query.conftest import Reply, items, picture, stock
 from tests.query.pictures.test_grid import COSINE, SPACE
@@ -134,7 +136,7 @@ def test_what_one_catalog_does_not_know_and_what_none_knows_is_embedded(
 ) -> None:
     """By each catalog's own model: both are bundled."""
     settings = Settings(data_dir=two_catalogs)
-    known = compare_in(settings, "twin-a.png", ["shop", OTHER], Parameters(k=1))
+    known = compare_catalogs(Session(settings), "twin-a.png", ["shop", OTHER], Parameters(k=1))
     first, second = (column.answer.target for column in known.columns)
     assert first is not None
     assert second is not None

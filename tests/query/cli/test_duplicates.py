@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from query.text.layout import layout
-from query.text.table import duplicates_table
-from recq.duplicates.groups import LEAST_COSINE, Duplicates, Group, Why, duplicates, duplicates_in
+from recq.display.layout import layout
+from recq.display.table import duplicates_table
+from recq.duplicates.groups import LEAST_COSINE, Duplicates, Group, Why
+from recq.duplicates.groups import duplicates as find
 from recq.duplicates.kinds import Kind
 from recq.duplicates.thumbnails import Place, Thumbnails, Unread
 from recq.index.catalog import Catalog
@@ -23,7 +25,7 @@ from recq.index.points import ItemVector
 from recq.index.schema import FileFacts, Item
 from recq.search import vector_file
 from recq.search.results import Result
-from recq.search.search import opened
+from recq.search.session import Session
 from recq.search.vector_file import VectorFile
 from recq.settings import Settings
 from recq.space import Distance, EmbeddingSpace
@@ -32,6 +34,8 @@ from tests.recq.duplicates import scenes
 from tests.recq.duplicates.scenes import Change, cut, resized, scene
 
 Ask = Callable[..., Reply]
+
+USUAL = frozenset({Kind.COPY, Kind.CROP})
 
 SPACE = EmbeddingSpace(
     model="test", weights="0", layer="top", pooling="mean", size=8, resize="pad",
@@ -132,6 +136,22 @@ def indexed(data: Path, root: Path, vector: Callable[[Path], np.ndarray] = coars
             [ItemVector(item(source, root, path), each) for path, each in zip(files, vectors, strict=True)]
         )
         yield catalog
+
+
+class Opened(Session):
+    """A session whose catalog is open already."""
+
+    def __init__(self, catalog: Catalog, settings: Settings) -> None:
+        super().__init__(settings)
+        self._catalog = catalog
+
+    @contextmanager
+    def opened(self) -> Iterator[Catalog]:
+        yield self._catalog
+
+
+def duplicates(catalog: Catalog, settings: Settings, *, kinds: Collection[Kind] = USUAL, **more: Any) -> Duplicates:
+    return find(Opened(catalog, settings), kinds=kinds, **more)
 
 
 def item(source: str, root: Path, path: Path) -> Item:
@@ -322,7 +342,7 @@ def test_the_index_is_free_while_pictures_are_compared(copies: Path, tmp_path: P
                 assert owned.client is not None
         asked.append(what)
 
-    assert len(duplicates_in(settings, progress=progress).groups) == 1
+    assert len(find(Session(settings), kinds=USUAL, progress=progress).groups) == 1
     assert list(dict.fromkeys(asked)) == [
         "reading items", "reading vectors", "comparing vectors", "reading pictures", "comparing pictures",
     ]  # fmt: skip
@@ -421,5 +441,4 @@ def test_nothing_twice_is_an_answer(shop: Shop, ask: Ask) -> None:
     assert (reply.code, reply.out) == (0, b"")
     assert "no duplicates among 1 item" in reply.err
     settings = Settings.load(catalog=CATALOG, data_dir=Path(shop.options[1]))
-    with opened(settings) as catalog:
-        assert duplicates(catalog, settings, filters=["category=bed", "price>100"]).groups == ()
+    assert find(Session(settings), kinds=USUAL, filters=["category=bed", "price>100"]).groups == ()

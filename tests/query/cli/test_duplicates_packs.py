@@ -12,10 +12,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from recq.duplicates.groups import duplicates
 from recq.settings import Settings
 from tests.packs import ROOT, pack
-from tests.query.cli.test_duplicates import indexed, told
+from tests.query.cli.test_duplicates import duplicates, indexed, told
 from tests.recq.duplicates.scenes import Change, cut, resized
 
 ORIGINALS = 40

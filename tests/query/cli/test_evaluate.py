@@ -14,12 +14,13 @@ import jsonschema
 import numpy as np
 import pytest
 
-from recq.evaluate.evaluate import evaluate_in
+from recq.evaluate.evaluate import evaluate as evaluate_catalog
 from recq.evaluate.metrics import LEVEL, RESAMPLES
 from recq.index.catalog import Catalog
 from recq.index.connect import own_folder
 from recq.index.points import ItemVector
 from recq.index.schema import FileFacts, Item, Value
+from recq.search.session import Session
 from recq.settings import Settings
 from recq.space import EmbeddingSpace
 from tests.query.conftest import Reply
@@ -234,8 +235,10 @@ def test_what_cannot_be_answered_is_one_line(evaluate: Ask, arguments: list[str]
 
 def test_progress_is_told(folder: Path) -> None:
     seen: list[tuple[str, int, int]] = []
-    evaluate_in(
-        Settings(data_dir=folder, catalog="one"), "kind", progress=lambda what, done, of: seen.append((what, done, of))
+    evaluate_catalog(
+        Session(Settings(data_dir=folder, catalog="one")),
+        "kind",
+        progress=lambda what, done, of: seen.append((what, done, of)),
     )
     assert {what for what, _, _ in seen} == {"reading labels", "reading one", "ranking one"}
     assert all(0 <= done <= of for _, done, of in seen)

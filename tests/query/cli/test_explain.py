@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from query.pictures.explanation import draw, overlaid
+from recq.display.explanation import draw, overlaid
 from recq.images.resize import placement
-from recq.search.explain import Side, explain_in
+from recq.search.explain import Side, explain
 from recq.search.results import score_text
+from recq.search.session import Session
 from recq.settings import Settings
 from recq.space import InputSpec, Resize
 from tests.query.conftest import CATALOG, FAILED, WAITING, Shop
@@ -74,7 +75,7 @@ def test_pictures_are_explained_and_drawn(shop: Shop, tmp_path: Path) -> None:
 
 def test_a_picture_is_all_of_itself_and_a_picture_outside_the_index_will_do(shop: Shop, shop_root: Path) -> None:
     settings = Settings.load(catalog=CATALOG, data_dir=Path(shop.options[1]))
-    found = explain_in(settings, str(shop_root / WAITING), str(shop_root / WAITING))
+    found = explain(Session(settings), str(shop_root / WAITING), str(shop_root / WAITING))
     assert found.score == pytest.approx(1.0, abs=1e-5)
     assert found.target.added.sum() == pytest.approx(1.0, abs=1e-4)
     assert np.asarray(draw(found)).std() > 10

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+import recq
 from recq.index.catalog import Catalog
 from recq.index.connect import own_folder
 from recq.index.points import ItemVector
 from recq.index.schema import FileFacts, Item, Metadata
 from recq.models import describe_space
-from recq.search.inventory import MOST_VALUES, fields_of
+from recq.search.inventory import MOST_VALUES
 from recq.settings import Settings
 from tests.query.conftest import CATALOG, GOODS, Reply, Shop
 
@@ -161,10 +162,8 @@ def test_a_catalog_that_cannot_be_read_hides_no_other(odd: Path, ask: Ask, monke
 
 
 def test_the_library_tells_the_same(odd: Path) -> None:
-    from recq.index.connect import connect
-
-    with connect(Settings(data_dir=odd)) as client:
-        fields = fields_of(Catalog.open(client, "images"))
+    with recq.open("images", data_dir=odd) as catalog:
+        fields = catalog.fields()
     assert [each.name for each in fields] == [
         "Price, net",
         "id",

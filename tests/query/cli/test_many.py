@@ -15,6 +15,7 @@ from recq.index.parameters import Parameters
 from recq.search import many
 from recq.search.many import read_targets, similar_many
 from recq.search.results import Answer
+from recq.search.session import Session
 from recq.settings import Settings
 from tests.query.conftest import FAILED, LATIN1, Reply, Shop
 from tests.query.test_docs import check
@@ -54,7 +55,7 @@ def test_chunks_and_pictures_outside_the_index(shop: Shop, tmp_path: Path, monke
     targets = ["two.png", str(photo), str(tmp_path / "notes.jpg"), "three.png", str(photo)]
     settings = Settings(data_dir=Path(shop.options[1]), catalog="shop")
     told: list[tuple[str, int, int]] = []
-    found = list(similar_many(settings, targets, Parameters(k=1), lambda *step: told.append(step)))
+    found = list(similar_many(Session(settings), targets, Parameters(k=1), lambda *step: told.append(step)))
     assert [isinstance(each, Answer) for each in found] == [True, True, False, True, True]
     assert told == [("asking", 2, 5), ("asking", 4, 5), ("asking", 5, 5)]
     alone = json.loads(shop.ask("similar", str(photo), "-k", "1", "--format", "json").out)["results"]
@@ -64,7 +65,7 @@ def test_chunks_and_pictures_outside_the_index(shop: Shop, tmp_path: Path, monke
         assert each.target.content is None
         assert [result.to_json() for result in each.results] == alone
     with pytest.raises(UsageError, match="--max-distance"):
-        list(similar_many(settings, targets, Parameters(max_distance=1.0)))
+        list(similar_many(Session(settings), targets, Parameters(max_distance=1.0)))
 
 
 def test_several_targets_in_other_formats(shop: Shop, tmp_path: Path) -> None:

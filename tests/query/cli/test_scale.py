@@ -11,15 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import recq
 from recq.errors import UsageError
 from recq.index.background import FEWEST_ITEMS, UNUSUAL
 from recq.index.catalog import Catalog
 from recq.index.connect import own_folder
-from recq.index.parameters import Parameters
 from recq.index.points import ItemVector
 from recq.index.schema import FileFacts, Item
 from recq.models import describe_space
-from recq.search.search import similar
 from recq.settings import Settings
 from tests.query.conftest import Reply
 
@@ -139,10 +138,8 @@ def test_what_auto_cannot_mean_is_told(said: Ask, arguments: list[str], words: s
 
 
 def test_a_notebook_asks_the_same(folder: Path) -> None:
-    from recq.search.search import opened
-
-    with opened(Settings(data_dir=folder, catalog="images")) as catalog:
-        answer = similar(catalog, "0.jpg", Parameters(unusual="min_score"))
-        assert answer.results[0].share == pytest.approx(1.0, abs=0.01)
-    with opened(Settings(data_dir=folder, catalog="few")) as catalog, pytest.raises(UsageError):
-        similar(catalog, "0.jpg", Parameters(unusual="min_score"))
+    with recq.open("images", data_dir=folder) as catalog:
+        answer = catalog.similar("0.jpg", min_score="auto")
+        assert answer[0].share == pytest.approx(1.0, abs=0.01)
+    with recq.open("few", data_dir=folder) as catalog, pytest.raises(UsageError):
+        catalog.similar("0.jpg", min_score="auto")

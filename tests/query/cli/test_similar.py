@@ -377,14 +377,11 @@ def test_data_dir_on_the_command_line_wins_over_a_url_from_the_environment(
 
 def test_the_library_answers_as_the_command_does(shop: Shop) -> None:
     """What docs/query.md shows for a notebook."""
-    from recq.index.parameters import Parameters
-    from recq.search.search import facets_in, opened, search, show, similar
-    from recq.settings import Settings
+    import recq
 
-    settings = Settings(data_dir=Path(shop.options[1]), catalog="shop")
-    with opened(settings) as catalog:
-        answer = similar(catalog, "two.png", Parameters(k=2, filters=["category=bed"]), settings)
-        assert [result.name for result in answer.results] == ["three.png", "one.png"]
-        assert [result.rank for result in search(catalog, Parameters(filters=["category=bed"])).results] == [1, 2]
-        assert show(catalog, "two.png").item.metadata["price"] == 49.5
-    assert facets_in(settings, "category").total == 6
+    with recq.open("shop", data_dir=shop.options[1]) as catalog:
+        answer = catalog.similar("two.png", k=2, filters=["category=bed"])
+        assert [result.name for result in answer] == ["three.png", "one.png"]
+        assert [result.rank for result in catalog.search(filters=["category=bed"])] == [1, 2]
+        assert catalog.show("two.png").metadata["price"] == 49.5
+        assert catalog.facets("category").total == 6

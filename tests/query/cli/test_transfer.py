@@ -13,7 +13,7 @@ import pytest
 from recq.index.catalog import Catalog
 from recq.index.connect import connect
 from recq.index.points import ItemVector
-from recq.search.search import opened
+from recq.search.session import Session, opened
 from recq.settings import Settings
 from tests.query.conftest import CATALOG, GOODS, Reply, Shop
 
@@ -41,10 +41,10 @@ def require_equal(one: dict[str, ItemVector], other: dict[str, ItemVector]) -> N
 @pytest.fixture(scope="module")
 def exported(embedded_options: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shop as JSON lines."""
-    from recq.transfer.transfer import export_from
+    from recq.transfer.transfer import export_catalog
 
     path = tmp_path_factory.mktemp("exported") / "shop.jsonl"
-    export_from(Settings.load(catalog=CATALOG, data_dir=Path(embedded_options[1])), path)
+    export_catalog(Session(Settings.load(catalog=CATALOG, data_dir=Path(embedded_options[1]))), path)
     return path
 
 
@@ -249,12 +249,12 @@ def test_an_import_of_many_fields_ends_with_all_their_indexes(
     exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Items come first, and nobody says that a daemon will ever come to make the indexes."""
-    from recq.transfer.transfer import import_into
+    from recq.transfer.transfer import import_catalog
 
     monkeypatch.setattr("recq.index.pending_fields.AT_ONCE", 1)
     settings = Settings.load(catalog="many", data_dir=tmp_path / "data")
     steps: list[tuple[str, int, int]] = []
-    import_into(settings, exported, lambda what, done, of: steps.append((what, done, of)))
+    import_catalog(settings, exported, lambda what, done, of: steps.append((what, done, of)))
     stages = list(dict.fromkeys(what for what, _, _ in steps))
     assert stages == ["importing", "making indexes"]
     indexes = [(done, of) for what, done, of in steps if what == "making indexes"]

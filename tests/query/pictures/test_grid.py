@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from query.pictures import typeface
 from query.pictures.grid import require_writable, write_grid
 from query.pictures.grid_png import MOST_TILES
 from query.pictures.grid_png import draw as drawn
-from query.pictures.grid_sheet import Card, Drawable, sheet_of
-from query.pictures.grid_tiles import thumbnail
-from query.pictures.typeface import bundled, lettering, shorten
+from recq.display import typeface
+from recq.display.grid_sheet import Card, Drawable, sheet_of
+from recq.display.grid_tiles import thumbnail
+from recq.display.typeface import bundled, lettering, shorten
 from recq.errors import UsageError
 from recq.images import Limits
 from recq.index.similarity import Metric

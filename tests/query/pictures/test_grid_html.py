@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from query.pictures.grid_html import MOST_FIGURES, page
-from query.pictures.grid_sheet import Card, Row, Sheet, sheet_of
-from query.pictures.html_element import element, markup
+from recq.display.grid_html import MOST_FIGURES, page
+from recq.display.grid_sheet import Card, Row, Sheet, sheet_of
+from recq.display.html_element import element, markup
 from recq.search.results import Result
 from tests.query.conftest import HOSTILE, LATIN1, Shop, picture
 from tests.query.pictures.test_grid import LIMITS, RED, answer

@@ -19,8 +19,8 @@ import pytest
 from PIL import Image
 from textual_image import renderable
 
-from query.pictures.grid_sheet import Sheet, sheet_of
 from query.pictures.preview import Screen, _show, require_terminal
+from recq.display.grid_sheet import Sheet, sheet_of
 from recq.errors import UsageError
 from tests.query.conftest import Shop, picture
 from tests.query.pictures.test_grid import FRAME, LIMITS, RED, answer, result

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from query.text.table import TextTable
+from recq.display.table import TextTable
 from recq.evaluate.metrics import LEVEL, Measures
 from recq.evaluate.results import Evaluation, Interval
 from recq.paths import printable

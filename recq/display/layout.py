@@ -1,4 +1,4 @@
-"""How a table's columns share the width of a terminal: one line a row, cells cut with an ellipsis. Pure.
+"""How a table's columns share the width of a terminal: one line a row, cut with an ellipsis; or all in full. Pure.
 
 Numbers are never cut. Text gets what it needs where that fits; else the longest columns give way first, and when all
 are at their least, columns are left out from the last on: `Layout.hidden` names them.
@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from query.text.table import TextTable
+from recq.display.table import TextTable
 
 GAP = 2
 """Cells between two columns."""
@@ -70,6 +70,20 @@ def shared(least: dict[int, int], needed: dict[int, int], spare: int) -> dict[in
         widths[min(wanting, key=lambda n: widths[n])] += 1
         spare -= 1
     return widths
+
+
+def plain(table: TextTable) -> str:
+    """Columns two spaces apart, a header, nothing cut: for `grep`, `awk` and logs."""
+    rows = [table.header, *table.rows]
+    widths = [max(cells(row[n]) for row in rows) for n in range(len(table.header))]
+    lines = []
+    for row in rows:
+        padded = [
+            " " * (width - cells(text)) + text if right else text + " " * (width - cells(text))
+            for text, width, right in zip(row, widths, table.right, strict=True)
+        ]
+        lines.append("  ".join(padded).rstrip())
+    return "\n".join(lines) + "\n"
 
 
 def cells(text: str) -> int:

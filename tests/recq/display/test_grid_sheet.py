@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from query.pictures.grid_sheet import Card, Row, Sheet, sheet_of
+from recq.display.grid_sheet import Card, Row, Sheet, sheet_of
 from recq.duplicates.groups import Duplicates, Group, Why
 from recq.duplicates.kinds import Kind
 from recq.search.results import Answer, Asked, Result

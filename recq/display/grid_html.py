@@ -11,9 +11,9 @@ from base64 import b64encode
 from collections.abc import Iterator
 from importlib.resources import files
 
-from query.pictures.grid_sheet import Card, Facts, Row, Sheet
-from query.pictures.grid_tiles import is_there, thumbnail
-from query.pictures.html_element import Element, element, markup
+from recq.display.grid_sheet import Card, Facts, Row, Sheet
+from recq.display.grid_tiles import is_there, thumbnail
+from recq.display.html_element import Element, element, markup
 from recq.images import Limits
 
 MOST_FIGURES = 500
@@ -55,7 +55,7 @@ def _head(sheet: Sheet) -> Iterator[str]:
     yield _line(element("meta", **{"http-equiv": "Content-Security-Policy", "content": _POLICY}))
     yield _line(element("meta", name="viewport", content="width=device-width, initial-scale=1"))
     yield _line(element("title", f"{sheet.title} - recq"))
-    yield _line(element("style", "\n" + files("query.pictures").joinpath("grid.css").read_text("utf-8")))
+    yield _line(element("style", "\n" + files("recq.display").joinpath("grid.css").read_text("utf-8")))
     yield "</head>\n<body>\n<header>\n"
     yield _line(element("h1", sheet.title))
     if sheet.filters:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from query.pictures.typeface import bundled, lettering, shorten
+from recq.display.typeface import bundled, lettering, shorten
 from recq.errors import UsageError
 from recq.output import replaced, require_place
 from recq.paths import printable

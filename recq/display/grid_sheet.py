@@ -1,6 +1,6 @@
 """What a grid shows, before it is a picture or a page: cards in rows. Pure: records in, printable text out.
 
-Whatever `recq` answers becomes a `Sheet` here; `query.pictures.grid_png` and `query.pictures.grid_html` know nothing
+Whatever `recq` answers becomes a `Sheet` here; `query.pictures.grid_png` and `recq.display.grid_html` know nothing
 else.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from query.text.table import cell, columns_of, kind_text, pixels, title_of
+from recq.display.table import cell, columns_of, kind_text, pixels, title_of
 from recq.duplicates.groups import Duplicates, Group
 from recq.duplicates.kinds import Kind
 from recq.paths import printable

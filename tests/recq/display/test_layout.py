@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from query.text.layout import GAP, LEAST, fitted, layout
-from query.text.table import TextTable, answer_table
 from query.text.terminal import draw, hidden_remark
+from recq.display.layout import GAP, LEAST, fitted, layout
+from recq.display.table import TextTable, answer_table
 from recq.index.similarity import Metric
 from recq.models import describe_space
 from recq.search.results import Answer, Result, percent_text

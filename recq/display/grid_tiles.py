@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from query.pictures.grid_sheet import Card
+from recq.display.grid_sheet import Card
 from recq.errors import ImageError, Reason
 from recq.images import Limits, Picture, open_picture
 from recq.images.decode import decode

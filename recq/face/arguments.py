@@ -1,0 +1,271 @@
+"""Arguments as a program gives them: checked by their names, so that a wrong one gets a sentence and not a TypeError.
+
+similar() has no argument 'filter': did you mean 'filters'?
+filters='price<=50': a list is needed, as in filters=['price<=50']
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import operator
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from numbers import Real
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar, get_type_hints
+
+from recq.errors import UsageError
+from recq.spelling import nearest, one_of
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Check = Callable[[str, Any], Any]
+"""Takes an argument's name and value, gives the value as the library uses it. Raises UsageError."""
+
+AUTO = "auto"
+"""In place of a score or a distance: the catalog's random pairs decide."""
+
+_LONGEST = 60  # characters of a wrong value in a message
+
+
+@dataclass(frozen=True)
+class Keyword:
+    """What `Annotated` says of one key of a `TypedDict` of keywords: its default, and what it is for."""
+
+    default: Any
+    told: str
+
+
+def checked(keywords: type | None = None, *, name: str | None = None) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Let a function raise UsageError for arguments that it has not, lacks or cannot use.
+
+    `keywords` is the `TypedDict` of `**` (`Unpack[...]`), whose keys are `Annotated` with a `Keyword`: they become part
+    of the signature, for whoever looks at it or completes names. `name` is what the function is called, where that is
+    not its own name.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        signature = _expanded(function, keywords)
+        called = name or function.__name__
+
+        @functools.wraps(function)
+        def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+            try:
+                bound = signature.bind(*args, **kwargs)
+            except TypeError:
+                raise UsageError(_misfit(called, signature, args, kwargs)) from None
+            for argument, value in bound.arguments.items():
+                check = CHECKS.get(argument)
+                default = signature.parameters[argument].default
+                if check is not None and not (value is None and default is None):
+                    bound.arguments[argument] = check(argument, value)
+            return function(*bound.args, **bound.kwargs)
+
+        wrapper.__signature__ = signature  # type: ignore[attr-defined]
+        return wrapper
+
+    return decorate
+
+
+def keywords_of(keywords: type) -> dict[str, tuple[Any, Keyword]]:
+    """Each key of a `TypedDict` with its type and what is known of it."""
+    hints = get_type_hints(keywords, include_extras=True)
+    return {name: (kind.__origin__, kind.__metadata__[0]) for name, kind in hints.items()}
+
+
+def _expanded(function: Callable[..., Any], keywords: type | None) -> inspect.Signature:
+    signature = inspect.signature(function)
+    if keywords is None:
+        return signature
+    own = [each for each in signature.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
+    more = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=about.default, annotation=kind)
+        for name, (kind, about) in keywords_of(keywords).items()
+    ]
+    return signature.replace(parameters=[*own, *more])
+
+
+def _misfit(called: str, signature: inspect.Signature, args: tuple[Any, ...], given: Mapping[str, Any]) -> str:
+    """Why the arguments cannot be those of the function."""
+    known = [each for each in signature.parameters.values() if each.name != "self"]
+    names = [each.name for each in known]
+    for keyword in given:
+        if keyword not in names:
+            meant = nearest(keyword, names, alike=0.6)
+            hint = f"did you mean {meant[0]!r}?" if meant else f"it has {one_of(names, 'and')}"
+            return f"{called}() has no argument {keyword!r}: {hint}"
+    values = len(args) - ("self" in signature.parameters)
+    placed = [each.name for each in known if each.kind is not inspect.Parameter.KEYWORD_ONLY]
+    if values > len(placed):
+        first = f"{one_of(placed, 'and')} alone" if placed else "nothing"
+        return f"{called}() takes {first} without its name: write the others as NAME=VALUE"
+    twice = [each for each in placed[:values] if each in given]
+    if twice:
+        return f"{called}() was given {twice[0]!r} twice"
+    lacking = [
+        each.name
+        for each in known
+        if each.default is inspect.Parameter.empty and each.name not in (*given, *placed[:values])
+    ]
+    return f"{called}() needs {one_of(lacking, 'and')}"
+
+
+def wrong(name: str, value: Any, needed: str, example: str) -> UsageError:
+    """The error for a value that an argument cannot have."""
+    shown = repr(value)
+    shown = shown if len(shown) <= _LONGEST and "\n" not in shown else f"a {type(value).__name__}"
+    return UsageError(f"{name}={shown}: {needed} is needed, as in {name}={example}")
+
+
+def whole(example: str) -> Check:
+    """A whole number."""
+
+    def check(name: str, value: Any) -> int:
+        if not isinstance(value, bool):
+            try:
+                return operator.index(value)
+            except TypeError:
+                pass
+        raise wrong(name, value, "a whole number", example)
+
+    return check
+
+
+def _number(name: str, value: Any, example: str, needed: str = "a number") -> float:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise wrong(name, value, needed, example)
+    return float(value)
+
+
+def number(example: str, *, auto: bool = False) -> Check:
+    """A number; with `auto` that word as well."""
+
+    def check(name: str, value: Any) -> Any:
+        if auto and isinstance(value, str) and value == AUTO:
+            return value
+        return _number(name, value, example, f"a number or {AUTO!r}" if auto else "a number")
+
+    return check
+
+
+def text(example: str) -> Check:
+    """A text."""
+
+    def check(name: str, value: Any) -> str:
+        if isinstance(value, str):
+            return str(value)
+        raise wrong(name, value, "a text", repr(example))
+
+    return check
+
+
+def texts(example: str) -> Check:
+    """Several texts; one by itself is none, since it is a sequence of its letters."""
+
+    def check(name: str, value: Any) -> tuple[str, ...]:
+        if isinstance(value, str):
+            raise wrong(name, value, "a list", repr([value]))
+        if isinstance(value, Iterable):
+            found = tuple(value)
+            if all(isinstance(each, str) for each in found):
+                return found
+        raise wrong(name, value, "a list of texts", repr([example]))
+
+    return check
+
+
+def wholes(example: str) -> Check:
+    """Several whole numbers."""
+
+    def check(name: str, value: Any) -> tuple[int, ...]:
+        if isinstance(value, Iterable) and not isinstance(value, str | bytes):
+            one = whole(example)
+            return tuple(one(name, each) for each in value)
+        raise wrong(name, value, "a list of whole numbers", example)
+
+    return check
+
+
+def flag(name: str, value: Any) -> bool:
+    """True or False."""
+    if isinstance(value, bool) or type(value).__name__ == "bool":  # numpy has one of its own
+        return bool(value)
+    raise wrong(name, value, "True or False", "True")
+
+
+def path(example: str) -> Check:
+    """A path, as a text or a `pathlib.Path`."""
+
+    def check(name: str, value: Any) -> Path:
+        if isinstance(value, str | Path) and str(value):
+            return Path(value)
+        raise wrong(name, value, "a path", repr(example))
+
+    return check
+
+
+def targets(name: str, value: Any) -> tuple[Any, ...]:
+    """Several targets, which are looked at one by one."""
+    if isinstance(value, str | bytes | Path) or not isinstance(value, Iterable):
+        raise wrong(name, value, "a list", f"[{value!r}]" if isinstance(value, str) else "['sofa_226.jpg']")
+    return tuple(value)
+
+
+def callback(name: str, value: Any) -> Any:
+    """Something that can be called."""
+    if callable(value):
+        return value
+    raise wrong(name, value, "a function", "print")
+
+
+def one_word_of(*words: str) -> Check:
+    """One of a few words."""
+
+    def check(name: str, value: Any) -> str:
+        if isinstance(value, str) and value in words:
+            return str(value)
+        meant = nearest(value, words, alike=0.5) if isinstance(value, str) else []
+        hint = f": did you mean {meant[0]!r}?" if meant else ""
+        raise UsageError(f"{name}={value!r}: {one_of([repr(word) for word in words])} is needed{hint}")
+
+    return check
+
+
+CHECKS: dict[str, Check] = {
+    "k": whole("5"),
+    "offset": whole("20"),
+    "page": whole("2"),
+    "limit": whole("50"),
+    "sample": whole("2000"),
+    "seed": whole("0"),
+    "ks": wholes("(1, 5, 10)"),
+    "filters": texts("category=sofa"),
+    "any_of": texts("category=sofa || price<=50"),
+    "query_filters": texts("view=main"),
+    "gallery_filters": texts("view=main"),
+    "fields": texts("title"),
+    "against": texts("images-mobilenet"),
+    "min_score": number("0.8", auto=True),
+    "max_distance": number("12.5", auto=True),
+    "diversity": number("0.3"),
+    "group_by": text("sku"),
+    "sort": text("price:desc"),
+    "field": text("category"),
+    "label": text("category"),
+    "strategy": one_word_of("average", "best", "sum"),
+    "form": one_word_of("jsonl", "parquet"),
+    "keep_own_group": flag,
+    "keep_duplicates": flag,
+    "exact": flag,
+    "like": targets,
+    "dislike": targets,
+    "targets": targets,
+    "progress": callback,
+    "path": path("images.parquet"),
+    "data_dir": path("~/recq-data"),
+    "url": text("http://localhost:6333"),
+    "api_key": text("..."),
+}
+"""What each argument has to be, whichever function has it: an argument of one name means the same everywhere."""

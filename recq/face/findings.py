@@ -1,0 +1,137 @@
+"""What longer work finds: comparisons, explanations, evaluations, duplicates, as the face gives them.
+
+Apart from the other answers, since these need nothing that reads pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recq.display.evaluation_table import evaluation_tables
+from recq.display.table import TextTable, comparison_table, duplicates_table
+from recq.duplicates import groups
+from recq.evaluate import results as evaluation
+from recq.face.results import Pictured, Shown, record_of
+from recq.paths import printable
+from recq.search import compare, explain
+from recq.search.results import score_text
+
+if TYPE_CHECKING:
+    from recq.settings import Settings
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Comparison(Pictured, compare.Comparison):
+    """What several catalogs hold for most alike: `columns` with `catalog` and `answer`.
+
+    `overlap()` counts what all have in common, `overlap(0, 1)` what the first two have.
+    """
+
+    settings: Settings | None = field(default=None, repr=False, kw_only=True)
+
+    def _tables(self) -> Sequence[TextTable]:
+        return [comparison_table(self)]
+
+    def _remarks(self) -> Sequence[str]:
+        same = self.overlap()
+        counted = [f"{same.told} results are the same in all catalogs"] if same.of else []
+        return [*map(printable, self.notes), *counted]
+
+    def _records(self) -> list[dict[str, Any]]:
+        return [
+            {"catalog": column.catalog, **record_of(result, None)}
+            for column in self.columns
+            for result in column.answer.results
+        ]
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Explanation(explain.Explanation):
+    """Where two pictures agree: `score`, and for `target` and `result` what each cell of the feature map adds to it.
+
+    `added`, float32 (h, w), sums up to the cosine. A notebook shows both pictures with the regions in colour.
+    """
+
+    def save(self, path: str | Path) -> None:
+        """Draw it into a PNG. Raises UsageError."""
+        from recq.display.explanation import write_picture
+
+        write_picture(self, Path(path))
+
+    def __str__(self) -> str:
+        return "\n".join([score_text(self.score, self.share), *map(printable, self.notes)])
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        from recq.display.explanation import draw
+        from recq.display.notebook import picture_html
+
+        return picture_html(draw(self), str(self))
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Evaluation(Shown, evaluation.Evaluation):
+    """How often what lies nearest shares a label: `measures` (`map`, `precision`, `recall`) with their `interval`,
+    `per_class`, `confusion`, and for each other catalog in `against` the same and the difference. docs/quality.md
+    defines every number."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The document that `recq evaluate --format json` prints."""
+        return evaluation.evaluation_json(self)
+
+    def _tables(self) -> Sequence[TextTable]:
+        return evaluation_tables(self)
+
+    def _records(self) -> list[dict[str, Any]]:
+        """One for each catalog."""
+        document = self.to_json()
+        return [
+            {
+                "catalog": each["catalog"],
+                "model": each["space"]["model"],
+                "map": each["map"],
+                "map_low": each["interval"]["map"][0],
+                "map_high": each["interval"]["map"][1],
+                **{f"{what}@{k}": value for what in ("precision", "recall") for k, value in each[what].items()},
+            }
+            for each in (document, *document["against"])
+        ]
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Duplicates(Pictured, groups.Duplicates):
+    """Groups of items that are the same picture, largest first; the first of each is the one to keep, `why` says why.
+
+    A group has `results` and for each of them its kind in `kinds`.
+    """
+
+    settings: Settings | None = field(default=None, repr=False, kw_only=True)
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def __iter__(self) -> Iterator[groups.Group]:
+        return iter(self.groups)
+
+    def _tables(self) -> Sequence[TextTable]:
+        return [duplicates_table(self)]
+
+    def _remarks(self) -> Sequence[str]:
+        if self.no_items is not None:
+            return [self.no_items.text]
+        return [] if self.groups else [f"no duplicates among {self.items:,} items"]
+
+    def _repr_html_(self) -> str:
+        return super()._repr_html_() if self.groups else Shown._repr_html_(self)
+
+    def _records(self) -> list[dict[str, Any]]:
+        return [
+            {"group": number, **{name: member[name] for name in ("kind", "pixels", "bytes")}, **record_of(result, None)}
+            for number, group in enumerate(self.groups, start=1)
+            for result, member in zip(group.results, group.to_json()["results"], strict=True)
+        ]

@@ -1,0 +1,127 @@
+"""What a question asks besides its target, by keyword: the options of `similar`, `recommend`, `search` and others.
+
+Names, meanings and defaults are those of the command line, which passes on what it was given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, TypedDict
+
+from recq.errors import UsageError
+from recq.face.arguments import AUTO, Keyword, keywords_of
+from recq.index.parameters import Limit, Parameters, Sort
+
+Score = float | Literal["auto"] | None
+"""A score or a distance; "auto" where the catalog's random pairs decide, None where there is no limit."""
+
+_HOW_MANY = "How many results, at most."
+
+
+class Narrowed(TypedDict, total=False):
+    """Which items may be found."""
+
+    filters: Annotated[
+        Sequence[str], Keyword((), "Only items that all of these hold for, such as `['category=sofa', 'price<=500']`.")
+    ]
+    any_of: Annotated[
+        Sequence[str],
+        Keyword((), "Groups of alternatives, of which one must hold, such as `['category=sofa || price<=50']`."),
+    ]
+
+
+class FirstFive(TypedDict, total=False):
+    """Of a ranking."""
+
+    k: Annotated[int, Keyword(5, _HOW_MANY)]
+
+
+class FirstTwenty(TypedDict, total=False):
+    """Of what matches."""
+
+    k: Annotated[int, Keyword(20, _HOW_MANY)]
+
+
+class Placed(TypedDict, total=False):
+    """Which results are shown, and what of each."""
+
+    offset: Annotated[int | None, Keyword(None, "Leave out the first so many results.")]
+    page: Annotated[int | None, Keyword(None, "In place of `offset`: the page of `k` results, the first is 1.")]
+    group_by: Annotated[
+        str | None, Keyword(None, "Only the first item of each value of a field, such as one view of each product.")
+    ]
+    diversity: Annotated[
+        float, Keyword(0.0, "From the nearest (0) to the most varied (1): leave out what looks like results before it.")
+    ]
+    keep_duplicates: Annotated[bool, Keyword(False, "Files of the same bytes are results of their own, not one.")]
+    sort: Annotated[str | None, Keyword(None, "Order by a field: `'price'`, or `'price:desc'`.")]
+    fields: Annotated[Sequence[str] | None, Keyword(None, "The metadata that is shown, and no other.")]
+
+
+class Limited(TypedDict, total=False):
+    """How near a result has to be."""
+
+    min_score: Annotated[
+        Score,
+        Keyword(
+            None, "Leave out what is less similar (1 is the same picture); `'auto'`: what random pairs often reach."
+        ),
+    ]
+    max_distance: Annotated[
+        Score, Keyword(None, "The same in a catalog of Euclidean distances: leave out what is farther away.")
+    ]
+    keep_own_group: Annotated[
+        bool, Keyword(False, "With `group_by`: show also what is in the group of the picture asked with.")
+    ]
+
+
+class Matching(FirstTwenty, Narrowed, Placed, total=False):
+    """The keywords of `search`."""
+
+
+class Ranking(FirstFive, Narrowed, Limited, Placed, total=False):
+    """The keywords of `similar`, `similar_many` and `recommend`."""
+
+
+class Compared(FirstFive, Narrowed, total=False):
+    """The keywords of `compare`."""
+
+
+def parameters_of(keywords: type, asked: Mapping[str, Any]) -> Parameters:
+    """What the keywords that were given ask for; the others have their defaults. Raises UsageError."""
+    given = {name: about.default for name, (_, about) in keywords_of(keywords).items()} | dict(asked)
+    k, sort, fields = given["k"], given.get("sort"), given.get("fields")
+    least, most = given.get("min_score"), given.get("max_distance")
+    return Parameters(
+        k=k,
+        offset=_place(k, given.get("offset"), given.get("page")),
+        filters=tuple(given["filters"]),
+        any_of=tuple(given["any_of"]),
+        min_score=None if least == AUTO else least,
+        max_distance=None if most == AUTO else most,
+        group_by=given.get("group_by"),
+        diversity=given.get("diversity", 0.0),
+        keep_duplicates=given.get("keep_duplicates", False),
+        sort=None if sort is None else Sort.parse(sort),
+        fields=None if fields is None else tuple(fields),
+        unusual=_unusual(least, most),
+        keep_own_group=given.get("keep_own_group", False),
+    )
+
+
+def _place(k: int, offset: int | None, page: int | None) -> int:
+    """How many results come before those asked for. Raises UsageError where offset and page are both given."""
+    if offset is not None and page is not None:
+        raise UsageError("--offset and --page both say where to begin: give one of them")
+    if page is None:
+        return offset or 0
+    if page < 1:
+        raise UsageError(f"--page {page} cannot be answered: the first page is 1")
+    return (page - 1) * k
+
+
+def _unusual(least: Score, most: Score) -> Limit | None:
+    """Which of the two is `auto`. Raises UsageError where both are."""
+    if least == most == AUTO:
+        raise UsageError("--min-score auto and --max-distance auto: give the one that the catalog compares by")
+    return "min_score" if least == AUTO else "max_distance" if most == AUTO else None

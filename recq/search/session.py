@@ -1,0 +1,158 @@
+"""One catalog of an index, asked now and then: when the index is opened, how long it is held, what is kept in between.
+
+    with Session(settings) as session:
+        with session.opened() as catalog:
+            catalog.count()
+
+An embedded folder has one user at a time. So a question opens it and lets go of it, twice where a picture is read and
+embedded in between: a notebook that stays open for days keeps no daemon from starting, and one that has started or
+ended since the last question is met by the next one. A server's connection is kept, and so is the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from threading import RLock, local
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from recq.errors import UsageError
+from recq.search.prepare import Preparer, Query
+from recq.search.target import Given, IndexedTarget, resolve, text_of
+from recq.settings import Settings
+from recq.space import require_same
+
+if TYPE_CHECKING:
+    from qdrant_client import QdrantClient
+
+    from recq.index.catalog import Catalog
+    from recq.space import EmbeddingSpace
+
+
+class _Held(local):
+    """The opening that the questions of a thread share."""
+
+    client: QdrantClient | None = None
+
+
+class Session:
+    """The catalog that the settings name. A context manager; several threads may ask it."""
+
+    def __init__(self, settings: Settings, *, root: Session | None = None) -> None:
+        self.settings = settings
+        self._root = root if root is not None else self
+        """Whose connection is used."""
+        self._kept = ExitStack()
+        self._guard = RLock()
+        self._server: QdrantClient | None = None
+        self._held = _Held()
+        self._preparer: Preparer | None = None
+        self._siblings: dict[str, Session] = {}
+        self._closed = False
+
+    def sibling(self, name: str) -> Session:
+        """Another catalog of the same index, with the network that is kept for it."""
+        if name == self.settings.catalog:
+            return self
+        with self._guard:
+            self._require_open()
+            if name not in self._siblings:
+                other = Session(self.settings.model_copy(update={"catalog": name}), root=self._root)
+                self._siblings[name] = self._kept.enter_context(other)
+            return self._siblings[name]
+
+    @contextmanager
+    def client(self) -> Iterator[QdrantClient]:
+        """The index, for the length of the block. Raises what `recq.index.connect.connect` raises."""
+        from recq.index.connect import connect
+
+        self._require_open()
+        if self._root is not self:
+            with self._root.client() as client:
+                yield client
+        elif self._held.client is not None:
+            yield self._held.client
+        elif self.settings.url is None:
+            with connect(self.settings) as client:
+                yield client
+        else:
+            with self._guard:
+                if self._server is None:
+                    self._server = self._kept.enter_context(connect(self.settings))
+            yield self._server
+
+    @contextmanager
+    def opened(self) -> Iterator[Catalog]:
+        """The catalog, for the length of the block. Raises TargetNotFound as well, where there is none."""
+        from recq.index.catalog import Catalog
+
+        with self.client() as client:
+            yield Catalog.open(client, self.settings.catalog)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """What this thread asks in the block, it asks of one opening: nobody else can use an embedded folder then."""
+        root = self._root
+        with root.client() as client:
+            before, root._held.client = root._held.client, client
+            try:
+                yield
+            finally:
+                root._held.client = before
+
+    def preparer(self, space: EmbeddingSpace) -> Preparer:
+        """What makes queries of targets in that space, with the network that it has loaded."""
+        with self._guard:
+            self._require_open()
+            if self._preparer is None or self._preparer.space.fingerprint != space.fingerprint:  # rebuilt since
+                self._preparer = self._kept.enter_context(Preparer(space, self.settings))
+            return self._preparer
+
+    @contextmanager
+    def prepared(
+        self, targets: Sequence[Given], check: Callable[[Catalog], None]
+    ) -> Iterator[tuple[Catalog, list[Query]]]:
+        """The catalog and queries of the targets; it is not held while pictures are read and embedded.
+
+        `check` raises what would make the question impossible, before a model is loaded for nothing.
+        """
+        with self.opened() as catalog:
+            resolved = [(resolve(catalog.lookups, given), text_of(given)) for given in targets]
+            space = catalog.space
+            if all(isinstance(target, IndexedTarget) for target, _ in resolved):
+                preparer = self.preparer(space)
+                yield catalog, [preparer.prepare(*each) for each in resolved]
+                return
+            check(catalog)
+        preparer = self.preparer(space)
+        queries = [preparer.prepare(*each) for each in resolved]
+        with self.opened() as catalog:
+            require_same(catalog.space, space, catalog.name)  # rebuilt meanwhile?
+            yield catalog, queries
+
+    def close(self) -> None:
+        """Give back the connection and the network; no question can be asked any more."""
+        with self._guard:
+            self._closed = True
+            self._server, self._preparer = None, None
+            self._kept.close()
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise UsageError(f"catalog {self.settings.catalog!r} has been closed: open it again")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Catalog]:
+    """The catalog that the settings name, for the length of the block."""
+    with Session(settings) as session, session.opened() as catalog:
+        yield catalog
