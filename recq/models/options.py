@@ -1,4 +1,4 @@
-"""What somebody asks of the vectors of a catalog, as far as it is given: the settings that decide an embedding space."""
+"""What somebody asks of the vectors of a catalog, as far as given: the settings that decide an embedding space."""
 
 from __future__ import annotations
 
