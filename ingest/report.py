@@ -1,8 +1,8 @@
-"""What the daemon says while it runs: a progress bar on a terminal, one structured line per event otherwise.
+"""What the daemon reports while it runs: a progress bar on a terminal, one structured line per event otherwise.
 
-An event has a name and fields; docs/ingest.md lists them all. `indexed` and `reused` are said of every item, but on a
-terminal the bar says it. Lines go to standard error, and all through one place: what libraries log is said above the
-bar, too.
+An event has a name and fields; docs/ingest.md lists them all. `indexed` and `reused` are reported for every item, but
+on a terminal the bar shows it. Lines go to standard error, and all through one place: what libraries log appears above
+the bar, too.
 """
 
 from __future__ import annotations

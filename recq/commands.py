@@ -71,8 +71,8 @@ class Place:
 def overriding(asked: Place, shell: Place) -> Place:
     """What of `asked` a command has to say in a shell whose settings alone give `shell`.
 
-    A folder without a URL means the embedded index there (`Settings.load`), so it is said wherever the shell names
-    another folder or a server, and a URL that goes with a folder is said together with it. Folders become absolute.
+    A folder without a URL means the embedded index there (`Settings.load`), so it is given wherever the shell names
+    another folder or a server, and a URL that goes with a folder is given together with it. Folders become absolute.
     """
     server = asked.url is not None
     moved = asked.data_dir is not None and (shell.data_dir is None or _absolute(asked) != _absolute(shell))

@@ -74,7 +74,7 @@ DEFAULT_IGNORE = (
 
 
 def default_data_dir() -> Path:
-    """Where the embedded index and the daemon's address live when nothing else is said."""
+    """Where the embedded index and the daemon's address live when nothing else is given."""
     return platformdirs.user_data_path("recq")
 
 

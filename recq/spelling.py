@@ -14,7 +14,7 @@ from difflib import SequenceMatcher
 from functools import partial
 
 ALIKE = 0.75
-"""From which ratio of `difflib` on two words are spelt alike, unless told otherwise."""
+"""From which ratio of `difflib` on two words are spelt alike, by default."""
 
 _ACCENTS = re.compile("[\u0300-\u036f]")
 _NUMBER = re.compile(r"\d+")

@@ -116,7 +116,7 @@ def problems(
     data_dir: DataDirOption = None,
     _debug: DebugOption = False,
 ) -> None:
-    """What is wrong with metadata, and what is passed over: listed until it is mended."""
+    """What is wrong with metadata, and what is skipped: listed until it is mended."""
     if json_ and csv_:
         raise UsageError("--json and --csv are two forms of the same: choose one")
     settings = Settings.load(catalog=catalog, url=url, data_dir=data_dir)

@@ -94,7 +94,7 @@ class Looks:
         self._worker.submit(partial(self._states, list(keys)), partial(self._looked, again, marks, retries))
 
     def _states(self, keys: Sequence[Key]) -> Mapping[Key, FileState | None]:
-        """In the worker: how the files stand. What cannot be told is left to the reconcile."""
+        """In the worker: how the files stand. What cannot be seen is left to the reconcile."""
         states: dict[Key, FileState | None] = {}
         for key in keys:
             try:

@@ -225,7 +225,7 @@ class _Handler(FileSystemEventHandler):
             self._hints.mark(key, mark)
 
     def _key(self, path: bytes | str) -> Key | None:
-        """The path below the root; None outside it, for the root itself and for names that are passed over."""
+        """The path below the root; None outside it, for the root itself and for names that are skipped."""
         text = os.fsdecode(path)
         if not text.startswith(self._root):
             return None

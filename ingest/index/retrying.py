@@ -52,7 +52,7 @@ class Retrier:
     """Calls the index, and again with jittered back-off while it is unreachable.
 
     `stop` ends the waiting: the call raises Stopping. `give_up_after`: seconds until the error is raised after all
-    (None: never). `waiting` is told once when the index goes away, `recovered` once when it is back. `explain`, which
+    (None: never). `waiting` is called once when the index goes away, `recovered` once when it is back. `explain`, which
     may be replaced, turns a refusal into the error that says more.
     """
 

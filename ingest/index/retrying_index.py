@@ -124,7 +124,7 @@ class RetryingIndex:
             raise self._retrier(replaced, self._catalog)
 
     def record_reconcile(self, watched: WatchedSource, *, watcher: Watcher | None) -> Watcher | None:
-        """Note that a source was compared, how many of its files are passed over, what was held, what is wrong with it,
+        """Note that a source was compared, how many of its files are skipped, what was held, what is wrong with it,
         and which daemon watches it. Returns the one that was noted until now.
 
         What was confirmed has been taken up; what is held next needs another confirmation.

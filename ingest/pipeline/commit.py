@@ -71,7 +71,7 @@ class Touched:
 class Held:
     """So many items of a source have gone and stay in the index, or keep metadata, for the reason in `detail`.
 
-    `hinted`: events told of some of them, which no comparison has judged.
+    `hinted`: events reported some of them, which no comparison has judged.
     """
 
     source: str

@@ -7,7 +7,7 @@ from ingest.source.watched_source import WatchedSource
 
 
 def last_look(watched: WatchedSource, path: str) -> FileState | None:
-    """The state of a file; None where nothing stands, one in which no file was ever read where that cannot be told."""
+    """The state of a file; None where nothing stands, one in which no file was ever read where that cannot be known."""
     try:
         seen = watched.look(path)
     except OSError:

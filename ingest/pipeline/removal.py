@@ -40,7 +40,7 @@ class Removal:
     """A point that has to go: nothing stands at its path, or in `state` something that is no item.
 
     `witnessed`: the kernel itself reported the removal. `size` is the item's, `sha256` too (None: it had failed).
-    `hinted`: events told of it, no comparison.
+    `hinted`: events reported it, no comparison.
     """
 
     key: Key
@@ -121,7 +121,7 @@ class Removals:
     def _held(self, held: Held) -> None:
         """Items have gone and stay in the index: whether they are really lost, a comparison finds, and says so.
 
-        Where events told of it, the files may have moved on while it was asked where their bytes are.
+        Where events reported it, the files may have moved on while it was asked where their bytes are.
         """
         if held.hinted and self._context.live:
             self._queue.doubt(held.source)

@@ -183,7 +183,7 @@ class Schedule:
             self._meet(name, last)
 
     def _meet(self, source: str, other: Watcher) -> None:
-        """Another daemon works on a source, too; said once of each."""
+        """Another daemon works on a source, too; reported once of each."""
         if (source, other.host, other.pid) not in self._met:
             self._met.add((source, other.host, other.pid))
             self._context.say("another", source=source, host=other.host, process=other.pid, detail=_ANOTHER)

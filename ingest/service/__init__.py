@@ -1,1 +1,1 @@
-"""The process around the daemon: how it starts and ends, what it tells of itself, and what is asked of it."""
+"""The process around the daemon: how it starts and ends, what it reports of itself, and what is asked of it."""

@@ -55,7 +55,7 @@ class Taken:
     before: Mapping[str, Counts]
 
     def lines(self) -> list[str]:
-        """What is to be said of it."""
+        """What is to be reported of it."""
         told = []
         for name, root in self.sources.items():
             folder, source = printable(str(root)), printable(name)

@@ -71,7 +71,7 @@ class Standing:
 class Outcome:
     """How a run ended: whether by a signal, what was done in how many seconds, how its sources stand then.
 
-    `taken_up`: by a daemon that runs already, which did it or goes on with it; what is to be said of that, by line.
+    `taken_up`: by a daemon that runs already, which did it or goes on with it; what is to be reported of that, by line.
     """
 
     stopped: bool

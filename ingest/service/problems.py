@@ -1,4 +1,4 @@
-"""What is wrong with metadata and what is passed over, as `recq-ingest problems` lists it: the index has it all.
+"""What is wrong with metadata and what is skipped, as `recq-ingest problems` lists it: the index has it all.
 
 With or without a daemon: what concerns one picture stands with it, what concerns a source as a whole beside the source.
 """

@@ -261,7 +261,7 @@ def _opened(
 
 
 def _server_for_ever(settings: Settings, retrier: Retrier, away: _Away) -> QdrantClient:
-    """The client of a server that may be away: it is waited for, which is said once."""
+    """The client of a server that may be away: it is waited for, which is reported once."""
     shown = shown_url(settings.url or "")
 
     def say(told: str) -> None:
@@ -276,7 +276,7 @@ def _server_for_ever(settings: Settings, retrier: Retrier, away: _Away) -> Qdran
 def _choose_catalog(client: QdrantClient, settings: Settings) -> Catalog:
     """The catalog, made in the space that is asked for where there is none. Raises SpaceMismatch.
 
-    What is asked for must agree with a catalog that exists; what is not said is as it is there.
+    What is asked for must agree with a catalog that exists; what is not given is as it is there.
     """
     asked = ModelOptions.from_settings(settings)
     try:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 ROUTE = "/recq/status"
 _ANSWER_WITHIN = 10.0  # seconds for a daemon on the same machine
-_MOST_PROBLEMS = 20  # that are told in words
+_MOST_PROBLEMS = 20  # that are reported in words
 _COUNT_WITHIN = 3.0  # seconds for the index to count; then the numbers that it gave last are told
 
 
@@ -126,7 +126,7 @@ def _counted(catalog: Catalog, name: str) -> _Counted:
 
 
 class DaemonStatus:
-    """What the running daemon tells of itself; asked by the loopback server's threads.
+    """What the running daemon reports of itself; asked by the loopback server's threads.
 
     `reason` tells why the index is waited for, None while it answers.
     """

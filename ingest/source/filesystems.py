@@ -43,7 +43,7 @@ def is_silent(kind: str) -> bool:
 
 
 def tells_ctime(folder: Path, mode: WatchMode) -> bool:
-    """Whether the ctime of files in `folder` tells of changes: not where the folder has to be polled.
+    """Whether the ctime of files in `folder` shows changes: not where the folder has to be polled.
 
     Network file systems, and many in user space, make it up: of the server's clock, or anew for each look.
     """

@@ -128,7 +128,7 @@ def _mark(state: FileState | None, *, bad: bool) -> Metadata:
 
 
 def _regular_state(path: str) -> FileState | None:
-    """How a regular file stands; None when there is none, or that cannot be told."""
+    """How a regular file stands; None when there is none, or that cannot be known."""
     try:
         status = os.lstat(path)
     except OSError:

@@ -1,4 +1,4 @@
-"""What is passed over in one walk, counted by rule and folder: pictures that somebody may miss."""
+"""What is skipped in one walk, counted by rule and folder: pictures that somebody may miss."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class PassedOver:
         self._counts: dict[tuple[Rule | None, str | None], _Count] = {}
 
     def add(self, rule: Rule | None, path: str, *, folder: bool) -> None:
-        """The picture or folder at `path` (text form) is passed over for `rule`, or (None) as no file of the root."""
+        """The picture or folder at `path` (text form) is skipped for `rule`, or (None) as no file of the root."""
         key: tuple[Rule | None, str | None] = rule, path.rpartition("/")[0]
         if key not in self._counts and len(self._counts) >= MOST_KEPT:
             key = rule, None

@@ -24,7 +24,7 @@ from ingest.source.table import TABLE_NAME
 from recq.images import IMAGE_EXTENSIONS, sniff
 
 _HEAD = 64  # bytes that `sniff` is shown
-_FOLDERS = 4096  # folders of which it is remembered whether they are passed over: their files come one after another
+_FOLDERS = 4096  # folders of which it is remembered whether they are skipped: their files come one after another
 _NOTHING_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG}
 
 
@@ -62,7 +62,7 @@ class Unreadable:
 
 
 class Rules:
-    """What is passed over; `ignore` are patterns of file and folder names, upper and lower case alike.
+    """What is skipped; `ignore` are patterns of file and folder names, upper and lower case alike.
 
     Whatever is asked about a name or path is about these alone; what the folders of a root say is in `ignore_files`.
     Safe to use from several threads.
@@ -75,11 +75,11 @@ class Rules:
         self._ignores_folder = lru_cache(maxsize=_FOLDERS)(self._has_ignored_part)
 
     def ignores_name(self, name: str) -> bool:
-        """Whether a file or folder of that name is passed over."""
+        """Whether a file or folder of that name is skipped."""
         return self._ignored.match(name) is not None
 
     def rule_of(self, name: str) -> Rule | None:
-        """The first pattern for which a file or folder of that name is passed over."""
+        """The first pattern for which a file or folder of that name is skipped."""
         return next((Rule(pattern) for pattern, compiled in self._patterns if compiled.match(name)), None)
 
     def ignore_files(self, root: Path) -> IgnoreFiles:
@@ -88,7 +88,7 @@ class Rules:
         return files if files is not None else self._ignore_files.setdefault(root, IgnoreFiles(root))
 
     def ignores_path(self, path: str) -> bool:
-        """Whether a path relative to the root has a part that is passed over."""
+        """Whether a path relative to the root has a part that is skipped."""
         folder, _, name = path.rpartition("/")
         return self.ignores_name(name) or self._ignores_folder(folder)
 
@@ -112,7 +112,7 @@ def _kind(path: str, name: str) -> Kind:
 def look(root: Path, path: str, rules: Rules) -> Seen | None:
     """What is at a path relative to the root; None when nothing is there, or a folder.
 
-    Raises OSError when that cannot be told (a folder on the way may not be searched, the disk does not answer, a
+    Raises OSError when that cannot be known (a folder on the way may not be searched, the disk does not answer, a
     `.recqignore` on the way that cannot be used may take back what another ignores).
     """
     absolute = f"{root}/{path}"
@@ -142,7 +142,7 @@ def _regarded(path: str, status: os.stat_result, root: Path, rules: Rules) -> Se
 
 
 def _look_through(link: Path, path: str, link_status: os.stat_result, root: Path, rules: Rules) -> Seen:
-    """A link counts as the regular file that it leads to, when that lies inside the root; else it is passed over."""
+    """A link counts as the regular file that it leads to, when that lies inside the root; else it is skipped."""
     try:
         status = link.stat()
         inside = link.resolve().is_relative_to(root.resolve())
@@ -154,7 +154,7 @@ def _look_through(link: Path, path: str, link_status: os.stat_result, root: Path
 
 
 def walk(root: Path, rules: Rules, below: str = "") -> Iterator[Seen | Unreadable]:
-    """Everything below the folder `below` of a source, one folder after the other; a folder passed over counts once.
+    """Everything below the folder `below` of a source, one folder after the other; a folder skipped counts once.
 
     Memory is bounded by the number of folders that wait.
     """

@@ -1,4 +1,4 @@
-"""One source while it is watched: its root, its table of metadata, the files passed over, what is wrong with it."""
+"""One source while it is watched: its root, its table of metadata, the files skipped, what is wrong with it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _DOUBLED = "doubled"
 
 
 class Ignored:
-    """The files of a source that are passed over, so that their first bytes are not read at every walk."""
+    """The files of a source that are skipped, so that their first bytes are not read at every walk."""
 
     def __init__(self) -> None:
         self._files: dict[str, FileState] = {}
@@ -51,7 +51,7 @@ class Ignored:
         return len(self._files) + self._more
 
     def has(self, path: str, state: FileState) -> bool:
-        """Whether the path was passed over in that very state."""
+        """Whether the path was skipped in that very state."""
         return self._files.get(path) == state
 
     def add(self, path: str, state: FileState) -> None:
@@ -70,7 +70,7 @@ class Ignored:
 
 
 class Problems:
-    """What is wrong with a source's metadata, said once each; `say(path, message)` is told."""
+    """What is wrong with a source's metadata, reported once each; `say(path, message)` is told."""
 
     def __init__(self, say: Callable[[str, str], None]) -> None:
         self._say = say
@@ -116,7 +116,7 @@ class WatchedSource:
     `types()` gives the catalog's fields, `max_delete` is the share of its items that may vanish at once. `held` counts
     the deletions that were not made since they were too many, `held_metadata` the items that would lose metadata
     together with too many others. `rules` tell which names are skipped; without any, none is. `tells_ctime(root)` is
-    asked whether the ctime of its files tells of changes; where it does not, no state has one. With `headers`, EXIF is
+    asked whether the ctime of its files shows changes; where it does not, no state has one. With `headers`, EXIF is
     metadata. Safe to use from several threads: the table is replaced whole.
     """
 
@@ -151,7 +151,7 @@ class WatchedSource:
         self._table_seen: FileState | None = None
         self._table_loaded = False
         self._table_problem: Problem | None = None
-        self._rows: tuple[str, list[Problem]] = "", []  # what is said of rows that name no file, and each
+        self._rows: tuple[str, list[Problem]] = "", []  # what is reported of rows that name no file, and each
         self._unread: list[Problem] = []
         self._passed_over: list[Problem] = []
         self._bad_rules: list[Problem] = []
@@ -255,7 +255,7 @@ class WatchedSource:
             return False
 
     def note_rows(self, table: MetadataTable, missing: Collection[str], nearest: Nearest) -> None:
-        """What a whole comparison has found: the rows of the table that name no file. It is said once."""
+        """What a whole comparison has found: the rows of the table that name no file. It is reported once."""
         if self.table is not table:  # another comparison, with the new one, follows
             return
         if not missing:
@@ -295,7 +295,7 @@ class WatchedSource:
     def note_files(
         self, unread: Sequence[Problem], passed_over: Sequence[Problem], bad_rules: Sequence[Problem] = ()
     ) -> None:
-        """What a whole walk has found: tables that are not read, pictures that are passed over for a rule.
+        """What a whole walk has found: tables that are not read, pictures that are skipped for a rule.
 
         `bad_rules` are lines of `.recqignore` files that are not used.
         """
@@ -318,7 +318,7 @@ class WatchedSource:
         return self._doubled != before
 
     def hold_metadata(self, items: int, path: str, fields: Sequence[str]) -> str:
-        """So many items in all would lose metadata, one of them (text form) these fields: what is to be said."""
+        """So many items in all would lose metadata, one of them (text form) these fields: what is to be reported."""
         self._held_by = self._table_name()
         if self._table_problem is not None:
             why = self._table_problem.detail

@@ -176,7 +176,7 @@ def _in_bash(line: str, quote: str) -> str:
 
 
 def _known(ctx: typer.Context, first: str = "") -> Known:
-    """The fields of the catalog that the options so far name; nothing where that cannot be told at once.
+    """The fields of the catalog that the options so far name; nothing where that cannot be known at once.
 
     Of the field that `first` begins with, or that begins with it, the values are read before all others.
     """

@@ -1,6 +1,6 @@
 """The pictures of an answer, wherever they are wanted: in a file, on the terminal, in the system's viewer.
 
-What the commands share that have --grid, --preview and --open: what cannot be done is said before the work.
+What the commands share that have --grid, --preview and --open: what cannot be done is reported before the work.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Pictures:
         return self._grid is not None or self._preview is not None or self._open
 
     def show(self, shown: Drawable, settings: Settings) -> None:
-        """Write, show and open the pictures of an answer; which file was written is told on standard error."""
+        """Write, show and open the pictures of an answer; which file was written is printed on standard error."""
         if self._preview is not None:
             from recq.display.grid_sheet import sheet_of
             from recq.images import Limits

@@ -1,6 +1,6 @@
 """An answer as pictures in a file: one PNG, or one HTML page that needs nothing beside it.
 
-Made after the index has been let go of, from the files themselves.
+Made after the index has been released, from the files themselves.
 """
 
 from __future__ import annotations

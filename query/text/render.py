@@ -291,7 +291,7 @@ def _path(result: Result, terminal: bool, null: bool) -> str:
 
 def _table(table: TextTable, terminal: bool) -> str:
     if not table.rows:
-        return ""  # that nothing matches is said on standard error
+        return ""  # that nothing matches is reported on standard error
     if terminal:
         from query.text.terminal import draw  # Rich: only where there are colours to see
 

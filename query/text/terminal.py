@@ -56,7 +56,7 @@ def _draw_lines(console: Console, table: TextTable) -> None:
 
 
 def hidden_remark(hidden: tuple[str, ...], *, chosen: bool) -> str:
-    """What is said of columns that there was no room for."""
+    """The remark on columns that there was no room for."""
     way = "name fewer with --fields" if chosen else "choose with --fields"
     return f"no room for: {', '.join(hidden)} (a wider terminal shows more, or {way})"
 

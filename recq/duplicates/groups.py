@@ -245,7 +245,7 @@ class _Facts:
 
 
 class _Reading:
-    """What is read of the index before it is let go of: a context manager.
+    """What is read of the index before it is released: a context manager.
 
     `contents` has, for each distinct content, the numbers of its items, what to keep first; contents are in that order,
     too, and are the rows of what is compared. `edges` are pairs of rows that may be the same picture, each both ways.

@@ -3,7 +3,7 @@
     evaluation = evaluate(session, "category", ks=(1, 5, 10), against=["images-old"])
     evaluation.measures.map, evaluation.interval.low.map
 
-The index is read first (ids and labels, then vectors into a temporary file) and let go of before anything is ranked.
+The index is read first (ids and labels, then vectors into a temporary file) and released before anything is ranked.
 docs/quality.md defines every number.
 """
 

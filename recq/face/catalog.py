@@ -40,7 +40,7 @@ KINDS = tuple(kind.value for kind in Kind if kind is not Kind.EXACT)
 """What `duplicates` finds beside the same bytes."""
 
 DEFAULT_KINDS = (Kind.COPY.value, Kind.CROP.value)
-"""What it looks for unless told otherwise. A mirrored picture is often meant to be another."""
+"""What it looks for by default. A mirrored picture is often meant to be another."""
 
 
 class ImageCatalog:

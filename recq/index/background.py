@@ -1,7 +1,7 @@
 """How alike two pictures of a catalog are that have nothing to do with each other: the scale that a score is read on.
 
 A cosine of 0.8 says little by itself: it is a twin in one catalog and any two things in another. So random pairs of
-different items are compared, and their scores kept with the collection as quantiles. A score is then told as the share
+different items are compared, and their scores kept with the collection as quantiles. A score is then shown as the share
 of those pairs that it beats.
 """
 

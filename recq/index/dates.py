@@ -4,7 +4,7 @@
     2024-01-31T12:00+01:00            2024-01-31T11:00:00Z
     2024-01-31 11:00:00.5             2024-01-31T11:00:00.500000Z
 
-A moment without a zone is UTC. An engine reads few of these spellings and passes over the others in silence (a server
+A moment without a zone is UTC. An engine reads few of these spellings and skips the others in silence (a server
 `12:00Z` and `12:00`, Edge `12:00Z`), so only the second form is stored and asked for. Engines count microseconds: what
 is finer is cut off.
 """

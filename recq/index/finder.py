@@ -61,7 +61,7 @@ class Found:
     """The rows asked for.
 
     `total` of a search is how many rows there are in all, or how many items match where more than `DEEPEST` do.
-    `cut`: rows are missing because only the nearest `DEEPEST` points were looked at. `copies` were passed over since
+    `cut`: rows are missing because only the nearest `DEEPEST` points were looked at. `copies` were skipped since
     they have the bytes of an example.
     """
 

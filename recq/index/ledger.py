@@ -153,7 +153,7 @@ class Ledger:
     def keep_ctimes(self, ctimes: Mapping[str, int]) -> None:
         """Note the ctime (nanoseconds since the epoch) of items by their ids: vectors and all other payload stay.
 
-        Ids that do not exist any more are passed over. What cannot be noted since others delete all the time is left to
+        Ids that do not exist any more are skipped. What cannot be noted since others delete all the time is left to
         the next comparison of folder and index.
         """
         for _ in range(_TRIES):

@@ -134,7 +134,7 @@ def item_of(record: models.Record | models.ScoredPoint) -> Item | None:
 
 
 def items_of(records: Iterable[models.Record]) -> Iterator[Item]:
-    """The items among some points. Every reader goes through here: what is no item is passed over."""
+    """The items among some points. Every reader goes through here: what is no item is skipped."""
     return (item for record in records if (item := item_of(record)) is not None)
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with metadata, and what is passed over for it: found while a folder is read, kept until it is mended.
+"""What is wrong with metadata, and what is skipped for it: found while a folder is read, kept until it is mended.
 
 What concerns one picture stands in its point (`file.problems`) and goes with it; what concerns a source as a whole (a
 table that cannot be read, rows that name no file) stands in the collection's metadata. So `recq-ingest problems` tells
@@ -43,7 +43,7 @@ class ProblemKind(StrEnum):
     FIELD = "field"  # a field whose name or value cannot be stored: the picture is without it
     MISFIT = "misfit"  # a value that is not of its field's type: it is stored, but filters do not find it
     REFUSED = "refused"  # the index refused the item as it is
-    IGNORED = "ignored"  # a picture that a rule passes over
+    IGNORED = "ignored"  # a picture that a rule skips
     RULE = "rule"  # a `.recqignore`, or a line of one, that cannot be used
     DOUBLED = "doubled"  # most files of the source are in another one, too: one folder under two names
     UNINDEXED = "unindexed"  # a field of which the engine would not make an index: filters on it are refused

@@ -152,7 +152,7 @@ def grown(
 def fold(rows: Iterable[Row], *, keep_duplicates: bool, own: Own = NOTHING_OWN) -> list[Folded]:
     """The first row of each group; where there is none, the first of each file content, unless those are kept.
 
-    Two groups never fold into one: two products may share a picture. What belongs to the examples is passed over.
+    Two groups never fold into one: two products may share a picture. What belongs to the examples is skipped.
     """
     first: dict[tuple[str, str], Row] = {}
     copies: dict[tuple[str, str], int] = {}

@@ -37,7 +37,7 @@ class Source:
 
     `roots` maps a host's name to the folder's absolute path there (text form of `recq.paths`), `encoded` has the hosts
     where that form is the encoded one; `ignored` counts the files that the last reconcile, at `reconciled_at` (ISO 8601
-    UTC), passed over; `watcher` is the daemon that compared it last;
+    UTC), skipped; `watcher` is the daemon that compared it last;
     `held` counts the deletions that it did not make since they were too many at once, `held_metadata` the items that
     would have lost metadata together with too many others.
     """

@@ -16,7 +16,7 @@ from recq.index.schema import VECTOR, FieldType, Item, Value, stored_payload
 from recq.space import EmbeddingSpace
 
 NUMBERS_AT_ONCE = 1_000_000
-"""The most numbers of one write: as JSON they take 20 MB, and a server takes 32 MB unless it is told otherwise."""
+"""The most numbers of one write: as JSON they take 20 MB, and a server takes 32 MB by default."""
 
 
 def _ignore_misfit(field: str, value: Value, field_type: FieldType) -> None:

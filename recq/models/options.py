@@ -1,4 +1,4 @@
-"""What somebody asks of the vectors of a catalog, as far as it is said: the settings that decide an embedding space."""
+"""What somebody asks of the vectors of a catalog, as far as given: the settings that decide an embedding space."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PENULTIMATE = "penultimate"
 class ModelOptions:
     """Each part of an embedding space that can be chosen, in the words of the command line; None is "not said".
 
-    What is not said is the network's own for a new catalog, and the catalog's own for one that exists.
+    What is not given is the network's own for a new catalog, and the catalog's own for one that exists.
     """
 
     model: str | None = None
@@ -32,7 +32,7 @@ class ModelOptions:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """What the command line, the environment and recq.toml say; a preset is what nothing else is said for."""
+        """What the command line, the environment and recq.toml say; a preset is what nothing else is given for."""
         names = [field.name for field in fields(cls)]
         said = {name: value for name in names if (value := getattr(settings, name)) is not None}
         return cls(**vars(PRESETS[settings.preset]) | said if settings.preset else said)
@@ -43,7 +43,7 @@ class ModelOptions:
         return self != ModelOptions()
 
     def completed(self, space: EmbeddingSpace) -> ModelOptions:
-        """With what is not said as it is in `space`, which is one of the same model."""
+        """With what is not given as it is in `space`, which is one of the same model."""
         own = ModelOptions(
             model=space.model,
             layer=space.layer,

@@ -112,7 +112,7 @@ def describe_space(asked: ModelOptions | str, settings: Settings) -> EmbeddingSp
 
 
 def describe_variant(space: EmbeddingSpace, asked: ModelOptions, settings: Settings) -> EmbeddingSpace:
-    """The space that is asked for where what is not said is as in `space`, unless another model is named.
+    """The space that is asked for where what is not given is as in `space`, unless another model is named.
 
     Raises as `describe_space`.
     """

@@ -75,7 +75,7 @@ def answer_of(
 ) -> Answer:
     """The answer to a question that began at `started` (`time.perf_counter`).
 
-    `background` is the scale that its scores are told on, where they are those of pairs.
+    `background` is the scale that its scores are shown on, where they are those of pairs.
     """
     results = tuple(
         result_of(

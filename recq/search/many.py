@@ -1,6 +1,6 @@
 """Many targets in one process: resolved, embedded and asked for a chunk at a time, one answer each, in their order.
 
-A target that cannot be answered becomes a `FailedTarget` and the others go on. The index is let go of while pictures
+A target that cannot be answered becomes a `FailedTarget` and the others go on. The index is released while pictures
 are embedded, as for a single target; the network is loaded once.
 """
 
@@ -145,7 +145,7 @@ class _Holder:
         return self._sources
 
     def scaled(self, parameters: Parameters) -> Scaled:
-        """The one question as the catalog's random pairs read it; what is to be said of that is said once."""
+        """The one question as the catalog's random pairs read it; what is to be reported of that is reported once."""
         if self._scale is None:
             self._scale = scaled(self.catalog(), parameters)
             return self._scale

@@ -1,4 +1,4 @@
-"""Why an answer is empty, and what may have been meant: told on standard error and in JSON.
+"""Why an answer is empty, and what may have been meant: reported on standard error and in JSON.
 
     no item has category=footwear: did you mean Footwear?
     no item has both category=sofa (12 items) and price<=5 (3 items)
@@ -43,7 +43,7 @@ class CauseKind(StrEnum):
     OWN_GROUP = "own-group"  # what is left is in the target's group
     COPIES = "copies"  # what is left has the target's bytes
     TARGET = "target"  # what is left is the target itself
-    OFFSET = "offset"  # fewer results than --offset or --page passes over
+    OFFSET = "offset"  # fewer results than --offset or --page skips
 
 
 @dataclass(frozen=True)

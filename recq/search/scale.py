@@ -1,4 +1,4 @@
-"""The scale that scores are told on: a catalog's random pairs say which are unusual, and what is no good match.
+"""The scale that scores are shown on: a catalog's random pairs say which are unusual, and what is no good match.
 
 Between a question and the index: `unusual` becomes a score, or a distance, of this catalog.
 """

@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from recq.index.grammar import Where
 
 FIRST = Parameters()
-"""The five nearest, as `similar` answers unless told otherwise."""
+"""The five nearest, as `similar` answers by default."""
 
 FIRST_MATCHES = Parameters(k=20)
-"""The first twenty, as `search` answers unless told otherwise."""
+"""The first twenty, as `search` answers by default."""
 
 
 def similar(session: Session, target: Given, parameters: Parameters = FIRST) -> Answer:

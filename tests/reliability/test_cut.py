@@ -52,7 +52,7 @@ def test_writes_whose_answer_is_lost(
         with proxy.serving():
             torn = Torn.make(
                 tmp_path, seed, "--url", proxy.url,
-                RECQ_REQUEST_TIMEOUT=str(TIMEOUT), RECQ_MAX_DELETE="1", **({"RECQ_RESCAN": "3"} if late else {}),
+                RECQ_REQUEST_TIMEOUT=str(TIMEOUT), **({"RECQ_RESCAN": "3"} if late else {}),
             )  # fmt: skip
             with torn.daemon() as daemon:
                 daemon.said("reconciled", within=STARTS_WITHIN)

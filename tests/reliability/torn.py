@@ -62,7 +62,9 @@ class Torn:
         """In `folder`, driven by `seed`; `options` and `settings` are the daemon's."""
         rng = random.Random(seed)
         torn = cls(World(folder / "shop", rng), KnownPlace(folder / "shop", folder / "data", options), rng)
-        torn.place.settings |= {"RECQ_SETTLE": "0.1", "RECQ_WORKERS": "2", _MARK: torn.token} | settings
+        # What goes at once in this world is meant: what is held is the subject of other tests.
+        own = {"RECQ_SETTLE": "0.1", "RECQ_WORKERS": "2", "RECQ_MAX_DELETE": "1", _MARK: torn.token}
+        torn.place.settings |= own | settings
         return torn
 
     def kill_once(self) -> None:

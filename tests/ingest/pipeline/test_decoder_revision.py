@@ -6,7 +6,6 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -14,8 +13,9 @@ import pytest
 
 from recq.errors import Reason
 from recq.images.revision import DECODER_REVISION
+from recq.index.catalog import Catalog
 from recq.index.points import ItemVector
-from recq.index.schema import ItemError
+from recq.index.schema import Item, ItemError
 from tests.asking import stored_vector
 from tests.ingest.running import Place
 from tests.recq.images.encoded import encode, scene
@@ -76,9 +76,9 @@ def tiff(kind: Kind) -> bytes:
     return file[0]
 
 
-def copy_items(catalog: Any) -> list[Any]:
-    ids = [item.id for name in catalog.sources() for item in catalog.scan(name)]
-    return list(catalog.get_many(ids).values())
+def copy_items(catalog: Catalog) -> list[Item]:
+    ids = [item.id for name in catalog.sources.all() for item in catalog.ledger.scan(name)]
+    return list(catalog.ledger.get_many(ids).values())
 
 
 def run(place: Place) -> tuple[int, dict[str, set[str]]]:
