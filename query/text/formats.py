@@ -94,5 +94,7 @@ class Printer:
             return make()
         try:
             return make()
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # as in `fault`
             raise PluginError(f"{self._called} cannot print this: {fault(error)}") from error

@@ -29,6 +29,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     base = "from recq.search.output_format import OutputFormat\n"
     raising = f"{base}class Form(OutputFormat):\n    def answer(self, answer, page): raise KeyError('price')\n"
     install(site, "raising", raising, {GROUP: {"raising": "raising:Form"}})
+    panic = f"{base}class Panic(BaseException): pass\n"
+    panic += "class Form(OutputFormat):\n    def answer(self, answer, page): raise Panic('at the disco')\n"
+    install(site, "panic", panic, {GROUP: {"panic": "panic:Form"}})
     wrong = f"{base}class Form(OutputFormat):\n    def answer(self, answer, page): return 5\n"
     install(site, "number", wrong, {GROUP: {"number": "number:Form"}})
     install(site, "broken", "import nothing_of_that_name", {GROUP: {"broken": "broken:Form"}})
@@ -91,6 +94,7 @@ def test_help_completion_and_the_error_list_it(place: Place) -> None:
     ("name", "told"),
     [
         ("raising", "cannot print this: KeyError: 'price'"),
+        ("panic", "cannot print this: Panic: at the disco"),
         ("number", "prints int, not text"),
         ("broken", "cannot be loaded: ModuleNotFoundError: No module named 'nothing_of_that_name'"),
         ("other", "is no recq.search.output_format.OutputFormat, but Form"),
