@@ -403,9 +403,19 @@ WRONG: list[tuple[Callable[[Any], Any], str]] = [
     (lambda c: c.evaluate("category", progress=3), "a function is needed"),
     (lambda c: c.duplicates(kinds="copy"), "a list is needed"),
     (lambda c: c.duplicates(kinds=["copies"]), "did you mean 'copy'"),
+    (lambda c: c.duplicates(kinds=5), r"kinds=5: a list is needed, as in kinds=\['copy'\]"),
+    (lambda c: c.duplicates(kinds=None), "a list is needed"),
     (lambda c: c.duplicates(min_score="auto"), "takes a number"),
     (lambda c: c.vectors(filters="x=1"), "a list is needed"),
     (lambda c: c.export(""), "a path is needed"),
+    (lambda c: c.export("a\0.jsonl"), "a path is needed"),
+    (lambda c: c.explain("two.png", "three.png").save(), r"save\(\) needs path"),
+    (lambda c: c.explain("two.png", "three.png").save(5), "a path is needed"),
+    (lambda c: c.similar("\udcff.png"), "nothing is indexed as"),
+    (lambda c: recq.open("my shop", settings=c.settings), "--catalog 'my shop': a name is needed of letters"),
+    (lambda c: recq.open("", settings=c.settings), "--catalog '': a name is needed of letters"),
+    (lambda c: recq.import_catalog("x.jsonl", "my shop", settings=c.settings), "a name is needed of letters"),
+    (lambda _: recq.import_catalog("a\0.jsonl"), "a path is needed"),
     (lambda c: c.export("x", form="csv"), "'jsonl' or 'parquet' is needed"),
     (lambda _: OPEN(5), "a catalog's name is needed"),
     (lambda _: OPEN("images", catalog="x"), r"open\(\) has no argument 'catalog'"),
@@ -434,6 +444,22 @@ def test_a_broken_image_is_told(catalog: recq.ImageCatalog, shop_root: Path, tmp
     with pytest.raises(TargetError, match="cannot be read"):
         catalog.similar(closed)
     assert issubclass(SpaceMismatch, RecqError)
+
+
+def test_a_broken_image_among_many_lets_the_others_go_on(catalog: recq.ImageCatalog, shop_root: Path) -> None:
+    closed = Image.open(shop_root / WAITING)
+    closed.close()
+    answers = catalog.similar_many([closed, "two.png", closed], k=1)
+    assert [isinstance(each, FailedTarget) for each in answers] == [True, False, True]
+    assert "cannot be read" in answers.failed[0].error
+
+
+def test_a_catalog_that_is_not_there_leaves_no_connection_open(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[str] = []
+    monkeypatch.setattr(recq.ImageCatalog, "close", lambda catalog: closed.append(catalog.name))
+    with pytest.raises(TargetNotFound):
+        recq.open("nothing", data_dir=folder)
+    assert closed == ["nothing"]
 
 
 # -- answers -----------------------------------------------------------------------------------------------------------
