@@ -10,10 +10,10 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import platformdirs
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, TypeAdapter, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
@@ -32,6 +32,8 @@ from recq.space import DistanceName, Pooling, Preprocess, Preset, Resize
 from recq.spelling import nearest
 
 WatchMode = Literal["auto", "native", "poll"]
+
+CatalogName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
 DEFAULT_IGNORE = (
     ".*",  # hidden: .DS_Store, ._* (macOS), .nfs* (NFS), .~lock* (LibreOffice), .snapshot (NetApp), .Trash-* (desktops)
@@ -92,7 +94,7 @@ class Settings(BaseSettings):
     cache_dir: Path = Field(default_factory=default_cache_dir)
     url: str | None = None
     api_key: SecretStr | None = None
-    catalog: str = Field("images", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
+    catalog: CatalogName = "images"
     preset: Preset | None = None
     model: str | None = None
     weights: Path | None = None
@@ -180,6 +182,15 @@ class Settings(BaseSettings):
             ) from None
         keep(overriding(_place(settings), cls._shell_place() if _PLACE & said.keys() else _place(settings)))
         return settings
+
+    def of_catalog(self, name: str) -> Self:
+        """These settings for another catalog. Raises UsageError for what can be no catalog's name."""
+        try:
+            TypeAdapter(CatalogName).validate_python(name)
+        except ValidationError as error:
+            told = needed(error.errors(include_url=False)[0])
+            raise UsageError(f"--catalog '{printable(name)[:100]}': {told}") from None
+        return self.model_copy(update={"catalog": name})
 
     @classmethod
     def _shell_place(cls) -> Place:

@@ -199,7 +199,7 @@ def path(example: str) -> Check:
     """A path, as a text or a `pathlib.Path`."""
 
     def check(name: str, value: Any) -> Path:
-        if isinstance(value, str | Path) and str(value):
+        if isinstance(value, str | Path) and str(value) and "\0" not in str(value):
             return Path(value)
         raise wrong(name, value, "a path", repr(example))
 
@@ -233,6 +233,18 @@ def one_word_of(*words: str) -> Check:
     return check
 
 
+def words_of(*words: str) -> Check:
+    """Several of a few words."""
+    one = one_word_of(*words)
+
+    def check(name: str, value: Any) -> tuple[str, ...]:
+        if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+            raise wrong(name, value, "a list", repr([value if isinstance(value, str) else words[0]]))
+        return tuple(one(name, each) for each in value)
+
+    return check
+
+
 CHECKS: dict[str, Check] = {
     "k": whole("5"),
     "offset": whole("20"),
@@ -256,6 +268,7 @@ CHECKS: dict[str, Check] = {
     "label": text("category"),
     "strategy": one_word_of("average", "best", "sum"),
     "form": one_word_of("jsonl", "parquet"),
+    "kinds": words_of("copy", "crop", "mirror"),
     "keep_own_group": flag,
     "keep_duplicates": flag,
     "exact": flag,

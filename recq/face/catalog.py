@@ -22,9 +22,9 @@ import numpy as np
 
 from recq.duplicates.kinds import Kind
 from recq.errors import TargetNotFound, UsageError
-from recq.face.arguments import checked, one_word_of, wrong
+from recq.face.arguments import checked
 from recq.face.question import Compared, Matching, Ranking, parameters_of
-from recq.face.targets import Target, given_all, given_of
+from recq.face.targets import Target, given_all, given_of, given_or_failed
 from recq.progress import Progress, silent
 from recq.search.session import Session
 from recq.settings import Settings
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from recq.search.many import FailedTarget
     from recq.space import EmbeddingSpace
     from recq.transfer.transfer import Transferred
-
-KINDS = tuple(kind.value for kind in Kind if kind is not Kind.EXACT)
-"""What `duplicates` finds beside the same bytes."""
 
 DEFAULT_KINDS = (Kind.COPY.value, Kind.CROP.value)
 """What it looks for by default. A mirrored picture is often meant to be another."""
@@ -123,7 +120,8 @@ class ImageCatalog:
         from recq.search.many import similar_many
         from recq.search.results import Answer
 
-        found = similar_many(self._session, given_all(targets), parameters_of(Ranking, asked), progress)
+        given = [given_or_failed(each) for each in targets]
+        found = similar_many(self._session, given, parameters_of(Ranking, asked), progress)
         return (self._answer(each) if isinstance(each, Answer) else each for each in found)
 
     @checked(Ranking)
@@ -316,10 +314,7 @@ class ImageCatalog:
         from recq.face.findings import Duplicates
         from recq.face.results import shown_as
 
-        if isinstance(kinds, str):
-            raise wrong("kinds", kinds, "a list", repr([kinds]))
-        check = one_word_of(*KINDS)
-        wanted = frozenset() if exact else frozenset(Kind(check("kinds", each)) for each in kinds)
+        wanted = frozenset() if exact else frozenset(map(Kind, kinds))
         if isinstance(min_score, str) or isinstance(max_distance, str):
             raise UsageError("duplicates takes a number for min_score and max_distance, not 'auto'")
         found = duplicates(

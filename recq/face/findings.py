@@ -14,6 +14,7 @@ from recq.display.evaluation_table import evaluation_tables
 from recq.display.table import TextTable, comparison_table, duplicates_table
 from recq.duplicates import groups
 from recq.evaluate import results as evaluation
+from recq.face.arguments import checked
 from recq.face.results import Pictured, Shown, record_of
 from recq.paths import printable
 from recq.search import compare, explain
@@ -55,6 +56,7 @@ class Explanation(explain.Explanation):
     `added`, float32 (h, w), sums up to the cosine. A notebook shows both pictures with the regions in colour.
     """
 
+    @checked()
     def save(self, path: str | Path) -> None:
         """Draw it into a PNG. Raises UsageError."""
         from recq.display.explanation import write_picture

@@ -42,12 +42,10 @@ def open_catalog(
     catalog = ImageCatalog(_settings(name, url, api_key, data_dir, settings))
     try:
         _ = catalog.space
-    except TargetNotFound as error:
-        if name is not None and Path(name).is_dir():
-            raise UsageError(f"{_is_folder(name)} ({error})") from error
-        raise
-    except BaseException:
+    except BaseException as error:
         catalog.close()
+        if isinstance(error, TargetNotFound) and name is not None and Path(name).is_dir():
+            raise UsageError(f"{_is_folder(name)} ({error})") from error
         raise
     return catalog
 
@@ -102,7 +100,7 @@ def _settings(
         raise wrong("settings", settings, "a recq.Settings", "recq.Settings.load()")
     if not (url is api_key is data_dir is None):
         raise UsageError("settings= and url=, api_key= or data_dir= both say which index: give one of them")
-    return settings if name is None else settings.model_copy(update={"catalog": name})
+    return settings if name is None else settings.of_catalog(name)
 
 
 def _require_name(name: Any) -> None:

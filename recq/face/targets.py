@@ -26,12 +26,16 @@ from recq.search.target import ContentTarget, Given, VectorTarget
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from recq.search.many import FailedTarget
+
 Target: TypeAlias = "str | os.PathLike[str] | bytes | Image | np.ndarray | Result | ItemDetails"
 """Whatever a question can start from."""
 
 _ORIENTATION = 0x0112  # EXIF's tag
-_IN_PNG = frozenset({"1", "L", "LA", "I", "I;16", "P", "RGB", "RGBA"})
-_IN_TIFF = frozenset({"CMYK", "YCbCr", "LAB"})
+_IN_PNG = frozenset({"1", "L", "LA", "I;16", "P", "RGB", "RGBA"})
+_IN_TIFF = frozenset({"CMYK", "YCbCr", "LAB", "I", "I;16B", "I;16L", "F"})
+_TRANSPARENT = {"La": "LA", "PA": "RGBA", "RGBa": "RGBA"}
+"""Modes that no file has, and those of the same picture that a file can have."""
 
 
 def given_of(target: Any) -> Given:
@@ -61,6 +65,16 @@ def given_all(targets: Iterable[Any]) -> list[Given]:
     return [given_of(each) for each in targets]
 
 
+def given_or_failed(target: Any) -> Given | FailedTarget:
+    """`given_of`, and a `FailedTarget` for what cannot be read. Raises UsageError for what is no target."""
+    try:
+        return given_of(target)
+    except TargetError as error:
+        from recq.search.many import FailedTarget
+
+        return FailedTarget(_name_of(target), str(error))
+
+
 def _is_image(target: object) -> TypeGuard[Image]:
     pil = sys.modules.get("PIL.Image")  # who has one has imported it
     return pil is not None and isinstance(target, pil.Image)
@@ -72,7 +86,8 @@ def _of_array(array: np.ndarray) -> Given:
 
         return ContentTarget(_encoded(Image.fromarray(np.ascontiguousarray(array)), "PNG"), "the pixels given")
     if np.issubdtype(array.dtype, np.floating) and array.ndim == 1:
-        vector = array.astype(np.float32)
+        with np.errstate(over="ignore"):  # told below
+            vector = array.astype(np.float32)
         if not np.isfinite(vector).all() or not vector.any():
             raise UsageError("the vector given has numbers that are not finite, or nothing but zeros")
         return VectorTarget(vector)
@@ -84,16 +99,21 @@ def _of_array(array: np.ndarray) -> Given:
 
 def _of_image(image: Image) -> Given:
     """The picture without loss, for the decoder that reads all others: it knows orientation, profile, transparency."""
-    file = getattr(image, "filename", "")
-    name = Path(os.fsdecode(file)).name if file and isinstance(file, str | bytes | os.PathLike) else "the picture given"
+    name = _name_of(image)
     try:
         if image.mode in _IN_PNG:
             return ContentTarget(_encoded(image, "PNG"), name)
         if image.mode in _IN_TIFF:
             return ContentTarget(_encoded(image, "TIFF"), name)
-        return ContentTarget(_encoded(image.convert("RGB"), "PNG"), name)
+        return ContentTarget(_encoded(image.convert(_TRANSPARENT.get(image.mode, "RGB")), "PNG"), name)
     except (OSError, ValueError, SyntaxError, MemoryError) as error:
         raise TargetError(f"the picture given cannot be read: {' '.join(str(error).split())}") from error
+
+
+def _name_of(image: Any) -> str:
+    """The name of the file that an image was opened from."""
+    file = getattr(image, "filename", "")
+    return Path(os.fsdecode(file)).name if file and isinstance(file, str | bytes | os.PathLike) else "the picture given"
 
 
 def _encoded(image: Image, form: str) -> bytes:

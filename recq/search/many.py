@@ -59,9 +59,9 @@ class FailedTarget:
 
 
 def similar_many(
-    session: Session, targets: Sequence[Given], parameters: Parameters, progress: Progress = silent
+    session: Session, targets: Sequence[Given | FailedTarget], parameters: Parameters, progress: Progress = silent
 ) -> Iterator[Answer | FailedTarget]:
-    """What `recq.search.search.similar` answers to each of the targets, in their order.
+    """What `recq.search.search.similar` answers to each of the targets, in their order; failed ones stay so.
 
     Raises FilterError and UsageError at once for what no target could have an answer to, IndexError_ and SpaceError
     for what ends all of it. `took_ms` is the target's share of its chunk's time. While answers are taken an embedded
@@ -72,7 +72,7 @@ def similar_many(
 
 
 def _in_chunks(
-    session: Session, targets: Sequence[Given], parameters: Parameters, progress: Progress
+    session: Session, targets: Sequence[Given | FailedTarget], parameters: Parameters, progress: Progress
 ) -> Iterator[Answer | FailedTarget]:
     with _Holder(session) as holder:
         for done in range(0, len(targets), CHUNK):
@@ -217,7 +217,9 @@ class _Lookup:
         return self.hints.others(self.lookups)
 
 
-def _answers(holder: _Holder, chunk: Sequence[Given], parameters: Parameters) -> list[Answer | FailedTarget]:
+def _answers(
+    holder: _Holder, chunk: Sequence[Given | FailedTarget], parameters: Parameters
+) -> list[Answer | FailedTarget]:
     from recq.index.similarity import metric_of
 
     catalog = holder.catalog()
@@ -242,7 +244,9 @@ def _answers(holder: _Holder, chunk: Sequence[Given], parameters: Parameters) ->
     return answers
 
 
-def _resolved(lookup: _Lookup, given: Given) -> Target | FailedTarget:
+def _resolved(lookup: _Lookup, given: Given | FailedTarget) -> Target | FailedTarget:
+    if isinstance(given, FailedTarget):
+        return given
     try:
         return resolve(lookup, given)
     except (TargetError, UsageError) as error:
@@ -250,13 +254,13 @@ def _resolved(lookup: _Lookup, given: Given) -> Target | FailedTarget:
 
 
 def _prepared(
-    preparer: Preparer, chunk: Sequence[Given], resolved: Sequence[Target | FailedTarget]
+    preparer: Preparer, chunk: Sequence[Given | FailedTarget], resolved: Sequence[Target | FailedTarget]
 ) -> list[Query | FailedTarget]:
     """Each as something to compare with, pictures all at once."""
     sound = [
         (target, text_of(given))
         for given, target in zip(chunk, resolved, strict=True)
-        if not isinstance(target, FailedTarget)
+        if not isinstance(given, FailedTarget) and not isinstance(target, FailedTarget)
     ]
     made = zip(sound, preparer.prepare_many(sound), strict=True)
     prepared: list[Query | FailedTarget] = []

@@ -135,4 +135,7 @@ def _fitting(vector: np.ndarray, space: EmbeddingSpace) -> np.ndarray:
         raise UsageError(
             f"a vector of {space.label} has the shape ({space.dim},), the one that was given {vector.shape}"
         )
-    return vector / np.float32(np.linalg.norm(vector)) if space.distance == "Cosine" else vector
+    if space.distance != "Cosine":
+        return vector
+    exact = vector.astype(np.float64)  # whose squares float32 may not hold
+    return (exact / np.linalg.norm(exact)).astype(np.float32)

@@ -144,6 +144,8 @@ def resolve(lookup: Lookup, given: Given) -> Target:
     try:
         return settle(text, lookup, look(text))
     except TargetNotFound:
+        if not _is_text(text):
+            raise
         meant = paths.from_text(text, encoded=True)
         if paths.to_text(meant) != (text, True):
             raise
@@ -152,6 +154,11 @@ def resolve(lookup: Lookup, given: Given) -> Target:
         except TargetNotFound:
             pass
         raise
+
+
+def _is_text(text: str) -> bool:
+    """Whether it has none of the lone surrogates that stand for the bytes of a name that are not UTF-8."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def look(text: str) -> Local:

@@ -193,6 +193,40 @@ def test_every_way_to_give_a_picture_is_the_same_question(catalog: recq.ImageCat
     ]  # fmt: skip
 
 
+def test_a_vectors_length_says_nothing_where_cosines_are_compared(catalog: recq.ImageCatalog) -> None:
+    vector = catalog.embed("two.png")
+    expected = catalog.similar(vector, k=3)
+    for scale in (1e-30, 1e-20, 1e20, 1e30):  # whose squares are beyond float32
+        answer = catalog.similar(vector * np.float32(scale), k=3)
+        assert paths(answer) == paths(expected)
+        assert [r.score for r in answer] == pytest.approx([r.score for r in expected], abs=1e-5)
+    with pytest.raises(UsageError, match="not finite"):
+        catalog.similar(vector.astype(np.float64) * 1e300)
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind", "white"),
+    [("I", "<i4", 65_535), ("F", "<f4", 1), ("I;16", "<u2", 65_535), ("I;16B", ">u2", 65_535)],
+)
+def test_deep_samples_keep_the_scale_that_their_file_has(
+    catalog: recq.ImageCatalog, mode: str, kind: str, white: int, tmp_path: Path
+) -> None:
+    grey = np.ascontiguousarray(np.asarray(Image.linear_gradient("L")).T)
+    deep = (grey * (white / 255)).astype(kind)
+    image = Image.frombytes(mode, deep.shape, deep.tobytes())
+    image.save(tmp_path / "deep.tif")
+    for asked in (Image.fromarray(grey), tmp_path / "deep.tif"):
+        np.testing.assert_allclose(catalog.embed(image), catalog.embed(asked), atol=2e-3)
+
+
+@pytest.mark.parametrize(("mode", "plain"), [("PA", "RGBA"), ("RGBa", "RGBA"), ("La", "LA")])
+def test_transparency_counts_in_modes_that_no_file_has(catalog: recq.ImageCatalog, mode: str, plain: str) -> None:
+    clear = Image.new("RGBA", (60, 40), (0, 0, 0, 0))
+    clear.paste((200, 200, 200, 255), (10, 10, 30, 30))
+    expected = clear.convert(plain)
+    np.testing.assert_allclose(catalog.embed(expected.convert(mode)), catalog.embed(expected), atol=1e-3)
+
+
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "I;16", "F"])
 def test_an_image_of_any_mode_is_a_picture(catalog: recq.ImageCatalog, mode: str) -> None:
     plain = Image.linear_gradient("L")
@@ -369,9 +403,19 @@ WRONG: list[tuple[Callable[[Any], Any], str]] = [
     (lambda c: c.evaluate("category", progress=3), "a function is needed"),
     (lambda c: c.duplicates(kinds="copy"), "a list is needed"),
     (lambda c: c.duplicates(kinds=["copies"]), "did you mean 'copy'"),
+    (lambda c: c.duplicates(kinds=5), r"kinds=5: a list is needed, as in kinds=\['copy'\]"),
+    (lambda c: c.duplicates(kinds=None), "a list is needed"),
     (lambda c: c.duplicates(min_score="auto"), "takes a number"),
     (lambda c: c.vectors(filters="x=1"), "a list is needed"),
     (lambda c: c.export(""), "a path is needed"),
+    (lambda c: c.export("a\0.jsonl"), "a path is needed"),
+    (lambda c: c.explain("two.png", "three.png").save(), r"save\(\) needs path"),
+    (lambda c: c.explain("two.png", "three.png").save(5), "a path is needed"),
+    (lambda c: c.similar("\udcff.png"), "nothing is indexed as"),
+    (lambda c: recq.open("my shop", settings=c.settings), "--catalog 'my shop': a name is needed of letters"),
+    (lambda c: recq.open("", settings=c.settings), "--catalog '': a name is needed of letters"),
+    (lambda c: recq.import_catalog("x.jsonl", "my shop", settings=c.settings), "a name is needed of letters"),
+    (lambda _: recq.import_catalog("a\0.jsonl"), "a path is needed"),
     (lambda c: c.export("x", form="csv"), "'jsonl' or 'parquet' is needed"),
     (lambda _: OPEN(5), "a catalog's name is needed"),
     (lambda _: OPEN("images", catalog="x"), r"open\(\) has no argument 'catalog'"),
@@ -400,6 +444,22 @@ def test_a_broken_image_is_told(catalog: recq.ImageCatalog, shop_root: Path, tmp
     with pytest.raises(TargetError, match="cannot be read"):
         catalog.similar(closed)
     assert issubclass(SpaceMismatch, RecqError)
+
+
+def test_a_broken_image_among_many_lets_the_others_go_on(catalog: recq.ImageCatalog, shop_root: Path) -> None:
+    closed = Image.open(shop_root / WAITING)
+    closed.close()
+    answers = catalog.similar_many([closed, "two.png", closed], k=1)
+    assert [isinstance(each, FailedTarget) for each in answers] == [True, False, True]
+    assert "cannot be read" in answers.failed[0].error
+
+
+def test_a_catalog_that_is_not_there_leaves_no_connection_open(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[str] = []
+    monkeypatch.setattr(recq.ImageCatalog, "close", lambda catalog: closed.append(catalog.name))
+    with pytest.raises(TargetNotFound):
+        recq.open("nothing", data_dir=folder)
+    assert closed == ["nothing"]
 
 
 # -- answers -----------------------------------------------------------------------------------------------------------
