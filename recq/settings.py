@@ -153,6 +153,27 @@ class Settings(BaseSettings):
         """Command line over environment over file."""
         return init_settings, env_settings, InitSettingsSource(settings_cls, dict(read_config().values))
 
+    def __init__(self, **given: Any) -> None:
+        """What is given over environment over file. Raises UsageError naming the setting."""
+        try:
+            super().__init__(**given)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            name = str(first["loc"][0])
+            if name not in type(self).model_fields:
+                raise UsageError(f"unknown setting {name!r}{_nearest(name, type(self).model_fields)}") from None
+            value = "" if name in _SECRET else _shown(first["input"])
+            if name in given and name in _OPTIONS and value:
+                option = f"--{name.replace('_', '-')}"
+                raise UsageError(f"{option} '{printable(str(first['input']))[:100]}': {needed(first)}") from None
+            raise UsageError(
+                f"setting {name!r}{_place_of(name, given, read_config())}: {needed(first)}{value}"
+            ) from None
+        except SettingsError as error:  # a variable that holds a list
+            name = next((one for one in type(self).model_fields if f'"{one}"' in str(error)), "ignore")
+            place = _place_of(name, given, read_config())
+            raise UsageError(f'setting {name!r}{place}: write it as a JSON list, [".*", "*.tmp"] for example') from None
+
     @classmethod
     def load(cls, **command_line: Any) -> Self:
         """The settings in force; `None` on the command line means "not said". Raises UsageError naming the field.
@@ -165,21 +186,7 @@ class Settings(BaseSettings):
         said = {name: value for name, value in command_line.items() if value is not None}
         if "data_dir" in said:
             said.setdefault("url", None)
-        try:
-            settings = cls(**said)
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            name = str(first["loc"][0])
-            given = "" if name in _SECRET else _shown(first["input"])
-            if name in said and name in _OPTIONS and given:
-                option = f"--{name.replace('_', '-')}"
-                raise UsageError(f"{option} '{printable(str(first['input']))[:100]}': {needed(first)}") from None
-            raise UsageError(f"setting {name!r}{_place_of(name, said, config)}: {needed(first)}{given}") from None
-        except SettingsError as error:  # a variable that holds a list
-            name = next((one for one in cls.model_fields if f'"{one}"' in str(error)), "ignore")
-            raise UsageError(
-                f'setting {name!r}{_place_of(name, said, config)}: write it as a JSON list, [".*", "*.tmp"] for example'
-            ) from None
+        settings = cls(**said)
         keep(overriding(_place(settings), cls._shell_place() if _PLACE & said.keys() else _place(settings)))
         return settings
 
@@ -197,7 +204,7 @@ class Settings(BaseSettings):
         """The index and the catalog that environment and file give without a command line; none where they cannot."""
         try:
             return _place(cls())
-        except (ValidationError, SettingsError):
+        except UsageError:
             return Place()
 
     @property

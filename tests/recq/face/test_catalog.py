@@ -54,6 +54,7 @@ def catalog(folder: Path) -> Iterator[recq.ImageCatalog]:
 
 
 OPEN: Any = recq.open  # for arguments that the types forbid
+SETTINGS: Any = recq.Settings
 
 
 def paths(answer: Any) -> list[str]:
@@ -422,6 +423,9 @@ WRONG: list[tuple[Callable[[Any], Any], str]] = [
     (lambda _: OPEN("images", settings={}), "a recq.Settings is needed"),
     (lambda _: OPEN("images", data_dir=5), "a path is needed"),
     (lambda _: OPEN("images", url=5), "a text is needed"),
+    (lambda _: SETTINGS(foo=1), "unknown setting .foo."),
+    (lambda _: SETTINGS(workers="many"), "setting .workers.: "),
+    (lambda _: SETTINGS(catalog="my shop"), "my shop"),
 ]
 
 
