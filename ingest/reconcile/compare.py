@@ -176,14 +176,15 @@ class Reconciliation:
 
     def differences(self) -> Iterator[Difference]:
         """Every path that needs something: new, changed and re-described ones first, then those that have gone."""
-        guard = self._watched.guard
+        guard, losses = self._watched.guard, self._watched.losses
         before = self._index.size(self._watched.name)
+        losses.suspect()
         if self._resumed:
             guard.resume(self._confirmed)
+            losses.resume(self._confirmed_metadata)
         else:
             guard.begin(before, self._confirmed)
-        self._watched.losses.suspect()
-        self._watched.losses.begin(0, self._confirmed_metadata)  # of how many, `_decide_losses` tells
+            losses.begin(0, self._confirmed_metadata)  # of how many, `_decide_losses` tells
         files = self._files()
         while page := list(islice(files, PAGE)):
             yield from self._counted(self._without_losing(list(self._compare(page))))

@@ -238,5 +238,7 @@ class Schedule:
             self._begin(name)
         elif self._context.live:
             self._next[name] = time.monotonic() + self._context.settings.rescan
-            if name in self._doubted or (reconciliation.held and self._queue.paths.finished != self._finished[name]):
+            # What went on meanwhile may have been counted twice, here and where events are judged.
+            held = reconciliation.held or reconciliation.held_metadata is not None
+            if name in self._doubted or (held and self._queue.paths.finished != self._finished[name]):
                 self._doubt(name)

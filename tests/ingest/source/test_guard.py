@@ -53,3 +53,21 @@ def test_deletions_go_on_after_some_were_held() -> None:
     assert guard.takes(10)
     assert not guard.takes(60)
     assert guard.takes(1)
+
+
+def test_a_pass_that_goes_on_has_lost_what_it_has_lost() -> None:
+    """A comparison that looks at a doubted verdict again counts neither anew: what was taken meanwhile stays taken."""
+    guard = LossGuard(0.5)
+    guard.begin(0)
+    guard.met(60)
+    assert guard.takes(25)  # judged by events, while the comparison counted them as well
+    assert not guard.decide(30, blind=False)
+    guard.suspect()
+    guard.resume(None)
+    guard.met(60)
+    assert guard.decide(5, blind=False)
+    guard.resume(None)
+    assert not guard.decide(6, blind=False)
+    guard.resume(6)
+    assert guard.confirmed
+    assert guard.decide(6, blind=True)
