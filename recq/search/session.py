@@ -154,9 +154,12 @@ class Session:
         """What makes queries of targets in that space, with the network that it has loaded."""
         with self._guard:
             self._require_open()
-            if self._preparer is None or self._preparer.space.fingerprint != space.fingerprint:  # rebuilt since
-                self._preparer = self._kept.enter_context(Preparer(space, self.settings))
-            return self._preparer
+            known = self._preparer
+            if known is None or (
+                known.space != space and known.space.fingerprint != space.fingerprint
+            ):  # rebuilt since
+                known = self._preparer = self._kept.enter_context(Preparer(space, self.settings))
+            return known
 
     @contextmanager
     def prepared(
