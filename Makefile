@@ -21,7 +21,7 @@ help:
 	@echo "make torture TORTURE='-k cut' some of them alone"
 	@echo 'make soak                     50,000 images through one daemon, whose memory has to stay flat; figures in build/soak.jsonl'
 	@echo "make soak SOAK='--images 9000 --fast'   fewer, small ones"
-	@echo 'make bench                    how fast it is, in 20 minutes: docs/performance.md anew (FULL=1: hours, AGAIN=1: all of it)'
+	@echo 'make bench                    how fast it is, in 25 minutes: docs/performance.md anew (FULL=1: hours, AGAIN=1: all of it)'
 	@echo 'make page                     docs/performance.md alone, of what was measured so far'
 	@echo 'make requirements             pin the dependencies anew (UPGRADE=1: to the newest versions)'
 	@echo 'make hooks                    run the quick checks before each commit'
@@ -55,7 +55,7 @@ soak: $(STAMPS)/test
 	$(BIN)/python -m tests.reliability.soak --figures build/soak.jsonl $(SOAK)
 
 # What was measured already by the same command is kept: `make bench AGAIN=1` measures all of it anew.
-BENCHMARKS = ingest drop query startup footprint growth
+BENCHMARKS = ingest drop query startup footprint growth $(if $(FULL),reconcile compaction quality_memory)
 bench: $(STAMPS)/test
 	@set -e; for name in $(BENCHMARKS); do \
 	  echo "benchmarks/$$name.py"; \

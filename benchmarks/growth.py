@@ -23,6 +23,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import pictures
+from benchmarks.footprint import EACH
 from benchmarks.ingest import recq_ingest
 from benchmarks.measure import RESULTS, Ratio, Report, Section, exponent, in_turns, median, parser_of
 
@@ -93,7 +94,9 @@ def _costs(section: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
         for side, kept in section["sides"].items():
             yield prefix + side, median(kept["samples"])
     for name, figure in section["figures"].items():
-        if figure and re.search(r"(?:^|, | )(?:s|ms|MB|descriptors)(?:,|$)", name):
+        if name == EACH:
+            yield f"{prefix}{name}, all of them", figure * section["items"]
+        elif figure and re.search(r"(?:^|, | )(?:s|ms|MB|descriptors)(?:,|$)", name):
             yield prefix + name, figure
 
 

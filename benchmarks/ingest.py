@@ -66,7 +66,7 @@ class Amount:
 
 AMOUNTS = {
     "smoke": Amount(24, 0, 4, 1, ("clothing",)),
-    "short": Amount(300, 24, 60, 5, ("clothing",)),
+    "short": Amount(500, 24, 50, 5, ("clothing",)),
     "full": Amount(1192, 200, 200, 7, ("clothing", "luma_products", "furniture")),
 }
 

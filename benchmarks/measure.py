@@ -277,9 +277,9 @@ def exponent(sizes: Sequence[float], costs: Sequence[float]) -> tuple[float, flo
 
     Of two sizes the interval is infinite. Raises ValueError for fewer, or for what has no logarithm.
     """
-    x, y = np.log(np.asarray(sizes, np.float64)), np.log(np.asarray(costs, np.float64))
-    if len(x) < 2 or not (np.isfinite(x).all() and np.isfinite(y).all()):
+    if len(sizes) < 2 or min(*sizes, *costs) <= 0:
         raise ValueError(f"no exponent can be fitted to {list(costs)} at {list(sizes)}")
+    x, y = np.log(np.asarray(sizes, np.float64)), np.log(np.asarray(costs, np.float64))
     spread = float(np.sum((x - x.mean()) ** 2))
     slope = float(np.sum((x - x.mean()) * (y - y.mean())) / spread)
     rest = y - y.mean() - slope * (x - x.mean())

@@ -89,7 +89,7 @@ INTRODUCTION = """\
 
 <!-- Made by tools/make_performance_page.py of docs/performance.json: do not edit. -->
 
-`make bench` measures all of this in some 20 minutes on 2 quiet cores, `make bench FULL=1` in hours
+`make bench` measures all of this in some 25 minutes on 2 quiet cores, `make bench FULL=1` in hours
 with the large numbers; every figure stands below the command that makes it again. The sides of a
 table were measured in turns in one run, so that a busy machine slows all of them alike: **ratios
 count, absolute figures do not**. The interval behind a median is its 95 % bootstrap interval.
@@ -115,7 +115,7 @@ RULES = """\
 
 def _bars(benchmarks: Sequence[Document]) -> Iterator[str]:
     rows = [
-        f"| {benchmark['benchmark']}: {_cell(section['title'])} | {_cell(ratio['name'])} | {_value(ratio)} | "
+        f"| {benchmark['benchmark']}: {_cell(section['name'])} | {_cell(ratio['name'])} | {_value(ratio)} | "
         f"{_bar(ratio)} | {'met' if ratio['met'] else '**missed**'} |"
         for benchmark, section, ratio in _barred(benchmarks)
     ]
@@ -255,7 +255,9 @@ def draw(summary: Document, folder: Path) -> list[Path]:
     import matplotlib
 
     matplotlib.use("svg")
-    matplotlib.rcParams.update({"svg.hashsalt": "recq", "font.size": 9, "axes.spines.top": False})
+    matplotlib.rcParams.update(
+        {"svg.hashsalt": "recq", "svg.fonttype": "none", "font.size": 9, "axes.spines.top": False}
+    )
     matplotlib.rcParams.update({"axes.spines.right": False, "figure.constrained_layout.use": True})
     drawn = []
     if list(_barred(summary["benchmarks"])):
@@ -281,9 +283,9 @@ def _bars_plot(benchmarks: Sequence[Document]) -> Any:
 
     rows = []
     for benchmark, section, ratio in _barred(benchmarks):
-        value = ratio["value"] or 1e-3
+        value = max(ratio["value"], 1e-3)  # an exponent may be negative
         margin = value / ratio["at_least"] if "at_least" in ratio else max(ratio["at_most"], 1e-3) / value
-        label = f"{benchmark['benchmark']}: {section['title'].split(':')[0]}: {ratio['name']}"
+        label = f"{benchmark['benchmark']}: {section['name']}: {ratio['name']}"
         rows.append((label if len(label) < 92 else f"{label[:90]}…", min(max(margin, 0.05), 20), ratio["met"]))
     figure, axes = pyplot.subplots(figsize=(10, 1 + 0.22 * len(rows)))
     for at, (_, margin, met) in enumerate(reversed(rows)):
@@ -306,7 +308,7 @@ def _ingest_plot(benchmark: Document) -> Any:
     most = max(len(section["sides"]) for section in sections)
     figure, all_axes = pyplot.subplots(len(sections), 1, figsize=(8, 0.4 + 0.3 * most * len(sections)), squeeze=False)
     for axes, section in zip(all_axes[:, 0], sections, strict=True):
-        names = list(section["sides"])[::-1]
+        names = [name for name in section["sides"] if " alone, " not in name][::-1]
         medians = [section["sides"][name]["median"] for name in names]
         low = [middle - section["sides"][name]["low"] for name, middle in zip(names, medians, strict=True)]
         high = [section["sides"][name]["high"] - middle for name, middle in zip(names, medians, strict=True)]
