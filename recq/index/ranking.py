@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from recq.index.dates import moment_of
 from recq.index.field_value import field_value
-from recq.index.schema import FACTS, FieldType, FileFacts, Scalar, Value, elements, fits, payload_key
+from recq.index.schema import FACTS, FieldType, Scalar, Value, elements, fits, payload_key, require_facts
 
 DEEPEST = 100_000
 """Points of a ranking that are looked at, and matching rows that are read to be put in order: a second or two."""
@@ -87,12 +87,14 @@ def row_of(point: Any, value: Any, group_by: str | None, *, whole: bool = False)
     """The row of a record or scored point that was read with `payload_keys(group_by)`, or with its `whole` payload."""
     payload = point.payload or {}
     try:
-        file = FileFacts.from_json(payload.get("file"))
+        file = require_facts(payload.get("file"))
     except (KeyError, TypeError):
         return Row(str(point.id), ("", ""), value, foreign=True)
     group = None if group_by is None else group_of(field_value(payload, group_by))
     kept = payload if whole else None
-    return Row(str(point.id), (file.path, file.source), value, file.sha256, group, payload=kept)
+    digest = file.get("sha256")
+    bytes_of = digest if isinstance(digest, str) else None
+    return Row(str(point.id), (file["path"], file["source"]), value, bytes_of, group, payload=kept)
 
 
 def group_of(value: Value | None) -> str | None:
