@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -82,3 +83,22 @@ DistanceOption = Annotated[
         help="How two vectors are compared, by their cosine unless said. Example: --distance euclid",
     ),
 ]
+
+
+@dataclass(frozen=True)
+class Space:
+    """The embedding space of a new catalog, or of a rebuild."""
+
+    preset: PresetOption = None
+    model: ModelOption = None
+    weights: WeightsOption = None
+    layer: LayerOption = None
+    pooling: PoolingOption = None
+    size: SizeOption = None
+    resize: ResizeOption = None
+    preprocess: PreprocessOption = None
+    distance: DistanceOption = None
+
+    def settings(self) -> dict[str, Any]:
+        """As keywords of `Settings.load`."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
