@@ -20,6 +20,7 @@ from ingest.cli.model import (
     LayerOption,
     ModelOption,
     PoolingOption,
+    PrecisionOption,
     PreprocessOption,
     PresetOption,
     ResizeOption,
@@ -102,6 +103,7 @@ def run(
     size: SizeOption = None,
     resize: ResizeOption = None,
     preprocess: PreprocessOption = None,
+    precision: PrecisionOption = None,
     distance: DistanceOption = None,
     metadata: MetadataOption = None,
     catalog: CatalogOption = None,
@@ -117,7 +119,7 @@ def run(
     settings = Settings.load(
         catalog=catalog, url=url, data_dir=data_dir, watch=watch.value if watch else None,
         preset=preset, model=model, weights=weights, layer=layer, pooling=pooling, size=size, resize=resize,
-        preprocess=preprocess, distance=distance,
+        preprocess=preprocess, precision=precision, distance=distance,
     )  # fmt: skip
     targets = parse_targets(folders or [], sources or [])
     require_usable(targets, metadata, settings)
@@ -247,6 +249,7 @@ def rebuild(
     size: SizeOption = None,
     resize: ResizeOption = None,
     preprocess: PreprocessOption = None,
+    precision: PrecisionOption = None,
     distance: DistanceOption = None,
     metadata: MetadataOption = None,
     catalog: CatalogOption = None,
@@ -262,7 +265,7 @@ def rebuild(
     settings = Settings.load(
         catalog=catalog, url=url, data_dir=data_dir,
         preset=preset, model=model, weights=weights, layer=layer, pooling=pooling, size=size, resize=resize,
-        preprocess=preprocess, distance=distance,
+        preprocess=preprocess, precision=precision, distance=distance,
     )  # fmt: skip
     from ingest.service.outcome import require_none_failed, summary
     from ingest.service.session import rebuild as rebuild_catalog
