@@ -25,7 +25,7 @@ from ingest.pipeline.afterwards import Afterwards
 from ingest.pipeline.commit import Committer
 from ingest.pipeline.decode import Decode
 from ingest.pipeline.embed import Embed, Embedding
-from ingest.pipeline.examine import Examine
+from ingest.pipeline.examine import Examine, Exits
 from ingest.pipeline.losses import Losses
 from ingest.pipeline.places import Places
 from ingest.pipeline.removal import Deleter, Removals
@@ -97,16 +97,8 @@ class Daemon:
             context, self._queue, self._places, pool, catalog.space.input, embed=embed, write=self._write
         )
         self._disks = Disks(context, self._queue, index, committer.declare)
-        self._examine = Examine(
-            context,
-            self._queue,
-            index,
-            self._places,
-            decode=self._decode,
-            write=self._write,
-            removals=self._removals,
-            disks=self._disks,
-        )
+        exits = Exits(self._decode, self._write, self._removals, self._disks)
+        self._examine = Examine(context, self._queue, index, self._places, exits)
         self._walks = Walks(context, self._queue, index)
         self._watches = Watches(context, self._queue)
         self._schedule = Schedule(context, self._queue, index, self._walks, self._watches, verify=verify)

@@ -124,7 +124,7 @@ class Pending:
         self._waiting: dict[Key, PendingPath] = {}
         self._working: dict[Key, PendingPath] = {}
         self._again: dict[Key, PendingPath] = {}
-        self._sizes: Counter[tuple[str, int]] = Counter()  # of waiting and working files, by source
+        self._sizes: dict[tuple[str, int], dict[Key, float]] = {}  # waiting and working files by source and size
         self._all: Counter[str] = Counter()  # by source, waiting and working
         self._unknown: Counter[str] = Counter()
         self._order = 0
@@ -140,9 +140,13 @@ class Pending:
         """Paths of a source that wait or are worked on, and those of them that the index does not have yet."""
         return self._all[source], self._unknown[source]
 
-    def has_size(self, size: int, sources: Iterable[str]) -> bool:
-        """Whether an unfinished file of these sources has that many bytes: it may be where one that has gone is now."""
-        return any(self._sizes[source, size] > 0 for source in sources)
+    def oldest_of_size(self, size: int, sources: Iterable[str]) -> float:
+        """Since when (monotonic) the oldest unfinished file of these sources with that many bytes waits.
+
+        It may be where a file that has gone is now; infinity where there is none.
+        """
+        found = (self._sizes.get((source, size)) for source in sources)
+        return min((next(iter(files.values())) for files in found if files), default=float("inf"))
 
     def observation(self, key: Key) -> Observation | None:
         """What was last seen of a waiting path."""
@@ -241,9 +245,12 @@ class Pending:
         self._unknown[entry.key.source] += 0 if entry.known else change
         if entry.observation.state is not None:
             sized = entry.key.source, entry.observation.state.size
-            self._sizes[sized] += change
-            if not self._sizes[sized]:
-                del self._sizes[sized]
+            if change > 0:
+                self._sizes.setdefault(sized, {})[entry.key] = entry.observation.since
+            else:
+                del self._sizes[sized][entry.key]
+                if not self._sizes[sized]:
+                    del self._sizes[sized]
 
 
 def _heads(firsts: Iterable[tuple[int, PendingPath] | None]) -> list[tuple[int, PendingPath]]:

@@ -8,7 +8,7 @@ in a worker of its source.
 
 from __future__ import annotations
 
-from collections import Counter
+import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -46,10 +46,11 @@ class Queue:
         self._workers = Workers("look", context.loop)
         self._looks: dict[str, Looks] = {}
         self._retries = Retries()
-        self._appeared: dict[Key, None] = {}
-        self._gone: dict[Key, None] = {}
+        self._appeared: dict[Key, float] = {}  # since when each waits (monotonic)
+        self._gone: dict[Key, float] = {}
         self._due: dict[SourceDue, None] = {}
-        self._walking: Counter[str] = Counter()
+        self._walking: dict[str, float] = {}  # by source: since when the oldest folder of the walk waits
+        self._walked_next: dict[str, float] = {}  # the same of those that the next walk takes
 
     def add(self, watched: WatchedSource) -> None:
         """Take paths of this source, too."""
@@ -124,6 +125,7 @@ class Queue:
     def overflowed(self, name: str) -> None:
         """More happened in a source than can be remembered: a comparison finds it all."""
         self._context.say("overflow", source=name)
+        self._walked_next.pop(name, None)  # the comparison walks there
         self.compare(name)
 
     def finish(self, key: Key) -> None:
@@ -134,8 +136,10 @@ class Queue:
 
     def take_appeared(self) -> list[Key]:
         """The folders that have to be walked."""
-        taken, self._appeared = list(self._appeared), {}
-        return taken
+        taken, self._appeared = self._appeared, {}
+        for folder, since in taken.items():
+            self._walked_next[folder.source] = min(since, self._walked_next.get(folder.source, since))
+        return list(taken)
 
     def take_gone(self) -> list[Key]:
         """The folders that have gone."""
@@ -160,22 +164,21 @@ class Queue:
 
     def walk_began(self, name: str) -> None:
         """Folders that appeared in a source are being walked."""
-        self._walking[name] += 1
+        self._walking[name] = self._walked_next.pop(name, time.monotonic())
 
     def walk_ended(self, name: str) -> None:
         """All that such a walk found is in here."""
-        self._walking[name] -= 1
+        del self._walking[name]
 
-    def may_appear(self, size: int) -> bool:
-        """Whether a file of that many bytes may be found that is not indexed yet: it waits, or is still walked to.
+    def may_appear_since(self, size: int) -> float:
+        """Since when (monotonic) a file of that many bytes may be found that is not indexed yet; infinity: none may.
 
-        Of a disk that does not answer nothing is expected.
+        It waits, or is in a folder that has yet to be walked. Of a disk that does not answer nothing is expected.
         """
         answering = self._context.sources.keys() - self.silent
-        walked = any(self._walking[name] for name in answering) or any(
-            key.source in answering for key in self._appeared
-        )
-        return walked or self.paths.has_size(size, answering)
+        walks = [*self._walking.items(), *self._walked_next.items()]
+        walks += ((folder.source, since) for folder, since in self._appeared.items())
+        return min([self.paths.oldest_of_size(size, answering), *(since for name, since in walks if name in answering)])
 
     @property
     def idle(self) -> bool:
@@ -190,8 +193,8 @@ class Queue:
         """Failed items whose next attempt is due."""
         self.retry(self._retries.take(now))
 
-    def _remember(self, folders: dict[Key, None], folder: Key) -> None:
-        folders[folder] = None
+    def _remember(self, folders: dict[Key, float], folder: Key) -> None:
+        folders.setdefault(folder, time.monotonic())
         if len(folders) > MOST:
             folders.clear()
             for name in self._context.sources:

@@ -139,6 +139,7 @@ class RetryingIndex:
             held_metadata=watched.held_metadata,
             at=now,
             watcher=watcher,
+            plugins=watched.plugins,
         )
         self.look_for_double(watched)
         self.record_problems(watched)

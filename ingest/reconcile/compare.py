@@ -28,7 +28,7 @@ from ingest.events.retry import PASSING, is_due
 from ingest.reconcile.outdated import needs_decoding
 from ingest.reconcile.survivors import Survivors
 from ingest.source.files import FileState
-from ingest.source.ignore_files import IGNORE_FILE
+from ingest.source.ignore_files import IGNORE_FILE, Rule
 from ingest.source.metadata import lost_fields
 from ingest.source.nearest import Nearest
 from ingest.source.passed_over import PassedOver
@@ -156,6 +156,8 @@ class Reconciliation:
         """Why the items that are `losing` metadata keep it, where they do."""
         self.undecided = False
         self.unreadable: list[Unreadable] = []
+        self.ignored_by: Rule | None = None
+        """The rule by which the first item that is held is ignored, where it is."""
         self._watched = watched
         self._index = index
         self._first = first
@@ -192,6 +194,7 @@ class Reconciliation:
         known = self._index.size(self._watched.name)
         if self.items == 0 and known and not self._may_be_empty():
             self.held = known  # a folder that lost everything at once was unmounted rather than emptied
+            self._note_rule(next(self._index.scan(self._watched.name), None))
         elif before - self._met > guard.left:
             self.undecided = True
         elif known > self._met:
@@ -257,7 +260,14 @@ class Reconciliation:
             return
         self.held = lost
         for page, _ in self._judged(survivors):
+            if self.ignored_by is None:
+                self._note_rule(next((gone.known for gone in page if not _spared(gone, survivors)), None))
             yield from self._counted(iter([gone for gone in page if _spared(gone, survivors)]))
+
+    def _note_rule(self, held: Item | None) -> None:
+        """Keep the rule by which an item is ignored that is held."""
+        if held is not None:
+            self.ignored_by = self._watched.rule_ignoring(paths.from_text(held.file.path, held.file.encoded))
 
     def _judged(self, survivors: Survivors) -> Iterator[tuple[Sequence[Difference], int]]:
         """What has gone, by pages, and how many of each cost nothing: their bytes are elsewhere, or they had failed."""
@@ -296,7 +306,7 @@ class Reconciliation:
             self._nearest.met(text)
         name = found.path.rpartition("/")[2]
         if name == IGNORE_FILE:
-            self._bad_rules += self._watched.rules.ignore_files(self._watched.root).problems(found.path)
+            self._bad_rules += self._watched.rules.ignore_files.problems(found.path)
         elif found.kind is Kind.IGNORED and _has_image_name(name):
             self._passed_over.add(found.rule or self._watched.rules.rule_of(name), text, folder=False)
         elif found.kind is Kind.IGNORED and (rule := found.rule or self._watched.rules.rule_of(name)) is not None:

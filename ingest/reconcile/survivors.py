@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from functools import partial
 
 from ingest.reconcile.origins import Holders
-from ingest.source.scan import Kind, Seen, look
+from ingest.source.scan import Kind, Seen
 from ingest.source.timebox import within
 from ingest.source.watched_source import WatchedSource
 from recq import paths
@@ -51,7 +51,7 @@ class Survivors:
         if watched is None:
             return True
         path = paths.from_text(item.file.path, item.file.encoded)
-        ask = partial(look, watched.root, path, watched.rules)
+        ask = partial(watched.look, path)
         try:
             seen = ask() if watched.name == self._own else self._elsewhere(watched.name, ask)
         except OSError:

@@ -11,7 +11,6 @@ from ingest.index.retrying import Retrier
 from ingest.report import Reporter
 from ingest.source.filesystems import tells_ctime
 from ingest.source.headers import Headers, header_pool
-from ingest.source.scan import Rules
 from ingest.source.targets import require_folder, require_one_source
 from ingest.source.watched_source import WatchedSource
 from recq.commands import command
@@ -62,6 +61,7 @@ def ready(
     catalog: Catalog, settings: Settings, name: str, root: Path, table: Path | None, say: Callable[[str, str], None]
 ) -> WatchedSource:
     """A source with its table read; `table` instead of the root's own. Raises as `WatchedSource.load_table` does."""
+    known = catalog.sources.all().get(name)
     watched = WatchedSource(
         name,
         root,
@@ -71,7 +71,9 @@ def ready(
         max_delete=settings.max_delete,
         tells_ctime=partial(tells_ctime, mode=settings.watch),
         headers=Headers(partial(header_pool, settings)) if settings.exif else None,
-        rules=Rules(settings.ignore),
+        ignore=settings.ignore,
+        plugin_timeout=settings.plugin_timeout,
+        known_plugins=known.plugins if known is not None else {},
     )
     watched.load_table()
     return watched

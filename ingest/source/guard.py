@@ -11,9 +11,12 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+from ingest.source.ignore_files import Rule
 from recq.commands import command
+from recq.paths import printable
 
 IF_MEANT = "If that was meant"
+_KEEP = "To keep them, change that rule"
 
 FEW = 20
 """Deletions in one pass that need no confirmation, however small the source."""
@@ -47,6 +50,10 @@ class Guard:
         """The index has so many items now, after all deletions: a source that has grown since may lose more."""
         with self._lock:
             self._most = max(self._most, int(self._share * (items + self._taken)))
+
+    def allows(self, lost: int, items: int) -> bool:
+        """Whether so many of a source's items may go at once, whatever has gone in this pass."""
+        return lost <= max(FEW, int(self._share * items))
 
     @property
     def left(self) -> int:
@@ -104,15 +111,22 @@ class LossGuard(Guard):
         return not self.held
 
 
-def emptied(name: str, root: Path) -> str:
-    """Why nothing of a source is deleted that lost everything, and what to do."""
-    why = f"{root} holds no picture any more, or has gone: nothing is deleted, since it may be unmounted"
+def emptied(name: str, root: Path, rule: Rule | None = None) -> str:
+    """Why nothing of a source is deleted that lost everything, and what to do; `rule` ignores what it had."""
+    folder = printable(str(root))
+    if rule is not None:
+        return meant(name, f"every picture in {folder} is ignored, by {rule}: nothing is deleted. {_KEEP}")
+    why = f"{folder} holds no picture any more, or has gone: nothing is deleted, since it may be unmounted"
     return f"{meant(name, why)}, or {command('recq-ingest', 'forget', name)}"
 
 
-def too_many(name: str) -> str:
-    """Why nothing of what a source lost at once is deleted, and what to do."""
-    return meant(name, "more items have gone at once than the setting max_delete allows: they stay in the index")
+def too_many(name: str, rule: Rule | None = None) -> str:
+    """Why nothing of what a source lost at once is deleted, and what to do; `rule` ignores the first of it."""
+    why = "more items have gone at once than the setting max_delete allows"
+    if rule is not None:
+        why = f"more items are ignored at once than the setting max_delete allows, by {rule}"
+        return meant(name, f"{why}: they stay in the index. {_KEEP}")
+    return meant(name, f"{why}: they stay in the index")
 
 
 def too_much_metadata(name: str, items: int, why: str) -> str:

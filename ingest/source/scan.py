@@ -62,14 +62,15 @@ class Unreadable:
 
 
 class Rules:
-    """What is skipped; `ignore` are patterns of file and folder names, upper and lower case alike.
+    """What is skipped below a root; `ignore` are patterns of file and folder names, upper and lower case alike.
 
-    Whatever is asked about a name or path is about these alone; what the folders of a root say is in `ignore_files`.
-    Safe to use from several threads.
+    Whatever is asked about a name or path is about these alone; `ignore_files` are the `.recqignore` files below the
+    root. Safe to use from several threads.
     """
 
-    def __init__(self, ignore: Sequence[str]) -> None:
-        self._ignore_files: dict[Path, IgnoreFiles] = {}
+    def __init__(self, ignore: Sequence[str], root: Path) -> None:
+        self.root = root
+        self.ignore_files = IgnoreFiles(root)
         self._ignored = re.compile("|".join(map(fnmatch.translate, [*ignore, IGNORE_FILE])), re.IGNORECASE)
         self._patterns = [(pattern, re.compile(fnmatch.translate(pattern), re.IGNORECASE)) for pattern in ignore]
         self._ignores_folder = lru_cache(maxsize=_FOLDERS)(self._has_ignored_part)
@@ -82,10 +83,9 @@ class Rules:
         """The first pattern for which a file or folder of that name is skipped."""
         return next((Rule(pattern) for pattern, compiled in self._patterns if compiled.match(name)), None)
 
-    def ignore_files(self, root: Path) -> IgnoreFiles:
-        """The `.recqignore` files below a root, as they were last read."""
-        files = self._ignore_files.get(root)
-        return files if files is not None else self._ignore_files.setdefault(root, IgnoreFiles(root))
+    def rule_of_path(self, path: str) -> Rule | None:
+        """The same for the first part of a path relative to the root that is skipped."""
+        return next((rule for part in path.split("/") if (rule := self.rule_of(part)) is not None), None)
 
     def ignores_path(self, path: str) -> bool:
         """Whether a path relative to the root has a part that is skipped."""
@@ -109,13 +109,13 @@ def _kind(path: str, name: str) -> Kind:
     return Kind.ITEM if stem and f"{dot}{extension}".lower() in IMAGE_EXTENSIONS else Kind.MAYBE
 
 
-def look(root: Path, path: str, rules: Rules) -> Seen | None:
-    """What is at a path relative to the root; None when nothing is there, or a folder.
+def look(path: str, rules: Rules) -> Seen | None:
+    """What is at a path relative to the root of the rules; None when nothing is there, or a folder.
 
     Raises OSError when that cannot be known (a folder on the way may not be searched, the disk does not answer, a
     `.recqignore` on the way that cannot be used may take back what another ignores).
     """
-    absolute = f"{root}/{path}"
+    absolute = f"{rules.root}/{path}"
     try:
         status = os.lstat(absolute)
     except OSError as error:
@@ -125,15 +125,15 @@ def look(root: Path, path: str, rules: Rules) -> Seen | None:
     if stat.S_ISDIR(status.st_mode):
         return None
     if stat.S_ISLNK(status.st_mode):
-        return _look_through(Path(absolute), path, status, root, rules)
-    return _regarded(path, status, root, rules)
+        return _look_through(Path(absolute), path, status, rules)
+    return _regarded(path, status, rules)
 
 
-def _regarded(path: str, status: os.stat_result, root: Path, rules: Rules) -> Seen:
+def _regarded(path: str, status: os.stat_result, rules: Rules) -> Seen:
     """What a file is by all rules; raises OSError where these are not known."""
     if not stat.S_ISREG(status.st_mode) or rules.ignores_path(path):
         return Seen(path, FileState.of(status), Kind.IGNORED)
-    ignoring = rules.ignore_files(root).ignoring(path)
+    ignoring = rules.ignore_files.ignoring(path)
     if ignoring is None:
         return Seen(path, FileState.of(status), rules.kind_of(path))
     if ignoring.doubt is not None:
@@ -141,24 +141,24 @@ def _regarded(path: str, status: os.stat_result, root: Path, rules: Rules) -> Se
     return Seen(path, FileState.of(status), Kind.IGNORED, ignoring.rule)
 
 
-def _look_through(link: Path, path: str, link_status: os.stat_result, root: Path, rules: Rules) -> Seen:
+def _look_through(link: Path, path: str, link_status: os.stat_result, rules: Rules) -> Seen:
     """A link counts as the regular file that it leads to, when that lies inside the root; else it is skipped."""
     try:
         status = link.stat()
-        inside = link.resolve().is_relative_to(root.resolve())
+        inside = link.resolve().is_relative_to(rules.root.resolve())
     except (OSError, RuntimeError):  # it leads nowhere, or in a circle
         return Seen(path, FileState.of(link_status), Kind.IGNORED)
     if not inside or not stat.S_ISREG(status.st_mode):
         return Seen(path, FileState.of(link_status), Kind.IGNORED)
-    return _regarded(path, status, root, rules)
+    return _regarded(path, status, rules)
 
 
-def walk(root: Path, rules: Rules, below: str = "") -> Iterator[Seen | Unreadable]:
+def walk(rules: Rules, below: str = "") -> Iterator[Seen | Unreadable]:
     """Everything below the folder `below` of a source, one folder after the other; a folder skipped counts once.
 
     Memory is bounded by the number of folders that wait.
     """
-    ignore_files = rules.ignore_files(root)
+    root, ignore_files = rules.root, rules.ignore_files
     above = ignore_files.above(below)
     folders: list[tuple[str, tuple[IgnoreFile, ...]]] = [] if isinstance(above, Ignoring) else [(below, above)]
     while folders:
@@ -178,7 +178,7 @@ def walk(root: Path, rules: Rules, below: str = "") -> Iterator[Seen | Unreadabl
                         elif is_folder:
                             folders.append((path, files))
                         else:
-                            yield _seen(entry, path, root, rules)
+                            yield _seen(entry, path, rules)
                     except OSError as error:  # of this one entry
                         if error.errno not in _NOTHING_THERE:
                             yield Unreadable(path, error.strerror or str(error))
@@ -187,12 +187,12 @@ def walk(root: Path, rules: Rules, below: str = "") -> Iterator[Seen | Unreadabl
                 yield Unreadable(folder, error.strerror or str(error))
 
 
-def _seen(entry: os.DirEntry[str], path: str, root: Path, rules: Rules) -> Seen:
+def _seen(entry: os.DirEntry[str], path: str, rules: Rules) -> Seen:
     """What an entry is that no rule ignores."""
     if not (entry.is_file(follow_symlinks=False) or entry.is_symlink()):
         return _ignored(entry, path)
     if entry.is_symlink():
-        return look(root, path, rules) or _ignored(entry, path)
+        return look(path, rules) or _ignored(entry, path)
     return Seen(path, FileState.of(entry.stat(follow_symlinks=False)), _kind(path, entry.name))
 
 

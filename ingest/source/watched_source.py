@@ -13,13 +13,14 @@ from ingest.source.exif import FIELDS as EXIF_FIELDS
 from ingest.source.files import FileState
 from ingest.source.guard import Guard, LossGuard, held_metadata, too_much_metadata
 from ingest.source.headers import Headers
-from ingest.source.ignore_files import IGNORE_FILE
+from ingest.source.held import HeldReports
+from ingest.source.ignore_files import IGNORE_FILE, Rule
 from ingest.source.metadata import SIDECAR_SUFFIX, lost_fields, merge
-from ingest.source.metadata_sources import metadata_sources
+from ingest.source.metadata_sources import Asked, metadata_sources
 from ingest.source.nearest import Nearest
 from ingest.source.other_daemons import double_of, undoubled
 from ingest.source.own_sources import without_ctime
-from ingest.source.scan import Rules, Seen, Unreadable, look, walk
+from ingest.source.scan import Kind, Rules, Seen, Unreadable, look, walk
 from ingest.source.table import TABLE_NAME, MetadataTable, read_table
 from recq import paths
 from recq.commands import command
@@ -28,6 +29,7 @@ from recq.images.process import Header
 from recq.index.metadata_source import TABLE, PictureFile
 from recq.index.problems import UNMET, Problem, ProblemKind, bounded, few, left_out
 from recq.index.schema import FieldTypes, Metadata, Value, metadata_digest, storable
+from recq.index.sources import Plugin
 
 _MOST_IGNORED = 200_000  # paths that are remembered; more are only counted
 _MOST_PROBLEMS = 100
@@ -115,9 +117,10 @@ class WatchedSource:
 
     `types()` gives the catalog's fields, `max_delete` is the share of its items that may vanish at once. `held` counts
     the deletions that were not made since they were too many, `held_metadata` the items that would lose metadata
-    together with too many others. `rules` tell which names are skipped; without any, none is. `tells_ctime(root)` is
+    together with too many others. `ignore` are the patterns of names that are skipped. `tells_ctime(root)` is
     asked whether the ctime of its files shows changes; where it does not, no state has one. With `headers`, EXIF is
-    metadata. Safe to use from several threads: the table is replaced whole.
+    metadata. `plugin_timeout`: seconds that a plug-in has for an answer. `known_plugins` gave the source metadata when
+    it was compared last. Safe to use from several threads: the table is replaced whole.
     """
 
     def __init__(
@@ -130,16 +133,19 @@ class WatchedSource:
         say: Callable[[str, str], None],
         max_delete: float = 0.5,
         tells_ctime: Callable[[Path], bool] = lambda _: True,
-        rules: Rules | None = None,
+        ignore: Sequence[str] = (),
         headers: Headers | None = None,
+        plugin_timeout: float = 30.0,
+        known_plugins: Mapping[str, Plugin] | None = None,
     ) -> None:
         self.name = name
         self.guard = Guard(max_delete)
         self.losses = LossGuard(max_delete)
         self.held = 0
         self.held_metadata = 0
+        self.held_reports = HeldReports()
         self.root = root
-        self.rules = rules or Rules(())
+        self.rules = Rules(ignore, root)
         self.table = MetadataTable()
         self.ignored = Ignored()
         self.problems = Problems(say)
@@ -164,22 +170,40 @@ class WatchedSource:
         self._tells_ctime = tells_ctime
         self._has_ctime = tells_ctime(root)
         self._identity = _identity(root)
-        self._sources, self._not_had = metadata_sources(self, exif=headers is not None)
-        for problem in self._not_had:
-            self.problems.note("", problem.detail, problem.detail)
+        self.missing: tuple[Problem, ...] = ()
+        """One for each plug-in that cannot be used, or did not answer in time."""
+        self._known_plugins = known_plugins or {}
+        self._sources = metadata_sources(
+            self, exif=headers is not None, plugin_timeout=plugin_timeout, missing=self._note_missing
+        )
+
+    def _note_missing(self, problem: Problem) -> None:
+        """A source of metadata cannot be had."""
+        self.missing = (*self.missing, problem)  # replaced whole: other threads read it
+        self.problems.note("", problem.detail, problem.detail)
 
     def look(self, path: str) -> Seen | None:
         """What is at a path relative to the root; see `ingest.source.scan.look`. Raises OSError."""
-        seen = look(self.root, path, self.rules)
+        seen = look(path, self.rules)
         return seen if seen is None or self._has_ctime else replace(seen, state=seen.state.without_ctime())
 
     def walk(self, below: str = "") -> Iterator[Seen | Unreadable]:
         """Everything below a folder of the source; see `ingest.source.scan.walk`."""
-        for found in walk(self.root, self.rules, below):
+        for found in walk(self.rules, below):
             if self._has_ctime or isinstance(found, Unreadable):
                 yield found
             else:
                 yield replace(found, state=found.state.without_ctime())
+
+    def rule_ignoring(self, path: str) -> Rule | None:
+        """The rule by which the file at a path is ignored; None where no rule does, or nothing is there."""
+        try:
+            seen = self.look(path)
+        except OSError:
+            return None
+        if seen is None or seen.kind is not Kind.IGNORED:
+            return None
+        return seen.rule or self.rules.rule_of_path(path)
 
     def as_told(self, state: FileState) -> FileState:
         """The state without a ctime where that tells nothing."""
@@ -323,16 +347,39 @@ class WatchedSource:
         if self._table_problem is not None:
             why = self._table_problem.detail
         else:
-            names = ", ".join(map(paths.printable, fields))
-            if self.headers is None and all(field in EXIF_FIELDS for field in fields):
-                why = f"the setting exif is off, with which {paths.printable(path)} had its {names}"
-                self._held_by = None
-            else:
-                why = f"neither {self._table_name()} nor a sidecar gives {paths.printable(path)} its {names} any more"
+            why, self._held_by = self._why_lost(paths.printable(path), fields)
             why += f"; {self._rows[0]}" if self._rows[0] else ""
         self.held_metadata = items
         self._held_why = why
         return too_much_metadata(self.name, items, why)
+
+    def _why_lost(self, path: str, fields: Sequence[str]) -> tuple[str, str | None]:
+        """Why the picture at `path` loses these fields, and the file that may have to do with it, if any."""
+        names = ", ".join(map(paths.printable, fields))
+        if self.headers is None and all(field in EXIF_FIELDS for field in fields):
+            return f"the setting exif is off, with which {path} had its {names}", None
+        gone = [each for name, each in self._known_plugins.items() if name not in self._asked_plugins]
+        if (giver := next((each for each in gone if not set(each.fields).isdisjoint(fields)), None)) is not None:
+            return f"{giver.called}, which gave {path} its {names}, is not installed any more", None
+        why = f"neither {self._table_name()} nor a sidecar gives {path} its {names} any more"
+        if (some := next((each for each in gone if not each.fields), None)) is not None:
+            why += f", and {some.called} is not installed any more, which may have given them"
+        return why, self._table_name()
+
+    @property
+    def _asked_plugins(self) -> Mapping[str, Asked]:
+        return {source.name: source for source in self._sources if source.is_plugin}
+
+    @property
+    def plugins(self) -> Mapping[str, Plugin]:
+        """The plug-ins that give metadata, by name; one that is gone as long as what it gave is held."""
+        asked = self._asked_plugins
+        known = {name: each for name, each in self._known_plugins.items() if self.held_metadata or name in asked}
+        return known | {
+            name: Plugin(each.called, tuple(each.types))
+            for name, each in asked.items()
+            if each.types or name not in known
+        }
 
     def release_metadata(self) -> None:
         """No item would lose metadata together with too many others."""
@@ -345,7 +392,7 @@ class WatchedSource:
             detail = held_metadata(self.held_metadata, self._held_why)
             found.append(Problem(ProblemKind.HELD, detail, path=self._held_by, count=self.held_metadata))
         found += [self._doubled] if self._doubled is not None else []
-        found += [*self._not_had, *bounded(self._given_twice())]
+        found += [*self.missing, *bounded(self._given_twice())]
         found += bounded(list(self.refused.values()))
         for kind in (ProblemKind.ROW, ProblemKind.FIELD, ProblemKind.MISFIT):
             found += bounded([problem for problem in self.table.problems if problem.kind is kind])
@@ -354,7 +401,7 @@ class WatchedSource:
     def is_unmet(self) -> bool:
         """Whether the index has not what the table says: it is held or unreadable, or something in it was left out."""
         left_out = any(problem.kind in UNMET | {ProblemKind.ROW} for problem in self.table.problems)
-        return bool(self._table_problem or self.held_metadata or left_out or self._not_had)
+        return bool(self._table_problem or self.held_metadata or left_out or self.missing)
 
     def _table_name(self) -> str:
         """What the table is called in messages."""

@@ -116,7 +116,8 @@ def test_too_much_at_once_is_held_and_confirmed(running: tuple[Place, Daemon]) -
         put(place.root / name, 100 + number)
     holds(place, *many, below="many/")
     (place.root / IGNORE_FILE).write_text("many\n")
-    daemon.said("held", source="shop", items=40)
+    held = daemon.said("held", source="shop", items=40)
+    assert "by the rule 'many' in .recqignore line 1" in held["detail"]
     put(place.root / "meanwhile.jpg", 99)
     holds(place, "meanwhile.jpg", below="meanwhile")
     holds(place, *many, below="many/")
@@ -152,9 +153,16 @@ def test_without_a_daemon(place: Place) -> None:
         holds(place, "b.jpg", below="")
     rule = "the rule '/a.jpg' in .recqignore line 1"
     assert ("a.jpg", f"1 picture in the root is passed over by {rule} (first: a.jpg)") in problems(place, "ignored")
-    (place.root / IGNORE_FILE).write_text("*\n")  # all of a source: as if it had been unmounted
-    assert place.once().returncode == 0
+    (place.root / IGNORE_FILE).write_text("*\n")  # all of a source, perhaps by a slip
+    done = place.once("--log-format", "json")
+    assert done.returncode == 0
     assert set(place.items()) == {"b.jpg"}
+    (held,) = [event for event in map(json.loads, done.stderr.splitlines()) if event["event"] == "held"]
+    assert held["items"] == 1
+    assert held["detail"].startswith(
+        f"every picture in {place.root} is ignored, by the rule '*' in .recqignore line 1: nothing is deleted. "
+        "To keep them, change that rule. If that was meant, run 'recq-ingest confirm shop "
+    )
     assert place.command("confirm", "shop").returncode == 0
     assert place.once().returncode == 0
     assert place.items() == {}
