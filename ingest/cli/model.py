@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from recq.space import DistanceName, Pooling, Preprocess, Preset, Resize
+from recq.space import DistanceName, Pooling, Precision, Preprocess, Preset, Resize
 
 PresetOption = Annotated[
     Preset | None,
@@ -76,6 +76,14 @@ PreprocessOption = Annotated[
         "Example: --preprocess unit",
     ),
 ]
+PrecisionOption = Annotated[
+    Precision | None,
+    typer.Option(
+        show_default=False,
+        help="The arithmetic of the network: int8 for the shipped ones, f32, or f16, which needs TensorFlow. "
+        "Example: --precision f32",
+    ),
+]
 DistanceOption = Annotated[
     DistanceName | None,
     typer.Option(
@@ -97,6 +105,7 @@ class Space:
     size: SizeOption = None
     resize: ResizeOption = None
     preprocess: PreprocessOption = None
+    precision: PrecisionOption = None
     distance: DistanceOption = None
 
     def settings(self) -> dict[str, Any]:
