@@ -31,8 +31,8 @@ from ingest.source.files import FileState
 from ingest.source.ignore_files import IGNORE_FILE, Rule
 from ingest.source.metadata import lost_fields
 from ingest.source.nearest import Nearest
-from ingest.source.passed_over import PassedOver
 from ingest.source.scan import Kind, Seen, Unreadable, holds_image, holds_no_image
+from ingest.source.skipped import Skipped
 from ingest.source.unread import looks_like_table, may_be_table, unread
 from ingest.source.watched_source import WatchedSource
 from recq import paths
@@ -172,7 +172,7 @@ class Reconciliation:
         self._missing = set(self._table.rows)  # rows whose file was not met: bounded by the table, which is in memory
         self._nearest = Nearest(self._table.rows)
         self._unread: list[Problem] = []
-        self._passed_over = PassedOver()
+        self._skipped = Skipped()
         self._bad_rules: list[Problem] = []
         self._ignored: dict[str, FileState] = {}
 
@@ -201,7 +201,7 @@ class Reconciliation:
             yield from self._counted(self.gone())
         if not self.held:
             self._watched.note_rows(self._table, self._really_missing(), self._nearest)
-        self._watched.note_files(self._unread, list(self._passed_over.problems()), self._bad_rules)
+        self._watched.note_files(self._unread, list(self._skipped.problems()), self._bad_rules)
         yield from self._counted(self._decide_losses())
 
     def _without_losing(self, page: Sequence[Difference]) -> Iterator[Difference]:
@@ -308,10 +308,10 @@ class Reconciliation:
         if name == IGNORE_FILE:
             self._bad_rules += self._watched.rules.ignore_files.problems(found.path)
         elif found.kind is Kind.IGNORED and _has_image_name(name):
-            self._passed_over.add(found.rule or self._watched.rules.rule_of(name), text, folder=False)
+            self._skipped.add(found.rule or self._watched.rules.rule_of(name), text, folder=False)
         elif found.kind is Kind.IGNORED and (rule := found.rule or self._watched.rules.rule_of(name)) is not None:
             if (self._watched.root / found.path).is_dir():
-                self._passed_over.add(rule, text, folder=True)
+                self._skipped.add(rule, text, folder=True)
         elif found.kind is not Kind.ITEM and may_be_table(text) and self._is_unread_table(found.path):
             self._unread.append(Problem(ProblemKind.UNREAD_TABLE, unread(paths.printable(text)), path=text))
 

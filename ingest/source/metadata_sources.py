@@ -1,9 +1,9 @@
-"""Where a picture's metadata comes from: every source behind the door, asked in turn, and none of them trusted.
+"""Asks every source of metadata for a picture's fields, in turn, and trusts none of them.
 
-What a source raises or answers that cannot be used costs its own fields alone: it becomes a problem of the picture, or
-of the folder where the source cannot be had at all, and names the plug-in. A plug-in that does not answer in time is
-given up for the folder until the daemon starts again, since no thread can be ended. What such a source gave before is
-kept, since nobody knows whether it still would.
+A source that raises, or answers what cannot be used, costs its own fields only: that becomes a problem of the picture
+which names the plug-in, or a problem of the folder where the source cannot be used at all. A plug-in that does not
+answer in time is not asked again for the folder until the daemon starts again, since its thread cannot be ended.
+Pictures keep what such a source gave before, since it is unknown whether it still would.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ DOOR = Door(
 )
 _EXIF = "exif"
 _BARE = frozenset({"names", "table", "sidecar"})
-"""Whose fingerprints stand in a digest as they are, as they did before there was a door; others' have a name."""
+"""The sources whose fingerprints are part of a digest as they are; those of others are stored under their names.
+
+So the digests that recq made before there were plug-ins still hold.
+"""
 
 _FAILED = "failed"
 
@@ -43,9 +46,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Told:
-    """What one source says of a picture, as it can be used.
+    """The usable answer of one source for a picture.
 
-    `unknown` are the fields that it could not find out just now, None any field.
+    `unknown` are the fields that it could not find out just now; None: any field.
     """
 
     fields: Mapping[str, Value | None]
@@ -55,10 +58,10 @@ class Told:
 
 
 class Asked:
-    """One source behind the door, with what it declares; it raises nothing. `source` None: it cannot be had.
+    """One source of metadata, with what it declares; asking it raises nothing. `source` None: it cannot be used.
 
-    `timebox` bounds the time that a plug-in takes; recq's own sources need none. `given_up` is told the problem of one
-    that takes longer.
+    `timebox` bounds the time of a plug-in's answers; recq's own sources need none. `given_up` is called with the
+    problem when a plug-in takes longer.
     """
 
     def __init__(
@@ -81,7 +84,7 @@ class Asked:
         self._giving_up = threading.Lock()
 
     def fingerprint(self, file: PictureFile) -> Metadata:
-        """What its answer depends on, as it goes into the digest of a picture's metadata."""
+        """What the source's answer depends on, as a part of the digest of a picture's metadata."""
         source = self._source
         if source is None:
             return self._as_failed()
@@ -96,7 +99,7 @@ class Asked:
         return self._as_failed()
 
     def ask(self, file: PictureFile) -> Told:
-        """What it says of a picture."""
+        """The source's answer for a picture."""
         source, unknown = self._source, self.types or None
         if source is None:
             return Told({}, (), self._as_failed(), unknown)
@@ -157,7 +160,7 @@ class Asked:
         return fingerprint if self._bare else {f"_{self.name}": metadata_digest(fingerprint)}
 
     def _as_failed(self) -> Metadata:
-        """What no answer has: the source is asked again when it can be had, or at the next look."""
+        """A fingerprint that no answer has, so that the source is asked again at the next look."""
         return {f"_{self.name}": _FAILED}
 
 
@@ -166,8 +169,8 @@ def metadata_sources(
 ) -> Sequence[Asked]:
     """The sources of a folder's metadata, those that win last.
 
-    `plugin_timeout` are the seconds that a plug-in has for an answer. `missing` is told a problem of each source that
-    cannot be had, now, or later since it does not answer.
+    `plugin_timeout` are the seconds that a plug-in has for an answer. `missing` is called with a problem for each
+    plug-in that cannot be used, now, or later when it does not answer.
     """
     found: list[Asked] = []
     for name, entry in DOOR.own.items():
@@ -203,7 +206,7 @@ def _made(entry: EntryPoint, folder: Watched) -> MetadataSource:
 
 
 def _fault_of(source: Any) -> str | None:
-    """Why something is no source of metadata; None where it is one."""
+    """Why an object cannot be a source of metadata; None where it can."""
     for method in ("fingerprint", "describe"):
         if not callable(getattr(source, method, None)):
             return f"it has no method {method}"

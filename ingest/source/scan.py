@@ -1,8 +1,8 @@
-"""What stands in a source: a streaming walk, and the rules that tell items from everything else.
+"""The files of a source: a streaming walk, and the rules that separate items from everything else.
 
-The setting `ignore` names what is ignored in every source, the `.recqignore` files of its folders what is besides
+The setting `ignore` names what is ignored in every source; the `.recqignore` files of folders name more
 (`ingest.source.ignore_files`). Links to folders are not followed, links to files only inside the root. A folder that
-cannot be read is reported, never taken for empty.
+cannot be read is reported, and never counts as empty.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _NOTHING_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG}
 
 
 class Kind(StrEnum):
-    """What a name alone tells of a file."""
+    """What the name of a file makes it."""
 
     ITEM = "item"  # an image's extension: an item whatever it holds
     MAYBE = "maybe"  # its first bytes decide
@@ -64,8 +64,8 @@ class Unreadable:
 class Rules:
     """What is skipped below a root; `ignore` are patterns of file and folder names, upper and lower case alike.
 
-    Whatever is asked about a name or path is about these alone; `ignore_files` are the `.recqignore` files below the
-    root. Safe to use from several threads.
+    All questions about names and paths are about these patterns alone; `ignore_files` are the `.recqignore` files below
+    the root. Safe to use from several threads.
     """
 
     def __init__(self, ignore: Sequence[str], root: Path) -> None:
@@ -96,13 +96,13 @@ class Rules:
         return bool(folder) and any(map(self.ignores_name, folder.split("/")))
 
     def kind_of(self, path: str) -> Kind:
-        """What the name of a regular file (not its folders') tells; `path` is relative to the root."""
+        """What the name of a regular file makes it, whatever its folders are; `path` is relative to the root."""
         name = path.rpartition("/")[2]
         return Kind.IGNORED if self.ignores_name(name) else _kind(path, name)
 
 
 def _kind(path: str, name: str) -> Kind:
-    """What the name of a regular file tells that no pattern of the setting names."""
+    """The same for a file that no pattern of the setting fits."""
     if path == TABLE_NAME:
         return Kind.IGNORED
     stem, dot, extension = name.rpartition(".")
@@ -142,7 +142,7 @@ def _regarded(path: str, status: os.stat_result, rules: Rules) -> Seen:
 
 
 def _look_through(link: Path, path: str, link_status: os.stat_result, rules: Rules) -> Seen:
-    """A link counts as the regular file that it leads to, when that lies inside the root; else it is skipped."""
+    """A link counts as the regular file that it leads to, where this lies inside the root; else it is skipped."""
     try:
         status = link.stat()
         inside = link.resolve().is_relative_to(rules.root.resolve())
@@ -183,7 +183,7 @@ def walk(rules: Rules, below: str = "") -> Iterator[Seen | Unreadable]:
                         if error.errno not in _NOTHING_THERE:
                             yield Unreadable(path, error.strerror or str(error))
         except OSError as error:
-            if error.errno not in _NOTHING_THERE or not folder:  # a folder that has just gone is no news
+            if error.errno not in _NOTHING_THERE or not folder:  # a folder that has just gone is not reported
                 yield Unreadable(folder, error.strerror or str(error))
 
 

@@ -57,7 +57,7 @@ def test_a_file_that_comes_changes_and_goes(running: tuple[Place, Daemon]) -> No
     put(place.root / "x/new/a.jpg", 9)
     put(place.root / "x/new/b.jpg", 10)
     holds(place, "x/b.jpg", "x/deep/c.jpg", "x/new/b.jpg", below="x/")
-    detail = "1 picture in x is passed over by the rule 'a.jpg' in x/.recqignore line 2 (first: x/a.jpg)"
+    detail = "1 picture in x is skipped by the rule 'a.jpg' in x/.recqignore line 2 (first: x/a.jpg)"
     eventually(lambda: ("x/a.jpg", detail) in problems(place, "ignored"), every=0.5)
     file.write_text("a.jpg\n!/a.jpg\ndeep/\n[\n")
     holds(place, "x/a.jpg", "x/b.jpg", "x/new/b.jpg", below="x/")
@@ -152,7 +152,7 @@ def test_without_a_daemon(place: Place) -> None:
         daemon.ready()
         holds(place, "b.jpg", below="")
     rule = "the rule '/a.jpg' in .recqignore line 1"
-    assert ("a.jpg", f"1 picture in the root is passed over by {rule} (first: a.jpg)") in problems(place, "ignored")
+    assert ("a.jpg", f"1 picture in the root is skipped by {rule} (first: a.jpg)") in problems(place, "ignored")
     (place.root / IGNORE_FILE).write_text("*\n")  # all of a source, perhaps by a slip
     done = place.once("--log-format", "json")
     assert done.returncode == 0

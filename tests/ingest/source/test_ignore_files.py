@@ -375,7 +375,7 @@ def test_what_a_file_had_before_holds_when_it_cannot_be_used_any_more(tmp_path: 
         assert kinds(rules).items() >= expected.items()
         (problem,) = rules.ignore_files.problems(IGNORE_FILE)
         assert problem.detail.startswith(f".recqignore {HOW[how]}")
-        assert problem.detail.endswith("; what it said before holds")
+        assert problem.detail.endswith("; its earlier rules hold")
     shutil.rmtree(file) if how == "folder" else file.unlink()
     file.write_text("*.png\n")
     assert kinds(rules).items() >= expected.items()
@@ -412,7 +412,7 @@ def test_a_disk_that_fails_takes_nothing_away(tmp_path: Path, monkeypatch: pytes
         patched.setattr(ignore_files, "_bytes", fail)
         assert kinds(rules) == {"a.png": "ignored"}
         (problem,) = rules.ignore_files.problems(IGNORE_FILE)
-        assert problem.detail == ".recqignore cannot be read: Input/output error; what it said before holds"
+        assert problem.detail == ".recqignore cannot be read: Input/output error; its earlier rules hold"
         assert kinds(Rules([".*"], tmp_path)) == {"a.png": "item"}
     assert kinds(rules) == {"a.png": "ignored"}
     assert rules.ignore_files.problems(IGNORE_FILE) == []
