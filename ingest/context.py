@@ -16,8 +16,8 @@ from recq.settings import Settings
 class Context:
     """The settings, the sources, the deciding thread, and `say`, which reports an event.
 
-    With `live` the sources are watched, and compared again every `rescan` seconds; else the daemon ends when all is
-    done. `stop` is set when it ends.
+    With `live` the sources are watched, and compared again every `rescan` seconds; otherwise the daemon ends when all
+    is done. `stop` is set when it ends.
     """
 
     settings: Settings

@@ -1,9 +1,9 @@
-"""Whether a rebuild may replace what answers today: the last question before the old vectors are given up.
+"""Whether a rebuilt collection may replace the old one: the last check before the old vectors are deleted.
 
-A rebuilt collection holds what the folders showed, and what the new network made of it, while it was filled. A disk
-that was away for that time leaves it empty without any error; a network that makes no vectors fills it with failures.
-So every item that is found today is looked for in it, and a sample of it is asked for: where anything is in doubt, the
-old ones stay.
+A disk that was away during the rebuild leaves the new collection empty without any error, and a network that makes no
+vectors fills it with failures. So every item that is found today is looked for in the new collection, and a sample of
+its vectors is asked for. In any doubt the old collection stays. Items that a new ignore rule excludes are no loss, up
+to the limit of `max_delete`.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def _same_file(one: Item, other: Item) -> bool:
 
 
 def _stands(root: Path, item: Item) -> bool:
-    """Whether the file is there as it was: what has changed or gone meanwhile is nothing that a network lost."""
+    """Whether the file is unchanged: a file that has changed or gone meanwhile was not lost by the network."""
     try:
         status = (root / paths.from_text(item.file.path, item.file.encoded)).stat()
     except OSError:
@@ -126,7 +126,7 @@ def _stands(root: Path, item: Item) -> bool:
 
 
 def _require_answers(new: Catalog, sources: list[str]) -> None:
-    """Raise TargetError unless a sample of the new items has vectors, each of which finds one that is as good as it."""
+    """Raise TargetError unless a sample of the new items has vectors, each of which finds itself or an equal one."""
     embedded = (item for name in sources for item in new.ledger.scan(name) if item.error is None)
     sample = [item.id for item in islice(embedded, _SAMPLE)]
     vectors = new.items.vectors(sample)
@@ -138,5 +138,5 @@ def _require_answers(new: Catalog, sources: list[str]) -> None:
 
 
 def _is_near(vector: np.ndarray, score: float, *, cosine: bool) -> bool:
-    """Whether a score is that of the vector with itself, give or take the engine's arithmetic."""
+    """Whether a score is that of the vector with itself, within the engine's precision."""
     return score >= 1 - _NEAR if cosine else score <= _NEAR * max(1.0, float(np.linalg.norm(vector)))

@@ -1,8 +1,8 @@
 """When sources are compared with the index, and what follows from a comparison.
 
-Each at the start and `rescan` seconds after it was compared last, after lost events, a new table or another root, and
-when somebody asks for it: in this process, or through a shared index on another host. Runs in the loop's thread;
-comparing runs in a worker of the source.
+A source is compared at the start, `rescan` seconds after the last comparison, after lost events, when its table or root
+has changed, and on request: in this process, or through a shared index from another host. For the loop's thread; each
+comparison runs in a worker of its source.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from ingest.source.watched_source import WatchedSource
 from recq import paths
 from recq.index.sources import Watcher
 
-_ANOTHER = "another daemon watches this source, too: the two agree, but do the work twice"
+_ANOTHER = "another daemon watches this source, too: both make the same index, but the work is done twice"
 
-_DOUBTED_AFTER = 1.0  # seconds until a verdict is looked at again that something happened during
-_DOUBTED_SHARE = 10  # times that the last comparison took: a source that never rests is not compared all the time
+_DOUBTED_AFTER = 1.0  # seconds until a comparison during which something happened is repeated
+_DOUBTED_SHARE = 10  # or this many times as long as it took: a source that always changes is not always compared
 
 
 @dataclass(frozen=True)
 class _Asked:
-    """What somebody wants to be done through the index: failed items to be tried again, sources to be compared."""
+    """Requests that were left in the index: failed items to be tried again, sources to be compared."""
 
     retry: Sequence[Key]
     compare: Sequence[str]
@@ -91,7 +91,7 @@ class Schedule:
         return min([self._next_ask, *dues, *(latest for _, latest in self._undecided.values())])
 
     def tick(self, now: float) -> None:
-        """What the clock asks for, and decisions that can be made now."""
+        """Begin comparisons that are due, and make decisions that can be made now."""
         for due in self._queue.take_sources():
             self._ask(due)
         for name in list(self._due):
@@ -105,7 +105,7 @@ class Schedule:
             self.look_for_requests()
 
     def look_for_requests(self) -> None:
-        """Look in the index for items that somebody marked, and for deletions that somebody confirmed."""
+        """Look in the index for items that were marked to be tried again, and for deletions that were confirmed."""
         self._requests.ask()
 
     def _ask(self, due: SourceDue, after: float | None = None) -> None:
@@ -165,7 +165,7 @@ class Schedule:
         return reconciliation, began
 
     def _decide(self, name: str, reconciliation: Reconciliation) -> tuple[Reconciliation, float]:
-        """What has gone is deleted, as far as it has moved or may go."""
+        """Hand over deletions of items that have moved or may go."""
         began = time.monotonic()
         self._walks.hand_over(name, reconciliation.decided(Survivors(self._index, self._context.sources, name)))
         reconciliation.undecided = False
@@ -181,13 +181,13 @@ class Schedule:
             self._meet(name, last)
 
     def _meet(self, source: str, other: Watcher) -> None:
-        """Another daemon works on a source, too; reported once of each."""
+        """Report another daemon that works on a source, once each."""
         if (source, other.host, other.pid) not in self._met:
             self._met.add((source, other.host, other.pid))
             self._context.say("another", source=source, host=other.host, process=other.pid, detail=_ANOTHER)
 
     def _asked(self) -> _Asked:
-        """What others have left in a shared index."""
+        """The requests that are in the index."""
         marked = [item.file for name in self._context.sources for item in self._index.marked(name)]
         keys = [Key(file.source, paths.from_text(file.path, file.encoded)) for file in marked]
         confirmed = self._index.confirmed().keys() | self._index.confirmed_metadata().keys()
