@@ -126,6 +126,7 @@ class Settings(BaseSettings):
     workers: int = Field(0, ge=0)
     batch: int = Field(32, gt=0, le=1000)
     exif: bool = False
+    plugin_timeout: float = Field(30.0, gt=0)
 
     @field_validator("url")
     @classmethod
