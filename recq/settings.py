@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import platformdirs
 from pydantic import Field, SecretStr, TypeAdapter, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import (
@@ -26,6 +25,7 @@ from pydantic_settings import (
 from recq.commands import Place, keep, overriding
 from recq.config_file import ConfigFile, read_config
 from recq.errors import UsageError
+from recq.folders import default_cache_dir, default_data_dir
 from recq.needed import needed
 from recq.paths import printable
 from recq.space import DistanceName, Pooling, Precision, Preprocess, Preset, Resize
@@ -73,16 +73,6 @@ DEFAULT_IGNORE = (
     "TheVolumeSettingsFolder",  # macOS on AFP shares
     "Temporary Items",  # macOS on shares
 )
-
-
-def default_data_dir() -> Path:
-    """Where the embedded index and the daemon's address live when nothing else is given."""
-    return platformdirs.user_data_path("recq")
-
-
-def default_cache_dir() -> Path:
-    """Where exported and compiled models are kept."""
-    return platformdirs.user_cache_path("recq")
 
 
 class Settings(BaseSettings):
