@@ -404,9 +404,10 @@ def _groups(catalog: Catalog, reading: _Reading, found: Sequence[Star]) -> Itera
         kinds: list[Kind] = []
         for row, number in numbered:
             item = items.get(facts[number].id)
-            if item is not None:  # else it has just gone
+            if item is not None:  # else it was just deleted
                 location = catalog.sources.path_of(item, sources)
-                results.append(result_of(len(results) + 1, item, reading.score(row, star.kept), location))
+                score = reading.score(row, star.kept)
+                results.append(result_of(len(results) + 1, item, score, location, catalog=catalog.name))
                 kinds.append(Kind.EXACT if row == star.kept else star.others[row].kind)
         if len(results) > 1 and results[0].id == facts[numbered[0][1]].id:
             ranks = [facts[number].rank for _, number in numbered]

@@ -33,6 +33,8 @@ from recq.settings import Settings
 class Index:
     """Items in memory, found as the catalog finds them."""
 
+    catalog = "images"
+
     def __init__(self, *items: Item, **roots: Path) -> None:
         self.items = items
         self.roots = roots
