@@ -258,7 +258,7 @@ def test_only_what_was_asked_for_is_blamed(any_shop: Shop) -> None:
         "--filter", "category=sofa", command=("recommend", "--like", "two.png", "--like", "sofas/one.png")
     )
     assert kinds(recommended) == ["target"]
-    assert "is what was asked with" in recommended.err
+    assert "is the target itself" in recommended.err
     assert kinds(asked("--filter", "category=bed", "--filter", "price<60", command=("search",))) == ["filters"]
 
 
