@@ -1,7 +1,7 @@
-"""The command `recq`: what else looks like this one, among the things I filtered for?
+"""The command `recq`: finds the pictures that look like a given one, among those that match the filters.
 
-A thin shell: the commands stand in files of their own, `query/cli/NAME.py`, and are registered here. Each is one call
-into the library and one of `query.text.render`. Whatever is slow to import (the index, models, Rich, Pillow) is
+The commands are in files of their own, `query/cli/NAME.py`, and are registered here. Each is one call
+of the library and one of `query.text.render`. Modules that are slow to import (the index, models, Rich, Pillow) are
 imported where it is used: `recq --help` needs none of it.
 """
 
@@ -44,7 +44,7 @@ def recq_(
     """Options of `recq` itself; Typer shows the app's own help."""
 
 
-_WITH_WORDS = {"allow_extra_args": True}  # that are no arguments: the command itself says how to ask
+_WITH_WORDS = {"allow_extra_args": True}  # words that are no arguments: the command itself reports them
 
 # In the order of `recq --help`.
 app.command(epilog=FILTERS_AND_GROUPS)(similar)
