@@ -49,7 +49,8 @@ def holdings(client: QdrantClient, name: str) -> Holdings:
     current = behind(client, name)
     if current is not None and not _is_ours(client, current):
         raise IndexRefused(
-            f"{name!r} is an alias of the collection {current!r}, which recq did not make: choose another name with --catalog"
+            f"{name!r} is an alias of the collection {current!r}, which recq did not make: "
+            "choose another name with --catalog"
         )
     left = tuple(each for each in others(client, name, current or "") if _is_ours(client, each))
     if current is None and not left:
