@@ -1,7 +1,7 @@
-"""The lock of an embedded data folder: one process at a time, and who that is.
+"""The lock of an embedded data folder: one process at a time, with its process id.
 
-Edge has a lock of its own, but looks at it too late: a second opening damages the first one's journal. So this lock is
-taken before the engine opens anything. It is the kernel's (`flock`): it ends with its holder, however that dies.
+Edge has its own lock, but checks it too late: a second opening damages the first one's journal. So this lock is
+taken before the engine opens anything. It is the kernel's (`flock`): it ends with the process that holds it.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class FolderLock:
 
     @property
     def holder_pid(self) -> int | None:
-        """The process that wrote its number last: the holder while the lock is taken. None: unknown."""
+        """The process that wrote its id last: the holder while the lock is taken. None: unknown."""
         try:
             pid = json.loads(self._record.read_bytes())["pid"]
         except (OSError, ValueError, KeyError, TypeError):
