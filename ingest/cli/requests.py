@@ -18,15 +18,20 @@ import typer
 
 from ingest.report import LogFormat
 from ingest.service.signals import INTERRUPTED
-from recq.cli_options import CatalogOption, DataDirOption, DebugOption, UrlOption
+from recq.cli_groups import Index, WholeIndex, grouped
+from recq.cli_options import json_option
 from recq.commands import command
 from recq.errors import UsageError
 from recq.paths import printable
-from recq.settings import Settings
 
 if TYPE_CHECKING:
     from ingest.service.requests import Asked
+    from recq.settings import Settings
 
+SourceArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="[SOURCE]", show_default=False, help="One source, else all. Example: Pictures"),
+]
 MetadataOption = Annotated[
     Path | None,
     typer.Option(
@@ -55,7 +60,9 @@ _DONE = {
 }
 
 
+@grouped
 def retry(
+    *,
     pattern: Annotated[
         str | None,
         typer.Argument(
@@ -64,36 +71,29 @@ def retry(
             help="Only items whose path, or SOURCE/path, looks like this. Example: 'scans/*.tif'",
         ),
     ] = None,
-    json_: Annotated[bool, typer.Option("--json", help="Print JSON. Example: recq-ingest retry --json")] = False,
-    catalog: CatalogOption = None,
-    url: UrlOption = None,
-    data_dir: DataDirOption = None,
-    _debug: DebugOption = False,
+    json_: Annotated[bool, json_option("recq-ingest retry")] = False,
+    index: Index,
 ) -> None:
     """Try failed items again, although their files have not changed. A running daemon begins at once."""
-    settings = Settings.load(catalog=catalog, url=url, data_dir=data_dir)
+    settings = index.settings()
     from ingest.service.requests import retry as ask_for_retry
 
     asked = ask_for_retry(settings, pattern)
     _print_asked(asked, "{items} will be tried again by {who}", nothing="nothing failed", json_=json_)
 
 
+@grouped
 def confirm(
-    source: Annotated[
-        str | None,
-        typer.Argument(metavar="[SOURCE]", show_default=False, help="One source, else all. Example: Pictures"),
-    ] = None,
-    json_: Annotated[bool, typer.Option("--json", help="Print JSON. Example: recq-ingest confirm --json")] = False,
-    catalog: CatalogOption = None,
-    url: UrlOption = None,
-    data_dir: DataDirOption = None,
-    _debug: DebugOption = False,
+    *,
+    source: SourceArgument = None,
+    json_: Annotated[bool, json_option("recq-ingest confirm")] = False,
+    index: Index,
 ) -> None:
     """Let happen what was held because it was too much at once: deletions, and losses of metadata.
 
     What has gone is deleted from the index, what lost its metadata in the folder loses it there. Files are not touched.
     """
-    settings = Settings.load(catalog=catalog, url=url, data_dir=data_dir)
+    settings = index.settings()
     from ingest.service.requests import confirm as ask_for_confirmation
 
     asked = ask_for_confirmation(settings, source)
@@ -102,24 +102,20 @@ def confirm(
     _print_asked(asked, line, metadata, nothing="nothing is held", json_=json_)
 
 
+@grouped
 def problems(
-    source: Annotated[
-        str | None,
-        typer.Argument(metavar="[SOURCE]", show_default=False, help="One source, else all. Example: Pictures"),
-    ] = None,
-    json_: Annotated[bool, typer.Option("--json", help="Print JSON. Example: recq-ingest problems --json")] = False,
+    *,
+    source: SourceArgument = None,
+    json_: Annotated[bool, json_option("recq-ingest problems")] = False,
     csv_: Annotated[
         bool, typer.Option("--csv", help="Print CSV with a header. Example: recq-ingest problems --csv > problems.csv")
     ] = False,
-    catalog: CatalogOption = None,
-    url: UrlOption = None,
-    data_dir: DataDirOption = None,
-    _debug: DebugOption = False,
+    index: Index,
 ) -> None:
     """What is wrong with metadata, and what is skipped: listed until it is mended."""
     if json_ and csv_:
         raise UsageError("--json and --csv are two forms of the same: choose one")
-    settings = Settings.load(catalog=catalog, url=url, data_dir=data_dir)
+    settings = index.settings()
     from ingest.service.problems import list_problems, to_csv
 
     found = list_problems(settings, source)
@@ -138,7 +134,9 @@ def problems(
             typer.echo("nothing is wrong", err=True)
 
 
+@grouped
 def reconcile(
+    *,
     verify: Annotated[
         bool,
         typer.Option("--verify", help="Read every file and compare its bytes. Example: recq-ingest reconcile --verify"),
@@ -157,16 +155,13 @@ def reconcile(
             "Example: recq-ingest reconcile --remove-foreign",
         ),
     ] = False,
-    json_: Annotated[bool, typer.Option("--json", help="Print JSON. Example: recq-ingest reconcile --json")] = False,
+    json_: Annotated[bool, json_option("recq-ingest reconcile")] = False,
     metadata: MetadataOption = None,
-    catalog: CatalogOption = None,
-    url: UrlOption = None,
-    data_dir: DataDirOption = None,
+    index: Index,
     log_format: LogOption = None,
-    _debug: DebugOption = False,
 ) -> int:
     """Compare the sources of the catalog with the index now, and make the index equal to them."""
-    settings = Settings.load(catalog=catalog, url=url, data_dir=data_dir)
+    settings = index.settings()
     if dry_run:
         _print_plan(settings, metadata, verify=verify, remove_foreign=remove_foreign, json_=json_)
         return 0
@@ -196,17 +191,17 @@ def reconcile(
     return 0
 
 
+@grouped
 def drop(
+    *,
     catalog: Annotated[
         str, typer.Argument(metavar="CATALOG", show_default=False, help="A catalog's name. Example: shop")
     ],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask. Example: recq-ingest drop shop --yes")] = False,
-    url: UrlOption = None,
-    data_dir: DataDirOption = None,
-    _debug: DebugOption = False,
+    index: WholeIndex,
 ) -> int:
     """Take a whole catalog out of the index, after a question. Its pictures are not touched."""
-    settings = Settings.load(catalog=catalog, url=url, data_dir=data_dir)
+    settings = index.settings(catalog=catalog)
     from ingest.service.drop import drop as drop_catalog
     from ingest.service.drop import planned
 

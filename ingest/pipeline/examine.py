@@ -1,7 +1,7 @@
 """Examine: takes paths that are due from the queue, a few fresh ones or a group, and sends each to its next stage.
 
-What becomes of a path is decided in a worker of its source (`ingest.pipeline.verdict`), while there is room behind: it
-closes while the index or the network is the slower one. For the loop's thread.
+A worker of the source decides what becomes of a path (`ingest.pipeline.verdict`). No path is taken while the stages
+behind are full, since the index or the network is slower. For the loop's thread.
 """
 
 from __future__ import annotations

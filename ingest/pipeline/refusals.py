@@ -1,4 +1,4 @@
-"""What the index takes in no form can stand in no point: it is kept with its source."""
+"""Items that the index refuses in every form have no point: the refusals are stored with their source."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from recq.index.catalog import Catalog
 
 @contextmanager
 def refusals_kept(sources: Mapping[str, WatchedSource], catalog: Catalog, retrier: Retrier) -> Iterator[None]:
-    """Keep the refusals of those sources where they have changed meanwhile."""
+    """Store the refusals of the sources where they changed within the block."""
     before = {name: watched.refused for name, watched in sources.items()}
     yield
     for name, watched in sources.items():
-        if watched.refused != before.get(name, watched.refused):  # else it was added meanwhile
+        if watched.refused != before.get(name, watched.refused):  # a source without a `before` was added meanwhile
             retrier(catalog.problems.record, name, watched.own_problems())

@@ -119,7 +119,7 @@ class DecodePool:
         return future
 
     def submit_unknown(self, path: str, spec: InputSpec, known: Known) -> Future[Hashed]:
-        """The same, but a file is only hashed where `known`, called in a thread of the pool with its SHA-256, is true."""
+        """The same, but a file is only hashed where `known`, called in a pool thread with its SHA-256, is true."""
         future: Future[Hashed] = Future()
         self._put(_Job(future, Task(path, spec, known, exif=self._headers is not None)))
         return future
