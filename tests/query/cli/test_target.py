@@ -437,7 +437,7 @@ def test_files_are_read_up_to_the_cap(tmp_path: Path) -> None:
     with pytest.raises(TargetError, match=r"a\.jpg' cannot be read, too-large"):
         read_picture(FileTarget(path), SMALL, io.BytesIO())
     path.unlink()
-    with pytest.raises(TargetNotFound, match="gone"):
+    with pytest.raises(TargetNotFound, match="deleted"):
         read_picture(FileTarget(path), SMALL, io.BytesIO())
 
 
