@@ -1,6 +1,6 @@
 """The command of `recq` that measures: evaluate.
 
-A thin shell, which `query.cli.main` makes part of the program: what is slow to import is imported where it is used.
+`query.cli.main` registers it. Modules that are slow to import are imported where they are used.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def evaluate(
             "--label",
             metavar="FIELD",
             show_default=False,
-            help="The metadata field, or one of file.*, whose equal values make two items alike. "
+            help="The metadata field, or one of file.*, whose equal values make two items relevant to each other. "
             "Example: --label category",
         ),
     ],
@@ -59,13 +59,16 @@ def evaluate(
             metavar="N",
             min=1,
             show_default=False,
-            help="Ask for N random items only. Example: --sample 2000",
+            help="Use only N random items as queries. Example: --sample 2000",
         ),
     ] = None,
     seed: Annotated[
         int,
         typer.Option(
-            "--seed", metavar="N", min=0, help="Of everything random: the same seed, the same answer. Example: --seed 7"
+            "--seed",
+            metavar="N",
+            min=0,
+            help="The seed of all random choices: the same seed gives the same answer. Example: --seed 7",
         ),
     ] = 0,
     query_filters: Annotated[
@@ -74,7 +77,7 @@ def evaluate(
             "--query-filter",
             metavar="FILTER",
             show_default=False,
-            help="Only items that this holds for ask; may be given several times. Example: --query-filter 'view=main'",
+            help="Only matching items are queries; may be given several times. Example: --query-filter 'view=main'",
         ),
     ] = None,
     gallery_filters: Annotated[
@@ -83,14 +86,14 @@ def evaluate(
             "--gallery-filter",
             metavar="FILTER",
             show_default=False,
-            help="Only items that this holds for are found; may be given several times. "
+            help="Only matching items may be results; may be given several times. "
             "Example: --gallery-filter 'category!=sofa'",
         ),
     ] = None,
     form: Annotated[ShowFormat, format_option("it")] = (ShowFormat.TABLE),
     index: Index,
 ) -> None:
-    """How often what lies nearest shares a label: precision, recall and mAP, every item asking for all others."""
+    """How often the nearest items have the same label: precision, recall and mAP, with every item as a query."""
     catalog = open_catalog(index)
     chosen = numbers(ks)
     with catalog, bar() as progress:
@@ -118,14 +121,14 @@ def numbers(text: str) -> list[int]:
 
 
 def remarks(evaluation: Evaluation) -> Iterator[str]:
-    """What was left out, a line each."""
+    """What was left out, one line for each reason."""
     left, label = evaluation.left_out, evaluation.label
     if left.unlabelled:
         yield f"{counted(left.unlabelled, 'item')} without a {label} left out"
     if left.elsewhere:
         yield f"{counted(left.elsewhere, 'item')} left out that not every catalog has"
     if left.alone:
-        yield f"{counted(left.alone, 'item')} did not ask: nothing else to be found has the same {label}"
+        yield f"{counted(left.alone, 'item')} left out as queries: no other item has the same {label}"
     if left.copies:
         what = "1 copy was" if left.copies == 1 else f"{left.copies:,} copies were"
-        yield f"{what} left out: the same bytes as the item that asked"
+        yield f"{what} left out: the same bytes as the query"

@@ -138,8 +138,8 @@ def test_what_is_left_out_is_said(evaluate: Ask) -> None:
     assert document(reply)["left_out"] == {"unlabelled": 1, "elsewhere": 0, "alone": 1, "copies": 4}
     assert reply.err.splitlines() == [
         "recq: 1 item without a kind left out",
-        "recq: 1 item did not ask: nothing else to be found has the same kind",
-        "recq: 4 copies were left out: the same bytes as the item that asked",
+        "recq: 1 item left out as queries: no other item has the same kind",
+        "recq: 4 copies were left out: the same bytes as the query",
     ]
 
 
