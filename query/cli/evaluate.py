@@ -13,19 +13,22 @@ import typer
 from query.cli.option_groups import Index, grouped
 from query.cli.progress import bar
 from query.cli.shell import PROG, counted, emit, terminal
-from query.text.render import ShowFormat, evaluation_text
+from query.text.render import ShowFormat, evaluation_text, index_evaluation_text
 from recq.cli_errors import complain
 from recq.errors import UsageError
 
 if TYPE_CHECKING:
     from recq.evaluate.results import Evaluation
 
+SAMPLE = 100
+"""How many random items ask for each shape of filter, when nobody says otherwise."""
+
 
 @grouped
 def evaluate(
     *,
     label: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--label",
             metavar="FIELD",
@@ -33,11 +36,22 @@ def evaluate(
             help="The metadata field, or one of file.*, whose equal values make two items alike. "
             "Example: --label category",
         ),
-    ],
+    ] = None,
+    of_index: Annotated[
+        bool,
+        typer.Option(
+            "--index",
+            help="Measure the index in place of the network: which share of the exact answers it gives, under each "
+            "shape of filter. Example: recq evaluate --index --sample 200",
+        ),
+    ] = False,
     ks: Annotated[
         str,
         typer.Option(
-            "-k", "--top-k", metavar="N,N", help="How many nearest items precision and recall look at. Example: -k 5"
+            "-k",
+            "--top-k",
+            metavar="N,N",
+            help="How many nearest items precision and recall look at; the largest counts for --index. Example: -k 5",
         ),
     ] = "1,5,10",
     against: Annotated[
@@ -57,7 +71,7 @@ def evaluate(
             metavar="N",
             min=1,
             show_default=False,
-            help="Ask for N random items only. Example: --sample 2000",
+            help="Ask for N random items only, 100 for --index when not given. Example: --sample 2000",
         ),
     ] = None,
     seed: Annotated[
@@ -81,7 +95,7 @@ def evaluate(
             "--gallery-filter",
             metavar="FILTER",
             show_default=False,
-            help="Only items that this holds for are found; may be given several times. "
+            help="Only items that this holds for are found; may be given several times; for --index one more shape. "
             "Example: --gallery-filter 'category!=sofa'",
         ),
     ] = None,
@@ -90,9 +104,27 @@ def evaluate(
     ),
     index: Index,
 ) -> None:
-    """How often what lies nearest shares a label: precision, recall and mAP, every item asking for all others."""
+    """How often what lies nearest shares a label: precision, recall and mAP, every item asking for all others.
+
+    With --index, how much of the exact answer a server's index gives.
+    """
+    if of_index == (label is not None):
+        raise UsageError("evaluate measures the network by a label or the index: give either --label FIELD or --index")
     catalog = index.open()
     chosen = numbers(ks)
+    if label is None:
+        from recq.display.index_table import verdict
+
+        for name, given in (("--against", against), ("--query-filter", query_filters)):
+            if given:
+                raise UsageError(f"--index measures one catalog's answers, {name} belongs to --label: leave it out")
+        with catalog, bar() as progress:
+            found = catalog.evaluate_index(
+                k=max(chosen), sample=sample or SAMPLE, seed=seed, filters=gallery_filters or [], progress=progress
+            )
+        emit(index_evaluation_text(found, form, terminal()))
+        complain(PROG, verdict(found))
+        return
     with catalog, bar() as progress:
         evaluation = catalog.evaluate(
             label,
