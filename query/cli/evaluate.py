@@ -108,8 +108,10 @@ def evaluate(
 
     With --index, how much of the exact answer a server's index gives.
     """
-    if of_index == (label is not None):
-        raise UsageError("evaluate measures the network by a label or the index: give either --label FIELD or --index")
+    if label is None and not of_index:
+        raise UsageError("--label FIELD is missing, as in --label category (or --index, to measure the index)")
+    if label is not None and of_index:
+        raise UsageError("--label measures the network and --index the index: give one of them")
     catalog = index.open()
     chosen = numbers(ks)
     if label is None:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
+from typing import Any
 
 from recq.index.grammar import AnyOf, Condition, escape, escape_field
 from recq.index.operators import Op, Operator
@@ -132,22 +133,16 @@ def _negated(equal: Sequence[Sequence[Condition]], random: Random) -> tuple[Cond
 
 def _range(items: Sequence[Item], types: FieldTypes, random: Random) -> tuple[Condition, ...] | None:
     """Between two values of a number or a date."""
-    having = {
-        field
-        for item in items
-        for field in item.metadata
-        if types.get(field) in (FieldType.INTEGER, FieldType.FLOAT, FieldType.DATE)
-    }
-    if not having:
+    having: dict[str, list[Any]] = {}
+    for item in items:
+        for field, value in item.metadata.items():
+            if types.get(field) in (FieldType.INTEGER, FieldType.FLOAT, FieldType.DATE):
+                having.setdefault(field, []).extend(each for each in elements(value) if fits(each, types[field]))
+    fields = sorted(field for field, found in having.items() if found)
+    if not fields:
         return None
-    field = random.choice(sorted(having))
-    values = sorted(
-        value
-        for item in items
-        if field in item.metadata
-        for value in elements(item.metadata[field])
-        if fits(value, types[field])
-    )
+    field = random.choice(fields)
+    values = sorted(having[field])
     steps = max(1, round(random.choice(_WIDTHS) * len(values)))
     start = random.randrange(max(1, len(values) - steps))
     low, high = values[start], values[min(start + steps, len(values) - 1)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -115,7 +115,7 @@ class Spy:
 
 
 @pytest.fixture
-def spied(client: QdrantClient, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Catalog, Spy]]:
+def spied(client: QdrantClient, monkeypatch: pytest.MonkeyPatch) -> tuple[Catalog, Spy]:
     """A catalog of sixty items on every engine, and what is asked of its client."""
     Catalog.create(client, "spied", SPACE).writes.upsert([full(number) for number in range(60)])
     return Catalog.open(client, "spied"), Spy(client, monkeypatch)
