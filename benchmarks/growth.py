@@ -29,7 +29,7 @@ from benchmarks.measure import RESULTS, Ratio, Report, Section, exponent, in_tur
 
 SIZES = {"smoke": (20, 40), "short": (100, 200, 400), "full": (1_000, 3_000, 10_000, 30_000)}
 LINEAR = 1.1
-INGEST = ("ingest", "startup", "footprint")
+INGEST = ("ingest", "daemon_start", "footprint")
 """Benchmarks whose costs are those of ingest, which the bar is for."""
 
 _NUMBER = re.compile(r"(?<!\d)\d{1,3}(?:,\d{3})+(?!\d)|(?<![\d.])\d+(?![\d%.])")
@@ -44,7 +44,7 @@ def main() -> None:
     for files in SIZES[report.size]:
         report.section(f"ingest, {files:,}", partial(ingest, files, rounds))
     measured = {"ingest": report.sections()}
-    for name in ("query", "startup", "footprint"):
+    for name in ("query", "daemon_start", "footprint"):
         kept = RESULTS / f"{name}.json"
         document = json.loads(kept.read_text("utf-8")) if kept.exists() else {}
         measured[name] = document.get("sections", []) if document.get("size") == report.size else []

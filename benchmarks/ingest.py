@@ -81,7 +81,7 @@ def main() -> None:
     report, amount = Report(asked), AMOUNTS[asked.size]
     models = {DEFAULT: ""}
     if asked.size != "smoke":
-        models[mobilenet_name()] = mobilenet_options()
+        models |= [small_network()]
     models |= dict(each.split("=", 1) for each in asked.also)
     with tempfile.TemporaryDirectory(prefix="recq-bench-") as folder, ExitStack() as stack:
         url = None if asked.no_server else stack.enter_context(server(Path(folder) / "server"))
@@ -97,17 +97,14 @@ def main() -> None:
             report.section("large", partial(measure, where, title, amount, models, url, keras=not asked.no_keras))
 
 
-def mobilenet_options() -> str:
-    """MobileNetV2, in int8 where that can be asked for."""
-    said = subprocess.run(
-        [PROGRAMS / "recq-ingest", "run", "--help"], capture_output=True, text=True, check=True, env=environment()
-    ).stdout
-    return "--model mobilenet_v2" + (" --precision int8" if "--precision" in said else "")
-
-
-def mobilenet_name() -> str:
-    """What that is called."""
-    return f"{MOBILENET} int8" if "int8" in mobilenet_options() else MOBILENET
+def small_network() -> tuple[str, str]:
+    """MobileNetV2, in int8 where there is one: what it is called, and the options that choose it."""
+    options = "--model mobilenet_v2 --precision int8"
+    try:
+        space_of(options)
+    except SystemExit:
+        return MOBILENET, "--model mobilenet_v2"
+    return f"{MOBILENET} int8", options
 
 
 def measure(

@@ -363,8 +363,9 @@ class _Reaped:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """This process' environment without settings of recq, and without the name of any proxy."""
+    """This process' environment without settings of recq; compiled modules are kept, as where recq is installed."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RECQ_")}
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)
     return kept | {"RECQ_CONFIG": os.devnull} | more
 
 

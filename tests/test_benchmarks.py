@@ -113,8 +113,9 @@ def test_a_command_that_fails_ends_the_benchmark_with_its_last_words() -> None:
         ("ingest", ["--no-keras", "--no-server"], {"recq, default / (d)": (0.2, None)}),
         ("drop", [], {"p50 of drops / p50 of the sum": (None, 6.0)}),
         ("query", [], {"recq / client, processor of this process": (None, 8.0)}),
+        ("start", [], {"similar of an indexed name / import": (None, 4.0)}),
         (
-            "startup",
+            "daemon_start",
             [],
             {"daemon / imports and compilation": (None, 3.0), "files opened by the comparisons": (None, 0.0)},
         ),
