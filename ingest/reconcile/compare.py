@@ -59,7 +59,7 @@ def decide(
 ) -> Action:
     """The action that a path needs: `state` is the file's (None: no item there), `known` what the index has.
 
-    `described` tells whether the item's metadata is the folder's; with `retry` a failed item is embedded again. A
+    `described` gives whether the item's metadata is the folder's; with `retry` a failed item is embedded again. A
     picture that an older recq decoded is decoded again, once: the item then has the present decoder's revision.
     """
     if state is None:
@@ -186,7 +186,7 @@ class Reconciliation:
             losses.resume(self._confirmed_metadata)
         else:
             guard.begin(before, self._confirmed)
-            losses.begin(0, self._confirmed_metadata)  # of how many, `_decide_losses` tells
+            losses.begin(0, self._confirmed_metadata)  # `_decide_losses` sets the number of items
         files = self._files()
         while page := list(islice(files, PAGE)):
             yield from self._counted(self._without_losing(list(self._compare(page))))
