@@ -70,7 +70,7 @@ def retry(
             help="Only items whose path, or SOURCE/path, looks like this. Example: 'scans/*.tif'",
         ),
     ] = None,
-    json_: Annotated[bool, json_option("recq-ingest retry")] = False,
+    json_: Annotated[bool, json_option("recq-ingest", "retry")] = False,
     index: Index,
 ) -> None:
     """Try failed items again, although their files have not changed. A running daemon begins at once."""
@@ -85,7 +85,7 @@ def retry(
 def confirm(
     *,
     source: SourceArgument = None,
-    json_: Annotated[bool, json_option("recq-ingest confirm")] = False,
+    json_: Annotated[bool, json_option("recq-ingest", "confirm")] = False,
     index: Index,
 ) -> None:
     """Let happen what was held because it was too much at once: deletions, and losses of metadata.
@@ -105,7 +105,7 @@ def confirm(
 def problems(
     *,
     source: SourceArgument = None,
-    json_: Annotated[bool, json_option("recq-ingest problems")] = False,
+    json_: Annotated[bool, json_option("recq-ingest", "problems")] = False,
     csv_: Annotated[
         bool, typer.Option("--csv", help="Print CSV with a header. Example: recq-ingest problems --csv > problems.csv")
     ] = False,
@@ -154,7 +154,7 @@ def reconcile(
             "Example: recq-ingest reconcile --remove-foreign",
         ),
     ] = False,
-    json_: Annotated[bool, json_option("recq-ingest reconcile")] = False,
+    json_: Annotated[bool, json_option("recq-ingest", "reconcile")] = False,
     metadata: MetadataOption = None,
     index: Index,
     log_format: LogOption = None,
