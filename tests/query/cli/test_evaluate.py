@@ -265,7 +265,7 @@ def test_the_index_is_measured_in_place_of_the_network(evaluate: Ask) -> None:
 def test_the_table_of_the_index_has_a_row_for_each_shape_and_one_for_all(evaluate: Ask) -> None:
     reply = evaluate("--index", "--sample", "3", "-k", "2")
     assert reply.code == 0, reply.err
-    lines = reply.out.splitlines()
+    lines = reply.out.decode().splitlines()
     assert "recall@2" in lines[0]
     assert lines[1].startswith("no filter")
     assert lines[-1].startswith("all")
