@@ -1,6 +1,6 @@
 """The command of `recq` that measures: evaluate.
 
-A thin shell, which `query.cli.main` makes part of the program: what is slow to import is imported where it is used.
+`query.cli.main` registers it. Modules that are slow to import are imported where they are used.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from query.cli.option_groups import Index, grouped
+from query.cli.option_groups import open_catalog
 from query.cli.progress import bar
 from query.cli.shell import PROG, counted, emit, terminal
 from query.text.render import ShowFormat, evaluation_text, index_evaluation_text
 from recq.cli_errors import complain
+from recq.cli_groups import Index, grouped
+from recq.cli_options import format_option
 from recq.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ def evaluate(
             "--label",
             metavar="FIELD",
             show_default=False,
-            help="The metadata field, or one of file.*, whose equal values make two items alike. "
+            help="The metadata field, or one of file.*, whose equal values make two items relevant to each other. "
             "Example: --label category",
         ),
     ] = None,
@@ -71,13 +73,16 @@ def evaluate(
             metavar="N",
             min=1,
             show_default=False,
-            help="Ask for N random items only, 100 for --index when not given. Example: --sample 2000",
+            help="Use only N random items as queries, 100 for --index when not given. Example: --sample 2000",
         ),
     ] = None,
     seed: Annotated[
         int,
         typer.Option(
-            "--seed", metavar="N", min=0, help="Of everything random: the same seed, the same answer. Example: --seed 7"
+            "--seed",
+            metavar="N",
+            min=0,
+            help="The seed of all random choices: the same seed gives the same answer. Example: --seed 7",
         ),
     ] = 0,
     query_filters: Annotated[
@@ -86,7 +91,7 @@ def evaluate(
             "--query-filter",
             metavar="FILTER",
             show_default=False,
-            help="Only items that this holds for ask; may be given several times. Example: --query-filter 'view=main'",
+            help="Only matching items are queries; may be given several times. Example: --query-filter 'view=main'",
         ),
     ] = None,
     gallery_filters: Annotated[
@@ -95,16 +100,14 @@ def evaluate(
             "--gallery-filter",
             metavar="FILTER",
             show_default=False,
-            help="Only items that this holds for are found; may be given several times; for --index one more shape. "
+            help="Only matching items may be results; may be given several times; for --index one more shape. "
             "Example: --gallery-filter 'category!=sofa'",
         ),
     ] = None,
-    form: Annotated[ShowFormat, typer.Option("--format", help="How to print it. Example: --format json")] = (
-        ShowFormat.TABLE
-    ),
+    form: Annotated[ShowFormat, format_option("it")] = (ShowFormat.TABLE),
     index: Index,
 ) -> None:
-    """How often what lies nearest shares a label: precision, recall and mAP, every item asking for all others.
+    """How often the nearest items have the same label: precision, recall and mAP, with every item as a query.
 
     With --index, how much of the exact answer a server's index gives.
     """
@@ -112,7 +115,7 @@ def evaluate(
         raise UsageError("--label FIELD is missing, as in --label category (or --index, to measure the index)")
     if label is not None and of_index:
         raise UsageError("--label measures the network and --index the index: give one of them")
-    catalog = index.open()
+    catalog = open_catalog(index)
     chosen = numbers(ks)
     if label is None:
         for name, given in (("--against", against), ("--query-filter", query_filters)):
@@ -150,14 +153,14 @@ def numbers(text: str) -> list[int]:
 
 
 def remarks(evaluation: Evaluation) -> Iterator[str]:
-    """What was left out, a line each."""
+    """What was left out, one line for each reason."""
     left, label = evaluation.left_out, evaluation.label
     if left.unlabelled:
         yield f"{counted(left.unlabelled, 'item')} without a {label} left out"
     if left.elsewhere:
         yield f"{counted(left.elsewhere, 'item')} left out that not every catalog has"
     if left.alone:
-        yield f"{counted(left.alone, 'item')} did not ask: nothing else to be found has the same {label}"
+        yield f"{counted(left.alone, 'item')} left out as queries: no other item has the same {label}"
     if left.copies:
         what = "1 copy was" if left.copies == 1 else f"{left.copies:,} copies were"
-        yield f"{what} left out: the same bytes as the item that asked"
+        yield f"{what} left out: the same bytes as the query"

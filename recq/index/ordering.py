@@ -1,4 +1,4 @@
-"""The two requests that have an engine put points into an order: by nearness, by a field. Answers are light rows."""
+"""The two requests for points in an order: by nearness, by a field. The answers are small rows."""
 
 from __future__ import annotations
 

@@ -138,8 +138,8 @@ def test_what_is_left_out_is_said(evaluate: Ask) -> None:
     assert document(reply)["left_out"] == {"unlabelled": 1, "elsewhere": 0, "alone": 1, "copies": 4}
     assert reply.err.splitlines() == [
         "recq: 1 item without a kind left out",
-        "recq: 1 item did not ask: nothing else to be found has the same kind",
-        "recq: 4 copies were left out: the same bytes as the item that asked",
+        "recq: 1 item left out as queries: no other item has the same kind",
+        "recq: 4 copies were left out: the same bytes as the query",
     ]
 
 
@@ -265,7 +265,7 @@ def test_the_index_is_measured_in_place_of_the_network(evaluate: Ask) -> None:
 def test_the_table_of_the_index_has_a_row_for_each_shape_and_one_for_all(evaluate: Ask) -> None:
     reply = evaluate("--index", "--sample", "3", "-k", "2")
     assert reply.code == 0, reply.err
-    lines = reply.out.decode().splitlines()
+    lines = reply.lines
     assert "recall@2" in lines[0]
     assert lines[1].startswith("no filter")
     assert lines[-1].startswith("all")
