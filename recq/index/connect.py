@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 import httpx
 from qdrant_client import QdrantClient
 from qdrant_client.http.exceptions import UnexpectedResponse
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from recq.commands import command
 from recq.errors import IndexBusy, IndexRefused, IndexUnreachable, UsageError
@@ -26,9 +25,12 @@ from recq.index.hopeless import hopeless
 from recq.index.lock import FolderLock
 from recq.private_files import make_private_folder
 from recq.settings import Settings, shown_url
+from recq.start_up import over
 from recq.waiting import Wait, waiting
 
 if TYPE_CHECKING:
+    from tenacity import RetryCallState
+
     from recq.index.edge import EdgeEngine
 
 OLDEST_SERVER = (1, 16)
@@ -43,6 +45,7 @@ _DAEMON_ANSWERS_WITHIN = 60  # seconds for a daemon on the same machine, which m
 @contextmanager
 def connect(settings: Settings) -> Iterator[QdrantClient]:
     """A client for reading, closed at the end. Raises IndexUnreachable, IndexRefused, IndexBusy or UsageError."""
+    over()  # this module's imports were the slow part of a command's start
     if settings.url is not None:
         client = server_client(settings)
         try:
@@ -169,6 +172,8 @@ def server_client(settings: Settings, *, tried_for: float | None = None, wait: W
 
 def _connect(client: QdrantClient, settings: Settings, rests: _Rests, wait: Wait) -> None:
     """Try until it answers. Raises IndexUnreachable, and IndexRefused for what no waiting mends."""
+    from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
     client.http.client.add_middleware(rests)
 
     def note(state: RetryCallState) -> None:
