@@ -35,6 +35,16 @@ DataDirOption = Annotated[
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error. Example: --debug")]
 
 
+def json_option(command: str) -> Any:
+    """`--json` of a command, given with its program."""
+    return typer.Option("--json", help=f"Print JSON. Example: {command} --json")
+
+
+def format_option(what: str) -> Any:
+    """`--format` of a command that prints `what` ("it", "them")."""
+    return typer.Option("--format", help=f"How to print {what}. Example: --format json")
+
+
 def version_option(prog: str, version: str) -> Any:
     """`--version` of a program, which prints and ends."""
 

@@ -28,7 +28,7 @@ from recq.errors import UsageError
 from recq.folders import default_cache_dir, default_data_dir
 from recq.needed import needed
 from recq.paths import printable
-from recq.space import DistanceName, Pooling, Preprocess, Preset, Resize
+from recq.space import DistanceName, Pooling, Precision, Preprocess, Preset, Resize
 from recq.spelling import nearest
 
 WatchMode = Literal["auto", "native", "poll"]
@@ -93,6 +93,7 @@ class Settings(BaseSettings):
     size: int | None = Field(None, gt=0)
     resize: Resize | None = None
     preprocess: Preprocess | None = None
+    precision: Precision | None = None
     distance: DistanceName | None = None
     connect_timeout: float = Field(10.0, gt=0)
     request_timeout: float = Field(60.0, gt=0)
@@ -115,6 +116,7 @@ class Settings(BaseSettings):
     workers: int = Field(0, ge=0)
     batch: int = Field(32, gt=0, le=1000)
     exif: bool = False
+    plugin_timeout: float = Field(30.0, gt=0)
 
     @field_validator("url")
     @classmethod

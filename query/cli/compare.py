@@ -6,11 +6,13 @@ from typing import Annotated
 
 import typer
 
-from query.cli.option_groups import PictureFiles, WholeIndex, grouped
+from query.cli.option_groups import PictureFiles
 from query.cli.options import AnyOfOption, FilterOption, KOption, TargetArgument
 from query.cli.shell import PROG, emit, terminal
 from query.text.render import FacetsFormat, comparison_text
 from recq.cli_errors import complain
+from recq.cli_groups import WholeIndex, grouped
+from recq.cli_options import format_option
 
 
 @grouped
@@ -29,9 +31,7 @@ def compare(
     k: KOption = 5,
     filters: FilterOption = None,
     any_of: AnyOfOption = None,
-    form: Annotated[FacetsFormat, typer.Option("--format", help="How to print it. Example: --format json")] = (
-        FacetsFormat.TABLE
-    ),
+    form: Annotated[FacetsFormat, format_option("it")] = (FacetsFormat.TABLE),
     files: PictureFiles,
     index: WholeIndex,
 ) -> None:

@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
-from query.cli.option_groups import Index, PictureFiles, grouped
+from query.cli.option_groups import PictureFiles, open_catalog
 from query.cli.options import FilterOption
 from query.cli.progress import bar
 from query.cli.shell import PROG, counted, emit, terminal
 from query.text.render import Format, duplicates_text
 from recq.cli_errors import complain
+from recq.cli_groups import Index, grouped
 from recq.duplicates.kinds import Kind
 from recq.errors import UsageError
 
@@ -82,7 +83,7 @@ def duplicates(
     """
     if exact and kinds:
         raise UsageError("--exact compares bytes alone: leave out --kind, or --exact")
-    catalog = index.open()
+    catalog = open_catalog(index)
     pictures = files.ready()
     from recq.face.catalog import DEFAULT_KINDS
 

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from query.cli.option_groups import Index, grouped
+from query.cli.option_groups import open_catalog
 from query.cli.progress import bar
 from query.cli.shell import PROG, counted, emit, terminal
 from query.text.render import ShowFormat, evaluation_text
 from recq.cli_errors import complain
+from recq.cli_groups import Index, grouped
+from recq.cli_options import format_option
 from recq.errors import UsageError
 
 if TYPE_CHECKING:
@@ -85,13 +87,11 @@ def evaluate(
             "Example: --gallery-filter 'category!=sofa'",
         ),
     ] = None,
-    form: Annotated[ShowFormat, typer.Option("--format", help="How to print it. Example: --format json")] = (
-        ShowFormat.TABLE
-    ),
+    form: Annotated[ShowFormat, format_option("it")] = (ShowFormat.TABLE),
     index: Index,
 ) -> None:
     """How often what lies nearest shares a label: precision, recall and mAP, every item asking for all others."""
-    catalog = index.open()
+    catalog = open_catalog(index)
     chosen = numbers(ks)
     with catalog, bar() as progress:
         evaluation = catalog.evaluate(

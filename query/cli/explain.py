@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from query.cli.option_groups import Index, grouped
+from query.cli.option_groups import open_catalog
 from query.cli.options import TargetArgument
 from query.cli.shell import PROG, emit
 from query.text.render import ShowFormat, explanation_text
 from recq.cli_errors import complain
+from recq.cli_groups import Index, grouped
 
 
 @grouped
@@ -42,7 +43,7 @@ def explain(
     index: Index,
 ) -> None:
     """Which regions of two pictures agree: where their similarity comes from, cell by cell of the last feature map."""
-    catalog = index.open()
+    catalog = open_catalog(index)
     if out is not None:
         from recq.display.explanation import require_writable
 

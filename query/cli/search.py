@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from query.cli.option_groups import Index, Matched, Output, PictureFiles, Ranked, asked, grouped
+from query.cli.option_groups import Matched, Output, PictureFiles, Ranked, asked, open_catalog
 from query.cli.options import TargetsArgument, TargetsOption, asked_with_words
 from query.cli.shell import emit, remark, terminal
 from query.text.formats import Printer
+from recq.cli_groups import Index, grouped
 from recq.commands import command
 from recq.errors import RecqError, UsageError
 from recq.index.similarity import Strategy
@@ -38,7 +39,7 @@ def similar(
     """What looks most like TARGET. An indexed target is compared by its stored vector: no model is loaded."""
     wanted = asked(question)
     output.require_sane()
-    catalog = index.open()
+    catalog = open_catalog(index)
     pictures = files.ready()
     with catalog:
         if targets_file is not None or (targets is not None and len(targets) > 1):
@@ -96,7 +97,7 @@ def recommend(
         raise UsageError(f"recommend takes pictures behind --like and --dislike: {meant}")
     wanted = asked(question)
     output.require_sane()
-    catalog = index.open()
+    catalog = open_catalog(index)
     pictures = files.ready()
     with catalog:
         answer = catalog.recommend(like or [], dislike or [], strategy=strategy.value, **wanted)
@@ -108,12 +109,12 @@ def search(*, ctx: typer.Context, question: Matched, output: Output, files: Pict
     """Items that all filters hold for, ordered by path or by a field; no picture is compared."""
     if ctx.args:
         texts = None
-        with index.open() as catalog, suppress(RecqError):
+        with open_catalog(index) as catalog, suppress(RecqError):
             texts = catalog.text_fields()
         raise UsageError(asked_with_words(ctx.args, texts))
     wanted = asked(question)
     output.require_sane()
-    catalog = index.open()
+    catalog = open_catalog(index)
     pictures = files.ready()
     with catalog:
         answer = catalog.search(**wanted)

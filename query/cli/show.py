@@ -10,14 +10,16 @@ from typing import Annotated
 import typer
 
 from query.cli import completion
-from query.cli.option_groups import Index, WholeIndex, grouped
+from query.cli.option_groups import open_catalog
 from query.cli.options import FilterOption, TargetArgument
 from query.cli.shell import PROG, counted, emit, terminal
 from query.text.render import FacetsFormat, ShowFormat, catalogs_text, facets_text, fields_text, shown_text
 from recq.cli_errors import complain
+from recq.cli_groups import Index, WholeIndex, grouped
+from recq.cli_options import format_option
 from recq.commands import command
 
-ListFormatOption = Annotated[ShowFormat, typer.Option("--format", help="How to print them. Example: --format json")]
+ListFormatOption = Annotated[ShowFormat, format_option("them")]
 
 
 @grouped
@@ -39,7 +41,7 @@ def catalogs(*, form: ListFormatOption = ShowFormat.TABLE, index: WholeIndex) ->
 @grouped
 def fields(*, form: ListFormatOption = ShowFormat.TABLE, index: Index) -> None:
     """The fields that filters can ask for: type, how many items have one, its values or their range, an example."""
-    with index.open() as catalog:
+    with open_catalog(index) as catalog:
         found = catalog.fields()
     emit(fields_text(found, form, terminal()))
 
@@ -48,16 +50,14 @@ def fields(*, form: ListFormatOption = ShowFormat.TABLE, index: Index) -> None:
 def show(
     *,
     target: TargetArgument,
-    form: Annotated[ShowFormat, typer.Option("--format", help="How to print it. Example: --format json")] = (
-        ShowFormat.TABLE
-    ),
+    form: Annotated[ShowFormat, format_option("it")] = (ShowFormat.TABLE),
     json_: Annotated[
         bool, typer.Option("--json", help="Short for --format json. Example: recq show sofa_226.jpg --json")
     ] = False,
     index: Index,
 ) -> None:
     """Everything known of one item, and for a failed one the reason."""
-    with index.open() as catalog:
+    with open_catalog(index) as catalog:
         item = catalog.show(target)
     emit(shown_text(item, ShowFormat.JSON if json_ else form, terminal()))
 
@@ -78,13 +78,11 @@ def facets(
     limit: Annotated[
         int, typer.Option("--limit", metavar="N", min=1, help="How many values, at most. Example: --limit 200")
     ] = 50,
-    form: Annotated[FacetsFormat, typer.Option("--format", help="How to print them. Example: --format json")] = (
-        FacetsFormat.TABLE
-    ),
+    form: Annotated[FacetsFormat, format_option("them")] = (FacetsFormat.TABLE),
     index: Index,
 ) -> None:
     """The values of a metadata field and how many items have each; ranges for numbers and dates."""
-    with index.open() as catalog:
+    with open_catalog(index) as catalog:
         found = catalog.facets(field, filters=filters or [], limit=limit)
     emit(facets_text(found, form, terminal()))
     if found.no_items is not None:

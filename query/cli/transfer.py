@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from query.cli.option_groups import Index, grouped
+from query.cli.option_groups import open_catalog
 from query.cli.options import FilterOption
 from query.cli.progress import bar
 from query.cli.shell import PROG, counted
 from recq.cli_errors import complain
+from recq.cli_groups import Index, grouped
 from recq.transfer.transfer import ArchiveFormat, Transferred
 
 
@@ -38,7 +39,7 @@ def export(
     index: Index,
 ) -> None:
     """Write the whole catalog into a file: ids, metadata, vectors and what made them. `recq import` reads it."""
-    with index.open() as catalog, bar() as progress:
+    with open_catalog(index) as catalog, bar() as progress:
         done = catalog.export(file, form=None if form is None else form.value, filters=filters, progress=progress)
     complain(
         PROG, f"{_told(done)} of catalog {done.catalog} written to {file if str(file) != '-' else 'standard output'}"
