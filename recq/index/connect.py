@@ -85,6 +85,7 @@ def own_folder(settings: Settings, meanwhile: Meanwhile = lambda: None) -> Itera
     """The embedded engine, for its one owner. Raises as `locked`."""
     from recq.index.edge import embedded_client
 
+    over()
     with locked(settings, meanwhile) as lock, _opened(settings.data_dir) as engine:
         engine.compact_in_background()
         yield OwnedFolder(embedded_client(engine), engine, lock)
