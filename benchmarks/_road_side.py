@@ -4,7 +4,7 @@
     python _road_side.py paced RATE ARGUMENTS ...      the same with a network that takes its time and no processor
     python _road_side.py inference FILE ...            CPU milliseconds of the network for one of these pictures
     python _road_side.py stages FILE ...               CPU milliseconds of each stage of decoding one of them
-    python _road_side.py ... --threads OUT             CPU seconds of each kind of thread, as JSON in the file OUT
+    python _road_side.py ... --threads OUT             CPU seconds of each kind of thread, again and again, as JSON
     python _road_side.py ... --functions OUT           the same of each function: more than it takes without a profiler
 
 It imports recq from wherever the interpreter has it, so that one copy of this file measures any checkout.
@@ -14,13 +14,12 @@ from __future__ import annotations
 
 import cProfile
 import json
-import os
 import pstats
 import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
@@ -28,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-_EVERY = 0.2  # seconds between two looks at the threads
+_EVERY = 0.5  # seconds between two looks at the threads
 _WARM_UP = 16  # pictures that are not counted
 _FUNCTIONS = 600  # of a profile
 
@@ -68,10 +67,10 @@ def pace(rate: float) -> None:
     from ingest.service import session
     from recq.models.embedder import Embedder
 
-    def opened(space: Any, settings: Any) -> Embedder:
+    def opened(space: Any, _settings: Any) -> Embedder:
         return Embedder(space, Paced(space.dim, rate))
 
-    session.open_embedder = opened  # type: ignore[assignment]
+    vars(session)["open_embedder"] = opened
 
 
 def inference(files: Sequence[str]) -> float:
@@ -109,44 +108,35 @@ def stages(files: Sequence[str]) -> dict[str, float]:
     settings = Settings.load()
     limits = Limits.from_settings(settings)
     spec = describe_space(ModelOptions.from_settings(settings), settings).input
-    spent: dict[str, float] = defaultdict(float)
-
-    def timed(name: str, function: Callable[[], Any]) -> Any:
-        before = time.process_time()
-        result = function()
-        spent[name] += 1000 * (time.process_time() - before) / len(files)
-        return result
-
+    moments: dict[str, float] = defaultdict(float)
     for file in files:
-        content = timed("read", lambda file=file: read_content(file, limits))
-        timed("hash", lambda content=content: content.sha256)
-        picture = timed("decode", lambda content=content: decode(content.data, limits, reduce_to=spec.size))
-        timed("exif", lambda content=content: read_exif(content.data))
-        timed("resize", lambda picture=picture: to_input(picture.rgb, spec))
-    return dict(spent)
+        before = time.process_time()
+        content = read_content(file, limits)
+        moments["read"] += (read := time.process_time()) - before
+        _ = content.sha256
+        moments["hash"] += (hashed := time.process_time()) - read
+        picture = decode(content.data, limits, reduce_to=spec.size)
+        moments["decode"] += (decoded := time.process_time()) - hashed
+        read_exif(content.data)
+        moments["exif"] += (exif := time.process_time()) - decoded
+        to_input(picture.rgb, spec)
+        moments["resize"] += time.process_time() - exif
+    return {name: 1000 * seconds / len(files) for name, seconds in moments.items()}
 
 
 @contextmanager
 def threads_noted(out: Path) -> Iterator[None]:
-    """Write to `out` what each kind of thread, and all child processes together, take meanwhile: CPU seconds."""
-    threads: dict[str, float] = {}
-    children: dict[str, float] = {}
-    done = threading.Event()
+    """Write to `out` what each kind of thread has taken, looked at again and again: moments and CPU seconds."""
+    seen: list[tuple[float, dict[str, float]]] = []
 
     def look() -> None:
-        while not done.wait(_EVERY):
-            threads.update(_of_threads())
-            children.update(_of_children())
+        while True:
+            seen.append((time.time(), _summed(_of_threads())))
+            out.write_text(json.dumps(seen))
+            time.sleep(_EVERY)
 
     threading.Thread(target=look, name="watcher", daemon=True).start()
-    try:
-        yield
-    finally:
-        threads.update(_of_threads())
-        done.set()
-        times = os.times()
-        reaped = times.children_user + times.children_system  # those that have ended, as all have by now
-        out.write_text(json.dumps(_summed(threads) | {"processes": max(reaped, sum(children.values()))}))
+    yield
 
 
 @contextmanager
@@ -186,12 +176,6 @@ def _of_threads() -> dict[str, float]:
         name = named.get(int(task.name), "native")
         spent[f"{task.name} {name}"] = _on_processor(task / "schedstat")
     return spent
-
-
-def _of_children() -> dict[str, float]:
-    """CPU seconds of each living decoding process."""
-    own = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    return {pid: _on_processor(Path(f"/proc/{pid}/schedstat")) for pid in own}
 
 
 def _on_processor(schedstat: Path) -> float:

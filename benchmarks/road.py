@@ -2,8 +2,8 @@
 
     python benchmarks/road.py [--pack FOLDER] [--images 600] [--rounds 3] [--beside CHECKOUT] [--profile] [--json]
 
-Measured is processor time (user and system) of all processes of `recq-ingest run --once`: the daemon, its decoding
-processes and whatever else it starts. Start and end are taken off by a second run over a few of the same pictures. Two
+Measured is processor time (user and system) of all processes of `recq-ingest run --once`, the daemon and those that it
+started, from the picture number 100 to the last one that it reports as indexed: neither start nor end is in it. Two
 ways, since the network is most of it:
 
 - **with the network** (`--model`, or what the environment sets): the daemon, less the same network over the same
@@ -29,14 +29,17 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import psutil
 
 HERE = Path(__file__).resolve().parents[1]
 SIDE = Path(__file__).with_name("_road_side.py")
 DEFAULT_PACK = HERE.parent / "shared" / "data" / "clothing"
-FEW = 40
-"""Pictures of the run whose time is taken off: start, end and warming up."""
+FIRST = 100
+"""Pictures of a run that are not measured: start and warming up."""
 
 SHOWN = 0.01
 """CPU milliseconds an image from which on a function is listed."""
@@ -74,11 +77,11 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Spent:
-    """Of one process and those that it waited for: CPU seconds, and the time that it took."""
+class Moment:
+    """When a daemon had indexed so many pictures, and the CPU seconds that it and its children had taken until then."""
 
+    at: float
     cpu: float
-    wall: float
 
 
 def main() -> None:
@@ -97,14 +100,13 @@ def main() -> None:
     sides = [Side(path.name, path.resolve() / ".venv/bin/python") for path in arguments.beside]
     sides.append(Side("this", Path(sys.executable)))
     with tempfile.TemporaryDirectory(prefix="recq-road-") as folder:
-        many, few = Path(folder) / "many", Path(folder) / "few"
+        many = Path(folder) / "many"
         files = copied(arguments.pack, many, arguments.images)
-        copied(many, few, FEW)
         inferred = [str(many / each) for each in files[:: max(1, len(files) // INFERRED)]]
         environment = surroundings(arguments.model)
         for number in range(1, arguments.rounds + 1):
             for side in sides:
-                one_round(side, many, few, len(files), inferred, environment, arguments.pace, arguments.only_without)
+                one_round(side, many, len(files), inferred, environment, arguments.pace, arguments.only_without)
                 said = ", ".join(f"{name} {value:g}" for name, value in side.medians().items())
                 print(f"round {number}, {side.name}: {said} (medians so far)", file=sys.stderr, flush=True)
         found = {
@@ -117,7 +119,7 @@ def main() -> None:
         }
         if arguments.profile:
             found["profile"] = {
-                side.name: profile(side, many, few, len(files), inferred, environment, arguments.pace) for side in sides
+                side.name: profile(side, many, len(files), inferred, environment, arguments.pace) for side in sides
             }
     print(json.dumps(found, indent=2) if arguments.json else as_text(found))
 
@@ -140,8 +142,7 @@ def surroundings(model: str | None) -> dict[str, str]:
 
 def one_round(
     side: Side,
-    many: Path,
-    few: Path,
+    pictures: Path,
     count: int,
     inferred: Sequence[str],
     environment: dict[str, str],
@@ -149,50 +150,69 @@ def one_round(
     only_without: bool,
 ) -> None:
     """Measure everything of one side once."""
-    more = count - FEW
-    paced = [ingested(side, folder, environment, ["paced", f"{pace:g}"]) for folder in (few, many)]
-    side.without.append(1000 * (paced[1].cpu - paced[0].cpu) / more)
+    first, last = ingested(side, pictures, count, environment, ["paced", f"{pace:g}"])
+    side.without.append(1000 * (last.cpu - first.cpu) / (count - FIRST))
     if only_without:
         return
-    real = [ingested(side, folder, environment, ["daemon"]) for folder in (few, many)]
-    side.daemon.append(1000 * (real[1].cpu - real[0].cpu) / more)
-    side.rate.append(more / (real[1].wall - real[0].wall))
-    alone = [side.python, "-P", SIDE, "inference", *inferred]
+    first, last = ingested(side, pictures, count, environment, ["daemon"])
+    side.daemon.append(1000 * (last.cpu - first.cpu) / (count - FIRST))
+    side.rate.append((count - FIRST) / (last.at - first.at))
+    alone = [str(side.python), "-P", str(SIDE), "inference", *inferred]
     side.inference.append(float(subprocess.run(alone, env=environment, check=True, capture_output=True).stdout))
 
 
-def ingested(side: Side, folder: Path, environment: dict[str, str], how: Sequence[str]) -> Spent:
-    """What a daemon spends that indexes a folder once."""
-    with tempfile.TemporaryDirectory(prefix="recq-road-data-") as data, tempfile.TemporaryFile() as log:
-        command = [side.python, SIDE, *how, "run", folder, "--once", "--data-dir", data]
-        began = time.perf_counter()
-        process = subprocess.Popen(command, env=environment, cwd=data, stdout=log, stderr=log)
-        _, status, used = os.wait4(process.pid, 0)
-        wall = time.perf_counter() - began
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            log.seek(0)
-            sys.exit(log.read().decode(errors="replace"))
-    return Spent(used.ru_utime + used.ru_stime, wall)
+def ingested(
+    side: Side, folder: Path, count: int, environment: dict[str, str], how: Sequence[str]
+) -> tuple[Moment, Moment]:
+    """When a daemon that indexes a folder once had done FIRST and all of its `count` pictures."""
+    with tempfile.TemporaryDirectory(prefix="recq-road-data-") as data:
+        command = [str(side.python), str(SIDE), *how, "run", str(folder), "--once", "--data-dir", data]
+        process = subprocess.Popen(
+            command, env=environment, cwd=data, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        assert process.stderr is not None
+        done = 0
+        moments: list[Moment] = []
+        said: list[str] = []
+        for line in process.stderr:
+            said.append(line)
+            done += " event=indexed " in line or " event=reused " in line
+            if done in (FIRST, count) and len(moments) < (1 if done == FIRST else 2):
+                moments.append(Moment(time.time(), of_all(process.pid)))
+        if process.wait() or len(moments) < 2:
+            sys.exit("".join(said[-20:]))
+    return moments[0], moments[1]
+
+
+def of_all(pid: int) -> float:
+    """CPU seconds of a process and its children, those that have ended included."""
+    daemon = psutil.Process(pid)
+    own = daemon.cpu_times()
+    spent = own.user + own.system + own.children_user + own.children_system
+    for child in daemon.children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            times = child.cpu_times()
+            spent += times.user + times.system
+    return spent
 
 
 def profile(
-    side: Side, many: Path, few: Path, count: int, inferred: Sequence[str], environment: dict[str, str], pace: float
+    side: Side, many: Path, count: int, inferred: Sequence[str], environment: dict[str, str], pace: float
 ) -> dict[str, object]:
     """Where the processor goes, without the network: CPU ms an image by thread, function and stage of decoding."""
     how = ["paced", f"{pace:g}"]
     with tempfile.TemporaryDirectory(prefix="recq-road-profile-") as folder:
         out = Path(folder) / "noted.json"
-        spent = []
-        for pictures in (few, many):
-            ingested(side, pictures, environment, [*how, "--threads", str(out)])
-            spent.append(json.loads(out.read_text()))
-        ingested(side, many, environment, [*how, "--functions", str(out)])
+        first, last = ingested(side, many, count, environment, [*how, "--threads", str(out)])
+        seen = json.loads(out.read_text())
+        ingested(side, many, count, environment, [*how, "--functions", str(out)])
         found = json.loads(out.read_text())
-    alone = [side.python, "-P", SIDE, "stages", *inferred]
+    alone = [str(side.python), "-P", str(SIDE), "stages", *inferred]
     stages = json.loads(subprocess.run(alone, env=environment, check=True, capture_output=True).stdout)
-    more = count - FEW
-    threads = {name: 1000 * (value - spent[0].get(name, 0.0)) / more for name, value in spent[1].items()}
+    before, after = (nearest(seen, moment) for moment in (first, last))
+    each = 1000 / (count - FIRST)
+    threads = {name: (seconds - before.get(name, 0.0)) * each for name, seconds in after.items()}
+    threads["decoding processes"] = (last.cpu - first.cpu) * each - sum(threads.values())
     functions: dict[str, list[str]] = defaultdict(list)
     for thread, calls in found.items():
         for call in calls:
@@ -204,6 +224,12 @@ def profile(
         "stages_of_decoding": {name: round(value, 3) for name, value in stages.items()},
         "functions": functions,
     }
+
+
+def nearest(seen: Sequence[tuple[float, dict[str, float]]], moment: Moment) -> dict[str, float]:
+    """What was seen of the threads at about that moment."""
+    distances = [abs(at - moment.at) for at, _ in seen]
+    return seen[distances.index(min(distances))][1]
 
 
 def as_text(found: dict[str, object]) -> str:
