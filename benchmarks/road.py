@@ -11,8 +11,8 @@ ways, since the network is most of it:
 - **without** it: the same daemon with a network that only waits (`--pace` images a second), so that nothing is taken
   off and nothing is lost in the network's own spread. What the Embedder does beside it is counted here.
 
-Other checkouts can be measured beside this one, each with its own environment (CHECKOUT/.venv): the runs take turns, so
-that a busy machine slows all alike. `--profile` adds where the time goes: by thread and by function, whose figures are
+Other checkouts can be measured beside this one, in the same environment: the runs take turns, so that a busy machine
+slows all alike. `--profile` adds where the time goes: by thread and by function, whose figures are
 larger than they are without a profiler; and the stages of a decoding process one by one.
 """
 
@@ -53,11 +53,15 @@ class Side:
     """A checkout and what was measured of it, a value a round: CPU ms an image, but for `rate` (images a second)."""
 
     name: str
-    python: Path
+    root: Path
     daemon: list[float] = field(default_factory=list)
     inference: list[float] = field(default_factory=list)
     without: list[float] = field(default_factory=list)
     rate: list[float] = field(default_factory=list)
+
+    def environment(self, given: dict[str, str]) -> dict[str, str]:
+        """That of a run: recq is imported from this side's checkout, whatever is installed."""
+        return given | {"PYTHONPATH": str(self.root)}
 
     @property
     def road(self) -> list[float]:
@@ -97,8 +101,7 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true", help="and where the time goes, of the checkout named last")
     parser.add_argument("--json", action="store_true", help="one object on standard output")
     arguments = parser.parse_args()
-    sides = [Side(path.name, path.resolve() / ".venv/bin/python") for path in arguments.beside]
-    sides.append(Side("this", Path(sys.executable)))
+    sides = [Side(path.name, path.resolve()) for path in arguments.beside] + [Side("this", HERE)]
     with tempfile.TemporaryDirectory(prefix="recq-road-") as folder:
         many = Path(folder) / "many"
         files = copied(arguments.pack, many, arguments.images)
@@ -157,8 +160,10 @@ def one_round(
     first, last = ingested(side, pictures, count, environment, ["daemon"])
     side.daemon.append(1000 * (last.cpu - first.cpu) / (count - FIRST))
     side.rate.append((count - FIRST) / (last.at - first.at))
-    alone = [str(side.python), "-P", str(SIDE), "inference", *inferred]
-    side.inference.append(float(subprocess.run(alone, env=environment, check=True, capture_output=True).stdout))
+    alone = [sys.executable, "-P", str(SIDE), "inference", *inferred]
+    side.inference.append(
+        float(subprocess.run(alone, env=side.environment(environment), check=True, capture_output=True).stdout)
+    )
 
 
 def ingested(
@@ -166,9 +171,14 @@ def ingested(
 ) -> tuple[Moment, Moment]:
     """When a daemon that indexes a folder once had done FIRST and all of its `count` pictures."""
     with tempfile.TemporaryDirectory(prefix="recq-road-data-") as data:
-        command = [str(side.python), str(SIDE), *how, "run", str(folder), "--once", "--data-dir", data]
+        command = [sys.executable, str(SIDE), *how, "run", str(folder), "--once", "--data-dir", data]
         process = subprocess.Popen(
-            command, env=environment, cwd=data, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            command,
+            env=side.environment(environment),
+            cwd=data,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         assert process.stderr is not None
         done = 0
@@ -207,8 +217,10 @@ def profile(
         seen = json.loads(out.read_text())
         ingested(side, many, count, environment, [*how, "--functions", str(out)])
         found = json.loads(out.read_text())
-    alone = [str(side.python), "-P", str(SIDE), "stages", *inferred]
-    stages = json.loads(subprocess.run(alone, env=environment, check=True, capture_output=True).stdout)
+    alone = [sys.executable, "-P", str(SIDE), "stages", *inferred]
+    stages = json.loads(
+        subprocess.run(alone, env=side.environment(environment), check=True, capture_output=True).stdout
+    )
     before, after = (nearest(seen, moment) for moment in (first, last))
     each = 1000 / (count - FIRST)
     threads = {name: (seconds - before.get(name, 0.0)) * each for name, seconds in after.items()}
