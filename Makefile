@@ -9,7 +9,8 @@ BIN := .venv/bin
 # The tests start some hundred processes: without byte code each would compile every module it imports.
 unexport PYTHONDONTWRITEBYTECODE
 STAMPS := .venv/.recq
-PYTEST ?= -n 3 --dist loadfile
+# Files in the order that tests/conftest.py gives them, long ones first; xdist would sort them by their number of tests.
+PYTEST ?= -n 3 --dist loadfile --no-loadscope-reorder --durations 20
 TORTURE ?=
 
 help:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from recq.space import DistanceName, Pooling, Preprocess, Preset, Resize
+from recq.space import DistanceName, Pooling, Precision, Preprocess, Preset, Resize
 
 PresetOption = Annotated[
     Preset | None,
     typer.Option(
         show_default=False,
-        help="Network, pooling, size and resize that go well together; each may still be said by itself. "
+        help="Network, pooling, size and resize that go well together; each may still be given by itself. "
         "Example: --preset fine",
     ),
 ]
@@ -75,10 +76,38 @@ PreprocessOption = Annotated[
         "Example: --preprocess unit",
     ),
 ]
+PrecisionOption = Annotated[
+    Precision | None,
+    typer.Option(
+        show_default=False,
+        help="The arithmetic of the network: int8 for the shipped ones, f32, or f16, which needs TensorFlow. "
+        "Example: --precision f32",
+    ),
+]
 DistanceOption = Annotated[
     DistanceName | None,
     typer.Option(
         show_default=False,
-        help="How two vectors are compared, by their cosine unless said. Example: --distance euclid",
+        help="How two vectors are compared, by their cosine by default. Example: --distance euclid",
     ),
 ]
+
+
+@dataclass(frozen=True)
+class Space:
+    """The embedding space of a new catalog, or of a rebuild."""
+
+    preset: PresetOption = None
+    model: ModelOption = None
+    weights: WeightsOption = None
+    layer: LayerOption = None
+    pooling: PoolingOption = None
+    size: SizeOption = None
+    resize: ResizeOption = None
+    preprocess: PreprocessOption = None
+    precision: PrecisionOption = None
+    distance: DistanceOption = None
+
+    def settings(self) -> dict[str, Any]:
+        """As keywords of `Settings.load`."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}

@@ -1,4 +1,4 @@
-"""What somebody asks of the vectors of a catalog, as far as given: the settings that decide an embedding space."""
+"""The options that decide an embedding space, as far as they are given."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Self
 
 from recq.models.applications import preprocess_of
 from recq.settings import Settings
-from recq.space import DistanceName, EmbeddingSpace, Pooling, Preprocess, Preset, Resize
+from recq.space import DistanceName, EmbeddingSpace, Pooling, Precision, Preprocess, Preset, Resize
 
 PENULTIMATE = "penultimate"
 """Stands for the last layer but one of a network with its classifier: what the classifier reads."""
@@ -17,7 +17,7 @@ PENULTIMATE = "penultimate"
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """Each part of an embedding space that can be chosen, in the words of the command line; None is "not said".
+    """Each part of an embedding space that can be chosen, as the command line spells it; None where it is not given.
 
     What is not given is the network's own for a new catalog, and the catalog's own for one that exists.
     """
@@ -28,6 +28,7 @@ class ModelOptions:
     size: int | None = None
     resize: Resize | None = None
     preprocess: Preprocess | None = None
+    precision: Precision | None = None
     distance: DistanceName | None = None
 
     @classmethod
@@ -39,11 +40,15 @@ class ModelOptions:
 
     @property
     def said(self) -> bool:
-        """False when nothing is asked for at all."""
+        """False when no option is given."""
         return self != ModelOptions()
 
     def completed(self, space: EmbeddingSpace) -> ModelOptions:
-        """With what is not given as it is in `space`, which is one of the same model."""
+        """With what is not given as it is in `space`, which is one of the same model.
+
+        Another layer or preprocessing may have no int8: the precision is then the network's own again unless given.
+        """
+        elsewhere = self.layer not in (None, space.layer) or self.preprocess is not None
         own = ModelOptions(
             model=space.model,
             layer=space.layer,
@@ -51,6 +56,7 @@ class ModelOptions:
             size=space.size,
             resize=space.resize,
             preprocess=preprocess_of(space.preprocessing),
+            precision=None if elsewhere and space.precision == "int8" else space.precision,
             distance=space.distance_name,
         )
         said = {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None}
