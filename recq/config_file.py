@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,6 +49,8 @@ def read_config() -> ConfigFile:
         raise UsageError(f"{_called(path, named)} is a folder: name a file with settings") from error
     except OSError as error:
         raise UsageError(f"{_called(path, named)} cannot be read: {error.strerror}") from error
+    import tomllib
+
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -8,12 +8,14 @@ name that is not recq's own. docs/plugins.md explains how to write a plug-in.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any
 
 from recq.errors import PluginError
 from recq.paths import shortened
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 _LONGEST_WORDS = 500  # characters of an error's message
 
@@ -23,16 +25,27 @@ class Door:
 
     def __init__(self, group: str, own: Mapping[str, str]) -> None:
         self.group = group
-        self.own = {name: EntryPoint(name, value, group) for name, value in own.items()}
+        self._own = dict(own)
+
+    def has_own(self, name: str) -> bool:
+        """Whether something of recq's own has that name. Imports nothing."""
+        return name in self._own
+
+    @cached_property
+    def own(self) -> Mapping[str, EntryPoint]:
+        """What recq itself puts behind the door, by name."""
+        from importlib.metadata import EntryPoint  # 20 ms, which Tab and help do without
+
+        return {name: EntryPoint(name, value, self.group) for name, value in self._own.items()}
 
     def installed(self) -> Mapping[str, EntryPoint]:
         """The entries of other packages, by name; without recq's own names. Reads the packages' metadata once."""
         found = sorted(_installed(self.group), key=lambda each: (each.name, each.value))
-        return {each.name: each for each in reversed(found) if each.name not in self.own}
+        return {each.name: each for each in reversed(found) if not self.has_own(each.name)}
 
     def names(self) -> list[str]:
         """All names: recq's own in their order, then the others, alphabetically."""
-        return [*self.own, *sorted(self.installed())]
+        return [*self._own, *sorted(self.installed())]
 
     def load(self, entry: EntryPoint) -> Any:
         """The object of an entry. Raises PluginError where its module cannot be imported or does not have it."""
@@ -63,4 +76,6 @@ def fault(error: BaseException) -> str:
 
 @cache
 def _installed(group: str) -> tuple[EntryPoint, ...]:
+    from importlib.metadata import entry_points
+
     return tuple(entry_points(group=group))

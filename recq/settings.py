@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import platformdirs
 from pydantic import Field, SecretStr, TypeAdapter, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import (
@@ -26,6 +25,7 @@ from pydantic_settings import (
 from recq.commands import Place, keep, overriding
 from recq.config_file import ConfigFile, read_config
 from recq.errors import UsageError
+from recq.folders import default_cache_dir, default_data_dir
 from recq.needed import needed
 from recq.paths import printable
 from recq.space import DistanceName, Pooling, Precision, Preprocess, Preset, Resize
@@ -75,16 +75,6 @@ DEFAULT_IGNORE = (
 )
 
 
-def default_data_dir() -> Path:
-    """The default folder of the embedded index and the daemon's address."""
-    return platformdirs.user_data_path("recq")
-
-
-def default_cache_dir() -> Path:
-    """The default folder of exported and compiled models."""
-    return platformdirs.user_cache_path("recq")
-
-
 class Settings(BaseSettings):
     """All settings. The field `x` is `RECQ_X` in the environment and `x` in recq.toml; see docs/settings.md."""
 
@@ -126,6 +116,7 @@ class Settings(BaseSettings):
     workers: int = Field(0, ge=0)
     batch: int = Field(32, gt=0, le=1000)
     exif: bool = False
+    plugin_timeout: float = Field(30.0, gt=0)
 
     @field_validator("url")
     @classmethod

@@ -36,6 +36,7 @@ KINDS: tuple[type, ...] = (
     findings.Comparison,
     findings.Explanation,
     findings.Evaluation,
+    findings.IndexEvaluation,
     findings.Duplicates,
 )
 """What the methods return."""

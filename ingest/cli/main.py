@@ -1,7 +1,7 @@
 """The command `recq-ingest`: folders in, a searchable index out.
 
-A thin shell: each command is one call into `ingest.service.session` or `ingest.service.status`. Whatever is slow to
-import (the index, models, watchers) is imported where it is used: `recq-ingest --help` needs none of it.
+Each command is one call into `ingest.service`. Modules that are slow to import (the index, models, watchers) are
+imported where they are used: `recq-ingest --help` needs none of them.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def status(
         typer.echo(f"  waiting: {printable(found.detail)}")
     if found.indexes_waiting:
         by = "" if found.running else f", and {command(PROG, 'run')} makes them"
-        typer.echo(f"  {found.indexes_waiting:,} indexes of new fields wait: filters on these fields say so{by}")
+        typer.echo(f"  {found.indexes_waiting:,} indexes of new fields wait: filters on these fields are refused{by}")
     if found.indexes_refused:
         indexes = "1 index" if found.indexes_refused == 1 else f"{found.indexes_refused:,} indexes"
         typer.echo(f"  {indexes} of new fields could not be made: {command(PROG, 'problems')} lists them")
@@ -219,7 +219,7 @@ def rebuild(
 ) -> int:
     """Index all sources again in another embedding space. The old vectors answer until the new ones are complete.
 
-    With --model everything else is that network's own unless said; without it the rest stays as it is.
+    With --model everything else is that network's own unless given; without it the rest stays as it is.
     """
     settings = index.settings(**space.settings())
     from ingest.service.outcome import require_none_failed, summary
@@ -235,11 +235,11 @@ def rebuild(
 
 
 _LONG = {"run": 0, "rebuild": INTERRUPTED, "reconcile": INTERRUPTED}
-"""The commands that index, and the exit code of each when a signal comes before they have begun."""
+"""The commands that index, and the exit code of each for a signal that comes before they have begun."""
 
 
 def main() -> None:
-    """The console script. A signal ends what indexes as documented from here on, while much is still to be imported."""
+    """The console script. From its start on a signal ends a command that indexes, while modules are still imported."""
     code = _LONG.get(sys.argv[1]) if len(sys.argv) > 1 else None
     if code is not None:
         give_memory_back()

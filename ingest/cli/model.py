@@ -14,7 +14,7 @@ PresetOption = Annotated[
     Preset | None,
     typer.Option(
         show_default=False,
-        help="Network, pooling, size and resize that go well together; each may still be said by itself. "
+        help="Network, pooling, size and resize that go well together; each may still be given by itself. "
         "Example: --preset fine",
     ),
 ]
@@ -88,7 +88,7 @@ DistanceOption = Annotated[
     DistanceName | None,
     typer.Option(
         show_default=False,
-        help="How two vectors are compared, by their cosine unless said. Example: --distance euclid",
+        help="How two vectors are compared, by their cosine by default. Example: --distance euclid",
     ),
 ]
 

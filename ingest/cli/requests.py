@@ -1,7 +1,6 @@
-"""The commands of `recq-ingest` that ask for something to be done now: retry, confirm, reconcile, drop.
+"""The commands of `recq-ingest` that request something: retry, confirm, problems, reconcile, drop.
 
-Thin shells like those of `ingest.cli.main`, which makes them part of the program: what is slow to import is imported
-where it is used.
+`ingest.cli.main` adds them to the program. As there, modules that are slow to import are imported where they are used.
 """
 
 from __future__ import annotations
@@ -129,7 +128,7 @@ def problems(
             count = sum(each.count for each in listed)
             typer.echo(f"{printable(name) or 'of no source'}: {count:,} problem{'' if count == 1 else 's'}")
             for each in listed:
-                typer.echo(f"  {each.kind}  {each.told}")
+                typer.echo(f"  {each.kind}  {each.text}")
         if not found:
             typer.echo("nothing is wrong", err=True)
 
@@ -206,7 +205,7 @@ def drop(
     from ingest.service.drop import planned
 
     plan = planned(settings)
-    if not yes and not _agreed(f"{plan.told}. The pictures stay. Remove it from the index? [y/N] "):
+    if not yes and not _agreed(f"{plan.question}. The pictures stay. Remove it from the index? [y/N] "):
         typer.echo("nothing was removed", err=True)
         return INTERRUPTED
     drop_catalog(settings, plan)
@@ -216,19 +215,19 @@ def drop(
 
 
 def _agreed(question: str) -> bool:
-    """The answer of whoever is at the terminal, or at the other end of a pipe. Raises UsageError where nobody is."""
+    """The answer that is read from standard input. Raises UsageError where there is none."""
     typer.echo(question, nl=False, err=True)
     answer = sys.stdin.readline() if sys.stdin is not None else ""
     if not answer:
         typer.echo(err=True)
-        raise UsageError("nobody answers: add --yes to remove it without a question")
+        raise UsageError("standard input gives no answer: add --yes to remove the catalog without a question")
     return answer.strip().lower() in ("y", "yes")
 
 
 def _print_asked(asked: Asked, line: str, metadata: str = "", *, nothing: str, json_: bool) -> None:
-    """What was asked for: JSON, or a `line` for each source with who does it and for how many items.
+    """Print a request: as JSON, or a `line` for each source with the process that does it and the number of items.
 
-    Items whose `metadata` are meant have a line of their own.
+    Items whose `metadata` alone is meant have a line of their own.
     """
     if json_:
         typer.echo(json.dumps(asked.to_json(), ensure_ascii=False, indent=2))
@@ -236,21 +235,21 @@ def _print_asked(asked: Asked, line: str, metadata: str = "", *, nothing: str, j
     who = f"process {asked.pid}" if asked.pid is not None else "the next daemon, run or reconcile"
     for source, total in asked.items.items():
         described = asked.metadata.get(source, 0)
-        for told, count in ((line, total - described), (metadata, described)):
+        for text, count in ((line, total - described), (metadata, described)):
             items = "1 item" if count == 1 else f"{count:,} items"
             if count:
-                typer.echo(f"{printable(source)}: {told.format(who=who, items=items)}")
+                typer.echo(f"{printable(source)}: {text.format(who=who, items=items)}")
     if not asked.items:
         typer.echo(nothing, err=True)
 
 
 def _removed(removed: Mapping[str, int]) -> list[str]:
-    """What was done with points of other programs, in a line; none where that was not asked for."""
+    """The line about removed points of other programs; none where their removal was not requested."""
     return [f"{_points(count)} of other programs removed" for count in removed.values()]
 
 
 def _offer_removal(foreign: Sequence[str]) -> None:
-    """Say that there are points of other programs, and what removes them."""
+    """Report points of other programs, with the command that removes them."""
     if foreign:
         typer.echo(
             f"{_points(len(foreign))} of other programs in the index: "

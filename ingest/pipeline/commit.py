@@ -18,11 +18,12 @@ from typing import Protocol
 from ingest.events.pending import PendingPath
 from ingest.index.isolation import Isolation, declare_each
 from ingest.index.retrying import Retrier
+from ingest.pipeline.found_problems import problems_kept
 from ingest.pipeline.last_look import last_look
-from ingest.pipeline.refusals import refusals_kept
 from ingest.pipeline.vectors import Vector
 from ingest.reconcile.origins import Holders, origins
 from ingest.source.files import FileState, Key
+from ingest.source.held import Held, Losing
 from ingest.source.metadata import CATEGORY, category_of, lost_fields
 from ingest.source.watched_source import Description, WatchedSource
 from recq import paths
@@ -69,30 +70,12 @@ class Touched:
 
 
 @dataclass(frozen=True)
-class Held:
-    """So many items of a source have gone and stay in the index, or keep metadata, for the reason in `detail`.
-
-    `hinted`: events reported some of them, which no comparison has judged.
-    """
-
-    source: str
-    items: int
-    detail: str
-    metadata: bool = False
-    hinted: bool = False
-
-
-@dataclass(frozen=True)
 class _Described:
     """An item with its present metadata, the same item with all of `lost` kept, and the fields that it loses."""
 
     now: Item
     kept: Item
     lost: Sequence[str]
-
-
-Losing = tuple[Key, Item]
-"""An item that would lose metadata, as the index has it (only the facts of its file count)."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +142,7 @@ class Committer:
 
     def write(self, works: Sequence[Work]) -> Written:
         """One waited upsert of the items whose files are still as they were read; `ingested_at` is now."""
-        with refusals_kept(self._sources, self._catalog, self._retrier):
+        with problems_kept(self._sources, self._catalog, self._retrier):
             return self._write(works)
 
     def _write(self, works: Sequence[Work]) -> Written:
@@ -223,7 +206,7 @@ class Committer:
 
     def _replaced(self, fresh: Sequence[Item]) -> Replaced:
         """Write the metadata of items, of each as much as the index takes."""
-        with refusals_kept(self._sources, self._catalog, self._retrier), self._writing:
+        with problems_kept(self._sources, self._catalog, self._retrier), self._writing:
             self._declare_known(fresh)
             written = self._isolation.each(self._catalog.writes.replace_metadata, fresh)
             done = list(written.done)

@@ -16,8 +16,9 @@ from ingest.events.queue import Queue
 from ingest.index.retrying_index import RetryingIndex
 from ingest.loop import Workers
 from ingest.pipeline.afterwards import Afterwards
-from ingest.pipeline.commit import Committer, Held, Losing, Replaced
+from ingest.pipeline.commit import Committer, Replaced
 from ingest.source.files import Key
+from ingest.source.held import Held, Losing
 from recq.index.schema import Item
 
 _LONGEST_WAVE = 60.0  # seconds that losses are gathered while more come
@@ -93,7 +94,7 @@ class Losses:
         for item, detail in written.refused:
             self._context.say("refused", source=item.file.source, path=item.file.path, detail=detail)
         for each in held:
-            self._context.say("held", source=each.source, items=each.items, what="metadata", detail=each.detail)
+            self._context.report_held(each)
         for key in keys:
             self._queue.finish(key)
         self._afterwards.written()

@@ -18,14 +18,14 @@ from ingest.index.isolation import Isolation
 from ingest.index.retrying import Retrier
 from ingest.loop import Workers
 from ingest.pipeline.afterwards import Afterwards
-from ingest.pipeline.commit import Held
+from ingest.pipeline.found_problems import problems_kept
 from ingest.pipeline.last_look import last_look
-from ingest.pipeline.refusals import refusals_kept
 from ingest.pipeline.verdict import Verdict, facts
 from ingest.reconcile.origins import Holders
 from ingest.reconcile.survivors import Survivors
 from ingest.source.files import FileState, Key
 from ingest.source.guard import emptied, too_many
+from ingest.source.held import Held
 from ingest.source.watched_source import WatchedSource
 from recq.index.catalog import Catalog
 from recq.paths import to_text
@@ -34,13 +34,17 @@ _DELETED_AT_ONCE = 500  # points in one request
 _INTERVAL = 0.2  # seconds between two looks at the removals that wait
 _LONGEST_WAVE = 4.0  # times `settle`: how long removals are gathered while more come
 
+_NEW_PLACE_WITHIN = 10.0
+"""Seconds after a removal: a file of its size that is noticed later is not where its file has moved to. Two polls."""
+
 
 @dataclass(frozen=True)
 class Removal:
     """A point to be deleted: there is no file at its path, or one in `state` that is no item.
 
     `witnessed`: the kernel itself reported the removal. `size` and `sha256` are the item's (no `sha256`: it had
-    failed). `hinted`: events reported the removal, not a comparison.
+    failed). `hinted`: events reported the removal, not a comparison. `since` is when it was queued
+    (monotonic).
     """
 
     key: Key
@@ -50,6 +54,7 @@ class Removal:
     witnessed: bool
     sha256: str | None = None
     hinted: bool = False
+    since: float = 0.0
 
 
 class Removals:
@@ -81,7 +86,7 @@ class Removals:
         entry, file = verdict.entry, verdict.known.file
         name, now = entry.key.source, time.monotonic()
         removal = Removal(
-            entry.key, file.id, file.size, verdict.state, entry.witnessed, file.sha256, hinted=entry.fresh
+            entry.key, file.id, file.size, verdict.state, entry.witnessed, file.sha256, hinted=entry.fresh, since=now
         )
         self._waiting.setdefault(name, {})[entry.key] = removal
         self._waves[name] = self._waves.get(name, (now, now))[0], now
@@ -100,13 +105,20 @@ class Removals:
             first, last = self._waves[name]
             if self._workers[name].busy or (now - last < settle and now - first < _LONGEST_WAVE * settle):
                 continue
-            due = [each for each in waiting.values() if each.state is not None or not self._queue.may_appear(each.size)]
+            due = [each for each in waiting.values() if each.state is not None or not self._may_have_moved(each)]
             for removal in due:
                 del waiting[removal.key]
             if due:
                 self._workers[name].submit(partial(self._deleter.delete, due), partial(self._removed, due))
             if not waiting:
                 del self._waiting[name], self._waves[name]
+
+    def _may_have_moved(self, removal: Removal) -> bool:
+        """Whether a file that is not indexed yet may be the removed one at its new path.
+
+        Files of the same size that come later do not count: a steady stream of them would keep the item for ever.
+        """
+        return self._queue.may_appear_since(removal.size) <= removal.since + _NEW_PLACE_WITHIN
 
     def _removed(self, due: Sequence[Removal], outcome: tuple[Sequence[Removal], Sequence[Held]]) -> None:
         deleted, held = outcome
@@ -127,7 +139,7 @@ class Removals:
             self._queue.doubt(held.source)
         else:
             self._context.sources[held.source].held += held.items
-            self._context.say("held", source=held.source, items=held.items, detail=held.detail)
+            self._context.report_held(held)
 
 
 # -- in workers --------------------------------------------------------------------------------------------------------
@@ -173,9 +185,10 @@ class Deleter:
             if watched.guard.takes(len(lost)):
                 deleted += lost
             else:
-                held.append(Held(name, len(lost), too_many(name), hinted=hinted))
+                rule = watched.rule_ignoring(lost[0].key.path)
+                held.append(Held(name, len(lost), too_many(name, rule), hinted=hinted))
         for chunk in [deleted[start : start + _DELETED_AT_ONCE] for start in range(0, len(deleted), _DELETED_AT_ONCE)]:
-            with refusals_kept(self._sources, self._catalog, self._retrier):
+            with problems_kept(self._sources, self._catalog, self._retrier):
                 outcome = self._isolation.each(self._delete, chunk)
                 for removal in outcome.done:
                     self._sources[removal.key.source].clear_refusal(to_text(removal.key.path)[0])

@@ -1,7 +1,8 @@
 """Shell completion: offers fields of the catalog and their values after Tab. It is quick and reports no error.
 
 A shell starts `recq` anew for each Tab, and asking the index takes a second: so the answer is kept in a file for a
-minute. Where there is no index, or it does not answer at once, nothing is offered.
+minute, and the file is found from the options, the environment and recq.toml without loading the settings. Where there
+is no index, or it does not answer at once, nothing is offered.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import json
 import os
 import re
 import sys
-import tempfile
 import time
 import unicodedata
 from collections.abc import Callable, Mapping, MutableMapping
@@ -22,7 +22,9 @@ from typing import Any
 
 import typer
 
+from recq.config_file import read_config
 from recq.errors import FilterError
+from recq.folders import default_cache_dir
 from recq.index import operators
 from recq.index.grammar import escape, escape_field, unescape
 
@@ -181,17 +183,29 @@ def _known(ctx: typer.Context, first: str = "") -> Known:
     The values of the field that `first` names, or begins to name, are read before all others.
     """
     with contextlib.suppress(Exception), contextlib.redirect_stderr(io.StringIO()):
-        from recq.settings import Settings
-
-        given = {name: ctx.params.get(name) for name in ("catalog", "url", "data_dir")}
-        settings = Settings.load(**given)
-        if settings.url is None and not settings.data_dir.is_dir():
-            return {}
-        said = f"{settings.catalog}\n{settings.url}\n{settings.data_dir.absolute()}"
-        place = settings.cache_dir / "completion" / f"{hashlib.sha256(said.encode()).hexdigest()[:16]}.json"
+        given = {name: ctx.params.get(name) for name in _INDEX}
+        place = _place(given)
         kept = _kept(place)
-        return _asked(settings, place, first) if kept is None else kept
+        return _asked(given, place, first) if kept is None else kept
     return {}
+
+
+_INDEX = ("catalog", "url", "data_dir")
+"""The settings that decide whose fields they are."""
+
+
+def _place(given: Mapping[str, Any]) -> Path:
+    """The file for what the index said that the options, the environment and recq.toml name.
+
+    Two that name the same one in other ways have a file each. Raises UsageError for a file that cannot be read.
+    """
+    config = read_config()
+    variables = {name.upper(): value for name, value in os.environ.items()}
+    named = [[str(given[name]), variables.get(f"RECQ_{name.upper()}"), str(config.values.get(name))] for name in _INDEX]
+    said = json.dumps([named, str(Path.cwd())])
+    folder = variables.get("RECQ_CACHE_DIR", config.values.get("cache_dir"))
+    cache = default_cache_dir() if folder is None else Path(folder)
+    return cache / "completion" / f"{hashlib.sha256(said.encode(errors='surrogateescape')).hexdigest()[:16]}.json"
 
 
 def _kept(place: Path) -> Known | None:
@@ -205,8 +219,15 @@ def _kept(place: Path) -> Known | None:
     return None
 
 
-def _asked(settings: Any, place: Path, first: str) -> Known:
-    """The answer of the index, which is kept for the next time."""
+def _asked(given: Mapping[str, Any], place: Path, first: str) -> Known:
+    """The answer of the index, which is kept for the next time; empty where there is no index."""
+    from tempfile import NamedTemporaryFile
+
+    from recq.settings import Settings
+
+    settings = Settings.load(**given)
+    if settings.url is None and not settings.data_dir.is_dir():
+        return {}
     known: dict[str, list[str]] = {}
     whole = False
     try:
@@ -214,7 +235,7 @@ def _asked(settings: Any, place: Path, first: str) -> Known:
     finally:
         with contextlib.suppress(OSError):
             place.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile("w", dir=place.parent, delete=False, encoding="utf-8") as part:
+            with NamedTemporaryFile("w", dir=place.parent, delete=False, encoding="utf-8") as part:
                 json.dump({"at": time.time(), "known": known, "whole": whole}, part)
             os.replace(part.name, place)  # noqa: PTH105 - both names are at hand
     return known

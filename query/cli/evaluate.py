@@ -13,7 +13,7 @@ import typer
 from query.cli.option_groups import open_catalog
 from query.cli.progress import bar
 from query.cli.shell import PROG, counted, emit, terminal
-from query.text.render import ShowFormat, evaluation_text
+from query.text.render import ShowFormat, evaluation_text, index_evaluation_text
 from recq.cli_errors import complain
 from recq.cli_groups import Index, grouped
 from recq.cli_options import format_option
@@ -22,12 +22,15 @@ from recq.errors import UsageError
 if TYPE_CHECKING:
     from recq.evaluate.results import Evaluation
 
+SAMPLE = 100
+"""How many random items ask for each shape of filter, when nobody says otherwise."""
+
 
 @grouped
 def evaluate(
     *,
     label: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--label",
             metavar="FIELD",
@@ -35,11 +38,22 @@ def evaluate(
             help="The metadata field, or one of file.*, whose equal values make two items relevant to each other. "
             "Example: --label category",
         ),
-    ],
+    ] = None,
+    of_index: Annotated[
+        bool,
+        typer.Option(
+            "--index",
+            help="Measure the index in place of the network: which share of the exact answers it gives, under each "
+            "shape of filter. Example: recq evaluate --index --sample 200",
+        ),
+    ] = False,
     ks: Annotated[
         str,
         typer.Option(
-            "-k", "--top-k", metavar="N,N", help="How many nearest items precision and recall look at. Example: -k 5"
+            "-k",
+            "--top-k",
+            metavar="N,N",
+            help="How many nearest items precision and recall look at; the largest counts for --index. Example: -k 5",
         ),
     ] = "1,5,10",
     against: Annotated[
@@ -59,7 +73,7 @@ def evaluate(
             metavar="N",
             min=1,
             show_default=False,
-            help="Use only N random items as queries. Example: --sample 2000",
+            help="Use only N random items as queries, 100 for --index when not given. Example: --sample 2000",
         ),
     ] = None,
     seed: Annotated[
@@ -86,16 +100,36 @@ def evaluate(
             "--gallery-filter",
             metavar="FILTER",
             show_default=False,
-            help="Only matching items may be results; may be given several times. "
+            help="Only matching items may be results; may be given several times; for --index one more shape. "
             "Example: --gallery-filter 'category!=sofa'",
         ),
     ] = None,
     form: Annotated[ShowFormat, format_option("it")] = (ShowFormat.TABLE),
     index: Index,
 ) -> None:
-    """How often the nearest items have the same label: precision, recall and mAP, with every item as a query."""
+    """How often the nearest items have the same label: precision, recall and mAP, with every item as a query.
+
+    With --index, how much of the exact answer a server's index gives.
+    """
+    if label is None and not of_index:
+        raise UsageError("--label FIELD is missing, as in --label category (or --index, to measure the index)")
+    if label is not None and of_index:
+        raise UsageError("--label measures the network and --index the index: give one of them")
     catalog = open_catalog(index)
     chosen = numbers(ks)
+    if label is None:
+        from recq.display.index_table import verdict
+
+        for name, given in (("--against", against), ("--query-filter", query_filters)):
+            if given:
+                raise UsageError(f"--index measures one catalog's answers, {name} belongs to --label: leave it out")
+        with catalog, bar() as progress:
+            found = catalog.evaluate_index(
+                k=max(chosen), sample=sample or SAMPLE, seed=seed, filters=gallery_filters or [], progress=progress
+            )
+        emit(index_evaluation_text(found, form, terminal()))
+        complain(PROG, verdict(found))
+        return
     with catalog, bar() as progress:
         evaluation = catalog.evaluate(
             label,

@@ -47,7 +47,7 @@ else:
 
 def format_name(name: str) -> str:
     """The name of a format. Raises ValueError, which lists them, for any other."""
-    if name not in DOOR.own and name not in DOOR.installed():
+    if not DOOR.has_own(name) and name not in DOOR.installed():
         raise ValueError(f"{name!r} is not one of {', '.join(map(repr, DOOR.names()))}")
     return name
 
@@ -56,8 +56,8 @@ class Printer:
     """A format that writes to a page. Raises PluginError where a plug-in cannot be used, or does not return text."""
 
     def __init__(self, name: str, page: Page) -> None:
-        entry = DOOR.own.get(name) or DOOR.installed()[name]
-        self._own = name in DOOR.own
+        self._own = DOOR.has_own(name)
+        entry = DOOR.own[name] if self._own else DOOR.installed()[name]
         self._called = DOOR.called(entry)
         self._page = page
         made = self._guarded(DOOR.load(entry))

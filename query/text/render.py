@@ -33,6 +33,7 @@ from recq.search.results import SCORE_DIGITS, Answer, ItemDetails, Result, facet
 
 if TYPE_CHECKING:
     from recq.duplicates.groups import Duplicates
+    from recq.evaluate.index_results import IndexEvaluation
     from recq.evaluate.results import Evaluation
     from recq.index.facets import Facets
     from recq.search.compare import Comparison
@@ -175,6 +176,17 @@ def shown_text(shown: ItemDetails, form: ShowFormat, terminal: bool = False) -> 
     if form is ShowFormat.JSON:
         return _json(shown.to_json(), indent=2)
     return _table(shown_table(shown), terminal)
+
+
+def index_evaluation_text(evaluation: IndexEvaluation, form: ShowFormat, terminal: bool = False) -> str:
+    """The answer of `evaluate --index`."""
+    if form is ShowFormat.JSON:
+        from recq.evaluate.index_results import index_evaluation_json
+
+        return _json(index_evaluation_json(evaluation), indent=2)
+    from recq.display.index_table import index_table
+
+    return _table(index_table(evaluation), terminal)
 
 
 def evaluation_text(evaluation: Evaluation, form: ShowFormat, terminal: bool = False) -> str:

@@ -31,7 +31,7 @@ from recq.search.session import Session
 from recq.settings import Settings
 
 if TYPE_CHECKING:
-    from recq.face.findings import Comparison, Duplicates, Evaluation, Explanation
+    from recq.face.findings import Comparison, Duplicates, Evaluation, Explanation, IndexEvaluation
     from recq.face.results import Answer, Answers, Facets, Fields, Item
     from recq.search.many import FailedTarget
     from recq.space import EmbeddingSpace
@@ -319,6 +319,33 @@ class ImageCatalog:
             progress=progress,
         )
         return shown_as(Evaluation, found)
+
+    @checked()
+    def evaluate_index(
+        self,
+        *,
+        k: int = 10,
+        sample: int = 100,
+        seed: int = 0,
+        filters: Sequence[str] = (),
+        progress: Progress = silent,
+    ) -> IndexEvaluation:
+        """How much of the exact answer the index gives: recall at `k` without a filter and under each shape of filter.
+
+        `sample` random items ask, under filters drawn from the catalog's own values, and under `filters` where given.
+        A server with many items looks for the nearest in a graph, which may miss some; an embedded index is exact.
+        Raises UsageError, FilterError.
+        """
+        from recq.evaluate.index_recall import evaluate_index
+        from recq.face.findings import IndexEvaluation
+        from recq.face.results import shown_as
+
+        if sample < 2:
+            raise UsageError(f"--sample {sample} cannot be drawn: ask for 2 or more")
+        if seed < 0:
+            raise UsageError(f"--seed {seed} cannot be used: give 0 or more")
+        found = evaluate_index(self._session, k=k, sample=sample, seed=seed, filters=tuple(filters), progress=progress)
+        return shown_as(IndexEvaluation, found)
 
     @checked()
     def duplicates(

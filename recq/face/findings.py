@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recq.display.evaluation_table import evaluation_tables
+from recq.display.index_table import index_table, verdict
 from recq.display.table import TextTable, comparison_table, duplicates_table
 from recq.duplicates import groups
+from recq.evaluate import index_results
 from recq.evaluate import results as evaluation
 from recq.face.arguments import checked
 from recq.face.results import Pictured, Shown, record_of
@@ -103,6 +105,34 @@ class Evaluation(Shown, evaluation.Evaluation):
                 **{f"{what}@{k}": value for what in ("precision", "recall") for k, value in each[what].items()},
             }
             for each in (document, *document["against"])
+        ]
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class IndexEvaluation(Shown, index_results.IndexEvaluation):
+    """How much of the exact answer the index gives: `overall`, and for each of `shapes` a `recalled` with `recall`, its
+    interval `low` to `high`, the `worst` query and how many were `perfect`. docs/quality.md defines every number."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The document that `recq evaluate --index --format json` prints."""
+        return index_results.index_evaluation_json(self)
+
+    def _tables(self) -> Sequence[TextTable]:
+        return [index_table(self)]
+
+    def _remarks(self) -> Sequence[str]:
+        return [verdict(self)]
+
+    def _records(self) -> list[dict[str, Any]]:
+        """One for each shape and band of selectivity."""
+        names = ("shape", "filters", "example", "queries", "recall", "worst", "perfect", "ms", "exact_ms")
+        return [
+            {
+                **{name: each[name] for name in names},
+                **dict(zip(("share_low", "share_high"), each["share"], strict=True)),
+                **dict(zip(("recall_low", "recall_high"), each["interval"], strict=True)),
+            }
+            for each in self.to_json()["shapes"]
         ]
 
 

@@ -25,6 +25,7 @@ from recq.index.ledger import Ledger
 from recq.index.lookups import Lookups
 from recq.index.points import Points, within
 from recq.index.problem_records import ProblemRecords
+from recq.index.searching import ByMatches
 from recq.index.source_records import SourceRecords
 from recq.index.values import Values
 from recq.index.writes import Writes
@@ -55,7 +56,8 @@ class Catalog:
         self.items = Items(self._points, self.fields)
         self.lookups = Lookups(client, collection, name)
         self.values = Values(self._points, self.fields, self.items)
-        self.finder = Finder(space, self._points, self.fields, self.items)
+        searching = ByMatches(client, collection, self.fields, space.dim)
+        self.finder = Finder(space, self._points, self.fields, self.items, searching)
         self.writes = Writes(client, collection, space, self.fields)
         self.ledger = Ledger(client, collection, self._points)
         self.sources = SourceRecords(client, collection, name)
@@ -133,6 +135,11 @@ class Catalog:
     def background(self) -> Background | None:
         """How alike random pairs of items are, the scale of scores; None where there are too few items."""
         return background.current(self._client, self._collection, higher_is_better=self.space.higher_is_better)
+
+    @translated
+    def in_graphs(self) -> int:
+        """To how many vectors a graph leads: 0 where the engine compares all that match."""
+        return self._client.get_collection(self._collection).indexed_vectors_count or 0
 
     @translated
     def drop_source(self, name: str) -> int:

@@ -25,6 +25,7 @@ from recq.errors import IndexBusy, IndexRefused, IndexUnreachable, UsageError
 from recq.index.errors import translated
 from recq.index.hopeless import hopeless
 from recq.index.lock import FolderLock
+from recq.index.server_version import numbers_of, server_version
 from recq.private_files import make_private_folder
 from recq.settings import Settings, shown_url
 from recq.waiting import Wait, waiting
@@ -231,14 +232,13 @@ class _Rests:
 @translated
 def _require_version(client: QdrantClient) -> None:
     try:
-        version = client.info().version
+        version = server_version(client)
     except (ValueError, UnexpectedResponse) as error:  # another service: a page, other JSON, no such address
         if isinstance(error, UnexpectedResponse) and error.status_code not in (404, 405):
             raise
         raise IndexRefused("the service that answers there is no Qdrant server: correct --url / RECQ_URL") from error
     client.get_aliases()  # `info` needs no API key; this does
-    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
-    if numbers < OLDEST_SERVER:
+    if numbers_of(version) < OLDEST_SERVER:
         wanted = ".".join(map(str, OLDEST_SERVER))
         raise IndexRefused(f"the Qdrant server is version {version}, recq needs {wanted} or newer: update the server")
 

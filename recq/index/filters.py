@@ -65,6 +65,24 @@ def compile_filters(
     return models.Filter(must=must, must_not=must_not)
 
 
+def without_own(compiled: models.Filter) -> models.Filter | None:
+    """What somebody asked for, of what `compile_filters` made: recq's own conditions hold for all but a few points, and
+    a server that estimates counts takes them to hold for two thirds. None where nothing was asked for."""
+    must = [each for each in _listed(compiled.must) if each != NO_ERROR]
+    must_not = [each for each in _listed(compiled.must_not) if each != NO_FILE]
+    return models.Filter(must=must or None, must_not=must_not or None) if must or must_not else None
+
+
+def conditions_of(compiled: models.Filter) -> list[models.Condition]:
+    """What `compile_filters` joined with AND."""
+    return [*_listed(compiled.must), *_listed(compiled.must_not)]
+
+
+def _listed(conditions: list[models.Condition] | models.Condition | None) -> list[models.Condition]:
+    """The client's models take one condition for a list of one."""
+    return [] if conditions is None else conditions if isinstance(conditions, list) else [conditions]
+
+
 def known_name(name: str, types: FieldTypes) -> str:
     """The field that `name` names: names of metadata are stored composed (NFC), typed ones may not be."""
     return name if name in types else nfc(name)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from random import Random
+from uuid import UUID
 
 import numpy as np
 from qdrant_client import models
@@ -58,6 +60,23 @@ class Items:
         for record in self._points.scroll(wanted, payload=True, page=_ENTRIES, vectors=True):
             if (item := item_of(record)) is not None:
                 yield ItemVector(item, vector_of(record))
+
+    def drawn(self, count: int, random: Random) -> list[Item]:
+        """`count` embedded items at random, none twice; all where there are no more.
+
+        Ids are hashes of paths: what follows a random id is a random item, so only few are read where there are many.
+        """
+        embedded = self.compiled()
+        total = self._points.count(embedded)
+        if total <= 4 * count:
+            found = sorted(items_of(self._points.scroll(embedded, payload=True)), key=lambda item: item.id)
+            return random.sample(found, min(count, len(found)))
+        drawn: dict[str, Item] = {}
+        while len(drawn) < count:
+            start = str(UUID(int=random.getrandbits(128)))
+            for item in items_of(self._points.first(embedded, 1, payload=True, start=start)):
+                drawn.setdefault(item.id, item)
+        return list(drawn.values())
 
     def newest(self) -> str | None:
         """The time of the last written item, failed ones included: ISO 8601, UTC. Reads all items."""

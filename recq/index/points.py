@@ -90,10 +90,16 @@ class Points:
         *,
         payload: bool | list[str],
         order_by: models.OrderBy | None = None,
+        start: str | None = None,
     ) -> list[models.Record]:
-        """The first `limit` matching points, in the order of ids or of a field."""
+        """The first `limit` matching points, in the order of ids, from the id `start` on, or of a field."""
         records, _ = self._client.scroll(
-            self._collection, scroll_filter=condition, limit=limit, order_by=order_by, with_payload=payload
+            self._collection,
+            scroll_filter=condition,
+            limit=limit,
+            order_by=order_by,
+            with_payload=payload,
+            offset=start,
         )
         return records
 

@@ -20,6 +20,7 @@ from recq.index.sources import (
     CONFIRMATION_PREFIX,
     METADATA_CONFIRMATION_PREFIX,
     METADATA_PREFIX,
+    Plugin,
     Source,
     Watcher,
     choose_name,
@@ -95,10 +96,12 @@ class SourceRecords:
         held_metadata: int = 0,
         at: str,
         watcher: Watcher | None = None,
+        plugins: Mapping[str, Plugin] | None = None,
     ) -> Watcher | None:
         """Record what the last reconcile of a source found, did not delete and did not replace; `at` is ISO 8601 UTC.
 
-        `watcher` is the daemon that watches it from now on. Returns the one that was recorded before.
+        `watcher` is the daemon that watches it from now on. Returns the one that was recorded before. `plugins` gave
+        the source metadata; None: as recorded.
         """
         source = self.all().get(name)
         if source is None:
@@ -111,6 +114,7 @@ class SourceRecords:
                 held_metadata=held_metadata,
                 reconciled_at=at,
                 watcher=watcher or source.watcher,
+                plugins=source.plugins if plugins is None else plugins,
             )
         )
         return source.watcher

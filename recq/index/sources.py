@@ -32,6 +32,14 @@ class Watcher:
 
 
 @dataclass(frozen=True)
+class Plugin:
+    """A plug-in that gives a source metadata: what messages call it, and the `fields` that it declares."""
+
+    called: str
+    fields: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Source:
     """A watched folder with a name.
 
@@ -39,7 +47,7 @@ class Source:
     where that form is the encoded one; `ignored` counts the files that the last reconcile, at `reconciled_at` (ISO 8601
     UTC), skipped; `watcher` is the daemon that compared it last;
     `held` counts the deletions that it did not make since they were too many at once, `held_metadata` the items that
-    would have lost metadata together with too many others.
+    would have lost metadata together with too many others; `plugins` are those that gave it metadata then, by name.
     """
 
     name: str
@@ -50,6 +58,7 @@ class Source:
     watcher: Watcher | None = None
     held: int = 0
     held_metadata: int = 0
+    plugins: Mapping[str, Plugin] = field(default_factory=dict)
 
     def with_root(self, host: str, folder: Path) -> Self:
         """The same source, which on `host` is that folder (absolute)."""
@@ -87,6 +96,7 @@ class Source:
             "watcher": asdict(self.watcher) if self.watcher is not None else None,
             "held": self.held,
             "held_metadata": self.held_metadata,
+            "plugins": {name: [each.called, *each.fields] for name, each in self.plugins.items()},
         }
 
     @classmethod
@@ -102,6 +112,7 @@ class Source:
             Watcher(watcher["host"], watcher["pid"], watcher["at"]) if watcher else None,
             int(data.get("held", 0)),
             int(data.get("held_metadata", 0)),
+            {name: Plugin(called, tuple(fields)) for name, (called, *fields) in data.get("plugins", {}).items()},
         )
 
 

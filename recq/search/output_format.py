@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from recq.search.results import Answer
-
 if TYPE_CHECKING:
     from recq.search.many import FailedTarget
+    from recq.search.results import Answer
 
 GROUP = "recq.output_formats"
 """The group of the entry points. An entry's name is a value of `--format`, its object is a class."""

@@ -121,6 +121,13 @@ class VectorFile:
             for place in np.flatnonzero(near.any(axis=1)).tolist():
                 yield start + place, rows[place, near[place]]
 
+    def compared(self, row: int) -> Vectors:
+        """The cosines, or the distances, of all rows to one: float32 (rows,)."""
+        query = self._block(row, row + 1)
+        step = max(1, _BLOCK // (4 * self._dim))
+        blocks = (self._block(start, start + step) for start in range(0, self.rows, step))
+        return np.concatenate([self._compared(query, block)[0] for block in blocks])
+
     def score(self, row: int, other: int) -> float:
         """The cosine, or the distance, of two rows."""
         return float(self._compared(self._block(row, row + 1), self._block(other, other + 1))[0, 0])

@@ -52,7 +52,7 @@ def test_a_folder_is_taken_up_live(engine_place: Place, tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         assert done.stdout.splitlines() == [
             f"process {daemon.process.pid} watches {press} from now on, as source press",
-            "it does so until it ends: name the folder where it is started, too",
+            "it watches it until it ends: name the folder where the daemon is started, too",
         ]
         eventually(lambda: sorted(place.items()) == ["a.jpg", "b.jpg"])
         assert place.items()["b.jpg"].metadata["price"] == 5

@@ -397,6 +397,9 @@ def test_measured_and_carried(catalog: recq.ImageCatalog, tmp_path: Path) -> Non
     evaluation = catalog.evaluate("category", ks=[1])
     assert evaluation.to_pandas()["precision@1"].tolist() == [evaluation.to_json()["precision"]["1"]]
     assert "by class" in str(evaluation)
+    index = catalog.evaluate_index(sample=3, k=2, filters=["category=bed"])
+    assert index.to_pandas()["recall"].tolist() == [1.0] * len(index.shapes)
+    assert "exact by construction" in str(index)
     found = catalog.duplicates(exact=True)
     assert (len(found), len(found.to_pandas()), found.items) == (0, 0, len(GOODS))
     done = catalog.export(tmp_path / "shop.jsonl", filters=["category=bed"])
@@ -492,6 +495,10 @@ WRONG: list[tuple[Callable[[Any], Any], str]] = [
     (lambda c: c.evaluate("category", sample=0), "--sample 0"),
     (lambda c: c.evaluate("category", seed=-1), "--seed -1"),
     (lambda c: c.evaluate("category", progress=3), "a function is needed"),
+    (lambda c: c.evaluate_index(k=0), "-k 0 cannot be measured"),
+    (lambda c: c.evaluate_index(sample=1), "--sample 1"),
+    (lambda c: c.evaluate_index(seed=-1), "--seed -1"),
+    (lambda c: c.evaluate_index(filters="x=1"), "a list is needed"),
     (lambda c: c.duplicates(kinds="copy"), "a list is needed"),
     (lambda c: c.duplicates(kinds=["copies"]), "did you mean 'copy'"),
     (lambda c: c.duplicates(kinds=5), r"kinds=5: a list is needed, as in kinds=\['copy'\]"),
@@ -699,13 +706,14 @@ def test_names_that_are_not_harmless_stay_text(catalog: recq.ImageCatalog) -> No
     assert "&lt;b&gt;" in markup(element("td", "<b>"))
 
 
-@pytest.mark.parametrize("what", ["fields", "facets", "show", "evaluate", "duplicates", "catalogs", "many"])
+@pytest.mark.parametrize("what", ["fields", "facets", "show", "evaluate", "index", "duplicates", "catalogs", "many"])
 def test_everything_shows_itself(catalog: recq.ImageCatalog, folder: Path, what: str) -> None:
     made: dict[str, Callable[[], Any]] = {
         "fields": catalog.fields,
         "facets": lambda: catalog.facets("category"),
         "show": lambda: catalog.show("two.png"),
         "evaluate": lambda: catalog.evaluate("category"),
+        "index": lambda: catalog.evaluate_index(sample=2, k=2),
         "duplicates": lambda: catalog.duplicates(kinds=["copy"]),
         "catalogs": lambda: recq.catalogs(data_dir=folder),
         "many": lambda: catalog.similar_many(["two.png", "three.png"], k=2),
