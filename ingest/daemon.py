@@ -254,10 +254,10 @@ class Daemon:
         return self._all_written() and self._indexing.idle
 
     def _all_written(self) -> bool:
+        if self._places.taken or self._queue.paths or not self._idle:  # asked at every step, and mostly so
+            return False
         filling = (self._queue, self._watches, self._walks, self._schedule, self._disks)
-        return (
-            all(each.idle for each in (*filling, self._examine, self._losses)) and not self._queue.paths and self._idle
-        )
+        return all(each.idle for each in (*filling, self._examine, self._losses))
 
     @property
     def _idle(self) -> bool:
