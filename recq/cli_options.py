@@ -28,7 +28,7 @@ DataDirOption = Annotated[
     typer.Option(
         metavar="FOLDER",
         show_default=False,
-        help="Where the embedded index lives (RECQ_DATA_DIR); without --url it is used whatever RECQ_URL says. "
+        help="Where the embedded index lives (RECQ_DATA_DIR); without --url it is used even if RECQ_URL is set. "
         "Example: --data-dir ~/recq-data",
     ),
 ]
@@ -46,7 +46,7 @@ def format_option(what: str) -> Any:
 
 
 def version_option(prog: str, version: str) -> Any:
-    """`--version` of a program, which prints and ends."""
+    """The option `--version` of a program, which prints the version and ends it."""
 
     def show(asked: bool) -> None:
         if asked:

@@ -8,10 +8,10 @@ import platformdirs
 
 
 def default_data_dir() -> Path:
-    """Where the embedded index and the daemon's address live."""
+    """The default folder of the embedded index and the daemon's address."""
     return platformdirs.user_data_path("recq")
 
 
 def default_cache_dir() -> Path:
-    """Where exported and compiled models are kept."""
+    """The default folder of exported and compiled models."""
     return platformdirs.user_cache_path("recq")

@@ -1,4 +1,4 @@
-"""The command of `recq` that asks several catalogs the same: compare."""
+"""The command of `recq` that asks several catalogs the same question: compare."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def compare(
             "--catalog",
             metavar="NAME",
             show_default=False,
-            help="A catalog to ask; two at least. Example: --catalog images --catalog images-mobilenet",
+            help="A catalog to ask; give at least two. Example: --catalog images --catalog images-mobilenet",
         ),
     ],
     k: KOption = 5,
@@ -35,7 +35,7 @@ def compare(
     files: PictureFiles,
     index: WholeIndex,
 ) -> None:
-    """What several catalogs, such as one for each model, hold for most like TARGET, and what they have in common."""
+    """What looks most like TARGET in several catalogs, such as one for each model, and what they have in common."""
     settings = index.settings()
     pictures = files.ready()
     from recq.face.catalog import ImageCatalog

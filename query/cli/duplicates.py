@@ -35,7 +35,7 @@ def duplicates(
             "--kind",
             metavar="KIND",
             show_default=False,
-            help="What is the same picture beside the same bytes: copy (resized, recompressed, another format), crop, "
+            help="What is the same picture besides the same bytes: copy (resized, recompressed, another format), crop, "
             "mirror (left and right exchanged); repeatable, copy and crop when none is given. "
             "Example: --kind copy --kind mirror",
         ),
@@ -46,7 +46,7 @@ def duplicates(
             "--min-score",
             metavar="SCORE",
             show_default=False,
-            help="From which cosine on two pictures are compared at all, 0.6 when not given: more is faster and finds "
+            help="The least cosine of two pictures that are compared, 0.6 by default: a higher one is faster and finds "
             "less. Example: --min-score 0.9",
         ),
     ] = None,
@@ -56,7 +56,8 @@ def duplicates(
             "--max-distance",
             metavar="DISTANCE",
             show_default=False,
-            help="The same for a catalog that compares by distance, any when not given. Example: --max-distance 4.5",
+            help="The same for a catalog of Euclidean distances: the greatest distance; any by default. "
+            "Example: --max-distance 4.5",
         ),
     ] = None,
     exact: Annotated[
@@ -79,10 +80,10 @@ def duplicates(
 ) -> None:
     """Groups of items that are the same picture: the same bytes, or a copy that was resized, recompressed or cropped.
 
-    Pictures that look alike are read and compared. The first of each group is the one to keep. Nothing is deleted.
+    Pictures with near vectors are read and compared. The first of each group is the one to keep. Nothing is deleted.
     """
     if exact and kinds:
-        raise UsageError("--exact compares bytes alone: leave out --kind, or --exact")
+        raise UsageError("--exact compares only bytes: leave out --kind, or --exact")
     catalog = open_catalog(index)
     pictures = files.ready()
     from recq.face.catalog import DEFAULT_KINDS

@@ -1,4 +1,4 @@
-"""The command of `recq` that tells where two pictures agree: explain."""
+"""The command of `recq` that shows which regions make two pictures similar: explain."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def explain(
             "--out",
             metavar="FILE.png",
             show_default=False,
-            help="The picture to draw: both side by side, the regions that agree in colour. Example: --out why.png",
+            help="The picture to draw: both side by side, with the similar regions in colour. Example: --out why.png",
         ),
     ] = None,
     form: Annotated[
@@ -42,7 +42,7 @@ def explain(
     ] = ShowFormat.TABLE,
     index: Index,
 ) -> None:
-    """Which regions of two pictures agree: where their similarity comes from, cell by cell of the last feature map."""
+    """Which regions make two pictures similar, for each cell of the last feature map."""
     catalog = open_catalog(index)
     if out is not None:
         from recq.display.explanation import require_writable

@@ -1,8 +1,8 @@
-"""The command `recq`: what else looks like this one, among the things I filtered for?
+"""The command `recq`: finds the pictures that look like a given one, among those that match the filters.
 
-A thin shell: the commands stand in files of their own, `query/cli/NAME.py`, and are listed here. Each is one call into
-the library and one of `query.text.render`. The file of a command is imported when it runs, and what is slow to import
-(the index, models, Rich, Pillow) where it is used: `recq --help` needs none of it.
+The commands are in files of their own, `query/cli/NAME.py`, and are listed here. Each is one call of the library and
+one of `query.text.render`. The file of a command is imported when the command runs, and modules that are slow to import
+(the index, models, Rich, Pillow) where they are used: `recq --help` needs none of them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The commands of `recq` that tell what there is: catalogs, fields, show, facets.
+"""The commands of `recq` that list what is indexed: catalogs, fields, show, facets.
 
-Thin shells, which `query.cli.main` makes part of the program: what is slow to import is imported where it is used.
+`query.cli.main` registers them. Modules that are slow to import are imported where they are used.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ListFormatOption = Annotated[ShowFormat, format_option("them")]
 
 @grouped
 def catalogs(*, form: ListFormatOption = ShowFormat.TABLE, index: WholeIndex) -> None:
-    """The catalogs of the index: items, failed ones, embedding space, sources, when one was indexed last."""
+    """The catalogs of the index: items, failed items, embedding space, sources, time of the last item."""
     settings = index.settings()
     from recq.face.opening import catalogs
 
@@ -33,14 +33,14 @@ def catalogs(*, form: ListFormatOption = ShowFormat.TABLE, index: WholeIndex) ->
     for each in found:
         if each.unfinished:
             left = counted(len(each.unfinished), "collection")
-            complain(PROG, f"{each.name}: {left} of a rebuild that goes on or was interrupted")
+            complain(PROG, f"{each.name}: {left} of a rebuild that is running or was interrupted")
     if not found:
         complain(PROG, f"there is no catalog here: {command('recq-ingest', 'run', 'FOLDER')} makes one")
 
 
 @grouped
 def fields(*, form: ListFormatOption = ShowFormat.TABLE, index: Index) -> None:
-    """The fields that filters can ask for: type, how many items have one, its values or their range, an example."""
+    """The fields that filters can use: type, number of items, values or range, an example."""
     with open_catalog(index) as catalog:
         found = catalog.fields()
     emit(fields_text(found, form, terminal()))
@@ -56,7 +56,7 @@ def show(
     ] = False,
     index: Index,
 ) -> None:
-    """Everything known of one item, and for a failed one the reason."""
+    """Everything that is known about one item, with the reason for a failed one."""
     with open_catalog(index) as catalog:
         item = catalog.show(target)
     emit(shown_text(item, ShowFormat.JSON if json_ else form, terminal()))
@@ -76,12 +76,12 @@ def facets(
     ],
     filters: FilterOption = None,
     limit: Annotated[
-        int, typer.Option("--limit", metavar="N", min=1, help="How many values, at most. Example: --limit 200")
+        int, typer.Option("--limit", metavar="N", min=1, help="The largest number of values. Example: --limit 200")
     ] = 50,
     form: Annotated[FacetsFormat, format_option("them")] = (FacetsFormat.TABLE),
     index: Index,
 ) -> None:
-    """The values of a metadata field and how many items have each; ranges for numbers and dates."""
+    """The values of a metadata field and the number of items of each; ranges for numbers and dates."""
     with open_catalog(index) as catalog:
         found = catalog.facets(field, filters=filters or [], limit=limit)
     emit(facets_text(found, form, terminal()))

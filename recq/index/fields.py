@@ -81,6 +81,8 @@ class Fields:
         self._client = client
         self._collection = collection
         self._types: dict[str, FieldType] | None = None
+        self._info: models.CollectionInfo | None = None
+        self._read_at = 0.0
         self._waiting = Waiting()
         self._schema = SCHEMA_VERSION
         self._searched: Mapping[str, bool] = {}
@@ -95,7 +97,8 @@ class Fields:
         known = self._types
         if known is None or refresh:
             with self._reading:
-                info = self._client.get_collection(self._collection)
+                info = self._info = self._client.get_collection(self._collection)
+                self._read_at = time.monotonic()
                 indexed = {
                     field_name(key): _FIELD_TYPES[index.data_type]
                     for key, index in info.payload_schema.items()
@@ -110,6 +113,12 @@ class Fields:
                 self._waiting = waiting_in(info.config.metadata or {}, indexed, info.payload_schema)
                 known = self._types = {**self._waiting.types, **indexed}
         return known
+
+    def collection(self, younger: float) -> models.CollectionInfo:
+        """What the engine says of the collection, read in the last `younger` seconds: the types come from it."""
+        self.types(refresh=time.monotonic() - self._read_at >= younger)
+        assert self._info is not None, "types were read"
+        return self._info
 
     def waiting(self, *, refresh: bool = False) -> Waiting:
         """The indexes that are still to be made, as they were last read, or read now."""

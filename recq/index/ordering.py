@@ -1,4 +1,4 @@
-"""The two requests that have an engine put points into an order: by nearness, by a field. Answers are light rows."""
+"""The two requests for points in an order: by nearness, by a field. The answers are small rows."""
 
 from __future__ import annotations
 
@@ -28,8 +28,12 @@ def nearest_points(
     compiled: models.Filter,
     parameters: Parameters,
     limit: int,
+    searched: models.SearchParams | None = None,
 ) -> list[list[Row]]:
-    """The first `limit` points for each question, in one request; a row's value is the score."""
+    """The first `limit` points for each question, in one request; a row's value is the score.
+
+    `searched` is how a server looks for them, its own way when None (`recq.index.search_params`).
+    """
     requests = [
         models.QueryRequest(
             query=_query_of(question),
@@ -37,6 +41,7 @@ def nearest_points(
             filter=compiled,
             limit=limit,
             score_threshold=_threshold(question, space, parameters),
+            params=searched,
             with_payload=payload_keys(parameters.group_by),
         )
         for question in questions

@@ -1,4 +1,4 @@
-"""Sources: which folder a name stands for, on which host. Kept with the collection, beside the fingerprint."""
+"""Sources: the folder of each name on each host. Stored with the collection, beside the fingerprint."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ METADATA_PREFIX = "source:"
 """Collection-metadata keys of sources: one key each, so that two daemons never overwrite each other's."""
 
 CONFIRMATION_PREFIX = "confirm:"
-"""Keys of deletions that somebody has confirmed and no reconcile has made yet: the number of items, by source."""
+"""Keys of deletions that were confirmed and that no reconcile has made yet: the number of items, by source."""
 
 METADATA_CONFIRMATION_PREFIX = "confirm-metadata:"
-"""Keys of losses of metadata that somebody has confirmed and no reconcile has made yet: the number of items."""
+"""Keys of losses of metadata that were confirmed and that no reconcile has made yet: the number of items."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Source:
         return Path(paths.from_text(root, host in self.encoded)) if root is not None else None
 
     def root_here(self) -> Path | None:
-        """The folder on this host, or None when this source belongs to other hosts alone."""
+        """The folder on this host, or None when this source is only on other hosts."""
         return self.root_on(host_name())
 
     def all_roots(self) -> list[Path]:
@@ -84,11 +84,11 @@ class Source:
         return self.root_here() or next(iter(self.all_roots()), None)
 
     def place_json(self) -> dict[str, Any]:
-        """Where its files are, and nothing of what a daemon did: what an exported catalog tells of it."""
+        """The record for an exported catalog: where its files are, without what a daemon did."""
         return {"roots": dict(self.roots), "encoded": sorted(self.encoded)}
 
     def to_json(self) -> dict[str, Any]:
-        """The value kept under the source's metadata key."""
+        """The value stored under the source's metadata key."""
         return {
             **self.place_json(),
             "ignored": self.ignored,
@@ -145,7 +145,7 @@ def choose_name(known: Mapping[str, Source], folder: Path, host: str, wanted: st
     holder = known.get(wanted)
     if holder is not None and root_alive and holder.root_on(host) not in (None, folder):
         raise UsageError(
-            f"source {wanted!r} stands for {holder.roots[host]} on this host: choose another name for {root}, "
+            f"source {wanted!r} is the folder {holder.roots[host]} on this host: choose another name for {root}, "
             f"or run {command('recq-ingest', 'forget', wanted)} first"
         )
     return wanted
