@@ -23,6 +23,7 @@ from ingest.cli.model import (
     PreprocessOption,
     PresetOption,
     ResizeOption,
+    RuntimeOption,
     SizeOption,
     WeightsOption,
 )
@@ -103,6 +104,7 @@ def run(
     resize: ResizeOption = None,
     preprocess: PreprocessOption = None,
     distance: DistanceOption = None,
+    runtime: RuntimeOption = None,
     metadata: MetadataOption = None,
     catalog: CatalogOption = None,
     url: UrlOption = None,
@@ -117,7 +119,7 @@ def run(
     settings = Settings.load(
         catalog=catalog, url=url, data_dir=data_dir, watch=watch.value if watch else None,
         preset=preset, model=model, weights=weights, layer=layer, pooling=pooling, size=size, resize=resize,
-        preprocess=preprocess, distance=distance,
+        preprocess=preprocess, distance=distance, runtime=runtime,
     )  # fmt: skip
     targets = parse_targets(folders or [], sources or [])
     require_usable(targets, metadata, settings)
@@ -153,6 +155,8 @@ def status(
         typer.echo(json.dumps(found.to_json(), ensure_ascii=False, indent=2))
         return
     at_work = f"daemon {found.pid} is {found.state}" if found.running else "no daemon runs here"
+    if found.runtime is not None:
+        at_work += f", {found.runtime} on {found.device}"
     space = f"{found.space['model']}, {found.space['dim']} numbers" if found.space else "no embedding space yet"
     typer.echo(f"catalog {found.catalog} ({found.engine}; {space}): {at_work}")
     if found.detail is not None:
@@ -248,6 +252,7 @@ def rebuild(
     resize: ResizeOption = None,
     preprocess: PreprocessOption = None,
     distance: DistanceOption = None,
+    runtime: RuntimeOption = None,
     metadata: MetadataOption = None,
     catalog: CatalogOption = None,
     url: UrlOption = None,
@@ -262,7 +267,7 @@ def rebuild(
     settings = Settings.load(
         catalog=catalog, url=url, data_dir=data_dir,
         preset=preset, model=model, weights=weights, layer=layer, pooling=pooling, size=size, resize=resize,
-        preprocess=preprocess, distance=distance,
+        preprocess=preprocess, distance=distance, runtime=runtime,
     )  # fmt: skip
     from ingest.service.outcome import require_none_failed, summary
     from ingest.service.session import rebuild as rebuild_catalog

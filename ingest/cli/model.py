@@ -1,4 +1,4 @@
-"""The options of `recq-ingest` that decide the embedding space of a catalog; docs/models.md describes each."""
+"""The options of `recq-ingest` about networks: docs/models.md describes each. All but --runtime decide the space."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from recq.settings import RuntimeChoice
 from recq.space import DistanceName, Pooling, Preprocess, Preset, Resize
 
 PresetOption = Annotated[
@@ -80,5 +81,13 @@ DistanceOption = Annotated[
     typer.Option(
         show_default=False,
         help="How two vectors are compared, by their cosine unless said. Example: --distance euclid",
+    ),
+]
+RuntimeOption = Annotated[
+    RuntimeChoice | None,
+    typer.Option(
+        show_default=False,
+        help="What runs the network; auto (the default): TensorFlow where it sees a GPU that can, else OpenVINO. "
+        "Example: --runtime tensorflow",
     ),
 ]
