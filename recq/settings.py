@@ -28,7 +28,7 @@ from recq.config_file import ConfigFile, read_config
 from recq.errors import UsageError
 from recq.needed import needed
 from recq.paths import printable
-from recq.space import DistanceName, Pooling, Preprocess, Preset, Resize
+from recq.space import DistanceName, Pooling, Precision, Preprocess, Preset, Resize
 from recq.spelling import nearest
 
 WatchMode = Literal["auto", "native", "poll"]
@@ -105,6 +105,7 @@ class Settings(BaseSettings):
     size: int | None = Field(None, gt=0)
     resize: Resize | None = None
     preprocess: Preprocess | None = None
+    precision: Precision | None = None
     distance: DistanceName | None = None
     runtime: RuntimeChoice = "auto"
     connect_timeout: float = Field(10.0, gt=0)

@@ -17,6 +17,8 @@ from recq.errors import DimensionTooLarge, SpaceMismatch
 Resize = Literal["pad", "stretch", "crop"]
 Pooling = Literal["gem", "mean", "max", "rmac", "centre", "flatten", "none"]
 Preprocess = Literal["own", "unit", "tf", "caffe", "torch", "none"]
+Precision = Literal["int8", "f32", "f16"]
+"""The arithmetic of inference: 8-bit integers, 32-bit floats, or 16-bit floats (made by TensorFlow alone)."""
 Preset = Literal["fine"]
 """Parts of a space that were found to go well together (`recq.models.options.PRESETS`)."""
 Distance = Literal["Cosine", "Euclid"]
@@ -53,7 +55,7 @@ class EmbeddingSpace:
     size: int
     resize: Resize
     preprocessing: str
-    precision: str
+    precision: Precision
     dim: int
     distance: Distance = "Cosine"
     projection: str | None = None
@@ -91,8 +93,9 @@ class EmbeddingSpace:
     def label(self) -> str:
         """One readable line for tables and messages."""
         how = self.layer if self.pooling == "none" else self.pooling
+        precision = "" if self.precision == "f32" else f" {self.precision}"
         distance = "" if self.distance == "Cosine" else f" {self.distance_name}"
-        return f"{self.model} {self.size}px {self.resize} {how} {self.dim}-d{distance} [{self.fingerprint}]"
+        return f"{self.model}{precision} {self.size}px {self.resize} {how} {self.dim}-d{distance} [{self.fingerprint}]"
 
     def summary(self) -> dict[str, Any]:
         """As plain JSON, what answers and statuses say of it: `to_json` has all of it."""

@@ -20,6 +20,7 @@ from ingest.cli.model import (
     LayerOption,
     ModelOption,
     PoolingOption,
+    PrecisionOption,
     PreprocessOption,
     PresetOption,
     ResizeOption,
@@ -103,6 +104,7 @@ def run(
     size: SizeOption = None,
     resize: ResizeOption = None,
     preprocess: PreprocessOption = None,
+    precision: PrecisionOption = None,
     distance: DistanceOption = None,
     runtime: RuntimeOption = None,
     metadata: MetadataOption = None,
@@ -119,7 +121,7 @@ def run(
     settings = Settings.load(
         catalog=catalog, url=url, data_dir=data_dir, watch=watch.value if watch else None,
         preset=preset, model=model, weights=weights, layer=layer, pooling=pooling, size=size, resize=resize,
-        preprocess=preprocess, distance=distance, runtime=runtime,
+        preprocess=preprocess, precision=precision, distance=distance, runtime=runtime,
     )  # fmt: skip
     targets = parse_targets(folders or [], sources or [])
     require_usable(targets, metadata, settings)
@@ -251,6 +253,7 @@ def rebuild(
     size: SizeOption = None,
     resize: ResizeOption = None,
     preprocess: PreprocessOption = None,
+    precision: PrecisionOption = None,
     distance: DistanceOption = None,
     runtime: RuntimeOption = None,
     metadata: MetadataOption = None,
@@ -267,7 +270,7 @@ def rebuild(
     settings = Settings.load(
         catalog=catalog, url=url, data_dir=data_dir,
         preset=preset, model=model, weights=weights, layer=layer, pooling=pooling, size=size, resize=resize,
-        preprocess=preprocess, distance=distance, runtime=runtime,
+        preprocess=preprocess, precision=precision, distance=distance, runtime=runtime,
     )  # fmt: skip
     from ingest.service.outcome import require_none_failed, summary
     from ingest.service.session import rebuild as rebuild_catalog

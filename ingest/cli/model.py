@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from recq.settings import RuntimeChoice
-from recq.space import DistanceName, Pooling, Preprocess, Preset, Resize
+from recq.space import DistanceName, Pooling, Precision, Preprocess, Preset, Resize
 
 PresetOption = Annotated[
     Preset | None,
@@ -74,6 +74,14 @@ PreprocessOption = Annotated[
         show_default=False,
         help="The arithmetic before the first layer, the network's own by default; unit divides by 255. "
         "Example: --preprocess unit",
+    ),
+]
+PrecisionOption = Annotated[
+    Precision | None,
+    typer.Option(
+        show_default=False,
+        help="The arithmetic of the network: int8 for the shipped ones, f32, or f16, which needs TensorFlow. "
+        "Example: --precision f32",
     ),
 ]
 DistanceOption = Annotated[

@@ -153,13 +153,11 @@ def open_embedder(space_or_name: EmbeddingSpace | str, settings: Settings, *, on
         space = network_space(network, asked)
     else:
         network, space = network_of(space_or_name, settings), space_or_name
-    return Embedder(space, open_runtime(network, space, space.pooling, settings, one_shot=one_shot))
+    return Embedder(space, open_runtime(network, space.pooling, settings, one_shot=one_shot))
 
 
-def open_runtime(
-    network: Network, space: EmbeddingSpace, pooling: Pooling | None, settings: Settings, *, one_shot: bool
-) -> Runtime:
-    """What runs the `network` of a space here; `pooling` None gives the feature maps themselves.
+def open_runtime(network: Network, pooling: Pooling | None, settings: Settings, *, one_shot: bool) -> Runtime:
+    """What runs `network` here; `pooling` None gives the feature maps themselves.
 
     Raises ModelUnavailable where the runtime that the settings ask for cannot. Raw pixels need none.
     """
@@ -167,10 +165,10 @@ def open_runtime(
         from recq.models.pixels import PixelRuntime
 
         return PixelRuntime(network, pooling)
-    if choose_runtime(space.precision, settings.runtime, one_shot=one_shot) == "tensorflow":
+    if choose_runtime(network.precision, settings.runtime, one_shot=one_shot) == "tensorflow":
         from recq.models.tensorflow_runtime import TensorFlowRuntime
 
-        return TensorFlowRuntime(network, pooling, space.precision)
+        return TensorFlowRuntime(network, pooling)
     from recq.models.openvino_runtime import OpenVINORuntime
 
     return OpenVINORuntime(network, pooling, one_shot=one_shot)

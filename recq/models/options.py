@@ -9,7 +9,7 @@ from typing import Self
 
 from recq.models.applications import preprocess_of
 from recq.settings import Settings
-from recq.space import DistanceName, EmbeddingSpace, Pooling, Preprocess, Preset, Resize
+from recq.space import DistanceName, EmbeddingSpace, Pooling, Precision, Preprocess, Preset, Resize
 
 PENULTIMATE = "penultimate"
 """Stands for the last layer but one of a network with its classifier: what the classifier reads."""
@@ -28,6 +28,7 @@ class ModelOptions:
     size: int | None = None
     resize: Resize | None = None
     preprocess: Preprocess | None = None
+    precision: Precision | None = None
     distance: DistanceName | None = None
 
     @classmethod
@@ -43,7 +44,11 @@ class ModelOptions:
         return self != ModelOptions()
 
     def completed(self, space: EmbeddingSpace) -> ModelOptions:
-        """With what is not given as it is in `space`, which is one of the same model."""
+        """With what is not given as it is in `space`, which is one of the same model.
+
+        Another layer or preprocessing may have no int8: the precision is then the network's own again unless given.
+        """
+        elsewhere = self.layer not in (None, space.layer) or self.preprocess is not None
         own = ModelOptions(
             model=space.model,
             layer=space.layer,
@@ -51,6 +56,7 @@ class ModelOptions:
             size=space.size,
             resize=space.resize,
             preprocess=preprocess_of(space.preprocessing),
+            precision=None if elsewhere and space.precision == "int8" else space.precision,
             distance=space.distance_name,
         )
         said = {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None}

@@ -15,7 +15,7 @@ from recq.models.gpu import sees_gpu
 from recq.models.pixels import PREFIX as PIXELS
 from recq.models.pooling import Floats
 from recq.settings import RuntimeChoice, Settings
-from recq.space import EmbeddingSpace
+from recq.space import EmbeddingSpace, Precision
 
 RuntimeName = Literal["openvino", "tensorflow"]
 Pixels = npt.NDArray[np.uint8]
@@ -41,7 +41,7 @@ class Runtime(Protocol):
 
 
 def choose_runtime(
-    precision: str, asked: RuntimeChoice, *, one_shot: bool, gpu: Callable[[], bool] = sees_gpu
+    precision: Precision, asked: RuntimeChoice, *, one_shot: bool, gpu: Callable[[], bool] = sees_gpu
 ) -> RuntimeName:
     """What runs networks of a space's `precision`; `gpu` tells whether TensorFlow sees one, and may take seconds.
 
@@ -79,5 +79,5 @@ def require_runtime(space: EmbeddingSpace, settings: Settings) -> None:
                 raise ModelUnavailable(f"{package} is not installed: pip install 'recq[keras]'")
 
 
-def _rebuilt(precision: str) -> str:
+def _rebuilt(precision: Precision) -> str:
     return command("recq-ingest", "rebuild", "--precision", precision)

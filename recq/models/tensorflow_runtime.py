@@ -24,14 +24,14 @@ _BATCH_GPU = 64  # benchmarks/gpu.py measures 64 and 256
 class TensorFlowRuntime:
     """One batch at a time. `pooling` None gives the feature maps themselves.
 
-    `precision` f32 is plain float32, also on a GPU: TensorFloat-32, which keeps 10 of 23 bits, is turned off for the
-    process. f16 is Keras' `mixed_float16`: weights in float32, arithmetic in float16, on any device.
+    A network of precision f32 runs in plain float32, also on a GPU: TensorFloat-32, which keeps 10 of 23 bits, is
+    turned off for the process. One of f16 runs in Keras' `mixed_float16`: weights in float32, arithmetic in float16.
     """
 
     name = "tensorflow"
     concurrency = 1
 
-    def __init__(self, network: Network, pooling: str | None, precision: str = "f32") -> None:
+    def __init__(self, network: Network, pooling: str | None) -> None:
         keras = keras_package()
         import tensorflow as tf
 
@@ -41,7 +41,7 @@ class TensorFlowRuntime:
         self._fill = bool(found)
         tf.config.experimental.enable_tensor_float_32_execution(False)
         model = keras.models.load_model(network.archive, compile=False)
-        if precision == "f16":
+        if network.precision == "f16":
             _halve(model)
         pool = None if pooling is None or network.side is None else pooling
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from recq.errors import ModelUnavailable
-from recq.space import Pooling, Resize
+from recq.space import Pooling, Precision, Resize
 
 BUNDLED = Path(__file__).parent / "bundled"
 
@@ -24,8 +24,8 @@ class Network:
 
     It gives a map of (`side`, `side`, `channels`) from uint8 RGB, or `channels` numbers where `side` is None. `weights`
     is the SHA-256 over its weights (see `keras_build.weights_digest`). `ir` is the OpenVINO model (.xml, the .bin
-    beside it), `archive` the same network for Keras; raw pixels have neither. `pooling` and `resize` are those to use
-    when none is asked for.
+    beside it), `archive` the same network for Keras, in floats; raw pixels have neither. `pooling` and `resize` are
+    those to use when none is asked for. `precision` is the arithmetic that it is run in.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Network:
     ir: Path | None
     archive: Path | None
     resize: Resize = "pad"
+    precision: Precision = "f32"
 
 
 @cache
@@ -48,8 +49,12 @@ def bundled_manifest() -> dict[str, Any]:
     return networks
 
 
-def bundled(name: str, size: int | None) -> Network:
-    """A shipped network at `size`, or at its own. Raises ModelUnavailable for a size it cannot take."""
+def bundled(name: str, size: int | None, precision: Precision = "f32") -> Network:
+    """A shipped network at `size`, or at its own, in `precision`.
+
+    Raises ModelUnavailable for a size it cannot take, KeyError for a precision other than f32 that it has no weights
+    of.
+    """
     entry = bundled_manifest()[name]
     size = entry["size"] if size is None else size
     step, stride = entry["multiple_of"], entry["stride"]
@@ -58,16 +63,22 @@ def bundled(name: str, size: int | None) -> Network:
         raise ModelUnavailable(f"{name} takes no pictures of {size} pixels a side: choose {wanted}")
     return Network(
         name=name,
-        weights=entry["weights"],
+        weights=entry["weights"] if precision == "f32" else entry[precision]["weights"],
         layer=entry["layer"],
         size=size,
         side=-(-size // stride),
         channels=entry["channels"],
         preprocessing=entry["preprocessing"],
         pooling="gem",
-        ir=BUNDLED / f"{name}.xml",
+        ir=BUNDLED / (f"{name}.xml" if precision == "f32" else f"{name}-{precision}.xml"),
         archive=BUNDLED / f"{name}.keras",
+        precision=precision,
     )
+
+
+def has_int8(name: str) -> bool:
+    """Whether a shipped network has weights that were quantised to 8 bits."""
+    return "int8" in bundled_manifest()[name]
 
 
 def exported(folder: Path) -> Network | None:

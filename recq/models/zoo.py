@@ -17,16 +17,13 @@ from recq.models.options import PENULTIMATE, ModelOptions
 from recq.models.pixels import PREFIX as PIXELS
 from recq.models.pixels import pixel_network
 from recq.models.pooling import dimensions, fitting_pooling
-from recq.models.weights import Network, bundled, bundled_manifest, exports
+from recq.models.weights import Network, bundled, bundled_manifest, exports, has_int8
 from recq.settings import Settings
-from recq.space import EmbeddingSpace, differences
+from recq.space import EmbeddingSpace, Precision, differences
 from recq.spelling import nearest
 
 DEFAULT_MODEL = "efficientnet_lite2"
 """Best of those measured, see docs/models.md: padded to a square of 260 pixels, gem pooling, 1280 numbers."""
-
-PRECISION = "f32"
-"""The arithmetic. Never left to OpenVINO: on some processors it would choose bfloat16, and other vectors with it."""
 
 _KERAS, _FILE = "keras:", "file:"
 
@@ -38,8 +35,14 @@ def find_network(asked: ModelOptions, settings: Settings, weights: str | None = 
     SHA-256, any export that has them will do, whatever file they came from. Raises ModelUnavailable.
     """
     name = model_name(asked.model or DEFAULT_MODEL)
+    if asked.precision == "f16":  # the network in f32, which TensorFlow runs in half precision
+        if name.startswith(PIXELS):
+            raise ModelUnavailable(f"{name} is no network and is not run in f16: leave out --precision f16")
+        return replace(find_network(replace(asked, precision="f32"), settings, weights), precision="f16")
     if name in bundled_manifest():
         return _find_bundled(name, asked, settings)
+    if asked.precision == "int8":
+        raise ModelUnavailable(f"{name} has no int8 weights: leave out --precision int8")
     if name.startswith(PIXELS):
         return pixel_network(asked)
     own, size = NORMALISATION["none"], asked.size
@@ -83,12 +86,15 @@ def _model_file(name: str, asked: ModelOptions, settings: Settings) -> Path:
 
 def _find_bundled(name: str, asked: ModelOptions, settings: Settings) -> Network:
     """A shipped network, or one that is exported from its archive: at another layer, or with other arithmetic."""
-    network = bundled(name, asked.size)
+    network = bundled(name, asked.size)  # in f32, whose archive has every layer
     preprocess = asked.preprocess or "own"
     if preprocess != "own" and NORMALISATION[preprocess].label == network.preprocessing:
         preprocess = "own"
     layer = None if asked.layer in (network.layer, PENULTIMATE) else asked.layer
-    if preprocess != "own" or layer is not None:
+    own = preprocess == "own" and layer is None
+    if _precision(name, asked, own=own) == "int8":
+        network = bundled(name, asked.size, "int8")
+    elif not own:
         wanted = Export(name, network.size, layer, preprocess, network.archive)
         network = ensure_exported(wanted, settings.cache_dir)
     if asked.layer == PENULTIMATE:  # their classifiers read the mean of the last map
@@ -99,6 +105,23 @@ def _find_bundled(name: str, asked: ModelOptions, settings: Settings) -> Network
             )
         network = replace(network, pooling="mean")
     return network
+
+
+def _precision(name: str, asked: ModelOptions, *, own: bool) -> Precision:
+    """int8 wherever a shipped network has it, unless something else is asked for.
+
+    `own`: its last layer and its own preprocessing, which are what was quantised. Raises ModelUnavailable.
+    """
+    if asked.precision == "f32" or (asked.precision is None and not (own and has_int8(name))):
+        return "f32"
+    if not has_int8(name):
+        raise ModelUnavailable(f"{name} has no int8 weights: leave out --precision int8")
+    if not own:
+        raise ModelUnavailable(
+            f"{name} has int8 weights for its last layer and its own preprocessing only: leave out --precision int8, "
+            "or --layer and --preprocess"
+        )
+    return "int8"
 
 
 def describe_space(asked: ModelOptions | str, settings: Settings) -> EmbeddingSpace:
@@ -138,7 +161,7 @@ def network_space(network: Network, asked: ModelOptions = ModelOptions()) -> Emb
         size=network.size,
         resize=asked.resize or network.resize,
         preprocessing=network.preprocessing,
-        precision=PRECISION,
+        precision=network.precision,
         dim=dimensions(pooling, network.side, network.channels),
         distance="Euclid" if asked.distance == "euclid" else "Cosine",
     )

@@ -24,7 +24,7 @@ def place(tmp_path: Path) -> Place:
 def test_an_index_made_with_tensorflow_is_asked_with_openvino_and_back(place: Place) -> None:
     """Starts TensorFlow twice, in the daemon and here."""
     pictures = [put(place.root / f"{number}.jpg", number) for number in range(3)]
-    done = place.once("--runtime", "tensorflow", "--size", "96")
+    done = place.once("--runtime", "tensorflow", "--precision", "f32", "--size", "96")
     assert done.returncode == 0, done.stderr
     assert " runtime=tensorflow device=CPU " in done.stderr
     stored = place.vectors()

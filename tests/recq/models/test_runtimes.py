@@ -12,10 +12,11 @@ import pytest
 import recq.models.gpu
 import recq.models.runtimes
 from recq.errors import ModelUnavailable
-from recq.models import describe_space, require_runtime
+from recq.models import ModelOptions, describe_space, require_runtime
 from recq.models.gpu import may_have_gpu
 from recq.models.runtimes import RuntimeName, choose_runtime
 from recq.settings import RuntimeChoice, Settings
+from recq.space import Precision
 
 
 @pytest.mark.parametrize(
@@ -33,7 +34,7 @@ from recq.settings import RuntimeChoice, Settings
     ],
 )
 def test_what_runs_a_space(
-    precision: str, asked: RuntimeChoice, one_shot: bool, gpu: bool, chosen: RuntimeName
+    precision: Precision, asked: RuntimeChoice, one_shot: bool, gpu: bool, chosen: RuntimeName
 ) -> None:
     assert choose_runtime(precision, asked, one_shot=one_shot, gpu=lambda: gpu) == chosen
 
@@ -104,7 +105,7 @@ print(choose_runtime("f32", "auto", one_shot=False), {"keras", "tensorflow"} & s
 
 def test_a_missing_extra_is_named_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings.load(cache_dir=tmp_path)
-    space = replace(describe_space("mobilenet_v2", settings), precision="f32")
+    space = describe_space(ModelOptions("mobilenet_v2", precision="f32"), settings)
     monkeypatch.setattr(recq.models.runtimes, "find_spec", lambda name: None if name == "tensorflow" else object())
     require_runtime(space, settings)
     wanted = settings.model_copy(update={"runtime": "tensorflow"})
