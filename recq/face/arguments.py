@@ -69,6 +69,7 @@ def checked(keywords: type | None = None, *, name: str | None = None) -> Callabl
     return decorate
 
 
+@functools.cache
 def keywords_of(keywords: type) -> dict[str, tuple[Any, Keyword]]:
     """Each key of a `TypedDict` with its type and what is known of it."""
     hints = get_type_hints(keywords, include_extras=True)

@@ -8,7 +8,7 @@ are certain, so that a page never depends on how the pages before it were asked 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -30,7 +30,8 @@ class Row(NamedTuple):
 
     Rows of one ranking have values of one kind, all the same where only paths count. `group` is None where the item
     has no such field. `foreign`: another program wrote the point, it is no item, and `fold` passes it over; until then
-    it counts, since an engine that gave as many points as it was asked for has perhaps more.
+    it counts, since an engine that gave as many points as it was asked for has perhaps more. `payload` is there where
+    it was read whole.
     """
 
     id: str
@@ -39,6 +40,7 @@ class Row(NamedTuple):
     sha256: str | None = None
     group: str | None = None
     foreign: bool = False
+    payload: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -81,15 +83,16 @@ def payload_keys(*fields: str | None) -> list[str]:
     ]
 
 
-def row_of(point: Any, value: Any, group_by: str | None) -> Row:
-    """The row of a record or scored point that was read with `payload_keys(group_by)`."""
+def row_of(point: Any, value: Any, group_by: str | None, *, whole: bool = False) -> Row:
+    """The row of a record or scored point that was read with `payload_keys(group_by)`, or with its `whole` payload."""
     payload = point.payload or {}
     try:
         file = FileFacts.from_json(payload.get("file"))
     except (KeyError, TypeError):
         return Row(str(point.id), ("", ""), value, foreign=True)
     group = None if group_by is None else group_of(field_value(payload, group_by))
-    return Row(str(point.id), (file.path, file.source), value, file.sha256, group)
+    kept = payload if whole else None
+    return Row(str(point.id), (file.path, file.source), value, file.sha256, group, payload=kept)
 
 
 def group_of(value: Value | None) -> str | None:

@@ -129,7 +129,7 @@ class _Holder:
             if self._preparer is None:
                 self._preparer = self._session.preparer(catalog.space)
             require_same(catalog.space, self._preparer.space, catalog.name)
-            self._catalog, self._sources = catalog, catalog.sources.all()
+            self._catalog, self._sources = catalog, catalog.sources_at_opening()
         return self._catalog
 
     def preparer(self) -> Preparer:
