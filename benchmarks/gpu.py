@@ -24,6 +24,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
 from benchmarks.ingest import recq_ingest
 from benchmarks.measure import Report, Section, in_turns, parser_of, progress, ratio
 from benchmarks.pictures import some_of
@@ -101,10 +103,8 @@ def resnet(folder: Path, size: int | None, amount: Amount) -> Section:
 
 def measured(title: str, network: Network, amount: Amount) -> Section:
     """One network: every side in turns, and the vectors of each beside OpenVINO's."""
-    runtimes: dict[str, Runtime] = {
-        f"{precision}": TensorFlowRuntime(replace(network, precision=precision), network.pooling)  # type: ignore[arg-type]
-        for precision in ("f32", "f16")
-    }
+    halved = replace(network, precision="f16")
+    runtimes: dict[str, Runtime] = {each.precision: TensorFlowRuntime(each, each.pooling) for each in (network, halved)}
     device = runtimes["f32"].device
     pictures = photographs(network, max(amount.batches))
     sides: dict[str, Callable[[], float]] = {}
@@ -127,7 +127,9 @@ def measured(title: str, network: Network, amount: Amount) -> Section:
     reference = np.stack([each.result() for each in [embedders[0].submit(one) for one in pictures[:32]]])
     for embedder in embedders:
         embedder.close()
-    figures = {f"cosine to OpenVINO's f32, least of 32: {name}": cosine(own, reference) for name, own in vectors.items()}
+    figures = {
+        f"cosine to OpenVINO's f32, least of 32: {name}": cosine(own, reference) for name, own in vectors.items()
+    }
     beside = "OpenVINO on the processor, f32"
     ratios = [ratio(f"{name} / {beside}", rates[name], rates[beside]) for name in rates if name != beside]
     notes = [] if device != "CPU" else ["TensorFlow saw no GPU: these are figures of the processor"]

@@ -52,6 +52,7 @@ class TensorFlowRuntime:
         # One traced function for every batch size; `predict` in a loop leaks, and XLA is slower on a processor.
         signature = tf.TensorSpec((None, network.size, network.size, 3), tf.uint8)
         self._vectors = tf.function(vectors, input_signature=[signature])
+        self.infer(np.zeros((1, network.size, network.size, 3), np.uint8))  # traced now: the first drop does not wait
 
     def infer(self, pixels: npt.NDArray[np.uint8]) -> Floats:
         """uint8 (n, size, size, 3) -> float32 (n, dimensions), or (n, side, side, channels) without pooling."""
