@@ -157,7 +157,7 @@ def recq_duplicates(folder: Path, amount: Amount) -> float:
 
 
 def peer(python: Path, side: str, options: Any, rates: dict[str, list[float]], name: str, folder: Path) -> Ran:
-    """A peer on a folder; its own rate on the larger one goes into `rates`. Raises SystemExit where it left some out."""
+    """A peer on a folder; its own rate on the larger one goes into `rates`. Raises SystemExit if it left some out."""
     done = ran([str(python), str(SIDES), side, str(folder), json.dumps(options)])
     answer = json.loads(done.output.splitlines()[-1])
     expected = sum(1 for _ in folder.rglob("*.jpg"))
