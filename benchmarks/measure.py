@@ -70,6 +70,86 @@ _RESAMPLES = 2_000
 _INTERVAL = (2.5, 97.5)
 
 
+_NUMBER = {"type": ["number", "null"]}
+SCHEMA: Mapping[str, Any] = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["form", "benchmark", "command", "size", "machine", "sections"],
+    "properties": {
+        "form": {"const": FORM},
+        "benchmark": {"type": "string"},
+        "command": {"type": "string", "pattern": "^python benchmarks/"},
+        "size": {"enum": list(SIZES)},
+        "machine": {
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["cores", "processor", "features", "memory_gb", "system", "python", "versions"],
+            "properties": {
+                "cores": {"type": "integer", "minimum": 1},
+                "processor": {"type": "string"},
+                "features": {"type": "array", "items": {"enum": list(FEATURES)}},
+                "memory_gb": {"type": "number"},
+                "system": {"type": "string"},
+                "python": {"type": "string"},
+                "versions": {"type": "object", "additionalProperties": {"type": "string"}},
+            },
+        },
+        "sections": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "additionalProperties": False,
+                "required": [
+                    "name", "title", "command", "unit", "sides", "ratios", "figures", "notes", "not_run", "load",
+                    "seconds",
+                ],
+                "properties": {
+                    "name": {"type": "string"},
+                    "title": {"type": "string"},
+                    "command": {"type": "string"},
+                    "unit": {"type": "string"},
+                    "items": {"type": "integer", "minimum": 1},
+                    "sides": {
+                        "type": "object",
+                        "additionalProperties": {
+                            "type": "object",
+                            "additionalProperties": False,
+                            "required": ["samples", "median", "low", "high"],
+                            "properties": {
+                                "samples": {"type": "array", "items": _NUMBER, "minItems": 1},
+                                "median": _NUMBER, "low": _NUMBER, "high": _NUMBER,
+                            },
+                        },
+                    },
+                    "ratios": {
+                        "type": "array",
+                        "items": {
+                            "type": "object",
+                            "additionalProperties": False,
+                            "required": ["name", "value", "low", "high"],
+                            "properties": {
+                                "name": {"type": "string"},
+                                "value": _NUMBER, "low": _NUMBER, "high": _NUMBER,
+                                "at_least": {"type": "number"},
+                                "at_most": {"type": "number"},
+                                "met": {"type": "boolean"},
+                            },
+                        },
+                    },
+                    "figures": {"type": "object", "additionalProperties": _NUMBER},
+                    "notes": {"type": "array", "items": {"type": "string"}},
+                    "not_run": {"type": "object", "additionalProperties": {"type": "string"}},
+                    "load": {"type": "array", "items": _NUMBER, "minItems": 2, "maxItems": 2},
+                    "seconds": {"type": "number"},
+                },
+            },
+        },
+    },
+}  # fmt: skip
+"""The form of a result as JSON Schema, for whoever writes one or reads one."""
+
+
 # ---- what is kept ----------------------------------------------------------------------------------------------------
 
 
@@ -197,9 +277,9 @@ def exponent(sizes: Sequence[float], costs: Sequence[float]) -> tuple[float, flo
 
     Of two sizes the interval is infinite. Raises ValueError for fewer, or for what has no logarithm.
     """
-    x, y = np.log(np.asarray(sizes, np.float64)), np.log(np.asarray(costs, np.float64))
-    if len(x) < 2 or not (np.isfinite(x).all() and np.isfinite(y).all()):
+    if len(sizes) < 2 or min(*sizes, *costs) <= 0:
         raise ValueError(f"no exponent can be fitted to {list(costs)} at {list(sizes)}")
+    x, y = np.log(np.asarray(sizes, np.float64)), np.log(np.asarray(costs, np.float64))
     spread = float(np.sum((x - x.mean()) ** 2))
     slope = float(np.sum((x - x.mean()) * (y - y.mean())) / spread)
     rest = y - y.mean() - slope * (x - x.mean())
@@ -283,8 +363,9 @@ class _Reaped:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """This process' environment without settings of recq, and without the name of any proxy."""
+    """This process' environment without settings of recq; compiled modules are kept, as where recq is installed."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RECQ_")}
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)
     return kept | {"RECQ_CONFIG": os.devnull} | more
 
 

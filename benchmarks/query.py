@@ -102,7 +102,7 @@ def main() -> None:
             with opened_once(partial(_embedded, count, where)) as index:
                 _one_by_one(report, name, index, amount)
             with opened_once(partial(_served, count, where)) as index:
-                report.section(f"{name}, clients", partial(_together, index, f"{name} (a daemon serves)", amount))
+                report.section(f"{name}, clients", partial(_together, index, f"a daemon's {name}", amount))
             if not asked.no_server:
                 name = f"server, {count:,}"
                 with opened_once(partial(_on_server, count, where)) as index:

@@ -1,4 +1,4 @@
-"""How many paths may be on the road at once, and whose they are: every source always has its share of the places.
+"""How many paths may be under way at once: every source always has its share of the places.
 
 Pure. A path has a place from its verdict until it waits to be written.
 """
@@ -9,11 +9,11 @@ from collections import Counter
 from typing import NamedTuple
 
 UNDER_WAY = 48
-"""Paths read, decoded or embedded at a time: enough to keep all busy, unless the network works on many at once. A
-source always has its share of these places: what another has under way may wait for a disk that does not answer."""
+"""Paths that are read, decoded or embedded at a time: enough to keep all stages busy, unless the network works on many
+at once. A source always has its share, since the paths of another may wait for a disk that does not answer."""
 
 GROUP = 12
-"""Paths that begin together while many wait: the index is asked about all of them at once."""
+"""Paths that begin together while many wait: one question to the index is about all of them."""
 
 _FOR_FRESH = 16  # more that may be under way when they are fresh: the backlog has not taken every place
 
@@ -45,7 +45,7 @@ class Places:
         self._taken[source] += 1
 
     def leave(self, source: str) -> None:
-        """It gives the place up."""
+        """A path of a source gives its place up."""
         self._taken[source] -= 1
 
     def of(self, source: str) -> int:

@@ -1,4 +1,4 @@
-"""One decoding process as the daemon sees it: start, hand over one file, wait for the answer, end.
+"""One decoding process, seen from the daemon: starts it, gives it one file, waits for the answer, ends it.
 
 `recq.images.child` is the other side. The process is started by exec: a fork of a threaded program can deadlock, and
 multiprocessing's `spawn` and `forkserver` import the program's main module, Typer and all, into each.
@@ -66,7 +66,7 @@ class Decoded(Hashed):
 
 
 Verdict = Hashed | Header | ImageError | FileChanged | FileNotFoundError
-"""What a process makes of a file; only Hashed where its bytes are known."""
+"""The result for a file; only Hashed where its bytes are known."""
 
 Known = Callable[[str], bool]
 """Whether the bytes with that SHA-256 are known, so that they need not be decoded."""
@@ -81,9 +81,9 @@ _END_WITHIN = 1.0  # seconds for a killed process to end
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be made of a file: the network's input as of `spec`, or nothing but a look at its headers (None).
+    """The task for a file: make the network's input of `spec`, or read only its headers (None).
 
-    `known` tells whether its bytes are known, so that they need not be decoded; with `exif` that is read as well.
+    Bytes that `known` knows are not decoded. With `exif` the EXIF is read as well.
     """
 
     path: str
@@ -160,10 +160,10 @@ class DecodeProcess:
         except (EOFError, OSError) as error:
             raise self._death() from error
         except (wire.WireError, KeyError, TypeError, ValueError) as error:
-            raise ProcessDied("its answer made no sense") from error
+            raise ProcessDied("its answer is not valid") from error
 
     def kill(self) -> None:
-        """End the process now; whoever waits for it gets ProcessDied, also when the kernel does not let it end."""
+        """End the process now. A waiting thread gets ProcessDied, also where the kernel does not end the process."""
         self._process.kill()
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
@@ -196,7 +196,7 @@ _DECODED: dict[str, type] = {**_HASHED, "format": str, "width": int, "height": i
 
 
 def _verdict(message: dict[str, Any], pixels: bytearray, task: Task, is_known: bool) -> Verdict:
-    """What an answer says. Raises KeyError, TypeError or ValueError where it is none that `child.work` gives."""
+    """The result from an answer. Raises KeyError, TypeError or ValueError for an invalid answer."""
     match message.get("failed"):
         case None:
             fields = _SEEN if task.spec is None else _HASHED if is_known else _DECODED

@@ -1,7 +1,7 @@
 """The messages between the daemon and its decoding processes: JSON and raw pixels, nothing that can run code.
 
-A decoder that a hostile file took over can lie about its one picture; it must not be able to do more. That is why
-answers are not pickles, have limits on their length, and are waited for no longer than the deadline.
+A decoder that a hostile file has taken over can give a wrong answer for its one picture, but nothing more. So
+answers are not pickles, have a limited length, and are waited for only until the deadline.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ _MAX_TEXT = 1 << 20
 
 
 class WireError(Exception):
-    """The other side sent something that is no message."""
+    """The other side sent bytes that are no valid message."""
 
 
 def send(sock: socket.socket, message: dict[str, Any], pixels: bytes | memoryview = b"") -> None:
-    """Send one message. Raises OSError when the other side is gone, TimeoutError as `sock` is set."""
+    """Send one message. Raises OSError when the other side has ended, TimeoutError after the timeout of `sock`."""
     text = json.dumps(message).encode("ascii")
     sock.sendall(_LENGTHS.pack(len(text), len(pixels)) + text)
     if pixels:
@@ -33,8 +33,8 @@ def receive(
 ) -> tuple[dict[str, Any], bytearray]:
     """The next message and its pixels.
 
-    `deadline` is a `time.monotonic()`; None waits for ever. Raises TimeoutError at the deadline, EOFError or OSError
-    when the other side is gone, WireError when it sent nonsense or more than `max_pixels` bytes.
+    `deadline` is a `time.monotonic()`; None waits without end. Raises TimeoutError at the deadline, EOFError or OSError
+    when the other side has ended, WireError for an invalid message or more than `max_pixels` bytes.
     """
     text_length, pixels_length = _LENGTHS.unpack(_exactly(sock, _LENGTHS.size, deadline))
     if text_length > _MAX_TEXT or pixels_length > max_pixels:

@@ -1,8 +1,8 @@
-"""The Catalog: one collection behind an alias; its life, and the parts that read and write it on every engine alike.
+"""The Catalog: one collection behind an alias, and the parts that read and write it, the same on every engine.
 
-A catalog is an alias; behind it stands one collection per embedding space, named after the space's fingerprint. The
-collection's metadata keeps the space, the payload's schema version and the sources. What is read and written is
-done by the parts, each of which can be made and tested alone; what takes several of them is done here.
+A catalog is an alias of one collection per embedding space, which is named after the space's fingerprint. The
+collection's metadata has the space, the payload's schema version and the sources. The parts read and write, and each of
+them can be made and tested alone; what needs several of them is done here.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from recq.index.ledger import Ledger
 from recq.index.lookups import Lookups
 from recq.index.points import Points, within
 from recq.index.problem_records import ProblemRecords
+from recq.index.searching import ByMatches
 from recq.index.source_records import SourceRecords, sources_in
 from recq.index.sources import Source
 from recq.index.values import Values
@@ -36,13 +37,13 @@ class Catalog:
     """A named set of indexed images. All methods, and those of the parts, raise only errors of `recq.errors`.
 
     finder     questions that are answered in an order: rank, find
-    items      embedded items that filters hold for: count, rows, entries; vectors by id
-    lookups    items by id, path or name: what a TARGET means
+    items      embedded items that match filters: count, rows, entries; vectors by id
+    lookups    items by id, path or name, for TARGETs
     values     the values of fields: facets, extremes
     fields     the types of fields and their payload indexes
     writes     upsert, replace_metadata, delete
-    ledger     the daemon's books: what is done, what failed, which bytes are known
-    sources    the watched folders, and what is confirmed of each
+    ledger     the daemon's records: what is done, what failed, which bytes are known
+    sources    the watched folders, and what was confirmed for each
     problems   what is wrong with sources and items
     """
 
@@ -66,7 +67,8 @@ class Catalog:
         self.items = Items(self._points, self.fields)
         self.lookups = Lookups(client, collection, name)
         self.values = Values(self._points, self.fields, self.items)
-        self.finder = Finder(space, self._points, self.fields, self.items)
+        searching = ByMatches(client, collection, self.fields, space.dim)
+        self.finder = Finder(space, self._points, self.fields, self.items, searching)
         self.writes = Writes(client, collection, space, self.fields)
         self.ledger = Ledger(client, collection, self._points)
         self.sources = SourceRecords(client, collection, name)
@@ -107,9 +109,9 @@ class Catalog:
     @classmethod
     @translated
     def begin_rebuild(cls, client: QdrantClient, name: str, space: EmbeddingSpace) -> Catalog:
-        """The catalog's next collection, in another space; queries go on in the old one until `finish_rebuild`.
+        """The catalog's next collection, in another space; queries use the old one until `finish_rebuild`.
 
-        A rebuild that was interrupted is taken up where it stopped.
+        An interrupted rebuild is resumed.
         """
         current = cls.open(client, name)
         if current.space.fingerprint == space.fingerprint:
@@ -122,31 +124,31 @@ class Catalog:
 
     @translated
     def finish_rebuild(self) -> None:
-        """Move the alias to this collection in one step, then delete the one it stood for."""
+        """Move the alias to this collection in one step, then delete the previous collection."""
         point_alias(self._client, self.name, self._collection)
         for old in others(
             self._client, self.name, self._collection
-        ):  # also what an earlier one left when it was killed
+        ):  # also what an earlier rebuild left when it was killed
             self._client.delete_collection(old)
 
     @translated
     def upgrade(self) -> int | None:
-        """Bring an index that an older recq made up to date; the schema version it had, None when that was this one."""
+        """Upgrade an index that an older recq made. Returns its old schema version, None where it was up to date."""
         return upgrade_collection(self._client, self._collection)
 
     @translated
     def still_current(self) -> bool:
-        """False once the alias stands for another collection: someone has rebuilt the catalog."""
+        """False once the alias names another collection: the catalog was rebuilt."""
         return behind(self._client, self.name) == self._collection
 
     @translated
     def exists(self) -> bool:
-        """False once the catalog is gone altogether: someone has deleted its collection or its alias."""
+        """False once the catalog no longer exists: its collection or its alias was deleted."""
         return behind(self._client, self.name) is not None
 
     @translated
     def background(self) -> Background | None:
-        """How alike random pairs of items are, the scale to read scores on; None where there are too few items."""
+        """How alike random pairs of items are, the scale of scores; None where there are too few items."""
         return background.current(self._client, self._collection, higher_is_better=self.space.higher_is_better)
 
     @translated
@@ -161,16 +163,21 @@ class Catalog:
         return self.sources.all() if info is None else sources_in(info.config.metadata or {})
 
     @translated
-    def drop_source(self, name: str) -> int:
-        """Delete a source's points and record; returns how many points there were.
+    def in_graphs(self) -> int:
+        """To how many vectors a graph leads: 0 where the engine compares all that match."""
+        return self._client.get_collection(self._collection).indexed_vectors_count or 0
 
-        With the last source the fields go, too: what is indexed next decides their types anew.
+    @translated
+    def drop_source(self, name: str) -> int:
+        """Delete a source's points and its record. Returns the number of points.
+
+        With the last source the fields are deleted as well: the next metadata decides their types.
         """
         condition = within(models.Filter(), name)
         dropped = self._points.count(condition)
         self._client.delete(self._collection, points_selector=models.FilterSelector(filter=condition), wait=True)
         self.problems.forget(name)
-        self.sources.forget(name)  # last: as long as it is recorded, a removal that was killed can be repeated
+        self.sources.forget(name)  # last: while it is recorded, an interrupted removal can be repeated
         if not self.sources.all():
             self.fields.forget()
         return dropped

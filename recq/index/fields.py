@@ -81,6 +81,8 @@ class Fields:
         self._client = client
         self._collection = collection
         self._types: dict[str, FieldType] | None = None
+        self._info: models.CollectionInfo | None = None
+        self._read_at = 0.0
         self._waiting = Waiting()
         self._schema = SCHEMA_VERSION
         self._searched: Mapping[str, bool] = {}
@@ -100,8 +102,15 @@ class Fields:
                 known = self._read(self._client.get_collection(self._collection))
         return known
 
+    def collection(self, younger: float) -> models.CollectionInfo:
+        """What the engine says of the collection, read in the last `younger` seconds: the types come from it."""
+        self.types(refresh=time.monotonic() - self._read_at >= younger)
+        assert self._info is not None, "types were read"
+        return self._info
+
     def _read(self, info: models.CollectionInfo) -> dict[str, FieldType]:
         """Take the fields from a collection's description."""
+        self._info, self._read_at = info, time.monotonic()
         indexed = {
             field_name(key): _FIELD_TYPES[index.data_type]
             for key, index in info.payload_schema.items()

@@ -40,6 +40,7 @@ from recq.index.ranking import (
     sort_value,
 )
 from recq.index.schema import UNINDEXED_FIELDS, FieldType, Item
+from recq.index.searching import Exactly, Searching
 from recq.index.similarity import Metric, Question, metric_of, scale_of
 from recq.space import EmbeddingSpace
 
@@ -84,11 +85,18 @@ class _Ranking:
 class Finder:
     """The reads of a catalog that put items into an order. All methods raise only errors of `recq.errors`."""
 
-    def __init__(self, space: EmbeddingSpace, points: Points, fields: Fields, items: Items) -> None:
+    def __init__(
+        self, space: EmbeddingSpace, points: Points, fields: Fields, items: Items, searching: Searching
+    ) -> None:
         self._space = space
         self._points = points
         self._fields = fields
         self._items = items
+        self._searching = searching
+
+    def exact(self) -> Finder:
+        """The same, comparing with every item that matches: what its answers are measured by."""
+        return Finder(self._space, self._points, self._fields, self._items, Exactly())
 
     def rank(self, question: Question, parameters: Parameters, *, own: Own = NOTHING_OWN) -> Found:
         """The rows nearest to what the question starts from, which is never among them; ties by path.
@@ -168,7 +176,8 @@ class Finder:
     def _nearest(
         self, questions: Sequence[Question], compiled: models.Filter, parameters: Parameters, limit: int
     ) -> list[list[Row]]:
-        return nearest_points(self._points, self._space, questions, compiled, parameters, limit)
+        searched = self._searching.params(compiled, limit)
+        return nearest_points(self._points, self._space, questions, compiled, parameters, limit, searched)
 
     def _ranking(
         self, question: Question, parameters: Parameters, compiled: models.Filter, first: Sequence[Row], own: Own

@@ -25,7 +25,7 @@ class Lookups:
 
     def __init__(self, client: QdrantClient, collection: str, catalog: str) -> None:
         self._client = client
-        self._catalog = catalog
+        self.catalog = catalog
         self._points = Points(client, collection)
         self._sources = SourceRecords(client, collection, catalog)
 
@@ -69,7 +69,7 @@ class Lookups:
     @translated
     def _others(self) -> list[tuple[str, str]]:
         aliases = self._client.get_aliases().aliases
-        return sorted((each.alias_name, each.collection_name) for each in aliases if each.alias_name != self._catalog)
+        return sorted((each.alias_name, each.collection_name) for each in aliases if each.alias_name != self.catalog)
 
     @translated
     def _require_readable(self, collection: str) -> None:

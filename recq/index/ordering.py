@@ -1,4 +1,4 @@
-"""The two requests that have an engine put points into an order: by nearness, by a field. Answers are light rows."""
+"""The two requests for points in an order: by nearness, by a field. The answers are small rows."""
 
 from __future__ import annotations
 
@@ -31,10 +31,12 @@ def nearest_points(
     compiled: models.Filter,
     parameters: Parameters,
     limit: int,
+    searched: models.SearchParams | None = None,
 ) -> list[list[Row]]:
     """The first `limit` points for each question, in one request; a row's value is the score.
 
-    Few are read whole at once: that costs less than another request for those of the page.
+    `searched` is how a server looks for them, its own way when None (`recq.index.search_params`). Few are read whole
+    at once: that costs less than another request for those of the page.
     """
     whole = limit <= _FEW
     requests = [
@@ -44,6 +46,7 @@ def nearest_points(
             filter=compiled,
             limit=limit,
             score_threshold=_threshold(question, space, parameters),
+            params=searched,
             with_payload=True if whole else payload_keys(parameters.group_by),
         )
         for question in questions

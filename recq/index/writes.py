@@ -1,4 +1,4 @@
-"""Writes of items: each is waited for, so that an item is done only after its write was acknowledged."""
+"""Writes items; each write is waited for, so that an item is done only after its write was acknowledged."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Writes:
 
         Long vectors (some `flatten`ed maps) take several requests: the items of those that went before are written when
         one fails. Raises ImageError(NO_SIGNAL) for a vector that is not finite, is all zeros or has the wrong length:
-        the engines would take it in silence.
+        the engines would store it without an error.
         """
         if not entries:
             return
@@ -90,6 +90,6 @@ class Writes:
 
     @translated
     def probe(self) -> None:
-        """Ask the index for a write that changes nothing: whether it takes any. Raises IndexUnreachable."""
+        """Make a write that changes nothing, to see whether the index accepts writes. Raises IndexUnreachable."""
         nobody = models.PointIdsList(points=[str(uuid4())])
         self._client.delete(self._collection, points_selector=nobody, wait=True)

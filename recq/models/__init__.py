@@ -1,6 +1,6 @@
 """From a name to vectors: the zoo of networks, their files, their runtimes, and the Embedder.
 
-Everything is loaded on first use: importing this package brings in neither OpenVINO nor Keras.
+Everything is loaded on first use: importing this package imports neither OpenVINO nor Keras.
 """
 
 from __future__ import annotations

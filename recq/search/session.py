@@ -1,12 +1,12 @@
-"""One catalog of an index, asked now and then: when the index is opened, how long it is held, what is kept in between.
+"""One catalog of an index for many questions: opens the index, releases it, and keeps what takes long to load.
 
     with Session(settings) as session:
         with session.opened() as catalog:
             catalog.count()
 
-An embedded folder has one user at a time. So a question opens it and lets go of it, twice where a picture is read and
-embedded in between: a notebook that stays open for days keeps no daemon from starting, and one that has started or
-ended since the last question is met by the next one. A server's connection is kept, and so is the network.
+An embedded data folder has one user at a time. So each question opens it and releases it, twice where a picture is
+embedded in between. A notebook that stays open for days keeps no daemon from starting, and a daemon that starts or
+ends between two questions does no harm. The connection to a server and the network are kept.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from recq.search.prepare import Preparer, Query
 from recq.search.target import Given, IndexedTarget, resolve, text_of
 from recq.settings import Settings
 from recq.space import require_same
+from recq.start_up import over
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
@@ -60,7 +61,7 @@ class Session:
     def __init__(self, settings: Settings, *, root: Session | None = None) -> None:
         self.settings = settings
         self._root = root if root is not None else self
-        """Whose connection is used."""
+        """The session whose connection is used."""
         self._kept = ExitStack()
         self._guard = RLock()
         self._server: QdrantClient | None = None
@@ -70,7 +71,7 @@ class Session:
         self._closed = False
 
     def sibling(self, name: str) -> Session:
-        """Another catalog of the same index, with the network that is kept for it."""
+        """The session of another catalog of the same index, with its own network."""
         if name == self.settings.catalog:
             return self
         with self._guard:
@@ -85,6 +86,7 @@ class Session:
         """The index, for the length of the block. Raises what `recq.index.connect.connect` raises."""
         from recq.index.connect import connect
 
+        over()
         self._require_open()
         if self._root is not self:
             with self._root.client() as client:
@@ -141,7 +143,7 @@ class Session:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """What this thread asks in the block, it asks of one opening: nobody else can use an embedded folder then."""
+        """Within the block, this thread's questions share one opening: no other process can use an embedded folder."""
         root = self._root
         with root.client() as client:
             before, root._held.client = root._held.client, client
@@ -151,20 +153,23 @@ class Session:
                 root._held.client, self._held.known = before, None
 
     def preparer(self, space: EmbeddingSpace) -> Preparer:
-        """What makes queries of targets in that space, with the network that it has loaded."""
+        """Makes queries from targets in that space, with the network once it is loaded."""
         with self._guard:
             self._require_open()
-            if self._preparer is None or self._preparer.space.fingerprint != space.fingerprint:  # rebuilt since
-                self._preparer = self._kept.enter_context(Preparer(space, self.settings))
-            return self._preparer
+            known = self._preparer
+            if known is None or (
+                known.space != space and known.space.fingerprint != space.fingerprint
+            ):  # rebuilt since
+                known = self._preparer = self._kept.enter_context(Preparer(space, self.settings))
+            return known
 
     @contextmanager
     def prepared(
         self, targets: Sequence[Given], check: Callable[[Catalog], None]
     ) -> Iterator[tuple[Catalog, list[Query]]]:
-        """The catalog and queries of the targets; it is not held while pictures are read and embedded.
+        """The catalog, and the queries of the targets. The index is released while pictures are read and embedded.
 
-        `check` raises what would make the question impossible, before a model is loaded for nothing.
+        `check` raises for a question that cannot be answered, before a model is loaded.
         """
         with self.opened() as catalog:
             resolved = [(resolve(catalog.lookups, given), text_of(given)) for given in targets]
@@ -181,7 +186,7 @@ class Session:
             yield catalog, queries
 
     def close(self) -> None:
-        """Give back the connection and the network; no question can be asked any more."""
+        """Close the connection and free the network; every later question raises UsageError."""
         with self._guard:
             self._closed = True
             self._server, self._preparer = None, None

@@ -98,7 +98,7 @@ def to_ids(ids: Sequence[Any]) -> list[Any]:
 
 
 def to_payload_selector(selector: rest.WithPayloadInterface | None, default: bool) -> Any:
-    """`with_payload` for Edge; `default` where the request says nothing."""
+    """`with_payload` for Edge; `default` where the request has none."""
     match selector:
         case None:
             return default
@@ -133,7 +133,7 @@ def to_search_params(params: rest.SearchParams | None) -> edge.SearchParams | No
 
 
 def without_numbers(payload: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A stored payload as it was written: what the narrow indexes keep beside it is nobody's business."""
+    """A stored payload as it was written, without what the narrow indexes store in it."""
     return {key: value for key, value in payload.items() if key != KEY} if KEY in payload else payload
 
 

@@ -88,7 +88,7 @@ def retrieve(folder: Folder, request: Request) -> Any:
 
 
 def retrieve_one(folder: Folder, request: Request) -> Any:
-    """GET /points/{id}: with payload and vectors. Problem 404 where there is none."""
+    """GET /points/{id}: with payload and vectors. Problem 404 where it does not exist."""
     name, text = request.names
     try:
         point_id: int | UUID = int(text) if text.isdecimal() else UUID(text)

@@ -29,7 +29,7 @@ Handler = Callable[[Folder, Request], Any]
 
 @dataclass(frozen=True)
 class Route:
-    """`path` with `*` for a variable part. `reads`: it changes nothing, whoever asks and whatever for."""
+    """`path` with `*` for a variable part. `reads`: it never changes anything."""
 
     method: str
     path: str

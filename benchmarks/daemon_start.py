@@ -1,6 +1,6 @@
 """The daemon's start: from exec to watching, and what unchanged files cost it.
 
-    python benchmarks/startup.py [--smoke | --short | --full] [--sizes N ...]
+    python benchmarks/daemon_start.py [--smoke | --short | --full] [--sizes N ...]
 
 watching   from exec to the event `watching`, of a catalog that exists; beside it the sum of the bare imports (the
            libraries that the daemon needs, in a process of their own) and the bare compilation of its network
