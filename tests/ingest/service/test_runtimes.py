@@ -52,6 +52,6 @@ def test_the_daemon_names_its_runtime_and_another_one_is_refused(place: Place) -
         assert ", openvino on CPU\n" in place.command("status").stdout
         other = place.command("run", str(place.root), "--runtime", "tensorflow")
         assert other.returncode == 2
-        assert "the daemon that runs has runtime = auto, and this asks for tensorflow" in other.stderr
+        assert "has runtime = auto for all its sources, and this command asks for tensorflow" in other.stderr
     status = place.status()
     assert (status["runtime"], status["device"]) == (None, None)
