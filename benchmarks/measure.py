@@ -2,13 +2,14 @@
 
 A benchmark is sections; a section is sides that were measured in one run, in turns, so that a busy machine slows all of
 them alike. `Report.section` keeps each section in build/bench/NAME.json as soon as it is measured, and skips what a run
-of the same command has measured already (`--again` measures everything anew). The form of the file:
+of the same command and sources has measured already (`--again` measures everything anew). The form of the file:
 
     form       1
     benchmark  the script's name
     command    what makes it again
     size       smoke (tests), short (`make bench`) or full (`make bench FULL=1`)
     machine    cores, processor features, memory, versions; no names of hosts, no paths
+    code       a digest of the sources: what was measured with others is not kept
     sections   a list of
         name, title, command, unit
         sides     name -> {samples, median, low, high}: all samples, and their median with its interval
@@ -25,6 +26,7 @@ With five samples they are little more than the range, and honest about it.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import math
 import os
@@ -36,6 +38,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -75,12 +78,13 @@ SCHEMA: Mapping[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "type": "object",
     "additionalProperties": False,
-    "required": ["form", "benchmark", "command", "size", "machine", "sections"],
+    "required": ["form", "benchmark", "command", "size", "machine", "code", "sections"],
     "properties": {
         "form": {"const": FORM},
         "benchmark": {"type": "string"},
         "command": {"type": "string", "pattern": "^python benchmarks/"},
         "size": {"enum": list(SIZES)},
+        "code": {"type": "string", "pattern": "^[0-9a-f]{12}$"},
         "machine": {
             "type": "object",
             "additionalProperties": False,
@@ -390,7 +394,8 @@ class Report:
         self._kept: dict[str, Any] = {"sections": []}
         if not asked.again and self._path.exists():
             kept = json.loads(self._path.read_text("utf-8"))
-            if kept.get("form") == FORM and kept["command"] == self._command and kept["machine"] == machine():
+            mine = {"form": FORM, "command": self._command, "machine": machine(), "code": code()}
+            if all(kept.get(name) == value for name, value in mine.items()):
                 self._kept = kept
         self._script = script
 
@@ -425,6 +430,7 @@ class Report:
             "command": self._command,
             "size": self.size,
             "machine": machine(),
+            "code": code(),
             "sections": self._kept["sections"],
         }
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -468,6 +474,16 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {name: version for name in PACKAGES if (version := _version(name)) is not None},
     }
+
+
+@cache
+def code() -> str:
+    """The first digits of the SHA-256 of all that is measured and measures: what changed is measured anew."""
+    digest = hashlib.sha256()
+    for folder in ("recq", "ingest", "query", "benchmarks"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def _version(package: str) -> str | None:

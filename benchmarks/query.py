@@ -187,10 +187,13 @@ def _asked(catalog: ImageCatalog, client: QdrantClient) -> Asked:
 
 
 def _wait_until_indexed(client: QdrantClient) -> None:
-    """Until the server's optimizers rest: HNSW is built, where there is to be any."""
+    """Until the server's optimizers rest for three seconds: HNSW is built, where there is to be any."""
     collection = client.get_aliases().aliases[0].collection_name
-    while client.get_collection(collection).status != models.CollectionStatus.GREEN:
-        time.sleep(0.5)
+    quiet = 0
+    while quiet < 4:
+        green = client.get_collection(collection).status == models.CollectionStatus.GREEN
+        quiet = quiet + 1 if green else 0
+        time.sleep(1)
 
 
 def _filter(chosen: tuple[str, str] | None) -> models.Filter | None:

@@ -107,8 +107,9 @@ RULES = """\
   their quantiles.
 - Bars are those that were set before anything was measured. One that is missed stays in the table
   as missed.
-- A section that was measured is not measured again by the same command; `--again` does. Pictures
-  and indexes that take long to make are kept in `build/bench-data`.
+- A section that was measured is not measured again by the same command while the sources stay as
+  they are; `--again` does. Pictures and indexes that take long to make are kept in
+  `build/bench-data`.
 - `make page` takes what `build/bench` has, and makes this page of it.
 - The tests run the smallest form of each script, look at its JSON and fail on gross regressions of
   ratios alone (`tests/test_benchmarks.py`)."""

@@ -184,7 +184,12 @@ def resolve(lookup: Lookup, given: Given) -> Target:
 
 def _by_id(text: str, lookup: Lookup) -> Item | None:
     """The item of that id, whatever file is called so: no disk is asked."""
-    return lookup.get(text.lower()) if _UUID.fullmatch(text) else None
+    return lookup.get(text.lower()) if is_id(text) else None
+
+
+def is_id(text: str) -> bool:
+    """Whether it is written as the id of an item."""
+    return _UUID.fullmatch(text) is not None
 
 
 def _is_text(text: str) -> bool:

@@ -18,6 +18,7 @@ from recq.index.edge import LoopbackServer
 from recq.index.points import ItemVector
 from recq.index.schema import FileFacts, Item
 from recq.search import session
+from recq.search.results import Answer
 from recq.settings import Settings
 from recq.space import EmbeddingSpace
 
@@ -106,3 +107,17 @@ def test_what_fails_for_good_is_asked_twice_at_the_most(
         with pytest.raises(FilterError):
             asked.similar("1.jpg", filters=["nothing=1"])
     assert notes.count("get_aliases") <= 4
+
+
+def test_targets_that_are_ids_are_read_in_one_request_each_chunk(
+    asked: recq.ImageCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [entry(number).item.id for number in range(30)]
+    nobody = "00000000-0000-5000-8000-000000000000"
+    notes: list[str] = []
+    with asked._session.client() as client:
+        monkeypatch.setattr(client, "retrieve", noting(notes, "retrieve", client.retrieve))
+    answers = asked.similar_many([ids[0].upper(), *ids[1:], nobody], k=3)
+    assert [len(answer) for answer in answers if isinstance(answer, Answer)] == [3] * 30
+    assert len(answers) == 31
+    assert notes == ["retrieve"]
