@@ -36,7 +36,7 @@ from recq.models import Embedder, ModelOptions
 from recq.models.openvino_runtime import OpenVINORuntime
 from recq.models.runtimes import Runtime
 from recq.models.tensorflow_runtime import TensorFlowRuntime
-from recq.models.weights import Network, bundled, has_int8
+from recq.models.weights import Network, bundled, int8_manifest
 from recq.models.zoo import find_network, network_space
 from recq.settings import Settings
 
@@ -115,8 +115,8 @@ def measured(title: str, network: Network, amount: Amount) -> Section:
             sides[name] = partial(rate_of, runtime, pictures[:batch], amount.seconds)
         vectors[precision] = runtime.infer(pictures[:32])
     embedders = [Embedder(network_space(network), OpenVINORuntime(network, network.pooling))]
-    if network.name.startswith("efficientnet") and has_int8(network.name):
-        quantised = bundled(network.name, network.size, "int8")
+    if network.name.startswith("efficientnet") and network.name in int8_manifest():
+        quantised = bundled(network.name, network.size, int8=True)
         embedders.append(Embedder(network_space(quantised), OpenVINORuntime(quantised, quantised.pooling)))
     for embedder in embedders:
         name = f"OpenVINO on the processor, {embedder.space.precision}"

@@ -16,7 +16,7 @@ PresetOption = Annotated[
     typer.Option(
         show_default=False,
         help="Network, pooling, size and resize that go well together; each may still be given by itself. "
-        "Example: --preset fine",
+        "Example: --preset fast",
     ),
 ]
 ModelOption = Annotated[
