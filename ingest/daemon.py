@@ -81,7 +81,7 @@ class Daemon:
         self._reporter = reporter
         self.tally = Tally(reporter)
         self._loop = Loop()
-        self._context = context = Context(settings, sources, self._loop, self.tally.said, stop, live=not once)
+        self._context = context = Context(settings, sources, self._loop, self.tally.report, stop, live=not once)
         index = RetryingIndex(catalog, retrier, old=old)
         committer = Committer(catalog, retrier, sources, index, rebuilding=old is not None)
         deleter = Deleter(catalog, retrier, sources, index)
@@ -103,7 +103,7 @@ class Daemon:
         self._watches = Watches(context, self._queue)
         self._schedule = Schedule(context, self._queue, index, self._walks, self._watches, verify=verify)
         self._indexing = Indexing(
-            self._loop, catalog.fields, catalog.writes.probe, retrier, self.tally.said, look_every=settings.rescan
+            self._loop, catalog.fields, catalog.writes.probe, retrier, self.tally.report, look_every=settings.rescan
         )
         self._next_progress = 0.0
         self._draining = False
@@ -254,10 +254,10 @@ class Daemon:
         return self._all_written() and self._indexing.idle
 
     def _all_written(self) -> bool:
+        if self._places.taken or self._queue.paths or not self._idle:  # asked at every step, and mostly so
+            return False
         filling = (self._queue, self._watches, self._walks, self._schedule, self._disks)
-        return (
-            all(each.idle for each in (*filling, self._examine, self._losses)) and not self._queue.paths and self._idle
-        )
+        return all(each.idle for each in (*filling, self._examine, self._losses))
 
     @property
     def _idle(self) -> bool:

@@ -116,7 +116,7 @@ def run(
 @grouped
 def status(
     *,
-    json_: Annotated[bool, json_option("recq-ingest status")] = False,
+    json_: Annotated[bool, json_option("recq-ingest", "status")] = False,
     index: Index,
 ) -> None:
     """How far the daemon is, or what the index holds when none runs."""
@@ -165,7 +165,7 @@ def status(
 @grouped
 def failed(
     *,
-    json_: Annotated[bool, json_option("recq-ingest failed")] = False,
+    json_: Annotated[bool, json_option("recq-ingest", "failed")] = False,
     index: Index,
 ) -> None:
     """The items that could not be indexed, each with the reason. They are tried again when their file changes."""

@@ -1,8 +1,9 @@
 """Embed: each decoded picture gets its vector: one made a moment ago, the one in the index, or the network's.
 
 Files with the same bytes share one vector; files that follow soon are not even decoded (`recent`). Pictures wait here
-until the network has a place, and a new drop is taken before the backlog. For the loop's thread; the index is asked in
-a worker.
+until the network has a place, and a new drop is taken before the backlog. A question to the index costs as much for one
+digest as for thirty, so the backlog's are gathered while the network has enough to do. For the loop's thread; the index
+is asked in a worker.
 """
 
 from __future__ import annotations
@@ -98,7 +99,11 @@ class Embed:
         self._write.embedded(verdict, read, embedded, carried=True)
 
     def _look_up(self) -> None:
+        """Ask the index about all that is not known of it yet, unless that can wait for company."""
         if self._worker.busy or not self._unknown:
+            return
+        enough = len(self._new) >= max(1, self._embedder.capacity // 2)  # waiting, besides what the network has taken
+        if enough and not any(fresh for _, fresh in self._unknown):
             return
         batch, self._unknown = self._unknown, []
         digests = [decoded.sha256 for decoded, _ in batch]
@@ -112,7 +117,6 @@ class Embed:
             else:
                 self._new.put(decoded, fresh=fresh)
         self._feed()
-        self._look_up()
 
     def _feed(self) -> None:
         while self._new and self._in_network < self._embedder.capacity:
@@ -124,6 +128,7 @@ class Embed:
                 continue
             self._in_network += 1
             future.add_done_callback(partial(self._post, decoded.sha256))
+        self._look_up()
 
     def _post(self, digest: str, future: Future[Vector]) -> None:
         self._loop.post(partial(self._embedded, digest, future))

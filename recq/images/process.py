@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from recq.errors import ImageError, Reason
 from recq.images import wire
+from recq.images.buffers import Block, Buffers
 from recq.images.exif import Exif
 from recq.images.reading import FileChanged
 from recq.paths import printable
@@ -111,9 +112,13 @@ class ProcessDied(Exception):
 
 
 class DecodeProcess:
-    """A running process and this side of its socket. Starting returns at once; OSError when the system has no more."""
+    """A running process and this side of its socket. Starting returns at once; OSError when the system has no more.
 
-    def __init__(self, program: str, options: str) -> None:
+    Pixels lie in blocks of `buffers`, where there are any.
+    """
+
+    def __init__(self, program: str, options: str, buffers: Buffers | None = None) -> None:
+        self._buffers = buffers
         self._sock, theirs = socket.socketpair()
         self._ready = False
         with theirs:
@@ -148,12 +153,12 @@ class DecodeProcess:
         deadline = time.monotonic() + timeout
         longest = task.spec.size * task.spec.size * 3 if task.spec is not None else 0
         try:
-            message, pixels = wire.receive(self._sock, deadline=deadline, max_pixels=longest)
+            message, pixels = wire.receive(self._sock, deadline=deadline, max_pixels=longest, buffers=self._buffers)
             is_known = False
             if task.known is not None and message.keys() == {"known"}:
                 is_known = task.known(str(message["known"]))
                 wire.send(self._sock, {"known": is_known})
-                message, pixels = wire.receive(self._sock, deadline=deadline, max_pixels=longest)
+                message, pixels = wire.receive(self._sock, deadline=deadline, max_pixels=longest, buffers=self._buffers)
             return _verdict(message, pixels, task, is_known)
         except TimeoutError:
             raise
@@ -195,7 +200,7 @@ _HASHED: dict[str, type] = {**_SEEN, "sha256": str}
 _DECODED: dict[str, type] = {**_HASHED, "format": str, "width": int, "height": int, "since": int}
 
 
-def _verdict(message: dict[str, Any], pixels: bytearray, task: Task, is_known: bool) -> Verdict:
+def _verdict(message: dict[str, Any], pixels: Block, task: Task, is_known: bool) -> Verdict:
     """The result from an answer. Raises KeyError, TypeError or ValueError for an invalid answer."""
     match message.get("failed"):
         case None:
@@ -208,7 +213,7 @@ def _verdict(message: dict[str, Any], pixels: bytearray, task: Task, is_known: b
                 return Header(**message, exif=exif or Exif())
             if is_known:
                 return Hashed(**message, exif=exif)
-            square = np.frombuffer(pixels, np.uint8).reshape(task.spec.size, task.spec.size, 3)
+            square = pixels.reshape(task.spec.size, task.spec.size, 3)
             return Decoded(**message, pixels=square, exif=exif)
         case "image":
             return ImageError(Reason(message["reason"]), printable(str(message["detail"])[:LONGEST_DETAIL]))

@@ -12,8 +12,13 @@ import struct
 import time
 from typing import Any
 
+import numpy as np
+
+from recq.images.buffers import Block, Buffers
+
 _LENGTHS = struct.Struct(">II")  # of the JSON text, of the pixels
 _MAX_TEXT = 1 << 20
+_NO_PIXELS: Block = np.empty(0, np.uint8)
 
 
 class WireError(Exception):
@@ -29,9 +34,9 @@ def send(sock: socket.socket, message: dict[str, Any], pixels: bytes | memoryvie
 
 
 def receive(
-    sock: socket.socket, *, deadline: float | None = None, max_pixels: int = 0
-) -> tuple[dict[str, Any], bytearray]:
-    """The next message and its pixels.
+    sock: socket.socket, *, deadline: float | None = None, max_pixels: int = 0, buffers: Buffers | None = None
+) -> tuple[dict[str, Any], Block]:
+    """The next message and its pixels, uint8 (n,), in a block of `buffers`.
 
     `deadline` is a `time.monotonic()`; None waits without end. Raises TimeoutError at the deadline, EOFError or OSError
     when the other side has ended, WireError for an invalid message or more than `max_pixels` bytes.
@@ -45,14 +50,22 @@ def receive(
         raise WireError("a message that is not JSON") from error
     if not isinstance(message, dict):
         raise WireError("a message that is not an object")
-    return message, _exactly(sock, pixels_length, deadline)
+    if not pixels_length:
+        return message, _NO_PIXELS
+    pixels: Block = np.empty(pixels_length, np.uint8) if buffers is None else buffers.take(pixels_length)
+    _fill(sock, pixels.data, deadline)
+    return message, pixels
 
 
 def _exactly(sock: socket.socket, length: int, deadline: float | None) -> bytearray:
     buffer = bytearray(length)
-    view = memoryview(buffer)
+    _fill(sock, memoryview(buffer), deadline)
+    return buffer
+
+
+def _fill(sock: socket.socket, view: memoryview, deadline: float | None) -> None:
     filled = 0
-    while filled < length:
+    while filled < len(view):
         if deadline is not None:
             remaining = deadline - time.monotonic()
             if remaining <= 0:
@@ -62,4 +75,3 @@ def _exactly(sock: socket.socket, length: int, deadline: float | None) -> bytear
         if count == 0:
             raise EOFError
         filled += count
-    return buffer

@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from recq.errors import ImageError, Reason, RecqError
+from recq.images.buffers import Buffers
 from recq.images.decode import Limits
 from recq.images.process import Decoded, DecodeProcess, Hashed, Header, Known, ProcessDied, Task
 from recq.images.reading import FileChanged
@@ -68,6 +69,7 @@ class DecodePool:
         self._headers = headers
         self._program = program
         self._options = json.dumps({"max_bytes": limits.max_bytes, "max_pixels": limits.max_pixels, "memory": memory})
+        self._buffers = Buffers()
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._processes: set[DecodeProcess] = set()
@@ -234,7 +236,7 @@ class DecodePool:
             if self._cancelled.is_set():
                 return None
             try:
-                process = DecodeProcess(self._program, self._options)
+                process = DecodeProcess(self._program, self._options, self._buffers)
             except OSError:
                 return None
             self._processes.add(process)
