@@ -82,6 +82,7 @@ requirements: $(STAMPS)/build
 	$(PIN) requirements/build.in -o requirements/build.txt
 	$(PIN) pyproject.toml -o requirements/base.txt
 	$(PIN) pyproject.toml --extra keras --extra heic --extra parquet --extra preview --group test -c requirements/base.txt -o requirements/test.txt
+	$(filter-out --universal,$(PIN)) pyproject.toml requirements/quantise.in -c requirements/base.txt -o requirements/quantise.txt
 
 # ---- .venv ---------------------------------------------------------------------------------------------------------
 # A stamp is older than its requirements file when that changed. Installing only ever adds: the pins of base.txt and
