@@ -127,7 +127,7 @@ def measure(
     if keras and find_spec("tensorflow") is not None:
         sides["(a) Keras, one model.predict per picture"] = partial(other, "loop", few)
         sides["(b) Keras, tf.data, batches of 32"] = partial(other, "tf_data", files)
-        for name, size in (("mobilenet_v2", 224), ("efficientnet_lite2", 260)):
+        for name, size in (("mobilenet_v2", 224), ("efficientnet_lite2", 320)):
             side = f"(c) ONNX Runtime, {name} at {size} px"
             exported = onnx_network(name)
             if isinstance(exported, Path):
