@@ -152,7 +152,7 @@ def recq_duplicates(folder: Path, amount: Amount) -> float:
     with tempfile.TemporaryDirectory(prefix="recq-bench-") as data:
         place = ["--data-dir", data]
         indexed = ran([str(PROGRAMS / "recq-ingest"), "run", str(folder), "--once", *place])
-        found = ran([str(PROGRAMS / "recq"), "duplicates", "--json", *place])
+        found = ran([str(PROGRAMS / "recq"), "duplicates", *place])
     return (indexed.cpu + found.cpu) / amount.pictures * 1e3
 
 
