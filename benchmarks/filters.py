@@ -35,12 +35,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import recq
 from recq.index.catalog import Catalog
 from recq.index.connect import server_client
+from recq.index.filters import without_own
 from recq.index.ordering import nearest_points
 from recq.index.parameters import Parameters
 from recq.index.pending_fields import record
 from recq.index.points import ItemVector, Points
 from recq.index.ranking import first_limit
 from recq.index.schema import FieldType, FileFacts, Item
+from recq.index.searching import ByMatches
 from recq.settings import Settings
 from recq.space import EmbeddingSpace
 from tests.qdrant_server import QdrantServer
@@ -253,6 +255,11 @@ WAYS: Mapping[str, models.SearchParams | None] = {
     "acorn, ef 400": models.SearchParams(hnsw_ef=400, acorn=models.AcornSearchParams(enable=True, max_selectivity=1.0)),
     "exact": models.SearchParams(exact=True),
 }
+DECIDED = "recq"
+"""As the product decides it; what it counts for that is in its time."""
+
+BARE = "today, bare"
+"""Without recq's own conditions: what these cost."""
 
 
 def fill(
@@ -397,7 +404,13 @@ def asked(client: QdrantClient, catalog: Catalog, real: Vectors, arguments: argp
     info = client.get_collection(catalog._collection)
     points = Points(client, catalog._collection)
     queries = queries_of(real, arguments.queries)
-    ways = {name: way for name, way in WAYS.items() if not arguments.way or name in arguments.way or name == "exact"}
+    searching = ByMatches(client, catalog._collection, catalog.fields, catalog.space.dim)
+    deciding: dict[str, Callable[[models.Filter], models.SearchParams | None]] = {
+        name: lambda _, way=way: way  # type: ignore[misc]
+        for name, way in WAYS.items()
+    }
+    deciding |= {BARE: lambda _: None, DECIDED: lambda compiled: searching.params(compiled, first_limit(K))}
+    ways = {name: way for name, way in deciding.items() if name in (arguments.way or deciding) or name == "exact"}
     report: dict[str, Any] = {
         "points": info.points_count,
         "in_graphs": info.indexed_vectors_count,
@@ -419,21 +432,15 @@ def asked(client: QdrantClient, catalog: Catalog, real: Vectors, arguments: argp
             compiled = catalog.items.compiled(parameters.conditions)
             counts.append(points.count(compiled) if len(counts) < 5 else counts[-1])
 
-            def ask(
-                way: models.SearchParams | None,
-                query: Query = query,
-                compiled: models.Filter = compiled,
-                parameters: Parameters = parameters,
-            ) -> list[str]:
-                rows = nearest_points(points, catalog.space, [query.vector], compiled, parameters, first_limit(K), way)[
-                    0
-                ]
-                return [row.id for row in rows[:K]]
-
+            bare = without_own(compiled) or models.Filter()
             answers = {}
             for name, way in ways.items():
                 start = time.perf_counter()
-                answers[name] = ask(way)
+                asked_for = bare if name == BARE else compiled
+                rows = nearest_points(
+                    points, catalog.space, [query.vector], asked_for, parameters, first_limit(K), way(compiled)
+                )
+                answers[name] = [row.id for row in rows[0][:K]]
                 seconds[name].append(time.perf_counter() - start)
             truth = set(answers["exact"])
             for name, found in answers.items():

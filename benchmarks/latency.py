@@ -1,10 +1,11 @@
-"""How long an answer takes, and how soon a dropped photo is found.
+"""How long an answer takes while a daemon runs, and how soon a dropped photo is found.
 
     python benchmarks/latency.py [--url http://127.0.0.1:6333] [--rounds 7]
 
 Answer: the whole process `recq similar` of an indexed target, in turns with `python -c "import qdrant_client"`, which
-is the floor that any client of the index stands on. Drop: the daemon idle, one photo copied in, and this process
-polling the index until the photo is there; the clock starts when the copy has ended.
+is the floor that any client of the index stands on; benchmarks/start.py has it without a daemon. Drop: the daemon
+idle, one photo copied in, and this process polling the index until the photo is there; the clock starts when the copy
+has ended.
 """
 
 from __future__ import annotations
@@ -59,7 +60,6 @@ def main() -> None:
         similar = [str(PROGRAMS / "recq"), "similar", TARGET, *where]
         subprocess.run([str(PROGRAMS / "recq-ingest"), "run", str(drop), "--once", *where], check=True)
         print(f"engine: {engine}")
-        compare("recq similar, no daemon", similar, arguments.rounds)
         with daemon([str(PROGRAMS / "recq-ingest"), "run", str(drop), *where], data):
             compare("recq similar, daemon running", similar, arguments.rounds)
             settings = Settings.load(data_dir=data, catalog=CATALOG, url=arguments.url)

@@ -179,7 +179,7 @@ def environment(more: Mapping[str, str]) -> dict[str, str]:
     """That of this process without settings of recq's; compiled modules are kept, as they are where it is installed."""
     left = {name: value for name, value in os.environ.items() if not name.startswith("RECQ_")}
     left.pop("PYTHONDONTWRITEBYTECODE", None)
-    return left | dict(more)
+    return {**left, **more}
 
 
 def results(found: Mapping[str, Sequence[Spent]]) -> dict[str, dict[str, dict[str, float | None]]]:

@@ -81,7 +81,7 @@ class Daemon:
         self._reporter = reporter
         self.tally = Tally(reporter)
         self._loop = Loop()
-        self._context = context = Context(settings, sources, self._loop, self.tally.said, stop, live=not once)
+        self._context = context = Context(settings, sources, self._loop, self.tally.report, stop, live=not once)
         index = RetryingIndex(catalog, retrier, old=old)
         committer = Committer(catalog, retrier, sources, index, rebuilding=old is not None)
         deleter = Deleter(catalog, retrier, sources, index)
@@ -103,7 +103,7 @@ class Daemon:
         self._watches = Watches(context, self._queue)
         self._schedule = Schedule(context, self._queue, index, self._walks, self._watches, verify=verify)
         self._indexing = Indexing(
-            self._loop, catalog.fields, catalog.writes.probe, retrier, self.tally.said, look_every=settings.rescan
+            self._loop, catalog.fields, catalog.writes.probe, retrier, self.tally.report, look_every=settings.rescan
         )
         self._next_progress = 0.0
         self._draining = False

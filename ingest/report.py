@@ -174,5 +174,5 @@ def _bar() -> Progress:
         TimeRemainingColumn(),
         console=Console(stderr=True),
         auto_refresh=False,  # an idle daemon sleeps
-        transient=True,  # a line says at the end what was done
+        transient=True,  # a summary line follows at the end
     )

@@ -50,7 +50,7 @@ class Tally:
         """What has been done so far of one source. From any thread."""
         return Counts(**{name: self._done[source, name] for name in Counts.__dataclass_fields__})
 
-    def said(self, event: str, /, **fields: object) -> None:
+    def report(self, event: str, /, **fields: object) -> None:
         """Report an event, and count it."""
         self._reporter.event(event, **fields)
         if event in _DOUBTFUL and fields.get("what") != "metadata":  # that is kept, in the new collection as well

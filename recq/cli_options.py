@@ -35,9 +35,9 @@ DataDirOption = Annotated[
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error. Example: --debug")]
 
 
-def json_option(command: str) -> Any:
-    """`--json` of a command, given with its program."""
-    return typer.Option("--json", help=f"Print JSON. Example: {command} --json")
+def json_option(prog: str, command: str) -> Any:
+    """`--json` of a command of a program."""
+    return typer.Option("--json", help=f"Print JSON. Example: {prog} {command} --json")
 
 
 def format_option(what: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 from collections import defaultdict
 from pathlib import Path
@@ -51,6 +52,19 @@ def test_help_mentions_only_commands_that_there_are(prog: str, name: str, comman
         assert called in PROGRAMS[program].commands, f"{prog} {name}: {program} {called}"
     for example in re.findall(r"Example: (recq(?:-ingest)?) ([a-z]+)", text):
         assert example == (prog, name), "an example of its own"
+
+
+def first_paragraph(text: str) -> str:
+    return " ".join(inspect.cleandoc(text).partition("\n\n")[0].split())
+
+
+@pytest.mark.parametrize(("prog", "name", "command"), COMMANDS, ids=IDS)
+def test_the_program_lists_a_command_as_its_function_describes_it(prog: str, name: str, command: Any) -> None:
+    """The line of the program's help is written where no command has to be imported for it."""
+    program = PROGRAMS[prog]
+    listed = program.get_command(typer.Context(program, info_name=prog), name)
+    assert first_paragraph(listed.help) == first_paragraph(command.help)
+    assert listed.name == command.name == name
 
 
 def test_the_check_finds_what_is_not_there() -> None:

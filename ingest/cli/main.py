@@ -19,12 +19,12 @@ from ingest.cli.model import Space
 from ingest.cli.requests import LogOption, MetadataOption, confirm, drop, problems, reconcile, retry
 from ingest.service.allocator import give_memory_back
 from ingest.service.signals import INTERRUPTED, end_at_once
-from ingest.source.targets import parse_targets, require_usable
 from recq.cli_errors import run as run_shell
 from recq.cli_groups import Index, grouped
 from recq.cli_options import json_option, version_option
 from recq.commands import command
 from recq.paths import printable
+from recq.start_up import begun, leaving
 
 PROG = "recq-ingest"
 
@@ -93,6 +93,8 @@ def run(
     Ends with Ctrl-C or SIGTERM; what is under way is finished.
     """
     settings = index.settings(watch=watch.value if watch else None, **space.settings())
+    from ingest.source.targets import parse_targets, require_usable
+
     targets = parse_targets(folders or [], sources or [])
     require_usable(targets, metadata, settings)
     from ingest.service.outcome import require_none_failed, summary
@@ -114,7 +116,7 @@ def run(
 @grouped
 def status(
     *,
-    json_: Annotated[bool, json_option("recq-ingest status")] = False,
+    json_: Annotated[bool, json_option("recq-ingest", "status")] = False,
     index: Index,
 ) -> None:
     """How far the daemon is, or what the index holds when none runs."""
@@ -163,7 +165,7 @@ def status(
 @grouped
 def failed(
     *,
-    json_: Annotated[bool, json_option("recq-ingest failed")] = False,
+    json_: Annotated[bool, json_option("recq-ingest", "failed")] = False,
     index: Index,
 ) -> None:
     """The items that could not be indexed, each with the reason. They are tried again when their file changes."""
@@ -244,4 +246,8 @@ def main() -> None:
     if code is not None:
         give_memory_back()
         end_at_once(code)
-    sys.exit(run_shell(app, PROG))
+        sys.exit(run_shell(app, PROG))
+    begun()
+    code = run_shell(app, PROG)
+    leaving()
+    sys.exit(code)

@@ -70,7 +70,7 @@ def retry(
             help="Only items whose path, or SOURCE/path, looks like this. Example: 'scans/*.tif'",
         ),
     ] = None,
-    json_: Annotated[bool, json_option("recq-ingest retry")] = False,
+    json_: Annotated[bool, json_option("recq-ingest", "retry")] = False,
     index: Index,
 ) -> None:
     """Try failed items again, although their files have not changed. A running daemon begins at once."""
@@ -85,7 +85,7 @@ def retry(
 def confirm(
     *,
     source: SourceArgument = None,
-    json_: Annotated[bool, json_option("recq-ingest confirm")] = False,
+    json_: Annotated[bool, json_option("recq-ingest", "confirm")] = False,
     index: Index,
 ) -> None:
     """Let happen what was held because it was too much at once: deletions, and losses of metadata.
@@ -105,7 +105,7 @@ def confirm(
 def problems(
     *,
     source: SourceArgument = None,
-    json_: Annotated[bool, json_option("recq-ingest problems")] = False,
+    json_: Annotated[bool, json_option("recq-ingest", "problems")] = False,
     csv_: Annotated[
         bool, typer.Option("--csv", help="Print CSV with a header. Example: recq-ingest problems --csv > problems.csv")
     ] = False,
@@ -154,7 +154,7 @@ def reconcile(
             "Example: recq-ingest reconcile --remove-foreign",
         ),
     ] = False,
-    json_: Annotated[bool, json_option("recq-ingest reconcile")] = False,
+    json_: Annotated[bool, json_option("recq-ingest", "reconcile")] = False,
     metadata: MetadataOption = None,
     index: Index,
     log_format: LogOption = None,
@@ -170,7 +170,7 @@ def reconcile(
     removed = {"foreign": remove_foreign_points(settings)} if remove_foreign else {}
     pid = compare(settings, verify=verify)
     if pid is not None:
-        text = f"process {pid} compares its sources now: {command('recq-ingest', 'status')} tells how far it is"
+        text = f"process {pid} compares its sources now: {command('recq-ingest', 'status')} shows how far it is"
         typer.echo(json.dumps({"pid": pid, **removed}) if json_ else "\n".join([*_removed(removed), text]))
         return 0
     from ingest.service.outcome import require_none_failed
@@ -181,8 +181,8 @@ def reconcile(
         typer.echo("recq-ingest: interrupted: the rest is found by the next run, daemon or reconcile", err=True)
         return INTERRUPTED
     done = {**vars(outcome.counts), "held": outcome.standing.held}
-    told = ", ".join(f"{count:,} {_DONE[name]}" for name, count in done.items() if count)
-    lines = [*_removed(removed), told or "the index is as the folders are"]
+    summary = ", ".join(f"{count:,} {_DONE[name]}" for name, count in done.items() if count)
+    lines = [*_removed(removed), summary or "the index is as the folders are"]
     typer.echo(json.dumps({"pid": None, **done, **removed}) if json_ else "\n".join(lines))
     if not remove_foreign:
         _offer_removal(foreign_points(settings))
@@ -284,5 +284,5 @@ def _print_plan(settings: Settings, table: Path | None, *, verify: bool, remove_
         was = f"{printable(step.was)} -> " if step.was is not None else ""
         whose = f"{printable(step.source)}: " if step.source else ""
         typer.echo(f"{step.step}  {whose}{was}{printable(step.path)}")
-    told = ", ".join(f"{count:,} to {step}" for step, count in counted(steps).items())
-    typer.echo(told or "the index is as the folders are", err=bool(told))
+    summary = ", ".join(f"{count:,} to {step}" for step, count in counted(steps).items())
+    typer.echo(summary or "the index is as the folders are", err=bool(summary))

@@ -185,7 +185,7 @@ class Queue:
         return not (self._appeared or self._gone or self._due or any(looks.busy for looks in self._looks.values()))
 
     def next_deadline(self) -> float:
-        """When `tick`, or somebody who takes, has something to do."""
+        """When `tick`, or a part that takes from the queue, has something to do."""
         return 0.0 if self._appeared or self._gone or self._due else self._retries.next_deadline()
 
     def tick(self, now: float) -> None:

@@ -53,7 +53,7 @@ class Retrier:
 
     `stop` ends the waiting: the call raises Stopping. `give_up_after`: seconds until the error is raised after all
     (None: never). `waiting` is called once when the index goes away, `recovered` once when it is back. `explain`, which
-    may be replaced, turns a refusal into the error that says more.
+    may be replaced, turns a refusal into a more precise error.
     """
 
     def __init__(

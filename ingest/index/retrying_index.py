@@ -78,7 +78,7 @@ class RetryingIndex:
         return self._streams.holders(digests, names=names, source=source, page=page)
 
     def marked(self, source: str) -> list[Item]:
-        """Failed items of a source that somebody asked to be tried again."""
+        """Failed items of a source that were marked to be tried again."""
         return self._retrier(lambda: list(self._catalog.ledger.marked(source)))
 
     def confirmed(self) -> Mapping[str, int]:

@@ -83,7 +83,7 @@ class Written:
     """What became of a batch: written; to be looked at `again`, since the file changed; refused by the index in every
     form, with the reason.
 
-    An item that was written may have failed, or lack some of its metadata: the item itself tells. `losing` are those
+    An item that was written may have failed, or lack some of its metadata: the item itself has that. `losing` are those
     that were written with metadata that the folder no longer gives them.
     """
 

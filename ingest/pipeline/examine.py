@@ -56,7 +56,7 @@ class Examine:
         return not self._workers.busy
 
     def next_deadline(self, now: float) -> float:
-        """When `tick` has something to do, as far as the clock tells."""
+        """When a path that waits is due."""
         deadlines = []
         for name in self._context.sources:
             room = self._room(name, now)

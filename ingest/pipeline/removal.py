@@ -131,9 +131,9 @@ class Removals:
         self._afterwards.written()
 
     def _held(self, held: Held) -> None:
-        """Items have gone and stay in the index: whether they are really lost, a comparison finds, and says so.
+        """Report items that have gone and stay in the index, or have a comparison decide.
 
-        Where events reported it, the files may have moved on while it was asked where their bytes are.
+        Where events reported the removals, the files may have moved again while their bytes were looked for.
         """
         if held.hinted and self._context.live:
             self._queue.doubt(held.source)

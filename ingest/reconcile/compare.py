@@ -15,7 +15,7 @@ lost and hands over the rest.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -43,6 +43,8 @@ from recq.index.schema import Item, ItemError
 PAGE = 500
 """Files that are looked up at a time."""
 
+_EXAMPLES = 20  # items that are held, among which one is looked for that a rule ignores
+
 
 class Action(StrEnum):
     """What a path needs."""
@@ -59,7 +61,7 @@ def decide(
 ) -> Action:
     """The action that a path needs: `state` is the file's (None: no item there), `known` what the index has.
 
-    `described` tells whether the item's metadata is the folder's; with `retry` a failed item is embedded again. A
+    `described` gives whether the item's metadata is the folder's; with `retry` a failed item is embedded again. A
     picture that an older recq decoded is decoded again, once: the item then has the present decoder's revision.
     """
     if state is None:
@@ -157,7 +159,7 @@ class Reconciliation:
         self.undecided = False
         self.unreadable: list[Unreadable] = []
         self.ignored_by: Rule | None = None
-        """The rule by which the first item that is held is ignored, where it is."""
+        """A rule that ignores some of the items that are held, if one does."""
         self._watched = watched
         self._index = index
         self._first = first
@@ -186,7 +188,7 @@ class Reconciliation:
             losses.resume(self._confirmed_metadata)
         else:
             guard.begin(before, self._confirmed)
-            losses.begin(0, self._confirmed_metadata)  # of how many, `_decide_losses` tells
+            losses.begin(0, self._confirmed_metadata)  # `_decide_losses` sets the number of items
         files = self._files()
         while page := list(islice(files, PAGE)):
             yield from self._counted(self._without_losing(list(self._compare(page))))
@@ -194,7 +196,7 @@ class Reconciliation:
         known = self._index.size(self._watched.name)
         if self.items == 0 and known and not self._may_be_empty():
             self.held = known  # a folder that lost everything at once was unmounted rather than emptied
-            self._note_rule(next(self._index.scan(self._watched.name), None))
+            self._note_rule(islice(self._index.scan(self._watched.name), _EXAMPLES))
         elif before - self._met > guard.left:
             self.undecided = True
         elif known > self._met:
@@ -261,13 +263,14 @@ class Reconciliation:
         self.held = lost
         for page, _ in self._judged(survivors):
             if self.ignored_by is None:
-                self._note_rule(next((gone.known for gone in page if not _spared(gone, survivors)), None))
+                items = (gone.known for gone in page if gone.known is not None and not _spared(gone, survivors))
+                self._note_rule(islice(items, _EXAMPLES))
             yield from self._counted(iter([gone for gone in page if _spared(gone, survivors)]))
 
-    def _note_rule(self, held: Item | None) -> None:
-        """Keep the rule by which an item is ignored that is held."""
-        if held is not None:
-            self.ignored_by = self._watched.rule_ignoring(paths.from_text(held.file.path, held.file.encoded))
+    def _note_rule(self, held: Iterable[Item]) -> None:
+        """Keep the rule by which the first of these items is ignored that is ignored at all."""
+        found = (paths.from_text(item.file.path, item.file.encoded) for item in held)
+        self.ignored_by = next((rule for path in found if (rule := self._watched.rule_ignoring(path))), None)
 
     def _judged(self, survivors: Survivors) -> Iterator[tuple[Sequence[Difference], int]]:
         """What has gone, by pages, and how many of a page lose nothing: their bytes are elsewhere, or they failed."""

@@ -37,7 +37,7 @@ PROGRESS = "/recq/progress"
 _LOOK_EVERY = 0.2  # seconds between two looks at how far the daemon is
 _DECIDES = (
     "watch", "ignore", "settle", "rescan", "poll_interval", "max_delete", "max_bytes", "max_pixels",
-    "decode_timeout", "decode_memory", "plugin_timeout",
+    "decode_timeout", "decode_memory", "plugin_timeout", "exif",
 )  # fmt: skip
 """Settings by which a source is watched and read: those of the daemon hold for the folders that it adds."""
 
@@ -211,9 +211,9 @@ class Additions:
 
     def _add(self, question: Mapping[str, Any]) -> dict[str, object]:
         catalog, sources, daemon = self._board.running()
-        told: dict[str, object] = {"live": daemon.live, "catalog": catalog.name, "engine": _engine(self._settings)}
-        if not daemon.live or (question["catalog"], question["engine"]) != (told["catalog"], told["engine"]):
-            return told
+        answer: dict[str, object] = {"live": daemon.live, "catalog": catalog.name, "engine": _engine(self._settings)}
+        if not daemon.live or (question["catalog"], question["engine"]) != (answer["catalog"], answer["engine"]):
+            return answer
         targets = [Target(_path_of(each["folder"]), each["name"]) for each in question["folders"]]
         table = None if question["table"] is None else _path_of(question["table"])
         with self._one_at_a_time:
@@ -234,7 +234,7 @@ class Additions:
             new = [self._prepare(catalog, name, root, table) for name, root in named.items() if name not in sources]
             known = [name for name in named if name in sources]
             daemon.begin(new, known if question["compare"] else ())
-        told["sources"] = {
+        answer["sources"] = {
             name: {
                 "folder": _path_json(root),
                 "known": name in known,
@@ -242,10 +242,10 @@ class Additions:
             }
             for name, root in named.items()
         }
-        return told
+        return answer
 
-    def _require_same_settings(self, said: Mapping[str, Any]) -> None:
-        for name, value in said.items():
+    def _require_same_settings(self, given: Mapping[str, Any]) -> None:
+        for name, value in given.items():
             own = getattr(self._settings, name)
             if (tuple(value) if isinstance(value, list) else value) != own:
                 raise UsageError(
@@ -255,18 +255,18 @@ class Additions:
 
     def _progress(self, question: Mapping[str, Any]) -> dict[str, object]:
         catalog, sources, daemon = self._board.running()
-        told: dict[str, object] = {}
+        answer: dict[str, object] = {}
         for name in question["sources"]:
             if name not in sources:
                 raise TargetNotFound(f"source {printable(name)!r} is not watched by this daemon")
             settled = daemon.is_settled(name)  # first: what is counted afterwards is all there
-            told[name] = {
+            answer[name] = {
                 "settled": settled,
                 "pending": daemon.pending(name)[0],
                 "done": vars(daemon.tally.of(name)),
                 "standing": vars(Standing.of(catalog, sources[name])) if settled else None,
             }
-        return {"state": daemon.state, "sources": told}
+        return {"state": daemon.state, "sources": answer}
 
 
 def require_addable(target: Target, sources: Mapping[str, WatchedSource], table: Path | None) -> None:

@@ -124,16 +124,16 @@ def _counted(count: int, what: str) -> str:
 
 def require_none_failed(outcome: Outcome) -> None:
     """Raise ItemsFailed when items failed, when the index refused some, or when it lacks metadata of the folders."""
-    told = []
+    reasons = []
     if failed := outcome.standing.failed:
         items = "1 item" if failed == 1 else f"{failed:,} items"
-        told.append(f"{items} could not be indexed: {command('recq-ingest', 'failed')} lists them with the reason")
+        reasons.append(f"{items} could not be indexed: {command('recq-ingest', 'failed')} lists them with the reason")
     if refused := outcome.counts.refused:
         items = "1 item was" if refused == 1 else f"{refused:,} items were"
-        told.append(f"{items} refused by the index in every form: the next run tries again")
+        reasons.append(f"{items} refused by the index in every form: the next run tries again")
     if outcome.standing.unmet:
         names = ", ".join(map(printable, outcome.standing.unmet))
         listing = command("recq-ingest", "problems")
-        told.append(f"not all metadata of {names} could be taken: {listing} lists what was not, and why")
-    if told:
-        raise ItemsFailed("; ".join(told))
+        reasons.append(f"not all metadata of {names} could be stored: {listing} lists what was not, and why")
+    if reasons:
+        raise ItemsFailed("; ".join(reasons))

@@ -96,16 +96,16 @@ _WATCHDOG = """
 import os, select, signal, sys, time
 parent, seconds = int(sys.argv[1]), float(sys.argv[2])
 for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-    signal.signal(each, signal.SIG_IGN)  # a whole group is told
+    signal.signal(each, signal.SIG_IGN)  # signals go to a whole group
 end = None
 while True:
     ready, _, _ = select.select([0], [], [], None if end is None else max(0.0, end - time.monotonic()))
     if not ready:
         break
-    told = os.read(0, 64)
-    if not told:
+    signals = os.read(0, 64)
+    if not signals:
         sys.exit()  # it has ended
-    if end is None and {signal.SIGINT, signal.SIGTERM} & set(told):
+    if end is None and {signal.SIGINT, signal.SIGTERM} & set(signals):
         end = time.monotonic() + seconds
 if os.getppid() == parent:
     os.kill(parent, signal.SIGKILL)

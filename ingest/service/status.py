@@ -59,9 +59,9 @@ class Status:
 
     `engine` is `embedded` or the server's URL, `space` names the embedding space (None before there is one), `state` is
     one of starting, reconciling, indexing, idle, waiting (for the index), draining, and `stopped` without a daemon.
-    `detail` says why it waits: the index's last error, or for how long it has said nothing. `indexes_waiting`: payload
-    indexes of new fields that are still to be made; a filter that needs one says so. `indexes_refused`: those that the
-    engine would not make, which `recq-ingest problems` lists.
+    `detail` is the reason why it waits: the index's last error, or for how long it has not answered. `indexes_waiting`:
+    payload indexes of new fields that are still to be made; a filter that needs one is refused. `indexes_refused`:
+    those that the engine would not make, which `recq-ingest problems` lists.
     """
 
     catalog: str

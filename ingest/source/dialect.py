@@ -34,7 +34,7 @@ _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[\s,;]*', re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record that begins in `line` (from 1). `broken` says why it has no cells, where its quotes are wrong."""
+    """A record that begins in `line` (from 1). `broken` is the reason where it has none, since its quotes are wrong."""
 
     line: int
     cells: Sequence[str] = ()

@@ -1,4 +1,4 @@
-"""How many items of a source may vanish, or lose metadata, before somebody has to confirm it.
+"""How many items of a source may vanish, or lose metadata, before that has to be confirmed.
 
 An unmounted share, a failed sync and an `rm` in the wrong folder all look like deletions; a table that was saved with
 other paths, or not at all, looks like a loss of all metadata. In one pass (from one reconcile to the next) up to a

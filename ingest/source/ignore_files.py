@@ -91,7 +91,7 @@ class Pattern:
 
 
 class PatternError(ValueError):
-    """A line, or a whole file, cannot be used; the message says why."""
+    """A line, or a whole file, cannot be used, for the reason in the message."""
 
 
 class IgnoreFile:
@@ -346,7 +346,7 @@ class IgnoreFiles:
         return file
 
     def _unusable(self, folder: str, why: str, status: os.stat_result | None = None) -> IgnoreFile:
-        """The file with its earlier rules, and a problem that tells why it cannot be used now."""
+        """The file with its earlier rules, and a problem with the reason why it cannot be used now."""
         before, name = self._read.get(folder), paths.printable(_name(folder))
         data = before.data if before is not None else None
         after = "it ignores nothing, and what it may take back stays as it is" if data is None else _HOLDS

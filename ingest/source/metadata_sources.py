@@ -45,7 +45,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Told:
+class Answer:
     """The usable answer of one source for a picture.
 
     `unknown` are the fields that it could not find out just now; None: any field.
@@ -98,23 +98,23 @@ class Asked:
             pass
         return self._as_failed()
 
-    def ask(self, file: PictureFile) -> Told:
+    def ask(self, file: PictureFile) -> Answer:
         """The source's answer for a picture."""
         source, unknown = self._source, self.types or None
         if source is None:
-            return Told({}, (), self._as_failed(), unknown)
+            return Answer({}, (), self._as_failed(), unknown)
         try:
             return self._in_time(lambda: self._answer(source, file))
         except KeyboardInterrupt:
             raise
         except NotAnswered:
             self._give_up()
-            return Told({}, (), self._as_failed(), unknown)
+            return Answer({}, (), self._as_failed(), unknown)
         except BaseException as error:  # a panic of a library in Rust is no Exception
             problem = Problem(ProblemKind.PLUGIN, f"{self.called}: {fault(error)}; the picture is without it")
-            return Told({}, [problem], self._as_failed(), unknown)
+            return Answer({}, [problem], self._as_failed(), unknown)
 
-    def _answer(self, source: MetadataSource, file: PictureFile) -> Told:
+    def _answer(self, source: MetadataSource, file: PictureFile) -> Answer:
         """What the source answers. Raises what it raises, and TypeError or ValueError for what cannot be used."""
         # The folder's own sources give a fingerprint with each answer; of all others the one asked first holds.
         before = {} if self._bare else self._as_known(source.fingerprint(file))
@@ -127,12 +127,12 @@ class Asked:
             raise TypeError(f"it names a field {odd!r}, which is no text")
         now = before if answer.fingerprint is None else self._as_known(answer.fingerprint)
         if self._bare:
-            return Told(answer.fields, answer.problems, now)
+            return Answer(answer.fields, answer.problems, now)
         kept = storable(answer.fields)
         problems = [*answer.problems, *(left_out(self.called, field, why) for field, why in kept.dropped.items())]
         if not answer.complete:
-            return Told(kept.fields, problems, self._as_failed(), self.types or None)
-        return Told(kept.fields, problems, now)
+            return Answer(kept.fields, problems, self._as_failed(), self.types or None)
+        return Answer(kept.fields, problems, now)
 
     def _in_time(self, ask: Callable[[], T]) -> T:
         """What `ask` gives. Raises what it raises, and NotAnswered where a plug-in takes too long."""

@@ -40,7 +40,7 @@ class Watched(SourceFolder, Protocol):
     def sidecar_of(self, path: str) -> str:
         """Where the sidecar of the picture at `path` is, or would be."""
 
-    def as_told(self, state: FileState) -> FileState:
+    def reliable(self, state: FileState) -> FileState:
         """The state without its ctime where the ctime does not show changes."""
 
 
@@ -92,7 +92,7 @@ class FromSidecar:
     def fingerprint(self, file: PictureFile) -> Metadata:
         """Size, modification time and ctime; the sidecar is not read."""
         state = _regular_state(self._folder.sidecar_of(file.path))
-        return _mark(None if state is None else self._folder.as_told(state), bad=False)
+        return _mark(None if state is None else self._folder.reliable(state), bad=False)
 
     def describe(self, file: PictureFile) -> Described:
         """The fields. A sidecar that cannot be read is read again each time, so that its problem is known."""
@@ -102,7 +102,7 @@ class FromSidecar:
             found = _read(self._folder.sidecar_of(file.path))
             if found is None:
                 return Described(fingerprint={})
-            state = self._folder.as_told(found[0])
+            state = self._folder.reliable(found[0])
             sidecar = parse_sidecar(found[1], name)
         except MetadataError as error:
             problem = str(error)

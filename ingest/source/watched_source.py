@@ -205,13 +205,13 @@ class WatchedSource:
             return None
         return seen.rule or self.rules.rule_of_path(path)
 
-    def as_told(self, state: FileState) -> FileState:
+    def reliable(self, state: FileState) -> FileState:
         """The state without its ctime where the ctime does not show changes."""
         return state if self._has_ctime else state.without_ctime()
 
     def _state(self, path: Path) -> FileState | None:
         try:
-            return self.as_told(FileState.of(path.stat()))
+            return self.reliable(FileState.of(path.stat()))
         except OSError:
             return None
 

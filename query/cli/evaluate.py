@@ -118,8 +118,6 @@ def evaluate(
     catalog = open_catalog(index)
     chosen = numbers(ks)
     if label is None:
-        from recq.display.index_table import verdict
-
         for name, given in (("--against", against), ("--query-filter", query_filters)):
             if given:
                 raise UsageError(f"--index measures one catalog's answers, {name} belongs to --label: leave it out")
@@ -128,7 +126,7 @@ def evaluate(
                 k=max(chosen), sample=sample or SAMPLE, seed=seed, filters=gallery_filters or [], progress=progress
             )
         emit(index_evaluation_text(found, form, terminal()))
-        complain(PROG, verdict(found))
+        complain(PROG, found.verdict)
         return
     with catalog, bar() as progress:
         evaluation = catalog.evaluate(

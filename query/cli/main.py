@@ -38,49 +38,47 @@ class Recq(CommandsOnUse):
         Listed(
             "recommend",
             "query.cli.search:recommend",
-            "More like the pictures somebody chose, and unlike those they rejected; none of them is among the results.",
+            "Items near to the pictures you like and far from those you dislike; none of these is among the results.",
             _FILTERS_AND_GROUPS,
             _WITH_WORDS,
         ),
         Listed(
             "search",
             "query.cli.search:search",
-            "Items that all filters hold for, ordered by path or by a field; no picture is compared.",
+            "Items that match all filters, ordered by path or by a field; no picture is compared.",
             _FILTERS_AND_GROUPS,
             _WITH_WORDS,
         ),
         Listed(
             "show",
             "query.cli.show:show",
-            "Everything known of one item, and for a failed one the reason.",
+            "Everything that is known about one item, with the reason for a failed one.",
         ),
         Listed(
             "catalogs",
             "query.cli.show:catalogs",
-            "The catalogs of the index: items, failed ones, embedding space, sources, when one was indexed last.",
+            "The catalogs of the index: items, failed items, embedding space, sources, time of the last item.",
         ),
         Listed(
             "fields",
             "query.cli.show:fields",
-            "The fields that filters can ask for: type, how many items have one, its values or their range, an "
-            "example.",
+            "The fields that filters can use: type, number of items, values or range, an example.",
         ),
         Listed(
             "facets",
             "query.cli.show:facets",
-            "The values of a metadata field and how many items have each; ranges for numbers and dates.",
+            "The values of a metadata field and the number of items of each; ranges for numbers and dates.",
             _FILTERS,
         ),
         Listed(
             "explain",
             "query.cli.explain:explain",
-            "Which regions of two pictures agree: where their similarity comes from, cell by cell of the last feature "
-            "map.",
+            "Which regions make two pictures similar, for each cell of the last feature map.",
         ),
         Listed(
             "compare",
             "query.cli.compare:compare",
-            "What several catalogs, such as one for each model, hold for most like TARGET, and what they have in "
+            "What looks most like TARGET in several catalogs, such as one for each model, and what they have in "
             "common.",
             _FILTERS_AND_GROUPS,
         ),
@@ -94,19 +92,19 @@ class Recq(CommandsOnUse):
         Listed(
             "evaluate",
             "query.cli.evaluate:evaluate",
-            "How often what lies nearest shares a label: precision, recall and mAP, every item asking for all others.",
+            "How often the nearest items have the same label: precision, recall and mAP, with every item as a query.",
             _FILTERS,
         ),
         Listed(
             "export",
             "query.cli.transfer:export",
-            "Write the whole catalog into a file: ids, metadata, vectors and what made them. `recq import` reads it.",
+            "Write the whole catalog into a file: ids, metadata, vectors and embedding space. `recq import` reads it.",
             _FILTERS,
         ),
         Listed(
             "import",
             "query.cli.transfer:import_",
-            "Write an export's items into a catalog, which is made where there is none. Nothing is embedded again.",
+            "Write an export's items into a catalog, which is made if it is missing. Nothing is embedded again.",
         ),
     )
 

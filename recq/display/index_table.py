@@ -36,20 +36,6 @@ def index_table(evaluation: IndexEvaluation) -> TextTable:
     return TextTable(header, tuple(rows), right, _title(evaluation))
 
 
-def verdict(evaluation: IndexEvaluation) -> str:
-    """What the numbers say, in a sentence."""
-    overall = evaluation.overall
-    if evaluation.by_construction:
-        return (
-            f"answers are exact by construction: this engine has no graph and compares every item that matches; "
-            f"{overall.perfect:,} of {overall.queries:,} answers are those that recq computed from all vectors"
-        )
-    return (
-        f"of the true {evaluation.k} nearest {100 * overall.recall:.2f} % were given; "
-        f"{overall.perfect:,} of {overall.queries:,} answers were exact"
-    )
-
-
 def _title(evaluation: IndexEvaluation) -> str:
     graph = f"graphs lead to {evaluation.in_graphs:,} of them" if evaluation.in_graphs else "no graph"
     return f"{printable(evaluation.catalog)}: {evaluation.items:,} items ({evaluation.engine}, {graph})"

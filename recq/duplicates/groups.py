@@ -201,7 +201,7 @@ def _limit(
     if said is not None and not math.isfinite(said):
         raise UsageError(f"{said} is no limit: give a number such as --min-score 0.95")
     if cosine and said is not None and said > 1:
-        raise UsageError(f"--min-score {said:g} cannot be reached: a cosine is 1 at the most")
+        raise UsageError(f"--min-score {said:g} cannot be reached: a cosine is at most 1")
     if not kinds:
         return None
     return LEAST_COSINE if said is None and cosine else said

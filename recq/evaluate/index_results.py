@@ -86,6 +86,20 @@ class IndexEvaluation:
         """Whether answers are exact since nothing is approximate."""
         return not self.in_graphs
 
+    @property
+    def verdict(self) -> str:
+        """What the numbers say, in a sentence."""
+        overall = self.overall
+        if self.by_construction:
+            return (
+                "answers are exact by construction: this engine has no graph and compares every item that matches; "
+                f"{overall.perfect:,} of {overall.queries:,} answers are those that recq computed from all vectors"
+            )
+        return (
+            f"of the true {self.k} nearest {100 * overall.recall:.2f} % were given; "
+            f"{overall.perfect:,} of {overall.queries:,} answers were exact"
+        )
+
 
 def index_evaluation_json(evaluation: IndexEvaluation) -> dict[str, Any]:
     """The document that `recq evaluate --index --format json` prints."""

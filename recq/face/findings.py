@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recq.display.evaluation_table import evaluation_tables
-from recq.display.index_table import index_table, verdict
+from recq.display.index_table import index_table
 from recq.display.table import TextTable, comparison_table, duplicates_table
 from recq.duplicates import groups
 from recq.evaluate import index_results
@@ -121,7 +121,7 @@ class IndexEvaluation(Shown, index_results.IndexEvaluation):
         return [index_table(self)]
 
     def _remarks(self) -> Sequence[str]:
-        return [verdict(self)]
+        return [self.verdict]
 
     def _records(self) -> list[dict[str, Any]]:
         """One for each shape and band of selectivity."""

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 import httpx
 from qdrant_client import QdrantClient
 from qdrant_client.http.exceptions import UnexpectedResponse
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from recq.commands import command
 from recq.errors import IndexBusy, IndexRefused, IndexUnreachable, UsageError
@@ -28,9 +27,12 @@ from recq.index.lock import FolderLock
 from recq.index.server_version import numbers_of, server_version
 from recq.private_files import make_private_folder
 from recq.settings import Settings, shown_url
+from recq.start_up import over
 from recq.waiting import Wait, waiting
 
 if TYPE_CHECKING:
+    from tenacity import RetryCallState
+
     from recq.index.edge import EdgeEngine
 
 OLDEST_SERVER = (1, 16)
@@ -63,6 +65,7 @@ def connect_or_make(settings: Settings) -> Iterator[QdrantClient]:
 
 @contextmanager
 def _connected(settings: Settings) -> Iterator[QdrantClient]:
+    over()  # this module's imports were the slow part of a command's start
     if settings.url is not None:
         client = server_client(settings)
         try:
@@ -92,6 +95,7 @@ def own_folder(settings: Settings, meanwhile: Meanwhile = lambda: None) -> Itera
     """The embedded engine, for its one owner. Raises as `locked`."""
     from recq.index.edge import embedded_client
 
+    over()
     with locked(settings, meanwhile) as lock, _opened(settings.data_dir) as engine:
         engine.compact_in_background()
         yield OwnedFolder(embedded_client(engine), engine, lock)
@@ -179,6 +183,8 @@ def server_client(settings: Settings, *, tried_for: float | None = None, wait: W
 
 def _connect(client: QdrantClient, settings: Settings, rests: _Rests, wait: Wait) -> None:
     """Try until it answers. Raises IndexUnreachable, and IndexRefused for a failure that waiting cannot cure."""
+    from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
     client.http.client.add_middleware(rests)
 
     def note(state: RetryCallState) -> None:

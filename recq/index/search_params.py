@@ -6,9 +6,9 @@ that match where they are few (`full_scan_threshold`, 10,000 KB of vectors in a 
 takes the graph for the rest. Between some thousand matches and a large share of all is where answers are lost:
 docs/reliability.md has the figures (`benchmarks/filters.py`).
 
-So it is decided for each question, by how many points match: few are all compared (`exact`), which is as quick as the
-graph up to some ten thousand; for more the walk goes on for longer (`hnsw_ef`) and steps over what does not match
-(ACORN, Qdrant 1.16); without a filter it only goes on for longer.
+So it is decided for each question, by how many points match: few are all compared (`exact`); for more the walk steps
+over what does not match (ACORN, Qdrant 1.16); where most match, or there is no filter, it only goes on for longer
+(`hnsw_ef`).
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from dataclasses import dataclass
 
 from qdrant_client import models
 
-EXACT_NUMBERS = 40_000_000
-"""Numbers that are compared at most where a filter holds for few: 31,250 vectors of 1,280 numbers, 160 MB."""
+EXACT_NUMBERS = 80_000_000
+"""Numbers that are compared at most where a filter holds for few: 62,500 vectors of 1,280 numbers, 320 MB. That takes
+about as long as ACORN does among as many, and is never wrong."""
 
 EXACT_SHARE = 0.04
 """Of more points than that all matches are compared where the answer is such a share of them: its walk would be as
@@ -27,11 +28,16 @@ long."""
 WALK = 256
 """`hnsw_ef` of a question without a filter; a server's own is 100."""
 
-FILTERED_WALK = 256
-"""`hnsw_ef` where a filter holds for many."""
+STEPPING_WALK = 128
+"""`hnsw_ef` with ACORN."""
 
 ACORN_SHARE = 0.6
-"""The largest share of points that match with which ACORN is asked for."""
+"""The largest share of points that match with which ACORN is asked for: also where half of all match, the graph leads
+astray when they are far from what is asked with (0.93 found in the server's own way). It takes two to four times as
+long as a walk does."""
+
+FILTERED_WALK = 400
+"""`hnsw_ef` where a filter holds for more."""
 
 ACORN_SINCE = (1, 16)
 """The version of a server that brought it; an older one would ignore it in silence."""
@@ -73,11 +79,9 @@ def search_params(graph: Graph, matches: int | None, limit: int) -> models.Searc
     among = graph.points if matches is None else matches
     if is_compared(graph, among, limit):
         return models.SearchParams(exact=True)
-    walk = max(WALK if matches is None else FILTERED_WALK, limit)
-    if graph.longest is not None:
-        walk = min(walk, graph.longest)
     stepping = matches is not None and graph.acorn and among <= ACORN_SHARE * graph.points
+    walk = max(WALK if matches is None else STEPPING_WALK if stepping else FILTERED_WALK, limit)
     return models.SearchParams(
-        hnsw_ef=walk,
+        hnsw_ef=walk if graph.longest is None else min(walk, graph.longest),
         acorn=models.AcornSearchParams(enable=True, max_selectivity=1.0) if stepping else None,
     )

@@ -24,7 +24,7 @@ from recq.paths import printable
 from recq.search.results import Answer, Result
 from recq.search.search import FIRST, similar
 from recq.search.session import Session
-from recq.search.target import STREAM, ContentTarget, Given, StreamTarget, name_of, read_picture, text_of
+from recq.search.target import STREAM, ContentTarget, Given, StreamTarget, name_of, read_picture
 
 
 @dataclass(frozen=True)
@@ -125,10 +125,10 @@ def compare(session: Session, target: Given, catalogs: Sequence[str], parameters
     started = time.perf_counter()
     parameters.require_sane()
     if len(catalogs) < 2 or len(set(catalogs)) < len(catalogs):
-        raise UsageError(
-            "two different catalogs are needed at least: "
-            + command("recq", "compare", *operand(text_of(target)), "--catalog", "A", "--catalog", "B")
-        )
+        example = "compare(target, against=['B'])"
+        if isinstance(target, str):
+            example = command("recq", "compare", *operand(target), "--catalog", "A", "--catalog", "B")
+        raise UsageError(f"two different catalogs are needed at least: {example}")
     read: Given = target
     if target == STREAM:  # once, for all
         read = ContentTarget(read_picture(StreamTarget(), session.settings), name_of(StreamTarget()))

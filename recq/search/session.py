@@ -22,7 +22,6 @@ from recq.search.prepare import Preparer, Query
 from recq.search.target import Given, IndexedTarget, resolve, text_of
 from recq.settings import Settings
 from recq.space import require_same
-from recq.start_up import over
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
@@ -68,7 +67,6 @@ class Session:
         """The index, for the length of the block. Raises what `recq.index.connect.connect` raises."""
         from recq.index.connect import connect
 
-        over()
         self._require_open()
         if self._root is not self:
             with self._root.client() as client:

@@ -12,6 +12,7 @@ LARGE = Graph(points=300_000, in_graphs=300_000, dim=1280, version=(1, 17))
 FEW = module.EXACT_NUMBERS // LARGE.dim
 HALF = LARGE.points // 2
 MOST = int(LARGE.points * 0.9)
+STEPPING = f"ef {module.STEPPING_WALK} acorn"
 
 
 def told(params: models.SearchParams | None) -> str:
@@ -30,22 +31,20 @@ def told(params: models.SearchParams | None) -> str:
         pytest.param(Graph(300_000, 0, 1280), None, 17, "own", id="no graph, no filter"),
         pytest.param(LARGE, 0, 17, "exact", id="nothing matches"),
         pytest.param(LARGE, FEW, 17, "exact", id="as many as are compared"),
-        pytest.param(LARGE, FEW + 1, 17, f"ef {module.FILTERED_WALK} acorn", id="one more"),
-        pytest.param(LARGE, HALF, 17, f"ef {module.FILTERED_WALK} acorn", id="half"),
-        pytest.param(LARGE, MOST, 17, f"ef {module.FILTERED_WALK}", id="nearly all"),
+        pytest.param(LARGE, FEW + 1, 17, STEPPING, id="one more"),
+        pytest.param(LARGE, HALF, 17, STEPPING, id="half"),
+        pytest.param(LARGE, MOST, 17, f"ef {module.FILTERED_WALK}", id="most: the graph holds together"),
         pytest.param(LARGE, None, 17, f"ef {module.WALK}", id="no filter"),
         pytest.param(LARGE, None, 5_000, "ef 5000", id="many answers: the walk is as long at least"),
         pytest.param(LARGE, None, 100_000, "exact", id="a third of all"),
         pytest.param(LARGE, HALF, 20_000, "exact", id="a large share of what matches"),
         pytest.param(Graph(20_000, 20_000, 1280), None, 17, "exact", id="a small catalog"),
         pytest.param(Graph(300_000, 300_000, 64), None, 17, "exact", id="short vectors"),
-        pytest.param(Graph(300_000, 9_000, 1280), 50_000, 17, f"ef {module.FILTERED_WALK} acorn", id="half built"),
+        pytest.param(Graph(300_000, 9_000, 1280), HALF, 17, STEPPING, id="half built"),
         pytest.param(
             Graph(300_000, 300_000, 1280, (1, 15)), HALF, 17, f"ef {module.FILTERED_WALK}", id="a server without ACORN"
         ),
-        pytest.param(
-            Graph(300_000, 300_000, 1280, exact=False), 10, 17, f"ef {module.FILTERED_WALK} acorn", id="exact forbidden"
-        ),
+        pytest.param(Graph(300_000, 300_000, 1280, exact=False), 10, 17, STEPPING, id="exact forbidden"),
         pytest.param(
             Graph(300_000, 300_000, 1280, exact=False, longest=128), HALF, 5_000, "ef 128 acorn", id="walks bounded"
         ),
