@@ -38,7 +38,8 @@ class Paced:
     Four requests at a time, as the OpenVINO runtime has with two cores.
     """
 
-    concurrency = 4
+    name, device = "paced", "CPU"
+    batch, concurrency = 1, 4
 
     def __init__(self, dim: int, rate: float) -> None:
         self._rest = self.concurrency / rate

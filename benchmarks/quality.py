@@ -1,6 +1,6 @@
 """The table of docs/quality.md: how well each embedding ranks the packs, through the daemon and `recq evaluate`.
 
-    python benchmarks/quality.py [--data FOLDER] [--pack NAME]... [--index FOLDER]
+    python benchmarks/quality.py [--data FOLDER] [--pack NAME]... [--only NAME]... [--index FOLDER]
 
 Every embedding is made by `recq-ingest run --once`, as a user would, in a catalog of its own for each pack; with
 --index they stay, and only what is missing is made. Speed is images by processor second of inference alone, in those of
@@ -55,15 +55,20 @@ class Embedding:
 
 
 PIXELS = Embedding("pixels", ("--model", "pixels:32"))
-REFERENCE = Embedding("lite2 260", ("--model", "efficientnet_lite2"))
+REFERENCE = Embedding("fine", ())
+FLOATS = ("--precision", "f32")
+BEFORE = (*FLOATS, "--pooling", "gem")
 EMBEDDINGS = (
     PIXELS,
-    Embedding("mobilenet as taught", ("--model", "mobilenet_v2", "--resize", "stretch", "--pooling", "mean")),
-    Embedding("mobilenet", ("--model", "mobilenet_v2")),
+    Embedding("mobilenet as taught", ("--model", "mobilenet_v2", *FLOATS, "--resize", "stretch", "--pooling", "mean")),
+    Embedding("mobilenet", ("--model", "mobilenet_v2", *BEFORE)),
+    Embedding("lite2 260", ("--size", "260", *BEFORE)),  # the default before int8
+    Embedding("lite2 260 centre", ("--size", "260", *FLOATS)),
+    Embedding("lite2 320", BEFORE),
+    Embedding("lite2 320 centre", FLOATS),
+    Embedding("fast", ("--preset", "fast")),
     REFERENCE,
-    Embedding("lite2 260 centre", ("--model", "efficientnet_lite2", "--pooling", "centre")),
-    Embedding("lite2 320", ("--model", "efficientnet_lite2", "--size", "320")),
-    Embedding("fine", ("--preset", "fine")),
+    Embedding("finest", ("--preset", "finest")),
 )
 COLUMNS = (
     ("clothing", "category"),
@@ -103,12 +108,14 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data")
     parser.add_argument("--pack", action="append", help="default: all")
     parser.add_argument("--index", type=Path, help="keep the catalogs here")
+    parser.add_argument("--only", action="append", help="embeddings by name; default: all")
     arguments = parser.parse_args()
+    embeddings = [each for each in EMBEDDINGS if not arguments.only or each.name in {REFERENCE.name, *arguments.only}]
     columns = [column for column in COLUMNS if not arguments.pack or column[0] in arguments.pack]
     with ExitStack() as stack:
         index = arguments.index or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="recq-quality-")))
         for pack in dict.fromkeys(pack for pack, _ in columns):
-            for embedding in EMBEDDINGS:
+            for embedding in embeddings:
                 fill(embedding, pack, arguments.data, index)
         seconds = speeds(arguments.data / columns[0][0])
         rows = [
@@ -118,7 +125,7 @@ def main() -> None:
                 4 * space_of(embedding).dim,
                 tuple(evaluate(embedding.catalog(pack), label, index) for pack, label in columns),
             )
-            for embedding in EMBEDDINGS
+            for embedding in embeddings
         ]
     print(table(rows, columns))
     (reference,) = [row for row in rows if row.embedding == REFERENCE]

@@ -57,6 +57,8 @@ class Side:
     daemon: list[float] = field(default_factory=list)
     inference: list[float] = field(default_factory=list)
     without: list[float] = field(default_factory=list)
+    own: list[float] = field(default_factory=list)
+    decoding: list[float] = field(default_factory=list)
     rate: list[float] = field(default_factory=list)
 
     def environment(self, given: dict[str, str]) -> dict[str, str]:
@@ -75,6 +77,9 @@ class Side:
             "inference": self.inference,
             "road": self.road,
             "road_without_network": self.without,
+            "of_it_the_daemon_itself": self.own,
+            "of_it_decoding_processes": self.decoding,
+            "daemon_for_one_of_decoding": [own / other for own, other in zip(self.own, self.decoding, strict=True)],
             "images_per_second": self.rate,
         }
         return {name: round(statistics.median(values), 3) for name, values in measured.items() if values}
@@ -82,10 +87,16 @@ class Side:
 
 @dataclass(frozen=True)
 class Moment:
-    """When a daemon had indexed so many pictures, and the CPU seconds that it and its children had taken until then."""
+    """When a daemon had indexed so many pictures, and the CPU seconds taken until then: its own, its children's."""
 
     at: float
-    cpu: float
+    own: float
+    children: float
+
+    @property
+    def cpu(self) -> float:
+        """Of all together."""
+        return self.own + self.children
 
 
 def main() -> None:
@@ -155,6 +166,8 @@ def one_round(
     """Measure everything of one side once."""
     first, last = ingested(side, pictures, count, environment, ["paced", f"{pace:g}"])
     side.without.append(1000 * (last.cpu - first.cpu) / (count - FIRST))
+    side.own.append(1000 * (last.own - first.own) / (count - FIRST))
+    side.decoding.append(1000 * (last.children - first.children) / (count - FIRST))
     if only_without:
         return
     first, last = ingested(side, pictures, count, environment, ["daemon"])
@@ -188,22 +201,22 @@ def ingested(
             said.append(line)
             done += " event=indexed " in line or " event=reused " in line
             if done in (FIRST, count) and len(moments) < (1 if done == FIRST else 2):
-                moments.append(Moment(time.time(), of_all(process.pid)))
+                moments.append(moment(process.pid))
         if process.wait() or len(moments) < 2:
             sys.exit("".join(said[-20:]))
     return moments[0], moments[1]
 
 
-def of_all(pid: int) -> float:
-    """CPU seconds of a process and its children, those that have ended included."""
+def moment(pid: int) -> Moment:
+    """What a process and its children have taken until now, those that have ended included."""
     daemon = psutil.Process(pid)
     own = daemon.cpu_times()
-    spent = own.user + own.system + own.children_user + own.children_system
+    children = own.children_user + own.children_system
     for child in daemon.children(recursive=True):
         with suppress(psutil.NoSuchProcess):
             times = child.cpu_times()
-            spent += times.user + times.system
-    return spent
+            children += times.user + times.system
+    return Moment(time.time(), own.user + own.system, children)
 
 
 def profile(
@@ -221,10 +234,10 @@ def profile(
     stages = json.loads(
         subprocess.run(alone, env=side.environment(environment), check=True, capture_output=True).stdout
     )
-    before, after = (nearest(seen, moment) for moment in (first, last))
+    before, after = (nearest(seen, each_moment) for each_moment in (first, last))
     each = 1000 / (count - FIRST)
     threads = {name: (seconds - before.get(name, 0.0)) * each for name, seconds in after.items()}
-    threads["decoding processes"] = (last.cpu - first.cpu) * each - sum(threads.values())
+    threads["decoding processes"] = (last.children - first.children) * each
     functions: dict[str, list[str]] = defaultdict(list)
     for thread, calls in found.items():
         for call in calls:

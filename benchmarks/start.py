@@ -1,6 +1,6 @@
 """How long one call of a command line takes, as ratios to what it cannot do without.
 
-    python benchmarks/start.py [--rounds 9] [--json]
+    python benchmarks/start.py [--smoke | --short | --full] [--rounds 9]
 
 Whole processes, in turns, so that a busy machine slows all alike: each round runs every command once, beginning with
 another one. Counted is processor time (user and system, of all threads), since other work on the machine changes it
@@ -16,20 +16,22 @@ Bars are those of ratios of medians. The index is embedded, holds the samples, a
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-PROGRAMS = Path(sys.executable).parent
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.measure import PROGRAMS, Ratio, Report, Section, environment, median, parser_of, ratio
+
+ROUNDS = {"smoke": 1, "short": 9, "full": 15}
 SAMPLES = Path(__file__).parents[1] / "samples"
 INDEXED = "running-shoe_runx.jpg"
 UNSEEN = "tent.jpg"
@@ -87,23 +89,22 @@ class Measured:
 
 
 def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
+    """Measure and keep."""
+    parser = parser_of(__doc__)
+    parser.add_argument("--rounds", type=int, help="runs of each command; 9 unless said")
+    asked = parser.parse_args()
+    report = Report(asked)
+    report.section("commands", partial(section, asked.rounds or ROUNDS[asked.size]))
+
+
+def section(rounds: int) -> Section:
+    """All commands in turns: processor seconds as sides, the clock's medians as figures."""
     with tempfile.TemporaryDirectory(prefix="recq-start-") as folder:
-        found = measured(commands(Path(folder)), arguments.rounds)
-    report = results(found) | {"rounds": arguments.rounds, "load": os.getloadavg()[0], "cores": os.cpu_count()}
-    if arguments.json:
-        print(json.dumps(report, indent=2))
-        return
-    print(f"{arguments.rounds} rounds, load {report['load']:.1f} on {report['cores']} cores; medians, seconds")
-    for name, each in report["commands"].items():
-        print(f"  {name:28} {each['cpu']:6.3f} of processor, {each['wall']:6.3f} on the clock")
-    for name, each in report["ratios"].items():
-        bar = "" if each["bar"] is None else f"   at most {each['bar']:.2f}"
-        print(f"  {name:52} {each['cpu']:5.2f} of processor, {each['wall']:5.2f} on the clock{bar}")
+        found = measured(commands(Path(folder)), rounds)
+    cpu = {name: [each.cpu for each in spent] for name, spent in found.items()}
+    clock = {f"{name}, on the clock, s": median([each.wall for each in spent]) for name, spent in found.items()}
+    notes = [f"{rounds} rounds"]
+    return Section("One call of a command line", "processor s", cpu, ratios_of(cpu), clock, notes)
 
 
 def commands(folder: Path) -> dict[str, Measured]:
@@ -115,7 +116,7 @@ def commands(folder: Path) -> dict[str, Measured]:
             shutil.copy(photo, drop)
     here = {"RECQ_DATA_DIR": str(data), "RECQ_CACHE_DIR": str(cache)}
     recq, ingest = str(PROGRAMS / "recq"), str(PROGRAMS / "recq-ingest")
-    subprocess.run([ingest, "run", str(drop), "--once"], env=environment(here), check=True, capture_output=True)
+    subprocess.run([ingest, "run", str(drop), "--once"], env=environment(**here), check=True, capture_output=True)
     two = folder / "two.py"
     two.write_text(TWO_COMMANDS, "utf-8")
     tab = {"_TYPER_COMPLETE_FISH_ACTION": "get-args"}
@@ -162,7 +163,7 @@ def run(measured: Measured) -> Spent:
     measured.before()
     start = time.perf_counter()
     with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen(measured.command, env=environment(measured.environment), stdout=output)
+        process = subprocess.Popen(measured.command, env=environment(**measured.environment), stdout=output)
         _, status, used = os.wait4(process.pid, 0)
         wall = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -175,41 +176,21 @@ def run(measured: Measured) -> Spent:
     return Spent(used.ru_utime + used.ru_stime, wall)
 
 
-def environment(more: Mapping[str, str]) -> dict[str, str]:
-    """That of this process without settings of recq's; compiled modules are kept, as they are where it is installed."""
-    left = {name: value for name, value in os.environ.items() if not name.startswith("RECQ_")}
-    left.pop("PYTHONDONTWRITEBYTECODE", None)
-    return {**left, **more}
-
-
-def results(found: Mapping[str, Sequence[Spent]]) -> dict[str, dict[str, dict[str, float | None]]]:
-    """Medians, and the ratios with their bars (None where there is none)."""
-    cpu = {name: statistics.median(each.cpu for each in spent) for name, spent in found.items()}
-    wall = {name: statistics.median(each.wall for each in spent) for name, spent in found.items()}
-
-    def ratio(name: str, floor: Callable[[Mapping[str, float]], float], bar: float | None) -> dict[str, float | None]:
-        return {"cpu": cpu[name] / floor(cpu), "wall": wall[name] / floor(wall), "bar": bar}
-
-    def of(floor: str) -> Callable[[Mapping[str, float]], float]:
-        return lambda each: each[floor]
-
-    return {
-        "commands": {name: {"cpu": cpu[name], "wall": wall[name]} for name in found},
-        "ratios": {
-            "similar of an indexed name / import": ratio("similar, indexed", of("import"), 1.3),
-            "similar of an unseen picture / (1.3 import + network)": ratio(
-                "similar, unseen", lambda each: 1.3 * each["import"] + each["network"], 1.0
-            ),
-            "recq --help / typer": ratio("recq --help", of("typer"), 1.5),
-            "first tab / import": ratio("first tab, values", of("import"), 1.25),
-            "later tab / typer": ratio("later tab, values", of("typer"), 1.5),
-            "later tab / recq --help": ratio("later tab, values", of("recq --help"), None),
-            "tab for a command / typer tab": ratio("tab, commands", of("typer tab"), None),
-            "recq similar --help / typer": ratio("recq similar --help", of("typer"), None),
-            "recq-ingest --help / typer": ratio("recq-ingest --help", of("typer"), None),
-            "recq-ingest status / import": ratio("recq-ingest status", of("import"), None),
-        },
-    }
+def ratios_of(cpu: Mapping[str, Sequence[float]]) -> list[Ratio]:
+    """The ratios of processor time with their bars (None where there is none)."""
+    allowed = [1.3 * one + other for one, other in zip(cpu["import"], cpu["network"], strict=True)]
+    return [
+        ratio("similar of an indexed name / import", cpu["similar, indexed"], cpu["import"], at_most=1.3),
+        ratio("similar of an unseen picture / (1.3 import + network)", cpu["similar, unseen"], allowed, at_most=1.0),
+        ratio("recq --help / typer", cpu["recq --help"], cpu["typer"], at_most=1.5),
+        ratio("first tab / import", cpu["first tab, values"], cpu["import"], at_most=1.25),
+        ratio("later tab / typer", cpu["later tab, values"], cpu["typer"], at_most=1.5),
+        ratio("later tab / recq --help", cpu["later tab, values"], cpu["recq --help"]),
+        ratio("tab for a command / typer tab", cpu["tab, commands"], cpu["typer tab"]),
+        ratio("recq similar --help / typer", cpu["recq similar --help"], cpu["typer"]),
+        ratio("recq-ingest --help / typer", cpu["recq-ingest --help"], cpu["typer"]),
+        ratio("recq-ingest status / import", cpu["recq-ingest status"], cpu["import"]),
+    ]
 
 
 if __name__ == "__main__":

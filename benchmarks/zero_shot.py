@@ -356,9 +356,8 @@ def settings() -> Iterator[Setting]:
 # -- measuring --------------------------------------------------------------------------------------------------------
 
 
-def halves(store: Store) -> tuple[Rows, Rows]:
-    """The clothing photographs in two halves; what the baseline takes for near-duplicates is in one of them."""
-    vectors = BASELINE.vectors(store, "clothing")
+def halves(vectors: Floats) -> tuple[Rows, Rows]:
+    """Photographs in two halves, by their vectors: what these take for near-duplicates is in one of them."""
     group = np.arange(len(vectors))
 
     def root(item: int) -> int:
@@ -413,7 +412,7 @@ def main() -> None:
     parser.add_argument("--no-times", action="store_true")
     arguments = parser.parse_args()
     store = Store(arguments.data, arguments.cache)
-    halved = dict(zip("AB", halves(store), strict=True))
+    halved = dict(zip("AB", halves(BASELINE.vectors(store, "clothing")), strict=True))
     tried = [each for each in dict.fromkeys(settings()) if each == BASELINE or arguments.only in str(each)]
     views = list(dict.fromkeys(view for setting in tried for view in setting.views))
     cost = {} if arguments.no_times else times(store, views)

@@ -90,7 +90,7 @@ class Daemon:
         self._afterwards = Afterwards(context, catalog, index, flush)
         self._losses = Losses(context, self._queue, committer, index, self._afterwards)
         self._removals = Removals(context, self._queue, deleter, self._afterwards)
-        self._places = Places()
+        self._places = Places(embedder.capacity)
         self._write = Write(context, self._queue, self._places, committer, self._losses, self._afterwards)
         embed = Embed(self._loop, embedder, index.vectors, self._write)
         self._decode = Decode(

@@ -32,6 +32,8 @@ from recq.space import DistanceName, Pooling, Precision, Preprocess, Preset, Res
 from recq.spelling import nearest
 
 WatchMode = Literal["auto", "native", "poll"]
+RuntimeChoice = Literal["auto", "openvino", "tensorflow"]
+"""What runs the network: no part of the embedding space."""
 
 CatalogName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
@@ -95,6 +97,7 @@ class Settings(BaseSettings):
     preprocess: Preprocess | None = None
     precision: Precision | None = None
     distance: DistanceName | None = None
+    runtime: RuntimeChoice = "auto"
     connect_timeout: float = Field(10.0, gt=0)
     request_timeout: float = Field(60.0, gt=0)
     lock_wait: float = Field(10.0, ge=0)

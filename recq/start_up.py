@@ -1,8 +1,8 @@
 """While a command line starts, garbage is not collected: a third of the time that its imports take, for nothing.
 
 Importing qdrant_client makes 100,000 objects that live to the end of the process, and Python looks through them 230
-times meanwhile, and once more when it ends. So a command line says `begun` first, `recq.index.connect` says `over`
-(what there is by then is never looked through again), and `leaving` is for the end. In a program that has not said
+times meanwhile, and once more when it ends. So a command line calls `begun` first, `recq.index.connect` calls `over`
+(what there is by then is never looked through again), and `leaving` is for the end. In a program that has not called
 `begun`, a notebook for example, `over` does nothing.
 """
 

@@ -9,6 +9,7 @@ from tests.qdrant_server import own_server, qdrant_server
 __all__ = ["own_server", "qdrant_server"]
 
 LONG = (
+    "tests/test_benchmarks.py",
     "tests/recq/face/test_notebook.py",
     "tests/ingest/service/test_ignore_files_live.py",
     "tests/whole/",

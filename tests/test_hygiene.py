@@ -70,11 +70,11 @@ def test_the_patterns_find_what_they_are_for(what: str, line: str) -> None:
 
 
 def test_bundled_binaries_stay_small() -> None:
-    """40 MB for the networks; 2 MB for all else that is neither network nor sample; no surprise above 25 MB."""
+    """48 MB for the networks; 2 MB for all else that is neither network nor sample; no surprise above 25 MB."""
     sizes = {file: file.stat().st_size for file in tracked() if b"\0" in file.read_bytes()[:8192]}
     networks = {file: size for file, size in sizes.items() if ROOT / "recq" / "models" in file.parents}
     others = {file: size for file, size in sizes.items() if file not in networks and SAMPLES not in file.parents}
-    assert sum(networks.values()) <= 40_000_000, networks
+    assert sum(networks.values()) <= 48_000_000, networks
     assert sum(others.values()) <= 2_500_000, others
     assert max(sizes.values()) <= 25_000_000
 
@@ -112,7 +112,7 @@ def pins(name: str) -> dict[str, str]:
     return {block.split(" \\\n")[0].strip(): block for block in blocks if block.strip()}
 
 
-@pytest.mark.parametrize("name", ["build", "base", "test"])
+@pytest.mark.parametrize("name", ["build", "base", "test", "quantise"])
 def test_requirements_are_pinned_with_hashes(name: str) -> None:
     for requirement, block in pins(name).items():
         assert re.fullmatch(r"[A-Za-z0-9._-]+(\[[a-z0-9,-]+\])?==[^\s;]+( ; .+)?", requirement), requirement

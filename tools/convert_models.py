@@ -34,7 +34,7 @@ from recq.models.applications import NORMALISATION
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 BUNDLED = REPOSITORY / "recq" / "models" / "bundled"
-CLASSIFIERS = REPOSITORY / "tests" / "models" / "data"
+CLASSIFIERS = REPOSITORY / "tests" / "recq" / "models" / "data"
 
 FIRST_THING = 398  # ImageNet's "abacus"; before it come the animals
 
@@ -103,7 +103,7 @@ RECIPES = (
             author="ML Illustrated, after TensorFlow's EfficientNet-Lite",
         ),
         build=efficientnet_lite2,
-        size=260,
+        size=320,  # trained at 260: larger pictures are ranked better (docs/quality.md)
         multiple_of=1,  # TensorFlow's "same" padding adapts to any size
         layer="head_relu",
         preprocessing="(rgb-127)/128",

@@ -128,6 +128,8 @@ def status(
         typer.echo(json.dumps(found.to_json(), ensure_ascii=False, indent=2))
         return
     at_work = f"daemon {found.pid} is {found.state}" if found.running else "no daemon runs here"
+    if found.runtime is not None:
+        at_work += f", {found.runtime} on {found.device}"
     space = f"{found.space['model']}, {found.space['dim']} numbers" if found.space else "no embedding space yet"
     typer.echo(f"catalog {found.catalog} ({found.engine}; {space}): {at_work}")
     if found.detail is not None:

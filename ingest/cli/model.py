@@ -1,4 +1,4 @@
-"""The options of `recq-ingest` that decide the embedding space of a catalog; docs/models.md describes each."""
+"""The options of `recq-ingest` about networks: all but --runtime decide the embedding space (docs/models.md)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from recq.settings import RuntimeChoice
 from recq.space import DistanceName, Pooling, Precision, Preprocess, Preset, Resize
 
 PresetOption = Annotated[
@@ -15,7 +16,7 @@ PresetOption = Annotated[
     typer.Option(
         show_default=False,
         help="Network, pooling, size and resize that go well together; each may still be given by itself. "
-        "Example: --preset fine",
+        "Example: --preset fast",
     ),
 ]
 ModelOption = Annotated[
@@ -91,11 +92,19 @@ DistanceOption = Annotated[
         help="How two vectors are compared, by their cosine by default. Example: --distance euclid",
     ),
 ]
+RuntimeOption = Annotated[
+    RuntimeChoice | None,
+    typer.Option(
+        show_default=False,
+        help="What runs the network; auto (the default): TensorFlow where it sees a GPU that can, else OpenVINO. "
+        "Example: --runtime tensorflow",
+    ),
+]
 
 
 @dataclass(frozen=True)
 class Space:
-    """The embedding space of a new catalog, or of a rebuild."""
+    """The embedding space of a new catalog, or of a rebuild, and what runs its network."""
 
     preset: PresetOption = None
     model: ModelOption = None
@@ -107,6 +116,7 @@ class Space:
     preprocess: PreprocessOption = None
     precision: PrecisionOption = None
     distance: DistanceOption = None
+    runtime: RuntimeOption = None
 
     def settings(self) -> dict[str, Any]:
         """As keywords of `Settings.load`."""

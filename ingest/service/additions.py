@@ -37,9 +37,9 @@ PROGRESS = "/recq/progress"
 _LOOK_EVERY = 0.2  # seconds between two looks at how far the daemon is
 _DECIDES = (
     "watch", "ignore", "settle", "rescan", "poll_interval", "max_delete", "max_bytes", "max_pixels",
-    "decode_timeout", "decode_memory", "plugin_timeout",
+    "decode_timeout", "decode_memory", "plugin_timeout", "exif", "runtime",
 )  # fmt: skip
-"""Settings by which a source is watched and read: those of the daemon hold for the folders that it adds."""
+"""Settings by which a source is watched, read and embedded: those of the daemon hold for the folders that it adds."""
 
 
 @dataclass(frozen=True)

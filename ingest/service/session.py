@@ -44,7 +44,7 @@ from recq.index.catalog import Catalog
 from recq.index.connect import connect, locked, own_folder, require_room, server_client
 from recq.index.edge.server import LoopbackServer
 from recq.index.edge.serving import Serving
-from recq.models import ModelOptions, describe_space, describe_variant, open_embedder
+from recq.models import ModelOptions, describe_space, describe_variant, open_embedder, require_runtime
 from recq.private_files import private_umask
 from recq.settings import Settings, shown_url
 from recq.space import require_same
@@ -132,6 +132,7 @@ def rebuild(settings: Settings, *, table: Path | None, log_format: LogFormat | N
             require_one_source(table, roots)
             asked = ModelOptions.from_settings(settings)
             space = describe_space(asked, settings) if asked.model else describe_variant(old.space, asked, settings)
+            require_runtime(space, settings)
             catalog = Catalog.begin_rebuild(session.client, settings.catalog, space)
             mark(catalog, None)  # items that failed in an unfinished rebuild are tried again
             outcome = _work(session, catalog, roots, table, old=old)
@@ -282,7 +283,9 @@ def _choose_catalog(client: QdrantClient, settings: Settings) -> Catalog:
     try:
         catalog = Catalog.open(client, settings.catalog)
     except TargetNotFound:
-        return Catalog.create(client, settings.catalog, describe_space(asked, settings))
+        space = describe_space(asked, settings)
+        require_runtime(space, settings)
+        return Catalog.create(client, settings.catalog, space)
     if asked.said:
         require_same(catalog.space, describe_variant(catalog.space, asked, settings), catalog.name)
     return catalog
@@ -335,8 +338,15 @@ def _work(
                 verify=verify,
             )
             signals.working(daemon.wake)
-            session.board.show(catalog, sources, daemon)
-            reporter.event("started", catalog=catalog.name, space=catalog.space.label, pid=os.getpid())
+            session.board.show(catalog, sources, daemon, embedder)
+            reporter.event(
+                "started",
+                catalog=catalog.name,
+                space=catalog.space.label,
+                runtime=embedder.runtime,
+                device=embedder.device,
+                pid=os.getpid(),
+            )
             daemon.run()
             stopped = daemon.stopped
             standing = Standing()

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ingest.daemon import Daemon
     from ingest.source.watched_source import WatchedSource
     from recq.index.catalog import Catalog
+    from recq.models import Embedder
 
 ROUTE = "/recq/status"
 _ANSWER_WITHIN = 10.0  # seconds for a daemon on the same machine
@@ -61,7 +62,8 @@ class Status:
     one of starting, reconciling, indexing, idle, waiting (for the index), draining, and `stopped` without a daemon.
     `detail` is the reason why it waits: the index's last error, or for how long it has not answered. `indexes_waiting`:
     payload indexes of new fields that are still to be made; a filter that needs one is refused. `indexes_refused`:
-    those that the engine would not make, which `recq-ingest problems` lists.
+    those that the engine would not make, which `recq-ingest problems` lists. `runtime` and `device`: what runs a
+    daemon's network, and where.
     """
 
     catalog: str
@@ -74,6 +76,8 @@ class Status:
     sources: tuple[SourceStatus, ...]
     indexes_waiting: int = 0
     indexes_refused: int = 0
+    runtime: str | None = None
+    device: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON."""
@@ -135,12 +139,14 @@ class DaemonStatus:
         self._settings = settings
         self._reason = reason
         self._running: tuple[Catalog, Mapping[str, WatchedSource], Daemon] | None = None
+        self._runtime: tuple[str | None, str | None] = None, None
         self._counted: dict[str, _Counted] = {}
         self._counting: threading.Thread | None = None
         self._lock = threading.Lock()
 
-    def show(self, catalog: Catalog, sources: Mapping[str, WatchedSource], daemon: Daemon) -> None:
+    def show(self, catalog: Catalog, sources: Mapping[str, WatchedSource], daemon: Daemon, embedder: Embedder) -> None:
         """Set the daemon, which runs from now on."""
+        self._runtime = embedder.runtime, embedder.device
         self._running = catalog, sources, daemon
 
     def running(self) -> tuple[Catalog, Mapping[str, WatchedSource], Daemon]:
@@ -168,7 +174,7 @@ class DaemonStatus:
         return Status(
             settings.catalog, _engine(settings), catalog.space.summary(), True, os.getpid(), state,
             detail if state == "waiting" else None, shown, daemon.indexes_waiting,
-            len(catalog.fields.known_waiting.refused),
+            len(catalog.fields.known_waiting.refused), *self._runtime,
         )  # fmt: skip
 
     def _count(self, catalog: Catalog, names: Sequence[str]) -> None:

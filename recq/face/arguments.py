@@ -72,6 +72,7 @@ def checked(keywords: type | None = None, *, name: str | None = None) -> Callabl
     return decorate
 
 
+@functools.cache
 def keywords_of(keywords: type) -> dict[str, tuple[Any, Keyword]]:
     """Each key of a `TypedDict` with its type and its `Keyword`."""
     hints = get_type_hints(keywords, include_extras=True)

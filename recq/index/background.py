@@ -119,12 +119,14 @@ def draw_pairs(ids: Sequence[str]) -> dict[str, list[str]]:
     return pairs
 
 
-def current(client: QdrantClient, collection: str, *, higher_is_better: bool) -> Background | None:
+def current(
+    client: QdrantClient, collection: str, *, higher_is_better: bool, info: models.CollectionInfo | None = None
+) -> Background | None:
     """The stored scale; measured anew where the collection has grown or shrunk by `DRIFT`. None: too few items.
 
-    Raises the client's errors.
+    `info` is the collection as it was described, asked for where it is None. Raises the client's errors.
     """
-    info = client.get_collection(collection)
+    info = info or client.get_collection(collection)
     items = info.points_count or 0
     if items < FEWEST_ITEMS:
         return None

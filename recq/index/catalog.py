@@ -14,7 +14,7 @@ from recq.errors import TargetNotFound, UsageError
 from recq.index import background
 from recq.index.background import Background
 from recq.index.catalogs import missing
-from recq.index.collection import behind, collection_name, others, point_alias, stored_space
+from recq.index.collection import behind, collection_name, others, point_alias, space_in, stored_space
 from recq.index.collection import create as create_collection
 from recq.index.collection import upgrade as upgrade_collection
 from recq.index.errors import translated
@@ -26,7 +26,8 @@ from recq.index.lookups import Lookups
 from recq.index.points import Points, within
 from recq.index.problem_records import ProblemRecords
 from recq.index.searching import ByMatches
-from recq.index.source_records import SourceRecords
+from recq.index.source_records import SourceRecords, sources_in
+from recq.index.sources import Source
 from recq.index.values import Values
 from recq.index.writes import Writes
 from recq.space import EmbeddingSpace, require_same
@@ -46,13 +47,23 @@ class Catalog:
     problems   what is wrong with sources and items
     """
 
-    def __init__(self, client: QdrantClient, name: str, collection: str, space: EmbeddingSpace) -> None:
+    def __init__(
+        self,
+        client: QdrantClient,
+        name: str,
+        collection: str,
+        space: EmbeddingSpace,
+        at_opening: models.CollectionInfo | None = None,
+        *,
+        asked: bool = False,
+    ) -> None:
         self.name = name
         self.space = space
         self._client = client
         self._collection = collection
+        self._at_opening = at_opening
         self._points = Points(client, collection)
-        self.fields = Fields(client, collection)
+        self.fields = Fields(client, collection, at_opening if asked else None)
         self.items = Items(self._points, self.fields)
         self.lookups = Lookups(client, collection, name)
         self.values = Values(self._points, self.fields, self.items)
@@ -65,8 +76,11 @@ class Catalog:
 
     @classmethod
     @translated
-    def open(cls, client: QdrantClient, name: str) -> Catalog:
-        """The existing catalog. Raises TargetNotFound when there is none."""
+    def open(cls, client: QdrantClient, name: str, *, asked: bool = False) -> Catalog:
+        """The existing catalog. Raises TargetNotFound when there is none.
+
+        With `asked`, for a question that comes now: the fields are known from the opening, and not read again.
+        """
         collection = behind(client, name)
         if collection is None:
             known = sorted(alias.alias_name for alias in client.get_aliases().aliases)
@@ -76,7 +90,8 @@ class Catalog:
                 f"{command('recq-ingest', 'run', 'FOLDER', catalog=name)}, "
                 "or name another with --catalog, --data-dir or --url"
             )
-        return cls(client, name, collection, stored_space(client, collection))
+        info = client.get_collection(collection)
+        return cls(client, name, collection, space_in(info, collection), info, asked=asked)
 
     @classmethod
     @translated
@@ -135,6 +150,17 @@ class Catalog:
     def background(self) -> Background | None:
         """How alike random pairs of items are, the scale of scores; None where there are too few items."""
         return background.current(self._client, self._collection, higher_is_better=self.space.higher_is_better)
+
+    @translated
+    def background_at_opening(self) -> Background | None:
+        """`background` as the collection was when the catalog was opened: for a question, which opens it."""
+        better = self.space.higher_is_better
+        return background.current(self._client, self._collection, higher_is_better=better, info=self._at_opening)
+
+    def sources_at_opening(self) -> dict[str, Source]:
+        """`sources.all()` when the catalog was opened: for a question, which opens it."""
+        info = self._at_opening
+        return self.sources.all() if info is None else sources_in(info.config.metadata or {})
 
     @translated
     def in_graphs(self) -> int:

@@ -37,7 +37,12 @@ def behind(client: QdrantClient, catalog: str) -> str | None:
 
 def stored_space(client: QdrantClient, collection: str) -> EmbeddingSpace:
     """The space a collection was made in. Raises IndexRefused or SpaceMismatch where it cannot be used."""
-    own = (client.get_collection(collection).config.metadata or {}).get(METADATA_KEY)
+    return space_in(client.get_collection(collection), collection)
+
+
+def space_in(info: models.CollectionInfo, collection: str) -> EmbeddingSpace:
+    """`stored_space` of a collection that was described already."""
+    own = (info.config.metadata or {}).get(METADATA_KEY)
     if own is None:
         raise IndexRefused(f"collection {collection!r} was not made by recq: choose another name with --catalog")
     if own["schema"] > SCHEMA_VERSION:

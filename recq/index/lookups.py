@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from qdrant_client import QdrantClient, models
@@ -32,6 +32,10 @@ class Lookups:
     def get(self, item_id: str) -> Item | None:
         """One item by its id."""
         return self._points.items([item_id]).get(item_id)
+
+    def get_many(self, item_ids: Sequence[str]) -> dict[str, Item]:
+        """The items of those ids that exist, by id, in one request."""
+        return self._points.items(item_ids)
 
     def find_path(self, path: str, limit: int = 20) -> list[Item]:
         """Items of any source with that `file.path`."""

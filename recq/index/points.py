@@ -105,7 +105,23 @@ class Points:
 
     @translated
     def nearest(self, requests: Sequence[models.QueryRequest]) -> list[list[models.ScoredPoint]]:
-        """The answers to several questions, asked in one request."""
+        """The answers to several questions, asked in one request.
+
+        The client takes half a millisecond more for a batch of one than for the one.
+        """
+        if len(requests) == 1:
+            (one,) = requests
+            answer = self._client.query_points(
+                self._collection,
+                query=one.query,
+                using=one.using,
+                query_filter=one.filter,
+                search_params=one.params,
+                limit=10 if one.limit is None else one.limit,
+                with_payload=False if one.with_payload is None else one.with_payload,
+                score_threshold=one.score_threshold,
+            )
+            return [answer.points]
         return [answer.points for answer in self._client.query_batch_points(self._collection, requests=requests)]
 
     def scroll(

@@ -8,13 +8,13 @@ they are certain, so that a page depends neither on earlier requests nor on the 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from recq.index.dates import moment_of
 from recq.index.field_value import field_value
-from recq.index.schema import FACTS, FieldType, FileFacts, Scalar, Value, elements, fits, payload_key
+from recq.index.schema import FACTS, FieldType, Scalar, Value, elements, fits, payload_key, require_facts
 
 DEEPEST = 100_000
 """Points of a ranking that are looked at, and matching rows that are read to be put in order: a second or two."""
@@ -30,7 +30,8 @@ class Row(NamedTuple):
 
     Rows of one ranking have values of one kind, all the same where only paths count. `group` is None where the item
     has no such field. `foreign`: another program wrote the point, it is no item, and `fold` skips it; until then
-    it counts, since an engine that gave as many points as it was asked for has perhaps more.
+    it counts, since an engine that gave as many points as it was asked for has perhaps more. `payload` is there where
+    it was read whole.
     """
 
     id: str
@@ -39,6 +40,7 @@ class Row(NamedTuple):
     sha256: str | None = None
     group: str | None = None
     foreign: bool = False
+    payload: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -81,15 +83,18 @@ def payload_keys(*fields: str | None) -> list[str]:
     ]
 
 
-def row_of(point: Any, value: Any, group_by: str | None) -> Row:
-    """The row of a record or scored point that was read with `payload_keys(group_by)`."""
+def row_of(point: Any, value: Any, group_by: str | None, *, whole: bool = False) -> Row:
+    """The row of a record or scored point that was read with `payload_keys(group_by)`, or with its `whole` payload."""
     payload = point.payload or {}
     try:
-        file = FileFacts.from_json(payload.get("file"))
+        file = require_facts(payload.get("file"))
     except (KeyError, TypeError):
         return Row(str(point.id), ("", ""), value, foreign=True)
     group = None if group_by is None else group_of(field_value(payload, group_by))
-    return Row(str(point.id), (file.path, file.source), value, file.sha256, group)
+    kept = payload if whole else None
+    digest = file.get("sha256")
+    bytes_of = digest if isinstance(digest, str) else None
+    return Row(str(point.id), (file["path"], file["source"]), value, bytes_of, group, payload=kept)
 
 
 def group_of(value: Value | None) -> str | None:

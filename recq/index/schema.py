@@ -141,11 +141,7 @@ class FileFacts:
 
         Other members that recq does not write in this form are left out, also those of a newer recq.
         """
-        if not isinstance(data, Mapping):
-            raise TypeError(f"`file` is {type(data).__name__}, not an object")
-        for name, kind in FACTS.items():
-            if not _is_a(data[name], kind):
-                raise TypeError(f"`file.{name}` is {type(data[name]).__name__}, not {kind.__name__}")
+        data = require_facts(data)
         more = {name: data[name] for name, kind in _MORE_FACTS.items() if _is_a(data.get(name), kind)}
         return cls(data["source"], data["path"], int(data["size"]), int(data["mtime_ns"]), **more)
 
@@ -163,6 +159,16 @@ class FileFacts:
     def id(self) -> str:
         """The item's point id."""
         return paths.item_id(self.source, self.path, self.encoded)
+
+
+def require_facts(data: object) -> Mapping[str, Any]:
+    """The `file` of a payload, which has what every item has. Raises TypeError or KeyError where it lacks any."""
+    if not isinstance(data, Mapping):
+        raise TypeError(f"`file` is {type(data).__name__}, not an object")
+    for name, kind in FACTS.items():
+        if not _is_a(data[name], kind):
+            raise TypeError(f"`file.{name}` is {type(data[name]).__name__}, not {kind.__name__}")
+    return data
 
 
 @dataclass(frozen=True)

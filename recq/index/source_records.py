@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from qdrant_client import QdrantClient
 
@@ -28,6 +29,15 @@ from recq.index.sources import (
 )
 
 
+def sources_in(metadata: Mapping[str, Any]) -> dict[str, Source]:
+    """The sources that a collection's metadata has, by name."""
+    return {
+        name: Source.from_json(name, value)
+        for key, value in sorted(metadata.items())
+        if key.startswith(METADATA_PREFIX) and (name := key.removeprefix(METADATA_PREFIX))
+    }
+
+
 class SourceRecords:
     """The sources of one collection, `catalog` being its catalog's name. Methods raise only errors of `recq.errors`."""
 
@@ -39,12 +49,7 @@ class SourceRecords:
     @translated
     def all(self) -> dict[str, Source]:
         """All sources of the catalog, by name."""
-        metadata = self._client.get_collection(self._collection).config.metadata or {}
-        return {
-            name: Source.from_json(name, value)
-            for key, value in sorted(metadata.items())
-            if key.startswith(METADATA_PREFIX) and (name := key.removeprefix(METADATA_PREFIX))
-        }
+        return sources_in(self._client.get_collection(self._collection).config.metadata or {})
 
     def get(self, name: str) -> Source:
         """One source. Raises TargetNotFound, which names those that there are."""

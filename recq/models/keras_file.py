@@ -52,7 +52,7 @@ def from_bundled(name: str, archive: Path, size: int, layer: str | None, preproc
     names = [each.name for each in model.layers if each.name not in (model.layers[0].name, _NORMALISE)]
     require_layer(names, layer or entry["layer"], name)
     layer = layer or entry["layer"]
-    pooling: Pooling = "gem" if layer == entry["layer"] else "mean"
+    pooling: Pooling = "centre" if layer == entry["layer"] else "mean"
     if preprocess == "own":
         how, label = NORMALISATION["none"], entry["preprocessing"]
     else:

@@ -64,6 +64,12 @@ class ModelOptions:
 
 
 PRESETS: Mapping[Preset, ModelOptions] = MappingProxyType(
-    {"fine": ModelOptions(model="efficientnet_lite2", pooling="centre", size=320, resize="pad")}
+    {
+        "fast": ModelOptions(model="mobilenet_v2", pooling="centre", size=224, resize="pad"),
+        "fine": ModelOptions(model="efficientnet_lite2", pooling="centre", size=320, resize="pad"),
+        "finest": ModelOptions(model="efficientnet_lite2", pooling="centre", size=384, resize="pad"),
+    }
 )
-"""`fine`: chosen by benchmarks/zero_shot.py, docs/quality.md has the figures."""
+"""Points of the table in docs/quality.md; `fine` is what a new catalog has anyway.
+
+None names a precision: a catalog that one of them made in f32 still is what that one asks for."""

@@ -58,7 +58,8 @@ def pixel_network(asked: ModelOptions) -> Network:
 class PixelRuntime:
     """The runtime of raw pixels: some microseconds a picture. `pooling` None gives the pixels as a map."""
 
-    concurrency = 1
+    name, device = "numpy", "CPU"
+    batch = concurrency = 1
 
     def __init__(self, network: Network, pooling: Pooling | None) -> None:
         self._label = network.preprocessing

@@ -23,9 +23,10 @@ class Network:
     """A network, cut at a layer before its end, for pictures of `size` pixels a side.
 
     It gives a map of (`side`, `side`, `channels`) from uint8 RGB, or `channels` numbers where `side` is None. `weights`
-    is the SHA-256 over its weights (see `keras_build.weights_digest`). `ir` is the OpenVINO model (.xml, the .bin
-    beside it), `archive` the same network for Keras, in floats; raw pixels have neither. `pooling` and `resize` are
-    those to use when none is asked for. `precision` is the arithmetic that it is run in.
+    is the SHA-256 over its weights (see `keras_build.weights_digest`), or of the file that holds those of 8 bits. `ir`
+    is the OpenVINO model (.xml, the .bin beside it), `archive` the same network for Keras, in floats; raw pixels have
+    neither. `pooling` and `resize` are those to use when none is asked for. `precision` is the arithmetic that it is
+    run in.
     """
 
     name: str
@@ -49,11 +50,17 @@ def bundled_manifest() -> dict[str, Any]:
     return networks
 
 
-def bundled(name: str, size: int | None, precision: Precision = "f32") -> Network:
-    """A shipped network at `size`, or at its own, in `precision`.
+@cache
+def int8_manifest() -> dict[str, Any]:
+    """Those of the shipped networks that were quantised, by name, as tools/quantise_models.py described them."""
+    networks: dict[str, Any] = json.loads((BUNDLED / "manifest-int8.json").read_text(encoding="utf-8"))["networks"]
+    return networks
 
-    Raises ModelUnavailable for a size it cannot take, KeyError for a precision other than f32 that it has no weights
-    of.
+
+def bundled(name: str, size: int | None, *, int8: bool = False) -> Network:
+    """A shipped network at `size`, or at its own; `int8` the one that was quantised.
+
+    Raises ModelUnavailable for a size it cannot take, KeyError where it was not quantised.
     """
     entry = bundled_manifest()[name]
     size = entry["size"] if size is None else size
@@ -63,22 +70,18 @@ def bundled(name: str, size: int | None, precision: Precision = "f32") -> Networ
         raise ModelUnavailable(f"{name} takes no pictures of {size} pixels a side: choose {wanted}")
     return Network(
         name=name,
-        weights=entry["weights"] if precision == "f32" else entry[precision]["weights"],
+        # Of 8 bits there is no other container than OpenVINO's file, so that its digest names the weights.
+        weights=int8_manifest()[name]["files"][f"{name}-int8.bin"] if int8 else entry["weights"],
         layer=entry["layer"],
         size=size,
         side=-(-size // stride),
         channels=entry["channels"],
         preprocessing=entry["preprocessing"],
-        pooling="gem",
-        ir=BUNDLED / (f"{name}.xml" if precision == "f32" else f"{name}-{precision}.xml"),
+        pooling="centre",
+        ir=BUNDLED / (f"{name}-int8.xml" if int8 else f"{name}.xml"),
         archive=BUNDLED / f"{name}.keras",
-        precision=precision,
+        precision="int8" if int8 else "f32",
     )
-
-
-def has_int8(name: str) -> bool:
-    """Whether a shipped network has weights that were quantised to 8 bits."""
-    return "int8" in bundled_manifest()[name]
 
 
 def exported(folder: Path) -> Network | None:

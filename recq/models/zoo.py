@@ -17,13 +17,13 @@ from recq.models.options import PENULTIMATE, ModelOptions
 from recq.models.pixels import PREFIX as PIXELS
 from recq.models.pixels import pixel_network
 from recq.models.pooling import dimensions, fitting_pooling
-from recq.models.weights import Network, bundled, bundled_manifest, exports, has_int8
+from recq.models.weights import Network, bundled, bundled_manifest, exports, int8_manifest
 from recq.settings import Settings
 from recq.space import EmbeddingSpace, Precision, differences
 from recq.spelling import nearest
 
 DEFAULT_MODEL = "efficientnet_lite2"
-"""Best of those measured, see docs/models.md: padded to a square of 260 pixels, gem pooling, 1280 numbers."""
+"""Best of those measured, see docs/models.md: in int8, padded to a square of 320 pixels, 1280 numbers."""
 
 _KERAS, _FILE = "keras:", "file:"
 
@@ -35,8 +35,10 @@ def find_network(asked: ModelOptions, settings: Settings, weights: str | None = 
     SHA-256, any export that has them is used, whatever file they came from. Raises ModelUnavailable.
     """
     name = model_name(asked.model or DEFAULT_MODEL)
-    if asked.precision == "f16":
-        raise ModelUnavailable("the precision f16 runs on TensorFlow only: leave it out, or say --precision f32")
+    if asked.precision == "f16":  # the network in f32, which TensorFlow runs in half precision
+        if name.startswith(PIXELS):
+            raise ModelUnavailable(f"{name} is no network and is not run in f16: leave out --precision f16")
+        return replace(find_network(replace(asked, precision="f32"), settings, weights), precision="f16")
     if name in bundled_manifest():
         return _find_bundled(name, asked, settings)
     if asked.precision == "int8":
@@ -91,7 +93,7 @@ def _find_bundled(name: str, asked: ModelOptions, settings: Settings) -> Network
     layer = None if asked.layer in (network.layer, PENULTIMATE) else asked.layer
     own = preprocess == "own" and layer is None
     if _precision(name, asked, own=own) == "int8":
-        network = bundled(name, asked.size, "int8")
+        network = bundled(name, asked.size, int8=True)
     elif not own:
         wanted = Export(name, network.size, layer, preprocess, network.archive)
         network = ensure_exported(wanted, settings.cache_dir)
@@ -110,9 +112,9 @@ def _precision(name: str, asked: ModelOptions, *, own: bool) -> Precision:
 
     `own`: its last layer and its own preprocessing, which are what was quantised. Raises ModelUnavailable.
     """
-    if asked.precision == "f32" or (asked.precision is None and not (own and has_int8(name))):
+    if asked.precision == "f32" or (asked.precision is None and not (own and name in int8_manifest())):
         return "f32"
-    if not has_int8(name):
+    if name not in int8_manifest():
         raise ModelUnavailable(f"{name} has no int8 weights: leave out --precision int8")
     if not own:
         raise ModelUnavailable(

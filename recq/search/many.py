@@ -26,7 +26,7 @@ from recq.search.prepare import Preparer, Query
 from recq.search.results import Answer
 from recq.search.scale import Scaled, scaled
 from recq.search.session import Session
-from recq.search.target import Given, IndexedTarget, Target, VectorTarget, resolve, text_of
+from recq.search.target import Given, IndexedTarget, Target, VectorTarget, is_id, resolve, text_of
 from recq.search.target_suggestions import MOST_PLACES
 from recq.space import require_same
 
@@ -129,7 +129,7 @@ class _Holder:
             if self._preparer is None:
                 self._preparer = self._session.preparer(catalog.space)
             require_same(catalog.space, self._preparer.space, catalog.name)
-            self._catalog, self._sources = catalog, catalog.sources.all()
+            self._catalog, self._sources = catalog, catalog.sources_at_opening()
         return self._catalog
 
     def preparer(self) -> Preparer:
@@ -197,13 +197,16 @@ class _Lookup:
     lookups: Lookups
     known: Mapping[str, Source]
     hints: _Hints
+    ids: frozenset[str]
+    items: Mapping[str, Item]
+    """Those of `ids` that there are: all that the targets name are read at once."""
 
     @property
     def catalog(self) -> str:
         return self.lookups.catalog
 
     def get(self, item_id: str) -> Item | None:
-        return self.lookups.get(item_id)
+        return self.items.get(item_id) if item_id in self.ids else self.lookups.get(item_id)
 
     def find_path(self, path: str) -> Sequence[Item]:
         return self.lookups.find_path(path)
@@ -229,7 +232,9 @@ def _answers(
     catalog = holder.catalog()
     scale = holder.scaled(parameters)
     catalog.finder.check(scale.parameters, metric_of("", catalog.space))
-    lookup = _Lookup(catalog.lookups, holder.sources(), holder.hints)
+    ids = frozenset(given.lower() for given in chunk if isinstance(given, str) and is_id(given))
+    items = catalog.lookups.get_many(sorted(ids))
+    lookup = _Lookup(catalog.lookups, holder.sources(), holder.hints, ids, items)
     resolved = [_resolved(lookup, given) for given in chunk]
     preparer = holder.preparer()
     if any(not isinstance(each, IndexedTarget | VectorTarget | FailedTarget) for each in resolved):

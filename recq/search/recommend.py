@@ -43,8 +43,11 @@ def recommend(
     def check(catalog: Catalog) -> None:
         catalog.finder.check(parameters, metric_of(Liked(("",), strategy=Strategy(strategy)), catalog.space))
 
-    with session.prepared([*like, *dislike], check) as (catalog, queries):
-        return _recommended(catalog, queries, len(like), strategy, parameters, started)
+    def ask() -> Answer:
+        with session.prepared([*like, *dislike], check) as (catalog, queries):
+            return _recommended(catalog, queries, len(like), strategy, parameters, started)
+
+    return session.asked(ask)
 
 
 def _recommended(
@@ -65,7 +68,7 @@ def _recommended(
         return catalog.finder.rank(question, parameters, own=own_of(parameters, queries[:liked], queries[liked:]))
 
     found = ask(parameters)
-    sources = catalog.sources.all()
+    sources = catalog.sources_at_opening()
     asked = [asked_of(query, catalog, sources) for query in queries]
     return answer_of(
         catalog,

@@ -32,7 +32,7 @@ def scaled(catalog: Catalog, parameters: Parameters) -> Scaled:
     """
     from recq.index.background import FEWEST_ITEMS, UNUSUAL
 
-    background = catalog.background()
+    background = catalog.background_at_opening()
     if not parameters.unusual:
         return Scaled(parameters, background)
     cosine = catalog.space.higher_is_better

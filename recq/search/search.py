@@ -49,8 +49,12 @@ def similar(session: Session, target: Given, parameters: Parameters = FIRST) -> 
     """
     started = time.perf_counter()
     parameters.require_sane()
-    with session.prepared([target], lambda catalog: _check(catalog, parameters)) as (catalog, queries):
-        return _nearest(catalog, queries[0], parameters, started)
+
+    def ask() -> Answer:
+        with session.prepared([target], lambda catalog: _check(catalog, parameters)) as (catalog, queries):
+            return _nearest(catalog, queries[0], parameters, started)
+
+    return session.asked(ask)
 
 
 def search(session: Session, parameters: Parameters = FIRST_MATCHES) -> Answer:
@@ -67,7 +71,9 @@ def search(session: Session, parameters: Parameters = FIRST_MATCHES) -> Answer:
             more = "" if parameters.offset else ": -k shows more, --page 2 the next"
             notes = (f"{place} of {total:,} matching items shown{more}",)
         nothing = None if found.hits else why_no_results(catalog, parameters, catalog.finder.find)
-        return answer_of(catalog, found, catalog.sources.all(), parameters, started, notes=notes, no_results=nothing)
+        return answer_of(
+            catalog, found, catalog.sources_at_opening(), parameters, started, notes=notes, no_results=nothing
+        )
 
 
 def show(session: Session, target: Given) -> ItemDetails:
@@ -101,7 +107,7 @@ def _nearest(catalog: Catalog, query: Query, parameters: Parameters, started: fl
 
     found = ask(scale.parameters)
     nothing = None if found.hits else why_no_results(catalog, scale.parameters, ask, parameters)
-    sources = catalog.sources.all()
+    sources = catalog.sources_at_opening()
     return answer_of(
         catalog,
         found,

@@ -11,13 +11,14 @@ ends between two questions does no harm. The connection to a server and the netw
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from threading import RLock, local
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar
 
-from recq.errors import UsageError
+from recq.errors import RecqError, UsageError
 from recq.search.prepare import Preparer, Query
 from recq.search.target import Given, IndexedTarget, resolve, text_of
 from recq.settings import Settings
@@ -29,11 +30,28 @@ if TYPE_CHECKING:
     from recq.index.catalog import Catalog
     from recq.space import EmbeddingSpace
 
+T = TypeVar("T")
+
+KNOWN_FOR = 1.0
+"""Seconds that what was read of a catalog when it was opened (space, fields, sources) serves later questions as well.
+It takes two of four requests of an indexed picture's question."""
+
 
 class _Held(local):
     """The opening that the questions of a thread share."""
 
     client: QdrantClient | None = None
+    known: _Known | None = None
+    reuses = False
+    """Whether a question is asked that `Session.asked` repeats."""
+
+
+class _Known(NamedTuple):
+    """A catalog as it was when it was opened, for questions that come soon after."""
+
+    client: QdrantClient
+    catalog: Catalog
+    at: float
 
 
 class Session:
@@ -85,10 +103,41 @@ class Session:
     @contextmanager
     def opened(self) -> Iterator[Catalog]:
         """The catalog, for the length of the block. Raises TargetNotFound as well, where there is none."""
+        with self.client() as client:
+            yield self._known_or_opened(client)
+
+    def _known_or_opened(self, client: QdrantClient) -> Catalog:
         from recq.index.catalog import Catalog
 
-        with self.client() as client:
-            yield Catalog.open(client, self.settings.catalog)
+        mine, now = self._held, time.monotonic()
+        if mine.reuses and mine.known is not None and mine.known.client is client:
+            if now - mine.known.at < KNOWN_FOR:
+                return mine.known.catalog
+            mine.known = None
+        catalog = Catalog.open(client, self.settings.catalog, asked=True)
+        if client in (self._root._server, self._root._held.client):  # it outlives the question
+            mine.known = _Known(client, catalog, now)
+        return catalog
+
+    def asked(self, question: Callable[[], T]) -> T:
+        """What a question answers, which may know the catalog from one asked within `KNOWN_FOR`, where both are asked
+        of one connection or one opening (`held`).
+
+        Where that leads to an error, it is asked again of the catalog as it is now: fields may have come since, or
+        another collection.
+        """
+        mine = self._held
+        before = mine.known
+        mine.reuses = before is not None
+        try:
+            return question()
+        except RecqError:
+            if before is None or mine.known is not before:  # it was opened anew
+                raise
+        finally:
+            mine.reuses = False
+        mine.known = None
+        return question()
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -99,15 +148,18 @@ class Session:
             try:
                 yield
             finally:
-                root._held.client = before
+                root._held.client, self._held.known = before, None
 
     def preparer(self, space: EmbeddingSpace) -> Preparer:
         """Makes queries from targets in that space, with the network once it is loaded."""
         with self._guard:
             self._require_open()
-            if self._preparer is None or self._preparer.space.fingerprint != space.fingerprint:  # rebuilt since
-                self._preparer = self._kept.enter_context(Preparer(space, self.settings))
-            return self._preparer
+            known = self._preparer
+            if known is None or (
+                known.space != space and known.space.fingerprint != space.fingerprint
+            ):  # rebuilt since
+                known = self._preparer = self._kept.enter_context(Preparer(space, self.settings))
+            return known
 
     @contextmanager
     def prepared(

@@ -165,6 +165,8 @@ def resolve(lookup: Lookup, given: Given) -> Target:
     if not isinstance(given, str):
         return given
     text = given
+    if (item := _by_id(text, lookup)) is not None:
+        return IndexedTarget(item)
     try:
         return settle(text, lookup, look(text))
     except TargetNotFound:
@@ -178,6 +180,16 @@ def resolve(lookup: Lookup, given: Given) -> Target:
         except TargetNotFound:
             pass
         raise
+
+
+def _by_id(text: str, lookup: Lookup) -> Item | None:
+    """The item of that id, whatever file is called so: no disk is asked."""
+    return lookup.get(text.lower()) if is_id(text) else None
+
+
+def is_id(text: str) -> bool:
+    """Whether it is written as the id of an item."""
+    return _UUID.fullmatch(text) is not None
 
 
 def _is_text(text: str) -> bool:
@@ -203,7 +215,7 @@ def settle(text: str, lookup: Lookup, local: Local) -> Target:
         raise UsageError("TARGET is empty: give a file name, a path, a point id or - for standard input")
     if text == STREAM:
         return StreamTarget()
-    if _UUID.fullmatch(text) and (item := lookup.get(text.lower())) is not None:
+    if (item := _by_id(text, lookup)) is not None:
         return IndexedTarget(item)
     below: str | None = None  # the source in whose folder the file lies, not indexed yet
     if local.is_file:

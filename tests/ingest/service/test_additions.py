@@ -107,7 +107,7 @@ def test_what_cannot_be_added_says_why(place: Place, daemon: Daemon, tmp_path: P
         ("run", "--source", f"shop={press}"): (2, f"source 'shop' is the folder {place.root} on this host"),
         ("run", press, "--catalog", "other"): (4, f"is in use by process {pid}, for catalog 'images'"),
         ("run", press, "--model", "efficientnet_lite2"): (5, f"was made with {MODEL}"),
-        ("run", press, "--watch", "poll"): (2, "has watch = auto, and this asks for poll"),
+        ("run", press, "--watch", "poll"): (2, "has watch = auto for all its sources, and this command asks for poll"),
         ("run", str(place.root), "--metadata", str(put(outer / "m.csv", 1))): (2, "--metadata can be given only when"),
     }  # fmt: skip
     for arguments, (code, why) in cases.items():

@@ -55,7 +55,7 @@ def test_a_pooling_that_gives_too_many_numbers_is_refused_before_anything_is_mad
     put(place.root / "a.jpg", 1)
     done = place.command("run", str(place.root), "--once", "--pooling", "flatten")
     assert (done.returncode, done.stderr.count("\n")) == (5, 1)
-    assert "103,680 numbers per image" in done.stderr
+    assert "128,000 numbers per image" in done.stderr
     assert "--pooling gem, mean, max, rmac or centre" in done.stderr
     assert not (place.data / "edge").exists()
 

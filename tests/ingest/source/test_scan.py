@@ -176,7 +176,7 @@ def test_own_patterns_replace_the_defaults(tmp_path: Path) -> None:
         "trashbox",
     ],
 )
-def test_bins_and_snapshots_are_passed_over_at_any_depth(tmp_path: Path, folder: str) -> None:
+def test_bins_and_snapshots_are_skipped_at_any_depth(tmp_path: Path, folder: str) -> None:
     """A NAS shows what was deleted, and older states, as folders among the pictures."""
     put(tmp_path / folder / "deep/a.jpg", 1)
     put(tmp_path / "shop" / folder / "b.jpg", 2)

@@ -13,7 +13,7 @@ from recq.errors import ModelUnavailable
 from recq.models import ModelOptions
 from recq.models.openvino_runtime import OpenVINORuntime
 from recq.models.pooling import POOLINGS, pool
-from recq.models.weights import BUNDLED, bundled, bundled_manifest
+from recq.models.weights import BUNDLED, bundled, bundled_manifest, int8_manifest
 from recq.models.zoo import network_space
 from tests.packs import ROOT
 from tests.recq.models.photographs import SAMPLES, inputs
@@ -39,8 +39,8 @@ def test_the_files_are_those_of_the_manifest() -> None:
     for entry in manifest.values():
         for name, digest in entry["files"].items():
             assert hashlib.sha256((BUNDLED / name).read_bytes()).hexdigest() == digest, name
-    described = {name for entry in manifest.values() for name in entry["files"]}
-    texts = {"manifest.json", "PROVENANCE.md", "LICENSE-Apache-2.0.txt"}
+    described = {name for entry in [*manifest.values(), *int8_manifest().values()] for name in entry["files"]}
+    texts = {"manifest.json", "manifest-int8.json", "PROVENANCE.md", "LICENSE-Apache-2.0.txt"}
     assert {path.name for path in BUNDLED.iterdir()} == described | texts
 
 

@@ -15,9 +15,10 @@ import pytest
 
 from recq.errors import DimensionTooLarge, ImageError, ModelUnavailable, Reason, SpaceMismatch
 from recq.models import Embedder, ModelOptions, describe_space, describe_variant, open_embedder
+from recq.models.options import PRESETS
 from recq.models.pooling import GEM_FLOOR, unit
 from recq.settings import Settings
-from recq.space import Distance, EmbeddingSpace
+from recq.space import Distance, EmbeddingSpace, Preset
 from tests.recq.models.photographs import SAMPLES, inputs, vectors_of
 
 Floats = npt.NDArray[np.float32]
@@ -31,10 +32,11 @@ def settings(tmp_path: Path) -> Settings:
 
 def test_the_default_space(settings: Settings) -> None:
     space = describe_space("efficientnet_lite2", settings)
-    assert (space.size, space.resize, space.pooling, space.dim) == (260, "pad", "gem", 1280)
-    assert (space.layer, space.precision, space.distance) == ("head_relu", "f32", "Cosine")
+    assert (space.size, space.resize, space.pooling, space.dim) == (320, "pad", "centre", 1280)
+    assert (space.layer, space.precision, space.distance) == ("head_relu", "int8", "Cosine")
+    assert describe_space(ModelOptions(), settings) == space
     # Every index made with the default model carries it: when it changes, all of them have to be rebuilt.
-    assert space.fingerprint == "96389c15726b"
+    assert space.fingerprint == "551cc6291fe9"
     assert not settings.cache_dir.exists()
 
 
@@ -42,7 +44,8 @@ def test_each_choice_makes_another_space(settings: Settings) -> None:
     spaces = [
         describe_space("efficientnet_lite2", settings),
         describe_space(ModelOptions("efficientnet_lite2", pooling="mean"), settings),
-        describe_space(ModelOptions("efficientnet_lite2", size=320), settings),
+        describe_space(ModelOptions("efficientnet_lite2", size=260), settings),
+        describe_space(ModelOptions("efficientnet_lite2", precision="f32"), settings),
         describe_space(ModelOptions("efficientnet_lite2", resize="crop"), settings),
         describe_space(ModelOptions("efficientnet_lite2", distance="euclid"), settings),
         describe_space("mobilenet_v2", settings),
@@ -50,11 +53,39 @@ def test_each_choice_makes_another_space(settings: Settings) -> None:
     assert len({space.fingerprint for space in spaces}) == len(spaces)
 
 
+def test_the_default_space_of_before_is_still_made(settings: Settings) -> None:
+    """Catalogs that were made before int8 have these fingerprints."""
+    before = ModelOptions("efficientnet_lite2", precision="f32", size=260, pooling="gem")
+    assert describe_space(before, settings).fingerprint == "96389c15726b"
+    fine = ModelOptions("efficientnet_lite2", precision="f32", size=320, pooling="centre")
+    assert describe_space(fine, settings).fingerprint == "dd3216a0a8a9"
+    mobile = describe_space(ModelOptions("mobilenet_v2", precision="f32", pooling="gem"), settings)
+    assert mobile.fingerprint == "accc42de2bfa"
+
+
+@pytest.mark.parametrize(
+    ("preset", "options", "fingerprint"),
+    [
+        ("fast", ModelOptions("mobilenet_v2", pooling="centre", size=224), "05e90aea889b"),
+        ("fine", ModelOptions(), "551cc6291fe9"),
+        ("finest", ModelOptions("efficientnet_lite2", pooling="centre", size=384), "a8717c455c24"),
+    ],
+)
+def test_a_preset_is_a_point_of_the_table(
+    preset: str, options: ModelOptions, fingerprint: str, settings: Settings
+) -> None:
+    space = describe_space(ModelOptions.from_settings(settings.model_copy(update={"preset": preset})), settings)
+    assert space == describe_space(options, settings)
+    assert space.precision == "int8"
+    assert space.fingerprint == fingerprint  # every index made with it carries it
+
+
+def test_every_preset_has_its_options() -> None:
+    assert list(PRESETS) == list(get_args(Preset))
+    assert {preset.precision for preset in PRESETS.values()} == {None}
+
+
 def test_a_preset_stands_for_what_is_not_said(settings: Settings) -> None:
-    asked = ModelOptions.from_settings(settings.model_copy(update={"preset": "fine"}))
-    space = describe_space(asked, settings)
-    assert space == describe_space(ModelOptions("efficientnet_lite2", pooling="centre", size=320), settings)
-    assert space.fingerprint == "dd3216a0a8a9"  # every index made with it carries it
     smaller = ModelOptions.from_settings(settings.model_copy(update={"preset": "fine", "size": 256}))
     assert (smaller.pooling, smaller.size) == ("centre", 256)
     assert not ModelOptions.from_settings(settings).said
@@ -89,7 +120,7 @@ def test_vectors_are_unit_length_and_the_same_on_every_way(settings: Settings) -
 
 
 def test_a_size_other_than_the_network_s_own(settings: Settings) -> None:
-    space = describe_space(ModelOptions("efficientnet_lite2", size=320), settings)
+    space = describe_space(ModelOptions("efficientnet_lite2", size=384), settings)
     photographs = inputs(SAMPLES[:2], space.input)
     with open_embedder(space, settings) as embedder:
         larger = vectors_of(embedder, photographs)
@@ -116,13 +147,13 @@ def test_the_picture_may_be_overwritten_after_submit(settings: Settings) -> None
 
 @pytest.mark.parametrize(
     "wrong",
-    [np.zeros((260, 260, 3), np.float32), np.zeros((224, 224, 3), np.uint8), np.zeros((1, 260, 260, 3), np.uint8)],
+    [np.zeros((320, 320, 3), np.float32), np.zeros((224, 224, 3), np.uint8), np.zeros((1, 320, 320, 3), np.uint8)],
     ids=["floats", "another size", "a batch"],
 )
 def test_arrays_that_are_no_input_are_refused(settings: Settings, wrong: Pixels) -> None:
     with (
         open_embedder("efficientnet_lite2", settings) as embedder,
-        pytest.raises(ValueError, match=r"expected uint8 \(260, 260, 3\), got"),
+        pytest.raises(ValueError, match=r"expected uint8 \(320, 320, 3\), got"),
     ):
         embedder.submit(wrong)
 
@@ -130,6 +161,7 @@ def test_arrays_that_are_no_input_are_refused(settings: Settings, wrong: Pixels)
 class Scripted:
     """A runtime that answers with the picture's first value, and can be held."""
 
+    name, device = "scripted", "CPU"
     batch, concurrency = 1, 2
 
     def __init__(self, dim: int) -> None:
@@ -182,9 +214,82 @@ def test_submit_blocks_while_the_network_is_busy_and_close_finishes_what_was_tak
         embedder.submit(picture)
 
 
+class Batching(Scripted):
+    """One that takes several pictures at once; it may have too little memory, or not like a picture."""
+
+    batch, concurrency = 8, 1
+
+    def __init__(self, memory: int = 8, poison: int | None = None) -> None:
+        super().__init__(8)
+        self.memory, self.poison = memory, poison
+        self.calls: list[int] = []
+        self.called = threading.Event()
+
+    def infer(self, pixels: Pixels) -> Floats:
+        self.calls.append(len(pixels))
+        self.called.set()
+        self.held.wait(30)
+        marks = pixels[:, 0, 0, 0]
+        if len(pixels) > self.memory or self.poison in marks:
+            raise MemoryError("too much")
+        return np.eye(8, dtype=np.float32)[marks % 8] + 1
+
+
+def marked(count: int) -> list[Pixels]:
+    return [np.full((4, 4, 3), number, np.uint8) for number in range(count)]
+
+
+def test_a_call_takes_those_that_wait_and_waits_for_none() -> None:
+    runtime = Batching()
+    runtime.held.clear()
+    with Embedder(space_of(4), runtime) as embedder:
+        assert embedder.capacity == 16
+        pictures = marked(13)
+        first = embedder.submit(pictures[0])
+        assert runtime.called.wait(30)  # a single drop goes alone, at once
+        rest = [embedder.submit(each) for each in pictures[1:]]
+        runtime.held.set()
+        vectors = [future.result(30) for future in (first, *rest)]
+    assert runtime.calls == [1, 8, 4]
+    for number, vector in enumerate(vectors):  # each its own
+        assert int(vector.argmax()) == number % 8
+        assert vector.base is None  # nor does it keep the whole batch
+
+
+def test_a_picture_that_the_runtime_does_not_like_fails_alone() -> None:
+    runtime = Batching(poison=5)
+    runtime.held.clear()
+    with Embedder(space_of(4), runtime) as embedder:
+        futures = [embedder.submit(each) for each in marked(9)]
+        runtime.held.set()
+        errors = [future.exception(30) for future in futures]
+        assert [number for number, error in enumerate(errors) if error is not None] == [5]
+        runtime.calls.clear()
+        runtime.poison = None
+        runtime.held.clear()
+        futures = [embedder.submit(each) for each in marked(9)]
+        runtime.held.set()
+        assert [future.exception(30) for future in futures] == [None] * 9
+    assert max(runtime.calls) == 8  # the picture was at fault, not the number of them
+
+
+def test_a_batch_for_which_there_is_no_memory_becomes_smaller_for_good() -> None:
+    runtime = Batching(memory=2)
+    with Embedder(space_of(4), runtime) as embedder:
+        for _ in range(2):
+            runtime.held.clear()
+            runtime.called.clear()
+            first = embedder.submit(marked(1)[0])
+            assert runtime.called.wait(30)
+            rest = [embedder.submit(each) for each in marked(8)]
+            runtime.held.set()
+            assert [future.exception(30) for future in (first, *rest)] == [None] * 9
+    assert runtime.calls == [1, 8, 4, 2, 2, 4, 2, 2, 1, 2, 2, 2, 2]
+
+
 def test_vectors_of_a_network_that_is_not_the_index_s_are_refused(settings: Settings) -> None:
     made = dataclasses.replace(describe_space("efficientnet_lite2", settings), weights="f" * 16)
-    with pytest.raises(SpaceMismatch, match=r"weights is '208cc3aa89feca1e' here and 'ffffffffffffffff' there"):
+    with pytest.raises(SpaceMismatch, match=r"weights is '76ad128cf1a94aac' here and 'ffffffffffffffff' there"):
         open_embedder(made, settings)
     projected = dataclasses.replace(describe_space("efficientnet_lite2", settings), projection="pca:64")
     with pytest.raises(SpaceMismatch, match="projection is None here and 'pca:64' there"):
@@ -195,7 +300,7 @@ def test_vectors_of_a_euclidean_space_keep_their_length(settings: Settings) -> N
     angular = describe_space(ModelOptions("mobilenet_v2", pooling="mean"), settings)
     euclidean = describe_space(ModelOptions("mobilenet_v2", pooling="mean", distance="euclid"), settings)
     assert euclidean == dataclasses.replace(angular, distance="Euclid")
-    assert euclidean.label.startswith("mobilenet_v2 224px pad mean 1280-d euclid [")
+    assert euclidean.label.startswith("mobilenet_v2 int8 224px pad mean 1280-d euclid [")
     photographs = inputs(SAMPLES[:3], euclidean.input)
     with open_embedder(euclidean, settings) as embedder:
         vectors = vectors_of(embedder, photographs)
@@ -233,7 +338,7 @@ def test_an_unknown_pooling_names_the_known(settings: Settings) -> None:
 
 def test_flatten_is_refused_where_no_index_takes_it(settings: Settings) -> None:
     assert describe_space(ModelOptions("mobilenet_v2", pooling="flatten"), settings).dim == 62_720
-    with pytest.raises(DimensionTooLarge, match="103,680"):
+    with pytest.raises(DimensionTooLarge, match="128,000"):
         describe_space(ModelOptions("efficientnet_lite2", pooling="flatten"), settings)
 
 

@@ -330,7 +330,9 @@ def test_the_penultimate_layer_of_stock_weights(keras: Any, archive: Any, tmp_pa
     made = application(APPLICATIONS["MobileNetV2"], 224, file, "penultimate")
     assert (made.layer, made.side, made.channels, made.pooling) == ("global_average_pooling2d", None, 1280, "none")
     assert weights_digest(made.network.get_weights()) == bundled_manifest()["mobilenet_v2"]["weights"]
-    space = describe_space(ModelOptions("mobilenet_v2", layer="penultimate", distance="euclid"), Settings())
+    space = describe_space(
+        ModelOptions("mobilenet_v2", layer="penultimate", precision="f32", distance="euclid"), Settings()
+    )
     photographs = inputs(SAMPLES[:1], space.input)
     expected = made.network(photographs.astype(np.float32))
     np.testing.assert_allclose(vectors(space, Settings(), photographs), expected.numpy(), rtol=1e-3, atol=1e-3)
