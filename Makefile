@@ -3,24 +3,27 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types torture soak bench requirements hooks dist clean
+.PHONY: help demo test lint types torture soak bench page requirements hooks dist clean
 
 BIN := .venv/bin
 # The tests start some hundred processes: without byte code each would compile every module it imports.
 unexport PYTHONDONTWRITEBYTECODE
 STAMPS := .venv/.recq
-PYTEST ?= -n 3 --dist loadfile
+# Files in the order that tests/conftest.py gives them, long ones first; xdist would sort them by their number of tests.
+PYTEST ?= -n 3 --dist loadfile --no-loadscope-reorder --durations 20
 TORTURE ?=
 
 help:
 	@echo 'make demo                     see recq work on the bundled photographs'
 	@echo 'make demo FOLDER=~/Pictures   the same on a folder of your own, which is only read'
 	@echo 'make test                     lint, types and all tests (adds TensorFlow to .venv)'
-	@echo 'make lint | types | bench     one of them alone'
+	@echo 'make lint | types            one of them alone'
 	@echo 'make torture                  the reliability tests in full: hours; figures in build/torture.jsonl'
 	@echo "make torture TORTURE='-k cut' some of them alone"
 	@echo 'make soak                     50,000 images through one daemon, whose memory has to stay flat; figures in build/soak.jsonl'
 	@echo "make soak SOAK='--images 9000 --fast'   fewer, small ones"
+	@echo 'make bench                    how fast it is, in 25 minutes: docs/performance.md anew (FULL=1: hours, AGAIN=1: all of it)'
+	@echo 'make page                     docs/performance.md alone, of what was measured so far'
 	@echo 'make requirements             pin the dependencies anew (UPGRADE=1: to the newest versions)'
 	@echo 'make hooks                    run the quick checks before each commit'
 	@echo 'make dist                     wheel and source distribution in dist/'
@@ -52,8 +55,16 @@ soak: $(STAMPS)/test
 	@rm -f build/soak.jsonl
 	$(BIN)/python -m tests.reliability.soak --figures build/soak.jsonl $(SOAK)
 
+# What was measured already by the same command is kept: `make bench AGAIN=1` measures all of it anew.
+BENCHMARKS = ingest drop query start daemon_start footprint growth $(if $(FULL),reconcile compaction quality_memory)
 bench: $(STAMPS)/test
-	@set -e; for script in benchmarks/[!_]*.py; do echo "$$script"; $(BIN)/python "$$script"; done
+	@set -e; for name in $(BENCHMARKS); do \
+	  echo "benchmarks/$$name.py"; \
+	  $(BIN)/python "benchmarks/$$name.py" $(if $(FULL),--full) $(if $(AGAIN),--again); \
+	done; $(BIN)/python tools/make_performance_page.py --take
+
+page: $(STAMPS)/test
+	$(BIN)/python tools/make_performance_page.py $(if $(wildcard build/bench/*.json),--take)
 
 hooks: $(STAMPS)/test
 	$(BIN)/pre-commit install

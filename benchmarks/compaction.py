@@ -1,6 +1,6 @@
 """What giving dead space back costs: sizes, duration, and what queries and writes wait for meanwhile.
 
-    python benchmarks/compaction.py [--points 20000 100000]
+    python benchmarks/compaction.py [--smoke | --short | --full] [--sizes N ...]
 
 Every point is replaced three times by one of another id, as when files are deleted and others dropped. Then queries
 and upserts run one after another, first alone and then during the compaction at the pace a daemon gives it. Edge only,
@@ -9,8 +9,8 @@ through the REST API that the catalog uses; vectors are random, payloads those o
 
 from __future__ import annotations
 
-import argparse
 import shutil
+import sys
 import tempfile
 import threading
 import time
@@ -20,9 +20,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
 import numpy as np
 from qdrant_client import QdrantClient, models
 
+from benchmarks.measure import Report, Section, parser_of
 from recq.index.edge.folder import Folder
 from recq.index.edge.routes import answer
 from recq.index.edge.transport import EdgeTransport
@@ -30,6 +33,7 @@ from recq.index.edge.waste import bytes_of
 from recq.index.fields import Fields
 from recq.index.schema import FileFacts, Item
 
+SIZES = {"smoke": (500,), "short": (20_000,), "full": (20_000, 100_000)}
 DIM = 1280
 BATCH = 32
 _QUERIES_ALONE = 300
@@ -49,8 +53,9 @@ class Latency:
         p50, p99, longest = np.quantile(seconds, [0.5, 0.99, 1.0])
         return cls(float(p50), float(p99), float(longest))
 
-    def __str__(self) -> str:
-        return f"{1000 * self.p50:7.0f} {1000 * self.p99:7.0f} {1000 * self.longest:7.0f}"
+    def figures(self, what: str) -> dict[str, float]:
+        """In milliseconds, by name."""
+        return {f"{what}, {name}, ms": 1000 * seconds for name, seconds in vars(self).items()}
 
 
 def client_of(folder: Folder) -> QdrantClient:
@@ -132,8 +137,13 @@ def rest_as_long(seconds: float) -> None:
     time.sleep(seconds)
 
 
-def measure(points: int, where: Path) -> None:
-    """Print the lines of one size."""
+def measure(points: int) -> Section:
+    """One size, in a folder of its own."""
+    with tempfile.TemporaryDirectory() as where:
+        return _measured(points, Path(where))
+
+
+def _measured(points: int, where: Path) -> Section:
     fresh = Folder(where / "fresh")
     fill(client_of(fresh), 0, points)
     fresh.flush()
@@ -160,25 +170,28 @@ def measure(points: int, where: Path) -> None:
     after = bytes_of(where / "used")
     count = client.count("c").count
     folder.close()
-    print(f"{points:,} points of {DIM} numbers: {count:,} after {durations[0]:.0f} s of compaction")
-    print(
-        f"  MB on disk: fresh {fresh_bytes / 1e6:.0f}, all replaced 3 times {before / 1e6:.0f}, after {after / 1e6:.0f}"
-    )
-    print(f"  MB of anonymous memory: before {memory / 1e6:.0f}, after {anonymous() / 1e6:.0f}")
-    print("  ms                     p50     p99 longest")
+    figures = {
+        "compaction, s": durations[0],
+        "on disk, fresh, MB": fresh_bytes / 1e6,
+        "on disk, all replaced 3 times, MB": before / 1e6,
+        "on disk, afterwards, MB": after / 1e6,
+        "anonymous memory before, MB": memory / 1e6,
+        "anonymous memory afterwards, MB": anonymous() / 1e6,
+    }
     for what, idle, busy in zip(("query", "upsert"), alone, meanwhile, strict=True):
-        print(f"  {what:6} alone      {idle}")
-        print(f"  {what:6} meanwhile  {busy}", flush=True)
+        figures |= idle.figures(f"{what} alone") | busy.figures(f"{what} meanwhile")
+    assert count == points, f"{count} of {points} points are left"
+    return Section(f"{points:,} points of {DIM} numbers compacted", "s", figures=figures, items=points)
 
 
 def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--points", type=int, nargs="+", default=[20_000, 100_000])
+    """Measure and keep."""
+    parser = parser_of(__doc__)
+    parser.add_argument("--sizes", type=int, nargs="+", help="other numbers of points")
     asked = parser.parse_args()
-    for points in asked.points:
-        with tempfile.TemporaryDirectory() as where:
-            measure(points, Path(where))
+    report = Report(asked)
+    for points in asked.sizes or SIZES[asked.size]:
+        report.section(f"{points:,}", partial(measure, points))
 
 
 if __name__ == "__main__":

@@ -1,93 +1,235 @@
-"""Images per second, from files to waited upserts, beside the loop that tutorials teach. Needs the extra [keras].
+"""Images a second, from files to waited upserts, beside what others do with the same pictures, and the bound.
 
-    python benchmarks/ingest.py [--pack FOLDER] [--rounds 2]
+    python benchmarks/ingest.py [--smoke | --short | --full] [--also "NAME=OPTIONS OF recq-ingest run"] [--no-server]
 
-The tutorial's loop: MobileNetV2 in Keras, `load_img`, one `model.predict` per picture, nothing stored. recq: the whole
-daemon `recq-ingest run --once` with the default model, from its "started" (start-up is not counted for the loop
-either) to "stopped", when every upsert has been acknowledged; beside it the whole process, start and end counted. The
-two take turns, so that a busy machine slows both; the ratio is what counts.
+Sides, in turns: `recq-ingest run --once` with the default network, embedded and on a server, and with MobileNetV2 (int8
+where `recq-ingest` has `--precision`), from its event "started" to "stopped", when every upsert is acknowledged; (a)
+the tutorials' loop with stock MobileNetV2 in Keras; (b) the same with tf.data in batches of 32; (c) recq's networks in
+ONNX Runtime; (d) the bound: decoding alone and inference alone, each on all cores, by recq's own code, of which the sum
+of times is what a pipeline without any cost of its own would take: 1 / (1/decode + 1/inference). (a) to (c) store
+nothing. No side counts its start. Needs the extra [keras] for (a) to (c), and for (c) pip and a package index once.
 """
 
 from __future__ import annotations
 
-import argparse
+import json
 import re
-import statistics
+import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
-PROGRAMS = Path(sys.executable).parent
-DEFAULT_PACK = Path(__file__).parents[2] / "shared" / "data" / "clothing"
-TUTORIAL_SAMPLE = 120
-"""The loop is slow and steady: a part of the pack tells its speed."""
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-TUTORIAL = """
-import sys, time
-import keras
-import numpy as np
-from keras.utils import load_img, img_to_array
-from recq.models.weights import bundled
-network = keras.models.load_model(bundled("mobilenet_v2", None).archive)
-model = keras.Sequential([network, keras.layers.GlobalAveragePooling2D()])
-def embed(path):
-    pixels = img_to_array(load_img(path, target_size=(224, 224)))
-    return model.predict(np.expand_dims(pixels, 0), verbose=0)
-files = sys.stdin.read().split("\\n")
-embed(files[0])
-start = time.perf_counter()
-for file in files:
-    embed(file)
-print(len(files) / (time.perf_counter() - start))
-"""
+from benchmarks import pictures
+from benchmarks.engines import server
+from benchmarks.measure import (
+    PROGRAMS,
+    ROOT,
+    Ratio,
+    Report,
+    Section,
+    environment,
+    in_turns,
+    parser_of,
+    progress,
+    ran,
+    ratio,
+)
+
+SIDES = Path(__file__).with_name("_ingest_sides.py")
+EXPORT = Path(__file__).with_name("_onnx_export.py")
+ONNX = ROOT / "build" / "bench-onnx"
+ONNX_PACKAGES = ("onnx==1.23.2", "onnxruntime==1.30.0", "tf2onnx==1.17.0")
+MOBILENET = "MobileNetV2"
+DEFAULT = "default"
+
+
+@dataclass(frozen=True)
+class Amount:
+    """Pictures of each kind and rounds of a size of the benchmark; the loop is slow and steady, and needs fewer."""
+
+    pictures: int
+    large: int
+    loop: int
+    rounds: int
+    packs: tuple[str, ...]
+
+
+AMOUNTS = {
+    "smoke": Amount(24, 0, 4, 1, ("clothing",)),
+    "short": Amount(500, 24, 50, 5, ("clothing",)),
+    "full": Amount(1192, 200, 200, 7, ("clothing", "luma_products", "furniture")),
+}
 
 
 def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pack", type=Path, default=DEFAULT_PACK)
-    parser.add_argument("--rounds", type=int, default=2)
-    arguments = parser.parse_args()
-    files = sorted(path for path in arguments.pack.rglob("*.jpg"))
-    loop, daemon, whole = [], [], []
-    for number in range(1, arguments.rounds + 1):
-        loop.append(tutorial(files[:: max(1, len(files) // TUTORIAL_SAMPLE)]))
-        rates = recq_ingest(arguments.pack, len(files))
-        daemon.append(rates[0])
-        whole.append(rates[1])
-        print(
-            f"round {number}: images/s: tutorial loop {loop[-1]:.1f}, recq-ingest {rates[0]:.1f} ({rates[1]:.1f} whole)"
-        )
-    ratios = [statistics.median(rates) / statistics.median(loop) for rates in (daemon, whole)]
-    print(
-        f"recq-ingest embeds and stores {ratios[0]:.1f} times as many images per second as the tutorial's loop, "
-        f"{ratios[1]:.1f} times with its start and end counted ({len(files)} images)"
-    )
+    """Measure and keep."""
+    parser = parser_of(__doc__)
+    parser.add_argument("--also", action="append", default=[], metavar="NAME=OPTIONS", help="another network")
+    parser.add_argument("--no-server", action="store_true", help="without a Qdrant server")
+    parser.add_argument("--no-keras", action="store_true", help="without (a) to (c): they take longest to start")
+    asked = parser.parse_args()
+    report, amount = Report(asked), AMOUNTS[asked.size]
+    models = {DEFAULT: ""}
+    if asked.size != "smoke":
+        models |= [small_network()]
+    models |= dict(each.split("=", 1) for each in asked.also)
+    with tempfile.TemporaryDirectory(prefix="recq-bench-") as folder, ExitStack() as stack:
+        url = None if asked.no_server else stack.enter_context(server(Path(folder) / "server"))
+        for name in amount.packs:
+            count = min(amount.pictures, len(pictures.pack(name)))
+            where = partial(pictures.some_of, name, count)
+            title = f"{count:,} pictures of the pack {name}" if pictures.is_there(name) else f"{count} samples"
+            measured = partial(measure, where, title, amount, models, url, keras=not asked.no_keras)
+            report.section(name, measured)
+        if amount.large:
+            where = partial(pictures.large, amount.large)
+            title = f"{amount.large} JPEG files of 12 megapixels"
+            report.section("large", partial(measure, where, title, amount, models, url, keras=not asked.no_keras))
 
 
-def tutorial(files: list[Path]) -> float:
-    """Images per second of the loop, start-up and the first prediction not counted."""
-    done = subprocess.run(
-        [sys.executable, "-c", TUTORIAL], input="\n".join(map(str, files)), text=True, check=True, capture_output=True
-    )
-    return float(done.stdout.split()[-1])
+def small_network() -> tuple[str, str]:
+    """MobileNetV2, in int8 where there is one: what it is called, and the options that choose it."""
+    options = "--model mobilenet_v2 --precision int8"
+    try:
+        space_of(options)
+    except SystemExit:
+        return MOBILENET, "--model mobilenet_v2"
+    return f"{MOBILENET} int8", options
 
 
-def recq_ingest(pack: Path, count: int) -> tuple[float, float]:
-    """Images per second of `recq-ingest run --once`: between its own "started" and "stopped", and of the process."""
-    with tempfile.TemporaryDirectory(prefix="recq-ingest-bench-") as folder:
-        command = [str(PROGRAMS / "recq-ingest"), "run", str(pack), "--once", "--data-dir", folder]
-        start = time.perf_counter()
-        log = subprocess.run(command, check=True, capture_output=True, text=True).stderr
-        whole = time.perf_counter() - start
-    started, stopped = (
+def measure(
+    where: Callable[[], Path], title: str, amount: Amount, models: dict[str, str], url: str | None, *, keras: bool
+) -> Section:
+    """One set of pictures, all sides."""
+    folder = where()
+    files = sorted(map(str, folder.rglob("*.jpg")))
+    few = files[:: max(1, len(files) // amount.loop)]
+    notes = [f"{amount.rounds} rounds; {len(files):,} files, of which the loop gets {len(few)}"]
+    sides: dict[str, Callable[[], float]] = {}
+    for name, options in models.items():
+        space = json.dumps({"space": space_of(options)})
+        sides[f"recq, {name}"] = partial(recq_ingest, folder, len(files), options, None)
+        sides[f"decode alone, {name}"] = partial(other, "decode", files, space)
+        sides[f"inference alone, {name}"] = partial(other, "inference", files, space)
+    if url is not None:
+        sides[f"recq, {DEFAULT}, server"] = partial(recq_ingest, folder, len(files), "", url)
+    not_run = {} if url is not None else {f"recq, {DEFAULT}, server": "--no-server, or no server binary"}
+    if keras and find_spec("tensorflow") is not None:
+        sides["(a) Keras, one model.predict per picture"] = partial(other, "loop", few)
+        sides["(b) Keras, tf.data, batches of 32"] = partial(other, "tf_data", files)
+        for name, size in (("mobilenet_v2", 224), ("efficientnet_lite2", 260)):
+            side = f"(c) ONNX Runtime, {name} at {size} px"
+            exported = onnx_network(name)
+            if isinstance(exported, Path):
+                sides[side] = partial(other, "onnx", files, json.dumps({"network": str(exported), "size": size}))
+            else:
+                not_run[side] = exported
+    else:
+        not_run["(a) to (c)"] = "the extra [keras] is not installed" if keras else "--no-keras"
+    rates = in_turns(sides, amount.rounds)
+    for name in models:
+        decode, inference = rates[f"decode alone, {name}"], rates[f"inference alone, {name}"]
+        rates[f"(d) bound, {name}"] = [1 / (1 / d + 1 / i) for d, i in zip(decode, inference, strict=True)]
+    return Section(title, "images/s", rates, ratios_of(rates), notes=notes, not_run=not_run)
+
+
+def ratios_of(rates: dict[str, list[float]]) -> list[Ratio]:
+    """What the bars are set on, as far as it was measured."""
+    loop, batches = "(a) Keras, one model.predict per picture", "(b) Keras, tf.data, batches of 32"
+    small = next((name.removeprefix("recq, ") for name in rates if name.startswith(f"recq, {MOBILENET}")), MOBILENET)
+    wanted: list[tuple[str, str, str, float | None]] = [
+        (f"recq, {DEFAULT} / (d)", f"recq, {DEFAULT}", f"(d) bound, {DEFAULT}", 0.90),
+        (f"recq, {DEFAULT}, server / (d)", f"recq, {DEFAULT}, server", f"(d) bound, {DEFAULT}", None),
+        (f"recq, {DEFAULT} / (a)", f"recq, {DEFAULT}", loop, 8.0),
+        (f"recq, {small} / (d)", f"recq, {small}", f"(d) bound, {small}", None),
+        (f"recq, {small} / (a)", f"recq, {small}", loop, 15.0),
+        (f"recq, {small} / (b)", f"recq, {small}", batches, 3.0),
+    ]
+    return [
+        ratio(name, rates[above], rates[below], at_least=bar)
+        for name, above, below, bar in wanted
+        if above in rates and below in rates
+    ]
+
+
+def other(side: str, files: Sequence[str], options: str = "{}") -> float:
+    """Images a second of a side of `_ingest_sides`."""
+    more = {"PYTHONPATH": f"{ROOT}:{ONNX}" if side == "onnx" else str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = ran([sys.executable, str(SIDES), side, options], given="\n".join(files), env=environment(**more))
+    return float(done.output.split()[-1])
+
+
+def recq_ingest(folder: Path, count: int, options: str, url: str | None) -> float:
+    """Images a second of the whole daemon, between its own "started" and "stopped"."""
+    with tempfile.TemporaryDirectory(prefix="recq-bench-") as data:
+        command = [str(PROGRAMS / "recq-ingest"), "run", str(folder), "--once", "--log-format", "text"]
+        command += ["--data-dir", data, *shlex.split(options)]
+        if url is not None:
+            command += ["--url", url, "--catalog", "bench"]
+        log = ran(command).errors
+        if url is not None:
+            drop = ["drop", "bench", "--yes", "--url", url, "--data-dir", data]
+            ran([str(PROGRAMS / "recq-ingest"), *drop])
+    moments = [
         datetime.fromisoformat(re.findall(rf"timestamp=(\S+) .*event={event}", log)[0])
         for event in ("started", "stopped")
+    ]
+    said = re.findall(r"event=stopped .*?indexed=(\d+) reused=(\d+)", log)
+    if not said or sum(map(int, said[0])) != count:
+        raise SystemExit(f"{count} pictures were expected, the daemon's last words: {log.splitlines()[-1]}")
+    return count / (moments[1] - moments[0]).total_seconds()
+
+
+def space_of(options: str) -> dict[str, object]:
+    """The embedding space of a catalog that is made with these options, as JSON."""
+    with tempfile.TemporaryDirectory(prefix="recq-bench-") as data:
+        root = Path(data) / "root"
+        root.mkdir()
+        shutil.copy(pictures.pack("clothing")[0], root)
+        command = [str(PROGRAMS / "recq-ingest"), "run", str(root), "--once", "--data-dir", data]
+        ran([*command, *shlex.split(options)])
+        import recq
+
+        with recq.open("images", data_dir=data) as catalog:
+            return dict(catalog.space.to_json())
+
+
+def onnx_network(name: str) -> Path | str:
+    """The network as an ONNX file, made once; or why it cannot be had."""
+    network = ONNX / f"{name}.onnx"
+    if network.exists():
+        return network
+    if not (ONNX / "onnxruntime").is_dir():
+        progress("    installing ONNX Runtime into build/bench-onnx")
+        install = [str(PROGRAMS / "uv"), "pip", "install", "--quiet", "--no-deps", "--python", sys.executable]
+        done = subprocess.run(
+            [*install, "--target", str(ONNX), *ONNX_PACKAGES], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            return "ONNX Runtime could not be installed"
+    progress(f"    exporting {name} to ONNX")
+    unfinished = network.with_name(f"unfinished-{network.name}")
+    done = subprocess.run(
+        [sys.executable, str(EXPORT), name, str(unfinished)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(PYTHONPATH=f"{ROOT}:{ONNX}", TF_CPP_MIN_LOG_LEVEL="3"),
     )
-    return count / (stopped - started).total_seconds(), count / whole
+    if done.returncode or not unfinished.exists():
+        return f"the export to ONNX failed: {(done.stderr.strip().splitlines() or ['no message'])[-1][:200]}"
+    unfinished.replace(network)
+    return network
 
 
 if __name__ == "__main__":

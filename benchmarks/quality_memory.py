@@ -1,22 +1,25 @@
 """Peak memory and time of `recq evaluate` over many items: random vectors around 1,000 centres, which are the labels.
 
-    python benchmarks/quality_memory.py [--items 100000] [--dim 1280] [--sample 500]
+    python benchmarks/quality_memory.py [--smoke | --short | --full] [--sizes N ...] [--dim 1280] [--sample 500]
 
 This process holds the index and serves it on loopback, as a daemon does; what is measured is the process that asks.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
+from benchmarks.measure import Report, Section, parser_of
 from recq.index.catalog import Catalog
 from recq.index.connect import own_folder
 from recq.index.edge import LoopbackServer
@@ -25,6 +28,7 @@ from recq.index.schema import FileFacts, Item
 from recq.settings import Settings
 from recq.space import EmbeddingSpace
 
+SIZES = {"smoke": (1_000,), "short": (10_000,), "full": (100_000,)}
 CENTRES = 1_000
 PAGE = 500
 
@@ -41,32 +45,42 @@ sys.exit(code)
 
 
 def main() -> None:
-    """Fill, ask, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--items", type=int, default=100_000)
+    """Measure and keep."""
+    parser = parser_of(__doc__)
+    parser.add_argument("--sizes", type=int, nargs="+", help="other numbers of items")
     parser.add_argument("--dim", type=int, default=1280)
     parser.add_argument("--sample", type=int, default=500)
-    arguments = parser.parse_args()
+    asked = parser.parse_args()
+    report = Report(asked)
+    for items in asked.sizes or SIZES[asked.size]:
+        report.section(f"{items:,}", partial(measure, items, asked.dim, asked.sample))
+
+
+def measure(items: int, dim: int, sample: int) -> Section:
+    """Fill and ask."""
     with tempfile.TemporaryDirectory(prefix="recq-quality-memory-") as folder:
         settings = Settings.load(data_dir=folder)
         with own_folder(settings) as owned, LoopbackServer(Path(folder), owned.engine):
             space = EmbeddingSpace(
                 model="random", weights="", layer="", pooling="mean", size=1, resize="pad",
-                preprocessing="", precision="f32", dim=arguments.dim,
+                preprocessing="", precision="f32", dim=dim,
             )  # fmt: skip
-            fill(Catalog.create(owned.client, "images", space), arguments.items)
+            fill(Catalog.create(owned.client, "images", space), items)
             command = [sys.executable, "-c", ASKING, "evaluate", "--label", "group", "--format", "json"]
-            command += ["--sample", str(arguments.sample), "--data-dir", folder]
+            command += ["--sample", str(sample), "--data-dir", folder]
             started = time.perf_counter()
             done = subprocess.run(command, check=True, capture_output=True)
             seconds = time.perf_counter() - started
     peak = int(done.stderr.split()[-1]) / 1024
     found = json.loads(done.stdout)
-    vectors = arguments.items * arguments.dim * 4 / 2**20
-    print(
-        f"{found['items']:,} items x {arguments.dim}, {found['queries']:,} queries: mAP {100 * found['map']:.1f} %, "
-        f"{seconds:.0f} s, peak {peak:.0f} MiB (the vectors alone: {vectors:.0f} MiB)"
-    )
+    figures = {
+        "recq evaluate, s": seconds,
+        "peak, MB": peak * 2**20 / 1e6,
+        "the vectors alone, MB": items * dim * 4 / 1e6,
+        "mAP, %": 100 * found["map"],
+    }
+    title = f"recq evaluate over {found['items']:,} items of {dim} numbers"
+    return Section(title, "s", figures=figures, notes=[f"{found['queries']:,} queries"], items=items)
 
 
 def fill(catalog: Catalog, count: int) -> None:

@@ -1,9 +1,9 @@
 """The comparison of a large folder with the index: seconds and peak memory, by the number of files.
 
 Empty picture files and an index that knows them all, on a real server so that the process measured is the comparison's
-alone. Nothing differs, so no byte is read; then a hundred files are changed, added and removed. Usage:
+alone. Nothing differs, so no byte is read; then a hundred files are changed, added and removed.
 
-    python benchmarks/reconcile.py [FILES ...]        # 10,000 and 100,000 unless said
+    python benchmarks/reconcile.py [--smoke | --short | --full] [--sizes N ...]
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from qdrant_client import QdrantClient
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.measure import Report, Section, parser_of
 from ingest.source.watched_source import WatchedSource
 from recq.index.catalog import Catalog
 from recq.index.points import ItemVector
@@ -33,6 +35,8 @@ SPACE = EmbeddingSpace(
     model="mobilenet_v2", weights="0", layer="top", pooling="mean", size=8, resize="pad",
     preprocessing="none", precision="f32", dim=4,
 )  # fmt: skip
+SIZES = {"smoke": (300,), "short": (10_000,), "full": (10_000, 100_000, 1_000_000)}
+CHANGED = 100
 IN_FOLDER = 1000
 BATCH = 1000
 
@@ -80,27 +84,37 @@ def dry_run(root: Path, url: str) -> tuple[float, int, str]:
     return seconds, int(peak[1]) * 1024, told[-1]
 
 
-def main(sizes: list[int]) -> None:
-    """Print a table, two rows for each size."""
-    print(f"{'files':>10} {'seconds':>8} {'files/s':>9} {'peak MB':>8}   answer")
-    for files in sizes:
-        with tempfile.TemporaryDirectory() as folder:
-            root = Path(folder) / "shop"
-            root.mkdir()
-            with QdrantServer(Path(folder) / "server") as server:
-                client = QdrantClient(url=server.url, check_compatibility=False, timeout=120)
-                fill(root, Catalog.create(client, "images", SPACE), files)
-                for label in ("equal", "changed"):
-                    if label == "changed":
-                        for number in range(100):
-                            os.utime(root / f"f0/{number}.jpg", ns=(1, 1))
-                            (root / f"f0/{number + 100}.jpg").unlink()
-                            (root / f"f0/new{number}.jpg").write_bytes(b"x")
-                    seconds, peak, told = dry_run(root, server.url)
-                    print(
-                        f"{files:>10,} {seconds:>8.1f} {files / seconds:>9,.0f} {peak / 1e6:>8.0f}   {told}", flush=True
-                    )
+def measure(files: int) -> Section:
+    """The comparison of equal folder and index, and of those that differ in 300 files."""
+    figures: dict[str, float] = {}
+    notes: list[str] = []
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "shop"
+        root.mkdir()
+        with QdrantServer(Path(folder) / "server") as server:
+            client = QdrantClient(url=server.url, check_compatibility=False, timeout=120)
+            fill(root, Catalog.create(client, "images", SPACE), files)
+            for label in ("equal", "changed"):
+                if label == "changed":
+                    for number in range(CHANGED):
+                        os.utime(root / f"f0/{number}.jpg", ns=(1, 1))
+                        (root / f"f0/{number + CHANGED}.jpg").unlink()
+                        (root / f"f0/new{number}.jpg").write_bytes(b"x")
+                seconds, peak, told = dry_run(root, server.url)
+                figures |= {f"{label}, s": seconds, f"{label}, peak, MB": peak / 1e6}
+                notes.append(f"{label}: {told}")
+    return Section(f"{files:,} files compared", "s", figures=figures, notes=notes, items=files)
+
+
+def main() -> None:
+    """Measure and keep."""
+    parser = parser_of(__doc__)
+    parser.add_argument("--sizes", type=int, nargs="+", help="other numbers of files")
+    asked = parser.parse_args()
+    report = Report(asked)
+    for files in asked.sizes or SIZES[asked.size]:
+        report.section(f"{files:,}", partial(measure, files))
 
 
 if __name__ == "__main__":
-    main([int(each.replace(",", "")) for each in sys.argv[1:]] or [10_000, 100_000])
+    main()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ingest.loop import Loop
 from ingest.report import Say
+from ingest.source.held import Held
 from ingest.source.sources import Sources
 from recq.settings import Settings
 
@@ -15,8 +16,8 @@ from recq.settings import Settings
 class Context:
     """The settings, the sources, the deciding thread, and `say`, which reports an event.
 
-    With `live` the sources are watched, and compared again every `rescan` seconds; else the daemon ends when all is
-    done. `stop` is set when it ends.
+    With `live` the sources are watched, and compared again every `rescan` seconds; otherwise the daemon ends when all
+    is done. `stop` is set when it ends.
     """
 
     settings: Settings
@@ -25,3 +26,9 @@ class Context:
     say: Say
     stop: threading.Event
     live: bool
+
+    def report_held(self, held: Held) -> None:
+        """Report what is held of a source, unless that was reported before and has not changed since."""
+        if self.sources[held.source].held_reports.is_news(held):
+            what = {"what": "metadata"} if held.metadata else {}
+            self.say("held", source=held.source, items=held.items, **what, detail=held.detail)

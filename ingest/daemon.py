@@ -1,9 +1,9 @@
-"""The life of the daemon: its parts are wired, started, let work until all is done or a stop was asked for.
+"""The daemon: wires its parts, starts them, and runs them until all is done or a stop is requested.
 
 One thread decides (`ingest.loop`). It touches no disk: each source has workers of its own for that, so that a mount
-that hangs holds up no other. What a path goes through is to be read in this order: `ingest.events.watches` (hints) and
-`ingest.reconcile.schedule` (the truth) fill `ingest.events.queue`; `ingest.pipeline.examine` takes from it, and then
-come `decode`, `embed`, `write` and `commit`, or `removal`.
+that hangs holds up no other. To follow a path, read in this order: `ingest.events.watches` (hints) and
+`ingest.reconcile.schedule` (the truth) fill `ingest.events.queue`; `ingest.pipeline.examine` takes from it, and
+`decode`, `embed`, `write` and `commit`, or `removal`, follow.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ingest.pipeline.afterwards import Afterwards
 from ingest.pipeline.commit import Committer
 from ingest.pipeline.decode import Decode
 from ingest.pipeline.embed import Embed, Embedding
-from ingest.pipeline.examine import Examine
+from ingest.pipeline.examine import Examine, Exits
 from ingest.pipeline.losses import Losses
 from ingest.pipeline.places import Places
 from ingest.pipeline.removal import Deleter, Removals
@@ -46,7 +46,7 @@ from recq.settings import Settings
 T = TypeVar("T")
 
 DRAIN_WITHIN = 3.0
-"""Seconds for the batch in flight after a stop was asked for, of the 5 that the daemon has to end."""
+"""Seconds for the batch in flight after a stop was requested, of the 5 in which the daemon has to end."""
 
 _DECIDES_WITHIN = 10.0  # seconds for the loop's thread to answer another one
 _MISFIT = (
@@ -54,7 +54,7 @@ _MISFIT = (
     "forget every source and index again to change it"
 )
 _PROGRESS = 0.1  # seconds between two looks of the bar
-_FOREVER = 3600.0  # seconds; the loop wakes now and then even when nothing is to be done
+_FOREVER = 3600.0  # seconds; the loop wakes now and then even when there is nothing to do
 
 
 class Daemon:
@@ -81,37 +81,29 @@ class Daemon:
         self._reporter = reporter
         self.tally = Tally(reporter)
         self._loop = Loop()
-        self._context = context = Context(settings, sources, self._loop, self.tally.said, stop, live=not once)
+        self._context = context = Context(settings, sources, self._loop, self.tally.report, stop, live=not once)
         index = RetryingIndex(catalog, retrier, old=old)
         committer = Committer(catalog, retrier, sources, index, rebuilding=old is not None)
         deleter = Deleter(catalog, retrier, sources, index)
-        # Each knows those that were made before it: the queue nobody, whoever fills it or takes from it the queue.
+        # Each part knows only parts that were made before it; the queue knows none.
         self._queue = Queue(context)
         self._afterwards = Afterwards(context, catalog, index, flush)
         self._losses = Losses(context, self._queue, committer, index, self._afterwards)
         self._removals = Removals(context, self._queue, deleter, self._afterwards)
-        self._places = Places()
+        self._places = Places(embedder.capacity)
         self._write = Write(context, self._queue, self._places, committer, self._losses, self._afterwards)
         embed = Embed(self._loop, embedder, index.vectors, self._write)
         self._decode = Decode(
             context, self._queue, self._places, pool, catalog.space.input, embed=embed, write=self._write
         )
         self._disks = Disks(context, self._queue, index, committer.declare)
-        self._examine = Examine(
-            context,
-            self._queue,
-            index,
-            self._places,
-            decode=self._decode,
-            write=self._write,
-            removals=self._removals,
-            disks=self._disks,
-        )
+        exits = Exits(self._decode, self._write, self._removals, self._disks)
+        self._examine = Examine(context, self._queue, index, self._places, exits)
         self._walks = Walks(context, self._queue, index)
         self._watches = Watches(context, self._queue)
         self._schedule = Schedule(context, self._queue, index, self._walks, self._watches, verify=verify)
         self._indexing = Indexing(
-            self._loop, catalog.fields, catalog.writes.probe, retrier, self.tally.said, look_every=settings.rescan
+            self._loop, catalog.fields, catalog.writes.probe, retrier, self.tally.report, look_every=settings.rescan
         )
         self._next_progress = 0.0
         self._draining = False
@@ -121,7 +113,7 @@ class Daemon:
 
     @property
     def state(self) -> str:
-        """What the daemon does now."""
+        """The daemon's state, as `recq-ingest status` shows it."""
         if self._draining:
             return "draining"
         if self._retrier.reason is not None:
@@ -140,7 +132,7 @@ class Daemon:
         return self._indexing.left
 
     def look_for_requests(self) -> None:
-        """Look in the index for what somebody asked for, soon."""
+        """Look in the index for requests, soon."""
         self._loop.post(self._schedule.look_for_requests)
 
     def compare(self, sources: Sequence[str], *, verify: bool = False) -> None:
@@ -177,7 +169,7 @@ class Daemon:
         self._decided(begin)
 
     def _decided(self, decide: Callable[[], T]) -> T:
-        """What the loop's thread says; asked from another one."""
+        """The result of `decide` in the loop's thread, called from another one."""
         results: queue.SimpleQueue[T] = queue.SimpleQueue()
         self._loop.post(lambda: None if self._draining else results.put(decide()))
         try:
@@ -192,7 +184,7 @@ class Daemon:
     # -- life -----------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Work until `once` is done or a stop was asked for. Raises whatever a worker died of."""
+        """Work until `once` is done or a stop is requested. Raises what a worker raised."""
         stop, once = self._context.stop, not self._context.live
         self._catalog.writes.on_misfit = self._misfit
         try:
@@ -206,12 +198,12 @@ class Daemon:
             self._drain()
             self._show()
         finally:
-            stop.set()  # whatever still waits for the index gives up
+            stop.set()  # calls that still wait for the index end
             self._walks.end()
             self._watches.stop()
 
     def _add(self, watched: WatchedSource) -> None:
-        """Begin with a source: all that keep something for each, then what fills the queue."""
+        """Begin with a source: first the parts that keep a state for each source, then those that fill the queue."""
         name = watched.name
         for stage in (self._places, self._write, self._decode, self._afterwards, self._walks):
             stage.add(name)
@@ -262,10 +254,10 @@ class Daemon:
         return self._all_written() and self._indexing.idle
 
     def _all_written(self) -> bool:
+        if self._places.taken or self._queue.paths or not self._idle:  # asked at every step, and mostly so
+            return False
         filling = (self._queue, self._watches, self._walks, self._schedule, self._disks)
-        return (
-            all(each.idle for each in (*filling, self._examine, self._losses)) and not self._queue.paths and self._idle
-        )
+        return all(each.idle for each in (*filling, self._examine, self._losses))
 
     @property
     def _idle(self) -> bool:
@@ -278,7 +270,7 @@ class Daemon:
         return not self._places.taken and self._write.idle and not self._removals.busy
 
     def _drain(self) -> None:
-        """Finish what is under way, begin nothing; an index that is away is not waited for: the folder has it all."""
+        """Finish what is under way and begin nothing. An index that is away is not waited for: no file is lost."""
         self._draining = True
         deadline = time.monotonic() + DRAIN_WITHIN
         while not (self._drained and not self._losses.busy) and not self._retrier.away and time.monotonic() < deadline:

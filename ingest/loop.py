@@ -1,9 +1,9 @@
-"""One thread decides, the others do: the daemon's loop, and the workers that report to it.
+"""The daemon's loop, a single thread that decides everything, and the workers that post their results to it.
 
-Everything that decides runs in the loop's thread, one call after the other, so that no state needs a lock. What waits
-for disk, index or network runs in a worker, whose result comes back as a call; what touches a source's disk in one of
-its own, since a mount may hang for ever. Nothing here polls: the loop sleeps
-until a call is posted or the next deadline has come.
+All decisions run in the loop's thread, one call after the other, so that no state needs a lock. Whatever waits for a
+disk, the index or the network runs in a worker, and its result comes back as a call. Each source has workers of its
+own, since a mount may hang for ever. Nothing polls: the loop sleeps until a call is posted or the next deadline is
+reached.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _AT_ONCE = 500  # calls that are run before the loop looks at its deadlines agai
 
 
 class Stopping(Exception):
-    """The daemon stops: whatever waits gives up, and its result is not asked for."""
+    """Raised by whatever waits when the daemon stops; its result is not needed any more."""
 
 
 class Loop:
-    """The calls that wait for the deciding thread. `post` may be called from any thread and from signal handlers."""
+    """The calls that wait for the loop's thread. `post` may be called from any thread and from signal handlers."""
 
     def __init__(self) -> None:
         self._calls: queue.SimpleQueue[Call] = queue.SimpleQueue()
@@ -93,9 +93,9 @@ class Worker:
 
 
 class Workers:
-    """One worker for each source: a disk that does not answer holds up its own source and no other.
+    """One worker for each source, so that a disk that does not answer holds up no other source.
 
-    It is made when it is asked for: sources may be added. For the loop's thread.
+    A worker is made on first use, since sources may be added. For the loop's thread.
     """
 
     def __init__(self, name: str, loop: Loop) -> None:
@@ -115,7 +115,10 @@ class Workers:
 
 
 class Repeated(Generic[T]):
-    """Work that is asked for again and again: one runs and at most one waits, however often. For the loop's thread."""
+    """Repeated work: one run is under way and one more waits at most, however often it is asked for.
+
+    For the loop's thread.
+    """
 
     def __init__(self, worker: Worker, work: Callable[[], T], then: Callable[[T], None]) -> None:
         self._worker = worker
@@ -130,7 +133,7 @@ class Repeated(Generic[T]):
         return self._under_way
 
     def ask(self) -> None:
-        """Let it run; once more afterwards where it runs already, since it may have begun before what is new."""
+        """Run the work; once more afterwards where it is under way, since it may miss what is new."""
         if self._under_way:
             self._again = True
             return

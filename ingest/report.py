@@ -1,8 +1,8 @@
 """What the daemon reports while it runs: a progress bar on a terminal, one structured line per event otherwise.
 
-An event has a name and fields; docs/ingest.md lists them all. `indexed` and `reused` are reported for every item, but
-on a terminal the bar shows it. Lines go to standard error, and all through one place: what libraries log appears above
-the bar, too.
+An event has a name and fields; docs/ingest.md lists them all. On a terminal the bar counts the items that went well, in
+place of an event for each. All lines go to standard error through one place, so that log messages of libraries appear
+above the bar as well.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class LogFormat(StrEnum):
 
 
 class Say(Protocol):
-    """Told that something happened."""
+    """Reports an event."""
 
     def __call__(self, event: str, /, **fields: object) -> None:
         """An event's name and fields."""
@@ -44,7 +44,7 @@ _WARNINGS = frozenset(
 
 
 class Reporter:
-    """Says events and shows progress. Events may come from any thread, progress from one."""
+    """Reports events and shows progress. Events may come from any thread, progress from one."""
 
     def __init__(self, log_format: LogFormat | None = None) -> None:
         import structlog
@@ -72,21 +72,20 @@ class Reporter:
         self._logged = _Logged(self)
 
     def event(self, name: str, **fields: object) -> None:
-        """Say that something happened. Texts are escaped: a file's name cannot write a line of its own."""
+        """Report an event. Texts are escaped, so that the name of a file cannot write a line of its own."""
         if self._bar is not None and name in _QUIET:
             return
-        said = {key: printable(value) if isinstance(value, str) else value for key, value in fields.items()}
-        with contextlib.suppress(OSError):  # the log's disk is full, or nobody reads it any more: the work goes on
-            (self._log.warning if name in _WARNINGS else self._log.info)(name, **said)
+        shown = {key: printable(value) if isinstance(value, str) else value for key, value in fields.items()}
+        with contextlib.suppress(OSError):  # the log's disk is full, or its reader has ended: the daemon goes on
+            (self._log.warning if name in _WARNINGS else self._log.info)(name, **shown)
 
     def progress(self, state: str, done: int, total: int, failed: int, *, known: bool) -> None:
         """Show how far this run has come; `total` is what was found so far, unless it is `known` to be all."""
         if self._bar is not None:
-            told = f"{failed:,} failed" if failed else ""
-            self._show("", state, done, total, known=known, failed=told)
+            self._show("", state, done, total, known=known, failed=f"{failed:,} failed" if failed else "")
 
     def stage(self, name: str, done: int, total: int) -> None:
-        """Show how far something has come that is no matter of items: in a line of its own."""
+        """Show the progress of a stage whose steps are no items, in a line of its own."""
         if self._bar is not None:
             self._show(name, name, done, total, known=True, failed="")
 
@@ -101,7 +100,7 @@ class Reporter:
         self._bar.refresh()
 
     def close(self) -> None:
-        """Leave the terminal as it was."""
+        """Remove the bar, and let libraries log as before."""
         self._logged.close()
         if self._bar is not None:
             self._bar.stop()
@@ -120,7 +119,7 @@ class _Above:
 
 
 class _Logged(logging.Handler):
-    """Makes events of what is logged, by recq or a library, instead of lines of their own; until `close`."""
+    """Turns log messages of recq and of libraries into events, until `close`."""
 
     def __init__(self, reporter: Reporter) -> None:
         super().__init__(logging.WARNING)
@@ -131,7 +130,7 @@ class _Logged(logging.Handler):
         logging.getLogger().addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        with contextlib.suppress(Exception):  # a library's mistake in a message costs nobody the work
+        with contextlib.suppress(Exception):  # a library's malformed message must not stop the work
             if record.name == WAITING.name:
                 self._reporter.event("waiting", detail=record.getMessage())
             else:
@@ -175,5 +174,5 @@ def _bar() -> Progress:
         TimeRemainingColumn(),
         console=Console(stderr=True),
         auto_refresh=False,  # an idle daemon sleeps
-        transient=True,  # a line says at the end what was done
+        transient=True,  # a summary line follows at the end
     )

@@ -1,4 +1,4 @@
-"""What a run has done so far and what it doubts, told by the events that it says."""
+"""What a run has done so far, and which sources it could not read or judge whole, counted from its events."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ class Tally:
         """What has been done so far of one source. From any thread."""
         return Counts(**{name: self._done[source, name] for name in Counts.__dataclass_fields__})
 
-    def said(self, event: str, /, **fields: object) -> None:
-        """Say that something happened, and count it."""
+    def report(self, event: str, /, **fields: object) -> None:
+        """Report an event, and count it."""
         self._reporter.event(event, **fields)
         if event in _DOUBTFUL and fields.get("what") != "metadata":  # that is kept, in the new collection as well
             self.doubts.setdefault(str(fields["source"]), _doubt(event, fields))
@@ -60,7 +60,7 @@ class Tally:
 
 
 def _doubt(event: str, fields: Mapping[str, object]) -> str:
-    """Such an event as a reason."""
+    """The reason for a doubt, from such an event."""
     if event == "held":
         return f"{fields['items']} of its items have gone at once"
     return printable(f"{fields['path']}: {fields['detail']}")

@@ -1,1 +1,1 @@
-"""The query tool: a target becomes a vector, a vector becomes results, results become something to look at."""
+"""The query tool `recq`: its command line, and its answers as text and as pictures."""

@@ -1,15 +1,15 @@
-"""The shell around both command lines: whatever a command raises becomes one clear line and a documented exit code.
+"""Runs a command of either program: whatever it raises becomes one clear line and a documented exit code.
 
     0    done
-    1    unexpected: a bug, or a failure that recq has no word for
+    1    unexpected: a bug, or a failure that no other code describes
     2    usage: an option, an argument, a filter or a setting
     3    target not found, ambiguous or failed; items failed
     4    the index is unreachable, refused or busy
     5    embedding space or model
     130  interrupted (Ctrl-C)
-    141  whoever read standard output has gone (as in `recq search --format paths | head -1`)
+    141  the reader of standard output has ended (as in `recq search --format paths | head -1`)
 
-Standard output carries answers alone, standard error everything else.
+Answers are written to standard output, everything else to standard error.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _run(program: Any, prog: str, given: list[str], *, debug: bool) -> int:
     try:
         with _warnings_printed(prog):
             result = program.main(given, prog_name=prog, standalone_mode=False)
-        sys.stdout.flush()  # a reader that has gone shows here, not while the interpreter shuts down
+        sys.stdout.flush()  # a reader that has ended is noticed here, not while the interpreter shuts down
         return result if isinstance(result, int) else 0
     except (KeyboardInterrupt, typer.Abort):
         return _INTERRUPTED
@@ -80,7 +80,7 @@ def _run(program: Any, prog: str, given: list[str], *, debug: bool) -> int:
 def complain(prog: str, message: str) -> None:
     """One message on standard error: `PROG: message`, control characters escaped, further lines indented.
 
-    Texts from file names or payloads have to come through `recq.paths.printable`, or their line breaks count as ours.
+    Texts from file names or payloads must pass through `recq.paths.printable`, or their line breaks begin new lines.
     """
     if message:
         first, *more = message.split("\n")
@@ -109,7 +109,7 @@ def _warnings_printed(prog: str) -> Iterator[None]:
 
 
 def _told(error: Exception, program: Any, prog: str, given: Sequence[str]) -> str:
-    """The text for the person at the terminal."""
+    """The text of an error for the terminal."""
     if isinstance(error, RecqError):
         return str(error)
     if isinstance(error, typer.TyperException):
@@ -121,6 +121,6 @@ def _told(error: Exception, program: Any, prog: str, given: Sequence[str]) -> st
 
 
 def _reader_gone() -> int:
-    """Nobody reads standard output any more: end in silence, at the interpreter's last flush too."""
+    """End without a message, also at the interpreter's last flush: the reader of standard output has ended."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return _READER_GONE

@@ -28,15 +28,25 @@ DataDirOption = Annotated[
     typer.Option(
         metavar="FOLDER",
         show_default=False,
-        help="Where the embedded index lives (RECQ_DATA_DIR); without --url it is used whatever RECQ_URL says. "
+        help="Where the embedded index lives (RECQ_DATA_DIR); without --url it is used even if RECQ_URL is set. "
         "Example: --data-dir ~/recq-data",
     ),
 ]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error. Example: --debug")]
 
 
+def json_option(prog: str, command: str) -> Any:
+    """`--json` of a command of a program."""
+    return typer.Option("--json", help=f"Print JSON. Example: {prog} {command} --json")
+
+
+def format_option(what: str) -> Any:
+    """`--format` of a command that prints `what` ("it", "them")."""
+    return typer.Option("--format", help=f"How to print {what}. Example: --format json")
+
+
 def version_option(prog: str, version: str) -> Any:
-    """`--version` of a program, which prints and ends."""
+    """The option `--version` of a program, which prints the version and ends it."""
 
     def show(asked: bool) -> None:
         if asked:

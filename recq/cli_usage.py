@@ -1,4 +1,4 @@
-"""What is wrong with a command line, in recq's own words: of what Typer refuses before a command begins.
+"""Messages for command lines that Typer refuses, in recq's own style.
 
 -k 'abc': a whole number is needed, as in -k 20
 recq similar has no option --strategy, recq recommend has
@@ -23,7 +23,7 @@ _COMMANDS = 3  # that are named of those that have an option
 
 
 def told(error: typer.TyperException, program: Any, prog: str, given: Sequence[str]) -> str:
-    """The message for the person at the terminal; empty where Typer has shown the help instead.
+    """The message for the terminal; empty where Typer has shown the help instead.
 
     `program` is Typer's command that was run as `prog` with the words `given`.
     """
@@ -42,7 +42,7 @@ def told(error: typer.TyperException, program: Any, prog: str, given: Sequence[s
 
 @dataclass(frozen=True)
 class _Run:
-    """The command that was run, as it was called, and the program that it is of."""
+    """The command that was run, as it was called, and the program that it belongs to."""
 
     path: str
     command: Any
@@ -55,14 +55,14 @@ class _Run:
         return tuple(self.command.params)
 
     def siblings(self) -> Iterator[tuple[str, Sequence[Any]]]:
-        """The other commands of the program, with theirs."""
+        """The other commands of the program, with their options and arguments."""
         for name, command in getattr(self.program, "commands", {}).items():
             if command is not self.command:
                 yield f"{self.prog} {name}", command.params
 
 
 def _words(error: typer.TyperException, run: _Run, given: Sequence[str]) -> str | None:
-    """By the kind of error; None for one that has no other words than its own. Typer's classes are not public."""
+    """The message by the kind of error; None where Typer's own message is used. Typer's classes are not public."""
     param = getattr(error, "param", None)
     match type(error).__name__:
         case "MissingParameter" if param is not None:
@@ -94,9 +94,9 @@ def _bad_value(error: typer.TyperException, param: Any, given: Sequence[str]) ->
 
 
 def _no_option(option: str, run: _Run, given: Sequence[str]) -> str:
-    """An option that the command does not have: one spelt alike, else the commands that have it.
+    """The message for an unknown option: an option that is spelt alike, else the commands that have the option.
 
-    Else it is perhaps no option but a name, such as that of a file.
+    Else the word may be a name, such as that of a file.
     """
     name = next((word for word in given if word.startswith(option)), option)
     option = printable(option)
@@ -129,7 +129,7 @@ def _usage(message: str, run: _Run) -> str | None:
 
 
 def _name(param: Any, given: Sequence[str], *, whole: bool = False) -> str:
-    """The option as it was typed, `whole` with its value's name; an argument's name."""
+    """The option as it was typed, with `whole` also its value's name; or an argument's name."""
     if param.param_type_name == "argument":
         return str(param.metavar or param.name)
     typed = (each for each in param.opts if any(word == each or word.startswith(f"{each}=") for word in given))
@@ -138,7 +138,7 @@ def _name(param: Any, given: Sequence[str], *, whole: bool = False) -> str:
 
 
 def _example(param: Any, given: Sequence[str]) -> str:
-    """The example of its help, as the rest of a sentence."""
+    """The example from the help text, as the rest of a sentence."""
     example = (getattr(param, "help", None) or "").partition("Example: ")[2]
     if param.param_type_name == "argument":
         word = re.match(r"'[^']*'|[^\s,]+", example)

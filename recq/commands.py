@@ -1,10 +1,10 @@
-"""The commands that messages, answers and events print, whole: pasted into the same shell they mean the same index.
+"""The commands that messages, answers and events print: complete, so that they can be pasted into the same shell.
 
     'recq-ingest failed --catalog shop --data-dir /srv/index' lists them
 
-`Settings.load` finds which index the command line named (`overriding`), the shell around a command line keeps that as
-long as the command runs (`repeating`), and `command` writes it behind every command. What the environment or recq.toml
-give is there for the pasted command as well, and is not repeated. Both programs build what they print here.
+`Settings.load` finds which index the command line names (`overriding`), the shell around a command line keeps that as
+long as the command runs (`repeating`), and `command` adds it to every command. What the environment or recq.toml
+set holds for the pasted command as well, and is not repeated. Both programs build the commands that they print here.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from typing import Self
 CATALOG, URL, DATA_DIR = "--catalog", "--url", "--data-dir"
 
 OPERANDS = "--"
-"""Behind it nothing is an option."""
+"""After it no word is an option."""
 
 OF_ALL = frozenset({"catalogs", "drop"})
-"""The commands that have no option for a catalog: they are about all, or name it themselves."""
+"""The commands without an option for a catalog: they concern all catalogs, or take the name as an argument."""
 
 _SAFE = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
 _CHANGED_BETWEEN_DOUBLE_QUOTES = frozenset('"$`\\!')
@@ -54,7 +54,7 @@ class Place:
 
     @classmethod
     def from_json(cls, data: object) -> Self:
-        """The place that `to_json` wrote; of what is none, one that names nothing."""
+        """The place that `to_json` wrote; for other data a place that names nothing."""
         known = data if isinstance(data, Mapping) else {}
         catalog, url, folder, usual = (
             value if isinstance(value := known.get(name), str) else None
@@ -69,7 +69,7 @@ class Place:
 
 
 def overriding(asked: Place, shell: Place) -> Place:
-    """What of `asked` a command has to say in a shell whose settings alone give `shell`.
+    """The part of `asked` that a command must name in a shell whose settings alone give `shell`.
 
     A folder without a URL means the embedded index there (`Settings.load`), so it is given wherever the shell names
     another folder or a server, and a URL that goes with a folder is given together with it. Folders become absolute.
@@ -89,11 +89,11 @@ def _absolute(place: Place) -> Path | None:
     return None if place.data_dir is None else place.data_dir.absolute()
 
 
-# -- which index this process was asked for --------------------------------------------------------------------------
+# -- which index this process was started for ------------------------------------------------------------------------
 
 
 class _Kept:
-    """The place of the command that runs; threads of the process see the same."""
+    """The place of the running command; all threads of the process share it."""
 
     def __init__(self) -> None:
         self.place = Place()
@@ -106,7 +106,7 @@ _asker: contextvars.ContextVar[Place | None] = contextvars.ContextVar("asker", d
 
 @contextmanager
 def repeating() -> Iterator[None]:
-    """What `keep` is told holds within the block, in all threads. Outside no command has any option of its own."""
+    """Within the block, in all threads, printed commands name the place given to `keep`; outside they name none."""
     before = _kept.place
     _kept.place, _kept.depth = Place(), _kept.depth + 1
     try:
@@ -116,14 +116,14 @@ def repeating() -> Iterator[None]:
 
 
 def keep(place: Place) -> None:
-    """The settings in force name this place; of no effect where no command line runs (a notebook, a test)."""
+    """Set the place that the settings name. No effect where no command line runs (a notebook, a test)."""
     if _kept.depth:
         _kept.place = place
 
 
 @contextmanager
 def answering(place: Place) -> Iterator[None]:
-    """Commands that this thread prints within the block are for another process's shell: who asks a daemon."""
+    """Commands that this thread prints within the block are for the shell of another process, which asks a daemon."""
     token = _asker.set(place)
     try:
         yield
@@ -132,7 +132,7 @@ def answering(place: Place) -> Iterator[None]:
 
 
 def current() -> Place:
-    """Which place the commands name that are printed now."""
+    """The place that commands name which are printed now."""
     return _asker.get() or _kept.place
 
 
@@ -140,10 +140,10 @@ def current() -> Place:
 
 
 def command_line(prog: str, *words: str, catalog: str | None = None) -> str:
-    """`prog` with the words, and whatever else it takes to be pasted, quoted for a shell.
+    """`prog` with the words and the options that it needs to be pasted, quoted for a shell.
 
-    `catalog` is one that the command is about, whatever the command line says. Options of a place that stand among the
-    words are not written again.
+    `catalog` is the catalog that the command concerns, if not the one of the command line. Options of a place among the
+    words are not repeated.
     """
     place = current() if catalog is None else current().of(catalog)
     given = {word for word in words if word in (CATALOG, URL, DATA_DIR)}
@@ -158,7 +158,7 @@ def command_line(prog: str, *words: str, catalog: str | None = None) -> str:
 
 
 def operand(name: str) -> tuple[str, ...]:
-    """A name among the words of a command, where it is none of an option: one that begins with `-` needs `--`.
+    """A name as an argument of a command: one that begins with `-` needs `--` before it.
 
     `command_line` puts the two at the end.
     """
@@ -166,19 +166,19 @@ def operand(name: str) -> tuple[str, ...]:
 
 
 def command(prog: str, *words: str, catalog: str | None = None) -> str:
-    """The same for a sentence: between quotes that are none of its own."""
+    """`command_line` in quotes, for use in a sentence."""
     return in_quotes(command_line(prog, *words, catalog=catalog))
 
 
 def in_quotes(line: str) -> str:
-    """A command line within a sentence."""
+    """A command line in quotes that it does not contain itself."""
     return f"`{line}`" if "'" in line else f"'{line}'"
 
 
 def shell_word(text: str) -> str:
-    """`text` as one word of a POSIX shell's, printable; what is not needs `$'...'` of bash, zsh and ksh.
+    """`text` as one printable word for a POSIX shell; other characters need the `$'...'` of bash, zsh and ksh.
 
-    Between double quotes where nothing is changed there, since messages have single quotes around commands.
+    Double quotes where they change nothing, since messages put single quotes around commands.
     """
     if not text.isprintable():
         return f"$'{''.join(map(_escaped, text))}'"

@@ -1,13 +1,12 @@
-"""`recq.toml`, or the file that `RECQ_CONFIG` names: its values, and on which line each of them stands.
+"""`recq.toml`, or the file that `RECQ_CONFIG` names: its values and their lines.
 
-No message has a value in it: keys and passwords are what a misspelt name most often stands before.
+No message contains a value, which may be a key or a password.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +20,7 @@ DEFAULT = "recq.toml"
 
 @dataclass(frozen=True)
 class ConfigFile:
-    """What stands in the file `path`; nothing where there is no `recq.toml`."""
+    """The content of the file `path`; empty where there is no `recq.toml`."""
 
     path: Path
     values: Mapping[str, Any] = field(default_factory=dict)
@@ -47,9 +46,11 @@ def read_config() -> ConfigFile:
             raise UsageError(f"{VARIABLE} names {path}, which does not exist: correct or unset it") from error
         return ConfigFile(path)
     except IsADirectoryError as error:
-        raise UsageError(f"{_called(path, named)} is a folder: settings stand in a file") from error
+        raise UsageError(f"{_called(path, named)} is a folder: name a file with settings") from error
     except OSError as error:
         raise UsageError(f"{_called(path, named)} cannot be read: {error.strerror}") from error
+    import tomllib
+
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -66,7 +67,7 @@ def _called(path: Path, named: str | None) -> str:
 
 
 def _without_values(message: str, text: str) -> str:
-    """The parser's complaint with its line; the end of the document is a line too."""
+    """The parser's message with its line, also at the end of the file."""
     message = re.sub(r"'[^']{2,}'", "...", message)  # a character may be named, a key or a value may not
     last = max(1, len(text.splitlines()))
     return message.replace("(at end of document)", f"(at line {last}, the end of the file)")

@@ -35,22 +35,22 @@ class Reason(StrEnum):
 
     EMPTY = "empty"  # zero bytes
     NOT_AN_IMAGE = "not-an-image"  # an image's extension, but no allowed format's content
-    TRUNCATED = "truncated"  # the format is right, the end is missing: usually an upload still in flight
+    TRUNCATED = "truncated"  # the format is right, the end is missing: usually an upload in progress
     CORRUPT = "corrupt"  # the decoder refused the content
-    UNSUPPORTED = "unsupported"  # the content is sound, but of a kind that recq cannot read
+    UNSUPPORTED = "unsupported"  # the content is valid, but of a kind that recq cannot read
     TOO_LARGE = "too-large"  # more bytes or pixels than the settings allow
     TIMEOUT = "timeout"  # decoding took longer than `decode_timeout`
     CRASHED = "crashed"  # the decoding process died
     OUT_OF_MEMORY = "out-of-memory"  # decoding needed more than `decode_memory`
     PERMISSION = "permission"  # the file may not be read
-    IO_ERROR = "io-error"  # reading failed for another reason; tried again with back-off
-    NO_SIGNAL = "no-signal"  # the network's answer was not finite, or all zeros
-    INFERENCE = "inference"  # the network raised an error; tried again with back-off
-    REFUSED = "refused"  # the index would not take the item, even without its metadata; tried again with back-off
+    IO_ERROR = "io-error"  # reading failed for another reason; retried with back-off
+    NO_SIGNAL = "no-signal"  # the network's output is not finite, or all zeros
+    INFERENCE = "inference"  # the network raised an error; retried with back-off
+    REFUSED = "refused"  # the index does not store the item, even without its metadata; retried with back-off
 
 
 class RecqError(Exception):
-    """Root of the tree; anything unexpected that recq itself noticed."""
+    """The root of the tree. Raised itself only for an error that no other class describes."""
 
     exit_code = 1
 
@@ -74,17 +74,17 @@ class PluginError(UsageError):
 
 
 class TargetError(RecqError):
-    """The thing to compare with could not be settled on."""
+    """The target of a question cannot be used."""
 
     exit_code = 3
 
 
 class TargetNotFound(TargetError):
-    """Nothing in the index and no file has that name."""
+    """No item of the index and no file has that name."""
 
 
 class AmbiguousTarget(TargetError):
-    """Several things have that name; the message lists them."""
+    """Several items or files have that name; the message lists them."""
 
 
 class ItemsFailed(TargetError):
@@ -94,7 +94,7 @@ class ItemsFailed(TargetError):
 class ImageError(RecqError):
     """One image cannot become an array.
 
-    `reason` is from the closed list `Reason`; `detail` is what the decoder said, in one line.
+    `reason` is from the closed list `Reason`; `detail` is the decoder's message, in one line.
     """
 
     exit_code = 3
@@ -119,18 +119,18 @@ class IndexUnreachable(IndexError_):
 
 
 class IndexFailing(IndexUnreachable):
-    """The server answers that something went wrong inside.
+    """The server reports an internal error.
 
-    When it says so of every request it is as good as away; when of one alone, something in that one is the cause.
+    If it does so for every request, it is as good as unreachable; if for one request only, that request is the cause.
     """
 
 
 class IndexRefused(IndexError_):
-    """The server answered, but refuses: wrong API key, or a version that lacks what recq needs."""
+    """The server answers, but refuses: a wrong API key, or a version that lacks what recq needs."""
 
 
 class RequestRefused(IndexRefused):
-    """The server refuses this request for what is in it; it takes others."""
+    """The server refuses this request because of its content; it accepts others."""
 
 
 class IndexBusy(IndexError_):
@@ -138,11 +138,11 @@ class IndexBusy(IndexError_):
 
 
 class IndexPending(IndexError_):
-    """The payload index of a field is still being made; the message says how many wait, and for about how long."""
+    """The payload index of a field is still being built; the message has the number of waiting fields and the time."""
 
 
 class SpaceError(RecqError):
-    """Vectors that must not be compared, or cannot be made."""
+    """Vectors that must not be compared, or that cannot be computed."""
 
     exit_code = 5
 
@@ -156,4 +156,4 @@ class ModelUnavailable(SpaceError):
 
 
 class DimensionTooLarge(SpaceError):
-    """More than 65,536 numbers per image: no server takes such vectors. The message names poolings that fit."""
+    """More than 65,536 numbers per image, which no server stores. The message names poolings that fit."""

@@ -1,4 +1,4 @@
-"""What a wrong value should have been, in plain words: of an option, a setting, a variable. Pure.
+"""Says in plain words what is needed in place of a wrong value of an option, a setting or a variable. Pure.
 
 -k 'abc': a whole number is needed              RECQ_SETTLE=-1: 0 or more is needed
 --format 'xml': table, json or csv is needed    --catalog 'my shop': a name is needed of letters, digits, ...
@@ -34,8 +34,8 @@ _QUOTED = re.compile(r"'([^']*)'")
 
 
 def needed(error: Mapping[str, Any]) -> str:
-    """From one of Pydantic's errors (https://docs.pydantic.dev/latest/errors/validation_errors/); its own words where
-    there are no others."""
+    """The text for one of Pydantic's errors (https://docs.pydantic.dev/latest/errors/validation_errors/); its own
+    message where recq has no better one."""
     kind, context, said = str(error["type"]), error.get("ctx") or {}, str(error["msg"])
     if kind in _BOUNDS:
         name, words = _BOUNDS[kind]

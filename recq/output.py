@@ -1,4 +1,4 @@
-"""A file that a command writes: found writable before the work, and there whole or not at all after it."""
+"""Files that commands write: checked to be writable before the work, and written whole or not at all."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from recq.errors import UsageError
 
 
 def require_place(path: Path, what: str) -> None:
-    """Raise UsageError unless a file can be put there; `what` begins the message: the option or argument."""
+    """Raise UsageError unless a file can be written there. `what`, the option or argument, begins the message."""
     if path.is_dir():
         raise UsageError(f"{what} {path} is a folder: name a file in it")
     if not path.parent.is_dir():

@@ -2,8 +2,8 @@
 
 UTF-8 names stay as they are. In a name with bytes that are not UTF-8 each such byte becomes `%XX`, and only in such a
 name a literal `%` becomes `%25`; the flag `encoded` says which of the two forms a text has. Unicode is not normalised:
-NFC and NFD names are two items, as they are two files. Who names a file may write it otherwise than the file system:
-`spellings` are the names that look like his.
+NFC and NFD names are two items, as they are two files. A typed name may be in another form than the file's:
+`spellings` are the names that look the same.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ def relative_text(root: Path, path: Path) -> tuple[str, bool]:
 
 
 MOST_FOLDERS = 128
-"""Folders above a file that are listed, the outermost: a path of 4,096 characters may have 2,000, of 4 MB together."""
+"""Folders above a file that are listed, from the outermost on: a path may have 2,000, 4 MB of text together."""
 
 
 def folders_above(path: str, encoded: bool) -> list[str]:
     """All folders above a file, outermost first: of `scans/2024/a.jpg` `scans` and `scans/2024`; none in the root.
 
-    Each in the text form that it has by itself, whatever the names below it: a folder is one folder. At most
+    Each has the text form of its own path, whatever names are below it, so that a folder has one name only. At most
     `MOST_FOLDERS`.
     """
     parts = from_text(path, encoded).split("/")[:-1][:MOST_FOLDERS]
@@ -58,7 +58,7 @@ def folders_above(path: str, encoded: bool) -> list[str]:
 
 
 def item_id(source: str, path: str, encoded: bool = False) -> str:
-    """The point id of an item: UUIDv5 of source name, text path and flag. The same on every machine, for ever."""
+    """The point id of an item: UUIDv5 of source name, text path and flag. The same on every machine."""
     return str(uuid.uuid5(_NAMESPACE, f"{source}\0{path}\0{'encoded' if encoded else ''}"))
 
 
@@ -66,9 +66,9 @@ _MOST_SPELLINGS = 64
 
 
 def spellings(name: str) -> Sequence[str]:
-    """A name or POSIX path as it stands, then as it looks the same: each part composed (NFC) or decomposed (NFD).
+    """A name or POSIX path, then the forms that look the same: each part composed (NFC) or decomposed (NFD).
 
-    A path with very many parts that have two forms has only the wholly composed and the wholly decomposed one.
+    For a path with many parts that have two forms, only the wholly composed and the wholly decomposed form.
     """
     if name.isascii():
         return [name]
@@ -82,9 +82,9 @@ def spellings(name: str) -> Sequence[str]:
 
 
 def existing(path: str, exists: Callable[[str], bool] = os.path.lexists) -> str:
-    """`path`, or where nothing stands there the path that looks the same and leads to something; else `path`.
+    """`path` where it exists, else an existing path that looks the same, else `path`.
 
-    Part by part, since the folders above may be written in one form and the name in the other.
+    It is searched part by part, since folders may be written in one form and the name in the other.
     """
     if path.isascii() or exists(path):
         return path
@@ -107,7 +107,7 @@ def _decomposed(text: str) -> str:
 
 
 def shortened(text: str, most: int) -> str:
-    """`text` in at most so many characters, its middle left out where it is longer."""
+    """`text` in at most `most` characters; a longer one without its middle."""
     if len(text) <= most:
         return text
     return f"{text[: most - most // 3 - 1]}…{text[len(text) - most // 3 :]}"

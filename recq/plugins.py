@@ -1,41 +1,54 @@
-"""Doors for what other packages add: entry points, by group and name; recq's own are behind the same doors.
+"""Extension points ("doors") for other packages: entry points by group and name. recq's own parts use the same doors.
 
-A door has a group (`recq.metadata_sources`, `recq.output_formats`). What recq itself puts behind it is a table of the
-same entry points, so that using one of these looks nothing up: the installed packages are only searched where a list
-of all is wanted, or a name that is none of recq's own. docs/plugins.md is for those who write one.
+A door has a group (`recq.metadata_sources`, `recq.output_formats`). recq's own entries are a table of entry points, so
+that using one of them needs no search: the installed packages are searched only for a list of all entries, or for a
+name that is not recq's own. docs/plugins.md explains how to write a plug-in.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any
 
 from recq.errors import PluginError
 from recq.paths import shortened
 
-_LONGEST_WORDS = 500  # characters of what an error says of itself
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+_LONGEST_WORDS = 500  # characters of an error's message
 
 
 class Door:
-    """The entry points of a group: recq's own in `own` (name -> `module:object`), and those that packages bring."""
+    """The entry points of a group: recq's own, `own` (name -> `module:object`), and those of installed packages."""
 
     def __init__(self, group: str, own: Mapping[str, str]) -> None:
         self.group = group
-        self.own = {name: EntryPoint(name, value, group) for name, value in own.items()}
+        self._own = dict(own)
+
+    def has_own(self, name: str) -> bool:
+        """Whether something of recq's own has that name. Imports nothing."""
+        return name in self._own
+
+    @cached_property
+    def own(self) -> Mapping[str, EntryPoint]:
+        """What recq itself puts behind the door, by name."""
+        from importlib.metadata import EntryPoint  # 20 ms, which Tab and help do without
+
+        return {name: EntryPoint(name, value, self.group) for name, value in self._own.items()}
 
     def installed(self) -> Mapping[str, EntryPoint]:
-        """Those of other packages, by name; a name of recq's own stays recq's. Reads the packages' metadata once."""
+        """The entries of other packages, by name; without recq's own names. Reads the packages' metadata once."""
         found = sorted(_installed(self.group), key=lambda each: (each.name, each.value))
-        return {each.name: each for each in reversed(found) if each.name not in self.own}
+        return {each.name: each for each in reversed(found) if not self.has_own(each.name)}
 
     def names(self) -> list[str]:
-        """Every name: recq's own in their order, then the others, alphabetically."""
-        return [*self.own, *sorted(self.installed())]
+        """All names: recq's own in their order, then the others, alphabetically."""
+        return [*self._own, *sorted(self.installed())]
 
     def load(self, entry: EntryPoint) -> Any:
-        """What is behind the door. Raises PluginError where its module cannot be imported, or lacks it."""
+        """The object of an entry. Raises PluginError where its module cannot be imported or does not have it."""
         try:
             return entry.load()
         except KeyboardInterrupt:
@@ -44,15 +57,15 @@ class Door:
             raise PluginError(f"{self.called(entry)} cannot be loaded: {fault(error)}") from error
 
     def called(self, entry: EntryPoint) -> str:
-        """What one is called in messages: with the package to blame."""
+        """The entry in messages, with its package."""
         package = f" (package {entry.dist.name} {entry.dist.version})" if entry.dist is not None else ""
         return f"plug-in '{entry.name}' of {self.group}{package}"
 
 
 def fault(error: BaseException) -> str:
-    """An exception as one line of bounded length; one that raises when it is asked for its words has none.
+    """An exception as one line of bounded length; without a message where `str` of it raises.
 
-    Plug-ins raise what is no Exception, too: the panic of a library in Rust (pyo3), a cancelled task, `sys.exit`.
+    Plug-ins also raise what is not an Exception: the panic of a Rust library (pyo3), a cancelled task, `sys.exit`.
     """
     try:
         said = shortened(" ".join(str(error).split()), _LONGEST_WORDS)
@@ -63,4 +76,6 @@ def fault(error: BaseException) -> str:
 
 @cache
 def _installed(group: str) -> tuple[EntryPoint, ...]:
+    from importlib.metadata import entry_points
+
     return tuple(entry_points(group=group))

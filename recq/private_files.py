@@ -1,7 +1,7 @@
-"""Files and folders that only their owner reads, whatever the umask: what an index tells of somebody's pictures.
+"""Files and folders that only their owner can read, whatever the umask: an index has personal data.
 
-What recq makes is private from the first moment. What was there before is left as it is, but for recq's own folder
-`edge` below the data folder: an older recq left it to the umask.
+What recq creates is private from the first moment. What existed before stays as it is, except recq's own folder
+`edge` in the data folder, whose mode an older recq left to the umask.
 """
 
 from __future__ import annotations
@@ -32,26 +32,26 @@ def write_private(path: Path, text: str) -> None:
 
 
 def open_private(path: str, flags: int) -> int:
-    """An `opener` for `open`: the file is its owner's alone, one that is there already too."""
+    """An `opener` for `open`: only the owner can read the file, also one that exists already."""
     descriptor = os.open(path, flags, _FILE)
     os.fchmod(descriptor, _FILE)
     return descriptor
 
 
 def make_private_folder(path: Path) -> None:
-    """Make a folder, and the missing ones above it, with mode 0700; one that exists stays as it is. Raises OSError."""
+    """Make a folder and its missing parents with mode 0700. A folder that exists stays as it is. Raises OSError."""
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     for folder in reversed(missing):
-        with suppress(FileExistsError):  # somebody else has made it just now
+        with suppress(FileExistsError):  # another process has just made it
             folder.mkdir(_FOLDER)
             folder.chmod(_FOLDER)  # a umask takes bits away from the owner as well
     path.mkdir(exist_ok=True)  # its error where `path` is no folder
 
 
 def tighten(paths: Iterable[Path]) -> None:
-    """Take what others may do away from files, and from folders with everything below; links are not followed.
+    """Remove the permissions of group and others from files, and from folders with everything below them.
 
-    What belongs to another user, or has gone, stays as it is.
+    Links are not followed. What belongs to another user, or no longer exists, stays as it is.
     """
     for path in paths:
         _tighten(path)
@@ -69,7 +69,7 @@ def _tighten(path: Path) -> None:
 
 @contextmanager
 def private_umask() -> Iterator[None]:
-    """Within, this process makes files for its owner only: the engine has no setting for the mode of its own."""
+    """Within the block this process makes files that only their owner can read: the engine has no such setting."""
     before = os.umask(_OTHERS)
     try:
         yield

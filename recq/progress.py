@@ -1,12 +1,12 @@
-"""Progress of long work: a callback that whoever shows it passes in."""
+"""Progress of long work: the type of the callback that shows it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 Progress = Callable[[str, int, int], None]
-"""Told what is being done, how much of it is done, and about how much there is."""
+"""Called with what is being done, how much of it is done, and about how much there is in all."""
 
 
 def silent(what: str, done: int, of: int) -> None:
-    """Nobody looks."""
+    """Show nothing."""

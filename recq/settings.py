@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import platformdirs
 from pydantic import Field, SecretStr, TypeAdapter, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import (
@@ -26,12 +25,15 @@ from pydantic_settings import (
 from recq.commands import Place, keep, overriding
 from recq.config_file import ConfigFile, read_config
 from recq.errors import UsageError
+from recq.folders import default_cache_dir, default_data_dir
 from recq.needed import needed
 from recq.paths import printable
 from recq.space import DistanceName, Pooling, Precision, Preprocess, Preset, Resize
 from recq.spelling import nearest
 
 WatchMode = Literal["auto", "native", "poll"]
+RuntimeChoice = Literal["auto", "openvino", "tensorflow"]
+"""What runs the network: no part of the embedding space."""
 
 CatalogName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
@@ -46,7 +48,7 @@ DEFAULT_IGNORE = (
     "*.tmp",
     "~*",  # Office, Syncthing; ~snapshot (NetApp)
     "*~",  # editors' back-ups
-    # Bins: what lies in them was deleted.
+    # Recycle bins: their files were deleted.
     "#recycle",  # Synology, TerraMaster, Asustor
     "@Recycle",  # QNAP
     "$RECYCLE.BIN",  # Windows since Vista
@@ -57,7 +59,7 @@ DEFAULT_IGNORE = (
     "#snapshot",  # Synology
     "@Recently-Snapshot",  # QNAP
     "@GMT-*",  # Samba's and Windows' previous versions
-    # What systems keep for themselves.
+    # Folders and files of systems.
     "@eaDir",  # Synology: thumbnails
     "@tmp",  # Synology
     "@sharebin",  # Synology
@@ -75,18 +77,8 @@ DEFAULT_IGNORE = (
 )
 
 
-def default_data_dir() -> Path:
-    """Where the embedded index and the daemon's address live when nothing else is given."""
-    return platformdirs.user_data_path("recq")
-
-
-def default_cache_dir() -> Path:
-    """Where exported and compiled models are kept."""
-    return platformdirs.user_cache_path("recq")
-
-
 class Settings(BaseSettings):
-    """Everything that can be set; a field `x` is `RECQ_X` in the environment and `x` in recq.toml."""
+    """All settings. The field `x` is `RECQ_X` in the environment and `x` in recq.toml; see docs/settings.md."""
 
     model_config = SettingsConfigDict(env_prefix="RECQ_", extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -105,6 +97,7 @@ class Settings(BaseSettings):
     preprocess: Preprocess | None = None
     precision: Precision | None = None
     distance: DistanceName | None = None
+    runtime: RuntimeChoice = "auto"
     connect_timeout: float = Field(10.0, gt=0)
     request_timeout: float = Field(60.0, gt=0)
     lock_wait: float = Field(10.0, ge=0)
@@ -126,17 +119,18 @@ class Settings(BaseSettings):
     workers: int = Field(0, ge=0)
     batch: int = Field(32, gt=0, le=1000)
     exif: bool = False
+    plugin_timeout: float = Field(30.0, gt=0)
 
     @field_validator("url")
     @classmethod
     def _without_slash(cls, url: str | None) -> str | None:
-        """One spelling of an address: a daemon and a query compare theirs."""
+        """One spelling of an address, so that a daemon and a query can compare theirs."""
         return url.rstrip("/") if url else None
 
     @field_validator("serve_key", "serve_read_key")
     @classmethod
     def _usable_key(cls, key: SecretStr | None) -> SecretStr | None:
-        """One that an HTTP header can carry, and that nobody guesses by the way."""
+        """A key that an HTTP header can carry and that cannot easily be guessed."""
         fault = None if key is None else key_fault(key.get_secret_value())
         if fault is not None:
             raise PydanticCustomError("key", "{fault}", {"fault": fault})
@@ -155,7 +149,7 @@ class Settings(BaseSettings):
         return init_settings, env_settings, InitSettingsSource(settings_cls, dict(read_config().values))
 
     def __init__(self, **given: Any) -> None:
-        """What is given over environment over file. Raises UsageError naming the setting."""
+        """Arguments take precedence over the environment, the environment over the file. Raises UsageError."""
         try:
             super().__init__(**given)
         except ValidationError as error:
@@ -177,10 +171,9 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls, **command_line: Any) -> Self:
-        """The settings in force; `None` on the command line means "not said". Raises UsageError naming the field.
+        """The settings in force; an argument that is None was not given. Raises UsageError naming the setting.
 
-        A data folder on the command line without a URL means the embedded index there, whatever URL the environment or
-        the file names.
+        A `data_dir` without a `url` means the embedded index there, even if the environment or the file has a URL.
         """
         config = read_config()
         _refuse_unknown(config, cls.model_fields)
@@ -192,7 +185,7 @@ class Settings(BaseSettings):
         return settings
 
     def of_catalog(self, name: str) -> Self:
-        """These settings for another catalog. Raises UsageError for what can be no catalog's name."""
+        """These settings for another catalog. Raises UsageError for a name that no catalog can have."""
         try:
             TypeAdapter(CatalogName).validate_python(name)
         except ValidationError as error:
@@ -202,7 +195,7 @@ class Settings(BaseSettings):
 
     @classmethod
     def _shell_place(cls) -> Place:
-        """The index and the catalog that environment and file give without a command line; none where they cannot."""
+        """The index and the catalog that environment and file name; an empty place where they are not valid."""
         try:
             return _place(cls())
         except UsageError:
@@ -215,11 +208,11 @@ class Settings(BaseSettings):
 
 
 SHORTEST_KEY = 8
-"""Characters of a key that is given for the loopback server; one that recq makes has 43."""
+"""The least number of characters of a key that is set for the loopback server; recq's own keys have 43."""
 
 
 def key_fault(key: str) -> str | None:
-    """What is wrong with a key for the loopback server, without a character of it; None when nothing is."""
+    """What is wrong with a key for the loopback server, without showing it; None for a usable key."""
     if len(key) < SHORTEST_KEY:
         return f"a key has {SHORTEST_KEY} characters or more"
     if not (key.isascii() and key.isprintable()) or " " in key:
@@ -228,14 +221,14 @@ def key_fault(key: str) -> str | None:
 
 
 def shown_url(url: str) -> str:
-    """A URL for messages: without a user, a password, or a query, which may be a key."""
+    """A URL for messages: without user, password and query, which may be secret."""
     without = re.sub(r"^([a-zA-Z][a-zA-Z0-9+.-]*://)?.*@", r"\1***@", url, flags=re.DOTALL)
     address, mark, _ = without.partition("?")
     return f"{address}?***" if mark else address
 
 
 _PLACE = frozenset({"catalog", "url", "data_dir"})
-"""The settings that say which index and which catalog is meant."""
+"""The settings that name the index and the catalog."""
 
 
 def _place(settings: Settings) -> Place:
@@ -246,11 +239,11 @@ _OPTIONS = frozenset({"catalog", "data_dir", "model", "weights", "layer", "size"
 """Settings that are options of the same name on a command line."""
 
 _SECRET = frozenset({"api_key", "url", "serve_key", "serve_read_key"})
-"""Settings whose values are in no message; an unknown setting's never is."""
+"""Settings whose values are in no message; values of unknown settings are in none either."""
 
 
 def _shown(value: Any) -> str:
-    """A wrong value in a message; a table or a list may hold anything, settings that are none among it."""
+    """A wrong value in a message; of a table or a list only the type, since it may hold secrets."""
     if isinstance(value, str):
         return f" (got {shown_url(value) if '@' in value else value[:100]!r})"
     return f" (got {value!r})" if isinstance(value, bool | int | float) else f" (got a {type(value).__name__})"
@@ -259,13 +252,13 @@ def _shown(value: Any) -> str:
 _PREFIX = "RECQ_"
 _OTHERS = frozenset({"RECQ_CONFIG"})
 _ORCHESTRATED = re.compile(r"RECQ_(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_\w+)?)")
-"""What Kubernetes and Docker's links make for a service called `recq`: `RECQ_SERVICE_PORT` is no misspelling."""
+"""Variables that Kubernetes and Docker's links set for a service called `recq`, such as `RECQ_SERVICE_PORT`."""
 
 
 def _refuse_unknown(config: ConfigFile, known: Mapping[str, Any]) -> None:
-    """Raise UsageError for a setting in the file that is none, and for a variable that looks like a misspelt one.
+    """Raise UsageError for an unknown setting in the file, and for a variable that looks like a misspelt setting.
 
-    Other variables that begin alike may be anybody's: an orchestrator makes `RECQ_SERVICE_HOST` for a service `recq`.
+    Other variables with the prefix may belong to another program: an orchestrator sets `RECQ_SERVICE_HOST`.
     """
     for name in config.values:
         if name not in known:
@@ -286,12 +279,12 @@ def _nearest(name: str, known: Mapping[str, Any]) -> str:
 
 
 def _close(name: str, known: Mapping[str, Any]) -> str | None:
-    """The setting that a name was meant to be; `apikey`, `API-KEY` and `api.key` are all `api_key`."""
+    """The setting that a misspelt name may mean; `apikey`, `API-KEY` and `api.key` are all `api_key`."""
     return next(iter(nearest(name, known, plain=lambda text: re.sub(r"[^a-z0-9]", "", text.lower()))), None)
 
 
 def _place_of(name: str, said: Mapping[str, Any], config: ConfigFile) -> str:
-    """Where the value in force was given, when that is not the command line."""
+    """Where the value in force was set, if not on the command line."""
     if name in said:
         return ""
     variable = next((one for one in os.environ if one.upper() == f"{_PREFIX}{name.upper()}"), None)

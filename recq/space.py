@@ -1,6 +1,6 @@
 """The identity of a vector: everything that decides what its numbers mean, and a short fingerprint of it.
 
-Two vectors may be compared only when their spaces have the same fingerprint. The fingerprint stands with every
+Two vectors may be compared only when their spaces have the same fingerprint. The fingerprint is stored with every
 collection; a query made in another space is an error that names both, never a silent wrong answer.
 """
 
@@ -20,10 +20,10 @@ Preprocess = Literal["own", "unit", "tf", "caffe", "torch", "none"]
 Precision = Literal["int8", "f32", "f16"]
 """The arithmetic of inference: 8-bit integers, 32-bit floats, or 16-bit floats (made by TensorFlow alone)."""
 Preset = Literal["fast", "fine", "finest"]
-"""Parts of a space that were found to go well together (`recq.models.options.PRESETS`)."""
+"""Named sets of options that were measured to work well together (`recq.models.options.PRESETS`)."""
 Distance = Literal["Cosine", "Euclid"]
 DistanceName = Literal["cosine", "euclid"]
-"""A distance in the words of the command line."""
+"""A distance as the command line spells it."""
 
 MAX_DIMENSIONS = 65_536
 """A Qdrant server refuses longer vectors (the embedded engine would take them: recq refuses on every engine)."""
@@ -75,12 +75,12 @@ class EmbeddingSpace:
 
     @property
     def higher_is_better(self) -> bool:
-        """Whether a higher score is a nearer neighbour: so with cosines, not with distances."""
+        """Whether a higher score means a nearer neighbour: true for cosines, false for distances."""
         return self.distance == "Cosine"
 
     @property
     def distance_name(self) -> DistanceName:
-        """The distance in the words of the command line."""
+        """The distance as the command line spells it."""
         return cast(DistanceName, self.distance.lower())
 
     @property
@@ -98,7 +98,7 @@ class EmbeddingSpace:
         return f"{self.model}{precision} {self.size}px {self.resize} {how} {self.dim}-d{distance} [{self.fingerprint}]"
 
     def summary(self) -> dict[str, Any]:
-        """As plain JSON, what answers and statuses say of it: `to_json` has all of it."""
+        """As plain JSON, the parts that answers and statuses show; `to_json` has all parts."""
         return {"model": self.model, "dim": self.dim, "distance": self.distance, "fingerprint": self.fingerprint}
 
     def to_json(self) -> dict[str, Any]:

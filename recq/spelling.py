@@ -1,8 +1,8 @@
-"""Which of the known names somebody meant who wrote another one: "did you mean". Pure.
+"""Finds the known names that a misspelt one may mean: "did you mean". Pure.
 
-footwear, FOOTWEAR, Fóotwear, foot-wear    Footwear: case, accents, spaces and signs do not count
+footwear, FOOTWEAR, Fóotwear, foot-wear    Footwear: case, accents, spaces and punctuation are ignored
 Footwaer                                    Footwear: spelt alike (`difflib`)
-runing-shoe_runx, RUNNING-SHOE_RUNX.JPG     running-shoe_runx.jpg: of a path folders and extension may be wrong
+runing-shoe_runx, RUNNING-SHOE_RUNX.JPG     running-shoe_runx.jpg: in a path, folders and extension may be wrong
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from difflib import SequenceMatcher
 from functools import partial
 
 ALIKE = 0.75
-"""From which ratio of `difflib` on two words are spelt alike, by default."""
+"""Two words are spelt alike from this ratio of `difflib` on, by default."""
 
 _ACCENTS = re.compile("[\u0300-\u036f]")
 _NUMBER = re.compile(r"\d+")
 _ALIKE_PATHS = 0.8
-_MUCH_LESS = 0.1  # alike than the likeliest path: not meant
-_WRONG_NUMBER = 0.1  # what another number in a path counts for: 101.jpg is rather no misspelt 100.jpg
+_MUCH_LESS = 0.1  # a path that is by so much less alike than the likeliest one is not suggested
+_WRONG_NUMBER = 0.1  # subtracted where a number differs: 101.jpg is hardly a misspelt 100.jpg
 
 
 def fold(text: str) -> str:
@@ -34,10 +34,10 @@ def fold(text: str) -> str:
 def nearest(
     name: str, known: Iterable[str], most: int = 1, *, alike: float = ALIKE, plain: Callable[[str], str] = fold
 ) -> list[str]:
-    """Those of `known` that `name` may mean, the most likely first; none where nothing is like it.
+    """Those of `known` that `name` may mean, the most likely first; empty where none is similar.
 
-    First what is the same but for case and accents (`plain` says what does not count), then for anything that is
-    neither letter nor digit, then what is spelt alike; of equally likely ones those that `known` has first.
+    First names that differ only in case and accents (`plain` removes what is ignored), then those that differ only in
+    characters other than letters and digits, then those spelt alike; among equally likely ones in the order of `known`.
     `name` itself is among them where it is known.
     """
     wanted = plain(name)
@@ -61,7 +61,7 @@ def _bare(text: str) -> str:
 
 
 def _long_enough(text: str, other: str, least: float) -> bool:
-    """Whether the two can be alike by their lengths: soonest said, of a hundred thousand names."""
+    """Whether two texts can be alike, by their lengths: the cheapest test, for a hundred thousand names."""
     return 2 * min(len(text), len(other)) >= least * (len(text) + len(other))
 
 
@@ -75,10 +75,10 @@ def _ratio(matcher: SequenceMatcher[str], text: str, least: float) -> float | No
 
 
 def nearest_paths(path: str, known: Iterable[str], most: int = 1, *, same_numbers: bool = False) -> list[str]:
-    """Those of `known` (paths) that `path` may mean, the most likely first: another folder, extension, case, spelling.
+    """Those of `known` (paths) that `path` may mean, likeliest first. Folder, extension, case, spelling may differ.
 
-    One that is only spelt alike and has other numbers in it comes later, or with `same_numbers` not at all. Equally
-    likely ones by how alike the whole paths are.
+    A path that is only spelt alike and has other numbers comes later, or with `same_numbers` not at all. Equally
+    likely paths are ordered by how alike the whole paths are.
     """
     wanted, folders = stem(path), fold(_slashes(path))
     matcher = SequenceMatcher(autojunk=False)
@@ -124,5 +124,5 @@ def one_of(names: Sequence[str], word: str = "or") -> str:
 
 
 def did_you_mean(names: Sequence[str]) -> str:
-    """`: did you mean a or b?`, to be put behind a message; nothing where there is no name."""
+    """`: did you mean a or b?`, to be added to a message; empty where there is no name."""
     return f": did you mean {one_of(names)}?" if names else ""

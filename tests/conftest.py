@@ -8,10 +8,20 @@ from tests.qdrant_server import own_server, qdrant_server
 
 __all__ = ["own_server", "qdrant_server"]
 
-LONG = ("tests/whole/", "tests/packaging/", "tests/reliability/")
-"""These begin: of several processes none is left alone with a long file at the end."""
+LONG = (
+    "tests/test_benchmarks.py",
+    "tests/recq/face/test_notebook.py",
+    "tests/ingest/service/test_ignore_files_live.py",
+    "tests/whole/",
+    "tests/packaging/",
+    "tests/reliability/",
+    "tests/ingest/service/",
+    "tests/recq/models/",
+    "tests/plugins/",
+)
+"""These begin, in this order: of several processes none is left alone with a long file at the end."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Folders of long tests first; everything else in the order it is found in."""
-    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+    """Long files first; everything else in the order it is found in."""
+    items.sort(key=lambda item: next((at for at, long in enumerate(LONG) if item.nodeid.startswith(long)), len(LONG)))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import re
+from collections import defaultdict
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -50,5 +54,48 @@ def test_help_mentions_only_commands_that_there_are(prog: str, name: str, comman
         assert example == (prog, name), "an example of its own"
 
 
+def first_paragraph(text: str) -> str:
+    return " ".join(inspect.cleandoc(text).partition("\n\n")[0].split())
+
+
+@pytest.mark.parametrize(("prog", "name", "command"), COMMANDS, ids=IDS)
+def test_the_program_lists_a_command_as_its_function_describes_it(prog: str, name: str, command: Any) -> None:
+    """The line of the program's help is written where no command has to be imported for it."""
+    program = PROGRAMS[prog]
+    listed = program.get_command(typer.Context(program, info_name=prog), name)
+    assert first_paragraph(listed.help) == first_paragraph(command.help)
+    assert listed.name == command.name == name
+
+
 def test_the_check_finds_what_is_not_there() -> None:
     assert mentioned("Not --without, nor -x; a-b 'quoted --one' | other --two") == {"--without", "-x"}
+
+
+def declared(source: str) -> list[str]:
+    """Each option or argument of Typer that a module declares, as it is written."""
+    calls = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
+    return [text for call in calls if (text := ast.unparse(call)).startswith(("typer.Option(", "typer.Argument("))]
+
+
+def test_every_option_is_declared_once() -> None:
+    """Commands that have an option together share its declaration, in a program or in `recq`."""
+    root = Path(__file__).resolve().parent.parent
+    places = defaultdict(list)
+    for file in [*root.glob("*/cli/*.py"), *root.glob("recq/cli_*.py")]:
+        for declaration in declared(file.read_text("utf-8")):
+            places[declaration].append(str(file.relative_to(root)))
+    assert len(places) > 50, "declarations are found"
+    assert {each: where for each, where in places.items() if len(where) > 1} == {}
+
+
+def test_index_options_are_declared_through_their_groups() -> None:
+    """`--catalog`, `--url`, `--data-dir` and `--debug` come from `recq.cli_groups`: no command writes them."""
+    root = Path(__file__).resolve().parent.parent
+    shared = {"CatalogOption", "UrlOption", "DataDirOption", "DebugOption"}
+    wrong = [
+        f"{file.relative_to(root)}: {node.id}"
+        for file in root.glob("*/cli/*.py")
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.Name) and node.id in shared
+    ]
+    assert wrong == []

@@ -141,7 +141,7 @@ def test_the_command_line_asks_the_face_alone() -> None:
         if alias.name.islower()
     ]
     grammar = {"recq.index", "recq.index.grammar", "recq.index.operators"}  # pure: what filters look like
-    shown = {"require_writable", "write_picture", "sheet_of"}
+    shown = {"require_writable", "write_picture", "sheet_of", "verdict"}
     others = {"recq.search.many.read_targets", "recq.search.session.opened"}  # a file; Tab, which gives up in time
     wrong = [
         each

@@ -24,6 +24,7 @@ NAMES = "|".join(sorted({name for commands in PROGRAMS.values() for name in comm
 PRINTED = re.compile(rf"\brecq(-ingest)? ({NAMES})\b")
 FILES = sorted(file for package in ("recq", "ingest", "query") for file in (ROOT / package).rglob("*.py"))
 STATIC = {"help", "epilog"}  # of a command: examples for any shell
+HELP = {"Listed", "json_option"}  # calls whose arguments are help
 
 
 def text_of(node: ast.AST) -> str:
@@ -44,6 +45,8 @@ def text_of(node: ast.AST) -> str:
 
 def strings(node: ast.AST) -> Iterator[tuple[int, str]]:
     """The string expressions of a tree that may be printed, with their lines: neither docstrings nor static help."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in HELP:
+        return
     if isinstance(node, ast.JoinedStr | ast.BinOp | ast.Constant):
         yield getattr(node, "lineno", 0), text_of(node)
     for field, value in ast.iter_fields(node):

@@ -36,6 +36,7 @@ KINDS: tuple[type, ...] = (
     findings.Comparison,
     findings.Explanation,
     findings.Evaluation,
+    findings.IndexEvaluation,
     findings.Duplicates,
 )
 """What the methods return."""
@@ -119,7 +120,7 @@ def _options() -> Iterator[str]:
         for name, (_, about) in keywords_of(group).items():
             keywords.setdefault(f"{name}={about.default!r}", (about, []))[1].append(commands)
     for name, (about, asking) in keywords.items():
-        yield "\n".join(_wrapped(f"- `{name}`: {about.told} Of {', '.join(asking)}.", indent="  "))
+        yield "\n".join(_wrapped(f"- `{name}`: {about.help} Of {', '.join(asking)}.", indent="  "))
 
 
 def _errors() -> str:
@@ -146,7 +147,12 @@ def _text(documented: Any) -> str:
 
 
 def _paragraphs(text: str) -> list[str]:
-    return ["\n".join(_wrapped(part)) for part in re.split(r"\n\s*\n", text)]
+    return ["\n".join(_list(part) if part.startswith("- ") else _wrapped(part)) for part in re.split(r"\n\s*\n", text)]
+
+
+def _list(text: str) -> Iterator[str]:
+    for each in re.split(r"\n(?=- )", text):
+        yield from _wrapped(each, indent="  ")
 
 
 def _wrapped(text: str, indent: str = "") -> list[str]:

@@ -1,7 +1,7 @@
 """The command `recq-ingest`: folders in, a searchable index out.
 
-A thin shell: each command is one call into `ingest.service.session` or `ingest.service.status`. Whatever is slow to
-import (the index, models, watchers) is imported where it is used: `recq-ingest --help` needs none of it.
+Each command is one call into `ingest.service`. Modules that are slow to import (the index, models, watchers) are
+imported where they are used: `recq-ingest --help` needs none of them.
 """
 
 from __future__ import annotations
@@ -15,27 +15,16 @@ from typing import Annotated
 import typer
 
 import recq
-from ingest.cli.model import (
-    DistanceOption,
-    LayerOption,
-    ModelOption,
-    PoolingOption,
-    PrecisionOption,
-    PreprocessOption,
-    PresetOption,
-    ResizeOption,
-    SizeOption,
-    WeightsOption,
-)
+from ingest.cli.model import Space
 from ingest.cli.requests import LogOption, MetadataOption, confirm, drop, problems, reconcile, retry
 from ingest.service.allocator import give_memory_back
 from ingest.service.signals import INTERRUPTED, end_at_once
-from ingest.source.targets import parse_targets, require_usable
 from recq.cli_errors import run as run_shell
-from recq.cli_options import CatalogOption, DataDirOption, DebugOption, UrlOption, version_option
+from recq.cli_groups import Index, grouped
+from recq.cli_options import json_option, version_option
 from recq.commands import command
 from recq.paths import printable
-from recq.settings import Settings
+from recq.start_up import begun, leaving
 
 PROG = "recq-ingest"
 
@@ -58,9 +47,6 @@ class WatchChoice(StrEnum):
     POLL = "poll"
 
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON. Example: recq-ingest status --json")]
-
-
 @app.callback()
 def recq_ingest(
     version: Annotated[bool, version_option(PROG, recq.__version__)] = False,
@@ -69,7 +55,9 @@ def recq_ingest(
 
 
 @app.command()
+@grouped
 def run(
+    *,
     folders: Annotated[
         list[Path] | None,
         typer.Argument(
@@ -95,32 +83,18 @@ def run(
             help="How to notice changes; auto (the default) decides by file system. Example: --watch poll",
         ),
     ] = None,
-    preset: PresetOption = None,
-    model: ModelOption = None,
-    weights: WeightsOption = None,
-    layer: LayerOption = None,
-    pooling: PoolingOption = None,
-    size: SizeOption = None,
-    resize: ResizeOption = None,
-    preprocess: PreprocessOption = None,
-    precision: PrecisionOption = None,
-    distance: DistanceOption = None,
+    space: Space,
     metadata: MetadataOption = None,
-    catalog: CatalogOption = None,
-    url: UrlOption = None,
-    data_dir: DataDirOption = None,
+    index: Index,
     log_format: LogOption = None,
-    _debug: DebugOption = False,
 ) -> int:
     """Index folders and watch them: new, changed, moved and deleted pictures are searchable within a second.
 
     Ends with Ctrl-C or SIGTERM; what is under way is finished.
     """
-    settings = Settings.load(
-        catalog=catalog, url=url, data_dir=data_dir, watch=watch.value if watch else None,
-        preset=preset, model=model, weights=weights, layer=layer, pooling=pooling, size=size, resize=resize,
-        preprocess=preprocess, precision=precision, distance=distance,
-    )  # fmt: skip
+    settings = index.settings(watch=watch.value if watch else None, **space.settings())
+    from ingest.source.targets import parse_targets, require_usable
+
     targets = parse_targets(folders or [], sources or [])
     require_usable(targets, metadata, settings)
     from ingest.service.outcome import require_none_failed, summary
@@ -139,15 +113,14 @@ def run(
 
 
 @app.command()
+@grouped
 def status(
-    json_: JsonOption = False,
-    catalog: CatalogOption = None,
-    url: UrlOption = None,
-    data_dir: DataDirOption = None,
-    _debug: DebugOption = False,
+    *,
+    json_: Annotated[bool, json_option("recq-ingest", "status")] = False,
+    index: Index,
 ) -> None:
     """How far the daemon is, or what the index holds when none runs."""
-    settings = Settings.load(catalog=catalog, url=url, data_dir=data_dir)
+    settings = index.settings()
     from ingest.service.status import find_status
 
     found = find_status(settings)
@@ -155,13 +128,15 @@ def status(
         typer.echo(json.dumps(found.to_json(), ensure_ascii=False, indent=2))
         return
     at_work = f"daemon {found.pid} is {found.state}" if found.running else "no daemon runs here"
+    if found.runtime is not None:
+        at_work += f", {found.runtime} on {found.device}"
     space = f"{found.space['model']}, {found.space['dim']} numbers" if found.space else "no embedding space yet"
     typer.echo(f"catalog {found.catalog} ({found.engine}; {space}): {at_work}")
     if found.detail is not None:
         typer.echo(f"  waiting: {printable(found.detail)}")
     if found.indexes_waiting:
         by = "" if found.running else f", and {command(PROG, 'run')} makes them"
-        typer.echo(f"  {found.indexes_waiting:,} indexes of new fields wait: filters on these fields say so{by}")
+        typer.echo(f"  {found.indexes_waiting:,} indexes of new fields wait: filters on these fields are refused{by}")
     if found.indexes_refused:
         indexes = "1 index" if found.indexes_refused == 1 else f"{found.indexes_refused:,} indexes"
         typer.echo(f"  {indexes} of new fields could not be made: {command(PROG, 'problems')} lists them")
@@ -189,15 +164,14 @@ def status(
 
 
 @app.command()
+@grouped
 def failed(
-    json_: Annotated[bool, typer.Option("--json", help="Print JSON. Example: recq-ingest failed --json")] = False,
-    catalog: CatalogOption = None,
-    url: UrlOption = None,
-    data_dir: DataDirOption = None,
-    _debug: DebugOption = False,
+    *,
+    json_: Annotated[bool, json_option("recq-ingest", "failed")] = False,
+    index: Index,
 ) -> None:
     """The items that could not be indexed, each with the reason. They are tried again when their file changes."""
-    settings = Settings.load(catalog=catalog, url=url, data_dir=data_dir)
+    settings = index.settings()
     from ingest.service.failures import list_failures
 
     failures = list_failures(settings)
@@ -219,17 +193,16 @@ app.command()(reconcile)
 
 
 @app.command()
+@grouped
 def forget(
+    *,
     source: Annotated[
         str, typer.Argument(metavar="SOURCE", show_default=False, help="A source's name. Example: Pictures")
     ],
-    catalog: CatalogOption = None,
-    url: UrlOption = None,
-    data_dir: DataDirOption = None,
-    _debug: DebugOption = False,
+    index: Index,
 ) -> None:
     """Take a source and all its items out of the index. Its files are not touched."""
-    settings = Settings.load(catalog=catalog, url=url, data_dir=data_dir)
+    settings = index.settings()
     from ingest.service.session import forget as forget_source
 
     items = forget_source(settings, source)
@@ -240,33 +213,19 @@ app.command()(drop)
 
 
 @app.command()
+@grouped
 def rebuild(
-    preset: PresetOption = None,
-    model: ModelOption = None,
-    weights: WeightsOption = None,
-    layer: LayerOption = None,
-    pooling: PoolingOption = None,
-    size: SizeOption = None,
-    resize: ResizeOption = None,
-    preprocess: PreprocessOption = None,
-    precision: PrecisionOption = None,
-    distance: DistanceOption = None,
+    *,
+    space: Space,
     metadata: MetadataOption = None,
-    catalog: CatalogOption = None,
-    url: UrlOption = None,
-    data_dir: DataDirOption = None,
+    index: Index,
     log_format: LogOption = None,
-    _debug: DebugOption = False,
 ) -> int:
     """Index all sources again in another embedding space. The old vectors answer until the new ones are complete.
 
-    With --model everything else is that network's own unless said; without it the rest stays as it is.
+    With --model everything else is that network's own unless given; without it the rest stays as it is.
     """
-    settings = Settings.load(
-        catalog=catalog, url=url, data_dir=data_dir,
-        preset=preset, model=model, weights=weights, layer=layer, pooling=pooling, size=size, resize=resize,
-        preprocess=preprocess, precision=precision, distance=distance,
-    )  # fmt: skip
+    settings = index.settings(**space.settings())
     from ingest.service.outcome import require_none_failed, summary
     from ingest.service.session import rebuild as rebuild_catalog
 
@@ -280,13 +239,17 @@ def rebuild(
 
 
 _LONG = {"run": 0, "rebuild": INTERRUPTED, "reconcile": INTERRUPTED}
-"""The commands that index, and the exit code of each when a signal comes before they have begun."""
+"""The commands that index, and the exit code of each for a signal that comes before they have begun."""
 
 
 def main() -> None:
-    """The console script. A signal ends what indexes as documented from here on, while much is still to be imported."""
+    """The console script. From its start on a signal ends a command that indexes, while modules are still imported."""
     code = _LONG.get(sys.argv[1]) if len(sys.argv) > 1 else None
     if code is not None:
         give_memory_back()
         end_at_once(code)
-    sys.exit(run_shell(app, PROG))
+        sys.exit(run_shell(app, PROG))
+    begun()
+    code = run_shell(app, PROG)
+    leaving()
+    sys.exit(code)

@@ -1,19 +1,21 @@
-"""The options of `recq-ingest` that decide the embedding space of a catalog; docs/models.md describes each."""
+"""The options of `recq-ingest` about networks: all but --runtime decide the embedding space (docs/models.md)."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from recq.settings import RuntimeChoice
 from recq.space import DistanceName, Pooling, Precision, Preprocess, Preset, Resize
 
 PresetOption = Annotated[
     Preset | None,
     typer.Option(
         show_default=False,
-        help="Network, pooling, size and resize that go well together; each may still be said by itself. "
+        help="Network, pooling, size and resize that go well together; each may still be given by itself. "
         "Example: --preset fast",
     ),
 ]
@@ -87,6 +89,35 @@ DistanceOption = Annotated[
     DistanceName | None,
     typer.Option(
         show_default=False,
-        help="How two vectors are compared, by their cosine unless said. Example: --distance euclid",
+        help="How two vectors are compared, by their cosine by default. Example: --distance euclid",
     ),
 ]
+RuntimeOption = Annotated[
+    RuntimeChoice | None,
+    typer.Option(
+        show_default=False,
+        help="What runs the network; auto (the default): TensorFlow where it sees a GPU that can, else OpenVINO. "
+        "Example: --runtime tensorflow",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Space:
+    """The embedding space of a new catalog, or of a rebuild, and what runs its network."""
+
+    preset: PresetOption = None
+    model: ModelOption = None
+    weights: WeightsOption = None
+    layer: LayerOption = None
+    pooling: PoolingOption = None
+    size: SizeOption = None
+    resize: ResizeOption = None
+    preprocess: PreprocessOption = None
+    precision: PrecisionOption = None
+    distance: DistanceOption = None
+    runtime: RuntimeOption = None
+
+    def settings(self) -> dict[str, Any]:
+        """As keywords of `Settings.load`."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}

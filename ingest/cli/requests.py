@@ -1,7 +1,6 @@
-"""The commands of `recq-ingest` that ask for something to be done now: retry, confirm, reconcile, drop.
+"""The commands of `recq-ingest` that request something: retry, confirm, problems, reconcile, drop.
 
-Thin shells like those of `ingest.cli.main`, which makes them part of the program: what is slow to import is imported
-where it is used.
+`ingest.cli.main` adds them to the program. As there, modules that are slow to import are imported where they are used.
 """
 
 from __future__ import annotations
@@ -18,15 +17,20 @@ import typer
 
 from ingest.report import LogFormat
 from ingest.service.signals import INTERRUPTED
-from recq.cli_options import CatalogOption, DataDirOption, DebugOption, UrlOption
+from recq.cli_groups import Index, WholeIndex, grouped
+from recq.cli_options import json_option
 from recq.commands import command
 from recq.errors import UsageError
 from recq.paths import printable
-from recq.settings import Settings
 
 if TYPE_CHECKING:
     from ingest.service.requests import Asked
+    from recq.settings import Settings
 
+SourceArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="[SOURCE]", show_default=False, help="One source, else all. Example: Pictures"),
+]
 MetadataOption = Annotated[
     Path | None,
     typer.Option(
@@ -55,7 +59,9 @@ _DONE = {
 }
 
 
+@grouped
 def retry(
+    *,
     pattern: Annotated[
         str | None,
         typer.Argument(
@@ -64,36 +70,29 @@ def retry(
             help="Only items whose path, or SOURCE/path, looks like this. Example: 'scans/*.tif'",
         ),
     ] = None,
-    json_: Annotated[bool, typer.Option("--json", help="Print JSON. Example: recq-ingest retry --json")] = False,
-    catalog: CatalogOption = None,
-    url: UrlOption = None,
-    data_dir: DataDirOption = None,
-    _debug: DebugOption = False,
+    json_: Annotated[bool, json_option("recq-ingest", "retry")] = False,
+    index: Index,
 ) -> None:
     """Try failed items again, although their files have not changed. A running daemon begins at once."""
-    settings = Settings.load(catalog=catalog, url=url, data_dir=data_dir)
+    settings = index.settings()
     from ingest.service.requests import retry as ask_for_retry
 
     asked = ask_for_retry(settings, pattern)
     _print_asked(asked, "{items} will be tried again by {who}", nothing="nothing failed", json_=json_)
 
 
+@grouped
 def confirm(
-    source: Annotated[
-        str | None,
-        typer.Argument(metavar="[SOURCE]", show_default=False, help="One source, else all. Example: Pictures"),
-    ] = None,
-    json_: Annotated[bool, typer.Option("--json", help="Print JSON. Example: recq-ingest confirm --json")] = False,
-    catalog: CatalogOption = None,
-    url: UrlOption = None,
-    data_dir: DataDirOption = None,
-    _debug: DebugOption = False,
+    *,
+    source: SourceArgument = None,
+    json_: Annotated[bool, json_option("recq-ingest", "confirm")] = False,
+    index: Index,
 ) -> None:
     """Let happen what was held because it was too much at once: deletions, and losses of metadata.
 
     What has gone is deleted from the index, what lost its metadata in the folder loses it there. Files are not touched.
     """
-    settings = Settings.load(catalog=catalog, url=url, data_dir=data_dir)
+    settings = index.settings()
     from ingest.service.requests import confirm as ask_for_confirmation
 
     asked = ask_for_confirmation(settings, source)
@@ -102,24 +101,20 @@ def confirm(
     _print_asked(asked, line, metadata, nothing="nothing is held", json_=json_)
 
 
+@grouped
 def problems(
-    source: Annotated[
-        str | None,
-        typer.Argument(metavar="[SOURCE]", show_default=False, help="One source, else all. Example: Pictures"),
-    ] = None,
-    json_: Annotated[bool, typer.Option("--json", help="Print JSON. Example: recq-ingest problems --json")] = False,
+    *,
+    source: SourceArgument = None,
+    json_: Annotated[bool, json_option("recq-ingest", "problems")] = False,
     csv_: Annotated[
         bool, typer.Option("--csv", help="Print CSV with a header. Example: recq-ingest problems --csv > problems.csv")
     ] = False,
-    catalog: CatalogOption = None,
-    url: UrlOption = None,
-    data_dir: DataDirOption = None,
-    _debug: DebugOption = False,
+    index: Index,
 ) -> None:
     """What is wrong with metadata, and what is skipped: listed until it is mended."""
     if json_ and csv_:
         raise UsageError("--json and --csv are two forms of the same: choose one")
-    settings = Settings.load(catalog=catalog, url=url, data_dir=data_dir)
+    settings = index.settings()
     from ingest.service.problems import list_problems, to_csv
 
     found = list_problems(settings, source)
@@ -133,12 +128,14 @@ def problems(
             count = sum(each.count for each in listed)
             typer.echo(f"{printable(name) or 'of no source'}: {count:,} problem{'' if count == 1 else 's'}")
             for each in listed:
-                typer.echo(f"  {each.kind}  {each.told}")
+                typer.echo(f"  {each.kind}  {each.text}")
         if not found:
             typer.echo("nothing is wrong", err=True)
 
 
+@grouped
 def reconcile(
+    *,
     verify: Annotated[
         bool,
         typer.Option("--verify", help="Read every file and compare its bytes. Example: recq-ingest reconcile --verify"),
@@ -157,16 +154,13 @@ def reconcile(
             "Example: recq-ingest reconcile --remove-foreign",
         ),
     ] = False,
-    json_: Annotated[bool, typer.Option("--json", help="Print JSON. Example: recq-ingest reconcile --json")] = False,
+    json_: Annotated[bool, json_option("recq-ingest", "reconcile")] = False,
     metadata: MetadataOption = None,
-    catalog: CatalogOption = None,
-    url: UrlOption = None,
-    data_dir: DataDirOption = None,
+    index: Index,
     log_format: LogOption = None,
-    _debug: DebugOption = False,
 ) -> int:
     """Compare the sources of the catalog with the index now, and make the index equal to them."""
-    settings = Settings.load(catalog=catalog, url=url, data_dir=data_dir)
+    settings = index.settings()
     if dry_run:
         _print_plan(settings, metadata, verify=verify, remove_foreign=remove_foreign, json_=json_)
         return 0
@@ -176,7 +170,7 @@ def reconcile(
     removed = {"foreign": remove_foreign_points(settings)} if remove_foreign else {}
     pid = compare(settings, verify=verify)
     if pid is not None:
-        text = f"process {pid} compares its sources now: {command('recq-ingest', 'status')} tells how far it is"
+        text = f"process {pid} compares its sources now: {command('recq-ingest', 'status')} shows how far it is"
         typer.echo(json.dumps({"pid": pid, **removed}) if json_ else "\n".join([*_removed(removed), text]))
         return 0
     from ingest.service.outcome import require_none_failed
@@ -187,8 +181,8 @@ def reconcile(
         typer.echo("recq-ingest: interrupted: the rest is found by the next run, daemon or reconcile", err=True)
         return INTERRUPTED
     done = {**vars(outcome.counts), "held": outcome.standing.held}
-    told = ", ".join(f"{count:,} {_DONE[name]}" for name, count in done.items() if count)
-    lines = [*_removed(removed), told or "the index is as the folders are"]
+    summary = ", ".join(f"{count:,} {_DONE[name]}" for name, count in done.items() if count)
+    lines = [*_removed(removed), summary or "the index is as the folders are"]
     typer.echo(json.dumps({"pid": None, **done, **removed}) if json_ else "\n".join(lines))
     if not remove_foreign:
         _offer_removal(foreign_points(settings))
@@ -196,22 +190,22 @@ def reconcile(
     return 0
 
 
+@grouped
 def drop(
+    *,
     catalog: Annotated[
         str, typer.Argument(metavar="CATALOG", show_default=False, help="A catalog's name. Example: shop")
     ],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask. Example: recq-ingest drop shop --yes")] = False,
-    url: UrlOption = None,
-    data_dir: DataDirOption = None,
-    _debug: DebugOption = False,
+    index: WholeIndex,
 ) -> int:
     """Take a whole catalog out of the index, after a question. Its pictures are not touched."""
-    settings = Settings.load(catalog=catalog, url=url, data_dir=data_dir)
+    settings = index.settings(catalog=catalog)
     from ingest.service.drop import drop as drop_catalog
     from ingest.service.drop import planned
 
     plan = planned(settings)
-    if not yes and not _agreed(f"{plan.told}. The pictures stay. Remove it from the index? [y/N] "):
+    if not yes and not _agreed(f"{plan.question}. The pictures stay. Remove it from the index? [y/N] "):
         typer.echo("nothing was removed", err=True)
         return INTERRUPTED
     drop_catalog(settings, plan)
@@ -221,19 +215,19 @@ def drop(
 
 
 def _agreed(question: str) -> bool:
-    """The answer of whoever is at the terminal, or at the other end of a pipe. Raises UsageError where nobody is."""
+    """The answer that is read from standard input. Raises UsageError where there is none."""
     typer.echo(question, nl=False, err=True)
     answer = sys.stdin.readline() if sys.stdin is not None else ""
     if not answer:
         typer.echo(err=True)
-        raise UsageError("nobody answers: add --yes to remove it without a question")
+        raise UsageError("standard input gives no answer: add --yes to remove the catalog without a question")
     return answer.strip().lower() in ("y", "yes")
 
 
 def _print_asked(asked: Asked, line: str, metadata: str = "", *, nothing: str, json_: bool) -> None:
-    """What was asked for: JSON, or a `line` for each source with who does it and for how many items.
+    """Print a request: as JSON, or a `line` for each source with the process that does it and the number of items.
 
-    Items whose `metadata` are meant have a line of their own.
+    Items whose `metadata` alone is meant have a line of their own.
     """
     if json_:
         typer.echo(json.dumps(asked.to_json(), ensure_ascii=False, indent=2))
@@ -241,21 +235,21 @@ def _print_asked(asked: Asked, line: str, metadata: str = "", *, nothing: str, j
     who = f"process {asked.pid}" if asked.pid is not None else "the next daemon, run or reconcile"
     for source, total in asked.items.items():
         described = asked.metadata.get(source, 0)
-        for told, count in ((line, total - described), (metadata, described)):
+        for text, count in ((line, total - described), (metadata, described)):
             items = "1 item" if count == 1 else f"{count:,} items"
             if count:
-                typer.echo(f"{printable(source)}: {told.format(who=who, items=items)}")
+                typer.echo(f"{printable(source)}: {text.format(who=who, items=items)}")
     if not asked.items:
         typer.echo(nothing, err=True)
 
 
 def _removed(removed: Mapping[str, int]) -> list[str]:
-    """What was done with points of other programs, in a line; none where that was not asked for."""
+    """The line about removed points of other programs; none where their removal was not requested."""
     return [f"{_points(count)} of other programs removed" for count in removed.values()]
 
 
 def _offer_removal(foreign: Sequence[str]) -> None:
-    """Say that there are points of other programs, and what removes them."""
+    """Report points of other programs, with the command that removes them."""
     if foreign:
         typer.echo(
             f"{_points(len(foreign))} of other programs in the index: "
@@ -290,5 +284,5 @@ def _print_plan(settings: Settings, table: Path | None, *, verify: bool, remove_
         was = f"{printable(step.was)} -> " if step.was is not None else ""
         whose = f"{printable(step.source)}: " if step.source else ""
         typer.echo(f"{step.step}  {whose}{was}{printable(step.path)}")
-    told = ", ".join(f"{count:,} to {step}" for step, count in counted(steps).items())
-    typer.echo(told or "the index is as the folders are", err=bool(told))
+    summary = ", ".join(f"{count:,} to {step}" for step, count in counted(steps).items())
+    typer.echo(summary or "the index is as the folders are", err=bool(summary))

@@ -1,6 +1,6 @@
-"""What the watchers have noticed and nobody has looked at yet: one mark per path, however many events there were.
+"""What the watchers have noticed and what has not been looked at yet: one mark per path, however many events it has.
 
-Written by the watchers' threads, drained by the loop. Events are hints: losing some costs time, never an item.
+The watchers' threads write, the loop drains. Events are hints: to lose some costs time, never an item.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from ingest.events.stability import WRITING, Observation, completed, observe
 from ingest.source.files import FileState, Key
 
 MOST = 200_000
-"""Files, and folders of each kind, that are remembered. More of them are answered with a walk of everything."""
+"""Files, and folders of each kind, that are kept. When there are more, the source is walked as a whole."""
 
 
 class Mark(IntEnum):
-    """The latest news of a path."""
+    """What happened last at a path."""
 
     TOUCHED = 0  # its attributes changed
-    APPEARED = 1  # it is new, or changed where nobody tells when a writer is done
+    APPEARED = 1  # it is new, or changed where the end of writing is not reported
     WRITING = 2  # a process that has it open wrote to it
     CLOSED = 3  # the writer closed it, or it was renamed into place
     GONE = 4  # the kernel saw it go
@@ -29,7 +29,7 @@ class Mark(IntEnum):
 
 
 def later(before: Mark | None, mark: Mark) -> Mark:
-    """What two pieces of news of a path say together: the latest, but a change of attributes takes nothing back."""
+    """The mark of a path that gets another one: the latest, but a change of attributes replaces none."""
     return mark if before is None or mark is not Mark.TOUCHED else before
 
 
@@ -62,7 +62,7 @@ def outermost(paths: Collection[str]) -> list[str]:
 def observation_of(
     before: Observation | None, state: FileState | None, now: float, mark: Mark, settle: float
 ) -> Observation:
-    """What an event and a look at the file say together; `before` is what was seen of it until then."""
+    """The observation after an event, with the file's state; `before` is what was observed until then."""
     match mark:
         case Mark.CLOSED | Mark.GONE:
             return completed(state, now)
@@ -75,7 +75,7 @@ def observation_of(
 
 
 class Hints:
-    """Collects until drained; `wake` is called when there is something after there was nothing."""
+    """Collects hints until they are drained; `wake` is called for the first one."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
@@ -103,7 +103,7 @@ class Hints:
         self._add(lambda noticed: _remember(noticed.lost, key, noticed))
 
     def rules_changed(self, folder: Key) -> None:
-        """The rules of a folder may have changed: look at all that stands below it, and at all the index has there."""
+        """The rules of a folder may have changed: look at all files below it, and at all that the index has there."""
         self._add(lambda noticed: _remember(noticed.ruled, folder, noticed))
 
     def overflow(self, source: str) -> None:

@@ -1,7 +1,7 @@
-"""Paths that have to be looked at on disk before they wait: one request per path, however many there were.
+"""Paths whose state on disk is asked before they wait: one request per path, however many hints it has.
 
-Runs in the loop's thread; looking runs in a worker of the source, one piece at a time. While a disk does not answer,
-what is asked for is kept here, and bounded by the set of paths.
+Runs in the loop's thread; the disk is asked in a worker of the source, some paths at a time. While a disk does not
+answer, requests are kept here, one per path at most.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CHUNK = 500
 
 
 class Looks:
-    """Fills `pending` with paths of one source as they stand; `overflow` is called when too many are asked for."""
+    """Fills `pending` with paths of one source and their states; `overflow` is called when there are too many."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Looks:
 
     @property
     def busy(self) -> bool:
-        """Whether anything is looked at, or waits for it."""
+        """Whether any path is being looked at, or waits for it."""
         return self._worker.busy > 0
 
     def __len__(self) -> int:
@@ -54,7 +54,7 @@ class Looks:
         return len(self._marks) + len(self._retries) + len(self._again)
 
     def noticed(self, marks: Mapping[Key, Mark]) -> None:
-        """Something happened to these paths."""
+        """Look at paths to which something happened."""
         for key, mark in marks.items():
             before = self._marks.get(key)
             if before is None and len(self._marks) >= MOST:
@@ -65,17 +65,17 @@ class Looks:
         self._next()
 
     def retry(self, keys: Iterable[Key]) -> None:
-        """Failed items are to be tried again."""
+        """Look at failed items that are to be tried again."""
         self._retries.update(dict.fromkeys(islice(keys, max(0, MOST - len(self._retries)))))
         self._next()
 
     def again(self, entry: PendingPath, quiet: float) -> None:
-        """A path that is being worked on has to wait until it has been as it is for `quiet` seconds."""
+        """Look again at a path that is being worked on; it then waits until it is unchanged for `quiet` seconds."""
         self._again[entry.key] = entry, quiet
         self._next()
 
     def wait(self, entry: PendingPath, state: FileState | None, quiet: float) -> None:
-        """Let a path that was looked at wait until it has been as it is for `quiet` seconds."""
+        """Let a path that was looked at wait until it is unchanged for `quiet` seconds."""
         observation = observe(entry.observation, state, time.monotonic(), quiet if state is not None else 0.0)
         self._pending.put(replace(entry, observation=observation, fresh=True, witnessed=False))
 
@@ -94,7 +94,7 @@ class Looks:
         self._worker.submit(partial(self._states, list(keys)), partial(self._looked, again, marks, retries))
 
     def _states(self, keys: Sequence[Key]) -> Mapping[Key, FileState | None]:
-        """In the worker: how the files stand. What cannot be seen is left to the reconcile."""
+        """In the worker: the states of the files. A file whose state cannot be known is left to the reconcile."""
         states: dict[Key, FileState | None] = {}
         for key in keys:
             try:

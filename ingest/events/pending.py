@@ -1,9 +1,9 @@
-"""What waits to be looked at: one entry per path, the newest drop first, the backlog of a start-up last.
+"""The paths that wait to be examined: one entry per path, the newest drop first, the backlog of a start-up last.
 
-Pure: no clock, no I/O. It is bounded by the set of paths: however many events a path has, it waits once. A path that
-is being worked on (`take` ... `finish`) and is hinted at meanwhile waits again afterwards, so that nothing that
-happens to a file while it is read, embedded or written is missed. Each source has a line of its own: one whose disk
-does not answer holds up nothing but itself.
+Pure: no clock, no I/O. A path waits once, however many events it has, so memory is bounded by the number of paths. A
+path that is hinted at while it is being worked on (`take` ... `finish`) waits again afterwards, so that no change of a
+file is missed while it is read, embedded or written. Each source has its own line, so that one whose disk does not
+answer holds up no other.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import PurePosixPath
 from ingest.events.stability import Observation
 from ingest.source.files import Key
 
-_REPLACED = 1_000  # entries of a source that may lie about although their path waits in another
+_REPLACED = 1_000  # replaced entries that a source's line may hold before it is swept
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +38,9 @@ class PendingPath:
     altered: bool = False
 
     def after(self, before: PendingPath | None) -> PendingPath:
-        """This news of a path that waits already: what was asked for stays asked for; how it stands is the latest.
+        """This entry for a path that waits already: requests of both hold, and the later observation.
 
-        An absence that was witnessed stays so as long as nothing was seen there again.
+        A witnessed absence stays witnessed until a file is seen there again.
         """
         if before is None:
             return self
@@ -56,9 +56,9 @@ class PendingPath:
 
 
 class _Line:
-    """What waits of one source, in the order in which it is taken.
+    """The waiting paths of one source, in the order in which they are taken.
 
-    Entries that are no longer the waiting one of their path (`is_current`) are skipped when they come up.
+    An entry that another one of its path has replaced (not `is_current`) is skipped when it is reached.
     """
 
     def __init__(self, is_current: Callable[[PendingPath], bool]) -> None:
@@ -68,7 +68,7 @@ class _Line:
         self._backlog: deque[tuple[int, PendingPath]] = deque()
 
     def __len__(self) -> int:
-        """Entries that it holds, replaced ones included."""
+        """The number of entries, replaced ones included."""
         return len(self._settling) + len(self._due) + len(self._backlog)
 
     def put(self, entry: PendingPath, order: int) -> None:
@@ -79,7 +79,7 @@ class _Line:
             self._backlog.append((order, entry))
 
     def sweep(self) -> None:
-        """Forget replaced entries: while the index is away nothing is taken, and a file may change all the time."""
+        """Remove replaced entries: while the index is away none is taken, and a file may change all the time."""
         self._settling = [each for each in self._settling if self._is_current(each[2])]
         heapq.heapify(self._settling)
         self._due = [each for each in self._due if self._is_current(each[1])]
@@ -124,13 +124,13 @@ class Pending:
         self._waiting: dict[Key, PendingPath] = {}
         self._working: dict[Key, PendingPath] = {}
         self._again: dict[Key, PendingPath] = {}
-        self._sizes: Counter[tuple[str, int]] = Counter()  # of waiting and working files, by source
+        self._sizes: dict[tuple[str, int], dict[Key, float]] = {}  # waiting and working files by source and size
         self._all: Counter[str] = Counter()  # by source, waiting and working
         self._unknown: Counter[str] = Counter()
         self._order = 0
         self._lines: dict[str, _Line] = {}
         self.finished = 0
-        """Paths with which work has ended and that do not wait again, since the beginning: it never shrinks."""
+        """The number of paths whose work has ended and that do not wait again; it never shrinks."""
 
     def __len__(self) -> int:
         """Paths that wait or are worked on."""
@@ -140,9 +140,13 @@ class Pending:
         """Paths of a source that wait or are worked on, and those of them that the index does not have yet."""
         return self._all[source], self._unknown[source]
 
-    def has_size(self, size: int, sources: Iterable[str]) -> bool:
-        """Whether an unfinished file of these sources has that many bytes: it may be where one that has gone is now."""
-        return any(self._sizes[source, size] > 0 for source in sources)
+    def oldest_of_size(self, size: int, sources: Iterable[str]) -> float:
+        """Since when (monotonic) the oldest unfinished file of these sources with that many bytes waits.
+
+        It may be where a file that has gone is now; infinity where there is none.
+        """
+        found = (self._sizes.get((source, size)) for source in sources)
+        return min((next(iter(files.values())) for files in found if files), default=float("inf"))
 
     def observation(self, key: Key) -> Observation | None:
         """What was last seen of a waiting path."""
@@ -158,14 +162,14 @@ class Pending:
         ]
 
     def put(self, entry: PendingPath) -> None:
-        """Let a path wait, or add to what is known of one that waits: see `PendingPath.after`."""
+        """Let a path wait, or update its entry if it waits already: see `PendingPath.after`."""
         if entry.key in self._working:
             self._again[entry.key] = entry.after(self._again.get(entry.key))
             return
         before = self._waiting.get(entry.key)
         entry = entry.after(before)
         if before is not None:
-            if entry == before and not entry.fresh:  # no news, as from each reconcile: it keeps its place
+            if entry == before and not entry.fresh:  # unchanged, as after each reconcile: it keeps its place
                 return
             self._count(before, -1)
         self._waiting[entry.key] = entry
@@ -200,7 +204,7 @@ class Pending:
         return taken
 
     def finish(self, key: Key) -> None:
-        """Work on a path has ended; it waits again if something happened to it meanwhile."""
+        """End the work on a path; it waits again if something happened to it meanwhile."""
         self._count(self._working.pop(key), -1)
         again = self._again.pop(key, None)
         if again is not None:
@@ -209,9 +213,9 @@ class Pending:
             self.finished += 1
 
     def written(self, key: Key) -> None:
-        """A path is still worked on, but the index has it: who looks for its bytes, or for what is new, waits no more.
+        """Note that the index has a path that is still worked on: its bytes are not new any more.
 
-        Its metadata may wait to be judged until a comparison has ended, which waits for what is new: it must not count.
+        Its metadata may wait until a comparison has ended, which waits for all new files: this one must not count.
         """
         entry = self._working[key]
         self._count(entry, -1)
@@ -241,9 +245,12 @@ class Pending:
         self._unknown[entry.key.source] += 0 if entry.known else change
         if entry.observation.state is not None:
             sized = entry.key.source, entry.observation.state.size
-            self._sizes[sized] += change
-            if not self._sizes[sized]:
-                del self._sizes[sized]
+            if change > 0:
+                self._sizes.setdefault(sized, {})[entry.key] = entry.observation.since
+            else:
+                del self._sizes[sized][entry.key]
+                if not self._sizes[sized]:
+                    del self._sizes[sized]
 
 
 def _heads(firsts: Iterable[tuple[int, PendingPath] | None]) -> list[tuple[int, PendingPath]]:

@@ -1,14 +1,13 @@
-"""The queue of what is due, and its doors: all that has to be looked at waits here, and comes back to here.
+"""The queue of what is due: everything that has to be looked at, for the first time or again, waits here.
 
-Paths wait in `paths` until `ingest.pipeline.examine` takes them, folders until `ingest.reconcile.walks` does, whole
-sources until `ingest.reconcile.schedule` does. Whoever finds that something has to be looked at (again), however far it
-had come, puts it in here; the queue calls nobody: those who take ask. For the loop's thread; how a path stands is asked
-in a worker of its source.
+Paths wait in `paths` until `ingest.pipeline.examine` takes them, folders until `ingest.reconcile.walks` does, and whole
+sources until `ingest.reconcile.schedule` does. Every stage puts what has to be looked at again in here. The queue calls
+no stage: the stages take from it. For the loop's thread; the state of a path is asked in a worker of its source.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -28,7 +27,7 @@ from recq.index.schema import ItemError
 class SourceDue:
     """A source has to be compared with the index; `verify` reads the bytes of every file.
 
-    `doubted`: soon, not at once, and as a part of the last pass: what has gone from it may have moved after all.
+    `doubted`: soon, not at once, and as a part of the last pass, since what has gone may have moved after all.
     """
 
     name: str
@@ -46,10 +45,11 @@ class Queue:
         self._workers = Workers("look", context.loop)
         self._looks: dict[str, Looks] = {}
         self._retries = Retries()
-        self._appeared: dict[Key, None] = {}
-        self._gone: dict[Key, None] = {}
+        self._appeared: dict[Key, float] = {}  # since when each waits (monotonic)
+        self._gone: dict[Key, float] = {}
         self._due: dict[SourceDue, None] = {}
-        self._walking: Counter[str] = Counter()
+        self._walking: dict[str, float] = {}  # by source: since when the oldest folder of the walk waits
+        self._walked_next: dict[str, float] = {}  # the same of those that the next walk takes
 
     def add(self, watched: WatchedSource) -> None:
         """Take paths of this source, too."""
@@ -65,25 +65,25 @@ class Queue:
     # -- doors ----------------------------------------------------------------------------------------------------
 
     def look(self, marks: Mapping[Key, Mark]) -> None:
-        """Something happened to these paths."""
+        """Look at paths to which something happened."""
         for name, of_source in _by_source(marks).items():
             self._looks[name].noticed({key: marks[key] for key in of_source})
 
     def again(self, entry: PendingPath, quiet: float) -> None:
-        """A path that is being worked on has to be looked at again, once it has not changed for `quiet` seconds."""
+        """Look again at a path that is being worked on, once it has not changed for `quiet` seconds."""
         self._looks[entry.key.source].again(entry, quiet)
 
     def wait(self, entry: PendingPath, state: FileState | None, quiet: float) -> None:
-        """A path that was just found in this state has to keep it for `quiet` seconds."""
+        """Let a path that was just found in this state wait until it has kept it for `quiet` seconds."""
         self._looks[entry.key.source].wait(entry, state, quiet)
 
     def retry(self, keys: Iterable[Key]) -> None:
-        """Failed items are to be tried again now."""
+        """Try failed items again now."""
         for name, of_source in _by_source(keys).items():
             self._looks[name].retry(of_source)
 
     def attempted(self, key: Key, error: ItemError | None, now: float) -> None:
-        """An item was embedded, or failed: for a passing cause it is tried again later. `now` is monotonic."""
+        """Note that an item was embedded or failed; for a passing cause it is tried again. `now` is monotonic."""
         if self._context.live:
             self._retries.failed(key, error, now)
 
@@ -93,15 +93,15 @@ class Queue:
 
     def gone(self, folders: Collection[Key]) -> None:
         """Folders have gone: everything that the index has below them has to be looked at."""
-        # What is on its way into the index from there may arrive after the index was asked what it has.
+        # A path below may be written after the index was asked what it has there.
         self.look(dict.fromkeys(self.paths.working_below(folders), Mark.MISSING))
         for folder in folders:
             self._remember(self._gone, folder)
 
     def rules_changed(self, folders: Collection[Key]) -> None:
-        """Below folders (path "" for a root) other rules may hold: all that stands there, and all the index has there.
+        """Look at all files and all items below folders (path "" for a root) whose rules may have changed.
 
-        Of a root a comparison finds it all; of others one that follows counts what is ignored, and by which rule.
+        For a root this is a comparison. For other folders a comparison follows, which counts what each rule ignores.
         """
         below = {folder for folder in folders if folder.path}
         for folder in below:
@@ -118,24 +118,27 @@ class Queue:
         self._due[SourceDue(name, verify=verify)] = None
 
     def doubt(self, name: str) -> None:
-        """What has gone from a source may have moved after all: it has to be compared again soon."""
+        """Compare a source again soon, since what has gone from it may have moved after all."""
         self._due[SourceDue(name, doubted=True)] = None
 
     def overflowed(self, name: str) -> None:
-        """More happened in a source than can be remembered: a comparison finds it all."""
+        """Compare a source in which more has happened than can be kept."""
         self._context.say("overflow", source=name)
+        self._walked_next.pop(name, None)  # the comparison walks there
         self.compare(name)
 
     def finish(self, key: Key) -> None:
-        """Work on a path has ended."""
+        """End the work on a path."""
         self.paths.finish(key)
 
     # -- for those who take ---------------------------------------------------------------------------------------
 
     def take_appeared(self) -> list[Key]:
         """The folders that have to be walked."""
-        taken, self._appeared = list(self._appeared), {}
-        return taken
+        taken, self._appeared = self._appeared, {}
+        for folder, since in taken.items():
+            self._walked_next[folder.source] = min(since, self._walked_next.get(folder.source, since))
+        return list(taken)
 
     def take_gone(self) -> list[Key]:
         """The folders that have gone."""
@@ -160,22 +163,21 @@ class Queue:
 
     def walk_began(self, name: str) -> None:
         """Folders that appeared in a source are being walked."""
-        self._walking[name] += 1
+        self._walking[name] = self._walked_next.pop(name, time.monotonic())
 
     def walk_ended(self, name: str) -> None:
         """All that such a walk found is in here."""
-        self._walking[name] -= 1
+        del self._walking[name]
 
-    def may_appear(self, size: int) -> bool:
-        """Whether a file of that many bytes may be found that is not indexed yet: it waits, or is still walked to.
+    def may_appear_since(self, size: int) -> float:
+        """Since when (monotonic) a file of that many bytes may be found that is not indexed yet; infinity: none may.
 
-        Of a disk that does not answer nothing is expected.
+        It waits, or is in a folder that has yet to be walked. Of a disk that does not answer nothing is expected.
         """
         answering = self._context.sources.keys() - self.silent
-        walked = any(self._walking[name] for name in answering) or any(
-            key.source in answering for key in self._appeared
-        )
-        return walked or self.paths.has_size(size, answering)
+        walks = [*self._walking.items(), *self._walked_next.items()]
+        walks += ((folder.source, since) for folder, since in self._appeared.items())
+        return min([self.paths.oldest_of_size(size, answering), *(since for name, since in walks if name in answering)])
 
     @property
     def idle(self) -> bool:
@@ -183,15 +185,15 @@ class Queue:
         return not (self._appeared or self._gone or self._due or any(looks.busy for looks in self._looks.values()))
 
     def next_deadline(self) -> float:
-        """When `tick`, or somebody who takes, has something to do."""
+        """When `tick`, or a part that takes from the queue, has something to do."""
         return 0.0 if self._appeared or self._gone or self._due else self._retries.next_deadline()
 
     def tick(self, now: float) -> None:
         """Failed items whose next attempt is due."""
         self.retry(self._retries.take(now))
 
-    def _remember(self, folders: dict[Key, None], folder: Key) -> None:
-        folders[folder] = None
+    def _remember(self, folders: dict[Key, float], folder: Key) -> None:
+        folders.setdefault(folder, time.monotonic())
         if len(folders) > MOST:
             folders.clear()
             for name in self._context.sources:

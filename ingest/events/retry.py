@@ -1,9 +1,8 @@
 """When a failed item is tried again although its file has not changed.
 
 Some causes lie outside the file and leave no trace in it: a disk that did not answer, a permission, a lock, a network
-that failed, an index that would not take it. Such items are tried again, each time after twice as long. Everything else
-waits until its file changes, or until somebody asks for it (`recq-ingest retry`), which is a mark on the item in the
-index.
+that failed, an index that refused it. Such items are tried again, each time after twice as long. All other items wait
+until their file changes, or until `recq-ingest retry`, which marks the item in the index.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ FIRST = 5.0
 """Seconds after the first failure; doubled with each attempt, up to"""
 LONGEST = 3600.0
 
-_MOST = 10_000  # items whose next attempt is remembered; the others are found by a reconcile
+_MOST = 10_000  # items whose next attempt is kept; a reconcile finds the others
 
 
 def delay(attempts: int) -> float:
@@ -48,7 +47,7 @@ class Retries:
         self._due: dict[Key, float] = {}
 
     def failed(self, key: Key, error: ItemError | None, now: float) -> None:
-        """An attempt has ended, without an error or with one; `now` is monotonic."""
+        """Note the end of an attempt, with or without an error; `now` is monotonic."""
         self._due.pop(key, None)
         if error is not None and error.reason in PASSING and len(self._due) < _MOST:
             due = now + delay(error.attempts)

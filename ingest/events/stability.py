@@ -1,11 +1,11 @@
-"""Is the file complete? A decision from what has been seen of it; the clock is passed in.
+"""Is a file complete? Decided from the states in which it was seen; the clock is passed in.
 
 - A file is complete when its size and mtime have been seen unchanged for its `quiet` time, normally `settle`.
 - The end of writing that the system reports (the writer closed it, it was renamed into place) completes it at once.
-- A file that was seen being written and not yet closed gets more time: its writer may pause, and the close will come.
-- A file whose content turned out to be cut short gets more time before that verdict counts: it is usually an upload
-  still in flight whose writer opens and closes it for every piece.
-- Complete is always about a state: a file that is found in another state than the one observed starts over.
+- A file that was seen being written and is not closed yet gets more time: its writer may pause, and the close follows.
+- A file whose content is cut short gets more time before it fails: it is usually an upload in pieces, whose writer
+  opens and closes it for each of them.
+- A file that is found in another state than the one observed starts over.
 
 The scan at start-up obeys the same rules.
 """
@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from ingest.source.files import FileState
 
 WRITING = 10.0
-"""Times `settle`: how long a file must be quiet that some process has open for writing."""
+"""Times `settle`: how long a file that a process has open for writing must be unchanged."""
 
 DOUBTFUL = 4.0
-"""Times `settle`: how long a file must have been quiet before "cut short" is its verdict."""
+"""Times `settle`: how long a file that is cut short must be unchanged before it fails."""
 
 
 @dataclass(frozen=True, slots=True)

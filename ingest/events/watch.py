@@ -1,8 +1,8 @@
-"""File-system events -> hints. Native events where the file system has them, polling elsewhere.
+"""Turns file-system events into hints: native events where the file system has them, polling elsewhere.
 
-A watch only makes the daemon fast; what it misses, the reconcile finds. watchdog swallows two things that matter: a
-folder below the root that cannot be watched for lack of inotify watches, and a queue that ran over. Both are noticed
-here, in the one place where watchdog talks to the kernel.
+A watch only makes the daemon fast; the reconcile finds what it misses. watchdog does not report two things: a folder
+below the root that cannot be watched, since there are no inotify watches left, and a queue that overflowed. Both are
+noticed here, where watchdog calls the kernel.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _EVENTS: list[type[FileSystemEvent]] = [
 _JOIN = 0.5  # seconds to wait for a watcher's threads, which do not keep the process alive; the disk may never answer
 
 Say = Callable[[str, str], None]
-"""Told the mode that a source is watched in, and why."""
+"""Called with the mode in which a source is watched, and the reason."""
 
 
 class Watch:
@@ -78,7 +78,7 @@ class Watch:
         self._short_of_watches = False
 
     def start(self) -> None:
-        """Begin to watch; what happens from here on is noticed. A root that is not there is watched when it is."""
+        """Begin to watch: what happens from now on is noticed. A root that does not exist is watched once it does."""
         kind = file_system(self._watched.root)
         if self._mode == "native":
             self._start_native("as asked")
@@ -155,7 +155,7 @@ _NO_MORE_WATCHES = (
 
 
 def _end(observer: BaseObserver) -> None:
-    """Stop a watcher; one whose disk does not answer is left behind: watchdog itself would wait for it for ever."""
+    """Stop a watcher. One whose disk does not answer is left behind, since watchdog would wait for it for ever."""
 
     def end() -> None:
         observer.stop()
@@ -171,7 +171,7 @@ def _lstat(path: str) -> os.stat_result:
 
 
 class _Handler(FileSystemEventHandler):
-    """One event after the other becomes a mark. Called in watchdog's thread: quick, and never raises."""
+    """Turns each event into a mark. Called in watchdog's thread: it is quick and never raises."""
 
     def __init__(self, watched: WatchedSource, hints: Hints, *, polling: bool) -> None:
         self._source = watched.name
@@ -181,7 +181,7 @@ class _Handler(FileSystemEventHandler):
         self._polling = polling
 
     def dispatch(self, event: FileSystemEvent) -> None:
-        """Files and folders, which watchdog's own dispatching does not tell apart."""
+        """Handle events of files and of folders, which watchdog's own dispatching does not distinguish."""
         if self._polling or not isinstance(event, FileModifiedEvent):  # natively its close follows, when it is complete
             self._rules_of(event.src_path)
             self._rules_of(event.dest_path)
@@ -209,11 +209,11 @@ class _Handler(FileSystemEventHandler):
         if isinstance(event, DirMovedEvent | DirCreatedEvent) and appeared is not None:
             self._hints.folder(appeared)
         if isinstance(event, DirMovedEvent) and self._polling:
-            # Polling knows a move by its inode: a new file that got that of a deleted folder is told as this.
+            # Polling recognises a move by the inode: a new file with the inode of a deleted folder is reported so.
             self._mark(target, Mark.APPEARED)
 
     def _rules_of(self, path: bytes | str) -> None:
-        """Something happened at a path: where that is a `.recqignore`, the rules of its folder are others now."""
+        """Note that the rules of a folder may have changed, where the path is its `.recqignore`."""
         folder, _, name = os.fsdecode(path).rpartition(os.sep)
         if name == IGNORE_FILE:
             below = f"{folder}{os.sep}".removeprefix(self._root).removesuffix(os.sep)
@@ -234,7 +234,7 @@ class _Handler(FileSystemEventHandler):
 
 
 def _native_observer(ran_over: Callable[[], None], refused: Callable[[], None]) -> BaseObserver:
-    """watchdog's native observer; on Linux one that tells of lost events and of folders that it could not watch."""
+    """watchdog's native observer; on Linux one that reports lost events and folders that it cannot watch."""
     if sys.platform != "linux":
         from watchdog.observers import Observer
 
@@ -242,7 +242,7 @@ def _native_observer(ran_over: Callable[[], None], refused: Callable[[], None]) 
     from watchdog.observers.inotify import InotifyFullEmitter
     from watchdog.observers.inotify_c import InotifyEvent, InotifyFD
 
-    # What watchdog has to say goes to nobody: the two things that matter are told by the methods below.
+    # watchdog's own log is dropped: the methods below report the two things that matter.
     logging.getLogger("watchdog").addHandler(logging.NullHandler())
     warnings.filterwarnings("ignore", message="Callback with id", category=RuntimeWarning)
 

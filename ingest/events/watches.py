@@ -1,7 +1,7 @@
-"""One watch for each source; what they notice goes into the queue.
+"""One watch for each source; what the watches notice goes into the queue.
 
-Watch first, then compare, so that what happens in between is noticed. For the loop's thread; whatever touches a disk
-runs in a worker of its source.
+A source is watched first and compared then, so that what happens in between is noticed. For the loop's thread; disks
+are asked in workers of their sources.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _END_WITHIN = 1.0  # seconds for all watches to end
 
 
 class Watches:
-    """Fills the queue with what happens. A daemon that is not `live` watches nothing."""
+    """Fills the queue with what happens in the sources. A daemon that is not `live` watches nothing."""
 
     def __init__(self, context: Context, queue: Queue) -> None:
         self._context = context
@@ -43,7 +43,7 @@ class Watches:
         return not self._beginning
 
     def add(self, watched: WatchedSource) -> None:
-        """Begin with a source."""
+        """Begin to watch a source."""
         name = watched.name
         if not self._context.live:
             self._queue.compare(name)
@@ -54,7 +54,7 @@ class Watches:
         self._workers[name].submit(watch.start, partial(self._begun, name))
 
     def renew(self, name: str) -> None:
-        """Watch what stands at the root's path now. A single pass ends where it began."""
+        """Watch the folder that is at the root's path now. A single pass watches nothing."""
         if name in self._renewals:
             self._renewals[name].ask()
 
@@ -98,7 +98,7 @@ class Watches:
 
 
 def _renewed(watch: Watch, watched: WatchedSource) -> None:
-    """Watch what stands at the root's path now, and take it for the root."""
+    """Watch the folder that is at the root's path now, and take it as the root."""
     watch.renew()
     watched.renew()
 

@@ -1,8 +1,8 @@
-"""One thing that the index will not take keeps no other out: a request that fails is split until it is found.
+"""Splits a request that the index refuses until the refused thing is found, so that all others are taken.
 
-A refusal (400, 413 ...) is the request's fault by its nature. An error inside the index (5xx) may be anybody's: where
-the same request keeps failing while the index takes another (`probe`), something in it is the cause, and it is treated
-as a refusal; where the index takes none, it is away and waited for.
+A refusal (400, 413 ...) is the fault of the request. An error inside the index (5xx) may have any cause: where the same
+request keeps failing while the index takes another one (`probe`), the request is the cause, and this counts as a
+refusal. Where the index takes neither, it is away and is waited for.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from recq.index.schema import FieldTypes
 T = TypeVar("T")
 
 AT_FAULT = (ImageError, RequestRefused, IndexFailing)
-"""What a request is refused with for something that is in it."""
+"""The errors with which a request is refused for something that it contains."""
 
 FIRST_TRIES = 4
 """Tries of a whole request that the index fails at, some seconds in all, until the request itself is suspected."""
@@ -27,18 +27,16 @@ FIRST_TRIES = 4
 
 @dataclass(frozen=True)
 class Isolated(Generic[T]):
-    """What the index took, and what it did not take although it stood alone in its request, with the reason."""
+    """What the index took, and what it refused even alone in its request, with the reason."""
 
     done: Sequence[T]
     refused: Sequence[tuple[T, RecqError]]
 
 
 class Isolation:
-    """Sends requests about several things, again while the index is away.
+    """Sends requests about several things, and repeats them while the index is away.
 
-    `probe` asks the index for something harmless alike.
-
-    It raises IndexUnreachable where the index takes nothing.
+    `probe` sends a similar, harmless request; it raises IndexUnreachable where the index takes nothing.
     """
 
     def __init__(self, retrier: Retrier, probe: Callable[[], object]) -> None:
@@ -61,7 +59,7 @@ class Isolation:
         )
 
     def refusal(self, send: Callable[[Sequence[T]], object], things: Sequence[T], tries: int = 1) -> RecqError | None:
-        """Send these together; why the index does not take them, None when it did."""
+        """Send these together; the error with which the index refuses them, None where it takes them."""
         try:
             self._retrier.unless_at_fault(self._probe, tries, send, things)
         except AT_FAULT as error:
@@ -70,8 +68,8 @@ class Isolation:
 
 
 def declare_each(catalog: Catalog, isolation: Isolation, types: FieldTypes) -> None:
-    """Create the payload indexes of fields. One that is refused costs the others nothing, and no start.
+    """Create the payload indexes of fields. A refused one stops neither the others nor the start.
 
-    What is wrong with it is found again, and listed, with the first item that has it.
+    The refusal is found again, and listed, with the first item that has the field.
     """
     isolation.each(lambda names: catalog.fields.declare({name: types[name] for name in names}), list(types))

@@ -1,8 +1,8 @@
-"""The payload indexes of many new fields, made after the pictures were written: one after another, in their own worker.
+"""Makes the payload indexes of many new fields after the pictures were written, one after another, in a worker.
 
-Which wait stands in the index (`recq.index.pending_fields`): so a daemon takes up what another one, or an import, has
-left, and two may make them at the same time. Every index is followed by a pause as long, unless nobody can be waiting:
-the embedded engine holds the whole process while it makes one; pictures and queries have the other half of the time.
+The index itself stores which of them wait (`recq.index.pending_fields`), so a daemon makes those that another daemon or
+an import has left, and two daemons may do so at the same time. The embedded engine holds the whole process while it
+makes an index, so each is followed by a pause of the same length, in which pictures and queries go on.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Fields(Protocol):
 
 @dataclass(frozen=True)
 class _Step:
-    """What came of a look at what waits: the index that was made or refused, None where there was none to make."""
+    """The result of one step: the index that was made or refused, None where none waits."""
 
     missing: Missing | None
     refused: str | None
@@ -52,9 +52,10 @@ class _Step:
 
 
 class Indexing:
-    """Makes the indexes that wait. For the loop's thread, but for `left`.
+    """Makes the indexes that wait. For the loop's thread, except `left`.
 
-    What waits is looked for at the start, every `look_every` seconds, and known of what this process itself declares.
+    The index is asked which wait at the start and every `look_every` seconds; those that this process declares are
+    known.
     """
 
     def __init__(
@@ -111,7 +112,7 @@ class Indexing:
         """In the worker."""
         started = time.monotonic()
         waiting = self._fields.known_waiting
-        if (missing := waiting.next(self._refused)) is None:  # what others have declared, or what is still known of
+        if (missing := waiting.next(self._refused)) is None:  # other processes may have declared more
             waiting = self._retrier(self._fields.waiting, refresh=True)
             missing = waiting.next(self._refused)
         refused = None
@@ -120,7 +121,7 @@ class Indexing:
                 self._retrier(self._fields.note_made)
         else:
             error = self._isolation.refusal(lambda each: self._fields.make(each[0]), [missing], FIRST_TRIES)
-            if error is not None:  # this one is no index for this engine; the others are
+            if error is not None:  # the engine refuses this index alone
                 refused = shortened(str(error), _LONGEST_REASON)
                 self._retrier(self._fields.note_refused, missing, refused)
         return _Step(missing, refused, time.monotonic() - started)

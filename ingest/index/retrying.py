@@ -33,12 +33,12 @@ T = TypeVar("T")
 
 _FIRST_WAIT = 0.2  # seconds; jittered and doubled up to
 _LONGEST_WAIT = 5.0
-_SLOW = 5.0  # seconds without an answer that are worth saying
+_SLOW = 5.0  # seconds without an answer after which that is reported
 
 
 @dataclass(eq=False)
 class _Call:
-    """A call under way: since when (monotonic) its present try lasts, and what the index said to the one before.
+    """A call under way: since when (monotonic) its present try lasts, and the error of the try before.
 
     `at_fault`: the index answers others, and this one fails for what is in it.
     """
@@ -53,7 +53,7 @@ class Retrier:
 
     `stop` ends the waiting: the call raises Stopping. `give_up_after`: seconds until the error is raised after all
     (None: never). `waiting` is called once when the index goes away, `recovered` once when it is back. `explain`, which
-    may be replaced, turns a refusal into the error that says more.
+    may be replaced, turns a refusal into a more precise error.
     """
 
     def __init__(
@@ -82,13 +82,13 @@ class Retrier:
 
     @property
     def away(self) -> bool:
-        """Whether a call is being tried again, or was given up: the index did not answer it."""
+        """Whether a call is being repeated, or was given up, since the index did not answer."""
         with self._lock:
             return any(call.error is not None for call in self._calls)
 
     @property
     def reason(self) -> str | None:
-        """Why the index is waited for: what it said last, or for how long it has said nothing. None: it answers."""
+        """Why the index is waited for: its last error, or for how long it has not answered. None: it answers."""
         now = time.monotonic()
         with self._lock:
             errors = [call.error for call in self._calls if call.error is not None]
@@ -104,9 +104,9 @@ class Retrier:
     def unless_at_fault(
         self, probe: Callable[[], object], tries: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """The same, but raises IndexFailing when the index has failed at this call so many times and at `probe` not.
+        """The same, but raises IndexFailing when this call has failed so many times and `probe` does not fail.
 
-        Then the call itself is the cause, and no waiting would help it.
+        Then the call itself is the cause, and waiting does not help.
         """
 
         call = _Call(time.monotonic())

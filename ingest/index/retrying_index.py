@@ -1,4 +1,4 @@
-"""What the daemon asks of the catalog, waited for while the index is away."""
+"""The daemon's questions to the catalog, repeated while the index is away."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MOST_HOLDERS = 20 * SAMPLE  # items with the bytes of a sample that are looked 
 
 
 class RetryingIndex:
-    """The catalog's answers to `ingest.reconcile.compare.Index`, waited for; `old` is what a rebuild is to replace."""
+    """`ingest.reconcile.compare.Index` for a catalog that may be away; `old` is the one that a rebuild replaces."""
 
     def __init__(self, catalog: Catalog, retrier: Retrier, *, old: Catalog | None = None) -> None:
         self._catalog = catalog
@@ -38,7 +38,7 @@ class RetryingIndex:
     def known(self, ids: Sequence[str]) -> Mapping[str, Item]:
         """The items of those ids that exist, without metadata.
 
-        One that the index fails to read is as good as none: it is written anew, which mends it or tells why not.
+        An item that the index cannot read counts as missing: it is written again, which repairs it or is reported.
         """
         found: dict[str, Item] = {}
         self._isolation.each(lambda some: found.update(self._catalog.ledger.known(some)), ids)
@@ -53,7 +53,7 @@ class RetryingIndex:
         return found
 
     def vectors(self, digests: Sequence[str]) -> Mapping[str, Carried]:
-        """Stored vectors of files with those SHA-256; one that the index cannot give is none."""
+        """Stored vectors of files with those SHA-256; a vector that the index cannot read counts as missing."""
         found: dict[str, Carried] = {}
 
         def ask(some: Sequence[str]) -> None:
@@ -78,7 +78,7 @@ class RetryingIndex:
         return self._streams.holders(digests, names=names, source=source, page=page)
 
     def marked(self, source: str) -> list[Item]:
-        """Failed items of a source that somebody asked to be tried again."""
+        """Failed items of a source that were marked to be tried again."""
         return self._retrier(lambda: list(self._catalog.ledger.marked(source)))
 
     def confirmed(self) -> Mapping[str, int]:
@@ -99,12 +99,12 @@ class RetryingIndex:
         return embedded + self._retrier(lambda: self._catalog.ledger.count_failed(source=source))
 
     def record_problems(self, watched: WatchedSource) -> None:
-        """Keep what is wrong with a source as a whole; one thread after another, so that the latest stays."""
+        """Store what is wrong with a source as a whole; one thread at a time, so that the latest state is kept."""
         with self._recording:
             self._retrier(self._catalog.problems.record, watched.name, watched.own_problems())
 
     def look_for_double(self, watched: WatchedSource) -> bool:
-        """Note the source that has most of this one's files, too, if there is one; whether that is news."""
+        """Note another source that has most of this one's files, if there is one. Returns whether that is new."""
         other = self._double(watched.name)
         if other is None:
             return watched.note_double(None)
@@ -127,7 +127,7 @@ class RetryingIndex:
         """Note that a source was compared, how many of its files are skipped, what was held, what is wrong with it,
         and which daemon watches it. Returns the one that was noted until now.
 
-        What was confirmed has been taken up; what is held next needs another confirmation.
+        Confirmations count as used: what is held next needs another one.
         """
         source = watched.name
         now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -139,6 +139,7 @@ class RetryingIndex:
             held_metadata=watched.held_metadata,
             at=now,
             watcher=watcher,
+            plugins=watched.plugins,
         )
         self.look_for_double(watched)
         self.record_problems(watched)

@@ -1,9 +1,9 @@
-"""After the last write: what is due when no more comes for a while.
+"""What is done when nothing has been written for a while.
 
-The embedded engine's journal is shortened, so that the next opening is fast; the scale of scores is measured, so that
-no query has to. When the first pass over a source has ended, sources that double another one are looked for: later on
-comparisons do that, but the first one had nothing in the index to tell it by. For the loop's thread; the index is asked
-in workers.
+The embedded engine's journal is shortened, so that the next opening is fast, and the scale of scores is measured, so
+that no query has to. When the first pass over a source has ended, sources with the same files are looked for.
+Comparisons do this later on, but the first one finds nothing in the index to compare. For the loop's thread; the index
+is asked in workers.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Afterwards:
         self._first.add(source)
 
     def written(self) -> None:
-        """Something has been written."""
+        """Note that something was written."""
         self._due = time.monotonic() + _AFTER
 
     def next_deadline(self) -> float:
@@ -50,7 +50,7 @@ class Afterwards:
         return self._due
 
     def tick(self, now: float, is_settled: Callable[[str], bool]) -> None:
-        """To be called while nothing is under way; `is_settled(source)`: nothing of it is left to be done."""
+        """Do what is due; called while nothing is under way. `is_settled(source)`: nothing of it is left to be done."""
         if now < self._due:
             return
         self._due = float("inf")
@@ -62,7 +62,7 @@ class Afterwards:
             self._doubles.ask()
 
     def finish(self) -> None:
-        """All that is due when a single pass has ended; waits for the index."""
+        """Do all that is due when a single pass has ended; waits for the index."""
         self._measured()
         self._look_for_doubles()
 

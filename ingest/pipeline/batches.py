@@ -1,4 +1,4 @@
-"""What is ready to be written waits for company, but not for long. Pure, but for the clock that notes when it came."""
+"""Batches: what is ready is collected for a short time and written together. Pure, but for the clock."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from recq.index.schema import Item
 T = TypeVar("T")
 
 LONGEST_WAIT = 0.2
-"""Seconds for a finished item until its batch is written as it is."""
+"""Seconds that a finished item waits until its batch is written, however small."""
 
 _TOUCHED_AT_ONCE = 200  # ctimes in one request
 
 
 class Batch(Generic[T]):
-    """What is written together when enough of it is ready, or the first has waited long enough."""
+    """Things that are written together: when enough are ready, or the first has waited long enough."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -29,7 +29,7 @@ class Batch(Generic[T]):
         return len(self._ready)
 
     def add(self, thing: T) -> None:
-        """Let it wait for company."""
+        """Add to the batch."""
         if not self._ready:
             self._since = time.monotonic()
         self._ready.append(thing)
@@ -41,11 +41,11 @@ class Batch(Generic[T]):
 
     @property
     def deadline(self) -> float:
-        """When it is due in any case."""
+        """When the batch is due, however small it is (monotonic)."""
         return self._since + LONGEST_WAIT if self._ready else float("inf")
 
     def take(self, now: float, *, alone: bool) -> list[T]:
-        """A batch that is due, or nothing; `alone`: no company is on its way."""
+        """A batch that is due, or nothing; `alone`: nothing else of the source is under way."""
         if not (len(self._ready) >= self._size or now >= self.deadline or (alone and self._ready)):
             return []
         taken, self._ready = self._ready[: self._size], self._ready[self._size :]
@@ -54,7 +54,7 @@ class Batch(Generic[T]):
 
 
 class Outgoing:
-    """What of one source is ready to be written, in batches of `size`."""
+    """The finished work of one source, in batches of `size`."""
 
     def __init__(self, size: int) -> None:
         self.works: Batch[Work] = Batch(size)
@@ -66,5 +66,5 @@ class Outgoing:
 
     @property
     def full(self) -> bool:
-        """Whether the index is the slower one: what comes next has to wait."""
+        """Whether the index is slower than the stages before it: they have to wait."""
         return self.works.full or self.touched.full or self.describing.full

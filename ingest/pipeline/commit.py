@@ -1,8 +1,8 @@
-"""The end of the road: one waited write per batch, and only of what still stands in the folder as it was read.
+"""Commit, the last stage: one waited write per batch, of the items whose files are still as they were read.
 
-Runs in workers, one for each source: what touches a source's disk holds up no other. Metadata is taken from the folder
-at the last moment. What an item would lose by that it keeps, until all that lose
-something have been judged together (`reduce`); so does one that has moved, of what it had in its old place.
+Runs in workers, one for each source, so that a disk that hangs holds up no other source. Metadata is read from the
+folder at the last moment. An item keeps metadata that it would lose until all losses have been judged together
+(`reduce`). An item that has moved keeps what it had at its old path in the same way.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from typing import Protocol
 from ingest.events.pending import PendingPath
 from ingest.index.isolation import Isolation, declare_each
 from ingest.index.retrying import Retrier
+from ingest.pipeline.found_problems import problems_kept
 from ingest.pipeline.last_look import last_look
-from ingest.pipeline.refusals import refusals_kept
 from ingest.pipeline.vectors import Vector
 from ingest.reconcile.origins import Holders, origins
 from ingest.source.files import FileState, Key
+from ingest.source.held import Held, Losing
 from ingest.source.metadata import CATEGORY, category_of, lost_fields
 from ingest.source.watched_source import Description, WatchedSource
 from recq import paths
@@ -38,10 +39,11 @@ _DESCRIBED_AT_ONCE = 100  # items whose fields are declared together
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """An item on its way: without metadata, which comes last; no vector exactly when `item.error` is set.
+    """An item on its way to the index. It has no metadata yet, and no vector exactly when `item.error` is set.
 
-    `state` is the file's as it was read, `carried` tells that the vector was not computed for it, `known` that the
-    index had the item before, `attempt` which one this is to embed it, counting from one since it last could be found.
+    `state` is the file's when it was read. `carried`: the vector was not computed for this file. `known`: the index has
+    the item already. `attempt`: how often it was tried to embed the item since it was last searchable, this one
+    included.
     """
 
     entry: PendingPath
@@ -60,7 +62,7 @@ class Work:
 
 @dataclass(frozen=True, eq=False)
 class Touched:
-    """An item whose bytes are the known ones although its ctime is another: `state` is the file's as it was read."""
+    """An item whose ctime has changed and whose bytes have not. `state` is the file's when it was read."""
 
     entry: PendingPath
     item_id: str
@@ -68,38 +70,21 @@ class Touched:
 
 
 @dataclass(frozen=True)
-class Held:
-    """So many items of a source have gone and stay in the index, or keep metadata, for the reason in `detail`.
-
-    `hinted`: events reported some of them, which no comparison has judged.
-    """
-
-    source: str
-    items: int
-    detail: str
-    metadata: bool = False
-    hinted: bool = False
-
-
-@dataclass(frozen=True)
 class _Described:
-    """An item with the metadata of now, the same with all of `lost` kept, and the fields that it loses."""
+    """An item with its present metadata, the same item with all of `lost` kept, and the fields that it loses."""
 
     now: Item
     kept: Item
     lost: Sequence[str]
 
 
-Losing = tuple[Key, Item]
-"""An item that would lose metadata, as the index has it (its file's facts alone count)."""
-
-
 @dataclass(frozen=True)
 class Written:
-    """What became of a batch: written, changed meanwhile (look again), and refused by the index in every form (why).
+    """What became of a batch: written; to be looked at `again`, since the file changed; refused by the index in every
+    form, with the reason.
 
-    What was written may have failed meanwhile, or be without some of its metadata: the item tells. Of those written,
-    `losing` have been written with metadata that the folder does not give them any more.
+    An item that was written may have failed, or lack some of its metadata: the item itself has that. `losing` are those
+    that were written with metadata that the folder no longer gives them.
     """
 
     done: Sequence[Work]
@@ -110,8 +95,8 @@ class Written:
 
 @dataclass(frozen=True)
 class Replaced:
-    """Items with new metadata as they were written, those that the index refused in every form, and those that would
-    be `losing` metadata and were left as they are."""
+    """Items that were written with new metadata, items that the index refused in every form, and items that would be
+    `losing` metadata and were left as they are."""
 
     done: Sequence[Item]
     refused: Sequence[tuple[Item, str]]
@@ -119,17 +104,17 @@ class Replaced:
 
 
 class Stored(Holders, Protocol):
-    """What is asked of the index before something is written or deleted."""
+    """What the committer asks the index before it writes."""
 
     def get_many(self, ids: Sequence[str]) -> Mapping[str, Item]:
         """The items of those ids that exist, metadata included."""
 
 
 class Committer:
-    """Writes to one catalog, again while the index is away.
+    """Writes to one catalog, and repeats a request while the index is away.
 
-    `index` tells what is stored; with `rebuilding` also in the collection that is to be replaced: that must not be lost
-    either.
+    `index` tells what is stored. With `rebuilding` it also tells what the collection to be replaced stores, which must
+    not be lost either.
     """
 
     def __init__(
@@ -146,7 +131,7 @@ class Committer:
         self._index = index
         self._retrier = retrier
         self._sources = sources
-        self._writing = threading.RLock()  # fields are declared by one at a time; never held while a disk is asked
+        self._writing = threading.RLock()  # one thread at a time declares fields; never held while a disk is asked
         self._isolation = Isolation(retrier, catalog.writes.probe)
         self._refusals: Counter[Key] = Counter()  # in a row
 
@@ -156,8 +141,8 @@ class Committer:
             declare_each(self._catalog, self._isolation, types)
 
     def write(self, works: Sequence[Work]) -> Written:
-        """One waited upsert of all that still stand as they were read; `ingested_at` is now."""
-        with refusals_kept(self._sources, self._catalog, self._retrier):
+        """One waited upsert of the items whose files are still as they were read; `ingested_at` is now."""
+        with problems_kept(self._sources, self._catalog, self._retrier):
             return self._write(works)
 
     def _write(self, works: Sequence[Work]) -> Written:
@@ -183,7 +168,7 @@ class Committer:
         return Written(done, again, refused, [(work.key, losing[work.key]) for work in done if work.key in losing])
 
     def _written(self, stamped: Sequence[Work]) -> tuple[Sequence[Work], Sequence[tuple[Work, ItemError]]]:
-        """What of these the index has now, in the best form that it takes, and what it takes in none."""
+        """What the index has now of these, in the best form that it takes, and what it takes in no form."""
         self._declare_known([work.item for work in stamped])
         written = self._isolation.each(self._upsert, stamped)
         done = list(written.done)
@@ -202,10 +187,10 @@ class Committer:
         return done, refused
 
     def replace(self, items: Sequence[tuple[Key, Item]]) -> Replaced:
-        """Give items that the index has the metadata of now; vectors and file facts stay.
+        """Give known items their present metadata; vectors and the facts of files stay.
 
-        An item that would lose metadata is left as it is until that is judged; where losses are held it gets what is
-        new, and keeps the rest.
+        An item that would lose metadata is left as it is until its loss is judged. Where losses are held, it gets what
+        is new and keeps the rest.
         """
         before = self._metadata([item.id for _, item in items])
         fresh: list[Item] = []
@@ -221,7 +206,7 @@ class Committer:
 
     def _replaced(self, fresh: Sequence[Item]) -> Replaced:
         """Write the metadata of items, of each as much as the index takes."""
-        with refusals_kept(self._sources, self._catalog, self._retrier), self._writing:
+        with problems_kept(self._sources, self._catalog, self._retrier), self._writing:
             self._declare_known(fresh)
             written = self._isolation.each(self._catalog.writes.replace_metadata, fresh)
             done = list(written.done)
@@ -238,10 +223,11 @@ class Committer:
             return Replaced(done, refused)
 
     def reduce(self, items: Sequence[Losing]) -> tuple[Replaced, Sequence[Held]]:
-        """Let items lose what the folder does not give them any more, or none of a source where they are too many.
+        """Let items lose metadata that the folder no longer gives, or hold a source's losses where they are too many.
 
-        Returns what was written, and what was held: that gets what is new, and keeps the rest. What is held already
-        (an event may bring some of it here again) is held without another word, until a comparison finds otherwise.
+        Returns what was written and what was held. An item whose loss is held gets what is new and keeps the rest.
+        Where the losses of a source are held already, further ones are held without another report, until a comparison
+        decides otherwise.
         """
         before = self._metadata([item.id for _, item in items])
         fresh: list[Item] = []
@@ -270,10 +256,10 @@ class Committer:
         return Replaced(done, [pair for chunk in written for pair in chunk.refused]), held
 
     def _moved_metadata(self, works: Sequence[Work]) -> Mapping[str, Metadata]:
-        """What items had where they were before, by their new id: a folder that was renamed may not cost it.
+        """The metadata that items had at their old paths, by their new ids: renaming a folder must not lose it.
 
-        The category that the old place alone gave goes with that place. Places that are equally likely and had
-        different metadata tell nothing: better none than another picture's.
+        A category that came from the old path alone is left out. Where several old paths are equally likely and had
+        different metadata, nothing is taken over: no metadata is better than another picture's.
         """
         files = [work.item.file for work in works if work.carried and not work.known and work.item.file.sha256]
         found = origins(files, self._index, lambda key: self._last_look(key) is None) if files else {}
@@ -305,9 +291,9 @@ class Committer:
         self._catalog.writes.upsert([ItemVector(work.item, work.vector) for work in works])
 
     def _settled(self, work: Work, error: RecqError) -> Work | None:
-        """Write what the index would not take as it is in the best form that it takes; None when it takes none.
+        """Write a refused item in the best form that the index takes; None when it takes none.
 
-        Without the metadata that is to blame, else as a failed item: whoever looks for it finds out why.
+        That is without the metadata that is to blame, else as a failed item, which is listed with the reason.
         """
         if isinstance(error, ImageError):
             failure = failed(error.reason, error.detail, work.attempt)
@@ -328,13 +314,13 @@ class Committer:
         return bare if self._isolation.refusal(self._upsert, [bare]) is None else None
 
     def _error(self, work: Work, error: RecqError) -> ItemError:
-        """Why an item is none that can be found: the index refused it, so many times in a row."""
+        """The error of an item that the index refused, with how many times in a row it did."""
         return failed(Reason.REFUSED, str(error), max(work.attempt, self._refusals[work.key]))
 
     def _without_blamed(self, item: Item, error: RecqError, send: Callable[[Item], None]) -> Item | None:
-        """Write an item that was refused without the metadata that is to blame; None where that is not the cause.
+        """Write a refused item without the metadata that is to blame; None where metadata is not the cause.
 
-        Which fields these are is found by writing it with more and more of them: the index alone knows.
+        The fields to blame are found by writing the item with more and more of them: only the index knows.
         """
 
         def form(metadata: Metadata) -> Item:
@@ -358,7 +344,7 @@ class Committer:
                         add(half)
 
         add(list(item.metadata.items()))
-        if not takes(kept):  # the last one that it took may not have been the best
+        if not takes(kept):  # the form that was written last may not be the best one
             kept = {}
             takes(kept)
         return form(kept)
@@ -366,7 +352,7 @@ class Committer:
     def _described(self, key: Key, item: Item, before: Metadata, ingested_at: str | None = None) -> _Described:
         """The item as the folder describes it now, from one reading, without and with what it would lose of `before`.
 
-        `ingested_at` stays what it was where none is given.
+        Without `ingested_at` the item keeps its own.
         """
         description = self._sources[key.source].describe(key.path, before)
         lost = lost_fields(item.file.path, before, description.metadata)
@@ -379,10 +365,10 @@ class Committer:
         return _Described(now, described(description.keeping(before, lost)) if lost else now, lost)
 
     def _declare_known(self, items: Sequence[Item]) -> None:
-        """Fix the types of fields that are no matter of their first values, before the first is written.
+        """Fix the types of fields that do not depend on their first values, before the first value is written.
 
-        A category is a word, whatever it looks like: folders named 2023 and 2024 are no numbers. Of others their source
-        knows.
+        A category is text, whatever it looks like: folders named 2023 and 2024 are not numbers. Other types are those
+        that sources of metadata declare.
         """
         known: dict[str, FieldType] = {}
         for name in {item.file.source for item in items}:
@@ -394,21 +380,21 @@ class Committer:
 
 
 def failed(reason: Reason, detail: str, attempt: int) -> ItemError:
-    """Why an item has no vector as of now; `attempt` is `Work.attempt`: how long the next one waits depends on it."""
+    """Why an item has no vector now; `attempt` is `Work.attempt`, which decides how long the next attempt waits."""
     return ItemError(reason, detail, datetime.now(UTC).isoformat(timespec="milliseconds"), attempt)
 
 
 def attempt_after(known: Item | None) -> int:
-    """Which attempt to embed an item the next one is, by what the index has of it."""
+    """The number of the next attempt to embed an item, from what the index has of it."""
     return 1 if known is None or known.error is None else 1 + known.error.attempts
 
 
 def _without_category(metadata: Metadata, path: str) -> Metadata:
-    """Metadata without the category that the place alone gave."""
+    """Metadata without a category that came from the path alone."""
     return {name: value for name, value in metadata.items() if name != CATEGORY or value != category_of(path)}
 
 
 def _refused_fields(names: Sequence[str], error: RecqError) -> list[Problem]:
-    """One for each field that an item is without since the index refused it."""
+    """One for each field that is left out of an item because the index refused it."""
     why = f"is refused by the index ({error}); the picture is without it"
     return [Problem(ProblemKind.REFUSED, f"field '{printable(name)}' {why}", field=name) for name in names]

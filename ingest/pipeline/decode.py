@@ -1,8 +1,8 @@
-"""Decode: the file of a verdict is read once, in a process: its digest, and its pixels where they are needed.
+"""Decode: a process reads each file once and returns its digest, and its pixels where they are needed.
 
-They are not where the bytes turn out to be those that the index has of it, or have just been embedded for another file.
-What was read goes to `embed`, what could not be read to `write`, what changed meanwhile back into the queue. For the
-loop's thread.
+Pixels are not needed where the index has the same bytes for this file, or where the same bytes have just been embedded
+for another file. A file that was read goes to `embed`, one that could not be read to `write`, and one that changed
+while it was read goes back into the queue. For the loop's thread.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from recq.space import InputSpec
 
 @dataclass(eq=False)
 class _Reading:
-    """A file that is being read, and what its digest told before it was decoded: written by a thread of the pool."""
+    """A file that is being read, and what its digest showed before it was decoded: written by a thread of the pool."""
 
     verdict: Verdict
     hashed: bool = False
@@ -35,7 +35,7 @@ class _Reading:
 
 
 class Decode:
-    """Takes files to be embedded, or compared: those are embedded only where their bytes are others."""
+    """Takes files to be embedded, and files to be compared, which are embedded only where their bytes have changed."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Decode:
         return self._files.next_deadline()
 
     def tick(self, now: float) -> None:
-        """Let nobody wait for a disk that hangs."""
+        """Keep a disk that hangs from holding up other sources."""
         self._files.tick(now)
 
     def examined(self, verdict: Verdict) -> None:
@@ -94,7 +94,7 @@ class Decode:
             self._write.dropped(verdict)
         except ImageError as error:
             if verdict.fate is Fate.COMPARE and not reading.hashed:
-                # Its attributes changed, and now it cannot be read: the item stays as it was.
+                # Only its attributes changed, and it cannot be read now: the item stays as it was.
                 self._places.leave(verdict.entry.key.source)
                 self._queue.finish(verdict.entry.key)
             else:
@@ -103,7 +103,7 @@ class Decode:
             self._again(verdict, self._settle)
         except FileNotFoundError:
             self._again(verdict, 0.0)
-        except Exception as error:  # a mistake of recq's or a library's costs the one picture that shows it
+        except Exception as error:  # a bug in recq or in a library fails this one picture only
             self._write.failed(verdict, ImageError(Reason.CRASHED, f"{type(error).__name__}: {error}"))
         else:
             if not _is_as_examined(verdict, read):
@@ -122,7 +122,7 @@ class Decode:
 
 
 def _is_as_examined(verdict: Verdict, read: Hashed) -> bool:
-    """Whether what was read is in the state of the look before it; only of that one the ctime is known."""
+    """Whether the file that was read is in the state in which it was examined; only that state has a ctime."""
     state = verdict.state
     assert state is not None
     return state.ctime_ns is None or (read.size, read.mtime_ns) == (state.size, state.mtime_ns)

@@ -1,8 +1,9 @@
-"""Files -> decoding processes: few at a time, what is fresh first, and no source keeps another from being decoded.
+"""Hands files to the decoding processes: a few at a time, fresh ones first, and no source holds up another.
 
-A file on a disk that hangs holds its process until the deadline, and the kernel may hold it for longer. When a source
-has had files there for so long that its disk seems to hang, and another one waits, its files that no process has begun
-are taken back, it gets no more, and the pool a process more for each that it holds. For the loop's thread.
+A file on a disk that hangs holds its process until the deadline, and the kernel may hold it for longer. When the files
+of a source take so long that its disk seems to hang, and another source waits, then files that no process has begun
+are taken back, the source gets no further process, and the pool starts a process for each that is held. For the loop's
+thread.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class _Job:
 
 
 class DecodeQueue:
-    """What waits for the decoding processes, a line for each source."""
+    """The files that wait for the decoding processes, one queue for each source."""
 
     def __init__(self, loop: Loop, pool: DecodePool, spec: InputSpec) -> None:
         self._loop = loop
@@ -68,7 +69,7 @@ class DecodeQueue:
         return min(due, default=float("inf"))
 
     def tick(self, now: float) -> None:
-        """Let nobody wait for a source whose files take too long."""
+        """Keep a source whose files take too long from holding up the others."""
         if len(self._waiting) > 1:
             for name, jobs in self._handed.items():
                 if jobs and now >= jobs[0].handed + _STUCK_AFTER and self._in_the_way(name):
@@ -100,7 +101,7 @@ class DecodeQueue:
             job.future.add_done_callback(partial(self._post, job))
 
     def _next(self) -> _Job | None:
-        """The next job, where there is a place: a fresh one of any source, else one of who has the fewest there."""
+        """The next job, where there is a place: a fresh one of any source, else one of the source with the fewest."""
         busy = sum(len(jobs) for name, jobs in self._handed.items() if name not in self._stuck)
         ready = [name for name, queue in self._waiting.items() if queue and name not in self._stuck]
         if busy >= self._places or not ready:

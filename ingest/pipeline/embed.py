@@ -1,8 +1,9 @@
-"""Embed: bytes that were decoded get their vector: one just made, the one the index has, else the network's answer.
+"""Embed: each decoded picture gets its vector: one made a moment ago, the one in the index, or the network's.
 
-Files with the same bytes share one vector; those that come soon after need not even be decoded (`recent`). What the
-network has no place for yet waits here, where a new drop passes the backlog. For the loop's thread; questions to the
-index run in a worker.
+Files with the same bytes share one vector; files that follow soon are not even decoded (`recent`). Pictures wait here
+until the network has a place, and a new drop is taken before the backlog. A question to the index costs as much for one
+digest as for thirty, so the backlog's are gathered while the network has enough to do. For the loop's thread; the index
+is asked in a worker.
 """
 
 from __future__ import annotations
@@ -39,20 +40,20 @@ class Embedding(Protocol):
         """Pictures that it works on or keeps at hand."""
 
     def submit(self, pixels: Pixels) -> Future[Vector]:
-        """Pixels to a vector, later; waits while `capacity` pictures are under way."""
+        """The vector of these pixels, as a future; blocks while `capacity` pictures are under way."""
 
 
 class Next(Protocol):
     """The stage after this one."""
 
     def embedded(self, verdict: Verdict, read: Hashed, embedded: Embedded, *, carried: bool) -> None:
-        """The bytes that were read have this vector; `carried`: it was not computed for this file."""
+        """The file that was read has this vector; `carried`: it was not computed for this file."""
 
     def failed(self, verdict: Verdict, error: ImageError) -> None:
-        """They have none."""
+        """The file has no vector."""
 
     def dropped(self, verdict: Verdict) -> None:
-        """The daemon stops: whether they have one is not known."""
+        """The daemon stops, so the file got no vector."""
 
 
 class Embed:
@@ -76,7 +77,7 @@ class Embed:
         self._in_network = 0
 
     def recent(self, digest: str) -> Embedded | None:
-        """What is known of bytes that got their vector a short while ago. Safe in any thread."""
+        """The vector and format of bytes that were embedded a short while ago. Safe in any thread."""
         return self._recent.get(digest)
 
     def decoded(self, verdict: Verdict, decoded: Decoded) -> None:
@@ -94,11 +95,15 @@ class Embed:
             self._look_up()
 
     def known(self, verdict: Verdict, read: Hashed, embedded: Embedded) -> None:
-        """Bytes that were `recent` when they were read: they were not decoded."""
+        """Take a file that was not decoded, since its bytes were `recent` when they were read."""
         self._write.embedded(verdict, read, embedded, carried=True)
 
     def _look_up(self) -> None:
+        """Ask the index about all that is not known of it yet, unless that can wait for company."""
         if self._worker.busy or not self._unknown:
+            return
+        enough = len(self._new) >= max(1, self._embedder.capacity // 2)  # waiting, besides what the network has taken
+        if enough and not any(fresh for _, fresh in self._unknown):
             return
         batch, self._unknown = self._unknown, []
         digests = [decoded.sha256 for decoded, _ in batch]
@@ -112,7 +117,6 @@ class Embed:
             else:
                 self._new.put(decoded, fresh=fresh)
         self._feed()
-        self._look_up()
 
     def _feed(self) -> None:
         while self._new and self._in_network < self._embedder.capacity:
@@ -124,6 +128,7 @@ class Embed:
                 continue
             self._in_network += 1
             future.add_done_callback(partial(self._post, decoded.sha256))
+        self._look_up()
 
     def _post(self, digest: str, future: Future[Vector]) -> None:
         self._loop.post(partial(self._embedded, digest, future))

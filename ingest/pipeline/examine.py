@@ -1,13 +1,14 @@
 """Examine: takes paths that are due from the queue, a few fresh ones or a group, and sends each to its next stage.
 
-What becomes of a path is decided in a worker of its source (`ingest.pipeline.verdict`), while there is room behind: it
-closes while the index or the network is the slower one. For the loop's thread.
+A worker of the source decides what becomes of a path (`ingest.pipeline.verdict`). No path is taken while the stages
+behind are full, since the index or the network is slower. For the loop's thread.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from ingest.context import Context
@@ -27,28 +28,25 @@ from ingest.source.files import Key
 _AT_ONCE = 32  # paths of a source
 
 
-class Examine:
-    """From the queue to `decode`, `write` (metadata alone) or `removals`; a table goes to `disks`."""
+@dataclass(frozen=True)
+class Exits:
+    """Where a path goes: to `decode`, with new metadata alone to `write`, to `removals`; a table goes to `disks`."""
 
-    def __init__(
-        self,
-        context: Context,
-        queue: Queue,
-        index: Index,
-        places: Places,
-        decode: Decode,
-        write: Write,
-        removals: Removals,
-        disks: Disks,
-    ) -> None:
+    decode: Decode
+    write: Write
+    removals: Removals
+    disks: Disks
+
+
+class Examine:
+    """Takes paths from the queue and sends each through one of the `exits`."""
+
+    def __init__(self, context: Context, queue: Queue, index: Index, places: Places, exits: Exits) -> None:
         self._context = context
         self._queue = queue
         self._index = index
         self._places = places
-        self._decode = decode
-        self._write = write
-        self._removals = removals
-        self._disks = disks
+        self._exits = exits
         self._workers = Workers("examine", context.loop)
         self._examined = 0  # paths, of all sources
 
@@ -58,7 +56,7 @@ class Examine:
         return not self._workers.busy
 
     def next_deadline(self, now: float) -> float:
-        """When `tick` has something to do, as far as the clock tells."""
+        """When a path that waits is due."""
         deadlines = []
         for name in self._context.sources:
             room = self._room(name, now)
@@ -76,7 +74,7 @@ class Examine:
 
     def _room(self, name: str, now: float) -> Room:
         """How many paths of a source may be examined now: few fresh ones at once, many in groups."""
-        if self._workers[name].busy or self._write.is_full(name):
+        if self._workers[name].busy or self._exits.write.is_full(name):
             return Room(0, 0)
         room = self._places.room(name, self._examined)
         return room if room.fresh >= min(GROUP, self._queue.paths.fresh_due(now, name)) else Room(0, room.backlog)
@@ -93,13 +91,13 @@ class Examine:
             key = verdict.entry.key
             match verdict.fate:
                 case Fate.EMBED | Fate.COMPARE:
-                    self._decode.examined(verdict)
+                    self._exits.decode.examined(verdict)
                     continue
                 case Fate.METADATA:
-                    self._write.describe(verdict)
+                    self._exits.write.describe(verdict)
                     continue
                 case Fate.DELETE:
-                    self._removals.put(verdict)
+                    self._exits.removals.put(verdict)
                     continue
                 case Fate.SETTLING:
                     quiet = max(verdict.entry.observation.quiet, self._context.settings.settle)
@@ -107,5 +105,5 @@ class Examine:
                 case Fate.SIDECAR:
                     self._queue.look({Key(key.source, verdict.picture or key.path): Mark.CLOSED})
                 case Fate.TABLE:
-                    self._disks.reload_table(key.source)
+                    self._exits.disks.reload_table(key.source)
             self._queue.finish(key)

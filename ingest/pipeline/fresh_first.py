@@ -1,4 +1,4 @@
-"""Where work waits for a stage of the pipeline, a new drop passes the backlog."""
+"""The queue before a stage of the pipeline: new drops are taken before the backlog."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class FreshFirst(Generic[T]):
-    """A queue in which what is fresh passes the rest; otherwise first come, first served."""
+    """A queue from which fresh things are taken first; otherwise first in, first out."""
 
     def __init__(self) -> None:
         self._fresh: deque[T] = deque()

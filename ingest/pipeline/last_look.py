@@ -1,4 +1,4 @@
-"""How a file stands right before the index is changed: what has changed since it was read is not written."""
+"""The state of a file right before the index is changed: a file that has changed since it was read is not written."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ingest.source.watched_source import WatchedSource
 
 
 def last_look(watched: WatchedSource, path: str) -> FileState | None:
-    """The state of a file; None where nothing stands, one in which no file was ever read where that cannot be known."""
+    """The state of a file; None where there is none; where it cannot be known, a state that no file has."""
     try:
         seen = watched.look(path)
     except OSError:

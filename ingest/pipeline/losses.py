@@ -1,8 +1,8 @@
-"""Items that would lose metadata, gathered by source until no more come, and judged together.
+"""Items that would lose metadata are gathered by source until no more come, and then judged together.
 
-As with deletions: whether too much goes at once can be told of all of them, never of one. What a new table takes away
-is counted by a comparison before anything is judged (`ingest.source.guard.LossGuard`). Runs in the loop's thread,
-judges in workers, one for each source.
+Whether too many lose metadata at once can be decided for all of them, never for one; the same holds for deletions. A
+comparison counts what a new table takes away before anything is judged (`ingest.source.guard.LossGuard`). For the
+loop's thread; losses are judged in workers, one for each source.
 """
 
 from __future__ import annotations
@@ -16,21 +16,22 @@ from ingest.events.queue import Queue
 from ingest.index.retrying_index import RetryingIndex
 from ingest.loop import Workers
 from ingest.pipeline.afterwards import Afterwards
-from ingest.pipeline.commit import Committer, Held, Losing, Replaced
+from ingest.pipeline.commit import Committer, Replaced
 from ingest.source.files import Key
+from ingest.source.held import Held, Losing
 from recq.index.schema import Item
 
-_LONGEST_WAVE = 60.0  # seconds that losses are gathered that do not cease
-_BUSY_WAVE = 15.0  # seconds that they are gathered while something else of the source waits or is under way
-_INTERVAL = 0.2  # seconds between two looks at those that wait
+_LONGEST_WAVE = 60.0  # seconds that losses are gathered while more come
+_BUSY_WAVE = 15.0  # seconds that losses are gathered while other paths of the source wait or are under way
+_INTERVAL = 0.2  # seconds between two looks at the losses that wait
 
 _Outcome = tuple[Replaced, Sequence[Held]]  # what was written, and what was held
 
 
 class Losses:
-    """Takes items that were written, or left as they were, with metadata that the folder does not give them any more.
+    """Takes items that still have metadata which the folder no longer gives them.
 
-    Their paths are finished when they have been judged; to the rest of the queue they count as done.
+    Their paths are finished when their losses have been judged; for the rest of the queue they count as done before.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class Losses:
         return time.monotonic() + _INTERVAL if self._waiting else float("inf")
 
     def tick(self, now: float) -> None:
-        """Judge those of sources from which no more come."""
+        """Judge the losses of sources from which no more come."""
         for name in list(self._waiting):
             first, last = self._waves[name]
             alone = self._queue.paths.count(name)[0] <= len(self._waiting[name]) or now - first >= _BUSY_WAVE
@@ -93,7 +94,7 @@ class Losses:
         for item, detail in written.refused:
             self._context.say("refused", source=item.file.source, path=item.file.path, detail=detail)
         for each in held:
-            self._context.say("held", source=each.source, items=each.items, what="metadata", detail=each.detail)
+            self._context.report_held(each)
         for key in keys:
             self._queue.finish(key)
         self._afterwards.written()

@@ -1,4 +1,4 @@
-"""How many paths may be on the road at once, and whose they are: every source always has its share of the places.
+"""How many paths may be under way at once: every source always has its share of the places.
 
 Pure. A path has a place from its verdict until it waits to be written.
 """
@@ -9,11 +9,11 @@ from collections import Counter
 from typing import NamedTuple
 
 UNDER_WAY = 48
-"""Paths read, decoded or embedded at a time: enough to keep all busy. A source always has its share of these places:
-what another has under way may wait for a disk that does not answer."""
+"""Paths that are read, decoded or embedded at a time: enough to keep all stages busy, unless the network works on many
+at once. A source always has its share, since the paths of another may wait for a disk that does not answer."""
 
 GROUP = 12
-"""Paths that begin together while many wait: the index is asked about all of them at once."""
+"""Paths that begin together while many wait: one question to the index is about all of them."""
 
 _FOR_FRESH = 16  # more that may be under way when they are fresh: the backlog has not taken every place
 
@@ -26,9 +26,13 @@ class Room(NamedTuple):
 
 
 class Places:
-    """Counts the paths that are read, decoded or embedded."""
+    """Counts the paths that are read, decoded or embedded, of which `capacity` may be with the network.
 
-    def __init__(self) -> None:
+    As many again may be before it, so that its next batch is read and decoded while it works on one.
+    """
+
+    def __init__(self, capacity: int = 0) -> None:
+        self._under_way = max(UNDER_WAY, 2 * capacity)
         self._taken: Counter[str] = Counter()
         self._sources: set[str] = set()
 
@@ -41,7 +45,7 @@ class Places:
         self._taken[source] += 1
 
     def leave(self, source: str) -> None:
-        """It gives the place up."""
+        """A path of a source gives its place up."""
         self._taken[source] -= 1
 
     def of(self, source: str) -> int:
@@ -55,8 +59,8 @@ class Places:
 
     def room(self, source: str, examined: int = 0) -> Room:
         """How many more paths of a source may begin now, where so many of all are being `examined`."""
-        free = UNDER_WAY - self.taken - examined
-        share = max(1, UNDER_WAY // len(self._sources))
+        free = self._under_way - self.taken - examined
+        share = max(1, self._under_way // len(self._sources))
         own = share - self._taken[source]
         backlog = free if free >= GROUP else own if own >= min(GROUP, share) else 0
         return Room(fresh=max(0, free + _FOR_FRESH, own), backlog=max(0, backlog))

@@ -1,8 +1,8 @@
 """Remove: items whose files have gone are gathered by source until no more go, judged together, and deleted.
 
-Whether too much goes at once can be told of all of them, never of one; and one whose bytes may still turn up elsewhere
-waits for that. What is deleted is checked once more right before, in a worker of its source, and what is held stays in
-the index until a comparison finds otherwise. For the loop's thread.
+Whether too many go at once can be decided for all of them, never for one. An item waits while a file that is not
+indexed yet may have its bytes. A worker of the source checks each item once more right before it is deleted. Items
+that are held stay in the index until a comparison decides otherwise. For the loop's thread.
 """
 
 from __future__ import annotations
@@ -18,29 +18,33 @@ from ingest.index.isolation import Isolation
 from ingest.index.retrying import Retrier
 from ingest.loop import Workers
 from ingest.pipeline.afterwards import Afterwards
-from ingest.pipeline.commit import Held
+from ingest.pipeline.found_problems import problems_kept
 from ingest.pipeline.last_look import last_look
-from ingest.pipeline.refusals import refusals_kept
 from ingest.pipeline.verdict import Verdict, facts
 from ingest.reconcile.origins import Holders
 from ingest.reconcile.survivors import Survivors
 from ingest.source.files import FileState, Key
 from ingest.source.guard import emptied, too_many
+from ingest.source.held import Held
 from ingest.source.watched_source import WatchedSource
 from recq.index.catalog import Catalog
 from recq.paths import to_text
 
 _DELETED_AT_ONCE = 500  # points in one request
 _INTERVAL = 0.2  # seconds between two looks at the removals that wait
-_LONGEST_WAVE = 4.0  # times `settle`: how long removals are gathered that do not cease
+_LONGEST_WAVE = 4.0  # times `settle`: how long removals are gathered while more come
+
+_NEW_PLACE_WITHIN = 10.0
+"""Seconds after a removal: a file of its size that is noticed later is not where its file has moved to. Two polls."""
 
 
 @dataclass(frozen=True)
 class Removal:
-    """A point that has to go: nothing stands at its path, or in `state` something that is no item.
+    """A point to be deleted: there is no file at its path, or one in `state` that is no item.
 
-    `witnessed`: the kernel itself reported the removal. `size` is the item's, `sha256` too (None: it had failed).
-    `hinted`: events reported it, no comparison.
+    `witnessed`: the kernel itself reported the removal. `size` and `sha256` are the item's (no `sha256`: it had
+    failed). `hinted`: events reported the removal, not a comparison. `since` is when it was queued
+    (monotonic).
     """
 
     key: Key
@@ -50,10 +54,11 @@ class Removal:
     witnessed: bool
     sha256: str | None = None
     hinted: bool = False
+    since: float = 0.0
 
 
 class Removals:
-    """Takes verdicts on items that have to go."""
+    """Takes the verdicts on items whose files have gone."""
 
     def __init__(self, context: Context, queue: Queue, deleter: Deleter, afterwards: Afterwards) -> None:
         self._context = context
@@ -76,12 +81,12 @@ class Removals:
         return self._workers.busy > 0
 
     def put(self, verdict: Verdict) -> None:
-        """Remove an item, once no unfinished file may be its new place, and together with all that goes with it."""
+        """Queue an item for removal, which is judged together with all that go at the same time."""
         assert verdict.known is not None
         entry, file = verdict.entry, verdict.known.file
         name, now = entry.key.source, time.monotonic()
         removal = Removal(
-            entry.key, file.id, file.size, verdict.state, entry.witnessed, file.sha256, hinted=entry.fresh
+            entry.key, file.id, file.size, verdict.state, entry.witnessed, file.sha256, hinted=entry.fresh, since=now
         )
         self._waiting.setdefault(name, {})[entry.key] = removal
         self._waves[name] = self._waves.get(name, (now, now))[0], now
@@ -91,7 +96,7 @@ class Removals:
         return self._next if self._waiting else float("inf")
 
     def tick(self, now: float) -> None:
-        """Hand over the removals of sources that nothing more goes from: whether that was too much is asked of all."""
+        """Hand over the removals of sources from which no more go."""
         if not self._waiting or now < self._next:
             return
         self._next = now + _INTERVAL
@@ -100,13 +105,20 @@ class Removals:
             first, last = self._waves[name]
             if self._workers[name].busy or (now - last < settle and now - first < _LONGEST_WAVE * settle):
                 continue
-            due = [each for each in waiting.values() if each.state is not None or not self._queue.may_appear(each.size)]
+            due = [each for each in waiting.values() if each.state is not None or not self._may_have_moved(each)]
             for removal in due:
                 del waiting[removal.key]
             if due:
                 self._workers[name].submit(partial(self._deleter.delete, due), partial(self._removed, due))
             if not waiting:
                 del self._waiting[name], self._waves[name]
+
+    def _may_have_moved(self, removal: Removal) -> bool:
+        """Whether a file that is not indexed yet may be the removed one at its new path.
+
+        Files of the same size that come later do not count: a steady stream of them would keep the item for ever.
+        """
+        return self._queue.may_appear_since(removal.size) <= removal.since + _NEW_PLACE_WITHIN
 
     def _removed(self, due: Sequence[Removal], outcome: tuple[Sequence[Removal], Sequence[Held]]) -> None:
         deleted, held = outcome
@@ -119,22 +131,25 @@ class Removals:
         self._afterwards.written()
 
     def _held(self, held: Held) -> None:
-        """Items have gone and stay in the index: whether they are really lost, a comparison finds, and says so.
+        """Report items that have gone and stay in the index, or have a comparison decide.
 
-        Where events reported it, the files may have moved on while it was asked where their bytes are.
+        Where events reported the removals, the files may have moved again while their bytes were looked for.
         """
         if held.hinted and self._context.live:
             self._queue.doubt(held.source)
         else:
             self._context.sources[held.source].held += held.items
-            self._context.say("held", source=held.source, items=held.items, detail=held.detail)
+            self._context.report_held(held)
 
 
 # -- in workers --------------------------------------------------------------------------------------------------------
 
 
 class Deleter:
-    """Deletes from one catalog, again while the index is away; `index` tells who else has the same bytes."""
+    """Deletes from one catalog, and repeats a request while the index is away.
+
+    `index` tells which other items have the same bytes.
+    """
 
     def __init__(
         self, catalog: Catalog, retrier: Retrier, sources: Mapping[str, WatchedSource], index: Holders
@@ -146,10 +161,10 @@ class Deleter:
         self._isolation = Isolation(retrier, catalog.writes.probe)
 
     def delete(self, removals: Sequence[Removal]) -> tuple[Sequence[Removal], Sequence[Held]]:
-        """Delete what is still as it was. Returns what was deleted, and what was held.
+        """Delete the items whose files are still gone. Returns what was deleted, and what was held.
 
-        Held is what has gone with its root, and all that a source has really lost when that is too much at once: bytes
-        that are still in the index at another path are not lost.
+        Items are held where their root has gone, and where a source has lost too many at once. An item whose bytes are
+        still in the index at another path is not lost.
         """
         deleted: list[Removal] = []
         held: list[Held] = []
@@ -170,20 +185,21 @@ class Deleter:
             if watched.guard.takes(len(lost)):
                 deleted += lost
             else:
-                held.append(Held(name, len(lost), too_many(name), hinted=hinted))
+                rule = watched.rule_ignoring(lost[0].key.path)
+                held.append(Held(name, len(lost), too_many(name, rule), hinted=hinted))
         for chunk in [deleted[start : start + _DELETED_AT_ONCE] for start in range(0, len(deleted), _DELETED_AT_ONCE)]:
-            with refusals_kept(self._sources, self._catalog, self._retrier):
+            with problems_kept(self._sources, self._catalog, self._retrier):
                 outcome = self._isolation.each(self._delete, chunk)
                 for removal in outcome.done:
                     self._sources[removal.key.source].clear_refusal(to_text(removal.key.path)[0])
                 for removal, error in outcome.refused:
-                    detail = f"it has gone, and cannot be deleted: {error}"
+                    detail = f"its file has gone, and the item cannot be deleted: {error}"
                     self._sources[removal.key.source].note_refusal(to_text(removal.key.path)[0], detail)
                     deleted.remove(removal)
         return deleted, held
 
     def _split(self, source: str, removals: Sequence[Removal]) -> tuple[list[Removal], list[Removal]]:
-        """What costs nothing (the same bytes are elsewhere, or it had failed), and what is lost with its item."""
+        """Removals that lose nothing (the same bytes are elsewhere, or the item had failed), and those that do."""
         survivors = Survivors(self._index, self._sources, source)
         spared: list[Removal] = []
         lost: list[Removal] = []
@@ -199,7 +215,7 @@ class Deleter:
 
 
 def _trusts(watched: WatchedSource) -> Callable[[Removal], bool]:
-    """Whether an absence may be believed: a root that has gone, changed or lost everything has lost no item."""
+    """Which absences may be believed: a root that has gone, was replaced or lost everything has lost no item."""
     same = watched.is_same_root()
     filled = same and (watched.guard.confirmed or watched.has_content())
     return lambda removal: removal.state is not None or (same and (removal.witnessed or filled))

@@ -1,4 +1,4 @@
-"""What embedding makes of bytes."""
+"""A picture's vector, with what is known of the picture."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Vector = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """What is known of bytes that have a vector: `width` x `height` and `format` of the picture."""
+    """The vector of a file's bytes, with the picture's `format` and its `width` x `height` in pixels."""
 
     format: str
     width: int

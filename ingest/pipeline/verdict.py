@@ -1,6 +1,6 @@
-"""What becomes of a path that is due, from how the file stands now and what the index knows now: pure decisions.
+"""What becomes of a path that is due, decided from the file and the index as they are now.
 
-Whatever brought the path here (an event, a walk) was only a hint: the decision is made afresh, for a batch of paths
+Whatever brought the path here (an event, a walk) was only a hint: everything is decided afresh, for a batch of paths
 with one question to the index.
 """
 
@@ -27,7 +27,7 @@ class Fate(StrEnum):
 
     NOTHING = "nothing"  # the index has it as it is, or it is no item and the index knows of none
     SETTLING = "settling"  # it changes, or changed since it was last seen: wait longer
-    UNCERTAIN = "uncertain"  # how it stands cannot be told now: leave it as it is
+    UNCERTAIN = "uncertain"  # its state cannot be known now: leave it as it is
     EMBED = "embed"
     COMPARE = "compare"  # embedded only where its bytes turn out to be others
     METADATA = "metadata"
@@ -38,10 +38,10 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What becomes of the path of `entry`; `state` as it stands now, `known` the item that the index has.
+    """What becomes of the path of `entry`: `state` is the file's now, `known` the item that the index has.
 
-    `described`, of one to be compared: its metadata is the folder's. `picture`: the path of the picture that a sidecar
-    belongs to.
+    `described`: the metadata of an item to be compared is the folder's. `picture`: the path of the picture that a
+    sidecar belongs to.
     """
 
     entry: PendingPath

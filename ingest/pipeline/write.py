@@ -1,8 +1,8 @@
-"""Write: what has its vector, or has none, or new metadata, waits for company and is handed to the committer.
+"""Write: items with a vector, failed items and new metadata are collected in batches for the committer.
 
-A batch is of one source, since what is written is compared with its disk once more; it is written when it is full, when
-nothing else of its source is under way, or when its first item has waited long enough: alone, a picture does not wait
-for company. For the loop's thread; writing runs in workers, one for each source.
+A batch is of one source, since each file is compared with its disk once more. A batch is written when it is full, when
+nothing else of its source is under way, or when its first item has waited long enough: a single picture is written at
+once. For the loop's thread; batches are written in workers, one for each source.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from recq.index.schema import Item
 
 _WRITES = 2  # batches handed to the commit worker of a source at a time
 _UNFINISHED = frozenset({Reason.TRUNCATED, Reason.EMPTY, Reason.CORRUPT, Reason.NOT_AN_IMAGE})
-"""What an upload in flight looks like."""
+"""The reasons with which an unfinished upload fails."""
 
 
 class Write:
-    """The last stage but for what an item would lose by being written: that goes to `losses`."""
+    """Collects what is to be written; items that would lose metadata go on to `losses`."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Write:
         self._outgoing[source] = Outgoing(self._batch)
 
     def is_full(self, source: str) -> bool:
-        """Whether the index is the slower one: no more paths of the source may begin."""
+        """Whether the index is slower than the stages before it: no more paths of the source may begin."""
         return self._outgoing[source].full
 
     @property
@@ -82,7 +82,7 @@ class Write:
         return min(ready, default=float("inf"))
 
     def tick(self, now: float) -> None:
-        """Hand over what is ready."""
+        """Hand batches that are ready to the committer."""
         for name, out in self._outgoing.items():
             worker = self._workers[name]
             alone = not self._places.of(name)
@@ -96,7 +96,7 @@ class Write:
     # -- what is to be written --------------------------------------------------------------------------------------
 
     def embedded(self, verdict: Verdict, read: Hashed, embedded: Embedded, *, carried: bool) -> None:
-        """An item with its vector, which was not computed for it where it is `carried`."""
+        """Queue an item with its vector; `carried`: it was not computed for this file."""
         assert verdict.state is not None
         state = FileState(read.size, read.mtime_ns, verdict.state.ctime_ns)
         file = replace(
@@ -113,7 +113,7 @@ class Write:
         )
 
     def failed(self, verdict: Verdict, error: ImageError) -> None:
-        """An item without a vector; but a young file that looks cut short is given more time first."""
+        """Queue an item without a vector; a young file that looks cut short is given more time first."""
         entry, state, known = verdict.entry, verdict.state, verdict.known
         assert state is not None
         patience = DOUBTFUL * self._settle
@@ -123,7 +123,7 @@ class Write:
             self._queue.again(entry, patience)
             return
         if known is not None and known.error is None and error.reason in PASSING and needs_decoding(known):
-            # An older recq embedded it, and it cannot be read just now: what it has is better than nothing.
+            # An older recq embedded it, and it cannot be read just now: its old vector is better than none.
             self._places.leave(entry.key.source)
             self._queue.finish(entry.key)
             return
@@ -133,7 +133,7 @@ class Write:
         self._put(Work(entry, item, None, state, carried=False, known=known is not None, attempt=attempt))
 
     def same(self, verdict: Verdict) -> None:
-        """The bytes are those that the index has: the new ctime is kept, and the metadata where it is another."""
+        """The bytes are those that the index has: the new ctime is stored, and the metadata where it has changed."""
         state, known = verdict.state, verdict.known
         assert state is not None
         assert known is not None
@@ -146,7 +146,7 @@ class Write:
             out.describing.add((verdict.entry.key, replace(known, file=file)))
 
     def describe(self, verdict: Verdict) -> None:
-        """The metadata of an item is another."""
+        """Queue an item whose metadata has changed."""
         assert verdict.known is not None
         self._outgoing[verdict.entry.key.source].describing.add((verdict.entry.key, verdict.known))
 
@@ -199,7 +199,7 @@ class Write:
         self._afterwards.written()
 
     def _end(self, key: Key, losing: dict[Key, Item]) -> None:
-        """A path is done, unless its item would lose metadata: that is still to be judged."""
+        """Finish a path, unless its item would lose metadata: the loss is still to be judged."""
         if key in losing:
             self._losses.put((key, losing[key]))
         else:

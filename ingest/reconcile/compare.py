@@ -1,21 +1,21 @@
-"""Folder against index: the truth that events only anticipate.
+"""Compares a folder with the index. Events are hints; a comparison finds the truth.
 
-`decide` says what one path needs. `Reconciliation` finds the paths that need anything: a walk, whose files are looked
-up a page at a time, and a scroll of the index for what has gone, made only when the index knows more items than the
-walk met. Memory is bounded by a page; where size, mtime and ctime agree no byte is read. What it finds is looked at
-again before it is acted upon, so nothing here has to be still true by then.
+`decide` gives the action that one path needs. `Reconciliation` finds the paths that need any: it walks the folder and
+looks the files up a page at a time, and scrolls the index for what has gone only when the index knows more items than
+the walk met. Memory is bounded by a page, and no byte is read where size, mtime and ctime agree. Each path is looked at
+once more before anything is done, so the findings may be outdated by then.
 
-Items that would lose metadata are counted before any does: they are handed over when they may, in a second walk.
+Items that would lose metadata are counted before any of them does, and handed over in a second walk if they may.
 
-When more has gone than may vanish at once (`ingest.source.guard`), it may have moved: that can be told when everything
-new has been indexed. Until then the reconciliation is `undecided`; `decided` counts what is lost and hands over the
-rest.
+Items that have gone may have moved when they are more than may go at once (`ingest.source.guard`). That is known only
+when all new files have been indexed: until then the reconciliation is `undecided`, and then `decided` counts what is
+lost and hands over the rest.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -28,11 +28,11 @@ from ingest.events.retry import PASSING, is_due
 from ingest.reconcile.outdated import needs_decoding
 from ingest.reconcile.survivors import Survivors
 from ingest.source.files import FileState
-from ingest.source.ignore_files import IGNORE_FILE
+from ingest.source.ignore_files import IGNORE_FILE, Rule
 from ingest.source.metadata import lost_fields
 from ingest.source.nearest import Nearest
-from ingest.source.passed_over import PassedOver
 from ingest.source.scan import Kind, Seen, Unreadable, holds_image, holds_no_image
+from ingest.source.skipped import Skipped
 from ingest.source.unread import looks_like_table, may_be_table, unread
 from ingest.source.watched_source import WatchedSource
 from recq import paths
@@ -42,6 +42,8 @@ from recq.index.schema import Item, ItemError
 
 PAGE = 500
 """Files that are looked up at a time."""
+
+_EXAMPLES = 20  # items that are held, among which one is looked for that a rule ignores
 
 
 class Action(StrEnum):
@@ -57,10 +59,10 @@ class Action(StrEnum):
 def decide(
     state: FileState | None, known: Item | None, described: Callable[[], bool], *, retry: bool = False
 ) -> Action:
-    """What a path needs: `state` of the item's file (None: no item there), what the index knows of it.
+    """The action that a path needs: `state` is the file's (None: no item there), `known` what the index has.
 
-    `described` tells whether its metadata is the folder's; `retry` embeds an item again that failed. What an older recq
-    decoded is decoded again, once: the item then has the present decoder's revision.
+    `described` gives whether the item's metadata is the folder's; with `retry` a failed item is embedded again. A
+    picture that an older recq decoded is decoded again, once: the item then has the present decoder's revision.
     """
     if state is None:
         return Action.DELETE if known is not None else Action.NOTHING
@@ -81,15 +83,15 @@ def is_as_known(state: FileState | None, item: Item) -> bool:
 
 
 def _is_touched(state: FileState, item: Item) -> bool:
-    """Whether the file was written or its attributes changed since, whatever its size and time say.
+    """Whether the ctime shows a change of the file or its attributes, although size and time are as known.
 
-    A ctime that the file system does not tell, or that an older recq did not keep, is equal to any.
+    A ctime that the file system does not give, or that an older recq did not store, equals any other.
     """
     return None not in (state.ctime_ns, item.file.ctime_ns) and state.ctime_ns != item.file.ctime_ns
 
 
 class Index(Protocol):
-    """What the reconcile asks of the catalog (with patience)."""
+    """What the reconcile asks the catalog; each question is repeated while the index is away."""
 
     def known(self, ids: Sequence[str]) -> Mapping[str, Item]:
         """The items of those ids that exist, without metadata."""
@@ -106,9 +108,9 @@ class Index(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A path that needs something: `known` is what the index has of it, `action` what has to be done.
+    """A path that needs an action; `known` is the item that the index has.
 
-    `retry`: it failed, and is to be tried again. `altered`: its bytes are others although size and mtime agree.
+    `retry`: the item failed and is to be tried again. `altered`: its bytes have changed although size and mtime agree.
     """
 
     path: str
@@ -121,7 +123,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class _Loss:
-    """An item would lose these fields; `changed`: others would have another value."""
+    """An item would lose these fields; `changed`: other fields would change as well."""
 
     fields: Sequence[str]
     changed: bool
@@ -130,10 +132,10 @@ class _Loss:
 class Reconciliation:
     """One comparison of a source with the index. The counts hold when `differences` has ended.
 
-    `first` is the first of a process: failures of a passing cause are then tried again at once. With `verify` the bytes
-    of every file are read and compared. `confirmed` deletions and `confirmed_metadata` losses were allowed. A
-    comparison that is `resumed` belongs to the pass of the one before: what may go is not counted anew. `keep` is
-    told, by id, the ctimes of items that are as the index has them but for having none there: an older recq wrote them.
+    `first`: the first one of a process, which tries items again at once that failed for a passing cause. With `verify`
+    the bytes of every file are read and compared. So many `confirmed` deletions and `confirmed_metadata` losses are
+    allowed. A comparison that is `resumed` continues the pass of the one before, so what has gone stays counted. `keep`
+    is called with ctimes by id, of unchanged items that an older recq stored without one.
     """
 
     def __init__(
@@ -156,6 +158,8 @@ class Reconciliation:
         """Why the items that are `losing` metadata keep it, where they do."""
         self.undecided = False
         self.unreadable: list[Unreadable] = []
+        self.ignored_by: Rule | None = None
+        """A rule that ignores some of the items that are held, if one does."""
         self._watched = watched
         self._index = index
         self._first = first
@@ -170,12 +174,12 @@ class Reconciliation:
         self._missing = set(self._table.rows)  # rows whose file was not met: bounded by the table, which is in memory
         self._nearest = Nearest(self._table.rows)
         self._unread: list[Problem] = []
-        self._passed_over = PassedOver()
+        self._skipped = Skipped()
         self._bad_rules: list[Problem] = []
         self._ignored: dict[str, FileState] = {}
 
     def differences(self) -> Iterator[Difference]:
-        """Every path that needs something: new, changed and re-described ones first, then those that have gone."""
+        """Every path that needs an action: new, changed and re-described ones first, then those that have gone."""
         guard, losses = self._watched.guard, self._watched.losses
         before = self._index.size(self._watched.name)
         losses.suspect()
@@ -184,7 +188,7 @@ class Reconciliation:
             losses.resume(self._confirmed_metadata)
         else:
             guard.begin(before, self._confirmed)
-            losses.begin(0, self._confirmed_metadata)  # of how many, `_decide_losses` tells
+            losses.begin(0, self._confirmed_metadata)  # `_decide_losses` sets the number of items
         files = self._files()
         while page := list(islice(files, PAGE)):
             yield from self._counted(self._without_losing(list(self._compare(page))))
@@ -192,17 +196,18 @@ class Reconciliation:
         known = self._index.size(self._watched.name)
         if self.items == 0 and known and not self._may_be_empty():
             self.held = known  # a folder that lost everything at once was unmounted rather than emptied
+            self._note_rule(islice(self._index.scan(self._watched.name), _EXAMPLES))
         elif before - self._met > guard.left:
             self.undecided = True
         elif known > self._met:
             yield from self._counted(self.gone())
         if not self.held:
             self._watched.note_rows(self._table, self._really_missing(), self._nearest)
-        self._watched.note_files(self._unread, list(self._passed_over.problems()), self._bad_rules)
+        self._watched.note_files(self._unread, list(self._skipped.problems()), self._bad_rules)
         yield from self._counted(self._decide_losses())
 
     def _without_losing(self, page: Sequence[Difference]) -> Iterator[Difference]:
-        """Those that lose nothing, and those that change besides: what these lose is kept when they are written."""
+        """The differences that lose nothing, and those that change as well, which keep what they would lose."""
         losing = self._losing_among(page)
         for difference in page:
             loss = losing.get(difference.path)
@@ -228,7 +233,7 @@ class Reconciliation:
         return losing
 
     def _decide_losses(self) -> Iterator[Difference]:
-        """All items that lose metadata have been counted: they are handed over, or none of them loses anything."""
+        """Hand over the items that lose metadata, now that all are counted, or hold the loss of all of them."""
         watched = self._watched
         watched.losses.met(self._met)
         if not self._met:  # a rebuild: the items are in the collection that it replaces
@@ -241,7 +246,7 @@ class Reconciliation:
             self.held_metadata = watched.hold_metadata(self.losing, *self._first_losing)
 
     def losers(self) -> Iterator[Difference]:
-        """The items that lose metadata and nothing else."""
+        """The items that lose metadata and change in no other way."""
         again = Reconciliation(self._watched, self._index)
         files = again._files()
         while page := list(islice(files, PAGE)):
@@ -250,24 +255,32 @@ class Reconciliation:
             yield from (each for each in described if each.path in losing)
 
     def decided(self, survivors: Survivors) -> Iterator[Difference]:
-        """What has gone and may be deleted; the rest is `held`. To be asked when what is new has been indexed."""
+        """What has gone and may be deleted; the rest is `held`. Called when all new files have been indexed."""
         lost = sum(len(page) - kept for page, kept in self._judged(survivors))
         if lost <= self._watched.guard.left:
             yield from self._counted(self.gone())
             return
         self.held = lost
         for page, _ in self._judged(survivors):
+            if self.ignored_by is None:
+                items = (gone.known for gone in page if gone.known is not None and not _spared(gone, survivors))
+                self._note_rule(islice(items, _EXAMPLES))
             yield from self._counted(iter([gone for gone in page if _spared(gone, survivors)]))
 
+    def _note_rule(self, held: Iterable[Item]) -> None:
+        """Keep the rule by which the first of these items is ignored that is ignored at all."""
+        found = (paths.from_text(item.file.path, item.file.encoded) for item in held)
+        self.ignored_by = next((rule for path in found if (rule := self._watched.rule_ignoring(path))), None)
+
     def _judged(self, survivors: Survivors) -> Iterator[tuple[Sequence[Difference], int]]:
-        """What has gone, by pages, and how many of each cost nothing: their bytes are elsewhere, or they had failed."""
+        """What has gone, by pages, and how many of a page lose nothing: their bytes are elsewhere, or they failed."""
         found = self.gone()
         while page := list(islice(found, PAGE)):
             survivors.among({digest for gone in page if (digest := _digest(gone)) is not None})
             yield page, sum(_spared(gone, survivors) for gone in page)
 
     def _may_be_empty(self) -> bool:
-        """Whether the loss of everything was confirmed, of a folder that is there."""
+        """Whether the loss of all items was confirmed, and the folder is there and was read whole."""
         return self._watched.guard.confirmed and not self.unreadable and self._watched.is_same_root()
 
     def _counted(self, differences: Iterator[Difference]) -> Iterator[Difference]:
@@ -287,7 +300,7 @@ class Reconciliation:
                 yield found
 
     def _note(self, found: Seen) -> None:
-        """What a file is to the table, and whether somebody may wonder why it is not read or indexed."""
+        """Match a file with the rows of the table, and note a problem where it is not read or not indexed."""
         text = paths.to_text(found.path)[0]
         row = self._table.row_of(text)
         if row is not None:
@@ -296,12 +309,12 @@ class Reconciliation:
             self._nearest.met(text)
         name = found.path.rpartition("/")[2]
         if name == IGNORE_FILE:
-            self._bad_rules += self._watched.rules.ignore_files(self._watched.root).problems(found.path)
+            self._bad_rules += self._watched.rules.ignore_files.problems(found.path)
         elif found.kind is Kind.IGNORED and _has_image_name(name):
-            self._passed_over.add(found.rule or self._watched.rules.rule_of(name), text, folder=False)
+            self._skipped.add(found.rule or self._watched.rules.rule_of(name), text, folder=False)
         elif found.kind is Kind.IGNORED and (rule := found.rule or self._watched.rules.rule_of(name)) is not None:
             if (self._watched.root / found.path).is_dir():
-                self._passed_over.add(rule, text, folder=True)
+                self._skipped.add(rule, text, folder=True)
         elif found.kind is not Kind.ITEM and may_be_table(text) and self._is_unread_table(found.path):
             self._unread.append(Problem(ProblemKind.UNREAD_TABLE, unread(paths.printable(text)), path=text))
 
@@ -309,7 +322,7 @@ class Reconciliation:
         return not self._watched.is_table(path) and looks_like_table(self._watched.root, path)
 
     def _really_missing(self) -> set[str]:
-        """Rows whose file is not there: what lies in a folder that could not be listed may be."""
+        """Rows whose file does not exist; files in folders that could not be listed may exist."""
         if not self.unreadable:
             return self._missing
         return {row for row in self._missing if not any(folder.covers(row) for folder in self.unreadable)}
@@ -346,19 +359,19 @@ class Reconciliation:
         return (self._first and error.reason in PASSING) or is_due(error, datetime.now(UTC))
 
     def _is_altered(self, seen: Seen, item: Item | None) -> bool:
-        """Whether the file's bytes are not those that were embedded; False for a failed item, and where unreadable."""
+        """Whether the bytes have changed since they were embedded; False for failed items and unreadable files."""
         if item is None or item.file.sha256 is None:
             return False
         return sha256_of(self._watched.root, seen.path) not in (None, item.file.sha256)
 
     def _is_item(self, seen: Seen, item: Item | None) -> bool:
-        """Whether the first bytes are an image's; they are read only where nothing is known of this very state."""
+        """Whether the first bytes are an image's; they are read only where this state of the file is unknown."""
         if item is not None and is_as_known(seen.state, item) and not _is_touched(seen.state, item):
             return True
         return not self._watched.ignored.has(seen.path, seen.state) and holds_image(self._watched.root, seen.path)
 
     def _is_none_any_more(self, seen: Seen, item: Item) -> bool:
-        """Whether a file that its name makes no image has other content now, and no image's."""
+        """Whether a file without an image's name has changed and does not begin as an image any more."""
         return (
             seen.kind is Kind.MAYBE
             and (not is_as_known(seen.state, item) or _is_touched(seen.state, item))
@@ -366,7 +379,7 @@ class Reconciliation:
         )
 
     def gone(self) -> Iterator[Difference]:
-        """What the index has and the folder has not; nothing of a folder that could not be listed."""
+        """Items whose files have gone; none of a folder that could not be listed."""
         for item in self._index.scan(self._watched.name):
             path = paths.from_text(item.file.path, item.file.encoded)
             if any(folder.covers(path) for folder in self.unreadable):
@@ -398,6 +411,6 @@ def _digest(gone: Difference) -> str | None:
 
 
 def _spared(gone: Difference, survivors: Survivors) -> bool:
-    """Whether deleting this costs nothing."""
+    """Whether deleting this item loses nothing."""
     digest = _digest(gone)
     return digest is None or bool(survivors.among({digest}))

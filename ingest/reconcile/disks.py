@@ -1,6 +1,6 @@
-"""Every disk is asked now and then whether a source has another table or another root, and whether it answers at all.
+"""Asks each source's disk at intervals whether the table or the root has changed, and whether the disk answers at all.
 
-For the loop's thread; disks are asked in a worker of their source, one run under way and one after it.
+For the loop's thread; each disk is asked in a worker of its source.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _HANGS = "the disk has not answered for {:.0f} s: this source waits for it, the 
 
 
 class Disks:
-    """Has sources compared whose table or root is another one. `declare`, called in a worker, fixes a table's types."""
+    """Has a source compared when its table or root has changed. `declare`, called in a worker, fixes types."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class Disks:
                 self._context.say("unreadable", source=name, path=".", detail=detail)
 
     def reload_table(self, name: str) -> None:
-        """Read a source's table again, and have the source compared when there is another one now."""
+        """Read a source's table again, and have the source compared when the table has changed."""
         self._tables[name].ask()
 
     def _checked(self, name: str, changed: tuple[bool, bool]) -> None:
@@ -92,5 +92,5 @@ class Disks:
 
 
 def _changed(watched: WatchedSource) -> tuple[bool, bool]:
-    """In a worker: whether a source has another table, and whether its root is another folder now."""
+    """In a worker: whether a source's table has changed, and whether its root is another folder now."""
     return watched.table_changed(), watched.root_replaced()

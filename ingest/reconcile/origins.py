@@ -1,9 +1,9 @@
-"""Where a file was before it moved: the item with the same bytes whose own file has gone.
+"""Finds where a file was before it moved: an item with the same bytes whose own file has gone.
 
-What an item has of metadata may go with its old place, so it is looked for there. Bytes alone tell that where they are
-few: a placeholder that a thousand products share says nothing, unless names do. So first those with the same name are
-looked at, nearest first by the folders that the paths end with (`goods/7/front.jpg` was `products/7/front.jpg`), then
-bytes that few have under any name.
+Metadata may depend on the path, so that of the old path is needed. The bytes alone are enough where few items have
+them, but not for a placeholder that a thousand products share. So items of the same name are tried first, in the order
+of how many folders at the ends of the paths agree (`goods/7/front.jpg` was `products/7/front.jpg`), and then bytes that
+few items have, under any name.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from recq import paths
 from recq.index.schema import FileFacts, Item
 
 FEW = 8
-"""Items with the same bytes of which one can be told to be where a file was; more are copies of one another."""
+"""Items with the same bytes among which the old path can be found; where there are more, they are mere copies."""
 
 _MOST = 1_000  # items with the bytes and a name of a batch that are looked at
 
 
 class Holders(Protocol):
-    """What is asked of the catalog (with patience)."""
+    """What is asked of the catalog; the question is repeated while the index is away."""
 
     def holders(
         self,
@@ -39,7 +39,7 @@ class Holders(Protocol):
 def origins(
     files: Sequence[FileFacts], index: Holders, has_gone: Callable[[Key], bool]
 ) -> Mapping[str, Sequence[Item]]:
-    """Where each of these new files may have been, by its id: items without metadata, equally likely all.
+    """The items at whose paths each of these new files may have been, by its id: without metadata, all equally likely.
 
     The files are of one source, and have a `sha256`. `has_gone(key)` asks the disk.
     """
@@ -72,9 +72,9 @@ def _named(files: Sequence[FileFacts], index: Holders) -> Iterator[Item]:
 
 
 def _nearest(file: FileFacts, items: Sequence[Item], gone: Callable[[Item], bool]) -> Sequence[Item]:
-    """Those of `file`'s own name that have gone and whose paths end with most of the folders that its path ends with.
+    """Items of the same name whose files have gone and whose paths agree with `file`'s in most folders at the end.
 
-    Only the few nearest are looked at.
+    Only the `FEW` nearest are looked at.
     """
     same = [item for item in items if item.file.name == file.name and item.id != file.id]
     nearest = sorted(same, key=lambda item: -common_end(item.file.path, file.path))[:FEW]
@@ -95,7 +95,7 @@ def common_end(path: str, other: str) -> int:
 
 
 def _held_by_few(digests: set[str], files: Sequence[FileFacts], index: Holders) -> Mapping[str, Sequence[Item]]:
-    """All items of those bytes that fewer than `FEW` have. Bytes of many copies do not hide those of one."""
+    """All items of those bytes that fewer than `FEW` items have. Bytes with many copies do not hide the others."""
     few: dict[str, Sequence[Item]] = {}
     while digests:
         most = FEW * len(digests)
@@ -105,7 +105,7 @@ def _held_by_few(digests: set[str], files: Sequence[FileFacts], index: Holders) 
         if len(some) < most:
             few.update((digest, those) for digest, those in items.items() if digest not in many)
             break
-        digests = digests - many  # there are some: so many in all
+        digests = digests - many  # `many` is not empty, since the answer was full
     return few
 
 

@@ -1,4 +1,4 @@
-"""Which items an older recq decoded and this one has to decode again: once, and only those that may differ."""
+"""Which items have to be decoded again, once, since an older recq decoded them and the result may differ."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from recq.index.schema import Item
 
 
 def needs_decoding(item: Item) -> bool:
-    """Whether the picture of an item, or the reason why it has none, may be another by the present decoder."""
+    """Whether the present decoder may give another picture of an item, or another failure."""
     if item.error is not None:
         return may_succeed_now(item.error.reason, item.file.decoder)
     return item.file.format is not None and is_outdated(item.file.format, item.file.decoder)

@@ -1,20 +1,21 @@
-"""Whether a rebuild may replace what answers today: the last question before the old vectors are given up.
+"""Whether a rebuilt collection may replace the old one: the last check before the old vectors are deleted.
 
-A rebuilt collection holds what the folders showed, and what the new network made of it, while it was filled. A disk
-that was away for that time leaves it empty without any error; a network that makes no vectors fills it with failures.
-So every item that is found today is looked for in it, and a sample of it is asked for: where anything is in doubt, the
-old ones stay.
+A disk that was away during the rebuild leaves the new collection empty without any error, and a network that makes no
+vectors fills it with failures. So every item that is found today is looked for in the new collection, and a sample of
+its vectors is asked for. In any doubt the old collection stays. Items that a new ignore rule excludes are no loss, up
+to the limit of `max_delete`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
+from ingest.source.ignore_files import Rule
 from ingest.source.watched_source import WatchedSource
 from recq import paths
 from recq.commands import command
@@ -40,7 +41,18 @@ def require_whole(old: Catalog, new: Catalog, sources: Mapping[str, WatchedSourc
         doubt = doubts.get(name)
         if doubt is None and not watched.is_same_root():
             doubt = f"{printable(str(watched.root))} has gone or was replaced meanwhile"
-        if doubt is None and not _size(new, name) and (before := _size(old, name)):
+        before, after = _size(old, name), _size(new, name)
+        found = _Found() if doubt is not None else _compared(old, new, watched)
+        if found.ignored and not (after and watched.guard.allows(len(found.ignored), before)):
+            items = "1 item" if len(found.ignored) == 1 else f"{len(found.ignored):,} items"
+            many = "more than the setting max_delete lets go at once" if after else "nothing would be left"
+            raise TargetError(
+                f"source {name!r}: {items} found today are ignored now, by {found.ignored[0]}: {many}. {_KEPT}: change "
+                f"that rule, or if it is meant, run {command('recq-ingest', 'reconcile')}, then "
+                f"{command('recq-ingest', 'confirm', name)}, {command('recq-ingest', 'reconcile')} and the same "
+                "rebuild again"
+            )
+        if doubt is None and not after and before:
             items = "its 1 item is" if before == 1 else f"all of its {before:,} items are"
             doubt = f"{items} missing from {printable(str(watched.root))}"
         if doubt is not None:
@@ -48,11 +60,10 @@ def require_whole(old: Catalog, new: Catalog, sources: Mapping[str, WatchedSourc
                 f"source {name!r} could not be read whole: {doubt}. {_KEPT}: mount or repair it and run the same "
                 f"rebuild again, or {command('recq-ingest', 'forget', name)}"
             )
-        lost = list(_lost(old, new, watched))
-        if lost:
-            items = "1 item" if len(lost) == 1 else f"{len(lost):,} items"
+        if found.lost:
+            items = "1 item" if len(found.lost) == 1 else f"{len(found.lost):,} items"
             raise TargetError(
-                f"source {name!r}: {items} found today would be lost (first: {lost[0]}). {_KEPT}: choose "
+                f"source {name!r}: {items} found today would be lost (first: {found.lost[0]}). {_KEPT}: choose "
                 "another network, or mend the cause and run the same rebuild again, which tries them again"
             )
     _require_answers(new, list(sources))
@@ -74,17 +85,31 @@ class _Lost:
         return printable(f"{self.path}: {self.why}")
 
 
-def _lost(old: Catalog, new: Catalog, watched: WatchedSource) -> Iterator[_Lost]:
-    """What `old` has a vector of and `new` has not, although the same file is still there."""
+@dataclass
+class _Found:
+    """Items that are found today and not in the new collection: lost ones, and of ignored ones the rules."""
+
+    lost: list[_Lost] = field(default_factory=list)
+    ignored: list[Rule] = field(default_factory=list)
+
+
+def _compared(old: Catalog, new: Catalog, watched: WatchedSource) -> _Found:
+    """Compare every item of a source that is found today with the new collection."""
+    found = _Found()
     embedded = (item for item in old.ledger.scan(watched.name) if item.error is None)
     while page := list(islice(embedded, _PAGE)):
-        found = new.ledger.known([item.id for item in page])
+        known = new.ledger.known([item.id for item in page])
         for item in page:
-            again = found.get(item.id)
+            again = known.get(item.id)
             if again is None and _stands(watched.root, item):
-                yield _Lost(item.file.path, "it is missing from the new collection")
+                rule = watched.rule_ignoring(paths.from_text(item.file.path, item.file.encoded))
+                if rule is not None:
+                    found.ignored.append(rule)
+                else:
+                    found.lost.append(_Lost(item.file.path, "it is missing from the new collection"))
             elif again is not None and again.error is not None and _same_file(again, item):
-                yield _Lost(item.file.path, f"{again.error.reason}: {again.error.detail}")
+                found.lost.append(_Lost(item.file.path, f"{again.error.reason}: {again.error.detail}"))
+    return found
 
 
 def _same_file(one: Item, other: Item) -> bool:
@@ -92,7 +117,7 @@ def _same_file(one: Item, other: Item) -> bool:
 
 
 def _stands(root: Path, item: Item) -> bool:
-    """Whether the file is there as it was: what has changed or gone meanwhile is nothing that a network lost."""
+    """Whether the file is unchanged: a file that has changed or gone meanwhile was not lost by the network."""
     try:
         status = (root / paths.from_text(item.file.path, item.file.encoded)).stat()
     except OSError:
@@ -101,7 +126,7 @@ def _stands(root: Path, item: Item) -> bool:
 
 
 def _require_answers(new: Catalog, sources: list[str]) -> None:
-    """Raise TargetError unless a sample of the new items has vectors, each of which finds one that is as good as it."""
+    """Raise TargetError unless a sample of the new items has vectors, each of which finds itself or an equal one."""
     embedded = (item for name in sources for item in new.ledger.scan(name) if item.error is None)
     sample = [item.id for item in islice(embedded, _SAMPLE)]
     vectors = new.items.vectors(sample)
@@ -113,5 +138,5 @@ def _require_answers(new: Catalog, sources: list[str]) -> None:
 
 
 def _is_near(vector: np.ndarray, score: float, *, cosine: bool) -> bool:
-    """Whether a score is that of the vector with itself, give or take the engine's arithmetic."""
+    """Whether a score is that of the vector with itself, within the engine's precision."""
     return score >= 1 - _NEAR if cosine else score <= _NEAR * max(1.0, float(np.linalg.norm(vector)))

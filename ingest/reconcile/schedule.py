@@ -1,8 +1,8 @@
 """When sources are compared with the index, and what follows from a comparison.
 
-Each at the start and `rescan` seconds after it was compared last, after lost events, a new table or another root, and
-when somebody asks for it: in this process, or through a shared index on another host. Runs in the loop's thread;
-comparing runs in a worker of the source.
+A source is compared at the start, `rescan` seconds after the last comparison, after lost events, when its table or root
+has changed, and on request: in this process, or through a shared index from another host. For the loop's thread; each
+comparison runs in a worker of its source.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from ingest.context import Context
-from ingest.events.queue import Queue
+from ingest.events.queue import Queue, SourceDue
 from ingest.events.watches import Watches
 from ingest.index.retrying_index import RetryingIndex
 from ingest.loop import Repeated, Worker, Workers
@@ -22,19 +22,21 @@ from ingest.reconcile.survivors import Survivors
 from ingest.reconcile.walks import Walks
 from ingest.source.files import Key
 from ingest.source.guard import emptied, too_many
+from ingest.source.held import Held
 from ingest.source.other_daemons import is_living_other, own_watcher, started
+from ingest.source.watched_source import WatchedSource
 from recq import paths
 from recq.index.sources import Watcher
 
-_ANOTHER = "another daemon watches this source, too: the two agree, but do the work twice"
+_ANOTHER = "another daemon watches this source, too: both make the same index, but the work is done twice"
 
-_DOUBTED_AFTER = 1.0  # seconds until a verdict is looked at again that something happened during
-_DOUBTED_SHARE = 10  # times that the last comparison took: a source that never rests is not compared all the time
+_DOUBTED_AFTER = 1.0  # seconds until a comparison during which something happened is repeated
+_DOUBTED_SHARE = 10  # or this many times as long as it took: a source that always changes is not always compared
 
 
 @dataclass(frozen=True)
 class _Asked:
-    """What somebody wants to be done through the index: failed items to be tried again, sources to be compared."""
+    """Requests that were left in the index: failed items to be tried again, sources to be compared."""
 
     retry: Sequence[Key]
     compare: Sequence[str]
@@ -57,15 +59,12 @@ class Schedule:
         self._verify_all = verify
         self._workers = Workers("reconcile", context.loop)
         self._requests = Repeated(Worker("requests", context.loop), self._asked, self._answer)
+        self._due: dict[str, dict[SourceDue, float]] = {}  # by source: why it has to be compared, and when (monotonic)
         self._under_way: set[str] = set()
         self._undecided: dict[str, tuple[Reconciliation, float]] = {}  # with the time to decide anyway
-        self._once_more: set[str] = set()
         self._confirmed: set[str] = set()  # sources whose comparison under way knows of a confirmation
-        self._verify: set[str] = set()
         self._seen: set[str] = set()  # sources that have been compared; of the worker, as is
         self._met: set[tuple[str, str, int]] = set()  # other daemons
-        self._next: dict[str, float] = {}
-        self._doubted: set[str] = set()  # sources of which something is held that may not be lost
         self._passes: dict[str, float] = {}  # when the pass began in which deletions are counted
         self._took: dict[str, float] = {}  # seconds of the last comparison
         self._finished: dict[str, int] = {}  # paths that had been worked on when the comparison under way began
@@ -88,17 +87,15 @@ class Schedule:
 
     def next_deadline(self) -> float:
         """When `tick` has something to do."""
-        return min([self._next_ask, *self._next.values(), *(latest for _, latest in self._undecided.values())])
+        dues = (at for name, dues in self._due.items() if name not in self._under_way for at in dues.values())
+        return min([self._next_ask, *dues, *(latest for _, latest in self._undecided.values())])
 
     def tick(self, now: float) -> None:
-        """What the clock asks for, and decisions that can be made now."""
+        """Begin comparisons that are due, and make decisions that can be made now."""
         for due in self._queue.take_sources():
-            if due.doubted:
-                self._doubt(due.name)
-            else:
-                self._begin(due.name, verify=due.verify)
-        for name in [name for name, due_at in self._next.items() if now >= due_at]:
-            self._begin(name)
+            self._ask(due)
+        for name in list(self._due):
+            self._begin_due(name)
         for name, (reconciliation, latest) in list(self._undecided.items()):
             if now >= latest or not self._queue.paths.count(name)[1]:  # nothing new waits to be indexed
                 del self._undecided[name]
@@ -108,37 +105,38 @@ class Schedule:
             self.look_for_requests()
 
     def look_for_requests(self) -> None:
-        """Look in the index for items that somebody marked, and for deletions that somebody confirmed."""
+        """Look in the index for items that were marked to be tried again, and for deletions that were confirmed."""
         self._requests.ask()
 
-    def _begin(self, name: str, *, verify: bool = False) -> None:
-        """Compare a source with the index; once more afterwards when that is under way."""
-        if verify:
-            self._verify.add(name)
-        if name in self._under_way:
-            self._once_more.add(name)
-            return
-        self._under_way.add(name)
-        self._next.pop(name, None)
-        verify = self._verify_all or name in self._verify
-        self._verify.discard(name)
+    def _ask(self, due: SourceDue, after: float | None = None) -> None:
+        """Compare a source `after` so many seconds, at once without any; when one is under way, not before it ends.
+
+        A doubt waits for a while in any case: what has gone may have moved, and is still being found.
+        """
+        if after is None:
+            took = self._took.get(due.name, 0.0)
+            after = max(_DOUBTED_AFTER, _DOUBTED_SHARE * took) if due.doubted else 0.0
+        dues, at = self._due.setdefault(due.name, {}), time.monotonic() + after
+        dues[due] = min(dues.get(due, at), at)
+        self._begin_due(due.name)
+
+    def _begin_due(self, name: str) -> None:
+        """Compare a source where that is due: one comparison for all the reasons that there are.
+
+        Where they are doubts alone, no new pass begins: what was deleted stays counted among what may go.
+        """
         now = time.monotonic()
-        resumed = name in self._doubted and now < self._passes.get(name, now) + self._context.settings.rescan
-        self._doubted.discard(name)
+        ripe = [due for due, at in self._due.get(name, {}).items() if at <= now]
+        if not ripe or name in self._under_way:
+            return
+        del self._due[name]
+        self._under_way.add(name)
+        verify = self._verify_all or any(due.verify for due in ripe)
+        resumed = all(due.doubted for due in ripe) and now < self._passes.get(name, now) + self._context.settings.rescan
         if not resumed:
             self._passes[name] = now
         self._finished[name] = self._queue.paths.finished
         self._workers[name].submit(partial(self._compare, name, verify, resumed), partial(self._compared, name))
-
-    def _doubt(self, name: str) -> None:
-        """Too much has gone at once, as far as is known: it may have moved while that was asked. Compare again soon.
-
-        Does not begin a new pass: what was deleted stays counted among what may go.
-        """
-        self._doubted.add(name)
-        if name not in self._under_way:
-            soon = time.monotonic() + max(_DOUBTED_AFTER, _DOUBTED_SHARE * self._took.get(name, 0.0))
-            self._next[name] = min(self._next.get(name, soon), soon)
 
     # -- in workers -----------------------------------------------------------------------------------------------
 
@@ -167,7 +165,7 @@ class Schedule:
         return reconciliation, began
 
     def _decide(self, name: str, reconciliation: Reconciliation) -> tuple[Reconciliation, float]:
-        """What has gone is deleted, as far as it has moved or may go."""
+        """Hand over deletions of items that have moved or may go."""
         began = time.monotonic()
         self._walks.hand_over(name, reconciliation.decided(Survivors(self._index, self._context.sources, name)))
         reconciliation.undecided = False
@@ -183,13 +181,13 @@ class Schedule:
             self._meet(name, last)
 
     def _meet(self, source: str, other: Watcher) -> None:
-        """Another daemon works on a source, too; reported once of each."""
+        """Report another daemon that works on a source, once each."""
         if (source, other.host, other.pid) not in self._met:
             self._met.add((source, other.host, other.pid))
             self._context.say("another", source=source, host=other.host, process=other.pid, detail=_ANOTHER)
 
     def _asked(self) -> _Asked:
-        """What others have left in a shared index."""
+        """The requests that are in the index."""
         marked = [item.file for name in self._context.sources for item in self._index.marked(name)]
         keys = [Key(file.source, paths.from_text(file.path, file.encoded)) for file in marked]
         confirmed = self._index.confirmed().keys() | self._index.confirmed_metadata().keys()
@@ -202,7 +200,7 @@ class Schedule:
             self._queue.retry(asked.retry)
         for name in asked.compare:
             if name not in self._confirmed:
-                self._begin(name)
+                self._ask(SourceDue(name))
 
     def _compared(self, name: str, outcome: tuple[Reconciliation, float]) -> None:
         reconciliation, began = outcome
@@ -214,13 +212,7 @@ class Schedule:
             self._context.say(
                 "unreadable", source=name, path=paths.to_text(folder.path)[0] or ".", detail=folder.reason
             )
-        if reconciliation.held:
-            everything = reconciliation.items == 0
-            detail = emptied(name, watched.root) if everything else too_many(name)
-            self._context.say("held", source=name, items=reconciliation.held, detail=detail)
-        if reconciliation.held_metadata is not None:
-            detail = reconciliation.held_metadata
-            self._context.say("held", source=name, items=reconciliation.losing, what="metadata", detail=detail)
+        self._report_held(watched, reconciliation)
         self._context.say(
             "reconciled",
             source=name,
@@ -233,12 +225,27 @@ class Schedule:
         self._watches.renew(name)
         self._under_way.discard(name)
         self._confirmed.discard(name)
-        if name in self._once_more:
-            self._once_more.discard(name)
-            self._begin(name)
-        elif self._context.live:
-            self._next[name] = time.monotonic() + self._context.settings.rescan
+        if self._context.live:
             # What went on meanwhile may have been counted twice, here and where events are judged.
             held = reconciliation.held or reconciliation.held_metadata is not None
-            if name in self._doubted or (held and self._queue.paths.finished != self._finished[name]):
-                self._doubt(name)
+            doubt = SourceDue(name, doubted=True)
+            noted = self._due.get(name, {}).pop(doubt, None) is not None  # it waits from now on
+            if noted or (held and self._queue.paths.finished != self._finished[name]):
+                self._ask(doubt)
+            self._ask(SourceDue(name), after=self._context.settings.rescan)
+        self._begin_due(name)
+
+    def _report_held(self, watched: WatchedSource, reconciliation: Reconciliation) -> None:
+        """Report what a comparison holds, or that it holds nothing any more."""
+        if reconciliation.held:
+            rule = reconciliation.ignored_by
+            everything = reconciliation.items == 0
+            detail = emptied(watched.name, watched.root, rule) if everything else too_many(watched.name, rule)
+            self._context.report_held(Held(watched.name, reconciliation.held, detail))
+        else:
+            watched.held_reports.clear(metadata=False)
+        if reconciliation.held_metadata is not None:
+            detail = reconciliation.held_metadata
+            self._context.report_held(Held(watched.name, reconciliation.losing, detail, metadata=True))
+        else:
+            watched.held_reports.clear(metadata=True)

@@ -1,4 +1,4 @@
-"""Which bytes of files that have gone are still there, at another path: the file moved, or there was a copy of it."""
+"""Which bytes of files that have gone are still there at another path, since the file moved or has a copy."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ from collections.abc import Callable, Collection, Mapping
 from functools import partial
 
 from ingest.reconcile.origins import Holders
-from ingest.source.scan import Kind, Seen, look
+from ingest.source.scan import Kind, Seen
 from ingest.source.timebox import within
 from ingest.source.watched_source import WatchedSource
 from recq import paths
 from recq.index.schema import Item
 
 _REMEMBERED = 10_000  # digests
-_ELSEWHERE_WITHIN = 2.0  # seconds that the disk of another source may take to tell of one file
+_ELSEWHERE_WITHIN = 2.0  # seconds that the disk of another source may take to answer for one file
 
 
 class Survivors:
-    """Asks the index who has the same bytes, and the disk whether that one is there. For one pass: answers are kept.
+    """Asks the index which items have the same bytes, and the disk whether their files exist. For one pass: answers are
+    kept.
 
-    `own` is the source whose files have gone, and whose worker this is. The disk of another one that does not answer is
-    asked once and then left alone: what lies there counts as lost, so that rather more is held.
+    `own` is the source whose files have gone, and whose worker this is. The disk of another source that does not answer
+    is asked once: its files count as lost, so that more is held rather than less.
     """
 
     def __init__(self, index: Holders, sources: Mapping[str, WatchedSource], own: str | None = None) -> None:
@@ -31,7 +32,7 @@ class Survivors:
         self._known: dict[str, bool] = {}
 
     def among(self, digests: Collection[str]) -> set[str]:
-        """Those SHA-256 that an item has whose file stands in its folder."""
+        """Those SHA-256 of which an item has a file that exists."""
         if len(self._known) > _REMEMBERED:
             self._known.clear()
         missing = {digest for digest in digests if digest not in self._known}
@@ -46,12 +47,12 @@ class Survivors:
         return {digest for digest in digests if self._known[digest]}
 
     def _stands(self, item: Item) -> bool:
-        """Whether the item's file is there; that of a source which is not watched here is believed to be."""
+        """Whether the item's file exists; files of sources that are not watched here are assumed to exist."""
         watched = self._sources.get(item.file.source)
         if watched is None:
             return True
         path = paths.from_text(item.file.path, item.file.encoded)
-        ask = partial(look, watched.root, path, watched.rules)
+        ask = partial(watched.look, path)
         try:
             seen = ask() if watched.name == self._own else self._elsewhere(watched.name, ask)
         except OSError:
@@ -59,7 +60,7 @@ class Survivors:
         return seen is not None and seen.kind is not Kind.IGNORED
 
     def _elsewhere(self, source: str, ask: Callable[[], Seen | None]) -> Seen | None:
-        """What stands in another source; this one must not wait for ever for its disk. Raises OSError."""
+        """The file in another source, for whose disk this one must not wait for ever. Raises OSError."""
         if source in self._silent:
             raise TimeoutError(f"the disk of {source} did not answer")
         try:

@@ -1,8 +1,8 @@
-"""What walks find goes into the queue, a piece at a time: new folders, folders that have gone, comparisons.
+"""Puts what walks find into the queue, some paths at a time: new folders, folders that have gone, comparisons.
 
-A walk runs in a worker of its source and pauses while too many paths wait already, so that the memory of a first run
-over millions of files is bounded; what it finds is put into the queue in the loop's thread. What is to be walked is a
-set of folders: those that come while one walk runs are walked together by the next one.
+A walk runs in a worker of its source and pauses while too many paths wait, so that memory is bounded also in a first
+run over millions of files. What it finds is put into the queue in the loop's thread. Folders that appear while a walk
+is under way are walked together by the next one.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from ingest.source.scan import Kind, Unreadable
 from recq import paths
 
 MOST_WAITING = 100_000
-"""Paths that may wait before walks pause; several sources share them."""
+"""Paths that may wait, of all sources together, before walks pause."""
 
 CHUNK = 500
 """Paths that are handed over at a time."""
 
-_AT_HAND = 4  # pieces that were handed over and that the loop has not seen yet
+_AT_HAND = 4  # chunks that were handed over and that the loop has not taken yet
 
 _CEASED = 0.15
 """Seconds without another folder that has gone, after which the index is scanned for all of them at once."""
@@ -43,7 +43,7 @@ _LONGEST_WAVE = 1.0  # seconds that a scan waits for more
 
 @dataclass
 class _Gone:
-    """Folders of a source that have gone, since when, and when the last of them came (monotonic)."""
+    """Folders of a source that have gone, with the times of the first and the last one (monotonic)."""
 
     first: float
     last: float = 0.0
@@ -56,9 +56,9 @@ class _Gone:
 
 
 class Walks:
-    """Takes folders from the queue, and puts what walks find into it; a file has to be unchanged for `settle` seconds.
+    """Takes folders from the queue, and puts the files in them into it; each has to be unchanged for `settle` seconds.
 
-    `hand_over` does the same for what a comparison finds.
+    `hand_over` does the same with what a comparison finds.
     """
 
     def __init__(self, context: Context, queue: Queue, index: RetryingIndex) -> None:
@@ -81,7 +81,7 @@ class Walks:
 
     @property
     def idle(self) -> bool:
-        """Whether no folder that appeared or went is still being looked at, or waits for it."""
+        """Whether no folder that appeared or has gone is being walked or looked up, or waits for it."""
         return not (self._walkers.busy or self._gone or self._scanners.busy)
 
     def next_deadline(self) -> float:
@@ -91,7 +91,7 @@ class Walks:
         )
 
     def tick(self, now: float) -> None:
-        """Let walks go on, where there is room again; scan for folders that have gone, where no more seem to follow."""
+        """Continue walks where there is room again; scan for folders that have gone where no more follow."""
         for folder in self._queue.take_appeared():
             self._appeared(folder)
         self._went(self._queue.take_gone(), now)
@@ -110,14 +110,14 @@ class Walks:
         self._at_hand.release(3 * len(self._may_walk) + 1)  # three kinds of walk
 
     def _appeared(self, folder: Key) -> None:
-        """Everything below a folder that appeared has to be looked at."""
+        """Walk a folder that appeared."""
         if _add(self._new[folder.source], folder.path):
             self._walk(folder.source)
         else:
             self._queue.overflowed(folder.source)
 
     def _went(self, folders: Iterable[Key], now: float) -> None:
-        """Everything that the index has below folders that have gone has to be looked at."""
+        """Look at all that the index has below folders that have gone."""
         for folder in folders:
             gone = self._gone.setdefault(folder.source, _Gone(now))
             gone.last = now
@@ -126,7 +126,7 @@ class Walks:
                 self._queue.overflowed(folder.source)
 
     def _walk(self, source: str) -> None:
-        """Walk what is new, unless a walk is under way: then afterwards."""
+        """Walk the new folders of a source; when a walk is under way, after it."""
         if not self._walkers[source].busy and self._new[source]:
             folders, self._new[source] = outermost(self._new[source]), set()
             self._queue.walk_began(source)
@@ -156,13 +156,13 @@ class Walks:
             self._may_walk[source].clear()
 
     def _full(self, source: str) -> bool:
-        """Whether so much of a source waits that its walks pause."""
+        """Whether so many paths of a source wait that its walks pause."""
         return self._queue.paths.count(source)[0] >= MOST_WAITING // len(self._may_walk)
 
     # -- in workers -----------------------------------------------------------------------------------------------
 
     def hand_over(self, source: str, differences: Iterator[Difference], *, fresh: bool = False) -> None:
-        """Post differences in pieces; wait while too many paths wait already. Raises Stopping."""
+        """Post differences in chunks; pause while too many paths wait. Raises Stopping."""
         while chunk := list(islice(differences, CHUNK)):
             self._may_walk[source].wait()
             self._at_hand.acquire()
@@ -191,7 +191,7 @@ class Walks:
 
 
 def _add(folders: set[str], path: str) -> bool:
-    """Remember a folder; False, with none remembered, when there are too many."""
+    """Add a folder; False, with all removed, when there are too many."""
     folders.add(path)
     if len(folders) > MOST:
         folders.clear()

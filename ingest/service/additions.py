@@ -1,7 +1,7 @@
-"""Folders for a daemon that runs already: it takes them up live, and whoever brings them can wait until they are done.
+"""Gives folders to a daemon that runs already: it adds them while it runs, and the caller can wait until they are done.
 
-`POST /recq/sources` gives it folders, `POST /recq/progress` tells how far it is with sources. A process that only
-indexes once, or rebuilds, takes nothing up: it ends, and is waited for.
+`POST /recq/sources` adds folders, `POST /recq/progress` answers how far the daemon is with sources. A process that
+indexes once, or rebuilds, adds none: it ends by itself, and is waited for.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ PROGRESS = "/recq/progress"
 _LOOK_EVERY = 0.2  # seconds between two looks at how far the daemon is
 _DECIDES = (
     "watch", "ignore", "settle", "rescan", "poll_interval", "max_delete", "max_bytes", "max_pixels",
-    "decode_timeout", "decode_memory",
+    "decode_timeout", "decode_memory", "plugin_timeout", "exif", "runtime",
 )  # fmt: skip
-"""Settings by which a source is watched and read: those of the daemon hold for what it takes up."""
+"""Settings by which a source is watched, read and embedded: those of the daemon hold for the folders that it adds."""
 
 
 @dataclass(frozen=True)
 class Taken:
-    """What a daemon (process `pid`) has taken up: of each source its folder, and whether it watched it already.
+    """The folders that a daemon (process `pid`) was given, by source; `known` are those that it watched already.
 
-    `before` is what it had done for each of them until then.
+    `before` is what it had done for each source until then.
     """
 
     pid: int
@@ -55,17 +55,17 @@ class Taken:
     before: Mapping[str, Counts]
 
     def lines(self) -> list[str]:
-        """What is to be reported of it."""
-        told = []
+        """The lines to report."""
+        lines = []
         for name, root in self.sources.items():
             folder, source = printable(str(root)), printable(name)
             if name in self.known:
-                told.append(f"process {self.pid} watches {folder} already, as source {source}")
+                lines.append(f"process {self.pid} watches {folder} already, as source {source}")
             else:
-                told.append(f"process {self.pid} watches {folder} from now on, as source {source}")
+                lines.append(f"process {self.pid} watches {folder} from now on, as source {source}")
         if len(self.known) < len(self.sources):
-            told.append("it does so until it ends: name the folder where it is started, too")
-        return told
+            lines.append("it watches it until it ends: name the folder where the daemon is started, too")
+        return lines
 
 
 # -- for the command line --------------------------------------------------------------------------------------------
@@ -87,15 +87,15 @@ class HandOver:
         self.taken: Taken | None = None
 
     def __call__(self) -> str | None:
-        """Offer them: `taken` tells what was taken; otherwise what is known of why not (yet).
+        """Offer the folders: `taken` is what the process has added; the result is the reason why it has not (yet).
 
-        Raises UsageError or SpaceMismatch for what cannot be, IndexBusy where it works on something else.
+        Raises UsageError or SpaceMismatch where it cannot add them, IndexBusy where it works on another catalog.
         """
         self._require_space()
         try:
             found = ask_route(self._settings, SOURCES, self._question)
         except IndexUnreachable as error:  # it is starting, or ending
-            return f"which does not take up folders now ({error})"
+            return f"which does not add folders now ({error})"
         if found is None:
             return None
         pid, answer = found
@@ -117,7 +117,7 @@ class HandOver:
         return None
 
     def _require_space(self) -> None:
-        """Raise SpaceMismatch when another network is asked for than that of the catalog that the daemon works on."""
+        """Raise SpaceMismatch when the settings ask for another network than that of the daemon's catalog."""
         from ingest.service.status import ask_daemon
         from recq.index.catalog import Catalog
         from recq.index.connect import connect
@@ -133,7 +133,7 @@ class HandOver:
 
 
 def wait_until_done(settings: Settings, taken: Taken, reporter: Reporter, began: float) -> Outcome:
-    """Wait until a daemon has indexed what it has taken up; what it did for it. Raises IndexUnreachable if it ends."""
+    """Wait until a daemon has indexed the folders that it was given. Raises IndexUnreachable if it ends before."""
     names = list(taken.sources)
     answered = began
     while True:
@@ -181,7 +181,7 @@ def _folder_json(target: Target) -> dict[str, Any]:
 
 
 def _path_json(path: Path) -> list[Any]:
-    """Paths are bytes: in the text form of `recq.paths`, and whether that is the encoded one."""
+    """A path in the text form of `recq.paths`, and whether that is the encoded form."""
     return list(paths.to_text(str(path)))
 
 
@@ -211,9 +211,9 @@ class Additions:
 
     def _add(self, question: Mapping[str, Any]) -> dict[str, object]:
         catalog, sources, daemon = self._board.running()
-        told: dict[str, object] = {"live": daemon.live, "catalog": catalog.name, "engine": _engine(self._settings)}
-        if not daemon.live or (question["catalog"], question["engine"]) != (told["catalog"], told["engine"]):
-            return told
+        answer: dict[str, object] = {"live": daemon.live, "catalog": catalog.name, "engine": _engine(self._settings)}
+        if not daemon.live or (question["catalog"], question["engine"]) != (answer["catalog"], answer["engine"]):
+            return answer
         targets = [Target(_path_of(each["folder"]), each["name"]) for each in question["folders"]]
         table = None if question["table"] is None else _path_of(question["table"])
         with self._one_at_a_time:
@@ -234,7 +234,7 @@ class Additions:
             new = [self._prepare(catalog, name, root, table) for name, root in named.items() if name not in sources]
             known = [name for name in named if name in sources]
             daemon.begin(new, known if question["compare"] else ())
-        told["sources"] = {
+        answer["sources"] = {
             name: {
                 "folder": _path_json(root),
                 "known": name in known,
@@ -242,31 +242,31 @@ class Additions:
             }
             for name, root in named.items()
         }
-        return told
+        return answer
 
-    def _require_same_settings(self, said: Mapping[str, Any]) -> None:
-        for name, value in said.items():
+    def _require_same_settings(self, given: Mapping[str, Any]) -> None:
+        for name, value in given.items():
             own = getattr(self._settings, name)
             if (tuple(value) if isinstance(value, list) else value) != own:
                 raise UsageError(
-                    f"the daemon that runs has {name} = {_shown(own)}, and this asks for {_shown(value)}: it holds for "
-                    "all its sources; leave it out, or stop the daemon and start it with all folders"
+                    f"the running daemon has {name} = {_shown(own)} for all its sources, and this command asks for "
+                    f"{_shown(value)}: leave it out, or stop the daemon and start it with all folders"
                 )
 
     def _progress(self, question: Mapping[str, Any]) -> dict[str, object]:
         catalog, sources, daemon = self._board.running()
-        told: dict[str, object] = {}
+        answer: dict[str, object] = {}
         for name in question["sources"]:
             if name not in sources:
                 raise TargetNotFound(f"source {printable(name)!r} is not watched by this daemon")
             settled = daemon.is_settled(name)  # first: what is counted afterwards is all there
-            told[name] = {
+            answer[name] = {
                 "settled": settled,
                 "pending": daemon.pending(name)[0],
                 "done": vars(daemon.tally.of(name)),
                 "standing": vars(Standing.of(catalog, sources[name])) if settled else None,
             }
-        return {"state": daemon.state, "sources": told}
+        return {"state": daemon.state, "sources": answer}
 
 
 def require_addable(target: Target, sources: Mapping[str, WatchedSource], table: Path | None) -> None:

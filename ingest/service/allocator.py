@@ -1,4 +1,4 @@
-"""The C library's allocator, told to give memory back: the daemon runs for months.
+"""Makes the C library's allocator return memory to the system, since the daemon runs for months.
 
 By default glibc opens an arena for every few threads, and raises the size from which blocks are mapped on their own to
 that of the largest block ever freed. Then every picture's pixels lie among small blocks that stay, and their space
@@ -22,7 +22,7 @@ _OPTIONS = (
 
 
 def give_memory_back() -> None:
-    """Set the process up; to be called before there are threads. Nothing happens where the C library is another."""
+    """Set the process up, before it has threads. Nothing happens with a C library other than glibc."""
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):

@@ -1,4 +1,4 @@
-"""A whole catalog out of the index: what would go, and its end. Pictures are never touched.
+"""Removes a whole catalog from the index, and shows before what would be removed. Pictures are never touched.
 
 plan = planned(settings)          # what is asked about
 dropped = drop(settings, plan)    # raises IndexBusy while a daemon works on it
@@ -25,9 +25,9 @@ from recq.settings import Settings
 
 @dataclass(frozen=True)
 class Plan:
-    """What would go with a catalog; `failed` of its `items` are failed ones. `sources` are folders by name.
+    """What would be removed with a catalog; `failed` of its `items` are failed ones. `sources` are folders by name.
 
-    What cannot be read of it (a newer recq made it, a rebuild was killed before the first item) is not counted.
+    Parts that cannot be read (made by a newer recq, or by a rebuild that was killed at its start) are not counted.
     """
 
     held: Holdings
@@ -36,8 +36,8 @@ class Plan:
     sources: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def told(self) -> str:
-        """In words, for the question."""
+    def question(self) -> str:
+        """The text of the question to confirm."""
         items = "1 item" if self.items == 1 else f"{self.items:,} items"
         failed = f" ({self.failed:,} of them failed)" if self.failed else ""
         named = [f"{printable(name)} ({root})" if root else printable(name) for name, root in self.sources.items()]
@@ -52,7 +52,7 @@ class Plan:
 
 
 def planned(settings: Settings) -> Plan:
-    """What would go with the catalog that the settings name.
+    """What would be removed with the catalog that the settings name.
 
     Raises TargetNotFound, IndexBusy while a daemon works on it, IndexRefused for what recq did not make.
     """
@@ -73,7 +73,7 @@ def planned(settings: Settings) -> Plan:
 
 
 def drop(settings: Settings, plan: Plan) -> None:
-    """Remove the catalog: its alias, its collections and what a killed rebuild has left. Raises IndexBusy."""
+    """Remove the catalog: its alias, its collections and the remains of killed rebuilds. Raises IndexBusy."""
     _require_no_daemon(settings)
     with connect(settings) as client:
         drop_collections(client, holdings(client, plan.held.name))
@@ -84,7 +84,7 @@ def _readable(client: QdrantClient, name: str) -> Catalog | None:
         return Catalog.open(client, name)
     except TargetNotFound:  # collections without an alias
         return None
-    except RecqError:  # of a newer recq, or changed by hand: that is no reason to keep it
+    except RecqError:  # of a newer recq, or changed by hand: it can be removed nevertheless
         return None
 
 
@@ -97,7 +97,7 @@ def _require_no_daemon(settings: Settings) -> None:
 def _require_no_watcher(settings: Settings, sources: Mapping[str, Source]) -> None:
     """Raise IndexBusy where a daemon that does not share this data folder compares a source on the same server."""
     if settings.url is None:
-        return  # who watches an embedded catalog owns its folder, and answers
+        return  # a daemon that watches an embedded catalog has its folder, and has answered before
     own, within = own_watcher(), 2 * settings.rescan
     for name, source in sources.items():
         watcher = source.watcher

@@ -1,7 +1,7 @@
-"""What a reconcile would do, without doing it: `recq-ingest reconcile --dry-run`.
+"""The steps that a reconcile would take, without taking them: `recq-ingest reconcile --dry-run`.
 
-A comparison knows paths only; to tell a move from a deletion and an addition, new files that are as long as one that
-has gone are read and hashed, and so are changed ones, to tell new bytes from a new time.
+A comparison knows paths only. To distinguish a move from a deletion and an addition, new files of the size of one that
+has gone are read and hashed. Changed files are hashed as well, to distinguish new bytes from a new time.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Points of the catalog's collection that are no items: any client of the engine can write such.
+"""Points of the catalog's collection that are no items, written by other programs.
 
-Readers pass them over, `recq-ingest problems` lists them, and `recq-ingest reconcile --remove-foreign` removes them.
+Readers skip them, `recq-ingest problems` lists them, and `recq-ingest reconcile --remove-foreign` removes them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def foreign_points(settings: Settings) -> list[str]:
 
 
 def remove_foreign_points(settings: Settings) -> int:
-    """Delete them; how many there were. A running daemon is no hindrance: it knows nothing of them."""
+    """Delete them and return their number. A running daemon may go on: it never reads them."""
     with connect(settings) as client:
         catalog = Catalog.open(client, settings.catalog)
         ids = list(catalog.ledger.foreign_points())

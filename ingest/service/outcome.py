@@ -1,4 +1,4 @@
-"""How a run ended: what was done, how the index stands then, and the one line that says so."""
+"""How a run ended: what was done, the state of the index afterwards, and the summary line."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _EXAMPLES = 20  # items among which one is looked for whose name can be typed
 
 @dataclass(frozen=True)
 class Standing:
-    """How sources stand in the index: searchable `items`, `failed` ones, deletions and losses `held`, `problems`.
+    """The state of sources in the index: searchable `items`, `failed` ones, deletions and losses `held`, `problems`.
 
-    `unmet` are the sources of which the index has not all that the folder says; `example` is an item as a target.
+    `unmet` are the sources of which the index lacks metadata of the folder; `example` is an item as a target.
     """
 
     items: int = 0
@@ -37,7 +37,7 @@ class Standing:
 
     @classmethod
     def of(cls, catalog: Catalog, watched: WatchedSource) -> Self:
-        """One source, asked of the index."""
+        """The state of one source, asked of the index."""
         problems = catalog.problems.count(watched.name)
         unmet = watched.is_unmet() or not UNMET.isdisjoint(problems)
         found = islice(catalog.ledger.scan(watched.name), _EXAMPLES)
@@ -53,7 +53,7 @@ class Standing:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
-        """What `vars` gave, as JSON gives it back."""
+        """The record from the JSON of its `vars`."""
         return cls(**data)
 
     def __add__(self, other: Self) -> Self:
@@ -69,9 +69,9 @@ class Standing:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: whether by a signal, what was done in how many seconds, how its sources stand then.
+    """How a run ended: whether by a signal, what was done in how many seconds, and the state of its sources.
 
-    `taken_up`: by a daemon that runs already, which did it or goes on with it; what is to be reported of that, by line.
+    `taken_up`: the lines to report where a daemon that runs already did the work, or continues it.
     """
 
     stopped: bool
@@ -82,7 +82,7 @@ class Outcome:
 
 
 def summary(outcome: Outcome) -> str:
-    """One line for a run that has done all there was to do, with the command that is of use next."""
+    """One line for a run that has done all its work, with the most useful next command."""
     counts, standing = outcome.counts, outcome.standing
     done = {
         "indexed": counts.indexed + counts.reused,
@@ -91,9 +91,9 @@ def summary(outcome: Outcome) -> str:
         "failed": standing.failed,
         "held": standing.held,
     }
-    told = [f"{count:,} {what}" for what, count in done.items() if count or what != "held"]
-    told.append(_counted(standing.problems, "problem"))
-    line = f"{_counted(standing.items, 'item')}: {', '.join(told)} in {outcome.seconds:.1f} s"
+    parts = [f"{count:,} {what}" for what, count in done.items() if count or what != "held"]
+    parts.append(_counted(standing.problems, "problem"))
+    line = f"{_counted(standing.items, 'item')}: {', '.join(parts)} in {outcome.seconds:.1f} s"
     command = _next(standing)
     return f"{line}; next: {command}" if command else line
 
@@ -107,7 +107,7 @@ def _next(standing: Standing) -> str | None:
 
 
 def _target(catalog: Catalog, item: Item) -> str | None:
-    """What names this item and no other on a command line: its path, or SOURCE/path; None: neither does."""
+    """The text that names this item alone on a command line: its path, or SOURCE/path; None where neither does."""
     source, path = item.file.source, item.file.path
     for text in (path, f"{source}/{path}"):
         first, _, rest = text.partition("/")
@@ -123,17 +123,17 @@ def _counted(count: int, what: str) -> str:
 
 
 def require_none_failed(outcome: Outcome) -> None:
-    """Raise ItemsFailed when items are, when the index refused some, or has not all that the folders say of them."""
-    told = []
+    """Raise ItemsFailed when items failed, when the index refused some, or when it lacks metadata of the folders."""
+    reasons = []
     if failed := outcome.standing.failed:
         items = "1 item" if failed == 1 else f"{failed:,} items"
-        told.append(f"{items} could not be indexed: {command('recq-ingest', 'failed')} lists them with the reason")
+        reasons.append(f"{items} could not be indexed: {command('recq-ingest', 'failed')} lists them with the reason")
     if refused := outcome.counts.refused:
         items = "1 item was" if refused == 1 else f"{refused:,} items were"
-        told.append(f"{items} refused by the index in every form: the next run tries again")
+        reasons.append(f"{items} refused by the index in every form: the next run tries again")
     if outcome.standing.unmet:
         names = ", ".join(map(printable, outcome.standing.unmet))
         listing = command("recq-ingest", "problems")
-        told.append(f"not all metadata of {names} could be taken: {listing} lists what was not, and why")
-    if told:
-        raise ItemsFailed("; ".join(told))
+        reasons.append(f"not all metadata of {names} could be stored: {listing} lists what was not, and why")
+    if reasons:
+        raise ItemsFailed("; ".join(reasons))

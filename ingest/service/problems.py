@@ -1,6 +1,6 @@
-"""What is wrong with metadata and what is skipped, as `recq-ingest problems` lists it: the index has it all.
+"""What is wrong with metadata and what is skipped, as `recq-ingest problems` lists it, with or without a daemon.
 
-With or without a daemon: what concerns one picture stands with it, what concerns a source as a whole beside the source.
+All of it is read from the index: the problems of a picture from its item, those of a source from the source's record.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class Listed:
     count: int
 
     @property
-    def told(self) -> str:
-        """One line that says what it is about."""
+    def text(self) -> str:
+        """The problem in one line, with the path that it is about."""
         path = printable(self.path or "")
         return self.detail if path in self.detail else f"{path}: {self.detail}"
 
@@ -77,14 +77,14 @@ def _of_source(catalog: Catalog, name: str) -> Iterator[Listed]:
 def _unindexed(missing: Missing, why: str) -> Problem:
     filters = "filters with '~' on it" if missing.words else "filters and facets of it"
     detail = (
-        f"field '{printable(missing.field)}': the index would not make its index, so {filters} are refused: {why}. "
+        f"field '{printable(missing.field)}': the engine refused to make its index, so {filters} are refused: {why}. "
         "The next start of the daemon tries again"
     )
     return Problem(ProblemKind.UNINDEXED, detail, field=missing.field)
 
 
 def _with_remedy(name: str, problem: Problem) -> Problem:
-    """With the command that mends it, or lets happen what is held; an older recq kept its own with the problem."""
+    """The problem with the command that solves it or confirms it; an older recq stored the command with the problem."""
     if problem.kind is ProblemKind.DOUBLED:
         return replace(problem, detail=undoubled(name, problem.detail))
     if problem.kind is not ProblemKind.HELD or IF_MEANT in problem.detail:

@@ -1,7 +1,7 @@
-"""What people ask of the daemon besides the status: try failed items again, delete what was held, compare now.
+"""Requests to the daemon: try failed items again, confirm what is held, compare now.
 
-Everything is written into the index first, so that nothing asked for is lost with a process, and a daemon on another
-host that shares the index does it, too. Where a daemon runs here, it is asked on loopback and begins at once.
+A request is written into the index first, so that it is not lost with a process, and a daemon on another host that
+shares the index carries it out as well. A daemon that runs here is called on loopback and begins at once.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ RECONCILE = "/recq/reconcile"
 ANSWERS_WITHIN = 60.0
 """Seconds for a daemon on the same machine: the index may be slow."""
 
-_PLACE = "place"  # of a question: which index the commands in the answer have to name
+_PLACE = "place"  # the key, in a question, of the index that the commands in the answer have to name
 _MARKED_AT_ONCE = 500
 Answer = tuple[int, dict[str, object]]
 T = TypeVar("T")
@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Asked:
-    """What was asked for, by source: numbers of items; `pid` of the daemon that does it, None: the next one does.
+    """A request: the number of items by source, and the `pid` of the daemon that does it (None: the next one does).
 
     Of these items, `metadata` are to lose metadata only.
     """
@@ -71,7 +71,7 @@ class Held:
 
 
 def retry(settings: Settings, pattern: str | None) -> Asked:
-    """Have failed items tried again: those whose path (or SOURCE/path) the pattern fits, all without one.
+    """Have failed items tried again: those whose path (or SOURCE/path) fits the pattern, or all without a pattern.
 
     Raises TargetNotFound when a pattern fits none.
     """
@@ -79,7 +79,7 @@ def retry(settings: Settings, pattern: str | None) -> Asked:
 
 
 def confirm(settings: Settings, source: str | None) -> Asked:
-    """Have deletions made that were held, and metadata taken away; of all sources when none is named.
+    """Have deletions and losses of metadata carried out that are held; of all sources when none is named.
 
     Raises TargetNotFound for an unknown source, TargetError when its folder has gone.
     """
@@ -125,9 +125,9 @@ def _post(settings: Settings, route: str, question: Mapping[str, Any], then: Cal
 
 
 def ask_route(settings: Settings, route: str, question: Mapping[str, Any]) -> tuple[int, Any] | None:
-    """What the process that has this data folder answers, whatever it works on, and its number; None: nobody there.
+    """The answer of the process that has this data folder, whatever it works on, and its number; None: there is none.
 
-    Raises what it answers with, and IndexUnreachable when it does not answer.
+    Raises the error that it answers with, and IndexUnreachable when it does not answer.
     """
     import httpx
 
@@ -145,7 +145,7 @@ def ask_route(settings: Settings, route: str, question: Mapping[str, Any]) -> tu
             trust_env=False,
         )
         answer = response.json()
-    except httpx.ConnectError:  # a killed one left its address behind
+    except httpx.ConnectError:  # a killed process left its address behind
         return None
     except (httpx.HTTPError, ValueError) as error:
         raise IndexUnreachable(f"the daemon (process {address.pid}) did not answer: try again ({error})") from error
@@ -235,7 +235,7 @@ class DaemonRequests:
 
 
 def checked(handler: Callable[[Mapping[str, Any]], dict[str, object]]) -> Callable[[str, bytes], Answer]:
-    """A route that takes and gives JSON; errors are answers."""
+    """A route that takes and returns JSON; errors become answers."""
 
     def handle(method: str, body: bytes) -> Answer:
         if method != "POST":
@@ -244,7 +244,7 @@ def checked(handler: Callable[[Mapping[str, Any]], dict[str, object]]) -> Callab
             question = json.loads(body or b"{}")
             if not isinstance(question, dict):
                 raise UsageError("the body is no JSON object")
-            with answering(Place.from_json(question.pop(_PLACE, None))):  # whoever reads it pastes it elsewhere
+            with answering(Place.from_json(question.pop(_PLACE, None))):  # commands are pasted into the caller's shell
                 return 200, handler(question)
         except ValueError as error:
             return 400, {"error": f"the body is no JSON: {error}", "code": UsageError.exit_code}

@@ -1,4 +1,4 @@
-"""The sources of a catalog as they stand on this host: their folders, and each ready to be watched."""
+"""The sources of a catalog on this host: their folders, and each source ready to be watched."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from ingest.index.retrying import Retrier
 from ingest.report import Reporter
 from ingest.source.filesystems import tells_ctime
 from ingest.source.headers import Headers, header_pool
-from ingest.source.scan import Rules
 from ingest.source.targets import require_folder, require_one_source
 from ingest.source.watched_source import WatchedSource
 from recq.commands import command
@@ -21,7 +20,7 @@ from recq.settings import Settings
 
 
 def roots_here(catalog: Catalog, table: Path | None = None) -> dict[str, Path]:
-    """The folders of a catalog's sources on this host. Raises UsageError when there is none, or `table` is nobody's."""
+    """The folders of a catalog's sources on this host. Raises UsageError when there is none, or several for `table`."""
     roots = {name: root for name, source in catalog.sources.all().items() if (root := source.root_here()) is not None}
     if not roots:
         raise UsageError(
@@ -61,7 +60,8 @@ def all_roots(catalog: Catalog) -> dict[str, Path]:
 def ready(
     catalog: Catalog, settings: Settings, name: str, root: Path, table: Path | None, say: Callable[[str, str], None]
 ) -> WatchedSource:
-    """A source with its table read; `table` instead of the root's own. Raises as `WatchedSource.load_table` does."""
+    """A source with its table read, which is `table` if given. Raises as `WatchedSource.load_table` does."""
+    known = catalog.sources.all().get(name)
     watched = WatchedSource(
         name,
         root,
@@ -71,7 +71,9 @@ def ready(
         max_delete=settings.max_delete,
         tells_ctime=partial(tells_ctime, mode=settings.watch),
         headers=Headers(partial(header_pool, settings)) if settings.exif else None,
-        rules=Rules(settings.ignore),
+        ignore=settings.ignore,
+        plugin_timeout=settings.plugin_timeout,
+        known_plugins=known.plugins if known is not None else {},
     )
     watched.load_table()
     return watched
@@ -86,7 +88,7 @@ def begin(
     root: Path,
     table: Path | None,
 ) -> WatchedSource:
-    """A source that a daemon can begin with: ready, and the index knows the fields of its table."""
+    """A source with which a daemon can begin: it is ready, and the index knows the fields of its table."""
 
     def say(path: str, message: str) -> None:
         reporter.event("problem", source=name, path=path, detail=message)

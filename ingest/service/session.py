@@ -1,7 +1,7 @@
-"""From the command line to a daemon at work: sources, index, model, and everything that is closed at the end.
+"""Starts a daemon for a command: opens index, sources and model, and closes everything at the end.
 
-With the embedded engine the data folder is owned and served on loopback, so that `recq` goes on searching. With a
-server only the daemon's own routes are; the folder's lock then keeps two daemons from sharing an address.
+With the embedded engine the process owns the data folder and serves it on loopback, so that `recq` can still search.
+With a server it serves only the daemon's own routes; the folder's lock keeps two daemons from using one address.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from recq.index.catalog import Catalog
 from recq.index.connect import connect, locked, own_folder, require_room, server_client
 from recq.index.edge.server import LoopbackServer
 from recq.index.edge.serving import Serving
-from recq.models import ModelOptions, describe_space, describe_variant, open_embedder
+from recq.models import ModelOptions, describe_space, describe_variant, open_embedder, require_runtime
 from recq.private_files import private_umask
 from recq.settings import Settings, shown_url
 from recq.space import require_same
@@ -56,9 +56,9 @@ _ONE_TRY = 2.0  # seconds that one of many tries to reach a server may take
 def ingest(
     settings: Settings, targets: Sequence[Target], *, table: Path | None, once: bool, log_format: LogFormat | None
 ) -> Outcome:
-    """Index the targets, once or until a signal; where a daemon has the data folder, it takes them up.
+    """Index the targets, once or until a signal; a daemon that has the data folder already is given them instead.
 
-    Raises whatever the daemon ends with.
+    Raises the error with which the daemon ends.
     """
     require_usable(targets, table, settings)
     offer = HandOver(settings, targets, table, once=once)
@@ -85,14 +85,14 @@ def ingest(
 
 
 class _HandedOver(Exception):
-    """A daemon has taken up what was to be indexed."""
+    """A daemon that runs already was given the folders."""
 
     def __init__(self, taken: Taken) -> None:
         self.taken = taken
 
 
 def _followed(settings: Settings, taken: Taken, began: float, *, once: bool, log_format: LogFormat | None) -> Outcome:
-    """What a daemon has taken up, with `once` when it is done."""
+    """The outcome where a daemon was given the folders; with `once` when it has indexed them."""
     if not once:
         return Outcome(stopped=False, taken_up=taken.lines())
     try:
@@ -103,7 +103,7 @@ def _followed(settings: Settings, taken: Taken, began: float, *, once: bool, log
 
 
 def reconcile(settings: Settings, *, table: Path | None, verify: bool, log_format: LogFormat | None) -> Outcome:
-    """Compare all sources that are on this host with the index, once, and do what that asks for.
+    """Compare all sources that are on this host with the index, once, and make the index equal to them.
 
     With `verify` the bytes of every file are read and compared.
     """
@@ -119,9 +119,9 @@ def reconcile(settings: Settings, *, table: Path | None, verify: bool, log_forma
 def rebuild(settings: Settings, *, table: Path | None, log_format: LogFormat | None) -> Outcome:
     """Index all sources of a catalog again in another embedding space; the old collection answers meanwhile.
 
-    The space is that of the model in the settings, or else the catalog's own with what else they ask for.
+    The space is that of the model in the settings, else the catalog's own, changed by the other settings.
 
-    Interrupted, it is taken up where it stopped when it is called again. Raises TargetError, with the old collection in
+    After an interruption the next call continues where it stopped. Raises TargetError, with the old collection in
     place, when a source could not be read whole or an item that is found today would be lost
     (`ingest.reconcile.rebuild_check`).
     """
@@ -132,8 +132,9 @@ def rebuild(settings: Settings, *, table: Path | None, log_format: LogFormat | N
             require_one_source(table, roots)
             asked = ModelOptions.from_settings(settings)
             space = describe_space(asked, settings) if asked.model else describe_variant(old.space, asked, settings)
+            require_runtime(space, settings)
             catalog = Catalog.begin_rebuild(session.client, settings.catalog, space)
-            mark(catalog, None)  # what failed in one that was not finished is tried again
+            mark(catalog, None)  # items that failed in an unfinished rebuild are tried again
             outcome = _work(session, catalog, roots, table, old=old)
             if not outcome.stopped:
                 catalog.finish_rebuild()
@@ -143,7 +144,7 @@ def rebuild(settings: Settings, *, table: Path | None, log_format: LogFormat | N
 
 
 def forget(settings: Settings, source: str) -> int:
-    """Delete a source's items and record; how many items there were. Raises TargetNotFound and IndexBusy."""
+    """Delete a source's items and record, and return the number of items. Raises TargetNotFound and IndexBusy."""
     status = ask_daemon(settings)
     if status is not None and any(each.name == source for each in status.sources):
         raise IndexBusy(f"source {source!r} is being watched by process {status.pid}: stop it first")
@@ -154,7 +155,7 @@ def forget(settings: Settings, source: str) -> int:
 
 @dataclass(frozen=True)
 class _Voice:
-    """What a command is told by, and what it says."""
+    """The signals that a command gets, and its reporter."""
 
     signals: Signals
     reporter: Reporter
@@ -190,7 +191,7 @@ class _Session:
 def _session(
     voice: _Voice, settings: Settings, *, once: bool, meanwhile: Callable[[], str | None] = lambda: None
 ) -> Iterator[_Session]:
-    """The index, for its one owner; `meanwhile` is called while somebody else has it (see `locked`)."""
+    """The index, for its one owner; `meanwhile` is called while another process has it (see `locked`)."""
     began = time.monotonic()
     away = _Away(voice.reporter)
     retrier = Retrier(
@@ -205,12 +206,12 @@ def _session(
 
 
 class _Away:
-    """Says once that the index is away, whoever notices it first, and once that it is back."""
+    """Reports once that the index is away, and once that it is back."""
 
     def __init__(self, reporter: Reporter) -> None:
         self._reporter = reporter
         self.detail: str | None = None
-        """What was said, until it is back."""
+        """What was reported, until the index is back."""
 
     def waiting(self, detail: str) -> None:
         if self.detail is None:
@@ -249,7 +250,7 @@ def _opened(
             LoopbackServer(settings.data_dir, owned.engine, routes, serving=serving),
         ):
             yield owned.client, owned.engine.flush
-            if once:  # a job that only ever runs so would never give dead space back
+            if once:  # an index that is filled by such runs alone would never give dead space back
                 owned.engine.compact(voice.signals.stop)
         return
     with private_umask(), locked(settings, meanwhile), LoopbackServer(settings.data_dir, None, routes):
@@ -264,8 +265,8 @@ def _server_for_ever(settings: Settings, retrier: Retrier, away: _Away) -> Qdran
     """The client of a server that may be away: it is waited for, which is reported once."""
     shown = shown_url(settings.url or "")
 
-    def say(told: str) -> None:
-        away.waiting(f"no Qdrant server answers at {shown} yet: {told}")
+    def say(why: str) -> None:
+        away.waiting(f"no Qdrant server answers at {shown} yet: {why}")
 
     with waiting("it to answer", None, say) as wait:
         client = retrier(partial(server_client, settings, tried_for=_ONE_TRY, wait=wait))
@@ -274,22 +275,24 @@ def _server_for_ever(settings: Settings, retrier: Retrier, away: _Away) -> Qdran
 
 
 def _choose_catalog(client: QdrantClient, settings: Settings) -> Catalog:
-    """The catalog, made in the space that is asked for where there is none. Raises SpaceMismatch.
+    """The catalog, created in the space of the settings where there is none. Raises SpaceMismatch.
 
-    What is asked for must agree with a catalog that exists; what is not given is as it is there.
+    The settings that are given must agree with a catalog that exists; all others are as they are there.
     """
     asked = ModelOptions.from_settings(settings)
     try:
         catalog = Catalog.open(client, settings.catalog)
     except TargetNotFound:
-        return Catalog.create(client, settings.catalog, describe_space(asked, settings))
+        space = describe_space(asked, settings)
+        require_runtime(space, settings)
+        return Catalog.create(client, settings.catalog, space)
     if asked.said:
         require_same(catalog.space, describe_variant(catalog.space, asked, settings), catalog.name)
     return catalog
 
 
 def _upgrade(session: _Session, catalog: Catalog) -> None:
-    """An index that an older recq made is brought up to date before anything is written to it."""
+    """Upgrade an index that an older recq made, before anything is written to it."""
     before = session.retrier(catalog.upgrade)
     if before is not None:
         session.reporter.event("upgraded", catalog=catalog.name, schema=before)
@@ -304,7 +307,7 @@ def _work(
     old: Catalog | None = None,
     verify: bool = False,
 ) -> Outcome:
-    """Let a daemon work on a catalog until it is done or told to stop; `old` is what a rebuild is to replace."""
+    """Run a daemon on a catalog until it is done or stopped; `old` is the catalog that a rebuild replaces."""
     settings, reporter, signals = session.settings, session.reporter, session.signals
     if old is None:
         session.retrier.explain = partial(_explain, catalog)
@@ -335,8 +338,15 @@ def _work(
                 verify=verify,
             )
             signals.working(daemon.wake)
-            session.board.show(catalog, sources, daemon)
-            reporter.event("started", catalog=catalog.name, space=catalog.space.label, pid=os.getpid())
+            session.board.show(catalog, sources, daemon, embedder)
+            reporter.event(
+                "started",
+                catalog=catalog.name,
+                space=catalog.space.label,
+                runtime=embedder.runtime,
+                device=embedder.device,
+                pid=os.getpid(),
+            )
             daemon.run()
             stopped = daemon.stopped
             standing = Standing()
@@ -353,13 +363,13 @@ def _work(
 
 
 def _note_header(sources: Sources, path: str, header: Header) -> None:
-    """The headers of a picture were read with it: who describes it need not read them again."""
+    """Keep the headers that were read with a picture, so that they are not read again when it is described."""
     for watched in sources.values():
         watched.note_header(path, header)
 
 
 def _explain(catalog: Catalog, error: IndexRefused) -> RecqError:
-    """A refusal because the collection has been replaced or deleted says so; any other speaks for itself."""
+    """The error for a refusal: that the collection was replaced or deleted, where it was; else the refusal itself."""
     with contextlib.suppress(RecqError):
         if not catalog.still_current():
             return replaced(catalog)

@@ -1,9 +1,9 @@
 """SIGTERM and Ctrl-C: finish what is under way, then end within five seconds, whatever hangs.
 
-A handler runs between any two steps of the main thread, which may hold a lock: it only puts the signal into a queue
-that needs none. A thread of its own does the rest. Neither runs while a library holds the interpreter (the embedded
-engine does for the length of each call, the replay of a long journal among them): then a process of its own, which
-the signal reaches without the interpreter, kills this one. This module is light: it is imported before anything slow.
+A handler runs between any two steps of the main thread, which may hold a lock, so it only puts the signal into a queue
+that needs none. A thread does the rest. Neither runs while a library holds the interpreter, as the embedded engine does
+during each call (the replay of a long journal, for example): then a small process, which gets the signal without the
+interpreter, kills this one. This module imports nothing slow, since it is imported first.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from types import FrameType, TracebackType
 from typing import Self
 
 END_WITHIN = 4.5
-"""Seconds from the first signal to the end of the process. Nothing acknowledged is lost by it: the engine keeps a
-journal, the decoding processes die with their parent."""
+"""Seconds from the first signal to the end of the process. Nothing that was acknowledged is lost: the engine keeps a
+journal, and the decoding processes end with their parent."""
 
 KILL_AFTER = 0.3
 """Seconds more until a process that cannot even run Python is killed: its exit code is then that of SIGKILL."""
 
 INTERRUPTED = 130
-"""The exit code of a rebuild that a signal ended; a `run` that was told to stop has done its work: 0."""
+"""The exit code of a rebuild that a signal ended. A `run` that a signal ended exits with 0."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def end_at_once(code: int) -> None:
-    """From here until `Signals` take over, a signal ends the process with `code`: nothing is open yet."""
+    """End the process with `code` on a signal, until `Signals` take over: nothing is open yet."""
 
     def end(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signal module's signature
         os._exit(code)
@@ -43,7 +43,7 @@ def end_at_once(code: int) -> None:
 
 
 class Stopped(BaseException):
-    """A signal came before the daemon was at work: nothing has to be finished."""
+    """A signal came before the daemon began: nothing has to be finished."""
 
 
 class Signals:
@@ -68,11 +68,11 @@ class Signals:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Handlers stay: a signal that comes while everything is being closed must not break that off."""
+        """Keep the handlers: a signal must not interrupt the closing of what is open."""
         self._wake = self._wake or _nothing
 
     def working(self, wake: Callable[[], None]) -> None:
-        """From here on a signal is told to `wake`, instead of being raised as `Stopped`."""
+        """From now on a signal calls `wake` in place of raising `Stopped`."""
         self._wake = wake
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signal module's signature
@@ -96,16 +96,16 @@ _WATCHDOG = """
 import os, select, signal, sys, time
 parent, seconds = int(sys.argv[1]), float(sys.argv[2])
 for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-    signal.signal(each, signal.SIG_IGN)  # a whole group is told
+    signal.signal(each, signal.SIG_IGN)  # signals go to a whole group
 end = None
 while True:
     ready, _, _ = select.select([0], [], [], None if end is None else max(0.0, end - time.monotonic()))
     if not ready:
         break
-    told = os.read(0, 64)
-    if not told:
+    signals = os.read(0, 64)
+    if not signals:
         sys.exit()  # it has ended
-    if end is None and {signal.SIGINT, signal.SIGTERM} & set(told):
+    if end is None and {signal.SIGINT, signal.SIGTERM} & set(signals):
         end = time.monotonic() + seconds
 if os.getppid() == parent:
     os.kill(parent, signal.SIGKILL)
@@ -114,7 +114,7 @@ _watchdogs: list[subprocess.Popen[bytes]] = []  # one that is collected would be
 
 
 def _keep_watch(seconds: float) -> None:
-    """Have this process killed so long after its first signal. Not in a thread: signals are the main thread's.
+    """Have this process killed so many seconds after its first signal. Only in the main thread, which handles signals.
 
     The interpreter's own C handler writes the number of each signal into a pipe, whatever Python is doing.
     """
@@ -132,4 +132,4 @@ def _keep_watch(seconds: float) -> None:
 
 
 def _nothing() -> None:
-    """Nobody has to be woken any more."""
+    """There is nothing to wake any more."""

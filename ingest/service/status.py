@@ -1,4 +1,4 @@
-"""Where things stand: what `recq-ingest status --json` prints and a running daemon answers on loopback.
+"""The state of a catalog and its daemon: what `recq-ingest status --json` prints and a daemon answers on loopback.
 
 `GET /recq/status` on the daemon's loopback server (its address and key stand in the data folder) gives the same JSON.
 """
@@ -24,18 +24,19 @@ if TYPE_CHECKING:
     from ingest.daemon import Daemon
     from ingest.source.watched_source import WatchedSource
     from recq.index.catalog import Catalog
+    from recq.models import Embedder
 
 ROUTE = "/recq/status"
 _ANSWER_WITHIN = 10.0  # seconds for a daemon on the same machine
 _MOST_PROBLEMS = 20  # that are reported in words
-_COUNT_WITHIN = 3.0  # seconds for the index to count; then the numbers that it gave last are told
+_COUNT_WITHIN = 3.0  # seconds for the index to count; after that its last numbers are given
 
 
 @dataclass(frozen=True)
 class SourceStatus:
     """One source. `items` = indexed + failed + files that are new and not written yet.
 
-    `pending`: paths that wait or are under way; None where no daemon runs, and nobody knows. `problems`: what is wrong
+    `pending`: paths that wait or are under way; None where no daemon runs. `problems`: what is wrong
     with the source as a whole, the first few; `problem_counts`: how many problems there are, of it and of its items, by
     kind. `held`: deletions that wait to be confirmed, `held_metadata`: items that keep metadata until then.
     """
@@ -59,9 +60,10 @@ class Status:
 
     `engine` is `embedded` or the server's URL, `space` names the embedding space (None before there is one), `state` is
     one of starting, reconciling, indexing, idle, waiting (for the index), draining, and `stopped` without a daemon.
-    `detail` says why it waits: the index's last error, or for how long it has said nothing. `indexes_waiting`: payload
-    indexes of new fields that are still to be made; a filter that needs one says so. `indexes_refused`: those that the
-    engine would not make, which `recq-ingest problems` lists.
+    `detail` is the reason why it waits: the index's last error, or for how long it has not answered. `indexes_waiting`:
+    payload indexes of new fields that are still to be made; a filter that needs one is refused. `indexes_refused`:
+    those that the engine would not make, which `recq-ingest problems` lists. `runtime` and `device`: what runs a
+    daemon's network, and where.
     """
 
     catalog: str
@@ -74,6 +76,8 @@ class Status:
     sources: tuple[SourceStatus, ...]
     indexes_waiting: int = 0
     indexes_refused: int = 0
+    runtime: str | None = None
+    device: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON."""
@@ -81,7 +85,7 @@ class Status:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """The status that `to_json` wrote; what only a newer recq tells is left out."""
+        """The status that `to_json` wrote; keys that only a newer recq has are left out."""
         sources = tuple(
             SourceStatus(**{**_known(SourceStatus, source), "problems": tuple(source["problems"])})
             for source in data["sources"]
@@ -90,7 +94,7 @@ class Status:
 
 
 def _known(kind: type, data: Mapping[str, Any]) -> dict[str, Any]:
-    """What of `data` the dataclass has a field for."""
+    """The entries of `data` that the dataclass has a field for."""
     names = {each.name for each in fields(kind)}
     return {name: value for name, value in data.items() if name in names}
 
@@ -105,7 +109,7 @@ class _Counted:
     problem_counts: Mapping[str, int] = field(default_factory=dict)
 
     def status(self, name: str, root: Path | None, *, new: int, **more: Any) -> SourceStatus:
-        """That with what else is known; `new` files are not written yet."""
+        """The status of the source, with what else is known; `new` files are not written yet."""
         return SourceStatus(
             name=name,
             root=None if root is None else paths.to_text(str(root))[0],
@@ -126,21 +130,23 @@ def _counted(catalog: Catalog, name: str) -> _Counted:
 
 
 class DaemonStatus:
-    """What the running daemon reports of itself; asked by the loopback server's threads.
+    """What the running daemon reports of itself, to the threads of its loopback server.
 
-    `reason` tells why the index is waited for, None while it answers.
+    `reason` gives the reason why the index is waited for, None while it answers.
     """
 
     def __init__(self, settings: Settings, reason: Callable[[], str | None]) -> None:
         self._settings = settings
         self._reason = reason
         self._running: tuple[Catalog, Mapping[str, WatchedSource], Daemon] | None = None
+        self._runtime: tuple[str | None, str | None] = None, None
         self._counted: dict[str, _Counted] = {}
         self._counting: threading.Thread | None = None
         self._lock = threading.Lock()
 
-    def show(self, catalog: Catalog, sources: Mapping[str, WatchedSource], daemon: Daemon) -> None:
-        """The daemon runs from here on."""
+    def show(self, catalog: Catalog, sources: Mapping[str, WatchedSource], daemon: Daemon, embedder: Embedder) -> None:
+        """Set the daemon, which runs from now on."""
+        self._runtime = embedder.runtime, embedder.device
         self._running = catalog, sources, daemon
 
     def running(self) -> tuple[Catalog, Mapping[str, WatchedSource], Daemon]:
@@ -154,7 +160,7 @@ class DaemonStatus:
         return 200, self.status().to_json()
 
     def status(self) -> Status:
-        """The status now; while the index does not answer with the numbers that it gave last."""
+        """The status now; while the index does not answer, with its last numbers."""
         settings, detail = self._settings, self._reason()
         if self._running is None:
             state = "starting" if detail is None else "waiting"
@@ -163,19 +169,19 @@ class DaemonStatus:
         # Pending first: what is written in between counts twice for a moment rather than not at all.
         pending = {name: daemon.pending(name) for name in sources}
         self._count(catalog, list(sources))
-        told = tuple(self._source(watched, *pending[name]) for name, watched in sources.items())
+        shown = tuple(self._source(watched, *pending[name]) for name, watched in sources.items())
         state = daemon.state
         return Status(
             settings.catalog, _engine(settings), catalog.space.summary(), True, os.getpid(), state,
-            detail if state == "waiting" else None, told, daemon.indexes_waiting,
-            len(catalog.fields.known_waiting.refused),
+            detail if state == "waiting" else None, shown, daemon.indexes_waiting,
+            len(catalog.fields.known_waiting.refused), *self._runtime,
         )  # fmt: skip
 
     def _count(self, catalog: Catalog, names: Sequence[str]) -> None:
-        """Ask the index, but no longer than `_COUNT_WITHIN`: one that hangs must not silence the status."""
+        """Ask the index, but no longer than `_COUNT_WITHIN`: an index that hangs must not hold up the status."""
         deadline = time.monotonic() + _COUNT_WITHIN
         while (before := self._counting) is not None and before.is_alive() and time.monotonic() < deadline:
-            before.join(deadline - time.monotonic())  # somebody else's, begun before this was asked
+            before.join(deadline - time.monotonic())  # another question's, which began before this one
         with self._lock:
             if self._counting is None or not self._counting.is_alive():
                 self._counting = threading.Thread(
@@ -204,7 +210,7 @@ class DaemonStatus:
 
 
 def find_status(settings: Settings) -> Status:
-    """The running daemon's answer, else what the index alone tells.
+    """The running daemon's answer, else the status from the index alone.
 
     Raises TargetNotFound without such a catalog, and the errors of `recq.index.connect`.
     """
@@ -212,7 +218,7 @@ def find_status(settings: Settings) -> Status:
 
 
 def ask_daemon(settings: Settings) -> Status | None:
-    """What the daemon of this data folder and catalog says; None when none runs."""
+    """The answer of the daemon of this data folder and catalog; None when none runs."""
     import httpx
 
     from recq.index.edge.address import read_address
@@ -233,7 +239,7 @@ def ask_daemon(settings: Settings) -> Status | None:
 
 
 def read_status(settings: Settings) -> Status:
-    """What the index tells of a catalog that no daemon works on here."""
+    """The status of a catalog that no daemon works on here, from the index."""
     from recq.index.catalog import Catalog
     from recq.index.connect import connect
 

@@ -1,8 +1,8 @@
-"""The bytes of a CSV file -> its records, whoever wrote it: encoding, separator, line ends, and rows that are broken.
+"""Reads the records of a CSV file, whatever program wrote it: encoding, separator, line ends, and broken rows.
 
-Nothing is guessed from the body: a byte order mark decides the encoding (without one UTF-8, or UTF-16 where the first
-characters can be nothing else), and the header the separator: the one that makes `file` a column. Excel's first line
-`sep=;` is understood. A row whose quotes are wrong costs that line alone.
+Nothing is guessed from the rows. A byte order mark decides the encoding; without one it is UTF-8, or UTF-16 where the
+first characters can be nothing else. The header decides the separator: the one with which `file` is a column. Excel's
+first line `sep=;` is understood. Of a row with wrong quotes only that line is lost.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[\s,;]*', re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record that begins in `line` (from 1). `broken` says why it has no cells, where its quotes are wrong."""
+    """A record that begins in `line` (from 1). `broken` is the reason where it has none, since its quotes are wrong."""
 
     line: int
     cells: Sequence[str] = ()
@@ -64,7 +64,7 @@ def _without_mark(data: bytes) -> str:
 
 
 def unreadable(text: str) -> str | None:
-    """Which character of `text` could not be read, None where all could."""
+    """The character of `text` that could not be decoded, None where all could."""
     if text.isascii():
         return None
     for character in text:
@@ -147,7 +147,7 @@ def _records(lines: Sequence[str], start: int, separator: str, name: str) -> Ite
 
 
 def _quote_problem(message: str) -> str:
-    """What csv found wrong, in the words of somebody who has to mend it."""
+    """The message of the csv module in words that tell what to mend."""
     if "end of data" in message or "field limit" in message:
         return "the quote that opens here is never closed"
     if "expected after" in message:

@@ -1,7 +1,7 @@
 """EXIF as a source of metadata, with the setting `exif`: when, with what and where a picture was taken.
 
-The headers are read in an isolated process (`ingest.source.headers`); what they say depends on the picture's bytes
-alone, so that a comparison asks nothing of a picture whose bytes are as known.
+The headers are read in an isolated process (`ingest.source.headers`). Their fields depend on the picture's bytes alone,
+so a comparison reads no headers of a picture whose bytes are unchanged.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ FIELDS: Mapping[str, FieldType] = {
 }
 
 _REVISION = 1
-"""Another one, and every picture's headers are read again."""
+"""A part of the fingerprint: when it changes, the headers of all pictures are read again."""
 
 _PASSING = frozenset({Reason.IO_ERROR, Reason.PERMISSION, Reason.TIMEOUT, Reason.CRASHED, Reason.OUT_OF_MEMORY})
-"""What keeps headers from being read without being said of the bytes; of the rest, the picture itself fails."""
+"""Reasons outside the bytes for which headers cannot be read; with any other reason the picture itself fails."""
 
 
 class HeadersOf(Protocol):
@@ -37,11 +37,11 @@ class HeadersOf(Protocol):
 
     @property
     def headers(self) -> Headers | None:
-        """None where nobody asked for them."""
+        """None where the setting `exif` is off."""
 
 
 class FromExif:
-    """`exif.taken`, `exif.camera`, `exif.lens`, `exif.lat` and `exif.lon`, of a picture those that its file has."""
+    """`exif.taken`, `exif.camera`, `exif.lens`, `exif.lat` and `exif.lon`, as far as a picture's file has them."""
 
     precedence = BELOW_FOLDER
     types = FIELDS
@@ -51,11 +51,11 @@ class FromExif:
         self._headers = folder.headers
 
     def fingerprint(self, file: PictureFile) -> Metadata:  # noqa: ARG002 - the door's signature
-        """The same of all."""
+        """The same for all pictures."""
         return {"revision": _REVISION}
 
     def describe(self, file: PictureFile) -> Described:
-        """What the headers say; nothing, and a problem, where they cannot be read just now."""
+        """The fields of the headers; a problem where they cannot be read just now."""
         try:
             found = self._headers.exif(file.absolute)
         except ImageError as error:

@@ -1,4 +1,4 @@
-"""What the stages hand on about a file: which one it is, and how it stood when it was last looked at."""
+"""What the stages pass on about a file: which one it is, and its state when it was last looked at."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """What tells a change without reading: bytes, and nanoseconds since the epoch.
+    """What shows a change of a file without reading it: its size in bytes, and times in nanoseconds since the epoch.
 
-    `ctime_ns` tells a change of bytes by programs that put size and time back (`cp -p`, `exiftool -P`), and of
-    attributes; None where it cannot be relied on.
+    `ctime_ns` shows changes by programs that restore size and time (`cp -p`, `exiftool -P`), and changes of attributes;
+    None where it cannot be relied on.
     """
 
     size: int
@@ -34,5 +34,5 @@ class FileState:
         return cls(status.st_size, status.st_mtime_ns, None if sys.platform == "win32" else status.st_ctime_ns)
 
     def without_ctime(self) -> FileState:
-        """The same, as a file system tells it whose ctime cannot be relied on."""
+        """The same state without its ctime, for file systems whose ctime cannot be relied on."""
         return replace(self, ctime_ns=None)

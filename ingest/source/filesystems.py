@@ -1,4 +1,4 @@
-"""Does a folder's file system tell of every change? Network shares and the mounts of virtual machines do not."""
+"""Does a folder's file system report every change? Network shares and mounts of virtual machines do not."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SILENT = frozenset(
         "vmhgfs",  # VMware
     }
 )
-"""File systems that others change without this kernel's knowledge, so that inotify says nothing of it."""
+"""File systems that other machines change without this kernel's knowledge, so that inotify does not report it."""
 
 
 def is_silent(kind: str) -> bool:
@@ -45,7 +45,7 @@ def is_silent(kind: str) -> bool:
 def tells_ctime(folder: Path, mode: WatchMode) -> bool:
     """Whether the ctime of files in `folder` shows changes: not where the folder has to be polled.
 
-    Network file systems, and many in user space, make it up: of the server's clock, or anew for each look.
+    Network file systems, and many in user space, invent it: from the server's clock, or anew for each look.
     """
     return mode != "poll" and not is_silent(file_system(folder))
 

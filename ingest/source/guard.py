@@ -1,9 +1,9 @@
-"""How many items of a source may vanish, or lose metadata, before somebody has to confirm it.
+"""How many items of a source may vanish, or lose metadata, before that has to be confirmed.
 
-A share that was unmounted, a sync that went wrong and an `rm` in the wrong folder all look like deletions; a table that
-was saved with other paths, or not at all, looks as if nothing had metadata any more. A pass (from one reconcile to the
-next) makes them up to a share of the items; what goes beyond is held. Files that have moved are not counted: their
-bytes are still there.
+An unmounted share, a failed sync and an `rm` in the wrong folder all look like deletions; a table that was saved with
+other paths, or not at all, looks like a loss of all metadata. In one pass (from one reconcile to the next) up to a
+share of the items may go; what goes beyond is held. Files that have moved are not counted, since their bytes are still
+there.
 """
 
 from __future__ import annotations
@@ -11,9 +11,12 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+from ingest.source.ignore_files import Rule
 from recq.commands import command
+from recq.paths import printable
 
 IF_MEANT = "If that was meant"
+_KEEP = "To keep them, change that rule"
 
 FEW = 20
 """Deletions in one pass that need no confirmation, however small the source."""
@@ -37,7 +40,7 @@ class Guard:
             self._confirmed = confirmed is not None
 
     def resume(self, confirmed: int | None) -> None:
-        """The pass goes on with another comparison: what it has taken stays taken, unless somebody has confirmed."""
+        """Continue the pass with another comparison: what has gone stays counted; `confirmed` deletions are allowed."""
         if confirmed is not None:
             with self._lock:
                 self._most = max(self._most, self._taken + confirmed + FEW)
@@ -48,6 +51,10 @@ class Guard:
         with self._lock:
             self._most = max(self._most, int(self._share * (items + self._taken)))
 
+    def allows(self, lost: int, items: int) -> bool:
+        """Whether so many of a source's items may go at once, whatever has gone in this pass."""
+        return lost <= max(FEW, int(self._share * items))
+
     @property
     def left(self) -> int:
         """How many more items may be deleted in this pass."""
@@ -56,7 +63,7 @@ class Guard:
 
     @property
     def confirmed(self) -> bool:
-        """Whether somebody has confirmed deletions for this pass: even the loss of everything may be believed then."""
+        """Whether deletions were confirmed for this pass: then even the loss of everything may be believed."""
         with self._lock:
             return self._confirmed
 
@@ -70,9 +77,9 @@ class Guard:
 
 
 class LossGuard(Guard):
-    """Counts the items that lose metadata in a pass. `held`: they are too many, and none loses anything.
+    """Counts the items that lose metadata in a pass. `held`: they are too many, so none of them loses anything.
 
-    Until a comparison has counted what a new table takes away, it is not `decided`, and none is judged.
+    Losses are not `decided`, and none is judged, until a comparison has counted what a new table takes away.
     """
 
     def __init__(self, share: float) -> None:
@@ -81,12 +88,12 @@ class LossGuard(Guard):
         self.held = False
 
     def met(self, items: int) -> None:
-        """So many items of the index are in the folder: those that have gone from it have no share in what may go."""
+        """Note that so many items of the index are in the folder: the share that may lose metadata is one of these."""
         with self._lock:
             self._most = max(self._most, int(self._share * items))
 
     def suspect(self) -> None:
-        """There is another table, or a comparison begins: what loses something is to be counted first."""
+        """Note that there is another table, or that a comparison begins: losses have to be counted first."""
         self.decided = False
 
     def grown(self, items: int) -> None:
@@ -94,25 +101,32 @@ class LossGuard(Guard):
         self.met(items)
 
     def hold(self) -> None:
-        """Too many have come between two comparisons: the next one decides."""
+        """Hold all losses: there are too many between two comparisons, so the next one decides."""
         self.held = True
 
     def decide(self, losing: int, *, blind: bool) -> bool:
-        """So many items lose metadata: whether they may. `blind`: what the table has of them could not be read."""
+        """Whether so many items may lose metadata. `blind`: the table that has their metadata could not be read."""
         self.held = losing > 0 and (losing > self.left or (blind and not self.confirmed))
         self.decided = True
         return not self.held
 
 
-def emptied(name: str, root: Path) -> str:
-    """Why nothing of a source is deleted that lost everything, and what to do."""
-    why = f"{root} holds no picture any more, or has gone: nothing is deleted, since it may be unmounted"
+def emptied(name: str, root: Path, rule: Rule | None = None) -> str:
+    """Why nothing of a source is deleted that lost everything, and what to do; `rule` ignores what it had."""
+    folder = printable(str(root))
+    if rule is not None:
+        return meant(name, f"every picture in {folder} is ignored, by {rule}: nothing is deleted. {_KEEP}")
+    why = f"{folder} holds no picture any more, or has gone: nothing is deleted, since it may be unmounted"
     return f"{meant(name, why)}, or {command('recq-ingest', 'forget', name)}"
 
 
-def too_many(name: str) -> str:
-    """Why nothing of what a source lost at once is deleted, and what to do."""
-    return meant(name, "more items have gone at once than the setting max_delete allows: they stay in the index")
+def too_many(name: str, rule: Rule | None = None) -> str:
+    """Why nothing of what a source lost at once is deleted, and what to do; `rule` ignores the first of it."""
+    why = "more items have gone at once than the setting max_delete allows"
+    if rule is not None:
+        why = f"more items are ignored at once than the setting max_delete allows, by {rule}"
+        return meant(name, f"{why}: they stay in the index. {_KEEP}")
+    return meant(name, f"{why}: they stay in the index")
 
 
 def too_much_metadata(name: str, items: int, why: str) -> str:
@@ -121,7 +135,7 @@ def too_much_metadata(name: str, items: int, why: str) -> str:
 
 
 def meant(name: str, why: str) -> str:
-    """Why something of a source is held, with what lets it happen: as its reader, not its writer, has to call it."""
+    """Why something of a source is held, with the command that lets it happen, as the reader has to run it."""
     return f"{why}. {IF_MEANT}, run {command('recq-ingest', 'confirm', name)}"
 
 

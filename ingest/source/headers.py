@@ -1,8 +1,8 @@
-"""What the headers of a source's pictures say: from the process that decoded them, else from one that reads no more.
+"""The EXIF headers of a source's pictures: from the process that decoded them, else from one that reads headers alone.
 
-A picture that is new has its headers read while it is decoded; who describes it then finds them here. For any other
-(its metadata is to be refreshed, no pixel to be decoded) a process of this source reads them: its disk may hang, and
-no other source may wait for that. The process is started when it is needed and ends when it has been idle.
+The headers of a new picture are read while it is decoded, and kept here until the picture is described. For a known
+picture, whose metadata is to be refreshed and whose pixels are not decoded, a process of this source reads them: the
+source's disk may hang, and no other source may wait for it. The process starts when it is needed and ends when idle.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from recq.settings import Settings
 
 _MOST_KEPT = 4096
-"""Headers that are remembered: more files than are on their way at a time, or in a page of a comparison."""
+"""Headers that are kept: more than there are files under way at a time, or in a page of a comparison."""
 
 _IDLE = 10.0
 """Seconds without a question after which the process ends."""
@@ -52,7 +52,7 @@ class Headers:
         self._last = 0.0  # when the last answer came (monotonic)
 
     def note(self, path: str, header: Header) -> None:
-        """The headers of a file were just read."""
+        """Keep headers that were just read."""
         with self._lock:
             self._kept[path] = header
             self._kept.move_to_end(path)
@@ -60,7 +60,7 @@ class Headers:
                 self._kept.popitem(last=False)
 
     def exif(self, path: str) -> Exif:
-        """What the file at `path` says as it stands now.
+        """The EXIF fields of the file at `path` as it is now.
 
         Raises what `DecodePool.submit_header` promises, and OSError where the file has gone.
         """

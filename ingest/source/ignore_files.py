@@ -1,13 +1,13 @@
 """The `.recqignore` files of a source: rules in gitignore's syntax, each for its folder and all below it.
 
-Of one file the last line that fits decides, and a file nearer to the picture before one that is farther off; what lies
-below a folder that is ignored stays so, whatever is said further in: as git has it. pathspec translates a pattern into
-an expression; what surrounds it (spaces, line ends, `!`, a slash at the end) is read here, since git compares each
-folder of a path by itself, where pathspec compares a whole path.
+As in git, the last line of a file that fits decides, the nearest file is asked first, and everything below an ignored
+folder is ignored, whatever rules stand further in. pathspec translates a pattern into a regular expression. What
+surrounds the pattern (spaces, line ends, `!`, a slash at the end) is read here, since git compares each folder of a
+path by itself, and pathspec compares whole paths.
 
-Nothing is ignored on account of a file that cannot be used (no permission, a link, too large, ...): what it had before
-holds. Where nothing of it is known, what a rule further out ignores is undecided, since it may be taken back here: it
-stays in the index if it is there, and out of it if not.
+A file that cannot be used (no permission, a link, too large, ...) ignores nothing new: its last usable rules hold.
+Where it has none, what a rule further out ignores is undecided, since this file may take it back: such a picture stays
+in the index if it is there, and is not added if not.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ MAX_BYTES = 100_000
 """A larger file is not read."""
 
 MAX_RULES = 1_000
-"""A file with more of them is not used: each picture below it is compared with all."""
+"""A file with more rules is not used, since each picture below it is compared with all of them."""
 
 _LONGEST_RULE = 1_000  # characters
 _LONGEST_SHOWN = 200
 _MOST_DOUBLE_STARS = 3  # of one pattern: each multiplies the ways to try a path by its folders
 _SETTLED_AFTER = 2_000_000_000  # nanoseconds; a file younger than this may change without another time (FAT counts so)
 _BOM = b"\xef\xbb\xbf"
-_HOLDS = "what it said before holds"
+_HOLDS = "its earlier rules hold"
 _NOTHING_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG}
 
 # How pathspec writes these; tests/ingest/source/test_ignore_files.py compares what comes out with git.
@@ -70,7 +70,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Ignoring:
-    """A path is ignored by `rule`; undecided where a file that may take that back cannot be used: `doubt` says why."""
+    """A path is ignored by `rule`. With a `doubt` that is undecided: a file that may take it back cannot be used."""
 
     rule: Rule
     doubt: str | None = None
@@ -91,13 +91,13 @@ class Pattern:
 
 
 class PatternError(ValueError):
-    """A line, or a whole file, cannot be used; the message says why."""
+    """A line, or a whole file, cannot be used, for the reason in the message."""
 
 
 class IgnoreFile:
-    """What the file of `folder` ("" for the root) says.
+    """The rules of the file in `folder` ("" for the root).
 
-    `problems` has what is wrong with it, `doubt` why nothing of it is known.
+    `problems` is what is wrong with the file, `doubt` the reason why none of its rules are known.
     """
 
     def __init__(
@@ -133,9 +133,9 @@ class IgnoreFile:
 
 
 def decide(files: Sequence[IgnoreFile], path: str, *, is_folder: bool) -> Ignoring | None:
-    """What the files above a path (relative to the root) say of it, the nearest first; None: it is not ignored.
+    """Whether the files above a path (relative to the root), the nearest first, ignore it; None: they do not.
 
-    The folders above it are not looked at: they are not ignored.
+    The folders above the path are not looked at, and must not be ignored themselves.
     """
     doubt: str | None = None
     for file in files:
@@ -241,10 +241,10 @@ def _protected(core: str) -> str:
 
 
 def _without_backtracking(expression: str) -> str:
-    """The same with each star but the last one taking as little as it can, for good.
+    """The same expression with each star but the last one as short as possible and atomic (no backtracking).
 
-    What stands between two stars has a fixed length, so the first place where it fits is as good as any. A name of 255
-    characters would take hours otherwise with `*a*a*a*a*b`.
+    What stands between two stars has a fixed length, so the first place where it fits serves as well as any later one.
+    Otherwise `*a*a*a*a*b` would take hours for a name of 255 characters.
     """
     first, *between = expression.split(_STAR)
     if not between:
@@ -254,7 +254,7 @@ def _without_backtracking(expression: str) -> str:
 
 
 def _any_of(regexes: Sequence[re.Pattern[str]]) -> Callable[[str], object]:
-    """Whether any of them fits: asked first, since most paths fit none."""
+    """A match of any of them; tried first, since most paths fit none."""
     if not regexes:
         return _nothing
     return re.compile("|".join(f"(?:{each.pattern})" for each in regexes), re.DOTALL).match
@@ -346,7 +346,7 @@ class IgnoreFiles:
         return file
 
     def _unusable(self, folder: str, why: str, status: os.stat_result | None = None) -> IgnoreFile:
-        """What it said before holds; the problem says so."""
+        """The file with its earlier rules, and a problem with the reason why it cannot be used now."""
         before, name = self._read.get(folder), paths.printable(_name(folder))
         data = before.data if before is not None else None
         after = "it ignores nothing, and what it may take back stays as it is" if data is None else _HOLDS
@@ -372,13 +372,13 @@ def _state(status: os.stat_result) -> tuple[int, ...]:
 
 
 def _settled(status: os.stat_result) -> tuple[int, ...] | None:
-    """By what the file is known again; None while it is so young that other bytes may come with the same times."""
+    """The state by which the file is recognised; None while it is so young that it may change without another time."""
     changed = max(status.st_mtime_ns, status.st_ctime_ns)
     return _state(status) if time.time_ns() - changed > _SETTLED_AFTER else None
 
 
 def _bytes(path: str, status: os.stat_result) -> bytes:
-    """The bytes of a file, one more than it may have where it is too large. Raises PatternError and OSError."""
+    """The bytes of a file, `MAX_BYTES + 1` at most. Raises PatternError and OSError."""
     if stat.S_ISLNK(status.st_mode):
         raise PatternError("is a link, and none is followed")
     if not stat.S_ISREG(status.st_mode):

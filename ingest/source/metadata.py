@@ -1,6 +1,6 @@
 """What an item's metadata is made of: each field is taken from the first place that has it.
 
-    photo.jpg.json   a JSON object beside the picture; `null` takes a field away, "" says nothing, as an empty cell
+    photo.jpg.json   a JSON object beside the picture; `null` removes a field, "" is the same as no field
     metadata.csv     the row whose column `file` names the picture (`ingest.source.table`)
     plug-ins         what else is behind the door (`ingest.source.metadata_sources`)
     the folder       `category` is the first folder below the root: chairs/oak/1.jpg -> chairs
@@ -47,7 +47,7 @@ CAMERA_PREFIXES = frozenset(
         "vid",
     }
 )
-"""What cameras and telephones put before the underscore says nothing of the picture (IMG_0001.jpg)."""
+"""Prefixes that cameras and telephones write before the underscore (IMG_0001.jpg): they are no categories."""
 
 Sidecar = Mapping[str, Value | None]
 
@@ -56,14 +56,14 @@ _LONGEST_INTEGER = 20  # characters; longer ones no index takes, and Python read
 
 @dataclass(frozen=True)
 class ReadSidecar:
-    """What a sidecar says, and what of it cannot be stored: a problem for each field that was left out."""
+    """The fields of a sidecar, and a problem for each field that was left out, since it cannot be stored."""
 
     fields: Sidecar = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
 
 
 class _Twice:
-    """Stands for the value of a field that is there twice: nobody can tell which of the two was meant."""
+    """Replaces the value of a field that a sidecar has twice: it is unknown which of the two was meant."""
 
 
 def category_of(path: str) -> str | None:
@@ -78,7 +78,7 @@ def category_of(path: str) -> str | None:
 
 
 def folder_fields(path: str, table: MetadataTable, known: FieldTypes) -> Metadata:
-    """What the place of the picture at `path` (text form) gives: a category, of the type that the field has.
+    """The category from the path of the picture (text form), as a value of the field's type.
 
     `known` are the types of the catalog's fields.
     """
@@ -90,18 +90,18 @@ def folder_fields(path: str, table: MetadataTable, known: FieldTypes) -> Metadat
 
 
 def merge(*parts: Mapping[str, Value | None]) -> Metadata:
-    """All metadata of a picture, from what its sources say of it: of two that give a field the later one wins.
+    """All metadata of a picture from the answers of its sources: of two that give a field the later one wins.
 
-    None takes a field away, what says nothing leaves it to the others.
+    None removes a field; an empty value leaves it to the other sources.
     """
     merged: dict[str, Value | None] = {}
     for part in parts:
-        merged.update((name, told) for name, value in part.items() if (told := _told(value)) != [])
+        merged.update((name, filled) for name, value in part.items() if (filled := _filled(value)) != [])
     return {name: value for name, value in merged.items() if value is not None}
 
 
-def _told(value: Value | None) -> Value | None:
-    """A sidecar's value without what says nothing, as an empty cell of a table does: "" and spaces; [] where all is."""
+def _filled(value: Value | None) -> Value | None:
+    """A value without empty texts ("" and spaces), which count as empty cells of a table; [] where nothing is left."""
     if value is None or (isinstance(value, str) and value.strip()):
         return value
     if isinstance(value, str | list):
@@ -110,15 +110,15 @@ def _told(value: Value | None) -> Value | None:
 
 
 def lost_fields(path: str, before: Metadata, now: Metadata) -> list[str]:
-    """The fields that the item at `path` had and would have no more; a category that is only the folder's now is lost.
+    """The fields that the item at `path` had and would lose; so is a category that only the folder gives now.
 
-    What says nothing is no loss, and neither is a name that cannot be a field any more.
+    An empty value is no loss, and neither is a name that cannot be a field any more.
     """
     there = {nfc(name) for name in now}
     lost = [
         name
         for name, value in before.items()
-        if nfc(name) not in there and _told(value) != [] and field_problem(name) is None
+        if nfc(name) not in there and _filled(value) != [] and field_problem(name) is None
     ]
     fallen_back = CATEGORY in now and str(now[CATEGORY]) == category_of(path)
     if fallen_back and CATEGORY in before and before[CATEGORY] != now[CATEGORY]:
@@ -127,9 +127,9 @@ def lost_fields(path: str, before: Metadata, now: Metadata) -> list[str]:
 
 
 def parse_sidecar(data: bytes, name: str) -> ReadSidecar:
-    """The object in a sidecar's bytes; fields that cannot be stored are left out, and cost the others nothing.
+    """The object in a sidecar's bytes, without the fields that cannot be stored.
 
-    Raises MetadataError with `name` and what to change where it cannot be read at all.
+    Raises MetadataError with `name` and what to change where the sidecar cannot be read at all.
     """
     if len(data) > MAX_SIDECAR_BYTES:
         raise MetadataError(f"{name}: {len(data):,} bytes, more than {MAX_SIDECAR_BYTES:,}: make it shorter")
@@ -154,7 +154,7 @@ def parse_sidecar(data: bytes, name: str) -> ReadSidecar:
 
 
 def _integer(text: str) -> int:
-    """An integer of JSON; one that no index takes in any case is not read digit by digit."""
+    """An integer of JSON; a longer one than any index takes is replaced, since reading it is slow."""
     return int(text) if len(text) <= _LONGEST_INTEGER else 10**_LONGEST_INTEGER
 
 

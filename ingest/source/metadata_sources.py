@@ -1,18 +1,22 @@
-"""Where a picture's metadata comes from: every source behind the door, asked in turn, and none of them trusted.
+"""Asks every source of metadata for a picture's fields, in turn, and trusts none of them.
 
-What a source raises or answers that cannot be used costs its own fields alone: it becomes a problem of the picture, or
-of the folder where the source cannot be had at all, and names the plug-in. What such a source gave before is kept,
-since nobody knows whether it still would.
+A source that raises, or answers what cannot be used, costs its own fields only: that becomes a problem of the picture
+which names the plug-in, or a problem of the folder where the source cannot be used at all. A plug-in that does not
+answer in time is not asked again for the folder until the daemon starts again, since its thread cannot be ended.
+Pictures keep what such a source gave before, since it is unknown whether it still would.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import EntryPoint
-from typing import Any
+from typing import Any, TypeVar
 
 from ingest.source.own_sources import Watched
+from ingest.source.timebox import NotAnswered, Timebox
 from recq.errors import PluginError
 from recq.index.metadata_source import GROUP, USUAL, Described, MetadataSource, PictureFile
 from recq.index.problems import Problem, ProblemKind, left_out
@@ -30,16 +34,21 @@ DOOR = Door(
 )
 _EXIF = "exif"
 _BARE = frozenset({"names", "table", "sidecar"})
-"""Whose fingerprints stand in a digest as they are, as they did before there was a door; others' have a name."""
+"""The sources whose fingerprints are part of a digest as they are; those of others are stored under their names.
+
+So the digests that recq made before there were plug-ins still hold.
+"""
 
 _FAILED = "failed"
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
-class Told:
-    """What one source says of a picture, as it can be used.
+class Answer:
+    """The usable answer of one source for a picture.
 
-    `unknown` are the fields that it could not find out just now, None any field.
+    `unknown` are the fields that it could not find out just now; None: any field.
     """
 
     fields: Mapping[str, Value | None]
@@ -49,55 +58,100 @@ class Told:
 
 
 class Asked:
-    """One source behind the door, with what it declares; it raises nothing. `source` None: it cannot be had."""
+    """One source of metadata, with what it declares; asking it raises nothing. `source` None: it cannot be used.
 
-    def __init__(self, name: str, called: str, source: MetadataSource | None) -> None:
+    `timebox` bounds the time of a plug-in's answers; recq's own sources need none. `given_up` is called with the
+    problem when a plug-in takes longer.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        called: str,
+        source: MetadataSource | None,
+        timebox: Timebox | None = None,
+        given_up: Callable[[Problem], None] = lambda _: None,
+    ) -> None:
         self.name = name
         self.called = called
+        self.is_plugin = name not in DOOR.own
         self.types = _types(source)
         self.precedence = _precedence(source)
         self._bare = name in _BARE
         self._source = source
+        self._timebox = timebox
+        self._given_up = given_up
+        self._giving_up = threading.Lock()
 
     def fingerprint(self, file: PictureFile) -> Metadata:
-        """What its answer depends on, as it goes into the digest of a picture's metadata."""
-        if self._source is None:
+        """What the source's answer depends on, as a part of the digest of a picture's metadata."""
+        source = self._source
+        if source is None:
             return self._as_failed()
         try:
-            return self._as_known(self._source.fingerprint(file))
+            return self._in_time(lambda: self._as_known(source.fingerprint(file)))
         except KeyboardInterrupt:
             raise
-        except BaseException:  # `ask` tells what it was
-            return self._as_failed()
+        except NotAnswered:
+            self._give_up()
+        except BaseException:  # `ask` reports it
+            pass
+        return self._as_failed()
 
-    def ask(self, file: PictureFile) -> Told:
-        """What it says of a picture."""
-        unknown = self.types or None
-        if self._source is None:
-            return Told({}, (), self._as_failed(), unknown)
+    def ask(self, file: PictureFile) -> Answer:
+        """The source's answer for a picture."""
+        source, unknown = self._source, self.types or None
+        if source is None:
+            return Answer({}, (), self._as_failed(), unknown)
         try:
-            # Those of the folder itself tell with each answer: of all others, what is asked first holds for it.
-            before = {} if self._bare else self._as_known(self._source.fingerprint(file))
-            said = self._source.describe(file)
-            if not isinstance(said, Described) or not isinstance(said.fields, Mapping):
-                raise TypeError(f"it answers {type(said).__name__}, not Described with a mapping of fields")
-            if not all(isinstance(problem, Problem) for problem in said.problems):
-                raise TypeError("its problems are not of recq.index.problems.Problem")
-            if (odd := next((name for name in said.fields if not isinstance(name, str)), None)) is not None:
-                raise TypeError(f"it names a field {odd!r}, which is no text")
-            now = before if said.fingerprint is None else self._as_known(said.fingerprint)
-            kept = storable({} if self._bare else said.fields)
+            return self._in_time(lambda: self._answer(source, file))
         except KeyboardInterrupt:
             raise
+        except NotAnswered:
+            self._give_up()
+            return Answer({}, (), self._as_failed(), unknown)
         except BaseException as error:  # a panic of a library in Rust is no Exception
             problem = Problem(ProblemKind.PLUGIN, f"{self.called}: {fault(error)}; the picture is without it")
-            return Told({}, [problem], self._as_failed(), unknown)
+            return Answer({}, [problem], self._as_failed(), unknown)
+
+    def _answer(self, source: MetadataSource, file: PictureFile) -> Answer:
+        """What the source answers. Raises what it raises, and TypeError or ValueError for what cannot be used."""
+        # The folder's own sources give a fingerprint with each answer; of all others the one asked first holds.
+        before = {} if self._bare else self._as_known(source.fingerprint(file))
+        answer = source.describe(file)
+        if not isinstance(answer, Described) or not isinstance(answer.fields, Mapping):
+            raise TypeError(f"it answers {type(answer).__name__}, not Described with a mapping of fields")
+        if not all(isinstance(problem, Problem) for problem in answer.problems):
+            raise TypeError("its problems are not of recq.index.problems.Problem")
+        if (odd := next((name for name in answer.fields if not isinstance(name, str)), None)) is not None:
+            raise TypeError(f"it names a field {odd!r}, which is no text")
+        now = before if answer.fingerprint is None else self._as_known(answer.fingerprint)
         if self._bare:
-            return Told(said.fields, said.problems, now)
-        problems = [*said.problems, *(left_out(self.called, field, why) for field, why in kept.dropped.items())]
-        if not said.complete:
-            return Told(kept.fields, problems, self._as_failed(), unknown)
-        return Told(kept.fields, problems, now)
+            return Answer(answer.fields, answer.problems, now)
+        kept = storable(answer.fields)
+        problems = [*answer.problems, *(left_out(self.called, field, why) for field, why in kept.dropped.items())]
+        if not answer.complete:
+            return Answer(kept.fields, problems, self._as_failed(), self.types or None)
+        return Answer(kept.fields, problems, now)
+
+    def _in_time(self, ask: Callable[[], T]) -> T:
+        """What `ask` gives. Raises what it raises, and NotAnswered where a plug-in takes too long."""
+        return ask() if self._timebox is None else self._timebox(ask)
+
+    def _give_up(self) -> None:
+        """Ask the plug-in no more: its thread hangs, and each further question would take one more."""
+        with self._giving_up:
+            if self._source is None:
+                return
+            self._source = None
+        seconds = self._timebox.seconds if self._timebox is not None else 0.0
+        self._given_up(
+            Problem(
+                ProblemKind.PLUGIN,
+                f"{self.called} has not answered for {seconds:g} s (the setting plugin_timeout) and is not asked again "
+                "until the daemon starts again: pictures keep what it gave them, and get nothing new of it",
+            )
+        )
 
     def _as_known(self, fingerprint: Metadata) -> Metadata:
         """Raises TypeError or ValueError where it is no JSON object."""
@@ -106,24 +160,35 @@ class Asked:
         return fingerprint if self._bare else {f"_{self.name}": metadata_digest(fingerprint)}
 
     def _as_failed(self) -> Metadata:
-        """What no answer has: the source is asked again when it can be had, or at the next look."""
+        """A fingerprint that no answer has, so that the source is asked again at the next look."""
         return {f"_{self.name}": _FAILED}
 
 
-def metadata_sources(folder: Watched, *, exif: bool) -> tuple[Sequence[Asked], Sequence[Problem]]:
-    """The sources of a folder's metadata, those that win last, and one problem for each that cannot be had."""
+def metadata_sources(
+    folder: Watched, *, exif: bool, plugin_timeout: float, missing: Callable[[Problem], None]
+) -> Sequence[Asked]:
+    """The sources of a folder's metadata, those that win last.
+
+    `plugin_timeout` are the seconds that a plug-in has for an answer. `missing` is called with a problem for each
+    plug-in that cannot be used, now, or later when it does not answer.
+    """
     found: list[Asked] = []
-    problems: list[Problem] = []
-    own = [entry for name, entry in DOOR.own.items() if exif or name != _EXIF]
-    for entry in (*own, *DOOR.installed().values()):
-        called = entry.name if entry in own else DOOR.called(entry)
+    for name, entry in DOOR.own.items():
+        if exif or name != _EXIF:
+            found.append(Asked(name, name, _made(entry, folder)))
+    for name, entry in DOOR.installed().items():
+        called = DOOR.called(entry)
+        timebox = Timebox(plugin_timeout, f"plug-in {name}")
         try:
-            found.append(Asked(entry.name, called, _made(entry, folder)))
-        except PluginError as error:
-            detail = f"{error}: pictures keep what it gave them, and get nothing new of it"
-            problems.append(Problem(ProblemKind.PLUGIN, detail))
-            found.append(Asked(entry.name, called, None))
-    return sorted(found, key=lambda each: each.precedence), problems
+            made = timebox(partial(_made, entry, folder))
+        except (PluginError, NotAnswered) as error:
+            why = f"{called} cannot be used: {error}" if isinstance(error, NotAnswered) else str(error)
+            detail = f"{why}: pictures keep what it gave them, and get nothing new of it"
+            missing(Problem(ProblemKind.PLUGIN, detail))
+            found.append(Asked(name, called, None))
+        else:
+            found.append(Asked(name, called, made, timebox, missing))
+    return sorted(found, key=lambda each: each.precedence)
 
 
 def _made(entry: EntryPoint, folder: Watched) -> MetadataSource:
@@ -141,7 +206,7 @@ def _made(entry: EntryPoint, folder: Watched) -> MetadataSource:
 
 
 def _fault_of(source: Any) -> str | None:
-    """Why something is no source of metadata; None where it is one."""
+    """Why an object cannot be a source of metadata; None where it can."""
     for method in ("fingerprint", "describe"):
         if not callable(getattr(source, method, None)):
             return f"it has no method {method}"

@@ -1,4 +1,4 @@
-"""Which file a row of a table may mean that names none: one of that name elsewhere, else one that is spelt alike."""
+"""Suggests a file for a row that names none: one of the same name elsewhere, else one with a similar path."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from recq.spelling import nearest_paths, stem
 
 _SAMPLE = 2_000  # paths that spelling is compared with
 _MOST_COMPARED = 50  # rows whose spelling is compared: each takes a look at the whole sample
-_SHORTEST = 8  # characters of a row whose spelling is compared: a.jpg and b.jpg are as good as alike
+_SHORTEST = 8  # characters of a row whose spelling is compared: among shorter ones all are similar (a.jpg, b.jpg)
 
 
 class Nearest:
-    """Is shown the paths that no row names (`met`), and then asked for the one that a row may mean.
+    """Takes the paths that no row names (`met`), and then gives the one that a row may mean.
 
     Memory is bounded by the number of `rows`.
     """
@@ -24,7 +24,7 @@ class Nearest:
         self._compared = 0
 
     def met(self, path: str) -> None:
-        """A picture is there that no row names."""
+        """Take the path of a picture that no row names."""
         name = stem(path)
         if name in self._wanted:
             self._by_name.setdefault(name, path)

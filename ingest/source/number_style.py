@@ -1,7 +1,8 @@
-"""How a column of a table writes its numbers: decimal points or commas, and cells that could be read in two ways.
+"""How the numbers of a column are written: decimal points or commas, and cells that could be read in two ways.
 
-`1.5` is a number everywhere. `1,5` is one where the whole column writes so and commas do not separate the columns. A
-thousands separator is never read: `1,234` is 1234 to some and 1.234 to others. Such cells are named instead. Pure.
+`1.5` is always a number. `1,5` is one where the whole column is written so and commas do not separate the columns. A
+thousands separator is never read, since `1,234` is 1234 in some countries and 1.234 in others: such cells are reported.
+Pure.
 """
 
 from __future__ import annotations

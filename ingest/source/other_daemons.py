@@ -1,8 +1,8 @@
 """Does another daemon work on a source, or on its files under another name?
 
-Two on one source come to the same index, but do the work twice: each leaves its name with the source after every
-comparison, and finds the name of the one that compared it last. Two that call the same files by two names double every
-item: most of what the later one has, the earlier one had before.
+Two daemons on one source make the same index, but do the work twice. Each writes its name into the source's record
+after every comparison, and finds there the name of the one that compared it last. Two daemons that give the same files
+two source names double every item: the earlier source had most items of the later one before.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from recq.paths import printable
 SAMPLE = 200
 """Items of a source that are looked at: the first in the order of ids, which are hashes."""
 
-_FEWEST = 3  # pictures of which it can be said that most are somewhere else
+_FEWEST = 3  # pictures from which on a majority means something
 
 _ROUNDING = 1.0  # seconds by which a record may seem older than the process that wrote it
 
@@ -31,9 +31,9 @@ def is_living_other(
 ) -> bool:
     """Whether `last` is another daemon than `own`, and at work.
 
-    On this host that is certain: `started(pid)` tells when a living process began (seconds since the epoch; None: there
-    is none), and a process younger than the record did not write it. On another host only the age of its record tells:
-    `within` seconds, measured by two clocks that may differ.
+    On this host that is certain: `started(pid)` gives the time at which a living process began (seconds since the
+    epoch; None: there is none), and a process younger than the record did not write it. For another host only the age
+    of its record counts: `within` seconds, measured by two clocks that may differ.
     """
     if last is None or (last.host, last.pid) == (own.host, own.pid):
         return False
@@ -60,9 +60,9 @@ def own_watcher() -> Watcher:
 
 
 def doubled(source: str, sample: Sequence[Item], holders: Iterable[Item]) -> str | None:
-    """The other source that has most of these items of `source`, and had most of those first; None: there is none.
+    """The other source that has most of these items of `source`, and had most of them first; None: there is none.
 
-    `holders` are items of any source with the same bytes. Of two sources with the same files the later one is doubled.
+    `holders` are items of any source with the same bytes. Of two sources with the same files the later is the double.
     """
     own: dict[str, str] = {}  # when this source had those bytes first
     for item in sample:
@@ -85,9 +85,9 @@ def _note(first: dict[str, str], item: Item) -> None:
 
 
 def double_of(source: str, other: str, root: Path, there: Path | None) -> str:
-    """What is wrong with a source that has the files of another one, which is the folder `there` on this host, if any.
+    """The message about a source that has the files of another one, which is the folder `there` on this host, if any.
 
-    Two folders of one host cannot be one source, while hosts may share a name.
+    Two folders of one host cannot be one source; folders of two hosts can.
     """
     name, first, folder = printable(source), printable(other), printable(str(root))
     copy = f"where {folder} is a copy of {printable(str(there))}, start the daemon without it; " if there else ""
@@ -98,5 +98,5 @@ def double_of(source: str, other: str, root: Path, there: Path | None) -> str:
 
 
 def undoubled(source: str, detail: str) -> str:
-    """That, with what has to be done first: as its reader, not its writer, has to call it."""
+    """The same message with the command to run first, as the reader has to run it."""
     return f"{detail}, after {command('recq-ingest', 'forget', source)}"

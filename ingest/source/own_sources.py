@@ -1,7 +1,7 @@
-"""The folder's own sources of metadata: names of folder and file, the table, a sidecar. Behind the door of all others.
+"""The folder's own sources of metadata: names of folders and files, the table, sidecars.
 
-They ask the watched source for what belongs to the folder as a whole; what is pure of them is in
-`ingest.source.metadata` and `ingest.source.table`.
+They have the same interface as plug-ins, and ask the watched source for what belongs to the folder as a whole. The pure
+parts are in `ingest.source.metadata` and `ingest.source.table`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from recq.index.problems import Problem, ProblemKind
 from recq.index.schema import FieldTypes, Metadata, Scalar
 
 MARK = ""
-"""The key of what a fingerprint has that is no field: no field is called so."""
+"""The key, in a fingerprint, of what is no field; no field has this name."""
 
 
 class Watched(SourceFolder, Protocol):
@@ -35,13 +35,13 @@ class Watched(SourceFolder, Protocol):
         """The catalog's fields."""
 
     def row_of(self, text: str) -> str | None:
-        """The row of the table that means the file at `text`."""
+        """The row of the table for the file at `text`."""
 
     def sidecar_of(self, path: str) -> str:
         """Where the sidecar of the picture at `path` is, or would be."""
 
-    def as_told(self, state: FileState) -> FileState:
-        """The state without a ctime where that tells nothing."""
+    def reliable(self, state: FileState) -> FileState:
+        """The state without its ctime where the ctime does not show changes."""
 
 
 class FromNames:
@@ -90,19 +90,19 @@ class FromSidecar:
         self._folder = folder
 
     def fingerprint(self, file: PictureFile) -> Metadata:
-        """Size, modification time and ctime: it is not read."""
+        """Size, modification time and ctime; the sidecar is not read."""
         state = _regular_state(self._folder.sidecar_of(file.path))
-        return _mark(None if state is None else self._folder.as_told(state), bad=False)
+        return _mark(None if state is None else self._folder.reliable(state), bad=False)
 
     def describe(self, file: PictureFile) -> Described:
-        """The fields; one that cannot be read has none, and is read again each time, so that its problem is known."""
+        """The fields. A sidecar that cannot be read is read again each time, so that its problem is known."""
         name = paths.printable(f"{paths.to_text(file.path)[0]}{SIDECAR_SUFFIX}")
         state: FileState | None = None
         try:
             found = _read(self._folder.sidecar_of(file.path))
             if found is None:
                 return Described(fingerprint={})
-            state = self._folder.as_told(found[0])
+            state = self._folder.reliable(found[0])
             sidecar = parse_sidecar(found[1], name)
         except MetadataError as error:
             problem = str(error)
@@ -114,7 +114,7 @@ class FromSidecar:
 
 
 def without_ctime(fingerprint: Metadata) -> Metadata:
-    """The fingerprint of a sidecar whose item has no ctime of it (an older recq wrote it, or it was polled then)."""
+    """The fingerprint of a sidecar as it was stored without a ctime (by an older recq, or from a polled folder)."""
     mark = fingerprint.get(MARK)
     return {MARK: [*mark[:2], mark[-1]]} if isinstance(mark, list) and len(mark) > 2 else fingerprint
 
@@ -122,13 +122,13 @@ def without_ctime(fingerprint: Metadata) -> Metadata:
 def _mark(state: FileState | None, *, bad: bool) -> Metadata:
     if state is None and not bad:
         return {}
-    told = () if state is None else (state.size, state.mtime_ns, state.ctime_ns)
-    mark: list[Scalar] = [each for each in told if each is not None]
+    known = () if state is None else (state.size, state.mtime_ns, state.ctime_ns)
+    mark: list[Scalar] = [each for each in known if each is not None]
     return {MARK: [*mark, bad]}
 
 
 def _regular_state(path: str) -> FileState | None:
-    """How a regular file stands; None when there is none, or that cannot be known."""
+    """The state of a regular file; None when there is none, or when it cannot be known."""
     try:
         status = os.lstat(path)
     except OSError:
@@ -137,7 +137,7 @@ def _regular_state(path: str) -> FileState | None:
 
 
 def _read(path: str) -> tuple[FileState, bytes] | None:
-    """A sidecar's state and bytes, a little more than allowed when it is too long; None when there is none."""
+    """A sidecar's state and bytes, one byte more than allowed when it is too long; None when there is none."""
     flags = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
     try:
         descriptor = os.open(path, flags)

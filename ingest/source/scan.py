@@ -1,8 +1,8 @@
-"""What stands in a source: a streaming walk, and the rules that tell items from everything else.
+"""The files of a source: a streaming walk, and the rules that separate items from everything else.
 
-The setting `ignore` names what is ignored in every source, the `.recqignore` files of its folders what is besides
+The setting `ignore` names what is ignored in every source; the `.recqignore` files of folders name more
 (`ingest.source.ignore_files`). Links to folders are not followed, links to files only inside the root. A folder that
-cannot be read is reported, never taken for empty.
+cannot be read is reported, and never counts as empty.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _NOTHING_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG}
 
 
 class Kind(StrEnum):
-    """What a name alone tells of a file."""
+    """What the name of a file makes it."""
 
     ITEM = "item"  # an image's extension: an item whatever it holds
     MAYBE = "maybe"  # its first bytes decide
@@ -62,14 +62,15 @@ class Unreadable:
 
 
 class Rules:
-    """What is skipped; `ignore` are patterns of file and folder names, upper and lower case alike.
+    """What is skipped below a root; `ignore` are patterns of file and folder names, upper and lower case alike.
 
-    Whatever is asked about a name or path is about these alone; what the folders of a root say is in `ignore_files`.
-    Safe to use from several threads.
+    All questions about names and paths are about these patterns alone; `ignore_files` are the `.recqignore` files below
+    the root. Safe to use from several threads.
     """
 
-    def __init__(self, ignore: Sequence[str]) -> None:
-        self._ignore_files: dict[Path, IgnoreFiles] = {}
+    def __init__(self, ignore: Sequence[str], root: Path) -> None:
+        self.root = root
+        self.ignore_files = IgnoreFiles(root)
         self._ignored = re.compile("|".join(map(fnmatch.translate, [*ignore, IGNORE_FILE])), re.IGNORECASE)
         self._patterns = [(pattern, re.compile(fnmatch.translate(pattern), re.IGNORECASE)) for pattern in ignore]
         self._ignores_folder = lru_cache(maxsize=_FOLDERS)(self._has_ignored_part)
@@ -82,10 +83,9 @@ class Rules:
         """The first pattern for which a file or folder of that name is skipped."""
         return next((Rule(pattern) for pattern, compiled in self._patterns if compiled.match(name)), None)
 
-    def ignore_files(self, root: Path) -> IgnoreFiles:
-        """The `.recqignore` files below a root, as they were last read."""
-        files = self._ignore_files.get(root)
-        return files if files is not None else self._ignore_files.setdefault(root, IgnoreFiles(root))
+    def rule_of_path(self, path: str) -> Rule | None:
+        """The same for the first part of a path relative to the root that is skipped."""
+        return next((rule for part in path.split("/") if (rule := self.rule_of(part)) is not None), None)
 
     def ignores_path(self, path: str) -> bool:
         """Whether a path relative to the root has a part that is skipped."""
@@ -96,26 +96,26 @@ class Rules:
         return bool(folder) and any(map(self.ignores_name, folder.split("/")))
 
     def kind_of(self, path: str) -> Kind:
-        """What the name of a regular file (not its folders') tells; `path` is relative to the root."""
+        """What the name of a regular file makes it, whatever its folders are; `path` is relative to the root."""
         name = path.rpartition("/")[2]
         return Kind.IGNORED if self.ignores_name(name) else _kind(path, name)
 
 
 def _kind(path: str, name: str) -> Kind:
-    """What the name of a regular file tells that no pattern of the setting names."""
+    """The same for a file that no pattern of the setting fits."""
     if path == TABLE_NAME:
         return Kind.IGNORED
     stem, dot, extension = name.rpartition(".")
     return Kind.ITEM if stem and f"{dot}{extension}".lower() in IMAGE_EXTENSIONS else Kind.MAYBE
 
 
-def look(root: Path, path: str, rules: Rules) -> Seen | None:
-    """What is at a path relative to the root; None when nothing is there, or a folder.
+def look(path: str, rules: Rules) -> Seen | None:
+    """What is at a path relative to the root of the rules; None when nothing is there, or a folder.
 
     Raises OSError when that cannot be known (a folder on the way may not be searched, the disk does not answer, a
     `.recqignore` on the way that cannot be used may take back what another ignores).
     """
-    absolute = f"{root}/{path}"
+    absolute = f"{rules.root}/{path}"
     try:
         status = os.lstat(absolute)
     except OSError as error:
@@ -125,15 +125,15 @@ def look(root: Path, path: str, rules: Rules) -> Seen | None:
     if stat.S_ISDIR(status.st_mode):
         return None
     if stat.S_ISLNK(status.st_mode):
-        return _look_through(Path(absolute), path, status, root, rules)
-    return _regarded(path, status, root, rules)
+        return _look_through(Path(absolute), path, status, rules)
+    return _regarded(path, status, rules)
 
 
-def _regarded(path: str, status: os.stat_result, root: Path, rules: Rules) -> Seen:
+def _regarded(path: str, status: os.stat_result, rules: Rules) -> Seen:
     """What a file is by all rules; raises OSError where these are not known."""
     if not stat.S_ISREG(status.st_mode) or rules.ignores_path(path):
         return Seen(path, FileState.of(status), Kind.IGNORED)
-    ignoring = rules.ignore_files(root).ignoring(path)
+    ignoring = rules.ignore_files.ignoring(path)
     if ignoring is None:
         return Seen(path, FileState.of(status), rules.kind_of(path))
     if ignoring.doubt is not None:
@@ -141,24 +141,24 @@ def _regarded(path: str, status: os.stat_result, root: Path, rules: Rules) -> Se
     return Seen(path, FileState.of(status), Kind.IGNORED, ignoring.rule)
 
 
-def _look_through(link: Path, path: str, link_status: os.stat_result, root: Path, rules: Rules) -> Seen:
-    """A link counts as the regular file that it leads to, when that lies inside the root; else it is skipped."""
+def _look_through(link: Path, path: str, link_status: os.stat_result, rules: Rules) -> Seen:
+    """A link counts as the regular file that it leads to, where this lies inside the root; else it is skipped."""
     try:
         status = link.stat()
-        inside = link.resolve().is_relative_to(root.resolve())
+        inside = link.resolve().is_relative_to(rules.root.resolve())
     except (OSError, RuntimeError):  # it leads nowhere, or in a circle
         return Seen(path, FileState.of(link_status), Kind.IGNORED)
     if not inside or not stat.S_ISREG(status.st_mode):
         return Seen(path, FileState.of(link_status), Kind.IGNORED)
-    return _regarded(path, status, root, rules)
+    return _regarded(path, status, rules)
 
 
-def walk(root: Path, rules: Rules, below: str = "") -> Iterator[Seen | Unreadable]:
+def walk(rules: Rules, below: str = "") -> Iterator[Seen | Unreadable]:
     """Everything below the folder `below` of a source, one folder after the other; a folder skipped counts once.
 
     Memory is bounded by the number of folders that wait.
     """
-    ignore_files = rules.ignore_files(root)
+    root, ignore_files = rules.root, rules.ignore_files
     above = ignore_files.above(below)
     folders: list[tuple[str, tuple[IgnoreFile, ...]]] = [] if isinstance(above, Ignoring) else [(below, above)]
     while folders:
@@ -178,21 +178,21 @@ def walk(root: Path, rules: Rules, below: str = "") -> Iterator[Seen | Unreadabl
                         elif is_folder:
                             folders.append((path, files))
                         else:
-                            yield _seen(entry, path, root, rules)
+                            yield _seen(entry, path, rules)
                     except OSError as error:  # of this one entry
                         if error.errno not in _NOTHING_THERE:
                             yield Unreadable(path, error.strerror or str(error))
         except OSError as error:
-            if error.errno not in _NOTHING_THERE or not folder:  # a folder that has just gone is no news
+            if error.errno not in _NOTHING_THERE or not folder:  # a folder that has just gone is not reported
                 yield Unreadable(folder, error.strerror or str(error))
 
 
-def _seen(entry: os.DirEntry[str], path: str, root: Path, rules: Rules) -> Seen:
+def _seen(entry: os.DirEntry[str], path: str, rules: Rules) -> Seen:
     """What an entry is that no rule ignores."""
     if not (entry.is_file(follow_symlinks=False) or entry.is_symlink()):
         return _ignored(entry, path)
     if entry.is_symlink():
-        return look(root, path, rules) or _ignored(entry, path)
+        return look(path, rules) or _ignored(entry, path)
     return Seen(path, FileState.of(entry.stat(follow_symlinks=False)), _kind(path, entry.name))
 
 

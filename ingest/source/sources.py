@@ -10,7 +10,7 @@ from ingest.source.watched_source import WatchedSource
 class Sources(Mapping[str, WatchedSource]):
     """Sources by name; the loop's thread adds, any thread reads.
 
-    What is added replaces the whole: whoever goes through the sources meanwhile meets those of before.
+    An addition replaces the whole mapping, so that an iteration that is under way sees the sources of before.
     """
 
     def __init__(self, sources: Iterable[WatchedSource] = ()) -> None:
@@ -26,5 +26,5 @@ class Sources(Mapping[str, WatchedSource]):
         return len(self._all)
 
     def add(self, watched: WatchedSource) -> None:
-        """Another one, whose name is new."""
+        """Add a source whose name is new."""
         self._all = {**self._all, watched.name: watched}

@@ -1,4 +1,4 @@
-"""`metadata.csv` -> typed metadata of each file: a table is read whole and then never changes.
+"""Reads `metadata.csv`: typed metadata of each file. A table is read whole and then never changes.
 
 The column `file` names the file, relative to the source's root; every other column is a field. Types belong to
 columns, not to cells, and `|` separates the values of a list (`\\|` is a bar). Only a table without a column `file` is
@@ -38,7 +38,7 @@ class MetadataTable:
     plain: Mapping[str, str] = field(default_factory=dict)
 
     def row_of(self, path: str) -> str | None:
-        """The `file` of the row that means the file at `path`: its own, else one that says it in another form."""
+        """The `file` of the row for the file at `path`: exactly its path, else the path in another form."""
         return path if path in self.rows else self.plain.get(_plain(path))
 
 
@@ -101,7 +101,7 @@ def _file_column(header: Record) -> int:
 
 
 def _columns(header: Record, files: int, body: Sequence[_Row], problems: _Problems) -> Iterator[_Column]:
-    """The columns that can be fields. One without a value is no loss, whatever it is called."""
+    """The columns that can be fields. A column without any value is left out without a problem."""
     names = [nfc(cell.strip()) for cell in header.cells]
     for at, name in enumerate(names):
         if at == files or not any(row.cells[at].strip() for row in body):
@@ -154,7 +154,7 @@ def _file(cell: str) -> str:
 
 
 def _plain(path: str) -> str:
-    """A path as people write it otherwise: with backslashes, spaces around it, its accents composed or not."""
+    """A path in one form, however it is written: with backslashes, spaces around it, or decomposed accents."""
     return _file(nfc(path.strip().replace("\\", "/")))
 
 
@@ -194,7 +194,7 @@ def _read_column(
 def _tell(
     column: _Column, body: Sequence[_Row], split: Sequence[Sequence[str]], style: NumberStyle, problems: _Problems
 ) -> None:
-    """The cells that look like numbers and are none: each, or one for the column where no other cell is one."""
+    """Add a problem for each cell that looks like a number and is none; one for the column where all cells are so."""
     wrong = {**style.refused, **style.dropped}
     found = [(row.line, part) for row, parts in zip(body, split, strict=True) for part in parts if part in wrong]
     whole = len(found) > 1 and len(found) == sum(map(len, split))

@@ -1,4 +1,4 @@
-"""The folders that a run was asked for, refused before anything is opened when they cannot be sources."""
+"""The folders that a run is given; those that cannot be sources are refused before anything is opened."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _ANSWERS_WITHIN = 10.0  # seconds for a folder to be listed
 
 @dataclass(frozen=True)
 class Target:
-    """A folder (absolute, resolved) and the name that was given to it."""
+    """A folder (absolute, resolved), and the name that it was given, if any."""
 
     root: Path
     name: str | None = None
 
 
 def parse_targets(folders: Sequence[Path], named: Sequence[str]) -> list[Target]:
-    """Folders, and sources written as NAME=FOLDER. Raises UsageError for what is not, and for none at all."""
+    """The targets of folders and of sources written as NAME=FOLDER. Raises UsageError for a wrong one, or none."""
     targets = [Target(_resolved(folder)) for folder in folders]
     for source in named:
         name, equals, folder = source.partition("=")
@@ -44,7 +44,7 @@ def parse_targets(folders: Sequence[Path], named: Sequence[str]) -> list[Target]
 
 
 def _require_name(name: str, source: str) -> None:
-    """Raise UsageError for a name that could not be told from a path, or not be typed again."""
+    """Raise UsageError for a name that looks like a path, or that cannot be typed again."""
     problem = None
     if "/" in name or "\\" in name:
         problem = "a slash, which only paths have"
@@ -57,7 +57,7 @@ def _require_name(name: str, source: str) -> None:
 
 
 def require_usable(targets: Sequence[Target], table: Path | None, settings: Settings) -> None:
-    """Raise UsageError unless every folder can be a source beside the others, and the table is one source's."""
+    """Raise UsageError unless every folder can be a source beside the others, and the table belongs to one source."""
     data_dir = settings.data_dir.expanduser().resolve()
     for number, target in enumerate(targets):
         require_folder(target.root)
@@ -108,7 +108,7 @@ def _resolved(folder: Path) -> Path:
 
 
 def _answered(folder: Path, ask: Callable[[], T]) -> T:
-    """What the folder's disk answers. Raises UsageError when it does not: nothing is open yet, so nothing waits."""
+    """The answer of the folder's disk. Raises UsageError when it does not answer: nothing is open yet."""
     try:
         with waiting(f"the folder {printable(str(folder))} to answer", _ANSWERS_WITHIN):
             return within(_ANSWERS_WITHIN, ask)

@@ -1,7 +1,6 @@
 """Files that look like a table of metadata and are not read: `labels.csv` with a column `file`, `metadata.xlsx`.
 
-Only the beginning of a file is looked at. That it is not read is no fault of its own, but whoever put it there should
-be told.
+Only the beginning of a file is looked at. Such a file is reported, since its author expects it to be read.
 """
 
 from __future__ import annotations
@@ -43,11 +42,11 @@ def looks_like_table(root: Path, path: str) -> bool:
 
 
 def unread(path: str) -> str:
-    """What to do about such a file."""
-    told = f"{path} looks like a table of metadata, but is not read:"
+    """The message about such a file, with what to do."""
+    why = f"{path} looks like a table of metadata, but is not read:"
     if _stem_and_suffix(path)[1] not in _TEXT:
-        return f"{told} save it as {TABLE_NAME} in the source's root"
-    return f"{told} only {TABLE_NAME} in the source's root is, or the one that --metadata names"
+        return f"{why} save it as {TABLE_NAME} in the source's root"
+    return f"{why} only {TABLE_NAME} in the source's root is, or the one that --metadata names"
 
 
 def _stem_and_suffix(path: str) -> tuple[str, str]:

@@ -13,13 +13,14 @@ from ingest.source.exif import FIELDS as EXIF_FIELDS
 from ingest.source.files import FileState
 from ingest.source.guard import Guard, LossGuard, held_metadata, too_much_metadata
 from ingest.source.headers import Headers
-from ingest.source.ignore_files import IGNORE_FILE
+from ingest.source.held import HeldReports
+from ingest.source.ignore_files import IGNORE_FILE, Rule
 from ingest.source.metadata import SIDECAR_SUFFIX, lost_fields, merge
-from ingest.source.metadata_sources import metadata_sources
+from ingest.source.metadata_sources import Asked, metadata_sources
 from ingest.source.nearest import Nearest
 from ingest.source.other_daemons import double_of, undoubled
 from ingest.source.own_sources import without_ctime
-from ingest.source.scan import Rules, Seen, Unreadable, look, walk
+from ingest.source.scan import Kind, Rules, Seen, Unreadable, look, walk
 from ingest.source.table import TABLE_NAME, MetadataTable, read_table
 from recq import paths
 from recq.commands import command
@@ -28,6 +29,7 @@ from recq.images.process import Header
 from recq.index.metadata_source import TABLE, PictureFile
 from recq.index.problems import UNMET, Problem, ProblemKind, bounded, few, left_out
 from recq.index.schema import FieldTypes, Metadata, Value, metadata_digest, storable
+from recq.index.sources import Plugin
 
 _MOST_IGNORED = 200_000  # paths that are remembered; more are only counted
 _MOST_PROBLEMS = 100
@@ -41,7 +43,7 @@ _DOUBLED = "doubled"
 
 
 class Ignored:
-    """The files of a source that are skipped, so that their first bytes are not read at every walk."""
+    """The files of a source that are no items, so that their first bytes are not read at every walk."""
 
     def __init__(self) -> None:
         self._files: dict[str, FileState] = {}
@@ -55,22 +57,22 @@ class Ignored:
         return self._files.get(path) == state
 
     def add(self, path: str, state: FileState) -> None:
-        """A file was found not to be an item."""
+        """Note that a file is no item."""
         if path in self._files or len(self._files) < _MOST_IGNORED:
             self._files[path] = state
 
     def discard(self, path: str) -> None:
-        """The file has gone, or become an item."""
+        """Note that a file has gone, or has become an item."""
         self._files.pop(path, None)
 
     def replace(self, files: Mapping[str, FileState]) -> None:
-        """What a whole walk has found."""
+        """Replace all by the files that a whole walk has found."""
         self._more = max(0, len(files) - _MOST_IGNORED)
         self._files = dict(list(files.items())[:_MOST_IGNORED])
 
 
 class Problems:
-    """What is wrong with a source's metadata, reported once each; `say(path, message)` is told."""
+    """What is wrong with a source's metadata; each problem is reported once, by `say(path, message)`."""
 
     def __init__(self, say: Callable[[str, str], None]) -> None:
         self._say = say
@@ -78,7 +80,7 @@ class Problems:
         self._lock = threading.Lock()
 
     def note(self, path: str, message: str, about: str = "") -> None:
-        """The file at `path` has a problem; `about` tells several of one file apart."""
+        """Report a problem of the file at `path`; `about` distinguishes several problems of one file."""
         key = (path, about)
         with self._lock:
             if self._messages.get(key) == message:
@@ -88,16 +90,16 @@ class Problems:
         self._say(path, message)
 
     def clear(self, path: str, about: str = "") -> None:
-        """It has none any more."""
+        """Note that the file at `path` has this problem no more."""
         with self._lock:
             self._messages.pop((path, about), None)
 
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """The metadata of an item, and the digest of what it was made of, which can be had again without reading it.
+    """The metadata of an item, what is wrong with it, and the `digest` of what it was made of.
 
-    `problems` is what is wrong with it.
+    The digest can be computed again without reading the metadata.
     """
 
     metadata: Metadata
@@ -105,7 +107,7 @@ class Description:
     problems: tuple[Problem, ...] = ()
 
     def keeping(self, before: Metadata, lost: Collection[str]) -> Description:
-        """The same with the values `before` of fields that it would lose; the digest is no folder's."""
+        """The same with the values `before` of the fields that it would lose; its digest never equals a folder's."""
         metadata = {**self.metadata, **{name: before[name] for name in lost}}
         return replace(self, metadata=metadata, digest=metadata_digest({**metadata, "": ["held"]}))
 
@@ -115,9 +117,10 @@ class WatchedSource:
 
     `types()` gives the catalog's fields, `max_delete` is the share of its items that may vanish at once. `held` counts
     the deletions that were not made since they were too many, `held_metadata` the items that would lose metadata
-    together with too many others. `rules` tell which names are skipped; without any, none is. `tells_ctime(root)` is
+    together with too many others. `ignore` are the patterns of names that are skipped. `tells_ctime(root)` is
     asked whether the ctime of its files shows changes; where it does not, no state has one. With `headers`, EXIF is
-    metadata. Safe to use from several threads: the table is replaced whole.
+    metadata. `plugin_timeout`: seconds that a plug-in has for an answer. `known_plugins` gave the source metadata when
+    it was compared last. Safe to use from several threads: the table is replaced whole.
     """
 
     def __init__(
@@ -130,16 +133,19 @@ class WatchedSource:
         say: Callable[[str, str], None],
         max_delete: float = 0.5,
         tells_ctime: Callable[[Path], bool] = lambda _: True,
-        rules: Rules | None = None,
+        ignore: Sequence[str] = (),
         headers: Headers | None = None,
+        plugin_timeout: float = 30.0,
+        known_plugins: Mapping[str, Plugin] | None = None,
     ) -> None:
         self.name = name
         self.guard = Guard(max_delete)
         self.losses = LossGuard(max_delete)
         self.held = 0
         self.held_metadata = 0
+        self.held_reports = HeldReports()
         self.root = root
-        self.rules = rules or Rules(())
+        self.rules = Rules(ignore, root)
         self.table = MetadataTable()
         self.ignored = Ignored()
         self.problems = Problems(say)
@@ -153,7 +159,7 @@ class WatchedSource:
         self._table_problem: Problem | None = None
         self._rows: tuple[str, list[Problem]] = "", []  # what is reported of rows that name no file, and each
         self._unread: list[Problem] = []
-        self._passed_over: list[Problem] = []
+        self._skipped: list[Problem] = []
         self._bad_rules: list[Problem] = []
         self._held_why = ""
         self._held_by: str | None = None  # the table, where it may have to do with that
@@ -164,30 +170,48 @@ class WatchedSource:
         self._tells_ctime = tells_ctime
         self._has_ctime = tells_ctime(root)
         self._identity = _identity(root)
-        self._sources, self._not_had = metadata_sources(self, exif=headers is not None)
-        for problem in self._not_had:
-            self.problems.note("", problem.detail, problem.detail)
+        self.missing: tuple[Problem, ...] = ()
+        """One for each plug-in that cannot be used, or did not answer in time."""
+        self._known_plugins = known_plugins or {}
+        self._sources = metadata_sources(
+            self, exif=headers is not None, plugin_timeout=plugin_timeout, missing=self._note_missing
+        )
+
+    def _note_missing(self, problem: Problem) -> None:
+        """Keep and report the problem of a source of metadata that cannot be used."""
+        self.missing = (*self.missing, problem)  # replaced whole: other threads read it
+        self.problems.note("", problem.detail, problem.detail)
 
     def look(self, path: str) -> Seen | None:
         """What is at a path relative to the root; see `ingest.source.scan.look`. Raises OSError."""
-        seen = look(self.root, path, self.rules)
+        seen = look(path, self.rules)
         return seen if seen is None or self._has_ctime else replace(seen, state=seen.state.without_ctime())
 
     def walk(self, below: str = "") -> Iterator[Seen | Unreadable]:
         """Everything below a folder of the source; see `ingest.source.scan.walk`."""
-        for found in walk(self.root, self.rules, below):
+        for found in walk(self.rules, below):
             if self._has_ctime or isinstance(found, Unreadable):
                 yield found
             else:
                 yield replace(found, state=found.state.without_ctime())
 
-    def as_told(self, state: FileState) -> FileState:
-        """The state without a ctime where that tells nothing."""
+    def rule_ignoring(self, path: str) -> Rule | None:
+        """The rule by which the file at a path is ignored; None where no rule does, or nothing is there."""
+        try:
+            seen = self.look(path)
+        except OSError:
+            return None
+        if seen is None or seen.kind is not Kind.IGNORED:
+            return None
+        return seen.rule or self.rules.rule_of_path(path)
+
+    def reliable(self, state: FileState) -> FileState:
+        """The state without its ctime where the ctime does not show changes."""
         return state if self._has_ctime else state.without_ctime()
 
     def _state(self, path: Path) -> FileState | None:
         try:
-            return self.as_told(FileState.of(path.stat()))
+            return self.reliable(FileState.of(path.stat()))
         except OSError:
             return None
 
@@ -231,7 +255,7 @@ class WatchedSource:
         return False
 
     def _say_some(self, path: str, problems: Sequence[Problem], about: str) -> None:
-        """One line for all problems of a sort, with the first; nothing where there is none."""
+        """Report the problems of one kind in one line, which quotes the first; nothing where there are none."""
         if not problems:
             self.problems.clear(path, about)
             return
@@ -244,7 +268,7 @@ class WatchedSource:
 
     @property
     def blind(self) -> bool:
-        """Whether there is a table and none could be read: what it has of an item only the index knows."""
+        """Whether there is a table and it was never read: only the index knows what it had of each item."""
         return self._table_problem is not None and not self._table_loaded
 
     def is_table(self, path: str) -> bool:
@@ -255,7 +279,7 @@ class WatchedSource:
             return False
 
     def note_rows(self, table: MetadataTable, missing: Collection[str], nearest: Nearest) -> None:
-        """What a whole comparison has found: the rows of the table that name no file. It is reported once."""
+        """Keep the rows of the table that name no file, as a whole comparison has found them. Reported once."""
         if self.table is not table:  # another comparison, with the new one, follows
             return
         if not missing:
@@ -274,39 +298,39 @@ class WatchedSource:
             )
             for row in rows
         ]
-        told = "1 row names" if len(rows) == 1 else f"{len(rows):,} rows name"
+        count = "1 row names" if len(rows) == 1 else f"{len(rows):,} rows name"
         first = f"line {lines[rows[0]]}, '{paths.printable(rows[0])}'{hints.get(rows[0], '')}"
-        message = f"{name}: {told} no file (first: {first})"
+        message = f"{name}: {count} no file (first: {first})"
         self._rows = message, problems
         self.problems.note(TABLE_NAME, message, _ROWS)
 
     def note_refusal(self, path: str, detail: str) -> None:
-        """The index takes the item at `path` (text form) in no form."""
+        """Keep and report that the index refuses the item at `path` (text form) in every form."""
         problem = Problem(ProblemKind.REFUSED, f"{paths.printable(path)}: refused by the index: {detail}", path=path)
         self.refused = {**self.refused, path: problem}  # replaced whole: other threads read it
         self.problems.note(path, problem.detail, _REFUSED)
 
     def clear_refusal(self, path: str) -> None:
-        """It has taken it."""
+        """Note that the index has taken the item at `path`."""
         if path in self.refused:
             self.refused = {other: problem for other, problem in self.refused.items() if other != path}
             self.problems.clear(path, _REFUSED)
 
     def note_files(
-        self, unread: Sequence[Problem], passed_over: Sequence[Problem], bad_rules: Sequence[Problem] = ()
+        self, unread: Sequence[Problem], skipped: Sequence[Problem], bad_rules: Sequence[Problem] = ()
     ) -> None:
-        """What a whole walk has found: tables that are not read, pictures that are skipped for a rule.
+        """Keep what a whole walk has found: tables that are not read, and pictures that a rule skips.
 
         `bad_rules` are lines of `.recqignore` files that are not used.
         """
-        told = (unread or self._unread)[:1]  # the first, or the one that is no more
-        self._unread, self._passed_over, self._bad_rules = list(unread), list(passed_over), list(bad_rules)
+        named = (unread or self._unread)[:1]  # the first, or the one that is gone
+        self._unread, self._skipped, self._bad_rules = list(unread), list(skipped), list(bad_rules)
         self._say_some(IGNORE_FILE, self._bad_rules, _RULES)
-        for problem in told:
+        for problem in named:
             self._say_some(problem.path or "", self._unread, _UNREAD)
 
     def note_double(self, other: str | None, there: Path | None = None) -> bool:
-        """Most of its files are those of that source, too, a folder `there` on this host; whether that is news."""
+        """Keep that another source, `there` on this host, has most of the same files. Returns whether that is new."""
         before = self._doubled
         if other is None:
             self._doubled = None
@@ -318,62 +342,85 @@ class WatchedSource:
         return self._doubled != before
 
     def hold_metadata(self, items: int, path: str, fields: Sequence[str]) -> str:
-        """So many items in all would lose metadata, one of them (text form) these fields: what is to be reported."""
+        """Hold a loss of metadata: the message. So many items lose some, the one at `path` (text form) these fields."""
         self._held_by = self._table_name()
         if self._table_problem is not None:
             why = self._table_problem.detail
         else:
-            names = ", ".join(map(paths.printable, fields))
-            if self.headers is None and all(field in EXIF_FIELDS for field in fields):
-                why = f"the setting exif is off, with which {paths.printable(path)} had its {names}"
-                self._held_by = None
-            else:
-                why = f"neither {self._table_name()} nor a sidecar gives {paths.printable(path)} its {names} any more"
+            why, self._held_by = self._why_lost(paths.printable(path), fields)
             why += f"; {self._rows[0]}" if self._rows[0] else ""
         self.held_metadata = items
         self._held_why = why
         return too_much_metadata(self.name, items, why)
 
+    def _why_lost(self, path: str, fields: Sequence[str]) -> tuple[str, str | None]:
+        """Why the picture at `path` loses these fields, and the file that may have to do with it, if any."""
+        names = ", ".join(map(paths.printable, fields))
+        if self.headers is None and all(field in EXIF_FIELDS for field in fields):
+            return f"the setting exif is off, with which {path} had its {names}", None
+        gone = [each for name, each in self._known_plugins.items() if name not in self._asked_plugins]
+        if (giver := next((each for each in gone if not set(each.fields).isdisjoint(fields)), None)) is not None:
+            return f"{giver.called}, which gave {path} its {names}, is not installed any more", None
+        why = f"neither {self._table_name()} nor a sidecar gives {path} its {names} any more"
+        if (some := next((each for each in gone if not each.fields), None)) is not None:
+            why += f", and {some.called} is not installed any more, which may have given them"
+        return why, self._table_name()
+
+    @property
+    def _asked_plugins(self) -> Mapping[str, Asked]:
+        return {source.name: source for source in self._sources if source.is_plugin}
+
+    @property
+    def plugins(self) -> Mapping[str, Plugin]:
+        """The plug-ins that give metadata, by name; one that is gone as long as what it gave is held."""
+        asked = self._asked_plugins
+        known = {name: each for name, each in self._known_plugins.items() if self.held_metadata or name in asked}
+        return known | {
+            name: Plugin(each.called, tuple(each.types))
+            for name, each in asked.items()
+            if each.types or name not in known
+        }
+
     def release_metadata(self) -> None:
-        """No item would lose metadata together with too many others."""
+        """Note that no loss of metadata is held."""
         self.held_metadata = 0
 
     def own_problems(self) -> list[Problem]:
-        """What is wrong with the source as a whole, bounded: what concerns one item stands with that."""
+        """What is wrong with the source as a whole, bounded. The problems of an item are stored with the item."""
         found = [self._table_problem] if self._table_problem is not None else []
         if self.held_metadata:
             detail = held_metadata(self.held_metadata, self._held_why)
             found.append(Problem(ProblemKind.HELD, detail, path=self._held_by, count=self.held_metadata))
         found += [self._doubled] if self._doubled is not None else []
-        found += [*self._not_had, *bounded(self._given_twice())]
+        found += [*self.missing, *bounded(self._given_twice())]
         found += bounded(list(self.refused.values()))
         for kind in (ProblemKind.ROW, ProblemKind.FIELD, ProblemKind.MISFIT):
             found += bounded([problem for problem in self.table.problems if problem.kind is kind])
-        return [*found, *bounded(self._rows[1]), *bounded(self._unread), *bounded(self._bad_rules), *self._passed_over]
+        return [*found, *bounded(self._rows[1]), *bounded(self._unread), *bounded(self._bad_rules), *self._skipped]
 
     def is_unmet(self) -> bool:
-        """Whether the index has not what the table says: it is held or unreadable, or something in it was left out."""
+        """Whether the index lacks metadata of the folder: it is held, cannot be read, or was left out."""
         left_out = any(problem.kind in UNMET | {ProblemKind.ROW} for problem in self.table.problems)
-        return bool(self._table_problem or self.held_metadata or left_out or self._not_had)
+        return bool(self._table_problem or self.held_metadata or left_out or self.missing)
 
     def _table_name(self) -> str:
-        """What the table is called in messages."""
+        """The name of the table in messages."""
         return paths.printable(paths.to_text(str(self._table_path) if self._named else TABLE_NAME)[0])
 
     def describe(self, path: str, before: Metadata | None = None) -> Description:
-        """The metadata of the item at `path` as its sources have it now.
+        """The metadata of the item at `path` as its sources give it now.
 
-        A field that cannot be stored is noted and left out. What a source could not find out just now is as `before`,
-        which is what the item has.
+        A field that cannot be stored is reported and left out. `before` is the metadata that the item has: fields that
+        a source could not find out just now keep their values from there.
         """
         text, _ = paths.to_text(path)
         file = self._file(path)
-        told = [source.ask(file) for source in self._sources]
+        answers = [source.ask(file) for source in self._sources]
         row = self.row_of(text)
         where, line = self._table_name(), None if row is None else self.table.lines.get(row)
-        kept = storable(merge(*(each.fields for each in told)))
+        kept = storable(merge(*(each.fields for each in answers)))
         problems = (
-            *(problem for each in told for problem in each.problems),
+            *(problem for each in answers for problem in each.problems),
             *(left_out(f"{where}:{line}", field, why, line) for field, why in kept.dropped.items()),
         )
         name = f"{text}{SIDECAR_SUFFIX}"
@@ -385,17 +432,17 @@ class WatchedSource:
         metadata = {field: value for field, value in kept.fields.items() if value is not None}
         if before:
             lost = lost_fields(text, before, metadata)
-            unknown = [each.unknown for each in told]
+            unknown = [each.unknown for each in answers]
             metadata |= {
                 field: before[field] for field in lost if any(some is None or field in some for some in unknown)
             }
-        return Description(metadata, _digest(each.fingerprint for each in told), few(problems))
+        return Description(metadata, _digest(each.fingerprint for each in answers), few(problems))
 
     def is_described(self, path: str, digest: str) -> bool:
         """Whether an item with that digest has the metadata that its sources give it now.
 
-        None is asked whose fingerprint is as it was: of a sidecar size, modification time and ctime tell. A bad one is
-        read again each time, so that its problem is known.
+        No source is asked while its fingerprint is unchanged; a sidecar's is its size, modification time and ctime. A
+        sidecar that cannot be read is read again each time, so that its problem is known.
         """
         file = self._file(path)
         found = [source.fingerprint(file) for source in self._sources]
@@ -409,7 +456,7 @@ class WatchedSource:
         return {name: kind for source in self._sources for name, kind in source.types.items()}
 
     def note_header(self, path: str, header: Header) -> None:
-        """The headers of the file at the absolute `path`, of this source or another, were just read."""
+        """Keep headers that were just read of the file at the absolute `path`, if it is one of this source."""
         if self.headers is not None and path.startswith(f"{self.root}/"):
             self.headers.note(path, header)
 
@@ -417,7 +464,7 @@ class WatchedSource:
         return PictureFile(self.name, self.root, path)
 
     def _given_twice(self) -> list[Problem]:
-        """One for each column of the table that another source gives as well."""
+        """One problem for each column of the table whose field another source gives as well."""
         found = []
         for source in self._sources:
             for name in sorted(source.types.keys() & self.table.types.keys()):
@@ -434,14 +481,14 @@ class WatchedSource:
         return found
 
     def picture_of(self, sidecar: str) -> str:
-        """The path of the picture that a sidecar belongs to: its namesake, else one that looks the same."""
+        """The path of the picture that a sidecar belongs to: of exactly its name, else of one that looks the same."""
         path = sidecar.removesuffix(SIDECAR_SUFFIX)
         return next((form for form in _look_alikes(path) if os.path.lexists(f"{self.root}/{form}")), path)
 
     def sidecar_of(self, path: str) -> str:
-        """Where the sidecar of the picture at `path` is: of its name, else of one that looks the same.
+        """The path of the sidecar of the picture at `path`: of exactly its name, else of one that looks the same.
 
-        A sidecar whose own picture is there is none of another's.
+        A sidecar whose own picture exists is not taken for another picture's.
         """
         own, *others = (f"{self.root}/{form}" for form in _look_alikes(path))
         if not others or os.path.lexists(own + SIDECAR_SUFFIX):
@@ -450,7 +497,7 @@ class WatchedSource:
         return next(like, own) + SIDECAR_SUFFIX
 
     def row_of(self, text: str) -> str | None:
-        """The row of the table that means the file at `text`: one of another file's own name does not."""
+        """The row of the table for the file at `text`; a row that names another file exactly is not taken."""
         row = self.table.row_of(text)
         if row is None or row == text:
             return row
@@ -473,7 +520,7 @@ class WatchedSource:
             return False
 
     def renew(self) -> None:
-        """Take the folder that now stands at the root's path for the root; it may lie on another file system."""
+        """Take the folder that is now at the root's path as the root; it may be on another file system."""
         self._identity = _identity(self.root)
         self._has_ctime = self._tells_ctime(self.root)
 
@@ -494,7 +541,7 @@ def _identity(folder: Path) -> tuple[int, int] | None:
 
 
 def _digest(fingerprints: Iterable[Metadata]) -> str:
-    """What metadata was made of, in the order of its sources; the catalog would take the fields for it otherwise."""
+    """The digest of all fingerprints, in the order of the sources."""
     merged: dict[str, Value] = {}
     for each in fingerprints:
         merged |= each

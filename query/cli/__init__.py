@@ -1,1 +1,1 @@
-"""The command line of `recq`: each command is one call of the library, and what is printed of its answer."""
+"""The command line of `recq`: each command calls the library once and prints the answer."""

@@ -1,4 +1,4 @@
-"""The command of `recq` that asks several catalogs the same: compare."""
+"""The command of `recq` that asks several catalogs the same question: compare."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from typing import Annotated
 
 import typer
 
-from query.cli.option_groups import PictureFiles, WholeIndex, grouped
+from query.cli.option_groups import PictureFiles
 from query.cli.options import AnyOfOption, FilterOption, KOption, TargetArgument
 from query.cli.shell import PROG, emit, terminal
 from query.text.render import FacetsFormat, comparison_text
 from recq.cli_errors import complain
+from recq.cli_groups import WholeIndex, grouped
+from recq.cli_options import format_option
 
 
 @grouped
@@ -23,19 +25,17 @@ def compare(
             "--catalog",
             metavar="NAME",
             show_default=False,
-            help="A catalog to ask; two at least. Example: --catalog images --catalog images-mobilenet",
+            help="A catalog to ask; give at least two. Example: --catalog images --catalog images-mobilenet",
         ),
     ],
     k: KOption = 5,
     filters: FilterOption = None,
     any_of: AnyOfOption = None,
-    form: Annotated[FacetsFormat, typer.Option("--format", help="How to print it. Example: --format json")] = (
-        FacetsFormat.TABLE
-    ),
+    form: Annotated[FacetsFormat, format_option("it")] = (FacetsFormat.TABLE),
     files: PictureFiles,
     index: WholeIndex,
 ) -> None:
-    """What several catalogs, such as one for each model, hold for most like TARGET, and what they have in common."""
+    """What looks most like TARGET in several catalogs, such as one for each model, and what they have in common."""
     settings = index.settings()
     pictures = files.ready()
     from recq.face.catalog import ImageCatalog

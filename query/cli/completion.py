@@ -1,7 +1,8 @@
-"""What the shell offers after Tab: fields of the catalog and their values. Quick, and silent whatever is wrong.
+"""Shell completion: offers fields of the catalog and their values after Tab. It is quick and reports no error.
 
-A shell starts `recq` anew for each Tab, and asking the index takes a second: so what it said is kept in a file for a
-minute. Where there is no index, or nobody answers at once, nothing is offered.
+A shell starts `recq` anew for each Tab, and asking the index takes a second: so the answer is kept in a file for a
+minute, and the file is found from the options, the environment and recq.toml without loading the settings. Where there
+is no index, or it does not answer at once, nothing is offered.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import json
 import os
 import re
 import sys
-import tempfile
 import time
 import unicodedata
 from collections.abc import Callable, Mapping, MutableMapping
@@ -22,24 +22,26 @@ from typing import Any
 
 import typer
 
+from recq.config_file import read_config
 from recq.errors import FilterError
+from recq.folders import default_cache_dir
 from recq.index import operators
 from recq.index.grammar import escape, escape_field, unescape
 
 FRESH = 60.0
-"""Seconds that an answer of the index is used for; one that failed, or is not whole, a sixth of them."""
+"""Seconds for which an answer of the index is used; a sixth of them for a failed or incomplete one."""
 
 PATIENCE = 1.5
-"""Seconds after which no further field is asked for its values."""
+"""Seconds after which no further field's values are read."""
 
 MOST_VALUES = 200
-"""Values of a field: more than these nobody reads."""
+"""The most values of a field that are offered."""
 
-_OFFERED = ("file.source", "file.folders", "file.format")  # of recq's own fields those with few values
+_OFFERED = ("file.source", "file.folders", "file.format")  # recq's own fields with few values
 _ENDS = "=:"  # bash begins a new word after these
 
 Known = Mapping[str, list[str]]
-"""Fields with their values, these as they are written in a filter."""
+"""Fields with their values, written as in a filter."""
 
 
 def filters(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -74,7 +76,7 @@ def several_fields(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def offered_filters(known: Known, incomplete: str) -> list[str]:
-    """Filters that go on as `incomplete` begins. A field that is the only one comes with its values at once."""
+    """Filters that begin with `incomplete`. A single matching field is offered with its values at once."""
     match = _compared().fullmatch(incomplete)
     if match is not None:
         start, part = f"{match['field']}{match['op']}{match['before'] or ''}", unescape(match["part"])
@@ -90,7 +92,7 @@ def offered_filters(known: Known, incomplete: str) -> list[str]:
 
 
 def _compared() -> re.Pattern[str]:
-    """A field, an operator that takes its values, and what there is of these."""
+    """A field, an operator, and the values of the field."""
     characters = re.escape(operators.characters_of(operators.OPERATORS))
     signs = [each.sign for each in operators.infix() if each.takes is operators.Takes.VALUES]
     either = "|".join(map(re.escape, sorted(signs, key=len, reverse=True)))
@@ -102,7 +104,7 @@ def _compared() -> re.Pattern[str]:
 
 
 def _begun(text: str) -> str:
-    """What is meant by the beginning of a name, which may end within an escape."""
+    """The beginning of a name without its escapes; it may end within an escape."""
     return unescape(re.sub(r"((?:\\.|[^\\])*)\\\Z", r"\1", text, flags=re.DOTALL))
 
 
@@ -110,7 +112,7 @@ def _begun(text: str) -> str:
 
 
 def in_bash(environ: MutableMapping[str, str], answer: Callable[[], int]) -> int:
-    """Let `answer` print what Typer offers, and pass it on as bash takes it. Returns its exit code."""
+    """Let `answer` print what Typer offers, and print it in the form that bash takes. Returns its exit code."""
     quote = environ.get("COMP_WORDS", "").rpartition("\n")[2][:1]
     kept = bash_words(environ)
     said = io.StringIO()
@@ -176,26 +178,38 @@ def _in_bash(line: str, quote: str) -> str:
 
 
 def _known(ctx: typer.Context, first: str = "") -> Known:
-    """The fields of the catalog that the options so far name; nothing where that cannot be known at once.
+    """The fields of the catalog that the options so far name; empty where the index does not answer at once.
 
-    Of the field that `first` begins with, or that begins with it, the values are read before all others.
+    The values of the field that `first` names, or begins to name, are read before all others.
     """
     with contextlib.suppress(Exception), contextlib.redirect_stderr(io.StringIO()):
-        from recq.settings import Settings
-
-        given = {name: ctx.params.get(name) for name in ("catalog", "url", "data_dir")}
-        settings = Settings.load(**given)
-        if settings.url is None and not settings.data_dir.is_dir():
-            return {}
-        said = f"{settings.catalog}\n{settings.url}\n{settings.data_dir.absolute()}"
-        place = settings.cache_dir / "completion" / f"{hashlib.sha256(said.encode()).hexdigest()[:16]}.json"
+        given = {name: ctx.params.get(name) for name in _INDEX}
+        place = _place(given)
         kept = _kept(place)
-        return _asked(settings, place, first) if kept is None else kept
+        return _asked(given, place, first) if kept is None else kept
     return {}
 
 
+_INDEX = ("catalog", "url", "data_dir")
+"""The settings that decide whose fields they are."""
+
+
+def _place(given: Mapping[str, Any]) -> Path:
+    """The file for what the index said that the options, the environment and recq.toml name.
+
+    Two that name the same one in other ways have a file each. Raises UsageError for a file that cannot be read.
+    """
+    config = read_config()
+    variables = {name.upper(): value for name, value in os.environ.items()}
+    named = [[str(given[name]), variables.get(f"RECQ_{name.upper()}"), str(config.values.get(name))] for name in _INDEX]
+    said = json.dumps([named, str(Path.cwd())])
+    folder = variables.get("RECQ_CACHE_DIR", config.values.get("cache_dir"))
+    cache = default_cache_dir() if folder is None else Path(folder)
+    return cache / "completion" / f"{hashlib.sha256(said.encode(errors='surrogateescape')).hexdigest()[:16]}.json"
+
+
 def _kept(place: Path) -> Known | None:
-    """What was kept, unless it is too old."""
+    """The kept answer, unless it is too old."""
     with contextlib.suppress(OSError, ValueError, KeyError):
         data: dict[str, Any] = json.loads(place.read_text("utf-8"))
         age = time.time() - data["at"]
@@ -205,8 +219,15 @@ def _kept(place: Path) -> Known | None:
     return None
 
 
-def _asked(settings: Any, place: Path, first: str) -> Known:
-    """What the index says, kept for the next time."""
+def _asked(given: Mapping[str, Any], place: Path, first: str) -> Known:
+    """The answer of the index, which is kept for the next time; empty where there is no index."""
+    from tempfile import NamedTemporaryFile
+
+    from recq.settings import Settings
+
+    settings = Settings.load(**given)
+    if settings.url is None and not settings.data_dir.is_dir():
+        return {}
     known: dict[str, list[str]] = {}
     whole = False
     try:
@@ -214,14 +235,14 @@ def _asked(settings: Any, place: Path, first: str) -> Known:
     finally:
         with contextlib.suppress(OSError):
             place.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile("w", dir=place.parent, delete=False, encoding="utf-8") as part:
+            with NamedTemporaryFile("w", dir=place.parent, delete=False, encoding="utf-8") as part:
                 json.dump({"at": time.time(), "known": known, "whole": whole}, part)
             os.replace(part.name, place)  # noqa: PTH105 - both names are at hand
     return known
 
 
 def _read(settings: Any, first: str) -> tuple[dict[str, list[str]], bool]:
-    """All fields with their values, and whether there was time for all values."""
+    """All fields with their values, and whether the time was enough for all of them."""
     from recq.search.session import opened
 
     with opened(settings) as catalog:

@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
-from query.cli.option_groups import Index, PictureFiles, grouped
+from query.cli.option_groups import PictureFiles, open_catalog
 from query.cli.options import FilterOption
 from query.cli.progress import bar
 from query.cli.shell import PROG, counted, emit, terminal
 from query.text.render import Format, duplicates_text
 from recq.cli_errors import complain
+from recq.cli_groups import Index, grouped
 from recq.duplicates.kinds import Kind
 from recq.errors import UsageError
 
@@ -34,7 +35,7 @@ def duplicates(
             "--kind",
             metavar="KIND",
             show_default=False,
-            help="What is the same picture beside the same bytes: copy (resized, recompressed, another format), crop, "
+            help="What is the same picture besides the same bytes: copy (resized, recompressed, another format), crop, "
             "mirror (left and right exchanged); repeatable, copy and crop when none is given. "
             "Example: --kind copy --kind mirror",
         ),
@@ -45,7 +46,7 @@ def duplicates(
             "--min-score",
             metavar="SCORE",
             show_default=False,
-            help="From which cosine on two pictures are compared at all, 0.6 when not given: more is faster and finds "
+            help="The least cosine of two pictures that are compared, 0.6 by default: a higher one is faster and finds "
             "less. Example: --min-score 0.9",
         ),
     ] = None,
@@ -55,7 +56,8 @@ def duplicates(
             "--max-distance",
             metavar="DISTANCE",
             show_default=False,
-            help="The same for a catalog that compares by distance, any when not given. Example: --max-distance 4.5",
+            help="The same for a catalog of Euclidean distances: the greatest distance; any by default. "
+            "Example: --max-distance 4.5",
         ),
     ] = None,
     exact: Annotated[
@@ -78,11 +80,11 @@ def duplicates(
 ) -> None:
     """Groups of items that are the same picture: the same bytes, or a copy that was resized, recompressed or cropped.
 
-    Pictures that look alike are read and compared. The first of each group is the one to keep. Nothing is deleted.
+    Pictures with near vectors are read and compared. The first of each group is the one to keep. Nothing is deleted.
     """
     if exact and kinds:
-        raise UsageError("--exact compares bytes alone: leave out --kind, or --exact")
-    catalog = index.open()
+        raise UsageError("--exact compares only bytes: leave out --kind, or --exact")
+    catalog = open_catalog(index)
     pictures = files.ready()
     from recq.face.catalog import DEFAULT_KINDS
 

@@ -1,6 +1,6 @@
 """The command of `recq` that measures: evaluate.
 
-A thin shell, which `query.cli.main` makes part of the program: what is slow to import is imported where it is used.
+`query.cli.main` registers it. Modules that are slow to import are imported where they are used.
 """
 
 from __future__ import annotations
@@ -10,34 +10,50 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from query.cli.option_groups import Index, grouped
+from query.cli.option_groups import open_catalog
 from query.cli.progress import bar
 from query.cli.shell import PROG, counted, emit, terminal
-from query.text.render import ShowFormat, evaluation_text
+from query.text.render import ShowFormat, evaluation_text, index_evaluation_text
 from recq.cli_errors import complain
+from recq.cli_groups import Index, grouped
+from recq.cli_options import format_option
 from recq.errors import UsageError
 
 if TYPE_CHECKING:
     from recq.evaluate.results import Evaluation
+
+SAMPLE = 100
+"""How many random items ask for each shape of filter, when nobody says otherwise."""
 
 
 @grouped
 def evaluate(
     *,
     label: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--label",
             metavar="FIELD",
             show_default=False,
-            help="The metadata field, or one of file.*, whose equal values make two items alike. "
+            help="The metadata field, or one of file.*, whose equal values make two items relevant to each other. "
             "Example: --label category",
         ),
-    ],
+    ] = None,
+    of_index: Annotated[
+        bool,
+        typer.Option(
+            "--index",
+            help="Measure the index in place of the network: which share of the exact answers it gives, under each "
+            "shape of filter. Example: recq evaluate --index --sample 200",
+        ),
+    ] = False,
     ks: Annotated[
         str,
         typer.Option(
-            "-k", "--top-k", metavar="N,N", help="How many nearest items precision and recall look at. Example: -k 5"
+            "-k",
+            "--top-k",
+            metavar="N,N",
+            help="How many nearest items precision and recall look at; the largest counts for --index. Example: -k 5",
         ),
     ] = "1,5,10",
     against: Annotated[
@@ -57,13 +73,16 @@ def evaluate(
             metavar="N",
             min=1,
             show_default=False,
-            help="Ask for N random items only. Example: --sample 2000",
+            help="Use only N random items as queries, 100 for --index when not given. Example: --sample 2000",
         ),
     ] = None,
     seed: Annotated[
         int,
         typer.Option(
-            "--seed", metavar="N", min=0, help="Of everything random: the same seed, the same answer. Example: --seed 7"
+            "--seed",
+            metavar="N",
+            min=0,
+            help="The seed of all random choices: the same seed gives the same answer. Example: --seed 7",
         ),
     ] = 0,
     query_filters: Annotated[
@@ -72,7 +91,7 @@ def evaluate(
             "--query-filter",
             metavar="FILTER",
             show_default=False,
-            help="Only items that this holds for ask; may be given several times. Example: --query-filter 'view=main'",
+            help="Only matching items are queries; may be given several times. Example: --query-filter 'view=main'",
         ),
     ] = None,
     gallery_filters: Annotated[
@@ -81,18 +100,34 @@ def evaluate(
             "--gallery-filter",
             metavar="FILTER",
             show_default=False,
-            help="Only items that this holds for are found; may be given several times. "
+            help="Only matching items may be results; may be given several times; for --index one more shape. "
             "Example: --gallery-filter 'category!=sofa'",
         ),
     ] = None,
-    form: Annotated[ShowFormat, typer.Option("--format", help="How to print it. Example: --format json")] = (
-        ShowFormat.TABLE
-    ),
+    form: Annotated[ShowFormat, format_option("it")] = (ShowFormat.TABLE),
     index: Index,
 ) -> None:
-    """How often what lies nearest shares a label: precision, recall and mAP, every item asking for all others."""
-    catalog = index.open()
+    """How often the nearest items have the same label: precision, recall and mAP, with every item as a query.
+
+    With --index, how much of the exact answer a server's index gives.
+    """
+    if label is None and not of_index:
+        raise UsageError("--label FIELD is missing, as in --label category (or --index, to measure the index)")
+    if label is not None and of_index:
+        raise UsageError("--label measures the network and --index the index: give one of them")
+    catalog = open_catalog(index)
     chosen = numbers(ks)
+    if label is None:
+        for name, given in (("--against", against), ("--query-filter", query_filters)):
+            if given:
+                raise UsageError(f"--index measures one catalog's answers, {name} belongs to --label: leave it out")
+        with catalog, bar() as progress:
+            found = catalog.evaluate_index(
+                k=max(chosen), sample=sample or SAMPLE, seed=seed, filters=gallery_filters or [], progress=progress
+            )
+        emit(index_evaluation_text(found, form, terminal()))
+        complain(PROG, found.verdict)
+        return
     with catalog, bar() as progress:
         evaluation = catalog.evaluate(
             label,
@@ -118,14 +153,14 @@ def numbers(text: str) -> list[int]:
 
 
 def remarks(evaluation: Evaluation) -> Iterator[str]:
-    """What was left out, a line each."""
+    """What was left out, one line for each reason."""
     left, label = evaluation.left_out, evaluation.label
     if left.unlabelled:
         yield f"{counted(left.unlabelled, 'item')} without a {label} left out"
     if left.elsewhere:
         yield f"{counted(left.elsewhere, 'item')} left out that not every catalog has"
     if left.alone:
-        yield f"{counted(left.alone, 'item')} did not ask: nothing else to be found has the same {label}"
+        yield f"{counted(left.alone, 'item')} left out as queries: no other item has the same {label}"
     if left.copies:
         what = "1 copy was" if left.copies == 1 else f"{left.copies:,} copies were"
-        yield f"{what} left out: the same bytes as the item that asked"
+        yield f"{what} left out: the same bytes as the query"

@@ -1,4 +1,4 @@
-"""The command of `recq` that tells where two pictures agree: explain."""
+"""The command of `recq` that shows which regions make two pictures similar: explain."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from query.cli.option_groups import Index, grouped
+from query.cli.option_groups import open_catalog
 from query.cli.options import TargetArgument
 from query.cli.shell import PROG, emit
 from query.text.render import ShowFormat, explanation_text
 from recq.cli_errors import complain
+from recq.cli_groups import Index, grouped
 
 
 @grouped
@@ -32,7 +33,7 @@ def explain(
             "--out",
             metavar="FILE.png",
             show_default=False,
-            help="The picture to draw: both side by side, the regions that agree in colour. Example: --out why.png",
+            help="The picture to draw: both side by side, with the similar regions in colour. Example: --out why.png",
         ),
     ] = None,
     form: Annotated[
@@ -41,8 +42,8 @@ def explain(
     ] = ShowFormat.TABLE,
     index: Index,
 ) -> None:
-    """Which regions of two pictures agree: where their similarity comes from, cell by cell of the last feature map."""
-    catalog = index.open()
+    """Which regions make two pictures similar, for each cell of the last feature map."""
+    catalog = open_catalog(index)
     if out is not None:
         from recq.display.explanation import require_writable
 

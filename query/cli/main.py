@@ -1,8 +1,8 @@
-"""The command `recq`: what else looks like this one, among the things I filtered for?
+"""The command `recq`: finds the pictures that look like a given one, among those that match the filters.
 
-A thin shell: the commands stand in files of their own, `query/cli/NAME.py`, and are registered here. Each is one call
-into the library and one of `query.text.render`. Whatever is slow to import (the index, models, Rich, Pillow) is
-imported where it is used: `recq --help` needs none of it.
+The commands are in files of their own, `query/cli/NAME.py`, and are listed here. Each is one call of the library and
+one of `query.text.render`. The file of a command is imported when the command runs, and modules that are slow to import
+(the index, models, Rich, Pillow) where they are used: `recq --help` needs none of them.
 """
 
 from __future__ import annotations
@@ -14,21 +14,104 @@ from typing import Annotated
 import typer
 
 import recq
-from query.cli.compare import compare
-from query.cli.completion import in_bash
-from query.cli.duplicates import duplicates
-from query.cli.evaluate import evaluate
-from query.cli.explain import explain
-from query.cli.options import FILTERS, FILTERS_AND_GROUPS
-from query.cli.search import recommend, search, similar
 from query.cli.shell import PROG
-from query.cli.show import catalogs, facets, fields, show
-from query.cli.transfer import export, import_
+from recq.cli_commands import CommandsOnUse, Listed, table
 from recq.cli_errors import run
 from recq.cli_options import version_option
+from recq.start_up import begun, leaving
+
+_FILTERS = "query.cli.options:FILTERS"
+_FILTERS_AND_GROUPS = "query.cli.options:FILTERS_AND_GROUPS"
+_WITH_WORDS = {"allow_extra_args": True}  # that are no arguments: the command itself says how to ask
+
+
+class Recq(CommandsOnUse):
+    """The commands in the order of `recq --help`."""
+
+    table = table(
+        Listed(
+            "similar",
+            "query.cli.search:similar",
+            "What looks most like TARGET. An indexed target is compared by its stored vector: no model is loaded.",
+            _FILTERS_AND_GROUPS,
+        ),
+        Listed(
+            "recommend",
+            "query.cli.search:recommend",
+            "Items near to the pictures you like and far from those you dislike; none of these is among the results.",
+            _FILTERS_AND_GROUPS,
+            _WITH_WORDS,
+        ),
+        Listed(
+            "search",
+            "query.cli.search:search",
+            "Items that match all filters, ordered by path or by a field; no picture is compared.",
+            _FILTERS_AND_GROUPS,
+            _WITH_WORDS,
+        ),
+        Listed(
+            "show",
+            "query.cli.show:show",
+            "Everything that is known about one item, with the reason for a failed one.",
+        ),
+        Listed(
+            "catalogs",
+            "query.cli.show:catalogs",
+            "The catalogs of the index: items, failed items, embedding space, sources, time of the last item.",
+        ),
+        Listed(
+            "fields",
+            "query.cli.show:fields",
+            "The fields that filters can use: type, number of items, values or range, an example.",
+        ),
+        Listed(
+            "facets",
+            "query.cli.show:facets",
+            "The values of a metadata field and the number of items of each; ranges for numbers and dates.",
+            _FILTERS,
+        ),
+        Listed(
+            "explain",
+            "query.cli.explain:explain",
+            "Which regions make two pictures similar, for each cell of the last feature map.",
+        ),
+        Listed(
+            "compare",
+            "query.cli.compare:compare",
+            "What looks most like TARGET in several catalogs, such as one for each model, and what they have in "
+            "common.",
+            _FILTERS_AND_GROUPS,
+        ),
+        Listed(
+            "duplicates",
+            "query.cli.duplicates:duplicates",
+            "Groups of items that are the same picture: the same bytes, or a copy that was resized, recompressed or "
+            "cropped.",
+            _FILTERS,
+        ),
+        Listed(
+            "evaluate",
+            "query.cli.evaluate:evaluate",
+            "How often the nearest items have the same label: precision, recall and mAP, with every item as a query.",
+            _FILTERS,
+        ),
+        Listed(
+            "export",
+            "query.cli.transfer:export",
+            "Write the whole catalog into a file: ids, metadata, vectors and embedding space. `recq import` reads it.",
+            _FILTERS,
+        ),
+        Listed(
+            "import",
+            "query.cli.transfer:import_",
+            "Write an export's items into a catalog, which is made if it is missing. Nothing is embedded again.",
+        ),
+    )
+
 
 app = typer.Typer(
     name=PROG,
+    cls=Recq,
     help="Find what looks like a picture, among the pictures you filter for.",
     epilog="Try it: recq similar photo.jpg -k 5 --filter 'category=sofa'",
     no_args_is_help=True,
@@ -44,26 +127,14 @@ def recq_(
     """Options of `recq` itself; Typer shows the app's own help."""
 
 
-_WITH_WORDS = {"allow_extra_args": True}  # that are no arguments: the command itself says how to ask
-
-# In the order of `recq --help`.
-app.command(epilog=FILTERS_AND_GROUPS)(similar)
-app.command(epilog=FILTERS_AND_GROUPS, context_settings=_WITH_WORDS)(recommend)
-app.command(epilog=FILTERS_AND_GROUPS, context_settings=_WITH_WORDS)(search)
-app.command()(show)
-app.command()(catalogs)
-app.command()(fields)
-app.command(epilog=FILTERS)(facets)
-app.command()(explain)
-app.command(epilog=FILTERS_AND_GROUPS)(compare)
-app.command(epilog=FILTERS)(duplicates)
-app.command(epilog=FILTERS)(evaluate)
-app.command(epilog=FILTERS)(export)
-app.command("import")(import_)
-
-
 def main() -> None:
     """The console script."""
+    begun()
     if os.environ.get("_RECQ_COMPLETE") == "complete_bash":
-        sys.exit(in_bash(os.environ, lambda: run(app, PROG, [])))
-    sys.exit(run(app, PROG))
+        from query.cli.completion import in_bash
+
+        code = in_bash(os.environ, lambda: run(app, PROG, []))
+    else:
+        code = run(app, PROG)
+    leaving()
+    sys.exit(code)

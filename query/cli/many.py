@@ -1,4 +1,4 @@
-"""`recq similar` with several targets: each answer is printed as soon as it is there, failures are counted."""
+"""`recq similar` with several targets: each answer is printed as soon as it is known, failures are counted."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def answer_many(
     output: Output,
     pictures: Pictures,
 ) -> int:
-    """Print the answers to all targets, those on the command line first; the exit code."""
+    """Print the answers to all targets, those on the command line first. Returns the exit code."""
     printer = Printer(output.form, Page(terminal(), output.null))
     if not printer.several:
         raise UsageError(
@@ -51,7 +51,9 @@ def answer_many(
                 continue
             for note in found.notes:
                 complain(PROG, note)
-            if found.no_results is not None and found.no_results.text not in told:  # what holds for all, once
+            if (
+                found.no_results is not None and found.no_results.text not in told
+            ):  # what concerns all targets is reported once
                 told.add(found.no_results.text)
                 complain(PROG, f"{printable(target)}: {found.no_results.text}")
             emit(printer.one_of_several(found))

@@ -1,18 +1,9 @@
-"""Options that commands have together, each group declared once: a parameter of a command stands for all of its group.
-
-    @grouped
-    def search(question: Matching, output: Output, index: Index) -> None: ...
-
-Typer sees a command with all the options, in the order of the groups' fields; the command gets records.
-"""
+"""The groups of options that commands of `recq` share; `recq.cli_groups.grouped` spreads them out for Typer."""
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
 
 from query.cli.options import (
     AnyOfOption,
@@ -35,53 +26,22 @@ from query.cli.options import (
     SortOption,
 )
 from query.text.formats import PATHS, TABLE
-from recq.cli_options import CatalogOption, DataDirOption, DebugOption, UrlOption
+from recq.cli_groups import Index
 from recq.errors import UsageError
 
 if TYPE_CHECKING:
     from query.cli.picture_outputs import Pictures
     from recq.face.catalog import ImageCatalog
-    from recq.settings import Settings
-
-R = TypeVar("R")
 
 AUTO = "auto"
 """In place of a score or a distance: the catalog's random pairs decide."""
 
 
-@dataclass(frozen=True)
-class Index:
-    """Which index and which catalog."""
+def open_catalog(index: Index) -> ImageCatalog:
+    """The catalog of an index, of which nothing is asked yet."""
+    from recq.face.catalog import ImageCatalog
 
-    catalog: CatalogOption = None
-    url: UrlOption = None
-    data_dir: DataDirOption = None
-    _debug: DebugOption = False
-
-    def settings(self) -> Settings:
-        """The settings in force."""
-        from recq.settings import Settings
-
-        return Settings.load(catalog=self.catalog, url=self.url, data_dir=self.data_dir)
-
-    def open(self) -> ImageCatalog:
-        """The catalog, of which nothing is asked yet."""
-        from recq.face.catalog import ImageCatalog
-
-        return ImageCatalog(self.settings())
-
-
-@dataclass(frozen=True)
-class WholeIndex:
-    """Which index, for commands about several catalogs."""
-
-    url: UrlOption = None
-    data_dir: DataDirOption = None
-    _debug: DebugOption = False
-
-    def settings(self) -> Settings:
-        """The settings in force."""
-        return Index(None, self.url, self.data_dir).settings()
+    return ImageCatalog(index.settings())
 
 
 @dataclass(frozen=True)
@@ -178,34 +138,3 @@ def _field_list(text: str | None) -> list[str] | None:
     if not all(names):
         raise UsageError(f"--fields {text!r} has an empty name: write --fields title,price")
     return names
-
-
-def grouped(function: Callable[..., R]) -> Callable[..., R]:
-    """A command for Typer: each parameter that is a group of options becomes the group's options."""
-    hints = get_type_hints(function, include_extras=True)
-    groups: dict[str, type] = {}
-    parameters: list[inspect.Parameter] = []
-    for each in inspect.signature(function).parameters.values():
-        kind = hints[each.name]
-        if not is_dataclass(kind):
-            parameters.append(each.replace(annotation=kind, kind=inspect.Parameter.KEYWORD_ONLY))
-            continue
-        assert isinstance(kind, type)
-        groups[each.name] = kind
-        types = get_type_hints(kind, include_extras=True)
-        parameters += [
-            inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=one.default, annotation=types[one.name])
-            for one in fields(kind)
-        ]
-
-    @functools.wraps(function)
-    def wrapper(**given: Any) -> R:
-        records = {
-            name: kind(**{one.name: given.pop(one.name) for one in fields(kind)}) for name, kind in groups.items()
-        }
-        return function(**given, **records)
-
-    wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    wrapper.__annotations__ = {each.name: each.annotation for each in parameters}
-    del wrapper.__wrapped__
-    return wrapper

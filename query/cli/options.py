@@ -1,4 +1,4 @@
-"""Arguments and options that several commands of `recq` have, each declared once; what filters look like, for help."""
+"""Arguments and options that several commands of `recq` share, each declared once, and the help on filters."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from recq.index.operators import OPERATORS, Operator, plain_examples, quoted_exa
 
 
 def filters_help(table: Iterable[Operator]) -> str:
-    """What filters look like, for help."""
+    """The help on filters."""
     table = list(table)
     return f"""\
-Filters: all that are given must hold. Quote them, the shell has its own idea of < > | ! ?
+Filters: an item must match all of them. Quote them: < > | ! ? mean something else to the shell.
 
 {quoted_examples(table)}
 
-The same without characters of the shell: {plain_examples(table)}
+The same without special characters of the shell: {plain_examples(table)}
 
 A backslash makes any character literal, a comma, a bar, a space at an end: 'brand=Smith\\, Jones'"""
 
@@ -34,7 +34,7 @@ FILTERS = filters_help(OPERATORS)
 
 FILTERS_AND_GROUPS = f"""{FILTERS}
 
-One of several: --any-of 'category=sofa || price<=50', or --any-of category=sofa,,price=..50"""
+At least one of several: --any-of 'category=sofa || price<=50', or --any-of category=sofa,,price=..50"""
 """The epilog of those that take --any-of as well."""
 
 TargetArgument = Annotated[
@@ -52,7 +52,7 @@ TargetsArgument = Annotated[
         metavar="TARGET...",
         show_default=False,
         help="An indexed file's name or path, a point id, any picture's path, or - for a picture on standard input; "
-        "several have an answer each. Example: sofa_226.jpg, or ./sofa_226.jpg for the file where you are.",
+        "each of several gets its own answer. Example: sofa_226.jpg, or ./sofa_226.jpg for the file where you are.",
     ),
 ]
 TargetsOption = Annotated[
@@ -72,7 +72,7 @@ FilterOption = Annotated[
         metavar="FILTER",
         autocompletion=completion.filters,
         show_default=False,
-        help="Only items that this holds for; may be given several times. Example: --filter 'category=sofa'",
+        help="Only items that match this; may be given several times. Example: --filter 'category=sofa'",
     ),
 ]
 FormatOption = Annotated[
@@ -83,7 +83,9 @@ FormatOption = Annotated[
         help="How to print the answer. Example: --format paths, one absolute path a line.",
     ),
 ]
-KOption = Annotated[int, typer.Option("-k", "--top-k", metavar="N", help="How many results, at most. Example: -k 20")]
+KOption = Annotated[
+    int, typer.Option("-k", "--top-k", metavar="N", help="The largest number of results. Example: -k 20")
+]
 OffsetOption = Annotated[
     int | None,
     typer.Option(
@@ -103,7 +105,7 @@ AnyOfOption = Annotated[
         metavar="GROUP",
         autocompletion=completion.alternatives,
         show_default=False,
-        help="Only items that one of these filters holds for; may be given several times, every group must hold. "
+        help="Only items that match one of these filters; may be given several times, each group must match. "
         "Example: --any-of 'category=sofa || price<=50'",
     ),
 ]
@@ -121,7 +123,7 @@ KeepOwnGroupOption = Annotated[
     bool,
     typer.Option(
         "--keep-own-group",
-        help="With --group-by: show also what is in the group of the picture asked with, such as other views of the "
+        help="With --group-by: show also items of the target's own group, such as other views of the "
         "same product. Example: --group-by sku --keep-own-group",
     ),
 ]
@@ -130,7 +132,7 @@ DiversityOption = Annotated[
     typer.Option(
         "--diversity",
         metavar="0..1",
-        help="From the nearest (0) to the most varied (1): leave out what looks like results before it. "
+        help="From the nearest (0) to the most varied (1): leave out items that look like earlier results. "
         "Example: --diversity 0.3",
     ),
 ]
@@ -138,7 +140,7 @@ KeepDuplicatesOption = Annotated[
     bool,
     typer.Option(
         "--keep-duplicates",
-        help="Show files of the same bytes as results of their own, not as one. Example: --keep-duplicates",
+        help="Show every file of the same bytes, not only the first. Example: --keep-duplicates",
     ),
 ]
 SortOption = Annotated[
@@ -158,7 +160,7 @@ FieldsOption = Annotated[
         metavar="A,B",
         autocompletion=completion.several_fields,
         show_default=False,
-        help="The metadata to show, and no other. Example: --fields title,price",
+        help="The metadata fields to show; all by default. Example: --fields title,price",
     ),
 ]
 NullOption = Annotated[
@@ -175,8 +177,8 @@ MaxDistanceOption = Annotated[
         "--max-distance",
         metavar="DISTANCE",
         show_default=False,
-        help="Leave out what is farther away, in a catalog of Euclidean distances; auto: what random pairs often are "
-        "as near as. Example: --max-distance 12.5",
+        help="Leave out items that are farther away, in a catalog of Euclidean distances; auto: as far as random pairs "
+        "often are. Example: --max-distance 12.5",
     ),
 ]
 GridOption = Annotated[
@@ -210,16 +212,16 @@ MinScoreOption = Annotated[
         "--min-score",
         metavar="SCORE",
         show_default=False,
-        help="Leave out what is less similar (1 is the same picture); auto: what random pairs often reach. "
+        help="Leave out less similar items (1 is the same picture); auto: those that score like random pairs. "
         "Example: --min-score 0.8",
     ),
 ]
 
 
 def asked_with_words(words: Sequence[str], texts: Sequence[str] | None) -> str:
-    """What to say to `recq search WORDS`: filters are written behind --filter, words are searched in a field.
+    """The message for `recq search WORDS`: filters are written after --filter, words are searched in a field.
 
-    `texts` are the catalog's fields of texts, None where they are not known.
+    `texts` are the catalog's text fields, None where they are not known.
     """
     try:
         parse_all(words)
@@ -230,6 +232,6 @@ def asked_with_words(words: Sequence[str], texts: Sequence[str] | None) -> str:
         told = [command("recq", "search", "--filter", f"{field}~{text}") for field in (*fields, "file.name")]
         ask = f"ask for them in {f'a field, {told[0]}, or in ' if fields else ''}the file's name, {told[-1]}"
         similar = command("recq", "similar", "PICTURE")
-        return f"search takes no words by themselves: {ask}; what looks like a picture is found by {similar}"
+        return f"search takes no words by themselves: {ask}; {similar} finds what looks like a picture"
     options = [option for word in words for option in ("--filter", word)]
-    return f"a filter stands behind --filter: {command('recq', 'search', *options)}"
+    return f"a filter is written after --filter: {command('recq', 'search', *options)}"

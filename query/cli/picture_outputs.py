@@ -1,6 +1,6 @@
-"""The pictures of an answer, wherever they are wanted: in a file, on the terminal, in the system's viewer.
+"""The pictures of an answer: in a file, on the terminal, in the system's viewer.
 
-What the commands share that have --grid, --preview and --open: what cannot be done is reported before the work.
+All commands with --grid, --preview and --open use it. What cannot be done is reported before the work.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Pictures:
-    """What --grid, --preview and --open ask for. Raises UsageError for what is impossible here."""
+    """The outputs that --grid, --preview and --open ask for. Raises UsageError for one that is impossible here."""
 
     def __init__(self, grid: Path | None, preview: bool, open_: bool) -> None:
         self._grid = grid
@@ -51,7 +51,7 @@ class Pictures:
 
             self._preview(sheet_of(shown), Limits.from_settings(settings))
         grid = self._grid
-        if grid is None and self._open:  # it stays: the viewer reads it when recq has long gone
+        if grid is None and self._open:  # it is kept: the viewer reads it after recq has ended
             grid = Path(tempfile.mkdtemp(prefix="recq-")) / "grid.png"
         if grid is None:
             return

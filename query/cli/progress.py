@@ -1,4 +1,4 @@
-"""The bar on standard error that a command shows while the library works."""
+"""The progress bar that a command shows on standard error while the library works."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from recq.progress import Progress, silent
 
 @contextmanager
 def bar() -> Iterator[Progress]:
-    """A bar on standard error where a person looks at it, removed at the end; else nothing."""
+    """A bar where standard error is a terminal, removed at the end; else nothing."""
     if not sys.stderr.isatty():
         yield silent
         return

@@ -1,6 +1,6 @@
 """The commands of `recq` that look for items: similar, recommend, search.
 
-Thin shells, which `query.cli.main` makes part of the program: what is slow to import is imported where it is used.
+`query.cli.main` registers them. Modules that are slow to import are imported where they are used.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from query.cli.option_groups import Index, Matched, Output, PictureFiles, Ranked, asked, grouped
+from query.cli.option_groups import Matched, Output, PictureFiles, Ranked, asked, open_catalog
 from query.cli.options import TargetsArgument, TargetsOption, asked_with_words
 from query.cli.shell import emit, remark, terminal
 from query.text.formats import Printer
+from recq.cli_groups import Index, grouped
 from recq.commands import command
 from recq.errors import RecqError, UsageError
 from recq.index.similarity import Strategy
@@ -38,7 +39,7 @@ def similar(
     """What looks most like TARGET. An indexed target is compared by its stored vector: no model is loaded."""
     wanted = asked(question)
     output.require_sane()
-    catalog = index.open()
+    catalog = open_catalog(index)
     pictures = files.ready()
     with catalog:
         if targets_file is not None or (targets is not None and len(targets) > 1):
@@ -80,7 +81,8 @@ def recommend(
         Strategy,
         typer.Option(
             "--strategy",
-            help="Near to the middle of all that is liked, to the best of them, or to each a little. "
+            help="How liked and disliked pictures become one score: by the mean of their vectors, by the nearest of "
+            "them, or by the sum of their scores. "
             "Example: --strategy best",
         ),
     ] = Strategy.AVERAGE,
@@ -89,14 +91,14 @@ def recommend(
     files: PictureFiles,
     index: Index,
 ) -> None:
-    """More like the pictures somebody chose, and unlike those they rejected; none of them is among the results."""
+    """Items near to the pictures you like and far from those you dislike; none of these is among the results."""
     if ctx.args:
         index.settings()
         meant = command("recq", "recommend", "--like", ctx.args[0])
-        raise UsageError(f"recommend takes pictures behind --like and --dislike: {meant}")
+        raise UsageError(f"recommend takes pictures after --like and --dislike: {meant}")
     wanted = asked(question)
     output.require_sane()
-    catalog = index.open()
+    catalog = open_catalog(index)
     pictures = files.ready()
     with catalog:
         answer = catalog.recommend(like or [], dislike or [], strategy=strategy.value, **wanted)
@@ -105,15 +107,15 @@ def recommend(
 
 @grouped
 def search(*, ctx: typer.Context, question: Matched, output: Output, files: PictureFiles, index: Index) -> None:
-    """Items that all filters hold for, ordered by path or by a field; no picture is compared."""
+    """Items that match all filters, ordered by path or by a field; no picture is compared."""
     if ctx.args:
         texts = None
-        with index.open() as catalog, suppress(RecqError):
+        with open_catalog(index) as catalog, suppress(RecqError):
             texts = catalog.text_fields()
         raise UsageError(asked_with_words(ctx.args, texts))
     wanted = asked(question)
     output.require_sane()
-    catalog = index.open()
+    catalog = open_catalog(index)
     pictures = files.ready()
     with catalog:
         answer = catalog.search(**wanted)
@@ -121,7 +123,7 @@ def search(*, ctx: typer.Context, question: Matched, output: Output, files: Pict
 
 
 def _tell(answer: Answer, output: Output, pictures: Pictures, settings: Settings) -> None:
-    """The answer, remarks on it, and the picture where one is asked for."""
+    """Print the answer and the remarks on it, and write the picture if it is wanted."""
     emit(Printer(output.form, Page(terminal(), output.null)).answer(answer))
     remark(answer)
     pictures.show(answer, settings)

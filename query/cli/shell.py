@@ -1,4 +1,4 @@
-"""What every command of `recq` does around its one call into the library: output, remarks."""
+"""Output and remarks of every command of `recq`."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ PROG = "recq"
 
 
 def terminal() -> bool:
-    """Whether a person looks at standard output."""
+    """Whether standard output is a terminal."""
     return sys.stdout.isatty()
 
 
 def emit(text: str) -> None:
-    """The answer on standard output: UTF-8 whatever the locale, undecodable file names as the bytes they are."""
+    """Write the answer to standard output: UTF-8 whatever the locale, undecodable file names as their bytes."""
     sys.stdout.flush()
     sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
     sys.stdout.buffer.flush()
 
 
 def counted(count: int, noun: str) -> str:
-    """So many of something, in words; the noun in the singular."""
+    """A count with its noun, which is given in the singular."""
     return f"{count:,} {noun if count == 1 else f'{noun}s'}"
 
 
 def remark(answer: Answer) -> None:
-    """What there is to say about an answer, on standard error."""
+    """Write the remarks on an answer to standard error."""
     for note in answer.notes:
         complain(PROG, note)
     if answer.no_results is not None:

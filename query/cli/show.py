@@ -1,6 +1,6 @@
-"""The commands of `recq` that tell what there is: catalogs, fields, show, facets.
+"""The commands of `recq` that list what is indexed: catalogs, fields, show, facets.
 
-Thin shells, which `query.cli.main` makes part of the program: what is slow to import is imported where it is used.
+`query.cli.main` registers them. Modules that are slow to import are imported where they are used.
 """
 
 from __future__ import annotations
@@ -10,19 +10,21 @@ from typing import Annotated
 import typer
 
 from query.cli import completion
-from query.cli.option_groups import Index, WholeIndex, grouped
+from query.cli.option_groups import open_catalog
 from query.cli.options import FilterOption, TargetArgument
 from query.cli.shell import PROG, counted, emit, terminal
 from query.text.render import FacetsFormat, ShowFormat, catalogs_text, facets_text, fields_text, shown_text
 from recq.cli_errors import complain
+from recq.cli_groups import Index, WholeIndex, grouped
+from recq.cli_options import format_option
 from recq.commands import command
 
-ListFormatOption = Annotated[ShowFormat, typer.Option("--format", help="How to print them. Example: --format json")]
+ListFormatOption = Annotated[ShowFormat, format_option("them")]
 
 
 @grouped
 def catalogs(*, form: ListFormatOption = ShowFormat.TABLE, index: WholeIndex) -> None:
-    """The catalogs of the index: items, failed ones, embedding space, sources, when one was indexed last."""
+    """The catalogs of the index: items, failed items, embedding space, sources, time of the last item."""
     settings = index.settings()
     from recq.face.opening import catalogs
 
@@ -31,15 +33,15 @@ def catalogs(*, form: ListFormatOption = ShowFormat.TABLE, index: WholeIndex) ->
     for each in found:
         if each.unfinished:
             left = counted(len(each.unfinished), "collection")
-            complain(PROG, f"{each.name}: {left} of a rebuild that goes on or was interrupted")
+            complain(PROG, f"{each.name}: {left} of a rebuild that is running or was interrupted")
     if not found:
         complain(PROG, f"there is no catalog here: {command('recq-ingest', 'run', 'FOLDER')} makes one")
 
 
 @grouped
 def fields(*, form: ListFormatOption = ShowFormat.TABLE, index: Index) -> None:
-    """The fields that filters can ask for: type, how many items have one, its values or their range, an example."""
-    with index.open() as catalog:
+    """The fields that filters can use: type, number of items, values or range, an example."""
+    with open_catalog(index) as catalog:
         found = catalog.fields()
     emit(fields_text(found, form, terminal()))
 
@@ -48,16 +50,14 @@ def fields(*, form: ListFormatOption = ShowFormat.TABLE, index: Index) -> None:
 def show(
     *,
     target: TargetArgument,
-    form: Annotated[ShowFormat, typer.Option("--format", help="How to print it. Example: --format json")] = (
-        ShowFormat.TABLE
-    ),
+    form: Annotated[ShowFormat, format_option("it")] = (ShowFormat.TABLE),
     json_: Annotated[
         bool, typer.Option("--json", help="Short for --format json. Example: recq show sofa_226.jpg --json")
     ] = False,
     index: Index,
 ) -> None:
-    """Everything known of one item, and for a failed one the reason."""
-    with index.open() as catalog:
+    """Everything that is known about one item, with the reason for a failed one."""
+    with open_catalog(index) as catalog:
         item = catalog.show(target)
     emit(shown_text(item, ShowFormat.JSON if json_ else form, terminal()))
 
@@ -76,15 +76,13 @@ def facets(
     ],
     filters: FilterOption = None,
     limit: Annotated[
-        int, typer.Option("--limit", metavar="N", min=1, help="How many values, at most. Example: --limit 200")
+        int, typer.Option("--limit", metavar="N", min=1, help="The largest number of values. Example: --limit 200")
     ] = 50,
-    form: Annotated[FacetsFormat, typer.Option("--format", help="How to print them. Example: --format json")] = (
-        FacetsFormat.TABLE
-    ),
+    form: Annotated[FacetsFormat, format_option("them")] = (FacetsFormat.TABLE),
     index: Index,
 ) -> None:
-    """The values of a metadata field and how many items have each; ranges for numbers and dates."""
-    with index.open() as catalog:
+    """The values of a metadata field and the number of items of each; ranges for numbers and dates."""
+    with open_catalog(index) as catalog:
         found = catalog.facets(field, filters=filters or [], limit=limit)
     emit(facets_text(found, form, terminal()))
     if found.no_items is not None:

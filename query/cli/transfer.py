@@ -1,4 +1,4 @@
-"""The commands of `recq` that carry a whole catalog: export, import."""
+"""The commands of `recq` that transfer a whole catalog: export, import."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from query.cli.option_groups import Index, grouped
+from query.cli.option_groups import open_catalog
 from query.cli.options import FilterOption
 from query.cli.progress import bar
 from query.cli.shell import PROG, counted
 from recq.cli_errors import complain
+from recq.cli_groups import Index, grouped
 from recq.transfer.transfer import ArchiveFormat, Transferred
 
 
@@ -37,8 +38,8 @@ def export(
     filters: FilterOption = None,
     index: Index,
 ) -> None:
-    """Write the whole catalog into a file: ids, metadata, vectors and what made them. `recq import` reads it."""
-    with index.open() as catalog, bar() as progress:
+    """Write the whole catalog into a file: ids, metadata, vectors and embedding space. `recq import` reads it."""
+    with open_catalog(index) as catalog, bar() as progress:
         done = catalog.export(file, form=None if form is None else form.value, filters=filters, progress=progress)
     complain(
         PROG, f"{_told(done)} of catalog {done.catalog} written to {file if str(file) != '-' else 'standard output'}"
@@ -60,7 +61,7 @@ def import_(
     ],
     index: Index,
 ) -> None:
-    """Write an export's items into a catalog, which is made where there is none. Nothing is embedded again."""
+    """Write an export's items into a catalog, which is made if it is missing. Nothing is embedded again."""
     settings = index.settings()
     from recq.face.opening import import_catalog
 

@@ -1,6 +1,6 @@
-"""An answer as pictures in a file: one PNG, or one HTML page that needs nothing beside it.
+"""An answer as pictures in a file: one PNG, or one HTML page that contains everything it needs.
 
-Made after the index has been released, from the files themselves.
+It is made from the files, after the index has been released.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from recq.settings import Settings
 
 SUFFIXES = (".png", ".html")
-"""What the name of a grid may end in, in any case."""
+"""The endings that the name of a grid may have, in upper or lower case."""
 
 
 def require_writable(path: Path) -> None:
-    """Raise UsageError unless a grid can be put there: found out before the work, not after it."""
+    """Raise UsageError unless a grid can be written there; called before the work."""
     if path.suffix.lower() not in SUFFIXES:
         name = path.stem or "grid"
         raise UsageError(f"--grid {path}: a grid is a PNG or an HTML page, name it {name}.png or {name}.html")

@@ -1,4 +1,4 @@
-"""A sheet as one picture: rows of tiles with rank, score and name, what was asked in a frame to the left of them.
+"""A sheet as one picture: rows of tiles with rank, score and name, and the target in a frame to the left of them.
 
 A file that cannot be read becomes a labelled placeholder, so that every card has its tile.
 """
@@ -16,14 +16,14 @@ from recq.images import Limits
 
 PER_ROW = 5
 MOST_TILES = 50
-"""Results drawn at most: ten rows, which is what an eye takes in and a viewer opens."""
+"""The most results that are drawn: ten rows, which people can survey and viewers can open."""
 
 _TILE = 232  # pixels a side of a picture's square
 _GAP = 20
 _LABEL = 62  # pixels below a picture: score and name
 _SCALE = 22  # more where scores are shown on a scale
 _TITLE = 38  # above a row that has one
-_BETWEEN = 44  # rows that answer different questions
+_BETWEEN = 44  # pixels between rows that answer different questions
 _MARGIN = 32
 _CAPTION = 44
 _FRAME = 5
@@ -83,7 +83,7 @@ def _height(row: Row, per_row: int, label: int) -> int:
 def _row(
     canvas: Image.Image, row: Row, between: tuple[int, int], left: int, per_row: int, label: int, limits: Limits
 ) -> list[int]:
-    """Draw the row between two heights; where its lines of tiles may be parted."""
+    """Draw the row between two heights, and return where its lines of tiles may be separated."""
     top, bottom = between
     pen = ImageDraw.Draw(canvas)
     if row.title:
@@ -133,12 +133,12 @@ def _paint(canvas: Image.Image, pen: ImageDraw.ImageDraw, card: Card, x: int, y:
 
 
 def _strong(pen: ImageDraw.ImageDraw, x: float, y: float, text: str, colour: str) -> None:
-    """The bundled font has no bold: a thin outline of the same colour is one."""
+    """The bundled font has no bold face: a thin outline of the same colour replaces it."""
     pen.text((x, y), text, fill=colour, font=bundled(22), stroke_width=0.6, stroke_fill=colour)
 
 
 def _caption(pen: ImageDraw.ImageDraw, sheet: Sheet, x: int, baseline: int, width: int) -> None:
-    """The filters left, and how many results were not drawn; the embedding space right where there is room."""
+    """The filters and the number of results not drawn on the left, the embedding space on the right if it fits."""
     more = sheet.left_out
     text, font = lettering("   ".join([*sheet.filters, *([f"{more:,} more not drawn"] if more else [])]), 17)
     filters = shorten(text, width, font)

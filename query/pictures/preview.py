@@ -1,9 +1,9 @@
-"""A grid on a terminal that can show pictures: kitty's protocol or sixels, by the library textual-image.
+"""Shows a grid on a terminal that can display pictures: with kitty's protocol or sixels, by the library textual-image.
 
     show = require_terminal()
     show(sheet, limits)
 
-The library asks the terminal what it can show, and the terminal answers on standard input.
+The library asks the terminal what it can display, and the terminal answers on standard input.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ if TYPE_CHECKING:
 
 INSTEAD = "use --open, or --grid grid.html"
 
-_SMALLEST = 0.6  # of a tile's size: below it names cannot be read, and fewer tiles stand in a line
+_SMALLEST = 0.6  # of a tile's size: names in smaller ones cannot be read, so a line gets fewer tiles
 _RULER = 100_000
 
 Show = Callable[["Sheet", "Limits"], None]
 
 
 def require_terminal() -> Show:
-    """What shows a sheet on this terminal. Raises UsageError where it cannot: found out before the work."""
+    """A function that shows a sheet on this terminal. Raises UsageError where it cannot, before the work."""
     if not sys.stdout.isatty() or sys.stdin is None or not sys.stdin.isatty():
-        # Never asked on a pipe: the answer would be looked for in the picture that comes through it.
+        # Never asked on a pipe: the answer would be read from the picture that is piped in.
         stream = "input" if sys.stdout.isatty() else "output"
         raise UsageError(f"--preview: standard {stream} is no terminal, {INSTEAD}")
-    logging.getLogger("textual_image").addHandler(logging.NullHandler())  # its doubts are not ours to print
+    logging.getLogger("textual_image").addHandler(logging.NullHandler())  # its warnings are not recq's
     try:
         from textual_image import renderable  # asks the terminal
     except ImportError as error:
         raise UsageError(f"--preview needs a library: pip install 'recq[preview]', or {INSTEAD}") from error
     if renderable.Image not in (renderable.SixelImage, renderable.TGPImage):
-        raise UsageError(f"--preview: this terminal does not say that it can show pictures, {INSTEAD}")
+        raise UsageError(f"--preview: this terminal does not report that it can show pictures, {INSTEAD}")
     return lambda sheet, limits: _show(sheet, limits, renderable.Image)
 
 
@@ -73,17 +73,17 @@ def _show(sheet: Sheet, limits: Limits, shown_as: Any) -> None:
 
     from query.pictures.grid_png import draw
 
-    # Colours carry kitty's picture numbers, controls the sixels: neither may be left out for taste.
+    # Colours carry kitty's picture numbers, control characters the sixels: both must be kept.
     console = Console(force_terminal=True, color_system="truecolor", no_color=False)
     screen = _screen(console, shown_as)
     image, cuts = draw(sheet, limits, widest=int(screen.columns * screen.cell_width / _SMALLEST))
-    # Line by line of tiles, all in one scale: what is higher than the screen cannot be put there in one piece.
+    # Tiles are shown line by line, in one scale: a picture higher than the screen cannot be shown at once.
     edges = (0, *cuts, image.height)
     strips = list(pairwise(edges))
     scale = screen.scale(image.width, max(bottom - top for top, bottom in strips))
     for top, bottom in strips:
         across, down = screen.cells(image.width, bottom - top, scale)
-        # White to the edges of the cells, or the strip would be stretched to them.
+        # White up to the edges of the cells, or the strip would be stretched to them.
         size = round(across * screen.cell_width / scale), round(down * screen.cell_height / scale)
         strip = Image.new("RGB", size, "white")
         strip.paste(image.crop((0, top, image.width, bottom)))
@@ -91,7 +91,7 @@ def _show(sheet: Sheet, limits: Limits, shown_as: Any) -> None:
 
 
 def _screen(console: Console, shown_as: Any) -> Screen:
-    """The library knows how large a cell is, and tells it by how many cells a picture takes."""
+    """The library knows the size of a cell; it is computed from the cells that a picture takes."""
     from PIL import Image
     from rich.measure import Measurement
 

@@ -1,4 +1,4 @@
-"""Hands a file to whatever shows pictures on this system: the desktop's viewer, or the program in BROWSER."""
+"""Opens a file in the system's viewer for pictures: the desktop's, or the program in BROWSER."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from recq.errors import UsageError
 
 
 def require_viewer() -> None:
-    """Raise UsageError where nothing could show a file: found out before the work."""
+    """Raise UsageError where no viewer is found; called before the work."""
     try:
         webbrowser.get()
     except webbrowser.Error as error:
@@ -20,6 +20,6 @@ def require_viewer() -> None:
 
 
 def open_file(path: Path) -> None:
-    """Show the file. Raises UsageError when nothing took it."""
+    """Open the file. Raises UsageError where no viewer opens it."""
     if not webbrowser.open(path.absolute().as_uri()):
         raise UsageError(f"--open: nothing could open {path}: open it yourself, or name a program in BROWSER")

@@ -1,1 +1,1 @@
-"""Answers as text: tables for eyes, JSON and CSV for programs."""
+"""Answers as text: tables for people, JSON and CSV for programs."""

@@ -1,7 +1,7 @@
-"""The formats that `--format` of `similar`, `recommend` and `search` knows: recq's own, and those of plug-ins.
+"""The formats for `--format` of `similar`, `recommend` and `search`: recq's own, and those of plug-ins.
 
-Naming one of recq's own looks nothing up. The others are searched for where all are listed (help, completion, an error)
-or a name is none of recq's.
+For one of recq's own no package is searched. The others are searched for where all are listed (help, completion, an
+error) or a name is not recq's own.
 """
 
 from __future__ import annotations
@@ -42,22 +42,22 @@ else:
             return iter(DOOR.names())
 
     class FormatName(Enum, metaclass=_Listed):
-        """The name of a format, for Typer: help and completion list what there is when they are asked for."""
+        """The name of a format, for Typer: help and completion list the formats when they are asked for."""
 
 
 def format_name(name: str) -> str:
     """The name of a format. Raises ValueError, which lists them, for any other."""
-    if name not in DOOR.own and name not in DOOR.installed():
+    if not DOOR.has_own(name) and name not in DOOR.installed():
         raise ValueError(f"{name!r} is not one of {', '.join(map(repr, DOOR.names()))}")
     return name
 
 
 class Printer:
-    """One format at work on a page. Raises PluginError where a plug-in's cannot be used, or does not print."""
+    """A format that writes to a page. Raises PluginError where a plug-in cannot be used, or does not return text."""
 
     def __init__(self, name: str, page: Page) -> None:
-        entry = DOOR.own.get(name) or DOOR.installed()[name]
-        self._own = name in DOOR.own
+        self._own = DOOR.has_own(name)
+        entry = DOOR.own[name] if self._own else DOOR.installed()[name]
         self._called = DOOR.called(entry)
         self._page = page
         made = self._guarded(DOOR.load(entry))
@@ -72,15 +72,15 @@ class Printer:
         return self._text(lambda: self._format.answer(answer, self._page))
 
     def one_of_several(self, answer: Answer) -> str:
-        """The answer to one of several targets; nothing where they are printed together."""
+        """The answer to one of several targets; empty where they are printed together."""
         return "" if self.together else self._text(lambda: self._format.one_of_several(answer, self._page))
 
     def answers(self, answers: Sequence[Answer]) -> str:
-        """The answers to several targets; nothing where they are printed as they come."""
+        """The answers to several targets; empty where each is printed at once."""
         return self._text(lambda: self._format.answers(answers, self._page)) if self.together else ""
 
     def failure(self, failure: FailedTarget) -> str | None:
-        """A target that has no answer, where the format has a place for that."""
+        """A failed target, where the format has a form for it."""
         return self._guarded(lambda: self._format.failure(failure))
 
     def _text(self, make: Callable[[], str]) -> str:

@@ -1,9 +1,9 @@
 """An answer as text: JSON, JSON lines, CSV, paths, or a table. Pure: records in, text out.
 
-The formats of `similar`, `recommend` and `search` stand behind the door that plug-ins use (`query.text.formats`).
+The formats of `similar`, `recommend` and `search` use the same interface as plug-ins (`query.text.formats`).
 
-Machine-readable formats are a contract (docs/query.md) and the same on a terminal and in a pipe. The table is for
-eyes: with colours and as wide as the terminal there, plain columns without cutting anything elsewhere.
+Machine-readable formats are a contract (docs/query.md) and are the same on a terminal and in a pipe. The table is for
+people: on a terminal with colours and as wide as it; elsewhere plain columns, in which nothing is cut.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from recq.search.results import SCORE_DIGITS, Answer, ItemDetails, Result, facet
 
 if TYPE_CHECKING:
     from recq.duplicates.groups import Duplicates
+    from recq.evaluate.index_results import IndexEvaluation
     from recq.evaluate.results import Evaluation
     from recq.index.facets import Facets
     from recq.search.compare import Comparison
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
 
 class Format(StrEnum):
-    """How `duplicates` answers; `similar`, `recommend` and `search` know those of plug-ins as well."""
+    """The formats of `duplicates`; `similar`, `recommend` and `search` have those of plug-ins as well."""
 
     TABLE = "table"
     JSON = "json"
@@ -52,7 +53,7 @@ class Format(StrEnum):
 
 
 class FacetsFormat(StrEnum):
-    """How `facets` and `compare` answer."""
+    """The formats of `facets` and `compare`."""
 
     TABLE = "table"
     JSON = "json"
@@ -61,7 +62,7 @@ class FacetsFormat(StrEnum):
 
 
 class ShowFormat(StrEnum):
-    """How `show`, `catalogs` and `fields` answer."""
+    """The formats of `show`, `catalogs` and `fields`."""
 
     TABLE = "table"
     JSON = "json"
@@ -72,10 +73,10 @@ COLUMNS = ("rank", "score", "id", "source", "path", "name", "copies")
 
 
 class Table(OutputFormat):
-    """For eyes: a table, and of several targets each under the target's name."""
+    """A table for people; for several targets one under each target's name."""
 
     def answer(self, answer: Answer, page: Page) -> str:
-        """The rows; nothing where there are none."""
+        """The rows; empty where there are none."""
         return _table(answer_table(answer), page.terminal)
 
     def one_of_several(self, answer: Answer, page: Page) -> str:
@@ -111,7 +112,7 @@ class JsonLines(OutputFormat):
 
 
 class Csv(OutputFormat):
-    """Comma-separated values with one header, which the fields of all results make."""
+    """Comma-separated values with one header, which has the fields of all results."""
 
     together = True
 
@@ -133,10 +134,10 @@ class Csv(OutputFormat):
 
 
 class Paths(OutputFormat):
-    """Absolute paths, one a line, or each ended with a NUL: the one byte that no path has."""
+    """Absolute paths, one a line, or each ended by a NUL, the only byte that no path has."""
 
     def answer(self, answer: Answer, page: Page) -> str:
-        """Those of the results whose folder is on record."""
+        """The paths of the results whose folder is on record."""
         return "".join(
             _path(result, page.terminal, page.null) for result in answer.results if result.location is not None
         )
@@ -177,6 +178,17 @@ def shown_text(shown: ItemDetails, form: ShowFormat, terminal: bool = False) -> 
     return _table(shown_table(shown), terminal)
 
 
+def index_evaluation_text(evaluation: IndexEvaluation, form: ShowFormat, terminal: bool = False) -> str:
+    """The answer of `evaluate --index`."""
+    if form is ShowFormat.JSON:
+        from recq.evaluate.index_results import index_evaluation_json
+
+        return _json(index_evaluation_json(evaluation), indent=2)
+    from recq.display.index_table import index_table
+
+    return _table(index_table(evaluation), terminal)
+
+
 def evaluation_text(evaluation: Evaluation, form: ShowFormat, terminal: bool = False) -> str:
     """The answer of `evaluate`."""
     if form is ShowFormat.JSON:
@@ -191,14 +203,14 @@ def evaluation_text(evaluation: Evaluation, form: ShowFormat, terminal: bool = F
 
 
 def explanation_text(explanation: Explanation, form: ShowFormat) -> str:
-    """The answer of `explain`; the maps are in JSON alone."""
+    """The answer of `explain`; only JSON has the maps."""
     if form is ShowFormat.JSON:
         return _json(explanation.to_json())
     return score_text(explanation.score, explanation.share) + "\n"
 
 
 def comparison_text(comparison: Comparison, form: FacetsFormat, terminal: bool = False) -> str:
-    """The answer of `compare`; a line of jsonl is one catalog's."""
+    """The answer of `compare`; jsonl has a line for each catalog."""
     match form:
         case FacetsFormat.TABLE:
             return _table(comparison_table(comparison), terminal)
@@ -212,7 +224,7 @@ def comparison_text(comparison: Comparison, form: FacetsFormat, terminal: bool =
 
 
 def duplicates_text(found: Duplicates, form: Format, terminal: bool = False) -> str:
-    """The answer of `duplicates`. `paths` are those of all but the first of each group."""
+    """The answer of `duplicates`. `paths` has all items but the first of each group."""
     match form:
         case Format.TABLE:
             return _table(duplicates_table(found), terminal)
@@ -236,13 +248,13 @@ def _json(document: Any, indent: int | None = None) -> str:
     text = json.dumps(document, indent=indent, ensure_ascii=False, allow_nan=False)
     try:
         text.encode()
-    except UnicodeEncodeError:  # a lone surrogate from someone's JSON is not UTF-8
+    except UnicodeEncodeError:  # a lone surrogate from JSON is not UTF-8
         text = json.dumps(document, indent=indent, allow_nan=False)
     return text + "\n"
 
 
 def _csv_fields(answers: Sequence[Answer]) -> list[str]:
-    """The fields of `--fields`, else all that any result has."""
+    """The fields of `--fields`, else all fields of all results."""
     chosen = next((answer.fields for answer in answers), None)
     every = {name for answer in answers for result in answer.results for name in result.metadata}
     return sorted(every) if chosen is None else list(chosen)
@@ -282,7 +294,7 @@ def _rows(rows: Sequence[Sequence[object]]) -> str:
 
 
 def _path(result: Result, terminal: bool, null: bool) -> str:
-    """Exactly the path for a program, escaped for a terminal."""
+    """The exact path for a program, an escaped one for a terminal."""
     path = os.fspath(result.location or "")
     if null:
         return path + "\0"

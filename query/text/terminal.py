@@ -15,7 +15,7 @@ _WHOLE = {"#", "score", "items", "field"}  # columns that are never cut
 
 
 def draw(table: TextTable) -> str:
-    """The table with escape sequences for the terminal that standard output is."""
+    """The table with escape sequences for the terminal on standard output."""
     console = Console(highlight=False)
     with console.capture() as captured:
         if table.title:
@@ -32,7 +32,7 @@ def draw(table: TextTable) -> str:
 
 
 def _draw_lines(console: Console, table: TextTable) -> None:
-    """A line for each row, cut where it does not fit, and what is not shown."""
+    """A line for each row, cut where it does not fit, and a remark on hidden columns."""
     shape = layout(table, console.width)
 
     def line(row: tuple[str, ...], *, style: str | None = None) -> None:
@@ -56,13 +56,13 @@ def _draw_lines(console: Console, table: TextTable) -> None:
 
 
 def hidden_remark(hidden: tuple[str, ...], *, chosen: bool) -> str:
-    """The remark on columns that there was no room for."""
+    """The remark on columns that did not fit."""
     way = "name fewer with --fields" if chosen else "choose with --fields"
     return f"no room for: {', '.join(hidden)} (a wider terminal shows more, or {way})"
 
 
 def _folded(table: TextTable) -> Table:
-    """Cells of several lines: everything can be read."""
+    """Cells wrap into several lines, so that nothing is cut."""
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name, right in zip(table.header, table.right, strict=True):
         whole = name in _WHOLE

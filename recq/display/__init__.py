@@ -1,4 +1,4 @@
-"""Answers made visible, for a terminal and a notebook alike: tables, cards in rows, and what is known of the pictures.
+"""Displays answers on a terminal and in a notebook: tables, and pictures with their facts.
 
-Above everything that answers, below the face and the query tool: both show the same.
+It is above the rooms that answer, and below the face and the query tool, which show the same.
 """

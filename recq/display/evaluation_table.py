@@ -1,4 +1,4 @@
-"""`recq evaluate` for eyes: the measures with their intervals, the classes, what is taken for what. Per cent."""
+"""The tables of `recq evaluate`: the measures with their intervals, the classes, the confusions, in per cent."""
 
 from __future__ import annotations
 

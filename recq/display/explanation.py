@@ -1,4 +1,4 @@
-"""An explanation as one picture: the two side by side, below each the same with the regions that agree in colour."""
+"""An explanation as one picture: the two pictures side by side, below each its similar regions in colour."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _FAINT = 0.25  # of the strongest region: what adds less keeps the picture's own
 
 
 def require_writable(path: Path) -> None:
-    """Raise UsageError unless a PNG can be put there."""
+    """Raise UsageError unless a PNG can be written there."""
     if path.suffix.lower() != ".png":
         raise UsageError(f"--out {path}: the picture is a PNG, name it so, as in --out {path.stem or 'explain'}.png")
     require_place(path, "--out")
@@ -55,7 +55,7 @@ def draw(explanation: Explanation) -> Image.Image:
     told = score_text(explanation.score, explanation.share)
     pen.text((_MARGIN, _MARGIN), told, fill=_INK, font=bundled(26), stroke_width=0.5, stroke_fill=_INK)
     pen.text(
-        (_MARGIN, _MARGIN + 34), "below: where each picture's part of that comes from", fill=_GREY, font=bundled(16)
+        (_MARGIN, _MARGIN + 34), "below: the regions of each picture that this comes from", fill=_GREY, font=bundled(16)
     )
     for place, side in enumerate(sides):
         x, y = _MARGIN + place * (_TILE + _GAP), _MARGIN + _HEAD

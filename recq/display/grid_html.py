@@ -1,6 +1,6 @@
-"""A sheet as one HTML page that needs nothing beside it: styles and thumbnails are inside, there is no script.
+"""A sheet as one HTML page that contains everything: styles and thumbnails are inside, there is no script.
 
-Names and metadata are anybody's: they become text of elements and nothing else, and a content security policy in the
+Names and metadata are not trusted: they become only text of elements, and a content security policy in the
 page lets a browser load nothing but the pictures within it.
 """
 
@@ -36,7 +36,7 @@ def page(sheet: Sheet, limits: Limits) -> Iterator[str]:
         if row.title:
             yield _line(element("h2", row.title))
         yield '<div class="row">\n'
-        if aside:  # empty where nothing is asked, so that all rows begin at the same place
+        if aside:  # empty where there is no target, so that all rows begin at the same place
             yield from _figures("asked", row.asked, limits)
         if row.found:
             yield from _figures("found", row.found, limits)
@@ -50,7 +50,7 @@ def page(sheet: Sheet, limits: Limits) -> Iterator[str]:
 
 def _head(sheet: Sheet) -> Iterator[str]:
     yield '<!DOCTYPE html>\n<html lang="en">\n<head>\n'
-    # Before anything of anybody's: the characters' encoding, and what may be loaded.
+    # Before any name or value: the encoding, and what may be loaded.
     yield _line(element("meta", charset="utf-8"))
     yield _line(element("meta", **{"http-equiv": "Content-Security-Policy", "content": _POLICY}))
     yield _line(element("meta", name="viewport", content="width=device-width, initial-scale=1"))

@@ -1,6 +1,6 @@
-"""What a grid shows, before it is a picture or a page: cards in rows. Pure: records in, printable text out.
+"""The content of a grid, as a picture or a page: cards in rows. Pure: records in, printable text out.
 
-Whatever `recq` answers becomes a `Sheet` here; `query.pictures.grid_png` and `recq.display.grid_html` know nothing
+Every answer of `recq` becomes a `Sheet` here; `query.pictures.grid_png` and `recq.display.grid_html` use nothing
 else.
 """
 
@@ -26,9 +26,9 @@ _MOST_ASKED = 10
 
 @dataclass(frozen=True)
 class Card:
-    """One picture and what is written with it: `heading` is its rank, or what it is to the question.
+    """One picture and its text: `heading` is its rank, or its role in the question.
 
-    `scale` tells what the score means here, `facts` are worth a look, `more` is everything else that is known.
+    `scale` shows what the score means in this catalog, `facts` are the main values, `more` are all others.
     `content` holds the bytes of a picture that was read for the question.
     """
 
@@ -45,7 +45,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Row:
-    """What was asked and what was found for it, perhaps under a title. `left_out` of the cards are not shown."""
+    """The cards of a question and of its results, perhaps under a title. `left_out` cards are not shown."""
 
     found: tuple[Card, ...]
     asked: tuple[Card, ...] = ()
@@ -68,9 +68,10 @@ class Sheet:
         return sum(row.left_out for row in self.rows)
 
     def within(self, most: int, row_at_least: int) -> Sheet:
-        """The sheet with at most `most` cards found: each row has its share, `row_at_least` in any case, first come.
+        """The sheet with at most `most` cards of results: each row gets its share, and at least `row_at_least`, in
+        order.
 
-        A row for which nothing was found counts as one card, and of what was asked `_MOST_ASKED` cards stay in a row.
+        A row without results counts as one card; a row keeps at most `_MOST_ASKED` cards of its question.
         """
         share = max(row_at_least, most // max(1, len(self.rows)))
         rows, room, dropped = [], most, 0
@@ -88,7 +89,7 @@ class Sheet:
 
 
 Drawable = Answer | Sequence[Answer] | Duplicates | Comparison
-"""What a grid can be made of: one answer, an answer for each of several targets, groups, several catalogs."""
+"""What a grid can be made from: one answer, an answer for each of several targets, groups, several catalogs."""
 
 
 def sheet_of(shown: Drawable) -> Sheet:
@@ -125,7 +126,7 @@ def comparison_sheet(comparison: Comparison) -> Sheet:
 
 
 def _told(comparison: Comparison) -> Iterator[tuple[str, ...]]:
-    """What stands above each catalog's row."""
+    """The lines above each catalog's row."""
     for number, each in enumerate(comparison.columns):
         told = (printable(each.catalog), each.answer.space.label)
         yield told if number == 0 else (*told, f"{comparison.overlap(0, number).told} the same as in the first")
@@ -176,7 +177,7 @@ _KINDS = {
 
 
 def _kinds_text(group: Group) -> str:
-    """What the others of a group are to the first."""
+    """The relation of the others of a group to the first."""
     if group.exact:
         return "the same bytes"
     counts = group.counted().items()
@@ -184,7 +185,7 @@ def _kinds_text(group: Group) -> str:
 
 
 def _member(result: Result, kind: Kind, group: Group) -> Card:
-    """A card with what tells two copies apart: the folder, pixels, bytes."""
+    """A card with the differences of copies: the folder, pixels, bytes."""
     file = result.payload["file"]
     size, length = pixels(file), f"{file['size']:,}"
     folder = result.path.rpartition("/")[0] if result.path is not None else result.within.rpartition("/")[0]

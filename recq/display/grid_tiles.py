@@ -1,4 +1,4 @@
-"""The pixels of a card: its file read anew within recq's limits, fitted into a square, or a few words why not."""
+"""The pixels of a card: its file, read again within recq's limits and fitted into a square, or a short reason."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _WORDS = {
 
 
 def thumbnail(card: Card, limits: Limits, side: int) -> tuple[Image.Image | None, str]:
-    """The card's picture, RGB, its longer side `side` pixels; or None, and in a few words why."""
+    """The card's picture, RGB, its longer side `side` pixels; or None and a short reason."""
     if card.content is not None:
         content = card.content
         return _fitted(lambda: decode(content, limits, reduce_to=side), side)
@@ -35,12 +35,12 @@ def thumbnail(card: Card, limits: Limits, side: int) -> tuple[Image.Image | None
     if location is None:
         return None, "no folder on record"
     if not is_there(location):
-        return None, "not on this machine, or gone"
+        return None, "not on this machine, or deleted"
     return _fitted(lambda: open_picture(location, limits, reduce_to=side), side)
 
 
 def is_there(location: Path) -> bool:
-    """Whether there is a file, where one may look."""
+    """Whether there is a file that may be read."""
     return os.path.exists(location)  # noqa: PTH110 - Path's raises where one may not look
 
 

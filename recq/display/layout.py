@@ -1,4 +1,4 @@
-"""How a table's columns share the width of a terminal: one line a row, cut with an ellipsis; or all in full. Pure.
+"""Divides the width of a terminal among a table's columns: one line a row, cut with an ellipsis; or all in full. Pure.
 
 Numbers are never cut. Text gets what it needs where that fits; else the longest columns give way first, and when all
 are at their least, columns are left out from the last on: `Layout.hidden` names them.
@@ -16,13 +16,13 @@ GAP = 2
 """Cells between two columns."""
 
 LEAST = 8
-"""Cells of a column of text that is shown; less tells nothing."""
+"""The least cells of a shown column of text."""
 
 LEAST_NAME = 12
 """The same of the column that names the row."""
 
 ELLIPSIS = "…"
-_MARK = "\u200e"  # left-to-right, of no width: what is written from right to left does not drag its neighbours along
+_MARK = "\u200e"  # left-to-right, of no width: right-to-left text does not reorder its neighbours
 
 
 @dataclass(frozen=True)

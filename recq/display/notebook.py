@@ -1,7 +1,7 @@
 """Sheets and tables as pieces of HTML for a notebook's cell: styles at each element, thumbnails inside, no script.
 
-A notebook may be dark or light and has styles of its own: colours are taken from it, and nothing reaches beyond the
-piece. Names and metadata are anybody's: they become text of elements and nothing else.
+A notebook may be dark or light and has its own styles: colours are taken from it, and nothing affects the rest of
+it. Names and metadata are not trusted: they become only text of elements.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _FAINT = "opacity:0.65"
 
 
 def pictures_html(sheet: Sheet, limits: Limits, notes: Iterable[str] = ()) -> str:
-    """The sheet's pictures, each with its score and what is worth a look; what there is to say of them below."""
+    """The sheet's pictures, each with its score and its main values, and the remarks below them."""
     sheet = sheet.within(MOST_FIGURES, row_at_least=5)
     head = [element("strong", sheet.title)]
     faint = "   ".join([*sheet.filters, *sheet.spaces[:1]])
@@ -67,7 +67,7 @@ def picture_html(image: Image, text: str) -> str:
 
 
 def card_html(card: Card, table: TextTable, limits: Limits) -> str:
-    """One picture beside what is known of it."""
+    """One picture beside its facts."""
     return markup(element("div", _figure(card, limits), _table(table), style=_FLOW))
 
 

@@ -1,4 +1,4 @@
-"""Which columns and rows a table for eyes has. Pure: records in, cells of printable text out."""
+"""The columns and rows of the tables for people. Pure: records in, cells of printable text out."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 
 FIRST_FIELDS = ("category", "title", "price")
-"""Metadata that says what a thing is; shown when present, after the fields that the filters name."""
+"""Metadata fields that are shown where an item has them, after the fields that the filters name."""
 
 MOST_FIELDS = 4
 """Metadata columns of an answer: more than these do not fit beside the paths on 100 columns."""
 
-_IN_THE_PATH = frozenset({"file.path", "file.name", "file.folders", "file.source"})  # a row says these anyway
+_IN_THE_PATH = frozenset({"file.path", "file.name", "file.folders", "file.source"})  # a row shows these anyway
 
 SCALE = "score: of this catalog's random pairs, so many per cent are less alike"
 
 SCORE_HEADERS = {"cosine": "score", "euclid": "distance", "best_score": "best_score", "sum_scores": "sum_scores"}
-"""What the column of scores is called."""
+"""The header of the column of scores."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class TextTable:
     """Cells of printable text. `right` tells which columns hold numbers.
 
     On a terminal each row of a `one_line` table is a line, whose cells are cut where there is no room; `names` is the
-    header of the column that names a row, and the first `kept` columns are shown on any terminal. `chosen`: somebody
-    has named the columns behind them.
+    header of the column that names a row, and the first `kept` columns are shown on any terminal. `chosen`: the columns
+    after them were chosen with --fields.
     """
 
     header: tuple[str, ...]
@@ -55,7 +55,7 @@ class TextTable:
 
 
 def answer_table(answer: Answer) -> TextTable:
-    """One row for each result: rank, score, the path that works as a TARGET, the metadata that matters."""
+    """One row for each result: rank, score, the path that works as a TARGET, the main metadata."""
     fields = columns_of(answer)
     several = len({result.source for result in answer.results}) > 1
     folded = any(result.copies > 1 for result in answer.results)
@@ -113,7 +113,7 @@ def title_of(answer: Answer) -> str:
 
 
 def columns_of(answer: Answer) -> tuple[str, ...]:
-    """The fields worth a column: those asked for, else those that the question names and then `FIRST_FIELDS`."""
+    """The fields that get a column: the chosen ones, else those that the question names and then `FIRST_FIELDS`."""
     if answer.fields is not None:
         return answer.fields
     present = {name for result in answer.results for name in result.metadata}
@@ -149,7 +149,7 @@ def comparison_table(comparison: Comparison) -> TextTable:
 
 
 def duplicates_table(found: Duplicates) -> TextTable:
-    """A row for each item: its group, what it is to the first or why that is kept, size, the path as a TARGET."""
+    """A row for each item: its group, its relation to the first or why that is kept, size, the path as a TARGET."""
     results = [result for group in found.groups for result in group.results]
     several = len({result.source for result in results}) > 1
     header = ("group", "kind", "pixels", "bytes", "file", *(("source",) if several else ()))
@@ -170,7 +170,7 @@ def duplicates_table(found: Duplicates) -> TextTable:
 
 
 def kind_text(result: Result, kind: Kind) -> str:
-    """What a picture is to the one that is kept, and how near."""
+    """The relation of a picture to the one that is kept, and how near it is."""
     return "same bytes" if kind is Kind.EXACT else f"{kind} {result.score:.3f}"
 
 

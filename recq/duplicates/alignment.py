@@ -1,10 +1,10 @@
-"""Where one picture lies in another: the scale and the shift that lay two thumbnails over each other.
+"""Finds where one picture lies in another: the scale and the shift that align two thumbnails.
 
     box, likeness = find(view, other)      # a coarse search over all scales and places
     box = refine(view, other, box)         # to a tenth of a pixel
 
-A box is where the other's frame lies in the view: left, top, right, bottom in the view's pixels, perhaps beyond its
-edges. Both steps compare luminance and know neither rotation nor shear: copies are resized and cropped. Pure.
+A box is the position of the other's frame in the view: left, top, right, bottom in the view's pixels, perhaps beyond
+its edges. Both steps compare luminance and handle no rotation or shear: copies are resized and cropped. Pure.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ COARSE = 32
 """The longer side, in pixels, at which all scales and places are tried."""
 
 _INNER = 0.8
-"""The part of a side that is looked for: the rest may have been cut off the picture in which it is looked for."""
+"""The part of a side that is searched for: the rest may have been cropped from the picture that is searched."""
 
 _EXTENTS = tuple(float(extent) for extent in np.geomspace(1.05, 0.55, 16))
-"""How long the other is beside the view, its longer side beside the view's: crops down to a little more than half."""
+"""The tried ratios of the other's longer side to the view's: crops down to a little more than half."""
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
@@ -57,7 +57,7 @@ _CONVERGED = 0.02  # pixels of the level
 
 
 class View:
-    """A thumbnail, uint8 (h, w, 3), with what the search needs of it, each made when first asked for."""
+    """A thumbnail, uint8 (h, w, 3), with the arrays that the search needs, each made on first use."""
 
     def __init__(self, rgb: RGBArray) -> None:
         self.rgb = rgb
@@ -99,7 +99,7 @@ class View:
         return sampled(self.rgb.astype(np.float32), (0, 0, self.width, self.height), self.shape(COMPARED))
 
     def differs_at_a_glance(self, other: View) -> bool:
-        """Whether two pictures of one aspect, laid over each other as they are, are surely not the same."""
+        """Whether two pictures of one aspect, compared without a shift, are surely different."""
         one, two = (view.grid(_LEVELS[0][0]) for view in (self, other))
         return one.shape == two.shape and not self.is_flat and not other.is_flat and _uncorrelated(one, two) > _UNLIKE
 
@@ -164,10 +164,10 @@ class View:
 
 
 def find(view: View, other: View) -> tuple[Box, float]:
-    """Where the other lies in the view, by its inner part, and how well it fits there: a correlation up to 1.
+    """The box of the other in the view, found by its inner part, and how well it fits: a correlation up to 1.
 
     Normalised cross-correlation at every place and at the scales of `_EXTENTS` (J. P. Lewis, *Fast Normalized
-    Cross-Correlation*, 1995). Only where the other's inner part is wholly within the view: ask both ways round.
+    Cross-Correlation*, 1995). It finds only boxes with the other's inner part wholly within the view: try both orders.
     """
     scores = np.fft.irfft2(other.templates * view.spectrum, s=(COARSE, COARSE)) * view.windows(other.template_sizes)
     size, top, left = (int(each) for each in np.unravel_index(int(scores.argmax()), scores.shape))
@@ -184,7 +184,7 @@ def find(view: View, other: View) -> tuple[Box, float]:
 
 
 def refine(view: View, other: View, box: Box) -> Box | None:
-    """The box made exact; None where the pictures turn out to be different.
+    """The refined box; None where the pictures are different.
 
     Gauss-Newton on the luminance, whatever its mean, for the box's four edges: scale and shift of each axis, since a
     picture that is resized to whole pixels is stretched a little. Differences beyond twice their median count less.
@@ -199,7 +199,7 @@ def refine(view: View, other: View, box: Box) -> Box | None:
 
 
 def _descend(view: View, other: View, box: npt.NDArray[np.float64], longer: int, steps: int) -> bool:
-    """Move the box in place; whether it is still one."""
+    """Move the box in place. Returns whether it is still valid."""
     wanted = other.grid(longer)
     height, width = wanted.shape
     across = ((np.arange(width) + 0.5) / width).astype(np.float32)
@@ -231,7 +231,7 @@ def _descend(view: View, other: View, box: npt.NDArray[np.float64], longer: int,
 
 
 def _unlikeness(view: View, other: View, box: npt.NDArray[np.float64], longer: int) -> float:
-    """One minus the correlation of luminance where both are seen."""
+    """One minus the correlation of luminance where both pictures are visible."""
     wanted = other.grid(longer)
     within = _within(view, box, wanted.shape)
     if not within.any():
@@ -240,7 +240,7 @@ def _unlikeness(view: View, other: View, box: npt.NDArray[np.float64], longer: i
 
 
 def _uncorrelated(one: Grey, two: Grey) -> float:
-    """One minus the correlation; 1 where there is nothing to correlate."""
+    """One minus the correlation; 1 where one of the two is constant."""
     spread = float(one.std() * two.std())
     return 1.0 if spread < _FAINTEST**2 else 1 - float(((one - one.mean()) * (two - two.mean())).mean()) / spread
 

@@ -4,9 +4,9 @@
     for group in found.groups:
         keep, *others = group.results
 
-Vectors name the candidates, pictures decide. Of each distinct content the nearest few are looked for, in a temporary
-file of vectors; the thumbnails of a pair are then laid over each other (`recq.duplicates.same_picture`). Whether two
-pictures are the same depends on nothing but the two. A group is what is the same as the picture that is kept
+Vectors name the candidates, pictures decide. For each distinct content the nearest few are found, in a temporary
+file of vectors; the thumbnails of a pair are then aligned and compared (`recq.duplicates.same_picture`). Whether two
+pictures are the same depends only on the two. A group is the picture that is kept, with all that are the same as it
 (`recq.duplicates.stars`).
 """
 
@@ -52,8 +52,8 @@ shipped networks, those cropped, halved and compressed at once 0.65 (docs/qualit
 the catalog would depend on what is filtered out."""
 
 NEIGHBOURS = 12
-"""How many of the nearest are compared with each picture. In four packs with colour variants and views the picture that
-a crop of a tenth a side was made of is the nearest but one at most."""
+"""How many of the nearest items are compared with each picture. In four packs with colour variants and views, the
+original of a crop by a tenth a side is at most the second nearest."""
 
 _PAGE = 256  # items whose vectors are asked for at a time
 _VIEWS = 512  # thumbnails that are prepared for comparison at once: 0.4 MB each at most
@@ -71,10 +71,11 @@ class Why(StrEnum):
 
 @dataclass(frozen=True)
 class Group:
-    """The same picture several times, the one to keep first, and why; the others have most pixels first, then bytes,
-    then by path.
+    """Items that are the same picture: the one to keep first, for the reason `why`; the others by pixels, then bytes,
+    then path.
 
-    `kinds` tells what each is to the first, which is EXACT to itself. A result's `score` is how near it is to that one.
+    `kinds` has the relation of each to the first, which is EXACT to itself. A result's `score` compares it with the
+    first.
     """
 
     results: tuple[Result, ...]
@@ -115,10 +116,10 @@ def pixels_of(result: Result) -> int | None:
 
 @dataclass(frozen=True)
 class Duplicates:
-    """All groups, largest first. `items` were looked at, for those `kinds` beside the same bytes.
+    """All groups, largest first. `items` is the number of items compared, for those `kinds` besides the same bytes.
 
-    `limit` is the score from which two were compared, None where any of the nearest or only bytes were. `unread` counts
-    the pictures by reason that had candidates but could not be read here: of those only bytes were compared.
+    `limit` is the score from which two were compared, None for any of the nearest, or for only bytes. `unread` counts
+    by reason the pictures that had candidates but could not be read here: only their bytes were compared.
     """
 
     space: EmbeddingSpace
@@ -129,7 +130,7 @@ class Duplicates:
     took_ms: float
     unread: Mapping[Unread, int] = field(default_factory=dict)
     no_items: NoResults | None = None
-    """Why there is nothing to look at; None: there is."""
+    """Why there are no items to compare; None where there are some."""
 
     @property
     def superfluous(self) -> int:
@@ -158,10 +159,10 @@ def duplicates(
     filters: Sequence[str | Condition] = (),
     progress: Progress = silent,
 ) -> Duplicates:
-    """Groups among the items that all filters hold for: the same bytes, and the `kinds` (none: bytes alone).
+    """Groups among the items that match all filters: the same bytes, and the `kinds` (empty: only bytes).
 
     `min_score` is the cosine from which two are compared (else `LEAST_COSINE`), `max_distance` the distance in catalogs
-    that compare by it (else any). The index is not held while pictures are read. Raises UsageError, FilterError.
+    that compare by it (else any). The index is released while pictures are read. Raises UsageError, FilterError.
     """
     started = time.perf_counter()
     with ExitStack() as stack:
@@ -197,26 +198,26 @@ def _limit(
     said, other = (min_score, max_distance) if cosine else (max_distance, min_score)
     if other is not None:
         wanted, wrong = ("--min-score", "--max-distance") if cosine else ("--max-distance", "--min-score")
-        raise UsageError(f"catalog {catalog.name!r} compares by {catalog.space.distance}: say {wanted}, not {wrong}")
+        raise UsageError(f"catalog {catalog.name!r} compares by {catalog.space.distance}: give {wanted}, not {wrong}")
     if said is not None and not math.isfinite(said):
         raise UsageError(f"{said} is no limit: give a number such as --min-score 0.95")
     if cosine and said is not None and said > 1:
-        raise UsageError(f"--min-score {said:g} cannot be reached: a cosine is 1 at the most")
+        raise UsageError(f"--min-score {said:g} cannot be reached: a cosine is at most 1")
     if not kinds:
         return None
     return LEAST_COSINE if said is None and cosine else said
 
 
 Rank = tuple[int, bool, int, str, str]
-"""What is kept first: pixels, negative; whether its format has few colours; bytes, negative; path and source."""
+"""The order of what is kept: pixels, negative; whether the format has few colours; bytes, negative; path, source."""
 
 _FEW_COLOURS = frozenset({"GIF"})
-"""Formats that a photograph loses most of its colours to, although its file grows: never kept before their like."""
+"""Formats in which a photograph loses most of its colours although its file grows: others are kept first."""
 
 
 @dataclass(frozen=True)
 class _Facts:
-    """What is remembered of an item while all are compared: a few hundred bytes."""
+    """The facts of an item that are held while all are compared: a few hundred bytes."""
 
     rank: Rank
     id: str
@@ -246,7 +247,7 @@ class _Facts:
 
 
 class _Reading:
-    """What is read of the index before it is released: a context manager.
+    """What is read from the index before it is released: a context manager.
 
     `contents` has, for each distinct content, the numbers of its items, what to keep first; contents are in that order,
     too, and are the rows of what is compared. `edges` are pairs of rows that may be the same picture, each both ways.
@@ -348,7 +349,7 @@ class _Reading:
 def _stars(
     reading: _Reading, settings: Settings, kinds: Collection[Kind], progress: Progress
 ) -> tuple[list[Star], Mapping[Unread, int]]:
-    """Which contents are the same picture, single ones with several items included; and what could not be read."""
+    """The contents that are the same picture, also single ones with several items; and what could not be read."""
     rows = reading.candidates
     found: list[Star] = []
     unread: Mapping[Unread, int] = {}
@@ -405,9 +406,10 @@ def _groups(catalog: Catalog, reading: _Reading, found: Sequence[Star]) -> Itera
         kinds: list[Kind] = []
         for row, number in numbered:
             item = items.get(facts[number].id)
-            if item is not None:  # else it has just gone
+            if item is not None:  # else it was just deleted
                 location = catalog.sources.path_of(item, sources)
-                results.append(result_of(len(results) + 1, item, reading.score(row, star.kept), location))
+                score = reading.score(row, star.kept)
+                results.append(result_of(len(results) + 1, item, score, location, catalog=catalog.name))
                 kinds.append(Kind.EXACT if row == star.kept else star.others[row].kind)
         if len(results) > 1 and results[0].id == facts[numbered[0][1]].id:
             ranks = [facts[number].rank for _, number in numbered]
@@ -415,7 +417,7 @@ def _groups(catalog: Catalog, reading: _Reading, found: Sequence[Star]) -> Itera
 
 
 def _why(ranks: Sequence[Rank]) -> Why:
-    """In what the first is ahead of all others."""
+    """The first property in which the first is better than all others."""
     first, *others = ranks
     reasons = (Why.PIXELS, Why.COLOURS, Why.BYTES)
     ahead = (why for n, why in enumerate(reasons, start=1) if all(first[:n] < other[:n] for other in others))

@@ -1,4 +1,4 @@
-"""How two pictures that are the same may be related: what `recq duplicates` looks for, and tells."""
+"""The relations of two pictures that are the same, as `recq duplicates` finds and reports them."""
 
 from __future__ import annotations
 

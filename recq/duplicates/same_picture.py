@@ -1,7 +1,7 @@
-"""Whether two thumbnails are of the same picture, and how one became the other. Pure.
+"""Decides whether two thumbnails show the same picture, and how one was made from the other. Pure.
 
-Vectors cannot tell: a crop of a poster is farther from it than one colour of a shirt from another. So the thumbnails
-are laid over each other (`recq.duplicates.alignment`) and compared block by block, in colour. The block that differs
+Vectors cannot decide that: a crop of a poster is farther from it than one colour of a shirt from another. So thumbnails
+are aligned (`recq.duplicates.alignment`) and compared block by block, in colour. The block that differs
 most decides: another colour of a product, another view or other letters differ in one place.
 """
 
@@ -21,9 +21,10 @@ SIDE = 192
 
 @dataclass(frozen=True)
 class Relation:
-    """What a picture is to another: `seen` is how much of the other's width and height it shows, `shown` the reverse.
+    """The relation of a picture to another: `seen` is the share of the other's width and height that it shows, `shown`
+    the reverse.
 
-    `difference` is that of the block that differs most, 1 where it begins to be another picture.
+    `difference` is that of the block that differs most; from 1 on the pictures are different.
     """
 
     kind: Kind
@@ -33,7 +34,7 @@ class Relation:
 
     @property
     def beyond(self) -> float:
-        """How much of its area the other does not show."""
+        """The share of its area that the other does not show."""
         return 1 - self.shown[0] * self.shown[1]
 
     @property
@@ -54,7 +55,7 @@ _FITS = 0.75
 """The coarse correlation below which nothing is refined: copies of four packs have 0.85 and more."""
 
 _INSIDE = 0.85
-"""How much of one picture's side has to be seen in the other: crops of one picture may each lack another edge."""
+"""The least share of a picture's side that the other must show: crops of one picture may lack different edges."""
 
 _SLACK = 0.01
 """The share of a side by which alignment, and resizing to whole pixels, are off."""
@@ -63,7 +64,7 @@ _ASPECTS = 0.03  # how far aspects differ that resizing to whole pixels makes of
 
 
 def relation(picture: View, other: View, *, mirrored: View | None = None) -> Relation | None:
-    """What `picture` is to `other`; None where they are different pictures. `mirrored` is `picture` mirrored.
+    """The relation of `picture` to `other`; None for different pictures. `mirrored` is `picture` mirrored.
 
     MIRROR is looked for only where `mirrored` is given, and only after the other kinds.
     """
@@ -75,7 +76,7 @@ def relation(picture: View, other: View, *, mirrored: View | None = None) -> Rel
 
 
 def nearest_relation(picture: View, other: View) -> Relation | None:
-    """What `picture` would be to `other` where they fit best, however much they differ; None where they do not fit."""
+    """The relation of `picture` to `other` at the best fit, however much they differ; None where they do not fit."""
     whole = (0.0, 0.0, float(other.width), float(other.height))
     aspects = picture.width * other.height / (picture.height * other.width)
     as_it_is = None
@@ -111,7 +112,7 @@ def _refined(view: View, other: View, box: Box) -> Relation | None:
 
 
 def _compared(view: View, other: View, box: Box) -> Relation | None:
-    """What `other` is to `view` when its frame lies there as `box`; None where they share too little."""
+    """The relation of `other` to `view` where its frame is `box`; None where they overlap too little."""
     seen = _shared(box[0], box[2], view.width), _shared(box[1], box[3], view.height)
     shown = (
         min(1.0, seen[0] * view.width / (box[2] - box[0])),
@@ -129,7 +130,7 @@ def _shared(start: float, stop: float, length: int) -> float:
 
 
 def _difference(view: View, other: View, box: Box) -> float:
-    """How much the two differ in the block of the overlap that differs most, as a share of what is allowed."""
+    """The difference of the block of the overlap that differs most, as a share of the allowed difference."""
     shape = other.shape(COMPARED)
     rows = np.flatnonzero(inside(box[1], box[3], shape[0], view.height))
     columns = np.flatnonzero(inside(box[0], box[2], shape[1], view.width))

@@ -1,7 +1,7 @@
-"""Which pictures are the same as one that is kept: stars, not chains. Pure.
+"""Groups pictures that are the same as one that is kept: stars, not chains. Pure.
 
-Two pictures that are each the same as a third need not be the same: a chain joined films by way of their posters'
-common design. So whatever is in a group has been compared with the one picture of it that is kept.
+Two pictures that are each the same as a third need not be the same: chains joined films by their posters'
+common design. So every picture of a group has been compared with the one that is kept.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from recq.duplicates.same_picture import Relation
 
 Relate = Callable[[int, int], Relation | None]
-"""What the first row's picture is to the second's."""
+"""The relation of the first row's picture to the second's."""
 
 KEEP_UNCROPPED = 0.5
-"""The uncropped picture is kept, not its crop, when it has at least this share of the crop's pixels: a crop loses what
-nothing brings back. With fewer it is a smaller copy, and the crop has the detail."""
+"""The uncropped picture is kept, not its crop, when it has at least this share of the crop's pixels: what a crop lost
+cannot be restored. With fewer it is a smaller copy, and the crop has the detail."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def stars(
     """The stars of more than one row, in the order of what is kept.
 
     Each row of the `order`, the best to keep first, is compared with its neighbours and with theirs, as far as they are
-    surely the same as it. `pixels` are by row. `finished` is told how many rows have their place.
+    surely the same as it. `pixels` are by row. `finished` is called with the number of rows that are done.
     """
     doubtful: dict[tuple[int, int], Relation] = {}
 
@@ -93,7 +93,7 @@ def _star(
         larger = max(more, key=lambda each: (others[each].beyond, pixels[each], -each))
         tried.add(larger)
         its = _same_as(larger, neighbours, relate, settled)
-        if kept in its:  # else alignment found it the one way round only
+        if kept in its:  # else the alignment was found in one order only
             kept, others = larger, its
     return Star(kept, others, uncropped=kept != row)
 
@@ -101,7 +101,7 @@ def _star(
 def _same_as(
     kept: int, neighbours: Callable[[int], Collection[int]], relate: Relate, settled: Collection[int]
 ) -> dict[int, Relation]:
-    """What is the same as one row, among its neighbours and the neighbours of those."""
+    """The rows that are the same as one row, among its neighbours and their neighbours."""
     found: dict[int, Relation] = {}
     seen = {kept}
     waiting = [kept]

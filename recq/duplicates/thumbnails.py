@@ -1,10 +1,10 @@
-"""Thumbnails of indexed files for comparison, decoded in processes of their own, kept in a temporary file.
+"""Thumbnails of indexed files for comparison: decoded in separate processes, kept in a temporary file.
 
     with Thumbnails(settings) as thumbnails:
         thumbnails.read([(row, [Place(path, sha256)]), ...], progress)
         thumbnails.rgb(row)
 
-Each file is read once a run. Only what is still the file that was indexed counts: its vector is of those bytes.
+Each file is read once a run, and used only while it has the bytes that were indexed, which its vector is made of.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _AT_HAND = 2  # files handed to the decoding processes, for each of them
 class Unread(StrEnum):
     """Why a file has no thumbnail here."""
 
-    GONE = "not on this machine, or gone"
+    GONE = "not on this machine, or deleted"
     CHANGED = "changed since they were indexed"
     UNREADABLE = "cannot be read"
 
@@ -57,7 +57,7 @@ class Place:
 
 
 class Thumbnails:
-    """What was read, by row: a context manager. Memory does not grow with it; the file (TMPDIR) by 110 kB at most each.
+    """The thumbnails by row: a context manager. They are in a file in TMPDIR, with at most 110 kB each.
 
     `unread` counts the rows that have none, by reason.
     """
@@ -96,7 +96,7 @@ class Thumbnails:
         progress("reading pictures", len(wanted), len(wanted))
 
     def _finish(self, attempt: _Attempt, pool: DecodePool) -> None:
-        """Wait for a file, and try the row's other places as long as none has its picture."""
+        """Wait for a file, and try the row's other files until one has its picture."""
         why = Unread.GONE
         while attempt.future is not None:
             try:
@@ -125,7 +125,7 @@ class Thumbnails:
         except OSError as error:
             raise UsageError(
                 f"no room for the thumbnails in {tempfile.gettempdir()}: {error.strerror}; set TMPDIR to a folder with "
-                "more, or ask for fewer items with --filter"
+                "more room, or choose fewer items with --filter"
             ) from error
         self._found[row] = start, bottom - top, right - left
 

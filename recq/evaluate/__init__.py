@@ -1,1 +1,1 @@
-"""How good answers are: measures of retrieval from the catalog's own labels."""
+"""Measures the quality of answers by the catalog's own labels."""

@@ -1,4 +1,4 @@
-"""How often what lies nearest shares a label: leave-one-out precision, recall and mAP of a catalog, or of several.
+"""Measures how often the nearest items have the same label: leave-one-out precision, recall and mAP of catalogs.
 
     evaluation = evaluate(session, "category", ks=(1, 5, 10), against=["images-old"])
     evaluation.measures.map, evaluation.interval.low.map
@@ -36,14 +36,14 @@ if TYPE_CHECKING:
 
 DEFAULT_KS = (1, 5, 10)
 LARGEST_K = 1_000
-"""The largest k: the neighbours of every query are kept to tell what is taken for what."""
+"""The largest k: so many neighbours of every query are kept for the confusions."""
 
 _PAGE = 256  # vectors asked for at a time
 
 
 @dataclass(frozen=True)
 class _Facts:
-    """What is kept of an item: a few hundred bytes."""
+    """The facts of an item that are held: a few hundred bytes."""
 
     id: str
     place: tuple[str, str]
@@ -53,7 +53,7 @@ class _Facts:
 
 @dataclass(frozen=True)
 class _Passed:
-    """Ids of items that were read and not taken: without the label, or not in every catalog."""
+    """Ids of items that are left out: without the label, or not in every catalog."""
 
     unlabelled: set[str] = field(default_factory=set)
     elsewhere: set[str] = field(default_factory=set)
@@ -93,7 +93,7 @@ def evaluate(
 ) -> Evaluation:
     """Measure the session's catalog by the field `label`, and the catalogs `against` on the same items.
 
-    Every item asks for all others; `query_filters` and `gallery_filters` narrow who asks and what is found, `sample`
+    Every item is a query; `query_filters` choose the queries and `gallery_filters` the possible results, `sample`
     takes that many of the queries at random. Raises UsageError, FilterError for an unknown field, TargetNotFound for an
     unknown catalog.
     """
@@ -104,7 +104,7 @@ def evaluate(
     own = session.settings.catalog
     names = [own, *against]
     if len(set(names)) < len(names):
-        raise UsageError(f"a catalog is compared with itself: --against needs another than {own!r}, once")
+        raise UsageError(f"a catalog is compared with itself: give --against other catalogs than {own!r}, each once")
     with ExitStack() as files:
         with session.client() as client:
             catalogs = [Catalog.open(client, name) for name in names]
@@ -164,7 +164,7 @@ def _plan(
     seed: int,
     progress: Progress,
 ) -> _Plan:
-    """Who asks and what is found. Labels, filters and bytes are the first catalog's."""
+    """The queries and the gallery. Labels, filters and bytes are those of the first catalog."""
     catalog = catalogs[0]
     require_field(label, catalog.fields.types())
     label = known_name(label, catalog.fields.types())
@@ -208,7 +208,7 @@ def _facts(
     common: set[str] | None,
     progress: Progress,
 ) -> tuple[dict[str, _Facts], _Passed]:
-    """The items that filters hold for, by id, and those among them that have no label or are not in `common`."""
+    """The items that match the filters, by id, and those of them that have no label or are not in `common`."""
     found: dict[str, _Facts] = {}
     passed = _Passed()
     total = catalog.items.count(filters)
@@ -288,7 +288,7 @@ def _means(values: np.ndarray, ks: tuple[int, ...], seed: int) -> tuple[Measures
 
 
 def _per_class(plan: _Plan, labels: LabelSets, ranked: _Ranked, ks: tuple[int, ...]) -> tuple[ClassMeasures, ...]:
-    """Every label, the alphabet's first first."""
+    """Every label, alphabetically."""
     row = np.full(len(plan.facts), -1, np.int64)
     row[ranked.answered] = np.arange(len(ranked.answered))
     found = []

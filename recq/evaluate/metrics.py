@@ -1,6 +1,6 @@
-"""How good a ranking is, and how sure that is: the measures of `recq evaluate`, pure functions on arrays.
+"""The measures of a ranking and their confidence intervals, for `recq evaluate`. Pure functions on arrays.
 
-A ranking is given by its *gains*: how much each item of it, best first, has in common with the query; 1 for the same
+A ranking is given by its *gains*: for each item, best first, how much it has in common with the query; 1 for the same
 label and 0 for another, or something between for items with several labels. docs/quality.md defines each measure.
 """
 
@@ -16,7 +16,7 @@ Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 
 LEVEL = 0.95
-"""Of every interval."""
+"""The confidence of every interval."""
 
 RESAMPLES = 2_000
 """Bootstrap resamples: enough that the ends of a 95 % interval move by a few hundredths of its width between seeds."""
@@ -151,7 +151,7 @@ class Confusion:
 
 
 def confusions(labels: LabelSets, queries: Rows, neighbours: Sequence[Rows]) -> list[Confusion]:
-    """Which label is taken for which among each query's neighbours, most neighbours first."""
+    """The confusions of labels among the neighbours of each query, the most frequent first."""
     count = len(labels.names)
     lengths = np.array([len(each) for each in neighbours], np.int64)
     asked = np.repeat(queries, lengths)  # the query of each neighbour

@@ -1,4 +1,4 @@
-"""What `recq evaluate` found: frozen records, and the JSON that docs/quality.md promises of them."""
+"""The records of an evaluation, frozen, and their JSON, which docs/quality.md documents."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Compared:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What `recq evaluate` found; numbers from 0 to 1. `items` is the gallery, `queries` what the means are over."""
+    """The result of an evaluation; numbers from 0 to 1. `items` counts the gallery, `queries` those of the means."""
 
     catalog: str
     space: EmbeddingSpace

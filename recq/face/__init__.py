@@ -1,4 +1,4 @@
-"""What programs and notebooks use recq by: `recq.open`, and what its answers are. `recq` itself hands it out.
+"""The public Python API: `recq.open` and the answers of a catalog. The package `recq` exports it.
 
-Above everything else in `recq`, and nothing below imports it. docs/python.md lists what is public.
+It is the top floor of `recq`: no other room imports it. docs/python.md lists what is public.
 """

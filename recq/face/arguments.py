@@ -1,4 +1,4 @@
-"""Arguments as a program gives them: checked by their names, so that a wrong one gets a sentence and not a TypeError.
+"""Checks the arguments of public functions by name, so that a wrong one raises UsageError and not TypeError.
 
 similar() has no argument 'filter': did you mean 'filters'?
 filters='price<=50': a list is needed, as in filters=['price<=50']
@@ -9,7 +9,9 @@ from __future__ import annotations
 import functools
 import inspect
 import operator
+import reprlib
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
@@ -22,28 +24,29 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 Check = Callable[[str, Any], Any]
-"""Takes an argument's name and value, gives the value as the library uses it. Raises UsageError."""
+"""Takes an argument's name and value, returns the value as the library uses it. Raises UsageError."""
 
 AUTO = "auto"
 """In place of a score or a distance: the catalog's random pairs decide."""
 
 _LONGEST = 60  # characters of a wrong value in a message
+_SECRET = frozenset({"api_key", "url"})  # whose values are in no message: an address may hold a password
 
 
 @dataclass(frozen=True)
 class Keyword:
-    """What `Annotated` says of one key of a `TypedDict` of keywords: its default, and what it is for."""
+    """The `Annotated` metadata of one key of a `TypedDict` of keywords: its default, and what it is for."""
 
     default: Any
-    told: str
+    help: str
 
 
 def checked(keywords: type | None = None, *, name: str | None = None) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Let a function raise UsageError for arguments that it has not, lacks or cannot use.
+    """Decorate a function: unknown, missing and unusable arguments raise UsageError.
 
-    `keywords` is the `TypedDict` of `**` (`Unpack[...]`), whose keys are `Annotated` with a `Keyword`: they become part
-    of the signature, for whoever looks at it or completes names. `name` is what the function is called, where that is
-    not its own name.
+    `keywords` is the `TypedDict` of `**` (`Unpack[...]`), whose keys are `Annotated` with a `Keyword`. They become part
+    of the signature, so that `help()` shows them and editors complete them. `name` is the public name of the function,
+    where that differs from its own.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -69,8 +72,9 @@ def checked(keywords: type | None = None, *, name: str | None = None) -> Callabl
     return decorate
 
 
+@functools.cache
 def keywords_of(keywords: type) -> dict[str, tuple[Any, Keyword]]:
-    """Each key of a `TypedDict` with its type and what is known of it."""
+    """Each key of a `TypedDict` with its type and its `Keyword`."""
     hints = get_type_hints(keywords, include_extras=True)
     return {name: (kind.__origin__, kind.__metadata__[0]) for name, kind in hints.items()}
 
@@ -88,19 +92,21 @@ def _expanded(function: Callable[..., Any], keywords: type | None) -> inspect.Si
 
 
 def _misfit(called: str, signature: inspect.Signature, args: tuple[Any, ...], given: Mapping[str, Any]) -> str:
-    """Why the arguments cannot be those of the function."""
+    """The message for arguments that do not fit the function's signature."""
     known = [each for each in signature.parameters.values() if each.name != "self"]
     names = [each.name for each in known]
     for keyword in given:
         if keyword not in names:
             meant = nearest(keyword, names, alike=0.6)
-            hint = f"did you mean {meant[0]!r}?" if meant else f"it has {one_of(names, 'and')}"
+            hint = f"did you mean {meant[0]!r}?" if meant else f"it takes {one_of(names, 'and') or 'no arguments'}"
             return f"{called}() has no argument {keyword!r}: {hint}"
     values = len(args) - ("self" in signature.parameters)
     placed = [each.name for each in known if each.kind is not inspect.Parameter.KEYWORD_ONLY]
     if values > len(placed):
-        first = f"{one_of(placed, 'and')} alone" if placed else "nothing"
-        return f"{called}() takes {first} without its name: write the others as NAME=VALUE"
+        if not names:
+            return f"{called}() takes no arguments, and was given {values}"
+        first = f"only {one_of(placed, 'and')}" if placed else "no argument"
+        return f"{called}() takes {first} without a name: write the others as NAME=VALUE"
     twice = [each for each in placed[:values] if each in given]
     if twice:
         return f"{called}() was given {twice[0]!r} twice"
@@ -114,9 +120,32 @@ def _misfit(called: str, signature: inspect.Signature, args: tuple[Any, ...], gi
 
 def wrong(name: str, value: Any, needed: str, example: str) -> UsageError:
     """The error for a value that an argument cannot have."""
-    shown = repr(value)
-    shown = shown if len(shown) <= _LONGEST and "\n" not in shown else f"a {type(value).__name__}"
+    shown = f"<{type_name(value)}>" if name in _SECRET else value_text(value)
     return UsageError(f"{name}={shown}: {needed} is needed, as in {name}={example}")
+
+
+def value_text(value: Any) -> str:
+    """A wrong value for a message, in one line: its `repr`, or its type in angle brackets where that is long."""
+    shown = _REPR.repr(value)
+    return shown if len(shown) <= _LONGEST and shown.isprintable() else f"<{type_name(value)}>"
+
+
+def type_name(value: Any) -> str:
+    """The name of a value's type in a message; an array's with its dtype and its shape."""
+    name = type(value).__name__
+    dtype, shape = getattr(value, "dtype", None), getattr(value, "shape", None)
+    return name if dtype is None or shape is None else f"{name} {dtype} {shape}"
+
+
+def _repr() -> reprlib.Repr:
+    """`repr` for values of any length; it raises nothing, whatever `__repr__` raises."""
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = short.maxlong = 2 * _LONGEST
+    short.maxlist = short.maxtuple = short.maxset = short.maxfrozenset = short.maxdict = 6
+    return short
+
+
+_REPR = _repr()
 
 
 def whole(example: str) -> Check:
@@ -162,13 +191,13 @@ def text(example: str) -> Check:
 
 
 def texts(example: str) -> Check:
-    """Several texts; one by itself is none, since it is a sequence of its letters."""
+    """Several texts. A single text is refused: it would be read as a sequence of its letters."""
 
     def check(name: str, value: Any) -> tuple[str, ...]:
         if isinstance(value, str):
             raise wrong(name, value, "a list", repr([value]))
-        if isinstance(value, Iterable):
-            found = tuple(value)
+        if isinstance(value, Iterable) and not isinstance(value, Mapping):
+            found = _items(name, value)
             if all(isinstance(each, str) for each in found):
                 return found
         raise wrong(name, value, "a list of texts", repr([example]))
@@ -180,9 +209,11 @@ def wholes(example: str) -> Check:
     """Several whole numbers."""
 
     def check(name: str, value: Any) -> tuple[int, ...]:
-        if isinstance(value, Iterable) and not isinstance(value, str | bytes):
-            one = whole(example)
-            return tuple(one(name, each) for each in value)
+        if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping):
+            found = _items(name, value)
+            if not any(isinstance(each, bool) for each in found):
+                with suppress(TypeError):
+                    return tuple(map(operator.index, found))
         raise wrong(name, value, "a list of whole numbers", example)
 
     return check
@@ -207,14 +238,15 @@ def path(example: str) -> Check:
 
 
 def targets(name: str, value: Any) -> tuple[Any, ...]:
-    """Several targets, which are looked at one by one."""
-    if isinstance(value, str | bytes | Path) or not isinstance(value, Iterable):
-        raise wrong(name, value, "a list", f"[{value!r}]" if isinstance(value, str) else "['sofa_226.jpg']")
-    return tuple(value)
+    """Several targets; each is read on its own later."""
+    if isinstance(value, str | bytes | bytearray | Path | Mapping) or not isinstance(value, Iterable):
+        example = f"[{value_text(value)}]" if isinstance(value, str) else "['sofa_226.jpg']"
+        raise wrong(name, value, "a list of targets", example)
+    return _items(name, value)
 
 
 def callback(name: str, value: Any) -> Any:
-    """Something that can be called."""
+    """A function, or another object that can be called."""
     if callable(value):
         return value
     raise wrong(name, value, "a function", "print")
@@ -228,7 +260,7 @@ def one_word_of(*words: str) -> Check:
             return str(value)
         meant = nearest(value, words, alike=0.5) if isinstance(value, str) else []
         hint = f": did you mean {meant[0]!r}?" if meant else ""
-        raise UsageError(f"{name}={value!r}: {one_of([repr(word) for word in words])} is needed{hint}")
+        raise UsageError(f"{name}={value_text(value)}: {one_of([repr(word) for word in words])} is needed{hint}")
 
     return check
 
@@ -238,11 +270,19 @@ def words_of(*words: str) -> Check:
     one = one_word_of(*words)
 
     def check(name: str, value: Any) -> tuple[str, ...]:
-        if isinstance(value, str | bytes) or not isinstance(value, Iterable):
-            raise wrong(name, value, "a list", repr([value if isinstance(value, str) else words[0]]))
-        return tuple(one(name, each) for each in value)
+        if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+            raise wrong(name, value, "a list", repr([value if isinstance(value, str) and value in words else words[0]]))
+        return tuple(one(name, each) for each in _items(name, value))
 
     return check
+
+
+def _items(name: str, value: Iterable[Any]) -> tuple[Any, ...]:
+    """The items of an iterable argument. Raises UsageError for an array without dimensions, which has none."""
+    try:
+        return tuple(value)
+    except TypeError as error:
+        raise UsageError(f"{name}={value_text(value)}: a list is needed, and {error}") from error
 
 
 CHECKS: dict[str, Check] = {
@@ -281,4 +321,4 @@ CHECKS: dict[str, Check] = {
     "url": text("http://localhost:6333"),
     "api_key": text("..."),
 }
-"""What each argument has to be, whichever function has it: an argument of one name means the same everywhere."""
+"""The check of each argument, by name: an argument of one name means the same in every function."""

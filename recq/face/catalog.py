@@ -1,13 +1,13 @@
-"""One catalog to ask, as a notebook, a program and the command line do: what `recq.open` returns.
+"""The class that `recq.open` returns: one catalog, for notebooks, programs and the command line.
 
     import recq
 
     with recq.open("images") as catalog:
         answer = catalog.similar("sofa_226.jpg", k=5, filters=["category=sofa", "price<=500"])
 
-An embedded folder is opened for each question and let go of, also while a picture is read and embedded: a catalog that
-stays open keeps no daemon from starting and meets one that has started or ended. A server's connection and the network
-are kept until `close` (`recq.search.session`).
+An embedded data folder is opened for each question and released after it, also while a picture is read and embedded.
+So an open catalog does not keep a daemon from starting, and works on when one has started or ended. The connection to a
+server and the network are kept until `close` (`recq.search.session`).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 import numpy as np
+import numpy.typing as npt
 
 from recq.duplicates.kinds import Kind
 from recq.errors import TargetNotFound, UsageError
@@ -30,21 +31,22 @@ from recq.search.session import Session
 from recq.settings import Settings
 
 if TYPE_CHECKING:
-    from recq.face.findings import Comparison, Duplicates, Evaluation, Explanation
+    from recq.face.findings import Comparison, Duplicates, Evaluation, Explanation, IndexEvaluation
     from recq.face.results import Answer, Answers, Facets, Fields, Item
     from recq.search.many import FailedTarget
     from recq.space import EmbeddingSpace
     from recq.transfer.transfer import Transferred
 
 DEFAULT_KINDS = (Kind.COPY.value, Kind.CROP.value)
-"""What it looks for by default. A mirrored picture is often meant to be another."""
+"""What `duplicates` looks for by default. A mirrored picture is often meant to be a different one."""
 
 
 class ImageCatalog:
     """A catalog of indexed images, which `recq.open` returns.
 
-    Every method raises errors of `recq.errors` alone. Targets are what `similar` says; filters are those of the command
-    line. It is a context manager, and may be closed by `close`; several threads may ask it.
+    Every method raises only errors of `recq.errors`. `similar` lists what can be a target; filters are written as on
+    the command line. A catalog is a context manager; `close` closes it as well. Several threads may use it: those that
+    ask an embedded index take turns.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -59,12 +61,15 @@ class ImageCatalog:
 
     @property
     def settings(self) -> Settings:
-        """The settings that it was opened with."""
+        """The settings that the catalog was opened with, a `recq.Settings`."""
         return self._session.settings
 
     @property
     def space(self) -> EmbeddingSpace:
-        """What its vectors are: `model`, `dim`, `distance`, `fingerprint`, `label` and more."""
+        """The embedding space of its vectors: `model`, `dim`, `distance`, `fingerprint`, `label` and more.
+
+        Raises TargetNotFound where the catalog has been dropped, IndexError_ where the index does not answer.
+        """
         with self._session.opened() as catalog:
             return catalog.space
 
@@ -75,21 +80,27 @@ class ImageCatalog:
         return self.count()
 
     def __bool__(self) -> bool:
-        """A catalog is one, whatever it holds."""
+        """True, also for an empty catalog."""
         return True
 
     # -- questions ------------------------------------------------------------------------------------------------
 
     @checked(Ranking)
     def similar(self, target: Target, **asked: Unpack[Ranking]) -> Answer:
-        """The items that look most like `target`, best first, ties by path; the target itself is never among them.
+        """The items that look most like `target`, best first, ties by path. The target itself is not among them.
 
-        `target` is a name, path or id as on the command line (str), always the file (`pathlib.Path`), a picture
-        (`PIL.Image`, its bytes, or RGB pixels, numpy uint8 (h, w, 3)), a result or an item, or a vector, numpy
-        float32 (dim,). An indexed target is compared by its stored vector: no model is loaded.
+        `target` is one of:
 
-        Raises TargetNotFound, AmbiguousTarget and TargetError for the target, FilterError and UsageError for the rest,
-        SpaceError where this machine lacks the model, IndexError_ where the index cannot be asked.
+        - str: a name, a path or an id, as on the command line; "-" is a picture on standard input
+        - `pathlib.Path`: a picture file, also where its name is indexed as well
+        - `PIL.Image`, bytes, or RGB pixels (numpy uint8 (height, width, 3)): a picture
+        - a result or an item of an answer: that item
+        - numpy float (dim,): a vector of the catalog's space
+
+        An indexed target is compared by its stored vector: no model is loaded.
+
+        Raises TargetNotFound, AmbiguousTarget or TargetError for the target, FilterError or UsageError for another
+        argument, SpaceError where this machine lacks the model, IndexError_ where the index does not answer.
         """
         from recq.search.search import similar
 
@@ -100,10 +111,12 @@ class ImageCatalog:
     def similar_many(
         self, targets: Iterable[Target], *, progress: Progress = silent, **asked: Unpack[Ranking]
     ) -> Answers:
-        """`similar` of many targets in one batch: pictures are embedded at the same time, requests made together.
+        """`similar` for many targets in one batch: pictures are embedded together, and requests are made together.
 
-        The answers are in the order of the targets. A target that has none becomes a `FailedTarget`, and the others go
-        on. `progress(what, done, of)` is called now and then. Raises what concerns all targets.
+        The answers are in the order of the targets. A target that cannot be answered, whatever the reason, becomes a
+        `FailedTarget`; the others are answered. `progress(what, done, of)` is called from time to time with a text and
+        two counts. Raises only what concerns all targets: FilterError and UsageError for the other arguments,
+        SpaceError and IndexError_.
         """
         from recq.face.results import Answers
 
@@ -113,14 +126,14 @@ class ImageCatalog:
     def iter_similar(
         self, targets: Iterable[Target], *, progress: Progress = silent, **asked: Unpack[Ranking]
     ) -> Iterator[Answer | FailedTarget]:
-        """`similar_many`, each answer as soon as it is known: for more targets than answers should be held.
+        """`similar_many` as an iterator: each answer as soon as it is known, for more answers than fit into memory.
 
-        Until the last is taken an embedded folder may be held, which nobody else can use then.
+        An embedded data folder may stay in use until the last answer is taken. Raises what `similar_many` raises.
         """
         from recq.search.many import similar_many
         from recq.search.results import Answer
 
-        given = [given_or_failed(each) for each in targets]
+        given = given_or_failed(targets, "targets")
         found = similar_many(self._session, given, parameters_of(Ranking, asked), progress)
         return (self._answer(each) if isinstance(each, Answer) else each for each in found)
 
@@ -133,28 +146,35 @@ class ImageCatalog:
         strategy: Literal["average", "best", "sum"] = "average",
         **asked: Unpack[Ranking],
     ) -> Answer:
-        """The items nearest to what is liked and far from what is disliked; none of these is among them.
+        """The items that are near to the targets in `like` and far from those in `dislike`, none of which is a result.
 
-        `strategy`: near to the middle of all that is liked ("average"), to the best of them, or to each a little
-        ("sum"). Raises what `similar` raises.
+        `strategy` says how several targets become one score: "average" compares with the mean of their vectors, "best"
+        with the nearest of them, "sum" with each and adds the scores. Raises what `similar` raises.
         """
         from recq.search.recommend import recommend
 
         parameters = parameters_of(Ranking, asked)
-        return self._answer(recommend(self._session, given_all(like), given_all(dislike), strategy, parameters))
+        return self._answer(
+            recommend(self._session, given_all(like, "like"), given_all(dislike, "dislike"), strategy, parameters)
+        )
 
     @checked(Matching)
     def search(self, **asked: Unpack[Matching]) -> Answer:
-        """The first `k` items that all filters hold for, ordered by path or as `sort` says; no picture is compared."""
+        """The first `k` items that match all filters, ordered by path, or by the field `sort`. No picture is compared.
+
+        Raises FilterError, UsageError and IndexError_.
+        """
         from recq.search.search import search
 
         return self._answer(search(self._session, parameters_of(Matching, asked)))
 
     @checked(Compared)
     def compare(self, target: Target, against: Sequence[str], **asked: Unpack[Compared]) -> Comparison:
-        """`similar` in this catalog and in those `against`, such as one for each model, and what they have in common.
+        """`similar` in this catalog and in the catalogs `against`, and how many results they have in common.
 
-        A target that one of them does not know is embedded there, by its own model.
+        The catalogs usually hold the same files, embedded by different models. Each catalog compares in its own space:
+        by its stored vector of the target, or by a vector that its own model makes of the file. Raises what `similar`
+        raises, UsageError where `against` names no other catalog.
         """
         from recq.face.findings import Comparison
         from recq.face.results import shown_as
@@ -166,20 +186,20 @@ class ImageCatalog:
 
     @checked()
     def explain(self, target: Target, result: Target) -> Explanation:
-        """Which regions of two pictures agree: where their similarity comes from.
+        """Which regions of two pictures make them similar.
 
-        Both are read anew, so they have to be on this machine. Raises TargetError where they are not, UsageError for a
-        vector.
+        Both pictures are read again, so both files must be on this machine. Raises TargetError where one is not,
+        UsageError for a vector, and what `similar` raises for a target.
         """
         from recq.face.findings import Explanation
         from recq.face.results import shown_as
         from recq.search.explain import explain
 
-        return shown_as(Explanation, explain(self._session, given_of(target), given_of(result)))
+        return shown_as(Explanation, explain(self._session, given_of(target), given_of(result, "result")))
 
     @checked()
     def show(self, target: Target) -> Item:
-        """Everything known of one item, failed ones included. Raises TargetNotFound for what is not indexed."""
+        """Everything that is known about one item, also a failed one. Raises TargetNotFound where it is not indexed."""
         from recq.face.results import Item, shown_as
         from recq.search.search import show
 
@@ -189,7 +209,7 @@ class ImageCatalog:
 
     @checked()
     def fields(self) -> Fields:
-        """The fields that filters can ask for: type, how many items have one, its values or their range, an example."""
+        """The fields that filters can use: for each its type, number of items, values or range, and an example."""
         from recq.face.results import Fields
         from recq.search.inventory import fields
 
@@ -197,7 +217,10 @@ class ImageCatalog:
 
     @checked()
     def facets(self, field: str, *, filters: Sequence[str] = (), limit: int = 50) -> Facets:
-        """The values of a field and how many items have each, `limit` at most; ranges for numbers and dates."""
+        """The values of a field with the number of items of each, at most `limit`; ranges for numbers and dates.
+
+        Raises FilterError for an unknown field, UsageError for a `limit` below 1.
+        """
         from recq.face.results import Facets, shown_as
         from recq.search.search import facets
 
@@ -208,13 +231,13 @@ class ImageCatalog:
 
     @checked()
     def count(self, *, filters: Sequence[str] = ()) -> int:
-        """How many items all filters hold for; failed ones are not counted."""
+        """How many items match all filters. Failed items are not counted. Raises FilterError."""
         with self._session.opened() as catalog:
             return catalog.items.count(tuple(filters))
 
     @checked()
     def text_fields(self) -> list[str]:
-        """The fields of texts, by name: those that words can be searched in (`title~leather`)."""
+        """The names of the text fields: those in which words can be searched (`title~leather`)."""
         from recq.search.inventory import text_fields
 
         return text_fields(self._session)
@@ -222,10 +245,11 @@ class ImageCatalog:
     # -- vectors --------------------------------------------------------------------------------------------------
 
     @checked()
-    def vectors(self, *, filters: Sequence[str] = ()) -> tuple[list[str], np.ndarray]:
-        """The ids of all items that the filters hold for and their vectors, float32 (n, dim), a row for each.
+    def vectors(self, *, filters: Sequence[str] = ()) -> tuple[list[str], npt.NDArray[np.float32]]:
+        """The ids of all items that match the filters, and their vectors as float32 (n, dim), a row for each id.
 
-        Read a page at a time into the one array. Vectors have length 1 where the catalog compares cosines.
+        Vectors have length 1 in a catalog that compares cosines. They are read page by page into one array, of 4 * dim
+        bytes an item. Failed items have no vector and are left out. Raises FilterError.
         """
         with self._session.opened() as catalog:
             rows = np.empty((catalog.items.count(tuple(filters)), catalog.space.dim), np.float32)
@@ -240,17 +264,17 @@ class ImageCatalog:
         return ids, rows[: len(ids)]
 
     @checked()
-    def embed(self, image: Target) -> np.ndarray:
+    def embed(self, image: Target) -> npt.NDArray[np.float32]:
         """The vector of a picture in this catalog's space, float32 (dim,), as the daemon would make it.
 
-        Of an item the stored one. Raises what `similar` raises for its target.
+        For an indexed item this is its stored vector. Raises what `similar` raises for its target.
         """
-        with self._session.prepared([given_of(image)], lambda _: None) as (catalog, (query,)):
+        with self._session.prepared([given_of(image, "image")], lambda _: None) as (catalog, (query,)):
             if not isinstance(query.example, str):
                 return query.example
             stored = catalog.items.vectors([query.example]).get(query.example)
         if stored is None:
-            raise TargetNotFound(f"item {query.example} has just gone")
+            raise TargetNotFound(f"item {query.example} has just been deleted")
         return stored
 
     # -- measuring ------------------------------------------------------------------------------------------------
@@ -268,10 +292,12 @@ class ImageCatalog:
         gallery_filters: Sequence[str] = (),
         progress: Progress = silent,
     ) -> Evaluation:
-        """How often what lies nearest shares the value of the field `label`: precision, recall and mAP.
+        """How often the nearest items have the same value of the field `label`: precision, recall and mAP.
 
-        Every item asks for all others, or `sample` of them at random; `against` are other catalogs of the same files.
-        Raises UsageError, FilterError for an unknown field, TargetNotFound for an unknown catalog.
+        Every item is a query, or `sample` of them, drawn at random with `seed`. `ks` are the numbers of results that
+        precision and recall are counted at. `query_filters` choose the items that are queries, `gallery_filters` those
+        that may be results. `against` are other catalogs of the same files. Raises UsageError, FilterError for an
+        unknown field, TargetNotFound for an unknown catalog.
         """
         from recq.evaluate.evaluate import evaluate
         from recq.face.findings import Evaluation
@@ -295,6 +321,33 @@ class ImageCatalog:
         return shown_as(Evaluation, found)
 
     @checked()
+    def evaluate_index(
+        self,
+        *,
+        k: int = 10,
+        sample: int = 100,
+        seed: int = 0,
+        filters: Sequence[str] = (),
+        progress: Progress = silent,
+    ) -> IndexEvaluation:
+        """How much of the exact answer the index gives: recall at `k` without a filter and under each shape of filter.
+
+        `sample` random items ask, under filters drawn from the catalog's own values, and under `filters` where given.
+        A server with many items looks for the nearest in a graph, which may miss some; an embedded index is exact.
+        Raises UsageError, FilterError.
+        """
+        from recq.evaluate.index_recall import evaluate_index
+        from recq.face.findings import IndexEvaluation
+        from recq.face.results import shown_as
+
+        if sample < 2:
+            raise UsageError(f"--sample {sample} cannot be drawn: ask for 2 or more")
+        if seed < 0:
+            raise UsageError(f"--seed {seed} cannot be used: give 0 or more")
+        found = evaluate_index(self._session, k=k, sample=sample, seed=seed, filters=tuple(filters), progress=progress)
+        return shown_as(IndexEvaluation, found)
+
+    @checked()
     def duplicates(
         self,
         *,
@@ -305,10 +358,11 @@ class ImageCatalog:
         filters: Sequence[str] = (),
         progress: Progress = silent,
     ) -> Duplicates:
-        """Groups of items that are the same picture: the same bytes, a copy, a crop; with `exact` the same bytes only.
+        """Groups of items that are the same picture: the same bytes, a copy, a crop; with `exact` only the same bytes.
 
-        `kinds` are "copy", "crop" and "mirror". Pictures that look alike (a cosine from `min_score` on, 0.6 when None)
-        are read and compared. Nothing is deleted.
+        `kinds` are of "copy" (resized, recompressed), "crop" and "mirror". Pictures whose vectors are near are read and
+        compared: with a cosine of `min_score` or more (None: 0.6), or a Euclidean distance of at most `max_distance`.
+        Nothing is deleted. Raises UsageError, FilterError.
         """
         from recq.duplicates.groups import duplicates
         from recq.face.findings import Duplicates
@@ -338,10 +392,13 @@ class ImageCatalog:
         filters: Sequence[str] | None = None,
         progress: Progress = silent,
     ) -> Transferred:
-        """Write ids, metadata, vectors and what made them into a file, which appears whole or not at all.
+        """Write the catalog into the file `path`: ids, metadata, vectors and the embedding space.
 
-        The name says the `form` where it is not given. Without filters every item, failed ones included.
-        `recq.import_catalog` reads it.
+        Without `form` the ending of the name decides: .jsonl, .ndjson, .parquet or .pq. Without filters all items are
+        written, failed ones as well. The file appears whole or not at all. "-" is standard output, as JSON lines; the
+        caller must not print anything there meanwhile. `recq.import_catalog` reads the file. Returns the counts `items`
+        and `failed`. Raises UsageError for a path that cannot be written and for a standard output that takes no bytes,
+        such as a notebook's; FilterError.
         """
         from recq.transfer.transfer import ArchiveFormat, export_catalog
 
@@ -353,15 +410,16 @@ class ImageCatalog:
 
     @contextmanager
     def held(self) -> Iterator[Self]:
-        """What this thread asks in the block, it asks of one opening: quicker where many questions follow each other.
+        """Keep an embedded data folder open within a `with` block: faster for many questions of one thread.
 
-        Nobody else can use an embedded folder meanwhile, so a daemon waits for the end of the block.
+        No other process and no other thread can use the folder during the block; a daemon that starts waits for its
+        end.
         """
         with self._session.held():
             yield self
 
     def close(self) -> None:
-        """Give back the connection and the network. A closed catalog answers no more."""
+        """Close the connection and free the network. Every later question raises UsageError."""
         self._session.close()
 
     def __enter__(self) -> Self:

@@ -1,6 +1,6 @@
-"""What longer work finds: comparisons, explanations, evaluations, duplicates, as the face gives them.
+"""The answers of longer work: comparisons, explanations, evaluations and groups of duplicates.
 
-Apart from the other answers, since these need nothing that reads pictures.
+They are apart from `recq.face.results` because those need no module that reads pictures.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recq.display.evaluation_table import evaluation_tables
+from recq.display.index_table import index_table
 from recq.display.table import TextTable, comparison_table, duplicates_table
 from recq.duplicates import groups
+from recq.evaluate import index_results
 from recq.evaluate import results as evaluation
 from recq.face.arguments import checked
 from recq.face.results import Pictured, Shown, record_of
@@ -26,9 +28,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Comparison(Pictured, compare.Comparison):
-    """What several catalogs hold for most alike: `columns` with `catalog` and `answer`.
+    """The answers of several catalogs to one question: `columns`, each with `catalog` (its name) and `answer`.
 
-    `overlap()` counts what all have in common, `overlap(0, 1)` what the first two have.
+    `overlap()` counts the results that all catalogs have in common, `overlap(0, 1)` those of the first two.
     """
 
     settings: Settings | None = field(default=None, repr=False, kw_only=True)
@@ -51,14 +53,15 @@ class Comparison(Pictured, compare.Comparison):
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Explanation(explain.Explanation):
-    """Where two pictures agree: `score`, and for `target` and `result` what each cell of the feature map adds to it.
+    """Which regions make two pictures similar: `score`, and the two pictures as `target` and `result`.
 
-    `added`, float32 (h, w), sums up to the cosine. A notebook shows both pictures with the regions in colour.
+    `target.added` and `result.added`, float32 (h, w), have for each cell of the feature map what it adds to the cosine:
+    their sum is the cosine. A notebook shows both pictures with the regions in colour.
     """
 
     @checked()
     def save(self, path: str | Path) -> None:
-        """Draw it into a PNG. Raises UsageError."""
+        """Write both pictures with their regions in colour into a PNG file. Raises UsageError where that fails."""
         from recq.display.explanation import write_picture
 
         write_picture(self, Path(path))
@@ -78,9 +81,9 @@ class Explanation(explain.Explanation):
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Evaluation(Shown, evaluation.Evaluation):
-    """How often what lies nearest shares a label: `measures` (`map`, `precision`, `recall`) with their `interval`,
-    `per_class`, `confusion`, and for each other catalog in `against` the same and the difference. docs/quality.md
-    defines every number."""
+    """How often the nearest items have the same label: `measures` (`map`, `precision`, `recall`) with their `interval`,
+    `per_class`, `confusion`, and for each catalog in `against` the same and the difference. docs/quality.md defines
+    every number."""
 
     def to_json(self) -> dict[str, Any]:
         """The document that `recq evaluate --format json` prints."""
@@ -106,10 +109,39 @@ class Evaluation(Shown, evaluation.Evaluation):
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Duplicates(Pictured, groups.Duplicates):
-    """Groups of items that are the same picture, largest first; the first of each is the one to keep, `why` says why.
+class IndexEvaluation(Shown, index_results.IndexEvaluation):
+    """How much of the exact answer the index gives: `overall`, and for each of `shapes` a `recalled` with `recall`, its
+    interval `low` to `high`, the `worst` query and how many were `perfect`. docs/quality.md defines every number."""
 
-    A group has `results` and for each of them its kind in `kinds`.
+    def to_json(self) -> dict[str, Any]:
+        """The document that `recq evaluate --index --format json` prints."""
+        return index_results.index_evaluation_json(self)
+
+    def _tables(self) -> Sequence[TextTable]:
+        return [index_table(self)]
+
+    def _remarks(self) -> Sequence[str]:
+        return [self.verdict]
+
+    def _records(self) -> list[dict[str, Any]]:
+        """One for each shape and band of selectivity."""
+        names = ("shape", "filters", "example", "queries", "recall", "worst", "perfect", "ms", "exact_ms")
+        return [
+            {
+                **{name: each[name] for name in names},
+                **dict(zip(("share_low", "share_high"), each["share"], strict=True)),
+                **dict(zip(("recall_low", "recall_high"), each["interval"], strict=True)),
+            }
+            for each in self.to_json()["shapes"]
+        ]
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Duplicates(Pictured, groups.Duplicates):
+    """Groups of items that are the same picture, largest first.
+
+    A group has `results`, the first of which is the one to keep, `why` with the reason for that choice, and `kinds`
+    with the kind of each result.
     """
 
     settings: Settings | None = field(default=None, repr=False, kw_only=True)

@@ -1,6 +1,7 @@
-"""`recq.open` and what else needs no catalog that is open: which there are, and the import of one.
+"""`recq.open` and the other functions of the module: the list of catalogs, and the import of one.
 
-The index is named by keywords, or by settings as they are; a folder of pictures is no catalog, and is told so.
+The index is named by keywords or by a `Settings` object. A path in place of a catalog's name is an error that names the
+next command.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from recq.commands import command
 from recq.errors import TargetNotFound, UsageError
 from recq.face.arguments import checked, wrong
 from recq.face.catalog import ImageCatalog
+from recq.paths import printable
 from recq.progress import Progress, silent
 from recq.search.session import Session
 from recq.settings import Settings
@@ -31,21 +33,21 @@ def open_catalog(
     data_dir: str | Path | None = None,
     settings: Settings | None = None,
 ) -> ImageCatalog:
-    """Open a catalog: `name`, or the one that the settings name, "images" unless they say otherwise.
+    """Open the catalog `name`; without a name the one of the settings ("images" by default).
 
-    The index is the server at `url` (with its `api_key`), or the embedded one in the folder `data_dir`; without them
-    what `RECQ_*` variables and recq.toml say. `settings` are taken as they are, in place of all these.
+    The index is the server at `url` (with its `api_key`), or the embedded index in the folder `data_dir`: give one of
+    the two. Without either, the `RECQ_*` variables and recq.toml decide. A `settings` object replaces all of these.
 
-    Raises TargetNotFound for a catalog that does not exist, UsageError for what cannot be one, IndexError_ where the
-    index cannot be asked.
+    Raises TargetNotFound for a catalog that does not exist, UsageError for arguments that cannot be used or contradict
+    each other, IndexError_ for an index that does not answer or a folder without one.
     """
-    catalog = ImageCatalog(_settings(name, url, api_key, data_dir, settings))
+    catalog = ImageCatalog(_settings("open", name, url, api_key, data_dir, settings))
     try:
         _ = catalog.space
     except BaseException as error:
         catalog.close()
-        if isinstance(error, TargetNotFound) and name is not None and Path(name).is_dir():
-            raise UsageError(f"{_is_folder(name)} ({error})") from error
+        if isinstance(error, TargetNotFound) and name is not None and os.path.lexists(name):
+            raise UsageError(f"{_path_advice(name)} ({error})") from error
         raise
     return catalog
 
@@ -58,11 +60,14 @@ def catalogs(
     data_dir: str | Path | None = None,
     settings: Settings | None = None,
 ) -> Catalogs:
-    """The catalogs of an index, which is named as in `recq.open`: items, failed ones, space, sources."""
+    """The catalogs of an index: for each its items, failed items, embedding space and sources.
+
+    The index is named as in `recq.open`. Raises UsageError and IndexError_.
+    """
     from recq.face.results import Catalogs
     from recq.search.inventory import catalogs
 
-    with Session(_settings(None, url, api_key, data_dir, settings)) as session:
+    with Session(_settings("catalogs", None, url, api_key, data_dir, settings)) as session:
         return Catalogs(catalogs(session))
 
 
@@ -77,40 +82,79 @@ def import_catalog(
     settings: Settings | None = None,
     progress: Progress = silent,
 ) -> Transferred:
-    """Write an export's items into the catalog `name`, which is made where there is none; nothing is embedded again.
+    """Write the items of an export into the catalog `name`, which is created if it does not exist.
 
-    The index is named as in `recq.open`. Raises UsageError for a file that is damaged or no export, SpaceMismatch for a
-    catalog in another embedding space.
+    No picture is embedded again. `path` is a file that `export` wrote; "-" is standard input. The index is named as in
+    `recq.open`; a data folder that does not exist is created. Raises UsageError for a file that is damaged or no
+    export, SpaceMismatch for a catalog in another embedding space.
     """
     from recq.transfer.transfer import import_catalog
 
-    return import_catalog(_settings(name, url, api_key, data_dir, settings), Path(path), progress)
+    return import_catalog(_settings("import_catalog", name, url, api_key, data_dir, settings), Path(path), progress)
 
 
 def _settings(
-    name: str | None, url: str | None, api_key: str | None, data_dir: str | Path | None, settings: Settings | None
+    function: str,
+    name: str | None,
+    url: str | None,
+    api_key: str | None,
+    data_dir: str | Path | None,
+    settings: Settings | None,
 ) -> Settings:
+    """The settings that the arguments of `function` amount to. Raises UsageError for those that contradict another."""
     if name is not None:
         _require_name(name)
-    if settings is None:
-        return Settings.load(
-            catalog=name, url=url, api_key=api_key, data_dir=None if data_dir is None else Path(data_dir).expanduser()
+    if settings is not None:
+        if not isinstance(settings, Settings):
+            raise wrong("settings", settings, "a recq.Settings", "recq.Settings.load()")
+        others = {"url": url, "api_key": api_key, "data_dir": data_dir}
+        both = next((f"{other}=" for other, value in others.items() if value is not None), None)
+        if both is not None:
+            raise UsageError(f"{function}() has settings= and {both}, which both name the index: give one of them")
+        return settings if name is None else settings.of_catalog(name)
+    if url is not None and data_dir is not None:
+        raise UsageError(
+            f"{function}() has url= and data_dir=, which name two indexes: "
+            "give url= for a server, or data_dir= for an embedded index"
         )
-    if not isinstance(settings, Settings):
-        raise wrong("settings", settings, "a recq.Settings", "recq.Settings.load()")
-    if not (url is api_key is data_dir is None):
-        raise UsageError("settings= and url=, api_key= or data_dir= both say which index: give one of them")
-    return settings if name is None else settings.of_catalog(name)
+    place = None if data_dir is None else _expanded(data_dir)
+    loaded = Settings.load(catalog=name, url=url, api_key=api_key, data_dir=place)
+    if api_key is not None and loaded.url is None:
+        raise UsageError(
+            f"{function}() has api_key=, but no server to use it at: give url= as well, or leave api_key= out "
+            "for an embedded index"
+        )
+    return loaded
+
+
+def _expanded(path: str | Path) -> Path:
+    """The path with its `~` resolved. Raises UsageError for a user that this machine does not know."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"data_dir={os.fspath(path)!r}: this machine has no such home folder") from error
 
 
 def _require_name(name: Any) -> None:
-    """Raise UsageError for what is no catalog's name: a folder above all."""
+    """Raise UsageError for a path, and for whatever else is no catalog's name."""
     if isinstance(name, os.PathLike) or (isinstance(name, str) and (os.sep in name or name in (".", "..", "~"))):
-        raise UsageError(_is_folder(os.fspath(name)))
+        raise UsageError(_path_advice(os.fsdecode(os.fspath(name))))
     if not isinstance(name, str):
         raise wrong("name", name, "a catalog's name", "'images'")
 
 
-def _is_folder(name: Any) -> str:
-    run = command("recq-ingest", "run", os.fsdecode(name))
-    return f"{os.fsdecode(name)!r} is a folder, and a catalog has a name: index the folder with {run}, then recq.open()"
+def _path_advice(path: str) -> str:
+    """What to do instead of giving a path as a catalog's name."""
+    shown = printable(path)
+    place = os.path.expanduser(path)  # noqa: PTH111 - whatever the path, it raises nothing
+    if os.path.isdir(place):  # noqa: PTH112 - the same
+        run = command("recq-ingest", "run", path)
+        return f"name='{shown}' is a folder, not a catalog's name: index the folder with {run}, then call recq.open()"
+    if os.path.lexists(place):
+        from recq.transfer.transfer import ENDINGS
+
+        ask = "recq.import_catalog(PATH)" if path.endswith(tuple(ENDINGS)) else "recq.open().similar(PATH)"
+        return f"name='{shown}' is a file, not a catalog's name: call {ask}"
+    return (
+        f"name='{shown}' is no catalog's name, and no such file or folder exists: name a catalog, as in name='images'"
+    )

@@ -1,6 +1,6 @@
-"""What a question asks besides its target, by keyword: the options of `similar`, `recommend`, `search` and others.
+"""The options of a question, by keyword: those of `similar`, `recommend`, `search` and others.
 
-Names, meanings and defaults are those of the command line, which passes on what it was given.
+Names, meanings and defaults are those of the command line, which passes its options on.
 """
 
 from __future__ import annotations
@@ -15,29 +15,32 @@ from recq.index.parameters import Limit, Parameters, Sort
 Score = float | Literal["auto"] | None
 """A score or a distance; "auto" where the catalog's random pairs decide, None where there is no limit."""
 
-_HOW_MANY = "How many results, at most."
+_HOW_MANY = "The largest number of results."
 
 
 class Narrowed(TypedDict, total=False):
     """Which items may be found."""
 
     filters: Annotated[
-        Sequence[str], Keyword((), "Only items that all of these hold for, such as `['category=sofa', 'price<=500']`.")
+        Sequence[str], Keyword((), "Only items that match all of these, such as `['category=sofa', 'price<=500']`.")
     ]
     any_of: Annotated[
         Sequence[str],
-        Keyword((), "Groups of alternatives, of which one must hold, such as `['category=sofa || price<=50']`."),
+        Keyword(
+            (),
+            "Groups of alternatives: an item must match one of each group, such as `['category=sofa || price<=50']`.",
+        ),
     ]
 
 
 class FirstFive(TypedDict, total=False):
-    """Of a ranking."""
+    """How many results a ranking has."""
 
     k: Annotated[int, Keyword(5, _HOW_MANY)]
 
 
 class FirstTwenty(TypedDict, total=False):
-    """Of what matches."""
+    """How many results a search has."""
 
     k: Annotated[int, Keyword(20, _HOW_MANY)]
 
@@ -45,17 +48,21 @@ class FirstTwenty(TypedDict, total=False):
 class Placed(TypedDict, total=False):
     """Which results are shown, and what of each."""
 
-    offset: Annotated[int | None, Keyword(None, "Leave out the first so many results.")]
-    page: Annotated[int | None, Keyword(None, "In place of `offset`: the page of `k` results, the first is 1.")]
+    offset: Annotated[int | None, Keyword(None, "How many of the first results are left out.")]
+    page: Annotated[int | None, Keyword(None, "In place of `offset`: which page of `k` results, counted from 1.")]
     group_by: Annotated[
-        str | None, Keyword(None, "Only the first item of each value of a field, such as one view of each product.")
+        str | None,
+        Keyword(None, "A field: only the first item of each of its values, such as one view of each product."),
     ]
     diversity: Annotated[
-        float, Keyword(0.0, "From the nearest (0) to the most varied (1): leave out what looks like results before it.")
+        float,
+        Keyword(0.0, "From the nearest (0) to the most varied (1): leave out items that look like earlier results."),
     ]
-    keep_duplicates: Annotated[bool, Keyword(False, "Files of the same bytes are results of their own, not one.")]
-    sort: Annotated[str | None, Keyword(None, "Order by a field: `'price'`, or `'price:desc'`.")]
-    fields: Annotated[Sequence[str] | None, Keyword(None, "The metadata that is shown, and no other.")]
+    keep_duplicates: Annotated[bool, Keyword(False, "Show every file of the same bytes, not only the first.")]
+    sort: Annotated[str | None, Keyword(None, "Order the results by a field: `'price'`, or `'price:desc'`.")]
+    fields: Annotated[
+        Sequence[str] | None, Keyword(None, "Which fields of the metadata a result has; None: all of them.")
+    ]
 
 
 class Limited(TypedDict, total=False):
@@ -64,15 +71,14 @@ class Limited(TypedDict, total=False):
     min_score: Annotated[
         Score,
         Keyword(
-            None, "Leave out what is less similar (1 is the same picture); `'auto'`: what random pairs often reach."
+            None,
+            "Leave out less similar items (1 is the same picture); `'auto'`: those that score like random pairs.",
         ),
     ]
     max_distance: Annotated[
-        Score, Keyword(None, "The same in a catalog of Euclidean distances: leave out what is farther away.")
+        Score, Keyword(None, "The same in a catalog of Euclidean distances: leave out items that are farther away.")
     ]
-    keep_own_group: Annotated[
-        bool, Keyword(False, "With `group_by`: show also what is in the group of the picture asked with.")
-    ]
+    keep_own_group: Annotated[bool, Keyword(False, "With `group_by`: show also items of the target's own group.")]
 
 
 class Matching(FirstTwenty, Narrowed, Placed, total=False):
@@ -88,7 +94,7 @@ class Compared(FirstFive, Narrowed, total=False):
 
 
 def parameters_of(keywords: type, asked: Mapping[str, Any]) -> Parameters:
-    """What the keywords that were given ask for; the others have their defaults. Raises UsageError."""
+    """The parameters of a question from its keywords; those not given have their defaults. Raises UsageError."""
     given = {name: about.default for name, (_, about) in keywords_of(keywords).items()} | dict(asked)
     k, sort, fields = given["k"], given.get("sort"), given.get("fields")
     least, most = given.get("min_score"), given.get("max_distance")
@@ -110,9 +116,9 @@ def parameters_of(keywords: type, asked: Mapping[str, Any]) -> Parameters:
 
 
 def _place(k: int, offset: int | None, page: int | None) -> int:
-    """How many results come before those asked for. Raises UsageError where offset and page are both given."""
+    """How many results are skipped. Raises UsageError where offset and page are both given."""
     if offset is not None and page is not None:
-        raise UsageError("--offset and --page both say where to begin: give one of them")
+        raise UsageError("--offset and --page both set the first result: give one of them")
     if page is None:
         return offset or 0
     if page < 1:

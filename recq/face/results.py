@@ -1,7 +1,7 @@
-"""What the face answers: records of `recq.search` which show themselves. Longer work has `recq.face.findings`.
+"""The answers of a catalog: the records of `recq.search`, which can also display themselves.
 
-Each is the record it is named after, with the same members and the same `to_json()`. A notebook shows its pictures or
-its table, a terminal its table, and `to_pandas()` makes a data frame of its rows.
+Each class extends the record of the same name. A notebook shows its pictures or its table, a terminal its table, and
+`to_pandas()` makes a data frame of its rows. `recq.face.findings` has the answers of longer work.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ Answered = TypeVar("Answered")
 
 
 def shown_as(kind: type[Answered], found: Any, **more: Any) -> Answered:
-    """A record as the kind of it that shows itself."""
+    """A record of `recq.search` as its class of the face."""
     return kind(**{each.name: getattr(found, each.name) for each in fields(found)}, **more)
 
 
 class Shown:
-    """What all answers have: a table at a prompt and in a notebook, and a data frame."""
+    """Every answer prints as a table, at a prompt and in a notebook, and becomes a data frame by `to_pandas()`."""
 
     def _tables(self) -> Sequence[TextTable]:
         raise NotImplementedError
 
     def _remarks(self) -> Sequence[str]:
-        """What there is to say besides."""
+        """Lines that are shown below the table."""
         return ()
 
     def _records(self) -> list[dict[str, Any]]:
@@ -80,7 +80,7 @@ class Shown:
 
 
 class Pictured(Shown):
-    """What a notebook shows as pictures."""
+    """An answer that a notebook shows as pictures."""
 
     settings: Settings | None
 
@@ -91,7 +91,7 @@ class Pictured(Shown):
         return Limits.from_settings(self.settings if self.settings is not None else Settings.load())
 
     def _drawn(self) -> Any:
-        """What the sheet is made of."""
+        """What the sheet of pictures is made from."""
         return self
 
     def _repr_html_(self) -> str:
@@ -105,10 +105,9 @@ class Pictured(Shown):
 class Answer(Pictured, results.Answer):
     """The answer of `similar`, `recommend` and `search`: a sequence of results, best first.
 
-    A result has `rank`, `score` (None where nothing was compared), `share` (of the catalog's random pairs, 0 to 1, so
-    many are less alike), `id`, `source`, `name`, `path` (absolute; None where no folder is on record), `location` (the
-    same as a `pathlib.Path`), `within` (the path in its source), `metadata`, `value(FIELD)`, and `copies`: of how many
-    files of the same bytes it stands for. `notes` are remarks on the answer, `no_results` says why there are none.
+    Each element is a `Result`. `results` has them as a tuple, `target` is what was compared with (None for `search`),
+    `space` the embedding space, `metric` what the scores are, `took_ms` the time in milliseconds. `notes` are remarks
+    on the answer; `no_results` explains an answer without results, else it is None.
     """
 
     settings: Settings | None = field(default=None, repr=False, kw_only=True)
@@ -138,22 +137,19 @@ class Answer(Pictured, results.Answer):
 
 @dataclass(frozen=True, repr=False)
 class Answers(Pictured):
-    """What `similar_many` answers: an `Answer` for each target, in their order; a `FailedTarget` for one that has none.
-
-    A `FailedTarget` has the target's `text` and the `error`.
-    """
+    """The answers of `similar_many`: for each target, in order, an `Answer`, or a `FailedTarget` with the reason."""
 
     each: tuple[Answer | many.FailedTarget, ...]
     settings: Settings | None = field(default=None, repr=False)
 
     @property
     def failed(self) -> tuple[many.FailedTarget, ...]:
-        """The targets that have no answer."""
+        """The failed targets, each with its `text` and its `error`."""
         return tuple(each for each in self.each if isinstance(each, many.FailedTarget))
 
     @property
     def answers(self) -> tuple[Answer, ...]:
-        """The others."""
+        """The answers, without the failed targets."""
         return tuple(each for each in self.each if isinstance(each, Answer))
 
     def __len__(self) -> int:
@@ -170,7 +166,7 @@ class Answers(Pictured):
         return self.each[place]
 
     def to_json(self) -> list[dict[str, Any]]:
-        """A document for each target."""
+        """For each target the document of its answer, or of its failure."""
         return [each.to_json() for each in self.each]
 
     def _tables(self) -> Sequence[TextTable]:
@@ -199,13 +195,13 @@ def _asked(answer: results.Answer) -> str:
 
 @dataclass(frozen=True, repr=False)
 class Item(Pictured, results.ItemDetails):
-    """Everything known of one item. `error` (`reason`, `detail`, `at`, `attempts`) tells why one has no vector."""
+    """Everything that is known about one item of the catalog named `catalog`."""
 
     settings: Settings | None = field(default=None, repr=False, kw_only=True)
 
     @property
     def id(self) -> str:
-        """The item's id: the same for the same path of the same source, in every catalog."""
+        """The item's id. The same path of the same source has the same id in every catalog."""
         return self.item.id
 
     @property
@@ -220,7 +216,7 @@ class Item(Pictured, results.ItemDetails):
 
     @property
     def path(self) -> str | None:
-        """The absolute path as text; None where no folder is on record."""
+        """The absolute path as text; None where no folder of its source is on record."""
         return None if self.location is None else paths.to_text(str(self.location))[0]
 
     @property
@@ -230,7 +226,7 @@ class Item(Pictured, results.ItemDetails):
 
     @property
     def error(self) -> Any:
-        """Why the item could not be embedded; None where it was."""
+        """Why the item has no vector: `reason`, `detail`, `at` and `attempts`. None for an item that was embedded."""
         return self.item.error
 
     def _tables(self) -> Sequence[TextTable]:
@@ -249,13 +245,14 @@ class Item(Pictured, results.ItemDetails):
 
 @dataclass(frozen=True, repr=False)
 class Facets(Shown, facets.Facets):
-    """The values of a field, `rows` of (value, items), most frequent first; ranges in order for numbers and dates.
+    """The values of a field: a sequence of (value, number of items), most frequent first.
 
-    `filters` has for each row the filter that finds its items, `total` counts the items that have the field.
+    Numbers and dates are counted in ranges, in ascending order. `filters` has for each row the filter that finds its
+    items; `total` counts the items that have the field.
     """
 
     no_items: NoResults | None = field(default=None, kw_only=True)
-    """Why no item has the field; None: some have."""
+    """Why no item has the field; None where some items have it."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -279,7 +276,7 @@ class Facets(Shown, facets.Facets):
 
 
 class Fields(Shown, tuple[FieldSummary, ...]):
-    """The fields of a catalog, each with `name`, `type`, `items` that have one, values or their range, an `example`."""
+    """The fields of a catalog: each with `name`, `type`, the number of `items`, values or range, an `example`."""
 
     def __repr__(self) -> str:
         return str(self)
@@ -296,7 +293,7 @@ class Fields(Shown, tuple[FieldSummary, ...]):
 
 
 class Catalogs(Shown, tuple[CatalogSummary, ...]):
-    """The catalogs of an index, each with `name`, `items`, `failed`, `space`, `sources`, and when one was `indexed`."""
+    """The catalogs of an index: with `name`, `items`, `failed`, `space`, `sources`, and the last time, `indexed`."""
 
     def __repr__(self) -> str:
         return str(self)
@@ -313,7 +310,7 @@ class Catalogs(Shown, tuple[CatalogSummary, ...]):
 
 
 def record_of(result: Result, chosen: Sequence[str] | None) -> dict[str, Any]:
-    """A result as a row: what recq knows first, then the metadata, `chosen` fields or all of it."""
+    """A result as a row: recq's own columns first, then the `chosen` fields of the metadata, all of them when None."""
     known: dict[str, Any] = {
         "rank": result.rank,
         "score": None if result.score is None else round(result.score, SCORE_DIGITS),

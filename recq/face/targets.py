@@ -1,4 +1,4 @@
-"""What a program asks with becomes a target: a name, a file, a picture in memory, a result, a vector.
+"""Turns what a program asks with into a target: a name, a file, a picture in memory, a result, a vector.
 
 'sofa_226.jpg'            as on the command line: an indexed name or path, an id, any picture's path
 Path('sofa_226.jpg')      always the file
@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 import numpy as np
 
 from recq.errors import TargetError, UsageError
+from recq.face.arguments import type_name, value_text, wrong
 from recq.search.results import ItemDetails, Result
-from recq.search.target import ContentTarget, Given, VectorTarget
+from recq.search.target import ContentTarget, Given, ItemTarget, VectorTarget
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -31,6 +32,11 @@ if TYPE_CHECKING:
 Target: TypeAlias = "str | os.PathLike[str] | bytes | Image | np.ndarray | Result | ItemDetails"
 """Whatever a question can start from."""
 
+_TAKEN = (
+    "a name (str), a pathlib.Path, a PIL.Image, the bytes of a picture, RGB pixels (numpy uint8), "
+    "a result or an item of an answer, or a vector (numpy float32)"
+)
+
 _ORIENTATION = 0x0112  # EXIF's tag
 _IN_PNG = frozenset({"1", "L", "LA", "I;16", "P", "RGB", "RGBA"})
 _IN_TIFF = frozenset({"CMYK", "YCbCr", "LAB", "I", "I;16B", "I;16L", "F"})
@@ -38,38 +44,42 @@ _TRANSPARENT = {"La": "LA", "PA": "RGBA", "RGBa": "RGBA"}
 """Modes that no file has, and those of the same picture that a file can have."""
 
 
-def given_of(target: Any) -> Given:
-    """The target as `recq.search` takes it. Raises UsageError for what is none, TargetError for what cannot be read."""
+def given_of(target: Any, name: str = "target") -> Given:
+    """The target in the argument `name` as `recq.search` takes it.
+
+    Raises UsageError for a value that is no target, TargetError for a picture that cannot be read.
+    """
     if isinstance(target, str):
         return target
     if isinstance(target, Result):
-        return target.id
+        return ItemTarget(target.id, target.within, target.catalog)
     if isinstance(target, ItemDetails):
-        return target.item.id
+        return ItemTarget(target.item.id, target.item.file.path, target.catalog)
     if isinstance(target, bytes | bytearray | memoryview):
         return ContentTarget(bytes(target))
     if isinstance(target, np.ndarray):
-        return _of_array(target)
+        return _of_array(target, name)
     if _is_image(target):
         return _of_image(target)
     if isinstance(target, os.PathLike):
         return os.fspath(Path(os.fsdecode(os.fspath(target))).absolute())
-    raise UsageError(
-        f"a {type(target).__name__} is no target: give a name, a pathlib.Path, a PIL.Image, the bytes of a picture, "
-        "RGB pixels (numpy uint8), a result, or a vector (numpy float32)"
-    )
+    raise wrong(name, target, _TAKEN, "'sofa_226.jpg'")
 
 
-def given_all(targets: Iterable[Any]) -> list[Given]:
-    """`given_of` each."""
-    return [given_of(each) for each in targets]
+def given_all(targets: Iterable[Any], name: str) -> list[Given]:
+    """`given_of` for each of the targets in the argument `name`."""
+    return [given_of(each, f"{name}[{number}]") for number, each in enumerate(targets)]
 
 
-def given_or_failed(target: Any) -> Given | FailedTarget:
-    """`given_of`, and a `FailedTarget` for what cannot be read. Raises UsageError for what is no target."""
+def given_or_failed(targets: Iterable[Any], name: str) -> list[Given | FailedTarget]:
+    """`given_of` for each of the targets in the argument `name`; a `FailedTarget` for one that raises."""
+    return [_given_or_failed(each, f"{name}[{number}]") for number, each in enumerate(targets)]
+
+
+def _given_or_failed(target: Any, name: str) -> Given | FailedTarget:
     try:
-        return given_of(target)
-    except TargetError as error:
+        return given_of(target, name)
+    except (TargetError, UsageError) as error:
         from recq.search.many import FailedTarget
 
         return FailedTarget(_name_of(target), str(error))
@@ -80,20 +90,22 @@ def _is_image(target: object) -> TypeGuard[Image]:
     return pil is not None and isinstance(target, pil.Image)
 
 
-def _of_array(array: np.ndarray) -> Given:
+def _of_array(array: np.ndarray, name: str) -> Given:
     if array.dtype == np.uint8 and array.ndim == 3 and array.shape[2] == 3 and array.size:
         from PIL import Image
 
         return ContentTarget(_encoded(Image.fromarray(np.ascontiguousarray(array)), "PNG"), "the pixels given")
     if np.issubdtype(array.dtype, np.floating) and array.ndim == 1:
-        with np.errstate(over="ignore"):  # told below
+        with np.errstate(over="ignore"):  # reported below
             vector = array.astype(np.float32)
-        if not np.isfinite(vector).all() or not vector.any():
-            raise UsageError("the vector given has numbers that are not finite, or nothing but zeros")
+        shown = f"{name}=<{type_name(array)}>"
+        if not np.isfinite(vector).all():
+            raise UsageError(f"{shown}: the vector has numbers that are not finite in float32, finite ones are needed")
+        if not vector.any():
+            raise UsageError(f"{shown}: the vector has nothing but zeros, a number other than 0 is needed")
         return VectorTarget(vector)
     raise UsageError(
-        f"an array of {array.dtype} {array.shape} is no target: pixels are uint8 (height, width, 3), RGB, "
-        "a vector is float32 (dim,)"
+        f"{name}=<{type_name(array)}>: pixels, uint8 (height, width, 3) in RGB, or a vector, float32 (dim,), are needed"
     )
 
 
@@ -110,9 +122,13 @@ def _of_image(image: Image) -> Given:
         raise TargetError(f"the picture given cannot be read: {' '.join(str(error).split())}") from error
 
 
-def _name_of(image: Any) -> str:
-    """The name of the file that an image was opened from."""
-    file = getattr(image, "filename", "")
+def _name_of(target: Any) -> str:
+    """What an answer calls a target: a picture by the name of the file that it was opened from."""
+    if isinstance(target, np.ndarray):
+        return "the vector given" if target.ndim == 1 else "the pixels given"
+    if not _is_image(target):
+        return value_text(target)
+    file = getattr(target, "filename", "")
     return Path(os.fsdecode(file)).name if file and isinstance(file, str | bytes | os.PathLike) else "the picture given"
 
 

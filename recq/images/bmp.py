@@ -1,4 +1,4 @@
-"""BMP whose colours are told by bit masks: 16 or 32 bits a pixel, of which each channel takes some.
+"""BMP whose colours are given by bit masks: 16 or 32 bits a pixel, of which each channel takes some.
 
 Pillow knows the usual masks; the header may name any, with transparency or without.
 """
@@ -34,7 +34,7 @@ class Masked:
 
 
 def masked(data: bytes) -> Masked | None:
-    """The header of the BMP `data`, where masks tell the colours; None for any other, and for a damaged one."""
+    """The header of the BMP `data` where masks give the colours; None for any other, and for a damaged one."""
     try:
         start: int = struct.unpack_from("<I", data, 10)[0]
         size, width, height, _, bits, compression = _HEADER.unpack_from(data, 14)
@@ -52,7 +52,7 @@ def masked(data: bytes) -> Masked | None:
 def read(data: bytes, layout: Masked) -> Raster:
     """The pixels. Raises ImageError (TRUNCATED)."""
     row = (layout.width * layout.bits + 31) // 32 * 4
-    needed = row * (layout.height - 1) + layout.width * layout.bits // 8  # the last row's padding is nobody's loss
+    needed = row * (layout.height - 1) + layout.width * layout.bits // 8  # the last row's padding may be missing
     stored = data[layout.start : layout.start + row * layout.height]
     if len(stored) < needed:
         raise ImageError(Reason.TRUNCATED, "the BMP data stops before its end")

@@ -1,8 +1,8 @@
 """The program of one decoding process: `python -P -m recq.images.child DESCRIPTOR OPTIONS`.
 
-One file after the other: read, hash, decode, fit to the network's input, answer. Where the task says so, it asks after
-hashing whether these bytes are known, and leaves it at that if they are; or reads the headers alone. It imports nothing
-of recq but `recq.images`, holds no secret, and is killed without ceremony: `recq.images.process` keeps it.
+For one file after the other it reads, hashes, decodes, fits to the network's input and answers. If the task asks for
+it, the program asks after hashing whether these bytes are known, and then decodes only unknown ones; or it reads only
+the headers. It imports only `recq.images`, holds no secret, and may be killed at any time by `recq.images.process`.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ Work = Callable[[dict[str, Any], Limits, Known], Answer]
 
 
 def work(task: dict[str, Any], limits: Limits, known: Known) -> Answer:
-    """What becomes of one task: the fields of `process.Header`, or of `process.Decoded` and the pixels; or a failure.
+    """The result of one task: the fields of `process.Header`, or of `process.Decoded` and the pixels; or a failure.
 
-    A task is `{path, size, resize, ask, exif}`, or `{path}` alone where only the headers are to be read. Only the
-    fields of `process.Hashed` where `known` says that nothing else is wanted.
+    A task is `{path, size, resize, ask, exif}`, or only `{path}` where just the headers are to be read. Only the
+    fields of `process.Hashed` are returned for known bytes.
     """
     try:
         if "size" not in task:
@@ -74,7 +74,7 @@ def _ask(sock: socket.socket, content: Content) -> bool:
 
 
 def main(perform: Work = work) -> None:
-    """Answer tasks until the daemon closes its end, or is gone."""
+    """Answer tasks until the daemon closes its end, or ends."""
     # A service manager's SIGTERM and a closing terminal's SIGHUP reach the whole group: the daemon decides what they
     # mean, and finishes the batch in flight with our help.
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -98,7 +98,7 @@ def main(perform: Work = work) -> None:
 
 
 def _unknown(_: Content) -> bool:
-    """Nobody wants to be asked."""
+    """No bytes are known."""
     return False
 
 
@@ -134,7 +134,7 @@ def _confine(memory: int) -> None:
 
 
 def _hush() -> None:
-    """No more standard error: libtiff prints a line for every odd tag, into the daemon's progress bar."""
+    """Close standard error: libtiff prints a line for every odd tag, which would break the daemon's progress bar."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     os.close(nowhere)

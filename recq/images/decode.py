@@ -1,8 +1,8 @@
-"""Bytes -> one upright 8-bit RGB picture, or one ImageError that says why not.
+"""Decodes bytes into one upright 8-bit RGB picture, or raises one ImageError with the reason.
 
-The content picks the decoder from the allow-list, never the name. JPEG goes through simplejpeg in strict mode, twice
-as fast; what that refuses is Pillow's to judge, as is everything else. A picture is whole or refused: nothing here is
-ever lenient about truncation.
+The content decides the decoder from the allow-list, never the name. JPEG is decoded by simplejpeg in strict mode, twice
+as fast as Pillow; what it refuses, and every other format, is decoded by Pillow. A picture is whole or refused: a
+truncated one is never accepted.
 """
 
 from __future__ import annotations
@@ -46,28 +46,28 @@ if TYPE_CHECKING:
 
 _ORIENTATION = 0x0112
 _CHECKED_FIRST = frozenset({"PNG", "GIF", "WEBP", "AVIF", "HEIF"})
-"""Formats whose decoders accept a file that its container calls cut."""
+"""Formats whose decoders accept a file although its container shows that it is cut."""
 
 _ESSENTIAL = {"PNG": png.essential, "JPEG": jpeg.essential}
-"""What takes metadata out of the file, since their decoder would refuse good pixels for it."""
+"""Functions that remove metadata from a file, since the decoder would refuse good pixels for damaged metadata."""
 
 _ANIMATED = frozenset({"PNG", "GIF", "WEBP", "AVIF"})
 
 _CUT = ("truncated", "unexpected end of file")
-"""What decoders (Pillow, libheif) say of data that stops too early."""
+"""The words of decoders (Pillow, libheif) for data that ends too early."""
 
 _NO_MEMORY = ("out of memory", "memory allocation error", "failed to map segment")
-"""What they (Pillow's codecs, libheif, the loader of libheif) say instead of raising MemoryError."""
+"""The words of decoders (Pillow's codecs, libheif, its loader) that do not raise MemoryError."""
 
 _UNIDENTIFIED = "not identified by this driver"  # PIL.ImageFile, of a plugin that is called directly
 
-# Pillow's remarks on odd metadata, palettes and frame counts: the verdict is the exception, or its absence.
+# Pillow's warnings on odd metadata, palettes and frame counts: only an exception decides.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one picture may cost: bytes of its file, pixels (width x height) of its first frame."""
+    """The limits of one picture: bytes of its file, pixels (width x height) of its first frame."""
 
     max_bytes: int
     max_pixels: int
@@ -95,7 +95,7 @@ class Picture:
 def decode(data: bytes, limits: Limits, *, reduce_to: int | None = None) -> Picture:
     """The picture in the image file `data`: of an animation the first frame that shows anything.
 
-    `reduce_to=S` tells that the caller makes an S x S input of it: a JPEG may then be decoded at 1/2, 1/4 or 1/8, as
+    With `reduce_to=S` the caller makes an S x S input of it: a JPEG may then be decoded at 1/2, 1/4 or 1/8, as
     long as its *shorter* side stays at 2*S or above (so that cropping and stretching keep their pixels too).
     Raises ImageError with EMPTY, NOT_AN_IMAGE, TRUNCATED, CORRUPT, UNSUPPORTED, TOO_LARGE or OUT_OF_MEMORY, and
     nothing else.
@@ -124,7 +124,7 @@ def decode(data: bytes, limits: Limits, *, reduce_to: int | None = None) -> Pict
 
 
 def _refusal(error: Exception, data: bytes, fmt: str) -> ImageError:
-    """What a decoder's exception means."""
+    """The ImageError for a decoder's exception."""
     said = str(error) or type(error).__name__
     words = said.lower()
     if any(each in words for each in _NO_MEMORY) and "limit" not in words:  # libheif has limits of its own
@@ -137,7 +137,7 @@ def _refusal(error: Exception, data: bytes, fmt: str) -> ImageError:
         return ImageError(Reason.UNSUPPORTED, f"a kind of {fmt} that recq cannot read ({said})")
     if isinstance(error, UnidentifiedImageError) or said == _UNIDENTIFIED:  # of no use, or with a buffer's address
         said = f"the {fmt} data stops before its end" if cut else f"it begins like {fmt}, but is damaged"
-    # Some quote the file: what it says is no terminal's business.
+    # Some quote the file, whose text must not reach a terminal.
     return ImageError(Reason.TRUNCATED if cut else Reason.CORRUPT, printable(" ".join(said.split())))
 
 
@@ -178,7 +178,7 @@ def _decoded(data: bytes, fmt: str, limits: Limits, reduce_to: int | None) -> Pi
 
 
 def _pages(data: bytes) -> list[Page]:
-    """The pages of a TIFF; none where it is damaged, which Pillow is to judge."""
+    """The pages of a TIFF; none where it is damaged, which Pillow then reports."""
     try:
         return tiff_pages.pages(data)
     except (struct.error, OverflowError):
@@ -203,7 +203,7 @@ def _by_pillow(
     factor = reduction(width, height, reduce_to) if fmt == "JPEG" else 1
     rgb = _fast_jpeg(im, data, factor, profile) if fmt == "JPEG" else None
     if rgb is None:
-        # Pillow takes a JPEG that lacks nothing but its end marker, or not, as its buffers fall.
+        # Whether Pillow accepts a JPEG that lacks only its end marker depends on its buffers.
         if fmt == "JPEG" and is_cut_short(fmt, data):
             raise ImageError(Reason.TRUNCATED, "the JPEG data stops before its end")
         if factor > 1 and isinstance(im, JpegImagePlugin.JpegImageFile):

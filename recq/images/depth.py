@@ -1,8 +1,8 @@
 """Samples of any depth -> 8 bits.
 
-Unsigned integers have a white, the largest number of so many bits, and are scaled by it. Signed ones, floats, and
-integers of 32 bits and more have none that a file would name: the values tell which scale their writer meant. The rules
-stand in docs/images.md, since they are part of what a vector means.
+Unsigned integers are scaled by their white, the largest number of so many bits. Signed integers, floats and
+integers of 32 bits and more have no white that a file names: their values decide which scale was meant. The rules
+are in docs/images.md, since they are part of what a vector means.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Samples = npt.NDArray[Any]
 Bytes = npt.NDArray[np.uint8]
 
 _NO_DATA = 1e30
-"""Floats as large as this stand for "nothing measured" in maps, and are nobody's brightness."""
+"""Floats as large as this mean "nothing measured" in maps, and are no brightness."""
 
 _OUTLIERS = 0.01  # the share of floats beyond 0 and 1 that is overshoot of a filter, or a lamp, and clipped
 _SAMPLE = 1 << 20  # values that tell a picture's range

@@ -1,7 +1,7 @@
-"""EXIF: when, with what and where a picture was taken, out of its file's headers. No pixel is decoded for it.
+"""EXIF: when, with which camera and where a picture was taken, from its file's headers. No pixel is decoded for it.
 
-Runs in the decoding processes, on hostile bytes: only the few tags that are wanted are read, each up to a bound, and
-what is damaged is as if it were not there. (Pillow's reader copies every value of a directory, of which a hostile file
+It runs in the decoding processes, on hostile bytes: only the few wanted tags are read, each up to a bound, and
+damaged parts are ignored. (Pillow's reader copies every value of a directory, of which a hostile file
 may have 65,535 that are all as long as the file.) Tags and types: CIPA DC-008 (Exif 2.32), 4.6.
 """
 
@@ -21,7 +21,7 @@ from recq.images.opening import opened
 from recq.images.tiff_pages import Layout, directory_entries
 
 File = bytes | mmap.mmap
-"""The bytes of a file, or the file itself in memory's place: what is not looked at is not read."""
+"""The bytes of a file, or the mapped file, of which only the used parts are read."""
 
 LONGEST_TEXT = 200
 """Characters of a camera's or a lens's name that are kept."""
@@ -44,10 +44,10 @@ _ZONE = re.compile(r"[+-]\d\d:\d\d")
 
 @dataclass(frozen=True)
 class Exif:
-    """What a file says of the taking of its picture; None what it does not say, or not so that it can be read.
+    """When, how and where a picture was taken; None for what is missing or cannot be read.
 
-    `taken` is ISO 8601: with a zone where the camera told one, else its clock as it stood. `camera` is the model, with
-    the maker before it where the model does not name it. `lat` and `lon` are degrees of WGS 84, south and west
+    `taken` is ISO 8601: with a zone where the camera recorded one, else the time of its clock. `camera` is the model,
+    with the maker before it where the model does not name it. `lat` and `lon` are degrees of WGS 84, south and west
     negative; there are both or none.
     """
 
@@ -58,12 +58,12 @@ class Exif:
     lon: float | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """As plain JSON, without what it has not."""
+        """As plain JSON, without missing members."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
     @classmethod
     def from_json(cls, data: object) -> Self:
-        """What `to_json` gave, of a process that a hostile file may have taken over. Raises ValueError for the rest."""
+        """Read the output of `to_json`, perhaps of a process that a hostile file has taken over. Raises ValueError."""
         if not isinstance(data, Mapping) or not data.keys() <= _KINDS.keys():
             raise ValueError("not EXIF")
         for name, value in data.items():
@@ -78,7 +78,7 @@ _KINDS: Mapping[str, type] = {"taken": str, "camera": str, "lens": str, "lat": f
 
 
 def read_exif(data: File) -> Exif:
-    """What the image file `data` says. Raises nothing: what cannot be read is not there."""
+    """The EXIF of the image file `data`. Raises nothing: what cannot be read is left out."""
     try:
         found = _structure(data, sniff(data[:64]))
         return _read(*found) if found is not None else Exif()
@@ -176,7 +176,7 @@ class _Directory:
         raw = self._raw(tag, _ASCII, _UNDEFINED).partition(b"\0")[0]
         try:
             text = raw.decode("utf-8")
-        except UnicodeDecodeError:  # ASCII, says the standard; cameras of the nineties wrote what their makers spoke
+        except UnicodeDecodeError:  # the standard requires ASCII; old cameras used local encodings
             text = raw.decode("latin-1")
         text = " ".join("".join(each if each.isprintable() else " " for each in text).split())
         return text[:LONGEST_TEXT].rstrip() or None
@@ -214,7 +214,7 @@ def _moment(written: str | None, fraction: str | None, offset: str | None) -> st
 
 
 def _camera(make: str | None, model: str | None) -> str | None:
-    """Maker and model, the maker once: `Canon` and `Canon EOS R5` are one word each in what people say."""
+    """Maker and model, with the maker only once, where the model already begins with it: `Canon EOS R5`."""
     if make is None or model is None:
         return model or make
     if model.split()[0].casefold() == make.split()[0].casefold():

@@ -1,7 +1,7 @@
 """Which bytes are a picture: the allow-list, the magic numbers, and whether a container is all there.
 
-The first thing that happens to an item: its first bytes decide whether it is one and which single decoder may see
-it. The name never does: a `.png` that starts like PostScript must not wake the PostScript parser.
+This is the first step for an item: its first bytes decide whether it is an image and which decoder may read
+it. The name never decides: a `.png` that begins like PostScript must not reach a PostScript parser.
 """
 
 from __future__ import annotations
@@ -92,13 +92,13 @@ _OTHERS: tuple[tuple[bytes, str], ...] = (
     (b"\x1f\x8b", "compressed with gzip"),
     (b"\x1aE\xdf\xa3", "a Matroska or WebM film"),
 )  # fmt: skip
-"""First bytes of what is found behind picture names although recq does not read it: each format's magic."""
+"""The first bytes of formats that occur under picture names although recq does not read them."""
 
 _TAG = re.compile(rb"<(?:!doctype )?(html|svg)\b", re.IGNORECASE)
 
 
 def other_kind(head: bytes) -> str | None:
-    """What a file is that is no picture to recq, from its first bytes (some hundred), for a person to read."""
+    """What kind of file it is that recq cannot read, from its first bytes (some hundred), for messages."""
     for magic, kind in _OTHERS:
         if head.startswith(magic):
             return kind
@@ -114,7 +114,7 @@ def other_kind(head: bytes) -> str | None:
 
 
 def is_cut_short(fmt: str, data: bytes) -> bool:
-    """Whether the container itself tells that bytes are missing at its end.
+    """Whether the container itself shows that bytes are missing at its end.
 
     For PNG, GIF, WebP, AVIF and HEIF this is stricter than the decoders, which are content with a whole first frame:
     the missing rest may hold the orientation, and is usually still being uploaded. JPEG has its end marker; TIFF has
@@ -133,7 +133,7 @@ def _png_cut(data: bytes) -> bool:
     while at + 8 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, at)
         if not kind.isalpha():
-            return False  # damaged rather than short: the decoder's business
+            return False  # damaged rather than short, which the decoder reports
         at += 12 + length
         if kind == b"IEND":
             return at > len(data)

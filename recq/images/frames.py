@@ -1,4 +1,4 @@
-"""Which frame of an animation stands for it: the first that shows anything.
+"""Chooses the frame that represents an animation: the first that is not blank.
 
 Many fade in, or begin with an empty canvas that the next frame is drawn on.
 """
@@ -39,7 +39,7 @@ def first_shown(
             if im.width * im.height > most_pixels:  # a frame may lie beyond the canvas, and enlarges it
                 break
             frame = render(im)[:height, :width]  # what lies beyond the canvas is not shown
-        except Exception:  # the last one, a broken or an enormous one: the first is a picture all the same
+        except Exception:  # the last frame, a broken or an enormous one: the first frame is used
             break
         if not is_blank(frame):
             return frame, number

@@ -1,6 +1,6 @@
 """HEIC, the photographs of Apple's and many other phones: the one format whose decoder is an extra, `recq[heic]`.
 
-pillow-heif (libheif, libde265) is imported when the first such file comes, and never registered with Pillow: nothing
+pillow-heif (libheif, libde265) is imported for the first such file, and never registered with Pillow: nothing
 else gets to use it, and AVIF stays with Pillow's own decoder.
 """
 
@@ -37,7 +37,7 @@ def open_heif(data: bytes) -> HeifImageFile:
             raise
         raise ImageError(Reason.UNSUPPORTED, MISSING) from error
     # One thread: the pool has a process per core, and each thread would reserve 130 MB of the address space that
-    # `decode_memory` limits. The option is a global of the process, which may be somebody's notebook.
+    # `decode_memory` limits. The option is a global of the process, which may be a notebook's.
     with _guard:
         theirs = options.DECODE_THREADS
         options.DECODE_THREADS = 0
@@ -48,7 +48,7 @@ def open_heif(data: bytes) -> HeifImageFile:
 
 
 def largest_declared(data: bytes) -> tuple[int, int]:
-    """Width and height of the largest picture that a HEIF file says it holds, before any crop; (0, 0) if it does not.
+    """Width and height of the largest picture that a HEIF file declares, before any crop; (0, 0) without a declaration.
 
     What is shown may be a small part (`clap`) of what must be decoded; libheif refuses a picture that is larger than
     its declaration.

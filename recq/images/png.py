@@ -1,7 +1,7 @@
 """PNG: only what its pixels depend on reaches the decoder.
 
-Pillow reads every chunk of text, time and colour and refuses the whole picture for one that is damaged, or larger than
-it likes. None of them changes a pixel but the colour profile, which is taken out here, and the orientation.
+Pillow reads every chunk of text, time and colour and refuses the whole picture for one that is damaged or longer than
+its limit. None of them changes a pixel but the colour profile, which is taken out here, and the orientation.
 """
 
 from __future__ import annotations

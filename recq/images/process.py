@@ -1,4 +1,4 @@
-"""One decoding process as the daemon sees it: start, hand over one file, wait for the answer, end.
+"""One decoding process, seen from the daemon: starts it, gives it one file, waits for the answer, ends it.
 
 `recq.images.child` is the other side. The process is started by exec: a fork of a threaded program can deadlock, and
 multiprocessing's `spawn` and `forkserver` import the program's main module, Typer and all, into each.
@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from recq.errors import ImageError, Reason
 from recq.images import wire
+from recq.images.buffers import Block, Buffers
 from recq.images.exif import Exif
 from recq.images.reading import FileChanged
 from recq.paths import printable
@@ -66,7 +67,7 @@ class Decoded(Hashed):
 
 
 Verdict = Hashed | Header | ImageError | FileChanged | FileNotFoundError
-"""What a process makes of a file; only Hashed where its bytes are known."""
+"""The result for a file; only Hashed where its bytes are known."""
 
 Known = Callable[[str], bool]
 """Whether the bytes with that SHA-256 are known, so that they need not be decoded."""
@@ -81,9 +82,9 @@ _END_WITHIN = 1.0  # seconds for a killed process to end
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be made of a file: the network's input as of `spec`, or nothing but a look at its headers (None).
+    """The task for a file: make the network's input of `spec`, or read only its headers (None).
 
-    `known` tells whether its bytes are known, so that they need not be decoded; with `exif` that is read as well.
+    Bytes that `known` knows are not decoded. With `exif` the EXIF is read as well.
     """
 
     path: str
@@ -111,9 +112,13 @@ class ProcessDied(Exception):
 
 
 class DecodeProcess:
-    """A running process and this side of its socket. Starting returns at once; OSError when the system has no more."""
+    """A running process and this side of its socket. Starting returns at once; OSError when the system has no more.
 
-    def __init__(self, program: str, options: str) -> None:
+    Pixels lie in blocks of `buffers`, where there are any.
+    """
+
+    def __init__(self, program: str, options: str, buffers: Buffers | None = None) -> None:
+        self._buffers = buffers
         self._sock, theirs = socket.socketpair()
         self._ready = False
         with theirs:
@@ -148,22 +153,22 @@ class DecodeProcess:
         deadline = time.monotonic() + timeout
         longest = task.spec.size * task.spec.size * 3 if task.spec is not None else 0
         try:
-            message, pixels = wire.receive(self._sock, deadline=deadline, max_pixels=longest)
+            message, pixels = wire.receive(self._sock, deadline=deadline, max_pixels=longest, buffers=self._buffers)
             is_known = False
             if task.known is not None and message.keys() == {"known"}:
                 is_known = task.known(str(message["known"]))
                 wire.send(self._sock, {"known": is_known})
-                message, pixels = wire.receive(self._sock, deadline=deadline, max_pixels=longest)
+                message, pixels = wire.receive(self._sock, deadline=deadline, max_pixels=longest, buffers=self._buffers)
             return _verdict(message, pixels, task, is_known)
         except TimeoutError:
             raise
         except (EOFError, OSError) as error:
             raise self._death() from error
         except (wire.WireError, KeyError, TypeError, ValueError) as error:
-            raise ProcessDied("its answer made no sense") from error
+            raise ProcessDied("its answer is not valid") from error
 
     def kill(self) -> None:
-        """End the process now; whoever waits for it gets ProcessDied, also when the kernel does not let it end."""
+        """End the process now. A waiting thread gets ProcessDied, also where the kernel does not end the process."""
         self._process.kill()
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
@@ -195,8 +200,8 @@ _HASHED: dict[str, type] = {**_SEEN, "sha256": str}
 _DECODED: dict[str, type] = {**_HASHED, "format": str, "width": int, "height": int, "since": int}
 
 
-def _verdict(message: dict[str, Any], pixels: bytearray, task: Task, is_known: bool) -> Verdict:
-    """What an answer says. Raises KeyError, TypeError or ValueError where it is none that `child.work` gives."""
+def _verdict(message: dict[str, Any], pixels: Block, task: Task, is_known: bool) -> Verdict:
+    """The result from an answer. Raises KeyError, TypeError or ValueError for an invalid answer."""
     match message.get("failed"):
         case None:
             fields = _SEEN if task.spec is None else _HASHED if is_known else _DECODED
@@ -208,7 +213,7 @@ def _verdict(message: dict[str, Any], pixels: bytearray, task: Task, is_known: b
                 return Header(**message, exif=exif or Exif())
             if is_known:
                 return Hashed(**message, exif=exif)
-            square = np.frombuffer(pixels, np.uint8).reshape(task.spec.size, task.spec.size, 3)
+            square = pixels.reshape(task.spec.size, task.spec.size, 3)
             return Decoded(**message, pixels=square, exif=exif)
         case "image":
             return ImageError(Reason(message["reason"]), printable(str(message["detail"])[:LONGEST_DETAIL]))

@@ -1,7 +1,7 @@
 """Embedded colour profiles (ICC) -> sRGB, by LittleCMS.
 
-What a network sees has to be what a person sees: the same numbers are other colours in Adobe RGB, Display P3 or
-ProPhoto. A profile that changes nothing (sRGB, under whatever name) takes no detour; one that is broken, or not for the
+A network must see the colours that a person sees: the same numbers are other colours in Adobe RGB, Display P3 or
+ProPhoto. A profile that changes nothing (sRGB, under any name) is not applied; one that is broken, or not for the
 picture's colour model, is ignored, as every viewer does.
 """
 
@@ -28,7 +28,7 @@ _KEPT = 16  # conversions: most folders know one camera or two
 
 
 class Conversion(NamedTuple):
-    """The way from a profile to sRGB, for pictures of one mode."""
+    """The conversion from a profile to sRGB, for pictures of one mode."""
 
     mode: str
     transform: ImageCms.ImageCmsTransform
@@ -48,7 +48,7 @@ def to_srgb(im: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def conversion(profile: bytes | None) -> Conversion | None:
-    """What the profile asks for; None where there is nothing to do, or it is none."""
+    """The conversion of the profile; None where nothing needs to be converted, or the profile is not valid."""
     if profile is None or len(profile) > LONGEST:
         return None
     key = hashlib.sha256(profile).digest()

@@ -1,7 +1,7 @@
-"""A path -> the bytes of one unchanging regular file.
+"""Reads the bytes of one unchanging regular file.
 
-Where a file in the drop folder first meets the decoders. Opening never hangs (a FIFO, a device), never reads more than
-the cap, and notices a writer: bytes that were read while the file changed are nobody's picture.
+Every file in the drop folder is read here first. Opening never hangs (a FIFO, a device), never reads more than
+the limit, and notices a writer: bytes that were read while the file changed are not used.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class FileChanged(Exception):
 
 @dataclass(frozen=True)
 class Content:
-    """The whole file as it stood: its bytes and what identifies them."""
+    """The whole file: its bytes and what identifies them."""
 
     data: bytes
     size: int
@@ -36,13 +36,13 @@ class Content:
 
     @cached_property
     def sha256(self) -> str:
-        """Of the bytes, 64 hex digits."""
+        """SHA-256 of the bytes, 64 hex digits."""
         return hashlib.sha256(self.data).hexdigest()
 
 
 @dataclass(frozen=True)
 class Mapped:
-    """A file in memory's place, as it stood when it was opened."""
+    """A mapped file, in the state in which it was opened."""
 
     data: mmap.mmap
     size: int
@@ -63,9 +63,9 @@ def read_content(path: str, limits: Limits) -> Content:
 
 @contextmanager
 def mapped(path: str, limits: Limits) -> Iterator[Mapped]:
-    """The same file in memory's place: of its bytes only those are read that are looked at. Raises the same.
+    """The same file, mapped: only the bytes that are used are read. Raises the same errors.
 
-    Where somebody shortens the file meanwhile, looking beyond its new end ends the process (SIGBUS).
+    If the file is shortened meanwhile, reading beyond its new end kills the process (SIGBUS).
     """
     with _told(path), _open(path, limits) as (descriptor, before):
         if not before.st_size:
@@ -91,7 +91,7 @@ def open_picture(path: Path, limits: Limits, *, reduce_to: int | None = None) ->
 
 @contextmanager
 def _told(path: str) -> Iterator[None]:
-    """What the system raises about the file at `path`, as `read_content` says it."""
+    """Translate the system's errors about the file at `path` into those of `read_content`."""
     try:
         yield
     except (FileNotFoundError, NotADirectoryError) as error:  # a parent may have become a file
@@ -105,7 +105,7 @@ def _told(path: str) -> Iterator[None]:
 @contextmanager
 def _open(path: str, limits: Limits) -> Iterator[tuple[int, os.stat_result]]:
     """The descriptor and the state of a regular file that is not too long."""
-    # O_NONBLOCK: opening a FIFO without a writer would wait for one for ever. It means nothing to a regular file.
+    # O_NONBLOCK: opening a FIFO without a writer would wait for one without end. It has no effect on a regular file.
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
     try:
         before = os.fstat(descriptor)

@@ -34,7 +34,7 @@ class Placement:
 
 
 def placement(width: int, height: int, spec: InputSpec) -> Placement:
-    """Where a picture of `width` x `height` pixels lies in the input that `spec` says.
+    """Where a picture of `width` x `height` pixels lies in the input of `spec`.
 
     `pad` fits the whole picture in, centred; `stretch` ignores the aspect; `crop` takes the largest centred square.
     """
@@ -53,7 +53,7 @@ def placement(width: int, height: int, spec: InputSpec) -> Placement:
 
 
 def to_input(rgb: npt.NDArray[np.uint8], spec: InputSpec) -> RGBArray:
-    """`rgb`, uint8 (h, w, 3), as uint8 (size, size, 3), contiguous; `placement` says what comes where.
+    """`rgb`, uint8 (h, w, 3), as uint8 (size, size, 3), contiguous; `placement` decides what is put where.
 
     What is left free is white, as transparency is shown: a cut-out and its photograph on white give one vector.
     """

@@ -1,10 +1,9 @@
-"""TIFF: who decodes a page, and the reader of those that Pillow refuses or gets wrong.
+"""TIFF: decides who decodes a page, and reads the pages that Pillow refuses or decodes wrongly.
 
-TIFF is a box for numbers: any depth, signed or not, floats, any count of samples, in strips, tiles or planes. Pillow
-has a table of the combinations it knows, and of some of these it makes another picture (gray of 12 bits, 16-bit gray
-where white is 0, signed bytes). `way` lets it have those it is known to be right about, which is nearly every TIFF in
-use; the others whose colour model is plain are put together here, from the segments that libtiff unpacks. What is left
-is refused by name.
+A TIFF may hold numbers of any depth, signed or not, floats, any count of samples, in strips, tiles or planes. Pillow
+has a table of the combinations it knows, and decodes some of these wrongly (gray of 12 bits, 16-bit gray where white is
+0, signed bytes). `way` gives it those that it is known to decode correctly, which is nearly every TIFF in use; others
+with a plain colour model are assembled here, from the segments that libtiff unpacks. All others are refused by name.
 """
 
 from __future__ import annotations
@@ -56,14 +55,14 @@ _LARGEST = 1 << 31  # bytes of a strip or tile, unpacked: what a small file may 
 
 
 class Way(Enum):
-    """Who makes a picture of a page."""
+    """Who decodes a page."""
 
     PILLOW = "pillow"
     HERE = "here"
 
 
 def way(page: Page) -> Way:
-    """Who decodes the page. Raises ImageError (UNSUPPORTED), which says what it is, where nobody does."""
+    """Who decodes the page. Raises ImageError (UNSUPPORTED), with its kind, where nothing decodes it."""
     model = page.photometric
     if model is None or not page.bits or not 1 <= page.samples <= _MOST_SAMPLES or 0 in page.size:
         return Way.PILLOW  # no TIFF that means anything: its verdict counts
@@ -77,7 +76,7 @@ def way(page: Page) -> Way:
 
 
 def can_be_read(page: Page) -> bool:
-    """Whether somebody decodes it."""
+    """Whether the page can be decoded."""
     try:
         way(page)
     except ImageError:
@@ -86,13 +85,13 @@ def can_be_read(page: Page) -> bool:
 
 
 def _is_plain(page: Page, model: int) -> bool:
-    """Whether its numbers become colours without more ado."""
+    """Whether its numbers are plain colours."""
     depths = set(page.bits)
     if model not in _COLOURS or not all(1 <= each <= 64 for each in depths):
         return False
     if page.formats == {3}:
         return depths in ({16}, {32}, {64}) and model in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB)
-    if page.formats == {2}:  # the signs of a* and b* go without saying
+    if page.formats == {2}:  # a* and b* are always signed
         return model in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB) or (model == _CIELAB and depths in ({8}, {16}))
     if page.formats != {1}:
         return False
@@ -157,7 +156,7 @@ def _unsupported(page: Page) -> ImageError:
 
 
 def kind(page: Page) -> str:
-    """What a page is, in words: "12 bits a sample, compressed as JPEG"."""
+    """The kind of a page for messages: "12 bits a sample, compressed as JPEG"."""
     bits = sorted(set(page.bits))
     said = [f"{' and '.join(map(str, bits))} bit{'s' if bits != [1] else ''} a sample"]
     if page.samples > 1:
@@ -213,7 +212,7 @@ def read(data: bytes, page: Page) -> Raster:
 def _transparency(page: Page, colours: int) -> int | None:
     """Which sample is the transparency."""
     extra = page.numbers.get(Tag.EXTRA_SAMPLES)
-    if extra is None:  # nobody says: as with Pillow and most viewers, a fourth channel of RGB is taken for it
+    if extra is None:  # not given: as with Pillow and most viewers, a fourth channel of RGB is taken for it
         return 3 if page.photometric == _RGB and page.samples == 4 else None
     kinds = (_ASSOCIATED, _UNASSOCIATED, _ODD_ALPHA)
     found = (colours + index for index, kind in enumerate(extra) if kind in kinds)

@@ -1,6 +1,6 @@
-"""The pages of a TIFF: what its directories say of each picture in it, and which one is *the* picture.
+"""The pages of a TIFF: reads its directories, and chooses the page that is the picture.
 
-Before any decoder sees the file. A page's own words (depth, colour model, place of its bytes) decide who decodes it
+It runs before any decoder. A page's tags (depth, colour model, place of its bytes) decide who decodes it
 (`recq.images.tiff`); reading them takes no decoder and costs next to nothing.
 """
 
@@ -40,7 +40,7 @@ _PLACES = (Tag.STRIP_OFFSETS, Tag.STRIP_COUNTS, Tag.TILE_OFFSETS, Tag.TILE_COUNT
 
 @dataclass(frozen=True)
 class Layout:
-    """How the header says that numbers lie in this file."""
+    """How numbers are stored in this file, according to its header."""
 
     order: Literal["<", ">"]
     big: bool  # BigTIFF: offsets and counts of 64 bits
@@ -98,7 +98,7 @@ class Page:
 
     @property
     def photometric(self) -> int | None:
-        """The colour model: 0 and 1 gray, 2 RGB, 3 palette, 5 CMYK ...; None where the file does not say."""
+        """The colour model: 0 and 1 gray, 2 RGB, 3 palette, 5 CMYK ...; None where the file has no such tag."""
         return self.numbers[Tag.PHOTOMETRIC][0] if self.numbers.get(Tag.PHOTOMETRIC) else None
 
     @property
@@ -119,12 +119,12 @@ class Page:
 
     @property
     def is_mask(self) -> bool:
-        """Whether it only tells which parts of another page are seen."""
+        """Whether it only masks the visible parts of another page."""
         return bool(self.number(Tag.SUBFILE, 0) & _MASK)
 
     @property
     def is_camera_raw(self) -> bool:
-        """Whether it has what a sensor saw, which only a raw converter makes a picture of."""
+        """Whether it has raw sensor data, which need a raw converter."""
         return self.photometric in _CAMERA_RAW
 
 
@@ -141,7 +141,7 @@ def pages(data: bytes) -> list[Page]:
 def the_picture(found: Sequence[Page], can_be_read: Callable[[Page], bool] = lambda _: True) -> Page:
     """The page that is shown: the first that is a picture of its own; of a camera's raw file its largest preview.
 
-    `can_be_read` says which previews come into question.
+    `can_be_read` says which previews are possible.
     """
     full = [page for page in found if page.is_full]
     developed = [page for page in full if not page.is_camera_raw]

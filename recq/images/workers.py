@@ -1,9 +1,10 @@
-"""Decoding in processes of its own: a file that hangs, crashes or eats memory costs that file and nothing else.
+"""Decodes in separate processes: a file that hangs, crashes or uses too much memory fails alone.
 
-`DecodePool` has one thread per process; the thread hands its process one file at a time over a socket of their own and
-waits no longer than the deadline. Nothing is shared between processes, so there is nothing that a dying one could leave
-locked, and the file that a process died of is known for certain. A process that dies idle, or before it said that it
-started on a file, is replaced and the file given to the new one; so is, once, one that was killed from outside.
+`DecodePool` has one thread per process; the thread gives its process one file at a time over their own socket and waits
+until the deadline at most. Nothing is shared between processes, so there is nothing that a dying one could leave
+locked, and the file that a process died of is known for certain. A process that dies idle, or before it reported that
+it started on a file, is replaced, and the file is given to the new one; the same once for one that was killed from
+outside.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from recq.errors import ImageError, Reason, RecqError
+from recq.images.buffers import Buffers
 from recq.images.decode import Limits
 from recq.images.process import Decoded, DecodeProcess, Hashed, Header, Known, ProcessDied, Task
 from recq.images.reading import FileChanged
@@ -46,7 +48,7 @@ class DecodePool:
     """`workers` decoding processes; use it as a context manager.
 
     `timeout`: seconds for one file, counted from when a process starts on it. `memory`: bytes that decoding one file
-    may take beyond what an idle process has mapped. Where somebody takes them, the headers of each file that is hashed
+    may take beyond what an idle process has mapped. If `headers` is given, the headers of each file that is hashed
     or decoded are read as well, and given to `headers(path, header)` in a thread of the pool, before the future has its
     result. `program` is the module that the processes run.
     """
@@ -67,6 +69,7 @@ class DecodePool:
         self._headers = headers
         self._program = program
         self._options = json.dumps({"max_bytes": limits.max_bytes, "max_pixels": limits.max_pixels, "memory": memory})
+        self._buffers = Buffers()
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._processes: set[DecodeProcess] = set()
@@ -111,20 +114,20 @@ class DecodePool:
 
         The future raises ImageError, FileChanged (read it again later), FileNotFoundError (it vanished), CancelledError
         (the pool was closed), or RecqError when decoding processes cannot be started at all. The queue is unbounded:
-        whoever submits keeps count.
+        the caller must limit it.
         """
         future: Future[Decoded] = Future()
         self._put(_Job(future, Task(path, spec, exif=self._headers is not None)))
         return future
 
     def submit_unknown(self, path: str, spec: InputSpec, known: Known) -> Future[Hashed]:
-        """The same, but only hashed where `known`, which a thread of the pool calls with the SHA-256, says so."""
+        """The same, but a file is only hashed where `known`, called in a pool thread with its SHA-256, is true."""
         future: Future[Hashed] = Future()
         self._put(_Job(future, Task(path, spec, known, exif=self._headers is not None)))
         return future
 
     def submit_header(self, path: str) -> Future[Header]:
-        """The same, but only its headers are read, of which no more of the file is read than they take."""
+        """The same, but only its headers are read, and no more of the file than they take."""
         future: Future[Header] = Future()
         self._put(_Job(future, Task(path)))
         return future
@@ -136,7 +139,7 @@ class DecodePool:
             self._jobs.put(job)
 
     def close(self, *, cancel: bool = False) -> None:
-        """Finish what was submitted, or with `cancel` give up on it at once, and end the processes."""
+        """Finish the submitted files, or with `cancel` drop them at once, and end the processes."""
         with self._lock:
             self._closed = True
             if cancel:
@@ -155,7 +158,7 @@ class DecodePool:
             thread.join()
 
     def _serve(self) -> None:
-        """A thread's life: keep one process at hand, give it one job after the other."""
+        """The loop of a thread: keep one process ready, and give it one job after the other."""
         process = self._start()
         while job := self._jobs.get():
             if not job.future.set_running_or_notify_cancel():
@@ -233,7 +236,7 @@ class DecodePool:
             if self._cancelled.is_set():
                 return None
             try:
-                process = DecodeProcess(self._program, self._options)
+                process = DecodeProcess(self._program, self._options, self._buffers)
             except OSError:
                 return None
             self._processes.add(process)

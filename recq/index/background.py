@@ -1,8 +1,8 @@
-"""How alike two pictures of a catalog are that have nothing to do with each other: the scale that a score is read on.
+"""How alike two unrelated pictures of a catalog are: the scale of its scores.
 
-A cosine of 0.8 says little by itself: it is a twin in one catalog and any two things in another. So random pairs of
-different items are compared, and their scores kept with the collection as quantiles. A score is then shown as the share
-of those pairs that it beats.
+A cosine of 0.8 alone means little: it is a twin in one catalog and any two pictures in another. So random pairs of
+different items are compared, and their scores are stored with the collection as quantiles. A score is then shown as the
+share of those pairs that it exceeds.
 """
 
 from __future__ import annotations
@@ -22,36 +22,36 @@ from recq.index.filters import compile_filters
 from recq.index.schema import VECTOR
 
 KEY = "background"
-"""The collection-metadata key that it is kept under."""
+"""The collection-metadata key that it is stored under."""
 
 PAIRS = 10_000
 """Pairs that are compared; all of them where a catalog has fewer."""
 
 FEWEST_ITEMS = 50
-"""Below it no share is told: of so few pairs one in a thousand cannot be known."""
+"""With fewer items no share is shown: too few pairs to know one in a thousand."""
 
 DRIFT = 0.2
-"""How far a catalog may have grown or shrunk, as a share of what it was, before the pairs are drawn again."""
+"""How far a catalog may grow or shrink, as a share of its size, before the pairs are drawn again."""
 
 UNUSUAL = 0.95
-"""The share of pairs that a score has to beat to be unusual: what `--min-score auto` leaves out is below it.
+"""The share of pairs that an unusual score exceeds: `--min-score auto` leaves out what is below it.
 
 Over photographs of clothing, furniture, products and posters (the default network), 70 to 92 % of those among the five
-nearest that have the query's category are above it, and nothing is for furniture asked among clothing or the reverse;
+nearest that have the query's category are above it, and no furniture is among clothing or the reverse;
 at 0.99 it would be 36 to 64 %."""
 
 LEVELS = (*(n / 100 for n in range(100)), *(0.99 + n / 1000 for n in range(1, 10)), *(0.999 + n / 1e4 for n in range(1, 10)), 1.0)  # fmt: skip # noqa: E501
-"""The shares whose scores are kept: every hundredth, and finer where the answers are."""
+"""The shares whose scores are stored: every hundredth, and finer steps near 1."""
 
 _SAMPLE = 500
-"""Items that the pairs are drawn from: each is looked for once, with some twenty partners."""
+"""Items that the pairs are drawn from: each is queried once, with some twenty partners."""
 
 
 @dataclass(frozen=True)
 class Background:
-    """The scores of random pairs. `scores` has one for each of `LEVELS`, the most unlike first.
+    """The scores of random pairs. `scores` has one for each of `LEVELS`, the least alike first.
 
-    `items` are all the items that there were, failed ones included, `pairs` how many pairs were compared.
+    `items` is the number of all items at that time, failed ones included, `pairs` the number of pairs compared.
     """
 
     items: int
@@ -83,16 +83,16 @@ class Background:
         return self.scores[LEVELS.index(level)]
 
     def is_stale(self, items: int) -> bool:
-        """Whether a catalog that has so many items by now needs new pairs."""
+        """Whether a catalog with `items` items needs new pairs."""
         return abs(items - self.items) > DRIFT * self.items
 
     def to_json(self) -> dict[str, Any]:
-        """The value kept with the collection."""
+        """The value stored with the collection."""
         return {"items": self.items, "pairs": self.pairs, "scores": [round(score, 6) for score in self.scores]}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], *, higher_is_better: bool) -> Self | None:
-        """What `to_json` wrote; None for what another version kept."""
+        """The value that `to_json` wrote; None for a value of another version."""
         scores = tuple(map(float, data.get("scores", ())))
         if len(scores) != len(LEVELS):
             return None
@@ -106,9 +106,9 @@ class Background:
 
 
 def draw_pairs(ids: Sequence[str]) -> dict[str, list[str]]:
-    """Random pairs of different ids, none twice: the partners of each drawn one. The same ids give the same pairs.
+    """Random pairs of different ids, none twice: for each drawn id its partners. The same ids give the same pairs.
 
-    `PAIRS` of them, all where there are fewer.
+    There are `PAIRS` of them, or all pairs where there are fewer.
     """
     ids = sorted(ids)
     every = math.comb(len(ids), 2)
@@ -119,12 +119,14 @@ def draw_pairs(ids: Sequence[str]) -> dict[str, list[str]]:
     return pairs
 
 
-def current(client: QdrantClient, collection: str, *, higher_is_better: bool) -> Background | None:
-    """What is kept with the collection; measured anew where it has grown or shrunk by `DRIFT`. None: too few items.
+def current(
+    client: QdrantClient, collection: str, *, higher_is_better: bool, info: models.CollectionInfo | None = None
+) -> Background | None:
+    """The stored scale; measured anew where the collection has grown or shrunk by `DRIFT`. None: too few items.
 
-    Raises the client's errors.
+    `info` is the collection as it was described, asked for where it is None. Raises the client's errors.
     """
-    info = client.get_collection(collection)
+    info = info or client.get_collection(collection)
     items = info.points_count or 0
     if items < FEWEST_ITEMS:
         return None
@@ -134,7 +136,7 @@ def current(client: QdrantClient, collection: str, *, higher_is_better: bool) ->
         return kept
     fresh = measure(client, collection, compile_filters((), {}), items, higher_is_better=higher_is_better)
     if fresh is not None:
-        with suppress(UnexpectedResponse):  # a key that may only read: it serves this answer at least
+        with suppress(UnexpectedResponse):  # the key may only read: the scale serves at least this answer
             client.update_collection(collection, metadata={KEY: fresh.to_json()})
     return fresh
 
@@ -144,13 +146,13 @@ def measure(
 ) -> Background | None:
     """Compare random pairs of a collection's `embedded` items; None below `FEWEST_ITEMS` of those.
 
-    `items` is what the catalog's size is at present, see `Background`. Raises the client's errors.
+    `items` is the catalog's present size, see `Background`. Raises the client's errors.
 
     The engine compares: no vector is read. Ids are hashes of paths, so the first ones in their order are a random
     sample.
     """
     records, _ = client.scroll(collection, scroll_filter=embedded, limit=_SAMPLE, with_payload=False)
-    ids = [record.id for record in records if isinstance(record.id, str)]  # a number is no item's
+    ids = [record.id for record in records if isinstance(record.id, str)]  # numeric ids are not recq's
     if len(ids) < FEWEST_ITEMS:
         return None
     requests = [

@@ -1,8 +1,8 @@
-"""The Catalog: one collection behind an alias; its life, and the parts that read and write it on every engine alike.
+"""The Catalog: one collection behind an alias, and the parts that read and write it, the same on every engine.
 
-A catalog is an alias; behind it stands one collection per embedding space, named after the space's fingerprint. The
-collection's metadata keeps the space, the payload's schema version and the sources. What is read and written is
-done by the parts, each of which can be made and tested alone; what takes several of them is done here.
+A catalog is an alias of one collection per embedding space, which is named after the space's fingerprint. The
+collection's metadata has the space, the payload's schema version and the sources. The parts read and write, and each of
+them can be made and tested alone; what needs several of them is done here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from recq.errors import TargetNotFound, UsageError
 from recq.index import background
 from recq.index.background import Background
 from recq.index.catalogs import missing
-from recq.index.collection import behind, collection_name, others, point_alias, stored_space
+from recq.index.collection import behind, collection_name, others, point_alias, space_in, stored_space
 from recq.index.collection import create as create_collection
 from recq.index.collection import upgrade as upgrade_collection
 from recq.index.errors import translated
@@ -25,7 +25,9 @@ from recq.index.ledger import Ledger
 from recq.index.lookups import Lookups
 from recq.index.points import Points, within
 from recq.index.problem_records import ProblemRecords
-from recq.index.source_records import SourceRecords
+from recq.index.searching import ByMatches
+from recq.index.source_records import SourceRecords, sources_in
+from recq.index.sources import Source
 from recq.index.values import Values
 from recq.index.writes import Writes
 from recq.space import EmbeddingSpace, require_same
@@ -35,27 +37,38 @@ class Catalog:
     """A named set of indexed images. All methods, and those of the parts, raise only errors of `recq.errors`.
 
     finder     questions that are answered in an order: rank, find
-    items      embedded items that filters hold for: count, rows, entries; vectors by id
-    lookups    items by id, path or name: what a TARGET means
+    items      embedded items that match filters: count, rows, entries; vectors by id
+    lookups    items by id, path or name, for TARGETs
     values     the values of fields: facets, extremes
     fields     the types of fields and their payload indexes
     writes     upsert, replace_metadata, delete
-    ledger     the daemon's books: what is done, what failed, which bytes are known
-    sources    the watched folders, and what is confirmed of each
+    ledger     the daemon's records: what is done, what failed, which bytes are known
+    sources    the watched folders, and what was confirmed for each
     problems   what is wrong with sources and items
     """
 
-    def __init__(self, client: QdrantClient, name: str, collection: str, space: EmbeddingSpace) -> None:
+    def __init__(
+        self,
+        client: QdrantClient,
+        name: str,
+        collection: str,
+        space: EmbeddingSpace,
+        at_opening: models.CollectionInfo | None = None,
+        *,
+        asked: bool = False,
+    ) -> None:
         self.name = name
         self.space = space
         self._client = client
         self._collection = collection
+        self._at_opening = at_opening
         self._points = Points(client, collection)
-        self.fields = Fields(client, collection)
+        self.fields = Fields(client, collection, at_opening if asked else None)
         self.items = Items(self._points, self.fields)
         self.lookups = Lookups(client, collection, name)
         self.values = Values(self._points, self.fields, self.items)
-        self.finder = Finder(space, self._points, self.fields, self.items)
+        searching = ByMatches(client, collection, self.fields, space.dim)
+        self.finder = Finder(space, self._points, self.fields, self.items, searching)
         self.writes = Writes(client, collection, space, self.fields)
         self.ledger = Ledger(client, collection, self._points)
         self.sources = SourceRecords(client, collection, name)
@@ -63,8 +76,11 @@ class Catalog:
 
     @classmethod
     @translated
-    def open(cls, client: QdrantClient, name: str) -> Catalog:
-        """The existing catalog. Raises TargetNotFound when there is none."""
+    def open(cls, client: QdrantClient, name: str, *, asked: bool = False) -> Catalog:
+        """The existing catalog. Raises TargetNotFound when there is none.
+
+        With `asked`, for a question that comes now: the fields are known from the opening, and not read again.
+        """
         collection = behind(client, name)
         if collection is None:
             known = sorted(alias.alias_name for alias in client.get_aliases().aliases)
@@ -74,7 +90,8 @@ class Catalog:
                 f"{command('recq-ingest', 'run', 'FOLDER', catalog=name)}, "
                 "or name another with --catalog, --data-dir or --url"
             )
-        return cls(client, name, collection, stored_space(client, collection))
+        info = client.get_collection(collection)
+        return cls(client, name, collection, space_in(info, collection), info, asked=asked)
 
     @classmethod
     @translated
@@ -92,9 +109,9 @@ class Catalog:
     @classmethod
     @translated
     def begin_rebuild(cls, client: QdrantClient, name: str, space: EmbeddingSpace) -> Catalog:
-        """The catalog's next collection, in another space; queries go on in the old one until `finish_rebuild`.
+        """The catalog's next collection, in another space; queries use the old one until `finish_rebuild`.
 
-        A rebuild that was interrupted is taken up where it stopped.
+        An interrupted rebuild is resumed.
         """
         current = cls.open(client, name)
         if current.space.fingerprint == space.fingerprint:
@@ -107,44 +124,60 @@ class Catalog:
 
     @translated
     def finish_rebuild(self) -> None:
-        """Move the alias to this collection in one step, then delete the one it stood for."""
+        """Move the alias to this collection in one step, then delete the previous collection."""
         point_alias(self._client, self.name, self._collection)
         for old in others(
             self._client, self.name, self._collection
-        ):  # also what an earlier one left when it was killed
+        ):  # also what an earlier rebuild left when it was killed
             self._client.delete_collection(old)
 
     @translated
     def upgrade(self) -> int | None:
-        """Bring an index that an older recq made up to date; the schema version it had, None when that was this one."""
+        """Upgrade an index that an older recq made. Returns its old schema version, None where it was up to date."""
         return upgrade_collection(self._client, self._collection)
 
     @translated
     def still_current(self) -> bool:
-        """False once the alias stands for another collection: someone has rebuilt the catalog."""
+        """False once the alias names another collection: the catalog was rebuilt."""
         return behind(self._client, self.name) == self._collection
 
     @translated
     def exists(self) -> bool:
-        """False once the catalog is gone altogether: someone has deleted its collection or its alias."""
+        """False once the catalog no longer exists: its collection or its alias was deleted."""
         return behind(self._client, self.name) is not None
 
     @translated
     def background(self) -> Background | None:
-        """How alike random pairs of items are, the scale to read scores on; None where there are too few items."""
+        """How alike random pairs of items are, the scale of scores; None where there are too few items."""
         return background.current(self._client, self._collection, higher_is_better=self.space.higher_is_better)
 
     @translated
-    def drop_source(self, name: str) -> int:
-        """Delete a source's points and record; returns how many points there were.
+    def background_at_opening(self) -> Background | None:
+        """`background` as the collection was when the catalog was opened: for a question, which opens it."""
+        better = self.space.higher_is_better
+        return background.current(self._client, self._collection, higher_is_better=better, info=self._at_opening)
 
-        With the last source the fields go, too: what is indexed next decides their types anew.
+    def sources_at_opening(self) -> dict[str, Source]:
+        """`sources.all()` when the catalog was opened: for a question, which opens it."""
+        info = self._at_opening
+        return self.sources.all() if info is None else sources_in(info.config.metadata or {})
+
+    @translated
+    def in_graphs(self) -> int:
+        """To how many vectors a graph leads: 0 where the engine compares all that match."""
+        return self._client.get_collection(self._collection).indexed_vectors_count or 0
+
+    @translated
+    def drop_source(self, name: str) -> int:
+        """Delete a source's points and its record. Returns the number of points.
+
+        With the last source the fields are deleted as well: the next metadata decides their types.
         """
         condition = within(models.Filter(), name)
         dropped = self._points.count(condition)
         self._client.delete(self._collection, points_selector=models.FilterSelector(filter=condition), wait=True)
         self.problems.forget(name)
-        self.sources.forget(name)  # last: as long as it is recorded, a removal that was killed can be repeated
+        self.sources.forget(name)  # last: while it is recorded, an interrupted removal can be repeated
         if not self.sources.all():
             self.fields.forget()
         return dropped

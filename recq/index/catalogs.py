@@ -1,7 +1,7 @@
-"""All catalogs of an index: which there are, what belongs to each, and the end of one.
+"""All catalogs of an index: lists them, finds the collections of each, drops one.
 
-A catalog is an alias and the collections that are named after it: the one in force, and what a rebuild that was killed
-has left. Raises the client's errors, but where it says so.
+A catalog is an alias and the collections that are named after it: the current one, and what a killed rebuild has left.
+Raises the client's errors, except where a docstring names others.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from recq.index.schema import METADATA_KEY
 
 @dataclass(frozen=True)
 class Holdings:
-    """What a catalog consists of. `current` is the collection behind the alias; None where there is no alias (yet).
+    """The collections of a catalog. `current` is the collection of the alias; None where there is no alias (yet).
 
-    `left` are its other collections: of a rebuild that goes on or was killed. `also` are other aliases, of other
-    programs, that stand for one of them. A `current` that is named after another catalog is not `own`.
+    `left` are its other collections, of a rebuild that is running or was killed. `also` are aliases of other
+    programs for one of them. A `current` that is named after another catalog is not `own`.
     """
 
     name: str
@@ -42,13 +42,16 @@ def names(client: QdrantClient) -> list[str]:
 
 @translated
 def holdings(client: QdrantClient, name: str) -> Holdings:
-    """What belongs to a catalog.
+    """The collections of a catalog.
 
-    Raises TargetNotFound, with the name that was perhaps meant, and IndexRefused for an alias that is not recq's.
+    Raises TargetNotFound, with a similar name, and IndexRefused for an alias that is not recq's.
     """
     current = behind(client, name)
     if current is not None and not _is_ours(client, current):
-        raise IndexRefused(f"{name!r} stands for the collection {current!r}, which recq did not make")
+        raise IndexRefused(
+            f"{name!r} is an alias of the collection {current!r}, which recq did not make: "
+            "choose another name with --catalog"
+        )
     left = tuple(each for each in others(client, name, current or "") if _is_ours(client, each))
     if current is None and not left:
         raise TargetNotFound(missing(name, names(client)))
@@ -64,7 +67,7 @@ def holdings(client: QdrantClient, name: str) -> Holdings:
 
 @translated
 def drop(client: QdrantClient, held: Holdings) -> None:
-    """Remove a catalog: what is left over, the alias, the collection. Killed in between, it can be called again."""
+    """Remove a catalog: leftover collections, the alias, the collection. It can be repeated after an interruption."""
     for each in held.left:
         client.delete_collection(each)
     if held.current is None:
@@ -76,7 +79,7 @@ def drop(client: QdrantClient, held: Holdings) -> None:
 
 
 def missing(name: str, known: Sequence[str]) -> str:
-    """What is said of a catalog that there is not: the one that was perhaps meant, else those that there are."""
+    """The message for an unknown catalog, with a similar name, else with the names of all catalogs."""
     lower = {each.lower(): each for each in known}
     near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.7)
     if near:

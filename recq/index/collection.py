@@ -1,7 +1,7 @@
 """The collection behind a catalog: its name, its space, the alias that points to it, its schema version.
 
-The version says how payloads are laid out and which indexes of recq's own there are. A newer one is refused, an older
-one is read as it is and brought up to date by the next daemon (`upgrade`). Raises the client's errors.
+The version tells the layout of payloads and the indexes of recq's own fields. A newer version is refused, an older
+one is read as it is and upgraded by the next daemon (`upgrade`). Raises the client's errors.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from recq.index.schema import METADATA_KEY, SCHEMA_VERSION, VECTOR, FieldTypes, 
 from recq.space import EmbeddingSpace
 
 _PAGE = 200
-"""Payloads that are written again in one request."""
+"""Payloads that one request writes again."""
 
 OLDEST_SCHEMA = 1
-"""The oldest schema version that can still be read and brought up to date."""
+"""The oldest schema version that can still be read and upgraded."""
 
 
 def collection_name(catalog: str, space: EmbeddingSpace) -> str:
@@ -30,14 +30,19 @@ def collection_name(catalog: str, space: EmbeddingSpace) -> str:
 
 
 def behind(client: QdrantClient, catalog: str) -> str | None:
-    """The collection that the alias stands for."""
+    """The collection of the alias."""
     aliases = client.get_aliases().aliases
     return next((alias.collection_name for alias in aliases if alias.alias_name == catalog), None)
 
 
 def stored_space(client: QdrantClient, collection: str) -> EmbeddingSpace:
-    """The space a collection was made in. Raises IndexRefused or SpaceMismatch where that cannot be trusted."""
-    own = (client.get_collection(collection).config.metadata or {}).get(METADATA_KEY)
+    """The space a collection was made in. Raises IndexRefused or SpaceMismatch where it cannot be used."""
+    return space_in(client.get_collection(collection), collection)
+
+
+def space_in(info: models.CollectionInfo, collection: str) -> EmbeddingSpace:
+    """`stored_space` of a collection that was described already."""
+    own = (info.config.metadata or {}).get(METADATA_KEY)
     if own is None:
         raise IndexRefused(f"collection {collection!r} was not made by recq: choose another name with --catalog")
     if own["schema"] > SCHEMA_VERSION:
@@ -57,7 +62,7 @@ def stored_space(client: QdrantClient, collection: str) -> EmbeddingSpace:
 
 
 def create(client: QdrantClient, collection: str, space: EmbeddingSpace) -> None:
-    """The collection with the indexes of recq's own fields; completes one that was left half made."""
+    """Make the collection with the indexes of recq's own fields, or complete one whose making was interrupted."""
     if not client.collection_exists(collection):
         own = {"schema": SCHEMA_VERSION, "fingerprint": space.fingerprint, "space": space.to_json()}
         try:
@@ -67,18 +72,18 @@ def create(client: QdrantClient, collection: str, space: EmbeddingSpace) -> None
                 metadata={METADATA_KEY: own},
             )
         except Exception:
-            if not client.collection_exists(collection):  # else another daemon was faster
+            if not client.collection_exists(collection):  # else another daemon has made it
                 raise
     Fields(client, collection).create_own()
 
 
 def upgrade(client: QdrantClient, collection: str) -> int | None:
-    """Bring a collection that an older recq made up to this version; the version it had, None when that was this one.
+    """Upgrade a collection that an older recq made. Returns its old version, None where it was up to date.
 
-    Every step can be repeated, so that a daemon that dies here is no harm; the version is written last. Two daemons
+    Every step can be repeated, so that a daemon may be killed here; the version is written last. Two daemons
     may do it at the same time.
 
-    - 1 to 2: `error.retry` marks items that are to be tried again, and has an index.
+    - 1 to 2: `error.retry` marks items that are to be retried, and has an index.
     - 2 to 3: `file.problems`, with an index on their kinds; `file.ctime_ns` and `file.decoder` come as
       items are written. Words are indexed in another way, those of file names and paths as well; metadata is composed
       (NFC), and dates have one form: every payload is written again (`_rewrite`).
@@ -105,10 +110,10 @@ def _own(client: QdrantClient, collection: str) -> dict[str, Any]:
 
 
 def _rewrite(client: QdrantClient, collection: str, types: FieldTypes) -> bool:
-    """Every payload as it is stored today; False where another daemon has finished that meanwhile.
+    """Write every payload in today's form. Returns False where another daemon has finished the upgrade meanwhile.
 
-    That one writes items already: what was read before must not be written over them, so that is asked before each
-    page. An item that changes within the page is seen to differ from its file by the next reconcile.
+    The other daemon writes new items already, which older payloads must not overwrite, so this is checked before each
+    page. The next reconcile finds an item that changed within a page, since it differs from its file.
     """
     offset: Any = None
     while True:
@@ -132,14 +137,14 @@ def _rewrite(client: QdrantClient, collection: str, types: FieldTypes) -> bool:
 
 
 def others(client: QdrantClient, catalog: str, current: str) -> list[str]:
-    """The catalog's collections besides the current one: replaced by a rebuild, or left by one that was killed."""
+    """The catalog's other collections: replaced by a rebuild, or left by a killed one."""
     own = re.compile(rf"{re.escape(catalog)}--[0-9a-f]{{12}}")
     names = [collection.name for collection in client.get_collections().collections]
     return [name for name in names if name != current and own.fullmatch(name)]
 
 
 def point_alias(client: QdrantClient, catalog: str, collection: str) -> None:
-    """Let the alias stand for `collection`, in one step."""
+    """Point the alias to `collection`, in one step."""
     old = behind(client, catalog)
     if old == collection:
         return

@@ -1,15 +1,16 @@
-"""Which engine answers: a server by its URL, a running daemon's embedded engine on loopback, or the folder itself.
+"""Connects to the engine: a server by its URL, the embedded engine of a running daemon on loopback, or the folder.
 
-Readers (`connect`) take whatever is there. A daemon without a URL owns its data folder (`own_folder`) under recq's own
+Readers (`connect`) use the one that exists. A daemon without a URL owns its data folder (`own_folder`) under recq's own
 lock, which is taken before the engine opens: a second opening of a live Edge folder would damage its writer.
 """
 
 from __future__ import annotations
 
+import stat
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,23 +18,27 @@ from typing import TYPE_CHECKING
 import httpx
 from qdrant_client import QdrantClient
 from qdrant_client.http.exceptions import UnexpectedResponse
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from recq.commands import command
 from recq.errors import IndexBusy, IndexRefused, IndexUnreachable, UsageError
 from recq.index.errors import translated
 from recq.index.hopeless import hopeless
 from recq.index.lock import FolderLock
+from recq.index.server_version import numbers_of, server_version
 from recq.private_files import make_private_folder
 from recq.settings import Settings, shown_url
+from recq.start_up import over
 from recq.waiting import Wait, waiting
 
 if TYPE_CHECKING:
+    from tenacity import RetryCallState
+
     from recq.index.edge import EdgeEngine
 
 OLDEST_SERVER = (1, 16)
-"""Collection metadata, where the space's fingerprint is kept, came with this version."""
+"""Collection metadata, which has the space's fingerprint, needs this version."""
 
+_ENGINE = "edge"  # the engine's folder in a data folder
 _LOCK_POLL = 0.05  # seconds between two looks at a taken lock
 _ASK_EVERY = 0.5  # seconds between two calls of `meanwhile`
 _SLOW_ANSWER = 5.0  # seconds that a server which takes connections may need for its first answer
@@ -43,6 +48,24 @@ _DAEMON_ANSWERS_WITHIN = 60  # seconds for a daemon on the same machine, which m
 @contextmanager
 def connect(settings: Settings) -> Iterator[QdrantClient]:
     """A client for reading, closed at the end. Raises IndexUnreachable, IndexRefused, IndexBusy or UsageError."""
+    if settings.url is None:
+        _require_index(settings.data_dir)
+    with _connected(settings) as client:
+        yield client
+
+
+@contextmanager
+def connect_or_make(settings: Settings) -> Iterator[QdrantClient]:
+    """`connect` for a writer: an embedded data folder that does not exist is made."""
+    if settings.url is None:
+        _make_folder(settings.data_dir)
+    with _connected(settings) as client:
+        yield client
+
+
+@contextmanager
+def _connected(settings: Settings) -> Iterator[QdrantClient]:
+    over()  # this module's imports were the slow part of a command's start
     if settings.url is not None:
         client = server_client(settings)
         try:
@@ -50,18 +73,8 @@ def connect(settings: Settings) -> Iterator[QdrantClient]:
         finally:
             client.close()
         return
-    _require_folder(settings.data_dir)
     with ExitStack() as stack:
         yield _lock_or_daemon(settings, stack)
-
-
-@contextmanager
-def connect_or_make(settings: Settings) -> Iterator[QdrantClient]:
-    """`connect`, for who brings an index along: an embedded folder that does not exist is made."""
-    if settings.url is None:
-        _make_folder(settings.data_dir)
-    with connect(settings) as client:
-        yield client
 
 
 @dataclass(frozen=True)
@@ -74,7 +87,7 @@ class OwnedFolder:
 
 
 Meanwhile = Callable[[], str | None]
-"""Called now and then while somebody else has the data folder: what is known of why, if anything."""
+"""Called from time to time while another process has the data folder. Returns what that process does, if known."""
 
 
 @contextmanager
@@ -82,6 +95,7 @@ def own_folder(settings: Settings, meanwhile: Meanwhile = lambda: None) -> Itera
     """The embedded engine, for its one owner. Raises as `locked`."""
     from recq.index.edge import embedded_client
 
+    over()
     with locked(settings, meanwhile) as lock, _opened(settings.data_dir) as engine:
         engine.compact_in_background()
         yield OwnedFolder(embedded_client(engine), engine, lock)
@@ -127,16 +141,16 @@ def require_room(settings: Settings) -> None:
 def server_client(settings: Settings, *, tried_for: float | None = None, wait: Wait | None = None) -> QdrantClient:
     """A client of the server at `settings.url`, tried for `connect_timeout` seconds.
 
-    `tried_for` is for one of many tries: how long a connection may take, and the first answer as long as any; it is a
-    part of `wait`. Raises IndexUnreachable, IndexRefused (wrong key, too old a server, TLS that cannot be) or
-    UsageError (not a URL).
+    `tried_for` is for one of many tries: the seconds that a connection may take. The first answer may take as long as
+    any other; the try is a part of `wait`. Raises IndexUnreachable, IndexRefused (wrong key, old server, impossible
+    TLS) or UsageError (not a URL).
     """
     shown = shown_url(settings.url or "")
     if settings.url is None or not settings.url.startswith(("http://", "https://")):
         raise UsageError(f"--url {shown!r} is not a URL: write it as http://HOST:6333")
     key = settings.api_key.get_secret_value() if settings.api_key else None
     if key is not None and not (key.isascii() and key.isprintable()):
-        raise UsageError("RECQ_API_KEY has characters that no key has: copy it again")
+        raise UsageError("RECQ_API_KEY has characters that no key can have: copy it again")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "API key over http": the normal case on one machine; the README warns
         try:
@@ -168,7 +182,9 @@ def server_client(settings: Settings, *, tried_for: float | None = None, wait: W
 
 
 def _connect(client: QdrantClient, settings: Settings, rests: _Rests, wait: Wait) -> None:
-    """Try until it answers. Raises IndexUnreachable, and IndexRefused for what no waiting mends."""
+    """Try until it answers. Raises IndexUnreachable, and IndexRefused for a failure that waiting cannot cure."""
+    from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
     client.http.client.add_middleware(rests)
 
     def note(state: RetryCallState) -> None:
@@ -196,10 +212,10 @@ def _connect(client: QdrantClient, settings: Settings, rests: _Rests, wait: Wait
 
 
 class _Rests:
-    """How long each request of a client may rest: none longer than `connect_timeout` in waiting for a connection.
+    """The timeouts of a client's requests: none waits longer than `connect_timeout` for a connection.
 
-    Until `connected` they may all together wait `seconds` for one; a server that takes it may be a slow one, and gets
-    `first` seconds for an answer at the least.
+    Until `connected`, all of them together wait at most `seconds` for one; a server that accepts it may be slow, and
+    gets at least `first` seconds for its answer.
     """
 
     def __init__(self, settings: Settings, seconds: float, first: float) -> None:
@@ -222,20 +238,19 @@ class _Rests:
 @translated
 def _require_version(client: QdrantClient) -> None:
     try:
-        version = client.info().version
+        version = server_version(client)
     except (ValueError, UnexpectedResponse) as error:  # another service: a page, other JSON, no such address
         if isinstance(error, UnexpectedResponse) and error.status_code not in (404, 405):
             raise
-        raise IndexRefused("something else than a Qdrant server answers there: correct --url / RECQ_URL") from error
+        raise IndexRefused("the service that answers there is no Qdrant server: correct --url / RECQ_URL") from error
     client.get_aliases()  # `info` needs no API key; this does
-    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
-    if numbers < OLDEST_SERVER:
+    if numbers_of(version) < OLDEST_SERVER:
         wanted = ".".join(map(str, OLDEST_SERVER))
         raise IndexRefused(f"the Qdrant server is version {version}, recq needs {wanted} or newer: update the server")
 
 
 def _lock_or_daemon(settings: Settings, stack: ExitStack) -> QdrantClient:
-    """Open the folder, or talk to whoever owns it; a lock that is taken is looked at again for `lock_wait` seconds.
+    """Open the folder, or connect to the daemon that owns it; a taken lock is tried again for `lock_wait` seconds.
 
     A free lock means that no daemon lives, whatever address file a killed one may have left.
     """
@@ -264,7 +279,7 @@ def _lock_or_daemon(settings: Settings, stack: ExitStack) -> QdrantClient:
 def _opened(data_dir: Path) -> Iterator[EdgeEngine]:
     from recq.index.edge import EdgeEngine
 
-    engine = EdgeEngine(data_dir / "edge")
+    engine = EdgeEngine(data_dir / _ENGINE)
     try:
         yield engine
     finally:
@@ -284,7 +299,7 @@ def _daemon_client(data_dir: Path) -> QdrantClient | None:
         timeout=_DAEMON_ANSWERS_WITHIN,
         check_compatibility=False,
         cloud_inference=True,
-        trust_env=False,  # no proxy from the environment may come between two processes of one machine
+        trust_env=False,  # no proxy from the environment between two processes of one machine
     )
     try:
         translated(client.get_aliases)()
@@ -294,15 +309,37 @@ def _daemon_client(data_dir: Path) -> QdrantClient | None:
     return client
 
 
-def _require_folder(data_dir: Path) -> None:
-    """Readers make no data folder: a mistyped --data-dir should say so."""
+def _require_index(data_dir: Path) -> None:
+    """Raise IndexUnreachable for a folder without an index. Readers write nothing into a folder that is not recq's."""
     with waiting(f"the data folder {data_dir} to answer", None):
-        there = data_dir.is_dir()
-    if not there:
+        try:
+            mode = data_dir.stat().st_mode
+            found = stat.S_ISDIR(mode) and _is_data_folder(data_dir)
+        except PermissionError:
+            return  # the lock reports it
+        except (OSError, ValueError):
+            mode, found = 0, False
+    if found:
+        return
+    if mode and not stat.S_ISDIR(mode):
+        raise IndexUnreachable(f"{data_dir} is a file, not a data folder: name a folder with --data-dir")
+    fill = command("recq-ingest", "run", "FOLDER")
+    if not mode:
         raise IndexUnreachable(
-            f"there is no index in {data_dir} yet: fill it with {command('recq-ingest', 'run', 'FOLDER')}, "
-            "or name another with --data-dir or --url"
+            f"there is no index in {data_dir} yet: fill it with {fill}, or name another with --data-dir or --url"
         )
+    raise IndexUnreachable(
+        f"there is no index in {data_dir}, it is no data folder of recq: make one there with {fill}, "
+        "or name another with --data-dir or --url"
+    )
+
+
+def _is_data_folder(folder: Path) -> bool:
+    """Whether recq keeps an index in the folder, or a process of recq has it now. Raises OSError."""
+    with suppress(FileNotFoundError):
+        if stat.S_ISDIR((folder / _ENGINE).stat().st_mode):
+            return True
+    return FolderLock(folder).holder_pid is not None
 
 
 def _make_folder(data_dir: Path) -> None:
@@ -313,19 +350,24 @@ def _make_folder(data_dir: Path) -> None:
 
 
 def _busy(data_dir: Path, lock: FolderLock, why: str | None = None) -> IndexBusy:
+    if lock.held_here:
+        return IndexBusy(
+            f"{data_dir} is in use by another thread of this process: "
+            "ask again when it has its answer, or raise lock_wait / RECQ_LOCK_WAIT"
+        )
     known = f", {why}" if why else ""
     return IndexBusy(f"{data_dir} is in use by {_owner(lock)}{known}: stop it, or name another folder with --data-dir")
 
 
-def _to_leave(data_dir: Path, lock: FolderLock, why: str | None = None) -> str:
-    """What is waited for while somebody has the folder."""
+def _to_leave(data_dir: Path, lock: FolderLock, why: str | None = None) -> str | None:
+    """What is waited for while a process has the folder. None for this process, whose threads take turns."""
     known = f", {why}," if why else ""
-    return f"{_owner(lock)}{known} to leave the data folder {data_dir}"
+    return None if lock.held_here else f"{_owner(lock)}{known} to leave the data folder {data_dir}"
 
 
-def _to_answer(data_dir: Path, lock: FolderLock) -> str:
-    """What is waited for while somebody who has the folder is asked."""
-    return f"{_owner(lock)}, which has the data folder {data_dir}, to answer"
+def _to_answer(data_dir: Path, lock: FolderLock) -> str | None:
+    """What is waited for while the process that has the folder is asked. None for this process."""
+    return None if lock.held_here else f"{_owner(lock)}, which has the data folder {data_dir}, to answer"
 
 
 def _owner(lock: FolderLock) -> str:

@@ -1,12 +1,12 @@
-"""Dates and moments in metadata: which spellings are read, and the one form in which each is written. Pure.
+"""Dates and times in metadata: the spellings that are read, and the one form in which each is stored. Pure.
 
     2024-01-31                        a day: stays as it is
     2024-01-31T12:00+01:00            2024-01-31T11:00:00Z
     2024-01-31 11:00:00.5             2024-01-31T11:00:00.500000Z
 
-A moment without a zone is UTC. An engine reads few of these spellings and skips the others in silence (a server
-`12:00Z` and `12:00`, Edge `12:00Z`), so only the second form is stored and asked for. Engines count microseconds: what
-is finer is cut off.
+A time without a zone is UTC. Engines read few of these spellings and ignore the others without a message (a server
+`12:00Z` and `12:00`, Edge `12:00Z`), so only the second form is stored and asked for. Engines count microseconds:
+finer digits are cut off.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _MOMENT = re.compile(
 
 
 def read_date(text: str) -> date | datetime | None:
-    """The day, or the moment in UTC, that an ISO 8601 `text` names; None where it names none of the years 1 to 9999."""
+    """The day, or the time in UTC, that an ISO 8601 `text` names; None for other texts and years beyond 1 to 9999."""
     try:
         if _DAY.fullmatch(text):
             return date.fromisoformat(text)
@@ -40,7 +40,7 @@ def read_date(text: str) -> date | datetime | None:
 
 
 def moment_of(text: str) -> datetime | None:
-    """The moment in UTC that a date begins at; None for what is none."""
+    """The time in UTC at which a date begins; None for a text that is no date."""
     found = read_date(text)
     if found is None or isinstance(found, datetime):
         return found
@@ -48,7 +48,7 @@ def moment_of(text: str) -> datetime | None:
 
 
 def written_date(text: str) -> str | None:
-    """The form in which a date is stored; None for what is none."""
+    """The form in which a date is stored; None for a text that is no date."""
     found = read_date(text)
     if isinstance(found, datetime):
         return f"{found.replace(tzinfo=None).isoformat()}Z"
@@ -56,5 +56,5 @@ def written_date(text: str) -> str | None:
 
 
 def date_text(moment: datetime) -> str:
-    """A moment in UTC as it is stored: the day alone where it begins one."""
+    """A time in UTC in its stored form: only the day at midnight."""
     return (written_date(moment.isoformat()) or "").removesuffix("T00:00:00Z")

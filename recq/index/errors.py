@@ -1,4 +1,4 @@
-"""Whatever qdrant-client and httpx raise becomes one of recq's own errors."""
+"""Translates the errors of qdrant-client and httpx into recq's own."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _FAILING = range(500, 600)
-_NOT_IMPLEMENTED = 501  # asked again it will not be either
+_NOT_IMPLEMENTED = 501  # a retry does not help
 
 _UNSENDABLE = (pydantic_core.PydanticSerializationError, httpx.InvalidURL, UnicodeEncodeError)
-"""What the client raises for a request that cannot be written down at all: half a surrogate pair in a text."""
+"""What the client raises for a request that cannot be encoded, such as half a surrogate pair in a text."""
 
 
 def translate(error: Exception) -> RecqError:
@@ -40,7 +40,7 @@ def translate(error: Exception) -> RecqError:
     cause = error.source if isinstance(error, ResponseHandlingException) else error
     if isinstance(cause, pydantic.ValidationError):
         return IndexRefused(
-            f"the index answers what this recq cannot read: update it ({cause.error_count()} differences)"
+            f"this recq cannot read the answer of the index: update recq ({cause.error_count()} differences)"
         )
     if isinstance(cause, httpx.TimeoutException):
         return IndexUnreachable("the index did not answer in time")
@@ -48,7 +48,7 @@ def translate(error: Exception) -> RecqError:
 
 
 def _said(error: UnexpectedResponse) -> str:
-    """The server's own words, in one line."""
+    """The server's message, in one line."""
     text = error.content.decode(errors="replace")
     try:
         status = json.loads(text)["status"]
@@ -59,7 +59,7 @@ def _said(error: UnexpectedResponse) -> str:
 
 
 def translated(function: Callable[P, R]) -> Callable[P, R]:
-    """Let a function raise recq's errors where it would raise the client's."""
+    """Decorate a function: it raises recq's errors in place of the client's."""
 
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:

@@ -1,7 +1,7 @@
-"""The values of a field and how often each occurs; for numbers and dates, ranges with round bounds.
+"""Counts the values of a field; for numbers and dates, ranges with round bounds.
 
-What has one value is one row of it; what is crowded into one range is told in finer ones (`histogram`). The ranges are
-counted by the very filters that they print.
+A range with most of the items is divided into finer ones (`histogram`). The ranges are
+counted by the same filters that are printed with them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MAX_ROWS = 20
 """Ranges of numbers in all, where some were cut again."""
 
 CROWDED = 0.4
-"""A range that has a greater share of all items says too little: it is cut again."""
+"""A range with a greater share of all items is divided again."""
 
 _MOST_CUTS = 12
 _FAR = 1000
@@ -52,7 +52,7 @@ class Facets:
 
     @property
     def filters(self) -> list[str]:
-        """For each row the filter that finds its items and no other, as it is given to `--filter`."""
+        """For each row the filter that finds exactly its items, as written after `--filter`."""
         return [filter_for(self.field, self.spans.get(label, label)) for label, _ in self.rows]
 
 

@@ -1,4 +1,4 @@
-"""The value that an item has in a field: the one rule for payloads that were read in part, whole items and results."""
+"""The value that an item has in a field: the one rule for partial payloads, whole items and results."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ def field_value(payload: Mapping[str, Any], field: str) -> Value | None:
     if not isinstance(holder, Mapping):
         return None
     if field == "file.folders" and own not in holder and isinstance(path := holder.get("path"), str):
-        return [*folders_above(path, bool(holder.get("encoded")))] or None  # an item has it by its path alone
+        return [*folders_above(path, bool(holder.get("encoded")))] or None  # it follows from the item's path
     value: Value | None = holder.get(own)
     return value

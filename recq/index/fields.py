@@ -77,10 +77,12 @@ Misfit = Callable[[str, Value, FieldType], None]
 class Fields:
     """Types and payload indexes of a collection's metadata. All methods raise only errors of `recq.errors`."""
 
-    def __init__(self, client: QdrantClient, collection: str) -> None:
+    def __init__(self, client: QdrantClient, collection: str, info: models.CollectionInfo | None = None) -> None:
         self._client = client
         self._collection = collection
         self._types: dict[str, FieldType] | None = None
+        self._info: models.CollectionInfo | None = None
+        self._read_at = 0.0
         self._waiting = Waiting()
         self._schema = SCHEMA_VERSION
         self._searched: Mapping[str, bool] = {}
@@ -88,28 +90,41 @@ class Fields:
         self._lately: list[tuple[float, int]] = []
         self._unnoted = 0
         self._misfits: set[str] = set()
+        if info is not None:  # the collection as it was described just now
+            self._read(info)
 
     @translated
     def types(self, *, refresh: bool = False) -> FieldTypes:
         """The metadata fields and their types; read once, and again where `refresh` is set."""
-        known = self._types
+        known: FieldTypes | None = self._types
         if known is None or refresh:
             with self._reading:
-                info = self._client.get_collection(self._collection)
-                indexed = {
-                    field_name(key): _FIELD_TYPES[index.data_type]
-                    for key, index in info.payload_schema.items()
-                    if index.data_type in _FIELD_TYPES and is_field_key(key)
-                }
-                self._searched = {
-                    field: isinstance(index.params, models.TextIndexParams) and bool(index.params.ascii_folding)
-                    for key, index in info.payload_schema.items()
-                    if (field := searched_field(key)) is not None
-                }
-                self._schema = (info.config.metadata or {}).get(METADATA_KEY, {}).get("schema", SCHEMA_VERSION)
-                self._waiting = waiting_in(info.config.metadata or {}, indexed, info.payload_schema)
-                known = self._types = {**self._waiting.types, **indexed}
+                known = self._read(self._client.get_collection(self._collection))
         return known
+
+    def collection(self, younger: float) -> models.CollectionInfo:
+        """What the engine says of the collection, read in the last `younger` seconds: the types come from it."""
+        self.types(refresh=time.monotonic() - self._read_at >= younger)
+        assert self._info is not None, "types were read"
+        return self._info
+
+    def _read(self, info: models.CollectionInfo) -> dict[str, FieldType]:
+        """Take the fields from a collection's description."""
+        self._info, self._read_at = info, time.monotonic()
+        indexed = {
+            field_name(key): _FIELD_TYPES[index.data_type]
+            for key, index in info.payload_schema.items()
+            if index.data_type in _FIELD_TYPES and is_field_key(key)
+        }
+        self._searched = {
+            field: isinstance(index.params, models.TextIndexParams) and bool(index.params.ascii_folding)
+            for key, index in info.payload_schema.items()
+            if (field := searched_field(key)) is not None
+        }
+        self._schema = (info.config.metadata or {}).get(METADATA_KEY, {}).get("schema", SCHEMA_VERSION)
+        self._waiting = waiting_in(info.config.metadata or {}, indexed, info.payload_schema)
+        types = self._types = {**self._waiting.types, **indexed}
+        return types
 
     def waiting(self, *, refresh: bool = False) -> Waiting:
         """The indexes that are still to be made, as they were last read, or read now."""

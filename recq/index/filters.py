@@ -1,4 +1,4 @@
-"""Conditions -> Qdrant's filter, given the fields' types. Pure; `recq.index.grammar` reads them from text."""
+"""Compiles conditions into Qdrant's filter, with the fields' types. Pure; `recq.index.grammar` parses the text."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ from recq.index.words import asked_words
 from recq.spelling import nearest
 
 NO_ERROR = models.IsEmptyCondition(is_empty=models.PayloadField(key="error.reason"))
-"""Holds for items that were embedded: the others never appear in an answer."""
+"""Matches items that were embedded: others never appear in an answer."""
 
 NO_FILE = models.IsEmptyCondition(is_empty=models.PayloadField(key="file.source"))
-"""Holds for points that another program wrote without a `file`: they are no items, and appear in no answer."""
+"""Matches points that another program wrote without a `file`: they are no items, and appear in no answer."""
 
 _BEYOND = {"lt": "gte", "lte": "gt"}
 _LAST = datetime.max.replace(tzinfo=UTC)
@@ -65,8 +65,26 @@ def compile_filters(
     return models.Filter(must=must, must_not=must_not)
 
 
+def without_own(compiled: models.Filter) -> models.Filter | None:
+    """What somebody asked for, of what `compile_filters` made: recq's own conditions hold for all but a few points, and
+    a server that estimates counts takes them to hold for two thirds. None where nothing was asked for."""
+    must = [each for each in _listed(compiled.must) if each != NO_ERROR]
+    must_not = [each for each in _listed(compiled.must_not) if each != NO_FILE]
+    return models.Filter(must=must or None, must_not=must_not or None) if must or must_not else None
+
+
+def conditions_of(compiled: models.Filter) -> list[models.Condition]:
+    """What `compile_filters` joined with AND."""
+    return [*_listed(compiled.must), *_listed(compiled.must_not)]
+
+
+def _listed(conditions: list[models.Condition] | models.Condition | None) -> list[models.Condition]:
+    """The client's models take one condition for a list of one."""
+    return [] if conditions is None else conditions if isinstance(conditions, list) else [conditions]
+
+
 def known_name(name: str, types: FieldTypes) -> str:
-    """The field that `name` names: metadata has its names composed (NFC), who types may not."""
+    """The field that `name` names: names of metadata are stored composed (NFC), typed ones may not be."""
     return name if name in types else nfc(name)
 
 
@@ -199,7 +217,7 @@ def _span(condition: Condition, key: str, field_type: FieldType, value: str) -> 
         raise FilterError(f"filter {condition.text!r}: a range needs a bound, as in {condition.field}=10..50")
     if dots and low and high and _is_backwards(condition, field_type, low, high):
         raise FilterError(
-            f"filter {condition.text!r}: nothing is both {low} or more and {high} or less: "
+            f"filter {condition.text!r}: no value is {low} or more and {high} or less: "
             f"write {condition.field}={high}..{low}"
         )
     if field_type is FieldType.DATE:

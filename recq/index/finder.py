@@ -40,6 +40,7 @@ from recq.index.ranking import (
     sort_value,
 )
 from recq.index.schema import UNINDEXED_FIELDS, FieldType, Item
+from recq.index.searching import Exactly, Searching
 from recq.index.similarity import Metric, Question, metric_of, scale_of
 from recq.space import EmbeddingSpace
 
@@ -84,11 +85,18 @@ class _Ranking:
 class Finder:
     """The reads of a catalog that put items into an order. All methods raise only errors of `recq.errors`."""
 
-    def __init__(self, space: EmbeddingSpace, points: Points, fields: Fields, items: Items) -> None:
+    def __init__(
+        self, space: EmbeddingSpace, points: Points, fields: Fields, items: Items, searching: Searching
+    ) -> None:
         self._space = space
         self._points = points
         self._fields = fields
         self._items = items
+        self._searching = searching
+
+    def exact(self) -> Finder:
+        """The same, comparing with every item that matches: what its answers are measured by."""
+        return Finder(self._space, self._points, self._fields, self._items, Exactly())
 
     def rank(self, question: Question, parameters: Parameters, *, own: Own = NOTHING_OWN) -> Found:
         """The rows nearest to what the question starts from, which is never among them; ties by path.
@@ -107,7 +115,8 @@ class Finder:
         """`rank` of several questions, whose requests are made together as far as possible; `own` is of each."""
         owns = [NOTHING_OWN] * len(questions) if own is None else own
         for question in questions:
-            self.check(parameters, metric_of(question, self._space))
+            _require_reachable(parameters, metric_of(question, self._space))
+        self._require_fields(parameters)
         compiled = self._items.compiled(parameters.conditions)
         firsts = self._nearest(questions, compiled, parameters, first_limit(_needed(parameters)))
         rankings = [
@@ -115,7 +124,7 @@ class Finder:
             for question, first, each in zip(questions, firsts, owns, strict=True)
         ]
         pages = [_page_of(ranking, parameters) for ranking in rankings]
-        items = self._whole([folded.row.id for page in pages for folded in page])
+        items = self._whole([folded.row for page in pages for folded in page])
         return [
             Found(
                 self._sorted(_hits(page, items), parameters.sort),
@@ -145,21 +154,12 @@ class Finder:
         page = _page_of(self._varied(ranking, parameters, None), parameters)
         if not ranking.whole and parameters.sort is None:
             page = sorted(page, key=lambda folded: folded.row.place)
-        hits = _hits(page, self._whole([folded.row.id for folded in page]))
+        hits = _hits(page, self._whole([folded.row for folded in page]))
         return Found(tuple(replace(hit, score=math.nan) for hit in hits), total)
 
     def check(self, parameters: Parameters, metric: Metric) -> None:
         """Raise FilterError or UsageError where `rank` would, whatever the target is."""
-        if metric.higher_is_better and parameters.max_distance is not None:
-            raise UsageError(f"--max-distance is for distances, scores here are none ({metric.name}): use --min-score")
-        if not metric.higher_is_better and parameters.min_score is not None:
-            raise UsageError(
-                "--min-score is for scores where more is nearer; here they are distances: use --max-distance"
-            )
-        if metric.most is not None and parameters.min_score is not None and parameters.min_score > metric.most:
-            raise UsageError(
-                f"--min-score {parameters.min_score:g} cannot be reached: {metric.told} is {metric.most:g} at the most"
-            )
+        _require_reachable(parameters, metric)
         self._require_fields(parameters)
         self._items.compiled(parameters.conditions)
 
@@ -176,7 +176,8 @@ class Finder:
     def _nearest(
         self, questions: Sequence[Question], compiled: models.Filter, parameters: Parameters, limit: int
     ) -> list[list[Row]]:
-        return nearest_points(self._points, self._space, questions, compiled, parameters, limit)
+        searched = self._searching.params(compiled, limit)
+        return nearest_points(self._points, self._space, questions, compiled, parameters, limit, searched)
 
     def _ranking(
         self, question: Question, parameters: Parameters, compiled: models.Filter, first: Sequence[Row], own: Own
@@ -265,9 +266,10 @@ class Finder:
         rest = [folded for number, folded in enumerate(pool) if number not in chosen]
         return replace(ranking, rows=[*(pool[n] for n in order), *rest, *ranking.rows[size:]])
 
-    def _whole(self, ids: Sequence[str]) -> dict[str, Item]:
+    def _whole(self, rows: Sequence[Row]) -> dict[str, Item]:
         """The whole items of a page, of those that are still there."""
-        items: dict[str, Item] = {}
+        items = {row.id: Item.from_payload(row.payload) for row in rows if row.payload is not None}
+        ids = [row.id for row in rows if row.payload is None]
         for start in range(0, len(ids), PAGE):
             items |= self._points.items(ids[start : start + PAGE])
         return items
@@ -285,6 +287,18 @@ class Finder:
             (pair for pair in keyed if pair[0] is not None), key=lambda pair: pair[0], reverse=sort.descending
         )
         return tuple(hit for _, hit in [*first, *(pair for pair in keyed if pair[0] is None)])
+
+
+def _require_reachable(parameters: Parameters, metric: Metric) -> None:
+    """Raise UsageError for a limit that no score of this metric is within."""
+    if metric.higher_is_better and parameters.max_distance is not None:
+        raise UsageError(f"--max-distance is for distances, scores here are none ({metric.name}): use --min-score")
+    if not metric.higher_is_better and parameters.min_score is not None:
+        raise UsageError("--min-score is for scores where more is nearer; here they are distances: use --max-distance")
+    if metric.most is not None and parameters.min_score is not None and parameters.min_score > metric.most:
+        raise UsageError(
+            f"--min-score {parameters.min_score:g} cannot be reached: {metric.told} is {metric.most:g} at the most"
+        )
 
 
 def _needed(parameters: Parameters) -> int:

@@ -15,6 +15,7 @@ import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Self
 
 from recq.errors import FilterError
@@ -76,6 +77,7 @@ class _Written:
         return [self.cut(start + 1, end) for start, end in itertools.pairwise(bounds)]
 
 
+@lru_cache(1024)
 def parse(text: str) -> Condition:
     """Read one filter. Raises FilterError saying what is wrong with it."""
     whole = _Written.read(text).cut()

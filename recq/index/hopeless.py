@@ -1,4 +1,4 @@
-"""Which failures to reach a server no waiting mends: TLS where there is none, none where there is TLS, certificates."""
+"""Recognises failures to reach a server that waiting cannot cure: TLS on one side only, refused certificates."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import httpx
 from qdrant_client.http.exceptions import ResponseHandlingException
 
 _PASSING = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
-"""What a server that is just starting, or a proxy before it, may do to a handshake."""
+"""Errors of a handshake with a server that is just starting, or with a proxy before it."""
 
 _PROBED_WITHIN = 1.0  # seconds for a handshake
 
 
 def hopeless(error: BaseException, url: str) -> str | None:
-    """Why the server at `url` will never be reached so, and what to change; None where it may answer later."""
+    """Why the server at `url` can never be reached, and what to change; None where it may answer later."""
     causes = list(_causes(error))
     refused = next((each for each in causes if isinstance(each, ssl.SSLCertVerificationError)), None)
     if refused is not None:
@@ -37,7 +37,7 @@ def hopeless(error: BaseException, url: str) -> str | None:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error, and all that led to it."""
+    """The error and its causes."""
     cause: BaseException | None = error
     seen: set[int] = set()
     while cause is not None and id(cause) not in seen:
@@ -48,7 +48,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _speaks_tls(url: str) -> bool:
-    """Whether somebody at that address answers a handshake."""
+    """Whether a server at that address answers a handshake."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     address = urlsplit(url)

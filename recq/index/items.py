@@ -1,9 +1,11 @@
-"""The items of a catalog: those that filters hold for, counted, listed, with their vectors."""
+"""The items of a catalog that match filters: counted, listed, with their vectors."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from random import Random
+from uuid import UUID
 
 import numpy as np
 from qdrant_client import models
@@ -28,7 +30,7 @@ class Items:
         self._fields = fields
 
     def compiled(self, filters: Iterable[Where] = ()) -> models.Filter:
-        """The condition that embedded items match which all filters hold for.
+        """The engine's condition for embedded items that match all filters.
 
         Raises FilterError, and IndexPending where an index that they need is still to be made.
         """
@@ -43,24 +45,41 @@ class Items:
         return self._points.vectors(ids)
 
     def count(self, filters: Sequence[Where] = (), *, source: str | None = None) -> int:
-        """How many embedded items all filters hold for."""
+        """How many embedded items match all filters."""
         return self._points.count(self.compiled(filters), source)
 
     def rows(self, filters: Sequence[Where] = (), fields: Sequence[str] = ()) -> Iterator[Item]:
-        """Every embedded item that all filters hold for, its metadata cut down to `fields`. Streams, in no order."""
+        """Every embedded item that matches all filters, with only the metadata `fields`. Streams, in no order."""
         wanted = self.compiled(filters)
         keys = [*map(payload_key, fields), "file"]
         return items_of(self._points.scroll(wanted, payload=keys, page=10 * PAGE))
 
     def entries(self, filters: Sequence[Where] | None = None) -> Iterator[ItemVector]:
-        """Every item with its vector, failed ones included; with filters, embedded items that all hold for. Streams."""
+        """Every item with its vector, failed ones included; with filters, embedded items that match all. Streams."""
         wanted = models.Filter() if filters is None else self.compiled(filters)
         for record in self._points.scroll(wanted, payload=True, page=_ENTRIES, vectors=True):
             if (item := item_of(record)) is not None:
                 yield ItemVector(item, vector_of(record))
 
+    def drawn(self, count: int, random: Random) -> list[Item]:
+        """`count` embedded items at random, none twice; all where there are no more.
+
+        Ids are hashes of paths: what follows a random id is a random item, so only few are read where there are many.
+        """
+        embedded = self.compiled()
+        total = self._points.count(embedded)
+        if total <= 4 * count:
+            found = sorted(items_of(self._points.scroll(embedded, payload=True)), key=lambda item: item.id)
+            return random.sample(found, min(count, len(found)))
+        drawn: dict[str, Item] = {}
+        while len(drawn) < count:
+            start = str(UUID(int=random.getrandbits(128)))
+            for item in items_of(self._points.first(embedded, 1, payload=True, start=start)):
+                drawn.setdefault(item.id, item)
+        return list(drawn.values())
+
     def newest(self) -> str | None:
-        """When the item was written that was written last, failed ones included: ISO 8601, UTC. Reads all of them."""
+        """The time of the last written item, failed ones included: ISO 8601, UTC. Reads all items."""
         newest: tuple[datetime, str] | None = None
         for record in self._points.scroll(
             models.Filter(must_not=[NO_FILE]), payload=["file.ingested_at"], page=10 * PAGE

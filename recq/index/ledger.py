@@ -1,4 +1,4 @@
-"""The books of the daemon: what is done, what failed, what is asked for again, which bytes are known.
+"""The daemon's records: what is done, what failed, what is to be retried, which bytes are known.
 
 The index itself is the ledger: everything here is read from the items' `file` and `error`.
 """
@@ -17,7 +17,7 @@ from recq.index.filters import NO_ERROR, NO_FILE
 from recq.index.points import LEDGER_KEYS, PAGE, Asking, Points, item_of, items_of, within
 from recq.index.schema import FACTS, Item
 
-_TRIES = 3  # of a write to points that somebody may delete meanwhile
+_TRIES = 3  # of a write to points that may be deleted meanwhile
 _NOT_FOUND = 404  # one of the points of a request is not there
 
 
@@ -52,7 +52,7 @@ class Carried(NamedTuple):
 
 
 class Ledger:
-    """What one collection says about its items. All methods raise only errors of `recq.errors`."""
+    """The records of one collection's items. All methods raise only errors of `recq.errors`."""
 
     def __init__(self, client: QdrantClient, collection: str, points: Points) -> None:
         self._client = client
@@ -60,9 +60,9 @@ class Ledger:
         self._points = points
 
     def asked_through(self, asking: Asking) -> Self:
-        """The same, whose long answers ask for each of their pages through `asking`: who waits, goes on where it was.
+        """The same, with each page of a long answer asked for through `asking`, so that a retry goes on at that page.
 
-        A stream that fails is over; to begin it again would ask for the same page at once, and for ever.
+        A stream that fails has ended; beginning it again would ask for the same page without end.
         """
         return type(self)(self._client, self._collection, self._points.asked_through(asking))
 
@@ -98,8 +98,8 @@ class Ledger:
     def vectors_by_sha256(self, digests: Collection[str], *, newest: int | None = None) -> dict[str, Carried]:
         """Vectors of embedded items with those bytes: what has been computed once is carried, not computed again.
 
-        Of copies, the one that the newest decoder looked at counts; `newest` is the revision after which none is
-        looked for, so that a thousand copies are not read where one is as good.
+        Among copies, the one of the newest decoder is used; `newest` is the revision after which no other is
+        searched for, so that a thousand copies are not read where one is enough.
         """
         if not digests:
             return {}
@@ -127,7 +127,7 @@ class Ledger:
         return items_of(self._points.scroll(within(_FAILED, source), payload=True))
 
     def marked(self, source: str) -> Iterator[Item]:
-        """Failed items of a source that somebody has marked to be tried again, without metadata."""
+        """Failed items of a source that are marked to be retried, without metadata."""
         mark = models.FieldCondition(key="error.retry", match=models.MatchValue(value=True))
         return items_of(self._points.scroll(within(models.Filter(must=[mark]), source), payload=LEDGER_KEYS))
 
@@ -143,7 +143,7 @@ class Ledger:
 
     @translated
     def mark_for_retry(self, ids: Sequence[str]) -> None:
-        """Ask whoever watches their sources to try failed items again; items that have not failed stay as they are."""
+        """Mark failed items to be retried by the daemons that watch their sources; other items stay as they are."""
         if not ids:
             return
         failed = models.Filter(must=[models.HasIdCondition(has_id=list(ids))], must_not=[NO_ERROR])
@@ -153,8 +153,8 @@ class Ledger:
     def keep_ctimes(self, ctimes: Mapping[str, int]) -> None:
         """Note the ctime (nanoseconds since the epoch) of items by their ids: vectors and all other payload stay.
 
-        Ids that do not exist any more are skipped. What cannot be noted since others delete all the time is left to
-        the next comparison of folder and index.
+        Ids that no longer exist are skipped. Items that cannot be written because others delete all the time are left
+        to the next comparison of folder and index.
         """
         for _ in range(_TRIES):
             existing = self._client.retrieve(

@@ -1,41 +1,71 @@
-"""The lock of an embedded data folder: one process at a time, and who that is.
+"""The lock of an embedded data folder: one process at a time, with its process id.
 
-Edge has a lock of its own, but looks at it too late: a second opening damages the first one's journal. So this lock is
-taken before the engine opens anything. It is the kernel's (`flock`): it ends with its holder, however that dies.
+Edge has its own lock, but checks it too late: a second opening damages the first one's journal. So this lock is
+taken before the engine opens anything. It is the kernel's (`flock`): it ends with the process that holds it.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from pathlib import Path
+from threading import Lock
 
 from filelock import FileLock, Timeout
 
 from recq.errors import UsageError
 from recq.private_files import make_private_folder, write_private
 
+_here: Counter[Path] = Counter()
+"""The data folders whose lock this process holds, or is about to try."""
+
+_guard = Lock()
+
+
+def _forget() -> None:
+    """Begin anew in a forked process: it holds no lock of its parent, and `_guard` may be taken by a lost thread."""
+    global _guard
+    _guard = Lock()
+    _here.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
+
 
 class FolderLock:
-    """The lock on `data_dir/lock`; `data_dir/owner.json` says who holds it.
+    """The lock on `data_dir/lock`; `data_dir/owner.json` names the process that holds it.
 
-    Child processes do not share it: the descriptor is not inherited by programs, and a fork closes its copy, so that a
-    decoding process which outlives a killed daemon keeps nobody out.
+    Child processes do not share it: programs do not inherit the descriptor, and a fork closes its copy. So a decoding
+    process that outlives a killed daemon blocks nobody.
     """
 
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
+        self._key = data_dir.absolute()
         self._record = data_dir / "owner.json"
         # Never a lock by mere existence of a file: that one would outlive a killed holder.
         self._lock = FileLock(data_dir / "lock", mode=0o600, thread_local=False, fallback_to_soft=False)
 
     def try_acquire(self) -> bool:
-        """Take the lock now, or say False because somebody has it. True again for who holds it already.
+        """Take the lock if it is free, and return whether this object holds it.
 
         Raises UsageError when the data folder cannot be made or written.
         """
         if self._lock.is_locked:
             return True
+        self._count(1)
+        try:
+            acquired = self._acquired()
+        except BaseException:
+            self._count(-1)
+            raise
+        if not acquired:
+            self._count(-1)
+        return acquired
+
+    def _acquired(self) -> bool:
         try:
             make_private_folder(self._data_dir)
             self._lock.acquire(blocking=False)
@@ -55,14 +85,26 @@ class FolderLock:
         return True
 
     def release(self) -> None:
-        """Give the lock back; nothing happens without it."""
+        """Release the lock. Does nothing where it is not held."""
         if self._lock.is_locked:
             self._record.unlink(missing_ok=True)  # while nobody else can have written it
             self._lock.release()
+            self._count(-1)
+
+    @property
+    def held_here(self) -> bool:
+        """Whether another thread of this process has the folder, or tries to at this moment."""
+        return _here[self._key] > 0
+
+    def _count(self, change: int) -> None:
+        with _guard:
+            _here[self._key] += change
+            if not _here[self._key]:
+                del _here[self._key]
 
     @property
     def holder_pid(self) -> int | None:
-        """The process that wrote its number last: the holder while the lock is taken. None: unknown."""
+        """The process that wrote its id last: the holder while the lock is taken. None: unknown."""
         try:
             pid = json.loads(self._record.read_bytes())["pid"]
         except (OSError, ValueError, KeyError, TypeError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from qdrant_client import QdrantClient, models
@@ -25,13 +25,17 @@ class Lookups:
 
     def __init__(self, client: QdrantClient, collection: str, catalog: str) -> None:
         self._client = client
-        self._catalog = catalog
+        self.catalog = catalog
         self._points = Points(client, collection)
         self._sources = SourceRecords(client, collection, catalog)
 
     def get(self, item_id: str) -> Item | None:
         """One item by its id."""
         return self._points.items([item_id]).get(item_id)
+
+    def get_many(self, item_ids: Sequence[str]) -> dict[str, Item]:
+        """The items of those ids that exist, by id, in one request."""
+        return self._points.items(item_ids)
 
     def find_path(self, path: str, limit: int = 20) -> list[Item]:
         """Items of any source with that `file.path`."""
@@ -69,7 +73,7 @@ class Lookups:
     @translated
     def _others(self) -> list[tuple[str, str]]:
         aliases = self._client.get_aliases().aliases
-        return sorted((each.alias_name, each.collection_name) for each in aliases if each.alias_name != self._catalog)
+        return sorted((each.alias_name, each.collection_name) for each in aliases if each.alias_name != self.catalog)
 
     @translated
     def _require_readable(self, collection: str) -> None:

@@ -1,7 +1,7 @@
-"""The door for sources of metadata: what one is asked for, and what it answers.
+"""The plug-in interface for sources of metadata: what a source is asked, and what it answers.
 
-The folder's own (names, table, sidecars) and EXIF are behind it as well (`ingest.source.metadata_sources`).
-docs/plugins.md is for those who write one.
+The folder's own sources (names, table, sidecars) and EXIF use it as well (`ingest.source.metadata_sources`).
+docs/plugins.md explains how to write one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from recq.index.problems import Problem
 from recq.index.schema import Metadata
 
 GROUP = "recq.metadata_sources"
-"""The group of the entry points. What is behind one is called with the `SourceFolder`, once for each watched folder."""
+"""The group of the entry points. An entry's object is called with the `SourceFolder`, once for each watched folder."""
 
 BELOW_FOLDER, FOLDER, USUAL, TABLE, SIDECAR = 50, 100, 150, 200, 300
 """Precedences: EXIF's, folder and file name's, a plug-in's that has none, the table's, a sidecar's."""
@@ -49,12 +49,12 @@ class PictureFile:
 
 @dataclass(frozen=True)
 class Described:
-    """What a source of metadata says of a picture.
+    """The metadata of a picture from one source.
 
     `fields` are names with text, numbers, booleans or lists of these; None takes a field away that a source of lower
-    precedence gives, "" and [] say nothing. `problems` is what is wrong with it. `fingerprint` is that of this very
-    answer, where it may be another than the one that was asked for just before. `complete`: there is nothing that the
-    source could not find out just now; else it is asked again.
+    precedence gives, "" and [] give nothing. `problems` are those of the metadata. `fingerprint` is that of this
+    answer, where it may differ from the one that was asked for just before. `complete`: the source could
+    read everything; else it is asked again.
     """
 
     fields: Mapping[str, Any] = field(default_factory=dict)
@@ -71,11 +71,11 @@ class MetadataSource(Protocol):
     """
 
     def fingerprint(self, file: PictureFile) -> Metadata:
-        """What the answer for a picture depends on, besides its bytes: another one, and `describe` is asked again.
+        """What the answer for a picture depends on, besides its bytes: when it changes, `describe` is called again.
 
-        Asked for every picture at every comparison: it must be cheap. A version of the data behind it and a time of
-        change are usual; of an answer that costs nothing, the answer itself.
+        It is called for every picture at every comparison, so it must be cheap. A version of the data and a time of
+        change are usual; where the answer costs nothing, the answer itself.
         """
 
     def describe(self, file: PictureFile) -> Described:
-        """The metadata of a picture. What it raises is a problem of the picture, which keeps what it had."""
+        """The metadata of a picture. An exception becomes a problem of it, and its earlier metadata stays."""

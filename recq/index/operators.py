@@ -1,6 +1,6 @@
 """The one table of filter operators. Pure: texts and types, no engine.
 
-Made from it: the grammar (`recq.index.grammar`), what a condition becomes (`recq.index.filters`), help and completion
+From it are made the grammar (`recq.index.grammar`), the engine's conditions (`recq.index.filters`), help and completion
 of `recq`, the characters that names of fields cannot have (`recq.index.schema`), messages that list the forms, and the
 table in README.md and docs/query.md (`tools/make_filter_table.py`). So a new operator is a row here, and, where it asks
 something new, a member of `Asks` and its function in `recq.index.filters`.
@@ -16,7 +16,7 @@ from recq.index.field_types import FieldType
 
 
 class Asks(StrEnum):
-    """What a condition asks of a field. Those that compare with one bound have the bound's name in a range."""
+    """What a condition asks about a field. Those that compare with one bound have the bound's name in a range."""
 
     EQUAL = "equal"
     LESS = "lt"
@@ -28,7 +28,7 @@ class Asks(StrEnum):
 
 
 class Takes(Enum):
-    """What stands behind an operator."""
+    """What follows an operator."""
 
     NOTHING = 0
     VALUE = 1
@@ -230,7 +230,7 @@ def endings() -> tuple[str, ...]:
 
 
 def prefixes() -> tuple[str, ...]:
-    """What may stand before a field in place of an operator."""
+    """What may be written before a field in place of an operator."""
     return tuple(each.prefix for each in bare() if each.prefix)
 
 

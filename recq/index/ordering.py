@@ -1,4 +1,4 @@
-"""The two requests that have an engine put points into an order: by nearness, by a field. Answers are light rows."""
+"""The two requests for points in an order: by nearness, by a field. The answers are small rows."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from recq.index.schema import VECTOR, payload_key
 from recq.index.similarity import Example, Liked, Question, Strategy, metric_of
 from recq.space import EmbeddingSpace
 
+_FEW = 50
+"""Points whose payloads are read with them: reading one takes some 20 us, a request of its own a millisecond."""
+
 _STRATEGIES = {
     Strategy.AVERAGE: models.RecommendStrategy.AVERAGE_VECTOR,
     Strategy.BEST: models.RecommendStrategy.BEST_SCORE,
@@ -28,8 +31,14 @@ def nearest_points(
     compiled: models.Filter,
     parameters: Parameters,
     limit: int,
+    searched: models.SearchParams | None = None,
 ) -> list[list[Row]]:
-    """The first `limit` points for each question, in one request; a row's value is the score."""
+    """The first `limit` points for each question, in one request; a row's value is the score.
+
+    `searched` is how a server looks for them, its own way when None (`recq.index.search_params`). Few are read whole
+    at once: that costs less than another request for those of the page.
+    """
+    whole = limit <= _FEW
     requests = [
         models.QueryRequest(
             query=_query_of(question),
@@ -37,13 +46,14 @@ def nearest_points(
             filter=compiled,
             limit=limit,
             score_threshold=_threshold(question, space, parameters),
-            with_payload=payload_keys(parameters.group_by),
+            params=searched,
+            with_payload=True if whole else payload_keys(parameters.group_by),
         )
         for question in questions
     ]
     least = -math.inf if parameters.min_score is None else parameters.min_score
     return [
-        [row_of(point, point.score, parameters.group_by) for point in answer if point.score >= least]
+        [row_of(point, point.score, parameters.group_by, whole=whole) for point in answer if point.score >= least]
         for answer in points.nearest(requests)
     ]
 

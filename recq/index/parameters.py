@@ -1,4 +1,4 @@
-"""What is asked for besides the target: how many, which, in which order. One frozen record for every question."""
+"""The parameters of a question besides its target: how many results, which, in which order. One frozen record."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ catalog is meant for."""
 
 @dataclass(frozen=True)
 class Sort:
-    """By a field, from small to large unless `descending`; items without a value come last either way."""
+    """Order by a field, ascending unless `descending`; items without a value come last in both cases."""
 
     field: str
     descending: bool = False
@@ -42,14 +42,14 @@ Limit = Literal["min_score", "max_distance"]
 
 @dataclass(frozen=True)
 class Parameters:
-    """`k` rows after the first `offset`, of the items that all `filters` and groups `any_of` hold for.
+    """`k` rows after the first `offset`, of the items that match all `filters` and groups `any_of`.
 
-    `min_score` leaves out what scores less, `max_distance` what is farther away (each where scores are such);
+    `min_score` leaves out what scores less, `max_distance` what is farther away (in catalogs that compare so);
     `group_by` keeps the first item of each value of a field; `diversity` from 0 (nearest) to 1 (most varied);
     `keep_duplicates` shows items of the same bytes as rows of their own; `sort` orders the rows by a field; `fields`
-    is the metadata that is shown, all of it when None; `keep_own_group` shows what is in an example's group, too, which
+    are the metadata fields that are shown, all when None; `keep_own_group` shows also an example's own group, which
     `group_by` leaves out. `unusual` leaves out what is no nearer than random pairs often
-    are, in place of the limit that it names (`recq.index.background.UNUSUAL`).
+    are, in place of a number for the limit that it names (`recq.index.background.UNUSUAL`).
     """
 
     k: int = 5
@@ -79,7 +79,7 @@ class Parameters:
 
     @property
     def last(self) -> int:
-        """The last place of the ranking that is asked for."""
+        """The last place of the ranking that is needed."""
         return self.offset + self.k
 
     def require_sane(self) -> None:
@@ -97,5 +97,5 @@ class Parameters:
         if not 0 <= self.diversity <= 1:
             raise UsageError(f"--diversity {self.diversity} is not between 0 and 1: give a number such as 0.3")
         if self.keep_own_group and self.group_by is None:
-            raise UsageError("--keep-own-group shows a group that --group-by leaves out: add --group-by FIELD")
+            raise UsageError("--keep-own-group needs --group-by: add --group-by FIELD")
         _ = self.conditions

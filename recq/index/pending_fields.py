@@ -1,7 +1,7 @@
-"""Fields whose payload indexes are still to be made: which there are, which index comes next. Pure.
+"""Fields whose payload indexes are still to be made, and the index that comes next. Pure.
 
 An engine takes 0.02 to 0.3 s for each new payload index, and more the more there are (it flushes all of them each
-time). Hundreds of new columns would keep the first picture waiting for minutes. So where that many come together, their
+time). Hundreds of new columns would delay the first picture by minutes. So where that many come together, their
 types are recorded in the collection's metadata, the pictures are written, and the indexes are made afterwards, one by
 one (`ingest.index.missing_indexes`): first those that answer `=`, the ranges and the facets, then those that answer
 `~`.
@@ -41,7 +41,7 @@ LATELY = 60.0
 """Seconds in which no more than `AT_ONCE` fields are made so: sidecars bring their fields a few at a time."""
 
 _FIRST_PACE = 0.1
-"""Seconds an index, where none was measured yet."""
+"""Seconds for an index, where none was measured yet."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Waiting:
 
     @property
     def left(self) -> int:
-        """How many will be made as far as is known."""
+        """How many indexes are still to be made, as far as is known."""
         return len(self.indexes) - len(self.refused)
 
     @property
@@ -90,7 +90,7 @@ class Waiting:
 
     @property
     def settled(self) -> list[str]:
-        """The payload keys whose records of a refusal say what is true no more: the index was made since."""
+        """The payload keys with an outdated record of a refusal: the index was made since."""
         return sorted(self.noted - {each.key for each in self.refused})
 
     @property
@@ -109,10 +109,10 @@ class Waiting:
         return next((missing[use] for use in uses if use in missing), None)
 
     def refusal(self, lacked: Missing) -> RecqError:
-        """What somebody is told who needs an index that is missing."""
+        """The error for a question that needs a missing index."""
         what = f"the index for '{lacked.field}~'" if lacked.words else f"the index of field {lacked.field!r}"
         if lacked in self.refused:
-            return FilterError(f"{what} could not be made, so nothing can be asked of it: {self.refused[lacked]}")
+            return FilterError(f"{what} could not be made, so it cannot be used in a question: {self.refused[lacked]}")
         return IndexPending(
             f"{what} is being made, {self.left:,} wait: try again in about {max(1, round(self.seconds)):,} s "
             f"({command('recq-ingest', 'run')} makes them)"
@@ -126,12 +126,12 @@ def made_at_once(new: int, waiting: int, lately: int) -> bool:
 
 
 def record(types: FieldTypes) -> dict[str, str]:
-    """The metadata that lets fields wait."""
+    """The metadata that records waiting fields."""
     return {PENDING_PREFIX + name: str(field_type) for name, field_type in types.items()}
 
 
 def refusal_record(missing: Missing, why: str) -> dict[str, dict[str, str]]:
-    """The metadata that tells why an index is not there."""
+    """The metadata that records why an index is missing."""
     return {REFUSED_PREFIX + missing.key: {"detail": why}}
 
 

@@ -1,4 +1,4 @@
-"""The points of one collection, read: by id, a page at a time, counted; and which of them are items.
+"""Reads the points of one collection: by id, page by page, counted; and decides which of them are items.
 
 Everything else in `recq.index` that reads points does so through here.
 """
@@ -16,14 +16,14 @@ from recq.index.errors import translated
 from recq.index.schema import VECTOR, Item
 
 PAGE = 500
-"""Points a scroll asks for at a time: bounds the memory of a pass over the whole catalog."""
+"""Points of one page of a scroll: it limits the memory of a pass over the whole catalog."""
 
 LEDGER_KEYS = ["file", "error"]
-"""The part of a payload that tells what is done and what failed."""
+"""The part of a payload that shows what is done and what failed."""
 
 Page = tuple[list[models.Record], Any]
 Asking = Callable[..., Page]
-"""Calls the function that it is given with the rest, at once or with patience."""
+"""Calls the given function with the other arguments, at once or with retries."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Points:
 
     @translated
     def items(self, ids: Sequence[str], *, payload: bool | list[str] = True) -> dict[str, Item]:
-        """The items of those ids that exist, by id; of the whole payload, or of some of its keys."""
+        """The items with those ids that exist, by id; with the whole payload, or with some of its keys."""
         if not ids:
             return {}
         records = self._client.retrieve(self._collection, ids=list(ids), with_payload=payload, with_vectors=False)
@@ -90,16 +90,38 @@ class Points:
         *,
         payload: bool | list[str],
         order_by: models.OrderBy | None = None,
+        start: str | None = None,
     ) -> list[models.Record]:
-        """The first `limit` matching points, in the order of ids or of a field."""
+        """The first `limit` matching points, in the order of ids, from the id `start` on, or of a field."""
         records, _ = self._client.scroll(
-            self._collection, scroll_filter=condition, limit=limit, order_by=order_by, with_payload=payload
+            self._collection,
+            scroll_filter=condition,
+            limit=limit,
+            order_by=order_by,
+            with_payload=payload,
+            offset=start,
         )
         return records
 
     @translated
     def nearest(self, requests: Sequence[models.QueryRequest]) -> list[list[models.ScoredPoint]]:
-        """What each of several questions is answered with, asked in one request."""
+        """The answers to several questions, asked in one request.
+
+        The client takes half a millisecond more for a batch of one than for the one.
+        """
+        if len(requests) == 1:
+            (one,) = requests
+            answer = self._client.query_points(
+                self._collection,
+                query=one.query,
+                using=one.using,
+                query_filter=one.filter,
+                search_params=one.params,
+                limit=10 if one.limit is None else one.limit,
+                with_payload=False if one.with_payload is None else one.with_payload,
+                score_threshold=one.score_threshold,
+            )
+            return [answer.points]
         return [answer.points for answer in self._client.query_batch_points(self._collection, requests=requests)]
 
     def scroll(
@@ -134,7 +156,7 @@ def item_of(record: models.Record | models.ScoredPoint) -> Item | None:
 
 
 def items_of(records: Iterable[models.Record]) -> Iterator[Item]:
-    """The items among some points. Every reader goes through here: what is no item is skipped."""
+    """The items among some points. Every reader uses this function; points that are no items are skipped."""
     return (item for record in records if (item := item_of(record)) is not None)
 
 

@@ -1,4 +1,4 @@
-"""What one collection keeps of what is wrong: with a source in its metadata, with an item in the item's point."""
+"""The stored problems of one collection: those of sources in its metadata, those of items in their points."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class ProblemRecords:
 
     @translated
     def record(self, name: str, problems: Sequence[Problem]) -> None:
-        """Keep what is wrong with a source as a whole, in place of what was kept of it; each has its `path`."""
+        """Store the problems of a source as a whole, in place of the earlier ones; each has its `path`."""
         kept = [problem.to_json() for problem in problems] or None
         self._client.update_collection(self._collection, metadata={PROBLEMS_PREFIX + name: kept})
 
     @translated
     def of_source(self, name: str) -> tuple[Problem, ...]:
-        """What is kept of a source as a whole."""
+        """The stored problems of a source as a whole."""
         metadata = self._client.get_collection(self._collection).config.metadata or {}
         kept = metadata.get(PROBLEMS_PREFIX + name) or ()
         return tuple(problem for data in kept if (problem := Problem.from_json(data)))
@@ -43,7 +43,7 @@ class ProblemRecords:
 
     @translated
     def count(self, source: str) -> dict[ProblemKind, int]:
-        """How many problems of each kind are kept of a source and of its items (there, items that have such)."""
+        """The number of stored problems of a source, and of its items that have one, by kind."""
         counts: Counter[ProblemKind] = Counter()
         for problem in self.of_source(source):
             counts[problem.kind] += problem.count
@@ -55,5 +55,5 @@ class ProblemRecords:
 
     @translated
     def forget(self, name: str) -> None:
-        """Remove what is kept of a source as a whole."""
+        """Remove the stored problems of a source as a whole."""
         self._client.update_collection(self._collection, metadata={PROBLEMS_PREFIX + name: None})

@@ -1,8 +1,8 @@
-"""What is wrong with metadata, and what is skipped for it: found while a folder is read, kept until it is mended.
+"""Problems with metadata, and what is skipped for them: found while a folder is read, stored until they are mended.
 
-What concerns one picture stands in its point (`file.problems`) and goes with it; what concerns a source as a whole (a
-table that cannot be read, rows that name no file) stands in the collection's metadata. So `recq-ingest problems` tells
-the same whether a daemon runs or not, and on every host.
+A problem of one picture is stored in its point (`file.problems`) and deleted with it; a problem of a source as a whole
+(a table that cannot be read, rows that name no file) is stored in the collection's metadata. So `recq-ingest problems`
+shows the same with and without a running daemon, and on every host.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PROBLEMS_PREFIX = "problems:"
 """Collection-metadata keys of a source's own problems: one key a source."""
 
 MOST_KEPT = 1_000
-"""Problems of one kind that are kept of a source one by one; what is beyond stands in one more, with its lines."""
+"""The most problems of one kind that are stored for a source; one more has the lines of the others."""
 
 _LONGEST_DETAIL = 500  # characters
 _MOST_RANGES = 16  # of lines: they fit into a detail
@@ -31,14 +31,14 @@ KIND_KEY = "file.problems[].kind"
 
 
 class ProblemKind(StrEnum):
-    """What sort of problem it is: the closed list that `kind` takes its values from."""
+    """The kinds of problems: the closed list of the values of `kind`."""
 
-    TABLE = "table"  # a table that cannot be read; what was read before still holds
+    TABLE = "table"  # a table that cannot be read; the metadata read before stays
     HELD = "held"  # a table that would take the metadata from too many items at once: `recq-ingest confirm`
     ROW = "row"  # a row of a table that names no file
     UNREAD_TABLE = "unread-table"  # a file that looks like a table of metadata, but is none
     SIDECAR = "sidecar"  # a sidecar that cannot be read: the picture is without it
-    PLUGIN = "plugin"  # a source of metadata (EXIF, a plug-in) that does not answer: the picture keeps what it gave
+    PLUGIN = "plugin"  # a source of metadata (EXIF, a plug-in) that fails: the picture keeps the earlier metadata
     TWICE = "twice"  # a field that the table gives, and EXIF or a plug-in as well: the one of higher precedence holds
     FIELD = "field"  # a field whose name or value cannot be stored: the picture is without it
     MISFIT = "misfit"  # a value that is not of its field's type: it is stored, but filters do not find it
@@ -60,18 +60,18 @@ UNMET = frozenset(
         ProblemKind.REFUSED,
     }
 )
-"""The kinds of problems for which the index has not what the folder says: a single pass ends with exit code 3."""
+"""The kinds of problems after which the index lacks something of the folder: a single pass ends with exit code 3."""
 
 MOST_OF_AN_ITEM = 20
-"""Problems that are kept of one item: a point travels with them."""
+"""The most problems that are stored for one item: they are part of its point."""
 
 
 @dataclass(frozen=True)
 class Problem:
     """One problem. `detail` is one line for the person who mends it: what, where, what to do.
 
-    `path` is what it is about (text form of `recq.paths`, relative to the source's root), None for the item that it
-    stands with; `field` and `line` (from 1) where there are such. `count` is how many it stands for.
+    `path` is the file that it concerns (text form of `recq.paths`, relative to the source's root), None for the item
+    that has it; `field` and `line` (from 1) where they are known. `count` is the number of problems that it summarises.
     """
 
     kind: ProblemKind
@@ -86,7 +86,7 @@ class Problem:
         return replace(self, path=path)
 
     def to_json(self) -> dict[str, Any]:
-        """As plain JSON, without what it has not; long texts are cut, since they travel with the item."""
+        """As plain JSON, without missing members; long texts are cut, since they are stored with the item."""
         told = {
             "kind": str(self.kind),
             "detail": shortened(printable(self.detail), _LONGEST_DETAIL),
@@ -113,7 +113,7 @@ class Problem:
 
 
 def bounded(problems: Sequence[Problem]) -> list[Problem]:
-    """At most `MOST_KEPT` of them, and one for the rest, which names all their lines; of one kind and one file."""
+    """At most `MOST_KEPT` problems of one kind and one file, and one for the rest, which names all their lines."""
     kept = list(problems[:MOST_KEPT])
     if rest := problems[MOST_KEPT:]:
         lines = line_ranges(problem.line for problem in rest if problem.line is not None)
@@ -125,7 +125,7 @@ def bounded(problems: Sequence[Problem]) -> list[Problem]:
 
 
 def line_ranges(lines: Iterable[int]) -> str:
-    """Lines as few ranges: `3, 5-9`. Where they are many, near ones are joined, and it says how many are meant."""
+    """Lines as few ranges: `3, 5-9`. Where they are many, near ones are joined, with the number of lines."""
     ranges: list[tuple[int, int, int]] = []  # first, last, how many
     for line in sorted(set(lines)):
         if ranges and line == ranges[-1][1] + 1:
@@ -147,7 +147,7 @@ def _range(first: int, last: int, count: int) -> str:
 
 
 def few(problems: Sequence[Problem]) -> tuple[Problem, ...]:
-    """At most `MOST_OF_AN_ITEM` of one item's problems; the last one says how many more there are."""
+    """At most `MOST_OF_AN_ITEM` of one item's problems; the last one counts the others."""
     if len(problems) <= MOST_OF_AN_ITEM:
         return tuple(problems)
     rest = problems[MOST_OF_AN_ITEM - 1 :]
@@ -155,7 +155,7 @@ def few(problems: Sequence[Problem]) -> tuple[Problem, ...]:
 
 
 def left_out(where: str, name: str, why: str, line: int | None = None) -> Problem:
-    """The problem of a field that is left out: `where` (a sidecar, a table and line) it stands, and `why`."""
+    """The problem of a field that is left out: `where` it is (a sidecar, a table and line), and `why`."""
     shown = printable(shortened(name, _LONGEST_SHOWN))
     return Problem(
         ProblemKind.FIELD, f"{where}: field '{shown}' {why}; the picture is without it", field=name, line=line

@@ -1,20 +1,20 @@
-"""From points in an engine's order to rows in ours: ties by path, same bytes and groups folded. Pure.
+"""Turns points in an engine's order into rows in recq's order: ties by path, same bytes and groups folded. Pure.
 
-An engine is asked for the first N points with little more than their ids. Of equal ones it gives any, in any order, so
-only what stands before the last value is certain; who needs more asks for a larger N. Rows are folded only when they
-are certain, so that a page never depends on how the pages before it were asked for, nor on the engine.
+An engine is asked for the first N points with little more than their ids. Among equal ones it chooses any, in any
+order, so only the rows before the last value are certain; for more, a larger N is asked for. Rows are folded only when
+they are certain, so that a page depends neither on earlier requests nor on the engine.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from recq.index.dates import moment_of
 from recq.index.field_value import field_value
-from recq.index.schema import FACTS, FieldType, FileFacts, Scalar, Value, elements, fits, payload_key
+from recq.index.schema import FACTS, FieldType, Scalar, Value, elements, fits, payload_key, require_facts
 
 DEEPEST = 100_000
 """Points of a ranking that are looked at, and matching rows that are read to be put in order: a second or two."""
@@ -26,11 +26,12 @@ SAME = "file.sha256"
 
 
 class Row(NamedTuple):
-    """One point, its payload not read yet. `value` is what the order goes by: a score, a distance, a field's value.
+    """One point, its payload not read yet. `value` is its sort key: a score, a distance, a field's value.
 
     Rows of one ranking have values of one kind, all the same where only paths count. `group` is None where the item
-    has no such field. `foreign`: another program wrote the point, it is no item, and `fold` passes it over; until then
-    it counts, since an engine that gave as many points as it was asked for has perhaps more.
+    has no such field. `foreign`: another program wrote the point, it is no item, and `fold` skips it; until then
+    it counts, since an engine that gave as many points as it was asked for has perhaps more. `payload` is there where
+    it was read whole.
     """
 
     id: str
@@ -39,6 +40,7 @@ class Row(NamedTuple):
     sha256: str | None = None
     group: str | None = None
     foreign: bool = False
+    payload: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -51,18 +53,18 @@ class Grown:
 
 
 class Own(NamedTuple):
-    """What belongs to the examples of a question, and is no answer to it: their groups (`Row.group`), their bytes."""
+    """What is left out of the answer because it belongs to the examples: their groups (`Row.group`), their bytes."""
 
     groups: frozenset[str] = frozenset()
     digests: frozenset[str] = frozenset()
 
     def has(self, row: Row) -> bool:
-        """Whether a row is such."""
+        """Whether a row belongs to the examples."""
         return row.group in self.groups or row.sha256 in self.digests
 
 
 NOTHING_OWN = Own()
-"""Every row counts."""
+"""Leaves out no row."""
 
 
 class Folded(NamedTuple):
@@ -81,19 +83,22 @@ def payload_keys(*fields: str | None) -> list[str]:
     ]
 
 
-def row_of(point: Any, value: Any, group_by: str | None) -> Row:
-    """The row of a record or scored point that was read with `payload_keys(group_by)`."""
+def row_of(point: Any, value: Any, group_by: str | None, *, whole: bool = False) -> Row:
+    """The row of a record or scored point that was read with `payload_keys(group_by)`, or with its `whole` payload."""
     payload = point.payload or {}
     try:
-        file = FileFacts.from_json(payload.get("file"))
+        file = require_facts(payload.get("file"))
     except (KeyError, TypeError):
         return Row(str(point.id), ("", ""), value, foreign=True)
     group = None if group_by is None else group_of(field_value(payload, group_by))
-    return Row(str(point.id), (file.path, file.source), value, file.sha256, group)
+    kept = payload if whole else None
+    digest = file.get("sha256")
+    bytes_of = digest if isinstance(digest, str) else None
+    return Row(str(point.id), (file["path"], file["source"]), value, bytes_of, group, payload=kept)
 
 
 def group_of(value: Value | None) -> str | None:
-    """What a row is grouped by: equal exactly for equal values, 65 and 65.0 among them; a list is one value."""
+    """The key of a row's group: equal for equal values, such as 65 and 65.0; a list is one value."""
     if value is None or value == []:
         return None
     plain = [int(each) if isinstance(each, float) and each.is_integer() else each for each in elements(value)]
@@ -111,7 +116,7 @@ def ordered(rows: Iterable[Row], *, descending: bool) -> list[Row]:
 
 
 def certain(rows: Sequence[Row], *, exhausted: bool) -> Sequence[Row]:
-    """Those of the engine's first rows, ordered, whose places are certain: all where it had no more of them."""
+    """The rows of the engine's first ones whose places are certain, ordered: all where the engine had no more."""
     if exhausted or not rows:
         return rows
     last = rows[-1].value
@@ -175,9 +180,9 @@ def _identity(row: Row, keep_duplicates: bool) -> tuple[str, str]:
 
 
 def sort_value(value: Value | None, field_type: FieldType, *, descending: bool) -> Any:
-    """What a field's value is sorted by, None for one that has no place in the order: it comes last.
+    """The sort key of a field's value; None for a value that comes last.
 
-    Of a list counts the element that comes first. Text goes by its letters whatever their case, then exactly; a date
+    A list is sorted by its first element in the order. Text is sorted without case, then exactly; a date
     without a zone is UTC, as in filters.
     """
     if value is None:

@@ -1,6 +1,6 @@
-"""What a point carries: the payload of an item, the type of each metadata field, and the keys they are indexed under.
+"""The content of a point: the payload of an item, the type of each metadata field, and the keys of the indexes.
 
-Metadata stands at the payload's top level so that filters read naturally; `file` and `error` belong to recq, and
+Metadata is at the payload's top level, so that filters read naturally; `file` and `error` are recq's, and
 `_text` holds a copy of every text field, and of the file's name and path, under its own index (one field can have only
 one index: the keyword index answers `=`, the text index answers `~`). Types belong to a field, not to a cell: the
 payload index of a field *is* the record of its type. Texts are stored in Unicode's composed form, dates in one form
@@ -31,10 +31,10 @@ VECTOR = "image"
 """The name of the one vector of a point (a named vector, so that a failed item may have none)."""
 
 SCHEMA_VERSION = 4
-"""Version of the payload's layout and of recq's own indexes; kept beside the fingerprint (`recq.index.collection`)."""
+"""The version of the payload's layout and of recq's own indexes (`recq.index.collection`)."""
 
 METADATA_KEY = "recq"
-"""Collection-metadata key of what recq has to know of a collection: schema version, space and its fingerprint."""
+"""The collection-metadata key of recq's own record: schema version, space and its fingerprint."""
 
 SHADOW = "_text"
 Scalar = bool | int | float | str
@@ -48,12 +48,12 @@ LONGEST_NAME = 255
 """Characters of a field's name."""
 
 MOST_ELEMENTS = 10_000
-"""Elements of a list: they travel with every answer, and each is indexed."""
+"""The most elements of a list: they are part of every answer, and each is indexed."""
 
 _INT64 = 2**63
 _LONGEST_INTEGER = 20  # characters of an integer of 64 bits, its sign included
 FLOAT_DIGITS = 15
-"""So many digits of a number are the same after it went through a float and through JSON, whoever reads that."""
+"""So many digits of a number survive a float and JSON, whichever program reads it."""
 EXACT = 2**53
 """Integers smaller than this in size are exact as floats."""
 _LONGEST_EXACT = len(str(-EXACT))
@@ -102,7 +102,7 @@ UNINDEXED_FIELDS: FieldTypes = {
 
 
 FACTS: Mapping[str, type] = {"source": str, "path": str, "size": int, "mtime_ns": int}
-"""What `file` has of every item, and the type of each: a point without these is none of recq's."""
+"""The members of every item's `file`, with their types: a point without them is not recq's."""
 
 _MORE_FACTS: Mapping[str, type] = {
     "sha256": str, "format": str, "width": int, "height": int, "ingested_at": str, "encoded": bool,
@@ -113,11 +113,11 @@ _LONG_AGO = "1970-01-01T00:00:00+00:00"
 
 @dataclass(frozen=True)
 class FileFacts:
-    """What recq knows of an item's file. `path` is POSIX, relative to the source's root, in `recq.paths` text form.
+    """The facts of an item's file. `path` is POSIX, relative to the source's root, in the text form of `recq.paths`.
 
-    `metadata_digest` tells whether the folder would give the item other metadata now, without reading any: who writes
-    the metadata decides what it is made of; the catalog fills it in from the metadata alone where it is missing.
-    `ctime_ns` is the time of the last change of bytes or attributes, None where the file system tells none that can be
+    `metadata_digest` shows whether the folder would give the item other metadata now, without reading any: the writer
+    of the metadata decides what it is made of; where it is missing, the catalog computes it from the metadata.
+    `ctime_ns` is the time of the last change of bytes or attributes, None where the file system has none that can be
     relied on; `decoder` the revision of the decoder that made the pixels (`recq.images`), None before there were any.
     """
 
@@ -139,13 +139,9 @@ class FileFacts:
     def from_json(cls, data: object) -> Self:
         """The `file` of a payload. Raises TypeError or KeyError where it lacks what every item has.
 
-        What else is not as recq writes it is left out, as is what only a newer recq writes.
+        Other members that recq does not write in this form are left out, also those of a newer recq.
         """
-        if not isinstance(data, Mapping):
-            raise TypeError(f"`file` is {type(data).__name__}, not an object")
-        for name, kind in FACTS.items():
-            if not _is_a(data[name], kind):
-                raise TypeError(f"`file.{name}` is {type(data[name]).__name__}, not {kind.__name__}")
+        data = require_facts(data)
         more = {name: data[name] for name, kind in _MORE_FACTS.items() if _is_a(data.get(name), kind)}
         return cls(data["source"], data["path"], int(data["size"]), int(data["mtime_ns"]), **more)
 
@@ -165,12 +161,22 @@ class FileFacts:
         return paths.item_id(self.source, self.path, self.encoded)
 
 
+def require_facts(data: object) -> Mapping[str, Any]:
+    """The `file` of a payload, which has what every item has. Raises TypeError or KeyError where it lacks any."""
+    if not isinstance(data, Mapping):
+        raise TypeError(f"`file` is {type(data).__name__}, not an object")
+    for name, kind in FACTS.items():
+        if not _is_a(data[name], kind):
+            raise TypeError(f"`file.{name}` is {type(data[name]).__name__}, not {kind.__name__}")
+    return data
+
+
 @dataclass(frozen=True)
 class ItemError:
     """Why an item has no vector. `at` is ISO 8601 UTC, `attempts` counts from one.
 
-    `reason` is one of `recq.errors.Reason`, or the word that a newer recq has for it. `retry`: somebody asked for
-    another attempt, and whoever watches the source has not made it yet.
+    `reason` is one of `recq.errors.Reason`, or a word of a newer recq. `retry`: another attempt was requested, and the
+    daemon that watches the source has not made it yet.
     """
 
     reason: str
@@ -181,7 +187,7 @@ class ItemError:
 
     @classmethod
     def from_json(cls, data: object) -> Self | None:
-        """The error that `to_payload` wrote, None where there is none; what only a newer recq writes is left out."""
+        """The error that `to_payload` wrote, None where there is none; members of a newer recq are left out."""
         if not isinstance(data, Mapping) or not isinstance(data.get("reason"), str):
             return None
         known = {name: value for name, value in data.items() if name in cls.__dataclass_fields__}
@@ -190,7 +196,7 @@ class ItemError:
 
 @dataclass(frozen=True)
 class Item:
-    """One image file of a source: exactly one point. `problems` is what is wrong with its metadata."""
+    """One image file of a source: exactly one point. `problems` are those of its metadata."""
 
     file: FileFacts
     metadata: Metadata = field(default_factory=dict)
@@ -240,8 +246,8 @@ def _is_a(value: object, kind: type) -> bool:
 
 
 def stored_payload(item: Item, types: FieldTypes) -> dict[str, Any]:
-    """The payload to store of an item: metadata as it is stored, what is wrong with it, and what is made for filters
-    alone, of the item's path and texts: `file.folders` and the words of `~`.
+    """The payload of an item as it is stored: its metadata, its problems, and the members that only filters need,
+    made from the item's path and texts: `file.folders` and the words of `~`.
 
     `types` decides which fields are dates, and which have words.
     """
@@ -277,7 +283,7 @@ def shadow_text(value: Value) -> str:
 
 
 def nfc(text: str) -> str:
-    """Unicode's composed form, in which metadata is stored: what looks alike is alike."""
+    """Unicode's composed form, in which metadata is stored, so that texts that look the same are equal."""
     return unicodedata.normalize("NFC", text)
 
 
@@ -301,7 +307,7 @@ def _each(value: Value, change: Callable[[str], str]) -> Value:
 
 
 def metadata_digest(metadata: Metadata) -> str:
-    """First 16 hex digits of the SHA-256 of the canonical JSON: tells a metadata change without comparing values."""
+    """First 16 hex digits of the SHA-256 of the canonical JSON: it shows a change of metadata."""
     canonical = json.dumps(metadata, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
@@ -346,7 +352,7 @@ def value_problem(value: object) -> str | None:
 
 @dataclass(frozen=True)
 class Storable:
-    """What can be stored of metadata, and why a field cannot: a sentence that follows the field's name."""
+    """The metadata that can be stored, and for each other field the reason, a text that follows the field's name."""
 
     fields: Mapping[str, Value | None] = field(default_factory=dict)
     dropped: Mapping[str, str] = field(default_factory=dict)
@@ -448,12 +454,12 @@ def fits(scalar: Scalar, field_type: FieldType) -> bool:
 
 
 def widens(known: FieldType | None, found: FieldType) -> bool:
-    """Whether a field of the one type becomes one of the other: integers are floats as well, nothing else is two."""
+    """Whether a field of the one type becomes one of the other: integers become floats, nothing else changes."""
     return known is FieldType.INTEGER and found is FieldType.FLOAT
 
 
 def is_exact(scalar: Scalar) -> bool:
-    """Whether a float has the very value."""
+    """Whether a float has exactly that value."""
     return not isinstance(scalar, int) or abs(scalar) < EXACT
 
 

@@ -1,4 +1,4 @@
-"""What a ranking starts from: a vector, an item, or several of both that somebody likes or dislikes. Pure.
+"""What a ranking starts from: a vector, an item, or several liked and disliked ones. Pure.
 
 Strategies are Qdrant's (its documentation, "Recommendation API"), computed by every engine alike:
 
@@ -26,7 +26,7 @@ MetricName = Literal["cosine", "euclid", "best_score", "sum_scores"]
 
 
 class Strategy(StrEnum):
-    """How several examples become one order."""
+    """How several examples become one score."""
 
     AVERAGE = "average"
     BEST = "best"
@@ -35,7 +35,7 @@ class Strategy(StrEnum):
 
 @dataclass(frozen=True)
 class Metric:
-    """What scores are."""
+    """The kind of the scores."""
 
     name: MetricName
     higher_is_better: bool
@@ -47,13 +47,13 @@ class Metric:
 
     @property
     def told(self) -> str:
-        """What a score is called."""
+        """A score in messages."""
         return {"cosine": "a cosine", "best_score": "a best_score"}.get(self.name, f"a score ({self.name})")
 
 
 @dataclass(frozen=True)
 class Liked:
-    """Examples to be near to, one at least, and examples to be far from."""
+    """Examples to be near to, at least one, and examples to be far from."""
 
     like: tuple[Example, ...]
     dislike: tuple[Example, ...] = ()

@@ -1,6 +1,6 @@
-"""What one collection keeps of its sources: which there are, what their last comparison saw, what is confirmed.
+"""The stored records of a collection's sources: names, folders, the last comparison, confirmations.
 
-All of it stands in the collection's metadata (`recq.index.sources`), one key a source, so that two daemons never
+They are in the collection's metadata (`recq.index.sources`), one key a source, so that two daemons never
 overwrite each other's.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from qdrant_client import QdrantClient
 
@@ -20,11 +21,21 @@ from recq.index.sources import (
     CONFIRMATION_PREFIX,
     METADATA_CONFIRMATION_PREFIX,
     METADATA_PREFIX,
+    Plugin,
     Source,
     Watcher,
     choose_name,
     host_name,
 )
+
+
+def sources_in(metadata: Mapping[str, Any]) -> dict[str, Source]:
+    """The sources that a collection's metadata has, by name."""
+    return {
+        name: Source.from_json(name, value)
+        for key, value in sorted(metadata.items())
+        if key.startswith(METADATA_PREFIX) and (name := key.removeprefix(METADATA_PREFIX))
+    }
 
 
 class SourceRecords:
@@ -38,12 +49,7 @@ class SourceRecords:
     @translated
     def all(self) -> dict[str, Source]:
         """All sources of the catalog, by name."""
-        metadata = self._client.get_collection(self._collection).config.metadata or {}
-        return {
-            name: Source.from_json(name, value)
-            for key, value in sorted(metadata.items())
-            if key.startswith(METADATA_PREFIX) and (name := key.removeprefix(METADATA_PREFIX))
-        }
+        return sources_in(self._client.get_collection(self._collection).config.metadata or {})
 
     def get(self, name: str) -> Source:
         """One source. Raises TargetNotFound, which names those that there are."""
@@ -54,9 +60,9 @@ class SourceRecords:
         return known[name]
 
     def names_for(self, folders: Iterable[tuple[Path, str | None]]) -> dict[str, Path]:
-        """Folders (absolute, on this host; each with the name that is wanted) by what their sources are to be called.
+        """The folders (absolute, on this host; each with the wanted name) by the names of their sources.
 
-        Nothing is recorded: where one of them cannot be, none is. Raises UsageError; `choose_name` tells the rules.
+        Nothing is recorded. Raises UsageError where one of them cannot be a source; `choose_name` has the rules.
         """
         known, host = dict(self.all()), host_name()
         named = {}
@@ -78,11 +84,11 @@ class SourceRecords:
 
     @translated
     def write(self, source: Source) -> None:
-        """Record a source in place of what was recorded under its name."""
+        """Record a source in place of the record of its name."""
         self._client.update_collection(self._collection, metadata={METADATA_PREFIX + source.name: source.to_json()})
 
     def adopt(self, source: Source) -> None:
-        """Record a source that came with imported items; one of that name that is known already stays as it is."""
+        """Record a source of imported items; a known source of that name stays as it is."""
         if source.name not in self.all():
             self.write(source)
 
@@ -95,10 +101,12 @@ class SourceRecords:
         held_metadata: int = 0,
         at: str,
         watcher: Watcher | None = None,
+        plugins: Mapping[str, Plugin] | None = None,
     ) -> Watcher | None:
-        """Keep what the last reconcile of a source saw, did not delete and did not replace; `at` is ISO 8601 UTC.
+        """Record what the last reconcile of a source found, did not delete and did not replace; `at` is ISO 8601 UTC.
 
-        `watcher` is the daemon that goes on watching; returns the one that the record named until now.
+        `watcher` is the daemon that watches it from now on. Returns the one that was recorded before. `plugins` gave
+        the source metadata; None: as recorded.
         """
         source = self.all().get(name)
         if source is None:
@@ -111,18 +119,19 @@ class SourceRecords:
                 held_metadata=held_metadata,
                 reconciled_at=at,
                 watcher=watcher or source.watcher,
+                plugins=source.plugins if plugins is None else plugins,
             )
         )
         return source.watcher
 
     @translated
     def confirm(self, name: str, items: int | None) -> None:
-        """Allow the next reconcile of a source to delete as many items as were held; None takes that back."""
+        """Allow the next reconcile of a source to delete as many items as were held; None revokes that."""
         self._client.update_collection(self._collection, metadata={CONFIRMATION_PREFIX + name: items})
 
     @translated
     def confirm_metadata(self, name: str, items: int | None) -> None:
-        """Allow the next reconcile to take metadata from as many items as were held; None takes that back."""
+        """Allow the next reconcile to remove metadata from as many items as were held; None revokes that."""
         self._client.update_collection(self._collection, metadata={METADATA_CONFIRMATION_PREFIX + name: items})
 
     def confirmed(self) -> dict[str, int]:
@@ -150,6 +159,6 @@ class SourceRecords:
 
     @translated
     def forget(self, name: str) -> None:
-        """Remove all that is kept of a source, and what was confirmed of it; unknown names are no error."""
+        """Remove all records of a source, also its confirmations; unknown names are no error."""
         kept = (METADATA_PREFIX, CONFIRMATION_PREFIX, METADATA_CONFIRMATION_PREFIX)
         self._client.update_collection(self._collection, metadata={prefix + name: None for prefix in kept})

@@ -1,4 +1,4 @@
-"""Sources: which folder a name stands for, on which host. Kept with the collection, beside the fingerprint."""
+"""Sources: the folder of each name on each host. Stored with the collection, beside the fingerprint."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ METADATA_PREFIX = "source:"
 """Collection-metadata keys of sources: one key each, so that two daemons never overwrite each other's."""
 
 CONFIRMATION_PREFIX = "confirm:"
-"""Keys of deletions that somebody has confirmed and no reconcile has made yet: the number of items, by source."""
+"""Keys of deletions that were confirmed and that no reconcile has made yet: the number of items, by source."""
 
 METADATA_CONFIRMATION_PREFIX = "confirm-metadata:"
-"""Keys of losses of metadata that somebody has confirmed and no reconcile has made yet: the number of items."""
+"""Keys of losses of metadata that were confirmed and that no reconcile has made yet: the number of items."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,14 @@ class Watcher:
 
 
 @dataclass(frozen=True)
+class Plugin:
+    """A plug-in that gives a source metadata: what messages call it, and the `fields` that it declares."""
+
+    called: str
+    fields: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Source:
     """A watched folder with a name.
 
@@ -39,7 +47,7 @@ class Source:
     where that form is the encoded one; `ignored` counts the files that the last reconcile, at `reconciled_at` (ISO 8601
     UTC), skipped; `watcher` is the daemon that compared it last;
     `held` counts the deletions that it did not make since they were too many at once, `held_metadata` the items that
-    would have lost metadata together with too many others.
+    would have lost metadata together with too many others; `plugins` are those that gave it metadata then, by name.
     """
 
     name: str
@@ -50,6 +58,7 @@ class Source:
     watcher: Watcher | None = None
     held: int = 0
     held_metadata: int = 0
+    plugins: Mapping[str, Plugin] = field(default_factory=dict)
 
     def with_root(self, host: str, folder: Path) -> Self:
         """The same source, which on `host` is that folder (absolute)."""
@@ -63,7 +72,7 @@ class Source:
         return Path(paths.from_text(root, host in self.encoded)) if root is not None else None
 
     def root_here(self) -> Path | None:
-        """The folder on this host, or None when this source belongs to other hosts alone."""
+        """The folder on this host, or None when this source is only on other hosts."""
         return self.root_on(host_name())
 
     def all_roots(self) -> list[Path]:
@@ -75,11 +84,11 @@ class Source:
         return self.root_here() or next(iter(self.all_roots()), None)
 
     def place_json(self) -> dict[str, Any]:
-        """Where its files are, and nothing of what a daemon did: what an exported catalog tells of it."""
+        """The record for an exported catalog: where its files are, without what a daemon did."""
         return {"roots": dict(self.roots), "encoded": sorted(self.encoded)}
 
     def to_json(self) -> dict[str, Any]:
-        """The value kept under the source's metadata key."""
+        """The value stored under the source's metadata key."""
         return {
             **self.place_json(),
             "ignored": self.ignored,
@@ -87,6 +96,7 @@ class Source:
             "watcher": asdict(self.watcher) if self.watcher is not None else None,
             "held": self.held,
             "held_metadata": self.held_metadata,
+            "plugins": {name: [each.called, *each.fields] for name, each in self.plugins.items()},
         }
 
     @classmethod
@@ -102,6 +112,7 @@ class Source:
             Watcher(watcher["host"], watcher["pid"], watcher["at"]) if watcher else None,
             int(data.get("held", 0)),
             int(data.get("held_metadata", 0)),
+            {name: Plugin(called, tuple(fields)) for name, (called, *fields) in data.get("plugins", {}).items()},
         )
 
 
@@ -134,7 +145,7 @@ def choose_name(known: Mapping[str, Source], folder: Path, host: str, wanted: st
     holder = known.get(wanted)
     if holder is not None and root_alive and holder.root_on(host) not in (None, folder):
         raise UsageError(
-            f"source {wanted!r} stands for {holder.roots[host]} on this host: choose another name for {root}, "
+            f"source {wanted!r} is the folder {holder.roots[host]} on this host: choose another name for {root}, "
             f"or run {command('recq-ingest', 'forget', wanted)} first"
         )
     return wanted

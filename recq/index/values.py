@@ -1,4 +1,4 @@
-"""The values that fields have: counted (facets), the least and the greatest, one as an example."""
+"""Reads the values of fields: their counts (facets), the least and the greatest, an example."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from recq.index.schema import UNINDEXED_FIELDS, FieldType, Value, elements, fiel
 Ordered: TypeAlias = "float | datetime"
 
 MOST_READ = 100_000
-"""Rows that are read to find out what somebody may have meant."""
+"""The most rows that are read for suggestions."""
 
 
 class Values:
@@ -71,7 +71,7 @@ class Values:
         return Facets(field, field_type, [(each.label, items) for each, items in bins], total, spans)
 
     def extremes(self, field: str) -> tuple[Ordered, Ordered] | None:
-        """The smallest and the largest value of a field of numbers or dates; None where nobody has one.
+        """The smallest and the largest value of a field of numbers or dates; None where no item has one.
 
         Of recq's own fields without an index at most `MOST_READ` rows are read.
         """
@@ -117,7 +117,7 @@ class Values:
         return None if item is None else field_value(item.to_payload(), field)
 
     def _counted(self, field: str, value: str, filters: Sequence[Where]) -> int:
-        """How many items a filter for that value finds: what facets say is what the filter that they print finds."""
+        """How many items a filter for that value finds: the counts of facets are those of the printed filters."""
         return self._items.count([*filters, Condition(field, Op.EQ, (value,))])
 
     def _extremes(

@@ -1,10 +1,10 @@
-"""What `~` compares: texts as words, folded the same way where they are stored and where they are asked for. Pure.
+"""The words that `~` compares: folded in the same way in stored texts and in questions. Pure.
 
     Café Größe 7        cafe grosse 7
     sofa_leather-01     sofa leather 01
     この猫              こ この の の猫 猫       asked for: a single character, or each two neighbours
 
-Case and accents do not count (Unicode's compatibility decomposition without U+0300 to U+036F, case folded); the text
+Case and accents are ignored (Unicode's compatibility decomposition without U+0300 to U+036F, case folded); the text
 index of the engine folds what has no decomposition (ø, ł, æ). Scripts without spaces between words, and Korean, whose
 words carry their endings, are stored as single characters and pairs of neighbours, as Lucene's CJKBigramFilter does:
 so any part of them is found. The index itself only splits at what is neither letter nor digit (tokenizer `word`): the
@@ -31,7 +31,7 @@ _UNSPACED = re.compile(
 
 
 def stored_words(text: str) -> str:
-    """What is stored of a text to be searched."""
+    """The stored form of a text for the search of words."""
     return " ".join(part for run, unspaced in _runs(text) for part in (_grams(run, 1) if unspaced else [run]))
 
 
@@ -54,6 +54,6 @@ def _runs(text: str) -> list[tuple[str, bool]]:
 
 
 def _grams(run: str, least: int) -> list[str]:
-    """Pairs of neighbours, and single characters as well where `least` is 1 or there is only one."""
+    """Pairs of neighbouring characters, and single ones where `least` is 1 or there is only one."""
     pairs = list(map("".join, itertools.pairwise(run)))
     return [*run, *pairs] if least == 1 or not pairs else pairs

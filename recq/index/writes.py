@@ -1,11 +1,13 @@
-"""Writes of items: each is waited for, so that an item is done only after its write was acknowledged."""
+"""Writes items; each write is waited for, so that an item is done only after its write was acknowledged."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 from uuid import uuid4
 
 import numpy as np
+import numpy.typing as npt
 from qdrant_client import QdrantClient, models
 
 from recq.errors import ImageError, Reason
@@ -17,6 +19,17 @@ from recq.space import EmbeddingSpace
 
 NUMBERS_AT_ONCE = 1_000_000
 """The most numbers of one write: as JSON they take 20 MB, and a server takes 32 MB by default."""
+
+Row = tuple[str, Mapping[str, npt.NDArray[np.float32]], Mapping[str, Any]]
+"""A whole point: its id, its vectors by name, and its payload."""
+
+
+@runtime_checkable
+class WritesRows(Protocol):
+    """A client that takes whole points as they are, without a request: that of the embedded engine in this process."""
+
+    def upsert_rows(self, collection_name: str, rows: Sequence[Row]) -> None:
+        """As a waited `upsert` of the same points; raises the same."""
 
 
 def _ignore_misfit(field: str, value: Value, field_type: FieldType) -> None:
@@ -43,23 +56,36 @@ class Writes:
 
         Long vectors (some `flatten`ed maps) take several requests: the items of those that went before are written when
         one fails. Raises ImageError(NO_SIGNAL) for a vector that is not finite, is all zeros or has the wrong length:
-        the engines would take it in silence.
+        the engines would store it without an error.
         """
         if not entries:
             return
         for entry in entries:
             self._check(entry)
         types = self._fields.declare_for([entry.item for entry in entries], self.on_misfit)
-        points = [
-            models.PointStruct(
-                id=entry.item.id,
-                vector={} if entry.vector is None else {VECTOR: entry.vector.tolist()},
-                payload=stored_payload(entry.item, types),
+        rows = [
+            (
+                entry.item.id,
+                {} if entry.vector is None else {VECTOR: entry.vector.astype(np.float32, copy=False)},
+                stored_payload(entry.item, types),
             )
             for entry in entries
         ]
-        for start in range(0, len(points), step := max(1, NUMBERS_AT_ONCE // self._space.dim)):
-            self._client.upsert(self._collection, points=points[start : start + step], wait=True)
+        for start in range(0, len(rows), step := max(1, NUMBERS_AT_ONCE // self._space.dim)):
+            self._send(rows[start : start + step])
+
+    def _send(self, rows: Sequence[Row]) -> None:
+        """One waited write."""
+        if isinstance(self._client, WritesRows):
+            self._client.upsert_rows(self._collection, rows)
+            return
+        points = [
+            models.PointStruct(
+                id=id_, vector={name: numbers.tolist() for name, numbers in vectors.items()}, payload=dict(payload)
+            )
+            for id_, vectors, payload in rows
+        ]
+        self._client.upsert(self._collection, points=points, wait=True)
 
     def _check(self, entry: ItemVector) -> None:
         if (entry.vector is None) != (entry.item.error is not None):
@@ -90,6 +116,6 @@ class Writes:
 
     @translated
     def probe(self) -> None:
-        """Ask the index for a write that changes nothing: whether it takes any. Raises IndexUnreachable."""
+        """Make a write that changes nothing, to see whether the index accepts writes. Raises IndexUnreachable."""
         nobody = models.PointIdsList(points=[str(uuid4())])
         self._client.delete(self._collection, points_selector=nobody, wait=True)

@@ -1,6 +1,6 @@
 """From a name to vectors: the zoo of networks, their files, their runtimes, and the Embedder.
 
-Everything is loaded on first use: importing this package brings in neither OpenVINO nor Keras.
+Everything is loaded on first use: importing this package imports neither OpenVINO nor Keras.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from recq.models.embedder import Embedder, open_embedder
     from recq.models.options import ModelOptions
+    from recq.models.runtimes import require_runtime
     from recq.models.zoo import DEFAULT_MODEL, describe_space, describe_variant
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "describe_space",
     "describe_variant",
     "open_embedder",
+    "require_runtime",
 ]
 
 _HOMES = {
@@ -29,6 +31,7 @@ _HOMES = {
     "describe_space": "recq.models.zoo",
     "describe_variant": "recq.models.zoo",
     "open_embedder": "recq.models.embedder",
+    "require_runtime": "recq.models.runtimes",
 }
 
 

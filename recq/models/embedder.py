@@ -1,52 +1,63 @@
 """Network input -> vector: the stage between decoding and committing on the road of an image.
 
-An Embedder is one network in memory, and a few threads that wait for it. `submit` blocks while as many pictures are
-under way as the network can work on at once and as many again are waiting, which slows the stage before it.
+An Embedder is one network in memory, and a few threads that wait for it. A thread takes as many pictures as one call of
+the runtime takes best, if so many wait, and never waits for more. `submit` blocks while as many pictures are under way
+as the network can work on at once and as many again are waiting, which slows the stage before it.
 """
 
 from __future__ import annotations
 
+import contextlib
+from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from threading import BoundedSemaphore
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from threading import Lock
 from types import TracebackType
-from typing import Literal, Protocol, Self
+from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
 from recq.models.options import ModelOptions
 from recq.models.pooling import Floats, length_of, unit
+from recq.models.runtimes import Pixels, Runtime, choose_runtime
 from recq.models.weights import Network
 from recq.models.zoo import find_network, network_of, network_space
 from recq.settings import Settings
 from recq.space import EmbeddingSpace, Pooling
 
-RuntimeName = Literal["openvino", "tensorflow"]
-Pixels = npt.NDArray[np.uint8]
 
+@dataclass(frozen=True, eq=False)
+class _Waiting:
+    """A picture, uint8 (1, size, size, 3), and the promise of its vector."""
 
-class Runtime(Protocol):
-    """A compiled network with its pooling. `infer` may run `concurrency` times at once."""
-
-    concurrency: int
-
-    def infer(self, pixels: Pixels) -> Floats:
-        """uint8 (n, size, size, 3) -> float32 (n, dimensions), of any length."""
-
-    def close(self) -> None:
-        """Give the network back."""
+    pixels: Pixels
+    future: Future[Floats] = field(default_factory=Future)
 
 
 class Embedder:
-    """Makes vectors of one embedding space. A context manager; `close` waits for what is under way."""
+    """Makes vectors of one embedding space. A context manager; `close` waits for what is under way.
+
+    `runtime` and `device` name what runs the network, and where.
+    """
 
     def __init__(self, space: EmbeddingSpace, runtime: Runtime) -> None:
         self.space = space
+        self.runtime, self.device = runtime.name, runtime.device
         self._runtime = runtime
         self._threads = ThreadPoolExecutor(runtime.concurrency, thread_name_prefix="embed")
-        self.capacity = 2 * runtime.concurrency
+        self._waiting: deque[_Waiting] = deque()
+        self._batch = runtime.batch
+        self._closing = Lock()
+        self._closed = False
+        self.capacity = 2 * runtime.concurrency * runtime.batch
         """Pictures that may be under way before `submit` waits."""
-        self._room = BoundedSemaphore(self.capacity)
+        # Copies lie in memory that is used again: new memory for each costs 0.1 ms in a process whose allocator gives
+        # blocks of that size back to the system at once, as the daemon's does.
+        self._free: SimpleQueue[Pixels] = SimpleQueue()
+        for _ in range(self.capacity):
+            self._free.put(np.empty((1, space.size, space.size, 3), np.uint8))
 
     def submit(self, pixels: Pixels) -> Future[Floats]:
         """uint8 (size, size, 3) -> float32 (dim,), later; of length 1 in a space of cosines. The array may be reused.
@@ -55,18 +66,26 @@ class Embedder:
         all zeros. Raises ValueError for another shape or type, RuntimeError after `close`.
         """
         self._require(pixels)
-        own = pixels[np.newaxis].copy()
-        self._room.acquire()
+        own = _Waiting(self._free.get())
+        own.future.add_done_callback(lambda _: self._free.put(own.pixels))
+        own.pixels[0] = pixels
         try:
-            future = self._threads.submit(self._one, own)
+            with self._closing:
+                if self._closed:
+                    raise RuntimeError("the network has been given back")
+                self._waiting.append(own)
+                self._threads.submit(self._work)
         except BaseException:
-            self._room.release()
+            with contextlib.suppress(ValueError):
+                self._waiting.remove(own)
+            own.future.cancel()
             raise
-        future.add_done_callback(lambda _: self._room.release())
-        return future
+        return own.future
 
     def close(self) -> None:
         """Finish what was submitted, then give the network back."""
+        with self._closing:
+            self._closed = True
         self._threads.shutdown(wait=True)
         self._runtime.close()
 
@@ -78,12 +97,47 @@ class Embedder:
     ) -> None:
         self.close()
 
-    def _one(self, pixels: Pixels) -> Floats:
-        vector: Floats = self._runtime.infer(pixels)[0]
+    def _work(self) -> None:
+        """One call for each picture that is submitted; those that another call took along find less, or nothing."""
+        batch: list[_Waiting] = []
+        with contextlib.suppress(IndexError):
+            while len(batch) < self._batch:
+                one = self._waiting.popleft()
+                if one.future.set_running_or_notify_cancel():
+                    batch.append(one)
+        if batch:
+            self._embed(batch)
+
+    def _embed(self, batch: Sequence[_Waiting]) -> bool:
+        """Keep the promises of `batch`; whether the runtime raised nothing.
+
+        A batch that fails is tried in halves: a picture that no runtime likes fails alone. Where both halves succeed
+        the batch was too large (for a GPU's memory, say), and later ones are smaller.
+        """
+        try:
+            alone = len(batch) == 1
+            vectors = self._runtime.infer(batch[0].pixels if alone else np.concatenate([each.pixels for each in batch]))
+        except BaseException as error:
+            if len(batch) == 1:
+                batch[0].future.set_exception(error)
+                return False
+            half = len(batch) // 2
+            succeeded = [self._embed(part) for part in (batch[:half], batch[half:])]
+            if all(succeeded):
+                self._batch = min(self._batch, half)
+            return False
+        for one, vector in zip(batch, vectors, strict=True):
+            try:
+                one.future.set_result(self._finished(vector))
+            except BaseException as error:
+                one.future.set_exception(error)
+        return True
+
+    def _finished(self, vector: Floats) -> Floats:
         if self.space.distance == "Cosine":
             return unit(vector)
         length_of(vector)
-        return vector
+        return vector.copy()  # a row of its own: it outlives the batch
 
     def _require(self, pixels: Pixels) -> None:
         size = self.space.size
@@ -91,17 +145,12 @@ class Embedder:
             raise ValueError(f"expected uint8 ({size}, {size}, 3), got {pixels.dtype} {pixels.shape}")
 
 
-def open_embedder(
-    space_or_name: EmbeddingSpace | str,
-    settings: Settings,
-    *,
-    one_shot: bool = False,
-    runtime: RuntimeName = "openvino",
-) -> Embedder:
+def open_embedder(space_or_name: EmbeddingSpace | str, settings: Settings, *, one_shot: bool = False) -> Embedder:
     """An Embedder for a model's name (with its default pooling and size) or for the space of an index.
 
     `one_shot` is for a single picture: all cores work on it. Raises ModelUnavailable when the network cannot be had,
-    SpaceMismatch when the local network of that name does not make vectors of the space asked for.
+    or not on the runtime that the settings ask for, SpaceMismatch when the local network of that name does not make
+    vectors of the space asked for.
     """
     if isinstance(space_or_name, str):
         asked = ModelOptions(space_or_name)
@@ -109,19 +158,22 @@ def open_embedder(
         space = network_space(network, asked)
     else:
         network, space = network_of(space_or_name, settings), space_or_name
-    if runtime == "tensorflow":
-        from recq.models.tensorflow_runtime import TensorFlowRuntime
-
-        return Embedder(space, TensorFlowRuntime(network, space.pooling))
-    return Embedder(space, open_runtime(network, space.pooling, one_shot=one_shot))
+    return Embedder(space, open_runtime(network, space.pooling, settings, one_shot=one_shot))
 
 
-def open_runtime(network: Network, pooling: Pooling | None, *, one_shot: bool) -> Runtime:
-    """What runs `network` by default; `pooling` None gives the feature maps themselves."""
+def open_runtime(network: Network, pooling: Pooling | None, settings: Settings, *, one_shot: bool) -> Runtime:
+    """What runs `network` here; `pooling` None gives the feature maps themselves.
+
+    Raises ModelUnavailable where the runtime that the settings ask for cannot. Raw pixels need none.
+    """
     if network.ir is None:
         from recq.models.pixels import PixelRuntime
 
         return PixelRuntime(network, pooling)
+    if choose_runtime(network.precision, settings.runtime, one_shot=one_shot) == "tensorflow":
+        from recq.models.tensorflow_runtime import TensorFlowRuntime
+
+        return TensorFlowRuntime(network, pooling)
     from recq.models.openvino_runtime import OpenVINORuntime
 
     return OpenVINORuntime(network, pooling, one_shot=one_shot)

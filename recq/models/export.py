@@ -87,14 +87,14 @@ def ensure_exported(wanted: Export, cache_dir: Path) -> Network:
         root.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             with waiting(f"another process, which builds {wanted.name}", None):
-                stack.enter_context(FileLock(root / f"{folder.name}.lock"))  # whoever comes second finds it done
+                stack.enter_context(FileLock(root / f"{folder.name}.lock"))  # a second process finds it done
             return exported(folder) or _export(wanted, folder)
     except OSError as error:
         raise ModelUnavailable(f"cannot write the exported network into {root}: {error.strerror or error}") from error
 
 
 def _identity(source: Path | None) -> str:
-    """What tells two exports of one network apart before Keras is there to look into the weights."""
+    """What distinguishes two exports of one network before Keras has read the weights."""
     if source is None:
         return "imagenet"
     try:

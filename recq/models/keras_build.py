@@ -192,5 +192,5 @@ def _missing_weights(entry: Application, message: str) -> str:
 
 
 def one_line(error: object) -> str:
-    """What a library says, fit for the end of a message."""
+    """A library's message, as the end of recq's."""
     return " ".join(str(error).split())[:300]

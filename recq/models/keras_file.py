@@ -65,7 +65,7 @@ def from_bundled(name: str, archive: Path, size: int, layer: str | None, preproc
 def _opened(keras: Any, path: Path) -> Any:
     try:
         model = keras.models.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # Keras says in many ways what is wrong with a file
+    except Exception as error:  # Keras raises many kinds of errors for a wrong file
         raise ModelUnavailable(_why_not(path, str(error))) from error
     if not getattr(model, "inputs", None):
         raise ModelUnavailable(f"{path.name} does not say what it takes: give it an Input layer and save it again")
@@ -80,7 +80,7 @@ def _why_not(path: Path, said: str) -> str:
             "ordinary layers instead"
         )
     if own_class:
-        return f"{path.name} has a part of a kind of its own, {own_class[1]}, whose code recq does not have"
+        return f"{path.name} has a custom class, {own_class[1]}, whose code recq does not have"
     if not zipfile.is_zipfile(path) and not path.read_bytes()[:8].startswith(_HDF5):
         return f"{path} is no Keras model: name a .keras file, or an .h5 file of a whole model"
     return f"{path} cannot be opened as a whole Keras model: {one_line(said)}"

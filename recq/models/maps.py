@@ -27,7 +27,7 @@ class FeatureMaps:
                 "cannot be told"
             )
         self._shape = (network.side, network.side, network.channels)
-        self._runtime = open_runtime(network, None, one_shot=True)
+        self._runtime = open_runtime(network, None, settings, one_shot=True)
 
     def map_of(self, pixels: npt.NDArray[np.uint8]) -> Floats:
         """uint8 (size, size, 3) -> float32 (side, side, channels)."""

@@ -28,6 +28,9 @@ class OpenVINORuntime:
     on each of several.
     """
 
+    name, device = "openvino", "CPU"
+    batch = 1
+
     def __init__(self, network: Network, pooling: str | None, *, one_shot: bool = False) -> None:
         ov = openvino()
         core = ov.Core()

@@ -1,4 +1,4 @@
-"""What somebody asks of the vectors of a catalog, as far as given: the settings that decide an embedding space."""
+"""The options that decide an embedding space, as far as they are given."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PENULTIMATE = "penultimate"
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """Each part of an embedding space that can be chosen, in the words of the command line; None is "not said".
+    """Each part of an embedding space that can be chosen, as the command line spells it; None where it is not given.
 
     What is not given is the network's own for a new catalog, and the catalog's own for one that exists.
     """
@@ -40,7 +40,7 @@ class ModelOptions:
 
     @property
     def said(self) -> bool:
-        """False when nothing is asked for at all."""
+        """False when no option is given."""
         return self != ModelOptions()
 
     def completed(self, space: EmbeddingSpace) -> ModelOptions:

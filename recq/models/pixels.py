@@ -26,7 +26,7 @@ _CENTRED = "rgb/255-mean"
 
 
 def pixel_network(asked: ModelOptions) -> Network:
-    """What `pixels:N` stands for: the picture itself as a "map" of (N, N, 3), stretched and flattened by default.
+    """The network `pixels:N`: the picture itself as a "map" of (N, N, 3), stretched and flattened by default.
 
     Raises ModelUnavailable for a name without a number, and for options that only a network can follow.
     """
@@ -58,7 +58,8 @@ def pixel_network(asked: ModelOptions) -> Network:
 class PixelRuntime:
     """The runtime of raw pixels: some microseconds a picture. `pooling` None gives the pixels as a map."""
 
-    concurrency = 1
+    name, device = "numpy", "CPU"
+    batch = concurrency = 1
 
     def __init__(self, network: Network, pooling: Pooling | None) -> None:
         self._label = network.preprocessing

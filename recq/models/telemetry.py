@@ -21,7 +21,7 @@ _lock = Lock()
 def openvino() -> ModuleType:
     """The `openvino` package; `openvino.convert_model` still works and is loaded on first use.
 
-    An `openvino` that somebody imported before is returned as it is.
+    An `openvino` that was imported before is returned as it is.
     """
     with _lock:
         if "openvino" in sys.modules:

@@ -85,7 +85,7 @@ def bundled(name: str, size: int | None, *, int8: bool = False) -> Network:
 
 
 def exported(folder: Path) -> Network | None:
-    """The network that was exported into `folder`, or None where there is none that this version can read."""
+    """The network that was exported into `folder`, or None where this version can read none there."""
     try:
         entry = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         return Network(**entry, ir=folder / "model.xml", archive=folder / "model.keras")

@@ -29,14 +29,16 @@ _KERAS, _FILE = "keras:", "file:"
 
 
 def find_network(asked: ModelOptions, settings: Settings, weights: str | None = None) -> Network:
-    """The network that is asked for, the default model's where none is named.
+    """The requested network, the default model's where none is named.
 
     What is not shipped is built and exported when it is not in the cache yet; with `weights`, the first digits of their
-    SHA-256, any export that has them will do, whatever file they came from. Raises ModelUnavailable.
+    SHA-256, any export that has them is used, whatever file they came from. Raises ModelUnavailable.
     """
     name = model_name(asked.model or DEFAULT_MODEL)
-    if asked.precision == "f16":
-        raise ModelUnavailable("the precision f16 runs on TensorFlow only: leave it out, or say --precision f32")
+    if asked.precision == "f16":  # the network in f32, which TensorFlow runs in half precision
+        if name.startswith(PIXELS):
+            raise ModelUnavailable(f"{name} is no network and is not run in f16: leave out --precision f16")
+        return replace(find_network(replace(asked, precision="f32"), settings, weights), precision="f16")
     if name in bundled_manifest():
         return _find_bundled(name, asked, settings)
     if asked.precision == "int8":

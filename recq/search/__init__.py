@@ -1,1 +1,1 @@
-"""A question to the index becomes an answer: targets, vectors, filters, results, and why there are none."""
+"""From a question to an answer: targets, vectors, filters, results, and the reasons for an empty answer."""

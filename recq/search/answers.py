@@ -1,4 +1,4 @@
-"""What the catalog found becomes an answer: results with ranks and paths, what was asked, remarks. Nothing is asked."""
+"""Builds an answer from what the catalog found: results with ranks and paths, the target, remarks. Asks nothing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def asked_of(query: Query, catalog: Catalog, sources: Mapping[str, Source]) -> Asked:
-    """What was compared with, for the answer."""
+    """The target of the question, as the answer shows it."""
     name = name_of(query.target)
     match query.target:
         case IndexedTarget(item):
@@ -47,15 +47,17 @@ def notes_of(queries: Sequence[Query]) -> tuple[str, ...]:
 
 
 def notes_on(found: Found) -> tuple[str, ...]:
-    """Remarks on what was left out or not looked at."""
+    """Remarks on items that were left out or not looked at."""
     from recq.index.ranking import DEEPEST
 
     notes = []
     if found.copies:
         some = "1 item has" if found.copies == 1 else f"{found.copies:,} items have"
-        notes.append(f"{some} the bytes of what was asked with, left out: --keep-duplicates shows them")
+        notes.append(f"{some} the same bytes as the target, left out: --keep-duplicates shows them")
     if found.cut:
-        notes.append(f"only the {DEEPEST:,} nearest items were looked at, most of them folded: ask with more filters")
+        notes.append(
+            f"only the {DEEPEST:,} nearest items were looked at, most of them folded: add filters to reach others"
+        )
     return tuple(notes)
 
 
@@ -75,7 +77,7 @@ def answer_of(
 ) -> Answer:
     """The answer to a question that began at `started` (`time.perf_counter`).
 
-    `background` is the scale that its scores are shown on, where they are those of pairs.
+    `background` is the scale of its scores, where these are scores of pairs.
     """
     results = tuple(
         result_of(
@@ -86,6 +88,7 @@ def answer_of(
             share=None if background is None or math.isnan(hit.score) else background.share_below(hit.score),
             copies=hit.copies,
             fields=parameters.fields,
+            catalog=catalog.name,
         )
         for number, hit in enumerate(found.hits, start=1)
     )
@@ -112,7 +115,7 @@ def filters_of(parameters: Parameters) -> tuple[str, ...]:
 
 
 def named_in(parameters: Parameters) -> tuple[str, ...]:
-    """The fields that a question names: worth a column."""
+    """The fields that a question names: each gets a column."""
     conditions = [
         condition
         for each in parameters.conditions

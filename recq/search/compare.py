@@ -1,11 +1,11 @@
-"""The same question to several catalogs: what each holds for most alike, and how much of that they have in common.
+"""The same question to several catalogs: the answer of each, and how many results they have in common.
 
     comparison = compare(session, "sofa_226.jpg", ["lite2", "mobilenet"])
     print(comparison.overlap(0, 1).share)
 
-Catalogs of the same files made with different models are what this is for. Each answers in its own embedding space:
-an indexed target by its stored vector there, any other picture embedded by the catalog's own model. Scores of
-different spaces say nothing about each other; which pictures are found does.
+It is meant for catalogs of the same files made with different models. Each answers in its own embedding space:
+with its stored vector of an indexed target, with its own model for any other picture. Scores of
+different spaces cannot be compared; the pictures that are found can.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from recq.paths import printable
 from recq.search.results import Answer, Result
 from recq.search.search import FIRST, similar
 from recq.search.session import Session
-from recq.search.target import STREAM, ContentTarget, Given, StreamTarget, name_of, read_picture, text_of
+from recq.search.target import STREAM, ContentTarget, Given, StreamTarget, name_of, read_picture
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Overlap:
-    """How many of the results of some catalogs are the same pictures, `of` as many as the longest answer has."""
+    """How many results of some catalogs are the same pictures. `of` is the length of the longest answer."""
 
     catalogs: tuple[str, ...]
     common: int
@@ -54,7 +54,7 @@ class Overlap:
 
     @property
     def told(self) -> str:
-        """In words."""
+        """For messages."""
         return f"{self.common:,} of {self.of:,}"
 
     def to_json(self) -> dict[str, Any]:
@@ -71,7 +71,13 @@ class Comparison:
     took_ms: float
 
     def overlap(self, *places: int) -> Overlap:
-        """What the catalogs at those places have in common; all of them where none is named."""
+        """The results that the catalogs at those positions have in common; without positions all catalogs.
+
+        Raises UsageError for a position that no catalog has.
+        """
+        wrong = [place for place in places if isinstance(place, bool) or place not in range(len(self.columns))]
+        if wrong:
+            raise UsageError(f"overlap({wrong[0]!r}): the catalogs have the positions 0 to {len(self.columns) - 1}")
         some = [self.columns[place] for place in places] or list(self.columns)
         found = [{identity(result) for result in each.answer.results} for each in some]
         most = max(len(each.answer.results) for each in some)
@@ -90,7 +96,7 @@ class Comparison:
             notes += [f"{printable(catalog)}: {text}" for catalog, text in nothing]
         places = {each.answer.target.location for each in self.columns if each.answer.target is not None}
         if len(places - {None}) > 1:
-            notes.append("the catalogs know different files by that name: give a path, to compare like with like")
+            notes.append("the catalogs know different files by that name: give a path to compare the same file")
         return tuple(notes)
 
     def to_json(self) -> dict[str, Any]:
@@ -105,7 +111,7 @@ class Comparison:
 
 
 def identity(result: Result) -> str:
-    """What makes two results one picture: the bytes; the item, where those are not on record."""
+    """What two results of the same picture have in common: the SHA-256 of the bytes, else the item's id."""
     digest: str | None = result.payload["file"].get("sha256")
     return digest or result.id
 
@@ -113,16 +119,16 @@ def identity(result: Result) -> str:
 def compare(session: Session, target: Given, catalogs: Sequence[str], parameters: Parameters = FIRST) -> Comparison:
     """`similar` in each of the catalogs of the session's index, one after the other.
 
-    A target that one catalog knows by name and another does not is embedded there from its file. Raises UsageError
+    A target that is indexed in one catalog only is embedded from its file for the others. Raises UsageError
     for fewer than two catalogs, and what `similar` raises, with the catalog's name before it.
     """
     started = time.perf_counter()
     parameters.require_sane()
     if len(catalogs) < 2 or len(set(catalogs)) < len(catalogs):
-        raise UsageError(
-            "two different catalogs are needed at least: "
-            + command("recq", "compare", *operand(text_of(target)), "--catalog", "A", "--catalog", "B")
-        )
+        example = "compare(target, against=['B'])"
+        if isinstance(target, str):
+            example = command("recq", "compare", *operand(target), "--catalog", "A", "--catalog", "B")
+        raise UsageError(f"two different catalogs are needed at least: {example}")
     read: Given = target
     if target == STREAM:  # once, for all
         read = ContentTarget(read_picture(StreamTarget(), session.settings), name_of(StreamTarget()))

@@ -1,9 +1,9 @@
-"""Where two pictures agree: which regions of each the similarity of the two comes from.
+"""Finds the regions of two pictures that make them similar.
 
     explanation = explain(session, "sofa_226.jpg", "sofa_9.jpg")
     explanation.target.added.sum()  # the cosine of the two, as is explanation.result.added.sum()
 
-The pictures are read and go through the catalog's network again: an index keeps vectors, not feature maps.
+The pictures are read and run through the catalog's network again: an index stores vectors, not feature maps.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from recq.index.catalog import Catalog
 
 DISPLAYED = 640
-"""Pixels of a picture's longer side that are enough to look at."""
+"""Pixels of the longer side of a displayed picture."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Side:
 
     @property
     def beside(self) -> float:
-        """The share of the agreement, 0 to 1, that comes from what lies beside the picture in the square."""
+        """The share of the similarity, 0 to 1, that comes from the padding beside the picture in the square input."""
         whole = float(self._enlarged().sum())
         return 0.0 if whole <= 0 else min(1.0, max(0.0, 1.0 - float(self.seen().sum()) / whole))
 
@@ -80,7 +80,10 @@ class Side:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Two pictures and where they agree. `share` is that of random pairs which are less alike, None where unknown."""
+    """Two pictures and the regions that make them similar.
+
+    `share`, 0 to 1, is the share of random pairs that are less alike; None where it is unknown.
+    """
 
     space: EmbeddingSpace
     target: Side
@@ -119,8 +122,9 @@ class _Asked:
 
 
 def explain(session: Session, target: Given, result: Given) -> Explanation:
-    """Where two pictures agree, in the space of the session's catalog. Both may be any picture that `similar` takes;
-    the index is not held while they are read.
+    """The regions that make two pictures similar, in the space of the session's catalog.
+
+    Both may be any target of `similar` that is a picture. The index is released while they are read.
 
     Raises TargetError for a picture that is not on this machine or cannot be decoded, SpaceError for a model that this
     machine lacks, UsageError for a vector.
@@ -145,7 +149,7 @@ def _explained(
     settings: Settings,
     notes: tuple[str, ...],
 ) -> Explanation:
-    """The two pictures' maps and what they say of each other."""
+    """The explanation from the pictures' bytes."""
     from recq.models.agreement import agreement
     from recq.models.maps import open_maps
     from recq.models.pooling import length_of, pool
@@ -184,10 +188,10 @@ def _explained(
 def _asked(catalog: Catalog, given: Given) -> _Asked:
     target, text = resolve(catalog.lookups, given), text_of(given)
     if isinstance(target, VectorTarget):
-        raise UsageError("a vector has no regions that could agree with others: explain takes pictures")
+        raise UsageError("a vector has no regions: explain() needs two pictures")
     if not isinstance(target, IndexedTarget):
         return _Asked(text, target, target)
     location = catalog.sources.path_of(target.item)
     if location is None or not location.exists():
-        raise TargetError(f"{describe(target)} cannot be explained: its file is not on this machine, or gone")
+        raise TargetError(f"{describe(target)} cannot be explained: its file is not on this machine, or was deleted")
     return _Asked(text, target, FileTarget(location))

@@ -1,4 +1,4 @@
-"""What somebody may have meant by a filter that no item fits: values of the field, of another field, words, ranges."""
+"""Suggestions for a filter that no item matches: values of the field or of another field, words, ranges."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
     from recq.index.catalog import Catalog
 
 MOST_VALUES = 100_000
-"""Values of a field, or paths, that spelling is compared with."""
+"""The most values of a field, or paths, that a misspelt value is compared with."""
 
 MOST_FIELDS = 64
-"""Other fields that are asked whether they have a value."""
+"""The most other fields in which a value is looked up."""
 
-_LISTED = 8  # values of a field that are all listed where none is alike
-_SOME = 3  # of more values
-_LONGEST = 60  # characters of one that is listed
-_MUCH_ALIKE = 0.8  # a value of the same field that comes before the very value in another field
-_ALIKE = 0.6  # what may be meant by a value or a word: somebody reads it, and asks again
+_LISTED = 8  # a field with at most so many values has all of them listed where none is alike
+_SOME = 3  # values that are listed of more
+_LONGEST = 60  # characters of a listed value
+_MUCH_ALIKE = 0.8  # such a value of the same field is suggested before the exact value of another field
+_ALIKE = 0.6  # from this likeness on a value or a word is suggested: a person decides
 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A filter that finds something, and what is shown of it: the value alone where the field was right."""
+    """A filter that finds items, and its part that is shown: only the value where the field was right."""
 
     filter: str
     shown: str
@@ -42,7 +42,7 @@ class Suggestion:
 
 @dataclass(frozen=True)
 class Meant:
-    """What may have been meant, and what is `known` where nothing may: the field's range, or its values."""
+    """The suggestions; where there are none, `known` describes the field's range or values."""
 
     suggestions: tuple[Suggestion, ...] = ()
     known: str = ""
@@ -52,9 +52,9 @@ NOTHING = Meant()
 
 
 def suggestions_for(catalog: Catalog, condition: Condition | AnyOf) -> Meant:
-    """What may have been meant by a filter, or a group of alternatives, that no item fits.
+    """Suggestions for a filter, or for a group of alternatives, that no item matches.
 
-    Nothing where the index that this needs is still being made.
+    None while the index that they need is still being built.
     """
     if isinstance(condition, AnyOf):
         each = [suggestions_for(catalog, one) for one in condition.alternatives]
@@ -80,7 +80,7 @@ def suggestions_for(catalog: Catalog, condition: Condition | AnyOf) -> Meant:
 
 
 def _texts(catalog: Catalog, condition: Condition) -> Meant:
-    """Values of the same field that are alike, of another field that are the same; words of the field."""
+    """Similar values of the same field, the same value of another field, words of the field."""
     values = _values(catalog, condition.field)
     if values is None:
         return NOTHING
@@ -122,7 +122,7 @@ def _elsewhere(catalog: Catalog, field: str, value: str) -> Iterator[str]:
 
 
 def _values(catalog: Catalog, field: str) -> list[str] | None:
-    """The values of a field of texts, the most frequent first; None of one in which nothing is misspelt."""
+    """The values of a text field, the most frequent first; None for a field whose values nobody types."""
     name = known_name(field, catalog.fields.types())
     if name in ("file.name", "file.path"):
         paths = [path for _, (_, path) in zip(range(MOST_VALUES), catalog.lookups.places(), strict=False)]
@@ -142,7 +142,7 @@ def _listed(field: str, values: list[str]) -> str:
 
 
 def _short(text: str) -> str:
-    """A value among others that are listed: of a long one the beginning."""
+    """A listed value; of a long one the beginning."""
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1].rstrip()}…"
 
 
@@ -150,7 +150,7 @@ def _short(text: str) -> str:
 
 
 def _words(catalog: Catalog, condition: Condition) -> Meant:
-    """The words that no item has, replaced by those that are alike; how many items have each where all are there."""
+    """Unknown words replaced by similar known ones; where all words are known, the number of items with each."""
     field, words = condition.field, asked_words(condition.values[0])
     counts = {word: catalog.items.count([Condition(field, Op.WORDS, (word,))]) for word in dict.fromkeys(words)}
     if all(counts.values()):
@@ -170,7 +170,7 @@ def _words(catalog: Catalog, condition: Condition) -> Meant:
 
 
 def _ranges(catalog: Catalog, condition: Condition) -> Meant:
-    """Where the field's values lie: all of them where the range is outside, those around it where it is between."""
+    """The range of the field's values; for a gap within that range the nearest values on both sides."""
     field = condition.field
     found = catalog.values.extremes(field)
     if found is None:

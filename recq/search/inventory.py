@@ -1,4 +1,4 @@
-"""What there is: the catalogs of an index, the fields of a catalog. What `recq catalogs` and `recq fields` tell."""
+"""The catalogs of an index and the fields of a catalog: what `recq catalogs` and `recq fields` print."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from recq.space import EmbeddingSpace
 
 MOST_VALUES = 1000
-"""Different values of a field that are counted."""
+"""The most different values of a field that are counted."""
 
 _OF_FILES = ("file.source", "file.folders", "file.format")
-"""Fields of recq's own that people filter by; the others differ from item to item."""
+"""recq's own fields that are useful in filters; the others differ from item to item."""
 
 
 @dataclass(frozen=True)
 class CatalogSummary:
     """One catalog. `indexed` is when the newest item was written (ISO 8601, UTC), None where there is none.
 
-    Where it cannot be read, `problem` says why and the rest is empty. `unfinished` are collections of a rebuild that
-    goes on or was killed.
+    For a catalog that cannot be read, `problem` is the reason and the rest is empty. `unfinished` are collections of a
+    rebuild that is running or was killed.
     """
 
     name: str
@@ -56,8 +56,8 @@ class CatalogSummary:
 class FieldSummary:
     """One field. `distinct` counts the values of a text or a boolean, None for others and beyond `MOST_VALUES`.
 
-    `least` and `greatest` are those of numbers and dates, `example` is the value of some item. `waiting`: its index is
-    still being made, and only items are counted; so they are where it could not be made, and `problem` says why.
+    `least` and `greatest` are the range of numbers and dates, `example` is the value of one item. `waiting`: its index
+    is still being built, and only items are counted; also where it could not be built, with the reason in `problem`.
     """
 
     name: str
@@ -76,7 +76,7 @@ class FieldSummary:
 
 
 def catalogs(session: Session) -> list[CatalogSummary]:
-    """The catalogs of the session's index, alphabetically. Raises what opening the index raises."""
+    """The catalogs of the session's index, alphabetically. Raises IndexError_ and UsageError."""
     from recq.index.catalogs import names
 
     with session.client() as client:
@@ -84,7 +84,7 @@ def catalogs(session: Session) -> list[CatalogSummary]:
 
 
 def summarised(client: QdrantClient, name: str) -> CatalogSummary:
-    """One of them; one that this recq cannot read is told as such."""
+    """One catalog; for one that this recq cannot read, with the reason."""
     from recq.index.catalog import Catalog
     from recq.index.catalogs import holdings
 
@@ -100,13 +100,13 @@ def summarised(client: QdrantClient, name: str) -> CatalogSummary:
             holdings(client, name).left,
         )
     except TargetNotFound:  # removed since it was listed
-        return CatalogSummary(name, problem="has been removed meanwhile")
+        return CatalogSummary(name, problem="has just been dropped")
     except RecqError as error:
         return CatalogSummary(name, problem=str(error))
 
 
 def fields(session: Session) -> list[FieldSummary]:
-    """The fields of a catalog, each with what a filter can ask of it: the metadata by name, then those of files."""
+    """The fields of a catalog that filters can use: the metadata by name, then the fields of files."""
     from recq.index.schema import FILE_FIELDS
 
     own = {name: FILE_FIELDS[name] for name in _OF_FILES}
@@ -116,7 +116,7 @@ def fields(session: Session) -> list[FieldSummary]:
 
 
 def text_fields(session: Session) -> list[str]:
-    """The fields of texts, by name."""
+    """The text fields, by name."""
     from recq.index.schema import FieldType
 
     with session.opened() as catalog:
@@ -145,7 +145,7 @@ def _summary(catalog: Catalog, name: str, field_type: FieldType) -> FieldSummary
 
 
 def _told(end: float | datetime | None) -> float | str | None:
-    """An end of a field's range, a date as it is stored."""
+    """One end of a field's range; a date in its stored form."""
     from recq.index.dates import date_text
 
     return date_text(end) if isinstance(end, datetime) else end

@@ -1,6 +1,6 @@
-"""Many targets in one process: resolved, embedded and asked for a chunk at a time, one answer each, in their order.
+"""Many targets in one process: resolved, embedded and compared chunk by chunk, with one answer each, in order.
 
-A target that cannot be answered becomes a `FailedTarget` and the others go on. The index is released while pictures
+A target that cannot be answered becomes a `FailedTarget`; the others are answered. The index is released while pictures
 are embedded, as for a single target; the network is loaded once.
 """
 
@@ -26,7 +26,7 @@ from recq.search.prepare import Preparer, Query
 from recq.search.results import Answer
 from recq.search.scale import Scaled, scaled
 from recq.search.session import Session
-from recq.search.target import Given, IndexedTarget, Target, VectorTarget, resolve, text_of
+from recq.search.target import Given, IndexedTarget, Target, VectorTarget, is_id, resolve, text_of
 from recq.search.target_suggestions import MOST_PLACES
 from recq.space import require_same
 
@@ -38,17 +38,17 @@ if TYPE_CHECKING:
     from recq.index.sources import Source
 
 MOST_COMPARED = 200_000
-"""Names that mistyped targets are compared with, all of them together: some seconds."""
+"""The most names that all mistyped targets together are compared with: some seconds."""
 
-_OVERHEAD = 1_000  # what a mistyped target costs besides
+_OVERHEAD = 1_000  # names that the other work for a mistyped target counts for
 
 CHUNK = 50
-"""Targets whose requests are made together: some hundred kB of vectors, and soon enough for who looks on."""
+"""Targets whose requests are made together: some hundred kB of vectors, and a short time to the first answers."""
 
 
 @dataclass(frozen=True)
 class FailedTarget:
-    """A target that has no answer: `text` as typed, and why, which may be several lines."""
+    """A target that has no answer: its `text` as typed, and the reason, `error`, which may have several lines."""
 
     text: str
     error: str
@@ -61,11 +61,11 @@ class FailedTarget:
 def similar_many(
     session: Session, targets: Sequence[Given | FailedTarget], parameters: Parameters, progress: Progress = silent
 ) -> Iterator[Answer | FailedTarget]:
-    """What `recq.search.search.similar` answers to each of the targets, in their order; failed ones stay so.
+    """The answer of `recq.search.search.similar` for each of the targets, in order; failed targets are passed on.
 
-    Raises FilterError and UsageError at once for what no target could have an answer to, IndexError_ and SpaceError
-    for what ends all of it. `took_ms` is the target's share of its chunk's time. While answers are taken an embedded
-    folder is held, unless pictures are embedded.
+    Raises FilterError and UsageError at once for unusable parameters, IndexError_ and SpaceError for failures that
+    concern all targets. `took_ms` is the target's share of its chunk's time. An embedded data folder is held while
+    answers are taken, but not while pictures are embedded.
     """
     parameters.require_sane()
     return _in_chunks(session, targets, parameters, progress)
@@ -86,15 +86,15 @@ def _in_chunks(
 
 
 def read_targets(name: str, stdin: BinaryIO | None = None) -> list[str]:
-    """The targets in a file, or on standard input when it is `-`: one a line, or with a NUL after each.
+    """The targets in the file `name`, or on standard input for `-`: one a line, or each ended by a NUL.
 
-    Bytes that are not UTF-8 stay what they are. Raises UsageError.
+    Bytes that are not UTF-8 are kept. Raises UsageError.
     """
     try:
         if name == "-":
-            stream = stdin if stdin is not None else sys.stdin.buffer if sys.stdin is not None else None
+            stream = stdin if stdin is not None else getattr(sys.stdin, "buffer", None)
             if stream is None or stream.isatty():
-                raise UsageError("--targets -: nothing comes in on standard input: pipe names in, one a line")
+                raise UsageError("--targets -: standard input has no data: pipe names in, one a line")
             data = stream.read()
         else:
             with open(name, "rb") as file:  # noqa: PTH123 - the name may have any bytes
@@ -110,7 +110,7 @@ def read_targets(name: str, stdin: BinaryIO | None = None) -> list[str]:
 
 
 class _Holder:
-    """The session's catalog: open while it is used, and not while something else takes long."""
+    """The session's catalog, which is open only while it is used."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -123,17 +123,17 @@ class _Holder:
         self._no_items: tuple[NoResults | None] | None = None
 
     def catalog(self) -> Catalog:
-        """The catalog, opened where it is not. Raises SpaceMismatch when it was rebuilt meanwhile."""
+        """The catalog, opened if it is not. Raises SpaceMismatch when it was rebuilt meanwhile."""
         if self._catalog is None:
             catalog = self._index.enter_context(self._session.opened())
             if self._preparer is None:
                 self._preparer = self._session.preparer(catalog.space)
             require_same(catalog.space, self._preparer.space, catalog.name)
-            self._catalog, self._sources = catalog, catalog.sources.all()
+            self._catalog, self._sources = catalog, catalog.sources_at_opening()
         return self._catalog
 
     def preparer(self) -> Preparer:
-        """What makes queries of targets."""
+        """Makes queries from targets."""
         self.catalog()
         assert self._preparer is not None
         return self._preparer
@@ -145,20 +145,20 @@ class _Holder:
         return self._sources
 
     def scaled(self, parameters: Parameters) -> Scaled:
-        """The one question as the catalog's random pairs read it; what is to be reported of that is reported once."""
+        """The parameters with the limits of this catalog's random pairs; its notes are reported once."""
         if self._scale is None:
             self._scale = scaled(self.catalog(), parameters)
             return self._scale
         return replace(self._scale, notes=())
 
     def no_items(self, parameters: Parameters) -> NoResults | None:
-        """Why no item fits the filters, which are the same for all targets: found out once."""
+        """Why no item matches the filters. They are the same for all targets, so this is computed once."""
         if self._no_items is None:
             self._no_items = (why_no_items(self.catalog(), parameters.conditions),)
         return self._no_items[0]
 
     def release(self) -> None:
-        """Let go of the index."""
+        """Release the index."""
         self._catalog = None
         self._index.close()
 
@@ -170,14 +170,14 @@ class _Holder:
 
 
 class _Hints:
-    """What suggestions for mistyped targets need: read once, and used for the first few of them."""
+    """The names that mistyped targets are compared with: read once, and used for the first few of them."""
 
     def __init__(self) -> None:
         self._places: list[tuple[str, str]] | None = None
         self._left = MOST_COMPARED
 
     def places(self, lookups: Lookups) -> Sequence[tuple[str, str]]:
-        """Source and path of the catalog's items; none when enough has been compared."""
+        """Source and path of the catalog's items; empty once enough names have been compared."""
         if self._left <= 0:
             return ()
         if self._places is None:
@@ -197,9 +197,16 @@ class _Lookup:
     lookups: Lookups
     known: Mapping[str, Source]
     hints: _Hints
+    ids: frozenset[str]
+    items: Mapping[str, Item]
+    """Those of `ids` that there are: all that the targets name are read at once."""
+
+    @property
+    def catalog(self) -> str:
+        return self.lookups.catalog
 
     def get(self, item_id: str) -> Item | None:
-        return self.lookups.get(item_id)
+        return self.items.get(item_id) if item_id in self.ids else self.lookups.get(item_id)
 
     def find_path(self, path: str) -> Sequence[Item]:
         return self.lookups.find_path(path)
@@ -225,7 +232,9 @@ def _answers(
     catalog = holder.catalog()
     scale = holder.scaled(parameters)
     catalog.finder.check(scale.parameters, metric_of("", catalog.space))
-    lookup = _Lookup(catalog.lookups, holder.sources(), holder.hints)
+    ids = frozenset(given.lower() for given in chunk if isinstance(given, str) and is_id(given))
+    items = catalog.lookups.get_many(sorted(ids))
+    lookup = _Lookup(catalog.lookups, holder.sources(), holder.hints, ids, items)
     resolved = [_resolved(lookup, given) for given in chunk]
     preparer = holder.preparer()
     if any(not isinstance(each, IndexedTarget | VectorTarget | FailedTarget) for each in resolved):
@@ -256,7 +265,7 @@ def _resolved(lookup: _Lookup, given: Given | FailedTarget) -> Target | FailedTa
 def _prepared(
     preparer: Preparer, chunk: Sequence[Given | FailedTarget], resolved: Sequence[Target | FailedTarget]
 ) -> list[Query | FailedTarget]:
-    """Each as something to compare with, pictures all at once."""
+    """The query of each target; all pictures are embedded together."""
     sound = [
         (target, text_of(given))
         for given, target in zip(chunk, resolved, strict=True)
@@ -276,7 +285,7 @@ def _prepared(
 def _found(catalog: Catalog, queries: Sequence[Query], parameters: Parameters) -> list[Found | FailedTarget]:
     try:
         return _ranked(catalog, queries, parameters)
-    except IndexRefused:  # an item that has just gone takes its whole chunk with it
+    except IndexRefused:  # one item that was just deleted fails the whole chunk
         return [_found_alone(catalog, query, parameters) for query in queries]
 
 

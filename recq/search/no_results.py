@@ -1,11 +1,11 @@
-"""Why an answer is empty, and what may have been meant: reported on standard error and in JSON.
+"""Explains an empty answer and suggests what may have been meant: on standard error and in JSON.
 
     no item has category=footwear: did you mean Footwear?
     no item has both category=sofa (12 items) and price<=5 (3 items)
     no item reaches --min-score 0.9: the nearest has 0.712
 
-Filters are counted one by one, then in pairs, then without each of them; what the question left out by itself (a limit,
-the target's group, copies of it) is asked for again without that. Only what was asked for is blamed.
+The items that match are counted for each filter, then for pairs, then without each filter. Then the question is asked
+again without what it leaves out itself: a limit, the target's group, copies of the target.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ if TYPE_CHECKING:
     from recq.index.parameters import Parameters
 
 MOST_PAIRED = 12
-"""Filters that are tried in pairs and without each other."""
+"""The most filters that are tried in pairs and left out one by one."""
 
-_TOLD = 3  # causes of one kind that are told
+_REPORTED = 3  # causes of one kind that are reported
 
 
 class CauseKind(StrEnum):
-    """What may empty an answer."""
+    """The kinds of causes of an empty answer."""
 
     NOTHING_INDEXED = "nothing-indexed"  # the catalog has no embedded item
-    FILTER = "filter"  # no item fits it
-    FILTERS = "filters"  # each fits some items, none fits all
+    FILTER = "filter"  # no item matches it
+    FILTERS = "filters"  # some items match each, no item matches all
     LIMIT = "limit"  # --min-score or --max-distance
-    OWN_GROUP = "own-group"  # what is left is in the target's group
-    COPIES = "copies"  # what is left has the target's bytes
-    TARGET = "target"  # what is left is the target itself
+    OWN_GROUP = "own-group"  # all remaining items are in the target's group
+    COPIES = "copies"  # all remaining items have the target's bytes
+    TARGET = "target"  # the only remaining item is the target itself
     OFFSET = "offset"  # fewer results than --offset or --page skips
 
 
 @dataclass(frozen=True)
 class Cause:
-    """One cause, in words; the filters that it is about, how many items fit each alone, filters that find something."""
+    """One cause, as `text`; the `filters` that it concerns, the `items` that match each, filters to use instead."""
 
     kind: CauseKind
     text: str
@@ -71,7 +71,7 @@ _WHOLE = frozenset({CauseKind.NOTHING_INDEXED, CauseKind.OFFSET})  # their text 
 
 @dataclass(frozen=True)
 class NoResults:
-    """The causes, one at least."""
+    """The causes of an empty answer, at least one."""
 
     causes: tuple[Cause, ...]
 
@@ -89,13 +89,13 @@ class NoResults:
 
 
 Ask = Callable[["Parameters"], "Found"]
-"""The question again, with other wishes."""
+"""Asks the question again with other parameters."""
 
 
 def why_no_results(catalog: Catalog, parameters: Parameters, ask: Ask, typed: Parameters | None = None) -> NoResults:
-    """Why the question, which `ask` asks again, has no result. Raises what the catalog raises.
+    """Why a question has no results; `ask` asks it again. Raises what the catalog raises.
 
-    `typed`: how it was asked, before `auto` became a limit.
+    `typed` are the parameters before `auto` became a limit.
     """
     parameters = replace(parameters, k=1, sort=None, diversity=0.0)
     first = replace(parameters, offset=0)
@@ -110,17 +110,17 @@ def why_no_results(catalog: Catalog, parameters: Parameters, ask: Ask, typed: Pa
         return _one(CauseKind.LIMIT, _too_far(parameters, typed or parameters, hits[0].score, narrowed))
     whole = replace(near, keep_own_group=near.group_by is not None)
     if whole != near and ask(whole).hits:
-        group = f"the {printable(str(parameters.group_by))} of what was asked with"
+        group = f"the {printable(str(parameters.group_by))} of the target"
         return _one(CauseKind.OWN_GROUP, f"every item{narrowed} is in {group}: --keep-own-group shows it")
     copies = replace(whole, keep_duplicates=True)
     if copies != whole and ask(copies).hits:
-        bytes_ = "has the bytes of what was asked with"
+        bytes_ = "has the same bytes as the target"
         return _one(CauseKind.COPIES, f"every item{narrowed} {bytes_}: --keep-duplicates shows it")
-    return _one(CauseKind.TARGET, f"the only item{narrowed or ' of the catalog'} is what was asked with")
+    return _one(CauseKind.TARGET, f"the only item{narrowed or ' of the catalog'} is the target itself")
 
 
 def why_no_items(catalog: Catalog, filters: Sequence[Where]) -> NoResults | None:
-    """Why no item fits all of the filters; None where some do."""
+    """Why no item matches all of the filters; None where some do."""
     conditions = list(dict.fromkeys(parse_all(filters)))
     if catalog.items.count(conditions):
         return None
@@ -136,7 +136,7 @@ def why_no_items(catalog: Catalog, filters: Sequence[Where]) -> NoResults | None
 
 
 def _of_one(catalog: Catalog, condition: Condition | AnyOf) -> Cause:
-    """The cause that one filter, or a group, is: no item fits it."""
+    """The cause for a filter, or a group of alternatives, that no item matches."""
     from recq.search.filter_suggestions import suggestions_for
 
     text = printable(text_of(condition))
@@ -160,10 +160,10 @@ def _of_one(catalog: Catalog, condition: Condition | AnyOf) -> Cause:
 
 
 def _together(catalog: Catalog, conditions: Sequence[Condition | AnyOf], counts: Sequence[int]) -> Iterator[Cause]:
-    """The causes where each filter fits some items: pairs that none fits, else what there is without one of them."""
+    """The causes where some items match each filter: pairs that no item matches, else counts without one of them."""
     some = list(zip(conditions, counts, strict=True))[:MOST_PAIRED]
     pairs = [pair for pair in combinations(some, 2) if not catalog.items.count([condition for condition, _ in pair])]
-    for pair in pairs[:_TOLD]:
+    for pair in pairs[:_REPORTED]:
         told = " and ".join(f"{printable(text_of(condition))} ({_items(count)})" for condition, count in pair)
         either = _either(*(condition for condition, _ in pair))
         hint = f": {printable(either)} finds either" if either else ""
@@ -178,14 +178,14 @@ def _together(catalog: Catalog, conditions: Sequence[Condition | AnyOf], counts:
         return
     texts, all_counts = tuple(map(text_of, conditions)), tuple(counts)
     without = [(catalog.items.count([one for one in conditions if one != each]), text_of(each)) for each, _ in some]
-    best = sorted((pair for pair in without if pair[0]), key=lambda pair: -pair[0])[:_TOLD]
+    best = sorted((pair for pair in without if pair[0]), key=lambda pair: -pair[0])[:_REPORTED]
     fits = f"no item fits all {len(conditions)} filters, each alone fits some"
     rest = one_of([f"{_items(count)} without {printable(text)}" for count, text in best], "and")
     yield Cause(CauseKind.FILTERS, f"{fits}: {rest}" if best else fits, texts, all_counts)
 
 
 def _either(one: Condition | AnyOf, other: Condition | AnyOf) -> str | None:
-    """The filter that finds what either of two finds: somebody wanted any of two values."""
+    """The filter that finds the items of either filter, where the two ask for values of one field."""
     if isinstance(one, AnyOf) or isinstance(other, AnyOf) or one.field != other.field:
         return None
     if not one.op == other.op == Op.EQ:
@@ -206,7 +206,7 @@ def _one(kind: CauseKind, text: str) -> NoResults:
 
 
 def _to_paste(text: str) -> str:
-    """A suggestion on one line; where escapes are needed, as the shell reads them: the grammar has others."""
+    """A suggestion on one line; characters that need escapes are written for the shell."""
     return text if text.isprintable() else shell_word(text)
 
 
@@ -215,7 +215,7 @@ def _items(count: int) -> str:
 
 
 def text_of(condition: Condition | AnyOf) -> str:
-    """A filter as it was typed, or as it would be."""
+    """A filter as it was typed, or as it would be typed."""
     if condition.text:
         return condition.text
     if isinstance(condition, AnyOf):

@@ -1,6 +1,6 @@
-"""The door for output formats: what one makes of the answers of `similar`, `recommend` and `search`.
+"""The plug-in interface for output formats, which write the answers of `similar`, `recommend` and `search`.
 
-recq's own (`query.text.render`) are behind it as well. docs/plugins.md is for those who write one.
+recq's own formats (`query.text.render`) use it as well. docs/plugins.md explains how to write one.
 """
 
 from __future__ import annotations
@@ -9,31 +9,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from recq.search.results import Answer
-
 if TYPE_CHECKING:
     from recq.search.many import FailedTarget
+    from recq.search.results import Answer
 
 GROUP = "recq.output_formats"
-"""The group of the entry points; the name of one is what `--format` takes, and what is behind it a class."""
+"""The group of the entry points. An entry's name is a value of `--format`, its object is a class."""
 
 
 @dataclass(frozen=True)
 class Page:
-    """What is written on. `terminal`: for eyes, with colours; else for a program. `null`: -0 was given."""
+    """What is written to. `terminal`: for people, with colours; else for a program. `null`: -0 was given."""
 
     terminal: bool = False
     null: bool = False
 
 
 class OutputFormat:
-    """A format: `answer` is all that one needs; the rest is for several targets, whose answers come one by one."""
+    """A format. `answer` is the one method that it needs; the others are for several targets."""
 
     several = True
     """Whether it can hold the answers to several targets."""
 
     together = False
-    """Whether these are printed by `answers` when all are there, and not by `one_of_several` as they come."""
+    """Whether `answers` prints all answers at the end, instead of `one_of_several` each at once."""
 
     def answer(self, answer: Answer, page: Page) -> str:
         """The answer as text; names that are not UTF-8 keep their bytes as surrogate escapes."""
@@ -48,5 +47,5 @@ class OutputFormat:
         return "".join(self.one_of_several(answer, page) for answer in answers)
 
     def failure(self, failure: FailedTarget) -> str | None:  # noqa: ARG002 - for those that print one
-        """A target among several that has no answer; None: a line on standard error tells it."""
+        """A failed target among several; None: a line on standard error reports it."""
         return None

@@ -1,13 +1,13 @@
-"""What belongs to the pictures that are asked with, and is therefore no answer: their groups, and copies of them. Pure.
+"""The items that are left out because they belong to the targets: the targets, copies of them, their groups. Pure.
 
 `similar` and `recommend` leave out the same:
 
-    the item asked with                always
+    the target itself                  always
     other items of its bytes           unless `keep_duplicates`
     items of its group                 where `group_by` is given, unless `keep_own_group`
 
-A picture outside the index is no item and has no group. An item of its bytes is what somebody looks for who brings such
-a picture, and a result like any other; but nobody wants to see what was disliked.
+A picture outside the index is no item and has no group. An item with its bytes is what its owner looks for, and a
+result like any other; but an item with the bytes of a disliked picture is left out.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from recq.search.target import IndexedTarget
 
 
 def own_of(parameters: Parameters, queries: Sequence[Query], disliked: Sequence[Query] = ()) -> Own:
-    """What belongs to the pictures that are asked with, those `disliked` among them."""
+    """What is left out for these targets, including the `disliked` ones."""
     everything = [*queries, *disliked]
     items = [query.target.item for query in everything if isinstance(query.target, IndexedTarget)]
     groups: set[str | None] = set()

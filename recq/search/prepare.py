@@ -1,6 +1,6 @@
-"""A target becomes something to compare with: an item's id, or the vector of a picture that is read and embedded.
+"""Prepares a target for comparison: the id of an indexed item, or the vector of a picture that is read and embedded.
 
-Between resolving a target and asking the index; an indexed target needs nothing but its id, and no model is loaded.
+It comes between resolving a target and asking the index. An indexed target needs only its id: no model is loaded.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Query:
 
 
 class Preparer:
-    """Makes queries of targets. The network is loaded for the first sound picture and kept: a context manager."""
+    """Makes queries from targets. A context manager: the network is loaded for the first valid picture and kept."""
 
     def __init__(self, space: EmbeddingSpace, settings: Settings) -> None:
         self.space = space
@@ -46,7 +46,7 @@ class Preparer:
         self._loading = Lock()
 
     def prepare(self, target: Target, text: str) -> Query:
-        """The target as something to compare with: a picture outside the index is read and embedded.
+        """The query of a target; a picture outside the index is read and embedded.
 
         Raises TargetError for a failed item and for a picture that cannot be read or decoded, SpaceError for a model
         that this machine lacks, UsageError for a vector of another length.
@@ -54,10 +54,10 @@ class Preparer:
         return self._begun(target, text, alone=True)()
 
     def prepare_many(self, targets: Sequence[tuple[Target, str]]) -> list[Query | RecqError]:
-        """`prepare` of each, pictures decoded and embedded at the same time; for a failed one the error of its own.
+        """`prepare` for each target, with its error for a failed one. Pictures are decoded and embedded together.
 
-        Those are TargetError and UsageError; any other ends all of it. The bytes of files are not kept: who shows
-        them reads them again.
+        The errors are TargetError and UsageError; any other is raised. The bytes of files are not kept: they are read
+        again where they are shown.
         """
         begun: list[Callable[[], Query] | RecqError] = []
         for target, text in targets:
@@ -70,7 +70,7 @@ class Preparer:
         return [each if isinstance(each, RecqError) else _finished(each) for each in begun]
 
     def _begun(self, target: Target, text: str, *, alone: bool, keep: bool = True) -> Callable[[], Query]:
-        """What gives the query when the network has answered."""
+        """A function that returns the query when the network has answered."""
         if isinstance(target, IndexedTarget):
             require_embedded(target.item)
             query = Query(target, text, target.item.id)
@@ -105,7 +105,7 @@ class Preparer:
         pixels = to_input(picture.rgb, self.space.input)
         with self._loading:
             if self._embedder is None:
-                from recq.models import open_embedder  # after the picture proved sound
+                from recq.models import open_embedder  # after the picture was decoded
 
                 self._embedder = open_embedder(self.space, self._settings, one_shot=alone)
         return self._embedder.submit(pixels)
@@ -128,13 +128,11 @@ def _finished(query: Callable[[], Query]) -> Query | RecqError:
 
 
 def _fitting(vector: np.ndarray, space: EmbeddingSpace) -> np.ndarray:
-    """A vector as one of the space: of length 1 where cosines are compared. Raises UsageError for another shape."""
+    """A vector as the space stores it, of length 1 for cosines. Raises UsageError for another shape."""
     import numpy as np
 
     if vector.shape != (space.dim,):
-        raise UsageError(
-            f"a vector of {space.label} has the shape ({space.dim},), the one that was given {vector.shape}"
-        )
+        raise UsageError(f"a vector of {space.label} has the shape ({space.dim},), the given one has {vector.shape}")
     if space.distance != "Cosine":
         return vector
     exact = vector.astype(np.float64)  # whose squares float32 may not hold

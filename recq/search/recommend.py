@@ -1,4 +1,4 @@
-"""Recommendations: from pictures that somebody chose, and some they rejected, indexed or not, to more like them."""
+"""Recommendations: items near to liked pictures and far from disliked ones, whether these are indexed or not."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def recommend(
     strategy: Strategy | str = "average",
     parameters: Parameters = FIRST,
 ) -> Answer:
-    """The items nearest to the pictures liked and far from those disliked, as `strategy` weighs them.
+    """The items nearest to the liked pictures and far from the disliked ones, weighed by `strategy`.
 
-    They are not among the results, nor what `recq.search.own_group` says.
+    These pictures and what belongs to them (`recq.search.own_group`) are not among the results.
 
-    `recq.index.similarity` tells what the strategies compute. Raises what `recq.search.search.similar` raises.
+    `recq.index.similarity` describes the strategies. Raises what `recq.search.search.similar` raises.
     """
     started = time.perf_counter()
     _require_sane(like, parameters)
@@ -43,8 +43,11 @@ def recommend(
     def check(catalog: Catalog) -> None:
         catalog.finder.check(parameters, metric_of(Liked(("",), strategy=Strategy(strategy)), catalog.space))
 
-    with session.prepared([*like, *dislike], check) as (catalog, queries):
-        return _recommended(catalog, queries, len(like), strategy, parameters, started)
+    def ask() -> Answer:
+        with session.prepared([*like, *dislike], check) as (catalog, queries):
+            return _recommended(catalog, queries, len(like), strategy, parameters, started)
+
+    return session.asked(ask)
 
 
 def _recommended(
@@ -65,7 +68,7 @@ def _recommended(
         return catalog.finder.rank(question, parameters, own=own_of(parameters, queries[:liked], queries[liked:]))
 
     found = ask(parameters)
-    sources = catalog.sources.all()
+    sources = catalog.sources_at_opening()
     asked = [asked_of(query, catalog, sources) for query in queries]
     return answer_of(
         catalog,
@@ -85,6 +88,4 @@ def _require_sane(like: Sequence[Given], parameters: Parameters) -> None:
     if not like:
         raise UsageError("nothing is liked: name one picture at least, as in --like sofa.jpg")
     if parameters.unusual:
-        raise UsageError(
-            "'auto' reads the scores of pairs, and those of recommend are of several pictures at once: give a number"
-        )
+        raise UsageError("recommend takes no 'auto': its scores are not those of pairs of pictures; give a number")

@@ -1,7 +1,7 @@
-"""What a query answers: frozen records, and the JSON that docs/query.md promises of them.
+"""The records of an answer, frozen, and their JSON, which docs/query.md documents.
 
-The last step before rendering; nothing here prints. A `path` is absolute, in the text form of `recq.paths`; the
-`location` beside it is the same place as the operating system writes it.
+This is the last step before rendering; nothing here prints. A `path` is absolute, in the text form of `recq.paths`;
+`location` is the same path as the operating system writes it.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from recq.space import EmbeddingSpace
 
 SCORE_DIGITS = 6
-"""Decimals of a score in JSON and CSV: what float32 cosines of one vector agree on across engines."""
+"""Decimals of a score in JSON and CSV: as many as engines agree on for float32 cosines."""
 
 _INTERNAL = frozenset({"metadata_digest", "ctime_ns", "decoder", "problems"})
-"""recq's own bookkeeping in `file`, of no use outside; `recq-ingest problems` lists the last."""
+"""recq's internal members of `file`; `recq-ingest problems` lists the last."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """One item of an answer. `score` is None where nothing was compared; `location` where no folder is on record.
+    """One item of an answer. `score` is None where nothing was compared, `location` where no folder is on record.
 
-    `payload` is the user's metadata at the top level, and what recq knows of the file under `file`. `copies` counts
-    the items of the same bytes that the row stands for, itself included; `share` of the catalog's random pairs, 0 to 1,
-    are less alike than the two.
+    `payload` has the user's metadata at the top level, and the facts of the file under `file`. `copies` counts the
+    items with the same bytes that the row stands for, itself included. `share`, 0 to 1, is the share of the catalog's
+    random pairs that are less alike than the two. `catalog` is the catalog that answered, by name.
     """
 
     rank: int
@@ -48,19 +48,20 @@ class Result:
     payload: Mapping[str, Any]
     copies: int = 1
     share: float | None = None
+    catalog: str | None = None
 
     @property
     def path(self) -> str | None:
-        """The absolute path as text."""
+        """The absolute path as text; None where no folder of its source is on record."""
         return None if self.location is None else paths.to_text(str(self.location))[0]
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """The user's part of the payload."""
+        """The user's metadata."""
         return {name: value for name, value in self.payload.items() if name != "file"}
 
     def value(self, field: str) -> Any:
-        """The value of a metadata field or one of `file.*`; None where there is none."""
+        """The value of a field of the metadata or of `file.*`; None where the item has none."""
         return field_value(self.payload, field)
 
     def to_json(self) -> dict[str, Any]:
@@ -80,7 +81,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Asked:
-    """What was compared with: `text` is the TARGET as typed.
+    """What was compared with: `text` is the target as typed.
 
     `id` and `source` are None for a picture outside the index, `location` for standard input. `content` holds the
     bytes of a picture that was read for the query.
@@ -106,7 +107,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Examples:
-    """What `recommend` started from, and how several became one order."""
+    """The targets of `recommend`, and the strategy."""
 
     liked: tuple[Asked, ...]
     disliked: tuple[Asked, ...]
@@ -125,9 +126,9 @@ class Examples:
 class Answer:
     """The answer of `similar`, `recommend` and `search`.
 
-    `metric` says what the scores are, None where nothing was compared. `took_ms` is the time in the library; `filters`
-    and groups as typed; `named` the fields that the question names, `fields` those alone that are to be shown, all
-    when None; `notes` are for standard error. `no_results` tells why there are none.
+    `metric` is the kind of the scores, None where nothing was compared. `took_ms` is the time in the library; `filters`
+    are filters and groups as typed; `named` are the fields that the question names, `fields` those to be shown, all
+    when None; `notes` are for standard error. `no_results` explains an answer without results.
     """
 
     space: EmbeddingSpace
@@ -158,10 +159,11 @@ class Answer:
 
 @dataclass(frozen=True)
 class ItemDetails:
-    """Everything about one item; `error` tells why it has no vector."""
+    """Everything about one item of the catalog named `catalog`; `error` tells why it has no vector."""
 
     item: Item
     location: Path | None
+    catalog: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The document that `recq show --format json` prints."""
@@ -177,9 +179,9 @@ class ItemDetails:
 
 
 def score_text(score: float, share: float | None) -> str:
-    """A score for eyes; with the share of random pairs, 0 to 1, that are less alike, where that is known.
+    """A score for people, with the share of random pairs that are less alike, 0 to 1, where that is known.
 
-    Rounded down, so that nothing is called closer than it is.
+    The share is rounded down, so that nothing seems closer than it is.
     """
     return f"{score:.2f}" if share is None else f"{score:.2f} · {scale_text(share)}"
 
@@ -229,10 +231,11 @@ def result_of(
     share: float | None = None,
     copies: int = 1,
     fields: Sequence[str] | None = None,
+    catalog: str | None = None,
 ) -> Result:
-    """An item as a result, with the metadata `fields` alone where they are given."""
+    """An item as a result, with only the metadata `fields` where they are given."""
     facts = item.file
     payload = payload_of(item)
     if fields is not None:
         payload = {name: value for name, value in payload.items() if name == "file" or name in fields}
-    return Result(rank, score, item.id, facts.source, facts.name, facts.path, location, payload, copies, share)
+    return Result(rank, score, item.id, facts.source, facts.name, facts.path, location, payload, copies, share, catalog)

@@ -1,6 +1,6 @@
-"""The scale that scores are shown on: a catalog's random pairs say which are unusual, and what is no good match.
+"""The scale of scores: a catalog's random pairs show which scores are unusual, and so what is a good match.
 
-Between a question and the index: `unusual` becomes a score, or a distance, of this catalog.
+It comes between a question and the index: `auto` becomes a score, or a distance, of this catalog.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Scaled:
-    """A question with a limit of this catalog, the random pairs (None of too few items), and what to say of it."""
+    """Parameters with the limit of this catalog, the random pairs (None where there are too few items), and notes."""
 
     parameters: Parameters
     background: Background | None
@@ -26,13 +26,13 @@ class Scaled:
 
 
 def scaled(catalog: Catalog, parameters: Parameters) -> Scaled:
-    """The question as this catalog's random pairs read it.
+    """The parameters with the limit that this catalog's random pairs give.
 
-    Raises UsageError where only what is unusual is parameters, and there are too few items to know.
+    Raises UsageError where the limit is `auto` and the catalog has too few items.
     """
     from recq.index.background import FEWEST_ITEMS, UNUSUAL
 
-    background = catalog.background()
+    background = catalog.background_at_opening()
     if not parameters.unusual:
         return Scaled(parameters, background)
     cosine = catalog.space.higher_is_better
@@ -41,7 +41,7 @@ def scaled(catalog: Catalog, parameters: Parameters) -> Scaled:
         raise UsageError(f"catalog {catalog.name!r} compares by {catalog.space.distance}: write {option} auto")
     if background is None:
         raise UsageError(
-            f"{option} auto needs {FEWEST_ITEMS} items to tell what is unusual, catalog {catalog.name!r} has fewer: "
+            f"{option} auto needs {FEWEST_ITEMS} items, catalog {catalog.name!r} has fewer: "
             f"give a number, such as {option} {example}"
         )
     limit = background.unusual

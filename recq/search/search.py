@@ -1,9 +1,9 @@
-"""A target becomes a vector, a vector becomes results: the questions that `recq.face` and the command line ask.
+"""The questions that `recq.face` and the command line ask: a target becomes a vector, a vector becomes results.
 
     with Session(settings) as session:
         answer = similar(session, "sofa_226.jpg", Parameters(k=5, filters=["price<=500"]))
 
-An indexed target is compared by its stored vector: no model is loaded. The index is not held while one runs.
+An indexed target is compared by its stored vector: no model is loaded. The index is released while a model runs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from recq.search.prepare import Query
 from recq.search.results import Answer, ItemDetails
 from recq.search.scale import scaled
 from recq.search.session import Session
-from recq.search.target import FileTarget, Given, IndexedTarget, describe, resolve, text_of
+from recq.search.target import FileTarget, Given, IndexedTarget, describe, resolve
 
 if TYPE_CHECKING:
     from recq.index.catalog import Catalog
@@ -42,15 +42,19 @@ FIRST_MATCHES = Parameters(k=20)
 def similar(session: Session, target: Given, parameters: Parameters = FIRST) -> Answer:
     """The items that look most like `target`, best first, ties by path.
 
-    The target itself is never among them, nor what `recq.search.own_group` says.
+    The target and what belongs to it (`recq.search.own_group`) are not among them.
 
     Raises TargetError, FilterError, UsageError, and for a picture outside the index what reading, decoding and
     embedding it raise.
     """
     started = time.perf_counter()
     parameters.require_sane()
-    with session.prepared([target], lambda catalog: _check(catalog, parameters)) as (catalog, queries):
-        return _nearest(catalog, queries[0], parameters, started)
+
+    def ask() -> Answer:
+        with session.prepared([target], lambda catalog: _check(catalog, parameters)) as (catalog, queries):
+            return _nearest(catalog, queries[0], parameters, started)
+
+    return session.asked(ask)
 
 
 def search(session: Session, parameters: Parameters = FIRST_MATCHES) -> Answer:
@@ -67,7 +71,9 @@ def search(session: Session, parameters: Parameters = FIRST_MATCHES) -> Answer:
             more = "" if parameters.offset else ": -k shows more, --page 2 the next"
             notes = (f"{place} of {total:,} matching items shown{more}",)
         nothing = None if found.hits else why_no_results(catalog, parameters, catalog.finder.find)
-        return answer_of(catalog, found, catalog.sources.all(), parameters, started, notes=notes, no_results=nothing)
+        return answer_of(
+            catalog, found, catalog.sources_at_opening(), parameters, started, notes=notes, no_results=nothing
+        )
 
 
 def show(session: Session, target: Given) -> ItemDetails:
@@ -75,16 +81,16 @@ def show(session: Session, target: Given) -> ItemDetails:
     with session.opened() as catalog:
         resolved = resolve(catalog.lookups, target)
         if isinstance(resolved, IndexedTarget):
-            return ItemDetails(resolved.item, catalog.sources.path_of(resolved.item))
+            return ItemDetails(resolved.item, catalog.sources.path_of(resolved.item), catalog.name)
     yet = " yet" if isinstance(resolved, FileTarget) and resolved.source is not None else ""
-    takes = command("recq", "similar", *operand(text_of(target)))
-    raise TargetNotFound(f"{describe(resolved)} is not in the index{yet}: only {takes} takes other pictures")
+    takes = command("recq", "similar", *operand(target)) if isinstance(target, str) else "similar()"
+    raise TargetNotFound(f"{describe(resolved)} is not in the index{yet}: use {takes} for other pictures")
 
 
 def facets(
     session: Session, field: str, filters: Sequence[Where] = (), limit: int = 50
 ) -> tuple[Facets, NoResults | None]:
-    """The values of a field and how many items have each, as `Catalog.facets`; and why there are none."""
+    """The values of a field with the number of items of each, and the reason where there are none."""
     read = parse_all(filters)
     with session.opened() as catalog:
         found = catalog.values.facets(field, read, limit)
@@ -101,7 +107,7 @@ def _nearest(catalog: Catalog, query: Query, parameters: Parameters, started: fl
 
     found = ask(scale.parameters)
     nothing = None if found.hits else why_no_results(catalog, scale.parameters, ask, parameters)
-    sources = catalog.sources.all()
+    sources = catalog.sources_at_opening()
     return answer_of(
         catalog,
         found,

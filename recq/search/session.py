@@ -1,23 +1,24 @@
-"""One catalog of an index, asked now and then: when the index is opened, how long it is held, what is kept in between.
+"""One catalog of an index for many questions: opens the index, releases it, and keeps what takes long to load.
 
     with Session(settings) as session:
         with session.opened() as catalog:
             catalog.count()
 
-An embedded folder has one user at a time. So a question opens it and lets go of it, twice where a picture is read and
-embedded in between: a notebook that stays open for days keeps no daemon from starting, and one that has started or
-ended since the last question is met by the next one. A server's connection is kept, and so is the network.
+An embedded data folder has one user at a time. So each question opens it and releases it, twice where a picture is
+embedded in between. A notebook that stays open for days keeps no daemon from starting, and a daemon that starts or
+ends between two questions does no harm. The connection to a server and the network are kept.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from threading import RLock, local
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar
 
-from recq.errors import UsageError
+from recq.errors import RecqError, UsageError
 from recq.search.prepare import Preparer, Query
 from recq.search.target import Given, IndexedTarget, resolve, text_of
 from recq.settings import Settings
@@ -29,11 +30,28 @@ if TYPE_CHECKING:
     from recq.index.catalog import Catalog
     from recq.space import EmbeddingSpace
 
+T = TypeVar("T")
+
+KNOWN_FOR = 1.0
+"""Seconds that what was read of a catalog when it was opened (space, fields, sources) serves later questions as well.
+It takes two of four requests of an indexed picture's question."""
+
 
 class _Held(local):
     """The opening that the questions of a thread share."""
 
     client: QdrantClient | None = None
+    known: _Known | None = None
+    reuses = False
+    """Whether a question is asked that `Session.asked` repeats."""
+
+
+class _Known(NamedTuple):
+    """A catalog as it was when it was opened, for questions that come soon after."""
+
+    client: QdrantClient
+    catalog: Catalog
+    at: float
 
 
 class Session:
@@ -42,7 +60,7 @@ class Session:
     def __init__(self, settings: Settings, *, root: Session | None = None) -> None:
         self.settings = settings
         self._root = root if root is not None else self
-        """Whose connection is used."""
+        """The session whose connection is used."""
         self._kept = ExitStack()
         self._guard = RLock()
         self._server: QdrantClient | None = None
@@ -52,7 +70,7 @@ class Session:
         self._closed = False
 
     def sibling(self, name: str) -> Session:
-        """Another catalog of the same index, with the network that is kept for it."""
+        """The session of another catalog of the same index, with its own network."""
         if name == self.settings.catalog:
             return self
         with self._guard:
@@ -85,37 +103,71 @@ class Session:
     @contextmanager
     def opened(self) -> Iterator[Catalog]:
         """The catalog, for the length of the block. Raises TargetNotFound as well, where there is none."""
+        with self.client() as client:
+            yield self._known_or_opened(client)
+
+    def _known_or_opened(self, client: QdrantClient) -> Catalog:
         from recq.index.catalog import Catalog
 
-        with self.client() as client:
-            yield Catalog.open(client, self.settings.catalog)
+        mine, now = self._held, time.monotonic()
+        if mine.reuses and mine.known is not None and mine.known.client is client:
+            if now - mine.known.at < KNOWN_FOR:
+                return mine.known.catalog
+            mine.known = None
+        catalog = Catalog.open(client, self.settings.catalog, asked=True)
+        if client in (self._root._server, self._root._held.client):  # it outlives the question
+            mine.known = _Known(client, catalog, now)
+        return catalog
+
+    def asked(self, question: Callable[[], T]) -> T:
+        """What a question answers, which may know the catalog from one asked within `KNOWN_FOR`, where both are asked
+        of one connection or one opening (`held`).
+
+        Where that leads to an error, it is asked again of the catalog as it is now: fields may have come since, or
+        another collection.
+        """
+        mine = self._held
+        before = mine.known
+        mine.reuses = before is not None
+        try:
+            return question()
+        except RecqError:
+            if before is None or mine.known is not before:  # it was opened anew
+                raise
+        finally:
+            mine.reuses = False
+        mine.known = None
+        return question()
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """What this thread asks in the block, it asks of one opening: nobody else can use an embedded folder then."""
+        """Within the block, this thread's questions share one opening: no other process can use an embedded folder."""
         root = self._root
         with root.client() as client:
             before, root._held.client = root._held.client, client
             try:
                 yield
             finally:
-                root._held.client = before
+                root._held.client, self._held.known = before, None
 
     def preparer(self, space: EmbeddingSpace) -> Preparer:
-        """What makes queries of targets in that space, with the network that it has loaded."""
+        """Makes queries from targets in that space, with the network once it is loaded."""
         with self._guard:
             self._require_open()
-            if self._preparer is None or self._preparer.space.fingerprint != space.fingerprint:  # rebuilt since
-                self._preparer = self._kept.enter_context(Preparer(space, self.settings))
-            return self._preparer
+            known = self._preparer
+            if known is None or (
+                known.space != space and known.space.fingerprint != space.fingerprint
+            ):  # rebuilt since
+                known = self._preparer = self._kept.enter_context(Preparer(space, self.settings))
+            return known
 
     @contextmanager
     def prepared(
         self, targets: Sequence[Given], check: Callable[[Catalog], None]
     ) -> Iterator[tuple[Catalog, list[Query]]]:
-        """The catalog and queries of the targets; it is not held while pictures are read and embedded.
+        """The catalog, and the queries of the targets. The index is released while pictures are read and embedded.
 
-        `check` raises what would make the question impossible, before a model is loaded for nothing.
+        `check` raises for a question that cannot be answered, before a model is loaded.
         """
         with self.opened() as catalog:
             resolved = [(resolve(catalog.lookups, given), text_of(given)) for given in targets]
@@ -132,7 +184,7 @@ class Session:
             yield catalog, queries
 
     def close(self) -> None:
-        """Give back the connection and the network; no question can be asked any more."""
+        """Close the connection and free the network; every later question raises UsageError."""
         with self._guard:
             self._closed = True
             self._server, self._preparer = None, None

@@ -1,6 +1,6 @@
-"""What a query starts from: a TARGET as it is typed becomes an indexed item, or a picture to embed.
+"""Resolves a TARGET as it is typed into an indexed item, or into a picture to embed.
 
-The first step of a query. The order is fixed and tells a reader what wins:
+This is the first step of a query. The first match in this order is used:
 
     1. `-`                                           bytes on standard input
     2. a point id (a UUID)                           that item
@@ -10,11 +10,11 @@ The first step of a query. The order is fixed and tells a reader what wins:
     5. a file name that one item has (`file.name`)   that item
     6. an existing file elsewhere                    its bytes
 
-What is not there as it is written may be written in Unicode's other form, composed or decomposed: `paths.spellings`.
+A name that is not found is also looked up in Unicode's other form, composed or decomposed (`paths.spellings`).
 A bare name that is both an indexed name and another file in the current folder is ambiguous: `./name` means the file.
 So is a `SOURCE/path` that is another file, or the path of another item, seen from the current folder or its source.
-`settle` is this order and nothing else: it asks the catalog through `Lookup` and knows the disk through `Local`.
-A program has other targets than names as well: the bytes of a picture, a vector. They need no settling.
+`settle` is only this order: it asks the catalog through `Lookup` and knows the disk through `Local`.
+Programs have other targets as well: the bytes of a picture, a vector, an item of an answer.
 """
 
 from __future__ import annotations
@@ -51,6 +51,10 @@ _LISTED = 20  # candidates that an ambiguous name lists; the catalog is asked fo
 class Lookup(Protocol):
     """What `settle` asks of a catalog; failed items are found, too."""
 
+    @property
+    def catalog(self) -> str:
+        """The catalog's name."""
+
     def get(self, item_id: str, /) -> Item | None:
         """One item by its id."""
 
@@ -64,7 +68,7 @@ class Lookup(Protocol):
         """All sources by name."""
 
     def places(self) -> Iterable[tuple[str, str]]:
-        """Source and path of every item: what somebody may have meant."""
+        """Source and path of every item, for suggestions."""
 
     def others(self) -> Iterable[tuple[str, Lookup]]:
         """The other catalogs of the same index, by name."""
@@ -72,7 +76,7 @@ class Lookup(Protocol):
 
 @dataclass(frozen=True)
 class Local:
-    """What a TARGET names on this machine's disk.
+    """What a TARGET names on the disk of this machine.
 
     `places` are the absolute spellings without `..` under which a source may know it, symbolic links resolved last.
     """
@@ -113,10 +117,19 @@ class ContentTarget:
 
 @dataclass(frozen=True, eq=False)
 class VectorTarget:
-    """A vector of the catalog's space, float32 (dim,), of a picture that nobody knows."""
+    """A vector of the catalog's space, float32 (dim,), of an unknown picture."""
 
     vector: np.ndarray
     name: str = "the vector given"
+
+
+@dataclass(frozen=True)
+class ItemTarget:
+    """An item of an answer, given back by a program. `catalog` is the one that answered; None where that is unknown."""
+
+    id: str
+    path: str
+    catalog: str | None = None
 
 
 PictureTarget = FileTarget | StreamTarget | ContentTarget
@@ -124,23 +137,36 @@ PictureTarget = FileTarget | StreamTarget | ContentTarget
 
 Target = IndexedTarget | PictureTarget | VectorTarget
 
-Given = str | ContentTarget | VectorTarget
-"""A target as somebody gives it: a name to settle, or the thing itself."""
+Given = str | ContentTarget | VectorTarget | ItemTarget
+"""A target as it is given: a name to settle, or the thing itself."""
 
 
 def text_of(given: Given) -> str:
-    """What an answer says of the target that was given: a name as it was typed."""
-    return given if isinstance(given, str) else given.name
+    """The text that an answer shows for the target: a name as it was typed, an item's id."""
+    match given:
+        case str():
+            return given
+        case ItemTarget(id=item_id):
+            return item_id
+        case _:
+            return given.name
 
 
 def resolve(lookup: Lookup, given: Given) -> Target:
     """The target that is given by its name, or itself. Raises TargetNotFound, AmbiguousTarget or UsageError.
 
-    What names nothing as it stands may be a path with bytes that are not UTF-8, as JSON and tables print it.
+    A name that is not found may be a path with bytes that are not UTF-8, in the form that JSON and tables print.
     """
+    if isinstance(given, ItemTarget):
+        item = lookup.get(given.id)
+        if item is None:
+            raise _not_here(given, lookup)
+        return IndexedTarget(item)
     if not isinstance(given, str):
         return given
     text = given
+    if (item := _by_id(text, lookup)) is not None:
+        return IndexedTarget(item)
     try:
         return settle(text, lookup, look(text))
     except TargetNotFound:
@@ -156,19 +182,29 @@ def resolve(lookup: Lookup, given: Given) -> Target:
         raise
 
 
+def _by_id(text: str, lookup: Lookup) -> Item | None:
+    """The item of that id, whatever file is called so: no disk is asked."""
+    return lookup.get(text.lower()) if is_id(text) else None
+
+
+def is_id(text: str) -> bool:
+    """Whether it is written as the id of an item."""
+    return _UUID.fullmatch(text) is not None
+
+
 def _is_text(text: str) -> bool:
     """Whether it has none of the lone surrogates that stand for the bytes of a name that are not UTF-8."""
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def look(text: str) -> Local:
-    """What is on disk under that name, seen from the current folder."""
+    """What that name means on disk, relative to the current folder."""
     with waiting(f"the disk of {_quoted(text)} to answer", None):
         path = Path(paths.existing(str(Path(text).absolute())))
         places = [path] if ".." not in path.parts else []
-        with contextlib.suppress(OSError, RuntimeError, ValueError):  # too long a name, a loop of links: nothing there
+        with contextlib.suppress(OSError, RuntimeError, ValueError):  # a name that is too long, a loop of links
             places += [path.parent.resolve() / path.name, path.resolve()]
-        # Path's own tests raise where one may not look.
+        # Path's own tests raise where permission is denied.
         is_file, is_folder = os.path.isfile(path), os.path.isdir(path)  # noqa: PTH112, PTH113
         return Local(path, tuple(dict.fromkeys(places)), is_file, is_folder)
 
@@ -179,7 +215,7 @@ def settle(text: str, lookup: Lookup, local: Local) -> Target:
         raise UsageError("TARGET is empty: give a file name, a path, a point id or - for standard input")
     if text == STREAM:
         return StreamTarget()
-    if _UUID.fullmatch(text) and (item := lookup.get(text.lower())) is not None:
+    if (item := _by_id(text, lookup)) is not None:
         return IndexedTarget(item)
     below: str | None = None  # the source in whose folder the file lies, not indexed yet
     if local.is_file:
@@ -205,14 +241,14 @@ def settle(text: str, lookup: Lookup, local: Local) -> Target:
         return IndexedTarget(named[0])
     if local.is_file:
         return FileTarget(local.path)
-    for _, item in _items_at(local, lookup, everywhere=True):  # removed since, or on another host's disk
+    for _, item in _items_at(local, lookup, everywhere=True):  # deleted since, or on another host's disk
         if item is not None:
             return IndexedTarget(item)
     raise _not_found(text, lookup, local)
 
 
 def _means_file(text: str) -> bool:
-    """Whether the spelling says that a file is meant, whatever the index has: `/a/b`, `./b`, `../b`."""
+    """Whether the spelling can only mean a file: `/a/b`, `./b`, `../b`."""
     return text.startswith((os.sep, f".{os.sep}", f"..{os.sep}")) or text in (".", "..")
 
 
@@ -249,7 +285,7 @@ def _items_at(local: Local, lookup: Lookup, *, everywhere: bool = False) -> Iter
 
     An item that is a link comes before the one that it leads to.
 
-    `everywhere` counts the folders that a source has on other hosts, too, and paths that look the same.
+    `everywhere` includes the folders of a source on other hosts, and paths that look the same.
     """
     below: list[tuple[int, int, int, str, str]] = []
     for source in lookup.sources().values():
@@ -288,13 +324,27 @@ def _not_found(text: str, lookup: Lookup, local: Local) -> TargetError | UsageEr
     return TargetNotFound(f"nothing is indexed as {_quoted(text)}, and no file here has that name{meant}")
 
 
+def _not_here(target: ItemTarget, lookup: Lookup) -> TargetNotFound:
+    """Why an item of an answer is not in this catalog, as far as that is known."""
+    item = f"{_quoted(target.path)} (id {target.id})"
+    if target.catalog is not None and target.catalog != lookup.catalog:
+        return TargetNotFound(
+            f"{item} belongs to catalog {target.catalog!r}, not to catalog {lookup.catalog!r}: "
+            f"ask {target.catalog!r}, or give the path of the file"
+        )
+    return TargetNotFound(
+        f"{item} is not in catalog {lookup.catalog!r}: it was deleted since it was found, "
+        "or it belongs to a catalog of another index; give the path of the file"
+    )
+
+
 def _in(text: str, lookup: Lookup) -> Sequence[Item]:
     """The items that a catalog has by that name."""
     return _named(text, lookup) or _placed(text, lookup, loosely=True)
 
 
 def _elsewhere(lookup: Lookup, find: Callable[[Lookup], Sequence[Item | None]]) -> str:
-    """The rest of a message: which other catalog has what is not found in this one. Empty where none has."""
+    """The rest of a message: which other catalog has the item. Empty where none has."""
     for name, other in lookup.others():
         if any(item is not None for item in find(other)):
             return f": it is in catalog {_quoted(name)}, add --catalog {name}"
@@ -302,7 +352,7 @@ def _elsewhere(lookup: Lookup, find: Callable[[Lookup], Sequence[Item | None]]) 
 
 
 def _meant(text: str, lookup: Lookup, local: Local) -> str:
-    """The rest of a message: what may be meant. Of a spelling that says so, only files."""
+    """The rest of a message: suggestions; for a spelling that can only mean a file, only files."""
     items = [] if text.startswith((f".{os.sep}", f"..{os.sep}")) else items_like(text, lookup)
     if items:
         return did_you_mean(list(map(_word, items)))
@@ -322,14 +372,14 @@ def require_embedded(item: Item) -> None:
     if item.error is not None:
         raise TargetError(
             f"{_quoted(item.file.path)} could not be embedded, {item.error.reason}: {item.error.detail} "
-            "(repair the file and recq-ingest tries it again)"
+            "(repair the file, and recq-ingest retries it)"
         )
 
 
 def read_picture(target: PictureTarget, settings: Settings, stdin: BinaryIO | None = None) -> bytes:
     """The picture's bytes, at most `max_bytes`; `stdin` is the process's own when None.
 
-    Raises TargetError, or UsageError when nobody pipes anything in.
+    Raises TargetError, or UsageError where standard input has no data.
     """
     from recq.images.decode import Limits, too_many_bytes
     from recq.images.reading import FileChanged, read_content
@@ -343,10 +393,10 @@ def read_picture(target: PictureTarget, settings: Settings, stdin: BinaryIO | No
             if len(target.content) > limits.max_bytes:
                 raise too_many_bytes(len(target.content), limits)
             return target.content
-        stream = stdin if stdin is not None else sys.stdin.buffer if sys.stdin is not None else None
+        stream = stdin if stdin is not None else getattr(sys.stdin, "buffer", None)
         if stream is None or stream.isatty():
             raise UsageError(
-                "nothing comes in on standard input: pipe a picture in, "
+                "standard input has no data: pipe a picture in, "
                 f"as in {in_quotes(command_line('recq', 'similar', '-') + ' < photo.jpg')}"
             )
         data = stream.read(limits.max_bytes + 1)
@@ -356,13 +406,13 @@ def read_picture(target: PictureTarget, settings: Settings, stdin: BinaryIO | No
     except ImageError as error:
         raise TargetError(f"{describe(target)} cannot be read, {error}") from error
     except FileNotFoundError as error:
-        raise TargetNotFound(f"{describe(target)} has just gone") from error
+        raise TargetNotFound(f"{describe(target)} was just deleted") from error
     except FileChanged as error:
-        raise TargetError(f"{describe(target)} is being written: try again when it is complete") from error
+        raise TargetError(f"{describe(target)} is still being written: ask again when it is complete") from error
 
 
 def name_of(target: Target) -> str:
-    """The name that an answer has for the target; a file's in the text form of `recq.paths`."""
+    """The target's name in an answer; a file's in the text form of `recq.paths`."""
     match target:
         case IndexedTarget(item):
             return item.file.name
@@ -392,7 +442,7 @@ def _quoted(text: str) -> str:
 
 
 def _word(text: str) -> str:
-    """A TARGET that is suggested: quotes and all it is one word of a shell's."""
+    """A suggested TARGET as one word for a shell, quoted."""
     return _quoted(text) if text.isprintable() and "'" not in text else shell_word(text)
 
 

@@ -1,10 +1,10 @@
-"""What somebody may have meant by a TARGET that names nothing: an item spelt otherwise, one of another catalog, a file.
+"""Suggestions for a TARGET that is not found: an item with a similar name, one of another catalog, a file.
 
     runing-shoe_runx.jpg, RUNNING-SHOE_RUNX.JPG, running-shoe_runx, boots/running-shoe_runx.jpg
                                                             did you mean 'running-shoe_runx.jpg'?
     sofa_226.jpg, which only catalog 'furniture' has        add --catalog furniture
 
-Asked only when the search for the target has failed. What is suggested works as a TARGET.
+Used only when the search for the target has failed. Every suggestion works as a TARGET.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from recq import paths
 from recq.spelling import nearest_paths, stem
 
 MOST_PLACES = 100_000
-"""Items whose names are compared: about a second."""
+"""The most items whose names are compared: about a second."""
 
 MOST_FILES = 2_000
-"""Files of a folder whose names are compared."""
+"""The most files of a folder whose names are compared."""
 
 MOST = 3
-"""Names that are suggested."""
+"""The most names that are suggested."""
 
 
 class Places(Protocol):
-    """What there is in a catalog, by name."""
+    """The items of a catalog, by name."""
 
     def places(self) -> Iterable[tuple[str, str]]:
         """Source and path of every item."""
@@ -47,18 +47,18 @@ def items_like(text: str, catalog: Places) -> list[str]:
 
 
 def _written(path: str, sources: Mapping[str, Sequence[str]]) -> list[str]:
-    """How each item with that path is named: with its source where others have it, or where it looks like options."""
+    """The TARGET of each item with that path: with its source where several have the path, or it begins with `-`."""
     of = sources[path]
     alone = len(of) == 1 and not path.startswith("-")
     return [path] if alone else [f"{source}/{path}" for source in sorted(of)]
 
 
 def files_like(path: Path) -> list[str]:
-    """Files in the folder of `path` that may be meant, as they are written there."""
+    """Names of files in the folder of `path` that may be meant."""
     try:
         with os.scandir(path.parent) as entries:
             names = [entry.name for entry in islice(_files(entries), MOST_FILES)]
-    except (OSError, ValueError):  # no such folder, or a name that none can have
+    except (OSError, ValueError):  # no such folder, or an impossible name
         return []
     return _likeliest(path.name, nearest_paths(path.name, names, MOST))
 
@@ -73,6 +73,6 @@ def _files(entries: Iterable[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
 
 
 def _likeliest(text: str, near: list[str]) -> list[str]:
-    """Those of the right name alone, where there are such."""
+    """Only those with the right name, where there are any."""
     exact = [each for each in near if stem(each) == stem(text)]
     return exact or near

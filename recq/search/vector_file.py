@@ -1,7 +1,7 @@
-"""Many vectors compared with many, exactly, without all of them in memory and never n by n.
+"""Compares many vectors with many, exactly, without holding all of them or all scores in memory.
 
-Vectors wait in a temporary file; a block of them is compared with one part of the file after the other. What comes out
-does not depend on any index of the engine's: `evaluate` ranks a gallery for each query, `duplicates` looks for the
+Vectors are kept in a temporary file; a block of them is compared with one part of the file after the other. The result
+does not depend on an approximate index: `evaluate` ranks a gallery for each query, `duplicates` looks for the
 nearest of each.
 """
 
@@ -34,9 +34,9 @@ _PAIRED = 1024
 
 
 class VectorFile:
-    """Vectors in a temporary file without a name (where TMPDIR says), gone with the process. A context manager.
+    """Vectors in a temporary file without a name, in TMPDIR, which ends with the process. A context manager.
 
-    The first `gallery` rows are what is ranked. Read with plain reads, not mapped: pages of a mapping would count as
+    The first `gallery` rows are ranked. The file is read, not mapped: pages of a mapping would count as
     this process's memory.
     """
 
@@ -56,7 +56,7 @@ class VectorFile:
         self._file.close()
 
     def append(self, vectors: Vectors) -> None:
-        """Rows float32 (n, dim) at the end of the file. Raises UsageError where the disk is full."""
+        """Append rows, float32 (n, dim). Raises UsageError where the disk is full."""
         if self._distance == "Cosine":
             vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
         self._squares.append(np.einsum("ij,ij->i", vectors, vectors))
@@ -66,7 +66,7 @@ class VectorFile:
         except OSError as error:
             raise UsageError(
                 f"no room for the vectors in {tempfile.gettempdir()}: {error.strerror}; "
-                "set TMPDIR to a folder with more, or ask for fewer items with --sample and --gallery-filter"
+                "set TMPDIR to a folder with more room, or choose fewer items with --sample and --gallery-filter"
             ) from error
         self.rows += len(vectors)
 
@@ -94,7 +94,7 @@ class VectorFile:
                 yield descending(scores, numbers)
 
     def neighbours(self, count: int, limit: float | None = None) -> Iterator[tuple[int, Rows]]:
-        """For each row that has such, the `count` other rows nearest to it, only those as near as `limit` or nearer.
+        """For each row the `count` nearest other rows at least as near as `limit`; rows without any are left out.
 
         Distances and limit are cosines, or Euclidean distances. float32 with an error of some 1e-6 of the vectors'
         length. The neighbours are in no order; of equal ones at the edge any.
@@ -120,6 +120,13 @@ class VectorFile:
             near = (best >= worst) & np.isfinite(best)
             for place in np.flatnonzero(near.any(axis=1)).tolist():
                 yield start + place, rows[place, near[place]]
+
+    def compared(self, row: int) -> Vectors:
+        """The cosines, or the distances, of all rows to one: float32 (rows,)."""
+        query = self._block(row, row + 1)
+        step = max(1, _BLOCK // (4 * self._dim))
+        blocks = (self._block(start, start + step) for start in range(0, self.rows, step))
+        return np.concatenate([self._compared(query, block)[0] for block in blocks])
 
     def score(self, row: int, other: int) -> float:
         """The cosine, or the distance, of two rows."""

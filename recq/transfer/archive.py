@@ -1,6 +1,6 @@
 """A catalog as one file: JSON lines or Parquet, with the space, the sources and the types of fields in its head.
 
-Both forms hold what a point is: id, payload, vector. Neither holds a pickle, and both read back number for number:
+Both forms have the id, the payload and the vector of each point. Neither has a pickle, and both restore each number:
 vectors are float32 in Parquet, and the shortest decimals that give the same float32 in JSON.
 """
 
@@ -23,7 +23,7 @@ from recq.index.sources import Source
 from recq.space import EmbeddingSpace
 
 VERSION = 1
-"""Of the layout of these files."""
+"""The version of the layout of these files."""
 
 _KEY = "recq"  # of the head: the first line's only key, and a key of Parquet's own metadata
 _END = "recq_end"  # the last line's only key: the number of items
@@ -33,7 +33,7 @@ _NO_PYARROW = "Parquet needs the package pyarrow: pip install 'recq[parquet]', o
 
 @dataclass(frozen=True)
 class Head:
-    """What stands before the items. `items` is about how many follow: the catalog may change while it is read."""
+    """The head of the file. `items` is the approximate number of items: the catalog may change while it is read."""
 
     catalog: str
     space: EmbeddingSpace
@@ -77,7 +77,7 @@ class Head:
 
 
 class JsonLines:
-    """The head on the first line, then an item on each; the last line tells how many, so that none is missed."""
+    """The head on the first line, then an item on each; the last line has their number, which shows a cut file."""
 
     def __init__(self, stream: IO[bytes], head: Head) -> None:
         self._stream = stream
@@ -131,12 +131,12 @@ class Parquet:
         self._writer.write_table(pa.table(columns, schema=self._schema))
 
     def close(self) -> None:
-        """Write the foot, without which the file is none."""
+        """Write the footer, without which the file cannot be read."""
         self._writer.close()
 
 
 def read(stream: IO[bytes], file: str) -> tuple[Head, Iterator[ItemVector]]:
-    """The head of an export and its items; which form it has is seen from its first bytes.
+    """The head of an export and its items; the first bytes tell its form.
 
     `stream` need not be seekable for JSON lines. Raises UsageError, also while the items are read: with the number of
     the line or row, or when the file ends early.
@@ -168,12 +168,14 @@ def _json_rows(first: bytes, stream: IO[bytes], file: str) -> tuple[Head, Iterat
             row = _parsed(line)
             if isinstance(row, dict) and _END in row:
                 if row[_END] != number - 2:
-                    raise UsageError(f"{file} has {number - 2:,} items, its last line tells of {row[_END]}")
+                    raise UsageError(
+                        f"{file} has {number - 2:,} items, its last line counts {row[_END]}: export it again"
+                    )
                 return
             if not isinstance(row, dict) or not {"id", "payload", "vector"} <= row.keys():
                 raise UsageError(f"{file}: line {number} is no item" + ("" if line.endswith(b"\n") else ": it is cut"))
             yield number, row["id"], row["payload"], row["vector"]
-        raise UsageError(f"{file} ends early: {number - 1:,} items and no end")
+        raise UsageError(f"{file} ends early, after {number - 1:,} items: export it again")
 
     return head, rows()
 
@@ -226,7 +228,7 @@ def _checked(head: Head, rows: Iterable[Row], file: str, kind: str) -> Iterator[
 
 
 def _storable(item: Item, where: str) -> Item:
-    """The item without the fields that no index takes (somebody edited the file), which are listed with it."""
+    """The item without the fields that no index takes (the file was edited), which are listed with it."""
     kept = storable(item.metadata)
     if not kept.dropped:
         return item

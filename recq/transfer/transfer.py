@@ -1,6 +1,6 @@
-"""A whole catalog out of the index into a file, and a file into an index: `recq export`, `recq import`.
+"""Writes a whole catalog into a file, and a file into an index: `recq export`, `recq import`.
 
-The way to another engine, another machine or another program. Nothing is embedded on the way: vectors are carried.
+It moves a catalog to another engine, machine or program. Nothing is embedded again: the file has the vectors.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class ArchiveFormat(StrEnum):
 
 @dataclass(frozen=True)
 class Transferred:
-    """What went over: items, how many of them failed ones without a vector, and the catalog's name in the index.
+    """What was transferred: the number of items, how many of them have failed and have no vector, the catalog's name.
 
-    `no_items` says why no item fits the filters, None where some do.
+    `no_items` explains why no item matches the filters; None where some do.
     """
 
     items: int
@@ -56,13 +56,13 @@ ENDINGS = {
     ".parquet": ArchiveFormat.PARQUET,
     ".pq": ArchiveFormat.PARQUET,
 }
-"""What names of exports end in."""
+"""The formats by the ending of a file's name."""
 
 
 def format_of(path: Path, said: ArchiveFormat | None) -> ArchiveFormat:
-    """The format that was said, else the one that the name ends in, else JSON lines: of a name without an ending.
+    """The format `said`, else the format of the name's ending; JSON lines for a name without an ending.
 
-    Raises UsageError for any other ending: whoever writes it expects another content.
+    Raises UsageError for any other ending, which promises another content.
     """
     if said is not None:
         return said
@@ -72,7 +72,7 @@ def format_of(path: Path, said: ArchiveFormat | None) -> ArchiveFormat:
         forms = " or ".join(ArchiveFormat)
         raise UsageError(
             f"{printable(str(path))} ends in {printable(path.suffix)}, which recq does not export: name it "
-            f"{', '.join(known)} or {last}, or say which it is with --format {forms}"
+            f"{', '.join(known)} or {last}, or give --format {forms}"
         )
     return ENDINGS.get(ending, ArchiveFormat.JSONL)
 
@@ -86,8 +86,9 @@ def export_catalog(
 ) -> Transferred:
     """Write the session's catalog to `path` (`-`: standard output), which appears whole or not at all.
 
-    Without filters every item, failed ones included; with filters the embedded items that all hold for. A daemon may
-    go on writing meanwhile: what it changes is in the file as it was or as it is. Raises UsageError, FilterError.
+    Without filters every item is written, failed ones included; with filters the embedded items that match all.
+    A daemon may go on writing meanwhile: the file has each item as it was before or after a change. Raises UsageError,
+    FilterError.
     """
     from recq.transfer.archive import Head, JsonLines, Parquet
 
@@ -114,9 +115,9 @@ def export_catalog(
 
 
 def import_catalog(settings: Settings, path: Path, progress: Progress = silent) -> Transferred:
-    """Write the items of an export (`-`: on standard input) into the settings' catalog, made where there is none.
+    """Write the items of an export (`-`: on standard input) into the settings' catalog, which is made if it is missing.
 
-    Items that it has already are replaced, others stay. Sources that it does not know are taken over. Raises UsageError
+    Items that it has already are replaced, others stay. Unknown sources are added. Raises UsageError
     for a file that is damaged, cut or no export (items before the damage are in), SpaceMismatch for a catalog in
     another embedding space.
     """
@@ -149,7 +150,7 @@ def import_catalog(settings: Settings, path: Path, progress: Progress = silent) 
 
 
 def _make_indexes(catalog: Catalog, progress: Progress) -> None:
-    """The indexes of many new fields, which the items did not wait for: perhaps no daemon comes to make them."""
+    """Build the indexes of many new fields, which the items did not wait for: perhaps no daemon will run."""
     for made, waiting in enumerate(catalog.fields.make_all()):
         progress("making indexes", made, made + waiting.left)
 
@@ -158,7 +159,11 @@ def _make_indexes(catalog: Catalog, progress: Progress) -> None:
 def _output(path: Path) -> Iterator[IO[bytes]]:
     """Standard output, or a file that replaces `path` when the block is left without an error."""
     if path == STREAM:
-        yield sys.stdout.buffer
+        stream = getattr(sys.stdout, "buffer", None)
+        if stream is None:  # a notebook's standard output takes text alone; a program without a console has none
+            raise UsageError("standard output takes no bytes here: name a file to export to")
+        yield stream
+        stream.flush()
         return
     with replaced(path, "the export") as stream:
         yield stream
@@ -167,12 +172,13 @@ def _output(path: Path) -> Iterator[IO[bytes]]:
 @contextmanager
 def _input(path: Path) -> Iterator[IO[bytes]]:
     if path == STREAM:
-        if sys.stdin is None or sys.stdin.isatty():
-            raise UsageError("nothing comes in on standard input: name a file, or pipe an export in")
-        yield sys.stdin.buffer
+        stream = getattr(sys.stdin, "buffer", None)
+        if stream is None or stream.isatty():
+            raise UsageError("standard input has no data: name a file, or pipe an export in")
+        yield stream
         return
     try:
-        with path.open("rb") as stream:
-            yield stream
+        with path.open("rb") as file:
+            yield file
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error

@@ -175,7 +175,7 @@ def test_a_collection_whose_folder_is_gone_is_an_error_of_its_own(tmp_path: Path
     shutil.rmtree(tmp_path / "edge" / manifest["collections"]["lost"]["folder"])
     engine = EdgeEngine(tmp_path / "edge")
     client = embedded_client(engine)
-    with pytest.raises(UnexpectedResponse, match="is gone"):
+    with pytest.raises(UnexpectedResponse, match="is missing"):
         client.count("lost")
     assert client.count("kept").count == 0
     assert client.delete_collection("lost")

@@ -183,3 +183,57 @@ def test_a_name_of_recqs_own_stays_recqs(place: Place, site: Path) -> None:
     assert counts(place) == (3, 0, 0)
     assert metadata(place)["sofa_1.jpg"] == {"category": "sofa", "price": 5}
     assert problems(place) == []
+
+
+def test_one_that_hangs_is_reported_once_and_given_up(place: Place, site: Path) -> None:
+    """No picture waits for it, each keeps what it had from it, and no question hangs that comes later."""
+    install_documented(site)
+    (place.root / "shelves.txt").write_text("1 = A 12\n2 = B 3\n")
+    assert counts(place) == (3, 0, 0)
+    before = metadata(place)
+    code = (
+        "import threading\nfor_ever = threading.Event()\n"
+        "class Hangs:\n    def __init__(self, folder): pass\n"
+        "    def fingerprint(self, picture): return {}\n"
+        "    def describe(self, picture): for_ever.wait()\n"
+    )
+    install(site, "hangs", code, {GROUP: {"hangs": "hangs:Hangs"}})
+    (site / "recq_shelf.py").write_text(code.replace("class Hangs", "class Shelves"))
+    place.settings["RECQ_PLUGIN_TIMEOUT"] = "0.5"
+    put(place.root / "sofa_3.jpg", 3)
+    assert counts(place, code=3)[::2] == (1, 0)
+    assert metadata(place) == before | {"sofa_3.jpg": {"category": "sofa"}}
+    found = problems(place)
+    assert [(each["kind"], each["path"]) for each in found] == [("plugin", None)] * 2
+    for package in ("package hangs 0.1", "package recq-shelf 1.0"):
+        (detail,) = (each["detail"] for each in found if package in each["detail"])
+        assert "has not answered for 0.5 s (the setting plugin_timeout)" in detail
+
+
+def test_one_that_hangs_at_its_start_is_given_up(place: Place, site: Path) -> None:
+    code = "import threading\nclass Hangs:\n    def __init__(self, folder): threading.Event().wait()\n"
+    install(site, "hangs", code, {GROUP: {"hangs": "hangs:Hangs"}})
+    place.settings["RECQ_PLUGIN_TIMEOUT"] = "0.5"
+    assert counts(place, code=3) == (3, 0, 0)
+    (found,) = problems(place)
+    assert "(package hangs 0.1) cannot be used: no answer within 0.5 s" in found["detail"]
+
+
+def test_metadata_of_one_that_was_uninstalled_names_it(place: Place, site: Path) -> None:
+    install_documented(site)
+    for number in range(3, 21):
+        put(place.root / f"sofa_{number}.jpg", number)
+    (place.root / "shelves.txt").write_text("".join(f"{number} = A {number}\n" for number in range(21)))
+    assert counts(place) == (21, 0, 0)
+    for info in site.glob("recq_shelf*"):
+        info.rename(site.parent / info.name)
+    for _ in range(2):  # it is not forgotten while what it gave is held
+        counts(place, code=3)
+        (found,) = problems(place)
+        assert (found["kind"], found["path"], found["count"]) == ("held", None, 21)
+        called = "plug-in 'shelf' of recq.metadata_sources (package recq-shelf 1.0)"
+        assert f"since {called}, which gave sofa_" in found["detail"]
+        assert "is not installed any more: the old values stay" in found["detail"]
+    assert place.command("confirm").returncode == 0
+    assert counts(place) == (0, 21, 0)
+    assert problems(place) == []

@@ -116,7 +116,7 @@ def test_plug_ins_are_looked_for_only_where_they_are_needed(place: Place) -> Non
         "import importlib.metadata, sys\n"
         "from query.cli.main import main\n"
         "def found(**parameters): raise SystemExit(f'searched: {parameters}')\n"
-        "import recq.plugins\nrecq.plugins.entry_points = found\n"
+        "importlib.metadata.entry_points = found\n"
         "sys.exit(main())\n"
     )
     own = ["search", "--format", "csv", "--data-dir", str(place.data)]

@@ -40,6 +40,7 @@ def stand_in(pixels: np.ndarray) -> Vector:
 class StandIn:
     """In the place of a compiled network; all around it is the real `Embedder`."""
 
+    name, device = "stand-in", "CPU"
     batch = 1
     concurrency = 2
 

@@ -97,7 +97,7 @@ def test_indexes_that_a_killed_daemon_left_are_made_by_the_next_pass(place: Plac
     left = place.status()["indexes_waiting"]
     assert left > 0
     text = place.command("status").stdout
-    assert f"  {left} indexes of new fields wait: filters on these fields say so, and 'recq-ingest run " in text
+    assert f"  {left} indexes of new fields wait: filters on these fields are refused, and 'recq-ingest run " in text
     with place.catalog() as catalog, pytest.raises(IndexPending):
         catalog.items.count([f"{columns[-1]}~green"])
     asked = ["search", "--filter", f"{columns[-1]}~green", *place.reached]

@@ -23,7 +23,7 @@ class Address:
 def read_address(data_dir: Path) -> Address | None:
     """The address in the file; None when it is absent, unreadable, partial, or not on loopback.
 
-    A killed daemon leaves its file behind: only an answer, or the taken lock, tells that somebody is there.
+    A killed daemon leaves its file behind: only an answer, or the taken lock, shows that a daemon runs.
     """
     try:
         data = json.loads((data_dir / FILE).read_bytes())

@@ -76,7 +76,7 @@ def _too_many(what: str, most: int) -> Problem:
 
 
 def _filters(value: Any, depth: int) -> Iterator[Any]:
-    """Every filter in a request, wherever one may stand; what is stored is none of it."""
+    """Every filter in a request, at any place; stored payloads are not searched."""
     if depth > MAX_DEPTH:
         raise _too_deep()
     if isinstance(value, list):

@@ -17,10 +17,10 @@ class Changes:
         self._lock = threading.Lock()
         self._ids: set[Id] = set()
         self.unknown = False
-        """Whether something was written that ids do not tell: by filter, or to the payload indexes."""
+        """Whether something was written that ids do not name: by filter, or to the payload indexes."""
 
     def note(self, ids: Sequence[Id] | None) -> None:
-        """These were written; None for a write that ids do not tell."""
+        """Record that these ids were written; None for a write that ids do not name."""
         with self._lock:
             if ids is None:
                 self.unknown = True

@@ -121,7 +121,7 @@ def update(folder: Folder, request: Request) -> Any:
 
 
 def delete(folder: Folder, request: Request) -> Any:
-    """DELETE /collections/{c}: false where there is none."""
+    """DELETE /collections/{c}: false where it does not exist."""
     return folder.delete(*request.names)
 
 
@@ -189,7 +189,7 @@ def _payload_schema(shard: Shard, schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def completed(request: Request) -> dict[str, Any]:
-    """What every update answers. Edge numbers its operations, but does not tell."""
+    """The answer to every update. Edge numbers its operations, but does not return the number."""
     return {"operation_id": None, "status": "completed" if request.waits else "acknowledged"}
 
 
@@ -225,6 +225,6 @@ def _refuse_others(said: Any, known: set[str], hints: bool = True) -> None:
 
 
 def _said(model: Any) -> dict[str, Any]:
-    """What a request says; an empty object says nothing, on a server neither."""
+    """The value in a request; an empty object counts as none, as on a server."""
     given: dict[str, Any] = model.model_dump(mode="json", exclude_none=True)
     return {name: value for name, value in given.items() if value != {}}

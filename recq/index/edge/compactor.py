@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 class _Ended(Exception):
-    """The folder is being closed, or nobody waits for the end of the work any more."""
+    """The folder is being closed, or the work is no longer needed."""
 
 
 class Compactor:

@@ -40,7 +40,7 @@ Authorised = Callable[[Any], bool]
 
 
 class Connections:
-    """All open connections of one server, `limit` at the most. For the event loop's thread only."""
+    """All open connections of one server, at most `limit`. For the event loop's thread only."""
 
     def __init__(self, limit: int, authorised: Authorised, times: TimeLimits | None = None) -> None:
         self.limit = limit
@@ -106,7 +106,7 @@ class BoundedConnection(H11Protocol):
         self._book.admit(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """No place and no deadline any more."""
+        """Release the connection's place and its deadline."""
         self._expect("")
         self._book.forget(self)
         super().connection_lost(exc)

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import qdrant_edge as edge
 from qdrant_client.http import models as rest
 
 from recq.index.edge.conditions import to_id
 from recq.index.edge.hashed_index import KEY, NarrowFields
-from recq.index.edge.problem import bad_request, edge_errors, invalid_value, unsupported, wrong_input
+from recq.index.edge.problem import Problem, bad_request, edge_errors, invalid_value, unsupported, wrong_input
 
 DISTANCES = {
     rest.Distance.COSINE: edge.Distance.Cosine,
@@ -23,6 +24,12 @@ DISTANCES = {
     rest.Distance.DOT: edge.Distance.Dot,
     rest.Distance.MANHATTAN: edge.Distance.Manhattan,
 }
+
+
+Floats = npt.NDArray[np.float32]
+
+Row = tuple[str, Mapping[str, Floats], Mapping[str, Any]]
+"""A whole point as recq has it: its id, its vectors by name, each float32 (dim,), and its payload, plain JSON."""
 
 
 @dataclass(frozen=True)
@@ -35,19 +42,41 @@ class VectorSpec:
 
 def to_vector(name: str, numbers: Any, specs: Mapping[str, VectorSpec]) -> list[float]:
     """One dense vector, checked: known name, right length, finite as float32. Raises Problem 400."""
-    if name not in specs:
-        raise wrong_input(f"Not existing vector name error: {name}")
+    spec = _spec(name, specs)
     if not isinstance(numbers, list) or (numbers and not isinstance(numbers[0], int | float)):
         raise unsupported(f"a vector `{name}` that is not a plain list of numbers")
-    spec = specs[name]
     if len(numbers) != spec.size:
-        raise wrong_input(f"Vector dimension error: expected dim: {spec.size}, got {len(numbers)}")
+        raise _wrong_size(spec, len(numbers))
     with np.errstate(over="ignore"):
-        stored = np.asarray(numbers, dtype=np.float32)
-        length = float(np.dot(stored, stored))  # NaN and infinity survive the sum: one test finds all of them
+        _require_finite(name, np.asarray(numbers, dtype=np.float32))
+    return numbers
+
+
+def array_to_vector(name: str, numbers: Floats, specs: Mapping[str, VectorSpec]) -> list[float]:
+    """The same of an array, float32 (dim,), whose numbers are taken as they are."""
+    spec = _spec(name, specs)
+    if numbers.shape != (spec.size,):
+        raise _wrong_size(spec, numbers.size)
+    with np.errstate(over="ignore"):
+        _require_finite(name, numbers)
+    plain: list[float] = numbers.tolist()
+    return plain
+
+
+def _spec(name: str, specs: Mapping[str, VectorSpec]) -> VectorSpec:
+    if name not in specs:
+        raise wrong_input(f"Not existing vector name error: {name}")
+    return specs[name]
+
+
+def _wrong_size(spec: VectorSpec, size: int) -> Problem:
+    return wrong_input(f"Vector dimension error: expected dim: {spec.size}, got {size}")
+
+
+def _require_finite(name: str, stored: Floats) -> None:
+    length = float(np.dot(stored, stored))  # NaN and infinity survive the sum: one test finds all of them
     if not np.isfinite(length):
         raise wrong_input(f"vector `{name}` has numbers that are not finite, or too large for its length to be")
-    return numbers
 
 
 def to_vectors(vector: Any, specs: Mapping[str, VectorSpec]) -> dict[str, Any]:
@@ -76,6 +105,19 @@ def to_points(
         ]
 
 
+def rows_to_points(rows: Sequence[Row], specs: Mapping[str, VectorSpec], narrow: NarrowFields) -> list[edge.Point]:
+    """The points of an upsert that no request was made of. Raises Problem 400 or 501, before anything is written."""
+    with edge_errors():
+        return [
+            edge.Point(
+                to_id(id_),
+                {name: array_to_vector(name, numbers, specs) for name, numbers in vectors.items()},
+                narrow.completed(payload),
+            )
+            for id_, vectors, payload in rows
+        ]
+
+
 def _unzip(batch: rest.Batch) -> list[tuple[Any, Any, Any]]:
     count = len(batch.ids)
     if not isinstance(batch.vectors, dict):
@@ -98,7 +140,7 @@ def to_ids(ids: Sequence[Any]) -> list[Any]:
 
 
 def to_payload_selector(selector: rest.WithPayloadInterface | None, default: bool) -> Any:
-    """`with_payload` for Edge; `default` where the request says nothing."""
+    """`with_payload` for Edge; `default` where the request has none."""
     match selector:
         case None:
             return default
@@ -133,7 +175,7 @@ def to_search_params(params: rest.SearchParams | None) -> edge.SearchParams | No
 
 
 def without_numbers(payload: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A stored payload as it was written: what the narrow indexes keep beside it is nobody's business."""
+    """A stored payload as it was written, without what the narrow indexes store in it."""
     return {key: value for key, value in payload.items() if key != KEY} if KEY in payload else payload
 
 

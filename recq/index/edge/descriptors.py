@@ -28,7 +28,7 @@ class Room:
 
 
 def raise_soft_limit() -> int:
-    """Raise the soft limit of descriptors as far as it goes, to `MOST` at the most; what it is now."""
+    """Raise the soft limit of descriptors as far as possible, to at most `MOST`. Returns the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     unlimited = resource.RLIM_INFINITY
     wanted = MOST if hard == unlimited else min(hard, MOST)

@@ -1,4 +1,4 @@
-"""Room on the disk of an embedded folder: asked for before the engine writes, because afterwards is too late.
+"""Room on the disk of an embedded folder: checked before the engine writes, because afterwards it is too late.
 
 Edge writes into mapped files whose blocks the file system gives only when they are touched. Where it has none left
 the kernel ends the whole process (SIGBUS; seen with Edge 0.9.0 on ext4 and tmpfs, at a write and at the opening).
@@ -43,6 +43,6 @@ def require_room(folder: Path) -> None:
 
 
 def disk_problem(error: OSError, folder: Path) -> Problem:
-    """What the system said to a file operation, as an answer: passing, so that the caller tries again."""
+    """The answer for a failed file operation: a passing error, so that the caller retries."""
     status = _INSUFFICIENT_STORAGE if error.errno in _FULL else 500
     return Problem(status, f"{folder}: {error.strerror or error}")

@@ -86,7 +86,7 @@ class Folder:
             if shard is None:
                 path = self.path / entry.folder
                 if not path.is_dir():
-                    raise Problem(500, f"Service internal error: {path}, the folder of collection `{real}`, is gone")
+                    raise Problem(500, f"Service internal error: {path}, the folder of collection `{real}`, is missing")
                 shard = self._shards[entry.folder] = Shard.load(path, entry.specs, entry.narrow)
             return shard
 
@@ -203,7 +203,7 @@ class Folder:
             shard.drop_index(key)
 
     def drop_narrow(self, name: str, key: str) -> None:
-        """No narrow index on `key` any more; the numbers that points have stay, and mean nothing."""
+        """Remove the narrow index on `key`; the numbers in the points stay, and are ignored."""
         with self._narrowing:
             narrow = self.shard(name).narrow
             if key in narrow.fields:

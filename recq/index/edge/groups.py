@@ -23,7 +23,7 @@ from recq.index.edge.shard import Shard
 _GROUPS = 10  # a server's defaults
 _GROUP_SIZE = 3
 _GROWTH = 4
-_ASKED_ALONE = 16  # groups that are filled each by a question of its own; of more, the ranking knows sooner
+_ASKED_ALONE = 16  # groups that are each filled by a question of their own; for more, the ranking is faster
 _TOKEN = re.compile(r'"([^"]*)"|([^."\[\]]+)|\[(\d*)\]')
 
 Value = str | int
@@ -123,7 +123,7 @@ def _values(payload: Mapping[str, Any], key: str) -> Iterator[Any]:
 
 
 def _whole(shard: Shard, ids: list[Any], said: rest.QueryRequest) -> dict[Any, Row]:
-    """What was asked for of the rows of the answer, by id. A row that was deleted meanwhile is missing."""
+    """The requested parts of the rows of the answer, by id. A row that was deleted meanwhile is missing."""
     payload = to_payload_selector(said.with_payload, default=False)
     unique = list(dict.fromkeys(ids))
     with shard.reading() as opened:

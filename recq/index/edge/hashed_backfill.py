@@ -19,7 +19,7 @@ from recq.index.edge.problem import edge_errors
 from recq.index.edge.shard import Shard
 
 PAGE = 100
-"""Points whose payloads are read in one call: about 2 ms, in which nobody else runs."""
+"""Points whose payloads are read in one call: about 2 ms, in which no other thread runs."""
 
 _Op = edge.UpdateOperation
 

@@ -40,7 +40,7 @@ INDEX = edge.IntegerIndexParams(lookup=False, range=True)
 
 
 def narrow_params(key: str, schema: rest.PayloadFieldSchema) -> dict[str, Any] | None:
-    """What was said of an index that is made narrow, None for any other.
+    """The parameters of an index that is made narrow, None for any other.
 
     Keys with lists or quotes in their path are not: such an index takes its memory.
     """
@@ -52,7 +52,7 @@ def narrow_params(key: str, schema: rest.PayloadFieldSchema) -> dict[str, Any] |
 
 @dataclass(frozen=True)
 class NarrowField:
-    """One field: its place among the numbers, from 0 to `MAX_FIELDS` - 1, and what was said when it was made."""
+    """One field: its place among the numbers, from 0 to `MAX_FIELDS` - 1, and the parameters of its index."""
 
     number: int
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -91,7 +91,7 @@ class NarrowFields:
         return NarrowFields(fields, self.unfinished | {key})
 
     def without(self, key: str) -> NarrowFields:
-        """The field gone."""
+        """The same without the field."""
         fields = {name: one for name, one in self.fields.items() if name != key}
         return NarrowFields(fields, self.unfinished - {key})
 

@@ -30,7 +30,7 @@ FORMAT = 2
 
 @dataclass(frozen=True)
 class ShardEntry:
-    """One collection: its folder's name below `edge/`, and what was said when it was made.
+    """One collection: its folder's name below `edge/`, and the parameters that it was made with.
 
     `vectors` is the REST API's `{name: {"size", "distance"}}`; `options` are hints that are kept and
     reported only, `narrow` are the keyword indexes with `on_disk`.
@@ -56,7 +56,7 @@ class Manifest:
     aliases: Mapping[str, str] = field(default_factory=dict)
 
     def resolve(self, name: str) -> tuple[str, ShardEntry]:
-        """The collection that `name` is or stands for. Raises Problem 404."""
+        """The collection with the name or alias `name`. Raises Problem 404."""
         real = self.aliases.get(name, name)
         if real not in self.collections:
             raise not_found(f"Collection `{name}` doesn't exist!")
@@ -75,7 +75,7 @@ class Manifest:
         return replace(self, collections={**self.collections, name: entry})
 
     def without_collection(self, name: str) -> Manifest:
-        """The collection gone, and with it every alias that stood for it."""
+        """The same without the collection and its aliases."""
         return Manifest(
             {key: entry for key, entry in self.collections.items() if key != name},
             {alias: target for alias, target in self.aliases.items() if target != name},

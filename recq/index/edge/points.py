@@ -5,6 +5,7 @@ Each write is one operation of Edge: checked and converted whole before anything
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from qdrant_client.http import models as rest
 
 from recq.index.edge.collections import completed
 from recq.index.edge.conditions import to_filter, to_id
-from recq.index.edge.convert import record_json, to_ids, to_payload_selector, to_points
+from recq.index.edge.convert import Row, record_json, rows_to_points, to_ids, to_payload_selector, to_points
 from recq.index.edge.folder import Folder
 from recq.index.edge.hashed_backfill import change_payload
 from recq.index.edge.hashed_index import refuse_key
@@ -43,6 +44,14 @@ def upsert(folder: Folder, request: Request) -> Any:
     shard = folder.shard(request.names[0])
     _upsert(shard, request.parse(rest.PointsBatch) if _is_batch(request.body) else _listed(request))
     return _done(folder, request)
+
+
+def upsert_rows(folder: Folder, name: str, rows: Sequence[Row]) -> None:
+    """The same write, of rows that no request was made of."""
+    shard = folder.shard(name)
+    with shard.writes_held():
+        _write(shard, rows_to_points(rows, shard.specs, shard.narrow))
+    folder.written()
 
 
 def delete(folder: Folder, request: Request) -> Any:
@@ -88,7 +97,7 @@ def retrieve(folder: Folder, request: Request) -> Any:
 
 
 def retrieve_one(folder: Folder, request: Request) -> Any:
-    """GET /points/{id}: with payload and vectors. Problem 404 where there is none."""
+    """GET /points/{id}: with payload and vectors. Problem 404 where it does not exist."""
     name, text = request.names
     try:
         point_id: int | UUID = int(text) if text.isdecimal() else UUID(text)
@@ -129,8 +138,11 @@ def _upsert(shard: Shard, said: rest.PointsBatch | rest.PointsList) -> None:
     if said.update_filter is not None or said.update_mode is not None:
         raise unsupported("conditional upserts")
     with shard.writes_held():
-        points = to_points(said, shard.specs, shard.narrow)
-        shard.update(_Op.upsert_points(points), [point.id for point in points])
+        _write(shard, to_points(said, shard.specs, shard.narrow))
+
+
+def _write(shard: Shard, points: list[edge.Point]) -> None:
+    shard.update(_Op.upsert_points(points), [point.id for point in points])
 
 
 def _delete(shard: Shard, said: rest.PointIdsList | rest.FilterSelector) -> None:

@@ -28,12 +28,12 @@ def wrong_input(message: str) -> Problem:
 
 
 def bad_format(message: str) -> Problem:
-    """400: the request cannot be read, or has fields that nobody would obey."""
+    """400: the request cannot be read, or has fields that would be ignored."""
     return Problem(400, f"Format error in JSON body: {message}")
 
 
 def bad_request(message: str) -> Problem:
-    """400: there is nothing to do, or not enough is said to do it."""
+    """400: there is nothing to do, or something that is needed is missing."""
     return Problem(400, f"Bad request: {message}")
 
 

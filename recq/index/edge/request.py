@@ -1,4 +1,4 @@
-"""One request to the embedded engine, read strictly: a field or parameter that nobody would obey is an error.
+"""One request to the embedded engine, read strictly: a field or parameter that would be ignored is an error.
 
 A server before 1.18 ignores what it does not know; here that is a 400, so that nothing is believed done that was not.
 """

@@ -29,7 +29,7 @@ Handler = Callable[[Folder, Request], Any]
 
 @dataclass(frozen=True)
 class Route:
-    """`path` with `*` for a variable part. `reads`: it changes nothing, whoever asks and whatever for."""
+    """`path` with `*` for a variable part. `reads`: it never changes anything."""
 
     method: str
     path: str
@@ -107,19 +107,24 @@ PLAIN = {  # paths that need no collection, with their answers
 
 def answer(folder: Folder, method: str, path: str, query: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
     """Status and body of the answer; never raises. `path` is percent-encoded, as on the wire."""
-    started = time.perf_counter()
     if method == "GET" and path in PLAIN:
         return 200, PLAIN[path]
+    return answered(f"{method} {path}", lambda: _result(folder, method, path, query, body))
+
+
+def answered(what: str, result: Callable[[], Any]) -> tuple[int, bytes]:
+    """Status and body of the answer with what `result` returns, or raises; `what` is asked, for the log."""
+    started = time.perf_counter()
     status, content = 200, {}
     try:
-        content = {"result": _result(folder, method, path, query, body), "status": "ok"}
+        content = {"result": result(), "status": "ok"}
     except Problem as problem:
         status, content = problem.status, {"status": {"error": problem.message}}
     except OSError as error:  # a file beside the shards: the disk is full, or does not answer
         said = disk_problem(error, Path(error.filename or "the data folder"))
         status, content = said.status, {"status": {"error": said.message}}
     except Exception as error:
-        _log.exception("%s %s failed", method, path)
+        _log.exception("%s failed", what)
         status, content = 500, {"status": {"error": f"Service internal error: {type(error).__name__}: {error}"}}
     return status, to_json({**content, "time": time.perf_counter() - started}, inf_nan_mode="null")
 

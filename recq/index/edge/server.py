@@ -213,7 +213,7 @@ class _Listening(socket.socket):
 
 
 class _Announcing(uvicorn.Server):
-    """uvicorn that says when it accepts, or that it never will."""
+    """uvicorn that reports when it accepts connections, or that it failed to start."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)

@@ -20,7 +20,7 @@ from recq.settings import Settings, key_fault
 
 
 class Access(IntEnum):
-    """What somebody may do who has shown a key, or none."""
+    """What a caller may do, by its key."""
 
     NONE = 0
     READ = 1
@@ -45,11 +45,11 @@ class Serving:
         key = _given("serve_key", settings.serve_key, settings.serve_key_file)
         read_key = _given("serve_read_key", settings.serve_read_key, settings.serve_read_key_file)
         if key is not None and key == read_key:
-            raise UsageError("serve_key and serve_read_key are the same: who may only read needs a key of its own")
+            raise UsageError("serve_key and serve_read_key are the same: readers need a key of their own")
         return cls(port=settings.serve_port, given_key=key, read_key=read_key)
 
     def access(self, given: str) -> Access:
-        """What the key `given` opens; all are compared, whatever the first says, in a time that tells nothing."""
+        """What the key `given` allows; all keys are compared, in constant time."""
         text = given.encode("utf-8", "surrogateescape")
         own, full, read = (
             key is not None and hmac.compare_digest(text, key.encode())

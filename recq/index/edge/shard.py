@@ -227,7 +227,7 @@ class Shard:
             self._indexed = None
 
     def flush_if_due(self, now: float) -> bool:
-        """Flush where `flush_due` says so; True while something is left to flush later. `now`: monotonic seconds."""
+        """Flush where `flush_due` is true; True while more is left to flush later. `now`: monotonic seconds."""
         if flush_due(self._unflushed, now - self._first_write, now - self._last_write):
             self.flush()
         return self._unflushed > 0
@@ -254,7 +254,7 @@ class Shard:
             return self._changes
 
     def unwatch(self) -> None:
-        """Note nothing any more."""
+        """Record no more changes."""
         self._changes = None
 
     @contextmanager
@@ -284,7 +284,7 @@ class Shard:
     # -- the end --------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """The folder is closed: flush, and let go of everything."""
+        """Close: flush, and release everything."""
         self._close(closed(), flush=True)
 
     def close_for_deletion(self) -> None:
@@ -314,7 +314,7 @@ class Shard:
 
 
 class Retired:
-    """An Edge shard that nobody enters any more."""
+    """An Edge shard that no thread enters any more."""
 
     def __init__(self, opened: _Opened, gate: threading.Condition) -> None:
         self.opened = opened

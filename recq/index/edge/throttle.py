@@ -25,7 +25,7 @@ class Throttle(logging.Filter):
         self._kinds: dict[tuple[str, str, str], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether `record` is logged; its message then tells how many like it were not."""
+        """Whether `record` is logged; its message then has the number of similar ones that were not."""
         raised = record.exc_info[0] if record.exc_info else None
         kind = (record.name, str(record.msg).strip(), raised.__name__ if raised else "")
         now = self._clock()

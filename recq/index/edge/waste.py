@@ -38,7 +38,7 @@ class Usage:
 
     @property
     def dead(self) -> int:
-        """Rows that no point has any more."""
+        """Rows of deleted points."""
         return max(0, self.rows - self.points)
 
 

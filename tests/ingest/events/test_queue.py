@@ -123,21 +123,39 @@ def test_other_rules_below_a_folder_are_a_walk_a_look_and_a_count_those_of_a_roo
 
 
 def test_a_file_may_appear_while_it_waits_or_is_walked_to_on_a_disk_that_answers(case: Case) -> None:
-    queue = case.queue
-    assert not queue.may_appear(7)
+    queue, never = case.queue, float("inf")
+    assert queue.may_appear_since(7) == never
     case.work_on(Key("s", "a.jpg"), size=7)
-    assert queue.may_appear(7)
-    assert not queue.may_appear(8)
+    assert queue.may_appear_since(7) < never
+    assert queue.may_appear_since(8) == never
     queue.silent.add("s")
-    assert not queue.may_appear(7)
+    assert queue.may_appear_since(7) == never
+    before = time.monotonic()
     queue.appeared(Key("t", "folder"))
-    assert queue.may_appear(8)
+    since = queue.may_appear_since(8)
+    assert before <= since <= time.monotonic()
     queue.take_appeared()
-    assert not queue.may_appear(8)
+    assert queue.may_appear_since(8) == since
     queue.walk_began("t")
-    assert queue.may_appear(8)
+    assert queue.may_appear_since(8) == since
+    queue.appeared(Key("t", "another"))
+    queue.take_appeared()
+    assert queue.may_appear_since(8) == since
     queue.walk_ended("t")
-    assert not queue.may_appear(8)
+    assert since < queue.may_appear_since(8) < never, "the next walk takes what appeared meanwhile"
+    queue.walk_began("t")
+    queue.walk_ended("t")
+    assert queue.may_appear_since(8) == never
+
+
+def test_of_files_of_one_size_the_one_that_waits_longest_counts(case: Case) -> None:
+    first, *others = (Key("s", f"{number}.jpg") for number in range(3))
+    for number, key in enumerate([first, *others]):
+        case.queue.paths.put(PendingPath(key, completed(FileState(7, 1), float(number)), fresh=True))
+    assert case.queue.may_appear_since(7) == 0.0
+    case.queue.paths.take(time.monotonic(), 9, 9, "s")
+    case.queue.finish(first)
+    assert case.queue.may_appear_since(7) == 1.0
 
 
 @pytest.mark.parametrize("live", [True, False])

@@ -18,7 +18,6 @@ from ingest.events.watch import Watch
 from ingest.source.files import Key
 from ingest.source.filesystems import is_silent, kind_at
 from ingest.source.ignore_files import IGNORE_FILE
-from ingest.source.scan import Rules
 from ingest.source.watched_source import WatchedSource
 from recq.settings import DEFAULT_IGNORE, WatchMode
 from tests.eventually import eventually
@@ -63,7 +62,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         root = tmp_path / "root"
         root.mkdir(exist_ok=True)
         watched = WatchedSource(
-            "s", root, table_path=None, types=dict, say=lambda path, message: None, rules=Rules(DEFAULT_IGNORE)
+            "s", root, table_path=None, types=dict, say=lambda path, message: None, ignore=DEFAULT_IGNORE
         )
         hints, modes = Hints(lambda: None), []  # type: tuple[Hints, list[tuple[str, str]]]
         watch = Watch(watched, hints, mode=mode, poll_interval=0.05, say=lambda *said: modes.append((said[0], said[1])))
@@ -288,7 +287,7 @@ def test_auto_polls_a_silent_file_system(start: Start, monkeypatch: pytest.Monke
 def test_a_new_file_with_the_inode_of_a_deleted_folder_is_noticed_by_polling(tmp_path: Path) -> None:
     """Two snapshots show the inode at another path, which watchdog takes for a folder that moved there."""
     watched = WatchedSource(
-        "s", tmp_path, table_path=None, types=dict, say=lambda path, message: None, rules=Rules(DEFAULT_IGNORE)
+        "s", tmp_path, table_path=None, types=dict, say=lambda path, message: None, ignore=DEFAULT_IGNORE
     )
     hints = Hints(lambda: None)
     handler = watch_module._Handler(watched, hints, polling=True)

@@ -22,7 +22,6 @@ from ingest.pipeline.removal import Deleter, Removal
 from ingest.pipeline.verdict import facts
 from ingest.reconcile.compare import sha256_of
 from ingest.source.files import FileState, Key
-from ingest.source.scan import Rules
 from ingest.source.watched_source import WatchedSource
 from recq.errors import IndexFailing, Reason, RequestRefused
 from recq.index.catalog import Catalog
@@ -55,7 +54,7 @@ class Stage:
             table_path=None,
             types=self.catalog.fields.types,
             say=lambda path, message: None,
-            rules=Rules(DEFAULT_IGNORE),
+            ignore=DEFAULT_IGNORE,
         )
         retrier = Retrier(threading.Event(), give_up_after=1, waiting=lambda _: None, recovered=lambda: None)
         self.committer = Committer(self.catalog, retrier, {"s": self.watched}, self.catalog.ledger)

@@ -139,6 +139,39 @@ def test_a_drop_passes_the_backlog_before_the_network() -> None:
     assert [name for name, _, _ in case.told] == ["a", "b", "new", "c", "d", "e", "f"]
 
 
+def test_the_backlog_is_asked_about_together_while_the_network_has_enough_to_do() -> None:
+    case = Case()
+    for name in "abc":
+        case.ask(name)
+    case.until(under_way=2)
+    asked = len(case.questions)
+    assert sorted(name for names in case.questions for name in names) == ["a", "b", "c"]
+    for name in "defgh":  # `c` waits for the network: there is time
+        case.ask(name)
+    case.turn()
+    assert len(case.questions) == asked
+    case.network.answer()
+    case.until(told=1, under_way=2)
+    eventually(lambda: case.turn() and len(case.questions) > asked)
+    assert case.questions[asked:] == [["d", "e", "f", "g", "h"]]
+    for told in range(2, 9):
+        case.network.answer()
+        case.until(told=told, under_way=min(2, 8 - told))
+    assert [name for name, _, _ in case.told] == list("abcdefgh")
+
+
+def test_a_drop_does_not_wait_for_company() -> None:
+    case = Case()
+    for name in "abc":
+        case.ask(name)
+    case.until(under_way=2)
+    asked = len(case.questions)
+    case.ask("d")
+    case.ask("new", fresh=True)
+    eventually(lambda: case.turn() and len(case.questions) > asked)
+    assert case.questions[asked:] == [["d", "new"]]
+
+
 def test_the_same_bytes_are_computed_once() -> None:
     case = Case()
     case.stored["old"] = Carried(VECTOR, 1)

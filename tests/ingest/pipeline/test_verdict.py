@@ -10,7 +10,6 @@ from ingest.events.stability import completed, observe
 from ingest.pipeline.verdict import Fate, verdicts
 from ingest.source.files import FileState, Key
 from ingest.source.ignore_files import IGNORE_FILE
-from ingest.source.scan import Rules
 from ingest.source.watched_source import WatchedSource
 from recq.images.revision import DECODER_REVISION
 from recq.index.schema import FileFacts, Item
@@ -38,7 +37,7 @@ class Known:
 def test_what_a_comparison_found_ignored_goes_when_the_rule_still_holds_after_the_wait(tmp_path: Path) -> None:
     """A comparison may have met a file of rules that was half written."""
     state = FileState.of(put(tmp_path / "a.jpg", 1).stat())
-    watched = WatchedSource("s", tmp_path, table_path=None, types=dict, say=lambda *_: None, rules=Rules([".*"]))
+    watched = WatchedSource("s", tmp_path, table_path=None, types=dict, say=lambda *_: None, ignore=[".*"])
     facts = FileFacts(
         "s", "a.jpg", state.size, state.mtime_ns, sha256="0" * 64, ctime_ns=state.ctime_ns, decoder=DECODER_REVISION,
         format="JPEG", metadata_digest=watched.describe("a.jpg").digest,

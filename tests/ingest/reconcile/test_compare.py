@@ -15,7 +15,7 @@ from ingest.reconcile import compare as reconcile
 from ingest.reconcile.compare import Action, Reconciliation, decide
 from ingest.reconcile.survivors import Survivors
 from ingest.source.files import FileState
-from ingest.source.scan import Rules, Seen
+from ingest.source.scan import Seen
 from ingest.source.watched_source import WatchedSource
 from recq import paths
 from recq.errors import Reason
@@ -184,7 +184,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def watched_at(root: Path, ignore: Sequence[str] = DEFAULT_IGNORE) -> WatchedSource:
-    return WatchedSource("s", root, table_path=None, types=dict, say=lambda path, message: None, rules=Rules(ignore))
+    return WatchedSource("s", root, table_path=None, types=dict, say=lambda path, message: None, ignore=ignore)
 
 
 def compared(watched: WatchedSource, ledger: Ledger) -> tuple[dict[str, str], Reconciliation]:
@@ -311,7 +311,7 @@ def test_rows_that_name_no_file_are_said_once_and_cleared(root: Path) -> None:
         table_path=None,
         types=dict,
         say=lambda path, message: said.append((path, message)),
-        rules=Rules(DEFAULT_IGNORE),
+        ignore=DEFAULT_IGNORE,
     )
     (root / "notes.txt").write_text("there, but no picture")
     table = root / "metadata.csv"
@@ -500,7 +500,7 @@ def test_where_the_folder_is_polled_no_ctime_is_looked_at(root: Path) -> None:
         types=dict,
         say=lambda *_: None,
         tells_ctime=lambda _: False,
-        rules=Rules(DEFAULT_IGNORE),
+        ignore=DEFAULT_IGNORE,
     )
     kept: dict[str, int] = {}
     reconciliation = Reconciliation(polled, ledger, keep=kept.update)

@@ -94,9 +94,9 @@ def test_a_folder_that_cannot_be_listed_replaces_nothing(place: Place) -> None:
     script = AFTER_THE_WALK.format(root=str(place.root), meanwhile="pass").replace(
         "main()\n",
         "from ingest.source import scan, watched_source\n"
-        "def walk(root, rules, below=''):\n"
-        "    yield from scan.walk(root, rules, below)\n"
-        "    if root.name == 'shop':\n"
+        "def walk(rules, below=''):\n"
+        "    yield from scan.walk(rules, below)\n"
+        "    if rules.root.name == 'shop':\n"
         "        yield scan.Unreadable('sub', 'Permission denied')\n"
         "watched_source.walk = walk\n"
         "main()\n",
@@ -208,3 +208,18 @@ def test_interrupted_the_old_vectors_answer_and_the_next_one_goes_on(place: Plac
     with place.catalog() as catalog:
         assert (catalog.space.model, catalog.items.count()) == (OTHER, 123)
         assert list(catalog.sources.all()) == ["press", "shop"]
+
+
+def test_a_rebuild_knows_what_a_new_rule_ignores(place: Place) -> None:
+    """A few items go, as by any comparison; all of a source do not without a confirmation."""
+    (place.root / ".recqignore").write_text("*\n")
+    done = place.command("rebuild", "--model", "pixels:8")
+    assert done.returncode == 3, done.stderr
+    why = done.stderr.splitlines()[-1]
+    assert "2 items found today are ignored now, by the rule '*' in .recqignore line 1: nothing would be left" in why
+    assert f"'recq-ingest confirm shop --data-dir {place.data}'" in why
+    assert sorted(place.vectors()) == ["a.jpg", "b.jpg", "c.jpg"]
+    (place.root / ".recqignore").write_text("b.jpg\n")
+    done = place.command("rebuild", "--model", "pixels:8")
+    assert done.returncode == 0, done.stderr
+    assert sorted(place.vectors()) == ["a.jpg", "c.jpg"]

@@ -52,7 +52,7 @@ def test_a_folder_is_taken_up_live(engine_place: Place, tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         assert done.stdout.splitlines() == [
             f"process {daemon.process.pid} watches {press} from now on, as source press",
-            "it does so until it ends: name the folder where it is started, too",
+            "it watches it until it ends: name the folder where the daemon is started, too",
         ]
         eventually(lambda: sorted(place.items()) == ["a.jpg", "b.jpg"])
         assert place.items()["b.jpg"].metadata["price"] == 5
@@ -104,10 +104,10 @@ def test_what_cannot_be_added_says_why(place: Place, daemon: Daemon, tmp_path: P
     cases = {
         ("run", f"{place.root}/sub"): (2, f"lies inside {place.root}, which is watched as source 'shop'"),
         ("run", "--source", f"other={place.root}"): (2, "is already indexed as source 'shop'"),
-        ("run", "--source", f"shop={press}"): (2, f"source 'shop' stands for {place.root} on this host"),
+        ("run", "--source", f"shop={press}"): (2, f"source 'shop' is the folder {place.root} on this host"),
         ("run", press, "--catalog", "other"): (4, f"is in use by process {pid}, for catalog 'images'"),
         ("run", press, "--model", "efficientnet_lite2"): (5, f"was made with {MODEL}"),
-        ("run", press, "--watch", "poll"): (2, "has watch = auto, and this asks for poll"),
+        ("run", press, "--watch", "poll"): (2, "has watch = auto for all its sources, and this command asks for poll"),
         ("run", str(place.root), "--metadata", str(put(outer / "m.csv", 1))): (2, "--metadata can be given only when"),
     }  # fmt: skip
     for arguments, (code, why) in cases.items():

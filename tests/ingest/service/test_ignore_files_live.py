@@ -57,7 +57,7 @@ def test_a_file_that_comes_changes_and_goes(running: tuple[Place, Daemon]) -> No
     put(place.root / "x/new/a.jpg", 9)
     put(place.root / "x/new/b.jpg", 10)
     holds(place, "x/b.jpg", "x/deep/c.jpg", "x/new/b.jpg", below="x/")
-    detail = "1 picture in x is passed over by the rule 'a.jpg' in x/.recqignore line 2 (first: x/a.jpg)"
+    detail = "1 picture in x is skipped by the rule 'a.jpg' in x/.recqignore line 2 (first: x/a.jpg)"
     eventually(lambda: ("x/a.jpg", detail) in problems(place, "ignored"), every=0.5)
     file.write_text("a.jpg\n!/a.jpg\ndeep/\n[\n")
     holds(place, "x/a.jpg", "x/b.jpg", "x/new/b.jpg", below="x/")
@@ -116,7 +116,8 @@ def test_too_much_at_once_is_held_and_confirmed(running: tuple[Place, Daemon]) -
         put(place.root / name, 100 + number)
     holds(place, *many, below="many/")
     (place.root / IGNORE_FILE).write_text("many\n")
-    daemon.said("held", source="shop", items=40)
+    held = daemon.said("held", source="shop", items=40)
+    assert "by the rule 'many' in .recqignore line 1" in held["detail"]
     put(place.root / "meanwhile.jpg", 99)
     holds(place, "meanwhile.jpg", below="meanwhile")
     holds(place, *many, below="many/")
@@ -151,10 +152,17 @@ def test_without_a_daemon(place: Place) -> None:
         daemon.ready()
         holds(place, "b.jpg", below="")
     rule = "the rule '/a.jpg' in .recqignore line 1"
-    assert ("a.jpg", f"1 picture in the root is passed over by {rule} (first: a.jpg)") in problems(place, "ignored")
-    (place.root / IGNORE_FILE).write_text("*\n")  # all of a source: as if it had been unmounted
-    assert place.once().returncode == 0
+    assert ("a.jpg", f"1 picture in the root is skipped by {rule} (first: a.jpg)") in problems(place, "ignored")
+    (place.root / IGNORE_FILE).write_text("*\n")  # all of a source, perhaps by a slip
+    done = place.once("--log-format", "json")
+    assert done.returncode == 0
     assert set(place.items()) == {"b.jpg"}
+    (held,) = [event for event in map(json.loads, done.stderr.splitlines()) if event["event"] == "held"]
+    assert held["items"] == 1
+    assert held["detail"].startswith(
+        f"every picture in {place.root} is ignored, by the rule '*' in .recqignore line 1: nothing is deleted. "
+        "To keep them, change that rule. If that was meant, run 'recq-ingest confirm shop "
+    )
     assert place.command("confirm", "shop").returncode == 0
     assert place.once().returncode == 0
     assert place.items() == {}

@@ -310,7 +310,7 @@ def test_what_is_left_out_of_a_table_is_listed_and_costs_nothing_else(place: Pla
     done = place.once()
     assert done.returncode == 3
     assert done.stderr.splitlines()[-1] == (
-        "recq-ingest: not all metadata of shop could be taken: "
+        "recq-ingest: not all metadata of shop could be stored: "
         f"'recq-ingest problems --data-dir {place.data}' lists what was not, and why"
     )
     assert {path: item.metadata for path, item in place.items().items()} == {"a.jpg": {"price": 5}, "b.jpg": {}}

@@ -49,12 +49,12 @@ def refused(lines: str | bytes) -> list[int | None]:
     return [problem.line for problem in read_patterns(data, IGNORE_FILE)[1]]
 
 
-def kinds(root: Path, rules: Rules, below: str = "") -> dict[str, str]:
+def kinds(rules: Rules, below: str = "") -> dict[str, str]:
     """What a walk finds, which every look confirms."""
-    found = [each for each in walk(root, rules, below) if isinstance(each, Seen)]
+    found = [each for each in walk(rules, below) if isinstance(each, Seen)]
     for each in found:
-        if each.kind is not Kind.IGNORED or not (root / each.path).is_dir():
-            seen = look(root, each.path, rules)
+        if each.kind is not Kind.IGNORED or not (rules.root / each.path).is_dir():
+            seen = look(each.path, rules)
             assert seen is not None
             assert seen.kind is each.kind, each.path
     return {each.path: str(each.kind) for each in found if not each.path.endswith(IGNORE_FILE)}
@@ -239,14 +239,14 @@ def test_a_nearer_file_is_asked_first_and_nothing_comes_back_below_an_ignored_fo
     (tmp_path / "x" / IGNORE_FILE).write_text("!*.png\n")
     (tmp_path / "x/y" / IGNORE_FILE).write_text("/c.png\n")
     (tmp_path / "out" / IGNORE_FILE).write_text("!*\n")
-    rules = Rules([".*"])
-    assert kinds(tmp_path, rules) == {
+    rules = Rules([".*"], tmp_path)
+    assert kinds(rules) == {
         "a.png": "ignored", "a.jpg": "item", "x/b.png": "item", "x/y/c.png": "ignored", "x/y/d.jpg": "item",
         "out": "ignored", "drafts": "ignored", "x/drafts": "maybe",
     }  # fmt: skip
-    assert kinds(tmp_path, rules, "x/y") == {"x/y/c.png": "ignored", "x/y/d.jpg": "item"}
-    assert kinds(tmp_path, rules, "out/deep") == {}
-    below = look(tmp_path, "out/deep/f.jpg", rules)
+    assert kinds(rules, "x/y") == {"x/y/c.png": "ignored", "x/y/d.jpg": "item"}
+    assert kinds(rules, "out/deep") == {}
+    below = look("out/deep/f.jpg", rules)
     assert below is not None
     assert (below.kind, below.rule) == (Kind.IGNORED, Rule("/out/", IGNORE_FILE, 2))
 
@@ -255,26 +255,25 @@ def test_the_setting_comes_first_and_nothing_takes_it_back(tmp_path: Path) -> No
     put(tmp_path / ".hidden.jpg", 1)
     put(tmp_path / "a.jpg", 2)
     (tmp_path / IGNORE_FILE).write_text("!.hidden.jpg\n")
-    assert kinds(tmp_path, Rules([".*"])) == {".hidden.jpg": "ignored", "a.jpg": "item"}
-    assert kinds(tmp_path, Rules([])) == {".hidden.jpg": "item", "a.jpg": "item"}
+    assert kinds(Rules([".*"], tmp_path)) == {".hidden.jpg": "ignored", "a.jpg": "item"}
+    assert kinds(Rules([], tmp_path)) == {".hidden.jpg": "item", "a.jpg": "item"}
 
 
 def test_links_are_no_folders(tmp_path: Path) -> None:
     put(tmp_path / "a.jpg", 1)
     (tmp_path / "b.jpg").symlink_to("a.jpg")
     (tmp_path / IGNORE_FILE).write_text("b.jpg/\n")
-    assert kinds(tmp_path, Rules([])) == {"a.jpg": "item", "b.jpg": "item"}
+    assert kinds(Rules([], tmp_path)) == {"a.jpg": "item", "b.jpg": "item"}
     (tmp_path / IGNORE_FILE).write_text("b.jpg\n")
-    assert kinds(tmp_path, Rules([])) == {"a.jpg": "item", "b.jpg": "ignored"}
+    assert kinds(Rules([], tmp_path)) == {"a.jpg": "item", "b.jpg": "ignored"}
 
 
 def test_each_source_has_its_own(tmp_path: Path) -> None:
     for name in ("one", "two"):
         put(tmp_path / name / "a.jpg", 1)
     (tmp_path / "one" / IGNORE_FILE).write_text("a.jpg\n")
-    rules = Rules([".*"])
-    assert kinds(tmp_path / "one", rules) == {"a.jpg": "ignored"}
-    assert kinds(tmp_path / "two", rules) == {"a.jpg": "item"}
+    assert kinds(Rules([".*"], tmp_path / "one")) == {"a.jpg": "ignored"}
+    assert kinds(Rules([".*"], tmp_path / "two")) == {"a.jpg": "item"}
 
 
 # -- files that change -------------------------------------------------------------------------------------------------
@@ -282,7 +281,7 @@ def test_each_source_has_its_own(tmp_path: Path) -> None:
 
 def test_a_look_knows_what_stands_there_now(tmp_path: Path) -> None:
     put(tmp_path / "x/a.jpg", 1)
-    rules, file = Rules([".*"]), tmp_path / "x" / IGNORE_FILE
+    rules, file = Rules([".*"], tmp_path), tmp_path / "x" / IGNORE_FILE
     for text, kind in [
         (None, "item"),
         ("a.jpg\n", "ignored"),
@@ -297,7 +296,7 @@ def test_a_look_knows_what_stands_there_now(tmp_path: Path) -> None:
             file.write_text(text)
             if before is not None:  # of the same length and time: told by its bytes while it is young
                 os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
-        assert kinds(tmp_path, rules) == {"x/a.jpg": kind}
+        assert kinds(rules) == {"x/a.jpg": kind}
 
 
 def test_a_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -320,12 +319,12 @@ def test_a_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_many_threads_see_the_same(tmp_path: Path) -> None:
     put(tmp_path / "x/a.png", 1)
     (tmp_path / IGNORE_FILE).write_text("*.png\n")
-    rules = Rules([".*"])
+    rules = Rules([".*"], tmp_path)
     wrong: list[Seen | None] = []
 
     def ask() -> None:
         for _ in range(200):
-            seen = look(tmp_path, "x/a.png", rules)
+            seen = look("x/a.png", rules)
             if seen is None or seen.kind is not Kind.IGNORED:
                 wrong.append(seen)
 
@@ -367,20 +366,20 @@ HOW = {
 def test_what_a_file_had_before_holds_when_it_cannot_be_used_any_more(tmp_path: Path, how: str) -> None:
     for number, name in enumerate(["a.png", "a.jpg", "a.gif"]):
         put(tmp_path / name, number)
-    rules, file = Rules(["rules"]), tmp_path / IGNORE_FILE
+    rules, file = Rules(["rules"], tmp_path), tmp_path / IGNORE_FILE
     file.write_text("*.png\n")
     expected = {"a.png": "ignored", "a.jpg": "item", "a.gif": "item"}
-    assert kinds(tmp_path, rules).items() >= expected.items()
+    assert kinds(rules).items() >= expected.items()
     spoil(file, how)
     for _ in range(2):
-        assert kinds(tmp_path, rules).items() >= expected.items()
-        (problem,) = rules.ignore_files(tmp_path).problems(IGNORE_FILE)
+        assert kinds(rules).items() >= expected.items()
+        (problem,) = rules.ignore_files.problems(IGNORE_FILE)
         assert problem.detail.startswith(f".recqignore {HOW[how]}")
-        assert problem.detail.endswith("; what it said before holds")
+        assert problem.detail.endswith("; its earlier rules hold")
     shutil.rmtree(file) if how == "folder" else file.unlink()
     file.write_text("*.png\n")
-    assert kinds(tmp_path, rules).items() >= expected.items()
-    assert rules.ignore_files(tmp_path).problems(IGNORE_FILE) == []
+    assert kinds(rules).items() >= expected.items()
+    assert rules.ignore_files.problems(IGNORE_FILE) == []
 
 
 @pytest.mark.parametrize("how", HOW)
@@ -389,13 +388,13 @@ def test_a_file_of_which_nothing_is_known_leaves_undecided_what_it_may_take_back
         put(tmp_path / name, number)
     (tmp_path / IGNORE_FILE).write_text("*.png\n")
     spoil(tmp_path / "x" / IGNORE_FILE, how)
-    rules = Rules(["rules"])
-    found = {each.path: each.kind for each in walk(tmp_path, rules) if isinstance(each, Seen)}
+    rules = Rules(["rules"], tmp_path)
+    found = {each.path: each.kind for each in walk(rules) if isinstance(each, Seen)}
     assert found["x/a.jpg"] is Kind.ITEM
     assert found["b.png"] is found["x/a.png"] is Kind.IGNORED  # it is not made an item
     with pytest.raises(OSError, match=r"ignores it, but x/\.recqignore"):  # nor is it deleted
-        look(tmp_path, "x/a.png", rules)
-    seen = look(tmp_path, "b.png", rules)
+        look("x/a.png", rules)
+    seen = look("b.png", rules)
     assert seen is not None
     assert seen.kind is Kind.IGNORED
 
@@ -403,20 +402,20 @@ def test_a_file_of_which_nothing_is_known_leaves_undecided_what_it_may_take_back
 def test_a_disk_that_fails_takes_nothing_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(tmp_path / "a.png", 1)
     (tmp_path / IGNORE_FILE).write_text("*.png\n")
-    rules = Rules([".*"])
-    assert kinds(tmp_path, rules) == {"a.png": "ignored"}
+    rules = Rules([".*"], tmp_path)
+    assert kinds(rules) == {"a.png": "ignored"}
 
     def fail(path: str, status: os.stat_result) -> bytes:
         raise OSError(errno.EIO, "Input/output error")
 
     with monkeypatch.context() as patched:
         patched.setattr(ignore_files, "_bytes", fail)
-        assert kinds(tmp_path, rules) == {"a.png": "ignored"}
-        (problem,) = rules.ignore_files(tmp_path).problems(IGNORE_FILE)
-        assert problem.detail == ".recqignore cannot be read: Input/output error; what it said before holds"
-        assert kinds(tmp_path, Rules([".*"])) == {"a.png": "item"}
-    assert kinds(tmp_path, rules) == {"a.png": "ignored"}
-    assert rules.ignore_files(tmp_path).problems(IGNORE_FILE) == []
+        assert kinds(rules) == {"a.png": "ignored"}
+        (problem,) = rules.ignore_files.problems(IGNORE_FILE)
+        assert problem.detail == ".recqignore cannot be read: Input/output error; its earlier rules hold"
+        assert kinds(Rules([".*"], tmp_path)) == {"a.png": "item"}
+    assert kinds(rules) == {"a.png": "ignored"}
+    assert rules.ignore_files.problems(IGNORE_FILE) == []
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
@@ -424,16 +423,16 @@ def test_a_file_without_permission(tmp_path: Path) -> None:
     put(tmp_path / "a.png", 1)
     file = tmp_path / IGNORE_FILE
     file.write_text("*.png\n")
-    rules = Rules([".*"])
-    assert kinds(tmp_path, rules) == {"a.png": "ignored"}
+    rules = Rules([".*"], tmp_path)
+    assert kinds(rules) == {"a.png": "ignored"}
     file.chmod(0)
-    assert kinds(tmp_path, rules) == {"a.png": "ignored"}
-    (problem,) = rules.ignore_files(tmp_path).problems(IGNORE_FILE)
+    assert kinds(rules) == {"a.png": "ignored"}
+    (problem,) = rules.ignore_files.problems(IGNORE_FILE)
     assert "cannot be read: Permission denied" in problem.detail
-    assert kinds(tmp_path, Rules([".*"])) == {"a.png": "item"}
+    assert kinds(Rules([".*"], tmp_path)) == {"a.png": "item"}
     file.chmod(0o600)
-    assert kinds(tmp_path, rules) == {"a.png": "ignored"}
-    assert rules.ignore_files(tmp_path).problems(IGNORE_FILE) == []
+    assert kinds(rules) == {"a.png": "ignored"}
+    assert rules.ignore_files.problems(IGNORE_FILE) == []
 
 
 # -- against git -------------------------------------------------------------------------------------------------------
@@ -496,10 +495,10 @@ def ignored_by_git(repository: Path, files: list[str]) -> set[str]:
     return {os.fsdecode(path) for path in told.stdout.split(b"\0") if path}
 
 
-def is_left_out(root: Path, path: str, rules: Rules) -> bool:
+def is_left_out(path: str, rules: Rules) -> bool:
     """Whether a file is ignored, or undecided for a line that is none to git and may be one to its writer."""
     try:
-        seen = look(root, path, rules)
+        seen = look(path, rules)
     except OSError:
         return True
     return seen is not None and seen.kind is Kind.IGNORED
@@ -530,9 +529,9 @@ def test_the_same_is_ignored_as_git_ignores(
         if (repository / folder).is_dir():
             for name in (".gitignore", IGNORE_FILE):
                 (repository / folder / name).write_bytes("\n".join(lines).encode())
-    rules = Rules([])
-    ours = {name for name in made if is_left_out(repository, name, rules)}
+    rules = Rules([], repository)
+    ours = {name for name in made if is_left_out(name, rules)}
     theirs = ignored_by_git(repository, made)
     assert ours == theirs
-    walked = [each for each in walk(repository, Rules([".git", ".gitignore"])) if isinstance(each, Seen)]
+    walked = [each for each in walk(Rules([".git", ".gitignore"], repository)) if isinstance(each, Seen)]
     assert {each.path for each in walked if each.kind is not Kind.IGNORED} == set(made) - ours

@@ -12,11 +12,9 @@ from ingest.source.scan import Kind, Rules, Seen, Unreadable, holds_image, look,
 from recq.settings import DEFAULT_IGNORE
 from tests.ingest.pictures import jpeg, put
 
-RULES = Rules(DEFAULT_IGNORE)
-
 
 def kinds(root: Path, below: str = "") -> dict[str, str]:
-    found = list(walk(root, RULES, below))
+    found = list(walk(Rules(DEFAULT_IGNORE, root), below))
     assert len({each.path for each in found}) == len(found)
     return {each.path: each.kind.value if isinstance(each, Seen) else "unreadable" for each in found}
 
@@ -69,8 +67,8 @@ def test_first_bytes_decide_the_rest(tmp_path: Path) -> None:
 def test_state_is_of_the_file(tmp_path: Path) -> None:
     file = put(tmp_path / "a.jpg", 1)
     status = file.stat()
-    assert look(tmp_path, "a.jpg", RULES) == Seen("a.jpg", FileState.of(status), Kind.ITEM)
-    assert list(walk(tmp_path, RULES)) == [look(tmp_path, "a.jpg", RULES)]
+    assert look("a.jpg", Rules(DEFAULT_IGNORE, tmp_path)) == Seen("a.jpg", FileState.of(status), Kind.ITEM)
+    assert list(walk(Rules(DEFAULT_IGNORE, tmp_path))) == [look("a.jpg", Rules(DEFAULT_IGNORE, tmp_path))]
 
 
 def test_links_lead_no_further_than_the_root(tmp_path: Path) -> None:
@@ -90,10 +88,10 @@ def test_links_lead_no_further_than_the_root(tmp_path: Path) -> None:
     }  # fmt: skip
     assert kinds(root) == expected
     for path, kind in expected.items():
-        seen = look(root, path, RULES)
+        seen = look(path, Rules(DEFAULT_IGNORE, root))
         assert seen is not None
         assert seen.kind == kind
-    inside = look(root, "inside.jpg", RULES)
+    inside = look("inside.jpg", Rules(DEFAULT_IGNORE, root))
     assert inside is not None
     assert inside.state.size == len(jpeg(1))
 
@@ -110,18 +108,18 @@ def test_any_name_the_system_allows(tmp_path: Path) -> None:
     for number, name in enumerate(names):
         put(tmp_path / name, number)
     assert set(kinds(tmp_path)) == set(names)
-    assert look(tmp_path, "n" * 300, RULES) is None
+    assert look("n" * 300, Rules(DEFAULT_IGNORE, tmp_path)) is None
 
 
 def test_nothing_and_folders_are_nothing(tmp_path: Path) -> None:
     put(tmp_path / "d/a.jpg", 1)
-    assert look(tmp_path, "absent.jpg", RULES) is None
-    assert look(tmp_path, "d", RULES) is None
-    assert look(tmp_path, "d/a.jpg/b.jpg", RULES) is None
+    assert look("absent.jpg", Rules(DEFAULT_IGNORE, tmp_path)) is None
+    assert look("d", Rules(DEFAULT_IGNORE, tmp_path)) is None
+    assert look("d/a.jpg/b.jpg", Rules(DEFAULT_IGNORE, tmp_path)) is None
 
 
 def test_a_root_that_has_gone_is_unreadable_not_empty(tmp_path: Path) -> None:
-    (found,) = walk(tmp_path / "gone", RULES)
+    (found,) = walk(Rules(DEFAULT_IGNORE, tmp_path / "gone"))
     assert isinstance(found, Unreadable)
     assert found.covers("anything/below.jpg")
 
@@ -138,11 +136,11 @@ def test_an_unreadable_folder_is_reported(tmp_path: Path) -> None:
 
 
 def test_own_patterns_replace_the_defaults(tmp_path: Path) -> None:
-    rules = Rules(["*.bak.jpg", "thumbs"])
+    rules = Rules(["*.bak.jpg", "thumbs"], Path("/shop"))
     assert rules.ignores_path("a/Thumbs/b.jpg")
     assert rules.ignores_path("a.bak.jpg")
     assert not rules.ignores_path(".hidden/a.jpg")
-    assert not Rules([]).ignores_path(".hidden")
+    assert not Rules([], Path("/shop")).ignores_path(".hidden")
 
 
 @pytest.mark.parametrize(
@@ -178,14 +176,14 @@ def test_own_patterns_replace_the_defaults(tmp_path: Path) -> None:
         "trashbox",
     ],
 )
-def test_bins_and_snapshots_are_passed_over_at_any_depth(tmp_path: Path, folder: str) -> None:
+def test_bins_and_snapshots_are_skipped_at_any_depth(tmp_path: Path, folder: str) -> None:
     """A NAS shows what was deleted, and older states, as folders among the pictures."""
     put(tmp_path / folder / "deep/a.jpg", 1)
     put(tmp_path / "shop" / folder / "b.jpg", 2)
     put(tmp_path / "shop/c.jpg", 3)
     assert kinds(tmp_path) == {folder: "ignored", f"shop/{folder}": "ignored", "shop/c.jpg": "item"}
-    assert RULES.ignores_path(f"{folder}/deep/a.jpg")
-    seen = look(tmp_path, f"shop/{folder}/b.jpg", RULES)
+    assert Rules(DEFAULT_IGNORE, tmp_path).ignores_path(f"{folder}/deep/a.jpg")
+    seen = look(f"shop/{folder}/b.jpg", Rules(DEFAULT_IGNORE, tmp_path))
     assert seen is not None
     assert seen.kind is Kind.IGNORED
 
@@ -199,12 +197,12 @@ def test_bins_and_snapshots_are_passed_over_at_any_depth(tmp_path: Path, folder:
     ],
 )  # fmt: skip
 def test_what_only_looks_like_a_bin_is_none(name: str) -> None:
-    assert not RULES.ignores_path(name)
-    assert not RULES.ignores_path(f"{name}/a.jpg")
+    assert not Rules(DEFAULT_IGNORE, Path("/shop")).ignores_path(name)
+    assert not Rules(DEFAULT_IGNORE, Path("/shop")).ignores_path(f"{name}/a.jpg")
 
 
 @pytest.mark.parametrize(
     "name", ["aquota.user", "aquota.group", "quota.user", "a.jpg@SynoEAStream", "a.jpg@SynoResource"]
 )
 def test_books_of_file_systems_are_no_pictures(name: str) -> None:
-    assert RULES.kind_of(name) is Kind.IGNORED
+    assert Rules(DEFAULT_IGNORE, Path("/shop")).kind_of(name) is Kind.IGNORED

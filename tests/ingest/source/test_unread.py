@@ -9,7 +9,7 @@ import pytest
 
 from ingest.source.ignore_files import Rule
 from ingest.source.nearest import Nearest
-from ingest.source.passed_over import PassedOver
+from ingest.source.skipped import Skipped
 from ingest.source.unread import looks_like_table, may_be_table, unread
 from recq.index.problems import MOST_KEPT
 
@@ -73,21 +73,21 @@ def test_the_file_that_a_row_may_mean(row: str, meant: str | None) -> None:
 
 
 def test_what_rules_pass_over_is_counted_by_rule_and_folder_and_bounded() -> None:
-    passed_over = PassedOver()
+    skipped = Skipped()
     for number in range(3):
-        passed_over.add(Rule("._*"), f"a/._{number}.jpg", folder=False)
-    passed_over.add(Rule("@eaDir"), "a/@eaDir", folder=True)
-    passed_over.add(Rule("*.jpg", "a/.recqignore", 3), "a/b/c.jpg", folder=False)
-    told = [(problem.path, problem.count, problem.detail) for problem in passed_over.problems()]
+        skipped.add(Rule("._*"), f"a/._{number}.jpg", folder=False)
+    skipped.add(Rule("@eaDir"), "a/@eaDir", folder=True)
+    skipped.add(Rule("*.jpg", "a/.recqignore", 3), "a/b/c.jpg", folder=False)
+    told = [(problem.path, problem.count, problem.detail) for problem in skipped.problems()]
     assert told == [
         ("a/._0.jpg", 3,
-         "3 pictures in a are passed over by the rule '._*' of the setting 'ignore' (first: a/._0.jpg)"),
-        ("a/@eaDir", 1, "1 folder in a is passed over by the rule '@eaDir' of the setting 'ignore' (first: a/@eaDir)"),
+         "3 pictures in a are skipped by the rule '._*' of the setting 'ignore' (first: a/._0.jpg)"),
+        ("a/@eaDir", 1, "1 folder in a is skipped by the rule '@eaDir' of the setting 'ignore' (first: a/@eaDir)"),
         ("a/b/c.jpg", 1,
-         "1 picture in a/b is passed over by the rule '*.jpg' in a/.recqignore line 3 (first: a/b/c.jpg)"),
+         "1 picture in a/b is skipped by the rule '*.jpg' in a/.recqignore line 3 (first: a/b/c.jpg)"),
     ]  # fmt: skip
     for number in range(3 * MOST_KEPT):
-        passed_over.add(Rule("@eaDir"), f"{number}/@eaDir", folder=True)
-    problems = list(passed_over.problems())
+        skipped.add(Rule("@eaDir"), f"{number}/@eaDir", folder=True)
+    problems = list(skipped.problems())
     assert len(problems) == MOST_KEPT + 1
     assert sum(problem.count for problem in problems) == 3 * MOST_KEPT + 5

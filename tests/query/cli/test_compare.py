@@ -221,4 +221,4 @@ def test_items_without_a_digest_are_told_apart_by_their_ids() -> None:
 def test_targets_that_are_different_files_are_remarked_on() -> None:
     assert Comparison((column("a", "x"), column("b", "x")), 1.0).notes == ()
     (note,) = Comparison((column("a", "x"), column("b", "x", "/b.png")), 1.0).notes
-    assert note == "the catalogs know different files by that name: give a path, to compare like with like"
+    assert note == "the catalogs know different files by that name: give a path to compare the same file"

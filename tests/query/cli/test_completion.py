@@ -185,6 +185,25 @@ def test_it_is_asked_once_and_nothing_is_said_where_nobody_answers(
     assert offered(tab("facets c", [*shop.options, "--catalog", "other"])) == []
 
 
+def test_what_is_kept_is_for_one_catalog_of_one_index(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whoever names it: an option, a variable, recq.toml, or the folder that one stands in."""
+    monkeypatch.setenv("RECQ_CACHE_DIR", str(tmp_path / "cache"))
+    (tmp_path / "with").mkdir()
+    (tmp_path / "with" / "recq.toml").write_text("catalog = 'toml'\n")
+    given: dict[str, object] = {"catalog": None, "url": None, "data_dir": None}
+    places = {completion._place(given), completion._place({**given, "catalog": "shop"})}
+    places.add(completion._place({**given, "data_dir": tmp_path}))
+    with monkeypatch.context() as patch:
+        patch.setenv("recq_url", "http://127.0.0.1:9")
+        places.add(completion._place(given))
+    with monkeypatch.context() as patch:
+        patch.chdir(tmp_path / "with")
+        places.add(completion._place(given))
+    assert len(places) == 5
+    assert {place.parent for place in places} == {tmp_path / "cache" / "completion"}
+    assert completion._place(given) in places, "the same question finds it again"
+
+
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here")
 def test_in_bash_itself(shop: Shop, tmp_path: Path) -> None:
     program = tmp_path / "recq"

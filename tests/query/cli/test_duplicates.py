@@ -395,10 +395,10 @@ def test_kinds_are_asked_for_by_name(shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--max-distance", "3"], "compares by Cosine: say --min-score, not --max-distance"),
+        (["--max-distance", "3"], "compares by Cosine: give --min-score, not --max-distance"),
         (["--min-score", "nan"], "is no limit"),
-        (["--min-score", "2"], "--min-score 2 cannot be reached: a cosine is 1 at the most"),
-        (["--exact", "--kind", "crop"], "--exact compares bytes alone"),
+        (["--min-score", "2"], "--min-score 2 cannot be reached: a cosine is at most 1"),
+        (["--exact", "--kind", "crop"], "--exact compares only bytes"),
         (["--filter", "colour=red"], "colour"),
     ],
 )

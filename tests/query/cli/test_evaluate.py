@@ -138,8 +138,8 @@ def test_what_is_left_out_is_said(evaluate: Ask) -> None:
     assert document(reply)["left_out"] == {"unlabelled": 1, "elsewhere": 0, "alone": 1, "copies": 4}
     assert reply.err.splitlines() == [
         "recq: 1 item without a kind left out",
-        "recq: 1 item did not ask: nothing else to be found has the same kind",
-        "recq: 4 copies were left out: the same bytes as the item that asked",
+        "recq: 1 item left out as queries: no other item has the same kind",
+        "recq: 4 copies were left out: the same bytes as the query",
     ]
 
 
@@ -248,3 +248,43 @@ def test_progress_is_told(folder: Path) -> None:
 def test_the_documentation_has_the_constants() -> None:
     assert f"{RESAMPLES:,} times" in DOCS
     assert f"{LEVEL:.0%}".replace("%", " %") in DOCS
+
+
+def test_the_index_is_measured_in_place_of_the_network(evaluate: Ask) -> None:
+    reply = evaluate("--index", "-k", "1,3", "--sample", "4", "--gallery-filter", "kind=hat", "--format", "json")
+    assert reply.code == 0, reply.err
+    found = json.loads(reply.out)
+    match = re.search(r"^```json schema=index\n(.*?)^```$", DOCS, re.MULTILINE | re.DOTALL)
+    assert match is not None
+    jsonschema.Draft202012Validator(json.loads(match[1])).validate(found)
+    assert (found["catalog"], found["k"], found["items"], found["recall"]) == ("one", 3, len(ITEMS), 1.0)
+    assert found["shapes"][-1]["shape"] == "as given"
+    assert "exact by construction" in reply.err
+
+
+def test_the_table_of_the_index_has_a_row_for_each_shape_and_one_for_all(evaluate: Ask) -> None:
+    reply = evaluate("--index", "--sample", "3", "-k", "2")
+    assert reply.code == 0, reply.err
+    lines = reply.lines
+    assert "recall@2" in lines[0]
+    assert lines[1].startswith("no filter")
+    assert lines[-1].startswith("all")
+    assert "100.00" in lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "--label FIELD is missing, as in --label category"),
+        (["--index", "--label", "kind"], "give one of them"),
+        (["--index", "--against", "other"], "--against belongs to --label"),
+        (["--index", "--query-filter", "kind=hat"], "--query-filter belongs to --label"),
+        (["--index", "-k", "5000"], "-k 5000 cannot be measured"),
+        (["--index", "--sample", "1"], "--sample 1 cannot be drawn"),
+        (["--index", "--gallery-filter", "knd=hat"], "unknown field 'knd'"),
+    ],
+)
+def test_the_index_or_a_label_and_what_belongs_to_it(evaluate: Ask, arguments: list[str], said: str) -> None:
+    reply = evaluate(*arguments)
+    assert reply.code == 2
+    assert said in reply.err

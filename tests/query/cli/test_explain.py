@@ -105,4 +105,4 @@ def test_a_picture_that_is_elsewhere_cannot_be_explained(shop: Shop, shop_root: 
     finally:
         moved.rename(shop_root / "beds")
     assert reply.code == 3
-    assert "its file is not on this machine, or gone" in reply.err
+    assert "its file is not on this machine, or was deleted" in reply.err

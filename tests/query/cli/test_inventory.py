@@ -13,6 +13,7 @@ import pytest
 
 import recq
 from recq.index.catalog import Catalog
+from recq.index.catalogs import drop, holdings
 from recq.index.connect import own_folder
 from recq.index.points import ItemVector
 from recq.index.schema import FileFacts, Item, Metadata
@@ -137,8 +138,9 @@ def test_the_newest_item_and_an_unfinished_rebuild_are_told(odd: Path, ask: Ask)
 
 
 def test_no_catalog_at_all_says_how_to_make_one(tmp_path: Path, ask: Ask) -> None:
-    with own_folder(Settings(data_dir=tmp_path)):
-        pass
+    with own_folder(Settings(data_dir=tmp_path)) as owned:
+        Catalog.create(owned.client, "images", SPACE)
+        drop(owned.client, holdings(owned.client, "images"))
     reply = ask(["catalogs", "--data-dir", str(tmp_path)], None)
     assert (reply.code, reply.out) == (0, b"")
     assert f"'recq-ingest run FOLDER --data-dir {tmp_path}' makes one" in reply.err

@@ -198,7 +198,7 @@ def test_a_group_of_alternatives_suggests_for_each(closed: list[str], ask: Calla
 def test_a_range_that_ends_before_it_begins_is_an_error(goods: Catalog, text: str) -> None:
     low, high = text.rpartition("=")[2].rpartition("|")[2].split("..")
     right = f"{text.partition('=')[0]}={high}..{low}"
-    said = re.escape(f"{text!r}: nothing is both {low} or more and {high} or less: write {right}")
+    said = re.escape(f"{text!r}: no value is {low} or more and {high} or less: write {right}")
     for asked in ({"filters": [text]}, {"any_of": [f"category=x||{text}"]}):
         for ask in (goods.finder.find, lambda parameters: goods.finder.rank(goods_id(0), parameters)):
             with pytest.raises(FilterError, match=said):
@@ -258,7 +258,7 @@ def test_only_what_was_asked_for_is_blamed(any_shop: Shop) -> None:
         "--filter", "category=sofa", command=("recommend", "--like", "two.png", "--like", "sofas/one.png")
     )
     assert kinds(recommended) == ["target"]
-    assert "is what was asked with" in recommended.err
+    assert "is the target itself" in recommended.err
     assert kinds(asked("--filter", "category=bed", "--filter", "price<60", command=("search",))) == ["filters"]
 
 

@@ -1,4 +1,4 @@
-"""What belongs to the pictures asked with is no answer: their groups, their copies; `similar` and `recommend` alike."""
+"""What belongs to the targets is left out, their groups and their copies, by `similar` and `recommend` alike."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_copies_of_what_was_asked_with_are_left_out_and_that_is_said(
     _, options = folder
     reply = ask([*command, *options])
     assert names(reply) == ["shoe-side", "boot-front", "boot-side", "shoe-three", "bare", "set"]
-    said = "recq: 2 items have the bytes of what was asked with, left out: --keep-duplicates shows them\n"
+    said = "recq: 2 items have the same bytes as the target, left out: --keep-duplicates shows them\n"
     assert reply.err == said
     kept = ask([*command, "--keep-duplicates", *options])
     assert names(kept)[:2] == ["shoe-front-copy", "shoe-front-shared"]

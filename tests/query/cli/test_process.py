@@ -16,8 +16,6 @@ import pytest
 from tests.query.conftest import CATALOG, ENGINES, picture, stocked
 
 RECQ = [sys.executable, "-m", "query.cli"]
-START_UP = 2.5
-"""How many times `python -c "import qdrant_client"` a query of an indexed target may take."""
 
 
 @pytest.fixture(scope="module", params=ENGINES)
@@ -57,24 +55,6 @@ def test_an_indexed_target_loads_no_model(options: list[str]) -> None:
 @pytest.mark.parametrize("arguments", [["--help"], ["similar", "--help"], ["--version"]])
 def test_help_loads_neither_index_nor_models(arguments: list[str]) -> None:
     assert not {"qdrant_client", "qdrant_edge", "openvino", "tensorflow", "PIL", "numpy"} & loaded(*arguments)
-
-
-@pytest.mark.parametrize("options", ["embedded", pytest.param("server", marks=pytest.mark.server)], indirect=True)
-def test_an_indexed_target_is_answered_soon(options: list[str]) -> None:
-    """Fastest of up to nine runs each, in turns: other work on the machine slows both."""
-    baseline, query = [], []
-    for _ in range(9):
-        baseline.append(seconds([sys.executable, "-c", "import qdrant_client"]))
-        query.append(seconds([*RECQ, "similar", "two.png", *options]))
-        if len(query) >= 2 and min(query) < START_UP * min(baseline):
-            return
-    pytest.fail(f"recq similar took {min(query):.2f} s, import qdrant_client {min(baseline):.2f} s")
-
-
-def seconds(command: list[str]) -> float:
-    started = time.perf_counter()
-    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
-    return time.perf_counter() - started
 
 
 @pytest.mark.parametrize("outside", [False, True], ids=["indexed", "outside"])

@@ -33,6 +33,8 @@ from recq.settings import Settings
 class Index:
     """Items in memory, found as the catalog finds them."""
 
+    catalog = "images"
+
     def __init__(self, *items: Item, **roots: Path) -> None:
         self.items = items
         self.roots = roots
@@ -435,7 +437,7 @@ def test_files_are_read_up_to_the_cap(tmp_path: Path) -> None:
     with pytest.raises(TargetError, match=r"a\.jpg' cannot be read, too-large"):
         read_picture(FileTarget(path), SMALL, io.BytesIO())
     path.unlink()
-    with pytest.raises(TargetNotFound, match="gone"):
+    with pytest.raises(TargetNotFound, match="deleted"):
         read_picture(FileTarget(path), SMALL, io.BytesIO())
 
 

@@ -141,7 +141,7 @@ def test_what_cannot_be_read_says_why_and_only_what_is_there_is_linked(tmp_path:
     figures = root.all("figure")
     assert [figure.one("div", "tile").text for figure in figures] == [
         "the file is empty",
-        "not on this machine, or gone",
+        "not on this machine, or deleted",
         "no folder on record",
     ]
     assert [len(figure.all("a")) for figure in figures] == [1, 0, 0]

@@ -136,7 +136,9 @@ def test_a_pipe_is_no_terminal(monkeypatch: pytest.MonkeyPatch, out: bool, into:
 def test_a_terminal_without_pictures_is_told_what_to_use(monkeypatch: pytest.MonkeyPatch) -> None:
     tty(monkeypatch)
     monkeypatch.setattr(renderable, "Image", renderable.HalfcellImage)
-    with pytest.raises(UsageError, match=r"does not say that it can show pictures, use --open, or --grid grid\.html"):
+    with pytest.raises(
+        UsageError, match=r"does not report that it can show pictures, use --open, or --grid grid\.html"
+    ):
         require_terminal()
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,7 @@ from recq.index.connect import own_folder
 from recq.index.edge import LoopbackServer
 from recq.search.many import FailedTarget
 from recq.settings import Settings
+from recq.waiting import REPORTED_AFTER
 from tests.query.conftest import CATALOG, FAILED, GOODS, WAITING, shop_root, stocked
 
 __all__ = ["shop_root"]
@@ -49,6 +53,13 @@ def _own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def catalog(folder: Path) -> Iterator[recq.ImageCatalog]:
+    with recq.open(CATALOG, data_dir=folder) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def shared(folder: Path) -> Iterator[recq.ImageCatalog]:
+    """One catalog for the many questions that all fail."""
     with recq.open(CATALOG, data_dir=folder) as opened:
         yield opened
 
@@ -95,19 +106,63 @@ def test_the_package_says_that_it_is_typed() -> None:
 def test_what_cannot_be_opened_is_told_with_what_to_do(folder: Path, tmp_path: Path, monkeypatch: Any) -> None:
     with pytest.raises(TargetNotFound, match="did you mean 'shop'"):
         recq.open("shpo", data_dir=folder)
-    for place in (tmp_path, str(tmp_path), f"{tmp_path.name}/", "./x"):
-        with pytest.raises(UsageError, match=r"is a folder.*recq-ingest run .*then recq\.open"):
-            OPEN(place, data_dir=folder)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "samples").mkdir()
+    for place in (tmp_path, str(tmp_path), "samples/", "./samples", Path("samples"), "."):
+        with pytest.raises(UsageError, match=r"is a folder, not a catalog.*recq-ingest run .*then call recq\.open"):
+            OPEN(place, data_dir=folder)
     with pytest.raises(UsageError, match=r"'samples' is a folder.*'recq-ingest run samples"):
         recq.open("samples", data_dir=folder)
+    for name, call in (("a.jpg", "similar"), ("all.jsonl", "import_catalog")):
+        (tmp_path / name).touch()
+        for place in (Path(name), f"./{name}", name):
+            with pytest.raises(UsageError, match=rf"'.*{name}' is a file, not a catalog's name: call recq\..*{call}"):
+                OPEN(place, data_dir=folder)
+    for place in ("./nope", Path("nope"), "/no/such", "~", "a\0/b"):
+        monkeypatch.setenv("HOME", "/no/such")
+        with pytest.raises(UsageError, match=r"no such file or folder exists: name a catalog, as in name='images'"):
+            OPEN(place, data_dir=folder)
     with pytest.raises(IndexUnreachable, match="there is no index in"):
         recq.open(data_dir=tmp_path / "nothing")
-    with pytest.raises(UsageError, match="both say which index"):
+    with pytest.raises(UsageError, match=r"open\(\) has settings= and url=, which both name the index"):
         recq.open(settings=Settings(data_dir=folder), url="http://x")
     with pytest.raises(UsageError, match="a name is needed of letters"):
         recq.open("my shop", data_dir=folder)
+
+
+@pytest.mark.parametrize("ask", [recq.open, recq.catalogs, partial(recq.import_catalog, "shop.jsonl")])
+def test_arguments_that_name_two_indexes_are_refused(ask: Any, folder: Path) -> None:
+    with pytest.raises(UsageError, match=r"^(open|catalogs|import_catalog)\(\) has url= and data_dir=.* give url= "):
+        ask(url="http://127.0.0.1:9", data_dir=folder)
+    for place in ({}, {"data_dir": folder}):
+        with pytest.raises(UsageError, match="has api_key=, but no server to use it at: give url="):
+            ask(api_key="secret", **place)
+
+
+def test_settings_may_hold_both_and_an_argument_takes_precedence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECQ_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("RECQ_API_KEY", "secret")
+    monkeypatch.setenv("RECQ_DATA_DIR", str(folder))
+    monkeypatch.setenv("RECQ_CONNECT_TIMEOUT", "0.1")
+    with recq.open(CATALOG, data_dir=folder) as catalog:
+        assert len(catalog) == len(GOODS)
+    for key in (None, "other"):
+        with pytest.raises(IndexUnreachable, match=r"no Qdrant server answers at http://127\.0\.0\.1:9"):
+            recq.open(CATALOG, api_key=key)
+
+
+@pytest.mark.parametrize("content", [[], ["photo.jpg"], ["lock"]])
+def test_a_folder_that_is_not_recqs_is_named_and_left_as_it_is(content: list[str], tmp_path: Path) -> None:
+    for name in content:
+        (tmp_path / name).write_bytes(b"")
+    for ask in (recq.open, recq.catalogs):
+        with pytest.raises(IndexUnreachable, match=r"is no data folder of recq: make one there with 'recq-ing"):
+            ask(data_dir=tmp_path)
+    assert [each.name for each in tmp_path.iterdir()] == content
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(IndexUnreachable, match="is a file, not a data folder"):
+        recq.open(data_dir=file)
 
 
 def test_several_threads_ask_one_catalog(catalog: recq.ImageCatalog) -> None:
@@ -115,6 +170,16 @@ def test_several_threads_ask_one_catalog(catalog: recq.ImageCatalog) -> None:
     with ThreadPoolExecutor(4) as threads:
         found = list(threads.map(lambda _: paths(catalog.similar("two.png", k=2)), range(8)))
     assert found == [["sofas/one.png", "beds/three.png"]] * 8
+
+
+def test_threads_that_wait_for_each_other_report_no_wait(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    settings = Settings(data_dir=folder, catalog=CATALOG, lock_wait=2 * REPORTED_AFTER)
+    with recq.open(settings=settings) as catalog, ThreadPoolExecutor(2) as threads, catalog.held():
+        waiting = [threads.submit(catalog.count) for _ in range(2)]
+        for each in waiting:
+            with pytest.raises(IndexBusy, match="in use by another thread of this process: ask again"):
+                each.result()
+    assert caplog.messages == []
 
 
 def test_settings_are_taken_as_they_are(folder: Path) -> None:
@@ -332,6 +397,9 @@ def test_measured_and_carried(catalog: recq.ImageCatalog, tmp_path: Path) -> Non
     evaluation = catalog.evaluate("category", ks=[1])
     assert evaluation.to_pandas()["precision@1"].tolist() == [evaluation.to_json()["precision"]["1"]]
     assert "by class" in str(evaluation)
+    index = catalog.evaluate_index(sample=3, k=2, filters=["category=bed"])
+    assert index.to_pandas()["recall"].tolist() == [1.0] * len(index.shapes)
+    assert "exact by construction" in str(index)
     found = catalog.duplicates(exact=True)
     assert (len(found), len(found.to_pandas()), found.items) == (0, 0, len(GOODS))
     done = catalog.export(tmp_path / "shop.jsonl", filters=["category=bed"])
@@ -344,14 +412,36 @@ def test_measured_and_carried(catalog: recq.ImageCatalog, tmp_path: Path) -> Non
         catalog.export("x.csv")
 
 
+def test_an_export_to_standard_output_is_bytes_or_an_error(
+    catalog: recq.ImageCatalog, capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A notebook's standard output takes text alone."""
+    with open(1, "w", closefd=False) as out:
+        monkeypatch.setattr(sys, "stdout", out)
+        assert catalog.export("-").items == len(GOODS) + 1
+    head, *items, end = map(json.loads, capfdbinary.readouterr().out.splitlines())
+    assert (head["recq"]["catalog"], len(items), end) == (CATALOG, len(GOODS) + 1, {"recq_end": len(GOODS) + 1})
+    for stream in (io.StringIO(), None):
+        monkeypatch.setattr(sys, "stdout", stream)
+        with pytest.raises(UsageError, match="standard output takes no bytes here: name a file"):
+            catalog.export("-")
+        monkeypatch.setattr(sys, "stdin", stream)
+        with pytest.raises(UsageError, match="standard input has no data"):
+            recq.import_catalog("-", settings=catalog.settings)
+        with pytest.raises(UsageError, match="standard input has no data"):
+            catalog.similar("-")
+
+
 # -- errors ------------------------------------------------------------------------------------------------------------
 
 WRONG: list[tuple[Callable[[Any], Any], str]] = [
     (lambda c: c.similar(), r"similar\(\) needs target"),
-    (lambda c: c.similar("a", 5), r"takes target alone without its name"),
+    (lambda c: c.similar("a", 5), r"takes only target without a name"),
     (lambda c: c.similar("two.png", filter=[]), "no argument 'filter': did you mean 'filters'"),
     (lambda c: c.similar("two.png", target="two.png"), "given 'target' twice"),
-    (lambda c: c.similar("two.png", zzz=1), "no argument 'zzz': it has target, k,"),
+    (lambda c: c.similar("two.png", zzz=1), "no argument 'zzz': it takes target, k,"),
+    (lambda c: c.fields(zzz=1), r"fields\(\) has no argument 'zzz': it takes no arguments"),
+    (lambda c: c.fields(1), r"fields\(\) takes no arguments, and was given 1"),
     (lambda c: c.similar("two.png", k=0), "-k 0 cannot be answered"),
     (lambda c: c.similar("two.png", k="5"), "k='5': a whole number is needed, as in k=5"),
     (lambda c: c.similar("two.png", k=True), "k=True: a whole number"),
@@ -371,26 +461,29 @@ WRONG: list[tuple[Callable[[Any], Any], str]] = [
     (lambda c: c.similar("two.png", page=0), "the first page is 1"),
     (lambda c: c.similar("two.png", keep_duplicates="yes"), "True or False is needed"),
     (lambda c: c.similar(""), "TARGET is empty"),
-    (lambda c: c.similar(5), "a int is no target"),
-    (lambda c: c.similar(None), "no target"),
+    (lambda c: c.similar(5), r"target=5: a name \(str\), a pathlib.Path, .* is needed, as in target='sofa_226.jpg'"),
+    (lambda c: c.similar(None), r"target=None: a name \(str\)"),
     (lambda c: c.similar(b""), "cannot be compared, empty"),
     (lambda c: c.similar(b"no picture"), "cannot be compared, not-an-image"),
     (lambda c: c.similar(Path("nowhere.png")), "nowhere.png"),
     (lambda c: c.similar(Path()), "is a folder"),
-    (lambda c: c.similar(np.zeros((4, 4), np.uint8)), r"an array of uint8 \(4, 4\) is no target"),
-    (lambda c: c.similar(np.zeros((4, 4, 3), np.float32)), "is no target"),
-    (lambda c: c.similar(np.zeros((0, 4, 3), np.uint8)), "is no target"),
+    (lambda c: c.similar(np.zeros((4, 4), np.uint8)), r"target=<ndarray uint8 \(4, 4\)>: pixels, uint8 \(height"),
+    (lambda c: c.similar(np.zeros((4, 4, 3), np.float32)), r"<ndarray float32 \(4, 4, 3\)>: pixels, uint8"),
+    (lambda c: c.similar(np.zeros((0, 4, 3), np.uint8)), r"<ndarray uint8 \(0, 4, 3\)>: pixels, uint8"),
     (lambda c: c.similar(np.zeros(1408, np.float32)), "nothing but zeros"),
     (lambda c: c.similar(np.full(1408, np.nan, np.float32)), "not finite"),
-    (lambda c: c.similar(np.ones(3, np.float32)), r"has the shape \(\d+,\), the one that was given \(3,\)"),
-    (lambda c: c.similar_many("two.png"), r"targets='two.png': a list is needed, as in targets=\['two.png'\]"),
-    (lambda c: c.similar_many(5), "a list is needed"),
-    (lambda c: c.similar_many([5]), "no target"),
+    (lambda c: c.similar(np.ones(3, np.float32)), r"has the shape \(\d+,\), the given one has \(3,\)"),
+    (
+        lambda c: c.similar_many("two.png"),
+        r"targets='two.png': a list of targets is needed, as in targets=\['two.png'\]",
+    ),
+    (lambda c: c.similar_many(5), "targets=5: a list of targets is needed"),
     (lambda c: c.iter_similar(["two.png"], k=0), "-k 0"),
-    (lambda c: c.recommend("two.png"), r"like='two.png': a list is needed"),
+    (lambda c: c.recommend("two.png"), r"like='two.png': a list of targets is needed"),
     (lambda c: c.recommend([]), "nothing is liked"),
     (lambda c: c.recommend(["two.png"], strategy="bst"), "did you mean 'best'"),
-    (lambda c: c.search("leather"), "takes nothing without its name"),
+    (lambda c: c.search("leather"), r"search\(\) takes no argument without a name"),
+    (lambda c: c.recommend(["two.png", 5]), r"like\[1\]=5: a name"),
     (lambda c: c.search(min_score=1), "no argument 'min_score'"),
     (lambda c: c.facets(), r"facets\(\) needs field"),
     (lambda c: c.facets("category", limit=0), "--limit 0"),
@@ -402,6 +495,10 @@ WRONG: list[tuple[Callable[[Any], Any], str]] = [
     (lambda c: c.evaluate("category", sample=0), "--sample 0"),
     (lambda c: c.evaluate("category", seed=-1), "--seed -1"),
     (lambda c: c.evaluate("category", progress=3), "a function is needed"),
+    (lambda c: c.evaluate_index(k=0), "-k 0 cannot be measured"),
+    (lambda c: c.evaluate_index(sample=1), "--sample 1"),
+    (lambda c: c.evaluate_index(seed=-1), "--seed -1"),
+    (lambda c: c.evaluate_index(filters="x=1"), "a list is needed"),
     (lambda c: c.duplicates(kinds="copy"), "a list is needed"),
     (lambda c: c.duplicates(kinds=["copies"]), "did you mean 'copy'"),
     (lambda c: c.duplicates(kinds=5), r"kinds=5: a list is needed, as in kinds=\['copy'\]"),
@@ -429,11 +526,80 @@ WRONG: list[tuple[Callable[[Any], Any], str]] = [
 ]
 
 
+NO_WHOLE = ("5", 1.5, True, [1], b"1", object(), np.array([1, 2]))
+NO_NUMBER = ("much", True, [0.5], b"1", object(), 1j)
+NO_TEXT = (5, b"sku", ["sku"], True, Path("sku"), object())
+NO_LIST = ("price<=50", b"x", 5, [5], {"price": 50}, object(), np.array(5))
+NO_FLAG: tuple[Any, ...] = ("yes", 1, [], object())
+NO_PATH = (5, "", b"x.jsonl", "a\0b", ["x"], object())
+NO_TARGET = (5, None, True, 1.5, ["two.png"], {"a": 1}, {"two.png"}, object(), np.ones((2, 2)), np.array("x"), print)
+NO_TARGETS = ("two.png", b"x", 5, None, Path("two.png"), {"a": 1}, object(), np.array(5), bytearray(b"x"))
+KINDS: dict[str, tuple[Any, ...]] = {
+    **dict.fromkeys(("k", "offset", "page", "limit", "sample", "seed"), NO_WHOLE),
+    **dict.fromkeys(("min_score", "max_distance", "diversity"), NO_NUMBER),
+    **dict.fromkeys(("group_by", "sort", "field", "label", "url", "api_key"), NO_TEXT),
+    **dict.fromkeys(("filters", "any_of", "fields", "against", "query_filters", "gallery_filters"), NO_LIST),
+    **dict.fromkeys(("keep_own_group", "keep_duplicates", "exact"), NO_FLAG),
+    **dict.fromkeys(("path", "data_dir"), NO_PATH),
+    **dict.fromkeys(("target", "image", "result"), NO_TARGET),
+    **dict.fromkeys(("like", "dislike", "targets"), NO_TARGETS),
+    "name": (5, b"images", ["images"], object()),
+    "settings": (5, {}, "recq.toml", object()),
+    "strategy": ("bst", 5, ["best"], object()),
+    "form": ("csv", 5, object()),
+    "kinds": ("copy", 5, ["copies"], [5], {"copy": 1}, object(), np.array(5)),
+    "ks": ("1,5", 5, ["1"], [True], [1.5], {1: 1}, object(), np.array(5)),
+    "progress": (3, "print", [print], object()),
+}
+"""Values of kinds that an argument cannot have, by the argument's name."""
+
+RIGHT: dict[str, Any] = {
+    **{"target": "two.png", "image": "two.png", "result": "two.png", "targets": ["two.png"], "like": ["two.png"]},
+    **{"against": ["beds"], "field": "category", "label": "category", "path": "x.jsonl"},
+}
+"""What the arguments without a default are given while another is wrong."""
+
+FUNCTIONS = {
+    **{f"recq.{name}": getattr(recq, name) for name in ("open", "catalogs", "import_catalog")},
+    **{name: each for name, each in vars(recq.ImageCatalog).items() if name[0] != "_" and hasattr(each, "__wrapped__")},
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_wrong_kind_is_refused_by_the_arguments_name_with_what_was_given_and_what_is_needed(
+    shared: recq.ImageCatalog, name: str
+) -> None:
+    function = FUNCTIONS[name]
+    parameters = inspect.signature(function).parameters
+    needed = {each: RIGHT[each] for each, about in parameters.items() if about.default is about.empty and each in RIGHT}
+    for argument in parameters.keys() - {"self"}:
+        for value in KINDS[argument]:
+            with pytest.raises(UsageError) as caught:
+                function(*([shared] if "self" in parameters else []), **(needed | {argument: value}))
+            text = str(caught.value)
+            said = re.match(rf"{argument}(?:\[\d+\])?=(<[\w ,()]+>|.{{1,60}}): .* (?:is|are) needed", text)
+            assert said, (value, text)
+            assert said[1].startswith("<") or said[1] in repr(value)
+            assert "\n" not in text
+            assert len(text) < 400
+
+
+def test_a_secret_of_the_wrong_kind_is_not_in_the_message() -> None:
+    with pytest.raises(UsageError, match=r"api_key=<bytes>: a text is needed") as caught:
+        OPEN("images", url="http://x", api_key=b"hidden")
+    assert "hidden" not in str(caught.value)
+
+
+def test_every_public_argument_has_wrong_kinds_in_this_table() -> None:
+    public = {argument for function in FUNCTIONS.values() for argument in inspect.signature(function).parameters}
+    assert public - {"self"} == set(KINDS)
+
+
 @pytest.mark.parametrize("number", range(len(WRONG)))
-def test_every_wrong_argument_is_one_of_recqs_own_errors(catalog: recq.ImageCatalog, number: int) -> None:
+def test_every_wrong_argument_is_one_of_recqs_own_errors(shared: recq.ImageCatalog, number: int) -> None:
     ask, says = WRONG[number]
     with pytest.raises(RecqError, match=says) as caught:
-        ask(catalog)
+        ask(shared)
     assert "\n" not in str(caught.value)
 
 
@@ -450,12 +616,49 @@ def test_a_broken_image_is_told(catalog: recq.ImageCatalog, shop_root: Path, tmp
     assert issubclass(SpaceMismatch, RecqError)
 
 
-def test_a_broken_image_among_many_lets_the_others_go_on(catalog: recq.ImageCatalog, shop_root: Path) -> None:
+def test_what_cannot_be_a_target_fails_alone_among_many(catalog: recq.ImageCatalog, shop_root: Path) -> None:
     closed = Image.open(shop_root / WAITING)
     closed.close()
-    answers = catalog.similar_many([closed, "two.png", closed], k=1)
-    assert [isinstance(each, FailedTarget) for each in answers] == [True, False, True]
-    assert "cannot be read" in answers.failed[0].error
+    wrong: list[tuple[Any, str, str]] = [
+        (closed, WAITING, "cannot be read"),
+        (None, "None", r"targets[2]=None: a name (str), "),
+        (5, "5", r"targets[3]=5: a name (str), "),
+        (np.full(1408, np.nan, np.float32), "the vector given", "not finite"),
+        (np.zeros(1408, np.float32), "the vector given", "nothing but zeros"),
+        (np.ones(3, np.float32), "the vector given", "has the shape"),
+        (np.ones((3, 3)), "the pixels given", "<ndarray float64 (3, 3)>: pixels, uint8"),
+        (["two.png"], "['two.png']", "is needed"),
+    ]
+    answers = catalog.similar_many([wrong[0][0], "two.png", *(target for target, _, _ in wrong[1:])], k=1)
+    assert [isinstance(each, FailedTarget) for each in answers] == [True, False, *[True] * (len(wrong) - 1)]
+    for failed, (_, text, says) in zip(answers.failed, wrong, strict=True):
+        assert failed.text == text
+        assert says in failed.error
+
+
+def test_an_item_of_another_catalog_is_named_with_both(
+    catalog: recq.ImageCatalog, folder: Path, tmp_path: Path
+) -> None:
+    catalog.export(tmp_path / "beds.jsonl", filters=["category=bed"])
+    recq.import_catalog(tmp_path / "beds.jsonl", "beds", data_dir=tmp_path / "data")
+    (bed,) = catalog.search(filters=["file.name=three.png"])
+    (sofa,) = catalog.search(filters=["file.name=two.png"])
+    assert (bed.catalog, catalog.show(bed).catalog, catalog.similar(bed)[0].catalog) == (CATALOG,) * 3
+    with recq.open("beds", data_dir=tmp_path / "data") as beds:
+        assert paths(beds.similar(bed)) == ["beds/one.png"]
+        both = r"'sofas/two.png' \(id [0-9a-f-]+\) belongs to catalog 'shop', not to catalog 'beds': ask 'shop'"
+        for target in (sofa, catalog.show(sofa)):
+            for ask in (beds.similar, beds.show, beds.embed):
+                with pytest.raises(TargetNotFound, match=both):
+                    ask(target)
+        (failed,) = beds.similar_many([sofa]).failed
+        assert "belongs to catalog 'shop'" in failed.error
+    recq.import_catalog(tmp_path / "beds.jsonl", CATALOG, data_dir=tmp_path / "data")
+    with (
+        recq.open(CATALOG, data_dir=tmp_path / "data") as again,
+        pytest.raises(TargetNotFound, match=r"not in catalog 'shop': it was deleted .* or it belongs to a catalog of"),
+    ):
+        again.similar(sofa)
 
 
 def test_a_catalog_that_is_not_there_leaves_no_connection_open(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -503,13 +706,14 @@ def test_names_that_are_not_harmless_stay_text(catalog: recq.ImageCatalog) -> No
     assert "&lt;b&gt;" in markup(element("td", "<b>"))
 
 
-@pytest.mark.parametrize("what", ["fields", "facets", "show", "evaluate", "duplicates", "catalogs", "many"])
+@pytest.mark.parametrize("what", ["fields", "facets", "show", "evaluate", "index", "duplicates", "catalogs", "many"])
 def test_everything_shows_itself(catalog: recq.ImageCatalog, folder: Path, what: str) -> None:
     made: dict[str, Callable[[], Any]] = {
         "fields": catalog.fields,
         "facets": lambda: catalog.facets("category"),
         "show": lambda: catalog.show("two.png"),
         "evaluate": lambda: catalog.evaluate("category"),
+        "index": lambda: catalog.evaluate_index(sample=2, k=2),
         "duplicates": lambda: catalog.duplicates(kinds=["copy"]),
         "catalogs": lambda: recq.catalogs(data_dir=folder),
         "many": lambda: catalog.similar_many(["two.png", "three.png"], k=2),

@@ -176,6 +176,25 @@ def test_a_file_becomes_what_decode_and_to_input_make_of_it(tmp_path: Path) -> N
         pool.submit("any", SPEC)
 
 
+def test_pixels_that_are_kept_are_not_overwritten_and_the_memory_of_others_is_used_again(
+    tmp_path: Path, new_pool: NewPool
+) -> None:
+    pool = new_pool(workers=2)
+    kept, wanted, places = [], [], set()
+    for number in range(12):
+        path = tmp_path / f"{number}.png"
+        Image.fromarray(np.full((9, 9, 3), 20 * number, np.uint8)).save(path)
+        decoded = pool.submit(os.fspath(path), SPEC).result(PATIENCE)
+        places.add(decoded.pixels.__array_interface__["data"][0])
+        if number % 3 == 0:
+            kept.append(decoded.pixels[1:])
+            wanted.append(decoded.pixels[1:].copy())
+        del decoded
+    assert all(np.array_equal(one, other) for one, other in zip(kept, wanted, strict=True))
+    assert len({int(each.min()) for each in kept}) == len(kept) == 4
+    assert len(places) <= len(kept) + 3  # one for each worker may still be in its hands
+
+
 def test_names_of_any_bytes(tmp_path: Path, new_pool: NewPool) -> None:
     names = [b"caf\xe9.png", b"two\nlines.png", "Ünï %41 'q\".png".encode(), b"-rf.png", b"n" * 251 + b".png"]
     pool = new_pool()
@@ -290,7 +309,7 @@ def test_a_system_that_starts_no_process_is_waited_for(
     """No memory, no process ids, no descriptors: that passes, and is no reason to end the daemon."""
     refused: list[str] = []
 
-    def start(program: str, options: str) -> DecodeProcess:
+    def start(program: str, options: str, *_: object) -> DecodeProcess:
         if len(refused) < 6:
             refused.append(program)
             raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
@@ -305,7 +324,7 @@ def test_a_system_that_starts_no_process_is_waited_for(
 def test_cancelling_does_not_wait_for_such_a_system(
     monkeypatch: pytest.MonkeyPatch, new_pool: NewPool, new_file: NewFile
 ) -> None:
-    def start(program: str, options: str) -> DecodeProcess:
+    def start(program: str, options: str, *_: object) -> DecodeProcess:
         raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
 
     monkeypatch.setattr(workers, "DecodeProcess", start)

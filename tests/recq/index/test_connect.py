@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -21,6 +21,8 @@ from recq.errors import IndexBusy, IndexRefused, IndexUnreachable, UsageError
 from recq.index.connect import connect, locked, server_client
 from recq.index.lock import FolderLock
 from recq.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 class Page(BaseHTTPRequestHandler):
@@ -159,15 +161,44 @@ def test_a_server_that_is_waited_for_is_named_within_a_second(kind: str, caplog:
         assert ("Connection refused" in said.getMessage()) == (kind == "refused")
 
 
+HOLD = """
+import sys
+from pathlib import Path
+from recq.index.lock import FolderLock
+lock = FolderLock(Path(sys.argv[1]))
+print(lock.try_acquire(), flush=True)
+sys.stdin.read()
+"""
+
+
 def test_who_has_the_data_folder_is_named_while_it_is_waited_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
+    ) as holder:
+        assert holder.stdin is not None
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"True\n"
+        for opening in (connect, locked):
+            caplog.clear()
+            with pytest.raises(IndexBusy), opening(Settings(data_dir=tmp_path, lock_wait=1.5)):
+                pass
+            (said,) = [record.getMessage() for record in caplog.records if record.name == "recq.waiting"]
+            assert said == f"waiting for process {holder.pid} to leave the data folder {tmp_path}: up to 1.5 s"
+        holder.stdin.close()
+
+
+def test_a_wait_for_another_thread_of_the_process_is_not_reported(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     lock = FolderLock(tmp_path)
     assert lock.try_acquire()
     for opening in (connect, locked):
-        caplog.clear()
-        with pytest.raises(IndexBusy), opening(Settings(data_dir=tmp_path, lock_wait=1.5)):
+        with (
+            pytest.raises(IndexBusy, match="in use by another thread of this process"),
+            opening(Settings(data_dir=tmp_path, lock_wait=1.5)),
+        ):
             pass
-        (said,) = [record.getMessage() for record in caplog.records if record.name == "recq.waiting"]
-        assert said == f"waiting for process {os.getpid()} to leave the data folder {tmp_path}: up to 1.5 s"
+    assert [record for record in caplog.records if record.name == "recq.waiting"] == []
     lock.release()

@@ -161,6 +161,7 @@ def test_arrays_that_are_no_input_are_refused(settings: Settings, wrong: Pixels)
 class Scripted:
     """A runtime that answers with the picture's first value, and can be held."""
 
+    name, device = "scripted", "CPU"
     batch, concurrency = 1, 2
 
     def __init__(self, dim: int) -> None:
@@ -211,6 +212,79 @@ def test_submit_blocks_while_the_network_is_busy_and_close_finishes_what_was_tak
     assert runtime.closed
     with pytest.raises(RuntimeError):
         embedder.submit(picture)
+
+
+class Batching(Scripted):
+    """One that takes several pictures at once; it may have too little memory, or not like a picture."""
+
+    batch, concurrency = 8, 1
+
+    def __init__(self, memory: int = 8, poison: int | None = None) -> None:
+        super().__init__(8)
+        self.memory, self.poison = memory, poison
+        self.calls: list[int] = []
+        self.called = threading.Event()
+
+    def infer(self, pixels: Pixels) -> Floats:
+        self.calls.append(len(pixels))
+        self.called.set()
+        self.held.wait(30)
+        marks = pixels[:, 0, 0, 0]
+        if len(pixels) > self.memory or self.poison in marks:
+            raise MemoryError("too much")
+        return np.eye(8, dtype=np.float32)[marks % 8] + 1
+
+
+def marked(count: int) -> list[Pixels]:
+    return [np.full((4, 4, 3), number, np.uint8) for number in range(count)]
+
+
+def test_a_call_takes_those_that_wait_and_waits_for_none() -> None:
+    runtime = Batching()
+    runtime.held.clear()
+    with Embedder(space_of(4), runtime) as embedder:
+        assert embedder.capacity == 16
+        pictures = marked(13)
+        first = embedder.submit(pictures[0])
+        assert runtime.called.wait(30)  # a single drop goes alone, at once
+        rest = [embedder.submit(each) for each in pictures[1:]]
+        runtime.held.set()
+        vectors = [future.result(30) for future in (first, *rest)]
+    assert runtime.calls == [1, 8, 4]
+    for number, vector in enumerate(vectors):  # each its own
+        assert int(vector.argmax()) == number % 8
+        assert vector.base is None  # nor does it keep the whole batch
+
+
+def test_a_picture_that_the_runtime_does_not_like_fails_alone() -> None:
+    runtime = Batching(poison=5)
+    runtime.held.clear()
+    with Embedder(space_of(4), runtime) as embedder:
+        futures = [embedder.submit(each) for each in marked(9)]
+        runtime.held.set()
+        errors = [future.exception(30) for future in futures]
+        assert [number for number, error in enumerate(errors) if error is not None] == [5]
+        runtime.calls.clear()
+        runtime.poison = None
+        runtime.held.clear()
+        futures = [embedder.submit(each) for each in marked(9)]
+        runtime.held.set()
+        assert [future.exception(30) for future in futures] == [None] * 9
+    assert max(runtime.calls) == 8  # the picture was at fault, not the number of them
+
+
+def test_a_batch_for_which_there_is_no_memory_becomes_smaller_for_good() -> None:
+    runtime = Batching(memory=2)
+    with Embedder(space_of(4), runtime) as embedder:
+        for _ in range(2):
+            runtime.held.clear()
+            runtime.called.clear()
+            first = embedder.submit(marked(1)[0])
+            assert runtime.called.wait(30)
+            rest = [embedder.submit(each) for each in marked(8)]
+            runtime.held.set()
+            assert [future.exception(30) for future in (first, *rest)] == [None] * 9
+    assert runtime.calls == [1, 8, 4, 2, 2, 4, 2, 2, 1, 2, 2, 2, 2]
 
 
 def test_vectors_of_a_network_that_is_not_the_index_s_are_refused(settings: Settings) -> None:

@@ -37,7 +37,9 @@ def agreement(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> f
 
 
 def both(space: EmbeddingSpace, settings: Settings, photographs: npt.NDArray[np.uint8]) -> float:
-    with open_embedder(space, settings) as openvino, open_embedder(space, settings, runtime="tensorflow") as keras:
+    on_keras = settings.model_copy(update={"runtime": "tensorflow"})
+    with open_embedder(space, settings) as openvino, open_embedder(space, on_keras) as keras:
+        assert (openvino.runtime, keras.runtime) == ("openvino", "tensorflow")
         return agreement(vectors_of(openvino, photographs), vectors_of(keras, photographs))
 
 

@@ -216,8 +216,8 @@ def _weights_only(keras: Any, path: Path) -> None:
     [
         (_lambda, "m.keras", "m.keras has a Lambda layer, Python code inside the file that recq does not run"),
         (_lambda, "m.h5", "m.h5 has a Lambda layer"),
-        (_own_class, "m.keras", "m.keras has a part of a kind of its own, Sharpen, whose code recq does not have"),
-        (_own_class, "m.h5", "m.h5 has a part of a kind of its own, Sharpen"),
+        (_own_class, "m.keras", "m.keras has a custom class, Sharpen, whose code recq does not have"),
+        (_own_class, "m.h5", "m.h5 has a custom class, Sharpen"),
         (_two_inputs, "m.keras", "m.keras takes 2 inputs, recq gives it one picture"),
         (_weights_only, "m.h5", "m.h5 cannot be opened as a whole Keras model: No model config found"),
         (lambda keras, path: saved(keras, path, (8, 8, 1)), "m.keras", "8 x 8 x 1 (grey pictures)"),

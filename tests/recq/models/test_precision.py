@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from recq.errors import ModelUnavailable, UsageError
-from recq.models import ModelOptions, describe_space, describe_variant
+from recq.models import ModelOptions, describe_space, describe_variant, open_embedder
+from recq.models.zoo import network_of
 from recq.settings import Settings
 
 
@@ -24,10 +25,20 @@ def test_what_was_not_quantised_has_no_int8(model: str, settings: Settings) -> N
     assert not settings.cache_dir.exists()
 
 
-@pytest.mark.parametrize("model", ["efficientnet_lite2", "pixels:32", "keras:VGG16"])
-def test_half_precision_is_tensorflow_s(model: str, settings: Settings) -> None:
-    with pytest.raises(ModelUnavailable, match="f16 runs on TensorFlow only: leave it out, or say --precision f32"):
-        describe_space(ModelOptions(model, precision="f16"), settings)
+def test_half_precision_is_a_space_of_its_own_with_the_weights_of_f32(settings: Settings) -> None:
+    whole, half = (describe_space(ModelOptions("mobilenet_v2", precision=each), settings) for each in ("f32", "f16"))
+    assert half == dataclasses.replace(whole, precision="f16")
+    assert half.fingerprint != whole.fingerprint
+    assert describe_variant(half, ModelOptions(pooling="max"), settings).precision == "f16"
+    assert network_of(half, settings) == dataclasses.replace(network_of(whole, settings), precision="f16")
+
+
+def test_half_precision_is_tensorflow_s(settings: Settings) -> None:
+    half = describe_space(ModelOptions("mobilenet_v2", precision="f16"), settings)
+    with pytest.raises(ModelUnavailable, match="f16 are made by TensorFlow alone, so --runtime openvino cannot be"):
+        open_embedder(half, settings.model_copy(update={"runtime": "openvino"}))
+    with pytest.raises(ModelUnavailable, match=r"^pixels:32 is no network and is not run in f16"):
+        describe_space(ModelOptions("pixels:32", precision="f16"), settings)
 
 
 def test_pixels_are_floats(settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""What is skipped in one walk, counted by rule and folder: pictures that somebody may miss."""
+"""Pictures and folders that a walk skips, counted by rule and folder, since a user may miss them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class _Count:
     folders: int = 0
 
 
-class PassedOver:
-    """Counts. Of more than `MOST_KEPT` rules and folders the rest is counted by rule alone."""
+class Skipped:
+    """Counts by rule and folder; beyond `MOST_KEPT` of these, by rule alone."""
 
     def __init__(self) -> None:
         self._counts: dict[tuple[Rule | None, str | None], _Count] = {}
 
     def add(self, rule: Rule | None, path: str, *, folder: bool) -> None:
-        """The picture or folder at `path` (text form) is skipped for `rule`, or (None) as no file of the root."""
+        """Count the picture or folder at `path` (text form), skipped by `rule`, or (None) as no file of the root."""
         key: tuple[Rule | None, str | None] = rule, path.rpartition("/")[0]
         if key not in self._counts and len(self._counts) >= MOST_KEPT:
             key = rule, None
@@ -39,7 +39,7 @@ class PassedOver:
         for (rule, folder), count in sorted(
             self._counts.items(), key=lambda each: (each[0][1] or "", str(each[0][0] or ""))
         ):
-            told = [
+            skipped = [
                 f"{number:,} {noun}{'' if number == 1 else 's'}"
                 for number, noun in ((count.pictures, "picture"), (count.folders, "folder"))
                 if number
@@ -48,7 +48,7 @@ class PassedOver:
             where = "more folders" if folder is None else printable(folder or "the root")
             why = _NO_FILE if rule is None else f"by {rule}"
             detail = (
-                f"{' and '.join(told)} in {where} {'is' if total == 1 else 'are'} passed over {why} "
+                f"{' and '.join(skipped)} in {where} {'is' if total == 1 else 'are'} skipped {why} "
                 f"(first: {printable(count.first)})"
             )
             yield Problem(ProblemKind.IGNORED, detail, path=count.first, count=total)

@@ -1,0 +1,127 @@
+"""How each question of a collection is searched for: what `recq.index.search_params` decides by, asked and remembered.
+
+What the collection has is known from what `Fields` reads anyway, so that an embedded engine, which has no graph, is
+asked nothing. How many points a filter holds for is counted once in `REMEMBERED` seconds for a connection: the counts
+decide how long an answer takes and how sure it is, never what may be in it, so that an older one does no harm.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Protocol
+from weakref import WeakKeyDictionary
+
+from qdrant_client import QdrantClient, models
+
+from recq.index.errors import translated
+from recq.index.fields import Fields
+from recq.index.filters import conditions_of, without_own
+from recq.index.search_params import Graph, is_compared, search_params
+from recq.index.server_version import numbers_of, server_version
+
+REMEMBERED = 30.0
+"""Seconds that a count, and what the collection has, is relied on."""
+
+MOST_COUNTS = 1_000
+"""Filters whose counts are remembered of a connection; those asked for longest ago are forgotten first."""
+
+
+class Searching(Protocol):
+    """Decides how the points of a question are looked for."""
+
+    def params(self, compiled: models.Filter, limit: int) -> models.SearchParams | None:
+        """For the first `limit` points that match; None for the engine's own way."""
+
+
+class Exactly:
+    """Every match is compared, whatever that costs: the truth that answers are measured by."""
+
+    def params(self, compiled: models.Filter, limit: int) -> models.SearchParams | None:  # noqa: ARG002
+        """`exact`, always."""
+        return models.SearchParams(exact=True)
+
+
+class Counts:
+    """Numbers by key, each for `REMEMBERED` seconds, `MOST_COUNTS` at most. Several threads may use it."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._guard = threading.Lock()
+        self._kept: OrderedDict[str, tuple[float, int]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def of(self, key: str, count: Callable[[], int]) -> int:
+        """What is remembered, else what `count` gives; two threads that miss it at once both count."""
+        with self._guard:
+            known = self._kept.get(key)
+            if known is not None and self._clock() - known[0] < REMEMBERED:
+                self._kept.move_to_end(key)
+                return known[1]
+        counted = count()
+        with self._guard:
+            self._kept[key] = self._clock(), counted
+            self._kept.move_to_end(key)
+            while len(self._kept) > MOST_COUNTS:
+                self._kept.popitem(last=False)
+        return counted
+
+
+_counts: WeakKeyDictionary[QdrantClient, Counts] = WeakKeyDictionary()
+"""Of each connection: a catalog is opened anew for each question, its connection is kept."""
+
+
+class ByMatches:
+    """As `search_params` decides, by how many points match."""
+
+    def __init__(self, client: QdrantClient, collection: str, fields: Fields, dim: int) -> None:
+        self._client = client
+        self._collection = collection
+        self._fields = fields
+        self._dim = dim
+        self._counts = _counts.setdefault(client, Counts())
+
+    @translated
+    def params(self, compiled: models.Filter, limit: int) -> models.SearchParams | None:
+        """Raises what counting raises."""
+        graph = self._graph()
+        if not graph.in_graphs:
+            return None
+        asked = without_own(compiled)
+        return search_params(graph, None if asked is None else self._matches(asked, graph, limit), limit)
+
+    def _graph(self) -> Graph:
+        """What the collection has; the server's version is asked for only where that has a graph."""
+        info = self._fields.collection(REMEMBERED)
+        in_graphs = info.indexed_vectors_count or 0
+        strict = info.config.strict_mode_config
+        if strict is not None and not strict.enabled:
+            strict = None
+        return Graph(
+            points=info.points_count or 0,
+            in_graphs=in_graphs,
+            dim=self._dim,
+            version=numbers_of(server_version(self._client)) if in_graphs else (),
+            exact=strict is None or strict.search_allow_exact is not False,
+            longest=None if strict is None else strict.search_max_hnsw_ef,
+        )
+
+    def _matches(self, asked: models.Filter, graph: Graph, limit: int) -> int:
+        """How many points match.
+
+        A server estimates that from its payload indexes, an AND by multiplying shares, as if its conditions had nothing
+        to do with each other. Where they have (shoes AND size 42, shoes AND dress), the estimate may be far too low,
+        which only makes the search exact, or far too high, which would lose answers: then it is counted.
+        """
+        key = f"{self._collection} {asked.model_dump_json(exclude_none=True)}"
+        estimated = self._counts.of(f"estimated {key}", lambda: self._count(asked, exact=False))
+        if is_compared(graph, estimated, limit) or len(conditions_of(asked)) < 2:
+            return estimated
+        return self._counts.of(f"counted {key}", lambda: self._count(asked, exact=True))
+
+    def _count(self, asked: models.Filter, *, exact: bool) -> int:
+        return self._client.count(self._collection, count_filter=asked, exact=exact).count

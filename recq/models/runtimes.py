@@ -1,0 +1,83 @@
+"""What runs a network: what every runtime offers, and which of them an embedding space gets on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from recq.commands import command
+from recq.errors import ModelUnavailable
+from recq.models.gpu import sees_gpu
+from recq.models.pixels import PREFIX as PIXELS
+from recq.models.pooling import Floats
+from recq.settings import RuntimeChoice, Settings
+from recq.space import EmbeddingSpace, Precision
+
+RuntimeName = Literal["openvino", "tensorflow"]
+Pixels = npt.NDArray[np.uint8]
+
+
+class Runtime(Protocol):
+    """A compiled network with its pooling. `infer` may run `concurrency` times at once.
+
+    `name` and `device` are for people: `openvino` on `CPU`. `batch`: how many pictures one call takes best; it takes
+    fewer as well.
+    """
+
+    name: str
+    device: str
+    batch: int
+    concurrency: int
+
+    def infer(self, pixels: Pixels) -> Floats:
+        """uint8 (n, size, size, 3), n at most `batch` -> float32 (n, dimensions), of any length."""
+
+    def close(self) -> None:
+        """Give the network back."""
+
+
+def choose_runtime(
+    precision: Precision, asked: RuntimeChoice, *, one_shot: bool, gpu: Callable[[], bool] = sees_gpu
+) -> RuntimeName:
+    """What runs networks of a space's `precision`; `gpu` tells whether TensorFlow sees one, and may take seconds.
+
+    f32 vectors are the same on both; int8 networks are OpenVINO's alone, half precision is TensorFlow's. Unless
+    `asked` for, TensorFlow runs what it can run on a GPU; but not a single picture: importing it takes longer than
+    OpenVINO does for a hundred. Raises ModelUnavailable where the one that is asked for cannot.
+    """
+    if precision == "f16":
+        if asked == "openvino":
+            raise ModelUnavailable(
+                "vectors of precision f16 are made by TensorFlow alone, so --runtime openvino cannot be: leave it out, "
+                f"or use --precision f32 ({_rebuilt('f32')} for a catalog that exists)"
+            )
+        return "tensorflow"
+    if asked == "tensorflow" and precision != "f32":
+        raise ModelUnavailable(
+            f"vectors of precision {precision} are made by OpenVINO alone, so --runtime tensorflow cannot be: leave it "
+            f"out, or use --precision f32 ({_rebuilt('f32')} for a catalog that exists)"
+        )
+    if asked == "auto":
+        return "tensorflow" if precision == "f32" and not one_shot and gpu() else "openvino"
+    return asked
+
+
+def require_runtime(space: EmbeddingSpace, settings: Settings) -> None:
+    """Raise ModelUnavailable where this machine cannot run a space's network as the settings ask for.
+
+    Reads no model and imports no runtime: asked before anything is written.
+    """
+    if space.model.startswith(PIXELS):
+        return
+    if choose_runtime(space.precision, settings.runtime, one_shot=True) == "tensorflow":
+        for package in ("keras", "tensorflow"):
+            if find_spec(package) is None:
+                raise ModelUnavailable(f"{package} is not installed: pip install 'recq[keras]'")
+
+
+def _rebuilt(precision: Precision) -> str:
+    return command("recq-ingest", "rebuild", "--precision", precision)

@@ -1,0 +1,112 @@
+"""How long an item whose file has gone waits for the file at a new path."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from ingest.context import Context
+from ingest.events.pending import PendingPath
+from ingest.events.queue import Queue
+from ingest.events.stability import Observation, completed
+from ingest.loop import Loop
+from ingest.pipeline.afterwards import Afterwards
+from ingest.pipeline.removal import Deleter, Removal, Removals
+from ingest.pipeline.verdict import Fate, Verdict, facts
+from ingest.source.files import FileState, Key
+from ingest.source.held import Held
+from ingest.source.sources import Sources
+from ingest.source.watched_source import WatchedSource
+from recq.index.schema import Item
+from recq.settings import Settings
+
+GONE = Key("s", "gone.jpg")
+SIZE = 7
+
+
+class Deleting:
+    """Keeps what is handed to it."""
+
+    def __init__(self) -> None:
+        self.asked: list[Key] = []
+
+    def delete(self, removals: Sequence[Removal]) -> tuple[Sequence[Removal], Sequence[Held]]:
+        self.asked += [removal.key for removal in removals]
+        return removals, []
+
+
+class Case:
+    """Removals of one source, with one item whose file has gone."""
+
+    def __init__(self, folder: Path) -> None:
+        self.loop = Loop()
+        watched = WatchedSource("s", folder, table_path=None, types=dict, say=lambda *_: None)
+        settings, stop = Settings(settle=0.0), threading.Event()
+        context = Context(settings, Sources([watched]), self.loop, lambda *_, **__: None, stop, live=True)
+        self.queue, self.deleter = Queue(context), Deleting()
+        self.queue.add(watched)
+        nothing = type("Nothing", (), {"written": lambda self: None})()
+        self.removals = Removals(
+            context, self.queue, cast("Deleter", self.deleter), cast("Afterwards", cast("Any", nothing))
+        )
+        entry = PendingPath(GONE, completed(None, 0.0), fresh=True, known=True)
+        self.queue.paths.put(entry)
+        self.queue.paths.take(time.monotonic(), 9, 9)
+        self.queued = time.monotonic()
+        item = Item(replace(facts(GONE, FileState(SIZE, 1)), sha256="0" * 64))
+        self.removals.put(Verdict(entry, Fate.DELETE, None, item))
+
+    def arrives(self, name: str, after: float, size: int = SIZE) -> Key:
+        """A file that is noticed so many seconds after the removal, and is not indexed yet."""
+        key = Key("s", name)
+        self.queue.paths.put(PendingPath(key, Observation(FileState(size, 1), self.queued + after, 0.0), fresh=True))
+        self.queue.paths.take(float("inf"), 9, 9)
+        return key
+
+    def is_deleted(self) -> bool:
+        """Whether the next look at the removals that wait hands the item to the deleter."""
+        self.removals.tick(time.monotonic() + 60)
+        while self.removals.busy:
+            self.loop.turn(time.monotonic() + 30)
+        return self.deleter.asked == [GONE]
+
+
+@pytest.fixture
+def case(tmp_path: Path) -> Case:
+    return Case(tmp_path)
+
+
+def test_an_item_waits_while_a_file_of_its_size_may_be_its_new_path(case: Case) -> None:
+    moved = case.arrives("moved.jpg", 0.1)
+    assert not case.is_deleted()
+    case.queue.finish(moved)
+    case.removals._next = 0.0
+    assert case.is_deleted()
+
+
+def test_a_steady_stream_of_files_of_its_size_keeps_no_item_for_ever(case: Case) -> None:
+    """A camera that writes bitmaps: one of them always waits, and none that came later is the file that has gone."""
+    moved = case.arrives("moved.jpg", 0.1)
+    for number in range(5):
+        case.arrives(f"{number}.bmp", 30.0 + number)
+    assert not case.is_deleted()
+    case.queue.finish(moved)
+    case.removals._next = 0.0
+    assert case.is_deleted()
+
+
+def test_a_folder_that_appears_later_keeps_no_item(case: Case) -> None:
+    case.queue.appeared(Key("s", "folder"))
+    assert not case.is_deleted(), "what is in the folder is not known yet"
+    case.queue.take_appeared()
+    case.queue.walk_began("s")
+    case.queue.walk_ended("s")
+    case.queue._walking["s"] = case.queued + 60
+    case.removals._next = 0.0
+    assert case.is_deleted()

@@ -1,0 +1,130 @@
+"""When sources are compared: each reason counts as what it is, and what is held is reported once."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from ingest.context import Context
+from ingest.events.queue import Queue
+from ingest.loop import Loop
+from ingest.reconcile import schedule as schedule_module
+from ingest.reconcile.schedule import Schedule
+from ingest.source.sources import Sources
+from ingest.source.watched_source import WatchedSource
+from recq.settings import Settings
+
+
+class Compared:
+    """A comparison that finds what the test says: `held` items, and metadata that is held for a reason."""
+
+    held = 0
+    held_metadata: str | None = None
+    during: Callable[[], None] = staticmethod(lambda: None)
+
+    def __init__(self, watched: WatchedSource, index: object, **how: Any) -> None:
+        self.how = how
+        self.items, self.losing, self.differing = 1, 3, 0
+        self.undecided, self.ignored_by = False, None
+        self.unreadable: list[Any] = []
+
+    def differences(self) -> Iterator[Any]:
+        type(self).during()
+        return iter(())
+
+
+class Nothing:
+    """Whatever is asked of it, nothing comes of it."""
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        return lambda *_, **__: {} if name.startswith("confirmed") else None
+
+
+class Case:
+    """A schedule of one source, with all comparisons and events."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.begun: list[dict[str, Any]] = []
+        self.events: list[tuple[str, object]] = []
+        case = self
+
+        class Recorded(Compared):
+            def __init__(self, watched: WatchedSource, index: object, **how: Any) -> None:
+                super().__init__(watched, index, **how)
+                case.begun.append(how)
+
+        self.finds = Recorded
+        monkeypatch.setattr(schedule_module, "Reconciliation", Recorded)
+        monkeypatch.setattr(schedule_module, "_DOUBTED_AFTER", 0.01)
+        monkeypatch.setattr(schedule_module, "_DOUBTED_SHARE", 0)
+        self.loop = Loop()
+        watched = WatchedSource("s", folder, table_path=None, types=dict, say=lambda *_: None)
+        context = Context(Settings(rescan=60), Sources([watched]), self.loop, self._say, threading.Event(), True)
+        self.queue = Queue(context)
+        nothing = cast("Any", Nothing())
+        self.schedule = Schedule(context, self.queue, nothing, nothing, nothing, verify=False)
+
+    def _say(self, event: str, /, **fields: object) -> None:
+        self.events.append((event, fields.get("what", fields.get("items"))))
+
+    def until(self, number: int) -> None:
+        """Until so many comparisons have ended."""
+        deadline = time.monotonic() + 30
+        while [event for event, _ in self.events].count("reconciled") < number:
+            assert time.monotonic() < deadline
+            self.schedule.tick(time.monotonic())
+            self.loop.turn(time.monotonic() + 0.05)
+
+    @property
+    def resumed(self) -> list[bool]:
+        return [how["resumed"] for how in self.begun]
+
+
+@pytest.fixture
+def case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Case:
+    return Case(tmp_path, monkeypatch)
+
+
+def test_a_doubt_belongs_to_the_pass_of_the_comparison_before_and_any_other_reason_begins_one(case: Case) -> None:
+    case.queue.compare("s")
+    case.until(1)
+    case.queue.doubt("s")
+    case.until(2)
+    case.queue.doubt("s")
+    case.queue.compare("s", verify=True)
+    case.until(3)
+    assert case.resumed == [False, True, False]
+    assert [how["verify"] for how in case.begun] == [False, False, True]
+
+
+def test_what_is_asked_for_while_one_is_under_way_is_done_by_one_more(case: Case) -> None:
+    def ask() -> None:
+        case.finds.during = staticmethod(lambda: None)
+        for verify in (False, True):
+            case.loop.post(partial(case.queue.compare, "s", verify=verify))
+        case.loop.post(lambda: case.schedule.tick(time.monotonic()))
+
+    case.finds.during = staticmethod(ask)
+    case.queue.compare("s")
+    case.until(2)
+    assert len(case.begun) == 2
+    assert case.begun[1]["verify"]
+    assert case.schedule.idle
+
+
+def test_what_is_held_is_reported_once_until_it_changes_or_is_held_no_more(case: Case) -> None:
+    def held() -> list[object]:
+        return [what for event, what in case.events if event == "held"]
+
+    found = [(40, None), (40, "why"), (40, "why"), (41, "why"), (0, None), (41, None)]
+    for number, (items, metadata) in enumerate(found):
+        case.finds.held, case.finds.held_metadata = items, metadata
+        case.queue.compare("s")
+        case.until(number + 1)
+    assert held() == [40, "metadata", 41, 41]

@@ -1,0 +1,68 @@
+"""How a server is to look for the nearest: the decision, row by row."""
+
+from __future__ import annotations
+
+import pytest
+from qdrant_client import models
+
+from recq.index import search_params as module
+from recq.index.search_params import Graph, search_params
+
+LARGE = Graph(points=300_000, in_graphs=300_000, dim=1280, version=(1, 17))
+FEW = module.EXACT_NUMBERS // LARGE.dim
+HALF = LARGE.points // 2
+MOST = int(LARGE.points * 0.9)
+STEPPING = f"ef {module.STEPPING_WALK} acorn"
+
+
+def told(params: models.SearchParams | None) -> str:
+    """What a decision is, in words."""
+    if params is None:
+        return "own"
+    if params.exact:
+        return "exact"
+    return f"ef {params.hnsw_ef}" + (" acorn" if params.acorn is not None and params.acorn.enable else "")
+
+
+@pytest.mark.parametrize(
+    ("graph", "matches", "limit", "expected"),
+    [
+        pytest.param(Graph(300_000, 0, 1280), 100, 17, "own", id="no graph: every engine compares all"),
+        pytest.param(Graph(300_000, 0, 1280), None, 17, "own", id="no graph, no filter"),
+        pytest.param(LARGE, 0, 17, "exact", id="nothing matches"),
+        pytest.param(LARGE, FEW, 17, "exact", id="as many as are compared"),
+        pytest.param(LARGE, FEW + 1, 17, STEPPING, id="one more"),
+        pytest.param(LARGE, HALF, 17, STEPPING, id="half"),
+        pytest.param(LARGE, MOST, 17, f"ef {module.FILTERED_WALK}", id="most: the graph holds together"),
+        pytest.param(LARGE, None, 17, f"ef {module.WALK}", id="no filter"),
+        pytest.param(LARGE, None, 5_000, "ef 5000", id="many answers: the walk is as long at least"),
+        pytest.param(LARGE, None, 100_000, "exact", id="a third of all"),
+        pytest.param(LARGE, HALF, 20_000, "exact", id="a large share of what matches"),
+        pytest.param(Graph(20_000, 20_000, 1280), None, 17, "exact", id="a small catalog"),
+        pytest.param(Graph(300_000, 300_000, 64), None, 17, "exact", id="short vectors"),
+        pytest.param(Graph(300_000, 9_000, 1280), HALF, 17, STEPPING, id="half built"),
+        pytest.param(
+            Graph(300_000, 300_000, 1280, (1, 15)), HALF, 17, f"ef {module.FILTERED_WALK}", id="a server without ACORN"
+        ),
+        pytest.param(Graph(300_000, 300_000, 1280, exact=False), 10, 17, STEPPING, id="exact forbidden"),
+        pytest.param(
+            Graph(300_000, 300_000, 1280, exact=False, longest=128), HALF, 5_000, "ef 128 acorn", id="walks bounded"
+        ),
+    ],
+)
+def test_how_a_question_is_searched_for(graph: Graph, matches: int | None, limit: int, expected: str) -> None:
+    assert told(search_params(graph, matches, limit)) == expected
+
+
+def test_acorn_is_not_left_to_the_servers_own_estimate() -> None:
+    """That counts recq's own conditions as if they held for two thirds, and 0.4 is where a server stops by itself."""
+    params = search_params(LARGE, HALF, 17)
+    assert params is not None
+    assert params.acorn == models.AcornSearchParams(enable=True, max_selectivity=1.0)
+
+
+@pytest.mark.parametrize("limit", [1, 17, 1_000, 30_000, 100_000])
+def test_fewer_matches_are_never_searched_for_less_exactly(limit: int) -> None:
+    seen = [told(search_params(LARGE, matches, limit)) for matches in range(0, LARGE.points, 997)]
+    after = seen[seen.index(next(each for each in seen if each != "exact")) :] if set(seen) != {"exact"} else []
+    assert "exact" not in after

@@ -1,0 +1,188 @@
+"""What is asked of a server to decide how to search, how long it is remembered, and that no other engine is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from qdrant_client import QdrantClient, models
+
+from recq.index import search_params, searching
+from recq.index.catalog import Catalog
+from recq.index.filters import NO_ERROR, NO_FILE, compile_filters, conditions_of, without_own
+from recq.index.parameters import Parameters
+from recq.index.points import ItemVector
+from recq.index.schema import FieldType
+from recq.index.searching import Counts
+from tests.asking import nearest
+from tests.recq.index.conftest import SPACE
+from tests.recq.index.test_catalog import full, item, vector
+
+TYPES = {"category": FieldType.STRING, "price": FieldType.FLOAT}
+
+
+class Clock:
+    """A clock that stands still until it is set."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def counting(number: int, calls: list[int]) -> Callable[[], int]:
+    """A count that notes that it was asked for."""
+
+    def count() -> int:
+        calls.append(number)
+        return number
+
+    return count
+
+
+def test_a_count_is_asked_for_once_until_it_is_old() -> None:
+    clock, calls = Clock(), list[int]()
+    counts = Counts(clock)
+    assert [counts.of("a", counting(3, calls)) for _ in range(5)] == [3] * 5
+    assert calls == [3]
+    clock.now = searching.REMEMBERED
+    assert counts.of("a", counting(4, calls)) == 4
+    assert calls == [3, 4]
+
+
+def test_counts_are_bounded_and_those_asked_for_longest_ago_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searching, "MOST_COUNTS", 3)
+    calls: list[int] = []
+    counts = Counts(Clock())
+    for key in "abc":
+        counts.of(key, counting(1, calls))
+    counts.of("a", counting(1, calls))
+    counts.of("d", counting(1, calls))
+    assert len(counts) == 3
+    counts.of("a", counting(2, calls))
+    counts.of("b", counting(3, calls))
+    assert calls == [1, 1, 1, 1, 3]
+
+
+def test_recqs_own_conditions_are_not_counted() -> None:
+    assert without_own(compile_filters([], TYPES)) is None
+    asked = without_own(compile_filters(["category=sofa", "price!=3"], TYPES))
+    assert asked is not None
+    assert len(conditions_of(asked)) == 2
+    assert NO_ERROR not in conditions_of(asked)
+    assert NO_FILE not in conditions_of(asked)
+    only_not = without_own(compile_filters(["category!=sofa"], TYPES))
+    assert only_not is not None
+    assert only_not.must is None
+    assert only_not.must_not is not None
+
+
+class Spy:
+    """A client that notes counts and queries, and says what it likes of its graph."""
+
+    def __init__(self, client: QdrantClient, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.counted: list[tuple[models.Filter, bool]] = []
+        self.params: list[models.SearchParams | None] = []
+        self.in_graphs: int | None = None
+        self.estimate: int | None = None
+        self.strict: dict[str, Any] | None = None
+        count, query, info = client.count, client.query_batch_points, client.get_collection
+
+        def counts(name: str, count_filter: models.Filter, exact: bool) -> models.CountResult:
+            self.counted.append((count_filter, exact))
+            if self.estimate is not None and not exact:
+                return models.CountResult(count=self.estimate)
+            return count(name, count_filter=count_filter, exact=exact)
+
+        def queries(name: str, requests: list[models.QueryRequest]) -> list[models.QueryResponse]:
+            self.params += [each.params for each in requests]
+            return query(name, requests=requests)
+
+        def infos(name: str) -> models.CollectionInfo:
+            found = info(name)
+            if self.in_graphs is not None:
+                found = found.model_copy(update={"indexed_vectors_count": self.in_graphs})
+            if self.strict is not None:
+                strict = models.StrictModeConfigOutput(**self.strict)
+                config = found.config.model_copy(update={"strict_mode_config": strict})
+                found = found.model_copy(update={"config": config})
+            return found
+
+        monkeypatch.setattr(client, "count", counts)
+        monkeypatch.setattr(client, "query_batch_points", queries)
+        monkeypatch.setattr(client, "get_collection", infos)
+
+
+@pytest.fixture
+def spied(client: QdrantClient, monkeypatch: pytest.MonkeyPatch) -> tuple[Catalog, Spy]:
+    """A catalog of sixty items on every engine, and what is asked of its client."""
+    Catalog.create(client, "spied", SPACE).writes.upsert([full(number) for number in range(60)])
+    return Catalog.open(client, "spied"), Spy(client, monkeypatch)
+
+
+def test_without_a_graph_nothing_is_counted_and_the_engine_searches_its_own_way(spied: tuple[Catalog, Spy]) -> None:
+    catalog, spy = spied
+    nearest(catalog, vector(1), 5, filters=["category=sofa", "price<=30"])
+    assert spy.counted == []
+    assert spy.params == [None]
+
+
+def test_where_there_is_a_graph_few_matches_are_compared_after_one_estimate(spied: tuple[Catalog, Spy]) -> None:
+    catalog, spy = spied
+    plain = nearest(catalog, vector(1), 5, filters=["category=sofa"])
+    spy.params.clear()
+    spy.in_graphs = 60
+    again = Catalog.open(catalog._client, "spied")
+    for _ in range(3):
+        assert nearest(again, vector(1), 5, filters=["category=sofa"]) == plain
+    assert [exact for _, exact in spy.counted] == [False]
+    assert all(params is not None and params.exact for params in spy.params)
+
+
+def test_the_counts_of_a_connection_outlive_the_catalog_that_asked(spied: tuple[Catalog, Spy]) -> None:
+    catalog, spy = spied
+    spy.in_graphs = 60
+    for _ in range(3):
+        nearest(Catalog.open(catalog._client, "spied"), vector(1), 5, filters=["category=bed"])
+    assert len(spy.counted) == 1
+
+
+def test_an_and_that_seems_to_hold_for_many_is_counted(
+    spied: tuple[Catalog, Spy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server multiplies the shares of the parts: of those that exclude each other that is far too much."""
+    monkeypatch.setattr(search_params, "EXACT_NUMBERS", 10 * SPACE.dim)
+    monkeypatch.setattr(search_params, "EXACT_SHARE", 1.0)
+    catalog, spy = spied
+    spy.in_graphs, spy.estimate = 60, 50
+    again = Catalog.open(catalog._client, "spied")
+    nearest(again, vector(1), 5, filters=["category=sofa", "category=bed"])
+    assert [exact for _, exact in spy.counted] == [False, True]
+    assert spy.params[-1] is not None
+    assert spy.params[-1].exact
+    nearest(again, vector(1), 5, filters=["category=sofa"])
+    assert [exact for _, exact in spy.counted] == [False, True, False], "one condition is estimated well"
+    assert spy.params[-1] is not None
+    assert not spy.params[-1].exact
+
+
+def test_a_server_that_forbids_exact_searches_is_not_asked_for_one(spied: tuple[Catalog, Spy]) -> None:
+    catalog, spy = spied
+    spy.in_graphs = 60
+    spy.strict = {"enabled": True, "search_allow_exact": False, "search_max_hnsw_ef": 77}
+    nearest(Catalog.open(catalog._client, "spied"), vector(1), 5, filters=["category=sofa"])
+    assert spy.params[-1] is not None
+    assert not spy.params[-1].exact
+    assert spy.params[-1].hnsw_ef == 77
+
+
+def test_the_exact_finder_compares_everything_on_every_engine(spied: tuple[Catalog, Spy]) -> None:
+    catalog, spy = spied
+    catalog.writes.upsert([ItemVector(item(100), vector(1))])
+    for filters in ([], ["category=sofa"], ["price!=3"]):
+        parameters = Parameters(7, filters=filters, keep_duplicates=True)
+        assert nearest(catalog, vector(1), 7, filters=filters) == list(
+            catalog.finder.exact().rank(vector(1), parameters).hits
+        )
+    assert [params is not None and params.exact for params in spy.params] == [False, True] * 3

@@ -1,0 +1,161 @@
+"""The benchmarks work: each script in its smallest form, its JSON, and gross regressions as far as ratios tell them.
+
+The bars of docs/performance.md are for quiet machines. Those here are several times wider, and only of ratios between
+sides that took turns, so that they hold on a machine that is busy with other tests.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import make_performance_page
+import numpy as np
+import pytest
+from make_performance_page import PAGE, SUMMARY, page, taken
+
+from benchmarks import measure
+from benchmarks.growth import exponents
+from benchmarks.measure import SCHEMA, Ratio, Report, Section, exponent, in_turns, ratio, summary
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def asked(tmp_path: Path, **options: Any) -> argparse.Namespace:
+    given = {"size": "smoke", "again": False, "only": None, "json": str(tmp_path / "made.json")}
+    return argparse.Namespace(**{**given, **options})
+
+
+# -- the harness -------------------------------------------------------------------------------------------------------
+
+
+def test_sides_take_turns_and_every_second_round_goes_backwards() -> None:
+    order: list[str] = []
+
+    def side(name: str) -> float:
+        order.append(name)
+        return float(len(order))
+
+    measured = in_turns({name: lambda name=name: side(name) for name in "abc"}, 2, say=False)  # type: ignore[misc]
+    assert order == [*"abccba"]
+    assert measured == {"a": [1.0, 6.0], "b": [2.0, 5.0], "c": [3.0, 4.0]}
+
+
+def test_a_ratio_is_that_of_the_medians_and_lies_in_its_interval() -> None:
+    found = ratio("x", [10.0, 11.0, 30.0, 9.0, 10.5], [5.0, 5.2, 4.8, 5.1, 50.0], at_most=2.5)
+    assert found.value == pytest.approx(10.5 / 5.1)
+    assert found.low <= found.value <= found.high
+    assert found.met
+    assert Ratio("y", 0.89, 0.8, 0.9, at_least=0.9).met is False
+    assert Ratio("z", 1.0, 1.0, 1.0).met is None
+    tails = ratio("p99", [*[1.0] * 99, 100.0], [2.0] * 5, share=99, below_share=50)
+    assert tails.value == pytest.approx(np.percentile([*[1.0] * 99, 100.0], 99) / 2)
+
+
+@pytest.mark.parametrize("slope", [0.0, 1.0, 1.5])
+def test_an_exponent_is_found_again_and_its_interval_holds_it(slope: float) -> None:
+    sizes = [1e3, 1e4, 1e5, 3e5]
+    noise = np.exp(np.random.default_rng(0).normal(0, 0.02, 4))
+    fitted, low, high = exponent(sizes, [7 * size**slope * each for size, each in zip(sizes, noise, strict=True)])
+    assert low <= slope <= high
+    assert fitted == pytest.approx(slope, abs=0.05)
+    assert exponent(sizes[:2], [1.0, 10.0])[1:] == (-math.inf, math.inf)
+    with pytest.raises(ValueError, match="no exponent"):
+        exponent([1, 2], [0, 1])
+
+
+def test_a_cost_that_grows_faster_than_linear_misses_its_bar() -> None:
+    def sections(power: float) -> list[dict[str, Any]]:
+        return [
+            {"name": f"ingest, {n:,}", "unit": "s", "items": n, "sides": {"x": summary([n**power])}, "figures": {}}
+            for n in (100, 1_000, 10_000)
+        ]
+
+    bars = {power: exponents({"ingest": sections(power)}).ratios[0].met for power in (1.0, 1.3)}
+    assert bars == {1.0: True, 1.3: False}
+
+
+def test_what_was_measured_is_not_measured_again_unless_asked(tmp_path: Path) -> None:
+    times: list[int] = []
+
+    def once() -> Section:
+        times.append(1)
+        return Section("A title", "s", {"side": [1.0, 2.0]}, [Ratio("r", 1, -math.inf, math.inf, at_most=2)])
+
+    for options in ({}, {}, {"again": True}):
+        Report(asked(tmp_path, **options), "made").section("one", once)
+    assert len(times) == 2
+    kept = json.loads((tmp_path / "made.json").read_text())
+    jsonschema.validate(kept, SCHEMA, jsonschema.Draft202012Validator)
+    assert [section["name"] for section in kept["sections"]] == ["one"]
+
+
+def test_a_command_that_fails_ends_the_benchmark_with_its_last_words() -> None:
+    with pytest.raises(SystemExit, match="ended with 3:\nalas"):
+        measure.ran([sys.executable, "-c", "import sys; print('alas', file=sys.stderr); sys.exit(3)"])
+    done = measure.ran([sys.executable, "-c", "print(sum(range(3_000_000)))"])
+    assert done.output == "4499998500000\n"
+    assert 0 < done.cpu < 60
+
+
+# -- the scripts -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "bounds"),
+    [
+        ("ingest", ["--no-keras", "--no-server"], {"recq, default / (d)": (0.2, None)}),
+        ("drop", [], {"p50 of drops / p50 of the sum": (None, 6.0)}),
+        ("query", [], {"recq / client, processor of this process": (None, 8.0)}),
+        ("start", [], {"similar of an indexed name / import": (None, 4.0)}),
+        (
+            "daemon_start",
+            [],
+            {"daemon / imports and compilation": (None, 3.0), "files opened by the comparisons": (None, 0.0)},
+        ),
+        ("footprint", [], {"RssAnon of the daemon, MB": (None, 450.0)}),
+        ("growth", [], {}),
+    ],
+)
+def test_a_benchmark_in_its_smallest_form(
+    name: str, options: list[str], bounds: dict[str, tuple[float | None, float | None]], tmp_path: Path
+) -> None:
+    result = tmp_path / f"{name}.json"
+    command = [sys.executable, f"benchmarks/{name}.py", "--smoke", "--json", str(result), *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    kept = json.loads(result.read_text())
+    jsonschema.validate(kept, SCHEMA, jsonschema.Draft202012Validator)
+    assert str(ROOT) not in result.read_text()
+    ratios = [each for section in kept["sections"] for each in section["ratios"]]
+    for wanted, (least, most) in bounds.items():
+        found = [each["value"] for each in ratios if each["name"] == wanted]
+        assert found, (wanted, ratios)
+        assert all(least is None or value >= least for value in found), (wanted, found)
+        assert all(most is None or value <= most for value in found), (wanted, found)
+    assert "##" in page(taken(tmp_path))
+
+
+# -- the page ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_is_what_the_tool_makes_of_the_summary() -> None:
+    kept = json.loads(SUMMARY.read_text("utf-8"))
+    assert PAGE.read_text("utf-8") == page(kept), "make page"
+    for plot in make_performance_page.plots_of(kept):
+        assert (PAGE.parent / plot).read_text("utf-8").startswith("<?xml"), plot
+
+
+def test_a_missed_bar_is_shown_as_missed_with_the_command(tmp_path: Path) -> None:
+    missed = Section("A title", "s", {"side": [1.0] * 5}, [Ratio("too slow", 3, 3, 3, at_most=2)])
+    Report(asked(tmp_path), "made").section("one", lambda: missed)
+    text = page(taken(tmp_path))
+    assert "1 bars were measured, 1 of them missed" in text
+    assert "| made: one | too slow | 3 | at most 2 | **missed** |" in text
+    assert "```sh\npython benchmarks/made.py" in text
