@@ -22,7 +22,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -102,10 +102,15 @@ class Point:
     def vectors(self, store: Store, pack: str) -> Floats:
         """Float32 (n, numbers), each of length 1."""
         whole = self.whole(store, pack)
-        if not self.reduced:
-            return whole
-        _, _, directions = np.linalg.svd(self.whole(store, CALIBRATION), full_matrices=False)
-        return unit(whole @ directions[: self.reduced].T)
+        return unit(whole @ _directions(self, store)[: self.reduced].T) if self.reduced else whole
+
+
+@cache
+def _directions(point: Point, store: Store) -> Floats:
+    """The right singular vectors of the calibration pictures, a row each, the strongest first."""
+    _, _, directions = np.linalg.svd(replace(point, reduced=0).whole(store, CALIBRATION), full_matrices=False)
+    found: Floats = directions
+    return found
 
 
 YESTERDAY = Point((View(LITE, "f32", 260, "gem"),))

@@ -122,7 +122,9 @@ def part_signed_ranges(model: Any) -> None:
         if signed.any():
             widened = np.where(signed, -low * (LEVELS // 2) / (LEVELS // 2 - 1), high).astype(np.float32)
             for port, values in ((1, low), (2, widened), (3, low), (4, widened)):
-                node.input(port).replace_source_output(constant(np.array(values)).output(0))
+                bound = constant(np.array(values))
+                bound.set_friendly_name(f"{node.get_friendly_name()}/bound_{port}")  # its own would be a running number
+                node.input(port).replace_source_output(bound.output(0))
 
 
 def _compare(made: Path) -> int:

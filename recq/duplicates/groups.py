@@ -48,7 +48,8 @@ if TYPE_CHECKING:
 
 LEAST_COSINE = 0.6
 """Pictures that are farther apart are not compared. Copies cropped by a tenth a side keep 0.75 and more with the
-shipped networks. A constant: a scale taken from the catalog would depend on what is filtered out."""
+shipped networks, those cropped, halved and compressed at once 0.65 (docs/quality.md). A constant: a scale taken from
+the catalog would depend on what is filtered out."""
 
 NEIGHBOURS = 12
 """How many of the nearest items are compared with each picture. In four packs with colour variants and views, the

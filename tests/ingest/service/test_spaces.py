@@ -34,8 +34,8 @@ def test_a_catalog_keeps_its_space_until_it_is_rebuilt(tmp_path: Path) -> None:
     other = place.command("run", str(place.root), "--once", "--distance", "euclid")
     assert other.returncode == 5
     assert "(distance is 'Cosine', not 'Euclid')" in other.stderr
-    assert f"{MODEL} 96px stretch rmac 1280-d [" in other.stderr
-    assert f"{MODEL} 96px stretch rmac 1280-d euclid [" in other.stderr
+    assert f"{MODEL} int8 96px stretch rmac 1280-d [" in other.stderr
+    assert f"{MODEL} int8 96px stretch rmac 1280-d euclid [" in other.stderr
     assert other.stderr.count("\n") == 1
 
     place.settings["RECQ_POOLING"] = "mean"
@@ -72,3 +72,19 @@ def test_a_preset_says_what_is_not_said_in_the_daemon_and_for_the_query(tmp_path
     assert (space.model, space.pooling, space.size, space.resize) == ("efficientnet_lite2", "centre", 96, "pad")
     (stored,) = place.vectors().values()
     assert float(stored @ queried) > 0.999999
+
+
+def test_a_preset_goes_on_with_what_it_made_before_int8(tmp_path: Path) -> None:
+    place = Place(tmp_path / "shop", tmp_path / "data")
+    put(place.root / "a.jpg", 1)
+    small = ["--preset", "fine", "--size", "96"]
+    assert place.command("run", str(place.root), "--once", *small, "--precision", "f32").returncode == 0
+    put(place.root / "b.jpg", 2)
+    for options in ([], small):
+        done = place.command("run", str(place.root), "--once", *options)
+        assert done.returncode == 0, done.stderr
+    with place.catalog() as catalog:
+        assert catalog.space.precision == "f32"
+    other = place.command("run", str(place.root), "--once", "--precision", "int8")
+    assert other.returncode == 5
+    assert "precision is 'f32', not 'int8'" in other.stderr
