@@ -99,6 +99,8 @@ def test_status_without_a_daemon_reads_the_index(place: Place) -> None:
         }],
         "indexes_waiting": 0,
         "indexes_refused": 0,
+        "runtime": None,
+        "device": None,
     }  # fmt: skip
     told = place.command("status").stdout
     assert "no daemon runs here" in told

@@ -50,17 +50,17 @@ def test_a_field_that_no_index_takes_costs_no_picture_and_is_exit_code_3(place: 
 
 
 FAILING = """
-from recq.models.embedder import Embedder
+from recq.models.openvino_runtime import OpenVINORuntime
 from ingest.cli.main import main
 
-whole = Embedder._one
+whole = OpenVINORuntime.infer
 
-def one(self, pixels):
+def infer(self, pixels):
     if {condition}:
         raise RuntimeError("inference request failed")
     return whole(self, pixels)
 
-Embedder._one = one
+OpenVINORuntime.infer = infer
 main()
 """
 """`recq-ingest` whose network raises for some pictures."""

@@ -300,7 +300,7 @@ def test_8_bits_find_what_the_keras_archive_finds(
     exact = pool(maps, space.pooling)
     exact /= np.linalg.norm(exact, axis=1, keepdims=True)
     shared = [len(one & other) / 10 for one, other in zip(nearest(quantised), nearest(exact), strict=True)]
-    record_property("top-10 overlap", np.mean(shared))
+    record_property("top-10 overlap", float(np.mean(shared)))
     assert np.mean(shared) > overlap
 
 
