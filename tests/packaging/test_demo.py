@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.eventually import eventually
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 DEMO = ROOT / "tools" / "demo.py"
 
@@ -84,7 +86,7 @@ def test_an_interrupted_demo_stops_its_daemon(tmp_path: Path) -> None:
     assert demo.stdout is not None
     line = next(each for each in demo.stdout if "cp samples/" in each)  # the daemon has been started by now
     assert line
-    assert running_in(tmp_path)
+    eventually(lambda: running_in(tmp_path))  # right after the exec the kernel shows an empty command line
     demo.send_signal(signal.SIGTERM)
     _, errors = demo.communicate(timeout=60)
     assert demo.returncode == 130
