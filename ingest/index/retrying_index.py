@@ -123,11 +123,19 @@ class RetryingIndex:
         if self._old is None and not self._retrier(self._catalog.still_current):
             raise self._retrier(replaced, self._catalog)
 
-    def record_reconcile(self, watched: WatchedSource, *, watcher: Watcher | None) -> Watcher | None:
+    def record_reconcile(
+        self,
+        watched: WatchedSource,
+        *,
+        watcher: Watcher | None,
+        confirmed: bool = False,
+        confirmed_metadata: bool = False,
+    ) -> Watcher | None:
         """Note that a source was compared, how many of its files are skipped, what was held, what is wrong with it,
         and which daemon watches it. Returns the one that was noted until now.
 
-        Confirmations count as used: what is held next needs another one.
+        A confirmation that the comparison began with counts as used: what is held next needs another one. One that
+        came meanwhile stays for the next comparison.
         """
         source = watched.name
         now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -143,9 +151,9 @@ class RetryingIndex:
         )
         self.look_for_double(watched)
         self.record_problems(watched)
-        if watched.guard.confirmed:
+        if confirmed:
             self._retrier(self._catalog.sources.confirm, source, None)
-        if watched.losses.confirmed:
+        if confirmed_metadata:
             self._retrier(self._catalog.sources.confirm_metadata, source, None)
         return before
 

@@ -164,10 +164,10 @@ class Reconciliation:
         self._index = index
         self._first = first
         self._verify = verify
-        self._confirmed = confirmed
+        self.confirmed = confirmed
         self._resumed = resumed
         self._keep = keep
-        self._confirmed_metadata = confirmed_metadata
+        self.confirmed_metadata = confirmed_metadata
         self._first_losing: tuple[str, Sequence[str]] = "", ()
         self._met = 0
         self._table = watched.table
@@ -184,11 +184,11 @@ class Reconciliation:
         before = self._index.size(self._watched.name)
         losses.suspect()
         if self._resumed:
-            guard.resume(self._confirmed)
-            losses.resume(self._confirmed_metadata)
+            guard.resume(self.confirmed)
+            losses.resume(self.confirmed_metadata)
         else:
-            guard.begin(before, self._confirmed)
-            losses.begin(0, self._confirmed_metadata)  # `_decide_losses` sets the number of items
+            guard.begin(before, self.confirmed)
+            losses.begin(0, self.confirmed_metadata)  # `_decide_losses` sets the number of items
         files = self._files()
         while page := list(islice(files, PAGE)):
             yield from self._counted(self._without_losing(list(self._compare(page))))

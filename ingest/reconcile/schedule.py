@@ -176,7 +176,12 @@ class Schedule:
         watched = self._context.sources[name]
         watched.held = reconciliation.held
         own = own_watcher()
-        last = self._index.record_reconcile(watched, watcher=own if self._context.live else None)
+        last = self._index.record_reconcile(
+            watched,
+            watcher=own if self._context.live else None,
+            confirmed=reconciliation.confirmed is not None,
+            confirmed_metadata=reconciliation.confirmed_metadata is not None,
+        )
         if last and is_living_other(last, own, within=2 * self._context.settings.rescan, started=started):
             self._meet(name, last)
 

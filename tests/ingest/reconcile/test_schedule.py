@@ -32,6 +32,7 @@ class Compared:
         self.how = how
         self.items, self.losing, self.differing = 1, 3, 0
         self.undecided, self.ignored_by = False, None
+        self.confirmed, self.confirmed_metadata = how["confirmed"], how["confirmed_metadata"]
         self.unreadable: list[Any] = []
 
     def differences(self) -> Iterator[Any]:
@@ -44,6 +45,20 @@ class Nothing:
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         return lambda *_, **__: {} if name.startswith("confirmed") else None
+
+
+class Confirmed(Nothing):
+    """An index with confirmations, which keeps what a comparison has used of them."""
+
+    def __init__(self) -> None:
+        self.given: dict[str, int] = {}
+        self.used: list[bool] = []
+
+    def confirmed(self) -> dict[str, int]:
+        return dict(self.given)
+
+    def record_reconcile(self, watched: WatchedSource, *, confirmed: bool, **_: object) -> None:
+        self.used.append(confirmed)
 
 
 class Case:
@@ -68,7 +83,8 @@ class Case:
         context = Context(Settings(rescan=60), Sources([watched]), self.loop, self._say, threading.Event(), True)
         self.queue = Queue(context)
         nothing = cast("Any", Nothing())
-        self.schedule = Schedule(context, self.queue, nothing, nothing, nothing, verify=False)
+        self.index = Confirmed()
+        self.schedule = Schedule(context, self.queue, cast("Any", self.index), nothing, nothing, verify=False)
 
     def _say(self, event: str, /, **fields: object) -> None:
         self.events.append((event, fields.get("what", fields.get("items"))))
@@ -128,3 +144,21 @@ def test_what_is_held_is_reported_once_until_it_changes_or_is_held_no_more(case:
         case.queue.compare("s")
         case.until(number + 1)
     assert held() == [40, "metadata", 41, 41]
+
+
+def test_a_confirmation_that_comes_during_a_comparison_stays_for_the_next_one(case: Case) -> None:
+    """Also in a pass for which deletions had been confirmed before: the guard remembers that until the next one."""
+    case.index.given = {"s": 40}
+    case.queue.compare("s")
+    case.until(1)
+
+    def confirm() -> None:
+        case.index.given = {"s": 60}
+
+    case.index.given = {}
+    case.finds.during = staticmethod(confirm)
+    case.queue.doubt("s")
+    case.until(2)
+    case.queue.doubt("s")
+    case.until(3)
+    assert case.index.used == [True, False, True]
