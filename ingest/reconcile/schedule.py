@@ -123,7 +123,8 @@ class Schedule:
     def _begin_due(self, name: str) -> None:
         """Compare a source where that is due: one comparison for all the reasons that there are.
 
-        Where they are doubts alone, no new pass begins: what was deleted stays counted among what may go.
+        Where they are doubts alone, no new pass begins: what was deleted stays counted among what may go. Nor does one
+        while deletions that were confirmed may still wait to be made: a new pass would not know of the confirmation.
         """
         now = time.monotonic()
         ripe = [due for due, at in self._due.get(name, {}).items() if at <= now]
@@ -132,7 +133,9 @@ class Schedule:
         del self._due[name]
         self._under_way.add(name)
         verify = self._verify_all or any(due.verify for due in ripe)
-        resumed = all(due.doubted for due in ripe) and now < self._passes.get(name, now) + self._context.settings.rescan
+        same_pass = now < self._passes.get(name, now) + self._context.settings.rescan
+        confirmed = self._context.sources[name].guard.confirmed and self._queue.paths.count(name)[0] > 0
+        resumed = same_pass and (confirmed or all(due.doubted for due in ripe))
         if not resumed:
             self._passes[name] = now
         self._finished[name] = self._queue.paths.finished

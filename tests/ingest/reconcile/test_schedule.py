@@ -12,10 +12,12 @@ from typing import Any, cast
 import pytest
 
 from ingest.context import Context
+from ingest.events.hints import Mark
 from ingest.events.queue import Queue
 from ingest.loop import Loop
 from ingest.reconcile import schedule as schedule_module
 from ingest.reconcile.schedule import Schedule
+from ingest.source.files import Key
 from ingest.source.sources import Sources
 from ingest.source.watched_source import WatchedSource
 from recq.settings import Settings
@@ -79,8 +81,8 @@ class Case:
         monkeypatch.setattr(schedule_module, "_DOUBTED_AFTER", 0.01)
         monkeypatch.setattr(schedule_module, "_DOUBTED_SHARE", 0)
         self.loop = Loop()
-        watched = WatchedSource("s", folder, table_path=None, types=dict, say=lambda *_: None)
-        context = Context(Settings(rescan=60), Sources([watched]), self.loop, self._say, threading.Event(), True)
+        self.watched = WatchedSource("s", folder, table_path=None, types=dict, say=lambda *_: None)
+        context = Context(Settings(rescan=60), Sources([self.watched]), self.loop, self._say, threading.Event(), True)
         self.queue = Queue(context)
         nothing = cast("Any", Nothing())
         self.index = Confirmed()
@@ -117,6 +119,23 @@ def test_a_doubt_belongs_to_the_pass_of_the_comparison_before_and_any_other_reas
     case.until(3)
     assert case.resumed == [False, True, False]
     assert [how["verify"] for how in case.begun] == [False, False, True]
+
+
+def test_confirmed_deletions_that_still_wait_keep_their_pass(case: Case) -> None:
+    """A comparison for another reason must not hold again what was confirmed a moment ago."""
+    gone = Key("s", "gone.jpg")
+    case.queue.add(case.watched)
+    case.queue.compare("s")
+    case.until(1)
+    case.watched.guard.begin(40, confirmed=40)
+    case.queue.look({gone: Mark.GONE})
+    assert [each.key for each in case.queue.paths.take(time.monotonic() + 60, 9, 9)] == [gone]  # it is being removed
+    case.queue.compare("s")
+    case.until(2)
+    case.queue.finish(gone)
+    case.queue.compare("s")
+    case.until(3)
+    assert case.resumed == [False, True, False]
 
 
 def test_what_is_asked_for_while_one_is_under_way_is_done_by_one_more(case: Case) -> None:
