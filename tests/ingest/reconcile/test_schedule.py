@@ -12,8 +12,9 @@ from typing import Any, cast
 import pytest
 
 from ingest.context import Context
-from ingest.events.hints import Mark
+from ingest.events.pending import PendingPath
 from ingest.events.queue import Queue
+from ingest.events.stability import Observation
 from ingest.loop import Loop
 from ingest.reconcile import schedule as schedule_module
 from ingest.reconcile.schedule import Schedule
@@ -124,12 +125,11 @@ def test_a_doubt_belongs_to_the_pass_of_the_comparison_before_and_any_other_reas
 def test_confirmed_deletions_that_still_wait_keep_their_pass(case: Case) -> None:
     """A comparison for another reason must not hold again what was confirmed a moment ago."""
     gone = Key("s", "gone.jpg")
-    case.queue.add(case.watched)
     case.queue.compare("s")
     case.until(1)
     case.watched.guard.begin(40, confirmed=40)
-    case.queue.look({gone: Mark.GONE})
-    assert [each.key for each in case.queue.paths.take(time.monotonic() + 60, 9, 9)] == [gone]  # it is being removed
+    case.queue.paths.put(PendingPath(gone, Observation(None, 0.0, 0.0), fresh=False, known=True))
+    assert [each.key for each in case.queue.paths.take(1.0, 9, 9)] == [gone]  # it is being removed
     case.queue.compare("s")
     case.until(2)
     case.queue.finish(gone)
