@@ -1,12 +1,12 @@
-"""Commands whose modules are imported when they are used: a program of many starts as soon as one of few.
+"""Commands whose modules are imported on use: a program with many commands starts as fast as one with few.
 
     class Recq(CommandsOnUse):
         table = table(Listed("similar", "query.cli.search:similar", "What looks most like TARGET."), ...)
 
     app = typer.Typer(cls=Recq)
 
-Help of the program and completion of a command's name list what stands in the table. Which command runs is known after
-the program's own options: it alone is imported, and only its options are made.
+The program's help and the completion of command names list the table. After the program's own options it is known which
+command runs: only that command is imported, and only its options are made.
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ def _as_typed(ctx: Any, value: Any) -> Any:  # noqa: ARG001 - Typer's signature
 
 
 def _leave_unchecked(command: TyperCommand | TyperGroup, ctx: Any) -> None:
-    """Where a shell asks what may follow, nothing runs, and what was typed is not converted: that needs pydantic.
+    """During shell completion no command runs, so typed values are not converted: that needs pydantic.
 
-    It would take half of the time of a Tab.
+    Its import would take half of the time of a completion.
     """
     if ctx.resilient_parsing:
         for param in command.get_params(ctx):
@@ -76,7 +76,7 @@ class _Command(TyperCommand):
 
 
 class _Whole(Mapping[str, Any]):
-    """Every command with its options, made when it is asked for."""
+    """Every command with its options, made on first use."""
 
     def __init__(self, listed: Mapping[str, Listed]) -> None:
         self._listed = listed

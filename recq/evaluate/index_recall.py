@@ -1,9 +1,9 @@
 """How much of the exact answer the index gives, without a filter and under filters of every shape and selectivity.
 
-A server with many items looks for the nearest in a graph, which may miss some. Random items ask for their nearest,
-under filters drawn from the catalog's own values (`recq.evaluate.drawn_filters`): once as `recq similar` does, once so
-that the truth is known. Of a server that is the same request with `exact`; an engine without a graph compares
-everything anyway, so there recq computes the truth itself, from all vectors.
+A server with many items looks for the nearest in a graph, which may miss some. Random items are queries,
+under filters drawn from the catalog's own values (`recq.evaluate.drawn_filters`): once as `recq similar` does, once for
+the exact answer. On a server that is the same request with `exact`; an engine without a graph compares
+everything anyway, so there recq computes the exact answer itself, from all vectors.
 
 An answer is right when it is no farther away than the last of the exact ones: of equal ones any will do.
 """
@@ -45,7 +45,7 @@ _ROUNDING = 1e-5  # cosines of one pair that an engine and recq compute differ b
 
 @dataclass(frozen=True)
 class _Plan:
-    """Who asks, and under which filters."""
+    """The query items, and their filters."""
 
     asking: Sequence[Item]
     groups: Sequence[tuple[Shape, Sequence[DrawnFilter]]]
@@ -55,7 +55,7 @@ class _Truth(Protocol):
     """Knows the exact scores of the first `k`, best first."""
 
     def scores(self, item: Item, parameters: Parameters) -> list[float]:
-        """Of those that the filters hold for, but the item itself."""
+        """Among the items that match the filters, without the item itself."""
 
 
 def evaluate_index(
@@ -102,7 +102,7 @@ def evaluate_index(
                 shapes.append(_of(shape, sorted(asked, key=lambda one: one.share), recalls, took, exact_took))
         progress("asking", total, total)
     if not every:
-        raise UsageError("nothing to evaluate: the index needs two items at least that are indexed")
+        raise UsageError("nothing to evaluate: the index needs at least two indexed items")
     return IndexEvaluation(
         session.settings.catalog,
         "server" if session.settings.url is not None else "embedded",
@@ -168,7 +168,7 @@ def _scores(catalog: Catalog, item: Item, parameters: Parameters) -> list[float]
 
 
 class _Asked:
-    """The truth as the engine has it when it is asked to compare everything."""
+    """The exact answer of an engine that compares everything on request."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._finder = catalog.finder.exact()
@@ -206,7 +206,7 @@ class _Computed:
             page.clear()
 
     def scores(self, item: Item, parameters: Parameters) -> list[float]:
-        """Only which items match is asked of the engine."""
+        """The engine is queried only for which items match."""
         own = self._rows[item.id]
         if own not in self._compared:
             self._compared[own] = self._file.compared(own)

@@ -1,4 +1,4 @@
-"""What `recq evaluate --index` found: frozen records, and the JSON that docs/quality.md promises of them."""
+"""What `recq evaluate --index` found: frozen records, and their JSON, which docs/quality.md documents."""
 
 from __future__ import annotations
 
@@ -83,12 +83,12 @@ class IndexEvaluation:
 
     @property
     def by_construction(self) -> bool:
-        """Whether answers are exact since nothing is approximate."""
+        """Whether answers are exact because the engine approximates nothing."""
         return not self.in_graphs
 
     @property
     def verdict(self) -> str:
-        """What the numbers say, in a sentence."""
+        """The result in one sentence."""
         overall = self.overall
         if self.by_construction:
             return (
@@ -96,7 +96,7 @@ class IndexEvaluation:
                 f"{overall.perfect:,} of {overall.queries:,} answers are those that recq computed from all vectors"
             )
         return (
-            f"of the true {self.k} nearest {100 * overall.recall:.2f} % were given; "
+            f"of the true {self.k} nearest {100 * overall.recall:.2f} % were found; "
             f"{overall.perfect:,} of {overall.queries:,} answers were exact"
         )
 

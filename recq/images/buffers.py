@@ -1,7 +1,7 @@
-"""Memory for the pixels of one picture after another, used again when nobody refers to it any more.
+"""Memory for the pixels of one picture after another, used again when no array refers to it any more.
 
 The daemon's allocator gives blocks of this size back to the system at once, so that its memory stays flat
-(`ingest.service.allocator`). What it takes anew has to be mapped and cleared, 0.1 ms for 200 KB.
+(`ingest.service.allocator`). New memory has to be mapped and cleared, 0.1 ms for 200 KB.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Buffers:
         """A block of `length` bytes with any content, uint8 (length,), that only the caller has.
 
         It is used again once it and all arrays and memoryviews of it are gone: every view of a view refers to the array
-        that owns the memory. Kept are blocks of one length: that of another takes their place.
+        that owns the memory. Only blocks of one length are kept: a block of another length replaces them.
         """
         with self._lock:
             if self._blocks and len(self._blocks[0]) != length:

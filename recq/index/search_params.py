@@ -1,14 +1,13 @@
-"""How a server is to look for the nearest points: in its graph, or among all points that match. Pure.
+"""How a server searches for the nearest points: in its graph, or by comparing all points that match. Pure.
 
-A server with many points has a graph (HNSW) for each segment. A search walks along it, and a filter takes points out of
-it: what is left may fall apart, and the walk ends among points that are not the nearest. A server itself compares all
-that match where they are few (`full_scan_threshold`, 10,000 KB of vectors in a segment: 2,000 of 1,280 numbers), and
-takes the graph for the rest. Between some thousand matches and a large share of all is where answers are lost:
+A server with many points has a graph (HNSW) for each segment. A search walks along it, and a filter removes points
+from it: the rest may be disconnected, and the walk ends at points that are not the nearest. A server itself compares
+all matches if they are few (`full_scan_threshold`, 10,000 KB of vectors in a segment: 2,000 of 1,280 numbers), and
+uses the graph otherwise. Answers are lost between some thousand matches and a large share of all points:
 docs/reliability.md has the figures (`benchmarks/filters.py`).
 
-So it is decided for each question, by how many points match: few are all compared (`exact`); for more the walk steps
-over what does not match (ACORN, Qdrant 1.16); where most match, or there is no filter, it only goes on for longer
-(`hnsw_ef`).
+So the number of matching points decides for each query: few are all compared (`exact`); for more the walk skips points
+that do not match (ACORN, Qdrant 1.16); where most match, or there is no filter, the walk is only longer (`hnsw_ef`).
 """
 
 from __future__ import annotations
@@ -26,21 +25,21 @@ EXACT_SHARE = 0.04
 long."""
 
 WALK = 256
-"""`hnsw_ef` of a question without a filter; a server's own is 100."""
+"""`hnsw_ef` of a query without a filter; a server's own is 100."""
 
 STEPPING_WALK = 128
 """`hnsw_ef` with ACORN."""
 
 ACORN_SHARE = 0.6
-"""The largest share of points that match with which ACORN is asked for: also where half of all match, the graph leads
-astray when they are far from what is asked with (0.93 found in the server's own way). It takes two to four times as
-long as a walk does."""
+"""The largest share of matching points for which ACORN is requested: even where half of all points match, the graph
+misses answers when the matches are far from the query (0.93 found in the server's own way). ACORN takes two to four
+times as long as a walk."""
 
 FILTERED_WALK = 400
 """`hnsw_ef` where a filter holds for more."""
 
 ACORN_SINCE = (1, 16)
-"""The version of a server that brought it; an older one would ignore it in silence."""
+"""The version of a server that brought it; an older one would ignore it silently."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ def is_compared(graph: Graph, among: int, limit: int) -> bool:
 
 
 def search_params(graph: Graph, matches: int | None, limit: int) -> models.SearchParams | None:
-    """How the first `limit` of `matches` points are to be looked for; None for the server's own way.
+    """How to search for the first `limit` of `matches` points; None for the server's own way.
 
     `matches` is None where there is no filter.
     """

@@ -1,8 +1,8 @@
-"""How each question of a collection is searched for: what `recq.index.search_params` decides by, asked and remembered.
+"""How each query of a collection is searched: fetches and caches the numbers that `recq.index.search_params` needs.
 
-What the collection has is known from what `Fields` reads anyway, so that an embedded engine, which has no graph, is
-asked nothing. How many points a filter holds for is counted once in `REMEMBERED` seconds for a connection: the counts
-decide how long an answer takes and how sure it is, never what may be in it, so that an older one does no harm.
+`Fields` reads the collection's state anyway, so an embedded engine, which has no graph, gets no further request.
+The number of points that match a filter is counted once in `REMEMBERED` seconds for a connection. The counts decide how
+long an answer takes and how reliable it is, never what may be in it, so an older count does no harm.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from recq.index.search_params import Graph, is_compared, search_params
 from recq.index.server_version import numbers_of, server_version
 
 REMEMBERED = 30.0
-"""Seconds that a count, and what the collection has, is relied on."""
+"""Seconds that a count, and what the collection has, are kept."""
 
 MOST_COUNTS = 1_000
 """Filters whose counts are remembered of a connection; those asked for longest ago are forgotten first."""
 
 
 class Searching(Protocol):
-    """Decides how the points of a question are looked for."""
+    """Decides how the points of a query are searched for."""
 
     def params(self, compiled: models.Filter, limit: int) -> models.SearchParams | None:
         """For the first `limit` points that match; None for the engine's own way."""
 
 
 class Exactly:
-    """Every match is compared, whatever that costs: the truth that answers are measured by."""
+    """Compare every match, whatever that costs: the exact answer that others are measured against."""
 
     def params(self, compiled: models.Filter, limit: int) -> models.SearchParams | None:  # noqa: ARG002
         """`exact`, always."""
@@ -95,7 +95,7 @@ class ByMatches:
         return search_params(graph, None if asked is None else self._matches(asked, graph, limit), limit)
 
     def _graph(self) -> Graph:
-        """What the collection has; the server's version is asked for only where that has a graph."""
+        """What the collection has; the server's version is requested only if the collection has a graph."""
         info = self._fields.collection(REMEMBERED)
         in_graphs = info.indexed_vectors_count or 0
         strict = info.config.strict_mode_config
@@ -114,7 +114,7 @@ class ByMatches:
         """How many points match.
 
         A server estimates that from its payload indexes, an AND by multiplying shares, as if its conditions had nothing
-        to do with each other. Where they have (shoes AND size 42, shoes AND dress), the estimate may be far too low,
+        to do with each other. Where they do (shoes AND size 42, shoes AND dress), the estimate may be far too low,
         which only makes the search exact, or far too high, which would lose answers: then it is counted.
         """
         key = f"{self._collection} {asked.model_dump_json(exclude_none=True)}"

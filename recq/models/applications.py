@@ -51,7 +51,7 @@ class Application:
     """A constructor of `keras.applications`.
 
     `size`: the input its ImageNet weights were trained at, pixels a side. `rectified`: its last feature map is never
-    negative, which generalised-mean pooling needs; the others are mean-pooled unless asked otherwise.
+    negative, which generalised-mean pooling needs; the others are mean-pooled by default.
     """
 
     name: str

@@ -1,8 +1,8 @@
 """Network input -> vector: the stage between decoding and committing on the road of an image.
 
-An Embedder is one network in memory, and a few threads that wait for it. A thread takes as many pictures as one call of
-the runtime takes best, if so many wait, and never waits for more. `submit` blocks while as many pictures are under way
-as the network can work on at once and as many again are waiting, which slows the stage before it.
+An Embedder is one network in memory, and a few threads that wait for it. A thread takes the queued pictures, at most
+one batch of the runtime, and never waits for more. `submit` blocks while the network works on as many pictures as it
+can and as many again are queued. This slows the stage before it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from recq.space import EmbeddingSpace, Pooling
 
 @dataclass(frozen=True, eq=False)
 class _Waiting:
-    """A picture, uint8 (1, size, size, 3), and the promise of its vector."""
+    """A picture, uint8 (1, size, size, 3), and the future of its vector."""
 
     pixels: Pixels
     future: Future[Floats] = field(default_factory=Future)
@@ -98,7 +98,7 @@ class Embedder:
         self.close()
 
     def _work(self) -> None:
-        """One call for each picture that is submitted; those that another call took along find less, or nothing."""
+        """Called once for each submitted picture; the queue may be empty, if another call took the picture."""
         batch: list[_Waiting] = []
         with contextlib.suppress(IndexError):
             while len(batch) < self._batch:
@@ -109,10 +109,10 @@ class Embedder:
             self._embed(batch)
 
     def _embed(self, batch: Sequence[_Waiting]) -> bool:
-        """Keep the promises of `batch`; whether the runtime raised nothing.
+        """Set the results of `batch`; False if the runtime raised an error.
 
-        A batch that fails is tried in halves: a picture that no runtime likes fails alone. Where both halves succeed
-        the batch was too large (for a GPU's memory, say), and later ones are smaller.
+        A batch that fails is retried in halves, so that a picture that cannot be embedded fails alone. Where both
+        halves succeed the batch was too large (for a GPU's memory, for example), and later batches are smaller.
         """
         try:
             alone = len(batch) == 1
@@ -148,9 +148,9 @@ class Embedder:
 def open_embedder(space_or_name: EmbeddingSpace | str, settings: Settings, *, one_shot: bool = False) -> Embedder:
     """An Embedder for a model's name (with its default pooling and size) or for the space of an index.
 
-    `one_shot` is for a single picture: all cores work on it. Raises ModelUnavailable when the network cannot be had,
-    or not on the runtime that the settings ask for, SpaceMismatch when the local network of that name does not make
-    vectors of the space asked for.
+    `one_shot` is for a single picture: all cores work on it. Raises ModelUnavailable when the network is not
+    available, or not on the runtime of the settings, SpaceMismatch when the local network of that name does not make
+    vectors of the given space.
     """
     if isinstance(space_or_name, str):
         asked = ModelOptions(space_or_name)
@@ -164,7 +164,7 @@ def open_embedder(space_or_name: EmbeddingSpace | str, settings: Settings, *, on
 def open_runtime(network: Network, pooling: Pooling | None, settings: Settings, *, one_shot: bool) -> Runtime:
     """What runs `network` here; `pooling` None gives the feature maps themselves.
 
-    Raises ModelUnavailable where the runtime that the settings ask for cannot. Raw pixels need none.
+    Raises ModelUnavailable where the runtime of the settings cannot run it. Raw pixels need no runtime.
     """
     if network.ir is None:
         from recq.models.pixels import PixelRuntime

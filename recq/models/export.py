@@ -77,7 +77,7 @@ class Export:
 
 
 def ensure_exported(wanted: Export, cache_dir: Path) -> Network:
-    """The network, exported now if it is not in the cache. Raises ModelUnavailable when it cannot be had."""
+    """The network, exported now if it is not in the cache. Raises ModelUnavailable when it is not available."""
     root = export_root(cache_dir)
     folder = root / wanted.folder_name()
     found = exported(folder)
@@ -105,7 +105,7 @@ def _identity(source: Path | None) -> str:
 
 
 def _as_file_name(text: str) -> str:
-    """Layers may be called anything (`block/conv`): what had to be replaced is told apart by a digest."""
+    """Layers may be called anything (`block/conv`): a digest distinguishes names with replaced characters."""
     plain = re.sub(r"[^A-Za-z0-9_.-]", "_", text)
     return plain if plain == text and len(plain) <= 120 else f"{plain[:100]}-{sha256(text.encode()).hexdigest()[:8]}"
 
@@ -135,9 +135,9 @@ def _export(wanted: Export, folder: Path) -> Network:
 
 
 def download_lines(said: Iterable[bytes], clock: Callable[[], float]) -> Iterator[str]:
-    """How far a download is, now and then, from the pieces of what Keras shows on standard output.
+    """The progress of a download, now and then, from pieces of Keras' standard output.
 
-    It draws a bar (`8192/98765432 ...`) again and again, which would tear any other on the terminal.
+    Keras redraws a bar (`8192/98765432 ...`), which would break recq's own on the terminal.
     """
     next_at = clock() + _DOWNLOAD_SAID_EVERY
     rest = b""

@@ -1,4 +1,4 @@
-"""Whether there is a GPU that TensorFlow can use, found without importing TensorFlow where there plainly is none."""
+"""Whether there is a GPU that TensorFlow can use, found without importing TensorFlow where no driver is installed."""
 
 from __future__ import annotations
 
@@ -43,6 +43,6 @@ def gpus(tf: Any) -> list[str]:
     for each in found:
         try:
             tf.config.experimental.set_memory_growth(each, True)
-        except RuntimeError:  # in use already, by another network of this process: as that one has it
+        except RuntimeError:  # another network of this process already uses it and has set this
             break
     return [tf.config.experimental.get_device_details(each).get("device_name", each.name) for each in found]

@@ -50,8 +50,8 @@ def application(
     """The network `entry` for pictures of `size` pixels a side, cut at `layer`: its last feature map where None.
 
     `weights` is a weights file, with or without the classifier's; None means ImageNet's, which Keras looks for in
-    `~/.keras/models` and downloads otherwise. Raises ModelUnavailable when the weights cannot be had or do not fit, and
-    for a layer that there is not.
+    `~/.keras/models` and downloads otherwise. Raises ModelUnavailable when the weights are not available or do not fit,
+    and for an unknown layer.
     """
     keras = keras_package()
     if weights is not None and not weights.is_file():
@@ -111,13 +111,13 @@ def _loaded(keras: Any, entry: Application, size: int, weights: Path | None, *, 
         return _built(keras, entry, size, str(weights), whole=whole)
     except ModelUnavailable:
         raise
-    except Exception as error:  # the file has the classifier's weights too, or is another network's: said in many ways
+    except Exception as error:  # classifier's weights too, or another network's: Keras raises many kinds
         if whole:
             raise _unfit(entry, weights, error, " with its classifier") from error
         network = _built(keras, entry, size, None, whole=False)
     try:
         complete = _built(keras, entry, entry.size, str(weights), whole=True)
-        # The classifier comes last. Not `load_weights(by_name=True)`: that loads wrong features in silence.
+        # The classifier comes last. Not `load_weights(by_name=True)`: that loads wrong features silently.
         network.set_weights(complete.get_weights()[: len(network.weights)])
     except Exception as error:
         raise _unfit(entry, weights, error) from error
@@ -141,7 +141,7 @@ def _built(keras: Any, entry: Application, size: int, weights: str | None, *, wh
     except ValueError as error:
         if "Input size must be at least" not in str(error):
             raise
-        raise ModelUnavailable(f"keras:{entry.name} cannot see that little: {one_line(error)}") from error
+        raise ModelUnavailable(f"keras:{entry.name} does not take pictures that small: {one_line(error)}") from error
 
 
 def write_openvino(network: Any, path: Path, *, half: bool) -> None:
@@ -183,7 +183,7 @@ def _missing_weights(entry: Application, message: str) -> str:
     """Keras names the address it tried; its last part is the file to place."""
     found = re.search(r"https?://\S+/([^\s/:]+)", message)
     if not found:
-        return f"the ImageNet weights of {entry.name} cannot be had: {one_line(message)}"
+        return f"the ImageNet weights of {entry.name} are not available: {one_line(message)}"
     home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")  # as Keras decides it
     return (
         f"the ImageNet weights of {entry.name} cannot be downloaded: place {found[1]} into {home / 'models'}, "
@@ -192,5 +192,5 @@ def _missing_weights(entry: Application, message: str) -> str:
 
 
 def one_line(error: object) -> str:
-    """A library's message, as the end of recq's."""
+    """A library's message as one line, for the end of recq's message."""
     return " ".join(str(error).split())[:300]

@@ -1,4 +1,4 @@
-"""Cut a Keras network at one of its layers and lead pictures to it: what is common to every network that is exported.
+"""Cut a Keras network at one of its layers and connect its input: the common part of every exported network.
 
 Every cut network takes RGB from 0 to 255 as (n, size, size, 3); the arithmetic its first layer wants is part of it.
 Imports no Keras itself: the modules that build networks hand the package over.

@@ -24,10 +24,10 @@ _NORMALISE = "normalise"  # the layer of the shipped networks that does their ar
 
 
 def from_file(path: Path, size: int | None, layer: str | None, preprocess: Preprocess) -> Cut:
-    """The model in `path` (.keras or .h5), its preprocessing none unless said: RGB from 0 to 255.
+    """The model in `path` (.keras or .h5), without preprocessing by default: RGB from 0 to 255.
 
-    The layer is the last one of a model that ends in a map, and the last but one of any other, unless said. Raises
-    ModelUnavailable for what cannot be opened, and for a model that takes anything but one RGB picture.
+    The default layer is the last one of a model that ends in a map, and the last but one of any other. Raises
+    ModelUnavailable for a file that cannot be opened, and for a model whose input is not one RGB picture.
     """
     keras = keras_package()
     model = _opened(keras, path)
@@ -68,7 +68,7 @@ def _opened(keras: Any, path: Path) -> Any:
     except Exception as error:  # Keras raises many kinds of errors for a wrong file
         raise ModelUnavailable(_why_not(path, str(error))) from error
     if not getattr(model, "inputs", None):
-        raise ModelUnavailable(f"{path.name} does not say what it takes: give it an Input layer and save it again")
+        raise ModelUnavailable(f"{path.name} declares no input: give it an Input layer and save it again")
     return model
 
 

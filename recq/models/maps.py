@@ -1,4 +1,4 @@
-"""The feature maps themselves, before they are pooled: for those who ask where in a picture a similarity comes from."""
+"""The feature maps themselves, before they are pooled: they show where in a picture a similarity comes from."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class FeatureMaps:
         network = network_of(space, settings)
         if network.side is None:
             raise ModelUnavailable(
-                f"layer {space.layer} of {space.model} gives a vector and no map: where in a picture it comes from "
-                "cannot be told"
+                f"layer {space.layer} of {space.model} gives a vector and no map, so a similarity has no place "
+                "in a picture: use a catalog whose layer gives a map"
             )
         self._shape = (network.side, network.side, network.channels)
         self._runtime = open_runtime(network, None, settings, one_shot=True)

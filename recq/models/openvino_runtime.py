@@ -41,8 +41,8 @@ class OpenVINORuntime:
         hint = "LATENCY" if one_shot else "THROUGHPUT"
         # With no precision hint some processors choose bfloat16 and give other vectors (docs/models.md).
         compiled = core.compile_model(model, "CPU", {"PERFORMANCE_HINT": hint, "INFERENCE_PRECISION_HINT": "f32"})
-        # Twice as many requests as run at once: while one thread waits for the interpreter to hand its answer over, the
-        # next picture already waits inside OpenVINO (the daemon: 1.5 of 2 cores busy without, 1.9 with).
+        # Twice as many requests as run at once: while one thread waits for the interpreter to return its answer, the
+        # next picture is already queued inside OpenVINO (the daemon: 1.5 of 2 cores busy without, 1.9 with).
         self.concurrency: int = (1 if one_shot else 2) * compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         self._idle: SimpleQueue[Any] = SimpleQueue()
         for _ in range(self.concurrency):

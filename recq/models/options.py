@@ -33,7 +33,7 @@ class ModelOptions:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """What the command line, the environment and recq.toml say; a preset is what nothing else is given for."""
+        """From the command line, the environment and recq.toml; a preset fills in what is not given."""
         names = [field.name for field in fields(cls)]
         said = {name: value for name in names if (value := getattr(settings, name)) is not None}
         return cls(**vars(PRESETS[settings.preset]) | said if settings.preset else said)
@@ -72,4 +72,4 @@ PRESETS: Mapping[Preset, ModelOptions] = MappingProxyType(
 )
 """Points of the table in docs/quality.md; `fine` is what a new catalog has anyway.
 
-None names a precision: a catalog that one of them made in f32 still is what that one asks for."""
+None names a precision: a catalog that a preset made in f32 still matches that preset."""

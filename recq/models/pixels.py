@@ -36,7 +36,7 @@ def pixel_network(asked: ModelOptions) -> Network:
         raise ModelUnavailable(f"unknown model {name!r}: raw pixels are named with their size, such as pixels:32")
     size = int(digits[1])
     if asked.size not in (None, size):
-        raise ModelUnavailable(f"{name} is {size} pixels a side, not {asked.size}: say --model pixels:{asked.size}")
+        raise ModelUnavailable(f"{name} is {size} pixels a side, not {asked.size}: use --model pixels:{asked.size}")
     if asked.layer not in (None, "input"):
         raise ModelUnavailable(f"{name} is no network and has no layer {asked.layer!r}: leave --layer out")
     preprocess = asked.preprocess or "own"

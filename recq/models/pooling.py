@@ -54,7 +54,7 @@ def fitting_pooling(name: str, layer: str, side: int | None, channels: int) -> P
     pooling = require_pooling(name)
     if side is None and pooling != "none":
         raise ModelUnavailable(
-            f"layer {layer} gives {channels:,} numbers and no map, so --pooling {pooling} cannot be: leave it out"
+            f"layer {layer} gives {channels:,} numbers and no map, so --pooling {pooling} cannot be used: leave it out"
         )
     if side is not None and pooling == "none":
         raise ModelUnavailable(
@@ -114,7 +114,7 @@ def length_of(vector: Floats) -> float:
     """The length of a usable `vector` (dimensions,).
 
     Raises ImageError(NO_SIGNAL) when a number is not finite, or when the whole vector is no more than what `gem` makes
-    of a map of zeros: neither may reach the index, which would accept both in silence.
+    of a map of zeros: neither may reach the index, which would accept both silently.
     """
     length = float(np.linalg.norm(vector.astype(np.float64)))
     if not np.isfinite(length):

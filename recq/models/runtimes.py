@@ -43,23 +43,23 @@ class Runtime(Protocol):
 def choose_runtime(
     precision: Precision, asked: RuntimeChoice, *, one_shot: bool, gpu: Callable[[], bool] = sees_gpu
 ) -> RuntimeName:
-    """What runs networks of a space's `precision`; `gpu` tells whether TensorFlow sees one, and may take seconds.
+    """What runs networks of a space's `precision`; `gpu` returns whether TensorFlow sees a GPU, and may take seconds.
 
-    f32 vectors are the same on both; int8 networks are OpenVINO's alone, half precision is TensorFlow's. Unless
-    `asked` for, TensorFlow runs what it can run on a GPU; but not a single picture: importing it takes longer than
-    OpenVINO does for a hundred. Raises ModelUnavailable where the one that is asked for cannot.
+    f32 vectors are the same on both; int8 networks are OpenVINO's alone, half precision is TensorFlow's. By
+    default TensorFlow is chosen where it can use a GPU, but not for a single picture: importing it takes longer than
+    OpenVINO takes for a hundred. `asked` overrides this. Raises ModelUnavailable where `asked` cannot run the space.
     """
     if precision == "f16":
         if asked == "openvino":
             raise ModelUnavailable(
-                "vectors of precision f16 are made by TensorFlow alone, so --runtime openvino cannot be: leave it out, "
-                f"or use --precision f32 ({_rebuilt('f32')} for a catalog that exists)"
+                "vectors of precision f16 are made by TensorFlow alone, so --runtime openvino cannot be used: leave it "
+                f"out, or use --precision f32 ({_rebuilt('f32')} for a catalog that exists)"
             )
         return "tensorflow"
     if asked == "tensorflow" and precision != "f32":
         raise ModelUnavailable(
-            f"vectors of precision {precision} are made by OpenVINO alone, so --runtime tensorflow cannot be: leave it "
-            f"out, or use --precision f32 ({_rebuilt('f32')} for a catalog that exists)"
+            f"vectors of precision {precision} are made by OpenVINO alone, so --runtime tensorflow cannot be used: "
+            f"leave it out, or use --precision f32 ({_rebuilt('f32')} for a catalog that exists)"
         )
     if asked == "auto":
         return "tensorflow" if precision == "f32" and not one_shot and gpu() else "openvino"
@@ -67,9 +67,9 @@ def choose_runtime(
 
 
 def require_runtime(space: EmbeddingSpace, settings: Settings) -> None:
-    """Raise ModelUnavailable where this machine cannot run a space's network as the settings ask for.
+    """Raise ModelUnavailable where this machine cannot run a space's network on the runtime of the settings.
 
-    Reads no model and imports no runtime: asked before anything is written.
+    Reads no model and imports no runtime: called before anything is written.
     """
     if space.model.startswith(PIXELS):
         return

@@ -1,7 +1,7 @@
 """Run a network with Keras on TensorFlow: the way to a GPU, and what the OpenVINO runtime is tested against.
 
 Needs the `[keras]` extra. Reads the `.keras` archive beside the OpenVINO model, so both have the same weights. The
-pooling is part of the traced function: what comes back from a GPU is 5 KB a picture, not a feature map of 400.
+pooling is part of the traced function: a GPU returns 5 KB a picture, not a feature map of 400 KB.
 """
 
 from __future__ import annotations

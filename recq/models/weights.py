@@ -25,7 +25,7 @@ class Network:
     It gives a map of (`side`, `side`, `channels`) from uint8 RGB, or `channels` numbers where `side` is None. `weights`
     is the SHA-256 over its weights (see `keras_build.weights_digest`), or of the file that holds those of 8 bits. `ir`
     is the OpenVINO model (.xml, the .bin beside it), `archive` the same network for Keras, in floats; raw pixels have
-    neither. `pooling` and `resize` are those to use when none is asked for. `precision` is the arithmetic that it is
+    neither. `pooling` and `resize` are the defaults. `precision` is the arithmetic that it is
     run in.
     """
 

@@ -71,7 +71,7 @@ def model_name(model: str) -> str:
 
 
 def _model_file(name: str, asked: ModelOptions, settings: Settings) -> Path:
-    """Where the file is that the model was made of: what is asked for says so, or else the settings of this machine."""
+    """The file that the model was made of: from the options, or else from the settings of this machine."""
     for model in (asked.model, settings.model):
         path = Path((model or "").removeprefix(_FILE)).expanduser()
         if model is not None and model.startswith(_FILE) and path.is_file():
@@ -100,15 +100,15 @@ def _find_bundled(name: str, asked: ModelOptions, settings: Settings) -> Network
     if asked.layer == PENULTIMATE:  # their classifiers read the mean of the last map
         if asked.pooling not in (None, "mean"):
             raise ModelUnavailable(
-                f"the penultimate layer of {name} is the mean of its last map, so --pooling {asked.pooling} cannot be: "
-                "leave out that or --layer"
+                f"the penultimate layer of {name} is the mean of its last map, so --pooling {asked.pooling} cannot be "
+                "used: leave out --pooling or --layer"
             )
         network = replace(network, pooling="mean")
     return network
 
 
 def _precision(name: str, asked: ModelOptions, *, own: bool) -> Precision:
-    """int8 wherever a shipped network has it, unless something else is asked for.
+    """int8 wherever a shipped network has it, unless another precision is requested.
 
     `own`: its last layer and its own preprocessing, which are what was quantised. Raises ModelUnavailable.
     """
@@ -125,7 +125,7 @@ def _precision(name: str, asked: ModelOptions, *, own: bool) -> Precision:
 
 
 def describe_space(asked: ModelOptions | str, settings: Settings) -> EmbeddingSpace:
-    """The space of the vectors that are asked for; a name alone stands for everything else as the network's own.
+    """The space of the requested vectors; a name alone means the network's defaults for everything else.
 
     Reads a manifest only, except the first time that a network is exported. Raises ModelUnavailable, or
     DimensionTooLarge when `flatten` gives more numbers than an index takes.
@@ -135,7 +135,7 @@ def describe_space(asked: ModelOptions | str, settings: Settings) -> EmbeddingSp
 
 
 def describe_variant(space: EmbeddingSpace, asked: ModelOptions, settings: Settings) -> EmbeddingSpace:
-    """The space that is asked for where what is not given is as in `space`, unless another model is named.
+    """The requested space; options that are not given are those of `space`, unless another model is named.
 
     Raises as `describe_space`.
     """
@@ -148,7 +148,7 @@ def describe_variant(space: EmbeddingSpace, asked: ModelOptions, settings: Setti
 
 
 def network_space(network: Network, asked: ModelOptions = ModelOptions()) -> EmbeddingSpace:
-    """The space of `network`'s vectors under the pooling, the resize and the distance that are asked for.
+    """The space of `network`'s vectors under the pooling, the resize and the distance in `asked`.
 
     Raises ModelUnavailable for a pooling that does not fit, DimensionTooLarge.
     """
@@ -170,7 +170,7 @@ def network_space(network: Network, asked: ModelOptions = ModelOptions()) -> Emb
 def network_of(space: EmbeddingSpace, settings: Settings) -> Network:
     """The local network that makes vectors of `space`.
 
-    Raises ModelUnavailable when it is not to be had, SpaceMismatch when what is here gives other vectors.
+    Raises ModelUnavailable when it is not available, SpaceMismatch when the local network gives other vectors.
     """
     asked = ModelOptions().completed(space)
     network = find_network(asked, settings, space.weights)

@@ -28,7 +28,7 @@ def test_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     require_room(tmp_path)
     assert shortage(tmp_path) is None
     disk(monkeypatch, free=RESERVE - 4096)
-    with pytest.raises(Problem, match="63 MB are free, 64 MB are wanted") as full:
+    with pytest.raises(Problem, match="63 MB are free, 64 MB are required") as full:
         require_room(tmp_path)
     assert full.value.status == 507
     disk(monkeypatch, free=RESERVE, read_only=True)

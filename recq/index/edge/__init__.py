@@ -1,8 +1,8 @@
 """The embedded engine: Qdrant Edge in this process, behind the part of Qdrant's REST API that the catalog uses.
 
 The same `QdrantClient` runs against it (`embedded_client`), against a daemon that serves it on loopback
-(`server.LoopbackServer`, found through `address.read_address`), and against a real server. What an engine of one
-process cannot do is refused loudly, never ignored.
+(`server.LoopbackServer`, found through `address.read_address`), and against a real server. A request
+that an engine of one process cannot answer is refused with an error, never ignored.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["Address", "EdgeEngine", "LoopbackServer", "embedded_client", "read_a
 
 
 def __getattr__(name: str) -> object:
-    """`LoopbackServer` when first asked for: only a daemon needs Starlette and uvicorn."""
+    """Import `LoopbackServer` on first use: only a daemon needs Starlette and uvicorn."""
     if name == "LoopbackServer":
         from recq.index.edge.server import LoopbackServer
 

@@ -1,9 +1,9 @@
-"""How large a question may be: each call of Edge holds the interpreter, so a long one keeps everybody waiting.
+"""Limits on the size of a request: each call of Edge holds the interpreter, so a long call blocks all other threads.
 
-What is bounded is the number of conditions and how deep they nest, never the ids or values of one condition: those are
-looked up, some microseconds each, and recq itself sends thousands. Counted before anything is validated, which takes
-longer than counting. The second bound, of `require_affordable`, is for conditions that no index answers: Edge reads
-the payload of each point again for each of them, 2 to 4 microseconds (measured with 0.9.0).
+The number of conditions and the depth of nesting are limited. The ids or values of one condition are not: a lookup
+takes some microseconds, and recq itself sends thousands. Conditions are counted before the request is validated,
+because validation takes longer. `require_affordable` limits the conditions that no index answers: for each of them
+Edge reads the payload of each point again, 2 to 4 microseconds (measured with 0.9.0).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MAX_CONDITIONS = 1_000
 """Of one filter: 0.2 s at 20,000 points where indexes answer them."""
 
 MAX_IN_REQUEST = 20_000
-"""Of all filters of a batch: recq asks some hundred questions with a handful of conditions in one."""
+"""Of all filters of a batch: recq sends some hundred queries with a few conditions each in one batch."""
 
 MAX_DEPTH = 32
 """Filters within filters and queries within queries; recq nests four."""
@@ -28,7 +28,7 @@ MAX_EVALUATIONS = 1_000_000
 """Points times conditions without an index, of one filter: 2 to 4 s."""
 
 ALWAYS = 16
-"""So many conditions without an index are never too many: a filter by hand on a large collection."""
+"""This many conditions without an index are always allowed: a filter typed by hand on a large collection."""
 
 MAX_COMPARED = 1_000_000
 """Points of an answer times the candidates that each is compared with, where it is varied: 1 to 2 s at 1,280 numbers
@@ -42,7 +42,7 @@ _SIMPLE = min(MAX_CONDITIONS, MAX_DEPTH)
 def require_bounded(body: bytes) -> None:
     """Raise Problem 400 where a filter of the request `body` has too many conditions, or nests too deep.
 
-    What is not JSON, or no filter, is left to the validation.
+    A body that is not JSON, or has no filter, is left to the validation.
     """
     if body.count(b"{") <= _SIMPLE:  # each condition and each level is an object
         return
@@ -62,7 +62,7 @@ def require_bounded(body: bytes) -> None:
 
 
 def require_affordable(unindexed: int, points: int) -> None:
-    """Raise Problem 400 where so many conditions that no index answers would read so many points for too long."""
+    """Raise Problem 400 where evaluating `unindexed` conditions on `points` points would take too long."""
     if unindexed > ALWAYS and unindexed * points > MAX_EVALUATIONS:
         raise bad_request(
             f"{unindexed:,} conditions without a payload index of their kind would read each of {points:,} points "
@@ -123,7 +123,7 @@ def _too_deep() -> Problem:
 
 
 def require_comparable(chosen: int, candidates: int) -> None:
-    """Raise Problem 400 where so many points are to be chosen for variety that comparing them takes too long."""
+    """Raise Problem 400 where choosing `chosen` varied points of `candidates` would take too long."""
     if chosen * candidates > MAX_COMPARED:
         raise bad_request(
             f"mmr: {chosen:,} points of {candidates:,} candidates are too many to compare, the product of the two may "

@@ -1,4 +1,4 @@
-"""The ids of what is written while a shard is copied."""
+"""The ids of the points that are written while a shard is copied."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Changes:
         self._lock = threading.Lock()
         self._ids: set[Id] = set()
         self.unknown = False
-        """Whether something was written that ids do not name: by filter, or to the payload indexes."""
+        """Whether there was a write without known ids: by filter, or to the payload indexes."""
 
     def note(self, ids: Sequence[Id] | None) -> None:
-        """Record that these ids were written; None for a write that ids do not name."""
+        """Record that these ids were written; None for a write whose ids are not known."""
         with self._lock:
             if ids is None:
                 self.unknown = True

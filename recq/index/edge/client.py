@@ -1,6 +1,6 @@
-"""The ordinary client on the embedded engine of this process, with a short way for what is written most: whole points.
+"""The ordinary client on the embedded engine of this process, with a faster write of whole points.
 
-Everything else it asks as it asks a server, through `transport`.
+All other requests go through `transport`, as they would go to a server.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class EmbeddedClient(QdrantClient):
     ) -> None:
         """Write whole points, as `upsert` of the same `PointStruct`s does; returns when they are in the journal.
 
-        `rows` are id, vectors by name (float32 (dim,)) and payload. The payload alone goes through JSON, so that what
-        is stored of it is what a server would be sent. Raises what `upsert` raises.
+        `rows` are id, vectors by name (float32 (dim,)) and payload. Only the payload goes through JSON, so that the
+        stored payload is the one that a server would receive. Raises what `upsert` raises.
         """
         plain = [(id_, vectors, from_json(to_json(payload, inf_nan_mode="null"))) for id_, vectors, payload in rows]
         status, content = self._upsert(collection_name, plain)

@@ -26,7 +26,7 @@ _HINTS = ("hnsw_config", "optimizers_config", "wal_config", "on_disk_payload")
 _FORBIDDEN_IN_NAMES = '<>:"/\\|?*\0\x1f'  # the server's own list
 _MAX_NAME = 255
 
-# What a server reports where nothing was said; qdrant-client's models require these fields.
+# What a server reports by default; qdrant-client's models require these fields.
 _HNSW = {"m": 16, "ef_construct": 100, "full_scan_threshold": 10000, "max_indexing_threads": 0, "on_disk": False}
 _OPTIMIZERS = {
     "deleted_threshold": 0.2,

@@ -1,15 +1,15 @@
-"""A shard rewritten into a second folder while it goes on serving, then exchanged: how dead space is given back.
+"""Compaction: a shard is copied into a second folder while it serves requests, then replaced. This frees dead space.
 
     1. a new shard with the same payload indexes, in a folder that the manifest does not name
-    2. all points copied, a page at a time; the ids of what is written meanwhile are noted
-    3. the noted points copied again, in rounds, until they fit on one page
+    2. all points copied, a page at a time; the ids of points written meanwhile are recorded
+    3. the recorded points copied again, in rounds, until they fit on one page
     4. writes held: the last page, a flush, the manifest names the new folder, the shards are exchanged
     5. the old shard closed when its last reader has left, and its folder removed
 
-Killed before the manifest is replaced in step 4 the old folder is whole, after it the new one; the other is the rest
-that the next opening removes. A write that ids do not tell (by filter, or to an index) ends the attempt: it is taken
-up later. Every call of Edge holds the interpreter, so the pages are small; a child process would not help, since
-opening what it wrote (1.2 s for 60,000 points) holds the interpreter longer than any step here.
+If the process is killed before step 4 replaces the manifest, the old folder is complete; after that, the new one is.
+The next opening removes the other folder. A write without known ids (by filter, or to an index) ends the attempt,
+which is repeated later. Every call of Edge holds the interpreter, so the pages are small. A child process would not
+help: opening its shard (1.2 s for 60,000 points) holds the interpreter longer than any step here.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PAGE_NUMBERS = 1 << 16
 """Numbers of the vectors of one page: about 5 ms to read and 5 ms to write."""
 
 _FLUSH_EVERY = 1_000  # points copied: less than 6 MB of 1280 numbers each, so that no flush is long
-_ROUNDS = 50  # of copying what was written meanwhile; a copy is faster than any writer, so a few are enough
+_ROUNDS = 50  # of copying points written meanwhile; a copy is faster than any writer, so a few are enough
 
 _Op = edge.UpdateOperation
 
@@ -43,9 +43,9 @@ class Abandoned(Exception):
 
 
 class Copy:
-    """The new shard in `folder`, being filled from `source`. `breathe(seconds)` comes after each step so long.
+    """The new shard in `folder`, being filled from `source`.
 
-    It may raise, which ends the attempt.
+    `breathe(seconds)` is called after each step with the step's duration. If it raises, the attempt ends.
     """
 
     def __init__(self, shard: Any, source: Shard, folder: Path, breathe: Callable[[float], None]) -> None:
@@ -94,7 +94,7 @@ class Copy:
                 with self._step(changes):
                     self._copy(ids[start : start + self._page])
             if len(ids) <= self._page:
-                self.flush()  # what `finish` has to flush is then little
+                self.flush()  # so that `finish` has little to flush
                 return
         raise Abandoned("points are written faster than they can be copied")
 
@@ -107,7 +107,7 @@ class Copy:
         self.flush()
 
     def flush(self) -> None:
-        """Everything copied so far goes to the segments. Raises OSError when the disk is nearly full."""
+        """Write everything copied so far to the segments. Raises OSError when the disk is nearly full."""
         if free_bytes(self._folder) < RESERVE:
             raise OSError(ENOSPC, "not enough space is left on the disk")
         with edge_errors():
@@ -124,7 +124,7 @@ class Copy:
         self._breathe(time.monotonic() - started)
 
     def _copy(self, ids: Sequence[Id]) -> None:
-        """Make the points `ids` what they are in the source, absent ones included."""
+        """Copy the points `ids` from the source, and delete those that the source no longer has."""
         with self._source.reading() as old:
             records = old.retrieve(list(ids), True, True)
         present = {record.id for record in records}

@@ -1,7 +1,7 @@
-"""When a folder is compacted, and by whom: one thread of the process that owns it.
+"""When a folder is compacted: one thread of the process that owns the folder decides and does it.
 
-It looks now and then whether a collection wastes enough (`waste`), and rewrites it (`compaction`) at half speed: for
-every moment of work one of rest, so that queries and writes come through under permanent load too.
+The thread checks regularly whether a collection wastes enough space (`waste`), and rewrites it (`compaction`) at half
+speed: it rests as long as it works, so that queries and writes are answered under permanent load too.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from recq.index.edge.folder import Folder
 from recq.index.edge.problem import Problem
 from recq.index.edge.waste import bytes_of, free_bytes, has_room, wastes_disk, wastes_memory
 
-CHECK_EVERY = 10.0  # seconds between two looks
+CHECK_EVERY = 10.0  # seconds between two checks
 AGAIN_AFTER = 60.0  # seconds after an attempt that a write by filter ended
-AFTER_FAILURE = 3600.0  # seconds after one that failed: a full disk does not get better by trying
-_POLL = 0.1  # seconds between two looks at the event that ends `finish`
+AFTER_FAILURE = 3600.0  # seconds after an attempt that failed, for example on a full disk
+_POLL = 0.1  # seconds between two checks of the event that ends `finish`
 
 _log = logging.getLogger(__name__)
 
@@ -41,13 +41,13 @@ class Compactor:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin to look."""
+        """Start the thread that checks."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="recq-edge-compact", daemon=True)
             self._thread.start()
 
     def finish(self, stop: threading.Event) -> None:
-        """Bring to an end, without rests, what is due on disk, and look no more; `stop` breaks it off."""
+        """Do the compaction that is due on disk, without rests, then stop checking; `stop` interrupts it."""
         self._last = True
         self._wake.set()
         self.start()
@@ -58,7 +58,7 @@ class Compactor:
             self._thread.join(_POLL)
 
     def close(self) -> None:
-        """Break off what is under way, and look no more."""
+        """Interrupt a running compaction, and stop checking."""
         self._closing.set()
         self._wake.set()
         if self._thread is not None:
@@ -93,11 +93,11 @@ class Compactor:
         except Abandoned as reason:
             self._not_before[name] = time.monotonic() + AGAIN_AFTER
             _log.debug("compaction of %s put off: %s", folder, reason)
-        except Exception as error:  # whatever it is: the folder as it was goes on serving
+        except Exception as error:  # any error: the old folder stays in use
             if not self._closing.is_set() and not (isinstance(error, Problem) and error.status == 404):
                 self._not_before[name] = time.monotonic() + AFTER_FAILURE
                 _log.warning(
-                    "cannot compact the embedded index in %s: %s. It works on and grows; free some space", folder, error
+                    "cannot compact the embedded index in %s: %s. It stays in use and grows: free space", folder, error
                 )
 
     def _breathe(self, seconds: float) -> None:

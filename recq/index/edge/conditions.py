@@ -1,7 +1,7 @@
-"""Filters of the REST API as Edge's filters: pure, and loud about what Edge would understand differently.
+"""Filters of the REST API as Edge's filters. Pure; a condition that Edge would evaluate differently is refused.
 
 Match by text needs a text index here. Without one a 1.17 server compares case-sensitive substrings and Edge lower-cased
-words: two answers to one question, so the question is refused.
+words: the results would differ, so the condition is refused.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _QUOTED = re.compile(r'"([\w-]+)"')
 
 @dataclass(frozen=True)
 class Indexed:
-    """What a filter has to know of a collection: each indexed key's type (as `plain_key`), the narrow fields, how many
-    points.
+    """What the conversion of a filter needs from a collection: each indexed key's type (as `plain_key`), the narrow
+    fields, and the number of points.
     """
 
     types: Mapping[str, str] = field(default_factory=dict)
@@ -107,7 +107,7 @@ def without_points(filter_: edge.Filter | None, ids: Iterable[int | UUID]) -> ed
 class _Converter:
     """One filter's conversion; `prefix` is the path of the nested conditions around it.
 
-    `unindexed` is how many conditions so far no index answers.
+    `unindexed` counts the conditions so far that no index answers.
     """
 
     def __init__(self, indexed: Indexed, prefix: str) -> None:
@@ -122,7 +122,7 @@ class _Converter:
             must=self._conditions(filter_.must),
             should=self._conditions(filter_.should),
             must_not=self._conditions(filter_.must_not),
-            # Without conditions a server lets every point pass, Edge none.
+            # Without conditions every point matches on a server, and none in Edge.
             min_should=self._min_should(at_least) if at_least is not None and at_least.conditions else None,
         )
 
@@ -186,7 +186,7 @@ class _Converter:
         if count is not None and _zero_satisfies(count):
             raise unsupported(
                 f"`values_count` on `{condition.key}` where no value at all is enough: points without the field cannot "
-                "be told from those with an empty list. Ask for one value or more, or use `is_empty`"
+                "be distinguished from those with an empty list. Ask for one value or more, or use `is_empty`"
             )
         whole = edge.FieldCondition(
             condition.key,
@@ -201,9 +201,9 @@ class _Converter:
         return whole if hint is None else edge.Filter(must=[hint, whole])
 
     def _hint(self, condition: rest.FieldCondition) -> Any:
-        """What the narrow index finds; None where there is none, or where it has been asked enough.
+        """What the narrow index finds; None where there is none, or where `MAX_LOOKUPS` is used up.
 
-        Within a nested condition a key is relative, and the numbers do not stand there.
+        Within a nested condition a key is relative, and the numbers are not stored there.
         """
         values = len(condition.match.any) if isinstance(condition.match, rest.MatchAny) else 1
         if self._prefix or self._looked_up + values > MAX_LOOKUPS:

@@ -1,9 +1,9 @@
-"""Connections of the loopback server: how many, and how long one may take to say what it wants.
+"""Connections of the loopback server: how many may be open, and how long a request may take.
 
-uvicorn has a time-out between two requests only, and its limit answers everybody with 503 once it is reached. Here a
-request has to be received within its time, whatever trickles in, an answer has to be taken, and where no place is
-left one goes that has waited longest: without ever showing the key, or between two requests where most have shown it.
-One with a request under way is never closed for another. So whoever knows the key, and sends it at once, gets in.
+uvicorn has a time-out between two requests only, and answers every request with 503 once its limit is reached. Here the
+client must send a request, and read the answer, within a fixed time. Where the limit is reached, the connection that
+has waited longest is closed: one that never sent the key, or one between two requests where most have sent it. A
+connection with a request under way is never closed for another. So a client that sends the key at once is served.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ _log = throttled(__name__)
 
 @dataclass(frozen=True)
 class TimeLimits:
-    """Seconds. On loopback a request takes milliseconds: these are for processes on a machine that is much too busy."""
+    """Seconds. On loopback a request takes milliseconds: these limits are for an overloaded machine."""
 
     headers: float = 10.0
     """From the connection, or the first byte of a later request, to the end of its headers."""
     body: float = 30.0
     """From there to the end of the body."""
     idle: float = 15.0
-    """Between two requests. Clients give an idle connection up after 5 s or so, and should be first."""
+    """Between two requests. Clients close an idle connection after about 5 s, and should do so first."""
     answer: float = 60.0
-    """For the client to take its answer."""
+    """For the client to read its answer."""
 
 
 Authorised = Callable[[Any], bool]
@@ -46,7 +46,7 @@ class Connections:
         self.limit = limit
         self.authorised = authorised
         self.times = times or TimeLimits()
-        # In the order in which they came to be so: the first one has waited longest.
+        # Oldest first: the first one has waited longest.
         self._strangers: dict[BoundedConnection, None] = {}
         self._idle: dict[BoundedConnection, None] = {}
         self._busy: dict[BoundedConnection, None] = {}
@@ -59,9 +59,9 @@ class Connections:
         return BoundedConnection(self, **given)
 
     def admit(self, new: BoundedConnection) -> None:
-        """A new connection, which may cost another its place, or gets none."""
+        """Admit a new connection: where the limit is reached, close another one for it, or refuse it."""
         if len(self) >= self.limit:
-            # A client that knows the key is a stranger for a moment: among a few strangers it would be the one to go.
+            # A client with the key counts as unknown until it sends it: among few unknown ones it would be closed.
             crowd = len(self._strangers) > self.limit // 2
             waiting = self._strangers if crowd or not self._idle else self._idle
             leaving = next(iter(waiting), new)
@@ -81,7 +81,7 @@ class Connections:
             group.pop(one, None)
 
     def moved(self, one: BoundedConnection, busy: bool) -> None:
-        """A connection that has shown the key is `busy` with a request, or waits for the next."""
+        """A connection that has sent the key is `busy` with a request, or waits for the next one."""
         group = self._busy if busy else self._idle
         if one not in group:
             self.forget(one)
@@ -118,12 +118,12 @@ class BoundedConnection(H11Protocol):
         self._look()
 
     def on_response_complete(self) -> None:
-        """The answer is written, or as much of it as the client has taken."""
+        """The answer is written, or as much of it as the client has read."""
         super().on_response_complete()
         self._look()
 
     def timeout_keep_alive_handler(self) -> None:
-        """Idle for too long; but a client that is still taking its answer is not idle."""
+        """Idle for too long; but a client that is still reading its answer is not idle."""
         if self.transport.get_write_buffer_size():
             self._expect("answer")
         else:
@@ -134,7 +134,7 @@ class BoundedConnection(H11Protocol):
         self.transport.abort()
 
     def _look(self) -> None:
-        """What is awaited now, after anything has happened."""
+        """Set the deadline for what is awaited now; called after every event."""
         if self.transport.is_closing():
             self._expect("answer" if self.transport.get_write_buffer_size() else "")
             return
@@ -152,7 +152,7 @@ class BoundedConnection(H11Protocol):
             self._expect("")
 
     def _expect(self, what: str) -> None:
-        """Set the deadline for `what`; one that runs for it already goes on."""
+        """Set the deadline for `what`, unless one is already set for it."""
         if what == self._receiving:
             return
         if self._deadline is not None:
@@ -163,6 +163,6 @@ class BoundedConnection(H11Protocol):
             self._deadline = self.loop.call_later(cast(float, getattr(self._book.times, what)), self._expired)
 
     def _expired(self) -> None:
-        _log.warning("a connection to the loopback server was closed: its %s did not come in time", self._receiving)
+        _log.warning("a connection to the loopback server was closed: its %s timed out", self._receiving)
         self._book.forget(self)
         self.transport.abort()

@@ -1,6 +1,6 @@
 """Points, vectors, selectors and results: the REST API's models on one side, Edge's types on the other. Pure.
 
-Nothing that is not a finite number of the right shape passes `to_vectors`: Edge would store it without a word.
+`to_vectors` refuses numbers that are not finite and vectors of the wrong shape: Edge would store them silently.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def to_points(
 
 
 def rows_to_points(rows: Sequence[Row], specs: Mapping[str, VectorSpec], narrow: NarrowFields) -> list[edge.Point]:
-    """The points of an upsert that no request was made of. Raises Problem 400 or 501, before anything is written."""
+    """The points of an upsert that was not sent as a request. Raises Problem 400 or 501, before anything is written."""
     with edge_errors():
         return [
             edge.Point(
@@ -180,9 +180,9 @@ def without_numbers(payload: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def record_json(record: Any) -> dict[str, Any]:
-    """One retrieved or scrolled point; what was not asked for is left out."""
+    """One retrieved or scrolled point; fields that were not requested are left out."""
     answer: dict[str, Any] = {"id": record.id}
-    payload, vector, order_value = record.payload, record.vector, record.order_value  # each made when it is asked for
+    payload, vector, order_value = record.payload, record.vector, record.order_value  # each is made when it is read
     if payload is not None:
         answer["payload"] = without_numbers(payload)
     if vector is not None:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 MOST = 65_536
-"""Where the hard limit is a billion, some programs that a child may run still close every number below it."""
+"""Where the hard limit is a billion, some child programs would close every number below it one by one."""
 
 _OWN = 256  # the index (some 30 a collection), models, watchers, decoding processes
 _BACKLOG = 128
@@ -40,7 +40,7 @@ def raise_soft_limit() -> int:
 
 
 def room_for(descriptors: int) -> Room:
-    """What connections may take of so many descriptors: the rest is the index's.
+    """How many of `descriptors` connections may use: the rest is for the index.
 
     asyncio accepts a whole backlog before it looks at the first of it, and a connection that is closed keeps its
     descriptor for a step longer: so the backlog counts twice.
@@ -51,7 +51,7 @@ def room_for(descriptors: int) -> Room:
 
 
 def has_free(count: int) -> bool:
-    """Whether so many more files can be opened now."""
+    """Whether `count` more files can be opened now."""
     opened: list[int] = []
     try:
         for _ in range(count):

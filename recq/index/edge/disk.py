@@ -1,8 +1,8 @@
-"""Room on the disk of an embedded folder: checked before the engine writes, because afterwards it is too late.
+"""Room on the disk of an embedded folder: checked before the engine writes.
 
-Edge writes into mapped files whose blocks the file system gives only when they are touched. Where it has none left
+Edge writes into mapped files whose blocks the file system allocates only when they are touched. Where none is left
 the kernel ends the whole process (SIGBUS; seen with Edge 0.9.0 on ext4 and tmpfs, at a write and at the opening).
-Nothing acknowledged is lost by that, but the daemon is to stay: so a write that could meet a full disk is not begun.
+No acknowledged write is lost by that, but the daemon would end: so a write that could fill the disk is not begun.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def shortage(folder: Path) -> str | None:
     free = status.f_bavail * status.f_frsize
     if free >= RESERVE:
         return None
-    wanted = f"{free // 2**20} MB are free, {RESERVE // 2**20} MB are wanted"
-    return f"no space left for {folder}: {wanted}. Make room, and it goes on"
+    wanted = f"{free // 2**20} MB are free, {RESERVE // 2**20} MB are required"
+    return f"no space left for {folder}: {wanted}. Free some space: recq then continues"
 
 
 def require_room(folder: Path) -> None:
@@ -43,6 +43,6 @@ def require_room(folder: Path) -> None:
 
 
 def disk_problem(error: OSError, folder: Path) -> Problem:
-    """The answer for a failed file operation: a passing error, so that the caller retries."""
+    """The answer for a failed file operation: a temporary error, so that the caller retries."""
     status = _INSUFFICIENT_STORAGE if error.errno in _FULL else 500
     return Problem(status, f"{folder}: {error.strerror or error}")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class EdgeEngine:
-    """All collections below `folder` (`data_dir/edge`), opened when first asked for.
+    """All collections below `folder` (`data_dir/edge`), opened on first use.
 
     The caller holds the data folder's `FolderLock`: a second process that opens a shard damages the first one's
     journal. Thread-safe: reads run side by side, writes to one collection one after another.
@@ -39,8 +39,7 @@ class EdgeEngine:
     def upsert(self, collection: str, rows: Sequence[Row]) -> tuple[int, bytes]:
         """Status code and body of the answer to an upsert of whole points; never raises.
 
-        The same write as that of a request, without one: as JSON and back, 1,280 numbers take three times as long as
-        the write itself.
+        It skips the request: converting 1,280 numbers to JSON and back takes three times as long as the write itself.
         """
         return answered(f"an upsert to {collection}", lambda: upsert_rows(self._folder, collection, rows))
 
@@ -53,11 +52,11 @@ class EdgeEngine:
         self._folder.flush()
 
     def compact_in_background(self) -> None:
-        """Give dead space back whenever there is much of it. For the owner of a folder, not for who only reads it."""
+        """Free dead space whenever there is much of it. For the owner of a folder, not for a reader."""
         self._compactor.start()
 
     def compact(self, stop: threading.Event) -> None:
-        """Give dead space back now, where there is much of it, and never again; `stop` breaks it off."""
+        """Free dead space now, where there is much of it, and stop doing so later; `stop` interrupts it."""
         self._compactor.finish(stop)
 
     def close(self) -> None:

@@ -1,10 +1,10 @@
-"""The embedded data folder: collections as sub-folders, opened when first asked for, created and deleted crash-safely.
+"""The embedded data folder: collections as sub-folders, opened on first use, created and deleted crash-safely.
 
     edge/manifest.json            which collections and aliases exist (see `manifest`)
     edge/images-0d4f.../          one Edge shard each
 
 A collection's folder is complete before the manifest names it, and is no longer named before it is deleted. So a
-folder that the manifest does not name is the rest of a creation, deletion or compaction that was killed; the next
+folder that the manifest does not name is left from a creation, deletion or compaction that was killed; the next
 opening removes it.
 """
 
@@ -53,7 +53,7 @@ class Folder:
         self._flusher: threading.Thread | None = None
 
     def _keep_private(self) -> None:
-        """What older versions, or the engine, left to the umask is the owner's alone; what recq did not make is not."""
+        """Make files that older versions or the engine created readable by the owner only; leave all others."""
         if not self.path.is_dir():
             return
         inside = list(self.path.iterdir())
@@ -96,7 +96,7 @@ class Folder:
             self._refuse_when_closed()
             entry = replace(entry, folder=_folder_name(name))
             after = self.manifest.with_collection(name, entry)
-            if not self._file.exists():  # from here on a folder without a name in it is known to be a rest
+            if not self._file.exists():  # from here on a folder that it does not name is known to be a remnant
                 make_private_folder(self.path)
                 manifests.write(self._file, self.manifest)
             path = self.path / entry.folder
@@ -129,7 +129,7 @@ class Folder:
         return Usage(points, rows_of(self.path / entry.folder), rewritten, row)
 
     def compact(self, name: str, breathe: Callable[[float], None]) -> None:
-        """Give the dead space of a collection back while it is used (see `compaction`); one at a time.
+        """Free the dead space of a collection while it is used (see `compaction`); one at a time.
 
         Not for the main thread: an exception out of a signal handler may not come between manifest and memory.
         Raises Abandoned, Problem, OSError, or what `breathe` raises; then nothing has changed.
@@ -185,9 +185,9 @@ class Folder:
                 self._commit(after)
 
     def make_narrow(self, name: str, key: str, params: Mapping[str, Any]) -> None:
-        """A narrow index on `key`, for the points that there are as well; `params` is what was said.
+        """A narrow index on `key`, also for the existing points; `params` are the requested ones.
 
-        Killed before the manifest names it there is none, and what it was to replace is still there.
+        If the process is killed before the manifest names it, the index that it replaces is still there.
         """
         with self._narrowing:
             shard = self.shard(name)
@@ -226,7 +226,7 @@ class Folder:
             raise closed()
 
     def written(self) -> None:
-        """Said after every write: the shard is flushed a little later, by a thread that sleeps otherwise."""
+        """Called after every write: a thread that otherwise sleeps flushes the shard a little later."""
         with self._wake:
             self._dirty = True
             if self._flusher is None and not self._closed:

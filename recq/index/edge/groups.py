@@ -1,7 +1,7 @@
 """Handlers of searches in groups: the best few points of each of the best few values of a payload field.
 
-Edge has no groups, so they are made here of an exhaustive ranking: it is asked for in growing numbers until there are
-groups enough, and each group that is not full then is asked for by itself.
+Edge has no groups, so they are made here of an exhaustive ranking. It is queried with growing limits until there are
+enough groups; then each group that is not full gets a query of its own.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from recq.index.edge.shard import Shard
 _GROUPS = 10  # a server's defaults
 _GROUP_SIZE = 3
 _GROWTH = 4
-_ASKED_ALONE = 16  # groups that are each filled by a question of their own; for more, the ranking is faster
+_ASKED_ALONE = 16  # groups that are each filled by a query of their own; for more, the ranking is faster
 _TOKEN = re.compile(r'"([^"]*)"|([^."\[\]]+)|\[(\d*)\]')
 
 Value = str | int

@@ -1,8 +1,8 @@
-"""The numbers of narrow fields kept right: for points that were there first, and by changes of parts of a payload.
+"""Keep the numbers of narrow fields correct: for points that existed first, and when a part of a payload changes.
 
-A write of a whole payload carries its numbers with it. A change of a part does not tell them: so what may be there
-afterwards is added first, then the change is made, then what is no longer there is taken away. Killed in between, a
-point has numbers too many, which no answer shows: each condition is checked against the payload as well.
+A write of a whole payload includes its numbers. A change of a part does not: so the numbers that may be needed
+afterwards are added first, then the change is made, then the numbers no longer needed are removed. If the process is
+killed in between, a point has too many numbers. No answer shows them: each condition also checks the payload.
 """
 
 from __future__ import annotations

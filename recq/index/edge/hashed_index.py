@@ -1,12 +1,12 @@
-"""Narrow indexes: what a keyword index with `on_disk: true` is here, where an index in memory costs too much. Pure.
+"""Narrow indexes stand in for keyword indexes with `on_disk: true`, since Edge's index takes too much memory. Pure.
 
-Edge 0.9 keeps every keyword index of a growing shard in anonymous memory, whatever it is told: some 400 bytes a point
-for a field whose values are all different. So such a field gets no index of its own. Each write puts a hash of its
-values beside the payload, under a key that no client sees, and Edge indexes those numbers: 50 bytes a value.
+Edge 0.9 keeps every keyword index of a growing shard in anonymous memory, whatever its parameters: some 400 bytes a
+point for a field whose values are all different. So such a field gets no index of its own. Each write stores a hash of
+each value in the payload, under a key that no client sees, and Edge indexes those numbers: 50 bytes a value.
 
     {"file": {"path": "a.jpg"}, "_narrow": [123456789]}
 
-A condition on the field becomes one on the number *and* the condition itself: two values of one number stay two values.
+A condition on the field becomes one on the number *and* the condition itself: two values with one number stay distinct.
 Numbers stay below 2**53, because Edge's index of integers finds ranges, which are pairs of floats; it could find equal
 numbers too, for twice the memory.
 """
@@ -29,7 +29,7 @@ KEY = "_narrow"
 
 MAX_FIELDS = 256
 MAX_VALUES = 1_000
-"""Values of one condition up to which the index is asked: 0.1 ms each; reading every row takes 2 ms a thousand."""
+"""The most values of a condition that are looked up in the index: 0.1 ms each; reading rows takes 2 ms a thousand."""
 
 _HASH_BITS = 45  # with the field's 8 bits: 53, the integers that a float has
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
@@ -100,7 +100,7 @@ class NarrowFields:
         return NarrowFields(self.fields, self.unfinished - {key})
 
     def numbers(self, payload: Mapping[str, Any], below: str | None = None) -> list[int]:
-        """The numbers of what `payload` holds, which stands at the path `below` where one is given; each once."""
+        """The numbers of the values in `payload`, which is at the path `below` if one is given; each once."""
         found: set[int] = set()
         below = below and below.replace('"', "")
         for key, one in self.fields.items():
@@ -152,7 +152,7 @@ class NarrowFields:
 
 
 def refuse_key(keys: Mapping[str, Any] | Sequence[str]) -> None:
-    """Raise Problem 501 where a write names `KEY`: what is hidden cannot be written."""
+    """Raise Problem 501 where a write names `KEY`: clients cannot write the hidden key."""
     if any(root_of(key) == KEY for key in keys):
         raise unsupported(f"the payload key `{KEY}`, which is reserved,")
 

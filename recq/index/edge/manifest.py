@@ -1,7 +1,7 @@
 """What the embedded folder holds: its collections and aliases, as one value and one file.
 
 `edge/manifest.json` is the only truth about which collections exist. It is replaced in one step (written beside,
-synced, renamed), so that every change of it happened or did not, whenever the process dies. All changes are pure
+synced, renamed), so that each change is made whole or not at all, whenever the process dies. All changes are pure
 functions from one `Manifest` to the next.
 """
 
@@ -111,7 +111,7 @@ def merged_metadata(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str,
 
 
 def read(path: Path) -> Manifest | None:
-    """The manifest in the file `path`; None where there is none. Raises RecqError when it cannot be understood."""
+    """The manifest in the file `path`; None where there is none. Raises RecqError when it cannot be read."""
     try:
         data = json.loads(path.read_bytes())
     except FileNotFoundError:
@@ -154,7 +154,7 @@ def write(path: Path, manifest: Manifest) -> None:
     beside.replace(path)
     try:
         sync_folder(path.parent)
-    except OSError as error:  # the change is made: a caller that was told otherwise would undo half of it
+    except OSError as error:  # the change is made: a caller that got an error would undo half of it
         _log.warning("%s may not survive a power cut now: %s", path, error.strerror)
 
 

@@ -1,6 +1,6 @@
 """Handlers of the searches that `/points/query` has replaced, and that clients still send: each becomes such a query.
 
-A server answers them as long as its clients have them (1.17: the JavaScript client's `search` and `recommend`).
+A server answers them as long as its clients use them (1.17: the JavaScript client's `search` and `recommend`).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def recommend_batch(folder: Folder, request: Request) -> Any:
 
 
 def search_query(said: rest.SearchRequest | rest.SearchGroupsRequest) -> rest.QueryRequest:
-    """A search as a query. Its vector is an object that says the name, or a list: the one without a name."""
+    """A search as a query. Its vector is an object with the vector's name, or a list for the unnamed vector."""
     match said.vector:
         case rest.NamedVector():
             return _query(said, said.vector.vector, said.vector.name)

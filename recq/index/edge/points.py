@@ -32,8 +32,8 @@ class _NamedPoint(rest.PointStruct):
 class _NamedPoints(rest.PointsList):
     """A list of points whose vectors are all named and dense: what recq writes.
 
-    Read as any of the forms that there are, 32 points of 1280 numbers take four times as long, and the daemon's other
-    threads wait for it.
+    Validated against all forms, 32 points of 1280 numbers take four times as long, and the daemon's other threads
+    wait meanwhile.
     """
 
     points: list[_NamedPoint]  # type: ignore[assignment]
@@ -47,7 +47,7 @@ def upsert(folder: Folder, request: Request) -> Any:
 
 
 def upsert_rows(folder: Folder, name: str, rows: Sequence[Row]) -> None:
-    """The same write, of rows that no request was made of."""
+    """The same write, of rows instead of a request."""
     shard = folder.shard(name)
     with shard.writes_held():
         _write(shard, rows_to_points(rows, shard.specs, shard.narrow))
@@ -69,7 +69,7 @@ def set_payload(folder: Folder, request: Request) -> Any:
 
 
 def overwrite_payload(folder: Folder, request: Request) -> Any:
-    """PUT /points/payload: the new payload is all there is."""
+    """PUT /points/payload: the new payload replaces the old one."""
     shard = folder.shard(request.names[0])
     _overwrite_payload(shard, request.parse(rest.SetPayload))
     return _done(folder, request)
@@ -129,7 +129,7 @@ def _listed(request: Request) -> rest.PointsList:
     try:
         plain: rest.PointsList = request.parse(_NamedPoints)
         return plain
-    except Problem:  # another form, or none: its complaint is about all of them
+    except Problem:  # another form, or an invalid one: `parse` of all forms reports the error
         other: rest.PointsList = request.parse(rest.PointsList)
         return other
 

@@ -1,4 +1,4 @@
-"""What the embedded engine refuses, in the server's words and with the server's status codes.
+"""Errors of the embedded engine, with the messages and status codes of a server.
 
 Every other module of the package raises `Problem`; `routes` turns it into the answer
 `{"status": {"error": message}, "time": seconds}` that a real server would have given.
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 class Problem(Exception):
     """A request that is not carried out. `status` is the HTTP status code, `message` one line.
 
-    It never leaves the package: who calls the engine sees an HTTP answer, as from a server.
+    It never leaves the package: callers of the engine get an HTTP answer, as from a server.
     """
 
     def __init__(self, status: int, message: str) -> None:
@@ -87,7 +87,7 @@ def needs_reopening(problem: Problem) -> bool:
 
 @contextmanager
 def edge_errors() -> Iterator[None]:
-    """Around calls into Edge: its bare exceptions become `Problem`s; what is not known stays a 500, never a guess."""
+    """Around calls into Edge: its bare exceptions become `Problem`s; an unknown one stays a 500."""
     try:
         yield
     except (Problem, NotImplementedError, MemoryError):

@@ -1,6 +1,6 @@
 """One request to the embedded engine, read strictly: a field or parameter that would be ignored is an error.
 
-A server before 1.18 ignores what it does not know; here that is a 400, so that nothing is believed done that was not.
+A server before 1.18 ignores unknown fields. Here they are a 400, so that no caller relies on an ignored field.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from recq.index.edge.problem import Problem, bad_format, unsupported
 
 T = TypeVar("T")
 
-# What they ask for holds by itself with one process and one copy: nothing to order, nothing to agree on.
+# With one process and one copy these parameters hold anyway: there are no replicas to order or to agree.
 _HARMLESS_PARAMETERS = {
     "wait": re.compile("true|false"),
     "ordering": re.compile("weak|medium|strong"),
@@ -47,7 +47,7 @@ class Request:
 
     @property
     def waits(self) -> bool:
-        """Whether the caller waits for the write (it is done either way; the answer says what was asked)."""
+        """Whether the caller waits for the write (it is done either way; the answer reports what was requested)."""
         return self.query.get("wait") == "true"
 
     def parse(self, kind: Any) -> Any:
@@ -77,7 +77,7 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 
 def _reason(error: ValidationError) -> str:
-    """One complaint of the many that a union makes: from the alternative with the fewest, the deepest of those."""
+    """One of the many errors that a union reports: the deepest of the alternative with the fewest errors."""
     complaints = error.errors(include_url=False, include_input=False)
     at_one_place = Counter(complaint["loc"][:-1] for complaint in complaints)
     best = min(complaints, key=lambda complaint: (at_one_place[complaint["loc"][:-1]], -len(complaint["loc"])))

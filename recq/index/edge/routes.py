@@ -1,8 +1,8 @@
 """Method and path to handler: the part of Qdrant's REST API that the embedded engine answers.
 
 Everything else is a 501 that names it. `collections`, `points` and `search` hold the handlers; each takes the folder
-and the request and gives the `result` of the answer. A route is one that writes unless it says that it only reads: who
-has the read-only key gets no further (`only_reads`).
+and the request and gives the `result` of the answer. A route counts as writing unless `reads` is set: the
+read-only key opens only the routes that read (`only_reads`).
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ ROUTES = (
     Route("POST", "/collections/*/points/count", search.count, reads=True),
     Route("POST", "/collections/*/facet", search.facet, reads=True),
 )
-# What only reads on a server and cannot be answered here: who may only read is told that, like everybody.
+# These only read on a server and are not supported here: the read-only key gets the same 501 as any other key.
 _ABSENT_READS = (
     ("GET", "/telemetry"),
     ("GET", "/metrics"),
@@ -113,14 +113,14 @@ def answer(folder: Folder, method: str, path: str, query: Mapping[str, str], bod
 
 
 def answered(what: str, result: Callable[[], Any]) -> tuple[int, bytes]:
-    """Status and body of the answer with what `result` returns, or raises; `what` is asked, for the log."""
+    """Status and body of the answer with what `result` returns or raises; `what` names the request in the log."""
     started = time.perf_counter()
     status, content = 200, {}
     try:
         content = {"result": result(), "status": "ok"}
     except Problem as problem:
         status, content = problem.status, {"status": {"error": problem.message}}
-    except OSError as error:  # a file beside the shards: the disk is full, or does not answer
+    except OSError as error:  # a file beside the shards: the disk is full, or fails
         said = disk_problem(error, Path(error.filename or "the data folder"))
         status, content = said.status, {"status": {"error": said.message}}
     except Exception as error:
@@ -130,7 +130,7 @@ def answered(what: str, result: Callable[[], Any]) -> tuple[int, bytes]:
 
 
 def only_reads(method: str, path: str) -> bool:
-    """Whether that request can change nothing: the table says so of its route. `path` is percent-encoded."""
+    """Whether a request changes nothing: its route in the table has `reads`. `path` is percent-encoded."""
     found = _route(method, path)
     if found is not None:
         return found[0].reads

@@ -90,7 +90,7 @@ def facet(folder: Folder, request: Request) -> Any:
 
 
 def _counted(shard: Shard, key: str, filter_: edge.Filter | None) -> list[dict[str, Any]]:
-    """The facet of a narrow field, which no index has: by reading every row, some ms a thousand."""
+    """The facet of a narrow field, which has no index in Edge: by reading every row, some ms a thousand."""
     counts: Counter[str] = Counter()
     following: Any = None
     while True:
@@ -134,17 +134,17 @@ def run_query(shard: Shard, said: rest.QueryRequest) -> list[dict[str, Any]]:
         )
     with shard.reading() as open_shard:
         found = [scored_json(one) for one in open_shard.query(request)]
-    if isinstance(wanted, rest.NearestQuery) and not said.with_vector:  # varied: Edge leaves in what it compared
+    if isinstance(wanted, rest.NearestQuery) and not said.with_vector:  # mmr: Edge leaves the compared vectors in
         for one in found:
             one.pop("vector", None)
     return found
 
 
 def _vectors_for_ids(shard: Shard, query: Any, using: str) -> tuple[Any, list[int | UUID]]:
-    """The query with stored vectors in place of points, and those points, which are not among the answers.
+    """The query with stored vectors in place of points, and those points, which the answer must not contain.
 
-    A point without a vector is refused. A server leaves it out of a recommendation in silence, and gives every point
-    the score 0 where no example is left.
+    A point without a vector is refused. A server skips it silently in a recommendation, and gives every point the
+    score 0 where no example is left.
     """
     named: list[int | UUID] = []
 

@@ -1,9 +1,9 @@
 """The embedded engine on loopback, so that other processes search while the daemon owns the folder.
 
-The same handler as in process, behind uvicorn in a thread. Whoever asks must know a key (recq's own programs find it in
-a file that only the owner can read; `serving` has those that are given) and must ask for this very host: a web page
-that points its own name at 127.0.0.1 (DNS rebinding) is turned away before the key is looked at. Who does not ask at
-all is kept out by `connections`. Starlette and uvicorn are loaded here only.
+The same handler as in process, behind uvicorn in a thread. A client must send a key (recq's own programs read it from a
+file that only the owner can read; `serving` has the keys of the settings) and name this host: a web page that points
+its own name at 127.0.0.1 (DNS rebinding) is refused before the key is checked. `connections` closes connections that
+send no request. Starlette and uvicorn are loaded here only.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ from recq.private_files import make_private_folder
 MAX_BODY = 32 * 2**20  # bytes; a server's own default
 STOP_WITHIN = 3.0  # seconds for answers under way, of the 5 that a daemon has to stop
 _QUEUE = 1024  # connections that wait in the kernel; they take no descriptors
-_OPEN_PATHS = frozenset({"/healthz", "/livez", "/readyz"})  # only say that somebody is here; open on a server too
+_OPEN_PATHS = frozenset({"/healthz", "/livez", "/readyz"})  # report only that the server runs; open on a server too
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 _log = throttled(__name__)
-throttled("uvicorn.error")  # a line for each request that is no HTTP, a traceback for each that nobody foresaw
+throttled("uvicorn.error")  # a line for each request that is no HTTP, a traceback for each unexpected error
 
 Mounted = Callable[[str, bytes], tuple[int, dict[str, object]]]
 
@@ -53,8 +53,8 @@ class LoopbackServer:
     """Serves `engine` and the daemon's own `routes` on 127.0.0.1; a context manager.
 
     `routes` maps a path such as `/recq/status` to `f(method, body) -> (status, JSON)`. Without an `engine` (the daemon
-    works for a real server) only they are answered. `serving` says where and to whom: unless it is given, on a free
-    port and with a new key. `url` holds from `start` on.
+    works for a real server) only they are answered. `serving` has the port and the keys; the default is a free
+    port and a new key. `url` holds from `start` on.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class LoopbackServer:
     def start(self) -> None:
         """Bind, answer, and only then write `serve.json`.
 
-        Raises UsageError when the port cannot be had, RecqError when the server does not come up.
+        Raises UsageError when the port is not available, RecqError when the server does not start.
         """
         make_private_folder(self._data_dir)
         listening = _bound(self._serving.port)
@@ -154,16 +154,16 @@ class LoopbackServer:
         if access is Access.NONE:
             return _error(
                 401,
-                "Invalid API key: the running daemon's key stands in serve.json of its data folder, "
+                "Invalid API key: the running daemon's key is in serve.json of its data folder, "
                 "unless serve_key or serve_read_key was set",
             )
         method, path = request.method, request.scope["raw_path"].decode("ascii")
         if access is Access.READ and (path in self._mounted or not only_reads(method, path)):
-            return _error(403, f"Forbidden: the read-only key opens what only reads, {method} {path} is not among it")
+            return _error(403, f"Forbidden: the read-only key allows reads only, not {method} {path}")
         return None
 
     def _access(self, request: Request) -> Access:
-        """What the key opens that a request shows, in either of a server's two ways."""
+        """What the key of a request allows; the key is in one of the two headers that a server reads."""
         key = request.headers.get("api-key")
         if key is None:
             scheme, _, key = request.headers.get("authorization", "").partition(" ")
@@ -183,10 +183,10 @@ class LoopbackServer:
 
 def _bound(port: int) -> socket.socket:
     """A socket on that port of 127.0.0.1, on any free one for 0. Raises UsageError naming the setting."""
-    # TCP said aloud: asyncio turns delayed sending off only where it reads it, else each answer waits 40 ms.
+    # TCP is explicit: asyncio turns delayed sending off only where it is, else each answer waits 40 ms.
     listening = _Listening(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        if port and os.name == "posix":  # what is left of the last daemon's connections keeps no new one out
+        if port and os.name == "posix":  # old connections of the last daemon do not block the port
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(("127.0.0.1", port))
     except OSError as error:
@@ -196,16 +196,16 @@ def _bound(port: int) -> socket.socket:
         taken = error.errno == errno.EADDRINUSE
         why = "another program listens there" if taken else error.strerror
         raise UsageError(
-            f"setting 'serve_port': port {port} of 127.0.0.1 cannot be had ({why}): "
+            f"setting 'serve_port': port {port} of 127.0.0.1 is not available ({why}): "
             f"{'stop that program, or ' if taken else ''}choose another port"
         ) from error
     return listening
 
 
 class _Listening(socket.socket):
-    """A socket whose queue in the kernel is longer than what asyncio accepts in one step, which knows one number only.
+    """A socket whose queue in the kernel is longer than what asyncio accepts in one step.
 
-    Where that queue is full, a client's next try comes a second later.
+    asyncio uses one number for both. Where that queue is full, a client's next try comes a second later.
     """
 
     def listen(self, backlog: int = 0, /) -> None:
@@ -228,7 +228,7 @@ class _Announcing(uvicorn.Server):
 
 
 def _complain(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """What asyncio noticed, as one line: it calls this a hundred times over where no descriptor is left."""
+    """Log an error of asyncio as one line: it calls this hundreds of times where no descriptor is left."""
     error = context.get("exception")
     _log.warning("the loopback server: %s%s", context["message"], "" if error is None else f": {error!r}")
 

@@ -1,7 +1,7 @@
-"""Where the loopback server listens, and which keys open it for what: the settings `serve_*`, and what holds without.
+"""Where the loopback server listens, and what each key allows: the settings `serve_*` and their defaults.
 
-A key either opens everything or is a guest's, who may read and nothing else. recq's own programs have one that is made
-anew at each start, whatever is given: with it nobody takes another daemon on the same port for one that was killed.
+A key opens either everything or only what reads. recq's own programs use a key that is made anew at each start,
+whatever the settings: so no program takes a new daemon on the same port for one that was killed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Access(IntEnum):
 
 @dataclass(frozen=True)
 class Serving:
-    """`port` of 127.0.0.1, 0 for a free one; `key` and `given_key` open everything, `read_key` what only reads.
+    """`port` of 127.0.0.1, 0 for a free one; `key` and `given_key` open everything, `read_key` only what reads.
 
     `key` is this start's own, for recq's programs. No key is ever shown.
     """
@@ -41,7 +41,7 @@ class Serving:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """What the settings say. Raises UsageError naming the setting, never a key."""
+        """From the settings. Raises UsageError naming the setting, never a key."""
         key = _given("serve_key", settings.serve_key, settings.serve_key_file)
         read_key = _given("serve_read_key", settings.serve_read_key, settings.serve_read_key_file)
         if key is not None and key == read_key:
@@ -59,7 +59,7 @@ class Serving:
 
 
 def _given(name: str, key: SecretStr | None, file: Path | None) -> str | None:
-    """The key of a setting, or the one that stands in a file. Raises UsageError."""
+    """The key of a setting, or the one in a file. Raises UsageError."""
     if file is None:
         return None if key is None else key.get_secret_value()
     if key is not None:

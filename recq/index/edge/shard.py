@@ -1,12 +1,12 @@
-"""One open collection: the Edge shard, who may touch it now, and when it is flushed.
+"""One open collection: the Edge shard, which threads may use it, and when it is flushed.
 
 Reads run side by side, writes one after another, and closing waits for both. Edge's own journal makes an acknowledged
 write survive a killed process; a flush only keeps that journal short, so that opening stays fast (a journal of 20,000
 points takes 6 s to replay, a flush 8 ms). `optimize()` is never called: it stops the whole interpreter for seconds.
-Space is given back by `compaction` instead, which notes what is written meanwhile and then exchanges the Edge shard.
+`compaction` frees space instead: it records what is written meanwhile and then replaces the Edge shard.
 
 An I/O error can leave Edge refusing every write for good. Such a shard is closed and opened again before the next
-write; its journal has what was acknowledged.
+write; its journal has every acknowledged write.
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ class _Opened:
 
 
 class Shard:
-    """An open collection. Thread-safe; what comes after `close` gets the Problem that `close` was told.
+    """An open collection. Thread-safe; calls after `close` raise the Problem given to `_close`.
 
-    Raises Problem 507 instead of opening or writing on a full disk: the engine would take the whole process with it.
+    Raises Problem 507 instead of opening or writing on a full disk: the engine would end the whole process.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class Shard:
                 shard.update(operation)
             finally:
                 self._written += count
-                if self._changes is not None:  # after the write: who takes the note reads what was written
+                if self._changes is not None:  # after the write: a reader of the changes then sees the write
                     self._changes.note(ids)
 
     @contextmanager
@@ -156,7 +156,7 @@ class Shard:
             raise
 
     def _reopen(self) -> None:
-        """Close the stuck shard and open it again; what cannot be done now is tried at another write."""
+        """Close the stuck shard and open it again; if that fails now, a later write retries it."""
         self._reopened_at = time.monotonic()
         if not has_free(_DESCRIPTORS):
             return
@@ -206,7 +206,7 @@ class Shard:
 
     @property
     def indexed(self) -> Indexed:
-        """What filters have to know: the indexed fields, the narrow ones, and how many points there are."""
+        """What filters need to know: the indexed fields, the narrow ones, and how many points there are."""
         known = self._indexed
         if known is None:
             with self._writing, self.reading() as shard:
@@ -233,7 +233,7 @@ class Shard:
         return self._unflushed > 0
 
     def flush(self) -> None:
-        """Everything acknowledged goes from the journal to the segments."""
+        """Write every acknowledged change from the journal to the segments."""
         with self._writing, self._written_to() as shard:
             require_room(self._opened.path)
             shard.flush()
@@ -264,7 +264,7 @@ class Shard:
             yield
 
     def exchange(self, shard: Any, path: Path) -> Retired:
-        """Everybody who comes from now on gets `shard` in `path`, with the same points. Within `writes_held` only."""
+        """All later calls use `shard` in `path`, which has the same points. Within `writes_held` only."""
         count = int(shard.info().points_count)
         with self._gate:
             if self._gone is not None:
@@ -275,7 +275,7 @@ class Shard:
         return Retired(old, self._gate)
 
     def exchange_back(self, retired: Retired) -> None:
-        """Undo `exchange`; returns when nobody is inside the other shard any more. Within `writes_held` only."""
+        """Undo `exchange`; returns when no thread uses the other shard any more. Within `writes_held` only."""
         with self._gate:
             other, self._opened = self._opened, retired.opened
             self._unflushed = _SOME
@@ -295,7 +295,7 @@ class Shard:
         with self._gate:
             if self._gone is not None:
                 return
-            self._gone = gone  # nobody comes in any more, and those inside finish first
+            self._gone = gone  # no thread enters any more, and those inside finish first
             self._gate.wait_for(lambda: self._opened.users == 0)
         opened = self._opened
         try:
@@ -321,10 +321,10 @@ class Retired:
         self._gate = gate
 
     def close(self) -> None:
-        """Wait for those who are still inside, then close it; its content is lost.
+        """Wait for the threads that still use it, then close it; its content is lost.
 
         Every call of Edge holds the interpreter. Closing 60,000 points with six indexes at once took up to 1.4 s,
-        most of it for the indexes: so these go one by one before.
+        most of it for the indexes: so the indexes are deleted one by one before.
         """
         with self._gate:
             self._gate.wait_for(lambda: self.opened.users == 0)

@@ -1,4 +1,4 @@
-"""A line that repeats is logged once a minute: what goes wrong thousands of times a second must not fill the disk."""
+"""A repeated line is logged once a minute: an error that repeats thousands of times a second must not fill the disk."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ EVERY = 60.0
 
 
 class Throttle(logging.Filter):
-    """Lets the first record of a kind through, and then one every `every` seconds, with the number left out.
+    """Lets the first record of a kind through, and then one every `every` seconds, with the number of skipped records.
 
     A kind is a logger, a message before its values are put in, and the type of an exception. Thread-safe.
     """

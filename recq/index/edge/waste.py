@@ -1,8 +1,8 @@
-"""When rewriting a shard is worth it: pure decisions from what can be measured.
+"""When rewriting a shard is worth it: pure decisions from measured sizes.
 
-Edge never gives space back by itself (measured with 0.9.0). A point replaced under its own id is written in place; a
+Edge never frees space by itself (measured with 0.9.0). A point replaced under its own id is written in place; a
 deleted point leaves its row: the vector, and some hundred bytes of ids and index. In memory each value that is
-replaced or deleted stays in the payload indexes, about a kilobyte a point, until the shard is opened anew.
+replaced or deleted stays in the payload indexes, about a kilobyte a point, until the shard is opened again.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def has_room(free: int, used: int, usage: Usage) -> bool:
 
 
 def give_back_memory() -> None:
-    """What was freed goes back to the system: glibc keeps it else (28 MB of the old shard's at 25,000 points).
+    """Return freed memory to the system: glibc keeps it otherwise (28 MB of the old shard's at 25,000 points).
 
     With another C library nothing is done.
     """

@@ -311,7 +311,8 @@ def test_a_layer_that_an_application_has_not(keras: Any, settings: Settings) -> 
         ModelUnavailable, match=r"layer fc2 of VGG16 .* takes pictures of 224 pixels a side only, not of 96"
     ):
         describe_space(ModelOptions("keras:VGG16", layer="penultimate", size=96), settings)
-    with pytest.raises(ModelUnavailable, match="keras:VGG16 cannot see that little: Input size must be at least 32x32"):
+    too_small = "keras:VGG16 does not take pictures that small: Input size must be at least 32x32"
+    with pytest.raises(ModelUnavailable, match=too_small):
         describe_space(ModelOptions("keras:VGG16", size=16), settings)
 
 

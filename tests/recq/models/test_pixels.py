@@ -72,7 +72,7 @@ def test_a_single_grey_has_no_signal_unless_the_mean_is_left_in(settings: Settin
         (ModelOptions("pixels:"), "unknown model 'pixels:': raw pixels are named with their size, such as pixels:32"),
         (ModelOptions("pixels:0"), "such as pixels:32"),
         (ModelOptions("pixels:1e3"), "such as pixels:32"),
-        (ModelOptions("pixels:32", size=64), "pixels:32 is 32 pixels a side, not 64: say --model pixels:64"),
+        (ModelOptions("pixels:32", size=64), "pixels:32 is 32 pixels a side, not 64: use --model pixels:64"),
         (ModelOptions("pixels:32", layer="fc2"), "pixels:32 is no network and has no layer 'fc2': leave --layer out"),
         (ModelOptions("pixels:32", pooling="none"), "layer input gives a map of 32 x 32 x 3: make one vector of it"),
     ],

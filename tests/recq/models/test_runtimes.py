@@ -53,8 +53,8 @@ def test_a_runtime_that_cannot_says_the_ways_out() -> None:
     with pytest.raises(ModelUnavailable) as caught:
         choose_runtime("int8", "tensorflow", one_shot=False)
     assert str(caught.value) == (
-        "vectors of precision int8 are made by OpenVINO alone, so --runtime tensorflow cannot be: leave it out, or use "
-        "--precision f32 ('recq-ingest rebuild --precision f32' for a catalog that exists)"
+        "vectors of precision int8 are made by OpenVINO alone, so --runtime tensorflow cannot be used: leave it out, "
+        "or use --precision f32 ('recq-ingest rebuild --precision f32' for a catalog that exists)"
     )
     with pytest.raises(ModelUnavailable, match="f16 are made by TensorFlow alone, so --runtime openvino cannot be"):
         choose_runtime("f16", "openvino", one_shot=False)
