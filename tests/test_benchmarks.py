@@ -153,10 +153,16 @@ def test_the_page_is_what_the_tool_makes_of_the_summary() -> None:
         assert (PAGE.parent / plot).read_text("utf-8").startswith("<?xml"), plot
 
 
-def test_a_missed_bar_is_shown_as_missed_with_the_command(tmp_path: Path) -> None:
-    missed = Section("A title", "s", {"side": [1.0] * 5}, [Ratio("too slow", 3, 3, 3, at_most=2)])
-    Report(asked(tmp_path), "made").section("one", lambda: missed)
+@pytest.mark.parametrize(
+    ("size", "verdict", "missed"), [("short", "**missed**", (1, 1)), ("smoke", "not judged", (0, 0))]
+)
+def test_a_missed_bar_is_shown_as_missed_with_the_command(
+    size: str, verdict: str, missed: tuple[int, int], tmp_path: Path
+) -> None:
+    """But for the smallest form, which shows that a script works and no more."""
+    section = Section("A title", "s", {"side": [1.0] * 5}, [Ratio("too slow", 3, 3, 3, at_most=2)])
+    Report(asked(tmp_path, size=size), "made").section("one", lambda: section)
     text = page(taken(tmp_path))
-    assert "1 bars were measured, 1 of them missed" in text
-    assert "| made: one | too slow | 3 | at most 2 | **missed** |" in text
+    assert "{} bars were measured, {} of them missed".format(*missed) in text
+    assert f"| made: one | too slow | 3 | at most 2 | {verdict} |" in text
     assert "```sh\npython benchmarks/made.py" in text
