@@ -584,7 +584,7 @@ def test_only_the_owner_of_a_folder_compacts(tmp_path: Path, monkeypatch: pytest
     started = []
     monkeypatch.setattr(EdgeEngine, "compact_in_background", lambda engine: started.append(engine))
     settings = Settings(data_dir=tmp_path)
-    with connect.connect(settings):
+    with connect.connect_or_make(settings):
         assert started == []
     with connect.own_folder(settings) as owned:
         assert started == [owned.engine]

@@ -107,20 +107,18 @@ def test_a_folder_that_cannot_be_listed_replaces_nothing(place: Place) -> None:
 
 NO_NETWORK = """
 import numpy as np
-from recq.errors import ImageError, Reason
-from recq.models.embedder import Embedder
-from recq.models.pooling import unit
+from recq.models.openvino_runtime import OpenVINORuntime
 from ingest.cli.main import main
 
 def failing(self, pixels):
     {statement}
 
-Embedder._one = failing
+OpenVINORuntime.infer = failing
 main()
 """
 """`recq-ingest` with another network than it believes to have."""
 
-NAN = "return unit(np.full(self.space.dim, np.nan, np.float32))"
+NAN = "return np.full((len(pixels), 1280), np.nan, np.float32)"
 RAISES = "raise RuntimeError('inference request failed')"
 
 

@@ -87,7 +87,7 @@ class Spy:
         self.in_graphs: int | None = None
         self.estimate: int | None = None
         self.strict: dict[str, Any] | None = None
-        count, query, info = client.count, client.query_batch_points, client.get_collection
+        count, query, info = client.count, client.query_points, client.get_collection
 
         def counts(name: str, count_filter: models.Filter, exact: bool) -> models.CountResult:
             self.counted.append((count_filter, exact))
@@ -95,9 +95,9 @@ class Spy:
                 return models.CountResult(count=self.estimate)
             return count(name, count_filter=count_filter, exact=exact)
 
-        def queries(name: str, requests: list[models.QueryRequest]) -> list[models.QueryResponse]:
-            self.params += [each.params for each in requests]
-            return query(name, requests=requests)
+        def queries(name: str, **asked: Any) -> models.QueryResponse:
+            self.params.append(asked["search_params"])
+            return query(name, **asked)
 
         def infos(name: str) -> models.CollectionInfo:
             found = info(name)
@@ -110,7 +110,7 @@ class Spy:
             return found
 
         monkeypatch.setattr(client, "count", counts)
-        monkeypatch.setattr(client, "query_batch_points", queries)
+        monkeypatch.setattr(client, "query_points", queries)
         monkeypatch.setattr(client, "get_collection", infos)
 
 
@@ -137,7 +137,7 @@ def test_where_there_is_a_graph_few_matches_are_compared_after_one_estimate(spie
     for _ in range(3):
         assert nearest(again, vector(1), 5, filters=["category=sofa"]) == plain
     assert [exact for _, exact in spy.counted] == [False]
-    assert all(params is not None and params.exact for params in spy.params)
+    assert [params is not None and params.exact for params in spy.params] == [True] * 3
 
 
 def test_the_counts_of_a_connection_outlive_the_catalog_that_asked(spied: tuple[Catalog, Spy]) -> None:
