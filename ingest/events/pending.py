@@ -171,7 +171,7 @@ class Pending:
         if before is not None:
             if entry == before and not entry.fresh:  # unchanged, as after each reconcile: it keeps its place
                 return
-            self._count(before, -1)
+            self._count(before, -1, again=_sized(before) == _sized(entry))
         self._waiting[entry.key] = entry
         self._count(entry, +1)
         self._order += 1
@@ -240,17 +240,23 @@ class Pending:
     def _is_current(self, entry: PendingPath) -> bool:
         return self._waiting.get(entry.key) is entry
 
-    def _count(self, entry: PendingPath, change: int) -> None:
+    def _count(self, entry: PendingPath, change: int, *, again: bool = False) -> None:
+        """Count an entry in or out; `again`: one of the same size takes its place, among the files of that size too."""
         self._all[entry.key.source] += change
         self._unknown[entry.key.source] += 0 if entry.known else change
-        if entry.observation.state is not None:
-            sized = entry.key.source, entry.observation.state.size
+        sized = _sized(entry)
+        if sized is not None:
             if change > 0:
                 self._sizes.setdefault(sized, {})[entry.key] = entry.observation.since
-            else:
+            elif not again:
                 del self._sizes[sized][entry.key]
                 if not self._sizes[sized]:
                     del self._sizes[sized]
+
+
+def _sized(entry: PendingPath) -> tuple[str, int] | None:
+    state = entry.observation.state
+    return None if state is None else (entry.key.source, state.size)
 
 
 def _heads(firsts: Iterable[tuple[int, PendingPath] | None]) -> list[tuple[int, PendingPath]]:

@@ -92,8 +92,7 @@ class Walks:
 
     def tick(self, now: float) -> None:
         """Continue walks where there is room again; scan for folders that have gone where no more follow."""
-        for folder in self._queue.take_appeared():
-            self._appeared(folder)
+        self._appeared(self._queue.take_appeared())
         self._went(self._queue.take_gone(), now)
         for name, may_walk in self._may_walk.items():
             if not may_walk.is_set() and not self._full(name):
@@ -109,12 +108,13 @@ class Walks:
             may_walk.set()
         self._at_hand.release(3 * len(self._may_walk) + 1)  # three kinds of walk
 
-    def _appeared(self, folder: Key) -> None:
-        """Walk a folder that appeared."""
-        if _add(self._new[folder.source], folder.path):
-            self._walk(folder.source)
-        else:
-            self._queue.overflowed(folder.source)
+    def _appeared(self, folders: Sequence[Key]) -> None:
+        """Walk folders that appeared: those of a source together, since the queue knows one time for all of them."""
+        for folder in folders:
+            if not _add(self._new[folder.source], folder.path):
+                self._queue.overflowed(folder.source)
+        for source in {folder.source: None for folder in folders}:
+            self._walk(source)
 
     def _went(self, folders: Iterable[Key], now: float) -> None:
         """Look at all that the index has below folders that have gone."""

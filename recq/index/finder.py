@@ -23,7 +23,7 @@ from recq.index.filters import require_field
 from recq.index.items import Items
 from recq.index.ordering import nearest_points, points_by_field
 from recq.index.parameters import Parameters, Sort
-from recq.index.points import PAGE, Points
+from recq.index.points import PAGE, Points, item_in
 from recq.index.ranking import (
     DEEPEST,
     NOTHING_OWN,
@@ -268,7 +268,8 @@ class Finder:
 
     def _whole(self, rows: Sequence[Row]) -> dict[str, Item]:
         """The whole items of a page, of those that are still there."""
-        items = {row.id: Item.from_payload(row.payload) for row in rows if row.payload is not None}
+        read = {row.id: item_in(row.payload) for row in rows if row.payload is not None}
+        items = {item_id: item for item_id, item in read.items() if item is not None}
         ids = [row.id for row in rows if row.payload is None]
         for start in range(0, len(ids), PAGE):
             items |= self._points.items(ids[start : start + PAGE])

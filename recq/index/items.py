@@ -18,6 +18,7 @@ from recq.index.pending_fields import fields_of, uses_of
 from recq.index.points import PAGE, ItemVector, Points, item_of, items_of, vector_of
 from recq.index.schema import Item, payload_key
 
+_TRIES = 20  # looks for each item that is drawn; more than a few only where most points are no items
 _ENTRIES = 100
 """Items with their vectors that a scroll asks for at a time: some megabytes of JSON."""
 
@@ -62,7 +63,7 @@ class Items:
                 yield ItemVector(item, vector_of(record))
 
     def drawn(self, count: int, random: Random) -> list[Item]:
-        """`count` embedded items at random, none twice; all where there are no more.
+        """`count` embedded items at random, none twice; all where there are no more, fewer where most points are none.
 
         Ids are hashes of paths: what follows a random id is a random item, so only few are read where there are many.
         """
@@ -72,7 +73,9 @@ class Items:
             found = sorted(items_of(self._points.scroll(embedded, payload=True)), key=lambda item: item.id)
             return random.sample(found, min(count, len(found)))
         drawn: dict[str, Item] = {}
-        while len(drawn) < count:
+        for _ in range(_TRIES * count):  # points of other programs look like items to a count, and items may go
+            if len(drawn) == count:
+                break
             start = str(UUID(int=random.getrandbits(128)))
             for item in items_of(self._points.first(embedded, 1, payload=True, start=start)):
                 drawn.setdefault(item.id, item)

@@ -5,7 +5,7 @@ Everything else in `recq.index` that reads points does so through here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -149,8 +149,13 @@ class Points:
 
 def item_of(record: models.Record | models.ScoredPoint) -> Item | None:
     """The item that a point is; None for one that another program wrote (any client of the server can)."""
+    return item_in(record.payload or {})
+
+
+def item_in(payload: Mapping[str, Any]) -> Item | None:
+    """The item of a whole payload; None where it is none."""
     try:
-        return Item.from_payload(record.payload or {})
+        return Item.from_payload(payload)
     except (KeyError, TypeError):
         return None
 

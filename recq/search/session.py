@@ -18,7 +18,7 @@ from threading import RLock, local
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar
 
-from recq.errors import RecqError, UsageError
+from recq.errors import IndexUnreachable, ModelUnavailable, RecqError, TargetError, TargetNotFound, UsageError
 from recq.search.prepare import Preparer, Query
 from recq.search.target import Given, IndexedTarget, resolve, text_of
 from recq.settings import Settings
@@ -123,16 +123,20 @@ class Session:
         """What a question answers, which may know the catalog from one asked within `KNOWN_FOR`, where both are asked
         of one connection or one opening (`held`).
 
-        Where that leads to an error, it is asked again of the catalog as it is now: fields may have come since, or
-        another collection.
+        Where what was known may have led to an error, it is asked again of the catalog as it is now: fields may have
+        come since, or another collection. A picture that cannot be read, a model that is missing or an index that does
+        not answer is no such error, and standard input can be read once.
         """
         mine = self._held
         before = mine.known
         mine.reuses = before is not None
         try:
             return question()
-        except RecqError:
+        except RecqError as error:
             if before is None or mine.known is not before:  # it was opened anew
+                raise
+            unread = isinstance(error, TargetError) and not isinstance(error, TargetNotFound)
+            if unread or isinstance(error, (ModelUnavailable, IndexUnreachable)):
                 raise
         finally:
             mine.reuses = False

@@ -46,6 +46,19 @@ def test_what_is_worked_on_below_a_folder() -> None:
     assert pending.working_below({Key("other", "a")}) == []
 
 
+def test_the_oldest_file_of_a_size_stays_the_oldest_when_something_happens_to_it() -> None:
+    pending = Pending()
+    for name, since in (("moved.jpg", 0.0), ("other.jpg", 11.0)):
+        waiting = entry(name, size=7)
+        pending.put(replace(waiting, observation=replace(waiting.observation, since=since)))
+    assert pending.oldest_of_size(7, ["s"]) == 0.0
+    touched = entry("moved.jpg", size=7, due=20.0)
+    pending.put(replace(touched, observation=replace(touched.observation, since=0.0)))
+    assert pending.oldest_of_size(7, ["s"]) == 0.0
+    pending.put(entry("moved.jpg", size=8, due=21.0))
+    assert pending.oldest_of_size(7, ["s"]) == 11.0
+
+
 def laid_by(pending: Pending) -> int:
     """Everything that it holds in memory, replaced entries included."""
     paths = len(pending._waiting) + len(pending._working) + len(pending._again) + len(pending._sizes)

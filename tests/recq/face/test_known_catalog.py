@@ -11,7 +11,15 @@ import numpy as np
 import pytest
 
 import recq
-from recq.errors import FilterError
+from recq.errors import (
+    FilterError,
+    IndexUnreachable,
+    ModelUnavailable,
+    RecqError,
+    RequestRefused,
+    TargetError,
+    TargetNotFound,
+)
 from recq.index.catalog import Catalog
 from recq.index.connect import own_folder
 from recq.index.edge import LoopbackServer
@@ -107,6 +115,40 @@ def test_what_fails_for_good_is_asked_twice_at_the_most(
         with pytest.raises(FilterError):
             asked.similar("1.jpg", filters=["nothing=1"])
     assert notes.count("get_aliases") <= 4
+
+
+@pytest.mark.parametrize(
+    ("error", "times"),
+    [
+        (TargetError("a cut picture"), 1),
+        (ModelUnavailable("no model"), 1),
+        (IndexUnreachable("no answer"), 1),
+        (FilterError("a field that has just come"), 2),
+        (TargetNotFound("a catalog that was made anew"), 2),
+        (RequestRefused("a collection that was replaced"), 2),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_only_what_a_stale_description_can_cause_is_asked_again(
+    asked: recq.ImageCatalog, error: RecqError, times: int
+) -> None:
+    """Standard input can be read once, and nobody waits twice for a server that hangs."""
+    tries: list[int] = []
+
+    def question() -> None:
+        tries.append(1)
+        raise error
+
+    with pytest.raises(type(error)):
+        asked._session.asked(question)
+    assert len(tries) == times
+
+
+def test_a_point_that_another_program_spoilt_is_left_out(asked: recq.ImageCatalog, owner: Catalog) -> None:
+    nearest = [result.id for result in asked.similar("1.jpg", k=5)]
+    owner._client.set_payload(owner._collection, {"problems": 5}, key="file", points=nearest[:1], wait=True)
+    found = [result.id for result in asked.similar("1.jpg", k=5)]
+    assert found[:4] == nearest[1:]
 
 
 def test_targets_that_are_ids_are_read_in_one_request_each_chunk(
