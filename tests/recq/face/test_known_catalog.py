@@ -146,7 +146,7 @@ def test_only_what_a_stale_description_can_cause_is_asked_again(
 
 def test_a_point_that_another_program_spoilt_is_left_out(asked: recq.ImageCatalog, owner: Catalog) -> None:
     nearest = [result.id for result in asked.similar("1.jpg", k=5)]
-    owner._client.set_payload(owner._collection, {"problems": 5}, key="file", points=nearest[:1], wait=True)
+    owner._client.set_payload(owner._collection, {"problems": 5}, key="file", points=[nearest[0]], wait=True)
     found = [result.id for result in asked.similar("1.jpg", k=5)]
     assert found[:4] == nearest[1:]
 
