@@ -146,7 +146,7 @@ def test_what_cannot_be_measured_is_refused(folder: Path) -> None:
             evaluate_index(session, k=0)
         with pytest.raises(FilterError, match="unknown field"):
             evaluate_index(session, sample=5, filters=["nothing=1"])
-    with Session(Settings(data_dir=folder, catalog="alone")) as session, pytest.raises(UsageError, match="two indexed items"):
+    with Session(Settings(data_dir=folder, catalog="alone")) as session, pytest.raises(UsageError, match="two indexed"):
         evaluate_index(session)
 
 
