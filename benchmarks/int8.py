@@ -30,11 +30,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.leave_one_out import leave_one_out
 from benchmarks.zero_shot import COLUMNS, Pack, halves, unit
-from recq.evaluate.metrics import LabelSets, measure
 from recq.images import to_input
 from recq.models import Embedder, ModelOptions, describe_space, open_embedder
-from recq.search.vector_file import descending
 from recq.settings import Settings
 from recq.space import EmbeddingSpace, Pooling, Precision
 
@@ -183,15 +182,8 @@ def _calibration() -> Sequence[Any]:
 
 def score(vectors: Floats, labels: Sequence[str]) -> dict[str, float]:
     """In per cent, leave-one-out, as `recq evaluate` defines them."""
-    sets, numbers = LabelSets([[label] for label in labels]), np.arange(len(labels), dtype=np.uint64)
-    found = []
-    for query, scores in enumerate(vectors @ vectors.T):
-        order = descending(scores, numbers)
-        ranked = sets.gains(query)[order[order != query]]
-        if ranked.any():
-            found.append(measure(ranked, [1, 5])[:3])
-    mean = 100 * np.mean(found, axis=0)
-    return {"map": float(mean[0]), "p@1": float(mean[1]), "p@5": float(mean[2])}
+    average, first, five = leave_one_out(vectors, labels, [1, 5])
+    return {"map": average, "p@1": first, "p@5": five}
 
 
 def times(store: Store, views: Sequence[View], rounds: int = 5, pictures: int = 16) -> dict[View, float]:

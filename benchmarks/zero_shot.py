@@ -27,13 +27,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from recq.evaluate.metrics import LabelSets, measure
+from benchmarks.leave_one_out import leave_one_out
 from recq.images import Limits, open_picture, to_input
 from recq.models.openvino_runtime import OpenVINORuntime
 from recq.models.pooling import pool
 from recq.models.telemetry import openvino
 from recq.models.weights import bundled
-from recq.search.vector_file import descending
 from recq.space import InputSpec
 
 Floats = npt.NDArray[np.float32]
@@ -376,15 +375,8 @@ def halves(vectors: Floats) -> tuple[Rows, Rows]:
 
 def score(vectors: Floats, labels: Sequence[str]) -> tuple[float, float]:
     """mAP and P@5 in per cent, leave-one-out, as `recq evaluate` defines them."""
-    sets, numbers = LabelSets([[label] for label in labels]), np.arange(len(labels), dtype=np.uint64)
-    found = []
-    for query, scores in enumerate(vectors @ vectors.T):
-        order = descending(scores, numbers)
-        ranked = sets.gains(query)[order[order != query]]
-        if ranked.any():
-            found.append(measure(ranked, [5])[:2])
-    mean = 100 * np.mean(found, axis=0)
-    return float(mean[0]), float(mean[1])
+    average, five = leave_one_out(vectors, labels, [5])
+    return average, five
 
 
 def times(store: Store, views: Sequence[View], rounds: int = 4, pictures: int = 16) -> dict[View, float]:

@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from benchmarks.leave_one_out import leave_one_out
 from recq.errors import ModelUnavailable, SpaceMismatch
-from recq.evaluate.metrics import LabelSets, measure
 from recq.images import Limits, open_picture, to_input
 from recq.models import ModelOptions, describe_space, describe_variant, open_embedder
 from recq.models.maps import open_maps
@@ -30,7 +30,6 @@ from recq.models.pooling import pool
 from recq.models.telemetry import openvino
 from recq.models.weights import BUNDLED, bundled, int8_manifest
 from recq.models.zoo import network_of
-from recq.search.vector_file import descending
 from recq.settings import Settings
 from recq.space import EmbeddingSpace
 from tests.packs import pack, pictures
@@ -254,19 +253,6 @@ def labelled(name: str) -> dict[Path, str]:
     return {pack(name) / row["file"]: row["category"] for row in rows}
 
 
-def scores(vectors: Floats, labels: list[str]) -> tuple[float, float, float]:
-    """mAP, P@1, P@5 in per cent, leave-one-out, as `recq evaluate` defines them."""
-    sets, numbers = LabelSets([[label] for label in labels]), np.arange(len(labels), dtype=np.uint64)
-    found = []
-    for query, cosines in enumerate(vectors @ vectors.T):
-        order = descending(cosines, numbers)
-        ranked = sets.gains(query)[order[order != query]]
-        if ranked.any():
-            found.append(measure(ranked, [1, 5])[:3])
-    average, first, five = 100 * np.mean(found, axis=0)
-    return float(average), float(first), float(five)
-
-
 @pytest.mark.packs
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", EVERY)
@@ -274,7 +260,7 @@ def test_8_bits_rank_as_well_as_floats_and_the_default_as_well_as_the_one_before
     name: str, embed: Embed, record_property: Callable[[str, object], None]
 ) -> None:
     labels = list(labelled(name).values())
-    int8, floats, before = (scores(embed(name, each), labels) for each in (DEFAULT, FLOATS, BEFORE))
+    int8, floats, before = (leave_one_out(embed(name, each), labels, [1, 5]) for each in (DEFAULT, FLOATS, BEFORE))
     record_property("int8, f32, before", json.dumps([int8, floats, before]))
     assert int8[0] > floats[0] - 0.5
     assert int8[1] > before[1] - 1.5
