@@ -238,5 +238,4 @@ def main(given: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.path.pop(0)  # the folder of this file: its names are nobody's modules
     main(sys.argv[1:])

@@ -175,7 +175,7 @@ def one_round(
     side.rate.append((count - FIRST) / (last.at - first.at))
     alone = [sys.executable, "-P", str(SIDE), "inference", *inferred]
     side.inference.append(
-        float(subprocess.run(alone, env=side.environment(environment), check=True, capture_output=True).stdout)
+        float(subprocess.run(alone, env=side.environment(environment), check=True, stdout=subprocess.PIPE).stdout)
     )
 
 
@@ -184,7 +184,7 @@ def ingested(
 ) -> tuple[Moment, Moment]:
     """When a daemon that indexes a folder once had done FIRST and all of its `count` pictures."""
     with tempfile.TemporaryDirectory(prefix="recq-road-data-") as data:
-        command = [sys.executable, str(SIDE), *how, "run", str(folder), "--once", "--data-dir", data]
+        command = [sys.executable, "-P", str(SIDE), *how, "run", str(folder), "--once", "--data-dir", data]
         process = subprocess.Popen(
             command,
             env=side.environment(environment),
@@ -232,7 +232,7 @@ def profile(
         found = json.loads(out.read_text())
     alone = [sys.executable, "-P", str(SIDE), "stages", *inferred]
     stages = json.loads(
-        subprocess.run(alone, env=side.environment(environment), check=True, capture_output=True).stdout
+        subprocess.run(alone, env=side.environment(environment), check=True, stdout=subprocess.PIPE).stdout
     )
     before, after = (nearest(seen, each_moment) for each_moment in (first, last))
     each = 1000 / (count - FIRST)

@@ -60,13 +60,18 @@ _INDEX_TYPES: Mapping[FieldType, models.PayloadSchemaType] = {
 }
 _FIELD_TYPES = {index: field_type for field_type, index in _INDEX_TYPES.items()}
 _LARGE = frozenset({"file.path", "file.name", "file.sha256"})
-_LARGE_INDEX = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, on_disk=True)
+_LARGE_INDEX = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, on_disk=True, enable_hnsw=False)
 """Own fields whose values are all different: on disk, or each costs some 400 bytes of memory a point."""
 
 _WORD_INDEX = models.TextIndexParams(
-    type=models.TextIndexType.TEXT, tokenizer=models.TokenizerType.WORD, lowercase=True, ascii_folding=True
+    type=models.TextIndexType.TEXT,
+    tokenizer=models.TokenizerType.WORD,
+    lowercase=True,
+    ascii_folding=True,
+    enable_hnsw=False,
 )
-"""Of `recq.index.words`."""
+"""Of `recq.index.words`. A server's graph (HNSW) gets links of its own for each frequent value of an indexed field: for
+words they would be most of the work, and recq's searches do without (`recq.index.search_params`)."""
 
 _NOTE_EVERY = 10
 """Indexes until the records are brought up to date: an embedded folder replaces its manifest for that."""
