@@ -8,6 +8,7 @@ NFC and NFD names are two items, as they are two files. A typed name may be in a
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import re
@@ -57,6 +58,7 @@ def folders_above(path: str, encoded: bool) -> list[str]:
     return [to_text(folder)[0] for folder in itertools.accumulate(parts, "{}/{}".format)]
 
 
+@functools.lru_cache(maxsize=4096)
 def item_id(source: str, path: str, encoded: bool = False) -> str:
     """The point id of an item: UUIDv5 of source name, text path and flag. The same on every machine."""
     return str(uuid.uuid5(_NAMESPACE, f"{source}\0{path}\0{'encoded' if encoded else ''}"))

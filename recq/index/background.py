@@ -161,11 +161,10 @@ def measure(
             using=VECTOR,
             filter=models.Filter(must=[models.HasIdCondition(has_id=list(partners))]),
             limit=len(partners),
-            params=models.SearchParams(exact=True),
         )
         for one, partners in draw_pairs(ids).items()
     ]
-    answers = client.query_batch_points(collection, requests)
+    answers = client.query_batch_points(collection, requests)  # so few ids that a server compares them all
     scores = [point.score for answer in answers for point in answer.points]
     return Background.of(scores, items, higher_is_better=higher_is_better)
 

@@ -8,7 +8,7 @@ of which one has no groups and none folds.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -19,9 +19,9 @@ from recq.errors import UsageError
 from recq.index.diversity import candidates, diversified
 from recq.index.field_value import field_value
 from recq.index.fields import Fields
-from recq.index.filters import require_field
+from recq.index.filters import require_field, without_own
 from recq.index.items import Items
-from recq.index.ordering import nearest_points, points_by_field
+from recq.index.ordering import nearest_points, nearest_requests, points_by_field, rows_in
 from recq.index.parameters import Parameters, Sort
 from recq.index.points import PAGE, Points, item_in
 from recq.index.ranking import (
@@ -114,11 +114,46 @@ class Finder:
     ) -> list[Found]:
         """`rank` of several questions, whose requests are made together as far as possible; `own` is of each."""
         owns = [NOTHING_OWN] * len(questions) if own is None else own
+        compiled = self._compiled(questions, parameters)
+        firsts = self._nearest(questions, compiled, parameters, first_limit(_needed(parameters)))
+        return self._found(questions, parameters, compiled, firsts, owns)
+
+    def rank_from(self, item_id: str, parameters: Parameters, own: Callable[[Item], Own]) -> tuple[Item, Found] | None:
+        """An item and what `rank` finds nearest to it, in one request; `own` is of the item. None where there is none.
+
+        It is the fast way where all is well: what is missing or wrong is an error of the engine's here, which says less
+        than looking the item up does.
+        """
+        compiled = self._compiled([item_id], parameters)
+        limit = first_limit(_needed(parameters))
+        searched = self._searching.params(compiled, limit)
+        (request,) = nearest_requests(self._space, [item_id], compiled, parameters, limit, searched)
+        answer, item = self._points.nearest_beside(request, item_id)
+        if item is None:
+            return None
+        first = rows_in(answer, parameters, limit)
+        return item, self._found([item_id], parameters, compiled, [first], [own(item)])[0]
+
+    def _compiled(self, questions: Sequence[Question], parameters: Parameters) -> models.Filter | None:
+        """What the filters mean, without recq's own conditions: what fails has no vector, and foreign points are
+        skipped (`fold`). An engine would look both up in the payload of each point that it comes across.
+
+        Raises FilterError or UsageError for what cannot be asked for.
+        """
         for question in questions:
             _require_reachable(parameters, metric_of(question, self._space))
         self._require_fields(parameters)
-        compiled = self._items.compiled(parameters.conditions)
-        firsts = self._nearest(questions, compiled, parameters, first_limit(_needed(parameters)))
+        return without_own(self._items.compiled(parameters.conditions))
+
+    def _found(
+        self,
+        questions: Sequence[Question],
+        parameters: Parameters,
+        compiled: models.Filter | None,
+        firsts: Sequence[Sequence[Row]],
+        owns: Sequence[Own],
+    ) -> list[Found]:
+        """The answers that begin with these rows."""
         rankings = [
             self._ranking(question, parameters, compiled, first, each)
             for question, first, each in zip(questions, firsts, owns, strict=True)
@@ -174,13 +209,13 @@ class Finder:
         self._fields.require_in_schema((*group, *sort))
 
     def _nearest(
-        self, questions: Sequence[Question], compiled: models.Filter, parameters: Parameters, limit: int
+        self, questions: Sequence[Question], compiled: models.Filter | None, parameters: Parameters, limit: int
     ) -> list[list[Row]]:
         searched = self._searching.params(compiled, limit)
         return nearest_points(self._points, self._space, questions, compiled, parameters, limit, searched)
 
     def _ranking(
-        self, question: Question, parameters: Parameters, compiled: models.Filter, first: Sequence[Row], own: Own
+        self, question: Question, parameters: Parameters, compiled: models.Filter | None, first: Sequence[Row], own: Own
     ) -> _Ranking:
         def fetch(limit: int) -> Sequence[Row]:
             return self._nearest([question], compiled, parameters, limit)[0]

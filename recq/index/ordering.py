@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from qdrant_client import models
 
 from recq.index.parameters import Parameters, Sort
+from recq.index.plain_requests import Near
 from recq.index.points import Points
 from recq.index.ranking import Row, payload_keys, row_of
 from recq.index.schema import VECTOR, payload_key
@@ -28,7 +29,7 @@ def nearest_points(
     points: Points,
     space: EmbeddingSpace,
     questions: Sequence[Question],
-    compiled: models.Filter,
+    compiled: models.Filter | None,
     parameters: Parameters,
     limit: int,
     searched: models.SearchParams | None = None,
@@ -38,8 +39,20 @@ def nearest_points(
     `searched` is how a server looks for them, its own way when None (`recq.index.search_params`). Few are read whole
     at once: that costs less than another request for those of the page.
     """
-    whole = limit <= _FEW
-    requests = [
+    requests = nearest_requests(space, questions, compiled, parameters, limit, searched)
+    return [rows_in(answer, parameters, limit) for answer in points.nearest(requests)]
+
+
+def nearest_requests(
+    space: EmbeddingSpace,
+    questions: Sequence[Question],
+    compiled: models.Filter | None,
+    parameters: Parameters,
+    limit: int,
+    searched: models.SearchParams | None = None,
+) -> list[models.QueryRequest]:
+    """The request of each question for its first `limit` points; `rows_in` reads its answer."""
+    return [
         models.QueryRequest(
             query=_query_of(question),
             using=VECTOR,
@@ -47,15 +60,17 @@ def nearest_points(
             limit=limit,
             score_threshold=_threshold(question, space, parameters),
             params=searched,
-            with_payload=True if whole else payload_keys(parameters.group_by),
+            with_payload=True if limit <= _FEW else payload_keys(parameters.group_by),
         )
         for question in questions
     ]
+
+
+def rows_in(answer: Sequence[Near], parameters: Parameters, limit: int) -> list[Row]:
+    """The rows of one question's answer."""
     least = -math.inf if parameters.min_score is None else parameters.min_score
-    return [
-        [row_of(point, point.score, parameters.group_by, whole=whole) for point in answer if point.score >= least]
-        for answer in points.nearest(requests)
-    ]
+    whole = limit <= _FEW
+    return [row_of(point, point.score, parameters.group_by, whole=whole) for point in answer if point.score >= least]
 
 
 def _threshold(question: Question, space: EmbeddingSpace, parameters: Parameters) -> float | None:

@@ -24,6 +24,9 @@ _GROWTH = 4
 SAME = "file.sha256"
 """What items of the same bytes have in common."""
 
+FAILED = "error.reason"
+"""What only failed items have. A point with a vector has it where another program changed the payload."""
+
 
 class Row(NamedTuple):
     """One point, its payload not read yet. `value` is its sort key: a score, a distance, a field's value.
@@ -79,6 +82,7 @@ def payload_keys(*fields: str | None) -> list[str]:
     return [
         *(f"file.{name}" for name in FACTS),
         SAME,
+        FAILED,
         *dict.fromkeys(payload_key(field) for field in fields if field is not None),
     ]
 
@@ -89,6 +93,9 @@ def row_of(point: Any, value: Any, group_by: str | None, *, whole: bool = False)
     try:
         file = require_facts(payload.get("file"))
     except (KeyError, TypeError):
+        return Row(str(point.id), ("", ""), value, foreign=True)
+    failed = payload.get("error")
+    if isinstance(failed, Mapping) and failed.get("reason") is not None:
         return Row(str(point.id), ("", ""), value, foreign=True)
     group = None if group_by is None else group_of(field_value(payload, group_by))
     kept = payload if whole else None

@@ -18,7 +18,7 @@ from qdrant_client import QdrantClient, models
 
 from recq.index.errors import translated
 from recq.index.fields import Fields
-from recq.index.filters import conditions_of, without_own
+from recq.index.filters import conditions_of
 from recq.index.search_params import Graph, is_compared, search_params
 from recq.index.server_version import numbers_of, server_version
 
@@ -32,14 +32,14 @@ MOST_COUNTS = 1_000
 class Searching(Protocol):
     """Decides how the points of a query are searched for."""
 
-    def params(self, compiled: models.Filter, limit: int) -> models.SearchParams | None:
-        """For the first `limit` points that match; None for the engine's own way."""
+    def params(self, compiled: models.Filter | None, limit: int) -> models.SearchParams | None:
+        """For the first `limit` points that match what was asked for (None: all); None for the engine's own way."""
 
 
 class Exactly:
     """Compare every match, whatever that costs: the exact answer that others are measured against."""
 
-    def params(self, compiled: models.Filter, limit: int) -> models.SearchParams | None:  # noqa: ARG002
+    def params(self, compiled: models.Filter | None, limit: int) -> models.SearchParams | None:  # noqa: ARG002
         """`exact`, always."""
         return models.SearchParams(exact=True)
 
@@ -86,13 +86,12 @@ class ByMatches:
         self._counts = _counts.setdefault(client, Counts())
 
     @translated
-    def params(self, compiled: models.Filter, limit: int) -> models.SearchParams | None:
+    def params(self, compiled: models.Filter | None, limit: int) -> models.SearchParams | None:
         """Raises what counting raises."""
         graph = self._graph()
         if not graph.in_graphs:
             return None
-        asked = without_own(compiled)
-        return search_params(graph, None if asked is None else self._matches(asked, graph, limit), limit)
+        return search_params(graph, None if compiled is None else self._matches(compiled, graph, limit), limit)
 
     def _graph(self) -> Graph:
         """What the collection has; the server's version is requested only if the collection has a graph."""

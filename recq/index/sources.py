@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import socket
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -20,6 +21,12 @@ CONFIRMATION_PREFIX = "confirm:"
 
 METADATA_CONFIRMATION_PREFIX = "confirm-metadata:"
 """Keys of losses of metadata that were confirmed and that no reconcile has made yet: the number of items."""
+
+
+@functools.lru_cache(maxsize=256)
+def _folder(text: str, encoded: bool) -> Path:
+    """A folder from its text form: it is needed for each result of an answer."""
+    return Path(paths.from_text(text, encoded))
 
 
 @dataclass(frozen=True)
@@ -69,7 +76,7 @@ class Source:
     def root_on(self, host: str) -> Path | None:
         """The folder on a host, or None when this source is not there."""
         root = self.roots.get(host)
-        return Path(paths.from_text(root, host in self.encoded)) if root is not None else None
+        return None if root is None else _folder(root, host in self.encoded)
 
     def root_here(self) -> Path | None:
         """The folder on this host, or None when this source is only on other hosts."""

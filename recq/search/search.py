@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from recq.commands import command, operand
-from recq.errors import TargetNotFound
+from recq.errors import IndexFailing, IndexUnreachable, RecqError, TargetNotFound
 from recq.index.grammar import Condition, parse_all
 from recq.index.operators import Op
 from recq.index.parameters import Parameters
@@ -22,15 +22,16 @@ from recq.search.no_results import NoResults, why_no_items, why_no_results
 from recq.search.own_group import own_of
 from recq.search.prepare import Query
 from recq.search.results import Answer, ItemDetails
-from recq.search.scale import scaled
+from recq.search.scale import Scaled, scaled
 from recq.search.session import Session
-from recq.search.target import FileTarget, Given, IndexedTarget, describe, resolve
+from recq.search.target import FileTarget, Given, IndexedTarget, describe, id_of, resolve, text_of
 
 if TYPE_CHECKING:
     from recq.index.catalog import Catalog
     from recq.index.facets import Facets
     from recq.index.finder import Found
     from recq.index.grammar import Where
+    from recq.index.schema import Item
 
 FIRST = Parameters()
 """The five nearest, as `similar` answers by default."""
@@ -51,6 +52,8 @@ def similar(session: Session, target: Given, parameters: Parameters = FIRST) -> 
     parameters.require_sane()
 
     def ask() -> Answer:
+        if (answer := _near_item(session, target, parameters, started)) is not None:
+            return answer
         with session.prepared([target], lambda catalog: _check(catalog, parameters)) as (catalog, queries):
             return _nearest(catalog, queries[0], parameters, started)
 
@@ -97,15 +100,45 @@ def facets(
         return found, None if found.total else why_no_items(catalog, (*read, Condition(field, Op.EXISTS)))
 
 
-def _nearest(catalog: Catalog, query: Query, parameters: Parameters, started: float) -> Answer:
-    from recq.index.similarity import metric_of
+def _near_item(session: Session, target: Given, parameters: Parameters, started: float) -> Answer | None:
+    """The answer for an item that is given by its id, in one request.
 
+    None for another target, and where anything is missing or wrong: then each thing is looked up, which finds out what.
+    """
+    item_id = id_of(target)
+    if item_id is None:
+        return None
+    with session.opened() as catalog:
+
+        def query_of(item: Item) -> Query:
+            return Query(IndexedTarget(item), text_of(target), item.id)
+
+        try:
+            scale = scaled(catalog, parameters)
+            near = catalog.finder.rank_from(
+                item_id, scale.parameters, lambda item: own_of(scale.parameters, [query_of(item)])
+            )
+        except (IndexUnreachable, IndexFailing):
+            raise
+        except RecqError:
+            return None
+        return None if near is None else _answer(catalog, query_of(near[0]), near[1], scale, parameters, started)
+
+
+def _nearest(catalog: Catalog, query: Query, parameters: Parameters, started: float) -> Answer:
     scale = scaled(catalog, parameters)
+    found = catalog.finder.rank(query.example, scale.parameters, own=own_of(scale.parameters, [query]))
+    return _answer(catalog, query, found, scale, parameters, started)
+
+
+def _answer(
+    catalog: Catalog, query: Query, found: Found, scale: Scaled, parameters: Parameters, started: float
+) -> Answer:
+    from recq.index.similarity import metric_of
 
     def ask(parameters: Parameters) -> Found:
         return catalog.finder.rank(query.example, parameters, own=own_of(parameters, [query]))
 
-    found = ask(scale.parameters)
     nothing = None if found.hits else why_no_results(catalog, scale.parameters, ask, parameters)
     sources = catalog.sources_at_opening()
     return answer_of(

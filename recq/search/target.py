@@ -187,6 +187,17 @@ def _by_id(text: str, lookup: Lookup) -> Item | None:
     return lookup.get(text.lower()) if is_id(text) else None
 
 
+def id_of(given: Given) -> str | None:
+    """The id that names a target, None where something else does."""
+    match given:
+        case str() if is_id(given):
+            return given.lower()
+        case ItemTarget(id=item_id):
+            return item_id
+        case _:
+            return None
+
+
 def is_id(text: str) -> bool:
     """Whether it is written as the id of an item."""
     return _UUID.fullmatch(text) is not None

@@ -1,6 +1,6 @@
 """The ordinary client on the embedded engine of this process, with a faster write of whole points.
 
-All other requests go through `transport`, as they would go to a server.
+Its requests go through `transport`, as they would go to a server; those of `recq.index.plain_requests` directly.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from qdrant_client import QdrantClient
 from qdrant_client.http.exceptions import UnexpectedResponse
 
 from recq.index.edge.convert import Floats, Row
+from recq.index.edge.transport import EdgeTransport, Handle
 
 Upsert = Callable[[str, Sequence[Row]], tuple[int, bytes]]
 """Collection and rows to the status and the body of the answer; see `EdgeEngine.upsert`."""
@@ -22,10 +23,17 @@ Upsert = Callable[[str, Sequence[Row]], tuple[int, bytes]]
 class EmbeddedClient(QdrantClient):
     """`QdrantClient` on an engine of this process; closing it leaves the engine open."""
 
-    def __init__(self, transport: httpx.BaseTransport, upsert: Upsert) -> None:
+    def __init__(self, handle: Handle, upsert: Upsert) -> None:
         # cloud_inference: the client does not search every number of a vector for texts to embed (2/3 of its time).
-        super().__init__(url="http://embedded", transport=transport, check_compatibility=False, cloud_inference=True)
+        super().__init__(
+            url="http://embedded", transport=EdgeTransport(handle), check_compatibility=False, cloud_inference=True
+        )
+        self._handle = handle
         self._upsert = upsert
+
+    def post(self, path: str, body: bytes) -> bytes:
+        """The body of the answer to a POST; `path` is percent-encoded. Raises what the client's own calls raise."""
+        return _content(*self._handle("POST", path, {}, body))
 
     def upsert_rows(
         self, collection_name: str, rows: Sequence[tuple[str, Mapping[str, Floats], Mapping[str, Any]]]
@@ -36,6 +44,10 @@ class EmbeddedClient(QdrantClient):
         stored payload is the one that a server would receive. Raises what `upsert` raises.
         """
         plain = [(id_, vectors, from_json(to_json(payload, inf_nan_mode="null"))) for id_, vectors, payload in rows]
-        status, content = self._upsert(collection_name, plain)
-        if status != httpx.codes.OK:
-            raise UnexpectedResponse.for_response(httpx.Response(status, content=content))
+        _content(*self._upsert(collection_name, plain))
+
+
+def _content(status: int, content: bytes) -> bytes:
+    if status != httpx.codes.OK:
+        raise UnexpectedResponse.for_response(httpx.Response(status, content=content))
+    return content

@@ -69,4 +69,4 @@ def embedded_client(engine: EdgeEngine) -> EmbeddedClient:
     """The ordinary client on `engine`: no network, no version warnings. Closing it leaves `engine` open."""
     from recq.index.edge.client import EmbeddedClient
 
-    return EmbeddedClient(engine.transport(), engine.upsert)
+    return EmbeddedClient(engine.handle, engine.upsert)

@@ -1,0 +1,103 @@
+"""The requests of a question, answered as plain JSON: what is read of them is little, and it is read a thousand times.
+
+`QdrantClient` makes a model of every point of an answer, which takes longer than the search itself in a small index.
+Here the client's connection is used, or the engine of this process, and the answer is what JSON gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from pydantic_core import from_json, to_json
+from qdrant_client import QdrantClient, models
+
+from recq.errors import IndexRefused
+
+_HEADERS = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+"""An answer has some kilobytes: to compress and expand them takes longer than to send them."""
+
+
+class Near(NamedTuple):
+    """A point that a request found: what the client's `ScoredPoint` has, unchecked but for the kinds of its parts."""
+
+    id: str | int
+    score: float
+    payload: Mapping[str, Any] | None
+
+
+def query_points(client: QdrantClient, collection: str, requests: Sequence[models.QueryRequest]) -> list[list[Near]]:
+    """The points that each request finds, asked for in one. Raises what the client raises, IndexRefused for an answer
+    that is none."""
+    if len(requests) == 1:
+        answers = [_post(client, collection, "/points/query", requests[0])]
+    else:
+        answers = _post(client, collection, "/points/query/batch", {"searches": list(requests)})
+    found = [_points(answer) for answer in answers] if isinstance(answers, list) else []
+    if len(found) != len(requests):
+        raise _unreadable()
+    return found
+
+
+def query_beside(
+    client: QdrantClient, collection: str, request: models.QueryRequest, point_id: str
+) -> tuple[list[Near], Mapping[str, Any] | None]:
+    """The points that a request finds, and the payload of another point, None where there is none. Raises as above.
+
+    A server answers both in one request; in this process a request costs little, and Edge reads a point by its id
+    faster than by a filter.
+    """
+    if _direct(client) is not None:
+        known = _post(client, collection, "/points", {"ids": [point_id], "with_payload": True})
+        payload = known[0].get("payload") if known else None
+        return query_points(client, collection, [request])[0], payload
+    only = models.Filter(must=[models.HasIdCondition(has_id=[point_id])])
+    found, one = query_points(
+        client, collection, [request, models.QueryRequest(filter=only, limit=1, with_payload=True)]
+    )
+    return found, one[0].payload if one else None
+
+
+def _points(answer: Any) -> list[Near]:
+    try:
+        return [_near(each) for each in answer["points"]]
+    except (KeyError, TypeError) as error:
+        raise _unreadable() from error
+
+
+def _near(found: Mapping[str, Any]) -> Near:
+    point, score, payload = found["id"], found["score"], found.get("payload")
+    if not isinstance(score, int | float) or not (payload is None or isinstance(payload, dict)):
+        raise TypeError
+    return Near(point, float(score), payload)
+
+
+def _post(client: QdrantClient, collection: str, path: str, body: Any) -> Any:
+    """The `result` of a POST below a collection."""
+    content = to_json(body, by_alias=True, exclude_none=True)
+    direct = _direct(client)
+    if direct is not None:
+        said = from_json(direct(f"/collections/{quote(collection, safe='')}{path}", content))
+    else:
+        said = client.http.client.request(
+            type_=dict,
+            method="POST",
+            url="/collections/{collection_name}" + path,
+            path_params={"collection_name": collection},
+            headers=_HEADERS,
+            content=content,
+        )
+    try:
+        return said["result"]
+    except (KeyError, TypeError) as error:
+        raise _unreadable() from error
+
+
+def _direct(client: QdrantClient) -> Callable[[str, bytes], bytes] | None:
+    """`EmbeddedClient.post` where the engine is in this process."""
+    return getattr(client, "post", None)
+
+
+def _unreadable() -> IndexRefused:
+    return IndexRefused("this recq cannot read the answer of the index: update recq")
