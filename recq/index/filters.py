@@ -78,6 +78,11 @@ def conditions_of(compiled: models.Filter) -> list[models.Condition]:
     return [*_listed(compiled.must), *_listed(compiled.must_not)]
 
 
+def alternatives_of(compiled: models.Filter) -> list[models.Condition]:
+    """Those of which one has to hold."""
+    return _listed(compiled.should)
+
+
 def _listed(conditions: list[models.Condition] | models.Condition | None) -> list[models.Condition]:
     """The client's models take one condition for a list of one."""
     return [] if conditions is None else conditions if isinstance(conditions, list) else [conditions]

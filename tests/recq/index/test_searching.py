@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 from qdrant_client import QdrantClient, models
 
-from recq.index import search_params, searching
+from recq.index import points, search_params, searching
 from recq.index.catalog import Catalog
 from recq.index.filters import NO_ERROR, NO_FILE, compile_filters, conditions_of, without_own
 from recq.index.parameters import Parameters
+from recq.index.plain_requests import Near, query_points
 from recq.index.points import ItemVector
 from recq.index.schema import FieldType
-from recq.index.searching import Counts
+from recq.index.searching import ByMatches, Counts
 from tests.asking import nearest
 from tests.recq.index.conftest import SPACE
 from tests.recq.index.test_catalog import full, item, vector
@@ -87,7 +88,7 @@ class Spy:
         self.in_graphs: int | None = None
         self.estimate: int | None = None
         self.strict: dict[str, Any] | None = None
-        count, query, info = client.count, client.query_points, client.get_collection
+        count, info = client.count, client.get_collection
 
         def counts(name: str, count_filter: models.Filter, exact: bool) -> models.CountResult:
             self.counted.append((count_filter, exact))
@@ -95,9 +96,9 @@ class Spy:
                 return models.CountResult(count=self.estimate)
             return count(name, count_filter=count_filter, exact=exact)
 
-        def queries(name: str, **asked: Any) -> models.QueryResponse:
-            self.params.append(asked["search_params"])
-            return query(name, **asked)
+        def queries(client: QdrantClient, name: str, requests: Sequence[models.QueryRequest]) -> list[list[Near]]:
+            self.params += [each.params for each in requests]
+            return query_points(client, name, requests)
 
         def infos(name: str) -> models.CollectionInfo:
             found = info(name)
@@ -110,7 +111,7 @@ class Spy:
             return found
 
         monkeypatch.setattr(client, "count", counts)
-        monkeypatch.setattr(client, "query_points", queries)
+        monkeypatch.setattr(points, "query_points", queries)
         monkeypatch.setattr(client, "get_collection", infos)
 
 
@@ -165,6 +166,37 @@ def test_an_and_that_seems_to_hold_for_many_is_counted(
     assert [exact for _, exact in spy.counted] == [False, True, False], "one condition is estimated well"
     assert spy.params[-1] is not None
     assert not spy.params[-1].exact
+
+
+@pytest.mark.parametrize(
+    ("filters", "counted"),
+    [
+        (["category=sofa"], [False]),
+        (["category!=sofa"], [False]),
+        (["category=sofa|bed"], [False]),
+        (["price=10..20"], [False]),
+        (["title~red"], [False]),
+        (["title~red sofa"], [False, True]),
+        (["title!~red sofa"], [False, True]),
+        (["category=sofa", "price<=30"], [False, True]),
+        (["file.width>10"], [False, True]),
+        (["file.size!=10"], [False, True]),
+        (["file.path~a b"], [False, True]),
+    ],
+)
+def test_what_a_server_estimates_badly_is_counted(
+    filters: list[str], counted: list[bool], spied: tuple[Catalog, Spy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An AND of any form, and what has no index, of which a server takes half of all points."""
+    monkeypatch.setattr(search_params, "EXACT_NUMBERS", 10 * SPACE.dim)
+    monkeypatch.setattr(search_params, "EXACT_SHARE", 1.0)
+    catalog, spy = spied
+    spy.in_graphs, spy.estimate = 60, 50
+    again = Catalog.open(catalog._client, "spied")
+    ByMatches(again._client, again._collection, again.fields, SPACE.dim).params(
+        without_own(again.items.compiled(filters)), 5
+    )
+    assert [exact for _, exact in spy.counted] == counted
 
 
 def test_a_server_that_forbids_exact_searches_is_not_asked_for_one(spied: tuple[Catalog, Spy]) -> None:
