@@ -13,14 +13,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from random import Random
 from statistics import median
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from recq.errors import UsageError
+from recq.errors import RequestRefused, UsageError
 from recq.evaluate.drawn_filters import DrawnFilter, Shape, draw, spread
 from recq.evaluate.index_results import IndexEvaluation, Recalled, ShapeRecall
 from recq.index.grammar import Where, parse_all
@@ -49,6 +49,23 @@ class _Plan:
 
     asking: Sequence[Item]
     groups: Sequence[tuple[Shape, Sequence[DrawnFilter]]]
+
+
+@dataclass
+class _Measured:
+    """What was measured under the filters of one shape; seconds."""
+
+    recalls: list[float] = field(default_factory=list)
+    took: list[float] = field(default_factory=list)
+    exact_took: list[float] = field(default_factory=list)
+    asked: set[DrawnFilter] = field(default_factory=set)
+
+    def note(self, chosen: DrawnFilter, recall: float, took: float, exact_took: float) -> None:
+        """One query."""
+        self.recalls.append(recall)
+        self.took.append(took)
+        self.exact_took.append(exact_took)
+        self.asked.add(chosen)
 
 
 class _Truth(Protocol):
@@ -80,27 +97,25 @@ def evaluate_index(
         plan = _plan(catalog, items, sample, filters, random, progress)
         in_graphs = catalog.in_graphs()
         truth: _Truth = _Asked(catalog) if in_graphs else _Computed(catalog, files, progress)
-        shapes, every = [], []
+        measured = [_Measured() for _ in plan.groups]
         total = len(plan.groups) * len(plan.asking)
-        done = 0
-        for shape, drawn in plan.groups:
-            recalls, took, exact_took, asked = [], [], [], set()
-            for n, item in enumerate(plan.asking):
-                progress("asking", done + n, total)
+        for n, item in enumerate(plan.asking):
+            for number, (_, drawn) in enumerate(plan.groups):
+                progress("asking", n * len(plan.groups) + number, total)
                 chosen = drawn[n % len(drawn)]
                 parameters = Parameters(k=k, filters=chosen.conditions, keep_duplicates=True)
-                exact, exact_seconds = _timed(lambda p=parameters, i=item: truth.scores(i, p))  # type: ignore[misc]
-                found, seconds = _timed(lambda p=parameters, i=item: _scores(catalog, i, p))  # type: ignore[misc]
+                try:
+                    exact, exact_seconds = _timed(lambda p=parameters, i=item: truth.scores(i, p))  # type: ignore[misc]
+                    found, seconds = _timed(lambda p=parameters, i=item: _scores(catalog, i, p))  # type: ignore[misc]
+                except RequestRefused:
+                    if catalog.items.vectors([item.id]):
+                        raise
+                    break  # it was deleted meanwhile
                 if exact:
-                    recalls.append(recall(found, exact, higher_is_better=catalog.space.higher_is_better))
-                    took.append(seconds)
-                    exact_took += [exact_seconds] if in_graphs else []
-                    asked.add(chosen)
-            done += len(plan.asking)
-            if recalls:
-                every += recalls
-                shapes.append(_of(shape, sorted(asked, key=lambda one: one.share), recalls, took, exact_took))
+                    of = recall(found, exact, higher_is_better=catalog.space.higher_is_better)
+                    measured[number].note(chosen, of, seconds, exact_seconds)
         progress("asking", total, total)
+    every = [each for one in measured for each in one.recalls]
     if not every:
         raise UsageError("nothing to evaluate: the index needs at least two indexed items")
     return IndexEvaluation(
@@ -111,7 +126,11 @@ def evaluate_index(
         items,
         in_graphs,
         Recalled.of(every),
-        tuple(shapes),
+        tuple(
+            _of(shape, one, timed=bool(in_graphs))
+            for (shape, _), one in zip(plan.groups, measured, strict=True)
+            if one.recalls
+        ),
         (time.perf_counter() - started) * 1000,
     )
 
@@ -123,19 +142,17 @@ def recall(found: Sequence[float], exact: Sequence[float], *, higher_is_better: 
     return min(len(exact), sum(sign * score >= bound for score in found)) / len(exact)
 
 
-def _of(
-    shape: Shape, asked: Sequence[DrawnFilter], recalls: list[float], took: list[float], exact_took: list[float]
-) -> ShapeRecall:
-    example = asked[len(asked) // 2]
+def _of(shape: Shape, measured: _Measured, *, timed: bool) -> ShapeRecall:
+    asked = sorted(measured.asked, key=lambda one: one.share)
     return ShapeRecall(
         shape,
         len(asked),
         asked[0].share,
         asked[-1].share,
-        " AND ".join(one.text for one in example.conditions),
-        Recalled.of(recalls),
-        1000 * median(took),
-        1000 * median(exact_took) if exact_took else None,
+        " AND ".join(one.text for one in asked[len(asked) // 2].conditions),
+        Recalled.of(measured.recalls),
+        1000 * median(measured.took),
+        1000 * median(measured.exact_took) if timed else None,
     )
 
 
@@ -158,7 +175,11 @@ def _plan(
     groups = [(shape, those) for shape, _, those in spread(counted)]
     if filters:
         given = DrawnFilter(Shape.GIVEN, tuple(parse_all(list(filters))))
-        given = replace(given, share=min(1.0, catalog.items.count(given.conditions) / items))
+        matching = catalog.items.count(given.conditions)
+        if not matching:
+            texts = " AND ".join(one.text for one in given.conditions)
+            raise UsageError(f"no item matches {texts}: there is nothing to measure under this filter")
+        given = replace(given, share=min(1.0, matching / items))
         groups.append((Shape.GIVEN, [given]))
     return _Plan(asking, [(Shape.NONE, [DrawnFilter(Shape.NONE, ())]), *groups])
 
@@ -186,7 +207,7 @@ class _Computed:
         self._file = files.enter_context(VectorFile(catalog.space.dim, catalog.space.distance))
         self._rows: dict[str, int] = {}
         self._matching: dict[str, np.ndarray] = {}
-        self._compared: dict[int, np.ndarray] = {}
+        self._compared: tuple[str, np.ndarray] = ("", np.empty(0))
         items = catalog.items.count()
         page: list[np.ndarray] = []
         for entry in catalog.items.entries(()):
@@ -207,20 +228,30 @@ class _Computed:
 
     def scores(self, item: Item, parameters: Parameters) -> list[float]:
         """The engine is queried only for which items match."""
-        own = self._rows[item.id]
-        if own not in self._compared:
-            self._compared[own] = self._file.compared(own)
-        scores, rows = self._compared[own], self._rows_of(parameters)
-        rows = rows[rows != own]
-        ordered = np.sort(scores[rows])
+        own = self._rows.get(item.id)
+        if own is None:
+            return []  # it is newer than the vectors that were read
+        if self._compared[0] != item.id:
+            self._compared = item.id, self._file.compared(own)
+        among = self._among(parameters).copy()
+        among[own] = False
+        ordered = np.sort(self._compared[1][among])
         best = ordered[::-1] if self._catalog.space.higher_is_better else ordered
         return [float(score) for score in best[: parameters.k]]
 
-    def _rows_of(self, parameters: Parameters) -> np.ndarray:
+    def _among(self, parameters: Parameters) -> np.ndarray:
+        """Which rows match, bool (items,)."""
         key = " ".join(one.text for one in parameters.conditions)
         if key not in self._matching:
-            ids = [item.id for item in self._catalog.items.rows(parameters.conditions)]
-            self._matching[key] = np.array([self._rows[each] for each in ids if each in self._rows], np.int64)
+            among = np.zeros(len(self._rows), bool)
+            among[
+                [
+                    self._rows[each.id]
+                    for each in self._catalog.items.rows(parameters.conditions)
+                    if each.id in self._rows
+                ]
+            ] = True
+            self._matching[key] = among
         return self._matching[key]
 
 

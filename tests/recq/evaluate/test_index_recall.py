@@ -210,3 +210,25 @@ def until_indexed(client: QdrantClient, catalog: Catalog, count: int) -> None:
             return
         time.sleep(0.1)
     pytest.fail("the server did not build a graph in two minutes")
+
+
+def test_an_item_that_is_deleted_meanwhile_is_no_query_any_more(tmp_path: Path) -> None:
+    with own_folder(Settings(data_dir=tmp_path)) as owned:
+        Catalog.create(owned.client, "images", SPACE).writes.upsert(things(30, SPACE.dim))
+    with Session(Settings(data_dir=tmp_path)) as session, session.held(), session.opened() as catalog:
+        gone: list[str] = []
+
+        def delete(what: str, done: int, of: int) -> None:
+            if what == "asking" and done < of and not gone:
+                gone.extend(item.id for item in catalog.items.rows() if int(item.file.name[:5]) % 2)
+                catalog.writes.delete(gone)
+
+        found = evaluate_index(session, sample=30, progress=delete)
+        assert gone
+    unfiltered = next(each for each in found.shapes if each.shape is Shape.NONE)
+    assert unfiltered.recalled.queries == 30 - len(gone)
+
+
+def test_a_filter_that_holds_for_nothing_is_refused(folder: Path) -> None:
+    with Session(Settings(data_dir=folder)) as session, pytest.raises(UsageError, match="no item matches price>5000"):
+        evaluate_index(session, sample=5, filters=["price>5000"])
