@@ -258,8 +258,8 @@ WAYS: Mapping[str, models.SearchParams | None] = {
 DECIDED = "recq"
 """As the product decides it; what it counts for that is in its time."""
 
-BARE = "today, bare"
-"""Without recq's own conditions: what these cost."""
+WITH_OWN = "today, with own"
+"""With recq's own conditions, which searches leave out: what they would cost."""
 
 
 def fill(
@@ -405,11 +405,11 @@ def asked(client: QdrantClient, catalog: Catalog, real: Vectors, arguments: argp
     points = Points(client, catalog._collection)
     queries = queries_of(real, arguments.queries)
     searching = ByMatches(client, catalog._collection, catalog.fields, catalog.space.dim)
-    deciding: dict[str, Callable[[models.Filter], models.SearchParams | None]] = {
+    deciding: dict[str, Callable[[models.Filter | None], models.SearchParams | None]] = {
         name: lambda _, way=way: way  # type: ignore[misc]
         for name, way in WAYS.items()
     }
-    deciding |= {BARE: lambda _: None, DECIDED: lambda compiled: searching.params(compiled, first_limit(K))}
+    deciding |= {WITH_OWN: lambda _: None, DECIDED: lambda bare: searching.params(bare, first_limit(K))}
     ways = {name: way for name, way in deciding.items() if name in (arguments.way or deciding) or name == "exact"}
     report: dict[str, Any] = {
         "points": info.points_count,
@@ -431,14 +431,13 @@ def asked(client: QdrantClient, catalog: Catalog, real: Vectors, arguments: argp
             parameters = Parameters(k=K, filters=query.filters(shape))
             compiled = catalog.items.compiled(parameters.conditions)
             counts.append(points.count(compiled) if len(counts) < 5 else counts[-1])
-
-            bare = without_own(compiled) or models.Filter()
+            bare = without_own(compiled)
             answers = {}
             for name, way in ways.items():
                 start = time.perf_counter()
-                asked_for = bare if name == BARE else compiled
+                asked_for = compiled if name == WITH_OWN else bare
                 rows = nearest_points(
-                    points, catalog.space, [query.vector], asked_for, parameters, first_limit(K), way(compiled)
+                    points, catalog.space, [query.vector], asked_for, parameters, first_limit(K), way(bare)
                 )
                 answers[name] = [row.id for row in rows[0][:K]]
                 seconds[name].append(time.perf_counter() - start)
