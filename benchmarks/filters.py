@@ -42,7 +42,6 @@ from recq.index.pending_fields import record
 from recq.index.points import ItemVector, Points
 from recq.index.ranking import first_limit
 from recq.index.schema import FieldType, FileFacts, Item
-from recq.index.searching import ByMatches
 from recq.settings import Settings
 from recq.space import EmbeddingSpace
 from tests.qdrant_server import QdrantServer
@@ -256,7 +255,7 @@ WAYS: Mapping[str, models.SearchParams | None] = {
     "exact": models.SearchParams(exact=True),
 }
 DECIDED = "recq"
-"""As the product decides it; what it counts for that is in its time."""
+"""As the product decides it; what it counts for that, and searches again, is in its time."""
 
 WITH_OWN = "today, with own"
 """With recq's own conditions, which searches leave out: what they would cost."""
@@ -404,13 +403,8 @@ def asked(client: QdrantClient, catalog: Catalog, real: Vectors, arguments: argp
     info = client.get_collection(catalog._collection)
     points = Points(client, catalog._collection)
     queries = queries_of(real, arguments.queries)
-    searching = ByMatches(client, catalog._collection, catalog.fields, catalog.space.dim)
-    deciding: dict[str, Callable[[models.Filter | None], models.SearchParams | None]] = {
-        name: lambda _, way=way: way  # type: ignore[misc]
-        for name, way in WAYS.items()
-    }
-    deciding |= {WITH_OWN: lambda _: None, DECIDED: lambda bare: searching.params(bare, first_limit(K))}
-    ways = {name: way for name, way in deciding.items() if name in (arguments.way or deciding) or name == "exact"}
+    ways: dict[str, models.SearchParams | None] = {**WAYS, WITH_OWN: None, DECIDED: None}
+    ways = {name: way for name, way in ways.items() if name in (arguments.way or ways) or name == "exact"}
     report: dict[str, Any] = {
         "points": info.points_count,
         "in_graphs": info.indexed_vectors_count,
@@ -436,10 +430,13 @@ def asked(client: QdrantClient, catalog: Catalog, real: Vectors, arguments: argp
             for name, way in ways.items():
                 start = time.perf_counter()
                 asked_for = compiled if name == WITH_OWN else bare
-                rows = nearest_points(
-                    points, catalog.space, [query.vector], asked_for, parameters, first_limit(K), way(bare)
-                )
-                answers[name] = [row.id for row in rows[0][:K]]
+                if name == DECIDED:
+                    hits = catalog.finder.rank(query.vector, parameters).hits
+                    answers[name] = [hit.item.id for hit in hits]
+                else:
+                    limit = first_limit(K)
+                    rows = nearest_points(points, catalog.space, [query.vector], asked_for, parameters, limit, way)
+                    answers[name] = [row.id for row in rows[0][:K]]
                 seconds[name].append(time.perf_counter() - start)
             truth = set(answers["exact"])
             for name, found in answers.items():

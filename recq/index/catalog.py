@@ -67,7 +67,7 @@ class Catalog:
         self.items = Items(self._points, self.fields)
         self.lookups = Lookups(client, collection, name)
         self.values = Values(self._points, self.fields, self.items)
-        searching = ByMatches(client, collection, self.fields, space.dim)
+        searching = ByMatches(client, collection, self.fields, space.dim, higher_is_better=space.higher_is_better)
         self.finder = Finder(space, self._points, self.fields, self.items, searching)
         self.writes = Writes(client, collection, space, self.fields)
         self.ledger = Ledger(client, collection, self._points)

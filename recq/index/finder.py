@@ -40,7 +40,7 @@ from recq.index.ranking import (
     sort_value,
 )
 from recq.index.schema import UNINDEXED_FIELDS, FieldType, Item
-from recq.index.searching import Exactly, Searching
+from recq.index.searching import Answered, Exactly, Searching
 from recq.index.similarity import Metric, Question, metric_of, scale_of
 from recq.space import EmbeddingSpace
 
@@ -131,7 +131,7 @@ class Finder:
         answer, item = self._points.nearest_beside(request, item_id)
         if item is None:
             return None
-        first = rows_in(answer, parameters, limit)
+        first = self._trusted([item_id], compiled, parameters, limit, [rows_in(answer, parameters, limit)])[0]
         return item, self._found([item_id], parameters, compiled, [first], [own(item)])[0]
 
     def _compiled(self, questions: Sequence[Question], parameters: Parameters) -> models.Filter | None:
@@ -212,7 +212,29 @@ class Finder:
         self, questions: Sequence[Question], compiled: models.Filter | None, parameters: Parameters, limit: int
     ) -> list[list[Row]]:
         searched = self._searching.params(compiled, limit)
-        return nearest_points(self._points, self._space, questions, compiled, parameters, limit, searched)
+        found = nearest_points(self._points, self._space, questions, compiled, parameters, limit, searched)
+        return self._trusted(questions, compiled, parameters, limit, found)
+
+    def _trusted(
+        self,
+        questions: Sequence[Question],
+        compiled: models.Filter | None,
+        parameters: Parameters,
+        limit: int,
+        found: list[list[Row]],
+    ) -> list[list[Row]]:
+        """The same, with those searched for again that a filter may have led astray."""
+        bound = parameters.min_score if parameters.max_distance is None else parameters.max_distance
+        for number, question in enumerate(questions):
+            comparable = metric_of(question, self._space).name in ("cosine", "euclid")
+            last = found[number][-1].value if found[number] else None
+            answered = Answered(len(found[number]), last, bound, comparable)
+            again = self._searching.again(compiled, limit, answered)
+            if again is not None:
+                found[number] = nearest_points(
+                    self._points, self._space, [question], compiled, parameters, limit, again
+                )[0]
+        return found
 
     def _ranking(
         self, question: Question, parameters: Parameters, compiled: models.Filter | None, first: Sequence[Row], own: Own

@@ -3,11 +3,13 @@
 A server with many points has a graph (HNSW) for each segment. A search walks along it, and a filter removes points
 from it: the rest may be disconnected, and the walk ends at points that are not the nearest. A server itself compares
 all matches if they are few (`full_scan_threshold`, 10,000 KB of vectors in a segment: 2,000 of 1,280 numbers), and
-uses the graph otherwise. Answers are lost between some thousand matches and a large share of all points:
-docs/reliability.md has the figures (`benchmarks/filters.py`).
+uses the graph otherwise. Two things go wrong between: few matches leave a graph that does not hold together, most of
+all where the field's index came after the graph; and matches that all lie far from the query are not met by a walk that
+goes where the query is. docs/reliability.md has the figures (`benchmarks/filters.py`).
 
-So the number of matching points decides for each query: few are all compared (`exact`); for more the walk skips points
-that do not match (ACORN, Qdrant 1.16); where most match, or there is no filter, the walk is only longer (`hnsw_ef`).
+So few matches are all compared (`search_params`), and for more the walk is longer than a server's own. Its answer shows
+the second case: what it found is hardly more alike than random pairs are. Then all matches are compared after all
+(`thorough`), which takes ten times as long, and is asked for by those questions alone.
 """
 
 from __future__ import annotations
@@ -16,27 +18,32 @@ from dataclasses import dataclass
 
 from qdrant_client import models
 
-EXACT_NUMBERS = 80_000_000
-"""Numbers that are compared at most where a filter holds for few: 62,500 vectors of 1,280 numbers, 320 MB. That takes
-about as long as ACORN does among as many, and is never wrong."""
+EXACT_NUMBERS = 32_000_000
+"""Numbers that are compared at most where a filter holds for few: 25,000 vectors of 1,280 numbers, 130 MB."""
+
+FEW = 0.08
+"""The share of all points up to which a filter leaves too little of a graph: there as many as that are compared."""
 
 EXACT_SHARE = 0.04
 """Of more points than that all matches are compared where the answer is such a share of them: its walk would be as
 long."""
 
-WALK = 256
+WALK = 128
 """`hnsw_ef` of a query without a filter; a server's own is 100."""
 
-STEPPING_WALK = 128
-"""`hnsw_ef` with ACORN."""
+FILTERED_WALK = 200
+"""`hnsw_ef` with a filter that holds for many."""
 
-ACORN_SHARE = 0.6
-"""The largest share of matching points for which ACORN is requested: even where half of all points match, the graph
-misses answers when the matches are far from the query (0.93 found in the server's own way). ACORN takes two to four
-times as long as a walk."""
+THOROUGH_NUMBERS = 256_000_000
+"""Numbers that are compared at most where a walk went astray: 200,000 vectors of 1,280 numbers, 1 GB. ACORN takes as
+long among as many (289 ms, 273 ms), and three times as long among fewer."""
 
-FILTERED_WALK = 400
-"""`hnsw_ef` where a filter holds for more."""
+THOROUGH_WALK = 400
+"""`hnsw_ef` with ACORN, or without a filter, where a walk went astray and more points would have to be compared."""
+
+TRUSTED = 0.999
+"""The share of random pairs that are less alike than each row of an answer that is trusted. Among as many matches as a
+walk is for, each query has some that chance alone would bring so near."""
 
 ACORN_SINCE = (1, 16)
 """The version of a server that brought it; an older one would ignore it silently."""
@@ -65,7 +72,8 @@ class Graph:
 
 def is_compared(graph: Graph, among: int, limit: int) -> bool:
     """Whether all of `among` points are compared for the first `limit` of them."""
-    return graph.exact and (among * graph.dim <= EXACT_NUMBERS or limit >= EXACT_SHARE * among)
+    few = among <= FEW * graph.points and among * graph.dim <= EXACT_NUMBERS
+    return graph.exact and (few or limit >= EXACT_SHARE * among)
 
 
 def search_params(graph: Graph, matches: int | None, limit: int) -> models.SearchParams | None:
@@ -75,12 +83,31 @@ def search_params(graph: Graph, matches: int | None, limit: int) -> models.Searc
     """
     if not graph.in_graphs:
         return None  # every engine compares all of them
-    among = graph.points if matches is None else matches
-    if is_compared(graph, among, limit):
+    if is_compared(graph, graph.points if matches is None else matches, limit):
         return models.SearchParams(exact=True)
-    stepping = matches is not None and graph.acorn and among <= ACORN_SHARE * graph.points
-    walk = max(WALK if matches is None else STEPPING_WALK if stepping else FILTERED_WALK, limit)
+    return models.SearchParams(hnsw_ef=_walk(graph, max(WALK if matches is None else FILTERED_WALK, limit)))
+
+
+def thorough(graph: Graph, matches: int | None, limit: int) -> models.SearchParams:
+    """How to search again where the answer of a walk cannot be trusted."""
+    among = graph.points if matches is None else matches
+    if graph.exact and (among * graph.dim <= THOROUGH_NUMBERS or limit >= EXACT_SHARE * among):
+        return models.SearchParams(exact=True)
+    stepping = matches is not None and graph.acorn
     return models.SearchParams(
-        hnsw_ef=walk if graph.longest is None else min(walk, graph.longest),
+        hnsw_ef=_walk(graph, max(THOROUGH_WALK, limit)),
         acorn=models.AcornSearchParams(enable=True, max_selectivity=1.0) if stepping else None,
     )
+
+
+def went_astray(found: int, wanted: int, last: float | None) -> bool:
+    """Whether a walk's answer cannot be trusted: fewer rows than there are, or rows hardly better than chance.
+
+    `found` of `wanted` rows; `last` is the share of random pairs that are less alike than the last row, None where
+    nobody knows.
+    """
+    return found < wanted or (last is not None and last < TRUSTED)
+
+
+def _walk(graph: Graph, length: int) -> int:
+    return length if graph.longest is None else min(length, graph.longest)

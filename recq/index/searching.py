@@ -11,15 +11,17 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
 from qdrant_client import QdrantClient, models
 
+from recq.index import background
 from recq.index.errors import translated
 from recq.index.fields import Fields
 from recq.index.filters import alternatives_of, conditions_of
-from recq.index.search_params import Graph, is_compared, search_params
+from recq.index.search_params import Graph, is_compared, search_params, thorough, went_astray
 from recq.index.server_version import numbers_of, server_version
 
 REMEMBERED = 30.0
@@ -29,11 +31,27 @@ MOST_COUNTS = 1_000
 """Filters whose counts are remembered of a connection; those asked for longest ago are forgotten first."""
 
 
+@dataclass(frozen=True)
+class Answered:
+    """What an answer shows of the walk that found it: how many rows, the last one's score, and the bound given to it.
+
+    The scores are the space's own; `comparable` is False for any other.
+    """
+
+    rows: int
+    last: float | None
+    bound: float | None = None
+    comparable: bool = True
+
+
 class Searching(Protocol):
     """Decides how the points of a query are searched for."""
 
     def params(self, compiled: models.Filter | None, limit: int) -> models.SearchParams | None:
         """For the first `limit` points that match what was asked for (None: all); None for the engine's own way."""
+
+    def again(self, compiled: models.Filter | None, limit: int, answer: Answered) -> models.SearchParams | None:
+        """How to search again where an answer cannot be trusted; None where it can."""
 
 
 class Exactly:
@@ -42,6 +60,9 @@ class Exactly:
     def params(self, compiled: models.Filter | None, limit: int) -> models.SearchParams | None:  # noqa: ARG002
         """`exact`, always."""
         return models.SearchParams(exact=True)
+
+    def again(self, compiled: models.Filter | None, limit: int, answer: Answered) -> None:
+        """Never."""
 
 
 class Counts:
@@ -78,11 +99,14 @@ _counts: WeakKeyDictionary[QdrantClient, Counts] = WeakKeyDictionary()
 class ByMatches:
     """As `search_params` decides, by how many points match."""
 
-    def __init__(self, client: QdrantClient, collection: str, fields: Fields, dim: int) -> None:
+    def __init__(
+        self, client: QdrantClient, collection: str, fields: Fields, dim: int, *, higher_is_better: bool = True
+    ) -> None:
         self._client = client
         self._collection = collection
         self._fields = fields
         self._dim = dim
+        self._higher_is_better = higher_is_better
         self._counts = _counts.setdefault(client, Counts())
 
     @translated
@@ -92,6 +116,32 @@ class ByMatches:
         if not graph.in_graphs:
             return None
         return search_params(graph, None if compiled is None else self._matches(compiled, graph, limit), limit)
+
+    @translated
+    def again(self, compiled: models.Filter | None, limit: int, answer: Answered) -> models.SearchParams | None:
+        """Only a filter leads a walk astray. Raises what counting raises."""
+        graph = self._graph()
+        if compiled is None or not graph.in_graphs:
+            return None
+        matches = self._matches(compiled, graph, limit)
+        if is_compared(graph, matches, limit):
+            return None
+        wanted = min(limit, matches)
+        if answer.comparable:
+            cut = answer.rows < wanted and answer.bound is not None  # the others are farther than the bound, if near
+            last = answer.bound if cut else answer.last
+            if not went_astray(wanted if cut else answer.rows, wanted, self._share_below(last)):
+                return None
+        return thorough(graph, matches, limit)
+
+    def _share_below(self, score: float | None) -> float | None:
+        """The share of random pairs that are less alike than this."""
+        if score is None:
+            return None
+        info = self._fields.collection(REMEMBERED)
+        better = self._higher_is_better
+        scale = background.current(self._client, self._collection, higher_is_better=better, info=info)
+        return None if scale is None else scale.share_below(score)
 
     def _graph(self) -> Graph:
         """What the collection has; the server's version is requested only if the collection has a graph."""

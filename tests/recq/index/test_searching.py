@@ -16,6 +16,7 @@ from recq.index.plain_requests import Near, query_points
 from recq.index.points import ItemVector
 from recq.index.schema import FieldType
 from recq.index.searching import ByMatches, Counts
+from recq.index.similarity import Liked, Strategy
 from tests.asking import nearest
 from tests.recq.index.conftest import SPACE
 from tests.recq.index.test_catalog import full, item, vector
@@ -164,8 +165,8 @@ def test_an_and_that_seems_to_hold_for_many_is_counted(
     assert spy.params[-1].exact
     nearest(again, vector(1), 5, filters=["category=sofa"])
     assert [exact for _, exact in spy.counted] == [False, True, False], "one condition is estimated well"
-    assert spy.params[-1] is not None
-    assert not spy.params[-1].exact
+    assert spy.params[1] is not None
+    assert not spy.params[1].exact
 
 
 @pytest.mark.parametrize(
@@ -199,7 +200,10 @@ def test_what_a_server_estimates_badly_is_counted(
     assert [exact for _, exact in spy.counted] == counted
 
 
-def test_a_server_that_forbids_exact_searches_is_not_asked_for_one(spied: tuple[Catalog, Spy]) -> None:
+def test_a_server_that_forbids_exact_searches_is_not_asked_for_one(
+    spied: tuple[Catalog, Spy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search_params, "TRUSTED", 0.0)
     catalog, spy = spied
     spy.in_graphs = 60
     spy.strict = {"enabled": True, "search_allow_exact": False, "search_max_hnsw_ef": 77}
@@ -207,6 +211,50 @@ def test_a_server_that_forbids_exact_searches_is_not_asked_for_one(spied: tuple[
     assert spy.params[-1] is not None
     assert not spy.params[-1].exact
     assert spy.params[-1].hnsw_ef == 77
+
+
+@pytest.mark.parametrize(
+    ("trusted", "filters", "min_score", "exact"),
+    [
+        (0.0, ["category=sofa"], None, [False]),
+        (1.1, ["category=sofa"], None, [False, True]),
+        (1.1, ["category!=sofa"], None, [False, True]),
+        (1.1, [], None, [False]),  # no filter leads a walk astray
+        (0.5, ["category=sofa"], 0.99, [False]),  # what is missing is farther than the bound, which is near
+        (1.1, ["category=sofa"], 0.99, [False, True]),
+    ],
+)
+def test_an_answer_that_chance_could_have_given_is_searched_for_again(
+    trusted: float,
+    filters: list[str],
+    min_score: float | None,
+    exact: list[bool],
+    spied: tuple[Catalog, Spy],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(search_params, "TRUSTED", trusted)
+    monkeypatch.setattr(search_params, "EXACT_NUMBERS", 0)
+    monkeypatch.setattr(search_params, "EXACT_SHARE", 1.0)
+    catalog, spy = spied
+    plain = nearest(catalog, vector(1), 5, filters=filters, min_score=min_score)
+    spy.params.clear()
+    spy.in_graphs = 60
+    again = Catalog.open(catalog._client, "spied")
+    assert nearest(again, vector(1), 5, filters=filters, min_score=min_score) == plain
+    assert [bool(params is not None and params.exact) for params in spy.params] == exact
+
+
+def test_scores_that_random_pairs_say_nothing_of_are_searched_for_thoroughly(
+    spied: tuple[Catalog, Spy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search_params, "TRUSTED", 0.0)
+    monkeypatch.setattr(search_params, "EXACT_NUMBERS", 0)
+    monkeypatch.setattr(search_params, "EXACT_SHARE", 1.0)
+    catalog, spy = spied
+    spy.in_graphs = 60
+    liked = Liked((full(1).item.id, full(2).item.id), strategy=Strategy.BEST)
+    Catalog.open(catalog._client, "spied").finder.rank(liked, Parameters(3, filters=["category=sofa"]))
+    assert [bool(params is not None and params.exact) for params in spy.params] == [False, True]
 
 
 def test_the_exact_finder_compares_everything_on_every_engine(spied: tuple[Catalog, Spy]) -> None:
