@@ -9,7 +9,7 @@ from recq.index import search_params as module
 from recq.index.search_params import Graph, search_params, thorough, went_astray
 
 LARGE = Graph(points=300_000, in_graphs=300_000, dim=1280, version=(1, 17))
-FEW = module.EXACT_NUMBERS // LARGE.dim
+FEW = min(module.EXACT_NUMBERS // LARGE.dim, int(module.FEW * LARGE.points))
 HALF = LARGE.points // 2
 MOST = int(LARGE.points * 0.9)
 WALK, FILTERED = f"ef {module.WALK}", f"ef {module.FILTERED_WALK}"
