@@ -244,7 +244,7 @@ _LONG = {"run": 0, "rebuild": INTERRUPTED, "reconcile": INTERRUPTED}
 
 def main() -> None:
     """The console script. From its start on a signal ends a command that indexes, while modules are still imported."""
-    code = _LONG.get(sys.argv[1]) if len(sys.argv) > 1 else None
+    code = _LONG.get(next((word for word in sys.argv[1:] if not word.startswith("-")), ""))
     if code is not None:
         give_memory_back()
         end_at_once(code)

@@ -127,6 +127,9 @@ class Pending:
         self._sizes: dict[tuple[str, int], dict[Key, float]] = {}  # waiting and working files by source and size
         self._all: Counter[str] = Counter()  # by source, waiting and working
         self._unknown: Counter[str] = Counter()
+        self._absent: Counter[str] = Counter()  # those that the index has and the folder has not
+        self._aside: Counter[str] = Counter()  # those of `_kept_aside`
+        self._kept_aside: set[Key] = set()
         self._order = 0
         self._lines: dict[str, _Line] = {}
         self.finished = 0
@@ -139,6 +142,23 @@ class Pending:
     def count(self, source: str) -> tuple[int, int]:
         """Paths of a source that wait or are worked on, and those of them that the index does not have yet."""
         return self._all[source], self._unknown[source]
+
+    def ahead(self, source: str) -> int:
+        """Paths of a source that wait or are worked on, without those that wait for others: see `set_aside`."""
+        return self._all[source] - self._aside[source]
+
+    def absent(self, source: str) -> int:
+        """Paths of a source that the index has, and at which no file was seen, that wait or are worked on."""
+        return self._absent[source]
+
+    def set_aside(self, key: Key) -> None:
+        """Note that a path which is worked on waits for what walks and comparisons still find, until `finish`.
+
+        These must not pause because of it: each would wait for the other.
+        """
+        if key not in self._kept_aside:
+            self._kept_aside.add(key)
+            self._aside[key.source] += 1
 
     def oldest_of_size(self, size: int, sources: Iterable[str]) -> float:
         """Since when (monotonic) the oldest unfinished file of these sources with that many bytes waits.
@@ -206,6 +226,9 @@ class Pending:
     def finish(self, key: Key) -> None:
         """End the work on a path; it waits again if something happened to it meanwhile."""
         self._count(self._working.pop(key), -1)
+        if key in self._kept_aside:
+            self._kept_aside.remove(key)
+            self._aside[key.source] -= 1
         again = self._again.pop(key, None)
         if again is not None:
             self.put(again)
@@ -244,6 +267,7 @@ class Pending:
         """Count an entry in or out; `again`: one of the same size takes its place, among the files of that size too."""
         self._all[entry.key.source] += change
         self._unknown[entry.key.source] += 0 if entry.known else change
+        self._absent[entry.key.source] += change if entry.known and entry.observation.state is None else 0
         sized = _sized(entry)
         if sized is not None:
             if change > 0:

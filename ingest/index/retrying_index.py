@@ -128,14 +128,14 @@ class RetryingIndex:
         watched: WatchedSource,
         *,
         watcher: Watcher | None,
-        confirmed: bool = False,
-        confirmed_metadata: bool = False,
+        confirmed: int | None = None,
+        confirmed_metadata: int | None = None,
     ) -> Watcher | None:
         """Note that a source was compared, how many of its files are skipped, what was held, what is wrong with it,
         and which daemon watches it. Returns the one that was noted until now.
 
-        A confirmation that the comparison began with counts as used: what is held next needs another one. One that
-        came meanwhile stays for the next comparison.
+        The confirmations that the comparison began with count as used: what is held next needs another one. One of
+        another number, which came meanwhile, stays for the next comparison.
         """
         source = watched.name
         now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -151,9 +151,9 @@ class RetryingIndex:
         )
         self.look_for_double(watched)
         self.record_problems(watched)
-        if confirmed:
+        if confirmed is not None and self.confirmed().get(source) == confirmed:
             self._retrier(self._catalog.sources.confirm, source, None)
-        if confirmed_metadata:
+        if confirmed_metadata is not None and self.confirmed_metadata().get(source) == confirmed_metadata:
             self._retrier(self._catalog.sources.confirm_metadata, source, None)
         return before
 

@@ -60,6 +60,7 @@ class Losses:
         """An item would lose metadata."""
         key, item = losing
         self._queue.paths.written(key)
+        self._queue.paths.set_aside(key)
         now = time.monotonic()
         self._waiting.setdefault(key.source, {})[key] = item
         self._waves[key.source] = self._waves.get(key.source, (now, now))[0], now

@@ -89,6 +89,7 @@ class Removals:
             entry.key, file.id, file.size, verdict.state, entry.witnessed, file.sha256, hinted=entry.fresh, since=now
         )
         self._waiting.setdefault(name, {})[entry.key] = removal
+        self._queue.paths.set_aside(entry.key)
         self._waves[name] = self._waves.get(name, (now, now))[0], now
 
     def next_deadline(self) -> float:

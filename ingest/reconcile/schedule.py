@@ -124,7 +124,8 @@ class Schedule:
         """Compare a source where that is due: one comparison for all the reasons that there are.
 
         Where they are doubts alone, no new pass begins: what was deleted stays counted among what may go. Nor does one
-        while deletions that were confirmed may still wait to be made: a new pass would not know of the confirmation.
+        while deletions that were confirmed still wait to be made, however long: a new pass would not know of the
+        confirmation.
         """
         now = time.monotonic()
         ripe = [due for due, at in self._due.get(name, {}).items() if at <= now]
@@ -134,8 +135,8 @@ class Schedule:
         self._under_way.add(name)
         verify = self._verify_all or any(due.verify for due in ripe)
         same_pass = now < self._passes.get(name, now) + self._context.settings.rescan
-        confirmed = self._context.sources[name].guard.confirmed and self._queue.paths.count(name)[0] > 0
-        resumed = same_pass and (confirmed or all(due.doubted for due in ripe))
+        confirmed = self._context.sources[name].guard.confirmed and self._queue.paths.absent(name) > 0
+        resumed = confirmed or (same_pass and all(due.doubted for due in ripe))
         if not resumed:
             self._passes[name] = now
         self._finished[name] = self._queue.paths.finished
@@ -182,8 +183,8 @@ class Schedule:
         last = self._index.record_reconcile(
             watched,
             watcher=own if self._context.live else None,
-            confirmed=reconciliation.confirmed is not None,
-            confirmed_metadata=reconciliation.confirmed_metadata is not None,
+            confirmed=reconciliation.confirmed,
+            confirmed_metadata=reconciliation.confirmed_metadata,
         )
         if last and is_living_other(last, own, within=2 * self._context.settings.rescan, started=started):
             self._meet(name, last)
@@ -232,8 +233,11 @@ class Schedule:
         self._took[name] = time.monotonic() - began
         self._watches.renew(name)
         self._under_way.discard(name)
+        knew = name in self._confirmed
         self._confirmed.discard(name)
         if self._context.live:
+            if knew:  # another confirmation may have come meanwhile, which `_answer` left out
+                self.look_for_requests()
             # What went on meanwhile may have been counted twice, here and where events are judged.
             held = reconciliation.held or reconciliation.held_metadata is not None
             doubt = SourceDue(name, doubted=True)

@@ -156,8 +156,8 @@ class Walks:
             self._may_walk[source].clear()
 
     def _full(self, source: str) -> bool:
-        """Whether so many paths of a source wait that its walks pause."""
-        return self._queue.paths.count(source)[0] >= MOST_WAITING // len(self._may_walk)
+        """Whether so many paths of a source wait that its walks pause; what waits for walks itself does not count."""
+        return self._queue.paths.ahead(source) >= MOST_WAITING // len(self._may_walk)
 
     # -- in workers -----------------------------------------------------------------------------------------------
 

@@ -7,8 +7,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from recq.errors import ModelUnavailable
-
 _DEVICES = ("nvidia[0-9]*", "kfd", "dxg")
 """Files in /dev that a driver makes: NVIDIA's, AMD's ROCm, and Windows' for Linux inside it."""
 
@@ -30,11 +28,11 @@ def sees_gpu() -> bool:
 
     try:
         keras_package()
-    except ModelUnavailable:  # a TensorFlow that does not import here is no reason to fail: OpenVINO is there
-        return False
-    import tensorflow as tf
+        import tensorflow as tf
 
-    return bool(gpus(tf))
+        return bool(gpus(tf))
+    except Exception:  # a TensorFlow that fails here, in whatever way, is no reason to fail: OpenVINO is there
+        return False
 
 
 def gpus(tf: Any) -> list[str]:

@@ -46,7 +46,8 @@ class ModelOptions:
     def completed(self, space: EmbeddingSpace) -> ModelOptions:
         """With what is not given as it is in `space`, which is one of the same model.
 
-        Another layer or preprocessing may have no int8: the precision is then the network's own again unless given.
+        Another layer or preprocessing may have no int8: the precision is then the network's own again unless given. So
+        is the pooling of another layer.
         """
         elsewhere = self.layer not in (None, space.layer) or self.preprocess is not None
         own = ModelOptions(
@@ -60,6 +61,8 @@ class ModelOptions:
             distance=space.distance_name,
         )
         said = {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None}
+        if self.layer not in (None, space.layer) and self.pooling is None:
+            own = replace(own, pooling=None)  # what makes a vector of one layer may not fit, or not suit, another
         return replace(own, **said)
 
 

@@ -85,6 +85,7 @@ def case(tmp_path: Path) -> Case:
 def test_an_item_waits_while_a_file_of_its_size_may_be_its_new_path(case: Case) -> None:
     moved = case.arrives("moved.jpg", 0.1)
     assert not case.is_deleted()
+    assert case.queue.paths.ahead("s") == 1, "the removal itself keeps no walk from finding the file"
     case.queue.finish(moved)
     case.removals._next = 0.0
     assert case.is_deleted()

@@ -60,8 +60,13 @@ class Confirmed(Nothing):
     def confirmed(self) -> dict[str, int]:
         return dict(self.given)
 
-    def record_reconcile(self, watched: WatchedSource, *, confirmed: bool, **_: object) -> None:
-        self.used.append(confirmed)
+    def record_reconcile(self, watched: WatchedSource, *, confirmed: int | None, **_: object) -> None:
+        self.used.append(confirmed is not None)
+        if confirmed is not None and self.given.get(watched.name) == confirmed:
+            del self.given[watched.name]
+
+    def marked(self, source: str) -> list[Any]:
+        return []
 
 
 class Case:
@@ -181,3 +186,21 @@ def test_a_confirmation_that_comes_during_a_comparison_stays_for_the_next_one(ca
     case.queue.doubt("s")
     case.until(3)
     assert case.index.used == [True, False, True]
+
+
+def test_confirmed_deletions_behind_a_long_backlog_keep_their_pass(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The backlog may take longer than `rescan`; what waits behind it must not be held again."""
+    gone, new = Key("s", "gone.jpg"), Key("s", "new.jpg")
+    case.queue.compare("s")
+    case.until(1)
+    case.watched.guard.begin(40, confirmed=40)
+    for key in (gone, new):
+        case.queue.paths.put(PendingPath(key, Observation(None, 0.0, 0.0), fresh=False, known=key == gone))
+    case.queue.paths.take(1.0, 9, 9)
+    case.schedule._passes["s"] -= 3_600
+    case.queue.compare("s")
+    case.until(2)
+    case.queue.finish(gone)  # new pictures alone keep no pass
+    case.queue.compare("s")
+    case.until(3)
+    assert case.resumed == [False, True, False]

@@ -356,6 +356,9 @@ def test_the_penultimate_layer_of_a_shipped_network_is_the_mean_that_its_classif
     space = describe_space(ModelOptions("mobilenet_v2", layer="penultimate"), settings)
     assert space == describe_space(ModelOptions("mobilenet_v2", pooling="mean"), settings)
     assert describe_variant(space, ModelOptions(layer="penultimate"), settings) == space
+    centred = describe_space(ModelOptions("mobilenet_v2", pooling="centre"), settings)
+    changed = describe_variant(centred, ModelOptions(layer="penultimate"), settings)
+    assert (changed.pooling, changed.layer) == ("mean", centred.layer)
     with pytest.raises(ModelUnavailable, match="is the mean of its last map, so --pooling gem cannot be"):
         describe_space(ModelOptions("mobilenet_v2", layer="penultimate", pooling="gem"), settings)
     named = ModelOptions("mobilenet_v2", layer="out_relu", preprocess="tf", pooling="mean")  # its own, said by name
