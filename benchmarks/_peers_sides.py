@@ -1,4 +1,4 @@
-"""One side of `benchmarks/peers.py`, run by the peer's own interpreter: prints images a second, start-up not counted.
+"""One side of `benchmarks/peers.py`, run by the peer's own interpreter: prints what it took.
 
     python benchmarks/_peers_sides.py SIDE FOLDER [OPTIONS AS JSON]
 
@@ -6,7 +6,9 @@
                 the network alone is exchanged, for one of recq's as ONNX in the session that rclip makes
     cnn         imagededup's `CNN.encode_images`, MobileNetV3-small with weights made by chance
     phash       imagededup's `PHash.encode_images`
-    cnn_find    `cnn`, then its `find_duplicates`; phash_find likewise
+
+With the option `find` imagededup's `find_duplicates` follows. Printed as JSON: `images`, how many pictures, and `cpu`,
+processor seconds for them, of this process and of those it has waited for, without imports and making a network.
 
 Imports nothing of recq: the peers have environments of their own.
 """
@@ -14,9 +16,9 @@ Imports nothing of recq: the peers have environments of their own.
 from __future__ import annotations
 
 import json
+import resource
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -44,13 +46,13 @@ def rclip(folder: Path, options: Any) -> tuple[int, float]:
     with tempfile.TemporaryDirectory() as place:
         database = db.DB(Path(place) / "db.sqlite3")
         peer = main.RClip(Exchanged(), database, indexing_batch_size=8, exclude_dirs=None)  # its default batch
-        began = time.perf_counter()
+        began = _cpu()
         peer.ensure_index(str(folder))
-        seconds = time.perf_counter() - began
+        cpu = _cpu() - began
         peer.close()
-        stored = database._con.execute("SELECT COUNT(*) FROM images").fetchone()[0]
+        stored: int = database._con.execute("SELECT COUNT(*) FROM images").fetchone()[0]
         database.close()
-    return stored, seconds
+    return stored, cpu
 
 
 def cnn(folder: Path, options: Any) -> tuple[int, float]:
@@ -76,11 +78,17 @@ def phash(folder: Path, options: Any) -> tuple[int, float]:
 
 
 def _encoded(peer: Any, folder: Path, options: Any, **workers: int) -> tuple[int, float]:
-    began = time.perf_counter()
+    began = _cpu()
     encodings = peer.encode_images(image_dir=str(folder), recursive=True, **workers)
     if options["find"]:
         peer.find_duplicates(encoding_map=encodings)
-    return len(encodings), time.perf_counter() - began
+    return len(encodings), _cpu() - began
+
+
+def _cpu() -> float:
+    """Processor seconds so far, of this process and of the children that have ended."""
+    used = [resource.getrusage(which) for which in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
 
 
 def _without_torchvision_operators() -> None:
@@ -104,5 +112,5 @@ SIDES: dict[str, Callable[[Path, Any], tuple[int, float]]] = {each.__name__: eac
 
 
 if __name__ == "__main__":
-    done, took = SIDES[sys.argv[1]](Path(sys.argv[2]), json.loads(sys.argv[3]) if len(sys.argv) > 3 else {})
-    print(json.dumps({"images": done, "seconds": took}))
+    done, cpu = SIDES[sys.argv[1]](Path(sys.argv[2]), json.loads(sys.argv[3]) if len(sys.argv) > 3 else {})
+    print(json.dumps({"images": done, "cpu": cpu}))

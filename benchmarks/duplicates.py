@@ -207,17 +207,22 @@ def main() -> None:
 def ingest(folder: Path, index: Path) -> None:
     """The catalog of a folder."""
     command = [sys.executable, "-m", "ingest.cli", "run", str(folder), "--once", "--data-dir", str(index)]
-    subprocess.run(command, check=True, stderr=subprocess.DEVNULL, cwd=ROOT)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT)
+
+
+def vectors_of(index: Path) -> dict[str, np.ndarray]:
+    """Path: vector, of each item of the catalog."""
+    with own_folder(Settings.load(data_dir=index)) as owned:
+        catalog = Catalog.open(owned.client, "images")
+        ids = {item.id: item.file.path for item in catalog.items.rows()}
+        return {ids[id_]: vector for id_, vector in catalog.items.vectors(list(ids)).items()}
 
 
 def read(name: str, folder: Path, work: Path) -> Pack:
     """A pack with its vectors and groups."""
     index = work / "index"
     ingest(folder, index)
-    with own_folder(Settings.load(data_dir=index)) as owned:
-        catalog = Catalog.open(owned.client, "images")
-        ids = {item.id: item.file.path for item in catalog.items.rows()}
-        vectors = {ids[id_]: vector for id_, vector in catalog.items.vectors(list(ids)).items()}
+    vectors = vectors_of(index)
     pictures = tuple(sorted(vectors))
     product = dict.fromkeys(pictures, "")
     if (folder / "labels.csv").exists():
@@ -314,6 +319,7 @@ def report(pack: Pack, work: Path, most: int) -> Iterator[str]:
             file = variant.write(pack.folder / path, made, number)
             what[f"made/{file.name}"] = pack.one(path), variant
     ingest(folder, index)
+    vectors = vectors_of(index)
     found, seconds, _ = asked(index, ["--kind", "copy", "--kind", "crop", "--kind", "mirror"])
     group_of: dict[str, int] = {}
     mistaken = []
@@ -322,10 +328,12 @@ def report(pack: Pack, work: Path, most: int) -> Iterator[str]:
         group_of |= dict.fromkeys(paths, number)
         mistaken += [(paths[0], path) for path in paths[1:] if what[path][0] != what[paths[0]][0]]
     together: dict[str, list[bool]] = defaultdict(list)
+    cosines: dict[str, list[float]] = defaultdict(list)
     first = {pack.one(path): f"originals/{path}" for path in reversed(half_b)}
     missed = []
     for path, (one, way) in what.items():
         if way is not None:
+            cosines[way.name].append(float(vectors[path] @ vectors[first[one]]))
             together[way.name].append(path in group_of and group_of[path] == group_of.get(first[one]))
             if way.same and not together[way.name][-1]:
                 kept = (
@@ -337,11 +345,12 @@ def report(pack: Pack, work: Path, most: int) -> Iterator[str]:
     for kept, other in mistaken:
         print(f"  {kept} <- {other}")
     print("".join(f"{each}\n" for each in missed), end="")
-    print("| kind | found | precision |\n|---|---|---|")
+    print(f"| kind | found | precision | least cosine ({LEAST_COSINE:g} is compared) |\n|---|---|---|---|")
     for variant in VARIANTS:
         right = sum(together[variant.name])
         recall, precision = right / len(chosen), right / max(1, right + len(mistaken))
-        print(f"| {variant.name} | {recall:.3f} | {f'{precision:.3f}' if variant.same else ''} |", flush=True)
+        shown = f"{precision:.3f}" if variant.same else ""
+        print(f"| {variant.name} | {recall:.3f} | {shown} | {min(cosines[variant.name]):.2f} |", flush=True)
         if variant.required and (recall < RECALL or precision < PRECISION):
             yield f"{pack.name}, {variant.name}: recall {recall:.3f}, precision {precision:.3f}"
 

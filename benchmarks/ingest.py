@@ -21,7 +21,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from importlib.util import find_spec
@@ -44,6 +44,7 @@ from benchmarks.measure import (
     ran,
     ratio,
 )
+from recq.models.weights import bundled_manifest
 
 SIDES = Path(__file__).with_name("_ingest_sides.py")
 EXPORT = Path(__file__).with_name("_onnx_export.py")
@@ -55,20 +56,41 @@ DEFAULT = "default"
 
 @dataclass(frozen=True)
 class Amount:
-    """Pictures of each kind and rounds of a size of the benchmark; the loop is slow and steady, and needs fewer."""
+    """How many pictures, of which the loop gets `loop` (it is slow and steady, and needs fewer), and rounds."""
 
     pictures: int
-    large: int
     loop: int
     rounds: int
+
+
+@dataclass(frozen=True)
+class Size:
+    """What a size of the benchmark measures: packs, and photographs of 12 megapixels if any.
+
+    Of those `every_side`, or the default network alone, without a server: what they change is the decoding.
+    """
+
     packs: tuple[str, ...]
+    amount: Amount
+    large: Amount | None = None
+    every_side: bool = False
 
 
-AMOUNTS = {
-    "smoke": Amount(24, 0, 4, 1, ("clothing",)),
-    "short": Amount(500, 24, 50, 5, ("clothing",)),
-    "full": Amount(1192, 200, 200, 7, ("clothing", "luma_products", "furniture")),
+SIZES = {
+    "smoke": Size(("clothing",), Amount(24, 4, 1)),
+    "short": Size(("clothing",), Amount(500, 50, 5), Amount(24, 8, 3)),
+    "full": Size(("clothing", "luma_products", "furniture"), Amount(1192, 200, 7), Amount(200, 50, 7), True),
 }
+
+
+@dataclass(frozen=True)
+class Sides:
+    """What is run beside each other: recq's `models` (name -> options of `recq-ingest run`), on a server at `url`."""
+
+    models: dict[str, str]
+    url: str | None
+    keras: bool
+    no_server: str = "--no-server, or no server binary"
 
 
 def main() -> None:
@@ -78,23 +100,26 @@ def main() -> None:
     parser.add_argument("--no-server", action="store_true", help="without a Qdrant server")
     parser.add_argument("--no-keras", action="store_true", help="without (a) to (c): they take longest to start")
     asked = parser.parse_args()
-    report, amount = Report(asked), AMOUNTS[asked.size]
+    report, size = Report(asked), SIZES[asked.size]
     models = {DEFAULT: ""}
     if asked.size != "smoke":
         models |= [small_network()]
     models |= dict(each.split("=", 1) for each in asked.also)
     with tempfile.TemporaryDirectory(prefix="recq-bench-") as folder, ExitStack() as stack:
         url = None if asked.no_server else stack.enter_context(server(Path(folder) / "server"))
-        for name in amount.packs:
-            count = min(amount.pictures, len(pictures.pack(name)))
-            where = partial(pictures.some_of, name, count)
-            title = f"{count:,} pictures of the pack {name}" if pictures.is_there(name) else f"{count} samples"
-            measured = partial(measure, where, title, amount, models, url, keras=not asked.no_keras)
-            report.section(name, measured)
-        if amount.large:
-            where = partial(pictures.large, amount.large)
-            title = f"{amount.large} JPEG files of 12 megapixels"
-            report.section("large", partial(measure, where, title, amount, models, url, keras=not asked.no_keras))
+        sides = Sides(models, url, keras=not asked.no_keras)
+        for name in size.packs:
+            amount = replace(size.amount, pictures=min(size.amount.pictures, len(pictures.pack(name))))
+            where = partial(pictures.some_of, name, amount.pictures)
+            title = f"{amount.pictures:,} pictures of the pack {name}"
+            if not pictures.is_there(name):
+                title = f"{amount.pictures} samples"
+            report.section(name, partial(measure, where, title, amount, sides))
+        if size.large is not None:
+            where, title = partial(pictures.large, size.large.pictures), "JPEG files of 12 megapixels"
+            if not size.every_side:
+                sides = Sides({DEFAULT: ""}, None, sides.keras, "measured with --full")
+            report.section("large", partial(measure, where, f"{size.large.pictures} {title}", size.large, sides))
 
 
 def small_network() -> tuple[str, str]:
@@ -107,11 +132,9 @@ def small_network() -> tuple[str, str]:
     return f"{MOBILENET} int8", options
 
 
-def measure(
-    where: Callable[[], Path], title: str, amount: Amount, models: dict[str, str], url: str | None, *, keras: bool
-) -> Section:
+def measure(where: Callable[[], Path], title: str, amount: Amount, asked: Sides) -> Section:
     """One set of pictures, all sides."""
-    folder = where()
+    folder, models = where(), asked.models
     files = sorted(map(str, folder.rglob("*.jpg")))
     few = files[:: max(1, len(files) // amount.loop)]
     notes = [f"{amount.rounds} rounds; {len(files):,} files, of which the loop gets {len(few)}"]
@@ -121,13 +144,16 @@ def measure(
         sides[f"recq, {name}"] = partial(recq_ingest, folder, len(files), options, None)
         sides[f"decode alone, {name}"] = partial(other, "decode", files, space)
         sides[f"inference alone, {name}"] = partial(other, "inference", files, space)
-    if url is not None:
-        sides[f"recq, {DEFAULT}, server"] = partial(recq_ingest, folder, len(files), "", url)
-    not_run = {} if url is not None else {f"recq, {DEFAULT}, server": "--no-server, or no server binary"}
-    if keras and find_spec("tensorflow") is not None:
+    not_run = {}
+    if asked.url is not None:
+        sides[f"recq, {DEFAULT}, server"] = partial(recq_ingest, folder, len(files), "", asked.url)
+    else:
+        not_run[f"recq, {DEFAULT}, server"] = asked.no_server
+    if asked.keras and find_spec("tensorflow") is not None:
         sides["(a) Keras, one model.predict per picture"] = partial(other, "loop", few)
         sides["(b) Keras, tf.data, batches of 32"] = partial(other, "tf_data", files)
-        for name, size in (("mobilenet_v2", 224), ("efficientnet_lite2", 320)):
+        for name in ("mobilenet_v2", "efficientnet_lite2") if len(models) > 1 else ("efficientnet_lite2",):
+            size = bundled_manifest()[name]["size"]
             side = f"(c) ONNX Runtime, {name} at {size} px"
             exported = onnx_network(name)
             if isinstance(exported, Path):
@@ -135,7 +161,7 @@ def measure(
             else:
                 not_run[side] = exported
     else:
-        not_run["(a) to (c)"] = "the extra [keras] is not installed" if keras else "--no-keras"
+        not_run["(a) to (c)"] = "the extra [keras] is not installed" if asked.keras else "--no-keras"
     rates = in_turns(sides, amount.rounds)
     for name in models:
         decode, inference = rates[f"decode alone, {name}"], rates[f"inference alone, {name}"]

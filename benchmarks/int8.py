@@ -6,8 +6,10 @@ Through the product's own embedders; JSON on standard output, a table on standar
 leave-one-out, of pictures that nothing was tuned on: half B of the clothing photographs (the pooling `centre` was
 chosen on the other, benchmarks/zero_shot.py), the products by category and by sku, the furniture. What is reduced is
 projected on the first right singular vectors, neither centred nor whitened, of the pictures that the quantisation was
-calibrated on (samples/ and what is made of them). Cost is processor time of inference, the median of each picture's
-in those of yesterday's default, all taking turns at every picture. Vectors are kept in --cache.
+calibrated on (samples/ and what is made of them). Each point is compared with yesterday's default: what it has less or
+more, with the interval of a paired bootstrap over the queries (also on all of clothing, which has twice as many). Cost
+is processor time of inference, the median of each picture's in those of yesterday's default, all taking turns at every
+picture. Last the Pareto front of cost and mean mAP. Vectors are kept in --cache.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,7 +32,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.leave_one_out import leave_one_out
+from benchmarks.leave_one_out import Scores, differences, each_query
 from benchmarks.zero_shot import COLUMNS, Pack, halves, unit
 from recq.images import to_input
 from recq.models import Embedder, ModelOptions, describe_space, open_embedder
@@ -42,6 +44,7 @@ Pixels = npt.NDArray[np.uint8]
 
 LITE, MOBILE = "efficientnet_lite2", "mobilenet_v2"
 CALIBRATION = "calibration"
+UNSEEN, EVERYTHING = "B", "all of clothing"
 
 
 @dataclass(frozen=True)
@@ -180,10 +183,28 @@ def _calibration() -> Sequence[Any]:
     return calibration.pictures()
 
 
-def score(vectors: Floats, labels: Sequence[str]) -> dict[str, float]:
-    """In per cent, leave-one-out, as `recq evaluate` defines them."""
-    average, first, five = leave_one_out(vectors, labels, [1, 5])
-    return {"map": average, "p@1": first, "p@5": five}
+MEASURES = ("map", "p@1", "p@5")
+
+
+def scores_of(point: Point, store: Store) -> dict[str, Scores]:
+    """Of each query, by column: mAP, P@1 and P@5 in per cent, leave-one-out."""
+    found = {}
+    for name, pack, field in (*COLUMNS[1:], (EVERYTHING, "clothing", "category")):
+        vectors, labels = point.vectors(store, pack), [row[field] for row in store.packs[pack].rows]
+        if name == UNSEEN:
+            _, half = halves(store.vectors("clothing", HALVING))
+            vectors, labels = vectors[half], [labels[row] for row in half]
+        found[name] = each_query(vectors, labels, [1, 5])
+    return found
+
+
+def front(costs_and_gains: Sequence[tuple[float, float]]) -> list[int]:
+    """Where no other costs as little and gains as much, or costs and gains the same; ascending."""
+    return [
+        row
+        for row, (cost, gain) in enumerate(costs_and_gains)
+        if all((c, g) == (cost, gain) or c > cost or g < gain for c, g in costs_and_gains)
+    ]
 
 
 def times(store: Store, views: Sequence[View], rounds: int = 5, pictures: int = 16) -> dict[View, float]:
@@ -217,23 +238,29 @@ def main() -> None:
     cost: dict[View, float] = {}
     if not arguments.no_times:
         cost = times(store, list(dict.fromkeys(view for point in tried for view in point.views)))
-    _, unseen = halves(store.vectors("clothing", HALVING))
-    columns = COLUMNS[1:]
-    print(f"| point | time | numbers | {' | '.join(name for name, _, _ in columns)} |", file=sys.stderr)
-    print(f"|---|---|---|{'---|' * len(columns)}", file=sys.stderr)
-    answers = []
+    before = scores_of(YESTERDAY, store)
+    print(f"| point | time | numbers | {' | '.join(before)} |", file=sys.stderr)
+    print(f"|---|---|---|{'---|' * len(before)}", file=sys.stderr)
+    answers, places = [], []
     for point in tried:
-        scores = {}
-        for name, pack, field in columns:
-            vectors, labels = point.vectors(store, pack), [row[field] for row in store.packs[pack].rows]
-            if name == "B":
-                vectors, labels = vectors[unseen], [labels[row] for row in unseen]
-            scores[name] = score(vectors, labels)
+        scores = scores_of(point, store)
         ratio = sum(cost[view] for view in point.views) / cost[YESTERDAY.views[0]] if cost else None
-        cells = [f"{each['p@1']:.1f} / {each['p@5']:.1f} / {each['map']:.1f}" for each in scores.values()]
+        means = {name: dict(zip(MEASURES, each.mean(axis=0).tolist(), strict=True)) for name, each in scores.items()}
+        cells = [f"{each['p@1']:.1f} / {each['p@5']:.1f} / {each['map']:.1f}" for each in means.values()]
         time_cell = "" if ratio is None else f"{ratio:.2f}"
         print(f"| {point} | {time_cell} | {point.numbers:,} | {' | '.join(cells)} |", file=sys.stderr, flush=True)
-        answers.append({"point": str(point), "time": ratio, "numbers": point.numbers, "scores": scores})
+        less = {
+            name: dict(zip(MEASURES, map(asdict, differences(each, before[name])), strict=True))
+            for name, each in scores.items()
+        }
+        mean = statistics.fmean(means[name]["map"] for name, _, _ in COLUMNS[1:])
+        answer = {"point": str(point), "time": ratio, "numbers": point.numbers, "mean_map": mean}
+        answers.append({**answer, "scores": means, "less_yesterday": less})
+        places.append((ratio or 0.0, mean))
+    if cost:
+        print("no other has as much mean mAP over B, products, sku and furniture in as little time:", file=sys.stderr)
+        for row in front(places):
+            print(f"  {tried[row]}: {places[row][1]:.1f} in {places[row][0]:.2f}", file=sys.stderr)
     seconds = {str(view): each for view, each in cost.items()}
     print(json.dumps({"points": answers, "seconds": seconds, "load": os.getloadavg()}, indent=2))
 

@@ -3,9 +3,10 @@
     python benchmarks/peers.py [--smoke | --short | --full] [--pack NAME] [--json FILE]
 
 Processor time an image, of a process and its children, in turns; what a side takes to start is not counted: each runs
-on a folder of many pictures and on one of few, and the difference counts. A second section counts everything, from the
-command to the groups of duplicates. Both peers are installed into environments of their own under build/bench-peers
-(1.6 GB, pinned, once; pip and a package index are needed, for rclip's network also the extra [keras]).
+on a folder of many pictures and on one of few, and the difference counts (of the peers, whose imports are not counted
+either). A second section counts everything, from the command to the groups of duplicates. Both peers are installed into
+environments of their own under build/bench-peers (1.6 GB, pinned, once; pip and a package index are needed, for rclip's
+network also the extra [keras]).
 
 rclip 3.3.0 runs its own loop and database with recq's EfficientNet-Lite2 in place of CLIP (a transformer, which has to
 be downloaded, and is many times as dear): so what is compared is the way, not the network. imagededup 0.3.3 runs
@@ -31,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import pictures
 from benchmarks.ingest import onnx_network
-from benchmarks.measure import PROGRAMS, ROOT, Ran, Report, Section, in_turns, median, parser_of, progress, ran, ratio
+from benchmarks.measure import PROGRAMS, ROOT, Ran, Report, Section, in_turns, parser_of, progress, ran, ratio
 
 PEERS = ROOT / "build" / "bench-peers"
 SIDES = Path(__file__).with_name("_peers_sides.py")
@@ -47,20 +48,24 @@ NEEDED = (
 """What torch without CUDA, torchvision and imagededup import: pip would bring 4 GB of CUDA with it."""
 
 ROOM_FOR_CUDA = 15_000_000_000  # bytes of disk for a torch that brings CUDA
-FEW = 8
 LITE, SMALL = "--model efficientnet_lite2 --precision f32", "--model mobilenet_v2"
 RECQ, PEER_LOOP = "recq, EfficientNet-Lite2 f32", "rclip's loop, EfficientNet-Lite2 f32"
 
 
 @dataclass(frozen=True)
 class Amount:
-    """Pictures and rounds."""
+    """Pictures of the folder of many and of the one of few, rounds, and the loading processes of imagededup's CNN.
+
+    The difference of the two has to be worth many times what two starts of one side differ by, some tenths of a second.
+    """
 
     pictures: int
+    few: int
     rounds: int
+    workers: tuple[int, ...] = (0,)
 
 
-AMOUNTS = {"smoke": Amount(16, 1), "short": Amount(300, 5), "full": Amount(1192, 7)}
+AMOUNTS = {"smoke": Amount(80, 16, 1), "short": Amount(300, 32, 3), "full": Amount(1192, 64, 7, (0, 2))}
 
 
 def main() -> None:
@@ -78,9 +83,8 @@ def main() -> None:
 
 def indexing(pack: str, amount: Amount) -> Section:
     """Files to vectors that are stored, or in imagededup's case given back."""
-    many, few = pictures.some_of(pack, amount.pictures), pictures.some_of(pack, FEW)
-    rates: dict[str, list[float]] = {}
-    runs: dict[str, Callable[[Path], Ran]] = {
+    many, few = pictures.some_of(pack, amount.pictures), pictures.some_of(pack, amount.few)
+    runs: dict[str, Callable[[Path], float]] = {
         "recq, its default": partial(recq_ingest, ""),
         RECQ: partial(recq_ingest, LITE),
         "recq, MobileNetV2": partial(recq_ingest, SMALL),
@@ -88,18 +92,18 @@ def indexing(pack: str, amount: Amount) -> Section:
     not_run = {}
     network, python = onnx_network("efficientnet_lite2"), environment_of("rclip", rclip_installed)
     if isinstance(network, Path) and isinstance(python, Path):
-        runs[PEER_LOOP] = partial(peer, python, "rclip", {"network": str(network)}, rates, PEER_LOOP)
+        runs[PEER_LOOP] = partial(work_of, python, "rclip", {"network": str(network)})
     else:
         not_run["rclip's loop"] = network if isinstance(network, str) else str(python)
     python = environment_of("imagededup", imagededup_installed)
     if isinstance(python, Path):
-        for workers in (0, 2):
+        for workers in amount.workers:
             name = f"imagededup, CNN (MobileNetV3-small), {workers} loading processes"
-            runs[name] = partial(peer, python, "cnn", {"workers": workers, "find": False}, rates, name)
-        runs["imagededup, PHash"] = partial(peer, python, "phash", {"find": False}, rates, "imagededup, PHash")
+            runs[name] = partial(work_of, python, "cnn", {"workers": workers, "find": False})
+        runs["imagededup, PHash"] = partial(work_of, python, "phash", {"find": False})
     else:
         not_run["imagededup"] = python
-    counts = amount.pictures, FEW
+    counts = amount.pictures, amount.few
     sides = {name: partial(marginal, run, many, few, *counts) for name, run in runs.items()}
     costs = in_turns(sides, amount.rounds)
     ratios = [ratio(f"{name} / {RECQ}", costs[name], costs[RECQ]) for name in costs if name != RECQ]
@@ -107,8 +111,8 @@ def indexing(pack: str, amount: Amount) -> Section:
         "rclip's own network, CLIP's ViT-B-32 at 256 px, has to be downloaded and was not run",
         "imagededup's weights have to be downloaded; made by chance here: only the time means anything",
     ]
-    figures = {f"images/s by its own clock, median: {name}": median(own) for name, own in rates.items()}
-    return Section(f"Indexing {amount.pictures} photographs", "CPU ms/image", costs, ratios, figures, notes, not_run)
+    title = f"Indexing {amount.pictures} photographs"
+    return Section(title, "CPU ms/image", costs, ratios, notes=notes, not_run=not_run)
 
 
 def duplicates(pack: str, amount: Amount) -> Section:
@@ -119,8 +123,8 @@ def duplicates(pack: str, amount: Amount) -> Section:
     python = environment_of("imagededup", imagededup_installed)
     if isinstance(python, Path):
         for name, side in (("CNN (MobileNetV3-small)", "cnn"), ("PHash", "phash")):
-            run = partial(peer, python, side, {"workers": 0, "find": True}, {}, "")
-            sides[f"imagededup, {name}"] = partial(whole, run, folder, amount.pictures)
+            options = {"workers": 0, "find": True}
+            sides[f"imagededup, {name}"] = partial(whole, python, side, options, folder, amount.pictures)
     else:
         not_run["imagededup"] = python
     costs = in_turns(sides, amount.rounds)
@@ -131,20 +135,26 @@ def duplicates(pack: str, amount: Amount) -> Section:
     return Section(title, "CPU ms/image", costs, ratios, notes=notes, not_run=not_run)
 
 
-def marginal(run: Callable[[Path], Ran], many: Path, few: Path, count: int, least: int) -> float:
+def marginal(run: Callable[[Path], float], many: Path, few: Path, count: int, least: int) -> float:
     """CPU ms an image: what many take more than few."""
-    return (run(many).cpu - run(few).cpu) / (count - least) * 1e3
+    return (run(many) - run(few)) / (count - least) * 1e3
 
 
-def whole(run: Callable[[Path], Ran], folder: Path, count: int) -> float:
-    """CPU ms an image with start and end."""
-    return run(folder).cpu / count * 1e3
-
-
-def recq_ingest(options: str, folder: Path) -> Ran:
-    """The whole daemon, once."""
+def recq_ingest(options: str, folder: Path) -> float:
+    """CPU seconds of the whole daemon, once."""
     with tempfile.TemporaryDirectory(prefix="recq-bench-") as data:
-        return ran([str(PROGRAMS / "recq-ingest"), "run", str(folder), "--once", "--data-dir", data, *options.split()])
+        command = [str(PROGRAMS / "recq-ingest"), "run", str(folder), "--once", "--data-dir", data, *options.split()]
+        return ran(command).cpu
+
+
+def work_of(python: Path, side: str, options: Any, folder: Path) -> float:
+    """CPU seconds of a peer for a folder, less its imports, which for torch vary by more than pictures take."""
+    return peer(python, side, options, folder)[1]
+
+
+def whole(python: Path, side: str, options: Any, folder: Path, count: int) -> float:
+    """CPU ms an image of a peer with start and end."""
+    return peer(python, side, options, folder)[0].cpu / count * 1e3
 
 
 def recq_duplicates(folder: Path, amount: Amount) -> float:
@@ -156,16 +166,14 @@ def recq_duplicates(folder: Path, amount: Amount) -> float:
     return (indexed.cpu + found.cpu) / amount.pictures * 1e3
 
 
-def peer(python: Path, side: str, options: Any, rates: dict[str, list[float]], name: str, folder: Path) -> Ran:
-    """A peer on a folder; its own rate on the larger one goes into `rates`. Raises SystemExit if it left some out."""
+def peer(python: Path, side: str, options: Any, folder: Path) -> tuple[Ran, float]:
+    """A peer on a folder, and the CPU seconds of its work. Raises SystemExit if it left some out."""
     done = ran([str(python), str(SIDES), side, str(folder), json.dumps(options)])
     answer = json.loads(done.output.splitlines()[-1])
     expected = sum(1 for _ in folder.rglob("*.jpg"))
     if answer["images"] != expected:
         raise SystemExit(f"{side} took {answer['images']} of {expected} pictures:\n{done.errors[-1000:]}")
-    if name and expected > FEW:
-        rates.setdefault(name, []).append(expected / answer["seconds"])
-    return done
+    return done, float(answer["cpu"])
 
 
 # ---- environments ----------------------------------------------------------------------------------------------------

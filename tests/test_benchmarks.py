@@ -13,6 +13,7 @@ import json
 import math
 import subprocess
 import sys
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from make_performance_page import PAGE, SUMMARY, page, taken
 
 from benchmarks import measure
 from benchmarks.growth import exponents
+from benchmarks.int8 import front
+from benchmarks.leave_one_out import differences, each_query, leave_one_out
 from benchmarks.measure import SCHEMA, Ratio, Report, Section, exponent, in_turns, ratio, summary
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -96,6 +99,29 @@ def test_what_was_measured_is_not_measured_again_unless_asked(tmp_path: Path) ->
     kept = json.loads((tmp_path / "made.json").read_text())
     jsonschema.validate(kept, SCHEMA, jsonschema.Draft202012Validator)
     assert [section["name"] for section in kept["sections"]] == ["one"]
+
+
+def test_a_difference_of_two_rankings_is_paired() -> None:
+    """Queries that both find equally hard say nothing: only those that differ widen the interval."""
+    labels = ["a"] * 20 + ["b"] * 20
+    noise = np.random.default_rng(0).standard_normal((40, 8)).astype(np.float32)
+    vectors = noise / np.linalg.norm(noise, axis=1, keepdims=True)
+    scores = each_query(vectors, labels, [1, 5])
+    assert scores.shape == (40, 3)
+    assert leave_one_out(vectors, labels, [1, 5]) == pytest.approx(scores.mean(axis=0))
+    assert [astuple(each) for each in differences(scores, scores)] == [(0, 0, 0)] * 3
+    lifted = differences(scores + 2.0, scores)[0]
+    assert (lifted.value, lifted.low, lifted.high) == pytest.approx((2, 2, 2))
+    others = scores.copy()
+    others[:4, 1] = 100 - others[:4, 1]
+    _, first, five = differences(scores, others)
+    assert first.low < first.value < first.high
+    assert first.low <= 0 <= first.high
+    assert astuple(five) == (0, 0, 0)
+
+
+def test_the_front_is_what_nothing_else_beats_in_cost_and_gain() -> None:
+    assert front([(1.0, 5.0), (2.0, 5.0), (0.5, 4.0), (0.5, 4.0), (3.0, 9.0), (0.6, 3.9)]) == [0, 2, 3, 4]
 
 
 def test_a_command_that_fails_ends_the_benchmark_with_its_last_words() -> None:

@@ -169,15 +169,22 @@ def convert(recipe: Recipe, packages: Path, bundled: Path, classifiers: Path) ->
         print(f"{path.stat().st_size:>12,}  {sha256(path)}  {path.name}")
     return {
         "weights": keras_build.weights_digest(network.get_weights()),
+        **described(recipe, channels=int(network.output.shape[-1])),
+        "files": {path.name: sha256(path) for path in paths},
+    }
+
+
+def described(recipe: Recipe, channels: int) -> dict[str, Any]:
+    """What the manifest says of a network besides the digests of what was made: what decides its embedding space."""
+    return {
         "layer": recipe.layer,
-        "channels": int(network.output.shape[-1]),
+        "channels": channels,
         "size": recipe.size,
         "multiple_of": recipe.multiple_of,
         "stride": 32,
         "preprocessing": recipe.preprocessing,
         "storage": "float16" if recipe.half else "float32",
         "origin": asdict(recipe.origin),
-        "files": {path.name: sha256(path) for path in paths},
     }
 
 

@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 
 from recq.errors import ModelUnavailable
-from recq.models import ModelOptions
+from recq.models import ModelOptions, describe_space
 from recq.models.openvino_runtime import OpenVINORuntime
 from recq.models.pooling import POOLINGS, pool
 from recq.models.weights import BUNDLED, bundled, bundled_manifest, int8_manifest
 from recq.models.zoo import network_space
+from recq.settings import Settings
+from recq.space import Precision
 from tests.packs import ROOT
 from tests.recq.models.photographs import SAMPLES, inputs
 
@@ -42,6 +44,32 @@ def test_the_files_are_those_of_the_manifest() -> None:
     described = {name for entry in [*manifest.values(), *int8_manifest().values()] for name in entry["files"]}
     texts = {"manifest.json", "manifest-int8.json", "PROVENANCE.md", "LICENSE-Apache-2.0.txt"}
     assert {path.name for path in BUNDLED.iterdir()} == described | texts
+
+
+def test_the_manifest_says_what_the_script_that_writes_it_says() -> None:
+    """So that neither is changed without the other: making all networks again takes minutes and their packages."""
+    import convert_models
+
+    manifest = bundled_manifest()
+    assert [recipe.name for recipe in convert_models.RECIPES] == list(manifest)
+    for recipe in convert_models.RECIPES:
+        made = {name: value for name, value in manifest[recipe.name].items() if name not in ("weights", "files")}
+        assert made == convert_models.described(recipe, channels=1280)
+
+
+@pytest.mark.parametrize("precision", ["f32", "int8"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_space_is_what_the_manifest_and_the_network_itself_say(name: str, precision: Precision) -> None:
+    entry = bundled_manifest()[name]
+    space = describe_space(ModelOptions(name, precision=precision), Settings.load())
+    assert (space.size, space.layer, space.preprocessing, space.dim) == (
+        entry["size"], entry["layer"], entry["preprocessing"], entry["channels"]
+    )  # fmt: skip
+    network = bundled(name, None, int8=precision == "int8")
+    side = -(-entry["size"] // entry["stride"])
+    assert network.side == side
+    blank = np.zeros((1, entry["size"], entry["size"], 3), np.uint8)
+    assert OpenVINORuntime(network, None).infer(blank).shape == (1, side, side, entry["channels"])
 
 
 def test_provenance_names_every_package_and_file() -> None:
