@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-_EVERY = 0.5  # seconds between two looks at the threads
+_EVERY = 0.1  # seconds between two looks at the threads
 _WARM_UP = 16  # pictures that are not counted
 _FUNCTIONS = 600  # of a profile
 

@@ -234,7 +234,7 @@ def profile(
     stages = json.loads(
         subprocess.run(alone, env=side.environment(environment), check=True, stdout=subprocess.PIPE).stdout
     )
-    before, after = (nearest(seen, each_moment) for each_moment in (first, last))
+    before, after = (last_before(seen, each_moment) for each_moment in (first, last))
     each = 1000 / (count - FIRST)
     threads = {name: (seconds - before.get(name, 0.0)) * each for name, seconds in after.items()}
     threads["decoding processes"] = (last.children - first.children) * each
@@ -251,10 +251,9 @@ def profile(
     }
 
 
-def nearest(seen: Sequence[tuple[float, dict[str, float]]], moment: Moment) -> dict[str, float]:
-    """What was seen of the threads at about that moment."""
-    distances = [abs(at - moment.at) for at, _ in seen]
-    return seen[distances.index(min(distances))][1]
+def last_before(seen: Sequence[tuple[float, dict[str, float]]], moment: Moment) -> dict[str, float]:
+    """What was seen of the threads last until that moment: what a daemon does after its last picture is not counted."""
+    return max((each for each in seen if each[0] <= moment.at), key=lambda each: each[0])[1]
 
 
 def as_text(found: dict[str, object]) -> str:

@@ -27,7 +27,7 @@ from ingest.pipeline.decode import Decode
 from ingest.pipeline.embed import Embed, Embedding
 from ingest.pipeline.examine import Examine, Exits
 from ingest.pipeline.losses import Losses
-from ingest.pipeline.places import Places
+from ingest.pipeline.places import GROUP, Places
 from ingest.pipeline.removal import Deleter, Removals
 from ingest.pipeline.write import Write
 from ingest.reconcile.disks import Disks
@@ -54,6 +54,11 @@ _MISFIT = (
     "forget every source and index again to change it"
 )
 _PROGRESS = 0.1  # seconds between two looks of the bar
+_GATHER = 0.02
+"""Seconds for which results are gathered before the stages are looked through again, while many paths are under way.
+
+A backlog posts four calls a picture, and each look through all stages takes as long as five of them."""
+
 _FOREVER = 3600.0  # seconds; the loop wakes now and then even when there is nothing to do
 
 
@@ -222,7 +227,7 @@ class Daemon:
         if now >= self._next_progress:
             self._next_progress = now + _PROGRESS
             self._show()
-        self._loop.turn(self._deadline())
+        self._loop.turn(self._deadline(), gather=_GATHER if self._places.taken >= GROUP else 0.0)
 
     def _deadline(self) -> float:
         now = time.monotonic()

@@ -34,12 +34,17 @@ class Loop:
         """Let the loop's thread run `call` soon."""
         self._calls.put(call)
 
-    def turn(self, until: float) -> None:
-        """Run what was posted; wait for something until `until` (monotonic seconds) when nothing was."""
+    def turn(self, until: float, *, gather: float = 0.0) -> None:
+        """Run what was posted; wait for something until `until` (monotonic seconds) when nothing was.
+
+        What is posted within `gather` seconds from now is run as well, so that what follows is done for all of it.
+        """
+        gathered = time.monotonic() + gather
         try:
             self._calls.get(timeout=max(0.0, until - time.monotonic()))()
             for _ in range(_AT_ONCE):
-                self._calls.get_nowait()()
+                left = gathered - time.monotonic() if gather else 0.0
+                (self._calls.get(timeout=left) if left > 0 else self._calls.get_nowait())()
         except queue.Empty:
             pass
 

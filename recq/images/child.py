@@ -66,10 +66,10 @@ def _facts(content: Content, task: dict[str, Any]) -> dict[str, Any]:
     return facts | {"exif": read_exif(content.data).to_json()} if task["exif"] else facts
 
 
-def _ask(sock: socket.socket, content: Content) -> bool:
+def _ask(channel: wire.Channel, content: Content) -> bool:
     """Whether the daemon knows these bytes."""
-    wire.send(sock, {"known": content.sha256})
-    answer, _ = wire.receive(sock)
+    channel.send({"known": content.sha256})
+    answer, _ = channel.receive()
     return bool(answer["known"])
 
 
@@ -85,16 +85,17 @@ def main(perform: Work = work) -> None:
     Image.MAX_IMAGE_PIXELS = None  # `limits` decides
     _confine(options["memory"])
     with socket.socket(fileno=int(sys.argv[1])) as sock:
-        wire.send(sock, {"ready": os.getpid()})
+        channel = wire.Channel(sock)
+        channel.send({"ready": os.getpid()})
         _hush()
         while True:
             try:
-                task, _ = wire.receive(sock)
+                task, _ = channel.receive()
             except (EOFError, OSError):
                 return
-            wire.send(sock, {"started": True})
-            known = partial(_ask, sock) if task.get("ask") else _unknown
-            wire.send(sock, *perform(task, limits, known))
+            channel.send({"started": True})
+            known = partial(_ask, channel) if task.get("ask") else _unknown
+            channel.send(*perform(task, limits, known))
 
 
 def _unknown(_: Content) -> bool:

@@ -36,7 +36,7 @@ from recq.images.formats import FORMATS, is_cut_short, other_kind, sniff
 from recq.images.frames import first_shown
 from recq.images.heif import largest_declared
 from recq.images.opening import opened
-from recq.images.pixels import Raster, RGBArray, raster, to_rgb, upright
+from recq.images.pixels import Raster, RGBArray, image_of, of_four_bytes, raster, to_rgb, upright
 from recq.images.profiles import conversion
 from recq.images.tiff_pages import Page, beginning_with, the_picture
 from recq.paths import printable
@@ -188,7 +188,8 @@ def _pages(data: bytes) -> list[Page]:
 def _finished(rgb: RGBArray, fmt: str, size: tuple[int, int], orientation: int, *, since: int) -> Picture:
     """A picture turned upright; `size` is width and height as stored."""
     width, height = size[::-1] if orientation >= 5 else size
-    return Picture(np.ascontiguousarray(upright(rgb, orientation)), fmt, width, height, since)
+    turned = upright(rgb, orientation)
+    return Picture(rgb if turned is rgb else np.ascontiguousarray(turned), fmt, width, height, since)
 
 
 def _by_pillow(
@@ -240,19 +241,22 @@ def _fast_jpeg(im: Image.Image, data: bytes, factor: int, profile: bytes | None)
         return None
     width, height = im.size
     try:
-        rgb: RGBArray = simplejpeg.decode_jpeg(
-            data,
-            "RGB",
-            min_width=-(-width // factor) if factor > 1 else 0,
-            min_height=-(-height // factor) if factor > 1 else 0,
-            strict=True,
+        rgb = of_four_bytes(
+            simplejpeg.decode_jpeg(
+                data,
+                "RGBX",
+                min_width=-(-width // factor) if factor > 1 else 0,
+                min_height=-(-height // factor) if factor > 1 else 0,
+                strict=True,
+            )
         )
     except ValueError:
         return None
     found = conversion(profile)
     if found is None or found.mode != im.mode:
         return rgb
-    return to_rgb(Raster(Image.fromarray(np.ascontiguousarray(rgb[..., 0]) if im.mode == "L" else rgb)), profile)
+    grey = im.mode == "L"
+    return to_rgb(Raster(Image.fromarray(np.ascontiguousarray(rgb[..., 0])) if grey else image_of(rgb)), profile)
 
 
 def _rawmode(im: Image.Image) -> str:

@@ -73,6 +73,29 @@ def to_rgb(found: Raster, profile: bytes | None) -> RGBArray:
     return np.repeat(values[:, :, None], 3, axis=2) if values.ndim == 2 else values
 
 
+def of_four_bytes(rgbx: npt.NDArray[np.uint8]) -> RGBArray:
+    """A picture whose pixels have a fourth byte that means nothing, uint8 (h, w, 4), as a view without it.
+
+    Pillow keeps its pixels so: `image_of` copies such a picture as it is, which takes half as long.
+    """
+    return rgbx[..., :3]
+
+
+def image_of(rgb: npt.NDArray[np.uint8]) -> Image.Image:
+    """`rgb`, uint8 (h, w, 3), for Pillow."""
+    height, width = rgb.shape[:2]
+    whole = rgb.base
+    if isinstance(whole, np.ndarray) and whole.shape == (height, width, 4) and _begins(rgb, whole):
+        return Image.frombytes("RGB", (width, height), whole, "raw", "RGBX")
+    return Image.fromarray(np.ascontiguousarray(rgb))
+
+
+def _begins(part: npt.NDArray[np.uint8], whole: npt.NDArray[np.uint8]) -> bool:
+    """Whether `part` is `whole` without its last channel."""
+    same = part.__array_interface__["data"] == whole.__array_interface__["data"] and part.strides == whole.strides
+    return bool(same and whole.dtype == np.uint8 and whole.flags.c_contiguous)
+
+
 def _mask(opaque: npt.NDArray[np.bool_]) -> Image.Image:
     return Image.fromarray(np.where(opaque, np.uint8(255), np.uint8(0)))
 

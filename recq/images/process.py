@@ -77,6 +77,7 @@ LONGEST_DETAIL = 500
 """Characters of a failure's detail that are kept: an answer may come from a decoder that a hostile file took over."""
 
 
+_AT_ONCE = 1 << 19  # bytes that a process may send before they are read: its pixels, so that it need not wait
 _END_WITHIN = 1.0  # seconds for a killed process to end
 
 
@@ -120,8 +121,10 @@ class DecodeProcess:
     def __init__(self, program: str, options: str, buffers: Buffers | None = None) -> None:
         self._buffers = buffers
         self._sock, theirs = socket.socketpair()
+        self._channel = wire.Channel(self._sock)
         self._ready = False
         with theirs:
+            theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _AT_ONCE)
             try:
                 self._process = subprocess.Popen(
                     [sys.executable, "-P", "-m", program, str(theirs.fileno()), options],
@@ -139,12 +142,11 @@ class DecodeProcess:
         """Hand over a file and wait until the process starts on it. Raises ProcessDied: the file is not to blame."""
         deadline = time.monotonic() + START_TIMEOUT
         try:
-            self._sock.settimeout(START_TIMEOUT)
             if not self._ready:
-                wire.receive(self._sock, deadline=deadline)
+                self._channel.receive(deadline=deadline)
                 self._ready = True
-            wire.send(self._sock, task.to_json())
-            wire.receive(self._sock, deadline=deadline)
+            self._channel.send(task.to_json(), deadline=deadline)
+            self._channel.receive(deadline=deadline)
         except (EOFError, OSError, wire.WireError) as error:  # TimeoutError is an OSError
             raise self._death() from error
 
@@ -153,12 +155,12 @@ class DecodeProcess:
         deadline = time.monotonic() + timeout
         longest = task.spec.size * task.spec.size * 3 if task.spec is not None else 0
         try:
-            message, pixels = wire.receive(self._sock, deadline=deadline, max_pixels=longest, buffers=self._buffers)
+            message, pixels = self._channel.receive(deadline=deadline, max_pixels=longest, buffers=self._buffers)
             is_known = False
             if task.known is not None and message.keys() == {"known"}:
                 is_known = task.known(str(message["known"]))
-                wire.send(self._sock, {"known": is_known})
-                message, pixels = wire.receive(self._sock, deadline=deadline, max_pixels=longest, buffers=self._buffers)
+                self._channel.send({"known": is_known}, deadline=deadline)
+                message, pixels = self._channel.receive(deadline=deadline, max_pixels=longest, buffers=self._buffers)
             return _verdict(message, pixels, task, is_known)
         except TimeoutError:
             raise

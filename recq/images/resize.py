@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from recq.images.pixels import WHITE, RGBArray
+from recq.images.pixels import WHITE, RGBArray, image_of
 from recq.space import InputSpec
 
 _FILTER = Image.Resampling.BILINEAR
@@ -60,7 +60,7 @@ def to_input(rgb: npt.NDArray[np.uint8], spec: InputSpec) -> RGBArray:
     height, width = rgb.shape[:2]
     place = placement(width, height, spec)
     left, top, right, bottom = place.inner
-    im = Image.fromarray(np.ascontiguousarray(rgb))
+    im = image_of(rgb)
     box = None if place.seen == (0, 0, width, height) else place.seen
     resized = np.asarray(im.resize((right - left, bottom - top), _FILTER, box=box, reducing_gap=_REDUCING_GAP))
     if place.inner == (0, 0, spec.size, spec.size):

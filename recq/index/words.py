@@ -29,6 +29,8 @@ _UNSPACED = re.compile(
     "]+"
 )
 
+_ASCII_WORD = re.compile("[0-9A-Za-z]+")  # most texts have no others, and one expression finds them all
+
 
 def stored_words(text: str) -> str:
     """The stored form of a text for the search of words."""
@@ -42,7 +44,10 @@ def asked_words(text: str) -> list[str]:
 
 def _runs(text: str) -> list[tuple[str, bool]]:
     """The words, and whether each is a run of characters between which no spaces are written."""
-    kept = "".join(c if c.isalnum() or unicodedata.category(c).startswith("M") else " " for c in fold(text))
+    folded = fold(text)
+    if folded.isascii():
+        return [(word, False) for word in _ASCII_WORD.findall(folded)]
+    kept = "".join(c if c.isalnum() or unicodedata.category(c).startswith("M") else " " for c in folded)
     found: list[tuple[str, bool]] = []
     for word in kept.split():
         end = 0

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from recq.images.decode import decode
+from recq.images.pixels import image_of
 from tests.recq.images.encoded import GENEROUS, encode, png
 
 WHITE = (255, 255, 255)
@@ -135,3 +136,19 @@ def test_the_first_frame_counts(fmt: str) -> None:
     )
     assert abs(red - 200) < 8
     assert max(green, blue) < 8
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        lambda whole: whole[..., :3],  # as a JPEG is decoded
+        lambda whole: whole[..., 1:],
+        lambda whole: whole[:, ::-1, :3],
+        lambda whole: whole[:6, :, :3],
+        lambda whole: whole[..., 0:3].transpose(1, 0, 2),
+        lambda whole: np.ascontiguousarray(whole[..., :3]),
+    ],
+)
+def test_pillow_is_given_exactly_the_pixels_that_a_view_shows(part: Any) -> None:
+    rgb = part(np.random.default_rng(0).integers(0, 256, (7, 7, 4), dtype=np.uint8))
+    assert np.array_equal(np.asarray(image_of(rgb)), rgb)

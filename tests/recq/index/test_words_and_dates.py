@@ -55,3 +55,9 @@ around = st.text(st.sampled_from("ab 12_猫の고ไ"), max_size=8)
 @given(st.text(st.sampled_from("猫犬のはー고양ไท"), min_size=1, max_size=8), around, around)
 def test_any_part_of_a_text_without_spaces_is_found(part: str, before: str, behind: str) -> None:
     assert set(asked_words(part)) <= set(stored_words(f"{before}{part}{behind}").split())
+
+
+@given(st.text(st.characters(max_codepoint=127), max_size=30))
+def test_plain_text_has_the_words_that_it_has_beside_other_text(text: str) -> None:
+    assert [*asked_words(text), "ø"] == asked_words(f"{text} ø")
+    assert stored_words(f"{text} ø").split() == [*stored_words(text).split(), "ø"]
