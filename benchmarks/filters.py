@@ -390,8 +390,9 @@ def served(url: str | None, work: Path) -> Iterator[tuple[QdrantClient, QdrantCl
 
 
 def queries_of(real: Vectors, count: int) -> list[Query]:
-    """Vectors of another seed than those in the index, and how near they are to each kind."""
-    vectors, _ = Generator(real).draw(count, seed=2)
+    """Vectors of another seed than those in the index, and than those that `TRUSTED` was chosen with (2), and how near
+    they are to each kind."""
+    vectors, _ = Generator(real).draw(count, seed=3)
     clusters = _clusters(real, CLUSTERS)
     centres = np.stack([real[clusters == n].mean(axis=0) for n in range(CLUSTERS)])
     nearest = np.argsort(-(vectors @ centres.T), axis=1)

@@ -227,8 +227,8 @@ class Finder:
         bound = parameters.min_score if parameters.max_distance is None else parameters.max_distance
         for number, question in enumerate(questions):
             comparable = metric_of(question, self._space).name in ("cosine", "euclid")
-            last = found[number][-1].value if found[number] else None
-            answered = Answered(len(found[number]), last, bound, comparable)
+            needed = found[number][: _needed(parameters)]
+            answered = Answered(len(found[number]), needed[-1].value if needed else None, bound, comparable)
             again = self._searching.again(compiled, limit, answered)
             if again is not None:
                 found[number] = nearest_points(

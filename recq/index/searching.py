@@ -33,7 +33,8 @@ MOST_COUNTS = 1_000
 
 @dataclass(frozen=True)
 class Answered:
-    """What an answer shows of the walk that found it: how many rows, the last one's score, and the bound given to it.
+    """What an answer shows of the walk that found it: how many rows, the score of the last one that is needed, and the
+    bound given to it.
 
     The scores are the space's own; `comparable` is False for any other.
     """
