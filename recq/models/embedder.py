@@ -8,6 +8,7 @@ can and as many again are queued. This slows the stage before it.
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,6 +27,10 @@ from recq.models.weights import Network
 from recq.models.zoo import find_network, network_of, network_space
 from recq.settings import Settings
 from recq.space import EmbeddingSpace, Pooling
+
+_log = logging.getLogger(__name__)
+_WHOLE = 256
+"""Whole batches after which a larger one is tried again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +53,9 @@ class Embedder:
         self._runtime = runtime
         self._threads = ThreadPoolExecutor(runtime.concurrency, thread_name_prefix="embed")
         self._waiting: deque[_Waiting] = deque()
-        self._batch = runtime.batch
+        self._batch = self._largest = runtime.batch
+        self._whole = 0
+        """Whole batches that have succeeded since one failed."""
         self._closing = Lock()
         self._closed = False
         self.capacity = 2 * runtime.concurrency * runtime.batch
@@ -106,13 +113,14 @@ class Embedder:
                 if one.future.set_running_or_notify_cancel():
                     batch.append(one)
         if batch:
-            self._embed(batch)
+            self._embed(batch, whole=len(batch) == self._batch)
 
-    def _embed(self, batch: Sequence[_Waiting]) -> bool:
+    def _embed(self, batch: Sequence[_Waiting], *, whole: bool) -> bool:
         """Set the results of `batch`; False if the runtime raised an error.
 
         A batch that fails is retried in halves, so that a picture that cannot be embedded fails alone. Where both
-        halves succeed the batch was too large (for a GPU's memory, for example), and later batches are smaller.
+        halves succeed, a whole batch was too large (for a GPU's memory, for example), and later batches are smaller,
+        until many of them have succeeded.
         """
         try:
             alone = len(batch) == 1
@@ -122,10 +130,14 @@ class Embedder:
                 batch[0].future.set_exception(error)
                 return False
             half = len(batch) // 2
-            succeeded = [self._embed(part) for part in (batch[:half], batch[half:])]
-            if all(succeeded):
-                self._batch = min(self._batch, half)
+            succeeded = [self._embed(part, whole=whole) for part in (batch[:half], batch[half:])]
+            if all(succeeded) and whole:
+                self._batch, self._whole = min(self._batch, half), 0
             return False
+        if whole and len(batch) == self._batch < self._largest:
+            self._whole += 1
+            if self._whole == _WHOLE:  # it failed once, or there is memory again
+                self._batch, self._whole = min(2 * self._batch, self._largest), 0
         for one, vector in zip(batch, vectors, strict=True):
             try:
                 one.future.set_result(self._finished(vector))
@@ -173,7 +185,12 @@ def open_runtime(network: Network, pooling: Pooling | None, settings: Settings, 
     if choose_runtime(network.precision, settings.runtime, one_shot=one_shot) == "tensorflow":
         from recq.models.tensorflow_runtime import TensorFlowRuntime
 
-        return TensorFlowRuntime(network, pooling)
+        try:
+            return TensorFlowRuntime(network, pooling)
+        except Exception as error:
+            if settings.runtime != "auto":
+                raise
+            _log.warning("TensorFlow cannot run the network on this GPU, OpenVINO does so on the CPU: %s", error)
     from recq.models.openvino_runtime import OpenVINORuntime
 
     return OpenVINORuntime(network, pooling, one_shot=one_shot)

@@ -15,6 +15,7 @@ import pytest
 
 from recq.errors import DimensionTooLarge, ImageError, ModelUnavailable, Reason, SpaceMismatch
 from recq.models import Embedder, ModelOptions, describe_space, describe_variant, open_embedder
+from recq.models import embedder as embedder_module
 from recq.models.options import PRESETS
 from recq.models.pooling import GEM_FLOOR, unit
 from recq.settings import Settings
@@ -273,7 +274,7 @@ def test_a_picture_that_the_runtime_does_not_like_fails_alone() -> None:
     assert max(runtime.calls) == 8  # the picture was at fault, not the number of them
 
 
-def test_a_batch_for_which_there_is_no_memory_becomes_smaller_for_good() -> None:
+def test_a_batch_for_which_there_is_no_memory_becomes_smaller() -> None:
     runtime = Batching(memory=2)
     with Embedder(space_of(4), runtime) as embedder:
         for _ in range(2):
@@ -285,6 +286,52 @@ def test_a_batch_for_which_there_is_no_memory_becomes_smaller_for_good() -> None
             runtime.held.set()
             assert [future.exception(30) for future in (first, *rest)] == [None] * 9
     assert runtime.calls == [1, 8, 4, 2, 2, 4, 2, 2, 1, 2, 2, 2, 2]
+
+
+def asked_together(embedder: Embedder, runtime: Batching, count: int) -> None:
+    """One picture, and `count` that wait until it is done."""
+    runtime.held.clear()
+    runtime.called.clear()
+    first = embedder.submit(marked(1)[0])
+    assert runtime.called.wait(30)
+    rest = [embedder.submit(each) for each in marked(count)]
+    runtime.held.set()
+    assert [future.exception(30) for future in (first, *rest)] == [None] * (count + 1)
+
+
+def test_batches_grow_again_once_there_is_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedder_module, "_WHOLE", 2)
+    runtime = Batching(memory=4)
+    with Embedder(space_of(4), runtime) as embedder:
+        asked_together(embedder, runtime, 8)
+        runtime.memory = 8
+        asked_together(embedder, runtime, 8)
+        asked_together(embedder, runtime, 8)
+    assert runtime.calls == [1, 8, 4, 4, 1, 4, 4, 1, 8]
+
+
+def test_a_small_batch_that_fails_once_leaves_the_size_of_batches_alone() -> None:
+    runtime = Batching(memory=2)
+    with Embedder(space_of(4), runtime) as embedder:
+        asked_together(embedder, runtime, 3)
+        runtime.memory = 8
+        asked_together(embedder, runtime, 8)
+    assert runtime.calls == [1, 3, 1, 2, 1, 8]
+
+
+def test_a_gpu_that_tensorflow_cannot_use_is_done_without_unless_it_was_asked_for(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("no kernel image is available")
+
+    monkeypatch.setattr(embedder_module, "choose_runtime", lambda *_, **__: "tensorflow")
+    monkeypatch.setattr("recq.models.tensorflow_runtime.TensorFlowRuntime", broken)
+    with open_embedder("mobilenet_v2", settings) as embedder:
+        assert embedder.runtime == "openvino"
+    assert "no kernel image is available" in caplog.text
+    with pytest.raises(RuntimeError, match="no kernel image"):
+        open_embedder("mobilenet_v2", settings.model_copy(update={"runtime": "tensorflow"}))
 
 
 def test_vectors_of_a_network_that_is_not_the_index_s_are_refused(settings: Settings) -> None:
