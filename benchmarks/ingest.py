@@ -56,9 +56,11 @@ DEFAULT = "default"
 
 @dataclass(frozen=True)
 class Amount:
-    """How many pictures, of which the loop gets `loop` (it is slow and steady, and needs fewer), and rounds."""
+    """How many pictures the daemon gets; the others, whose starts are not counted, and the loop, which is slow and
+    steady, need fewer; and rounds."""
 
     pictures: int
+    others: int
     loop: int
     rounds: int
 
@@ -77,9 +79,9 @@ class Size:
 
 
 SIZES = {
-    "smoke": Size(("clothing",), Amount(24, 4, 1)),
-    "short": Size(("clothing",), Amount(500, 50, 5), Amount(24, 8, 3)),
-    "full": Size(("clothing", "luma_products", "furniture"), Amount(1192, 200, 7), Amount(200, 50, 7), True),
+    "smoke": Size(("clothing",), Amount(24, 24, 4, 1)),
+    "short": Size(("clothing",), Amount(1200, 240, 40, 5), Amount(24, 24, 8, 3)),
+    "full": Size(("clothing", "luma_products", "furniture"), Amount(1905, 1192, 200, 7), Amount(200, 200, 50, 7), True),
 }
 
 
@@ -137,13 +139,17 @@ def measure(where: Callable[[], Path], title: str, amount: Amount, asked: Sides)
     folder, models = where(), asked.models
     files = sorted(map(str, folder.rglob("*.jpg")))
     few = files[:: max(1, len(files) // amount.loop)]
-    notes = [f"{amount.rounds} rounds; {len(files):,} files, of which the loop gets {len(few)}"]
+    some = files[:: max(1, len(files) // amount.others)]
+    notes = [
+        f"{amount.rounds} rounds; {len(files):,} files for the daemon, whose start and end are counted; "
+        f"{len(some):,} of them for the others, {len(few)} for the loop, without their starts"
+    ]
     sides: dict[str, Callable[[], float]] = {}
     for name, options in models.items():
         space = json.dumps({"space": space_of(options)})
         sides[f"recq, {name}"] = partial(recq_ingest, folder, len(files), options, None)
-        sides[f"decode alone, {name}"] = partial(other, "decode", files, space)
-        sides[f"inference alone, {name}"] = partial(other, "inference", files, space)
+        sides[f"decode alone, {name}"] = partial(other, "decode", some, space)
+        sides[f"inference alone, {name}"] = partial(other, "inference", some, space)
     not_run = {}
     if asked.url is not None:
         sides[f"recq, {DEFAULT}, server"] = partial(recq_ingest, folder, len(files), "", asked.url)
@@ -151,13 +157,13 @@ def measure(where: Callable[[], Path], title: str, amount: Amount, asked: Sides)
         not_run[f"recq, {DEFAULT}, server"] = asked.no_server
     if asked.keras and find_spec("tensorflow") is not None:
         sides["(a) Keras, one model.predict per picture"] = partial(other, "loop", few)
-        sides["(b) Keras, tf.data, batches of 32"] = partial(other, "tf_data", files)
+        sides["(b) Keras, tf.data, batches of 32"] = partial(other, "tf_data", some)
         for name in ("mobilenet_v2", "efficientnet_lite2") if len(models) > 1 else ("efficientnet_lite2",):
             size = bundled_manifest()[name]["size"]
             side = f"(c) ONNX Runtime, {name} at {size} px"
             exported = onnx_network(name)
             if isinstance(exported, Path):
-                sides[side] = partial(other, "onnx", files, json.dumps({"network": str(exported), "size": size}))
+                sides[side] = partial(other, "onnx", some, json.dumps({"network": str(exported), "size": size}))
             else:
                 not_run[side] = exported
     else:

@@ -7,6 +7,8 @@ them can be made and tested alone; what needs several of them is done here.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from qdrant_client import QdrantClient, models
 
 from recq.commands import command
@@ -62,6 +64,8 @@ class Catalog:
         self._client = client
         self._collection = collection
         self._at_opening = at_opening
+        self._background: Background | None = None
+        self._sources: Mapping[str, Source] | None = None
         self._points = Points(client, collection)
         self.fields = Fields(client, collection, at_opening if asked else None)
         self.items = Items(self._points, self.fields)
@@ -154,13 +158,21 @@ class Catalog:
     @translated
     def background_at_opening(self) -> Background | None:
         """`background` as the collection was when the catalog was opened: for a question, which opens it."""
-        better = self.space.higher_is_better
-        return background.current(self._client, self._collection, higher_is_better=better, info=self._at_opening)
+        if self._background is None:
+            better = self.space.higher_is_better
+            self._background = background.current(
+                self._client, self._collection, higher_is_better=better, info=self._at_opening
+            )
+        return self._background
 
-    def sources_at_opening(self) -> dict[str, Source]:
+    def sources_at_opening(self) -> Mapping[str, Source]:
         """`sources.all()` when the catalog was opened: for a question, which opens it."""
         info = self._at_opening
-        return self.sources.all() if info is None else sources_in(info.config.metadata or {})
+        if info is None:
+            return self.sources.all()
+        if self._sources is None:
+            self._sources = sources_in(info.config.metadata or {})
+        return self._sources
 
     @translated
     def in_graphs(self) -> int:
