@@ -69,6 +69,15 @@ def test_the_patterns_find_what_they_are_for(what: str, line: str) -> None:
     assert re.search(dict(SECRETS + MACHINE)[what], line)
 
 
+def test_no_tracked_file_is_a_link() -> None:
+    """A link leads to a place on one machine, as one in place of a folder that `.gitignore` means does."""
+    try:
+        listing = subprocess.run(["git", "ls-files", "-s"], cwd=ROOT, capture_output=True, check=True, text=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("not a Git checkout: no way to tell the repository's files from others")
+    assert [line for line in listing.stdout.splitlines() if line.startswith("120000")] == []
+
+
 def test_bundled_binaries_stay_small() -> None:
     """48 MB for the networks; 2 MB for all else that is neither network nor sample; no surprise above 25 MB."""
     sizes = {file: file.stat().st_size for file in tracked() if b"\0" in file.read_bytes()[:8192]}

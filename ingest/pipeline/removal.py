@@ -7,6 +7,7 @@ that are held stay in the index until a comparison decides otherwise. For the lo
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -106,20 +107,19 @@ class Removals:
             first, last = self._waves[name]
             if self._workers[name].busy or (now - last < settle and now - first < _LONGEST_WAVE * settle):
                 continue
-            due = [each for each in waiting.values() if each.state is not None or not self._may_have_moved(each)]
+            # Once for each size: thousands may wait, and a look goes over all folders that have yet to be walked.
+            may_appear_since = functools.cache(self._queue.may_appear_since)
+            due = [
+                each
+                for each in waiting.values()
+                if each.state is not None or not _may_have_moved(each, may_appear_since(each.size))
+            ]
             for removal in due:
                 del waiting[removal.key]
             if due:
                 self._workers[name].submit(partial(self._deleter.delete, due), partial(self._removed, due))
             if not waiting:
                 del self._waiting[name], self._waves[name]
-
-    def _may_have_moved(self, removal: Removal) -> bool:
-        """Whether a file that is not indexed yet may be the removed one at its new path.
-
-        Files of the same size that come later do not count: a steady stream of them would keep the item for ever.
-        """
-        return self._queue.may_appear_since(removal.size) <= removal.since + _NEW_PLACE_WITHIN
 
     def _removed(self, due: Sequence[Removal], outcome: tuple[Sequence[Removal], Sequence[Held]]) -> None:
         deleted, held = outcome
@@ -141,6 +141,14 @@ class Removals:
         else:
             self._context.sources[held.source].held += held.items
             self._context.report_held(held)
+
+
+def _may_have_moved(removal: Removal, appeared: float) -> bool:
+    """Whether a file of its size that is not indexed yet, since `appeared`, may be the removed one at its new path.
+
+    Those that come later do not count: a steady stream of them would keep the item for ever.
+    """
+    return appeared <= removal.since + _NEW_PLACE_WITHIN
 
 
 # -- in workers --------------------------------------------------------------------------------------------------------

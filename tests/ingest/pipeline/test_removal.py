@@ -111,3 +111,21 @@ def test_a_folder_that_appears_later_keeps_no_item(case: Case) -> None:
     case.queue._walking["s"] = case.queued + 60
     case.removals._next = 0.0
     assert case.is_deleted()
+
+
+def test_a_look_asks_once_for_each_size_however_many_wait(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def may_appear_since(size: int) -> float:
+        asked.append(size)
+        return 0.0
+
+    monkeypatch.setattr(case.queue, "may_appear_since", may_appear_since)
+    for number in range(300):
+        key = Key("s", f"{number}.jpg")
+        item = Item(replace(facts(key, FileState(number % 3, 1)), sha256="0" * 64))
+        case.removals.put(
+            Verdict(PendingPath(key, completed(None, 0.0), fresh=True, known=True), Fate.DELETE, None, item)
+        )
+    assert not case.is_deleted()
+    assert sorted(asked) == [0, 1, 2, SIZE]
