@@ -58,7 +58,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, full: bool) -> Iterato
 @pytest.mark.skipif(not QUEUE.exists(), reason="the queue of events is Linux's")
 @pytest.mark.timeout(900)
 def test_a_burst_above_the_queue_is_there_after_one_comparison(place: Place, full: bool, figures: Figures) -> None:
-    one_by_one, moved_in = (80_000, 20_000) if full else (17_000, 3000)
+    one_by_one, moved_in = (80_000, 20_000) if full else (17_000, 1000)
     limit = int(QUEUE.read_text())
     if limit >= one_by_one:
         pytest.skip(f"the queue of events holds {limit}: raise the number of files")

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests import forked
 from tests.qdrant_server import QdrantServer
 
 ROOT = Path(__file__).parents[2]
-PROGRAMS = Path(sys.executable).parent
 QUERIES = [
     ["similar", "running-shoe_runx.jpg", "-k", "10"],
     ["similar", "running-shoe_runx.jpg", "--filter", "category=Footwear", "--filter", "price<=100"],
@@ -25,17 +23,16 @@ QUERIES = [
 
 
 def answers(*where: str, data: Path) -> list[dict[str, Any]]:
-    """Index the samples, then ask; the programs run as a user runs them."""
+    """Index the samples, then ask."""
     environment = {**os.environ, "RECQ_DATA_DIR": str(data), "RECQ_CATALOG": "agree"}
 
     def call(program: str, *arguments: str) -> str:
-        command = [str(PROGRAMS / program), *arguments, *where]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
-        assert done.returncode == 0, (command, done.stderr)
+        done = forked.run(program, [*arguments, *where], environment, 120)
+        assert done.returncode == 0, (done.args, done.stderr)
         return done.stdout
 
-    call("recq-ingest", "run", str(ROOT / "samples"), "--once")
-    return [json.loads(call("recq", *query, "--format", "json")) for query in QUERIES]
+    call("ingest.cli", "run", str(ROOT / "samples"), "--once")
+    return [json.loads(call("query.cli", *query, "--format", "json")) for query in QUERIES]
 
 
 @pytest.mark.server

@@ -273,15 +273,15 @@ def test_8_bits_rank_as_well_as_floats_and_the_default_as_well_as_the_one_before
 def test_8_bits_find_what_the_keras_archive_finds(
     name: str, overlap: float, settings: Settings, record_property: Callable[[str, object], None]
 ) -> None:
-    """The share of the ten nearest of each of 200 photographs that both have."""
+    """The share of the ten nearest of each of 120 photographs that both have."""
     from recq.models.keras_build import keras_package
 
     space = describe_space(name, settings)
-    photographs = inputs(pictures("clothing", 200)[:200], space.input)
+    photographs = inputs(pictures("clothing", 120)[:120], space.input)
     with open_embedder(space, settings) as embedder:
         quantised = vectors_of(embedder, photographs)
     archive = keras_package().models.load_model(bundled(name, None).archive)
-    batches = np.array_split(photographs.astype(np.float32), 50)
+    batches = np.array_split(photographs.astype(np.float32), 30)
     maps = np.concatenate([np.asarray(archive(each, training=False)) for each in batches])
     exact = pool(maps, space.pooling)
     exact /= np.linalg.norm(exact, axis=1, keepdims=True)
