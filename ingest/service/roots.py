@@ -58,15 +58,24 @@ def all_roots(catalog: Catalog) -> dict[str, Path]:
 
 
 def ready(
-    catalog: Catalog, settings: Settings, name: str, root: Path, table: Path | None, say: Callable[[str, str], None]
+    catalog: Catalog,
+    settings: Settings,
+    name: str,
+    root: Path,
+    table: Path | None,
+    say: Callable[[str, str], None],
+    retrier: Retrier | None = None,
 ) -> WatchedSource:
-    """A source with its table read, which is `table` if given. Raises as `WatchedSource.load_table` does."""
-    known = catalog.sources.all().get(name)
+    """A source with its table read, which is `table` if given; `retrier` waits for an index that is away.
+
+    Raises as `WatchedSource.load_table` does.
+    """
+    known = (catalog.sources.all() if retrier is None else retrier(catalog.sources.all)).get(name)
     watched = WatchedSource(
         name,
         root,
         table_path=table,
-        types=catalog.fields.types,
+        types=catalog.fields.types if retrier is None else partial(retrier, catalog.fields.types),
         say=say,
         max_delete=settings.max_delete,
         tells_ctime=partial(tells_ctime, mode=settings.watch),
@@ -93,6 +102,6 @@ def begin(
     def say(path: str, message: str) -> None:
         reporter.event("problem", source=name, path=path, detail=message)
 
-    watched = ready(catalog, settings, name, root, table, say)
+    watched = ready(catalog, settings, name, root, table, say, retrier)
     declare_each(catalog, Isolation(retrier, catalog.writes.probe), watched.table.types)
     return watched
