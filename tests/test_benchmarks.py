@@ -166,7 +166,7 @@ def test_a_benchmark_in_its_smallest_form(
         assert found, (wanted, ratios)
         assert all(least is None or value >= least for value in found), (wanted, found)
         assert all(most is None or value <= most for value in found), (wanted, found)
-    assert "##" in page(taken(tmp_path))
+    assert "##" in page(taken(tmp_path, {"benchmarks": []}))
 
 
 # -- the page ----------------------------------------------------------------------------------------------------------
@@ -188,7 +188,7 @@ def test_a_missed_bar_is_shown_as_missed_with_the_command(
     """But for the smallest form, which shows that a script works and no more."""
     section = Section("A title", "s", {"side": [1.0] * 5}, [Ratio("too slow", 3, 3, 3, at_most=2)])
     Report(asked(tmp_path, size=size), "made").section("one", lambda: section)
-    text = page(taken(tmp_path))
+    text = page(taken(tmp_path, {"benchmarks": []}))
     assert "{} bars were measured, {} of them missed".format(*missed) in text
     assert f"| made: one | too slow | 3 | at most 2 | {verdict} |" in text
     assert "```sh\npython benchmarks/made.py" in text

@@ -1,6 +1,6 @@
 """Makes docs/performance.md and its plots of what the benchmarks have measured.
 
-    python tools/make_performance_page.py --take    # build/bench/*.json -> docs/performance.json, and the page
+    python tools/make_performance_page.py --take    # build/bench/*.json into docs/performance.json, and the page
     python tools/make_performance_page.py           # the page and its plots alone, of docs/performance.json
 
 docs/performance.json is what build/bench has, with quantiles in place of all samples. Nothing is typed in by hand: each
@@ -43,14 +43,20 @@ Document = Mapping[str, Any]
 # ---- docs/performance.json -------------------------------------------------------------------------------------------
 
 
-def taken(folder: Path) -> dict[str, Any]:
-    """All results in a folder as one document. Raises SystemExit where there is none."""
+def taken(folder: Path, before: Document) -> dict[str, Any]:
+    """All results in a folder as one document, and those of `before` that were not measured again.
+
+    Raises SystemExit where the folder has none.
+    """
     found = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*.json"))}
     found = {name: each for name, each in found.items() if isinstance(each, dict) and each.get("form") == 1}
     if not found:
         raise SystemExit("nothing has been measured yet: make bench fills build/bench")
-    names = [*(name for name in ORDER if name in found), *(name for name in found if name not in ORDER)]
-    return {"form": 1, "benchmarks": [_shortened(found[name]) for name in names]}
+    every = {each["benchmark"]: each for each in before["benchmarks"]} | {
+        each["benchmark"]: _shortened(each) for each in found.values()
+    }
+    names = [*(name for name in ORDER if name in every), *(name for name in every if name not in ORDER)]
+    return {"form": 1, "benchmarks": [every[name] for name in names]}
 
 
 def _shortened(benchmark: Document) -> dict[str, Any]:
@@ -410,7 +416,8 @@ def main() -> None:
     parser.add_argument("--take", nargs="?", const=str(RESULTS), metavar="FOLDER", help="take what was measured there")
     asked = parser.parse_args()
     if asked.take:
-        fresh = json.dumps(taken(Path(asked.take)), indent=1, ensure_ascii=False) + "\n"
+        before = json.loads(SUMMARY.read_text("utf-8"))
+        fresh = json.dumps(taken(Path(asked.take), before), indent=1, ensure_ascii=False) + "\n"
         SUMMARY.write_text(fresh, "utf-8")
     summary = json.loads(SUMMARY.read_text("utf-8"))
     PAGE.write_text(page(summary), "utf-8")

@@ -20,7 +20,7 @@ from recq.images.process import Known
 from recq.images.workers import DecodePool, Hashed
 from recq.space import InputSpec
 
-_AT_HAND = 2  # files handed to the decoding processes, for each of them: one to work on, one at hand
+_AT_HAND = 4  # files handed to the decoding processes, for each: the loop may look at results every 20 ms only
 _STUCK_AFTER = 3.0  # seconds that a source's file may take while another one waits: most take a tenth of one
 
 Then = Callable[[Future[Hashed]], None]
