@@ -15,6 +15,7 @@ from recq.commands import command
 from recq.errors import TargetNotFound, UsageError
 from recq.index import background
 from recq.index.background import Background
+from recq.index.candidates import Candidates
 from recq.index.catalogs import missing
 from recq.index.collection import behind, collection_name, others, point_alias, space_in, stored_space
 from recq.index.collection import create as create_collection
@@ -47,6 +48,7 @@ class Catalog:
     ledger     the daemon's records: what is done, what failed, which bytes are known
     sources    the watched folders, and what was confirmed for each
     problems   what is wrong with sources and items
+    candidates the trained spaces that the catalog carries beside its own
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Catalog:
         self.ledger = Ledger(client, collection, self._points)
         self.sources = SourceRecords(client, collection, name)
         self.problems = ProblemRecords(client, collection, self._points)
+        self.candidates = Candidates(client, collection, name)
 
     @classmethod
     @translated

@@ -1,0 +1,133 @@
+"""The trained spaces that a collection carries: candidates, which answer only where they are asked for by name.
+
+They are in the collection's metadata, one key each, so that every consumer of the index has them and two trainings
+never overwrite each other's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+from qdrant_client import QdrantClient
+
+from recq.commands import command
+from recq.errors import SpaceMismatch, TargetNotFound, UsageError
+from recq.index.errors import translated
+from recq.models.heads import Head, digest_of, head_from_json
+from recq.space import EmbeddingSpace
+from recq.spelling import nearest
+
+PREFIX = "candidate:"
+"""Collection-metadata keys of candidates."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A trained space: its `head`, the `label` it was learned of, and the fingerprint of the space it starts `from_`.
+
+    `closed_set`: pictures of classes that were not among the labels are found worse than before. `report` is what the
+    training measured, as plain JSON. `made_at` is ISO 8601 UTC.
+    """
+
+    name: str
+    label: str
+    head: Head
+    from_: str
+    made_at: str
+    closed_set: bool = False
+    report: Mapping[str, Any] = field(default_factory=dict)
+
+    def space(self, base: EmbeddingSpace) -> EmbeddingSpace:
+        """The embedding space of its vectors. Raises SpaceMismatch where it was learned in another than `base`."""
+        if base.fingerprint != self.from_:
+            raise SpaceMismatch(
+                f"the trained space {self.name!r} was learned from vectors of [{self.from_}], not of {base.label}: "
+                "train it again"
+            )
+        return replace(base, dim=self.head.dim, projection=f"{self.label}:{digest_of(self.head)}")
+
+    def to_json(self) -> dict[str, Any]:
+        """The value stored with the collection."""
+        return {
+            "label": self.label,
+            "head": self.head.to_json(),
+            "from": self.from_,
+            "made_at": self.made_at,
+            "closed_set": self.closed_set,
+            "report": dict(self.report),
+        }
+
+    @classmethod
+    def from_json(cls, name: str, data: Mapping[str, Any]) -> Self:
+        """The value that `to_json` wrote. Raises SpaceMismatch for one of a newer version."""
+        return cls(
+            name,
+            data["label"],
+            head_from_json(data["head"]),
+            data["from"],
+            data["made_at"],
+            bool(data["closed_set"]),
+            data.get("report", {}),
+        )
+
+
+def require_name(name: str) -> str:
+    """A name that a candidate may have. Raises UsageError."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"--name {name!r} cannot be used: take letters, digits, '.', '_' and '-', such as --name by-category"
+        )
+    return name
+
+
+class Candidates:
+    """The candidates of one collection, of the catalog `catalog`. Methods raise only errors of `recq.errors`."""
+
+    def __init__(self, client: QdrantClient, collection: str, catalog: str) -> None:
+        self._client = client
+        self._collection = collection
+        self._catalog = catalog
+
+    @translated
+    def names(self) -> list[str]:
+        """The names of all candidates, sorted."""
+        return [key.removeprefix(PREFIX) for key in sorted(self._metadata()) if key.startswith(PREFIX)]
+
+    @translated
+    def get(self, name: str) -> Candidate:
+        """One candidate. Raises TargetNotFound, which names those that there are; SpaceMismatch."""
+        metadata = self._metadata()
+        data = metadata.get(PREFIX + name)
+        if data is None:
+            known = [key.removeprefix(PREFIX) for key in sorted(metadata) if key.startswith(PREFIX)]
+            raise TargetNotFound(self._missing(name, known))
+        return Candidate.from_json(name, data)
+
+    @translated
+    def write(self, candidate: Candidate) -> None:
+        """Store a candidate in place of that of its name."""
+        key = PREFIX + require_name(candidate.name)
+        self._client.update_collection(self._collection, metadata={key: candidate.to_json()})
+
+    @translated
+    def forget(self, name: str) -> None:
+        """Remove a candidate; an unknown name is no error."""
+        self._client.update_collection(self._collection, metadata={PREFIX + name: None})
+
+    def _metadata(self) -> Mapping[str, Any]:
+        metadata = self._client.get_collection(self._collection).config.metadata or {}
+        return {key: value for key, value in metadata.items() if value is not None}
+
+    def _missing(self, name: str, known: list[str]) -> str:
+        meant = nearest(name, known, alike=0.6)
+        if meant:
+            return f"catalog {self._catalog!r} has no trained space {name!r}: did you mean {meant[0]!r}?"
+        if known:
+            return f"catalog {self._catalog!r} has no trained space {name!r} (there is: {', '.join(known)})"
+        train = command("recq-ingest", "train", "--label", "FIELD", catalog=self._catalog)
+        return f"catalog {self._catalog!r} has no trained space {name!r}, it has none yet: {train} makes one"
