@@ -81,7 +81,7 @@ PIN = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate
 requirements: $(STAMPS)/build
 	$(PIN) requirements/build.in -o requirements/build.txt
 	$(PIN) pyproject.toml -o requirements/base.txt
-	$(PIN) pyproject.toml --extra keras --extra heic --extra parquet --extra preview --group test -c requirements/base.txt -o requirements/test.txt
+	$(PIN) pyproject.toml --extra keras --extra heic --extra parquet --extra preview --extra train --group test -c requirements/base.txt -o requirements/test.txt
 	$(filter-out --universal,$(PIN)) pyproject.toml requirements/quantise.in -c requirements/base.txt -o requirements/quantise.txt
 
 # ---- .venv ---------------------------------------------------------------------------------------------------------
