@@ -30,8 +30,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 class Candidate:
     """A trained space: its `head`, the `label` it was learned of, and the fingerprint of the space it starts `from_`.
 
-    `closed_set`: pictures of classes that were not among the labels are found worse than before. `report` is what the
-    training measured, as plain JSON. `made_at` is ISO 8601 UTC.
+    `closed_set`: pictures of classes that were not among the labels are found worse than before. `calibration` is what
+    the classifier's scores are worth (`recq.learn.calibration`), as plain JSON. `made_at` is ISO 8601 UTC.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Candidate:
     from_: str
     made_at: str
     closed_set: bool = False
-    report: Mapping[str, Any] = field(default_factory=dict)
+    calibration: Mapping[str, Any] = field(default_factory=dict)
 
     def space(self, base: EmbeddingSpace) -> EmbeddingSpace:
         """The embedding space of its vectors. Raises SpaceMismatch where it was learned in another than `base`."""
@@ -59,7 +59,7 @@ class Candidate:
             "from": self.from_,
             "made_at": self.made_at,
             "closed_set": self.closed_set,
-            "report": dict(self.report),
+            "calibration": dict(self.calibration),
         }
 
     @classmethod
@@ -72,7 +72,7 @@ class Candidate:
             data["from"],
             data["made_at"],
             bool(data["closed_set"]),
-            data.get("report", {}),
+            data.get("calibration", {}),
         )
 
 
