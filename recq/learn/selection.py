@@ -7,8 +7,10 @@ mean mAP of unseen classes is at most `ALLOWANCE` below that of the vectors as t
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,9 +89,10 @@ def select(
     ]
     unseen = [Part.without(examples, classes, seed) for classes in class_splits(examples.classes, seed)]
     measured = []
-    for part in (*seen, *unseen):
-        measured.append([part.map_of(recipe) for recipe in recipes])
-        step()
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        for found in threads.map(lambda part: part.maps_of(recipes), (*seen, *unseen)):
+            measured.append(found)
+            step()
     trials = []
     for recipe, found in zip(recipes, zip(*measured, strict=True), strict=True):
         gains = tuple(after - part.before for after, part in zip(found[len(seen) :], unseen, strict=True))
@@ -183,9 +186,10 @@ class Part:
         apart = np.isin(examples.groups, examples.groups[has])
         return cls.of(examples.at(np.flatnonzero(~apart)), examples, np.flatnonzero(has), seed)
 
-    def map_of(self, recipe: Recipe) -> float:
-        """mAP in the space of the recipe's head."""
-        return self.retrieval.measures(self.fit.head(recipe).apply(self.gallery.vectors)).map
+    def maps_of(self, recipes: Sequence[Recipe]) -> list[float]:
+        """mAP in the space of each recipe's head."""
+        heads = [self.fit.head(recipe) for recipe in recipes]
+        return [self.retrieval.measures(head.apply(self.gallery.vectors)).map for head in heads]
 
 
 class Retrieval:

@@ -191,6 +191,8 @@ def train(
     """
     options = options or TrainingOptions()
     require_scikit_learn()
+    from threadpoolctl import threadpool_limits
+
     started = time.perf_counter()
     name = require_name(options.name or label)
     if not 0.05 <= options.holdout <= 0.5:
@@ -204,12 +206,19 @@ def train(
         )
     sample = with_near_duplicates(_sampled(every), progress)
     _require_groups(sample, label)
-    fits = _Fits(len(sample.classes), progress)
+    rounds = SEEDS * (1 if options.group_by is None else 2)
+    fits = _Fits(fits_of(len(sample.classes)), rounds, progress)
     recipes = [*joined_recipes(WEIGHTS, DIMS), *plain_recipes(DIMS, several=every.several)]
-    selection = select(sample, recipes, 0, closed_set=options.closed_set, step=fits.step)
-    family = [each for each in recipes if type(each) is type(selection.chosen.recipe)]
-    holdouts = [_Holdout.of(sample, family, options, seed, fits) for seed in range(SEEDS)]
-    apart = None if options.group_by is None else [_flattered(sample, each, fits) for each in holdouts]
+    # Folds are worked on side by side, so that threads within one would only wait for each other: measured on 1,192
+    # items, two of them take seven times the processor time of one.
+    with threadpool_limits(1, user_api="blas"):
+        selection = select(sample, recipes, 0, closed_set=options.closed_set, step=fits.step)
+        family = [each for each in recipes if type(each) is type(selection.chosen.recipe)]
+        holdouts = [_Holdout.of(sample, family, options, seed, fits) for seed in range(SEEDS)]
+        apart: list[_Holdout] = []
+        if options.group_by is not None:  # what those would believe who do not group
+            alone = replace(sample, groups=np.arange(len(sample)))
+            apart = [_Holdout.of(alone, recipes, options, seed, fits) for seed in range(SEEDS)]
     candidate = Candidate(
         name,
         label,
@@ -230,7 +239,7 @@ def train(
         stored=options.closed_set or not candidate.closed_set,
         before=Quality.of([each.before for each in holdouts]),
         after=Quality.of([each.after for each in holdouts]),
-        ungrouped=None if apart is None else Quality.of(apart),
+        ungrouped=Quality.of([each.after for each in apart]) if apart else None,
         classes=_classes(every, holdouts),
         calibration_error=Spread.of([each.error for each in holdouts]),
         fits=fits.done,
@@ -244,26 +253,23 @@ def train(
 
 
 class _Fits:
-    """Counts fits for the progress: those of a selection for all, one for each seed and its own fit, one for all."""
+    """Counts fits for the progress: a selection of `each` fits and one more for all, and the same for each round."""
 
-    def __init__(self, classes: int, progress: Progress) -> None:
+    def __init__(self, each: int, rounds: int, progress: Progress) -> None:
         self._progress = progress
-        self._of = fits_of(classes) + SEEDS * (fits_of(classes) + 1) + 1
+        self._of = (1 + rounds) * (each + 1)
         self.done = 0
         progress("fitting", 0, self._of)
 
     def step(self) -> None:
         self.done += 1
-        self._progress("fitting", self.done, max(self._of, self.done))
+        self._progress("fitting", self.done, self._of)
 
 
 @dataclass(frozen=True, eq=False)
 class _Holdout:
-    """One seed: which recipe was chosen without the rows held out, and what it gives for those."""
+    """One seed: what a head that was chosen and learned without the rows held out gives for those."""
 
-    recipe: Recipe
-    seed: int
-    folds: int
     before: Measures
     after: Measures
     error: float
@@ -285,9 +291,6 @@ class _Holdout:
         truth = measured.indicators(fit.classifier.classes)
         fits.step()
         return cls(
-            selection.chosen.recipe,
-            seed,
-            folds,
             retrieval.measures(measured.vectors),
             retrieval.measures(after),
             calibration_error(probabilities, truth, several=sample.several),
@@ -315,16 +318,6 @@ def _classes(examples: Examples, holdouts: Sequence[_Holdout]) -> tuple[ClassQua
         before, after = np.mean(found, axis=0).tolist() if found else (None, None)
         rows.append(ClassQuality(label, count, before, after))
     return tuple(rows)
-
-
-def _flattered(sample: Examples, holdout: _Holdout, fits: _Fits) -> Measures:
-    """What a holdout would give if every item stood alone: the estimate of those who do not group."""
-    alone = replace(sample, groups=np.arange(len(sample)))
-    learned, held = next(seen_splits(alone, holdout.folds, holdout.seed))
-    measured = alone.at(held)
-    after = Fit(alone.at(learned)).head(holdout.recipe).apply(measured.vectors)
-    fits.step()
-    return Retrieval(measured, None, holdout.seed).measures(after)
 
 
 def _sampled(examples: Examples) -> Examples:
