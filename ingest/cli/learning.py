@@ -16,6 +16,7 @@ from recq.cli_groups import Index, grouped
 from recq.cli_options import json_option
 from recq.cli_progress import bar
 from recq.commands import command
+from recq.errors import UsageError
 from recq.paths import printable
 
 if TYPE_CHECKING:
@@ -132,9 +133,10 @@ def train(
         training = learn(session, label, options, progress)
     if json_:
         typer.echo(json.dumps(training.to_json(), ensure_ascii=False, indent=2))
-        return
-    for line in _report(training, settings.catalog):
-        typer.echo(line)
+    else:
+        for line in _report(training, settings.catalog):
+            typer.echo(line)
+    _require_stored(training)
 
 
 def _report(training: Training, catalog: str) -> Iterator[str]:
@@ -170,11 +172,17 @@ def _report(training: Training, catalog: str) -> Iterator[str]:
     if training.stored:
         asked = command("recq", "similar", "TARGET", "--space", training.candidate.name, catalog=catalog)
         yield f"the space {training.candidate.name!r} ({training.candidate.head.dim:,} numbers) is stored: {asked}"
+
+
+def _require_stored(training: Training) -> None:
+    """Raise UsageError where nothing was stored."""
+    if training.stored:
+        return
+    if training.chosen.mean_gain is None:
+        why = f"with {len(training.classes)} classes nobody can tell what happens to pictures of others"
     else:
-        yield (
-            "not stored: every head tried is a closed set, which finds classes without a label worse than before by "
-            "more than a point of mAP; --closed-set stores it all the same"
-        )
+        why = "every head finds pictures of classes without a label worse than before"
+    raise UsageError(f"{training.label}: {why}: --closed-set stores it all the same")
 
 
 def _told(quality: Quality) -> str:

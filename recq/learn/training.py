@@ -61,7 +61,7 @@ class TrainingOptions:
 
 @dataclass(frozen=True)
 class Spread:
-    """A measure over the seeds: the mean, and the 95 % interval of the mean (Student's t)."""
+    """A measure from 0 to 1 over the seeds: the mean, and the 95 % interval of the mean (Student's t)."""
 
     mean: float
     low: float
@@ -72,7 +72,7 @@ class Spread:
         """Of one value for each seed."""
         mean = float(np.mean(values))
         half = T_95 * float(np.std(values, ddof=1)) / len(values) ** 0.5 if len(values) > 1 else float("nan")
-        return cls(mean, mean - half, mean + half)
+        return cls(mean, max(mean - half, 0.0), min(mean + half, 1.0))
 
     def to_json(self) -> dict[str, float]:
         """As plain JSON."""
@@ -219,10 +219,12 @@ def train(
         if options.group_by is not None:  # what those would believe who do not group
             alone = replace(sample, groups=np.arange(len(sample)))
             apart = [_Holdout.of(alone, recipes, options, seed, fits) for seed in range(SEEDS)]
+    fit = Fit(every)
     candidate = Candidate(
         name,
         label,
-        Fit(every).head(selection.chosen.recipe),
+        fit.head(selection.chosen.recipe),
+        fit.classifier,
         space.fingerprint,
         datetime.now(UTC).isoformat(timespec="seconds"),
         closed_set=not selection.chosen.open_set,
