@@ -32,6 +32,7 @@ RIDGE = 1_000.0
 RANDOM_SEED = 0
 MOST_DIRECTIONS, MOST_PRINCIPAL = 128, 256
 _STEPS = 300
+_CERTAIN = 10.0  # the score of what is always so: a probability of 0.99995
 
 
 @dataclass(frozen=True)
@@ -83,23 +84,34 @@ class Fit:
     def classifier(self) -> Classifier:
         """Multinomial logistic regression; one against the rest, balanced, where items have several labels."""
         from sklearn.linear_model import LogisticRegression
-        from sklearn.multiclass import OneVsRestClassifier
 
         examples = self.examples
         if examples.several:
-            one = LogisticRegression(
-                C=INVERSE_REGULARISATION, max_iter=_STEPS, tol=self._tolerance, class_weight="balanced"
-            )
-            rest = OneVsRestClassifier(one).fit(examples.vectors, examples.indicators())
-            weights = np.concatenate([each.coef_ for each in rest.estimators_])
-            bias = np.concatenate([each.intercept_ for each in rest.estimators_])
-            return Classifier(examples.classes, weights, bias, several=True)
+            return self._one_against_the_rest()
         one = LogisticRegression(C=INVERSE_REGULARISATION, max_iter=_STEPS, tol=self._tolerance)
         fitted = one.fit(examples.vectors, examples.numbers())
         weights, bias = fitted.coef_, fitted.intercept_
         if len(weights) == 1:  # of two classes scikit-learn keeps the second one's scores alone
             weights, bias = np.concatenate([-weights, weights]) / 2, np.concatenate([-bias, bias]) / 2
         return Classifier(examples.classes, np.asarray(weights, np.float32), np.asarray(bias, np.float32))
+
+    def _one_against_the_rest(self) -> Classifier:
+        """A label that all items have is taken for certain."""
+        from sklearn.linear_model import LogisticRegression
+
+        examples, dim = self.examples, self.examples.vectors.shape[1]
+        indicators = examples.indicators()
+        weights, bias = (
+            np.zeros((indicators.shape[1], dim), np.float32),
+            np.full(indicators.shape[1], _CERTAIN, np.float32),
+        )
+        for label in np.flatnonzero(~indicators.all(axis=0)).tolist():
+            one = LogisticRegression(
+                C=INVERSE_REGULARISATION, max_iter=_STEPS, tol=self._tolerance, class_weight="balanced"
+            )
+            fitted = one.fit(examples.vectors, indicators[:, label])
+            weights[label], bias[label] = fitted.coef_[0], fitted.intercept_[0]
+        return Classifier(examples.classes, weights, bias, several=True)
 
     @cached_property
     def probabilities(self) -> Floats:

@@ -14,14 +14,15 @@ import numpy as np
 
 from recq import paths
 from recq.commands import command
-from recq.errors import TargetError, TargetNotFound, UsageError
+from recq.errors import RecqError, TargetError, TargetNotFound, UsageError
 from recq.index.grammar import Condition
 from recq.index.operators import Op
 from recq.index.parameters import Parameters
 from recq.learn.calibration import NEIGHBOURS, UNKNOWN, Calibration
-from recq.search.many import FailedTarget
+from recq.search.many import CHUNK, FailedTarget
 from recq.search.own_group import own_of
-from recq.search.target import Given, text_of
+from recq.search.target import Given, Target, resolve, text_of
+from recq.space import EmbeddingSpace, require_same
 
 if TYPE_CHECKING:
     from recq.index.candidates import Candidate
@@ -88,9 +89,11 @@ def predict(
         raise UsageError(f"--top {top} cannot be answered: ask for 1 or more")
     with session.opened() as catalog:
         candidate = _candidate(catalog, space)
-        candidate.space(catalog.space)
-    calibration = Calibration.from_json(candidate.calibration)
-    return (_attempted(session, each, candidate, calibration, top) for each in targets)
+        base = catalog.space
+        candidate.space(base)
+    predictor = _Predictor(candidate, Calibration.from_json(candidate.calibration), top)
+    chunks = (targets[start : start + CHUNK] for start in range(0, len(targets), CHUNK))
+    return (each for chunk in chunks for each in _attempted(session, chunk, base, predictor))
 
 
 def _candidate(catalog: Catalog, name: str | None) -> Candidate:
@@ -106,35 +109,59 @@ def _candidate(catalog: Catalog, name: str | None) -> Candidate:
 
 
 def _attempted(
-    session: Session, target: Given, candidate: Candidate, calibration: Calibration, top: int
-) -> Prediction | FailedTarget:
-    try:
-        with session.prepared([target], lambda _: None) as (catalog, (query,)):
-            candidate.space(catalog.space)  # rebuilt meanwhile?
-            return _predicted(catalog, query, candidate, calibration, top)
-    except TargetError as error:
-        return FailedTarget(text_of(target), str(error))
+    session: Session, targets: Sequence[Given], space: EmbeddingSpace, predictor: _Predictor
+) -> list[Prediction | FailedTarget]:
+    """The index is released while pictures are read and embedded."""
+    found: list[tuple[Target, str] | TargetError] = []
+    with session.opened() as catalog:
+        for each in targets:
+            try:
+                found.append((resolve(catalog.lookups, each), text_of(each)))
+            except TargetError as error:
+                found.append(error)
+    resolved = [each for each in found if not isinstance(each, TargetError)]
+    prepared = iter(session.preparer(space).prepare_many(resolved))
+    made = [each if isinstance(each, TargetError) else next(prepared) for each in found]
+    with session.opened() as catalog:
+        require_same(catalog.space, space, catalog.name)  # rebuilt meanwhile?
+        predictions = iter(predictor.predictions(catalog, [each for each in made if not isinstance(each, RecqError)]))
+        return [
+            FailedTarget(text_of(target), str(each)) if isinstance(each, RecqError) else next(predictions)
+            for target, each in zip(targets, made, strict=True)
+        ]
 
 
-def _predicted(catalog: Catalog, query: Query, candidate: Candidate, calibration: Calibration, top: int) -> Prediction:
-    classifier = candidate.classifier
-    scores = classifier.scores(_vector(catalog, query)[None])
-    probabilities = calibration.probabilities(scores, several=classifier.several)[0]
-    order = np.argsort(-probabilities, kind="stable")
-    guesses = tuple(Guess(classifier.classes[n], float(probabilities[n])) for n in order[:top].tolist())
-    likely = tuple(classifier.classes[n] for n in order.tolist() if probabilities[n] >= calibration.least)
-    labelled = Parameters(k=NEIGHBOURS, filters=(Condition(candidate.label, Op.EXISTS),))
-    near = catalog.finder.rank(query.example, labelled, own=own_of(labelled, [query])).hits
-    nearness = float(np.mean([hit.score for hit in near])) if near else -1.0
-    known = calibration.known(nearness)
-    return Prediction(query.text, candidate.label, candidate.name, guesses, likely, known)
+@dataclass(frozen=True, eq=False)
+class _Predictor:
+    """A candidate's classifier, what its scores are worth, and how many guesses are wanted."""
 
+    candidate: Candidate
+    calibration: Calibration
+    top: int
 
-def _vector(catalog: Catalog, query: Query) -> np.ndarray:
-    """The query's vector, float32 (dim,)."""
-    if not isinstance(query.example, str):
-        return query.example
-    stored = catalog.items.vectors([query.example]).get(query.example)
-    if stored is None:
-        raise TargetNotFound(f"item {query.example} has just been deleted")
-    return stored
+    def predictions(self, catalog: Catalog, queries: Sequence[Query]) -> list[Prediction | FailedTarget]:
+        """Of each query, in order; a FailedTarget for an item that was deleted meanwhile."""
+        if not queries:
+            return []
+        stored = catalog.items.vectors([each.example for each in queries if isinstance(each.example, str)])
+        there = [each for each in queries if not isinstance(each.example, str) or each.example in stored]
+        vectors = [stored[each.example] if isinstance(each.example, str) else each.example for each in there]
+        labelled = Parameters(k=NEIGHBOURS, filters=(Condition(self.candidate.label, Op.EXISTS),))
+        near = catalog.finder.rank_many(
+            [each.example for each in there], labelled, own=[own_of(labelled, [each]) for each in there]
+        )
+        made = {
+            id(query): self._prediction(query, vector, [hit.score for hit in found.hits])
+            for query, vector, found in zip(there, vectors, near, strict=True)
+        }
+        return [made.get(id(each)) or FailedTarget(each.text, "the item has just been deleted") for each in queries]
+
+    def _prediction(self, query: Query, vector: np.ndarray, near: Sequence[float]) -> Prediction:
+        classifier, candidate = self.candidate.classifier, self.candidate
+        scores = classifier.scores(vector[None])
+        probabilities = self.calibration.probabilities(scores, several=classifier.several)[0]
+        order = np.argsort(-probabilities, kind="stable").tolist()
+        guesses = tuple(Guess(classifier.classes[n], float(probabilities[n])) for n in order[: self.top])
+        likely = tuple(classifier.classes[n] for n in order if probabilities[n] >= self.calibration.least)
+        known = self.calibration.known(float(np.mean(near)) if near else -1.0)
+        return Prediction(query.text, candidate.label, candidate.name, guesses, likely, known)

@@ -87,7 +87,9 @@ def select(
         Part.of(examples.at(learned), examples.at(held), None, seed)
         for learned, held in seen_splits(examples, SEEN_FOLDS, seed)
     ]
-    unseen = [Part.without(examples, classes, seed) for classes in class_splits(examples.classes, seed)]
+    apart = [Part.without(examples, classes, seed) for classes in class_splits(examples.classes, seed)]
+    # Of lists a label that nearly all items have leaves nothing to learn from.
+    unseen = [part for part in apart if len(part.fit.examples.classes) > 1 and len(part.retrieval.queries)]
     measured = []
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         for found in threads.map(lambda part: part.maps_of(recipes), (*seen, *unseen)):
@@ -102,7 +104,11 @@ def select(
 
 def fits_of(classes: int) -> int:
     """How many fits `select` makes for so many classes."""
-    return SEEN_FOLDS + (UNSEEN_FOLDS if classes >= FEWEST_CLASSES else 0)
+    return SEEN_FOLDS + _class_folds(classes)
+
+
+def _class_folds(classes: int) -> int:
+    return min(UNSEEN_FOLDS, classes // 2) if classes >= FEWEST_CLASSES else 0
 
 
 def choose(trials: Sequence[Trial], *, closed_set: bool = False) -> Trial:
@@ -139,11 +145,9 @@ def rarest(examples: Examples) -> Rows:
 
 
 def class_splits(classes: Sequence[str], seed: int) -> list[frozenset[str]]:
-    """Disjoint sets of classes, two or more each and together all of them where they fit into `UNSEEN_FOLDS`."""
-    if len(classes) < FEWEST_CLASSES:
-        return []
+    """Disjoint sets of two or more classes, together all of them; none where there are fewer than `FEWEST_CLASSES`."""
     order = np.random.default_rng(seed).permutation(len(classes)).tolist()
-    parts = min(UNSEEN_FOLDS, len(classes) // 2)
+    parts = _class_folds(len(classes))
     return [frozenset(classes[n] for n in order[part::parts]) for part in range(parts)]
 
 
