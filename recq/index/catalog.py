@@ -26,6 +26,7 @@ from recq.index.finder import Finder
 from recq.index.items import Items
 from recq.index.ledger import Ledger
 from recq.index.lookups import Lookups
+from recq.index.nearest import ByEngine
 from recq.index.points import Points, within
 from recq.index.problem_records import ProblemRecords
 from recq.index.searching import ByMatches
@@ -74,7 +75,8 @@ class Catalog:
         self.lookups = Lookups(client, collection, name)
         self.values = Values(self._points, self.fields, self.items)
         searching = ByMatches(client, collection, self.fields, space.dim, higher_is_better=space.higher_is_better)
-        self.finder = Finder(space, self._points, self.fields, self.items, searching)
+        self._by_engine = ByEngine(space, self._points, searching)
+        self.finder = Finder(self._by_engine, self._points, self.fields, self.items)
         self.writes = Writes(client, collection, space, self.fields)
         self.ledger = Ledger(client, collection, self._points)
         self.sources = SourceRecords(client, collection, name)
