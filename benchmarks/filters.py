@@ -36,7 +36,7 @@ import recq
 from recq.index.catalog import Catalog
 from recq.index.connect import server_client
 from recq.index.filters import without_own
-from recq.index.ordering import Scope, nearest_requests, rows_in
+from recq.index.ordering import Scope, nearest_requests
 from recq.index.parameters import Parameters
 from recq.index.pending_fields import record
 from recq.index.points import ItemVector, Points
@@ -436,7 +436,7 @@ def asked(client: QdrantClient, catalog: Catalog, real: Vectors, arguments: argp
                 else:
                     scope = Scope.first(asked_for, parameters)
                     (near,) = points.nearest(nearest_requests(catalog.space, [query.vector], scope, way))
-                    answers[name] = [row.id for row in rows_in(near, scope)[:K]]
+                    answers[name] = [str(point.id) for point in near[:K]]
                 seconds[name].append(time.perf_counter() - start)
             truth = set(answers["exact"])
             for name, found in answers.items():

@@ -306,6 +306,7 @@ CHECKS: dict[str, Check] = {
     "sort": text("price:desc"),
     "field": text("category"),
     "label": text("category"),
+    "space": text("by-category"),
     "strategy": one_word_of("average", "best", "sum"),
     "form": one_word_of("jsonl", "parquet"),
     "kinds": words_of("copy", "crop", "mirror"),

@@ -15,7 +15,7 @@ from recq.commands import command
 from recq.errors import TargetNotFound, UsageError
 from recq.index import background
 from recq.index.background import Background
-from recq.index.candidates import Candidates
+from recq.index.candidates import Candidate, Candidates
 from recq.index.catalogs import missing
 from recq.index.collection import behind, collection_name, others, point_alias, space_in, stored_space
 from recq.index.collection import create as create_collection
@@ -29,6 +29,7 @@ from recq.index.lookups import Lookups
 from recq.index.nearest import ByEngine
 from recq.index.points import Points, within
 from recq.index.problem_records import ProblemRecords
+from recq.index.reranked import Reranked
 from recq.index.searching import ByMatches
 from recq.index.source_records import SourceRecords, sources_in
 from recq.index.sources import Source
@@ -82,6 +83,14 @@ class Catalog:
         self.sources = SourceRecords(client, collection, name)
         self.problems = ProblemRecords(client, collection, self._points)
         self.candidates = Candidates(client, collection, name)
+
+    def finder_in(self, candidate: Candidate) -> Finder:
+        """Questions that are answered in the order of a trained space, from stored vectors (`recq.index.reranked`).
+
+        Raises SpaceMismatch for one that was learned in another space than the catalog's.
+        """
+        nearest = Reranked(self._by_engine, self._points, candidate.head, candidate.space(self.space))
+        return Finder(nearest, self._points, self.fields, self.items)
 
     @classmethod
     @translated

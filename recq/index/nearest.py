@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from qdrant_client import models
 
-from recq.index.ordering import Scope, nearest_requests, needed, rows_in
+from recq.index.ordering import Scope, nearest_requests, needed, rows_in, within
 from recq.index.plain_requests import Near
 from recq.index.points import Points
 from recq.index.ranking import Grown, Own, Row, grown
@@ -56,22 +56,22 @@ class ByEngine:
 
     def ranked(self, questions: Sequence[Question], scope: Scope, owns: Sequence[Own]) -> list[Grown]:
         """The certain rows of each question; the first requests are made together."""
-        firsts = self.rows(questions, scope)
+        firsts = self.near(questions, scope)
         return [self._grown(*each, scope) for each in zip(questions, firsts, owns, strict=True)]
 
     def ranked_beside(self, item_id: str, scope: Scope, own: Callable[[Item], Own]) -> tuple[Item, Grown] | None:
         """An item and its ranking, the first rows of which come in the same request."""
-        found = self.rows_beside(item_id, scope)
+        found = self.near_beside(item_id, scope)
         if found is None:
             return None
         item, first = found
         return item, self._grown(item_id, first, own(item), scope)
 
-    def rows(self, questions: Sequence[Question], scope: Scope) -> list[list[Row]]:
+    def near(self, questions: Sequence[Question], scope: Scope) -> list[list[Near]]:
         """The first `scope.limit` points for each question, in one request."""
         return self._read(questions, scope, self._points.nearest(self._requests(questions, scope)))
 
-    def rows_beside(self, item_id: str, scope: Scope) -> tuple[Item, list[Row]] | None:
+    def near_beside(self, item_id: str, scope: Scope) -> tuple[Item, list[Near]] | None:
         """An item and the first `scope.limit` points for it, in one request; None where there is no such item."""
         (request,) = self._requests([item_id], scope)
         answer, item = self._points.nearest_beside(request, item_id)
@@ -85,9 +85,9 @@ class ByEngine:
         searched = self._searching.params(scope.compiled, scope.limit)
         return nearest_requests(self.space, questions, scope, searched)
 
-    def _read(self, questions: Sequence[Question], scope: Scope, answers: Sequence[Sequence[Near]]) -> list[list[Row]]:
-        """The rows of the answers. Those that a filter may have led astray are searched for again, all together."""
-        found = [rows_in(answer, scope) for answer in answers]
+    def _read(self, questions: Sequence[Question], scope: Scope, answers: Sequence[Sequence[Near]]) -> list[list[Near]]:
+        """The points of the answers. Those that a filter may have led astray are searched for again, all together."""
+        found = [within(answer, scope.parameters) for answer in answers]
         again: dict[str, tuple[models.SearchParams, list[int]]] = {}
         for number, question in enumerate(questions):
             params = self._searching.again(scope.compiled, scope.limit, self._answered(question, scope, found[number]))
@@ -97,23 +97,24 @@ class ByEngine:
             asked = [questions[number] for number in numbers]
             better = self._points.nearest(nearest_requests(self.space, asked, scope, params))
             for number, answer in zip(numbers, better, strict=True):
-                found[number] = rows_in(answer, scope)
+                found[number] = within(answer, scope.parameters)
         return found
 
-    def _answered(self, question: Question, scope: Scope, rows: Sequence[Row]) -> Answered:
+    def _answered(self, question: Question, scope: Scope, points: Sequence[Near]) -> Answered:
         parameters = scope.parameters
         bound = parameters.min_score if parameters.max_distance is None else parameters.max_distance
-        first = rows[: needed(parameters)]
+        first = points[: needed(parameters)]
         comparable = metric_of(question, self.space).name in ("cosine", "euclid")
-        return Answered(len(rows), first[-1].value if first else None, bound, comparable)
+        return Answered(len(points), first[-1].score if first else None, bound, comparable)
 
-    def _grown(self, question: Question, first: Sequence[Row], own: Own, scope: Scope) -> Grown:
+    def _grown(self, question: Question, first: Sequence[Near], own: Own, scope: Scope) -> Grown:
         def fetch(limit: int) -> Sequence[Row]:
-            return self.rows([question], replace(scope, limit=limit))[0]
+            larger = replace(scope, limit=limit)
+            return rows_in(self.near([question], larger)[0], larger)
 
         return grown(
             fetch,
-            first,
+            rows_in(first, scope),
             needed(scope.parameters),
             keep_duplicates=scope.parameters.keep_duplicates,
             descending=metric_of(question, self.space).higher_is_better,

@@ -36,12 +36,13 @@ def needed(parameters: Parameters) -> int:
 class Scope:
     """Which points are looked at for every question alike: the first `limit` that `compiled` holds for (None: all).
 
-    `parameters` say how near they have to be, and what is read of them.
+    `parameters` say how near they have to be, and what is read of them: little, or with `bare` nothing but ids.
     """
 
     compiled: models.Filter | None
     parameters: Parameters
     limit: int
+    bare: bool = False
 
     @classmethod
     def first(cls, compiled: models.Filter | None, parameters: Parameters) -> Scope:
@@ -51,7 +52,14 @@ class Scope:
     @property
     def read_whole(self) -> bool:
         """Whether payloads are read whole: of few points that costs less than another request for those of the page."""
-        return self.limit <= _FEW
+        return self.limit <= _FEW and not self.bare
+
+    @property
+    def payload(self) -> bool | list[str]:
+        """What is read of each payload."""
+        if self.bare:
+            return False
+        return True if self.read_whole else payload_keys(self.parameters.group_by)
 
 
 def nearest_requests(
@@ -69,21 +77,22 @@ def nearest_requests(
             limit=scope.limit,
             score_threshold=_threshold(question, space, scope.parameters),
             params=searched,
-            with_payload=True if scope.read_whole else payload_keys(scope.parameters.group_by),
+            with_payload=scope.payload,
         )
         for question in questions
     ]
 
 
+def within(answer: Sequence[Near], parameters: Parameters) -> list[Near]:
+    """The points of an answer that reach `min_score`: not every engine keeps it."""
+    least = -math.inf if parameters.min_score is None else parameters.min_score
+    return [point for point in answer if point.score >= least]
+
+
 def rows_in(answer: Sequence[Near], scope: Scope) -> list[Row]:
     """The rows of one question's answer; a row's value is the score."""
-    parameters = scope.parameters
-    least = -math.inf if parameters.min_score is None else parameters.min_score
-    return [
-        row_of(point, point.score, parameters.group_by, whole=scope.read_whole)
-        for point in answer
-        if point.score >= least
-    ]
+    group_by = scope.parameters.group_by
+    return [row_of(point, point.score, group_by, whole=scope.read_whole) for point in answer]
 
 
 def _threshold(question: Question, space: EmbeddingSpace, parameters: Parameters) -> float | None:

@@ -130,9 +130,9 @@ def certain(rows: Sequence[Row], *, exhausted: bool) -> Sequence[Row]:
     return [row for row in rows if row.value != last]
 
 
-def first_limit(need: int) -> int:
+def first_limit(need: int, deepest: int = DEEPEST) -> int:
     """How many points to ask for first, so that `need` rows are usually certain: some may be copies, one is a tie."""
-    return min(need + need // 4 + 5, DEEPEST)
+    return min(need + need // 4 + 5, deepest)
 
 
 def grown(
@@ -143,21 +143,22 @@ def grown(
     keep_duplicates: bool,
     descending: bool,
     own: Own = NOTHING_OWN,
+    deepest: int = DEEPEST,
 ) -> Grown:
-    """Enough certain rows for `need` folded ones. `first` is what `fetch(first_limit(need))` gave.
+    """Enough certain rows for `need` folded ones. `first` is what `fetch(first_limit(need, deepest))` gave.
 
-    `fetch(limit)` gives the engine's first `limit` points, fewer only where there are no more. At `DEEPEST` it ends.
+    `fetch(limit)` gives the engine's first `limit` points, fewer only where there are no more. At `deepest` it ends.
     """
-    limit, fetched = first_limit(need), first
+    limit, fetched = first_limit(need, deepest), first
     while True:
         exhausted = len(fetched) < limit
         rows = ordered(fetched, descending=descending)
         sure = certain(rows, exhausted=exhausted)
         if exhausted or len(fold(sure, keep_duplicates=keep_duplicates, own=own)) >= need:
             return Grown(sure, exhausted, cut=False)
-        if limit >= DEEPEST:
+        if limit >= deepest:
             return Grown(rows, whole=False, cut=True)
-        limit = min(limit * _GROWTH, DEEPEST)
+        limit = min(limit * _GROWTH, deepest)
         fetched = fetch(limit)
 
 

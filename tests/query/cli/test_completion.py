@@ -175,7 +175,7 @@ def test_it_is_asked_once_and_nothing_is_said_where_nobody_answers(
         patch.setattr(completion, "_read", lambda *_: pytest.fail("asked again"))
         assert offered(tab("facets ca", options)) == ["category"]
         patch.setattr(completion, "FRESH", 0.0)
-        patch.setattr(completion, "_read", lambda *_: ({"colour": []}, True))
+        patch.setattr(completion, "_read", lambda *_: (completion.There({"colour": []}), True))
         assert offered(tab("facets c", options)) == ["colour"]
     assert offered(tab("facets c", ["--data-dir", str(tmp_path / "none")])) == []
     assert not (tmp_path / "none").exists()
