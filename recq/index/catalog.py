@@ -8,6 +8,7 @@ them can be made and tested alone; what needs several of them is done here.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from qdrant_client import QdrantClient, models
 
@@ -36,6 +37,14 @@ from recq.index.sources import Source
 from recq.index.values import Values
 from recq.index.writes import Writes
 from recq.space import EmbeddingSpace, require_same
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A trained space of a catalog, and the questions that are answered in its order (`recq.index.reranked`)."""
+
+    candidate: Candidate
+    finder: Finder
 
 
 class Catalog:
@@ -70,6 +79,7 @@ class Catalog:
         self._at_opening = at_opening
         self._background: Background | None = None
         self._sources: Mapping[str, Source] | None = None
+        self._tried: dict[str, Tried] = {}
         self._points = Points(client, collection)
         self.fields = Fields(client, collection, at_opening if asked else None)
         self.items = Items(self._points, self.fields)
@@ -84,13 +94,16 @@ class Catalog:
         self.problems = ProblemRecords(client, collection, self._points)
         self.candidates = Candidates(client, collection, name)
 
-    def finder_in(self, candidate: Candidate) -> Finder:
-        """Questions that are answered in the order of a trained space, from stored vectors (`recq.index.reranked`).
+    def tried(self, name: str) -> Tried:
+        """The trained space of that name, and what answers in its order; read once.
 
-        Raises SpaceMismatch for one that was learned in another space than the catalog's.
+        Raises TargetNotFound, and SpaceMismatch for one that was learned in another space than the catalog's.
         """
-        nearest = Reranked(self._by_engine, self._points, candidate.head, candidate.space(self.space))
-        return Finder(nearest, self._points, self.fields, self.items)
+        if name not in self._tried:
+            candidate = self.candidates.get(name)
+            nearest = Reranked(self._by_engine, self._points, candidate.head, candidate.space(self.space))
+            self._tried[name] = Tried(candidate, Finder(nearest, self._points, self.fields, self.items))
+        return self._tried[name]
 
     @classmethod
     @translated

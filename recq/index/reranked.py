@@ -8,6 +8,7 @@ stored space puts farther away is not found. Vectors of a trained space have len
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -29,7 +30,14 @@ RERANKED = 1_000
 """Points that are put into the order of the trained space."""
 
 _TOGETHER = 10
-"""Questions whose vectors are held at the same time: some 50 MB."""
+"""Questions whose stored vectors are read at the same time: some 50 MB."""
+
+KEPT_FOR = 5.0
+"""Seconds that trained vectors serve later questions as well: to read a thousand takes a hundred times as long as a
+question without them. An item whose picture has just changed keeps its place for as long."""
+
+MOST_KEPT = 16_000_000
+"""Numbers of trained vectors that are kept: 64 MB."""
 
 Floats = npt.NDArray[np.float32]
 
@@ -37,15 +45,25 @@ Floats = npt.NDArray[np.float32]
 class Reranked:
     """Finds what is nearest in the trained `space`, that of the vectors that `head` makes of the stored ones."""
 
-    def __init__(self, stored: ByEngine, points: Points, head: Head, space: EmbeddingSpace) -> None:
+    def __init__(
+        self,
+        stored: ByEngine,
+        points: Points,
+        head: Head,
+        space: EmbeddingSpace,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.space = space
         self._stored = stored
         self._points = points
         self._head = head
+        self._clock = clock
+        self._kept: dict[str, Floats] = {}
+        self._kept_since = clock()
 
     def exact(self) -> Reranked:
         """The same, comparing with every point that matches in the stored space."""
-        return Reranked(self._stored.exact(), self._points, self._head, self.space)
+        return Reranked(self._stored.exact(), self._points, self._head, self.space, self._clock)
 
     def ranked(self, questions: Sequence[Question], scope: Scope, owns: Sequence[Own]) -> list[Grown]:
         """The certain rows of each question; `cut` where more points match than are put into order.
@@ -69,29 +87,51 @@ class Reranked:
         item, near = found
         return item, self._reordered([item_id], scope, [own(item)], [near])[0]
 
-    def vectors(self, ids: Sequence[str]) -> Mapping[str, np.ndarray]:
-        """The vectors of the trained space."""
-        rows, matrix = self._projected(ids, [])
-        return {item_id: matrix[row] for item_id, row in rows.items()}
+    def vectors(self, ids: Sequence[str]) -> Mapping[str, Floats]:
+        """The vectors of the trained space, those that were made lately and the others from the stored ones."""
+        now = self._clock()
+        if now - self._kept_since >= KEPT_FOR or len(self._kept) * self.space.dim > MOST_KEPT:
+            self._kept, self._kept_since = {}, now
+        kept = self._kept
+        kept |= self._made([item_id for item_id in dict.fromkeys(ids) if item_id not in kept])
+        return {item_id: kept[item_id] for item_id in dict.fromkeys(ids) if item_id in kept}
+
+    def _made(self, ids: Sequence[str]) -> dict[str, Floats]:
+        """From the stored vectors. Equal ones are put through the head once: its products of equal rows of a batch may
+        differ in a last bit, and copies would have an order."""
+        stored = self._points.vectors(ids)
+        row_of: dict[bytes, int] = {}
+        distinct: list[np.ndarray] = []
+        rows: dict[str, int] = {}
+        for item_id, vector in stored.items():
+            rows[item_id] = row_of.setdefault(hashlib.blake2b(vector.tobytes(), digest_size=16).digest(), len(distinct))
+            if rows[item_id] == len(distinct):
+                distinct.append(vector)
+        made = self._through(distinct)
+        return {item_id: made[row] for item_id, row in rows.items()}
+
+    def _through(self, vectors: Sequence[np.ndarray]) -> Floats:
+        """Stored vectors, each float32 (takes,), as rows of the trained space: float32 (n, dim)."""
+        return self._head.apply(np.array(vectors, np.float32).reshape(len(vectors), self._head.takes))
 
     def _reordered(
         self, questions: Sequence[Question], scope: Scope, owns: Sequence[Own], nears: Sequence[Sequence[Near]]
     ) -> list[Grown]:
         examples = [each for question in questions for each in _examples_of(question)]
         named = [each for each in examples if isinstance(each, str)]
-        given = [each for each in examples if not isinstance(each, str)]
-        rows, matrix = self._projected([*named, *(str(point.id) for near in nears for point in near)], given)
-        places = iter(range(len(matrix) - len(given), len(matrix)))
+        vectors = self.vectors([*named, *(str(point.id) for near in nears for point in near)])
 
         def vector(example: Example) -> Floats:
-            if isinstance(example, str) and example not in rows:
+            if not isinstance(example, str):
+                made: Floats = self._through([example])[0]
+                return made
+            if example not in vectors:
                 raise RequestRefused(f"the item {example} has no vector any more: it was deleted, or has failed")
-            found: Floats = matrix[rows[example] if isinstance(example, str) else next(places)]
-            return found
+            return vectors[example]
 
         found = []
         for question, near, own in zip(questions, nears, owns, strict=True):
-            points = within(_by_score(near, rows, matrix, _starting(question, vector)), scope.parameters)
+            points = within(_by_score(near, vectors, _starting(question, vector)), scope.parameters)
             found.append(self._grown(points, scope, own, more=len(near) >= RERANKED))
         return found
 
@@ -117,26 +157,6 @@ class Reranked:
         )
         return Grown(found.rows, whole=False, cut=True) if more and found.whole else found
 
-    def _projected(self, ids: Sequence[str], given: Sequence[np.ndarray]) -> tuple[dict[str, int], Floats]:
-        """The row of each id whose vector is there, and the rows, float32 (n, dim); those of `given` come last.
-
-        Equal vectors are put through the head once: in a batch, its products of equal rows may differ in a last bit,
-        and copies would have an order.
-        """
-        stored = self._points.vectors(list(dict.fromkeys(ids)))
-        row_of: dict[bytes, int] = {}
-        distinct: list[np.ndarray] = []
-        rows: dict[str, int] = {}
-        for item_id, vector in stored.items():
-            rows[item_id] = row_of.setdefault(hashlib.blake2b(vector.tobytes(), digest_size=16).digest(), len(distinct))
-            if rows[item_id] == len(distinct):
-                distinct.append(vector)
-        return rows, np.concatenate([self._through(distinct), self._through(given)])
-
-    def _through(self, vectors: Sequence[np.ndarray]) -> Floats:
-        """Stored vectors, each float32 (takes,), as rows of the trained space: float32 (n, dim)."""
-        return self._head.apply(np.array(vectors, np.float32).reshape(len(vectors), self._head.takes))
-
 
 def _wide(scope: Scope) -> Scope:
     """All points that are put into order, whatever their score in the stored space."""
@@ -144,11 +164,13 @@ def _wide(scope: Scope) -> Scope:
     return replace(scope, parameters=parameters, limit=RERANKED, bare=True)
 
 
-def _by_score(near: Iterable[Near], rows: Mapping[str, int], matrix: Floats, start: Floats) -> list[Near]:
+def _by_score(near: Iterable[Near], vectors: Mapping[str, Floats], start: Floats) -> list[Near]:
     """The points by their cosine to `start`, the highest first. One that has no vector any more is left out."""
-    there = [point for point in near if str(point.id) in rows]
-    vectors = matrix[[rows[str(point.id)] for point in there]]
-    scores = (vectors.astype(np.float64) @ start.astype(np.float64)).astype(np.float32)  # equal ones of equal rows
+    there = [point for point in near if str(point.id) in vectors]
+    if not there:
+        return []
+    rows = np.stack([vectors[str(point.id)] for point in there]).astype(np.float64)
+    scores = (rows @ start.astype(np.float64)).astype(np.float32)  # in 64 bits, so that equal rows score equally
     scored = [point._replace(score=score) for point, score in zip(there, scores.tolist(), strict=True)]
     return sorted(scored, key=lambda point: -point.score)
 

@@ -13,7 +13,7 @@ from recq.index.parameters import Parameters
 from recq.search.prepare import Query
 from recq.search.results import Answer, Asked, Examples, result_of
 from recq.search.target import FileTarget, IndexedTarget, describe, name_of
-from recq.search.trained import trained_of
+from recq.search.trained import candidate_of, finder_of, trained_of
 
 if TYPE_CHECKING:
     from recq.index.background import Background
@@ -82,12 +82,10 @@ def answer_of(
     background: Background | None = None,
     notes: tuple[str, ...] = (),
     no_results: NoResults | None = None,
-    candidate: Candidate | None = None,
 ) -> Answer:
     """The answer to a question that began at `started` (`time.perf_counter`).
 
-    `background` is the scale of its scores, where these are scores of pairs; `candidate` the trained space that they
-    are of, None for the catalog's own.
+    `background` is the scale of its scores, where these are scores of pairs.
     """
     results = tuple(
         result_of(
@@ -105,7 +103,7 @@ def answer_of(
     lost = {result.source for result in results if result.location is None}
     notes += tuple(f"no folder is on record for source '{paths.printable(name)}': no paths" for name in sorted(lost))
     return Answer(
-        catalog.space if candidate is None else candidate.space(catalog.space),
+        finder_of(catalog, parameters).space,
         results,
         (time.perf_counter() - started) * 1000,
         target,
@@ -116,7 +114,7 @@ def answer_of(
         named_in(parameters),
         parameters.fields,
         no_results,
-        trained_of(candidate),
+        trained_of(candidate_of(catalog, parameters)),
     )
 
 

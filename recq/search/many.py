@@ -28,7 +28,7 @@ from recq.search.scale import Scaled, scaled
 from recq.search.session import Session
 from recq.search.target import Given, IndexedTarget, Target, VectorTarget, is_id, resolve, text_of
 from recq.search.target_suggestions import MOST_PLACES
-from recq.search.trained import finder_of
+from recq.search.trained import candidate_of, finder_of
 from recq.space import require_same
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ def _answers(
 
     catalog = holder.catalog()
     scale = holder.scaled(parameters)
-    finder = finder_of(catalog, scale.candidate)
+    finder = finder_of(catalog, parameters)
     finder.check(scale.parameters, metric_of("", finder.space))
     ids = frozenset(given.lower() for given in chunk if isinstance(given, str) and is_id(given))
     items = catalog.lookups.get_many(sorted(ids))
@@ -243,7 +243,7 @@ def _answers(
         holder.release()  # pictures are going to be read and embedded
     prepared = _prepared(preparer, chunk, resolved)
     queries = [each for each in prepared if isinstance(each, Query)]
-    found = iter(_found(finder_of(holder.catalog(), scale.candidate), queries, scale.parameters))
+    found = iter(_found(finder_of(holder.catalog(), parameters), queries, scale.parameters))
     answers = [
         each if isinstance(each, FailedTarget) else _answer(holder, each, next(found), scale, parameters)
         for each in prepared
@@ -311,7 +311,7 @@ def _answer(
     if isinstance(found, FailedTarget):
         return found
     catalog, sources = holder.catalog(), holder.sources()
-    finder = finder_of(catalog, scale.candidate)
+    finder = finder_of(catalog, parameters)
     nothing: NoResults | None = None
     if not found.hits:
 
@@ -328,7 +328,6 @@ def _answer(
         metric=metric_of(query.example, finder.space),
         target=asked_of(query, catalog, sources),
         background=scale.background,
-        notes=(*notes_of([query]), *notes_on(found, scale.candidate)),
+        notes=(*notes_of([query]), *notes_on(found, candidate_of(catalog, parameters))),
         no_results=nothing,
-        candidate=scale.candidate,
     )

@@ -42,7 +42,7 @@ def recommend(
     from recq.index.similarity import Liked, Strategy, metric_of
 
     def check(catalog: Catalog) -> None:
-        finder = finder_of(catalog, candidate_of(catalog, parameters))
+        finder = finder_of(catalog, parameters)
         finder.check(parameters, metric_of(Liked(("",), strategy=Strategy(strategy)), finder.space))
 
     def ask() -> Answer:
@@ -66,7 +66,7 @@ def _recommended(
     examples = [query.example for query in queries]
     question = Liked(tuple(examples[:liked]), tuple(examples[liked:]), chosen)
     candidate = candidate_of(catalog, parameters)
-    finder = finder_of(catalog, candidate)
+    finder = finder_of(catalog, parameters)
 
     def ask(parameters: Parameters) -> Found:
         return finder.rank(question, parameters, own=own_of(parameters, queries[:liked], queries[liked:]))
@@ -84,7 +84,6 @@ def _recommended(
         examples=Examples(tuple(asked[:liked]), tuple(asked[liked:]), chosen),
         notes=(*notes_of(queries), *remarks_on(candidate), *notes_on(found, candidate)),
         no_results=None if found.hits else why_no_results(catalog, parameters, ask),
-        candidate=candidate,
     )
 
 

@@ -13,22 +13,17 @@ from recq.search.trained import candidate_of, remarks_on
 
 if TYPE_CHECKING:
     from recq.index.background import Background
-    from recq.index.candidates import Candidate
     from recq.index.catalog import Catalog
     from recq.index.parameters import Parameters
 
 
 @dataclass(frozen=True)
 class Scaled:
-    """Parameters with the limit of this catalog, the random pairs (None where there are too few items), and notes.
-
-    `candidate` is the trained space that the scores are of, None for the catalog's own.
-    """
+    """Parameters with the limit of this catalog, the random pairs (None where there are too few items), and notes."""
 
     parameters: Parameters
     background: Background | None
     notes: tuple[str, ...] = ()
-    candidate: Candidate | None = None
 
 
 def scaled(catalog: Catalog, parameters: Parameters) -> Scaled:
@@ -46,7 +41,7 @@ def scaled(catalog: Catalog, parameters: Parameters) -> Scaled:
                 f"--min-score auto is of the catalog's own space, and --space {candidate.name} has other scores: "
                 "give a number, such as --min-score 0.6"
             )
-        return Scaled(parameters, None, remarks_on(candidate), candidate)
+        return Scaled(parameters, None, remarks_on(candidate))
     background = catalog.background_at_opening()
     if not parameters.unusual:
         return Scaled(parameters, background)

@@ -25,7 +25,7 @@ from recq.search.results import Answer, ItemDetails
 from recq.search.scale import Scaled, scaled
 from recq.search.session import Session
 from recq.search.target import FileTarget, Given, IndexedTarget, describe, id_of, resolve, text_of
-from recq.search.trained import finder_of
+from recq.search.trained import candidate_of, finder_of
 
 if TYPE_CHECKING:
     from recq.index.catalog import Catalog
@@ -116,7 +116,7 @@ def _near_item(session: Session, target: Given, parameters: Parameters, started:
 
         try:
             scale = scaled(catalog, parameters)
-            near = finder_of(catalog, scale.candidate).rank_from(
+            near = finder_of(catalog, parameters).rank_from(
                 item_id, scale.parameters, lambda item: own_of(scale.parameters, [query_of(item)])
             )
         except (IndexUnreachable, IndexFailing):
@@ -128,7 +128,7 @@ def _near_item(session: Session, target: Given, parameters: Parameters, started:
 
 def _nearest(catalog: Catalog, query: Query, parameters: Parameters, started: float) -> Answer:
     scale = scaled(catalog, parameters)
-    finder = finder_of(catalog, scale.candidate)
+    finder = finder_of(catalog, parameters)
     found = finder.rank(query.example, scale.parameters, own=own_of(scale.parameters, [query]))
     return _answer(catalog, query, found, scale, parameters, started)
 
@@ -138,7 +138,7 @@ def _answer(
 ) -> Answer:
     from recq.index.similarity import metric_of
 
-    finder = finder_of(catalog, scale.candidate)
+    finder = finder_of(catalog, parameters)
 
     def ask(parameters: Parameters) -> Found:
         return finder.rank(query.example, parameters, own=own_of(parameters, [query]))
@@ -154,9 +154,8 @@ def _answer(
         metric=metric_of(query.example, finder.space),
         target=asked_of(query, catalog, sources),
         background=scale.background,
-        notes=(*notes_of([query]), *scale.notes, *notes_on(found, scale.candidate)),
+        notes=(*notes_of([query]), *scale.notes, *notes_on(found, candidate_of(catalog, parameters))),
         no_results=nothing,
-        candidate=scale.candidate,
     )
 
 
@@ -165,5 +164,5 @@ def _check(catalog: Catalog, parameters: Parameters) -> None:
 
     named = parameters.unusual or parameters.space is not None
     scale = scaled(catalog, parameters) if named else Scaled(parameters, None)
-    finder = finder_of(catalog, scale.candidate)
+    finder = finder_of(catalog, parameters)
     finder.check(scale.parameters, metric_of("", finder.space))

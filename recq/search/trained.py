@@ -15,16 +15,14 @@ if TYPE_CHECKING:
 
 
 def candidate_of(catalog: Catalog, parameters: Parameters) -> Candidate | None:
-    """The trained space that the question names, None for the catalog's own.
-
-    Raises TargetNotFound for a name that the catalog does not have.
-    """
-    return None if parameters.space is None else catalog.candidates.get(parameters.space)
+    """The trained space that the question names, None for the catalog's own. Raises what `finder_of` raises."""
+    return None if parameters.space is None else catalog.tried(parameters.space).candidate
 
 
-def finder_of(catalog: Catalog, candidate: Candidate | None) -> Finder:
-    """What answers in that space. Raises SpaceMismatch for one that was learned in another space than the catalog's."""
-    return catalog.finder if candidate is None else catalog.finder_in(candidate)
+def finder_of(catalog: Catalog, parameters: Parameters) -> Finder:
+    """What answers the question. Raises TargetNotFound for a trained space that the catalog does not have,
+    SpaceMismatch for one that was learned in another space than the catalog's."""
+    return catalog.finder if parameters.space is None else catalog.tried(parameters.space).finder
 
 
 def remarks_on(candidate: Candidate | None) -> tuple[str, ...]:

@@ -50,7 +50,7 @@ class Tried(NamedTuple):
 
     @property
     def finder(self) -> Finder:
-        return self.base.finder_in(self.candidate)
+        return self.base.tried(self.candidate.name).finder
 
     def made(self, number: int) -> Floats:
         """A vector, as the candidate's space has it."""
@@ -167,22 +167,47 @@ def test_pages_follow_one_another(small: Tried) -> None:
     assert [hit for page in pages for hit in page.hits] == list(whole.hits)
 
 
-def test_many_questions_are_answered_as_each_alone(small: Tried, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many vectors each request reads."""
     asked: list[int] = []
-    read = stored_vectors
 
     def stored(client: Any, collection: str, some: Sequence[str], using: str) -> Any:
         asked.append(len(some))
-        return read(client, collection, some, using)
+        return stored_vectors(client, collection, some, using)
 
     monkeypatch.setattr(points, "stored_vectors", stored)
+    return asked
+
+
+def test_many_questions_are_answered_as_each_alone(
+    small: Tried, reads: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reranked, "KEPT_FOR", 0.0)
     monkeypatch.setattr(reranked, "_TOGETHER", 4)
     questions: list[Question] = [*ids(range(0, 18, 2)), small.vectors[33], *ids([9, 8])]
     parameters = Parameters(12, filters=["category=a"])
     together = small.finder.rank_many(questions, parameters)
-    assert sum(asked) <= 3 * (SMALL // 3 + 1 + 4), "a vector is read once for all questions of a part"
+    assert len(reads) == 3
+    assert sum(reads) <= 3 * (SMALL // 3 + 1 + 4), "a vector is read once for all questions of a part"
     alone = [small.finder.rank(question, parameters) for question in questions]
     assert [shown(found) for found in together] == [shown(found) for found in alone]
+
+
+def test_trained_vectors_serve_the_next_question_for_a_while_and_are_bounded(
+    small: Tried, reads: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reranked, "KEPT_FOR", 0.0)
+    first = small.finder.rank(ids([5])[0], Parameters(5))
+    assert sum(reads) == SMALL
+    monkeypatch.setattr(reranked, "KEPT_FOR", 600.0)
+    reads.clear()
+    assert small.finder.rank(ids([5])[0], Parameters(5)) == first
+    small.finder.rank(ids([6])[0], Parameters(5, diversity=0.5))
+    assert reads == []
+    monkeypatch.setattr(reranked, "MOST_KEPT", (SMALL - 1) * small.finder.space.dim)
+    assert small.finder.rank(ids([5])[0], Parameters(5)) == first
+    assert sum(reads) == SMALL
 
 
 @pytest.mark.parametrize("disliked", [[], [77], [77, 200]])
@@ -240,14 +265,14 @@ def test_the_exact_finder_agrees(small: Tried) -> None:
 
 
 def test_an_item_that_is_not_there_is_refused(small: Tried, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reranked, "KEPT_FOR", 0.0)
     (target, other) = ids([7, 8])
     with pytest.raises(RequestRefused):
         small.finder.rank(item_of(9_999).id, Parameters(3))
-    read = stored_vectors
     monkeypatch.setattr(
         points,
         "stored_vectors",
-        lambda *asked: {item_id: vector for item_id, vector in read(*asked).items() if item_id != target},
+        lambda *asked: {item_id: vector for item_id, vector in stored_vectors(*asked).items() if item_id != target},
     )
     with pytest.raises(RequestRefused, match="has no vector any more"):
         small.finder.rank(target, Parameters(3))
@@ -259,13 +284,14 @@ def test_a_candidate_of_another_space_is_refused(client: QdrantClient) -> None:
     head = Linear(np.eye(SPACE.dim, 4, dtype=np.float32))
     catalog.candidates.write(Candidate("old", "class", head, "0123456789ab", MADE))
     with pytest.raises(SpaceMismatch, match=r"'old' was learned from vectors of \[0123456789ab\]"):
-        catalog.finder_in(catalog.candidates.get("old"))
+        catalog.tried("old")
 
 
 def test_an_empty_catalog_has_no_answer(client: QdrantClient) -> None:
     catalog = Catalog.create(client, "empty", SPACE)
     head = Linear(np.eye(SPACE.dim, 4, dtype=np.float32))
-    finder = catalog.finder_in(Candidate("new", "class", head, SPACE.fingerprint, MADE))
+    catalog.candidates.write(Candidate("new", "class", head, SPACE.fingerprint, MADE))
+    finder = catalog.tried("new").finder
     found = finder.rank(np.eye(SPACE.dim, dtype=np.float32)[0], Parameters(3), own=NOTHING_OWN)
     assert (found.hits, found.cut) == ((), False)
 
@@ -277,7 +303,8 @@ def test_foreign_and_failed_points_are_skipped(client: QdrantClient) -> None:
     client.set_payload(catalog._collection, {"error": {"reason": "corrupt"}}, points=[*ids([2])])
     client.overwrite_payload(catalog._collection, {"text": "of another program"}, points=[*ids([3])])
     head = Linear(np.eye(SPACE.dim, 7, dtype=np.float32))
-    finder = catalog.finder_in(Candidate("new", "class", head, SPACE.fingerprint, MADE))
+    catalog.candidates.write(Candidate("new", "class", head, SPACE.fingerprint, MADE))
+    finder = catalog.tried("new").finder
     found = finder.rank(ids([1])[0], Parameters(9))
     assert {hit.item.id for hit in found.hits} == {*ids([4, 5])}
 
