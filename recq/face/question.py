@@ -102,7 +102,7 @@ class Ranking(FirstFive, Narrowed, Limited, Placed, Tried, total=False):
     """The keywords of `similar`, `similar_many` and `recommend`."""
 
 
-class Compared(FirstFive, Narrowed, total=False):
+class Compared(FirstFive, Narrowed, Tried, total=False):
     """The keywords of `compare`."""
 
 

@@ -103,6 +103,10 @@ class Finder:
         """The same, comparing with every item that matches: what its answers are measured by."""
         return Finder(self._nearest.exact(), self._points, self._fields, self._items)
 
+    def vectors(self, ids: Sequence[str]) -> Mapping[str, np.ndarray]:
+        """The vectors of those ids in that space, each float32 (dim,); failed and unknown items are absent."""
+        return self._nearest.vectors(ids)
+
     def rank(self, question: Question, parameters: Parameters, *, own: Own = NOTHING_OWN) -> Found:
         """The rows nearest to what the question starts from, which is never among them; ties by path.
 

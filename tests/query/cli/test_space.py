@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import recq
 from recq.errors import SpaceMismatch, TargetNotFound, UsageError
 from recq.index.candidates import Candidate
+from recq.index.catalog import Catalog
 from recq.models import describe_space
 from recq.models.heads import Linear
 from recq.search.session import opened
@@ -195,3 +197,64 @@ def test_a_program_asks_the_same(shop: Shop) -> None:
             catalog.similar(vector, space="old")
         with pytest.raises(UsageError, match="space=3"):
             catalog.similar(vector, space=3)  # type: ignore[arg-type]
+
+
+def build(shop: Shop) -> None:
+    """The catalog `built`: the shop's items with the candidate's vectors."""
+    with opened(Settings(catalog=CATALOG, **settings_of(shop))) as catalog:
+        entries = [each for each in catalog.items.entries(()) if each.vector is not None]
+        made = NEW.head.apply(np.stack([each.vector for each in entries if each.vector is not None]))
+        built = Catalog.create(catalog._client, "built", NEW.space(SPACE))
+        built.writes.upsert([replace(each, vector=row) for each, row in zip(entries, made, strict=True)])
+
+
+def test_a_trained_space_is_compared_as_the_catalog_that_is_built_of_it(shop: Shop, ask: Callable[..., Reply]) -> None:
+    carry(shop, NEW)
+    build(shop)
+    named = ["--catalog", CATALOG, "--catalog", "@by-category", "--catalog", "built", "-k", "4", "--format", "json"]
+    found = answer(ask(["compare", "sofas/two.png", *named, *shop.options], None))
+    plain, tried, built = (each["answer"] for each in found["catalogs"])
+    check(tried)
+    assert [each["catalog"] for each in found["catalogs"]] == [CATALOG, f"{CATALOG}@by-category", "built"]
+    assert [each["id"] for each in tried["results"]] == [each["id"] for each in built["results"]]
+    assert [each["id"] for each in tried["results"]] != [each["id"] for each in plain["results"]]
+    assert tried["space"]["fingerprint"] == built["space"]["fingerprint"]
+    first = ["--catalog", f"{CATALOG}@by-category", "--catalog", CATALOG]
+    table = ask(["compare", "sofas/two.png", *first, "--format", "csv", *shop.options], None)
+    assert {line.partition(",")[0] for line in table.lines[1:]} == {first[1], first[3]}
+
+
+def test_a_trained_space_is_evaluated_as_the_catalog_that_is_built_of_it(shop: Shop) -> None:
+    carry(shop, NEW)
+    build(shop)
+    against = ("--against", "@by-category", "--against", "built")
+    asked = shop.ask("evaluate", "--label", "category", *against, "--format", "json")
+    measured = answer(asked)
+    one, other = measured["against"]
+    assert one["catalog"] == f"{CATALOG}@by-category"
+    assert one["space"].pop("trained") == {"name": "by-category", "label": "category", "from": SPACE.fingerprint}
+    for name in ("space", "map", "precision", "recall", "interval", "difference"):
+        assert one[name] == other[name]
+    assert one["map"] != measured["map"]
+    assert asked.err.count("has learned the category of these items") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["compare", "two.png", "--catalog", CATALOG, "--catalog", "@zzz"], 3, "no trained space 'zzz'"),
+        (["compare", "two.png", "--catalog", CATALOG, "--catalog", f"{CATALOG}@old"], 5, "'old' was learned"),
+        (["compare", "two.png", "--catalog", CATALOG, "--catalog", "shop@"], 2, "write CATALOG@NAME"),
+        (["compare", "two.png", "--catalog", f"{CATALOG}@old", "--catalog", "@old"], 2, "two different catalogs"),
+        (["evaluate", "--label", "category", "--catalog", CATALOG, "--against", "@zzz"], 3, "no trained space 'zzz'"),
+        (["evaluate", "--label", "category", "--catalog", CATALOG, "--against", "@old"], 5, "'old' was learned"),
+        (["evaluate", "--label", "category", "--catalog", CATALOG, "--against", "@"], 2, "write CATALOG@NAME"),
+    ],
+)
+def test_what_names_no_trained_space_is_one_line(
+    shop: Shop, ask: Callable[..., Reply], arguments: list[str], code: int, said: str
+) -> None:
+    carry(shop, NEW, OLD)
+    reply = ask([*arguments, *shop.options], None)
+    assert (reply.code, len(reply.err.splitlines())) == (code, 1)
+    assert said in reply.err
