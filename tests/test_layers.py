@@ -24,6 +24,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"recq.index"},
         {"recq.search"},
         {"recq.duplicates", "recq.evaluate", "recq.transfer"},
+        {"recq.learn"},
         {"recq.display"},
         {"recq.face"},
         {"recq.__init__"},

@@ -16,6 +16,7 @@ import recq
 from recq.errors import RecqError
 from recq.face import findings, question, results
 from recq.face.arguments import keywords_of
+from recq.learn.predict import Guess, Prediction
 from recq.search.many import FailedTarget
 from recq.search.results import Result
 
@@ -38,6 +39,8 @@ KINDS: tuple[type, ...] = (
     findings.Evaluation,
     findings.IndexEvaluation,
     findings.Duplicates,
+    Prediction,
+    Guess,
 )
 """What the methods return."""
 

@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 import recq
+from ingest.cli.learning import train
 from ingest.cli.model import Space
 from ingest.cli.requests import LogOption, MetadataOption, confirm, drop, problems, reconcile, retry
 from ingest.service.allocator import give_memory_back
@@ -236,6 +237,9 @@ def rebuild(
     typer.echo(summary(outcome))
     require_none_failed(outcome)
     return 0
+
+
+app.command()(train)
 
 
 _LONG = {"run": 0, "rebuild": INTERRUPTED, "reconcile": INTERRUPTED}

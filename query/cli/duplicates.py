@@ -9,11 +9,11 @@ import typer
 
 from query.cli.option_groups import PictureFiles, open_catalog
 from query.cli.options import FilterOption
-from query.cli.progress import bar
 from query.cli.shell import PROG, counted, emit, terminal
 from query.text.render import Format, duplicates_text
 from recq.cli_errors import complain
 from recq.cli_groups import Index, grouped
+from recq.cli_progress import bar
 from recq.duplicates.kinds import Kind
 from recq.errors import UsageError
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from query.cli.option_groups import open_catalog
-from query.cli.progress import bar
 from query.cli.shell import PROG, counted, emit, terminal
 from query.text.render import ShowFormat, evaluation_text, index_evaluation_text
 from recq.cli_errors import complain
 from recq.cli_groups import Index, grouped
 from recq.cli_options import format_option
+from recq.cli_progress import bar
 from recq.errors import UsageError
 from recq.paths import printable
 

@@ -83,6 +83,12 @@ class Recq(CommandsOnUse):
             _FILTERS_AND_GROUPS,
         ),
         Listed(
+            "predict",
+            "query.cli.predict:predict",
+            "What TARGET is, in the labels that a space was trained on: probabilities, or that it is like none of "
+            "them.",
+        ),
+        Listed(
             "duplicates",
             "query.cli.duplicates:duplicates",
             "Groups of items that are the same picture: the same bytes, or a copy that was resized, recompressed or "

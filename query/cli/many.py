@@ -7,10 +7,10 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from query.cli.picture_outputs import Pictures
-from query.cli.progress import bar
 from query.cli.shell import PROG, emit, terminal
 from query.text.formats import Printer
 from recq.cli_errors import complain
+from recq.cli_progress import bar
 from recq.errors import ItemsFailed, UsageError
 from recq.paths import printable
 from recq.progress import silent

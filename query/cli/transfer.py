@@ -9,10 +9,10 @@ import typer
 
 from query.cli.option_groups import open_catalog
 from query.cli.options import FilterOption
-from query.cli.progress import bar
 from query.cli.shell import PROG, counted
 from recq.cli_errors import complain
 from recq.cli_groups import Index, grouped
+from recq.cli_progress import bar
 from recq.transfer.transfer import ArchiveFormat, Transferred
 
 

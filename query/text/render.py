@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from recq.evaluate.index_results import IndexEvaluation
     from recq.evaluate.results import Evaluation
     from recq.index.facets import Facets
+    from recq.learn.predict import Prediction
     from recq.search.compare import Comparison
     from recq.search.explain import Explanation
     from recq.search.inventory import CatalogSummary, FieldSummary
@@ -53,7 +54,7 @@ class Format(StrEnum):
 
 
 class FacetsFormat(StrEnum):
-    """The formats of `facets` and `compare`."""
+    """The formats of `facets`, `compare` and `predict`."""
 
     TABLE = "table"
     JSON = "json"
@@ -200,6 +201,27 @@ def evaluation_text(evaluation: Evaluation, form: ShowFormat, terminal: bool = F
     if terminal:
         return "".join(_table(table, terminal) for table in evaluation_tables(evaluation))
     return "\n".join(plain(table) for table in evaluation_tables(evaluation))
+
+
+def predictions_text(found: Sequence[Prediction], form: FacetsFormat, terminal: bool = False) -> str:
+    """The answer of `predict`; CSV has a row for each guess."""
+    match form:
+        case FacetsFormat.TABLE:
+            from recq.display.prediction_table import predictions_table
+
+            return _table(predictions_table(found), terminal)
+        case FacetsFormat.JSON:
+            return _json([each.to_json() for each in found], indent=2)
+        case FacetsFormat.JSONL:
+            return "".join(_json(each.to_json()) for each in found)
+        case FacetsFormat.CSV:
+            rows = [
+                (document["text"], rank, guess["label"], guess["probability"], _cell(each.unknown), document["known"])
+                for each in found
+                for document in [each.to_json()]
+                for rank, guess in enumerate(document["guesses"], start=1)
+            ]
+            return _rows([("target", "rank", "label", "probability", "unknown", "known"), *rows])
 
 
 def explanation_text(explanation: Explanation, form: ShowFormat) -> str:

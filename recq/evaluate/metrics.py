@@ -87,6 +87,15 @@ def average_precision(ranked: Floats) -> float:
     return float((np.cumsum(found) / (places + 1)).sum() / (np.cumsum(best) / np.arange(1, len(best) + 1)).sum())
 
 
+def average_precisions(ranked: Floats) -> Floats:
+    """float64 (n,): `average_precision` of many rankings of one length, (n, length); NaN for one without any gain."""
+    places = np.arange(1, ranked.shape[1] + 1)
+    found = (np.cumsum(ranked, axis=1) / places * (ranked > 0)).sum(axis=1)
+    best = -np.sort(-ranked, axis=1)
+    most = (np.cumsum(best, axis=1) / places * (best > 0)).sum(axis=1)
+    return np.asarray(np.divide(found, most, out=np.full(len(ranked), np.nan), where=most > 0))
+
+
 @dataclass(frozen=True)
 class Measures:
     """mAP, precision and recall at each k; from 0 to 1, or the difference of two such."""

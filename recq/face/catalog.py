@@ -33,6 +33,7 @@ from recq.settings import Settings
 if TYPE_CHECKING:
     from recq.face.findings import Comparison, Duplicates, Evaluation, Explanation, IndexEvaluation
     from recq.face.results import Answer, Answers, Facets, Fields, Item
+    from recq.learn.predict import Prediction
     from recq.search.many import FailedTarget
     from recq.space import EmbeddingSpace
     from recq.transfer.transfer import Transferred
@@ -199,6 +200,26 @@ class ImageCatalog:
         from recq.search.explain import explain
 
         return shown_as(Explanation, explain(self._session, given_of(target), given_of(result, "result")))
+
+    @checked()
+    def predict(
+        self, targets: Iterable[Target], *, space: str | None = None, top: int = 3
+    ) -> list[Prediction | FailedTarget]:
+        """What each target is, in the labels that a space was trained on (`recq-ingest train`), in their order.
+
+        A prediction has the `top` most probable labels as `guesses`, calibrated, and is `unknown` where nothing that
+        has a label is like the target. `space` names the trained space, which may be left out where there is one. A
+        target that cannot be read becomes a `FailedTarget`. Raises TargetNotFound for an unknown space, UsageError
+        where there are several.
+        """
+        from recq.learn.predict import predict
+        from recq.search.many import FailedTarget
+
+        given = given_or_failed(targets, "targets")
+        found = predict(
+            self._session, [each for each in given if not isinstance(each, FailedTarget)], space=space, top=top
+        )
+        return [each if isinstance(each, FailedTarget) else next(found) for each in given]
 
     @checked()
     def show(self, target: Target) -> Item:

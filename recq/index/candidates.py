@@ -16,7 +16,7 @@ from qdrant_client import QdrantClient
 from recq.commands import command
 from recq.errors import SpaceMismatch, TargetNotFound, UsageError
 from recq.index.errors import translated
-from recq.models.heads import Head, digest_of, head_from_json
+from recq.models.heads import Classifier, Head, Joined, digest_of, head_from_json
 from recq.space import EmbeddingSpace
 from recq.spelling import nearest
 
@@ -30,17 +30,18 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 class Candidate:
     """A trained space: its `head`, the `label` it was learned of, and the fingerprint of the space it starts `from_`.
 
-    `closed_set`: pictures of classes that were not among the labels are found worse than before. `report` is what the
-    training measured, as plain JSON. `made_at` is ISO 8601 UTC.
+    `closed_set`: pictures of classes that were not among the labels are found worse than before. `calibration` is what
+    `classifier`'s scores are worth (`recq.learn.calibration`), as plain JSON. `made_at` is ISO 8601 UTC.
     """
 
     name: str
     label: str
     head: Head
+    classifier: Classifier
     from_: str
     made_at: str
     closed_set: bool = False
-    report: Mapping[str, Any] = field(default_factory=dict)
+    calibration: Mapping[str, Any] = field(default_factory=dict)
 
     def space(self, base: EmbeddingSpace) -> EmbeddingSpace:
         """The embedding space of its vectors. Raises SpaceMismatch where it was learned in another than `base`."""
@@ -56,23 +57,26 @@ class Candidate:
         return {
             "label": self.label,
             "head": self.head.to_json(),
+            "classifier": None if isinstance(self.head, Joined) else self.classifier.to_json(),  # a joined head has it
             "from": self.from_,
             "made_at": self.made_at,
             "closed_set": self.closed_set,
-            "report": dict(self.report),
+            "calibration": dict(self.calibration),
         }
 
     @classmethod
     def from_json(cls, name: str, data: Mapping[str, Any]) -> Self:
         """The value that `to_json` wrote. Raises SpaceMismatch for one of a newer version."""
+        head = head_from_json(data["head"])
         return cls(
             name,
             data["label"],
-            head_from_json(data["head"]),
+            head,
+            head.classifier if isinstance(head, Joined) else Classifier.from_json(data["classifier"]),
             data["from"],
             data["made_at"],
             bool(data["closed_set"]),
-            data.get("report", {}),
+            data.get("calibration", {}),
         )
 
 

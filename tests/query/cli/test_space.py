@@ -16,7 +16,7 @@ from recq.errors import SpaceMismatch, TargetNotFound, UsageError
 from recq.index.candidates import Candidate
 from recq.index.catalog import Catalog
 from recq.models import describe_space
-from recq.models.heads import Linear
+from recq.models.heads import Classifier, Linear
 from recq.search.session import opened
 from recq.settings import Settings
 from recq.space import EmbeddingSpace
@@ -35,9 +35,10 @@ def head() -> Linear:
     return Linear(matrix, centre)
 
 
-NEW = Candidate("by-category", "category", head(), SPACE.fingerprint, "2026-11-27T00:00:00Z")
-CLOSED = Candidate("closed", "category", head(), SPACE.fingerprint, "2026-11-27T00:00:00Z", closed_set=True)
-OLD = Candidate("old", "category", head(), "0123456789ab", "2026-11-27T00:00:00Z")
+CLASSES = Classifier(("bed",), np.zeros((1, SPACE.dim), np.float32), np.zeros(1, np.float32))
+NEW = Candidate("by-category", "category", head(), CLASSES, SPACE.fingerprint, "2026-11-27T00:00:00Z")
+CLOSED = Candidate("closed", "category", head(), CLASSES, SPACE.fingerprint, "2026-11-27T00:00:00Z", closed_set=True)
+OLD = Candidate("old", "category", head(), CLASSES, "0123456789ab", "2026-11-27T00:00:00Z")
 
 
 def expected(target: str) -> list[tuple[str, float]]:

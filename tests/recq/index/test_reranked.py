@@ -82,6 +82,10 @@ def item_of(number: int) -> Item:
     return Item(facts, metadata)
 
 
+def unused() -> Classifier:
+    return Classifier(("a",), np.zeros((1, SPACE.dim), np.float32), np.zeros(1, np.float32))
+
+
 def ids(some: Sequence[int]) -> list[str]:
     return [item_of(number).id for number in some]
 
@@ -89,7 +93,7 @@ def ids(some: Sequence[int]) -> list[str]:
 def tried(client: QdrantClient, name: str, count: int) -> Tried:
     rows, middles = vectors_of(count)
     classifier = Classifier(tuple(map(str, range(CLASSES))), 8 * middles, np.zeros(CLASSES, np.float32))
-    candidate = Candidate("by-class", "class", Joined(classifier, 1.0), HEAD_SPACE.fingerprint, MADE)
+    candidate = Candidate("by-class", "class", Joined(classifier, 1.0), classifier, HEAD_SPACE.fingerprint, MADE)
     base = Catalog.create(client, name, HEAD_SPACE)
     built = Catalog.create(client, f"{name}-built", candidate.space(HEAD_SPACE))
     made = candidate.head.apply(rows)
@@ -282,7 +286,7 @@ def test_an_item_that_is_not_there_is_refused(small: Tried, monkeypatch: pytest.
 def test_a_candidate_of_another_space_is_refused(client: QdrantClient) -> None:
     catalog = Catalog.create(client, "other", SPACE)
     head = Linear(np.eye(SPACE.dim, 4, dtype=np.float32))
-    catalog.candidates.write(Candidate("old", "class", head, "0123456789ab", MADE))
+    catalog.candidates.write(Candidate("old", "class", head, unused(), "0123456789ab", MADE))
     with pytest.raises(SpaceMismatch, match=r"'old' was learned from vectors of \[0123456789ab\]"):
         catalog.tried("old")
 
@@ -290,7 +294,7 @@ def test_a_candidate_of_another_space_is_refused(client: QdrantClient) -> None:
 def test_an_empty_catalog_has_no_answer(client: QdrantClient) -> None:
     catalog = Catalog.create(client, "empty", SPACE)
     head = Linear(np.eye(SPACE.dim, 4, dtype=np.float32))
-    catalog.candidates.write(Candidate("new", "class", head, SPACE.fingerprint, MADE))
+    catalog.candidates.write(Candidate("new", "class", head, unused(), SPACE.fingerprint, MADE))
     finder = catalog.tried("new").finder
     found = finder.rank(np.eye(SPACE.dim, dtype=np.float32)[0], Parameters(3), own=NOTHING_OWN)
     assert (found.hits, found.cut) == ((), False)
@@ -303,7 +307,7 @@ def test_foreign_and_failed_points_are_skipped(client: QdrantClient) -> None:
     client.set_payload(catalog._collection, {"error": {"reason": "corrupt"}}, points=[*ids([2])])
     client.overwrite_payload(catalog._collection, {"text": "of another program"}, points=[*ids([3])])
     head = Linear(np.eye(SPACE.dim, 7, dtype=np.float32))
-    catalog.candidates.write(Candidate("new", "class", head, SPACE.fingerprint, MADE))
+    catalog.candidates.write(Candidate("new", "class", head, unused(), SPACE.fingerprint, MADE))
     finder = catalog.tried("new").finder
     found = finder.rank(ids([1])[0], Parameters(9))
     assert {hit.item.id for hit in found.hits} == {*ids([4, 5])}

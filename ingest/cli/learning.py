@@ -1,0 +1,193 @@
+"""The commands of `recq-ingest` that learn from the catalogue's labels: train.
+
+`ingest.cli.main` adds them to the program. As there, modules that are slow to import are imported where they are used.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from recq.cli_groups import Index, grouped
+from recq.cli_options import json_option
+from recq.cli_progress import bar
+from recq.commands import command
+from recq.errors import UsageError
+from recq.paths import printable
+
+if TYPE_CHECKING:
+    from recq.learn.training import Quality, Spread, Training
+
+_CLASSES = 20  # classes of the table, those with the most items; JSON has all
+
+
+@grouped
+def train(
+    *,
+    label: Annotated[
+        str,
+        typer.Option(
+            "--label",
+            metavar="FIELD",
+            show_default=False,
+            help="The metadata field that is learned. Example: --label category",
+        ),
+    ],
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--name",
+            metavar="NAME",
+            show_default=False,
+            help="What the space is called, the field's name when not given. Example: --name by-category",
+        ),
+    ] = None,
+    filters: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--filter",
+            metavar="FILTER",
+            show_default=False,
+            help="Learn from matching items only; may be given several times. Example: --filter 'view=main'",
+        ),
+    ] = None,
+    group_by: Annotated[
+        str | None,
+        typer.Option(
+            "--group-by",
+            metavar="FIELD",
+            show_default=False,
+            help="Items of one value are views of one thing, which are learned or measured together. "
+            "Example: --group-by sku",
+        ),
+    ] = None,
+    holdout: Annotated[
+        float,
+        typer.Option(
+            "--holdout", metavar="SHARE", help="The share that is held back and measured. Example: --holdout 0.3"
+        ),
+    ] = 0.2,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            "--split",
+            metavar="SEPARATOR",
+            show_default=False,
+            help="The field holds lists written with this separator. Example: --split ,",
+        ),
+    ] = None,
+    keep: Annotated[
+        str | None,
+        typer.Option(
+            "--keep",
+            metavar="A,B",
+            show_default=False,
+            help="Learn these labels alone. Example: --keep sofa,chair,table",
+        ),
+    ] = None,
+    mapping: Annotated[
+        Path | None,
+        typer.Option(
+            "--map",
+            metavar="FILE",
+            show_default=False,
+            help="A CSV file of values and their labels, which folds many into few; a blank label drops the value. "
+            "Example: --map genres.csv",
+        ),
+    ] = None,
+    drop_small: Annotated[
+        bool,
+        typer.Option(
+            "--drop-small", help="Leave out classes of fewer than 5 items. Example: --label genre --drop-small"
+        ),
+    ] = False,
+    closed_set: Annotated[
+        bool,
+        typer.Option(
+            "--closed-set",
+            help="Offer also what finds pictures of classes without a label worse than before. "
+            "Example: --label sku --closed-set",
+        ),
+    ] = False,
+    json_: Annotated[bool, json_option("recq-ingest", "train --label category")] = False,
+    index: Index,
+) -> None:
+    """Learn a space of the catalog's own from a field of labels. Nothing is switched: the space is asked for by name.
+
+    It is learned from the vectors in the index; no picture is read.
+    """
+    settings = index.settings()
+    from recq.learn.labels import LabelRules, read_mapping
+    from recq.learn.training import TrainingOptions
+    from recq.learn.training import train as learn
+    from recq.search.session import Session
+
+    kept = None if keep is None else frozenset(part.strip() for part in keep.split(","))
+    rules = LabelRules(split, kept, None if mapping is None else read_mapping(mapping), drop_small)
+    options = TrainingOptions(name, rules, tuple(filters or ()), group_by, holdout, closed_set)
+    with Session(settings) as session, bar() as progress:
+        training = learn(session, label, options, progress)
+    if json_:
+        typer.echo(json.dumps(training.to_json(), ensure_ascii=False, indent=2))
+    else:
+        for line in _report(training, settings.catalog):
+            typer.echo(line)
+    _require_stored(training)
+
+
+def _report(training: Training, catalog: str) -> Iterator[str]:
+    groups = "" if training.groups == training.items else f" in {training.groups:,} groups"
+    yield (
+        f"{printable(training.label)}: {training.items:,} items{groups} of {len(training.classes):,} classes, "
+        f"{training.fits} fits in {training.took_s:.0f} s"
+    )
+    yield "held-out items, mean of 5 seeds and 95 % interval, in %:"
+    width = max(len(training.chosen.recipe.told), 20)
+    yield f"  {'':{width}}  {'mAP':17}  {'P@1':17}  {'P@5':17}"
+    yield f"  {'vectors as they are':{width}}  {_told(training.before)}"
+    yield f"  {training.chosen.recipe.told:{width}}  {_told(training.after)}"
+    if training.ungrouped is not None:
+        flattered = training.ungrouped.map.mean - training.after.map.mean
+        yield f"  {'without --group-by':{width}}  {_told(training.ungrouped)}"
+        yield f"  (views of one thing on both sides of a split would make that {100 * flattered:+.1f} points of mAP)"
+    mean, worst = training.chosen.mean_gain, training.chosen.worst_gain
+    if mean is None or worst is None:
+        yield "classes without a label: not measured, there are too few classes to leave two out"
+    else:
+        yield f"classes left out: {100 * mean:+.1f} points of mAP on average, {100 * worst:+.1f} for the worst"
+    yield f"probabilities: expected calibration error {training.calibration_error.mean:.3f}"
+    longest = max(len(printable(each.label)) for each in training.classes)
+    by_size = sorted(training.classes, key=lambda each: (-each.items, each.label))
+    for each in by_size[:_CLASSES]:
+        numbers = (
+            "" if each.before is None or each.after is None else f"{100 * each.before:5.1f} -> {100 * each.after:5.1f}"
+        )
+        yield f"  {printable(each.label):{longest}}  {each.items:>6,} items  mAP {numbers}"
+    if len(by_size) > _CLASSES:
+        yield f"  and {len(by_size) - _CLASSES:,} smaller classes: --json has all"
+    if training.stored:
+        asked = command("recq", "similar", "TARGET", "--space", training.candidate.name, catalog=catalog)
+        yield f"the space {training.candidate.name!r} ({training.candidate.head.dim:,} numbers) is stored: {asked}"
+
+
+def _require_stored(training: Training) -> None:
+    """Raise UsageError where nothing was stored."""
+    if training.stored:
+        return
+    if training.chosen.mean_gain is None:
+        why = f"with {len(training.classes)} classes nobody can tell what happens to pictures of others"
+    else:
+        why = "every head finds pictures of classes without a label worse than before"
+    raise UsageError(f"{training.label}: {why}: --closed-set stores it all the same")
+
+
+def _told(quality: Quality) -> str:
+    return "  ".join(f"{_interval(each):17}" for each in (quality.map, *quality.precision.values()))
+
+
+def _interval(spread: Spread) -> str:
+    return f"{100 * spread.mean:.1f} ({100 * spread.low:.1f}..{100 * spread.high:.1f})"

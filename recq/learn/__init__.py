@@ -1,0 +1,1 @@
+"""Learning from the catalogue's own labels: better spaces, and what can be said of them honestly."""

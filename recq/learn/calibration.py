@@ -1,0 +1,145 @@
+"""What the scores of a classifier are worth: probabilities that can be taken at their word, and an honest "unknown".
+
+All of it is learned from items that the classifier had not seen (`OutOfFold`), and applied with numpy alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from recq.learn.examples import Floats
+from recq.models.heads import probabilities_of
+
+BINS = 15
+"""Of the expected calibration error: equally wide, from 0 to 1 (Guo et al. 2017)."""
+
+NEIGHBOURS = 5
+"""Labelled items whose mean cosine says whether a picture is of a known kind at all."""
+
+COVERAGE = 0.9
+"""Share of items whose true label is in their label set."""
+
+UNKNOWN = 0.05
+"""A picture is called unknown where fewer of the labelled items lie so far from their neighbours."""
+
+_LEVELS = np.linspace(0, 1, 101)
+_TEMPERATURES = (0.02, 50.0)
+
+
+@dataclass(frozen=True, eq=False)
+class OutOfFold:
+    """Scores (n, classes) of items by a classifier that had not seen them, which labels they have, and the mean cosine
+    (n,) to their `NEIGHBOURS` nearest of what it had seen."""
+
+    scores: Floats
+    truth: npt.NDArray[np.bool_]
+    nearness: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """`scale` and `offset` (classes,) of the scores; the least probability of a label set; quantiles of nearness."""
+
+    scale: Floats
+    offset: Floats
+    least: float
+    nearness: Floats
+
+    def probabilities(self, scores: Floats, *, several: bool) -> Floats:
+        """Scores (n, classes) -> probabilities that are right as often as they say."""
+        return probabilities_of(scores * self.scale + self.offset, several=several)
+
+    def known(self, nearness: float) -> float:
+        """The share of labelled items that lie no nearer to others than this: 0 to 1, a conformal p-value.
+
+        Among pictures of the labelled kinds it is below `UNKNOWN` for that share of them.
+        """
+        levels = np.concatenate([[0.0], _LEVELS])
+        return float(np.interp(nearness, np.concatenate([[self.nearness[0] - 1e-6], self.nearness]), levels))
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return {
+            "scale": _numbers(self.scale),
+            "offset": _numbers(self.offset),
+            "least": round(self.least, 6),
+            "nearness": _numbers(self.nearness),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """What `to_json` wrote."""
+        arrays = [np.asarray(data[name], np.float32) for name in ("scale", "offset", "nearness")]
+        return cls(arrays[0], arrays[1], float(data["least"]), arrays[2])
+
+
+def calibrated(seen: OutOfFold, *, several: bool) -> Calibration:
+    """Learned from those items: one temperature for all classes, or a line for each label where there are several."""
+    scale, offset = _lines(seen) if several else _temperature(seen)
+    probabilities = probabilities_of(seen.scores * scale + offset, several=several)
+    true = np.where(seen.truth, probabilities, 1.0).min(axis=1)  # of several labels the least probable one
+    # Split conformal prediction (Vovk et al. 2005): the rank is that of n + 1 items, the new one among them.
+    rank = int(np.floor((1 - COVERAGE) * (len(true) + 1)))
+    least = float(np.sort(true)[rank - 1]) if rank else 0.0
+    return Calibration(scale, offset, least, np.quantile(seen.nearness, _LEVELS).astype(np.float32))
+
+
+def _temperature(seen: OutOfFold) -> tuple[Floats, Floats]:
+    """The temperature of least negative log likelihood."""
+    from scipy.optimize import minimize_scalar
+
+    def loss(logarithm: float) -> float:
+        probabilities = probabilities_of(seen.scores, float(np.exp(logarithm)))
+        return -float(np.log(np.maximum(probabilities[seen.truth], 1e-12)).mean())
+
+    found = minimize_scalar(loss, bounds=tuple(np.log(_TEMPERATURES)), method="bounded")
+    classes = seen.scores.shape[1]
+    return np.full(classes, 1 / np.exp(found.x), np.float32), np.zeros(classes, np.float32)
+
+
+def _lines(seen: OutOfFold) -> tuple[Floats, Floats]:
+    """A logistic line for each label's scores (Platt 1999); a label that nobody or everybody has keeps its scores."""
+    from sklearn.linear_model import LogisticRegression
+
+    scale, offset = np.ones(seen.scores.shape[1], np.float32), np.zeros(seen.scores.shape[1], np.float32)
+    for label in range(len(scale)):
+        truth = seen.truth[:, label]
+        if truth.any() and not truth.all():
+            fitted = LogisticRegression(C=1.0).fit(seen.scores[:, [label]], truth)
+            scale[label], offset[label] = fitted.coef_[0, 0], fitted.intercept_[0]
+    return scale, offset
+
+
+def calibration_error(probabilities: Floats, truth: npt.NDArray[np.bool_], *, several: bool) -> float:
+    """The expected calibration error over `BINS`: of the most probable class, of every label where there are several.
+
+    The distance of mean probability and share of right ones in each bin, weighted by the bin's size (Guo et al. 2017).
+    """
+    if several:
+        confidence, right = probabilities.ravel(), truth.ravel()
+    else:
+        best = probabilities.argmax(axis=1)
+        confidence, right = probabilities.max(axis=1), truth[np.arange(len(best)), best]
+    bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    counts = np.bincount(bins, minlength=BINS)
+    gaps = np.bincount(bins, confidence, BINS) - np.bincount(bins, right, BINS)
+    return float(np.abs(gaps).sum() / counts.sum())
+
+
+def nearness_of(vectors: Floats, known: Floats) -> Floats:
+    """float32 (n,): the mean cosine of each of (n, d) to its `NEIGHBOURS` nearest among (m, d)."""
+    wanted = min(NEIGHBOURS, len(known))
+    found = np.empty(len(vectors), np.float32)
+    for start in range(0, len(vectors), 1_024):
+        scores = vectors[start : start + 1_024] @ known.T
+        found[start : start + 1_024] = np.partition(scores, -wanted, axis=1)[:, -wanted:].mean(axis=1)
+    return found
+
+
+def _numbers(array: Floats) -> list[float]:
+    return [float(f"{each:.7g}") for each in array.tolist()]

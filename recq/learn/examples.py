@@ -1,0 +1,178 @@
+"""What is learned from: the catalogue's vectors with their labels, and which of them belong together.
+
+Copies, near-duplicates and views of one product are one group: a group is never parted between what is learned from
+and what is measured on, since a model recognises what it has seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from recq.errors import UsageError
+from recq.evaluate.evaluate import labels_of
+from recq.index.field_value import field_value
+from recq.index.filters import known_name, require_field
+from recq.index.ranking import group_of
+from recq.learn.labels import LabelRules
+from recq.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from recq.index.catalog import Catalog
+
+Floats = npt.NDArray[np.float32]
+Rows = npt.NDArray[np.int64]
+
+NEAR_DUPLICATE = 0.95
+"""The cosine from which two pictures count as views of one thing, whatever their names are.
+
+Of the clothing photographs 3 % have such a neighbour, and 1 % of these another label."""
+
+_BLOCK = 1_024  # rows compared with all others at a time
+_PAGE = 100
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Items in the order of their ids: `vectors` float32 (n, dim) of length 1, `labels` and `groups` of each.
+
+    `several`: items may have more than one label.
+    """
+
+    ids: tuple[str, ...]
+    vectors: Floats
+    labels: tuple[tuple[str, ...], ...]
+    groups: Rows
+    several: bool
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """All labels, sorted."""
+        return tuple(sorted({label for each in self.labels for label in each}))
+
+    def at(self, rows: Rows) -> Examples:
+        """Those rows alone."""
+        numbers = rows.tolist()
+        return Examples(
+            tuple(self.ids[n] for n in numbers),
+            self.vectors[rows],
+            tuple(self.labels[n] for n in numbers),
+            self.groups[rows],
+            self.several,
+        )
+
+    def numbers(self) -> Rows:
+        """int64 (n,): the number of each item's class, for items with one label each."""
+        number = {name: n for n, name in enumerate(self.classes)}
+        return np.array([number[each[0]] for each in self.labels], np.int64)
+
+    def indicators(self, classes: Sequence[str] | None = None) -> npt.NDArray[np.bool_]:
+        """bool (n, classes): which of these labels, all of them for None, each item has."""
+        number = {name: n for n, name in enumerate(self.classes if classes is None else classes)}
+        found = np.zeros((len(self), len(number)), bool)
+        for row, each in enumerate(self.labels):
+            found[row, [number[label] for label in each if label in number]] = True
+        return found
+
+
+def read_examples(
+    catalog: Catalog,
+    label: str,
+    rules: LabelRules,
+    *,
+    filters: Sequence[str] = (),
+    group_by: str | None = None,
+    progress: Progress = silent,
+) -> Examples:
+    """The embedded items that match the filters and have a label.
+
+    Raises UsageError where nothing can be learned, FilterError for an unknown field.
+    """
+    types = catalog.fields.types()
+    for field in (label, group_by):
+        if field is not None:
+            require_field(field, types)
+    label, group_by = known_name(label, types), None if group_by is None else known_name(group_by, types)
+    total = catalog.items.count(list(filters))
+    vectors = np.empty((total, catalog.space.dim), np.float32)
+    ids: list[str] = []
+    labels: list[tuple[str, ...]] = []
+    keys: list[tuple[str | None, str | None]] = []
+    for n, entry in enumerate(catalog.items.entries(list(filters))):
+        if n % _PAGE == 0:
+            progress("reading vectors", n, total)
+        found = rules.labels_of(labels_of(entry.item, label))
+        if entry.vector is None or not found or len(ids) == total:
+            continue
+        vectors[len(ids)] = entry.vector
+        ids.append(entry.item.id)
+        labels.append(found)
+        same = None if group_by is None else group_of(field_value(entry.item.to_payload(), group_by))
+        keys.append((entry.item.file.sha256, same))
+    if not ids:
+        raise UsageError(f"no embedded item has a {label}: there is nothing to learn from")
+    usable = rules.usable(labels, label)
+    kept = [n for n, each in enumerate(usable) if each]
+    order = np.array(sorted(kept, key=ids.__getitem__), np.int64)
+    rows = vectors[order]
+    numbers = order.tolist()
+    return Examples(
+        tuple(ids[n] for n in numbers),
+        rows,
+        tuple(usable[n] for n in numbers),
+        groups_of([keys[n] for n in numbers]),
+        any(len(usable[n]) > 1 for n in numbers),
+    )
+
+
+class _Groups:
+    """Disjoint sets of rows, joined two by two."""
+
+    def __init__(self, count: int) -> None:
+        self._parents = list(range(count))
+
+    def root(self, row: int) -> int:
+        parents = self._parents
+        while parents[row] != row:
+            parents[row] = parents[parents[row]]
+            row = parents[row]
+        return row
+
+    def join(self, one: int, other: int) -> None:
+        self._parents[self.root(one)] = self.root(other)
+
+    def numbers(self) -> Rows:
+        roots = [self.root(row) for row in range(len(self._parents))]
+        return np.unique(roots, return_inverse=True)[1].astype(np.int64)
+
+
+def groups_of(keys: Sequence[Sequence[str | None]]) -> Rows:
+    """int64 (n,): items have one number where they share one of their keys, each at its place; None is none."""
+    groups = _Groups(len(keys))
+    first: dict[tuple[int, str], int] = {}
+    for row, each in enumerate(keys):
+        for place, key in enumerate(each):
+            if key is not None:
+                groups.join(row, first.setdefault((place, key), row))
+    return groups.numbers()
+
+
+def with_near_duplicates(examples: Examples, progress: Progress = silent, near: float = NEAR_DUPLICATE) -> Examples:
+    """The same, in groups with what has a cosine of `near` or more, and what is near to that. Takes n * n steps."""
+    groups, vectors = _Groups(len(examples)), examples.vectors
+    first: dict[int, int] = {}
+    for row, number in enumerate(examples.groups.tolist()):
+        groups.join(row, first.setdefault(number, row))
+    for start in range(0, len(vectors), _BLOCK):
+        progress("looking for near-duplicates", start, len(vectors))
+        for row, column in np.argwhere(vectors[start : start + _BLOCK] @ vectors[start:].T >= near).tolist():
+            if row < column:
+                groups.join(start + row, start + column)
+    return replace(examples, groups=groups.numbers())

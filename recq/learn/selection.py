@@ -1,0 +1,235 @@
+"""Which head is offered: decided by inner folds that leave items out, and others that leave whole classes out.
+
+Ordinary cross-validation prefers what knows its classes best, and that is what places classes which come tomorrow
+worse than the vectors before did. So a head has to keep those, too: the best mAP of seen classes among the heads whose
+mean mAP of unseen classes is at most `ALLOWANCE` below that of the vectors as they are.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from recq.evaluate.metrics import LabelSets, Measures, average_precisions
+from recq.learn.calibration import OutOfFold, nearness_of
+from recq.learn.examples import Examples, Floats, Rows
+from recq.learn.fits import Fit, Recipe
+
+WEIGHTS = (0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
+DIMS = (64, 128)
+"""Numbers that a head is reduced to; at 16 the classes of tomorrow are lost."""
+
+ALLOWANCE = 0.01
+"""mAP of unseen classes that a head may lose against the vectors as they are."""
+
+NOISE = 0.005
+"""Differences in mAP that mean nothing: another seed gives as much."""
+
+SEEN_FOLDS, UNSEEN_FOLDS = 3, 5
+FEWEST_CLASSES = 4
+"""With fewer, two cannot be left out while two are learned: nothing is known about new classes."""
+
+MOST_QUERIES, MOST_GALLERY = 500, 3_000
+"""Queries of one measurement, and items that they look among: at random where there are more."""
+
+KS = (1, 5)
+Step = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a recipe gave: mAP of seen classes, and for each set of classes left out the gain of mAP (0 to 1)."""
+
+    recipe: Recipe
+    seen: float
+    gains: tuple[float, ...]
+
+    @property
+    def mean_gain(self) -> float | None:
+        """Over the sets of classes left out; None where none could be."""
+        return float(np.mean(self.gains)) if self.gains else None
+
+    @property
+    def worst_gain(self) -> float | None:
+        """Of the set of classes that fared worst."""
+        return min(self.gains, default=None)
+
+    @property
+    def open_set(self) -> bool:
+        """Whether classes that come tomorrow are found about as well as before."""
+        return self.mean_gain is not None and self.mean_gain >= -ALLOWANCE
+
+
+@dataclass(frozen=True)
+class Selection:
+    """All trials, in the order in which they were made, and the recipe that is offered."""
+
+    trials: tuple[Trial, ...]
+    chosen: Trial
+    out_of_fold: OutOfFold
+    """Of the seen folds: what their classifiers say of what they have not seen."""
+
+
+def select(
+    examples: Examples, recipes: Sequence[Recipe], seed: int, *, closed_set: bool = False, step: Step = lambda: None
+) -> Selection:
+    """Try the recipes on the same folds. `step` is called after each of `fits_of`.
+
+    With `closed_set` the best of seen classes is chosen, whatever it does to others; so it is where no recipe is open.
+    """
+    seen = [
+        Part.of(examples.at(learned), examples.at(held), None, seed)
+        for learned, held in seen_splits(examples, SEEN_FOLDS, seed)
+    ]
+    apart = [Part.without(examples, classes, seed) for classes in class_splits(examples.classes, seed)]
+    # Of lists a label that nearly all items have leaves nothing to learn from.
+    unseen = [part for part in apart if len(part.fit.examples.classes) > 1 and len(part.retrieval.queries)]
+    measured = []
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        for found in threads.map(lambda part: part.maps_of(recipes), (*seen, *unseen)):
+            measured.append(found)
+            step()
+    trials = []
+    for recipe, found in zip(recipes, zip(*measured, strict=True), strict=True):
+        gains = tuple(after - part.before for after, part in zip(found[len(seen) :], unseen, strict=True))
+        trials.append(Trial(recipe, float(np.mean(found[: len(seen)])), gains))
+    return Selection(tuple(trials), choose(trials, closed_set=closed_set), _out_of_fold(seen, examples.classes))
+
+
+def fits_of(classes: int) -> int:
+    """How many fits `select` makes for so many classes."""
+    return SEEN_FOLDS + _class_folds(classes)
+
+
+def _class_folds(classes: int) -> int:
+    return min(UNSEEN_FOLDS, classes // 2) if classes >= FEWEST_CLASSES else 0
+
+
+def choose(trials: Sequence[Trial], *, closed_set: bool = False) -> Trial:
+    """The best of seen classes among the open ones; among all of them with `closed_set`, or where none is open.
+
+    Of those that are as good but for `NOISE`, the one that keeps unseen classes best.
+    """
+    eligible = [each for each in trials if closed_set or each.open_set] or list(trials)
+    best = max(each.seen for each in eligible)
+    if closed_set:
+        return max(eligible, key=lambda each: each.seen)
+    return max(
+        (each for each in eligible if each.seen >= best - NOISE), key=lambda each: (each.mean_gain or 0.0, each.seen)
+    )
+
+
+def seen_splits(examples: Examples, folds: int, seed: int) -> Iterator[tuple[Rows, Rows]]:
+    """Rows to learn from and rows to measure on, for each fold: groups whole, classes in proportion."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():  # a label of lists may be rarer than the folds are many
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        splits = list(splitter.split(examples.vectors, rarest(examples), examples.groups))
+    for learned, held in splits:
+        yield learned.astype(np.int64), held.astype(np.int64)
+
+
+def rarest(examples: Examples) -> Rows:
+    """int64 (n,): of each item's labels the one that the fewest items have; what a split is stratified by."""
+    indicators = examples.indicators()
+    counts = indicators.sum(axis=0)
+    return np.asarray(np.where(indicators, counts, counts.max() + 1).argmin(axis=1), np.int64)
+
+
+def class_splits(classes: Sequence[str], seed: int) -> list[frozenset[str]]:
+    """Disjoint sets of two or more classes, together all of them; none where there are fewer than `FEWEST_CLASSES`."""
+    order = np.random.default_rng(seed).permutation(len(classes)).tolist()
+    parts = _class_folds(len(classes))
+    return [frozenset(classes[n] for n in order[part::parts]) for part in range(parts)]
+
+
+def _out_of_fold(parts: Sequence[Part], classes: Sequence[str]) -> OutOfFold:
+    """The scores of each part's gallery; of a class that its classifier has not learned, lower than all others."""
+    scores, truth, nearness = [], [], []
+    for part in parts:
+        own = part.fit.classifier.scores(part.gallery.vectors)
+        number = {name: n for n, name in enumerate(classes)}
+        found = np.full((len(own), len(classes)), own.min() - 1, np.float32)
+        found[:, [number[name] for name in part.fit.classifier.classes]] = own
+        scores.append(found)
+        truth.append(part.gallery.indicators(classes))
+        nearness.append(nearness_of(part.gallery.vectors, part.fit.examples.vectors))
+    return OutOfFold(np.concatenate(scores), np.concatenate(truth), np.concatenate(nearness))
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One fold: a fit of what is learned from, and what is measured; `before`, the mAP of the vectors as they are."""
+
+    fit: Fit
+    gallery: Examples
+    retrieval: Retrieval
+    before: float
+
+    @classmethod
+    def of(cls, learned: Examples, gallery: Examples, queries: Rows | None, seed: int) -> Part:
+        """Learn from `learned`; rows `queries` of the gallery (None: all) look for others in it."""
+        retrieval = Retrieval(gallery, queries, seed)
+        return cls(Fit(learned, quick=True), gallery, retrieval, retrieval.measures(gallery.vectors).map)
+
+    @classmethod
+    def without(cls, examples: Examples, classes: frozenset[str], seed: int) -> Part:
+        """Learn without some classes; their items look for each other among all items, as they will tomorrow.
+
+        A group with items of both kinds is not learned from. Of an item's labels only those left out count.
+        """
+        has = np.array([not classes.isdisjoint(each) for each in examples.labels])
+        apart = np.isin(examples.groups, examples.groups[has])
+        return cls.of(examples.at(np.flatnonzero(~apart)), examples, np.flatnonzero(has), seed)
+
+    def maps_of(self, recipes: Sequence[Recipe]) -> list[float]:
+        """mAP in the space of each recipe's head."""
+        heads = [self.fit.head(recipe) for recipe in recipes]
+        return [self.retrieval.measures(head.apply(self.gallery.vectors)).map for head in heads]
+
+
+class Retrieval:
+    """How well items find others of their labels. `queries` are rows of the gallery, None for all of them.
+
+    Of more than `MOST_QUERIES` and `MOST_GALLERY` some are drawn with `seed`. Items of a query's own group are not
+    counted. Queries of which no other item has a label are left out.
+    """
+
+    def __init__(self, gallery: Examples, queries: Rows | None, seed: int) -> None:
+        random = np.random.default_rng(seed)
+        asking = _drawn(np.arange(len(gallery)) if queries is None else queries, MOST_QUERIES, random)
+        others = _drawn(np.arange(len(gallery)), MOST_GALLERY, random)
+        sets = LabelSets(gallery.labels)
+        gains = np.stack([sets.gains(query)[others] for query in asking.tolist()])
+        self._own = gallery.groups[asking][:, None] == gallery.groups[others][None, :]
+        gains[self._own] = 0
+        answered = gains.any(axis=1)
+        self.queries, self._others = asking[answered], others
+        self._own, self._gains = self._own[answered], gains[answered]
+
+    def rows(self, vectors: Floats) -> npt.NDArray[np.float64]:
+        """The gallery's vectors (n, d) -> float64 (queries, 3): average precision, precision at each of `KS`."""
+        scores = vectors[self.queries] @ vectors[self._others].T
+        scores[self._own] = -np.inf
+        order = np.argsort(-scores, axis=1, kind="stable")
+        ranked = np.take_along_axis(self._gains, order, axis=1)
+        return np.column_stack([average_precisions(ranked), *(ranked[:, :k].sum(axis=1) / k for k in KS)])
+
+    def measures(self, vectors: Floats) -> Measures:
+        """The means of `rows`; NaN where no query has another item of its labels."""
+        rows = self.rows(vectors)
+        means = rows.mean(axis=0).tolist() if len(rows) else [float("nan")] * (1 + len(KS))
+        return Measures(means[0], dict(zip(KS, means[1:], strict=True)), {})
+
+
+def _drawn(rows: Rows, most: int, random: np.random.Generator) -> Rows:
+    """`most` of the rows at random, in their order; all where there are no more."""
+    return rows if len(rows) <= most else np.sort(random.choice(rows, most, replace=False))

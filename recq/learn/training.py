@@ -1,0 +1,347 @@
+"""Trains a space of the catalogue's own on a field of labels, and measures honestly what it gives.
+
+    training = train(session, "category", TrainingOptions(group_by="sku"))
+    training.after.map.mean, training.candidate.name
+
+Every figure is of items that the head has not seen: in each of `SEEDS` a share of the groups is held out, the head is
+chosen and fitted on the rest, and the holdout's items look for each other. What is stored is then chosen and fitted on
+all. Training never switches anything: the space answers where it is asked for by name.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from recq.errors import UsageError
+from recq.evaluate.metrics import Measures
+from recq.index.candidates import Candidate, require_name
+from recq.learn.calibration import calibrated, calibration_error
+from recq.learn.examples import Examples, Floats, read_examples, with_near_duplicates
+from recq.learn.fits import Fit, Recipe, joined_recipes, plain_recipes, require_scikit_learn
+from recq.learn.labels import SMALLEST, LabelRules
+from recq.learn.selection import (
+    DIMS,
+    KS,
+    WEIGHTS,
+    Retrieval,
+    Selection,
+    Trial,
+    fits_of,
+    seen_splits,
+    select,
+)
+from recq.progress import Progress, silent
+from recq.search.session import Session
+
+SEEDS = 5
+LARGEST_SELECTION = 5_000
+"""Items, whole groups in proportion to their classes, that heads are chosen and measured on. The last fit is on all."""
+
+T_95 = 2.776
+"""Student's t of a 95 % interval with `SEEDS` - 1 degrees of freedom."""
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """What is learned from (`rules`, `filters`, `group_by`), how much is held out, and what may be offered."""
+
+    name: str | None = None
+    rules: LabelRules = field(default_factory=LabelRules)
+    filters: tuple[str, ...] = ()
+    group_by: str | None = None
+    holdout: float = 0.2
+    closed_set: bool = False
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A measure from 0 to 1 over the seeds: the mean, and the 95 % interval of the mean (Student's t)."""
+
+    mean: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        """Of one value for each seed."""
+        mean = float(np.mean(values))
+        half = T_95 * float(np.std(values, ddof=1)) / len(values) ** 0.5 if len(values) > 1 else float("nan")
+        return cls(mean, max(mean - half, 0.0), min(mean + half, 1.0))
+
+    def to_json(self) -> dict[str, float]:
+        """As plain JSON."""
+        return {name: round(value, 4) for name, value in vars(self).items()}
+
+
+@dataclass(frozen=True)
+class Quality:
+    """mAP and precision at `KS` of the items held out, over the seeds."""
+
+    map: Spread
+    precision: dict[int, Spread]
+
+    @classmethod
+    def of(cls, found: Sequence[Measures]) -> Quality:
+        """Of one measurement for each seed."""
+        precision = {k: Spread.of([each.precision[k] for each in found]) for k in KS}
+        return cls(Spread.of([each.map for each in found]), precision)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return {"map": self.map.to_json(), **{f"p@{k}": each.to_json() for k, each in self.precision.items()}}
+
+
+@dataclass(frozen=True)
+class ClassQuality:
+    """One class: its items, and the mean mAP of its held-out items before and after; None where none was held out."""
+
+    label: str
+    items: int
+    before: float | None
+    after: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON."""
+        numbers = {name: None if value is None else round(value, 4) for name, value in self._numbers().items()}
+        return {"label": self.label, "items": self.items, **numbers}
+
+    def _numbers(self) -> dict[str, float | None]:
+        return {"before": self.before, "after": self.after}
+
+
+@dataclass(frozen=True)
+class Training:
+    """What was learned, and what it gives.
+
+    `before`, `after`: held-out items in the catalog's space and in the new one. `ungrouped`: `after` as it would be
+    estimated if views of one thing were on both sides of a split; None without `group_by`. `calibration_error` is that
+    of the predicted probabilities (`recq.learn.calibration`), `stored` whether the candidate may be asked for.
+    """
+
+    label: str
+    items: int
+    groups: int
+    several: bool
+    selection: Selection
+    candidate: Candidate
+    stored: bool
+    before: Quality
+    after: Quality
+    ungrouped: Quality | None
+    classes: tuple[ClassQuality, ...]
+    calibration_error: Spread
+    fits: int
+    took_s: float
+
+    @property
+    def chosen(self) -> Trial:
+        """The trial of what was chosen."""
+        return self.selection.chosen
+
+    def to_json(self) -> dict[str, Any]:
+        """The document that `--json` prints; without the head."""
+        return {
+            "label": self.label,
+            "name": self.candidate.name,
+            "stored": self.stored,
+            "closed_set": self.candidate.closed_set,
+            "items": self.items,
+            "groups": self.groups,
+            "several_labels": self.several,
+            "head": self.chosen.recipe.told,
+            "dim": self.candidate.head.dim,
+            "before": self.before.to_json(),
+            "after": self.after.to_json(),
+            "ungrouped": None if self.ungrouped is None else self.ungrouped.to_json(),
+            "unseen": _unseen_json(self.chosen),
+            "calibration_error": self.calibration_error.to_json(),
+            "classes": [each.to_json() for each in self.classes],
+            "trials": [
+                {"head": each.recipe.told, "seen_map": round(each.seen, 4), **_unseen_json(each)}
+                for each in self.selection.trials
+            ],
+            "fits": self.fits,
+            "took_s": round(self.took_s, 1),
+        }
+
+
+def _unseen_json(trial: Trial) -> dict[str, Any]:
+    rounded = [round(each, 4) for each in trial.gains]
+    mean, worst = trial.mean_gain, trial.worst_gain
+    return {
+        "mean_gain": None if mean is None else round(mean, 4),
+        "worst_gain": None if worst is None else round(worst, 4),
+        "gains": rounded,
+        "open_set": trial.open_set,
+    }
+
+
+def train(
+    session: Session, label: str, options: TrainingOptions | None = None, progress: Progress = silent
+) -> Training:
+    """Learn a space from the values of `label`, measure it, and store it as a candidate where it may be offered.
+
+    Raises UsageError where nothing can be learned or scikit-learn is missing, FilterError for an unknown field.
+    """
+    options = options or TrainingOptions()
+    require_scikit_learn()
+    from threadpoolctl import threadpool_limits
+
+    started = time.perf_counter()
+    name = require_name(options.name or label)
+    if not 0.05 <= options.holdout <= 0.5:
+        raise UsageError(f"--holdout {options.holdout:g} cannot be used: give a share from 0.05 to 0.5")
+    with session.opened() as catalog:
+        space = catalog.space
+        if not space.higher_is_better:
+            raise UsageError(f"{space.label} compares distances: heads are learned from vectors that compare cosines")
+        every = read_examples(
+            catalog, label, options.rules, filters=options.filters, group_by=options.group_by, progress=progress
+        )
+    sample = with_near_duplicates(_sampled(every), progress)
+    _require_groups(sample, label)
+    rounds = SEEDS * (1 if options.group_by is None else 2)
+    fits = _Fits(fits_of(len(sample.classes)), rounds, progress)
+    recipes = [*joined_recipes(WEIGHTS, DIMS), *plain_recipes(DIMS, several=every.several)]
+    # Folds are worked on side by side, so that threads within one would only wait for each other: measured on 1,192
+    # items, two of them take seven times the processor time of one.
+    with threadpool_limits(1, user_api="blas"):
+        selection = select(sample, recipes, 0, closed_set=options.closed_set, step=fits.step)
+        family = [each for each in recipes if type(each) is type(selection.chosen.recipe)]
+        holdouts = [_Holdout.of(sample, family, options, seed, fits) for seed in range(SEEDS)]
+        apart: list[_Holdout] = []
+        if options.group_by is not None:  # what those would believe who do not group
+            alone = replace(sample, groups=np.arange(len(sample)))
+            apart = [_Holdout.of(alone, recipes, options, seed, fits) for seed in range(SEEDS)]
+    fit = Fit(every)
+    candidate = Candidate(
+        name,
+        label,
+        fit.head(selection.chosen.recipe),
+        fit.classifier,
+        space.fingerprint,
+        datetime.now(UTC).isoformat(timespec="seconds"),
+        closed_set=not selection.chosen.open_set,
+        calibration=calibrated(selection.out_of_fold, several=every.several).to_json(),
+    )
+    fits.step()
+    training = Training(
+        label=label,
+        items=len(every),
+        groups=int(sample.groups.max()) + 1,
+        several=every.several,
+        selection=selection,
+        candidate=candidate,
+        stored=options.closed_set or not candidate.closed_set,
+        before=Quality.of([each.before for each in holdouts]),
+        after=Quality.of([each.after for each in holdouts]),
+        ungrouped=Quality.of([each.after for each in apart]) if apart else None,
+        classes=_classes(every, holdouts),
+        calibration_error=Spread.of([each.error for each in holdouts]),
+        fits=fits.done,
+        took_s=time.perf_counter() - started,
+    )
+    if training.stored:
+        with session.opened() as catalog:
+            candidate.space(catalog.space)  # rebuilt meanwhile?
+            catalog.candidates.write(candidate)
+    return training
+
+
+class _Fits:
+    """Counts fits for the progress: a selection of `each` fits and one more for all, and the same for each round."""
+
+    def __init__(self, each: int, rounds: int, progress: Progress) -> None:
+        self._progress = progress
+        self._of = (1 + rounds) * (each + 1)
+        self.done = 0
+        progress("fitting", 0, self._of)
+
+    def step(self) -> None:
+        self.done += 1
+        self._progress("fitting", self.done, self._of)
+
+
+@dataclass(frozen=True, eq=False)
+class _Holdout:
+    """One seed: what a head that was chosen and learned without the rows held out gives for those."""
+
+    before: Measures
+    after: Measures
+    error: float
+    by_class: dict[str, tuple[float, float]]
+
+    @classmethod
+    def of(
+        cls, sample: Examples, recipes: Sequence[Recipe], options: TrainingOptions, seed: int, fits: _Fits
+    ) -> _Holdout:
+        folds = max(2, round(1 / options.holdout))
+        learned, held = next(seen_splits(sample, folds, seed))
+        inner = sample.at(learned)
+        selection = select(inner, recipes, seed, closed_set=options.closed_set, step=fits.step)
+        fit, measured = Fit(inner), sample.at(held)
+        after = fit.head(selection.chosen.recipe).apply(measured.vectors)
+        retrieval = Retrieval(measured, None, seed)
+        calibration = calibrated(selection.out_of_fold, several=sample.several)
+        probabilities = calibration.probabilities(fit.classifier.scores(measured.vectors), several=sample.several)
+        truth = measured.indicators(fit.classifier.classes)
+        fits.step()
+        return cls(
+            retrieval.measures(measured.vectors),
+            retrieval.measures(after),
+            calibration_error(probabilities, truth, several=sample.several),
+            _by_class(measured, retrieval, after),
+        )
+
+
+def _by_class(held: Examples, retrieval: Retrieval, after: Floats) -> dict[str, tuple[float, float]]:
+    """The mean average precision of each class's queries, before and after."""
+    precise = np.column_stack([retrieval.rows(held.vectors)[:, 0], retrieval.rows(after)[:, 0]])
+    found = {}
+    for label in held.classes:
+        has = [label in held.labels[query] for query in retrieval.queries.tolist()]
+        if any(has):
+            before, after_ = precise[has].mean(axis=0).tolist()
+            found[label] = before, after_
+    return found
+
+
+def _classes(examples: Examples, holdouts: Sequence[_Holdout]) -> tuple[ClassQuality, ...]:
+    counts = examples.indicators().sum(axis=0).tolist()
+    rows = []
+    for label, count in zip(examples.classes, counts, strict=True):
+        found = [each.by_class[label] for each in holdouts if label in each.by_class]
+        before, after = np.mean(found, axis=0).tolist() if found else (None, None)
+        rows.append(ClassQuality(label, count, before, after))
+    return tuple(rows)
+
+
+def _sampled(examples: Examples) -> Examples:
+    """At most `LARGEST_SELECTION` items, whole groups, each class in proportion."""
+    if len(examples) <= LARGEST_SELECTION:
+        return examples
+    folds = -(-len(examples) // LARGEST_SELECTION)
+    _, kept = next(seen_splits(examples, folds, 0))
+    return examples.at(kept[:LARGEST_SELECTION])
+
+
+def _require_groups(examples: Examples, label: str) -> None:
+    """Raise UsageError where a class is in too few groups for one to be held back in each fold."""
+    indicators = examples.indicators()
+    few = [
+        name
+        for number, name in enumerate(examples.classes)
+        if len(np.unique(examples.groups[indicators[:, number]])) < SMALLEST
+    ]
+    if few and not examples.several:
+        named = ", ".join(map(repr, few[:5])) + (" and others" if len(few) > 5 else "")
+        raise UsageError(
+            f"{label}: the items of {named} are views of fewer than {SMALLEST} things, so that none can be held back: "
+            "leave such classes out with --keep"
+        )
