@@ -36,11 +36,10 @@ import recq
 from recq.index.catalog import Catalog
 from recq.index.connect import server_client
 from recq.index.filters import without_own
-from recq.index.ordering import nearest_points
+from recq.index.ordering import Scope, nearest_requests
 from recq.index.parameters import Parameters
 from recq.index.pending_fields import record
 from recq.index.points import ItemVector, Points
-from recq.index.ranking import first_limit
 from recq.index.schema import FieldType, FileFacts, Item
 from recq.settings import Settings
 from recq.space import EmbeddingSpace
@@ -435,9 +434,9 @@ def asked(client: QdrantClient, catalog: Catalog, real: Vectors, arguments: argp
                     hits = catalog.finder.rank(query.vector, parameters).hits
                     answers[name] = [hit.item.id for hit in hits]
                 else:
-                    limit = first_limit(K)
-                    rows = nearest_points(points, catalog.space, [query.vector], asked_for, parameters, limit, way)
-                    answers[name] = [row.id for row in rows[0][:K]]
+                    scope = Scope.first(asked_for, parameters)
+                    (near,) = points.nearest(nearest_requests(catalog.space, [query.vector], scope, way))
+                    answers[name] = [str(point.id) for point in near[:K]]
                 seconds[name].append(time.perf_counter() - start)
             truth = set(answers["exact"])
             for name, found in answers.items():

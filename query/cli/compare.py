@@ -10,6 +10,7 @@ from query.cli.option_groups import PictureFiles
 from query.cli.options import AnyOfOption, FilterOption, KOption, TargetArgument
 from query.cli.shell import PROG, emit, terminal
 from query.text.render import FacetsFormat, comparison_text
+from recq.catalog_names import catalog_and_space
 from recq.cli_errors import complain
 from recq.cli_groups import WholeIndex, grouped
 from recq.cli_options import format_option
@@ -25,7 +26,8 @@ def compare(
             "--catalog",
             metavar="NAME",
             show_default=False,
-            help="A catalog to ask; give at least two. Example: --catalog images --catalog images-mobilenet",
+            help="A catalog to ask, or one of its trained spaces, CATALOG@NAME; give at least two. "
+            "Example: --catalog images --catalog images-mobilenet --catalog images@by-category",
         ),
     ],
     k: KOption = 5,
@@ -40,9 +42,9 @@ def compare(
     pictures = files.ready()
     from recq.face.catalog import ImageCatalog
 
-    first, *against = catalogs
+    first, space = catalog_and_space(catalogs[0], settings.catalog)
     with ImageCatalog(settings.model_copy(update={"catalog": first})) as catalog:
-        comparison = catalog.compare(target, against, k=k, filters=filters or [], any_of=any_of or [])
+        comparison = catalog.compare(target, catalogs[1:], k=k, filters=filters or [], any_of=any_of or [], space=space)
     emit(comparison_text(comparison, form, terminal()))
     for note in comparison.notes:
         complain(PROG, note)

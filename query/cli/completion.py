@@ -1,4 +1,4 @@
-"""Shell completion: offers fields of the catalog and their values after Tab. It is quick and reports no error.
+"""Shell completion: after Tab, the fields of the catalog, their values, trained spaces. Quick, and reports no error.
 
 A shell starts `recq` anew for each Tab, and asking the index takes a second: so the answer is kept in a file for a
 minute, and the file is found from the options, the environment and recq.toml without loading the settings. Where there
@@ -16,7 +16,8 @@ import re
 import sys
 import time
 import unicodedata
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,21 +45,38 @@ Known = Mapping[str, list[str]]
 """Fields with their values, written as in a filter."""
 
 
+@dataclass(frozen=True)
+class There:
+    """What a catalog has that can be named: its fields, and its trained spaces."""
+
+    fields: Known
+    spaces: Sequence[str] = ()
+
+
+NOTHING = There({})
+"""Where no index answers."""
+
+
 def filters(ctx: typer.Context, incomplete: str) -> list[str]:
     """For --filter: a field, or a value of one."""
-    return offered_filters(_known(ctx, incomplete), incomplete)
+    return offered_filters(_there(ctx, incomplete).fields, incomplete)
 
 
 def alternatives(ctx: typer.Context, incomplete: str) -> list[str]:
     """For --any-of: the same for its last alternative."""
     ends = [match.end() for match in re.finditer(r"\\.|(?:\|\||,,)\s*", incomplete) if match.group()[0] != "\\"]
     before, last = incomplete[: ends[-1]] if ends else "", incomplete[ends[-1] :] if ends else incomplete
-    return [before + each for each in offered_filters(_known(ctx, last), last)]
+    return [before + each for each in offered_filters(_there(ctx, last).fields, last)]
 
 
 def field(ctx: typer.Context, incomplete: str) -> list[str]:
     """For --group-by, --label, FIELD: a field."""
-    return [name for name in _known(ctx) if name.startswith(incomplete)]
+    return [name for name in _there(ctx).fields if name.startswith(incomplete)]
+
+
+def spaces(ctx: typer.Context, incomplete: str) -> list[str]:
+    """For --space: a trained space."""
+    return [name for name in _there(ctx).spaces if name.startswith(incomplete)]
 
 
 def order(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -177,8 +195,8 @@ def _in_bash(line: str, quote: str) -> str:
 # -- what there is ------------------------------------------------------------------------------------------------
 
 
-def _known(ctx: typer.Context, first: str = "") -> Known:
-    """The fields of the catalog that the options so far name; empty where the index does not answer at once.
+def _there(ctx: typer.Context, first: str = "") -> There:
+    """What the catalog has that the options so far name; nothing where the index does not answer at once.
 
     The values of the field that `first` names, or begins to name, are read before all others.
     """
@@ -187,7 +205,7 @@ def _known(ctx: typer.Context, first: str = "") -> Known:
         place = _place(given)
         kept = _kept(place)
         return _asked(given, place, first) if kept is None else kept
-    return {}
+    return NOTHING
 
 
 _INDEX = ("catalog", "url", "data_dir")
@@ -208,50 +226,49 @@ def _place(given: Mapping[str, Any]) -> Path:
     return cache / "completion" / f"{hashlib.sha256(said.encode(errors='surrogateescape')).hexdigest()[:16]}.json"
 
 
-def _kept(place: Path) -> Known | None:
+def _kept(place: Path) -> There | None:
     """The kept answer, unless it is too old."""
     with contextlib.suppress(OSError, ValueError, KeyError):
         data: dict[str, Any] = json.loads(place.read_text("utf-8"))
         age = time.time() - data["at"]
         if 0 <= age < (FRESH if data["whole"] else FRESH / 6):
-            known: Known = data["known"]
-            return known
+            return There(data["fields"], data["spaces"])
     return None
 
 
-def _asked(given: Mapping[str, Any], place: Path, first: str) -> Known:
-    """The answer of the index, which is kept for the next time; empty where there is no index."""
+def _asked(given: Mapping[str, Any], place: Path, first: str) -> There:
+    """The answer of the index, which is kept for the next time; nothing where there is no index."""
     from tempfile import NamedTemporaryFile
 
     from recq.settings import Settings
 
     settings = Settings.load(**given)
     if settings.url is None and not settings.data_dir.is_dir():
-        return {}
-    known: dict[str, list[str]] = {}
-    whole = False
+        return NOTHING
+    there, whole = NOTHING, False
     try:
-        known, whole = _read(settings.model_copy(update={"lock_wait": 0.2, "connect_timeout": 1.0}), first)
+        there, whole = _read(settings.model_copy(update={"lock_wait": 0.2, "connect_timeout": 1.0}), first)
     finally:
         with contextlib.suppress(OSError):
             place.parent.mkdir(parents=True, exist_ok=True)
             with NamedTemporaryFile("w", dir=place.parent, delete=False, encoding="utf-8") as part:
-                json.dump({"at": time.time(), "known": known, "whole": whole}, part)
+                json.dump({"at": time.time(), **asdict(there), "whole": whole}, part)
             os.replace(part.name, place)  # noqa: PTH105 - both names are at hand
-    return known
+    return there
 
 
-def _read(settings: Any, first: str) -> tuple[dict[str, list[str]], bool]:
-    """All fields with their values, and whether the time was enough for all of them."""
+def _read(settings: Any, first: str) -> tuple[There, bool]:
+    """The trained spaces, all fields with their values, and whether the time was enough for all of them."""
     from recq.search.session import opened
 
     with opened(settings) as catalog:
         started = time.monotonic()
+        trained = catalog.candidates.names()
         known: dict[str, list[str]] = {name: [] for name in (*sorted(catalog.fields.types()), *_OFFERED)}
         waiting = catalog.fields.waiting()
         for name in sorted(known, key=lambda name: not (first and (name.startswith(first) or first.startswith(name)))):
             if time.monotonic() - started > PATIENCE:
-                return known, False
+                return There(known, trained), False
             if waiting.lacks([(name, False)]) is not None:
                 continue
             with contextlib.suppress(FilterError):  # an older recq made the index, without the field
@@ -259,4 +276,4 @@ def _read(settings: Any, first: str) -> tuple[dict[str, list[str]], bool]:
                 known[name] = [
                     escape(value) for value in values if not any(unicodedata.category(c) == "Cc" for c in value)
                 ]
-    return known, not waiting.left
+    return There(known, trained), not waiting.left

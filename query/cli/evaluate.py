@@ -18,6 +18,7 @@ from recq.cli_groups import Index, grouped
 from recq.cli_options import format_option
 from recq.cli_progress import bar
 from recq.errors import UsageError
+from recq.paths import printable
 
 if TYPE_CHECKING:
     from recq.evaluate.results import Evaluation
@@ -62,8 +63,9 @@ def evaluate(
             "--against",
             metavar="CATALOG",
             show_default=False,
-            help="Another catalog of the same files, measured on the items that both have; may be given several times. "
-            "Example: --against images-mobilenet",
+            help="Another catalog of the same files, measured on the items that both have, or a trained space, "
+            "@NAME or CATALOG@NAME; may be given several times. "
+            "Example: --against images-mobilenet --against @by-category",
         ),
     ] = None,
     sample: Annotated[
@@ -164,3 +166,9 @@ def remarks(evaluation: Evaluation) -> Iterator[str]:
     if left.copies:
         what = "1 copy was" if left.copies == 1 else f"{left.copies:,} copies were"
         yield f"{what} left out: the same bytes as the query"
+    for each in evaluation.against:
+        if each.trained is not None:
+            yield (
+                f"{printable(each.catalog)} has learned the {printable(each.trained.label)} of these items: "
+                "new pictures are found less well, the report of its training says how well"
+            )

@@ -24,6 +24,7 @@ from query.cli.options import (
     PageOption,
     PreviewOption,
     SortOption,
+    SpaceOption,
 )
 from query.text.formats import PATHS, TABLE
 from recq.cli_groups import Index
@@ -89,6 +90,7 @@ class Ranked:
     keep_duplicates: KeepDuplicatesOption = False
     sort: SortOption = None
     fields: FieldsOption = None
+    space: SpaceOption = None
 
 
 @dataclass(frozen=True)

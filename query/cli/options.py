@@ -163,6 +163,17 @@ FieldsOption = Annotated[
         help="The metadata fields to show; all by default. Example: --fields title,price",
     ),
 ]
+SpaceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--space",
+        metavar="NAME",
+        autocompletion=completion.spaces,
+        show_default=False,
+        help="Put the 1,000 nearest into the order of a trained space of the catalog, to try it before switching to "
+        "it. Example: --space by-category",
+    ),
+]
 NullOption = Annotated[
     bool,
     typer.Option(

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from query.cli import completion
 from query.cli.option_groups import open_catalog
 from query.cli.options import TargetsArgument, TargetsOption
 from query.cli.shell import PROG, emit, terminal
@@ -32,6 +33,7 @@ def predict(
         typer.Option(
             "--space",
             metavar="NAME",
+            autocompletion=completion.spaces,
             show_default=False,
             help="The trained space whose labels are predicted; needed where there are several. "
             "Example: --space category",

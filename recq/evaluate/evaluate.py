@@ -14,10 +14,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from recq.catalog_names import catalog_and_space, name_with_space
 from recq.commands import command
 from recq.errors import UsageError
 from recq.evaluate.metrics import LabelSets, Measures, Rows, bootstrap, confusions, measure
@@ -25,14 +26,19 @@ from recq.evaluate.results import ClassMeasures, Compared, Evaluation, Interval,
 from recq.index.field_value import field_value
 from recq.index.filters import known_name, require_field
 from recq.index.grammar import Condition
+from recq.index.parameters import Parameters
 from recq.index.schema import FILE_FIELDS, UNINDEXED_FIELDS, Item, elements
 from recq.progress import Progress, silent
 from recq.search.no_results import NoResults, why_no_items
+from recq.search.results import Trained
 from recq.search.session import Session
+from recq.search.trained import candidate_of, finder_of, trained_of
 from recq.search.vector_file import VectorFile
 
 if TYPE_CHECKING:
     from recq.index.catalog import Catalog
+    from recq.index.finder import Finder
+    from recq.space import EmbeddingSpace
 
 DEFAULT_KS = (1, 5, 10)
 LARGEST_K = 1_000
@@ -79,6 +85,27 @@ class _Ranked:
     copies: int
 
 
+@dataclass(frozen=True)
+class _Measured:
+    """A catalog in its own space, or in one of its trained spaces."""
+
+    name: str
+    finder: Finder
+    trained: Trained | None
+
+    @classmethod
+    def of(cls, catalog: Catalog, space: str | None) -> Self:
+        """Raises TargetNotFound for an unknown trained space, SpaceMismatch for one of other vectors."""
+        parameters = Parameters(space=space)
+        trained = trained_of(candidate_of(catalog, parameters))
+        return cls(name_with_space(catalog.name, space), finder_of(catalog, parameters), trained)
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        """The space of its vectors."""
+        return self.finder.space
+
+
 def evaluate(
     session: Session,
     label: str,
@@ -93,6 +120,8 @@ def evaluate(
 ) -> Evaluation:
     """Measure the session's catalog by the field `label`, and the catalogs `against` on the same items.
 
+    `CATALOG@NAME` and `@NAME` among these are trained spaces: all stored vectors are put through their heads.
+
     Every item is a query; `query_filters` choose the queries and `gallery_filters` the possible results, `sample`
     takes that many of the queries at random. Raises UsageError, FilterError for an unknown field, TargetNotFound for an
     unknown catalog.
@@ -102,16 +131,18 @@ def evaluate(
     started = time.perf_counter()
     chosen = _checked(ks)
     own = session.settings.catalog
-    names = [own, *against]
+    asked = [(own, None), *(catalog_and_space(each, own) for each in against)]
+    names = [name_with_space(*each) for each in asked]
     if len(set(names)) < len(names):
         raise UsageError(f"a catalog is compared with itself: give --against other catalogs than {own!r}, each once")
     with ExitStack() as files:
         with session.client() as client:
-            catalogs = [Catalog.open(client, name) for name in names]
-            plan = _plan(catalogs, label, query_filters, gallery_filters, sample, seed, progress)
-            stored = [files.enter_context(VectorFile(each.space.dim, each.space.distance)) for each in catalogs]
-            for catalog, file in zip(catalogs, stored, strict=True):
-                _store(catalog, plan, file, progress)
+            opened = {name: Catalog.open(client, name) for name, _ in asked}
+            measured = [_Measured.of(opened[name], space) for name, space in asked]
+            plan = _plan([*opened.values()], label, query_filters, gallery_filters, sample, seed, progress)
+            stored = [files.enter_context(VectorFile(each.space.dim, each.space.distance)) for each in measured]
+            for each, file in zip(measured, stored, strict=True):
+                _store(each, plan, file, progress)
         labels = LabelSets([each.labels for each in plan.facts])
         ranked = [
             _ranked(plan, labels, file, chosen, f"ranking {name}", progress)
@@ -122,10 +153,10 @@ def evaluate(
             f"no query has another item with the same {label}: choose a field whose values repeat "
             f"({command('recq', 'facets', label)} counts them)"
         )
-    first, spaces = ranked[0], [catalog.space for catalog in catalogs]
+    first = ranked[0]
     return Evaluation(
         own,
-        spaces[0],
+        measured[0].space,
         label,
         chosen,
         seed,
@@ -141,8 +172,14 @@ def evaluate(
         _per_class(plan, labels, first, chosen),
         tuple(confusions(labels, first.answered, first.neighbours)),
         tuple(
-            Compared(name, space, *_means(each.values, chosen, seed), *_means(each.values - first.values, chosen, seed))
-            for name, space, each in zip(against, spaces[1:], ranked[1:], strict=True)
+            Compared(
+                other.name,
+                other.space,
+                *_means(each.values, chosen, seed),
+                *_means(each.values - first.values, chosen, seed),
+                trained=other.trained,
+            )
+            for other, each in zip(measured[1:], ranked[1:], strict=True)
         ),
         (time.perf_counter() - started) * 1000,
     )
@@ -239,11 +276,11 @@ def _by_place(facts: _Facts) -> tuple[str, str]:
     return facts.place
 
 
-def _store(catalog: Catalog, plan: _Plan, file: VectorFile, progress: Progress) -> None:
+def _store(catalog: _Measured, plan: _Plan, file: VectorFile, progress: Progress) -> None:
     """The vectors of all rows, in their order. Raises UsageError when an item was deleted meanwhile."""
     for page in _pages([each.id for each in plan.facts]):
         progress(f"reading {catalog.name}", file.rows, len(plan.facts))
-        found = catalog.items.vectors(page)
+        found = catalog.finder.vectors(page)
         if len(found) < len(page):
             raise UsageError(f"items of catalog {catalog.name!r} were deleted meanwhile: ask again")
         file.append(np.stack([found[each] for each in page]))

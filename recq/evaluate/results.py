@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from recq.evaluate.metrics import Confusion, Measures
+from recq.search.results import Trained
 
 if TYPE_CHECKING:
     from recq.space import EmbeddingSpace
@@ -43,7 +43,10 @@ class ClassMeasures:
 
 @dataclass(frozen=True)
 class Compared:
-    """Another catalog on the same queries and gallery; `difference` is its measures minus those of the first."""
+    """Another catalog on the same queries and gallery; `difference` is its measures minus those of the first.
+
+    `trained` is the trained space that was measured, None for the catalog's own.
+    """
 
     catalog: str
     space: EmbeddingSpace
@@ -51,6 +54,7 @@ class Compared:
     interval: Interval
     difference: Measures
     difference_interval: Interval
+    trained: Trained | None = None
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,7 @@ def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
         "against": [
             {
                 "catalog": each.catalog,
-                "space": _space(each.space),
+                "space": _space(each.space) | ({} if each.trained is None else {"trained": each.trained.to_json()}),
                 **_measures(each.measures),
                 "interval": _interval(each.interval),
                 "difference": _measures(each.difference) | {"interval": _interval(each.difference_interval)},
@@ -106,7 +110,7 @@ def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def _space(space: EmbeddingSpace) -> Mapping[str, Any]:
+def _space(space: EmbeddingSpace) -> dict[str, Any]:
     return {**space.summary(), "label": space.label}
 
 

@@ -174,15 +174,18 @@ class ImageCatalog:
         """`similar` in this catalog and in the catalogs `against`, and how many results they have in common.
 
         The catalogs usually hold the same files, embedded by different models. Each catalog compares in its own space:
-        by its stored vector of the target, or by a vector that its own model makes of the file. Raises what `similar`
-        raises, UsageError where `against` names no other catalog.
+        by its stored vector of the target, or by a vector that its own model makes of the file. "other@name" is a
+        trained space of another catalog, "@name" one of this catalog. Raises what `similar` raises, UsageError where
+        `against` names no other catalog.
         """
+        from recq.catalog_names import name_with_space
         from recq.face.findings import Comparison
         from recq.face.results import shown_as
         from recq.search.compare import compare
 
         parameters = parameters_of(Compared, asked)
-        found = compare(self._session, given_of(target), [self.name, *against], parameters)
+        first = name_with_space(self.name, parameters.space)
+        found = compare(self._session, given_of(target), [first, *against], parameters)
         return shown_as(Comparison, found, settings=self.settings)
 
     @checked()
@@ -317,8 +320,9 @@ class ImageCatalog:
 
         Every item is a query, or `sample` of them, drawn at random with `seed`. `ks` are the numbers of results that
         precision and recall are counted at. `query_filters` choose the items that are queries, `gallery_filters` those
-        that may be results. `against` are other catalogs of the same files. Raises UsageError, FilterError for an
-        unknown field, TargetNotFound for an unknown catalog.
+        that may be results. `against` are other catalogs of the same files, or trained spaces: "@name" of this catalog,
+        "other@name" of another. Raises UsageError, FilterError for an unknown field, TargetNotFound for an unknown
+        catalog or trained space.
         """
         from recq.evaluate.evaluate import evaluate
         from recq.face.findings import Evaluation

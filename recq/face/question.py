@@ -85,11 +85,24 @@ class Matching(FirstTwenty, Narrowed, Placed, total=False):
     """The keywords of `search`."""
 
 
-class Ranking(FirstFive, Narrowed, Limited, Placed, total=False):
+class Tried(TypedDict, total=False):
+    """In which space pictures are compared."""
+
+    space: Annotated[
+        str | None,
+        Keyword(
+            None,
+            "The name of a trained space of the catalog: the 1,000 nearest are put into its order, so that it can be "
+            "tried before anything is stored in it. None: the catalog's own space.",
+        ),
+    ]
+
+
+class Ranking(FirstFive, Narrowed, Limited, Placed, Tried, total=False):
     """The keywords of `similar`, `similar_many` and `recommend`."""
 
 
-class Compared(FirstFive, Narrowed, total=False):
+class Compared(FirstFive, Narrowed, Tried, total=False):
     """The keywords of `compare`."""
 
 
@@ -112,6 +125,7 @@ def parameters_of(keywords: type, asked: Mapping[str, Any]) -> Parameters:
         fields=None if fields is None else tuple(fields),
         unusual=_unusual(least, most),
         keep_own_group=given.get("keep_own_group", False),
+        space=given.get("space"),
     )
 
 

@@ -107,7 +107,8 @@ class Answer(Pictured, results.Answer):
 
     Each element is a `Result`. `results` has them as a tuple, `target` is what was compared with (None for `search`),
     `space` the embedding space, `metric` what the scores are, `took_ms` the time in milliseconds. `notes` are remarks
-    on the answer; `no_results` explains an answer without results, else it is None.
+    on the answer; `no_results` explains an answer without results, else it is None; `trained` names the trained space
+    that was asked for (`name`, `label`), None for the catalog's own.
     """
 
     settings: Settings | None = field(default=None, repr=False, kw_only=True)

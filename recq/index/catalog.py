@@ -8,6 +8,7 @@ them can be made and tested alone; what needs several of them is done here.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from qdrant_client import QdrantClient, models
 
@@ -15,7 +16,7 @@ from recq.commands import command
 from recq.errors import TargetNotFound, UsageError
 from recq.index import background
 from recq.index.background import Background
-from recq.index.candidates import Candidates
+from recq.index.candidates import Candidate, Candidates
 from recq.index.catalogs import missing
 from recq.index.collection import behind, collection_name, others, point_alias, space_in, stored_space
 from recq.index.collection import create as create_collection
@@ -26,14 +27,24 @@ from recq.index.finder import Finder
 from recq.index.items import Items
 from recq.index.ledger import Ledger
 from recq.index.lookups import Lookups
+from recq.index.nearest import ByEngine
 from recq.index.points import Points, within
 from recq.index.problem_records import ProblemRecords
+from recq.index.reranked import Reranked
 from recq.index.searching import ByMatches
 from recq.index.source_records import SourceRecords, sources_in
 from recq.index.sources import Source
 from recq.index.values import Values
 from recq.index.writes import Writes
 from recq.space import EmbeddingSpace, require_same
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A trained space of a catalog, and the questions that are answered in its order (`recq.index.reranked`)."""
+
+    candidate: Candidate
+    finder: Finder
 
 
 class Catalog:
@@ -68,18 +79,31 @@ class Catalog:
         self._at_opening = at_opening
         self._background: Background | None = None
         self._sources: Mapping[str, Source] | None = None
+        self._tried: dict[str, Tried] = {}
         self._points = Points(client, collection)
         self.fields = Fields(client, collection, at_opening if asked else None)
         self.items = Items(self._points, self.fields)
         self.lookups = Lookups(client, collection, name)
         self.values = Values(self._points, self.fields, self.items)
         searching = ByMatches(client, collection, self.fields, space.dim, higher_is_better=space.higher_is_better)
-        self.finder = Finder(space, self._points, self.fields, self.items, searching)
+        self._by_engine = ByEngine(space, self._points, searching)
+        self.finder = Finder(self._by_engine, self._points, self.fields, self.items)
         self.writes = Writes(client, collection, space, self.fields)
         self.ledger = Ledger(client, collection, self._points)
         self.sources = SourceRecords(client, collection, name)
         self.problems = ProblemRecords(client, collection, self._points)
         self.candidates = Candidates(client, collection, name)
+
+    def tried(self, name: str) -> Tried:
+        """The trained space of that name, and what answers in its order; read once.
+
+        Raises TargetNotFound, and SpaceMismatch for one that was learned in another space than the catalog's.
+        """
+        if name not in self._tried:
+            candidate = self.candidates.get(name)
+            nearest = Reranked(self._by_engine, self._points, candidate.head, candidate.space(self.space))
+            self._tried[name] = Tried(candidate, Finder(nearest, self._points, self.fields, self.items))
+        return self._tried[name]
 
     @classmethod
     @translated

@@ -21,7 +21,8 @@ from recq.index.field_value import field_value
 from recq.index.fields import Fields
 from recq.index.filters import require_field, without_own
 from recq.index.items import Items
-from recq.index.ordering import nearest_points, nearest_requests, points_by_field, rows_in
+from recq.index.nearest import Nearest
+from recq.index.ordering import Scope, needed, points_by_field
 from recq.index.parameters import Parameters, Sort
 from recq.index.points import PAGE, Points, item_in
 from recq.index.ranking import (
@@ -40,7 +41,6 @@ from recq.index.ranking import (
     sort_value,
 )
 from recq.index.schema import UNINDEXED_FIELDS, FieldType, Item
-from recq.index.searching import Answered, Exactly, Searching
 from recq.index.similarity import Metric, Question, metric_of, scale_of
 from recq.space import EmbeddingSpace
 
@@ -83,20 +83,29 @@ class _Ranking:
 
 
 class Finder:
-    """The reads of a catalog that put items into an order. All methods raise only errors of `recq.errors`."""
+    """The reads of a catalog that put items into an order. All methods raise only errors of `recq.errors`.
 
-    def __init__(
-        self, space: EmbeddingSpace, points: Points, fields: Fields, items: Items, searching: Searching
-    ) -> None:
-        self._space = space
+    `nearest` finds what questions start from; the other parts read.
+    """
+
+    def __init__(self, nearest: Nearest, points: Points, fields: Fields, items: Items) -> None:
+        self._nearest = nearest
         self._points = points
         self._fields = fields
         self._items = items
-        self._searching = searching
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        """The space that the scores of its rankings are of."""
+        return self._nearest.space
 
     def exact(self) -> Finder:
         """The same, comparing with every item that matches: what its answers are measured by."""
-        return Finder(self._space, self._points, self._fields, self._items, Exactly())
+        return Finder(self._nearest.exact(), self._points, self._fields, self._items)
+
+    def vectors(self, ids: Sequence[str]) -> Mapping[str, np.ndarray]:
+        """The vectors of those ids in that space, each float32 (dim,); failed and unknown items are absent."""
+        return self._nearest.vectors(ids)
 
     def rank(self, question: Question, parameters: Parameters, *, own: Own = NOTHING_OWN) -> Found:
         """The rows nearest to what the question starts from, which is never among them; ties by path.
@@ -114,9 +123,8 @@ class Finder:
     ) -> list[Found]:
         """`rank` of several questions, whose requests are made together as far as possible; `own` is of each."""
         owns = [NOTHING_OWN] * len(questions) if own is None else own
-        compiled = self._compiled(questions, parameters)
-        firsts = self._nearest(questions, compiled, parameters, first_limit(_needed(parameters)))
-        return self._found(questions, parameters, compiled, firsts, owns)
+        rankings = self._nearest.ranked(questions, self._scope(questions, parameters), owns)
+        return self._found(questions, parameters, rankings, owns)
 
     def rank_from(self, item_id: str, parameters: Parameters, own: Callable[[Item], Own]) -> tuple[Item, Found] | None:
         """An item and what `rank` finds nearest to it, in one request; `own` is of the item. None where there is none.
@@ -124,39 +132,34 @@ class Finder:
         It is the fast way where all is well: what is missing or wrong is an error of the engine's here, which says less
         than looking the item up does.
         """
-        compiled = self._compiled([item_id], parameters)
-        limit = first_limit(_needed(parameters))
-        searched = self._searching.params(compiled, limit)
-        (request,) = nearest_requests(self._space, [item_id], compiled, parameters, limit, searched)
-        answer, item = self._points.nearest_beside(request, item_id)
-        if item is None:
+        found = self._nearest.ranked_beside(item_id, self._scope([item_id], parameters), own)
+        if found is None:
             return None
-        first = self._trusted([item_id], compiled, parameters, limit, [rows_in(answer, parameters, limit)])[0]
-        return item, self._found([item_id], parameters, compiled, [first], [own(item)])[0]
+        item, ranking = found
+        return item, self._found([item_id], parameters, [ranking], [own(item)])[0]
 
-    def _compiled(self, questions: Sequence[Question], parameters: Parameters) -> models.Filter | None:
+    def _scope(self, questions: Sequence[Question], parameters: Parameters) -> Scope:
         """What the filters mean, without recq's own conditions: what fails has no vector, and foreign points are
         skipped (`fold`). An engine would look both up in the payload of each point that it comes across.
 
         Raises FilterError or UsageError for what cannot be asked for.
         """
         for question in questions:
-            _require_reachable(parameters, metric_of(question, self._space))
+            _require_reachable(parameters, metric_of(question, self.space))
         self._require_fields(parameters)
-        return without_own(self._items.compiled(parameters.conditions))
+        return Scope.first(without_own(self._items.compiled(parameters.conditions)), parameters)
 
     def _found(
         self,
         questions: Sequence[Question],
         parameters: Parameters,
-        compiled: models.Filter | None,
-        firsts: Sequence[Sequence[Row]],
+        certain: Sequence[Grown],
         owns: Sequence[Own],
     ) -> list[Found]:
-        """The answers that begin with these rows."""
+        """The answers that those rows are."""
         rankings = [
-            self._ranking(question, parameters, compiled, first, each)
-            for question, first, each in zip(questions, firsts, owns, strict=True)
+            self._ranking(question, parameters, rows, own)
+            for question, rows, own in zip(questions, certain, owns, strict=True)
         ]
         pages = [_page_of(ranking, parameters) for ranking in rankings]
         items = self._whole([folded.row for page in pages for folded in page])
@@ -208,46 +211,11 @@ class Finder:
             require_field(field, self._fields.types())
         self._fields.require_in_schema((*group, *sort))
 
-    def _nearest(
-        self, questions: Sequence[Question], compiled: models.Filter | None, parameters: Parameters, limit: int
-    ) -> list[list[Row]]:
-        searched = self._searching.params(compiled, limit)
-        found = nearest_points(self._points, self._space, questions, compiled, parameters, limit, searched)
-        return self._trusted(questions, compiled, parameters, limit, found)
-
-    def _trusted(
-        self,
-        questions: Sequence[Question],
-        compiled: models.Filter | None,
-        parameters: Parameters,
-        limit: int,
-        found: list[list[Row]],
-    ) -> list[list[Row]]:
-        """The same, with those searched for again that a filter may have led astray."""
-        bound = parameters.min_score if parameters.max_distance is None else parameters.max_distance
-        for number, question in enumerate(questions):
-            comparable = metric_of(question, self._space).name in ("cosine", "euclid")
-            needed = found[number][: _needed(parameters)]
-            answered = Answered(len(found[number]), needed[-1].value if needed else None, bound, comparable)
-            again = self._searching.again(compiled, limit, answered)
-            if again is not None:
-                found[number] = nearest_points(
-                    self._points, self._space, [question], compiled, parameters, limit, again
-                )[0]
-        return found
-
-    def _ranking(
-        self, question: Question, parameters: Parameters, compiled: models.Filter | None, first: Sequence[Row], own: Own
-    ) -> _Ranking:
-        def fetch(limit: int) -> Sequence[Row]:
-            return self._nearest([question], compiled, parameters, limit)[0]
-
-        better = metric_of(question, self._space).higher_is_better
-        keep = parameters.keep_duplicates
-        found = grown(fetch, first, _needed(parameters), keep_duplicates=keep, descending=better, own=own)
-        copies = sum(row.sha256 in own.digests for row in found.rows)
-        ranking = _Ranking(fold(found.rows, keep_duplicates=keep, own=own), found.whole, found.cut, copies)
-        return self._varied(ranking, parameters, (1.0 if better else -1.0) / scale_of(question))
+    def _ranking(self, question: Question, parameters: Parameters, certain: Grown, own: Own) -> _Ranking:
+        copies = sum(row.sha256 in own.digests for row in certain.rows)
+        folded = fold(certain.rows, keep_duplicates=parameters.keep_duplicates, own=own)
+        sign = 1.0 if metric_of(question, self.space).higher_is_better else -1.0
+        return self._varied(_Ranking(folded, certain.whole, certain.cut, copies), parameters, sign / scale_of(question))
 
     def _by_path(self, parameters: Parameters, compiled: models.Filter, matching: int) -> _Ranking:
         """Matching rows in the order of paths; of too many the first ones in the order of ids."""
@@ -257,8 +225,8 @@ class Finder:
             return _Ranking(fold(rows, keep_duplicates=parameters.keep_duplicates), whole=True)
         some: list[Row] = []
         folded: list[Folded] = []
-        while len(folded) < _needed(parameters) and len(some) < DEEPEST:
-            some += islice(stream, first_limit(_needed(parameters)))
+        while len(folded) < needed(parameters) and len(some) < DEEPEST:
+            some += islice(stream, first_limit(needed(parameters)))
             folded = fold(some, keep_duplicates=parameters.keep_duplicates)
         return _Ranking(folded, whole=False)
 
@@ -299,7 +267,7 @@ class Finder:
         def fetch(limit: int) -> Sequence[Row]:
             return points_by_field(self._points, sort, compiled, parameters, limit)
 
-        need = _needed(parameters)
+        need = needed(parameters)
         first = fetch(first_limit(need))
         return grown(fetch, first, need, keep_duplicates=parameters.keep_duplicates, descending=sort.descending)
 
@@ -312,13 +280,13 @@ class Finder:
         size = candidates(parameters.k)
         if not parameters.diversity or parameters.offset >= size:
             return ranking
-        vectors = self._items.vectors([folded.row.id for folded in ranking.rows[:size]])
+        vectors = self._nearest.vectors([folded.row.id for folded in ranking.rows[:size]])
         pool = [folded for folded in ranking.rows[:size] if folded.row.id in vectors]  # not gone meanwhile
         if not pool:
             return ranking
         relevance = np.array([0.0 if sign is None else sign * folded.row.value for folded in pool])
         matrix = np.stack([vectors[folded.row.id] for folded in pool])
-        order = diversified(relevance, matrix, parameters.diversity, self._space.distance, parameters.last)
+        order = diversified(relevance, matrix, parameters.diversity, self.space.distance, parameters.last)
         chosen = set(order)
         rest = [folded for number, folded in enumerate(pool) if number not in chosen]
         return replace(ranking, rows=[*(pool[n] for n in order), *rest, *ranking.rows[size:]])
@@ -357,11 +325,6 @@ def _require_reachable(parameters: Parameters, metric: Metric) -> None:
         raise UsageError(
             f"--min-score {parameters.min_score:g} cannot be reached: {metric.told} is {metric.most:g} at the most"
         )
-
-
-def _needed(parameters: Parameters) -> int:
-    """How many rows of the ranking have to be certain."""
-    return max(parameters.last, candidates(parameters.k)) if parameters.diversity else parameters.last
 
 
 def _page_of(ranking: _Ranking, parameters: Parameters) -> list[Folded]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from qdrant_client import models
 
+from recq.index.diversity import candidates
 from recq.index.parameters import Parameters, Sort
 from recq.index.plain_requests import Near
 from recq.index.points import Points
-from recq.index.ranking import Row, payload_keys, row_of
+from recq.index.ranking import Row, first_limit, payload_keys, row_of
 from recq.index.schema import VECTOR, payload_key
 from recq.index.similarity import Example, Liked, Question, Strategy, metric_of
 from recq.space import EmbeddingSpace
@@ -25,52 +27,72 @@ _STRATEGIES = {
 }
 
 
-def nearest_points(
-    points: Points,
-    space: EmbeddingSpace,
-    questions: Sequence[Question],
-    compiled: models.Filter | None,
-    parameters: Parameters,
-    limit: int,
-    searched: models.SearchParams | None = None,
-) -> list[list[Row]]:
-    """The first `limit` points for each question, in one request; a row's value is the score.
+def needed(parameters: Parameters) -> int:
+    """How many rows of the ranking have to be certain."""
+    return max(parameters.last, candidates(parameters.k)) if parameters.diversity else parameters.last
 
-    `searched` is how a server looks for them, its own way when None (`recq.index.search_params`). Few are read whole
-    at once: that costs less than another request for those of the page.
+
+@dataclass(frozen=True)
+class Scope:
+    """Which points are looked at for every question alike: the first `limit` that `compiled` holds for (None: all).
+
+    `parameters` say how near they have to be, and what is read of them: little, or with `bare` nothing but ids.
     """
-    requests = nearest_requests(space, questions, compiled, parameters, limit, searched)
-    return [rows_in(answer, parameters, limit) for answer in points.nearest(requests)]
+
+    compiled: models.Filter | None
+    parameters: Parameters
+    limit: int
+    bare: bool = False
+
+    @classmethod
+    def first(cls, compiled: models.Filter | None, parameters: Parameters) -> Scope:
+        """As many points as usually make the rows certain that are needed."""
+        return cls(compiled, parameters, first_limit(needed(parameters)))
+
+    @property
+    def read_whole(self) -> bool:
+        """Whether payloads are read whole: of few points that costs less than another request for those of the page."""
+        return self.limit <= _FEW and not self.bare
+
+    @property
+    def payload(self) -> bool | list[str]:
+        """What is read of each payload."""
+        if self.bare:
+            return False
+        return True if self.read_whole else payload_keys(self.parameters.group_by)
 
 
 def nearest_requests(
-    space: EmbeddingSpace,
-    questions: Sequence[Question],
-    compiled: models.Filter | None,
-    parameters: Parameters,
-    limit: int,
-    searched: models.SearchParams | None = None,
+    space: EmbeddingSpace, questions: Sequence[Question], scope: Scope, searched: models.SearchParams | None = None
 ) -> list[models.QueryRequest]:
-    """The request of each question for its first `limit` points; `rows_in` reads its answer."""
+    """The request of each question for its nearest points; `rows_in` reads its answer.
+
+    `searched` is how a server looks for them, its own way when None (`recq.index.search_params`).
+    """
     return [
         models.QueryRequest(
             query=_query_of(question),
             using=VECTOR,
-            filter=compiled,
-            limit=limit,
-            score_threshold=_threshold(question, space, parameters),
+            filter=scope.compiled,
+            limit=scope.limit,
+            score_threshold=_threshold(question, space, scope.parameters),
             params=searched,
-            with_payload=True if limit <= _FEW else payload_keys(parameters.group_by),
+            with_payload=scope.payload,
         )
         for question in questions
     ]
 
 
-def rows_in(answer: Sequence[Near], parameters: Parameters, limit: int) -> list[Row]:
-    """The rows of one question's answer."""
+def within(answer: Sequence[Near], parameters: Parameters) -> list[Near]:
+    """The points of an answer that reach `min_score`: not every engine keeps it."""
     least = -math.inf if parameters.min_score is None else parameters.min_score
-    whole = limit <= _FEW
-    return [row_of(point, point.score, parameters.group_by, whole=whole) for point in answer if point.score >= least]
+    return [point for point in answer if point.score >= least]
+
+
+def rows_in(answer: Sequence[Near], scope: Scope) -> list[Row]:
+    """The rows of one question's answer; a row's value is the score."""
+    group_by = scope.parameters.group_by
+    return [row_of(point, point.score, group_by, whole=scope.read_whole) for point in answer]
 
 
 def _threshold(question: Question, space: EmbeddingSpace, parameters: Parameters) -> float | None:

@@ -49,7 +49,8 @@ class Parameters:
     `keep_duplicates` shows items of the same bytes as rows of their own; `sort` orders the rows by a field; `fields`
     are the metadata fields that are shown, all when None; `keep_own_group` shows also an example's own group, which
     `group_by` leaves out. `unusual` leaves out what is no nearer than random pairs often
-    are, in place of a number for the limit that it names (`recq.index.background.UNUSUAL`).
+    are, in place of a number for the limit that it names (`recq.index.background.UNUSUAL`). `space` is the name of a
+    trained space whose order the rows are in (`recq.index.candidates`), None for the catalog's own.
     """
 
     k: int = 5
@@ -65,6 +66,7 @@ class Parameters:
     fields: tuple[str, ...] | None = None
     unusual: Limit | None = None
     keep_own_group: bool = False
+    space: str | None = None
 
     def __post_init__(self) -> None:
         """Fields have composed names (NFC), whoever types them."""

@@ -10,10 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+import numpy as np
+import numpy.typing as npt
 from pydantic_core import from_json, to_json
 from qdrant_client import QdrantClient, models
 
 from recq.errors import IndexRefused
+
+Floats = npt.NDArray[np.float32]
 
 _HEADERS = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
 """An answer has some kilobytes: to compress and expand them takes longer than to send them."""
@@ -57,6 +61,19 @@ def query_beside(
         client, collection, [request, models.QueryRequest(filter=only, limit=1, with_payload=True)]
     )
     return found, one[0].payload if one else None
+
+
+def stored_vectors(client: QdrantClient, collection: str, ids: Sequence[str], using: str) -> dict[str, Floats]:
+    """The vectors of those ids that have one, each float32 (dim,). Raises as above."""
+    if (read := getattr(client, "vectors_of", None)) is not None:  # the engine of this process
+        found: dict[str, Floats] = read(collection, ids, using)
+        return found
+    asked = {"ids": list(ids), "with_payload": False, "with_vector": [using]}
+    try:
+        named = [(each["id"], each["vector"]) for each in _post(client, collection, "/points", asked)]
+        return {str(id_): np.array(vectors[using], np.float32) for id_, vectors in named if using in (vectors or {})}
+    except (KeyError, TypeError, ValueError) as error:
+        raise _unreadable() from error
 
 
 def _points(answer: Any) -> list[Near]:

@@ -13,7 +13,7 @@ import numpy as np
 from qdrant_client import QdrantClient, models
 
 from recq.index.errors import translated
-from recq.index.plain_requests import Near, query_beside, query_points
+from recq.index.plain_requests import Near, query_beside, query_points, stored_vectors
 from recq.index.schema import VECTOR, Item
 
 PAGE = 500
@@ -55,21 +55,22 @@ class Points:
     @translated
     def items(self, ids: Sequence[str], *, payload: bool | list[str] = True) -> dict[str, Item]:
         """The items with those ids that exist, by id; with the whole payload, or with some of its keys."""
-        if not ids:
-            return {}
-        records = self._client.retrieve(self._collection, ids=list(ids), with_payload=payload, with_vectors=False)
+        records = self.records(ids, payload=payload)
         return {str(record.id): item for record in records if (item := item_of(record)) is not None}
+
+    @translated
+    def records(self, ids: Sequence[str], *, payload: bool | list[str]) -> list[models.Record]:
+        """The points with those ids that exist, in no order; with the whole payload, or with some of its keys."""
+        if not ids:
+            return []
+        return self._client.retrieve(self._collection, ids=list(ids), with_payload=payload, with_vectors=False)
 
     @translated
     def vectors(self, ids: Sequence[str]) -> dict[str, np.ndarray]:
         """The stored vectors of those ids, each float32 (dim,); failed and unknown items are absent."""
         found: dict[str, np.ndarray] = {}
         for start in range(0, len(ids), PAGE):
-            records = self._client.retrieve(
-                self._collection, ids=list(ids[start : start + PAGE]), with_payload=False, with_vectors=[VECTOR]
-            )
-            vectors = {str(record.id): vector_of(record) for record in records}
-            found |= {item_id: vector for item_id, vector in vectors.items() if vector is not None}
+            found |= stored_vectors(self._client, self._collection, ids[start : start + PAGE], VECTOR)
         return found
 
     @translated

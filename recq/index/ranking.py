@@ -130,9 +130,9 @@ def certain(rows: Sequence[Row], *, exhausted: bool) -> Sequence[Row]:
     return [row for row in rows if row.value != last]
 
 
-def first_limit(need: int) -> int:
+def first_limit(need: int, deepest: int | None = None) -> int:
     """How many points to ask for first, so that `need` rows are usually certain: some may be copies, one is a tie."""
-    return min(need + need // 4 + 5, DEEPEST)
+    return min(need + need // 4 + 5, DEEPEST if deepest is None else deepest)
 
 
 def grown(
@@ -143,21 +143,24 @@ def grown(
     keep_duplicates: bool,
     descending: bool,
     own: Own = NOTHING_OWN,
+    deepest: int | None = None,
 ) -> Grown:
-    """Enough certain rows for `need` folded ones. `first` is what `fetch(first_limit(need))` gave.
+    """Enough certain rows for `need` folded ones. `first` is what `fetch(first_limit(need, deepest))` gave.
 
-    `fetch(limit)` gives the engine's first `limit` points, fewer only where there are no more. At `DEEPEST` it ends.
+    `fetch(limit)` gives the engine's first `limit` points, fewer only where there are no more. At `deepest`
+    (`DEEPEST` where it is None) it ends.
     """
-    limit, fetched = first_limit(need), first
+    last = DEEPEST if deepest is None else deepest
+    limit, fetched = first_limit(need, deepest), first
     while True:
         exhausted = len(fetched) < limit
         rows = ordered(fetched, descending=descending)
         sure = certain(rows, exhausted=exhausted)
         if exhausted or len(fold(sure, keep_duplicates=keep_duplicates, own=own)) >= need:
             return Grown(sure, exhausted, cut=False)
-        if limit >= DEEPEST:
+        if limit >= last:
             return Grown(rows, whole=False, cut=True)
-        limit = min(limit * _GROWTH, DEEPEST)
+        limit = min(limit * _GROWTH, last)
         fetched = fetch(limit)
 
 

@@ -13,9 +13,11 @@ from recq.index.parameters import Parameters
 from recq.search.prepare import Query
 from recq.search.results import Answer, Asked, Examples, result_of
 from recq.search.target import FileTarget, IndexedTarget, describe, name_of
+from recq.search.trained import candidate_of, finder_of, trained_of
 
 if TYPE_CHECKING:
     from recq.index.background import Background
+    from recq.index.candidates import Candidate
     from recq.index.catalog import Catalog
     from recq.index.finder import Found
     from recq.index.similarity import Metric
@@ -46,15 +48,21 @@ def notes_of(queries: Sequence[Query]) -> tuple[str, ...]:
     )
 
 
-def notes_on(found: Found) -> tuple[str, ...]:
+def notes_on(found: Found, candidate: Candidate | None = None) -> tuple[str, ...]:
     """Remarks on items that were left out or not looked at."""
     from recq.index.ranking import DEEPEST
+    from recq.index.reranked import RERANKED
 
     notes = []
     if found.copies:
         some = "1 item has" if found.copies == 1 else f"{found.copies:,} items have"
         notes.append(f"{some} the same bytes as the target, left out: --keep-duplicates shows them")
-    if found.cut:
+    if found.cut and candidate is not None:
+        notes.append(
+            f"only the {RERANKED:,} nearest in the catalog's own space were put into the order of "
+            f"{paths.printable(candidate.name)}: add filters to reach others"
+        )
+    elif found.cut:
         notes.append(
             f"only the {DEEPEST:,} nearest items were looked at, most of them folded: add filters to reach others"
         )
@@ -95,7 +103,7 @@ def answer_of(
     lost = {result.source for result in results if result.location is None}
     notes += tuple(f"no folder is on record for source '{paths.printable(name)}': no paths" for name in sorted(lost))
     return Answer(
-        catalog.space,
+        finder_of(catalog, parameters).space,
         results,
         (time.perf_counter() - started) * 1000,
         target,
@@ -106,6 +114,7 @@ def answer_of(
         named_in(parameters),
         parameters.fields,
         no_results,
+        trained_of(candidate_of(catalog, parameters)),
     )
 
 

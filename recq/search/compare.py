@@ -5,7 +5,8 @@
 
 It is meant for catalogs of the same files made with different models. Each answers in its own embedding space:
 with its stored vector of an indexed target, with its own model for any other picture. Scores of
-different spaces cannot be compared; the pictures that are found can.
+different spaces cannot be compared; the pictures that are found can. `lite2@by-category` is a trained space of a
+catalog (`recq.catalog_names`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
+from recq.catalog_names import catalog_and_space, name_with_space
 from recq.commands import command, operand
 from recq.errors import RecqError, TargetNotFound, UsageError
 from recq.index.parameters import Parameters
@@ -117,13 +119,14 @@ def identity(result: Result) -> str:
 
 
 def compare(session: Session, target: Given, catalogs: Sequence[str], parameters: Parameters = FIRST) -> Comparison:
-    """`similar` in each of the catalogs of the session's index, one after the other.
+    """`similar` in each of the catalogs of the session's index, one after the other; `CATALOG@NAME` is a trained space.
 
     A target that is indexed in one catalog only is embedded from its file for the others. Raises UsageError
     for fewer than two catalogs, and what `similar` raises, with the catalog's name before it.
     """
     started = time.perf_counter()
     parameters.require_sane()
+    catalogs = [name_with_space(*catalog_and_space(each, session.settings.catalog)) for each in catalogs]
     if len(catalogs) < 2 or len(set(catalogs)) < len(catalogs):
         example = "compare(target, against=['B'])"
         if isinstance(target, str):
@@ -162,9 +165,10 @@ def _answers(session: Session, target: Given, catalogs: Sequence[str], parameter
     return answers
 
 
-def _asked(session: Session, catalog: str, target: Given, parameters: Parameters) -> Answer:
+def _asked(session: Session, name: str, target: Given, parameters: Parameters) -> Answer:
+    catalog, space = catalog_and_space(name, session.settings.catalog)
     try:
-        return similar(session.sibling(catalog), target, parameters)
+        return similar(session.sibling(catalog), target, replace(parameters, space=space))
     except RecqError as error:
         if f"catalog {catalog!r}" in str(error):  # it says which
             raise

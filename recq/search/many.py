@@ -28,11 +28,12 @@ from recq.search.scale import Scaled, scaled
 from recq.search.session import Session
 from recq.search.target import Given, IndexedTarget, Target, VectorTarget, is_id, resolve, text_of
 from recq.search.target_suggestions import MOST_PLACES
+from recq.search.trained import candidate_of, finder_of
 from recq.space import require_same
 
 if TYPE_CHECKING:
     from recq.index.catalog import Catalog
-    from recq.index.finder import Found
+    from recq.index.finder import Finder, Found
     from recq.index.lookups import Lookups
     from recq.index.schema import Item
     from recq.index.sources import Source
@@ -231,7 +232,8 @@ def _answers(
 
     catalog = holder.catalog()
     scale = holder.scaled(parameters)
-    catalog.finder.check(scale.parameters, metric_of("", catalog.space))
+    finder = finder_of(catalog, parameters)
+    finder.check(scale.parameters, metric_of("", finder.space))
     ids = frozenset(given.lower() for given in chunk if isinstance(given, str) and is_id(given))
     items = catalog.lookups.get_many(sorted(ids))
     lookup = _Lookup(catalog.lookups, holder.sources(), holder.hints, ids, items)
@@ -241,7 +243,7 @@ def _answers(
         holder.release()  # pictures are going to be read and embedded
     prepared = _prepared(preparer, chunk, resolved)
     queries = [each for each in prepared if isinstance(each, Query)]
-    found = iter(_found(holder.catalog(), queries, scale.parameters))
+    found = iter(_found(finder_of(holder.catalog(), parameters), queries, scale.parameters))
     answers = [
         each if isinstance(each, FailedTarget) else _answer(holder, each, next(found), scale, parameters)
         for each in prepared
@@ -282,21 +284,21 @@ def _prepared(
     return prepared
 
 
-def _found(catalog: Catalog, queries: Sequence[Query], parameters: Parameters) -> list[Found | FailedTarget]:
+def _found(finder: Finder, queries: Sequence[Query], parameters: Parameters) -> list[Found | FailedTarget]:
     try:
-        return _ranked(catalog, queries, parameters)
+        return _ranked(finder, queries, parameters)
     except IndexRefused:  # one item that was just deleted fails the whole chunk
-        return [_found_alone(catalog, query, parameters) for query in queries]
+        return [_found_alone(finder, query, parameters) for query in queries]
 
 
-def _ranked(catalog: Catalog, queries: Sequence[Query], parameters: Parameters) -> list[Found | FailedTarget]:
+def _ranked(finder: Finder, queries: Sequence[Query], parameters: Parameters) -> list[Found | FailedTarget]:
     owns = [own_of(parameters, [query]) for query in queries]
-    return list(catalog.finder.rank_many([query.example for query in queries], parameters, own=owns)) if queries else []
+    return list(finder.rank_many([query.example for query in queries], parameters, own=owns)) if queries else []
 
 
-def _found_alone(catalog: Catalog, query: Query, parameters: Parameters) -> Found | FailedTarget:
+def _found_alone(finder: Finder, query: Query, parameters: Parameters) -> Found | FailedTarget:
     try:
-        return catalog.finder.rank(query.example, parameters, own=own_of(parameters, [query]))
+        return finder.rank(query.example, parameters, own=own_of(parameters, [query]))
     except IndexRefused as error:
         return FailedTarget(query.text, str(error))
 
@@ -309,11 +311,12 @@ def _answer(
     if isinstance(found, FailedTarget):
         return found
     catalog, sources = holder.catalog(), holder.sources()
+    finder = finder_of(catalog, parameters)
     nothing: NoResults | None = None
     if not found.hits:
 
         def ask(parameters: Parameters) -> Found:
-            return catalog.finder.rank(query.example, parameters, own=own_of(parameters, [query]))
+            return finder.rank(query.example, parameters, own=own_of(parameters, [query]))
 
         nothing = holder.no_items(parameters) or why_no_results(catalog, scale.parameters, ask, parameters)
     return answer_of(
@@ -322,9 +325,9 @@ def _answer(
         sources,
         scale.parameters,
         time.perf_counter(),
-        metric=metric_of(query.example, catalog.space),
+        metric=metric_of(query.example, finder.space),
         target=asked_of(query, catalog, sources),
         background=scale.background,
-        notes=(*notes_of([query]), *notes_on(found)),
+        notes=(*notes_of([query]), *notes_on(found, candidate_of(catalog, parameters))),
         no_results=nothing,
     )

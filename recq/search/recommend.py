@@ -16,6 +16,7 @@ from recq.search.results import Answer, Examples
 from recq.search.search import FIRST
 from recq.search.session import Session
 from recq.search.target import Given
+from recq.search.trained import candidate_of, finder_of, remarks_on
 
 if TYPE_CHECKING:
     from recq.index.catalog import Catalog
@@ -41,7 +42,8 @@ def recommend(
     from recq.index.similarity import Liked, Strategy, metric_of
 
     def check(catalog: Catalog) -> None:
-        catalog.finder.check(parameters, metric_of(Liked(("",), strategy=Strategy(strategy)), catalog.space))
+        finder = finder_of(catalog, parameters)
+        finder.check(parameters, metric_of(Liked(("",), strategy=Strategy(strategy)), finder.space))
 
     def ask() -> Answer:
         with session.prepared([*like, *dislike], check) as (catalog, queries):
@@ -63,9 +65,11 @@ def _recommended(
     chosen = Strategy(strategy)
     examples = [query.example for query in queries]
     question = Liked(tuple(examples[:liked]), tuple(examples[liked:]), chosen)
+    candidate = candidate_of(catalog, parameters)
+    finder = finder_of(catalog, parameters)
 
     def ask(parameters: Parameters) -> Found:
-        return catalog.finder.rank(question, parameters, own=own_of(parameters, queries[:liked], queries[liked:]))
+        return finder.rank(question, parameters, own=own_of(parameters, queries[:liked], queries[liked:]))
 
     found = ask(parameters)
     sources = catalog.sources_at_opening()
@@ -76,9 +80,9 @@ def _recommended(
         sources,
         parameters,
         started,
-        metric=metric_of(question, catalog.space),
+        metric=metric_of(question, finder.space),
         examples=Examples(tuple(asked[:liked]), tuple(asked[liked:]), chosen),
-        notes=(*notes_of(queries), *notes_on(found)),
+        notes=(*notes_of(queries), *remarks_on(candidate), *notes_on(found, candidate)),
         no_results=None if found.hits else why_no_results(catalog, parameters, ask),
     )
 

@@ -123,12 +123,27 @@ class Examples:
 
 
 @dataclass(frozen=True)
+class Trained:
+    """The trained space that an answer is in: its `name`, the `label` that it was learned of, and the fingerprint of
+    the catalog's own space, whose nearest were put into its order."""
+
+    name: str
+    label: str
+    from_: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The value of `space.trained`."""
+        return {"name": self.name, "label": self.label, "from": self.from_}
+
+
+@dataclass(frozen=True)
 class Answer:
     """The answer of `similar`, `recommend` and `search`.
 
     `metric` is the kind of the scores, None where nothing was compared. `took_ms` is the time in the library; `filters`
     are filters and groups as typed; `named` are the fields that the question names, `fields` those to be shown, all
-    when None; `notes` are for standard error. `no_results` explains an answer without results.
+    when None; `notes` are for standard error. `no_results` explains an answer without results. `space` is that of the
+    scores: the catalog's own, or where `trained` names it another one, which nothing is stored in.
     """
 
     space: EmbeddingSpace
@@ -142,13 +157,14 @@ class Answer:
     named: tuple[str, ...] = ()
     fields: tuple[str, ...] | None = None
     no_results: NoResults | None = None
+    trained: Trained | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The document that `--format json` prints."""
         return {
             "target": None if self.target is None else self.target.to_json(),
             **({} if self.examples is None else {"examples": self.examples.to_json()}),
-            "space": self.space.summary(),
+            "space": self.space.summary() | ({} if self.trained is None else {"trained": self.trained.to_json()}),
             "metric": None if self.metric is None else self.metric.name,
             "higher_is_better": None if self.metric is None else self.metric.higher_is_better,
             "results": [result.to_json() for result in self.results],

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from recq.errors import UsageError
+from recq.search.trained import candidate_of, remarks_on
 
 if TYPE_CHECKING:
     from recq.index.background import Background
@@ -28,10 +29,19 @@ class Scaled:
 def scaled(catalog: Catalog, parameters: Parameters) -> Scaled:
     """The parameters with the limit that this catalog's random pairs give.
 
-    Raises UsageError where the limit is `auto` and the catalog has too few items.
+    Raises UsageError where the limit is `auto` and the catalog has too few items, or the scores are of a trained space,
+    whose random pairs nobody has compared; TargetNotFound for an unknown trained space.
     """
     from recq.index.background import FEWEST_ITEMS, UNUSUAL
 
+    candidate = candidate_of(catalog, parameters)
+    if candidate is not None:
+        if parameters.unusual:
+            raise UsageError(
+                f"--min-score auto is of the catalog's own space, and --space {candidate.name} has other scores: "
+                "give a number, such as --min-score 0.6"
+            )
+        return Scaled(parameters, None, remarks_on(candidate))
     background = catalog.background_at_opening()
     if not parameters.unusual:
         return Scaled(parameters, background)

@@ -25,6 +25,7 @@ from recq.search.results import Answer, ItemDetails
 from recq.search.scale import Scaled, scaled
 from recq.search.session import Session
 from recq.search.target import FileTarget, Given, IndexedTarget, describe, id_of, resolve, text_of
+from recq.search.trained import candidate_of, finder_of
 
 if TYPE_CHECKING:
     from recq.index.catalog import Catalog
@@ -115,7 +116,7 @@ def _near_item(session: Session, target: Given, parameters: Parameters, started:
 
         try:
             scale = scaled(catalog, parameters)
-            near = catalog.finder.rank_from(
+            near = finder_of(catalog, parameters).rank_from(
                 item_id, scale.parameters, lambda item: own_of(scale.parameters, [query_of(item)])
             )
         except (IndexUnreachable, IndexFailing):
@@ -127,7 +128,8 @@ def _near_item(session: Session, target: Given, parameters: Parameters, started:
 
 def _nearest(catalog: Catalog, query: Query, parameters: Parameters, started: float) -> Answer:
     scale = scaled(catalog, parameters)
-    found = catalog.finder.rank(query.example, scale.parameters, own=own_of(scale.parameters, [query]))
+    finder = finder_of(catalog, parameters)
+    found = finder.rank(query.example, scale.parameters, own=own_of(scale.parameters, [query]))
     return _answer(catalog, query, found, scale, parameters, started)
 
 
@@ -136,8 +138,10 @@ def _answer(
 ) -> Answer:
     from recq.index.similarity import metric_of
 
+    finder = finder_of(catalog, parameters)
+
     def ask(parameters: Parameters) -> Found:
-        return catalog.finder.rank(query.example, parameters, own=own_of(parameters, [query]))
+        return finder.rank(query.example, parameters, own=own_of(parameters, [query]))
 
     nothing = None if found.hits else why_no_results(catalog, scale.parameters, ask, parameters)
     sources = catalog.sources_at_opening()
@@ -147,10 +151,10 @@ def _answer(
         sources,
         scale.parameters,
         started,
-        metric=metric_of(query.example, catalog.space),
+        metric=metric_of(query.example, finder.space),
         target=asked_of(query, catalog, sources),
         background=scale.background,
-        notes=(*notes_of([query]), *scale.notes, *notes_on(found)),
+        notes=(*notes_of([query]), *scale.notes, *notes_on(found, candidate_of(catalog, parameters))),
         no_results=nothing,
     )
 
@@ -158,5 +162,7 @@ def _answer(
 def _check(catalog: Catalog, parameters: Parameters) -> None:
     from recq.index.similarity import metric_of
 
-    limited = scaled(catalog, parameters).parameters if parameters.unusual else parameters
-    catalog.finder.check(limited, metric_of("", catalog.space))
+    named = parameters.unusual or parameters.space is not None
+    scale = scaled(catalog, parameters) if named else Scaled(parameters, None)
+    finder = finder_of(catalog, parameters)
+    finder.check(scale.parameters, metric_of("", finder.space))

@@ -185,6 +185,23 @@ def ask(capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPat
     return run_it
 
 
+@pytest.fixture
+def tab(
+    ask: Callable[[list[str]], Reply], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[[str, list[str]], Reply]:
+    """Tab at the end of a line, as fish asks; what is kept for later lies in a folder of the test's own."""
+
+    def press(line: str, options: list[str]) -> Reply:
+        command, _, rest = line.partition(" ")
+        monkeypatch.setenv("RECQ_CACHE_DIR", str(tmp_path / "cache"))
+        monkeypatch.setenv("_RECQ_COMPLETE", "complete_fish")
+        monkeypatch.setenv("_TYPER_COMPLETE_FISH_ACTION", "get-args")
+        monkeypatch.setenv("_TYPER_COMPLETE_ARGS", " ".join(["recq", command, *options, rest]))
+        return ask([])
+
+    return press
+
+
 @pytest.fixture(scope="module", params=ENGINES)
 def any_options(
     request: pytest.FixtureRequest, shop_root: Path, tmp_path_factory: pytest.TempPathFactory

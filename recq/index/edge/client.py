@@ -1,4 +1,4 @@
-"""The ordinary client on the embedded engine of this process, with a faster write of whole points.
+"""The ordinary client on the embedded engine of this process; whole points are written faster, vectors read faster.
 
 Its requests go through `transport`, as they would go to a server; those of `recq.index.plain_requests` directly.
 """
@@ -19,17 +19,22 @@ from recq.index.edge.transport import EdgeTransport, Handle
 Upsert = Callable[[str, Sequence[Row]], tuple[int, bytes]]
 """Collection and rows to the status and the body of the answer; see `EdgeEngine.upsert`."""
 
+Vectors = Callable[[str, Sequence[str], str], tuple[int, bytes, dict[str, Floats]]]
+"""Collection, ids and the vector's name to the status and the body of the answer, and the vectors by id; see
+`EdgeEngine.vectors`."""
+
 
 class EmbeddedClient(QdrantClient):
     """`QdrantClient` on an engine of this process; closing it leaves the engine open."""
 
-    def __init__(self, handle: Handle, upsert: Upsert) -> None:
+    def __init__(self, handle: Handle, upsert: Upsert, vectors: Vectors) -> None:
         # cloud_inference: the client does not search every number of a vector for texts to embed (2/3 of its time).
         super().__init__(
             url="http://embedded", transport=EdgeTransport(handle), check_compatibility=False, cloud_inference=True
         )
         self._handle = handle
         self._upsert = upsert
+        self._vectors = vectors
 
     def post(self, path: str, body: bytes) -> bytes:
         """The body of the answer to a POST; `path` is percent-encoded. Raises what the client's own calls raise."""
@@ -45,6 +50,12 @@ class EmbeddedClient(QdrantClient):
         """
         plain = [(id_, vectors, from_json(to_json(payload, inf_nan_mode="null"))) for id_, vectors, payload in rows]
         _content(*self._upsert(collection_name, plain))
+
+    def vectors_of(self, collection_name: str, ids: Sequence[str], using: str) -> dict[str, Floats]:
+        """The vectors of those points that have one, float32 (dim,) by id: what `retrieve` gives. Raises the same."""
+        status, content, found = self._vectors(collection_name, ids, using)
+        _content(status, content)
+        return found
 
 
 def _content(status: int, content: bytes) -> bytes:

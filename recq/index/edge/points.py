@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 import qdrant_edge as edge
 from qdrant_client.http import models as rest
 
 from recq.index.edge.collections import completed
 from recq.index.edge.conditions import to_filter, to_id
-from recq.index.edge.convert import Row, record_json, rows_to_points, to_ids, to_payload_selector, to_points
+from recq.index.edge.convert import Floats, Row, record_json, rows_to_points, to_ids, to_payload_selector, to_points
 from recq.index.edge.folder import Folder
 from recq.index.edge.hashed_backfill import change_payload
 from recq.index.edge.hashed_index import refuse_key
@@ -52,6 +53,14 @@ def upsert_rows(folder: Folder, name: str, rows: Sequence[Row]) -> None:
     with shard.writes_held():
         _write(shard, rows_to_points(rows, shard.specs, shard.narrow))
     folder.written()
+
+
+def read_vectors(folder: Folder, name: str, ids: Sequence[str], using: str) -> dict[str, Floats]:
+    """The vectors of some points by id, each float32 (dim,): `retrieve` without a request."""
+    wanted = [to_id(one) for one in ids]
+    with folder.shard(name).reading() as shard:
+        found = [(one.id, (one.vector or {}).get(using)) for one in shard.retrieve(wanted, False, [using])]
+    return {str(id_): np.array(numbers, np.float32) for id_, numbers in found if numbers is not None}
 
 
 def delete(folder: Folder, request: Request) -> Any:

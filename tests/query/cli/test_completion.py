@@ -128,23 +128,6 @@ def test_what_bash_is_offered_is_the_filter_after_its_own_reading(quote: str) ->
         assert parse(done.stdout).values == (value,)
 
 
-@pytest.fixture
-def tab(
-    ask: Callable[[list[str]], Reply], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Callable[[str, list[str]], Reply]:
-    """Tab at the end of a line, as fish asks; what is kept for later lies in a folder of the test's own."""
-
-    def press(line: str, options: list[str]) -> Reply:
-        command, _, rest = line.partition(" ")
-        monkeypatch.setenv("RECQ_CACHE_DIR", str(tmp_path / "cache"))
-        monkeypatch.setenv("_RECQ_COMPLETE", "complete_fish")
-        monkeypatch.setenv("_TYPER_COMPLETE_FISH_ACTION", "get-args")
-        monkeypatch.setenv("_TYPER_COMPLETE_ARGS", " ".join(["recq", command, *options, rest]))
-        return ask([])
-
-    return press
-
-
 def offered(reply: Reply) -> list[str]:
     assert (reply.code, reply.err) == (0, "")
     return [line.partition("\t")[0] for line in reply.lines if line]
@@ -175,7 +158,7 @@ def test_it_is_asked_once_and_nothing_is_said_where_nobody_answers(
         patch.setattr(completion, "_read", lambda *_: pytest.fail("asked again"))
         assert offered(tab("facets ca", options)) == ["category"]
         patch.setattr(completion, "FRESH", 0.0)
-        patch.setattr(completion, "_read", lambda *_: ({"colour": []}, True))
+        patch.setattr(completion, "_read", lambda *_: (completion.There({"colour": []}), True))
         assert offered(tab("facets c", options)) == ["colour"]
     assert offered(tab("facets c", ["--data-dir", str(tmp_path / "none")])) == []
     assert not (tmp_path / "none").exists()

@@ -15,7 +15,7 @@ from recq.index.parameters import Parameters
 from recq.index.plain_requests import Near, query_points
 from recq.index.points import ItemVector
 from recq.index.schema import FieldType
-from recq.index.searching import Counts
+from recq.index.searching import ByMatches, Counts
 from recq.index.similarity import Liked, Strategy
 from tests.asking import nearest
 from tests.recq.index.conftest import SPACE
@@ -86,6 +86,7 @@ class Spy:
     def __init__(self, client: QdrantClient, monkeypatch: pytest.MonkeyPatch) -> None:
         self.counted: list[tuple[models.Filter, bool]] = []
         self.params: list[models.SearchParams | None] = []
+        self.together: list[int] = []
         self.in_graphs: int | None = None
         self.estimate: int | None = None
         self.strict: dict[str, Any] | None = None
@@ -99,6 +100,7 @@ class Spy:
 
         def queries(client: QdrantClient, name: str, requests: Sequence[models.QueryRequest]) -> list[list[Near]]:
             self.params += [each.params for each in requests]
+            self.together.append(len(requests))
             return query_points(client, name, requests)
 
         def infos(name: str) -> models.CollectionInfo:
@@ -240,6 +242,27 @@ def test_an_answer_that_chance_could_have_given_is_searched_for_again(
     again = Catalog.open(catalog._client, "spied")
     assert nearest(again, vector(1), 5, filters=filters, min_score=min_score) == plain
     assert [bool(params is not None and params.exact) for params in spy.params] == exact
+
+
+def test_all_that_are_searched_for_again_are_asked_in_one_request(
+    spied: tuple[Catalog, Spy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of five questions two are answered by what chance could have given: their score is below the trusted one."""
+    monkeypatch.setattr(search_params, "EXACT_NUMBERS", 0)
+    monkeypatch.setattr(search_params, "EXACT_SHARE", 1.0)
+    catalog, spy = spied
+    questions = [vector(number) for number in range(5)]
+    parameters = Parameters(5, filters=["category=sofa"], keep_duplicates=True)
+    plain = catalog.finder.rank_many(questions, parameters)
+    lasts = sorted({found.hits[-1].score for found in plain})
+    monkeypatch.setattr(ByMatches, "_share_below", lambda _, score: 1.0 if score > lasts[1] else 0.0)
+    spy.params.clear()
+    spy.together.clear()
+    spy.in_graphs = 60
+    again = Catalog.open(catalog._client, "spied").finder.rank_many(questions, parameters)
+    assert [found.hits for found in again] == [found.hits for found in plain]
+    assert spy.together == [5, 2]
+    assert [bool(params is not None and params.exact) for params in spy.params] == [False] * 5 + [True] * 2
 
 
 def test_scores_that_random_pairs_say_nothing_of_are_searched_for_thoroughly(
