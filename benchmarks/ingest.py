@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -44,13 +43,16 @@ from benchmarks.measure import (
     ran,
     ratio,
 )
+from recq.models import ModelOptions, describe_space
 from recq.models.weights import bundled_manifest
+from recq.settings import Settings
 
 SIDES = Path(__file__).with_name("_ingest_sides.py")
 EXPORT = Path(__file__).with_name("_onnx_export.py")
 ONNX = ROOT / "build" / "bench-onnx"
 ONNX_PACKAGES = ("onnx==1.23.2", "onnxruntime==1.30.0", "tf2onnx==1.17.0")
 MOBILENET = "MobileNetV2"
+SMALL = {f"{MOBILENET} int8": "--model mobilenet_v2 --precision int8"}
 DEFAULT = "default"
 
 
@@ -105,7 +107,7 @@ def main() -> None:
     report, size = Report(asked), SIZES[asked.size]
     models = {DEFAULT: ""}
     if asked.size != "smoke":
-        models |= [small_network()]
+        models |= SMALL
     models |= dict(each.split("=", 1) for each in asked.also)
     with tempfile.TemporaryDirectory(prefix="recq-bench-") as folder, ExitStack() as stack:
         url = None if asked.no_server else stack.enter_context(server(Path(folder) / "server"))
@@ -122,16 +124,6 @@ def main() -> None:
             if not size.every_side:
                 sides = Sides({DEFAULT: ""}, None, sides.keras, "measured with --full")
             report.section("large", partial(measure, where, f"{size.large.pictures} {title}", size.large, sides))
-
-
-def small_network() -> tuple[str, str]:
-    """MobileNetV2, in int8 where there is one: what it is called, and the options that choose it."""
-    options = "--model mobilenet_v2 --precision int8"
-    try:
-        space_of(options)
-    except SystemExit:
-        return MOBILENET, "--model mobilenet_v2"
-    return f"{MOBILENET} int8", options
 
 
 def measure(where: Callable[[], Path], title: str, amount: Amount, asked: Sides) -> Section:
@@ -223,17 +215,13 @@ def recq_ingest(folder: Path, count: int, options: str, url: str | None) -> floa
 
 
 def space_of(options: str) -> dict[str, object]:
-    """The embedding space of a catalog that is made with these options, as JSON."""
-    with tempfile.TemporaryDirectory(prefix="recq-bench-") as data:
-        root = Path(data) / "root"
-        root.mkdir()
-        shutil.copy(pictures.pack("clothing")[0], root)
-        command = [str(PROGRAMS / "recq-ingest"), "run", str(root), "--once", "--data-dir", data]
-        ran([*command, *shlex.split(options)])
-        import recq
-
-        with recq.open("images", data_dir=data) as catalog:
-            return dict(catalog.space.to_json())
+    """The embedding space of a catalog that is made with these options, each of them with a value, as JSON."""
+    words = shlex.split(options)
+    given = {
+        name.removeprefix("--").replace("-", "_"): value for name, value in zip(words[::2], words[1::2], strict=True)
+    }
+    settings = Settings.load(**given)
+    return dict(describe_space(ModelOptions.from_settings(settings), settings).to_json())
 
 
 def onnx_network(name: str) -> Path | str:

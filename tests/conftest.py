@@ -9,15 +9,22 @@ from tests.qdrant_server import own_server, qdrant_server
 __all__ = ["own_server", "qdrant_server"]
 
 LONG = (
+    "tests/packaging/test_readme.py",
+    "tests/recq/models/test_keras.py",
     "tests/test_benchmarks.py",
-    "tests/recq/face/test_notebook.py",
+    "tests/ingest/service/test_process.py",
+    "tests/ingest/service/test_requests.py",
+    "tests/whole/test_upgrade.py",
     "tests/ingest/service/test_ignore_files_live.py",
+    "tests/recq/models/test_int8.py",
+    "tests/recq/face/test_notebook.py",
     "tests/whole/",
     "tests/packaging/",
     "tests/reliability/",
     "tests/ingest/service/",
     "tests/recq/models/",
     "tests/plugins/",
+    "tests/contract/",
 )
 """These begin, in this order: of several processes none is left alone with a long file at the end."""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import re
 import shlex
@@ -48,7 +47,7 @@ class DemoFailed(Exception):
 
 @dataclass(frozen=True)
 class Progressed:
-    """Where the daemon stands with one folder, as `recq-ingest status --json` tells it."""
+    """Where the daemon stands with one folder, as `recq-ingest status` shows it."""
 
     items: int
     indexed: int
@@ -66,7 +65,6 @@ class Recq:
     """The two programs of this environment, bound to one data folder."""
 
     data: Path
-    environment: dict[str, str]
 
     def command(self, program: str, *arguments: str) -> list[str]:
         """The program of this environment with its arguments and the data folder."""
@@ -79,7 +77,6 @@ class Recq:
         with log.open("wb") as output:
             return subprocess.Popen(
                 command,
-                env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -90,31 +87,29 @@ class Recq:
         """`recq ...`, its answer on the terminal. Raises DemoFailed with its exit code."""
         command = self.command("recq", *arguments)
         show(command)
-        code = subprocess.run(command, env=self.environment, stdin=subprocess.DEVNULL, check=False).returncode
+        code = subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode
         if code:
             raise DemoFailed(f"recq ended with exit code {code}, see above")
 
     def ask(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """A command whose answer the demo reads."""
         command = self.command(program, *arguments)
-        return subprocess.run(
-            command, env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-        )
+        return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
 
     def progress(self) -> Progressed | None:
-        """Where the daemon stands; None while it does not answer."""
-        answer = self.ask("recq-ingest", "status", "--json")
-        return parse_status(answer.stdout) if answer.returncode == 0 else None
+        """Where the daemon stands with its one source; None while it does not answer, or has not come to it yet.
 
+        Asked as `recq-ingest status` asks, whose start each time would take the daemon a second of a processor.
+        """
+        from ingest.service.status import ask_daemon
+        from recq.settings import Settings
 
-def parse_status(text: str) -> Progressed | None:
-    """The one source of a running daemon's status; None while it has not come to it yet."""
-    status = json.loads(text)
-    if not status["running"] or not status["sources"]:
-        return None
-    (source,) = status["sources"]
-    idle = status["state"] == "idle" and not source["pending"]
-    return Progressed(source["items"], source["indexed"], source["failed"], idle)
+        status = ask_daemon(Settings.load(data_dir=self.data))
+        if status is None or not status.sources:
+            return None
+        (source,) = status.sources
+        idle = status.state == "idle" and not source.pending
+        return Progressed(source.items, source.indexed, source.failed, idle)
 
 
 def show(command: list[str]) -> None:
@@ -203,10 +198,10 @@ def any_indexed(recq: Recq) -> str:
 def demo(folder: Path | None, scratch: Path) -> None:
     """The whole of it, in a scratch folder that the caller removes."""
     (scratch / "recq.toml").touch()
-    own = {"RECQ_CONFIG": str(scratch / "recq.toml")}  # not the settings, nor the server, of whoever runs the demo
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("RECQ_")}
-    caches = {name: os.environ[name] for name in ("RECQ_CACHE_DIR",) if name in os.environ}
-    recq = Recq(scratch / "data", kept | caches | own)
+    for name in [each for each in os.environ if each.startswith("RECQ_") and each != "RECQ_CACHE_DIR"]:
+        del os.environ[name]  # not the settings, nor the server, of whoever runs the demo
+    os.environ["RECQ_CONFIG"] = str(scratch / "recq.toml")
+    recq = Recq(scratch / "data")
     log = scratch / "daemon.log"
     watched = folder or scratch / "drop"
     if folder is None:

@@ -221,7 +221,7 @@ def ask_daemon(settings: Settings) -> Status | None:
     """The answer of the daemon of this data folder and catalog; None when none runs."""
     import httpx
 
-    from recq.index.edge.address import read_address
+    from recq.index.edge.address import no_certificates, read_address
 
     address = read_address(settings.data_dir)
     if address is None:
@@ -229,7 +229,11 @@ def ask_daemon(settings: Settings) -> Status | None:
     try:
         with waiting(f"process {address.pid}, which has the data folder, to answer", _ANSWER_WITHIN):
             response = httpx.get(
-                address.url + ROUTE, headers={"api-key": address.key}, timeout=_ANSWER_WITHIN, trust_env=False
+                address.url + ROUTE,
+                headers={"api-key": address.key},
+                timeout=_ANSWER_WITHIN,
+                trust_env=False,
+                verify=no_certificates(),
             )
         response.raise_for_status()
         status = Status.from_json(response.json())

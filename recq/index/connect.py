@@ -288,7 +288,7 @@ def _opened(data_dir: Path) -> Iterator[EdgeEngine]:
 
 def _daemon_client(data_dir: Path) -> QdrantClient | None:
     """A client of the daemon that serves this folder, when one answers."""
-    from recq.index.edge import read_address
+    from recq.index.edge.address import no_certificates, read_address
 
     address = read_address(data_dir)
     if address is None:
@@ -300,6 +300,7 @@ def _daemon_client(data_dir: Path) -> QdrantClient | None:
         check_compatibility=False,
         cloud_inference=True,
         trust_env=False,  # no proxy from the environment between two processes of one machine
+        verify=no_certificates(),
     )
     try:
         translated(client.get_aliases)()

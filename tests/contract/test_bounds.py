@@ -18,15 +18,16 @@ NEAR = {"query": [1, 0], "using": "image", "limit": 3}
 POINTS = 3_000
 
 
-@pytest.fixture(params=OWN_ENGINES)
+@pytest.fixture(scope="module", params=OWN_ENGINES)
 def engine(request: pytest.FixtureRequest) -> Engine:
     """No server."""
     return engine_of(request)
 
 
-@pytest.fixture
-def path(engine: Engine, name: str) -> str:
-    """A collection with some points, and an index of each cheap kind."""
+@pytest.fixture(scope="module")
+def path(engine: Engine) -> Iterator[str]:
+    """A collection with some points, and an index of each cheap kind. All that is asked reads, or is refused."""
+    name = "bounds"
     assert engine.ask("PUT", f"/collections/{name}", VECTORS)[0] == 200
     narrow = {"type": "keyword", "on_disk": True}
     for key, schema in {"n": "integer", "cat": "keyword", "file.path": narrow, "t": "text"}.items():
@@ -38,7 +39,9 @@ def path(engine: Engine, name: str) -> str:
             for i in range(start, start + 1000)
         ]
         assert engine.ask("PUT", f"/collections/{name}/points", {"points": points})[0] == 200
-    return f"/collections/{name}"
+    yield f"/collections/{name}"
+    assert engine.client.count(name).count == POINTS
+    engine.client.delete_collection(name)
 
 
 def conditions(count: int, key: str = "n") -> list[dict[str, Any]]:

@@ -33,9 +33,12 @@ FROM_NOTHING = False  # whether programs are started by exec, imports and all: t
 
 
 def environment(**more: str) -> dict[str, str]:
-    """This process' environment without its own settings of recq."""
+    """This process' environment without its own settings of recq.
+
+    One decoding process, where a test asks for no more: each costs 0.4 s of a processor to start, and few decode ten.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RECQ_")}
-    return kept | {"RECQ_CONFIG": os.devnull, "RECQ_LOCK_WAIT": "0.2"} | more
+    return kept | {"RECQ_CONFIG": os.devnull, "RECQ_LOCK_WAIT": "0.2", "RECQ_WORKERS": "1"} | more
 
 
 @dataclass

@@ -6,9 +6,10 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,7 @@ from recq.models import ModelOptions, describe_space, open_embedder
 from recq.models.applications import APPLICATIONS, NORMALISATION, Application
 from recq.models.weights import bundled, bundled_manifest, exports
 from recq.settings import Settings
-from recq.space import EmbeddingSpace
+from recq.space import EmbeddingSpace, InputSpec, Resize
 from tests.packs import pictures
 from tests.recq.models.photographs import SAMPLES, inputs, vectors_of
 
@@ -45,22 +46,40 @@ def both(space: EmbeddingSpace, settings: Settings, photographs: npt.NDArray[np.
 
 @pytest.mark.keras
 @pytest.mark.parametrize("name", ["efficientnet_lite2", "mobilenet_v2"])
-@pytest.mark.parametrize("resize", ["pad", "stretch"])
-def test_the_shipped_openvino_model_answers_as_the_shipped_keras_archive(
-    name: str, resize: Any, settings: Settings
-) -> None:
-    """On all 54 sample photographs. Both hold the same numbers, so far more than the 0.9999 asked for is due."""
-    space = describe_space(ModelOptions(name, resize=resize, precision="f32"), settings)
+def test_the_shipped_openvino_model_answers_as_the_shipped_keras_archive(name: str, settings: Settings) -> None:
+    """On all 54 sample photographs, fitted in each way. The same numbers: more than the 0.9999 asked for is due."""
+    space = describe_space(ModelOptions(name, precision="f32"), settings)
     assert len(SAMPLES) == 54
-    assert both(space, settings, inputs(SAMPLES, space.input)) > 0.999999
+    ways = get_args(Resize)
+    fitted = [inputs(SAMPLES[at :: len(ways)], InputSpec(space.size, way)) for at, way in enumerate(ways)]
+    assert both(space, settings, np.concatenate(fitted)) > 0.999999
 
 
 @pytest.mark.keras
 @pytest.mark.packs
-def test_they_agree_on_photographs_from_telephones(settings: Settings) -> None:
-    for name in ("efficientnet_lite2", "mobilenet_v2"):
-        space = describe_space(ModelOptions(name, precision="f32"), settings)
-        assert both(space, settings, inputs(pictures("clothing", 24), space.input)) > 0.999999
+@pytest.mark.parametrize(("name", "overlap"), [("efficientnet_lite2", 0.8), ("mobilenet_v2", 0.7)])
+def test_photographs_from_telephones(
+    name: str, overlap: float, settings: Settings, record_property: Callable[[str, object], None]
+) -> None:
+    """24 of 120 have the same vectors, and 8 bits find this share of the ten nearest of each."""
+    space = describe_space(ModelOptions(name, precision="f32"), settings)
+    photographs = inputs(pictures("clothing", 120), space.input)
+    with open_embedder(space, settings.model_copy(update={"runtime": "tensorflow"})) as keras:
+        exact = vectors_of(keras, photographs)
+    with open_embedder(space, settings) as openvino:
+        assert agreement(vectors_of(openvino, photographs[::5]), exact[::5]) > 0.999999
+    with open_embedder(describe_space(name, settings), settings) as embedder:
+        quantised = vectors_of(embedder, photographs)
+    shared = [len(one & other) / 10 for one, other in zip(nearest(quantised), nearest(exact), strict=True)]
+    record_property("top-10 overlap", float(np.mean(shared)))
+    assert np.mean(shared) > overlap
+
+
+def nearest(vectors: npt.NDArray[np.float32]) -> list[set[int]]:
+    """The ten nearest of each row, without itself."""
+    cosines = vectors @ vectors.T
+    np.fill_diagonal(cosines, -np.inf)
+    return [set(row) for row in np.argsort(-cosines, axis=1)[:, :10].tolist()]
 
 
 @pytest.mark.keras
