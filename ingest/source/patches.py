@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from ingest.source.table import MetadataTable
 from recq.index.schema import FieldTypes, Metadata, Value, nfc
@@ -54,7 +55,7 @@ class Tables:
         """The table, then the patches."""
         return (self.own, *self.patches)
 
-    @property
+    @cached_property
     def types(self) -> FieldTypes:
         """The type of each column that has a value in any of them: all tables agree."""
         return {name: kind for table in self.all for name, kind in table.types.items()}
