@@ -21,12 +21,13 @@ PATCHES = "metadata.NAME.csv"
 Patched = Mapping[str, Value | None]
 """What patches say about an item: the values of fields, None for those that they take away."""
 
+_BEGIN = "metadata."
 _PATCH = re.compile(r"metadata\.([\w.-]+)\.csv")
 
 
 def patch_name(path: str) -> str | None:
     """NAME, where a path relative to the root may be a patch's: of letters, digits, `.`, `_` and `-`; else None."""
-    found = _PATCH.fullmatch(nfc(path))
+    found = _PATCH.fullmatch(nfc(path)) if path.startswith(_BEGIN) else None  # asked of every file of a walk
     return found[1] if found is not None else None
 
 
