@@ -24,7 +24,7 @@ from ingest.pipeline.vectors import Vector
 from ingest.reconcile.origins import Holders, origins
 from ingest.source.files import FileState, Key
 from ingest.source.held import Held, Losing
-from ingest.source.metadata import CATEGORY, category_of, lost_fields
+from ingest.source.metadata import CATEGORY, category_of
 from ingest.source.watched_source import Description, WatchedSource
 from recq import paths
 from recq.errors import ImageError, Reason, RecqError
@@ -354,8 +354,9 @@ class Committer:
 
         Without `ingested_at` the item keeps its own.
         """
-        description = self._sources[key.source].describe(key.path, before)
-        lost = lost_fields(item.file.path, before, description.metadata)
+        watched = self._sources[key.source]
+        description = watched.describe(key.path, before)
+        lost = watched.lost(item.file.path, before, description.metadata)
 
         def described(by: Description) -> Item:
             file = replace(item.file, metadata_digest=by.digest, ingested_at=ingested_at or item.file.ingested_at)

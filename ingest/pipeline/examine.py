@@ -105,5 +105,5 @@ class Examine:
                 case Fate.SIDECAR:
                     self._queue.look({Key(key.source, verdict.picture or key.path): Mark.CLOSED})
                 case Fate.TABLE:
-                    self._exits.disks.reload_table(key.source)
+                    self._exits.disks.reload_table(key)
             self._queue.finish(key)

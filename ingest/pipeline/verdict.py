@@ -15,6 +15,7 @@ from ingest.events.stability import is_complete
 from ingest.reconcile.compare import Action, Index, decide
 from ingest.source.files import FileState, Key
 from ingest.source.metadata import SIDECAR_SUFFIX
+from ingest.source.patches import patch_name
 from ingest.source.scan import Kind, Seen, holds_image
 from ingest.source.table import TABLE_NAME
 from ingest.source.watched_source import WatchedSource
@@ -33,7 +34,7 @@ class Fate(StrEnum):
     METADATA = "metadata"
     DELETE = "delete"
     SIDECAR = "sidecar"  # it belongs to a picture, which has to be looked at
-    TABLE = "table"  # it is the source's metadata.csv
+    TABLE = "table"  # it is the source's metadata.csv, or a patch
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def _examine(entry: PendingPath, watched: WatchedSource, known: Item | None, now
     state = seen.state if seen is not None else None
     if not is_complete(entry.observation, state, now):
         return Verdict(entry, Fate.SETTLING, state)
-    if entry.key.path == TABLE_NAME:
+    if entry.key.path == TABLE_NAME or patch_name(entry.key.path) is not None:
         return Verdict(entry, Fate.TABLE)
     is_item = seen is not None and _is_item(seen, watched)
     if seen is None or is_item:

@@ -15,7 +15,7 @@ lost and hands over the rest.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -29,10 +29,10 @@ from ingest.reconcile.outdated import needs_decoding
 from ingest.reconcile.survivors import Survivors
 from ingest.source.files import FileState
 from ingest.source.ignore_files import IGNORE_FILE, Rule
-from ingest.source.metadata import lost_fields
 from ingest.source.nearest import Nearest
 from ingest.source.scan import Kind, Seen, Unreadable, holds_image, holds_no_image
 from ingest.source.skipped import Skipped
+from ingest.source.table import MetadataTable
 from ingest.source.unread import looks_like_table, may_be_table, unread
 from ingest.source.watched_source import WatchedSource
 from recq import paths
@@ -129,6 +129,23 @@ class _Loss:
     changed: bool
 
 
+class _Rows:
+    """The rows of a table whose file was not met: bounded by the table, which is in memory."""
+
+    def __init__(self, table: MetadataTable) -> None:
+        self.table = table
+        self.missing = set(table.rows)
+        self.nearest = Nearest(table.rows)
+
+    def met(self, text: str, kind: Kind) -> None:
+        """Match the file at `text` with its row."""
+        row = self.table.row_of(text)
+        if row is not None:
+            self.missing.discard(row)
+        elif kind is Kind.ITEM:
+            self.nearest.met(text)
+
+
 class Reconciliation:
     """One comparison of a source with the index. The counts hold when `differences` has ended.
 
@@ -170,9 +187,7 @@ class Reconciliation:
         self.confirmed_metadata = confirmed_metadata
         self._first_losing: tuple[str, Sequence[str]] = "", ()
         self._met = 0
-        self._table = watched.table
-        self._missing = set(self._table.rows)  # rows whose file was not met: bounded by the table, which is in memory
-        self._nearest = Nearest(self._table.rows)
+        self._rows = [_Rows(table) for table in watched.tables.all]
         self._unread: list[Problem] = []
         self._skipped = Skipped()
         self._bad_rules: list[Problem] = []
@@ -202,7 +217,8 @@ class Reconciliation:
         elif known > self._met:
             yield from self._counted(self.gone())
         if not self.held:
-            self._watched.note_rows(self._table, self._really_missing(), self._nearest)
+            for rows in self._rows:
+                self._watched.note_rows(rows.table, self._really_missing(rows.missing), rows.nearest)
         self._watched.note_files(self._unread, list(self._skipped.problems()), self._bad_rules)
         yield from self._counted(self._decide_losses())
 
@@ -227,7 +243,7 @@ class Reconciliation:
             if before.metadata:
                 path = present[item_id].path
                 now = self._watched.describe(path, before.metadata)
-                if lost := lost_fields(before.file.path, before.metadata, now.metadata):
+                if lost := self._watched.lost(before.file.path, before.metadata, now.metadata):
                     kept = now.keeping(before.metadata, lost)
                     losing[path] = _Loss(lost, kept.metadata != before.metadata)
         return losing
@@ -300,13 +316,11 @@ class Reconciliation:
                 yield found
 
     def _note(self, found: Seen) -> None:
-        """Match a file with the rows of the table, and note a problem where it is not read or not indexed."""
+        """Match a file with the rows of the tables, and note a problem where it is not read or not indexed."""
         text = paths.to_text(found.path)[0]
-        row = self._table.row_of(text)
-        if row is not None:
-            self._missing.discard(row)
-        elif found.kind is Kind.ITEM:
-            self._nearest.met(text)
+        for rows in self._rows:
+            rows.met(text, found.kind)
+        self._watched.note_patch(found.path)
         name = found.path.rpartition("/")[2]
         if name == IGNORE_FILE:
             self._bad_rules += self._watched.rules.ignore_files.problems(found.path)
@@ -321,11 +335,11 @@ class Reconciliation:
     def _is_unread_table(self, path: str) -> bool:
         return not self._watched.is_table(path) and looks_like_table(self._watched.root, path)
 
-    def _really_missing(self) -> set[str]:
+    def _really_missing(self, missing: Collection[str]) -> Collection[str]:
         """Rows whose file does not exist; files in folders that could not be listed may exist."""
         if not self.unreadable:
-            return self._missing
-        return {row for row in self._missing if not any(folder.covers(row) for folder in self.unreadable)}
+            return missing
+        return {row for row in missing if not any(folder.covers(row) for folder in self.unreadable)}
 
     def _compare(self, page: Sequence[Seen]) -> Iterator[Difference]:
         ids = {seen.path: self._id(seen.path) for seen in page}

@@ -1,4 +1,4 @@
-"""Asks each source's disk at intervals whether the table or the root has changed, and whether the disk answers at all.
+"""Asks each source's disk at intervals whether a table or the root has changed, and whether the disk answers at all.
 
 For the loop's thread; each disk is asked in a worker of its source.
 """
@@ -13,6 +13,7 @@ from ingest.context import Context
 from ingest.events.queue import Queue
 from ingest.index.retrying_index import RetryingIndex
 from ingest.loop import Repeated, Worker, Workers
+from ingest.source.files import Key
 from ingest.source.watched_source import WatchedSource
 from recq.index.schema import FieldType
 
@@ -21,7 +22,7 @@ _HANGS = "the disk has not answered for {:.0f} s: this source waits for it, the 
 
 
 class Disks:
-    """Has a source compared when its table or root has changed. `declare`, called in a worker, fixes types."""
+    """Has a source compared when its tables or root have changed. `declare`, called in a worker, fixes types."""
 
     def __init__(
         self,
@@ -51,7 +52,7 @@ class Disks:
         """Ask the disk of this source, too."""
         name, worker = watched.name, self._workers[watched.name]
         self._checks[name] = Repeated(worker, partial(_changed, watched), partial(self._checked, name))
-        self._tables[name] = Repeated(worker, watched.load_table, partial(self._loaded, watched))
+        self._tables[name] = Repeated(worker, watched.load_tables, partial(self._loaded, watched))
 
     def next_deadline(self) -> float:
         """When `tick` has something to do."""
@@ -71,26 +72,28 @@ class Disks:
                 detail = _HANGS.format(now - self._asked[name])
                 self._context.say("unreadable", source=name, path=".", detail=detail)
 
-    def reload_table(self, name: str) -> None:
-        """Read a source's table again, and have the source compared when the table has changed."""
-        self._tables[name].ask()
+    def reload_table(self, key: Key) -> None:
+        """Read a table of a source again, which is complete or has gone, and have the source compared when it can be
+        read."""
+        self._context.sources[key.source].note_table(key.path)
+        self._tables[key.source].ask()
 
     def _checked(self, name: str, changed: tuple[bool, bool]) -> None:
         self._queue.silent.discard(name)
         table, root = changed
         if table:
-            self.reload_table(name)
+            self._tables[name].ask()
         if root:
             self._queue.compare(name)
 
     def _loaded(self, watched: WatchedSource, changed: bool) -> None:
         name = watched.name
         if changed:
-            self._noting.submit(partial(self._declare, watched.table.types), lambda _: self._queue.compare(name))
+            self._noting.submit(partial(self._declare, watched.tables.types), lambda _: self._queue.compare(name))
         else:
             self._noting.submit(partial(self._index.record_problems, watched), lambda _: None)
 
 
 def _changed(watched: WatchedSource) -> tuple[bool, bool]:
-    """In a worker: whether a source's table has changed, and whether its root is another folder now."""
+    """In a worker: whether a table of a source has changed, and whether its root is another folder now."""
     return watched.table_changed(), watched.root_replaced()

@@ -66,9 +66,11 @@ def ready(
     say: Callable[[str, str], None],
     retrier: Retrier | None = None,
 ) -> WatchedSource:
-    """A source with its table read, which is `table` if given; `retrier` waits for an index that is away.
+    """A source with its tables read, of which `table` replaces the root's metadata.csv if given.
 
-    Raises as `WatchedSource.load_table` does.
+    `retrier` waits for an index that is away.
+
+    Raises as `WatchedSource.load_tables` does.
     """
     known = (catalog.sources.all() if retrier is None else retrier(catalog.sources.all)).get(name)
     watched = WatchedSource(
@@ -84,7 +86,7 @@ def ready(
         plugin_timeout=settings.plugin_timeout,
         known_plugins=known.plugins if known is not None else {},
     )
-    watched.load_table()
+    watched.load_tables()
     return watched
 
 
@@ -97,11 +99,11 @@ def begin(
     root: Path,
     table: Path | None,
 ) -> WatchedSource:
-    """A source with which a daemon can begin: it is ready, and the index knows the fields of its table."""
+    """A source with which a daemon can begin: it is ready, and the index knows the fields of its tables."""
 
     def say(path: str, message: str) -> None:
         reporter.event("problem", source=name, path=path, detail=message)
 
     watched = ready(catalog, settings, name, root, table, say, retrier)
-    declare_each(catalog, Isolation(retrier, catalog.writes.probe), watched.table.types)
+    declare_each(catalog, Isolation(retrier, catalog.writes.probe), watched.tables.types)
     return watched

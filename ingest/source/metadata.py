@@ -1,5 +1,6 @@
 """What an item's metadata is made of: each field is taken from the first place that has it.
 
+    patches          tables `metadata.NAME.csv` that change some fields (`ingest.source.patches`), the last name first
     photo.jpg.json   a JSON object beside the picture; `null` removes a field, "" is the same as no field
     metadata.csv     the row whose column `file` names the picture (`ingest.source.table`)
     plug-ins         what else is behind the door (`ingest.source.metadata_sources`)
@@ -17,7 +18,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ingest.source.table import MetadataTable
 from recq.errors import MetadataError
 from recq.index.problems import Problem, left_out
 from recq.index.schema import FieldType, FieldTypes, Metadata, Value, elements, field_problem, nfc, parse_cell, storable
@@ -77,15 +77,15 @@ def category_of(path: str) -> str | None:
     return prefix if named else None
 
 
-def folder_fields(path: str, table: MetadataTable, known: FieldTypes) -> Metadata:
+def folder_fields(path: str, tables: FieldTypes, known: FieldTypes) -> Metadata:
     """The category from the path of the picture (text form), as a value of the field's type.
 
-    `known` are the types of the catalog's fields.
+    `known` are the types of the catalog's fields, `tables` those of the columns of the folder's tables.
     """
     category = category_of(path)
     if category is None:
         return {}
-    field_type = known.get(CATEGORY) or table.types.get(CATEGORY) or FieldType.STRING
+    field_type = known.get(CATEGORY) or tables.get(CATEGORY) or FieldType.STRING
     return {CATEGORY: parse_cell(category, field_type)}
 
 
@@ -124,6 +124,11 @@ def lost_fields(path: str, before: Metadata, now: Metadata) -> list[str]:
     if fallen_back and CATEGORY in before and before[CATEGORY] != now[CATEGORY]:
         lost.append(CATEGORY)
     return lost
+
+
+def changed_fields(before: Metadata, now: Metadata) -> list[str]:
+    """The fields that both have, with another value; both as they are stored."""
+    return [name for name, value in before.items() if name in now and now[name] != value]
 
 
 def parse_sidecar(data: bytes, name: str) -> ReadSidecar:

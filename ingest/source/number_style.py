@@ -46,14 +46,15 @@ class NumberStyle:
         return cell.replace(",", ".") if self.decimal_comma and cell not in self.refused else cell
 
 
-def number_style(cells: Collection[str], separator: str, *, number: bool) -> NumberStyle:
-    """The style of a column with these distinct cells, whose columns `separator` separates.
+def has_words(cells: Collection[str]) -> bool:
+    """Whether any cell is no number, however it is written: a column with a word in it is text, unless it is known to
+    hold numbers."""
+    return any(_form(cell) is _Form.WORD for cell in cells)
 
-    A column with a word in it is text, whatever else it has, unless it is known to hold a `number`.
-    """
+
+def number_style(cells: Collection[str], separator: str) -> NumberStyle:
+    """The style of a column of numbers with these distinct cells, in a table whose columns `separator` separates."""
     forms = {cell: _form(cell) for cell in cells}
-    if not number and _Form.WORD in forms.values():
-        return NumberStyle()
     dropped = {cell: "is not a finite number" for cell, form in forms.items() if form is _Form.NOT_FINITE}
     refused = {
         cell: "has a separator between thousands: write it without"

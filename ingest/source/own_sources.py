@@ -13,7 +13,7 @@ from typing import Protocol
 
 from ingest.source.files import FileState
 from ingest.source.metadata import MAX_SIDECAR_BYTES, SIDECAR_SUFFIX, folder_fields, parse_sidecar
-from ingest.source.table import MetadataTable
+from ingest.source.patches import Tables
 from recq import paths
 from recq.errors import MetadataError
 from recq.index.metadata_source import FOLDER, SIDECAR, TABLE, Described, PictureFile, SourceFolder
@@ -28,14 +28,14 @@ class Watched(SourceFolder, Protocol):
     """What the folder's own sources ask of `ingest.source.watched_source.WatchedSource`."""
 
     @property
-    def table(self) -> MetadataTable:
-        """The table as it was last read."""
+    def tables(self) -> Tables:
+        """The tables as they were last read."""
 
     def types(self) -> FieldTypes:
         """The catalog's fields."""
 
     def row_of(self, text: str) -> str | None:
-        """The row of the table for the file at `text`."""
+        """The row of the table for the file at `text`; patches have theirs."""
 
     def sidecar_of(self, path: str) -> str:
         """Where the sidecar of the picture at `path` is, or would be."""
@@ -54,7 +54,7 @@ class FromNames:
 
     def fingerprint(self, file: PictureFile) -> Metadata:
         """The category."""
-        return folder_fields(paths.to_text(file.path)[0], self._folder.table, self._folder.types())
+        return folder_fields(paths.to_text(file.path)[0], self._folder.tables.types, self._folder.types())
 
     def describe(self, file: PictureFile) -> Described:
         """The category."""
@@ -73,7 +73,7 @@ class FromTable:
     def fingerprint(self, file: PictureFile) -> Metadata:
         """The row."""
         text = paths.to_text(file.path)[0]
-        return self._folder.table.rows.get(self._folder.row_of(text) or text, {})
+        return self._folder.tables.own.rows.get(self._folder.row_of(text) or text, {})
 
     def describe(self, file: PictureFile) -> Described:
         """The row. What is wrong with a table is a problem of the source."""

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from ingest.source.files import FileState
 from ingest.source.ignore_files import IGNORE_FILE, IgnoreFile, IgnoreFiles, Ignoring, Rule, decide
+from ingest.source.patches import patch_name
 from ingest.source.table import TABLE_NAME
 from recq.images import IMAGE_EXTENSIONS, sniff
 
@@ -103,7 +104,7 @@ class Rules:
 
 def _kind(path: str, name: str) -> Kind:
     """The same for a file that no pattern of the setting fits."""
-    if path == TABLE_NAME:
+    if path == TABLE_NAME or patch_name(path) is not None:
         return Kind.IGNORED
     stem, dot, extension = name.rpartition(".")
     return Kind.ITEM if stem and f"{dot}{extension}".lower() in IMAGE_EXTENSIONS else Kind.MAYBE

@@ -1,24 +1,29 @@
-"""Reads `metadata.csv`: typed metadata of each file. A table is read whole and then never changes.
+"""Reads tables of metadata: `metadata.csv`, and the patches beside it. A table is read whole and then never changes.
 
 The column `file` names the file, relative to the source's root; every other column is a field. Types belong to
-columns, not to cells, and `|` separates the values of a list (`\\|` is a bar). Only a table without a column `file` is
-refused: a row, a column or a cell that cannot be used is left out and listed with its line.
+columns, not to cells, and `|` separates the values of a list (`\\|` is a bar). All tables of a source have one type for
+a field, and it is a list in all of them or in none: so a table is first taken apart (`sheet`), and then read together
+with the others (`read_tables`). Only a table without a column `file` is refused: a row, a column or a cell that cannot
+be used is left out and listed with its line.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ingest.source.dialect import FILE_COLUMN, Record, is_file_column, records, unreadable
-from ingest.source.number_style import NumberStyle, number_style
+from ingest.source.number_style import NumberStyle, has_words, number_style
 from recq.index.problems import Problem, ProblemKind
 from recq.index.schema import FieldType, FieldTypes, Metadata, Scalar, column_type, field_problem, nfc, parse_cell
 from recq.paths import printable
 
 TABLE_NAME = "metadata.csv"
 """The table that is read when it stands in a source's root."""
+
+REMOVED = "<remove>"
+"""The cell of a patch that takes the field away from the item, in upper or lower case."""
 
 _BAR = re.compile(r"(?<!\\)\|")
 
@@ -27,12 +32,15 @@ _BAR = re.compile(r"(?<!\\)\|")
 class MetadataTable:
     """The rows by `file` (text form of `recq.paths`), their lines, and the type of each column that has a value.
 
-    `problems` are what was left out, by line. `plain` leads from the plain form of a row's `file` (slashes, no spaces
-    around it, Unicode's NFC) to the row, where that is another.
+    `name` is the table's in messages. `removed` are the fields that a row takes away, by `file`: a patch alone has
+    some. `problems` are what was left out, by line. `plain` leads from the plain form of a row's `file` (slashes, no
+    spaces around it, Unicode's NFC) to the row, where that is another.
     """
 
+    name: str = TABLE_NAME
     types: FieldTypes = field(default_factory=dict)
     rows: Mapping[str, Metadata] = field(default_factory=dict)
+    removed: Mapping[str, Collection[str]] = field(default_factory=dict)
     lines: Mapping[str, int] = field(default_factory=dict)
     problems: Sequence[Problem] = ()
     plain: Mapping[str, str] = field(default_factory=dict)
@@ -53,13 +61,18 @@ class _Row:
     line: int
     cells: Sequence[str]
 
+    def without(self, columns: Sequence[_Column]) -> _Row:
+        """The same row with empty cells in these columns."""
+        emptied = {column.at for column in columns}
+        return _Row(self.line, ["" if at in emptied else cell for at, cell in enumerate(self.cells)])
+
 
 class _Problems:
-    """What is left out of the table called `name`."""
+    """What is left out of the table called `name`; `found` was before."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, found: Sequence[Problem] = ()) -> None:
         self._name = name
-        self._found: list[Problem] = []
+        self._found = list(found)
 
     def add(self, kind: ProblemKind, line: int, what: str, column: str | None = None) -> None:
         detail = f"{self._name}:{line}: {what}"
@@ -69,30 +82,158 @@ class _Problems:
         return tuple(sorted(self._found, key=lambda problem: problem.line or 0))
 
 
-def read_table(data: bytes, name: str, known: FieldTypes) -> MetadataTable:
-    """The table in the bytes of a CSV file, whose first line names the columns.
+@dataclass(frozen=True)
+class Sheet:
+    """A table that has been taken apart and whose fields have no types yet. `removed` and `problems` are as there."""
 
-    `known` are the catalog's fields: their cells are read as that type, and what does not fit stays text. Raises
-    MetadataError with `name` and the line to change where it has no column `file`.
+    name: str
+    separator: str
+    files: Sequence[str]  # of each row of `body`
+    columns: Sequence[_Column]
+    body: Sequence[_Row]
+    removed: Mapping[str, Collection[str]]
+    problems: Sequence[Problem]
+
+
+def sheet(data: bytes, name: str, *, patch: bool = False) -> Sheet:
+    """The cells in the bytes of a CSV file, whose first line names the columns; in a `patch` `REMOVED` is no text.
+
+    Raises MetadataError with `name` and the line to change where it has no column `file`.
     """
     separator, found = records(data, name)
     problems = _Problems(name)
     header = next(found)
-    files = _file_column(header)
-    body = list(_body(found, len(header.cells), files, problems))
-    columns = list(_columns(header, files, body, problems))
-    parsed: list[dict[str, Scalar | list[Scalar]]] = [{} for _ in body]
-    types: dict[str, FieldType] = {}
+    at = _file_column(header)
+    body = list(_body(found, len(header.cells), at, problems))
+    columns = list(_columns(header, at, body, problems))
+    files = [_file(row.cells[at]) for row in body]
+    removed: dict[str, Collection[str]] = {}
+    if patch:
+        for index, (file, row) in enumerate(zip(files, body, strict=True)):
+            marked = [column for column in columns if row.cells[column.at].strip().casefold() == REMOVED]
+            if marked:
+                removed[file] = frozenset(column.name for column in marked)
+                body[index] = row.without(marked)
+    return Sheet(name, separator, files, columns, body, removed, problems.by_line())
+
+
+def read_table(data: bytes, name: str, known: FieldTypes) -> MetadataTable:
+    """The one table in the bytes of a CSV file; see `sheet` and `read_tables`."""
+    return read_tables([sheet(data, name)], known)[0]
+
+
+def read_tables(sheets: Sequence[Sheet], known: FieldTypes) -> Sequence[MetadataTable]:
+    """The tables, in the order of their sheets. The type of a field is that of all its columns together.
+
+    `known` are the catalog's fields: their cells are read as that type, and what does not fit stays text.
+    """
+    readings = [_Reading(each) for each in sheets]
+    fields: dict[str, list[_ColumnReading]] = {}
+    for reading in readings:
+        for column in reading.sheet.columns:
+            if any(row.cells[column.at].strip() for row in reading.sheet.body):
+                fields.setdefault(column.name, []).append(_ColumnReading(reading, column))
+    for name, columns in fields.items():
+        _read_field(columns, known.get(name))
+    return [reading.table() for reading in readings]
+
+
+class _Reading:
+    """A sheet that becomes a table."""
+
+    def __init__(self, sheet: Sheet) -> None:
+        self.sheet = sheet
+        self.parsed: list[dict[str, Scalar | list[Scalar]]] = [{} for _ in sheet.body]
+        self.types: dict[str, FieldType] = {}
+        self.problems = _Problems(sheet.name, sheet.problems)
+
+    def table(self) -> MetadataTable:
+        """The table, when all columns have been read."""
+        files = self.sheet.files
+        plain: dict[str, str] = {}
+        for file in files:
+            plain.setdefault(_plain(file), file)
+        return MetadataTable(
+            name=self.sheet.name,
+            types=self.types,
+            rows=dict(zip(files, self.parsed, strict=True)),
+            removed=self.sheet.removed,
+            lines={file: row.line for file, row in zip(files, self.sheet.body, strict=True)},
+            problems=self.problems.by_line(),
+            plain=plain,
+        )
+
+
+class _ColumnReading:
+    """A column of a sheet whose cells are read: `split` has the values of each cell."""
+
+    def __init__(self, reading: _Reading, column: _Column) -> None:
+        self.reading = reading
+        self.name = column.name
+        cells = [row.cells[column.at] for row in reading.sheet.body]
+        self.is_list = any(_BAR.search(cell) for cell in cells)
+        self.split: list[list[str]] = []
+        for row, cell in zip(reading.sheet.body, cells, strict=True):
+            parts = _parts(cell)
+            if character := next((found for part in parts if (found := unreadable(part))), None):
+                what = f"column {self.name!r}: a character cannot be read, {character}: save the table as UTF-8"
+                reading.problems.add(ProblemKind.FIELD, row.line, what, self.name)
+                parts = []
+            self.split.append(parts)
+        self.style = NumberStyle()
+
+    def distinct(self) -> set[str]:
+        """The different values."""
+        return {part for parts in self.split for part in parts}
+
+    def tell(self) -> None:
+        """Add a problem for each cell that looks like a number and is none; one for the column where all are so."""
+        wrong = {**self.style.refused, **self.style.dropped}
+        body, problems = self.reading.sheet.body, self.reading.problems
+        found = [
+            (row.line, part) for row, parts in zip(body, self.split, strict=True) for part in parts if part in wrong
+        ]
+        whole = len(found) > 1 and len(found) == sum(map(len, self.split))
+        for line, part in found[:1] if whole else found:
+            what = f"column {self.name!r}: {part!r} {wrong[part]}"
+            if part in self.style.dropped:
+                problems.add(ProblemKind.FIELD, line, f"{what}: leave the cell empty", self.name)
+            else:
+                others = f" (all {len(found):,} cells of the column stay text)" if whole else " (it stays text)"
+                problems.add(ProblemKind.MISFIT, line, what + others, self.name)
+
+    def parse(self, field_type: FieldType, *, is_list: bool) -> bool:
+        """Fill the column into the parsed rows; whether a field of integers has a number that is none."""
+        widens = False
+        for parts, metadata in zip(self.split, self.reading.parsed, strict=True):
+            values = [
+                parse_cell(self.style.plain(part), field_type) for part in parts if part not in self.style.dropped
+            ]
+            if values:
+                metadata[self.name] = values if is_list else values[0]
+            widens = widens or (field_type is FieldType.INTEGER and any(isinstance(value, float) for value in values))
+        return widens
+
+
+def _read_field(columns: Sequence[_ColumnReading], known: FieldType | None) -> None:
+    """Read all columns of one field. Each table writes its numbers in its own way."""
+    if known is None or known.is_number:
+        distinct = [column.distinct() for column in columns]
+        if known is not None or not any(map(has_words, distinct)):
+            for column, cells in zip(columns, distinct, strict=True):
+                column.style = number_style(cells, column.reading.sheet.separator)
+        usable = {
+            column.style.plain(cell)
+            for column, cells in zip(columns, distinct, strict=True)
+            for cell in cells - column.style.refused.keys() - column.style.dropped.keys()
+        }
+        known = known or column_type(usable)
+        for column in columns:
+            column.tell()
+    is_list = any(column.is_list for column in columns)
+    widens = [column.parse(known, is_list=is_list) for column in columns]
     for column in columns:
-        if any(row.cells[column.at].strip() for row in body):
-            types[column.name] = _read_column(column, body, known.get(column.name), separator, parsed, problems)
-    keys = [_file(row.cells[files]) for row in body]
-    rows = dict(zip(keys, parsed, strict=True))
-    lines = {key: row.line for key, row in zip(keys, body, strict=True)}
-    plain: dict[str, str] = {}
-    for key in keys:
-        plain.setdefault(_plain(key), key)
-    return MetadataTable(types, rows, lines, problems.by_line(), plain)
+        column.reading.types[column.name] = FieldType.FLOAT if any(widens) else known
 
 
 def _file_column(header: Record) -> int:
@@ -156,55 +297,6 @@ def _file(cell: str) -> str:
 def _plain(path: str) -> str:
     """A path in one form, however it is written: with backslashes, spaces around it, or decomposed accents."""
     return _file(nfc(path.strip().replace("\\", "/")))
-
-
-def _read_column(
-    column: _Column,
-    body: Sequence[_Row],
-    known: FieldType | None,
-    separator: str,
-    parsed: Sequence[dict[str, Scalar | list[Scalar]]],
-    problems: _Problems,
-) -> FieldType:
-    """Fill one column into `parsed` (one mapping per row of `body`) and return its type."""
-    split = [_parts(row.cells[column.at]) for row in body]
-    is_list = any(_BAR.search(row.cells[column.at]) for row in body)
-    for at, parts in enumerate(split):
-        if character := next((found for part in parts if (found := unreadable(part))), None):
-            what = f"column {column.name!r}: a character cannot be read, {character}: save the table as UTF-8"
-            problems.add(ProblemKind.FIELD, body[at].line, what, column.name)
-            split[at] = []
-    style = NumberStyle()
-    if known is None or known.is_number:
-        distinct = {part for parts in split for part in parts}
-        style = number_style(distinct, separator, number=known is not None)
-        usable = distinct - style.refused.keys() - style.dropped.keys()
-        known = known or column_type(style.plain(part) for part in usable)
-        _tell(column, body, split, style, problems)
-    widened = known
-    for parts, metadata in zip(split, parsed, strict=True):
-        values = [parse_cell(style.plain(part), known) for part in parts if part not in style.dropped]
-        if values:
-            metadata[column.name] = values if is_list else values[0]
-        if known is FieldType.INTEGER and any(isinstance(value, float) for value in values):
-            widened = FieldType.FLOAT
-    return widened
-
-
-def _tell(
-    column: _Column, body: Sequence[_Row], split: Sequence[Sequence[str]], style: NumberStyle, problems: _Problems
-) -> None:
-    """Add a problem for each cell that looks like a number and is none; one for the column where all cells are so."""
-    wrong = {**style.refused, **style.dropped}
-    found = [(row.line, part) for row, parts in zip(body, split, strict=True) for part in parts if part in wrong]
-    whole = len(found) > 1 and len(found) == sum(map(len, split))
-    for line, part in found[:1] if whole else found:
-        what = f"column {column.name!r}: {part!r} {wrong[part]}"
-        if part in style.dropped:
-            problems.add(ProblemKind.FIELD, line, f"{what}: leave the cell empty", column.name)
-        else:
-            others = f" (all {len(found):,} cells of the column stay text)" if whole else " (it stays text)"
-            problems.add(ProblemKind.MISFIT, line, what + others, column.name)
 
 
 def _parts(cell: str) -> list[str]:

@@ -10,6 +10,7 @@ import zlib
 from pathlib import Path
 
 from ingest.source.dialect import FILE_COLUMN, records
+from ingest.source.patches import PATCHES
 from ingest.source.table import TABLE_NAME
 from recq.errors import MetadataError
 
@@ -28,7 +29,7 @@ def may_be_table(path: str) -> bool:
 def looks_like_table(root: Path, path: str) -> bool:
     """Whether a file that `may_be_table` is called like a table of metadata, or has a column `file`."""
     stem, suffix = _stem_and_suffix(path)
-    if stem == "metadata":
+    if stem == "metadata" or (suffix in _TEXT and stem.startswith("metadata.")):
         return True
     try:
         if suffix == ".xlsx":
@@ -46,7 +47,10 @@ def unread(path: str) -> str:
     why = f"{path} looks like a table of metadata, but is not read:"
     if _stem_and_suffix(path)[1] not in _TEXT:
         return f"{why} save it as {TABLE_NAME} in the source's root"
-    return f"{why} only {TABLE_NAME} in the source's root is, or the one that --metadata names"
+    return (
+        f"{why} only {TABLE_NAME} in the source's root is, or the one that --metadata names, and beside it patches, "
+        f"{PATCHES} (NAME of letters, digits, '.', '_' and '-')"
+    )
 
 
 def _stem_and_suffix(path: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""One source while it is watched: its root, its table of metadata, the files skipped, what is wrong with it."""
+"""One source while it is watched: its root, its tables of metadata, the files skipped, what is wrong with it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import stat
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from ingest.source.exif import FIELDS as EXIF_FIELDS
@@ -15,24 +16,26 @@ from ingest.source.guard import Guard, LossGuard, held_metadata, too_much_metada
 from ingest.source.headers import Headers
 from ingest.source.held import HeldReports
 from ingest.source.ignore_files import IGNORE_FILE, Rule
-from ingest.source.metadata import SIDECAR_SUFFIX, lost_fields, merge
+from ingest.source.metadata import SIDECAR_SUFFIX, changed_fields, lost_fields, merge
 from ingest.source.metadata_sources import Asked, metadata_sources
 from ingest.source.nearest import Nearest
 from ingest.source.other_daemons import double_of, undoubled
 from ingest.source.own_sources import without_ctime
+from ingest.source.patches import Patched, Tables
 from ingest.source.scan import Kind, Rules, Seen, Unreadable, look, walk
-from ingest.source.table import TABLE_NAME, MetadataTable, read_table
+from ingest.source.table import TABLE_NAME, MetadataTable
+from ingest.source.table_files import TableFiles
 from recq import paths
 from recq.commands import command
-from recq.errors import MetadataError, UsageError
 from recq.images.process import Header
 from recq.index.metadata_source import TABLE, PictureFile
-from recq.index.problems import UNMET, Problem, ProblemKind, bounded, few, left_out
-from recq.index.schema import FieldTypes, Metadata, Value, metadata_digest, storable
+from recq.index.problems import MOST_KEPT, UNMET, Problem, ProblemKind, bounded, few, left_out
+from recq.index.schema import FieldTypes, Metadata, Value, composed, dated, metadata_digest, storable
 from recq.index.sources import Plugin
 
 _MOST_IGNORED = 200_000  # paths that are remembered; more are only counted
 _MOST_PROBLEMS = 100
+_PATCHED = "_"  # the key, in what a digest is made of, of what patches say: no field and no source has it
 _ROWS = "rows"  # that rows of a table name no file, beside the problem that it cannot be read
 _LEFT_OUT = "left out"  # that rows, columns or cells of it are
 _TWICE = "twice"  # that columns of it come from elsewhere, too
@@ -120,7 +123,7 @@ class WatchedSource:
     together with too many others. `ignore` are the patterns of names that are skipped. `tells_ctime(root)` is
     asked whether the ctime of its files shows changes; where it does not, no state has one. With `headers`, EXIF is
     metadata. `plugin_timeout`: seconds that a plug-in has for an answer. `known_plugins` gave the source metadata when
-    it was compared last. Safe to use from several threads: the table is replaced whole.
+    it was compared last. Safe to use from several threads: the tables are replaced whole.
     """
 
     def __init__(
@@ -146,23 +149,20 @@ class WatchedSource:
         self.held_reports = HeldReports()
         self.root = root
         self.rules = Rules(ignore, root)
-        self.table = MetadataTable()
+        self.tables = Tables()
         self.ignored = Ignored()
         self.problems = Problems(say)
         self.refused: dict[str, Problem] = {}
         """What the index takes in no form at all, by path (text form)."""
-        self._named = table_path is not None
-        self._table_path = table_path or root / TABLE_NAME
-        self._table_state: FileState | None = None  # as it was last read
-        self._table_seen: FileState | None = None
-        self._table_loaded = False
-        self._table_problem: Problem | None = None
-        self._rows: tuple[str, list[Problem]] = "", []  # what is reported of rows that name no file, and each
+        self._files = TableFiles(root, table_path, self.reliable)
+        self._rows: dict[str, tuple[str, list[Problem]]] = {}
+        """What is reported of rows that name no file, and each, by the path of the table in reports."""
+        self._gone: dict[str, MetadataTable] = {}  # patches that have gone, as long as what they gave is held
         self._unread: list[Problem] = []
         self._skipped: list[Problem] = []
         self._bad_rules: list[Problem] = []
         self._held_why = ""
-        self._held_by: str | None = None  # the table, where it may have to do with that
+        self._held_by: str | None = None  # the table or patch that may have to do with that
         self._doubled: Problem | None = None
         self.types = types
         """The catalog's fields."""
@@ -209,50 +209,48 @@ class WatchedSource:
         """The state without its ctime where the ctime does not show changes."""
         return state if self._has_ctime else state.without_ctime()
 
-    def _state(self, path: Path) -> FileState | None:
-        try:
-            return self.reliable(FileState.of(path.stat()))
-        except OSError:
-            return None
-
     def table_changed(self) -> bool:
-        """Whether the table's file is another than the one last read, and the same as at the last such question."""
-        before, self._table_seen = self._table_seen, self._state(self._table_path)
-        return self._table_seen != self._table_state and self._table_seen == before
+        """Whether any table's file is another than the one last read, and the same as at the last such question."""
+        return self._files.changed()
 
-    def load_table(self) -> bool:
-        """Read the table; whether there is another one now. Of one that cannot be read the old one stays.
+    def note_table(self, path: str) -> None:
+        """Note that the table at `path` is complete, or has gone: `load_tables` looks at it."""
+        self._files.note_complete(path)
 
-        Raises UsageError when a named one is missing at first.
+    def note_patch(self, path: str) -> None:
+        """Note that a walk has met a patch, which events may not have reported."""
+        self._files.note_met(path)
+
+    def load_tables(self) -> bool:
+        """Read the tables that are due, at first all; whether there are others now.
+
+        Of one that cannot be read the old content stays. Raises UsageError when a named one is missing at first.
         """
-        self._table_state = self._state(self._table_path)
-        name = self._table_name()
-        try:
-            data = self._table_path.read_bytes()
-            table = read_table(data, name, self.types())
-        except FileNotFoundError as error:
-            if self._named and not self._table_loaded:
-                raise UsageError(f"--metadata {name}: there is no such file") from error
-            if self._named:
-                return self._table_is_bad(f"{name} has gone: what it had holds until it is back")
-            table = MetadataTable()
-        except OSError as error:
-            return self._table_is_bad(f"{name} cannot be read: {error.strerror}")
-        except MetadataError as error:
-            return self._table_is_bad(str(error))
+        loaded = self._files.load(self.types())
+        for file in loaded.looked_at:
+            if file.problem is not None:
+                self.problems.note(file.about, file.problem.detail)
+            else:
+                self.problems.clear(file.about)
+        for file in loaded.gone:
+            self._rows.pop(file.about, None)
+            for about in ("", _ROWS, _LEFT_OUT):
+                self.problems.clear(file.about, about)
+        if loaded.tables is None:
+            return False
         self.losses.suspect()
-        self.table = table
-        self._table_loaded = True
-        self._table_problem = None
-        self.problems.clear(TABLE_NAME)
-        self._say_some(TABLE_NAME, table.problems, _LEFT_OUT)
+        before, self.tables = self.tables, loaded.tables
+        names = {table.name for table in self.tables.patches}
+        gone = {table.name: table for table in before.patches if table.name not in names}
+        self._gone = {name: table for name, table in {**self._gone, **gone}.items() if name not in names}
+        for table in self.tables.all:
+            self._say_some(self._about(table), table.problems, _LEFT_OUT)
         self._say_some(TABLE_NAME, self._given_twice(), _TWICE)
         return True
 
-    def _table_is_bad(self, detail: str) -> bool:
-        self._table_problem = Problem(ProblemKind.TABLE, detail, path=self._table_name())
-        self.problems.note(TABLE_NAME, detail)
-        return False
+    def _about(self, table: MetadataTable) -> str:
+        """The path under which a table is reported."""
+        return TABLE_NAME if table is self.tables.own else table.name
 
     def _say_some(self, path: str, problems: Sequence[Problem], about: str) -> None:
         """Report the problems of one kind in one line, which quotes the first; nothing where there are none."""
@@ -268,25 +266,33 @@ class WatchedSource:
 
     @property
     def blind(self) -> bool:
-        """Whether there is a table and it was never read: only the index knows what it had of each item."""
-        return self._table_problem is not None and not self._table_loaded
+        """Whether there is a table that was never read: only the index knows what it had of each item."""
+        return any(file.unknown for file in self._files.all)
+
+    def lost(self, text: str, before: Metadata, now: Metadata) -> list[str]:
+        """The fields that the item at `text` had and would lose; see `ingest.source.metadata.lost_fields`.
+
+        While it is not known what a patch gives, so are those whose value would be another: the patch wins over all.
+        """
+        lost = lost_fields(text, before, now)
+        if any(file.unknown for file in self._files.patches.values()):
+            changed = changed_fields(before, dated(composed(now), self.types()))
+            lost += [name for name in changed if name not in lost]
+        return lost
 
     def is_table(self, path: str) -> bool:
-        """Whether the file at `path` is the table that is read."""
-        try:
-            return (self.root / path).samefile(self._table_path)
-        except OSError:
-            return False
+        """Whether the file at `path` is one of the tables that are read."""
+        return self._files.is_one(path)
 
     def note_rows(self, table: MetadataTable, missing: Collection[str], nearest: Nearest) -> None:
-        """Keep the rows of the table that name no file, as a whole comparison has found them. Reported once."""
-        if self.table is not table:  # another comparison, with the new one, follows
+        """Keep the rows of a table that name no file, as a whole comparison has found them. Reported once."""
+        if not any(each is table for each in self.tables.all):  # another comparison, with the new one, follows
             return
+        about, name, lines = self._about(table), table.name, table.lines
         if not missing:
-            self._rows = "", []
-            self.problems.clear(TABLE_NAME, _ROWS)
+            self._rows.pop(about, None)
+            self.problems.clear(about, _ROWS)
             return
-        name, lines = self._table_name(), table.lines
         rows = sorted(missing, key=lambda row: lines[row])
         hints = {row: f": did you mean {paths.printable(path)}?" for row in rows if (path := nearest.of(row))}
         problems = [
@@ -301,8 +307,8 @@ class WatchedSource:
         count = "1 row names" if len(rows) == 1 else f"{len(rows):,} rows name"
         first = f"line {lines[rows[0]]}, '{paths.printable(rows[0])}'{hints.get(rows[0], '')}"
         message = f"{name}: {count} no file (first: {first})"
-        self._rows = message, problems
-        self.problems.note(TABLE_NAME, message, _ROWS)
+        self._rows[about] = message, problems
+        self.problems.note(about, message, _ROWS)
 
     def note_refusal(self, path: str, detail: str) -> None:
         """Keep and report that the index refuses the item at `path` (text form) in every form."""
@@ -343,28 +349,44 @@ class WatchedSource:
 
     def hold_metadata(self, items: int, path: str, fields: Sequence[str]) -> str:
         """Hold a loss of metadata: the message. So many items lose some, the one at `path` (text form) these fields."""
-        self._held_by = self._table_name()
-        if self._table_problem is not None:
-            why = self._table_problem.detail
+        bad = [file.problem for file in self._files.all if file.unknown or file is self._files.own]
+        if (problem := next(filter(None, bad), None)) is not None:
+            why, self._held_by = problem.detail, problem.path
         else:
-            why, self._held_by = self._why_lost(paths.printable(path), fields)
-            why += f"; {self._rows[0]}" if self._rows[0] else ""
+            why, self._held_by = self._why_lost(path, fields)
+            why = "; ".join([why, *(self._rows[about][0] for about in self._reported_rows())])
         self.held_metadata = items
         self._held_why = why
         return too_much_metadata(self.name, items, why)
 
-    def _why_lost(self, path: str, fields: Sequence[str]) -> tuple[str, str | None]:
-        """Why the picture at `path` loses these fields, and the file that may have to do with it, if any."""
-        names = ", ".join(map(paths.printable, fields))
+    def _why_lost(self, text: str, fields: Sequence[str]) -> tuple[str, str | None]:
+        """Why the picture at `text` loses these fields, and the file that may have to do with it, if any."""
+        path, names = paths.printable(text), ", ".join(map(paths.printable, fields))
+        row_of = partial(self.row_of, text)
+        for field in fields:
+            last = self.tables.last_on(field, row_of)
+            if last is not None and field in last[0].removed.get(last[1], ()):
+                name = last[0].name
+                return f"{name}:{last[0].lines[last[1]]} removes {paths.printable(field)} from {path}", name
+        for name, table in self._gone.items():
+            row = row_of(table)
+            if row is not None and not table.rows[row].keys().isdisjoint(fields):
+                return f"{name}, which gave {path} its {names}, has gone", name
         if self.headers is None and all(field in EXIF_FIELDS for field in fields):
             return f"the setting exif is off, with which {path} had its {names}", None
         gone = [each for name, each in self._known_plugins.items() if name not in self._asked_plugins]
         if (giver := next((each for each in gone if not set(each.fields).isdisjoint(fields)), None)) is not None:
             return f"{giver.called}, which gave {path} its {names}, is not installed any more", None
-        why = f"neither {self._table_name()} nor a sidecar gives {path} its {names} any more"
+        own = self.tables.own.name
+        tables = f"{own}, a patch" if self.tables.patches or self._gone else own
+        why = f"neither {tables} nor a sidecar gives {path} its {names} any more"
         if (some := next((each for each in gone if not each.fields), None)) is not None:
             why += f", and {some.called} is not installed any more, which may have given them"
-        return why, self._table_name()
+        return why, own
+
+    def _reported_rows(self) -> list[str]:
+        """The tables that have rows which name no file, in their order, by their paths in reports."""
+        return [about for table in self.tables.all if (about := self._about(table)) in self._rows]
 
     @property
     def _asked_plugins(self) -> Mapping[str, Asked]:
@@ -384,10 +406,11 @@ class WatchedSource:
     def release_metadata(self) -> None:
         """Note that no loss of metadata is held."""
         self.held_metadata = 0
+        self._gone = {}
 
     def own_problems(self) -> list[Problem]:
         """What is wrong with the source as a whole, bounded. The problems of an item are stored with the item."""
-        found = [self._table_problem] if self._table_problem is not None else []
+        found = [file.problem for file in self._files.all if file.problem is not None]
         if self.held_metadata:
             detail = held_metadata(self.held_metadata, self._held_why)
             found.append(Problem(ProblemKind.HELD, detail, path=self._held_by, count=self.held_metadata))
@@ -395,17 +418,19 @@ class WatchedSource:
         found += [*self.missing, *bounded(self._given_twice())]
         found += bounded(list(self.refused.values()))
         for kind in (ProblemKind.ROW, ProblemKind.FIELD, ProblemKind.MISFIT):
-            found += bounded([problem for problem in self.table.problems if problem.kind is kind])
-        return [*found, *bounded(self._rows[1]), *bounded(self._unread), *bounded(self._bad_rules), *self._skipped]
+            tables = self.tables.all
+            found += _bounded_together(
+                [problem for problem in table.problems if problem.kind is kind] for table in tables
+            )
+        found += _bounded_together(self._rows[about][1] for about in self._reported_rows())
+        return [*found, *bounded(self._unread), *bounded(self._bad_rules), *self._skipped]
 
     def is_unmet(self) -> bool:
         """Whether the index lacks metadata of the folder: it is held, cannot be read, or was left out."""
-        left_out = any(problem.kind in UNMET | {ProblemKind.ROW} for problem in self.table.problems)
-        return bool(self._table_problem or self.held_metadata or left_out or self.missing)
-
-    def _table_name(self) -> str:
-        """The name of the table in messages."""
-        return paths.printable(paths.to_text(str(self._table_path) if self._named else TABLE_NAME)[0])
+        unmet = UNMET | {ProblemKind.ROW}
+        left_out = any(problem.kind in unmet for table in self.tables.all for problem in table.problems)
+        unread = any(file.problem is not None for file in self._files.all)
+        return bool(unread or self.held_metadata or left_out or self.missing)
 
     def describe(self, path: str, before: Metadata | None = None) -> Description:
         """The metadata of the item at `path` as its sources give it now.
@@ -416,12 +441,11 @@ class WatchedSource:
         text, _ = paths.to_text(path)
         file = self._file(path)
         answers = [source.ask(file) for source in self._sources]
-        row = self.row_of(text)
-        where, line = self._table_name(), None if row is None else self.table.lines.get(row)
-        kept = storable(merge(*(each.fields for each in answers)))
+        patched = self._patched(text)
+        kept = storable(merge(*(each.fields for each in answers), patched))
         problems = (
             *(problem for each in answers for problem in each.problems),
-            *(left_out(f"{where}:{line}", field, why, line) for field, why in kept.dropped.items()),
+            *(self._left_out(text, field, why) for field, why in kept.dropped.items()),
         )
         name = f"{text}{SIDECAR_SUFFIX}"
         if problems:
@@ -431,12 +455,23 @@ class WatchedSource:
             self.problems.clear(name)
         metadata = {field: value for field, value in kept.fields.items() if value is not None}
         if before:
-            lost = lost_fields(text, before, metadata)
+            removed = {field for field, value in patched.items() if value is None}
+            lost = [field for field in lost_fields(text, before, metadata) if field not in removed]
             unknown = [each.unknown for each in answers]
             metadata |= {
                 field: before[field] for field in lost if any(some is None or field in some for some in unknown)
             }
-        return Description(metadata, _digest(each.fingerprint for each in answers), few(problems))
+        return Description(metadata, _digest([each.fingerprint for each in answers], patched), few(problems))
+
+    def _patched(self, text: str) -> Patched:
+        """What the patches say about the item at `text`."""
+        return self.tables.patched(partial(self.row_of, text))
+
+    def _left_out(self, text: str, field: str, why: str) -> Problem:
+        """The problem of a field that cannot be stored, with the table that gives it."""
+        table, row = self.tables.last_on(field, partial(self.row_of, text)) or (self.tables.own, self.row_of(text))
+        line = None if row is None else table.lines.get(row)
+        return left_out(f"{table.name}:{line}", field, why, line)
 
     def is_described(self, path: str, digest: str) -> bool:
         """Whether an item with that digest has the metadata that its sources give it now.
@@ -446,13 +481,14 @@ class WatchedSource:
         """
         file = self._file(path)
         found = [source.fingerprint(file) for source in self._sources]
-        if digest in (_digest(found), _digest(map(without_ctime, found))):
+        patched = self._patched(paths.to_text(path)[0])
+        if digest in (_digest(found, patched), _digest([*map(without_ctime, found)], patched)):
             return True
         return digest == self.describe(path).digest
 
     @property
     def field_types(self) -> FieldTypes:
-        """The fields whose types their sources declare, beside those of the table."""
+        """The fields whose types their sources declare, beside those of the tables."""
         return {name: kind for source in self._sources for name, kind in source.types.items()}
 
     def note_header(self, path: str, header: Header) -> None:
@@ -464,17 +500,18 @@ class WatchedSource:
         return PictureFile(self.name, self.root, path)
 
     def _given_twice(self) -> list[Problem]:
-        """One problem for each column of the table whose field another source gives as well."""
+        """One problem for each column of the table whose field another source gives as well; a patch means to win."""
         found = []
+        own = self.tables.own
         for source in self._sources:
-            for name in sorted(source.types.keys() & self.table.types.keys()):
-                wins = self._table_name() if source.precedence < TABLE else source.called
-                detail = f"{self._table_name()}: '{paths.printable(name)}' comes from {source.called} as well"
+            for name in sorted(source.types.keys() & own.types.keys()):
+                wins = own.name if source.precedence < TABLE else source.called
+                detail = f"{own.name}: '{paths.printable(name)}' comes from {source.called} as well"
                 found.append(
                     Problem(
                         ProblemKind.TWICE,
                         f"{detail}: where both have a value, that of {wins} holds",
-                        path=self._table_name(),
+                        path=own.name,
                         field=name,
                     )
                 )
@@ -496,9 +533,10 @@ class WatchedSource:
         like = (other for other in others if os.path.lexists(other + SIDECAR_SUFFIX) and not os.path.lexists(other))
         return next(like, own) + SIDECAR_SUFFIX
 
-    def row_of(self, text: str) -> str | None:
-        """The row of the table for the file at `text`; a row that names another file exactly is not taken."""
-        row = self.table.row_of(text)
+    def row_of(self, text: str, table: MetadataTable | None = None) -> str | None:
+        """The row of a table (metadata.csv, or a patch) for the file at `text`; one that names another file exactly is
+        not taken."""
+        row = (table or self.tables.own).row_of(text)
         if row is None or row == text:
             return row
         return None if os.path.lexists(f"{self.root}/{paths.from_text(row, encoded=False)}") else row
@@ -540,9 +578,25 @@ def _identity(folder: Path) -> tuple[int, int] | None:
     return (status.st_dev, status.st_ino) if stat.S_ISDIR(status.st_mode) else None
 
 
-def _digest(fingerprints: Iterable[Metadata]) -> str:
-    """The digest of all fingerprints, in the order of the sources."""
+def _digest(fingerprints: Sequence[Metadata], patched: Patched) -> str:
+    """The digest of all fingerprints, in the order of the sources, and of what patches say.
+
+    Where names and table alone come before the patches, it is that of what results, so that nothing is described anew
+    when a patch is taken over into the table. Where others come between, their answers are not known here.
+    """
     merged: dict[str, Value] = {}
     for each in fingerprints:
         merged |= each
-    return metadata_digest(merged)
+    if any(not name or name.startswith("_") for name in merged):
+        canonical = {name: [] if value is None else value for name, value in patched.items()}  # no cell gives []
+        return metadata_digest({**merged, _PATCHED: metadata_digest(canonical)} if patched else merged)
+    results = {**merged, **patched}
+    return metadata_digest({name: value for name, value in results.items() if value is not None})
+
+
+def _bounded_together(problems: Iterable[Sequence[Problem]]) -> list[Problem]:
+    """The problems of one kind, each sequence those of one table: at most `MOST_KEPT`, then numbers for each table."""
+    found: list[Problem] = []
+    for of_table in problems:
+        found += bounded(of_table, max(0, MOST_KEPT - len(found)))
+    return found

@@ -112,10 +112,10 @@ class Problem:
         )
 
 
-def bounded(problems: Sequence[Problem]) -> list[Problem]:
-    """At most `MOST_KEPT` problems of one kind and one file, and one for the rest, which names all their lines."""
-    kept = list(problems[:MOST_KEPT])
-    if rest := problems[MOST_KEPT:]:
+def bounded(problems: Sequence[Problem], most: int = MOST_KEPT) -> list[Problem]:
+    """At most so many problems of one kind and one file, and one for the rest, which names all their lines."""
+    kept = list(problems[:most])
+    if rest := problems[most:]:
         lines = line_ranges(problem.line for problem in rest if problem.line is not None)
         count = sum(problem.count for problem in rest)
         where = f"{rest[0].path}: " if rest[0].path else ""

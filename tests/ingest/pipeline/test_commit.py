@@ -264,7 +264,7 @@ def test_a_deletion_that_the_index_refuses_keeps_no_other_out(stage: Stage, monk
 def test_a_table_cell_that_cannot_be_stored_costs_that_field_alone(stage: Stage) -> None:
     cell = "|".join(map(str, range(MOST_ELEMENTS + 1)))
     (stage.root / "metadata.csv").write_text(f"file,many,title\nb.jpg,1|2,B\na.jpg,{cell},A\n")
-    stage.watched.load_table()
+    stage.watched.load_tables()
     description = stage.watched.describe("a.jpg")
     assert description.metadata == {"title": "A"}
     (problem,) = description.problems

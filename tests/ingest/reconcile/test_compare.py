@@ -316,7 +316,7 @@ def test_rows_that_name_no_file_are_said_once_and_cleared(root: Path) -> None:
     (root / "notes.txt").write_text("there, but no picture")
     table = root / "metadata.csv"
     table.write_text("file,price\na.jpg,1\nnotes.txt,1\nsub/b.jpg,2\ntypo.jpg,3\nsub/typo.jpg,4\nA.jpg,5\n")
-    watched.load_table()
+    watched.load_tables()
     for _ in range(2):
         compared(watched, Ledger())
     message = "metadata.csv: 3 rows name no file (first: line 5, 'typo.jpg')"
@@ -331,7 +331,8 @@ def test_rows_that_name_no_file_are_said_once_and_cleared(root: Path) -> None:
     compared(watched, Ledger())
     assert [problem.line for problem in watched.own_problems()] == [6]
     table.write_text("file,price\na.jpg,1\n")
-    watched.load_table()
+    watched.note_table("metadata.csv")
+    watched.load_tables()
     compared(watched, Ledger())
     assert watched.own_problems() == []
     assert len(said) == 2
@@ -340,7 +341,7 @@ def test_rows_that_name_no_file_are_said_once_and_cleared(root: Path) -> None:
 def test_rows_of_a_vanished_root_are_no_typos(root: Path, tmp_path: Path) -> None:
     (root / "metadata.csv").write_text("file,price\na.jpg,1\n")
     ledger, watched = stocked(root), watched_at(root)
-    watched.load_table()
+    watched.load_tables()
     root.rename(tmp_path / "elsewhere")
     compared(watched, ledger)
     compared(watched, Ledger())

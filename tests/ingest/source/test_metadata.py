@@ -35,7 +35,7 @@ from recq.index.schema import (
 
 def described(path: str, table: MetadataTable, sidecar: Sidecar, known: FieldTypes) -> Metadata:
     """What the folder's own sources say together."""
-    return merge(folder_fields(path, table, known), table.rows.get(path, {}), sidecar)
+    return merge(folder_fields(path, table.types, known), table.rows.get(path, {}), sidecar)
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,8 @@ from recq.index.problems import MOST_KEPT
         ("empty.csv", b"", False),
         ("noise.csv", bytes(range(256)), False),
         ("sub/metadata.csv", b"name,label\n", True),
+        ("sub/metadata.fixes.csv", b"name,label\n", True),
+        ("metadata.my fixes.csv", b"", True),  # no name that a patch may have
         ("Metadata.xlsx", b"", True),
         ("metadata.txt", b"", True),
         ("metadata.jsonl", b"", True),

@@ -26,41 +26,48 @@ def watched(tmp_path: Path, said: list[str]) -> WatchedSource:
     return WatchedSource("s", root, table_path=None, types=dict, say=lambda path, message: said.append(message))
 
 
+def reloaded(watched: WatchedSource, *paths: str) -> bool:
+    """Read tables that are complete, as after their events; whether there are others now."""
+    for path in paths:
+        watched.note_table(path)
+    return watched.load_tables()
+
+
 def test_the_table_comes_changes_and_goes(watched: WatchedSource) -> None:
     table = watched.root / "metadata.csv"
-    watched.load_table()
+    watched.load_tables()
     assert watched.describe("a.jpg").metadata == {}
     table.write_text("file,price\na.jpg,1\n")
     assert not watched.table_changed()  # seen once: it may still be being written
     assert watched.table_changed()
-    watched.load_table()
+    watched.load_tables()
     assert not watched.table_changed()
     assert watched.describe("a.jpg").metadata == {"price": 1}
     table.unlink()
-    watched.load_table()
+    assert reloaded(watched, "metadata.csv")
     assert watched.describe("a.jpg").metadata == {}
 
 
 def test_a_bad_table_leaves_the_old_one(watched: WatchedSource) -> None:
     table = watched.root / "metadata.csv"
     table.write_text("file,price\na.jpg,1\n")
-    watched.load_table()
+    watched.load_tables()
     table.write_text("name,price\na.jpg,2\n")
-    assert not watched.load_table()
+    assert not reloaded(watched, "metadata.csv")
     assert watched.describe("a.jpg").metadata == {"price": 1}
     (problem,) = watched.own_problems()
     assert problem.kind is ProblemKind.TABLE
     assert "metadata.csv:1: no column 'file'" in problem.detail
     assert not watched.blind  # what it said before is known
     table.write_text("file,price\na.jpg,3\n")
-    assert watched.load_table()
+    assert reloaded(watched, "metadata.csv")
     assert watched.own_problems() == []
 
 
 def test_a_backslash_in_a_row_is_a_slash_unless_a_file_is_called_so(watched: WatchedSource) -> None:
     (watched.root / "images").mkdir()
     (watched.root / "metadata.csv").write_text("file,price\nimages\\a.jpg,1\n")
-    watched.load_table()
+    watched.load_tables()
     digest = watched.describe("images/a.jpg").digest
     assert watched.describe("images/a.jpg").metadata == {"category": "images", "price": 1}
     assert watched.is_described("images/a.jpg", digest)
@@ -73,8 +80,9 @@ def test_a_backslash_in_a_row_is_a_slash_unless_a_file_is_called_so(watched: Wat
 def test_a_source_lists_every_row_that_names_no_file_and_stays_bounded(watched: WatchedSource, said: list[str]) -> None:
     rows = [f"gone/{number}.jpg,{number}" for number in range(3_000)]
     (watched.root / "metadata.csv").write_text("\n".join(["file,price", *rows]) + "\n")
-    watched.load_table()
-    watched.note_rows(watched.table, set(watched.table.rows), Nearest(watched.table.rows))
+    watched.load_tables()
+    own = watched.tables.own
+    watched.note_rows(own, set(own.rows), Nearest(own.rows))
     problems = watched.own_problems()
     assert [problem.line for problem in problems[:-1]] == [*range(2, MOST_KEPT + 2)]
     assert problems[-1].count == 3_000 - MOST_KEPT
@@ -96,7 +104,7 @@ def test_a_table_that_was_named_is_no_unread_one(tmp_path: Path) -> None:
 def test_a_named_table_has_to_exist(tmp_path: Path) -> None:
     watched = WatchedSource("s", tmp_path, table_path=tmp_path / "no.csv", types=dict, say=lambda path, message: None)
     with pytest.raises(UsageError, match=r"no.csv: there is no such file"):
-        watched.load_table()
+        watched.load_tables()
 
 
 def test_a_bad_sidecar_is_said_once_and_leaves_the_rest(watched: WatchedSource, said: list[str]) -> None:
@@ -166,7 +174,7 @@ def test_rows_and_sidecars_mean_the_file_that_looks_the_same(watched: WatchedSou
     folder.mkdir()
     (folder / file).write_bytes(b"")
     (watched.root / "metadata.csv").write_text(f"file,price\n\u00fcber/{named},1\n", encoding="utf-8")
-    watched.load_table()
+    watched.load_tables()
     (folder / f"{named}.json").write_text('{"title": "x"}')
     path = f"u\u0308ber/{file}"
     described = watched.describe(path)
@@ -184,7 +192,7 @@ def test_rows_and_sidecars_of_another_file_are_not_taken(watched: WatchedSource)
     for name in (COMPOSED, DECOMPOSED):
         (watched.root / name).write_bytes(b"")
     (watched.root / "metadata.csv").write_text(f"file,price\n{COMPOSED},1\n", encoding="utf-8")
-    watched.load_table()
+    watched.load_tables()
     (watched.root / f"{COMPOSED}.json").write_text('{"title": "x"}')
     assert watched.describe(COMPOSED).metadata == {"price": 1, "title": "x"}
     assert watched.describe(DECOMPOSED).metadata == {}
@@ -193,7 +201,7 @@ def test_rows_and_sidecars_of_another_file_are_not_taken(watched: WatchedSource)
 
 def test_names_of_fields_are_composed_so_that_a_sidecar_wins_over_the_table(watched: WatchedSource) -> None:
     (watched.root / "metadata.csv").write_text("file,Gro\u0308\u00dfe\na.jpg,1\n", encoding="utf-8")
-    watched.load_table()
+    watched.load_tables()
     (watched.root / "a.jpg.json").write_text('{"Gr\u00f6\u00dfe": 2}', encoding="utf-8")
     assert watched.describe("a.jpg").metadata == {"Gr\u00f6\u00dfe": 2}
 
@@ -213,7 +221,7 @@ def test_digests_are_those_of_before_there_was_a_door(tmp_path: Path) -> None:
     watched = WatchedSource(
         "s", tmp_path, table_path=None, types=dict, say=lambda path, message: None, tells_ctime=lambda _: False
     )
-    watched.load_table()
+    watched.load_tables()
     digests = {name: watched.describe(name).digest for name in files if name.endswith(".jpg")}
     assert digests == {
         "chairs/a.jpg": "85f6a23ddb0a4d8e",
