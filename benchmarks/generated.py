@@ -30,8 +30,10 @@ from recq.settings import Settings
 from recq.space import EmbeddingSpace
 
 SPREAD = 0.35
-REAL = 400
-"""Real vectors, of as many pictures."""
+REAL, FEW = 400, 40
+"""Real vectors, of as many pictures; around the few are catalogs of less than `MANY` items."""
+
+MANY = 5_000
 
 PAGE = 500
 SOURCE = "generated"
@@ -45,17 +47,17 @@ def space() -> EmbeddingSpace:
     return describe_space(ModelOptions(), Settings.load())
 
 
-def real_vectors() -> np.ndarray:
-    """Vectors of real pictures, float32 (n, dim), of length 1; made once for each space."""
+def real_vectors(count: int = REAL) -> np.ndarray:
+    """Vectors of so many real pictures, float32 (n, dim), of length 1; made once for each space."""
     wanted = space()
-    kept = pictures.DATA / f"real-{wanted.fingerprint}.npy"
+    kept = pictures.DATA / f"real-{wanted.fingerprint}-{count}.npy"
     if kept.exists():
         loaded: np.ndarray = np.load(kept)
         return loaded
     settings = Settings.load()
     limits = Limits.from_settings(settings)
     found = pictures.pack("clothing")
-    some = found[:: max(1, len(found) // REAL)]
+    some = found[:: max(1, len(found) // count)]
     progress(f"    embedding {len(some)} real pictures")
     with open_embedder(wanted, settings) as embedder:
         submitted = [
@@ -69,8 +71,8 @@ def real_vectors() -> np.ndarray:
 
 
 def items(count: int, start: int = 0) -> Iterator[list[ItemVector]]:
-    """Pages of items number `start` to `start + count`: the same numbers are always the same items."""
-    real = real_vectors()
+    """Pages of items number `start` to `start + count`: the same numbers are always the same items, of many."""
+    real = real_vectors(REAL if start + count >= MANY else FEW)
     for first in range(start, start + count, PAGE):
         numbers = np.random.default_rng([1, first])
         some = range(first, min(first + PAGE, start + count))
@@ -123,7 +125,8 @@ def folder(count: int, where: Path) -> Iterator[Settings]:
     """
     kept = pictures.DATA / f"index-{space().fingerprint}-{count}"
     if not kept.is_dir():
-        smaller = [n for path in pictures.DATA.glob(f"index-{space().fingerprint}-*") if (n := _count(path)) < count]
+        there = pictures.DATA.glob(f"index-{space().fingerprint}-*")
+        smaller = [n for path in there if MANY <= (n := _count(path)) < count]
         unfinished = kept.with_name(f"{kept.name}.unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
         start = max(smaller, default=0)

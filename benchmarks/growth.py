@@ -27,6 +27,9 @@ from benchmarks.footprint import EACH
 from benchmarks.ingest import recq_ingest
 from benchmarks.measure import RESULTS, Ratio, Report, Section, exponent, in_turns, median, parser_of
 
+MODELS = {"smoke": "--model pixels:8", "short": "", "full": ""}
+"""Options that choose the network: the smallest form is there to show that the script works."""
+
 SIZES = {"smoke": (20, 40), "short": (100, 200, 400), "full": (1_000, 3_000, 10_000, 30_000)}
 LINEAR = 1.1
 INGEST = ("ingest", "daemon_start", "footprint")
@@ -42,7 +45,7 @@ def main() -> None:
     report = Report(asked)
     rounds = {"smoke": 1, "short": 3, "full": 3}[asked.size]
     for files in SIZES[report.size]:
-        report.section(f"ingest, {files:,}", partial(ingest, files, rounds))
+        report.section(f"ingest, {files:,}", partial(ingest, files, rounds, MODELS[report.size]))
     measured = {"ingest": report.sections()}
     for name in ("query", "daemon_start", "footprint"):
         kept = RESULTS / f"{name}.json"
@@ -51,10 +54,10 @@ def main() -> None:
     report.section("exponents", partial(exponents, measured))
 
 
-def ingest(files: int, rounds: int) -> Section:
+def ingest(files: int, rounds: int, model: str) -> Section:
     """Seconds from "started" to "stopped" for so many small pictures."""
     root = pictures.small(files)
-    rates = in_turns({"ingest": partial(recq_ingest, root, files, "", None)}, rounds)["ingest"]
+    rates = in_turns({"ingest": partial(recq_ingest, root, files, model, None)}, rounds)["ingest"]
     seconds = [files / rate for rate in rates]
     return Section(f"{files:,} small pictures", "s", {"files to waited upserts": seconds}, items=files)
 
