@@ -10,9 +10,13 @@ T = TypeVar("T")
 
 
 def eventually(look: Callable[[], T], *, within: float = 30.0, every: float = 0.02) -> T:
-    """The first truthy result of `look`; fails with the last one, or the last error, after `within` seconds."""
+    """The first truthy result of `look`; fails with the last one, or the last error, after `within` seconds.
+
+    It rests as long as a look took, up to half a second: whoever is waited for needs the processor.
+    """
     deadline = time.monotonic() + within
     while True:
+        began = time.monotonic()
         try:
             last: object = look()
             if last:
@@ -21,4 +25,4 @@ def eventually(look: Callable[[], T], *, within: float = 30.0, every: float = 0.
             last = error
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {within:g} s; last: {last!r}")
-        time.sleep(every)
+        time.sleep(max(every, min(time.monotonic() - began, 0.5)))
