@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from qdrant_client import QdrantClient, models
 
@@ -16,7 +18,6 @@ from recq.commands import command
 from recq.errors import TargetNotFound, UsageError
 from recq.index import background
 from recq.index.background import Background
-from recq.index.candidates import Candidate, Candidates
 from recq.index.catalogs import missing
 from recq.index.collection import behind, collection_name, others, point_alias, space_in, stored_space
 from recq.index.collection import create as create_collection
@@ -37,6 +38,9 @@ from recq.index.sources import Source
 from recq.index.values import Values
 from recq.index.writes import Writes
 from recq.space import EmbeddingSpace, require_same
+
+if TYPE_CHECKING:
+    from recq.index.candidates import Candidate, Candidates
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,6 @@ class Catalog:
         self.ledger = Ledger(client, collection, self._points)
         self.sources = SourceRecords(client, collection, name)
         self.problems = ProblemRecords(client, collection, self._points)
-        self.candidates = Candidates(client, collection, name)
 
     def tried(self, name: str) -> Tried:
         """The trained space of that name, and what answers in its order; read once.
@@ -104,6 +107,13 @@ class Catalog:
             nearest = Reranked(self._by_engine, self._points, candidate.head, candidate.space(self.space))
             self._tried[name] = Tried(candidate, Finder(nearest, self._points, self.fields, self.items))
         return self._tried[name]
+
+    @cached_property
+    def candidates(self) -> Candidates:
+        """The trained spaces; few questions are about them, so that their module is imported on first use."""
+        from recq.index.candidates import Candidates
+
+        return Candidates(self._client, self._collection, self.name)
 
     @classmethod
     @translated

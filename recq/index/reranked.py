@@ -11,6 +11,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -23,8 +24,10 @@ from recq.index.points import Points
 from recq.index.ranking import Grown, Own, Row, first_limit, grown
 from recq.index.schema import Item
 from recq.index.similarity import Example, Liked, Question, Strategy
-from recq.models.heads import Head
 from recq.space import EmbeddingSpace
+
+if TYPE_CHECKING:
+    from recq.models.heads import Head
 
 RERANKED = 1_000
 """Points that are put into the order of the trained space."""

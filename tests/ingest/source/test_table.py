@@ -8,7 +8,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ingest.source.dialect import SEPARATORS
@@ -319,6 +319,8 @@ def test_what_any_program_writes_is_read_back_equal(
     titles: list[str], separator: str, end: str, quoting: Any, encoding: str, announced: bool, padding: int
 ) -> None:
     """Excel, LibreOffice, pandas: their separators, line ends, quotes, encodings, and columns that hold nothing."""
+    # With this line end Python's writer leaves a line feed without quotes: nobody can tell it from the end of a row.
+    assume(end != "\r" or quoting != csv.QUOTE_MINIMAL or not any("\n" in title for title in titles))
     out = io.StringIO(newline="")
     if announced:
         out.write(f"sep={separator}{end}")
