@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -163,15 +163,23 @@ FieldsOption = Annotated[
         help="The metadata fields to show; all by default. Example: --fields title,price",
     ),
 ]
-SpaceOption = Annotated[
-    str | None,
-    typer.Option(
+
+
+def space_option(purpose: str) -> Any:
+    """`--space` of a command that asks a trained space for that purpose."""
+    return typer.Option(
         "--space",
         metavar="NAME",
         autocompletion=completion.spaces,
         show_default=False,
-        help="Put the 1,000 nearest into the order of a trained space of the catalog, to try it before switching to "
-        "it. Example: --space by-category",
+        help=f"{purpose} Example: --space by-category",
+    )
+
+
+SpaceOption = Annotated[
+    str | None,
+    space_option(
+        "Put the 1,000 nearest into the order of a trained space of the catalog, to try it before switching to it."
     ),
 ]
 NullOption = Annotated[

@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from query.cli import completion
 from query.cli.option_groups import open_catalog
-from query.cli.options import TargetsArgument, TargetsOption
+from query.cli.options import TargetsArgument, TargetsOption, space_option
 from query.cli.shell import PROG, emit, terminal
 from query.text.render import FacetsFormat, predictions_text
 from recq.cli_errors import complain
@@ -29,15 +28,7 @@ def predict(
         int, typer.Option("--top", metavar="N", min=1, help="How many labels are shown. Example: --top 5")
     ] = 3,
     space: Annotated[
-        str | None,
-        typer.Option(
-            "--space",
-            metavar="NAME",
-            autocompletion=completion.spaces,
-            show_default=False,
-            help="The trained space whose labels are predicted; needed where there are several. "
-            "Example: --space category",
-        ),
+        str | None, space_option("The trained space whose labels are predicted; needed where there are several.")
     ] = None,
     form: Annotated[FacetsFormat, format_option("them")] = (FacetsFormat.TABLE),
     index: Index,

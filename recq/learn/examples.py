@@ -30,7 +30,7 @@ Rows = npt.NDArray[np.int64]
 NEAR_DUPLICATE = 0.95
 """The cosine from which two pictures count as views of one thing, whatever their names are.
 
-Of the clothing photographs 3 % have such a neighbour, and 1 % of these another label."""
+No two of the 1,192 clothing photographs, all of different things, are so near; from 0.90 on five of them are."""
 
 _BLOCK = 1_024  # rows compared with all others at a time
 _PAGE = 100

@@ -117,12 +117,11 @@ def choose(trials: Sequence[Trial], *, closed_set: bool = False) -> Trial:
     Of those that are as good but for `NOISE`, the one that keeps unseen classes best.
     """
     eligible = [each for each in trials if closed_set or each.open_set] or list(trials)
-    best = max(each.seen for each in eligible)
+    best = max(eligible, key=lambda each: each.seen)
     if closed_set:
-        return max(eligible, key=lambda each: each.seen)
-    return max(
-        (each for each in eligible if each.seen >= best - NOISE), key=lambda each: (each.mean_gain or 0.0, each.seen)
-    )
+        return best
+    as_good = [each for each in eligible if each.seen >= best.seen - NOISE]
+    return max(as_good, key=lambda each: (each.mean_gain or 0.0, each.seen))
 
 
 def seen_splits(examples: Examples, folds: int, seed: int) -> Iterator[tuple[Rows, Rows]]:
@@ -224,10 +223,14 @@ class Retrieval:
         return np.column_stack([average_precisions(ranked), *(ranked[:, :k].sum(axis=1) / k for k in KS)])
 
     def measures(self, vectors: Floats) -> Measures:
-        """The means of `rows`; NaN where no query has another item of its labels."""
-        rows = self.rows(vectors)
-        means = rows.mean(axis=0).tolist() if len(rows) else [float("nan")] * (1 + len(KS))
-        return Measures(means[0], dict(zip(KS, means[1:], strict=True)), {})
+        """The means of `rows`."""
+        return means_of(self.rows(vectors))
+
+
+def means_of(rows: npt.NDArray[np.float64]) -> Measures:
+    """The means of `Retrieval.rows`; NaN where there are none, since no query has another item of its labels."""
+    means = rows.mean(axis=0).tolist() if len(rows) else [float("nan")] * (1 + len(KS))
+    return Measures(means[0], dict(zip(KS, means[1:], strict=True)), {})
 
 
 def _drawn(rows: Rows, most: int, random: np.random.Generator) -> Rows:

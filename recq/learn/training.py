@@ -17,12 +17,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from recq.errors import UsageError
 from recq.evaluate.metrics import Measures
 from recq.index.candidates import Candidate, require_name
 from recq.learn.calibration import calibrated, calibration_error
-from recq.learn.examples import Examples, Floats, read_examples, with_near_duplicates
+from recq.learn.examples import Examples, read_examples, with_near_duplicates
 from recq.learn.fits import Fit, Recipe, joined_recipes, plain_recipes, require_scikit_learn
 from recq.learn.labels import SMALLEST, LabelRules
 from recq.learn.selection import (
@@ -33,11 +34,14 @@ from recq.learn.selection import (
     Selection,
     Trial,
     fits_of,
+    means_of,
     seen_splits,
     select,
 )
 from recq.progress import Progress, silent
 from recq.search.session import Session
+
+Precise = npt.NDArray[np.float64]
 
 SEEDS = 5
 LARGEST_SELECTION = 5_000
@@ -108,11 +112,8 @@ class ClassQuality:
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON."""
-        numbers = {name: None if value is None else round(value, 4) for name, value in self._numbers().items()}
-        return {"label": self.label, "items": self.items, **numbers}
-
-    def _numbers(self) -> dict[str, float | None]:
-        return {"before": self.before, "after": self.after}
+        ends = {"before": _rounded(self.before), "after": _rounded(self.after)}
+        return {"label": self.label, "items": self.items, **ends}
 
 
 @dataclass(frozen=True)
@@ -172,14 +173,16 @@ class Training:
 
 
 def _unseen_json(trial: Trial) -> dict[str, Any]:
-    rounded = [round(each, 4) for each in trial.gains]
-    mean, worst = trial.mean_gain, trial.worst_gain
     return {
-        "mean_gain": None if mean is None else round(mean, 4),
-        "worst_gain": None if worst is None else round(worst, 4),
-        "gains": rounded,
+        "mean_gain": _rounded(trial.mean_gain),
+        "worst_gain": _rounded(trial.worst_gain),
+        "gains": [_rounded(each) for each in trial.gains],
         "open_set": trial.open_set,
     }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
 
 
 def train(
@@ -286,29 +289,28 @@ class _Holdout:
         inner = sample.at(learned)
         selection = select(inner, recipes, seed, closed_set=options.closed_set, step=fits.step)
         fit, measured = Fit(inner), sample.at(held)
-        after = fit.head(selection.chosen.recipe).apply(measured.vectors)
         retrieval = Retrieval(measured, None, seed)
+        before = retrieval.rows(measured.vectors)
+        after = retrieval.rows(fit.head(selection.chosen.recipe).apply(measured.vectors))
         calibration = calibrated(selection.out_of_fold, several=sample.several)
         probabilities = calibration.probabilities(fit.classifier.scores(measured.vectors), several=sample.several)
         truth = measured.indicators(fit.classifier.classes)
         fits.step()
         return cls(
-            retrieval.measures(measured.vectors),
-            retrieval.measures(after),
+            means_of(before),
+            means_of(after),
             calibration_error(probabilities, truth, several=sample.several),
-            _by_class(measured, retrieval, after),
+            _by_class([measured.labels[query] for query in retrieval.queries.tolist()], before, after),
         )
 
 
-def _by_class(held: Examples, retrieval: Retrieval, after: Floats) -> dict[str, tuple[float, float]]:
-    """The mean average precision of each class's queries, before and after."""
-    precise = np.column_stack([retrieval.rows(held.vectors)[:, 0], retrieval.rows(after)[:, 0]])
+def _by_class(queries: Sequence[tuple[str, ...]], before: Precise, after: Precise) -> dict[str, tuple[float, float]]:
+    """The mean average precision of each class's queries, whose labels are given, before and after."""
+    precise = np.column_stack([before[:, 0], after[:, 0]])
     found = {}
-    for label in held.classes:
-        has = [label in held.labels[query] for query in retrieval.queries.tolist()]
-        if any(has):
-            before, after_ = precise[has].mean(axis=0).tolist()
-            found[label] = before, after_
+    for label in sorted({label for labels in queries for label in labels}):
+        before_, after_ = precise[[label in labels for labels in queries]].mean(axis=0).tolist()
+        found[label] = before_, after_
     return found
 
 
