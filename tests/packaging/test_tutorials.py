@@ -27,8 +27,8 @@ from tests.packaging.test_readme import run
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "tutorials.md").read_text("utf-8")
-BOXES = re.findall(r"^ *```(sh)?\n(.*?)^ *```", TEXT, re.MULTILINE | re.DOTALL)
-COMMANDS = [line.strip() for _, box in BOXES for line in box.splitlines()]
+BOXES = re.findall(r"^ *```(\w*)\n(.*?)^ *```$", TEXT, re.MULTILINE | re.DOTALL)
+COMMANDS = [line.strip() for language, box in BOXES if language in ("", "sh") for line in box.splitlines()]
 FETCH = re.search(r"^   ```python\n(.*?)^   ```", TEXT, re.MULTILINE | re.DOTALL)
 HERE = [box for language, box in BOXES if language == "sh"]
 RUN = [*HERE[0].splitlines(), *(line for line in HERE[3].splitlines() if "pixels:32" in line)]
