@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from recq.errors import UsageError
 from recq.learn.calibration import Calibration, OutOfFold, calibrated, nearness_of
 from recq.learn.examples import Examples, Floats, Rows
 from recq.learn.fits import Fit
@@ -44,8 +45,11 @@ def opinions(examples: Examples, progress: Progress = silent) -> Opinions:
 
 
 def calibration_of(examples: Examples, progress: Progress = silent) -> Calibration:
-    """What the scores of a classifier of these examples are worth."""
-    return calibrated(out_of_fold(examples, progress)[0], several=examples.several)
+    """What the scores of a classifier of these examples are worth. Raises UsageError where nobody can tell."""
+    seen, judged = out_of_fold(examples, progress)
+    if not judged.any():
+        raise UsageError("all items of a label are views of one thing: nobody can tell what guesses are worth")
+    return calibrated(seen, several=examples.several)
 
 
 def out_of_fold(examples: Examples, progress: Progress = silent) -> tuple[OutOfFold, npt.NDArray[np.bool_]]:
@@ -59,9 +63,10 @@ def out_of_fold(examples: Examples, progress: Progress = silent) -> tuple[OutOfF
     scores = np.zeros((len(examples), len(classes)), np.float32)
     nearness = np.zeros(len(examples), np.float32)
     judged = np.zeros(scores.shape, bool)
+    folds = min(FOLDS, len(np.unique(examples.groups)))
     splits = [
         (held, part)
-        for learned, held in seen_splits(examples, FOLDS, 0)
+        for learned, held in (seen_splits(examples, folds, 0) if folds > 1 else ())
         if len(held) and len((part := examples.at(learned)).classes) > 1
     ]
 
