@@ -6,7 +6,7 @@
 
 An item teaches where the classifier is uncertain: the two most probable labels are nearly as probable. Of the most
 uncertain items those are chosen that are farthest from each other (k-centre, Gonzalez 1985), since near ones teach the
-same. Of what was tried on two packs (margin or entropy alone, BADGE, CLUE) this taught most.
+same. Of what was tried on two packs (margin or entropy alone, BADGE, random ones) this taught most.
 """
 
 from __future__ import annotations
