@@ -47,9 +47,45 @@ class Listed:
         return typer.main.get_command(alone)
 
 
-def table(*commands: Listed) -> Mapping[str, Listed]:
+@dataclass(frozen=True)
+class ListedGroup:
+    """Commands under one name: `recq labels audit`. Each of them is imported when it runs."""
+
+    name: str
+    help: str
+    table: Mapping[str, Listed | ListedGroup]
+
+    def short(self) -> TyperCommand:
+        """The name without its commands: enough to be listed."""
+        return TyperCommand(self.name, help=self.help)
+
+    def whole(self) -> Any:
+        """The group, whose commands are listed."""
+        kind = type("_Group", (CommandsOnUse,), {"table": self.table})
+        alone = typer.Typer(
+            name=self.name, cls=kind, help=self.help, no_args_is_help=True, add_completion=False,
+            pretty_exceptions_enable=False,
+        )  # fmt: skip
+        alone.callback()(_nothing)
+        return typer.main.get_command(alone)
+
+
+def _nothing() -> None:
+    """A group does nothing itself."""
+
+
+def table(*commands: Listed | ListedGroup) -> Mapping[str, Listed | ListedGroup]:
     """The commands by name, in the order of the program's help."""
     return {each.name: each for each in commands}
+
+
+def leaves(program: Any, before: str = "") -> Iterator[tuple[str, Any]]:
+    """Every command of a program that can run, by what is typed for it: `similar`, `labels audit`."""
+    for name, command in getattr(program, "commands", {}).items():
+        if hasattr(command, "commands"):
+            yield from leaves(command, f"{before}{name} ")
+        else:
+            yield f"{before}{name}", command
 
 
 def _as_typed(ctx: Any, value: Any) -> Any:  # noqa: ARG001 - Typer's signature
@@ -78,7 +114,7 @@ class _Command(TyperCommand):
 class _Whole(Mapping[str, Any]):
     """Every command with its options, made on first use."""
 
-    def __init__(self, listed: Mapping[str, Listed]) -> None:
+    def __init__(self, listed: Mapping[str, Listed | ListedGroup]) -> None:
         self._listed = listed
         self._made: dict[str, Any] = {}
 
@@ -97,7 +133,7 @@ class _Whole(Mapping[str, Any]):
 class CommandsOnUse(TyperGroup):
     """A program whose commands stand in `table`. `commands` has them whole, `get_command` as they are listed."""
 
-    table: ClassVar[Mapping[str, Listed]]
+    table: ClassVar[Mapping[str, Listed | ListedGroup]]
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)

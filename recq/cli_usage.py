@@ -14,6 +14,7 @@ from typing import Any
 
 import typer
 
+from recq.cli_commands import leaves
 from recq.commands import shell_word
 from recq.needed import needed
 from recq.paths import printable
@@ -34,8 +35,11 @@ def told(error: typer.TyperException, program: Any, prog: str, given: Sequence[s
     path, command = prog, program
     if context is not None:
         path, command = context.command_path, context.command
-    elif given and given[0] in getattr(program, "commands", {}):
-        path, command = f"{prog} {given[0]}", program.commands[given[0]]
+    else:
+        for word in given:
+            if word not in getattr(command, "commands", {}):
+                break
+            path, command = f"{path} {word}", command.commands[word]
     words = _words(error, _Run(path, command, prog, program), given) or message.rstrip(".")
     return f"{words} (see '{path} --help')"
 
@@ -56,7 +60,7 @@ class _Run:
 
     def siblings(self) -> Iterator[tuple[str, Sequence[Any]]]:
         """The other commands of the program, with their options and arguments."""
-        for name, command in getattr(self.program, "commands", {}).items():
+        for name, command in leaves(self.program):
             if command is not self.command:
                 yield f"{self.prog} {name}", command.params
 
@@ -123,7 +127,7 @@ def _usage(message: str, run: _Run) -> str | None:
         takes = f"{' and '.join(names)} alone" if names else "options alone"
         return f"{run.path} takes {takes}: '{printable(extra[1])}' is too much"
     if unknown := re.match(r"No such command '(.*?)'\.", message, re.DOTALL):
-        near = nearest(unknown[1], getattr(run.program, "commands", {}), alike=0.6)
+        near = nearest(unknown[1], getattr(run.command, "commands", {}), alike=0.6)
         return f"there is no command '{printable(unknown[1])}'{did_you_mean([repr(each) for each in near])}"
     return None
 

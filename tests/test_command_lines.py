@@ -11,13 +11,12 @@ import typer
 
 import ingest.cli.main
 import query.cli.main
+from recq.cli_commands import leaves
 from recq.cli_errors import run
 
 PROGRAMS = {"recq": query.cli.main.app, "recq-ingest": ingest.cli.main.app}
 COMMANDS: list[tuple[str, str, Any]] = [
-    (prog, name, command)
-    for prog, app in PROGRAMS.items()
-    for name, command in typer.main.get_command(app).commands.items()  # type: ignore[attr-defined]
+    (prog, name, command) for prog, app in PROGRAMS.items() for name, command in leaves(typer.main.get_command(app))
 ]
 OPTIONS = [
     (prog, name, param, command)
@@ -61,12 +60,12 @@ def test_every_option_tells_what_it_needs(
     """Nothing runs: what the command line is refused for comes before."""
     option = max(param.opts, key=len)
     if param.is_flag:
-        assert f"{option} takes no value" in said(prog, capsys, name, *needed_words(command), f"{option}=3")
+        assert f"{option} takes no value" in said(prog, capsys, *name.split(), *needed_words(command), f"{option}=3")
         return
-    assert f"{option} needs a value" in said(prog, capsys, name, *needed_words(command), option)
+    assert f"{option} needs a value" in said(prog, capsys, *name.split(), *needed_words(command), option)
     kind = param.type_descriptor.annotation
     if kind in (int, float) or (isinstance(kind, type) and issubclass(kind, Enum)) or get_origin(kind) is Literal:
-        told = said(prog, capsys, name, *needed_words(command), option, "such\x1b[31m")
+        told = said(prog, capsys, *name.split(), *needed_words(command), option, "such\x1b[31m")
         assert told.startswith(f"{prog}: {option} 'such\\x1b[31m': ")
         assert " needed" in told
 
@@ -89,6 +88,10 @@ def test_every_option_tells_what_it_needs(
         ("recq simlar x", "there is no command 'simlar': did you mean 'similar'? (see 'recq --help')"),
         ("recq-ingest statu", "there is no command 'statu': did you mean 'status'?"),
         ("recq qqq", "there is no command 'qqq' (see"),
+        ("recq labels audti", "there is no command 'audti': did you mean 'audit'? (see 'recq labels --help')"),
+        ("recq labels audit", "FIELD is missing, such as category (see 'recq labels audit --help')"),
+        ("recq labels audit kind --strategy x", "recq labels audit has no option --strategy, recq recommend has"),
+        ("recq explain a b --patch x", "has no option --patch, recq labels audit and recq labels suggest have"),
         ("recq similar x --sorrt price", "recq similar has no option --sorrt: did you mean --sort?"),
         ("recq similar x --strategy best", "recq similar has no option --strategy, recq recommend has"),
         ("recq search -x", "recq search has no option -x"),
@@ -98,7 +101,7 @@ def test_every_option_tells_what_it_needs(
         ),
         ("recq facets -minus", "a FIELD that begins with - comes last: -- -minus (see"),
         ("recq-ingest drop one -y", "recq-ingest drop has no option -y (see"),
-        ("recq catalogs --catalog x", "recq similar, recq recommend, recq search and 10 others have (see"),
+        ("recq catalogs --catalog x", "recq similar, recq recommend, recq search and 12 others have (see"),
         ("recq show", "TARGET is missing, such as sofa_226.jpg (see 'recq show --help')"),
         ("recq explain a", "RESULT is missing, such as sofa_9.jpg"),
         ("recq evaluate", "--label FIELD is missing, as in --label category"),

@@ -13,13 +13,15 @@ import typer
 
 import ingest.cli.main
 import query.cli.main
+from recq.cli_commands import leaves
 from recq.commands import OF_ALL
 
 ROOT = Path(__file__).resolve().parent.parent
-PROGRAMS: dict[str, dict[str, Any]] = {
-    "recq": typer.main.get_command(query.cli.main.app).commands,  # type: ignore[attr-defined]
-    "recq-ingest": typer.main.get_command(ingest.cli.main.app).commands,  # type: ignore[attr-defined]
+APPS: dict[str, Any] = {
+    "recq": typer.main.get_command(query.cli.main.app),
+    "recq-ingest": typer.main.get_command(ingest.cli.main.app),
 }
+PROGRAMS: dict[str, dict[str, Any]] = {prog: app.commands for prog, app in APPS.items()}
 NAMES = "|".join(sorted({name for commands in PROGRAMS.values() for name in commands}, key=len, reverse=True))
 PRINTED = re.compile(rf"\brecq(-ingest)? ({NAMES})\b")
 FILES = sorted(file for package in ("recq", "ingest", "query") for file in (ROOT / package).rglob("*.py"))
@@ -114,8 +116,8 @@ def test_every_printed_command_exists(place: str, call: ast.Call) -> None:
 def test_a_catalog_is_added_wherever_it_can_be_given() -> None:
     without = {
         name
-        for commands in PROGRAMS.values()
-        for name, command in commands.items()
+        for app in APPS.values()
+        for name, command in leaves(app)
         if "--catalog" not in {option for parameter in command.params for option in parameter.opts}
     }
     assert without == OF_ALL

@@ -16,6 +16,9 @@ import recq
 from recq.errors import RecqError
 from recq.face import findings, question, results
 from recq.face.arguments import keywords_of
+from recq.learn.label_findings import LabelFinding
+from recq.learn.labels import LabelRules
+from recq.learn.patch import LabelPatch
 from recq.learn.predict import Guess, Prediction
 from recq.search.many import FailedTarget
 from recq.search.results import Result
@@ -39,6 +42,10 @@ KINDS: tuple[type, ...] = (
     findings.Evaluation,
     findings.IndexEvaluation,
     findings.Duplicates,
+    findings.LabelFindings,
+    LabelFinding,
+    LabelPatch,
+    LabelRules,
     Prediction,
     Guess,
 )

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from recq.cli_groups import Index, grouped
+from recq.cli_labels import LabelColumn, views_option
 from recq.cli_options import json_option
 from recq.cli_progress import bar
 from recq.commands import command
@@ -55,56 +55,14 @@ def train(
             help="Learn from matching items only; may be given several times. Example: --filter 'view=main'",
         ),
     ] = None,
-    group_by: Annotated[
-        str | None,
-        typer.Option(
-            "--group-by",
-            metavar="FIELD",
-            show_default=False,
-            help="Items of one value are views of one thing, which are learned or measured together. "
-            "Example: --group-by sku",
-        ),
-    ] = None,
+    group_by: Annotated[str | None, views_option()] = None,
     holdout: Annotated[
         float,
         typer.Option(
             "--holdout", metavar="SHARE", help="The share that is held back and measured. Example: --holdout 0.3"
         ),
     ] = 0.2,
-    split: Annotated[
-        str | None,
-        typer.Option(
-            "--split",
-            metavar="SEPARATOR",
-            show_default=False,
-            help="The field holds lists written with this separator. Example: --split ,",
-        ),
-    ] = None,
-    keep: Annotated[
-        str | None,
-        typer.Option(
-            "--keep",
-            metavar="A,B",
-            show_default=False,
-            help="Learn these labels alone. Example: --keep sofa,chair,table",
-        ),
-    ] = None,
-    mapping: Annotated[
-        Path | None,
-        typer.Option(
-            "--map",
-            metavar="FILE",
-            show_default=False,
-            help="A CSV file of values and their labels, which folds many into few; a blank label drops the value. "
-            "Example: --map genres.csv",
-        ),
-    ] = None,
-    drop_small: Annotated[
-        bool,
-        typer.Option(
-            "--drop-small", help="Leave out classes of fewer than 5 items. Example: --label genre --drop-small"
-        ),
-    ] = False,
+    column: LabelColumn,
     closed_set: Annotated[
         bool,
         typer.Option(
@@ -121,14 +79,14 @@ def train(
     It is learned from the vectors in the index; no picture is read.
     """
     settings = index.settings()
-    from recq.learn.labels import LabelRules, read_mapping
+    from recq.learn.labels import LabelRules
     from recq.learn.training import TrainingOptions
     from recq.learn.training import train as learn
     from recq.search.session import Session
 
-    kept = None if keep is None else frozenset(part.strip() for part in keep.split(","))
-    rules = LabelRules(split, kept, None if mapping is None else read_mapping(mapping), drop_small)
-    options = TrainingOptions(name, rules, tuple(filters or ()), group_by, holdout, closed_set)
+    options = TrainingOptions(
+        name, LabelRules.read(**vars(column)), tuple(filters or ()), group_by, holdout, closed_set
+    )
     with Session(settings) as session, bar() as progress:
         training = learn(session, label, options, progress)
     if json_:

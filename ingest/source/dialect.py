@@ -15,9 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from recq.errors import MetadataError
-
-FILE_COLUMN = "file"
-"""The column that a table of metadata has to have, in upper or lower case."""
+from recq.index.cells import FILE_COLUMN
 
 SEPARATORS = (",", ";", "\t")
 

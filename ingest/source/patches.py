@@ -2,7 +2,7 @@
 
 A patch is a file `metadata.NAME.csv` in the source's root. Patches come after the table, plug-ins and sidecars, in the
 order of their names, and of two that say something about a field of an item the later one holds. An empty cell says
-nothing, `ingest.source.table.REMOVED` takes the field away. Everything here is pure.
+nothing, `recq.index.cells.REMOVED` takes the field away. Everything here is pure.
 """
 
 from __future__ import annotations

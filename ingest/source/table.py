@@ -9,23 +9,18 @@ be used is left out and listed with its line.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ingest.source.dialect import FILE_COLUMN, Record, is_file_column, records, unreadable
+from ingest.source.dialect import Record, is_file_column, records, unreadable
 from ingest.source.number_style import NumberStyle, has_words, number_style
+from recq.index.cells import FILE_COLUMN, file_in, has_list, is_removed, values_in
 from recq.index.problems import Problem, ProblemKind
 from recq.index.schema import FieldType, FieldTypes, Metadata, Scalar, column_type, field_problem, nfc, parse_cell
 from recq.paths import printable
 
 TABLE_NAME = "metadata.csv"
 """The table that is read when it stands in a source's root."""
-
-REMOVED = "<remove>"
-"""The cell of a patch that takes the field away from the item, in upper or lower case."""
-
-_BAR = re.compile(r"(?<!\\)\|")
 
 
 @dataclass(frozen=True)
@@ -96,7 +91,7 @@ class Sheet:
 
 
 def sheet(data: bytes, name: str, *, patch: bool = False) -> Sheet:
-    """The cells in the bytes of a CSV file, whose first line names the columns; in a `patch` `REMOVED` is no text.
+    """The cells in the bytes of a CSV file, whose first line names the columns; in a `patch` `<remove>` is no text.
 
     Raises MetadataError with `name` and the line to change where it has no column `file`.
     """
@@ -106,11 +101,11 @@ def sheet(data: bytes, name: str, *, patch: bool = False) -> Sheet:
     at = _file_column(header)
     body = list(_body(found, len(header.cells), at, problems))
     columns = list(_columns(header, at, body, problems))
-    files = [_file(row.cells[at]) for row in body]
+    files = [file_in(row.cells[at]) for row in body]
     removed: dict[str, Collection[str]] = {}
     if patch:
         for index, (file, row) in enumerate(zip(files, body, strict=True)):
-            marked = [column for column in columns if row.cells[column.at].strip().casefold() == REMOVED]
+            marked = [column for column in columns if is_removed(row.cells[column.at])]
             if marked:
                 removed[file] = frozenset(column.name for column in marked)
                 body[index] = row.without(marked)
@@ -171,10 +166,10 @@ class _ColumnReading:
         self.reading = reading
         self.name = column.name
         cells = [row.cells[column.at] for row in reading.sheet.body]
-        self.is_list = any(_BAR.search(cell) for cell in cells)
+        self.is_list = any(map(has_list, cells))
         self.split: list[list[str]] = []
         for row, cell in zip(reading.sheet.body, cells, strict=True):
-            parts = _parts(cell)
+            parts = values_in(cell)
             if character := next((found for part in parts if (found := unreadable(part))), None):
                 what = f"column {self.name!r}: a character cannot be read, {character}: save the table as UTF-8"
                 reading.problems.add(ProblemKind.FIELD, row.line, what, self.name)
@@ -268,7 +263,7 @@ def _body(found: Iterator[Record], width: int, files: int, problems: _Problems) 
     lines: dict[str, int] = {}
     for record in found:
         cells = [*record.cells, *[""] * (width - len(record.cells))]
-        file = _file(cells[files]) if record.broken is None else ""
+        file = file_in(cells[files]) if record.broken is None else ""
         what = record.broken
         if what is None and any(map(str.strip, cells[width:])):
             what = (
@@ -290,19 +285,6 @@ def _body(found: Iterator[Record], width: int, files: int, problems: _Problems) 
             problems.add(ProblemKind.ROW, record.line, what)
 
 
-def _file(cell: str) -> str:
-    return cell.removeprefix("./")
-
-
 def _plain(path: str) -> str:
     """A path in one form, however it is written: with backslashes, spaces around it, or decomposed accents."""
-    return _file(nfc(path.strip().replace("\\", "/")))
-
-
-def _parts(cell: str) -> list[str]:
-    """The values in a cell."""
-    return [part for part in (_unescape(part) for part in _BAR.split(cell)) if part]
-
-
-def _unescape(part: str) -> str:
-    return part.strip().replace("\\|", "|")
+    return file_in(nfc(path.strip().replace("\\", "/")))

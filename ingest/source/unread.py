@@ -9,10 +9,11 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from ingest.source.dialect import FILE_COLUMN, records
+from ingest.source.dialect import records
 from ingest.source.patches import PATCHES
 from ingest.source.table import TABLE_NAME
 from recq.errors import MetadataError
+from recq.index.cells import FILE_COLUMN
 
 _TEXT = frozenset({".csv", ".tab", ".tsv"})
 _NAMED = frozenset({".json", ".jsonl", ".numbers", ".ods", ".parquet", ".txt", ".xls", ".xlsx"})  # only as metadata.*

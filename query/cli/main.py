@@ -15,7 +15,7 @@ import typer
 
 import recq
 from query.cli.shell import PROG
-from recq.cli_commands import CommandsOnUse, Listed, table
+from recq.cli_commands import CommandsOnUse, Listed, ListedGroup, table
 from recq.cli_errors import run
 from recq.cli_options import version_option
 from recq.start_up import begun, leaving
@@ -87,6 +87,25 @@ class Recq(CommandsOnUse):
             "query.cli.predict:predict",
             "What TARGET is, in the labels that a space was trained on: probabilities, or that it is like none of "
             "them.",
+        ),
+        ListedGroup(
+            "labels",
+            "Labels that can be trusted: likely mistakes, and which items to label next.",
+            table(
+                Listed(
+                    "audit",
+                    "query.cli.labels:audit",
+                    "Likely mistakes in a field of labels, most certain first: neither classifier nor neighbours would "
+                    "give the label.",
+                    _FILTERS,
+                ),
+                Listed(
+                    "suggest",
+                    "query.cli.labels:suggest",
+                    "Items without a label in the order that teaches most, each with the label that it probably has.",
+                    _FILTERS,
+                ),
+            ),
         ),
         Listed(
             "duplicates",

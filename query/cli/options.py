@@ -65,6 +65,15 @@ TargetsOption = Annotated[
         "Example: --targets wanted.txt",
     ),
 ]
+FieldArgument = Annotated[
+    str,
+    typer.Argument(
+        autocompletion=completion.field,
+        metavar="FIELD",
+        show_default=False,
+        help="A metadata field. Example: category",
+    ),
+]
 FilterOption = Annotated[
     list[str] | None,
     typer.Option(

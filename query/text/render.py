@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from recq.evaluate.index_results import IndexEvaluation
     from recq.evaluate.results import Evaluation
     from recq.index.facets import Facets
+    from recq.learn.label_findings import LabelFindings
     from recq.learn.predict import Prediction
     from recq.search.compare import Comparison
     from recq.search.explain import Explanation
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 
 
 class Format(StrEnum):
-    """The formats of `duplicates`; `similar`, `recommend` and `search` have those of plug-ins as well."""
+    """The formats of `duplicates` and `labels`; `similar`, `recommend` and `search` have those of plug-ins as well."""
 
     TABLE = "table"
     JSON = "json"
@@ -71,6 +72,10 @@ class ShowFormat(StrEnum):
 
 COLUMNS = ("rank", "score", "id", "source", "path", "name", "copies")
 """The first columns of the CSV; the metadata fields follow, alphabetically."""
+
+
+FINDING_COLUMNS = ("rank", "certainty", "id", "source", "path", "name", "now", "remove", "add", "unknown")
+"""The columns of findings about labels."""
 
 
 class Table(OutputFormat):
@@ -222,6 +227,28 @@ def predictions_text(found: Sequence[Prediction], form: FacetsFormat, terminal: 
                 for rank, guess in enumerate(document["guesses"], start=1)
             ]
             return _rows([("target", "rank", "label", "probability", "unknown", "known"), *rows])
+
+
+def label_findings_text(found: LabelFindings, form: Format, terminal: bool = False) -> str:
+    """The answer of `labels audit` and `labels suggest`. `paths` has each item once."""
+    match form:
+        case Format.TABLE:
+            from recq.display.label_table import label_table
+
+            return _table(label_table(found), terminal)
+        case Format.JSON:
+            return _json(found.to_json(), indent=2)
+        case Format.JSONL:
+            return "".join(_json(each.to_json()) for each in found.findings)
+        case Format.CSV:
+            rows = [
+                tuple(_cell("" if value is None else value) for value in each.to_json().values())
+                for each in found.findings
+            ]
+            return _rows([FINDING_COLUMNS, *rows])
+        case Format.PATHS:
+            results = {each.result.id: each.result for each in found.findings}.values()
+            return "".join(_path(result, terminal, null=False) for result in results if result.location is not None)
 
 
 def explanation_text(explanation: Explanation, form: ShowFormat) -> str:

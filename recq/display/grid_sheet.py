@@ -11,9 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from recq.display.label_table import labels_text, percent_text, proposed_text
 from recq.display.table import cell, columns_of, kind_text, pixels, title_of
 from recq.duplicates.groups import Duplicates, Group
 from recq.duplicates.kinds import Kind
+from recq.learn.label_findings import LabelFindings, Question
 from recq.paths import printable
 from recq.search.compare import Comparison
 from recq.search.results import Answer, Asked, Result, scale_text
@@ -88,8 +90,9 @@ class Sheet:
         return replace(self, rows=tuple(rows))
 
 
-Drawable = Answer | Sequence[Answer] | Duplicates | Comparison
-"""What a grid can be made from: one answer, an answer for each of several targets, groups, several catalogs."""
+Drawable = Answer | Sequence[Answer] | Duplicates | Comparison | LabelFindings
+"""What a grid can be made from: one answer, an answer for each of several targets, groups, several catalogs, findings
+about labels."""
 
 
 def sheet_of(shown: Drawable) -> Sheet:
@@ -101,6 +104,8 @@ def sheet_of(shown: Drawable) -> Sheet:
             return duplicates_sheet(shown)
         case Comparison():
             return comparison_sheet(shown)
+        case LabelFindings():
+            return label_sheet(shown)
         case _:
             return answers_sheet(shown)
 
@@ -142,6 +147,22 @@ def duplicates_sheet(found: Duplicates) -> Sheet:
         for number, group in enumerate(found.groups, start=1)
     )
     return Sheet("Duplicates", rows or (Row(()),), (), (found.space.label, found.space.model))
+
+
+def label_sheet(found: LabelFindings) -> Sheet:
+    """One row with a card for each finding: the label now, the one proposed, and how certain that is."""
+    field = printable(found.field)
+    cards = tuple(
+        replace(
+            _card(each.result, [], each.result.metadata),
+            score=proposed_text(found, each),
+            scale=f"{percent}% certain" if (percent := percent_text(each)) else "",
+            facts=((field, now),) if (now := labels_text(each.now)) else (),
+        )
+        for each in found.findings
+    )
+    title = f"Likely mistakes in {field}" if found.question is Question.AUDIT else f"Items without {field}"
+    return Sheet(title, (Row(cards),), tuple(map(printable, found.filters)))
 
 
 def asked_cards(answer: Answer) -> tuple[Card, ...]:

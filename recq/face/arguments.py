@@ -245,6 +245,15 @@ def targets(name: str, value: Any) -> tuple[Any, ...]:
     return _items(name, value)
 
 
+def label_rules(name: str, value: Any) -> Any:
+    """How values become labels."""
+    from recq.learn.labels import LabelRules
+
+    if isinstance(value, LabelRules):
+        return value
+    raise wrong(name, value, "a recq.learn.labels.LabelRules", "LabelRules(split=',')")
+
+
 def callback(name: str, value: Any) -> Any:
     """A function, or another object that can be called."""
     if callable(value):
@@ -317,6 +326,7 @@ CHECKS: dict[str, Check] = {
     "like": targets,
     "dislike": targets,
     "targets": targets,
+    "rules": label_rules,
     "progress": callback,
     "path": path("images.parquet"),
     "data_dir": path("~/recq-data"),

@@ -31,8 +31,9 @@ from recq.search.session import Session
 from recq.settings import Settings
 
 if TYPE_CHECKING:
-    from recq.face.findings import Comparison, Duplicates, Evaluation, Explanation, IndexEvaluation
+    from recq.face.findings import Comparison, Duplicates, Evaluation, Explanation, IndexEvaluation, LabelFindings
     from recq.face.results import Answer, Answers, Facets, Fields, Item
+    from recq.learn.labels import LabelRules
     from recq.learn.predict import Prediction
     from recq.search.many import FailedTarget
     from recq.space import EmbeddingSpace
@@ -248,8 +249,7 @@ class ImageCatalog:
         from recq.face.results import Facets, shown_as
         from recq.search.search import facets
 
-        if limit < 1:
-            raise UsageError(f"--limit {limit} cannot be answered: ask for 1 value or more")
+        _require_limit(limit, "value")
         found, no_items = facets(self._session, field, tuple(filters), limit)
         return shown_as(Facets, found, no_items=no_items)
 
@@ -406,6 +406,74 @@ class ImageCatalog:
         )
         return shown_as(Duplicates, found, settings=self.settings)
 
+    # -- labels ---------------------------------------------------------------------------------------------------
+
+    @checked()
+    def audit_labels(
+        self,
+        label: str,
+        *,
+        rules: LabelRules | None = None,
+        filters: Sequence[str] = (),
+        group_by: str | None = None,
+        limit: int = 20,
+        progress: Progress = silent,
+    ) -> LabelFindings:
+        """Likely mistakes in the field `label`, the `limit` most certain ones first.
+
+        A label is doubted where neither a classifier that has not seen the item nor its neighbours would have given
+        it. Copies, near-duplicates and items of one value of `group_by` have no say about each other. `rules` are a
+        `recq.learn.labels.LabelRules`: how values become labels. Raises UsageError where nothing can be learned or
+        scikit-learn is missing, FilterError.
+        """
+        from recq.face.findings import LabelFindings
+        from recq.face.results import shown_as
+        from recq.learn.audit import audit
+
+        _require_limit(limit, "item")
+        found = audit(
+            self._session,
+            label,
+            rules,
+            filters=tuple(filters),
+            group_by=group_by,
+            limit=limit,
+            progress=progress,
+        )
+        return shown_as(LabelFindings, found, settings=self.settings)
+
+    @checked()
+    def suggest_labels(
+        self,
+        label: str,
+        *,
+        rules: LabelRules | None = None,
+        filters: Sequence[str] = (),
+        group_by: str | None = None,
+        limit: int = 20,
+        progress: Progress = silent,
+    ) -> LabelFindings:
+        """The items without a value in the field `label` whose labels would teach most, with the most probable label.
+
+        At most `limit`, none two near-duplicates. The other arguments are those of `audit_labels`. Raises UsageError
+        where nothing can be learned, nothing lacks a label or scikit-learn is missing, FilterError.
+        """
+        from recq.face.findings import LabelFindings
+        from recq.face.results import shown_as
+        from recq.learn.suggest import suggest
+
+        _require_limit(limit, "item")
+        found = suggest(
+            self._session,
+            label,
+            rules,
+            filters=tuple(filters),
+            group_by=group_by,
+            limit=limit,
+            progress=progress,
+        )
+        return shown_as(LabelFindings, found, settings=self.settings)
+
     # -- carrying -------------------------------------------------------------------------------------------------
 
     @checked()
@@ -459,3 +527,9 @@ class ImageCatalog:
         from recq.face.results import Answer, shown_as
 
         return shown_as(Answer, found, settings=self.settings)
+
+
+def _require_limit(limit: int, noun: str) -> None:
+    """Raise UsageError for a `limit` below 1."""
+    if limit < 1:
+        raise UsageError(f"--limit {limit} cannot be answered: ask for 1 {noun} or more")

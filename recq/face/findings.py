@@ -12,17 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 from recq.display.evaluation_table import evaluation_tables
 from recq.display.index_table import index_table
+from recq.display.label_table import label_table
 from recq.display.table import TextTable, comparison_table, duplicates_table
 from recq.duplicates import groups
 from recq.evaluate import index_results
 from recq.evaluate import results as evaluation
 from recq.face.arguments import checked
 from recq.face.results import Pictured, Shown, record_of
+from recq.learn import label_findings
 from recq.paths import printable
 from recq.search import compare, explain
 from recq.search.results import score_text
 
 if TYPE_CHECKING:
+    from recq.learn.patch import LabelPatch
     from recq.settings import Settings
 
 
@@ -169,3 +172,46 @@ class Duplicates(Pictured, groups.Duplicates):
             for number, group in enumerate(self.groups, start=1)
             for result, member in zip(group.results, group.to_json()["results"], strict=True)
         ]
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class LabelFindings(Pictured, label_findings.LabelFindings):
+    """What an audit or a suggestion says of the labels in a `field`: `findings`, the first of `total`.
+
+    A finding has the item as `result`, its labels `now`, those to be `removed` and `added`, and the `certainty` of
+    that, 0 to 1; it is `unknown` where nothing that has a label is like the item. `items` were looked at; of `unjudged`
+    ones nothing could be said.
+    """
+
+    settings: Settings | None = field(default=None, repr=False, kw_only=True)
+
+    def __len__(self) -> int:
+        return len(self.findings)
+
+    def __iter__(self) -> Iterator[label_findings.LabelFinding]:
+        return iter(self.findings)
+
+    @checked()
+    def write_patch(self, path: str | Path) -> LabelPatch:
+        """Write the findings as a patch: a table to look at, to edit and to put into the source's root.
+
+        There it takes effect as `metadata.NAME.csv`. Returns its `source`, the number of `rows`, and the files that
+        were `left_out`, since no table can hold their values. Raises UsageError where there is nothing to write, where
+        the findings are of several sources, and for a path that cannot be written.
+        """
+        from recq.learn.patch import write_patch
+
+        return write_patch(self, Path(path))
+
+    def _tables(self) -> Sequence[TextTable]:
+        return [label_table(self)]
+
+    def _remarks(self) -> Sequence[str]:
+        return [self.told]
+
+    def _repr_html_(self) -> str:
+        return super()._repr_html_() if self.findings else Shown._repr_html_(self)
+
+    def _records(self) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = self.to_json()["findings"]
+        return rows

@@ -17,12 +17,15 @@ from recq.errors import UsageError
 from recq.evaluate.evaluate import labels_of
 from recq.index.field_value import field_value
 from recq.index.filters import known_name, require_field
+from recq.index.grammar import Condition, Where
+from recq.index.operators import Op
 from recq.index.ranking import group_of
 from recq.learn.labels import LabelRules
 from recq.progress import Progress, silent
 
 if TYPE_CHECKING:
     from recq.index.catalog import Catalog
+    from recq.space import EmbeddingSpace
 
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
@@ -34,6 +37,7 @@ No two of the 1,192 clothing photographs, all of different things, are so near; 
 
 _BLOCK = 1_024  # rows compared with all others at a time
 _PAGE = 100
+_DIGITS = 8  # of an id, hexadecimal, that decide whether it is among the smallest
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +134,33 @@ def read_examples(
         groups_of([keys[n] for n in numbers]),
         any(len(usable[n]) > 1 for n in numbers),
     )
+
+
+def read_unlabelled(
+    catalog: Catalog, label: str, *, filters: Sequence[str] = (), most: int, progress: Progress = silent
+) -> tuple[tuple[str, ...], Floats]:
+    """The embedded items that match the filters and have no value at all in that field: ids, and vectors (n, dim).
+
+    Of more than `most` about so many, always the same: ids are hashes, so that the smallest are a random choice.
+    """
+    wanted: list[Where] = [*filters, Condition(known_name(label, catalog.fields.types()), Op.MISSING)]
+    total = catalog.items.count(wanted)
+    limit = 1.0 if total <= most else most / total
+    found: list[tuple[str, Floats]] = []
+    for n, entry in enumerate(catalog.items.entries(wanted)):
+        if n % _PAGE == 0:
+            progress("reading vectors", n, total)
+        if entry.vector is not None and int(entry.item.id[:_DIGITS], 16) < limit * 16**_DIGITS:
+            found.append((entry.item.id, entry.vector))
+    found.sort(key=lambda each: each[0])
+    vectors = np.array([vector for _, vector in found], np.float32).reshape(len(found), catalog.space.dim)
+    return tuple(item_id for item_id, _ in found), vectors
+
+
+def require_cosines(space: EmbeddingSpace) -> None:
+    """Raise UsageError for a space whose vectors do not compare by cosines."""
+    if not space.higher_is_better:
+        raise UsageError(f"{space.label} compares distances: labels are learned from vectors that compare cosines")
 
 
 class _Groups:

@@ -184,7 +184,7 @@ def require_scikit_learn() -> None:
     try:
         import sklearn  # noqa: F401
     except ImportError as error:
-        raise UsageError("training needs the package scikit-learn: pip install 'recq[train]'") from error
+        raise UsageError("learning from labels needs the package scikit-learn: pip install 'recq[train]'") from error
 
 
 def joined_recipes(weights: Sequence[float], dims: Sequence[int]) -> list[Recipe]:

@@ -31,6 +31,9 @@ ALLOWANCE = 0.01
 NOISE = 0.005
 """Differences in mAP that mean nothing: another seed gives as much."""
 
+LARGEST_SELECTION = 5_000
+"""Items, whole groups in proportion to their classes, that heads are chosen and measured on."""
+
 SEEN_FOLDS, UNSEEN_FOLDS = 3, 5
 FEWEST_CLASSES = 4
 """With fewer, two cannot be left out while two are learned: nothing is known about new classes."""
@@ -136,6 +139,14 @@ def seen_splits(examples: Examples, folds: int, seed: int) -> Iterator[tuple[Row
         yield learned.astype(np.int64), held.astype(np.int64)
 
 
+def sampled(examples: Examples, most: int) -> Examples:
+    """At most so many of the examples, whole groups, each class in proportion."""
+    if len(examples) <= most:
+        return examples
+    _, kept = next(seen_splits(examples, -(-len(examples) // most), 0))
+    return examples.at(kept[:most])
+
+
 def rarest(examples: Examples) -> Rows:
     """int64 (n,): of each item's labels the one that the fewest items have; what a split is stratified by."""
     indicators = examples.indicators()
@@ -151,17 +162,22 @@ def class_splits(classes: Sequence[str], seed: int) -> list[frozenset[str]]:
 
 
 def _out_of_fold(parts: Sequence[Part], classes: Sequence[str]) -> OutOfFold:
-    """The scores of each part's gallery; of a class that its classifier has not learned, lower than all others."""
+    """What each part's classifier says of its gallery, one part after the other."""
     scores, truth, nearness = [], [], []
     for part in parts:
-        own = part.fit.classifier.scores(part.gallery.vectors)
-        number = {name: n for n, name in enumerate(classes)}
-        found = np.full((len(own), len(classes)), own.min() - 1, np.float32)
-        found[:, [number[name] for name in part.fit.classifier.classes]] = own
-        scores.append(found)
+        scores.append(scores_of(part.fit, part.gallery.vectors, classes))
         truth.append(part.gallery.indicators(classes))
         nearness.append(nearness_of(part.gallery.vectors, part.fit.examples.vectors))
     return OutOfFold(np.concatenate(scores), np.concatenate(truth), np.concatenate(nearness))
+
+
+def scores_of(fit: Fit, vectors: Floats, classes: Sequence[str]) -> Floats:
+    """Scores (n, classes); of a class that the classifier has not learned, lower than all others."""
+    own = fit.classifier.scores(vectors)
+    number = {name: n for n, name in enumerate(classes)}
+    found = np.full((len(own), len(classes)), own.min() - 1, np.float32)
+    found[:, [number[name] for name in fit.classifier.classes]] = own
+    return found
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,18 +23,20 @@ from recq.errors import UsageError
 from recq.evaluate.metrics import Measures
 from recq.index.candidates import Candidate, require_name
 from recq.learn.calibration import calibrated, calibration_error
-from recq.learn.examples import Examples, read_examples, with_near_duplicates
+from recq.learn.examples import Examples, read_examples, require_cosines, with_near_duplicates
 from recq.learn.fits import Fit, Recipe, joined_recipes, plain_recipes, require_scikit_learn
 from recq.learn.labels import SMALLEST, LabelRules
 from recq.learn.selection import (
     DIMS,
     KS,
+    LARGEST_SELECTION,
     WEIGHTS,
     Retrieval,
     Selection,
     Trial,
     fits_of,
     means_of,
+    sampled,
     seen_splits,
     select,
 )
@@ -44,9 +46,6 @@ from recq.search.session import Session
 Precise = npt.NDArray[np.float64]
 
 SEEDS = 5
-LARGEST_SELECTION = 5_000
-"""Items, whole groups in proportion to their classes, that heads are chosen and measured on. The last fit is on all."""
-
 T_95 = 2.776
 """Student's t of a 95 % interval with `SEEDS` - 1 degrees of freedom."""
 
@@ -202,12 +201,11 @@ def train(
         raise UsageError(f"--holdout {options.holdout:g} cannot be used: give a share from 0.05 to 0.5")
     with session.opened() as catalog:
         space = catalog.space
-        if not space.higher_is_better:
-            raise UsageError(f"{space.label} compares distances: heads are learned from vectors that compare cosines")
+        require_cosines(space)
         every = read_examples(
             catalog, label, options.rules, filters=options.filters, group_by=options.group_by, progress=progress
         )
-    sample = with_near_duplicates(_sampled(every), progress)
+    sample = with_near_duplicates(sampled(every, LARGEST_SELECTION), progress)
     _require_groups(sample, label)
     rounds = SEEDS * (1 if options.group_by is None else 2)
     fits = _Fits(fits_of(len(sample.classes)), rounds, progress)
@@ -322,15 +320,6 @@ def _classes(examples: Examples, holdouts: Sequence[_Holdout]) -> tuple[ClassQua
         before, after = np.mean(found, axis=0).tolist() if found else (None, None)
         rows.append(ClassQuality(label, count, before, after))
     return tuple(rows)
-
-
-def _sampled(examples: Examples) -> Examples:
-    """At most `LARGEST_SELECTION` items, whole groups, each class in proportion."""
-    if len(examples) <= LARGEST_SELECTION:
-        return examples
-    folds = -(-len(examples) // LARGEST_SELECTION)
-    _, kept = next(seen_splits(examples, folds, 0))
-    return examples.at(kept[:LARGEST_SELECTION])
 
 
 def _require_groups(examples: Examples, label: str) -> None:

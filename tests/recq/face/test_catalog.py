@@ -549,6 +549,7 @@ KINDS: dict[str, tuple[Any, ...]] = {
     "form": ("csv", 5, object()),
     "kinds": ("copy", 5, ["copies"], [5], {"copy": 1}, object(), np.array(5)),
     "ks": ("1,5", 5, ["1"], [True], [1.5], {1: 1}, object(), np.array(5)),
+    "rules": (5, "a,b", {"split": ","}, object()),
     "progress": (3, "print", [print], object()),
 }
 """Values of kinds that an argument cannot have, by the argument's name."""

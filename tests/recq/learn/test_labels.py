@@ -26,6 +26,34 @@ def test_values_become_labels(rules: LabelRules, values: list[str], labels: tupl
     assert rules.labels_of(values) == labels
 
 
+@pytest.mark.parametrize(
+    ("rules", "values", "removed", "added", "revised"),
+    [
+        (LabelRules(), ["sofa"], {"sofa"}, ["bed"], ("bed",)),
+        (LabelRules(), ["a", "b", "c"], {"b"}, ["x"], ("a", "x", "c")),
+        (LabelRules(), ["a", "b"], set(), ["x"], ("a", "b", "x")),
+        (LabelRules(), ["a"], {"a"}, [], ()),
+        (LabelRules(), [], set(), ["x"], ("x",)),
+        (LabelRules(split=","), ["Action, Drama"], {"Action"}, [], ("Drama",)),
+        (LabelRules(split=","), ["Action,Drama"], {"Action"}, ["War"], ("War,Drama",)),
+        (LabelRules(split=","), ["Action, Drama"], set(), ["War"], ("Action, Drama, War",)),
+        (LabelRules(split=","), ["Action", "Drama, War"], {"War"}, ["Noir"], ("Action", "Drama, Noir")),
+        (LabelRules(split=","), ["Action"], {"Action"}, [], ()),
+        (LabelRules(split=","), [], set(), ["x", "y"], ("x, y",)),
+        (LabelRules(keep=frozenset({"sofa", "bed"})), ["sale", "sofa"], {"sofa"}, ["bed"], ("sale", "bed")),
+        (LabelRules(mapping={"Rom-Com": "Comedy", "War Film": "War"}), ["Rom-Com"], {"Comedy"}, ["War"], ("War",)),
+        (LabelRules(mapping={"1": "one", "one": "", "2": "two"}), ["2"], {"two"}, ["one"], ("1",)),
+        (LabelRules(split=",", mapping={"a": "x", "b": "x"}), ["a, b, c"], {"x"}, [], ("c",)),
+    ],
+)
+def test_values_that_have_other_labels(
+    rules: LabelRules, values: list[str], removed: set[str], added: list[str], revised: tuple[str, ...]
+) -> None:
+    """What is no label stays as it is."""
+    assert rules.revised(values, removed, added) == revised
+    assert set(rules.labels_of(revised)) == (set(rules.labels_of(values)) - removed) | set(added)
+
+
 def test_small_classes_are_named_or_dropped() -> None:
     labels = [("a",)] * 5 + [("b",)] * 6 + [("c", "a")] * 2
     with pytest.raises(UsageError, match=r"kind: a class has fewer than 5 items: 'c' \(2\).*--drop-small"):
