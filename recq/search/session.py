@@ -65,7 +65,7 @@ class Session:
         self._guard = RLock()
         self._server: QdrantClient | None = None
         self._held = _Held()
-        self._preparer: Preparer | None = None
+        self._preparers: dict[EmbeddingSpace, Preparer] = {}
         self._siblings: dict[str, Session] = {}
         self._closed = False
 
@@ -158,11 +158,9 @@ class Session:
         """Makes queries from targets in that space, with the network once it is loaded."""
         with self._guard:
             self._require_open()
-            known = self._preparer
-            if known is None or (
-                known.space != space and known.space.fingerprint != space.fingerprint
-            ):  # rebuilt since
-                known = self._preparer = self._kept.enter_context(Preparer(space, self.settings))
+            known = self._preparers.get(space)
+            if known is None:  # the first one; another after a rebuild, or to name pictures
+                known = self._preparers[space] = self._kept.enter_context(Preparer(space, self.settings))
             return known
 
     @contextmanager
@@ -191,7 +189,8 @@ class Session:
         """Close the connection and free the network; every later question raises UsageError."""
         with self._guard:
             self._closed = True
-            self._server, self._preparer = None, None
+            self._server = None
+            self._preparers.clear()
             self._kept.close()
 
     def _require_open(self) -> None:

@@ -160,6 +160,7 @@ def test_predictions(session: Session) -> None:
     (strange,) = predict(session, _vectors([-examples.vectors.sum(axis=0).astype(float)]))
     assert isinstance(strange, Prediction)
     assert strange.unknown
+    assert strange.known is not None
     assert strange.known < 0.05
 
 
