@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,10 @@ from recq.errors import UsageError
 from recq.index.candidates import require_name
 from recq.learn.predict import Prediction
 from recq.search.many import FailedTarget
+from recq.search.session import opened
+from recq.settings import Settings
 from tests.packs import ROOT
+from tests.query.cli.test_space import NEW, carry, settings_of
 from tests.query.conftest import CATALOG, FAILED, Reply, Shop
 
 MOUSE, SOFA, BASKET = (
@@ -99,6 +104,26 @@ def test_the_face(shop: Shop) -> None:
         assert isinstance(refused, FailedTarget)
         assert "ImageNet's classes are read from a picture" in refused.error
         assert catalog.embed("two.png").shape == (1280,), "the catalog's own network is another"
+
+
+def test_beside_trained_spaces_it_is_asked_for_by_name(shop: Shop) -> None:
+    others = (NEW, replace(NEW, name="other"))
+    carry(shop, *others)
+    try:
+        several = shop.ask("predict", str(MOUSE))
+        (found,) = predictions(shop.ask("predict", str(MOUSE), "--space", "imagenet", "--format", "json"))
+    finally:
+        with opened(Settings(catalog=CATALOG, **settings_of(shop))) as catalog:
+            for each in others:
+                catalog.candidates.forget(each.name)
+    assert several.code == 2
+    assert "choose with --space by-category, or --space imagenet for ImageNet's classes" in several.err
+    assert found["labels"] == ["computer mouse"]
+
+
+def test_tab_offers_it(tab: Callable[[str, list[str]], Reply], shop: Shop) -> None:
+    assert tab("predict --space ima", [*shop.options, "--catalog", CATALOG]).lines == ["imagenet"]
+    assert tab("similar --space ima", [*shop.options, "--catalog", CATALOG]).text.strip() == ""
 
 
 def test_no_trained_space_has_that_name() -> None:
