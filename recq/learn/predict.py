@@ -136,7 +136,7 @@ def _named(
             except TargetError as error:
                 found.append(error)
     resolved = [each for each in found if not isinstance(each, TargetError)]
-    prepared = iter(session.preparer(classifier.space).prepare_many(resolved))
+    prepared = iter(session.preparer_in(classifier.space).prepare_many(resolved))
     made = [each if isinstance(each, TargetError) else next(prepared) for each in found]
     return [
         FailedTarget(text_of(target), str(each)) if isinstance(each, RecqError) else _of_imagenet(classifier, each, top)

@@ -65,9 +65,11 @@ class Session:
         self._guard = RLock()
         self._server: QdrantClient | None = None
         self._held = _Held()
-        self._preparers: dict[EmbeddingSpace, Preparer] = {}
+        self._preparer: Preparer | None = None
         self._siblings: dict[str, Session] = {}
         self._closed = False
+        self._elsewhere: dict[EmbeddingSpace, Preparer] = {}
+        """Those of other spaces than the catalog's."""
 
     def sibling(self, name: str) -> Session:
         """The session of another catalog of the same index, with its own network."""
@@ -158,10 +160,20 @@ class Session:
         """Makes queries from targets in that space, with the network once it is loaded."""
         with self._guard:
             self._require_open()
-            known = self._preparers.get(space)
-            if known is None:  # the first one; another after a rebuild, or to name pictures
-                known = self._preparers[space] = self._kept.enter_context(Preparer(space, self.settings))
+            known = self._preparer
+            if known is None or (
+                known.space != space and known.space.fingerprint != space.fingerprint
+            ):  # rebuilt since
+                known = self._preparer = self._kept.enter_context(Preparer(space, self.settings))
             return known
+
+    def preparer_in(self, space: EmbeddingSpace) -> Preparer:
+        """Makes queries in a space that is not the catalog's, to name pictures; its network is kept as well."""
+        with self._guard:
+            self._require_open()
+            if space not in self._elsewhere:
+                self._elsewhere[space] = self._kept.enter_context(Preparer(space, self.settings))
+            return self._elsewhere[space]
 
     @contextmanager
     def prepared(
@@ -189,9 +201,9 @@ class Session:
         """Close the connection and free the network; every later question raises UsageError."""
         with self._guard:
             self._closed = True
-            self._server = None
-            self._preparers.clear()
+            self._server, self._preparer = None, None
             self._kept.close()
+            self._elsewhere.clear()
 
     def _require_open(self) -> None:
         if self._closed:
