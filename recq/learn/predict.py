@@ -24,7 +24,7 @@ from recq.index.parameters import Parameters
 from recq.learn.calibration import NEIGHBOURS, UNKNOWN, Calibration
 from recq.search.many import CHUNK, FailedTarget
 from recq.search.own_group import own_of
-from recq.search.target import FileTarget, Given, IndexedTarget, Target, VectorTarget, describe, resolve, text_of
+from recq.search.target import Given, Target, VectorTarget, describe, picture_of, resolve, text_of
 from recq.space import EmbeddingSpace, require_same
 
 if TYPE_CHECKING:
@@ -148,15 +148,8 @@ def _picture(catalog: Catalog, target: Target) -> Target:
     """What is read for a target. Raises TargetError for an item whose file is not here, and for a vector."""
     if isinstance(target, VectorTarget):
         raise TargetError(f"{describe(target)} cannot be named: ImageNet's classes are read from a picture")
-    if not isinstance(target, IndexedTarget):
-        return target
-    location = catalog.sources.path_of(target.item)
-    if location is None or not location.exists():
-        raise TargetError(
-            f"{describe(target)} cannot be named: its file is not on this machine, or was deleted, and ImageNet's "
-            "classes are read from the picture, not from the stored vector"
-        )
-    return FileTarget(location)
+    why = ", and ImageNet's classes are read from the picture, not from the stored vector"
+    return picture_of(catalog, target, "named", why)
 
 
 def _of_imagenet(classifier: ImageNet, query: Query, top: int) -> Prediction:
