@@ -5,6 +5,9 @@ from __future__ import annotations
 from recq.errors import UsageError
 from recq.paths import printable
 
+IMAGENET = "imagenet"
+"""In place of a trained space that predicts: ImageNet's classes (`recq.models.imagenet`). No space is called so."""
+
 
 def catalog_and_space(text: str, own: str) -> tuple[str, str | None]:
     """`CATALOG`, `CATALOG@NAME`, or `@NAME` for a trained space of the catalog `own`: the catalog, and the space.

@@ -127,7 +127,8 @@ def _usage(message: str, run: _Run) -> str | None:
         takes = f"{' and '.join(names)} alone" if names else "options alone"
         return f"{run.path} takes {takes}: '{printable(extra[1])}' is too much"
     if unknown := re.match(r"No such command '(.*?)'\.", message, re.DOTALL):
-        near = nearest(unknown[1], getattr(run.command, "commands", {}), alike=0.6)
+        known = getattr(run.command, "commands", None) or getattr(run.program, "commands", {})
+        near = nearest(unknown[1], known, alike=0.6)
         return f"there is no command '{printable(unknown[1])}'{did_you_mean([repr(each) for each in near])}"
     return None
 

@@ -23,11 +23,12 @@ import numpy as np
 import pytest
 from make_performance_page import PAGE, SUMMARY, page, taken
 
-from benchmarks import measure
+from benchmarks import imagenet, measure
 from benchmarks.growth import exponents
 from benchmarks.int8 import front
 from benchmarks.leave_one_out import differences, each_query, leave_one_out
 from benchmarks.measure import SCHEMA, Ratio, Report, Section, exponent, in_turns, ratio, summary
+from recq.models.imagenet import class_names
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -192,3 +193,27 @@ def test_a_missed_bar_is_shown_as_missed_with_the_command(
     assert "{} bars were measured, {} of them missed".format(*missed) in text
     assert f"| made: one | too slow | 3 | at most 2 | {verdict} |" in text
     assert "```sh\npython benchmarks/made.py" in text
+
+
+# -- names of photographs ----------------------------------------------------------------------------------------------
+
+
+def test_every_name_that_would_be_right_is_one_that_is_given() -> None:
+    right = [name for pack in imagenet.RIGHT.values() for names in pack.values() for name in names]
+    assert len(right) > 50
+    assert set(right) <= set(class_names())
+    files, found = imagenet.labelled("samples")
+    assert found is not None
+    assert len(files) == len(found) == 54
+    assert found[[file.stem for file in files].index("camera_instant")] == {"Polaroid camera"}
+
+
+def test_what_is_sure_begins_where_nine_of_ten_are_right() -> None:
+    first = np.linspace(0.99, 0.01, 99).astype(np.float32)
+    right = np.arange(99) < 40
+    flags = imagenet.Forecasts(first, right, right, right)
+    least = imagenet.least_sure(flags)
+    shown = first >= least
+    assert (shown.sum(), right[shown].sum()) == (44, 40), "one more would be 40 of 45"
+    assert imagenet.least_sure(imagenet.Forecasts(first, ~right, right, right)) == 2.0
+    assert flags.report(least)["sure_and_right"] == pytest.approx(40 / 44, abs=1e-4)

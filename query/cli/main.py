@@ -85,8 +85,8 @@ class Recq(CommandsOnUse):
         Listed(
             "predict",
             "query.cli.predict:predict",
-            "What TARGET is, in the labels that a space was trained on: probabilities, or that it is like none of "
-            "them.",
+            "What TARGET is, in the labels that a space was trained on, or in ImageNet's classes: probabilities, or "
+            "that it is none of them.",
         ),
         ListedGroup(
             "labels",

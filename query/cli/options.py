@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -174,12 +174,12 @@ FieldsOption = Annotated[
 ]
 
 
-def space_option(purpose: str) -> Any:
-    """`--space` of a command that asks a trained space for that purpose."""
+def space_option(purpose: str, names: Callable[[typer.Context, str], list[str]] = completion.spaces) -> Any:
+    """`--space` of a command that asks a trained space for that purpose; `names` completes it."""
     return typer.Option(
         "--space",
         metavar="NAME",
-        autocompletion=completion.spaces,
+        autocompletion=names,
         show_default=False,
         help=f"{purpose} Example: --space by-category",
     )

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from query.cli import completion
 from query.cli.option_groups import open_catalog
 from query.cli.options import TargetsArgument, TargetsOption, space_option
 from query.cli.shell import PROG, emit, terminal
@@ -28,12 +29,20 @@ def predict(
         int, typer.Option("--top", metavar="N", min=1, help="How many labels are shown. Example: --top 5")
     ] = 3,
     space: Annotated[
-        str | None, space_option("The trained space whose labels are predicted; needed where there are several.")
+        str | None,
+        space_option(
+            "The trained space whose labels are predicted, needed where there are several, or imagenet.",
+            completion.predictors,
+        ),
     ] = None,
     form: Annotated[FacetsFormat, format_option("them")] = (FacetsFormat.TABLE),
     index: Index,
 ) -> int:
-    """What TARGET is, in the labels that a space was trained on: probabilities, or that it is like none of them."""
+    """What TARGET is, in the labels that a space was trained on, or in ImageNet's classes: probabilities, or that it is
+    none of them.
+
+    ImageNet's 1,000 classes need no training: they answer where no space was trained, and with --space imagenet.
+    """
     catalog = open_catalog(index)
     named = [*(targets or []), *(read_targets(targets_file) if targets_file is not None else [])]
     if not named:

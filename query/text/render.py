@@ -221,7 +221,14 @@ def predictions_text(found: Sequence[Prediction], form: FacetsFormat, terminal: 
             return "".join(_json(each.to_json()) for each in found)
         case FacetsFormat.CSV:
             rows = [
-                (document["text"], rank, guess["label"], guess["probability"], _cell(each.unknown), document["known"])
+                (
+                    document["text"],
+                    rank,
+                    guess["label"],
+                    guess["probability"],
+                    _cell(each.unknown),
+                    "" if document["known"] is None else document["known"],
+                )
                 for each in found
                 for document in [each.to_json()]
                 for rank, guess in enumerate(document["guesses"], start=1)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from recq.learn.predict import Prediction
 
 UNKNOWN = "unknown: nothing with a label is like it"
+UNSURE = "unsure"
 
 
 def predictions_table(predictions: Sequence[Prediction]) -> TextTable:
@@ -19,11 +20,23 @@ def predictions_table(predictions: Sequence[Prediction]) -> TextTable:
     fields = dict.fromkeys(printable(each.field) for each in predictions)
     header = ("file", next(iter(fields), "label"), "%", "then", "as near, %")
     rows = tuple(_row(each) for each in predictions)
-    return TextTable(header, rows, (False, False, True, False, True), one_line=True, names="file", kept=3)
+    columns = len(header) - all(each.known is None for each in predictions)  # ImageNet's classes have no nearness
+    right = (False, False, True, False, True)
+    return TextTable(
+        header[:columns],
+        tuple(row[:columns] for row in rows),
+        right[:columns],
+        one_line=True,
+        names="file",
+        kept=3,
+    )
 
 
 def _row(found: Prediction) -> tuple[str, ...]:
-    known = f"{100 * found.known:.0f}"
+    known = "" if found.known is None else f"{100 * found.known:.0f}"
+    if found.unknown and found.known is None:
+        perhaps = ", ".join(f"{printable(each.label)} {100 * each.probability:.0f}" for each in found.guesses)
+        return printable(found.text), UNSURE, "", f"perhaps {perhaps}", known
     if found.unknown:
         return printable(found.text), UNKNOWN, "", "", known
     first, *others = found.guesses

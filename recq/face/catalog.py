@@ -209,9 +209,12 @@ class ImageCatalog:
         """What each target is, in the labels that a space was trained on (`recq-ingest train`), in their order.
 
         A prediction has the `top` most probable labels as `guesses`, calibrated, and is `unknown` where nothing that
-        has a label is like the target. `space` names the trained space, which may be left out where there is one. A
-        target that cannot be read becomes a `FailedTarget`. Raises TargetNotFound for an unknown space, UsageError
-        where there are several.
+        has a label is like the target. `space` names the trained space, which may be left out where there is one.
+        Where none was trained, and for "imagenet", the labels are ImageNet's 1,000 classes, read from the picture: a
+        prediction is `unknown` where the first one is not right nine times out of ten.
+
+        A target that cannot be read becomes a `FailedTarget`. Raises TargetNotFound for an unknown space, UsageError
+        where there are several, SpaceError where this machine cannot run the network.
         """
         from recq.learn.predict import predict
         from recq.search.many import FailedTarget

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from qdrant_client import QdrantClient
 
+from recq.catalog_names import IMAGENET
 from recq.commands import command
 from recq.errors import SpaceMismatch, TargetNotFound, UsageError
 from recq.index.errors import translated
@@ -31,7 +32,8 @@ class Candidate:
     """A trained space: its `head`, the `label` it was learned of, and the fingerprint of the space it starts `from_`.
 
     `closed_set`: pictures of classes that were not among the labels are found worse than before. `calibration` is what
-    `classifier`'s scores are worth (`recq.learn.calibration`), as plain JSON. `made_at` is ISO 8601 UTC.
+    `classifier`'s scores are worth (`recq.learn.calibration`), as plain JSON; so is `quality`, how well held-out items
+    are found `before` and `after` (`recq.learn.training.Quality`). `made_at` is ISO 8601 UTC.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Candidate:
     made_at: str
     closed_set: bool = False
     calibration: Mapping[str, Any] = field(default_factory=dict)
+    quality: Mapping[str, Any] = field(default_factory=dict)
 
     def space(self, base: EmbeddingSpace) -> EmbeddingSpace:
         """The embedding space of its vectors. Raises SpaceMismatch where it was learned in another than `base`."""
@@ -62,6 +65,7 @@ class Candidate:
             "made_at": self.made_at,
             "closed_set": self.closed_set,
             "calibration": dict(self.calibration),
+            "quality": dict(self.quality),
         }
 
     @classmethod
@@ -77,11 +81,14 @@ class Candidate:
             data["made_at"],
             bool(data["closed_set"]),
             data.get("calibration", {}),
+            data.get("quality", {}),
         )
 
 
 def require_name(name: str) -> str:
     """A name that a candidate may have. Raises UsageError."""
+    if name == IMAGENET:
+        raise UsageError(f"--name {name} cannot be used: recq predict --space {name} means ImageNet's classes")
     if not _NAME.fullmatch(name):
         raise UsageError(
             f"--name {name!r} cannot be used: take letters, digits, '.', '_' and '-', such as --name by-category"

@@ -12,8 +12,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from recq.learn.examples import Floats
-from recq.models.heads import probabilities_of
+from recq.models.heads import Floats, probabilities_of
 
 BINS = 15
 """Of the expected calibration error: equally wide, from 0 to 1 (Guo et al. 2017)."""

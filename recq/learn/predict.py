@@ -2,6 +2,9 @@
 
 for found in predict(session, ["mine.jpg"]):
     found.guesses[0].label, found.guesses[0].probability, found.unknown
+
+Without a trained space the answer is one of ImageNet's 1,000 classes, which the shipped networks were trained to name.
+These are read from the picture, never from a stored vector.
 """
 
 from __future__ import annotations
@@ -13,20 +16,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recq import paths
-from recq.commands import command
-from recq.errors import RecqError, TargetError, TargetNotFound, UsageError
+from recq.catalog_names import IMAGENET
+from recq.errors import RecqError, TargetError, UsageError
 from recq.index.grammar import Condition
 from recq.index.operators import Op
 from recq.index.parameters import Parameters
 from recq.learn.calibration import NEIGHBOURS, UNKNOWN, Calibration
 from recq.search.many import CHUNK, FailedTarget
 from recq.search.own_group import own_of
-from recq.search.target import Given, Target, resolve, text_of
+from recq.search.target import Given, Target, VectorTarget, describe, picture_of, resolve, text_of
 from recq.space import EmbeddingSpace, require_same
 
 if TYPE_CHECKING:
     from recq.index.candidates import Candidate
     from recq.index.catalog import Catalog
+    from recq.models.imagenet import ImageNet
     from recq.search.prepare import Query
     from recq.search.session import Session
 
@@ -50,6 +54,9 @@ class Prediction:
     `guesses` are the most probable labels. `labels` is the set that has the true one nine times out of ten, for
     pictures of the labelled kinds. `known` is the share of labelled items that lie no nearer to others than the target
     does to them; where it is below 5 % the target is `unknown`: it is of another kind, and the guesses mean nothing.
+
+    Of ImageNet's classes (`field` and `space` are "imagenet") `known` is None. The target is `unknown` where the first
+    guess is not right nine times out of ten; else that guess is the only one of `labels`.
     """
 
     text: str
@@ -57,12 +64,12 @@ class Prediction:
     space: str
     guesses: tuple[Guess, ...]
     labels: tuple[str, ...]
-    known: float
+    known: float | None
 
     @property
     def unknown(self) -> bool:
-        """Whether the target is unlike everything that has a label."""
-        return self.known < UNKNOWN
+        """Whether the target is unlike everything that has a label; of ImageNet's classes, whether none is sure."""
+        return not self.labels if self.known is None else self.known < UNKNOWN
 
     def to_json(self) -> dict[str, Any]:
         """One line of jsonl."""
@@ -71,7 +78,7 @@ class Prediction:
             "field": self.field,
             "space": self.space,
             "unknown": self.unknown,
-            "known": round(self.known, 4),
+            "known": None if self.known is None else round(self.known, 4),
             "guesses": [each.to_json() for each in self.guesses],
             "labels": list(self.labels),
         }
@@ -82,30 +89,75 @@ def predict(
 ) -> Iterator[Prediction | FailedTarget]:
     """The prediction of each target, in order; a target that cannot be read becomes a `FailedTarget`.
 
-    `space` names the trained space, which may be left out where there is one. Raises TargetNotFound for an unknown
-    one and where none was trained, UsageError where there are several, SpaceMismatch where it is of another space.
+    `space` names the trained space, which may be left out where there is one; `IMAGENET` stands for ImageNet's classes,
+    as nothing does where none was trained. Raises TargetNotFound for an unknown one, UsageError where there are
+    several, SpaceMismatch where it is of another space, ModelUnavailable for ImageNet's classes on a runtime that
+    cannot give them.
     """
     if top < 1:
         raise UsageError(f"--top {top} cannot be answered: ask for 1 or more")
+    chunks = (targets[start : start + CHUNK] for start in range(0, len(targets), CHUNK))
     with session.opened() as catalog:
         candidate = _candidate(catalog, space)
         base = catalog.space
-        candidate.space(base)
+        if candidate is not None:
+            candidate.space(base)
+    if candidate is None:
+        from recq.models.imagenet import imagenet
+
+        classifier = imagenet(session.settings, base)
+        return (each for chunk in chunks for each in _named(session, chunk, classifier, top))
     predictor = _Predictor(candidate, Calibration.from_json(candidate.calibration), top)
-    chunks = (targets[start : start + CHUNK] for start in range(0, len(targets), CHUNK))
     return (each for chunk in chunks for each in _attempted(session, chunk, base, predictor))
 
 
-def _candidate(catalog: Catalog, name: str | None) -> Candidate:
+def _candidate(catalog: Catalog, name: str | None) -> Candidate | None:
+    """The trained space to predict with; None for ImageNet's classes."""
     if name is not None:
-        return catalog.candidates.get(name)
+        return None if name == IMAGENET else catalog.candidates.get(name)
     names = catalog.candidates.names()
-    if not names:
-        train = command("recq-ingest", "train", "--label", "FIELD", catalog=catalog.name)
-        raise TargetNotFound(f"catalog {catalog.name!r} has no trained space to predict with: {train} makes one")
     if len(names) > 1:
-        raise UsageError(f"catalog {catalog.name!r} has several trained spaces: choose with --space {names[0]}")
-    return catalog.candidates.get(names[0])
+        raise UsageError(
+            f"catalog {catalog.name!r} has several trained spaces: choose with --space {names[0]}, or --space "
+            f"{IMAGENET} for ImageNet's classes"
+        )
+    return catalog.candidates.get(names[0]) if names else None
+
+
+def _named(
+    session: Session, targets: Sequence[Given], classifier: ImageNet, top: int
+) -> list[Prediction | FailedTarget]:
+    """What each target is of ImageNet's classes. The index is released while pictures are read and named."""
+    found: list[tuple[Target, str] | TargetError] = []
+    with session.opened() as catalog:
+        for each in targets:
+            try:
+                found.append((_picture(catalog, resolve(catalog.lookups, each)), text_of(each)))
+            except TargetError as error:
+                found.append(error)
+    resolved = [each for each in found if not isinstance(each, TargetError)]
+    prepared = iter(session.preparer_in(classifier.space).prepare_many(resolved))
+    made = [each if isinstance(each, TargetError) else next(prepared) for each in found]
+    return [
+        FailedTarget(text_of(target), str(each)) if isinstance(each, RecqError) else _of_imagenet(classifier, each, top)
+        for target, each in zip(targets, made, strict=True)
+    ]
+
+
+def _picture(catalog: Catalog, target: Target) -> Target:
+    """What is read for a target. Raises TargetError for an item whose file is not here, and for a vector."""
+    if isinstance(target, VectorTarget):
+        raise TargetError(f"{describe(target)} cannot be named: ImageNet's classes are read from a picture")
+    why = ", and ImageNet's classes are read from the picture, not from the stored vector"
+    return picture_of(catalog, target, "named", why)
+
+
+def _of_imagenet(classifier: ImageNet, query: Query, top: int) -> Prediction:
+    assert not isinstance(query.example, str), "a picture has been read"
+    first, *others = classifier.labels(query.example, top)
+    guesses = tuple(Guess(each.name, each.probability) for each in (first, *others))
+    sure = (first.name,) if classifier.is_sure(first) else ()
+    return Prediction(query.text, IMAGENET, IMAGENET, guesses, sure, None)
 
 
 def _attempted(

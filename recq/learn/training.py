@@ -221,6 +221,7 @@ def train(
             alone = replace(sample, groups=np.arange(len(sample)))
             apart = [_Holdout.of(alone, recipes, options, seed, fits) for seed in range(SEEDS)]
     fit = Fit(every)
+    before, after = (Quality.of([getattr(each, side) for each in holdouts]) for side in ("before", "after"))
     candidate = Candidate(
         name,
         label,
@@ -230,6 +231,7 @@ def train(
         datetime.now(UTC).isoformat(timespec="seconds"),
         closed_set=not selection.chosen.open_set,
         calibration=calibrated(selection.out_of_fold, several=every.several).to_json(),
+        quality={"before": before.to_json(), "after": after.to_json()},
     )
     fits.step()
     training = Training(
@@ -240,8 +242,8 @@ def train(
         selection=selection,
         candidate=candidate,
         stored=options.closed_set or not candidate.closed_set,
-        before=Quality.of([each.before for each in holdouts]),
-        after=Quality.of([each.after for each in holdouts]),
+        before=before,
+        after=after,
         ungrouped=Quality.of([each.after for each in apart]) if apart else None,
         classes=_classes(every, holdouts),
         calibration_error=Spread.of([each.error for each in holdouts]),

@@ -10,16 +10,17 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from threading import Lock
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
+from recq.errors import ModelUnavailable
 from recq.models.options import ModelOptions
 from recq.models.pooling import Floats, length_of, unit
 from recq.models.runtimes import Pixels, Runtime, choose_runtime
@@ -29,26 +30,39 @@ from recq.settings import Settings
 from recq.space import EmbeddingSpace, Pooling
 
 _log = logging.getLogger(__name__)
+T = TypeVar("T")
+
 _WHOLE = 256
 """Whole batches after which a larger one is tried again."""
 
 
 @dataclass(frozen=True, eq=False)
+class Pass:
+    """What one pass of the network gives: the vector, float32 (dim,), and the mean of its map, float32 (channels,)."""
+
+    vector: Floats
+    means: Floats
+
+
+@dataclass(frozen=True, eq=False)
 class _Waiting:
-    """A picture, uint8 (1, size, size, 3), and the future of its vector."""
+    """A picture, uint8 (1, size, size, 3), what is made of the network's answer, and the future of that."""
 
     pixels: Pixels
-    future: Future[Floats] = field(default_factory=Future)
+    finish: Callable[[Floats], Any]
+    future: Future[Any] = field(default_factory=Future)
 
 
 class Embedder:
     """Makes vectors of one embedding space. A context manager; `close` waits for what is under way.
 
-    `runtime` and `device` name what runs the network, and where.
+    `runtime` and `device` name what runs the network, and where. With `means` the runtime gives the mean of the map
+    behind each vector.
     """
 
-    def __init__(self, space: EmbeddingSpace, runtime: Runtime) -> None:
+    def __init__(self, space: EmbeddingSpace, runtime: Runtime, *, means: bool = False) -> None:
         self.space = space
+        self._means = means
         self.runtime, self.device = runtime.name, runtime.device
         self._runtime = runtime
         self._threads = ThreadPoolExecutor(runtime.concurrency, thread_name_prefix="embed")
@@ -72,8 +86,17 @@ class Embedder:
         Blocks while the network is busy. The future raises ImageError(NO_SIGNAL) for an answer that is not finite or
         all zeros. Raises ValueError for another shape or type, RuntimeError after `close`.
         """
+        return self._submitted(pixels, self._vector)
+
+    def submit_with_means(self, pixels: Pixels) -> Future[Pass]:
+        """`submit`, with the mean of the map from the same pass. Only of an embedder that was opened with `means`."""
+        if not self._means:
+            raise ValueError("the network was opened without the means of its map")
+        return self._submitted(pixels, self._pass)
+
+    def _submitted(self, pixels: Pixels, finish: Callable[[Floats], T]) -> Future[T]:
         self._require(pixels)
-        own = _Waiting(self._free.get())
+        own = _Waiting(self._free.get(), finish)
         own.future.add_done_callback(lambda _: self._free.put(own.pixels))
         own.pixels[0] = pixels
         try:
@@ -140,12 +163,16 @@ class Embedder:
                 self._batch, self._whole = min(2 * self._batch, self._largest), 0
         for one, vector in zip(batch, vectors, strict=True):
             try:
-                one.future.set_result(self._finished(vector))
+                one.future.set_result(one.finish(vector))
             except BaseException as error:
                 one.future.set_exception(error)
         return True
 
-    def _finished(self, vector: Floats) -> Floats:
+    def _pass(self, row: Floats) -> Pass:
+        return Pass(self._vector(row), row[self.space.dim :].copy())
+
+    def _vector(self, row: Floats) -> Floats:
+        vector = row[: self.space.dim] if self._means else row
         if self.space.distance == "Cosine":
             return unit(vector)
         length_of(vector)
@@ -157,12 +184,14 @@ class Embedder:
             raise ValueError(f"expected uint8 ({size}, {size}, 3), got {pixels.dtype} {pixels.shape}")
 
 
-def open_embedder(space_or_name: EmbeddingSpace | str, settings: Settings, *, one_shot: bool = False) -> Embedder:
+def open_embedder(
+    space_or_name: EmbeddingSpace | str, settings: Settings, *, one_shot: bool = False, means: bool = False
+) -> Embedder:
     """An Embedder for a model's name (with its default pooling and size) or for the space of an index.
 
-    `one_shot` is for a single picture: all cores work on it. Raises ModelUnavailable when the network is not
-    available, or not on the runtime of the settings, SpaceMismatch when the local network of that name does not make
-    vectors of the given space.
+    `one_shot` is for a single picture: all cores work on it. With `means` it gives the mean of the map as well
+    (`Embedder.submit_with_means`). Raises ModelUnavailable when the network is not available, or not on the runtime of
+    the settings, SpaceMismatch when the local network of that name does not make vectors of the given space.
     """
     if isinstance(space_or_name, str):
         asked = ModelOptions(space_or_name)
@@ -170,14 +199,20 @@ def open_embedder(space_or_name: EmbeddingSpace | str, settings: Settings, *, on
         space = network_space(network, asked)
     else:
         network, space = network_of(space_or_name, settings), space_or_name
-    return Embedder(space, open_runtime(network, space.pooling, settings, one_shot=one_shot))
+    runtime = open_runtime(network, space.pooling, settings, one_shot=one_shot, means=means)
+    return Embedder(space, runtime, means=means)
 
 
-def open_runtime(network: Network, pooling: Pooling | None, settings: Settings, *, one_shot: bool) -> Runtime:
+def open_runtime(
+    network: Network, pooling: Pooling | None, settings: Settings, *, one_shot: bool, means: bool = False
+) -> Runtime:
     """What runs `network` here; `pooling` None gives the feature maps themselves.
 
-    Raises ModelUnavailable where the runtime of the settings cannot run it. Raw pixels need no runtime.
+    With `means` each vector is followed by the mean of its map. Raises ModelUnavailable where the runtime of the
+    settings cannot run it, and for the means of what gives no map. Raw pixels need no runtime.
     """
+    if means and (network.ir is None or network.side is None or pooling is None):
+        raise ModelUnavailable(f"layer {network.layer} of {network.name} gives no map whose mean could be read")
     if network.ir is None:
         from recq.models.pixels import PixelRuntime
 
@@ -186,11 +221,11 @@ def open_runtime(network: Network, pooling: Pooling | None, settings: Settings, 
         from recq.models.tensorflow_runtime import TensorFlowRuntime
 
         try:
-            return TensorFlowRuntime(network, pooling)
+            return TensorFlowRuntime(network, pooling, means=means)
         except Exception as error:
             if settings.runtime != "auto":
                 raise
             _log.warning("TensorFlow cannot run the network on this GPU, OpenVINO does so on the CPU: %s", error)
     from recq.models.openvino_runtime import OpenVINORuntime
 
-    return OpenVINORuntime(network, pooling, one_shot=one_shot)
+    return OpenVINORuntime(network, pooling, one_shot=one_shot, means=means)

@@ -25,19 +25,20 @@ class OpenVINORuntime:
     """`concurrency` requests that may run at the same time, each on one picture: larger batches fall out of cache.
 
     `pooling` None gives the feature maps themselves. `one_shot` spends every core on one picture instead of one core
-    on each of several.
+    on each of several. With `means` each vector is followed by the mean of its map, from the same pass; without it the
+    graph is the one that it always was.
     """
 
     name, device = "openvino", "CPU"
     batch = 1
 
-    def __init__(self, network: Network, pooling: str | None, *, one_shot: bool = False) -> None:
+    def __init__(self, network: Network, pooling: str | None, *, one_shot: bool = False, means: bool = False) -> None:
         ov = openvino()
         core = ov.Core()
         model = core.read_model(network.ir)
         model.reshape([1, network.size, network.size, 3])
         if pooling is not None and network.side is not None:
-            model = _pooled(ov, model, pooling, network.side)
+            model = _pooled(ov, model, pooling, network.side, means=means)
         hint = "LATENCY" if one_shot else "THROUGHPUT"
         # With no precision hint some processors choose bfloat16 and give other vectors (docs/models.md).
         compiled = core.compile_model(model, "CPU", {"PERFORMANCE_HINT": hint, "INFERENCE_PRECISION_HINT": "f32"})
@@ -50,6 +51,8 @@ class OpenVINORuntime:
 
     def infer(self, pixels: Pixels) -> Floats:
         """uint8 (1, size, size, 3) -> float32 (1, dimensions), or (1, side, side, channels) without pooling.
+
+        With `means` (1, dimensions + channels).
 
         May be called from several threads; waits while all requests are busy.
         """
@@ -66,8 +69,8 @@ class OpenVINORuntime:
             self._idle.get()
 
 
-def _pooled(ov: Any, model: Any, pooling: str, side: int) -> Any:
-    """`model` with its map (n, h, w, channels) pooled as `pooling.pool` does it."""
+def _pooled(ov: Any, model: Any, pooling: str, side: int, *, means: bool) -> Any:
+    """`model` with its map (n, h, w, channels) pooled as `pooling.pool` does it; with `means` also by its mean."""
     ops = ov.opset13
     features = model.output(0).get_node().input_value(0)
     height_and_width = ops.constant(np.array([1, 2], np.int64))
@@ -94,6 +97,8 @@ def _pooled(ov: Any, model: Any, pooling: str, side: int) -> Any:
         pooled = _length_one(ops, pooled)
     else:
         pooled = ops.reshape(features, ops.constant(np.array([0, -1], np.int64)), special_zero=True)
+    if means:
+        pooled = ops.concat([pooled, ops.reduce_mean(features, height_and_width, keep_dims=False)], axis=1)
     return ov.Model([pooled], model.get_parameters(), model.get_friendly_name())
 
 

@@ -24,6 +24,8 @@ _BATCH_GPU = 64  # benchmarks/gpu.py measures 64 and 256
 class TensorFlowRuntime:
     """One batch at a time. `pooling` None gives the feature maps themselves.
 
+    With `means` each vector is followed by the mean of its map.
+
     A network of precision f32 runs in plain float32, also on a GPU: TensorFloat-32, which keeps 10 of 23 bits, is
     turned off for the process. One of f16 runs in Keras' `mixed_float16`: weights in float32, arithmetic in float16.
     """
@@ -31,7 +33,7 @@ class TensorFlowRuntime:
     name = "tensorflow"
     concurrency = 1
 
-    def __init__(self, network: Network, pooling: str | None) -> None:
+    def __init__(self, network: Network, pooling: str | None, *, means: bool = False) -> None:
         keras = keras_package()
         import tensorflow as tf
 
@@ -47,7 +49,10 @@ class TensorFlowRuntime:
 
         def vectors(pixels: Any) -> Any:
             maps = tf.cast(model(tf.cast(pixels, tf.float32), training=False), tf.float32)
-            return maps if pool is None else _pooled(tf, maps, pool, network.side)
+            if pool is None:
+                return maps
+            pooled = _pooled(tf, maps, pool, network.side)
+            return tf.concat([pooled, _pooled(tf, maps, "mean", network.side)], axis=1) if means else pooled
 
         # One traced function for every batch size; `predict` in a loop leaks, and XLA is slower on a processor.
         signature = tf.TensorSpec((None, network.size, network.size, 3), tf.uint8)
@@ -55,7 +60,10 @@ class TensorFlowRuntime:
         self.infer(np.zeros((1, network.size, network.size, 3), np.uint8))  # traced now: the first drop does not wait
 
     def infer(self, pixels: npt.NDArray[np.uint8]) -> Floats:
-        """uint8 (n, size, size, 3) -> float32 (n, dimensions), or (n, side, side, channels) without pooling."""
+        """uint8 (n, size, size, 3) -> float32 (n, dimensions), or (n, side, side, channels) without pooling.
+
+        With `means` (n, dimensions + channels).
+        """
         count = len(pixels)
         if self._fill:
             pixels = filled_up(pixels, self.batch)

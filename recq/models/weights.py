@@ -51,6 +51,13 @@ def bundled_manifest() -> dict[str, Any]:
 
 
 @cache
+def classes_manifest() -> dict[str, Any]:
+    """Where the names of ImageNet's classes come from, and the file that has them."""
+    classes: dict[str, Any] = json.loads((BUNDLED / "manifest.json").read_text(encoding="utf-8"))["classes"]
+    return classes
+
+
+@cache
 def int8_manifest() -> dict[str, Any]:
     """Those of the shipped networks that were quantised, by name, as tools/quantise_models.py described them."""
     networks: dict[str, Any] = json.loads((BUNDLED / "manifest-int8.json").read_text(encoding="utf-8"))["networks"]

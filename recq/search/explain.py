@@ -23,7 +23,6 @@ from recq.images.resize import Placement, placement
 from recq.search.results import SCORE_DIGITS, percentile
 from recq.search.session import Session
 from recq.search.target import (
-    FileTarget,
     Given,
     IndexedTarget,
     PictureTarget,
@@ -31,6 +30,7 @@ from recq.search.target import (
     VectorTarget,
     describe,
     name_of,
+    picture_of,
     read_picture,
     resolve,
     text_of,
@@ -189,9 +189,4 @@ def _asked(catalog: Catalog, given: Given) -> _Asked:
     target, text = resolve(catalog.lookups, given), text_of(given)
     if isinstance(target, VectorTarget):
         raise UsageError("a vector has no regions: explain() needs two pictures")
-    if not isinstance(target, IndexedTarget):
-        return _Asked(text, target, target)
-    location = catalog.sources.path_of(target.item)
-    if location is None or not location.exists():
-        raise TargetError(f"{describe(target)} cannot be explained: its file is not on this machine, or was deleted")
-    return _Asked(text, target, FileTarget(location))
+    return _Asked(text, target, picture_of(catalog, target, "explained"))

@@ -68,6 +68,8 @@ class Session:
         self._preparer: Preparer | None = None
         self._siblings: dict[str, Session] = {}
         self._closed = False
+        self._elsewhere: dict[EmbeddingSpace, Preparer] = {}
+        """Those of other spaces than the catalog's."""
 
     def sibling(self, name: str) -> Session:
         """The session of another catalog of the same index, with its own network."""
@@ -165,6 +167,14 @@ class Session:
                 known = self._preparer = self._kept.enter_context(Preparer(space, self.settings))
             return known
 
+    def preparer_in(self, space: EmbeddingSpace) -> Preparer:
+        """Makes queries in a space that is not the catalog's, to name pictures; its network is kept as well."""
+        with self._guard:
+            self._require_open()
+            if space not in self._elsewhere:
+                self._elsewhere[space] = self._kept.enter_context(Preparer(space, self.settings))
+            return self._elsewhere[space]
+
     @contextmanager
     def prepared(
         self, targets: Sequence[Given], check: Callable[[Catalog], None]
@@ -193,6 +203,7 @@ class Session:
             self._closed = True
             self._server, self._preparer = None, None
             self._kept.close()
+            self._elsewhere.clear()
 
     def _require_open(self) -> None:
         if self._closed:

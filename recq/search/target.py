@@ -39,6 +39,7 @@ from recq.waiting import waiting
 if TYPE_CHECKING:
     import numpy as np
 
+    from recq.index.catalog import Catalog
     from recq.index.schema import Item
     from recq.index.sources import Source
     from recq.settings import Settings
@@ -385,6 +386,21 @@ def require_embedded(item: Item) -> None:
             f"{_quoted(item.file.path)} could not be embedded, {item.error.reason}: {item.error.detail} "
             "(repair the file, and recq-ingest retries it)"
         )
+
+
+def picture_of(catalog: Catalog, target: IndexedTarget | PictureTarget, done: str, because: str = "") -> PictureTarget:
+    """What is read for a target whose stored vector does not serve: of an item its file.
+
+    Raises TargetError, "cannot be `done`", where that is not here; `because` follows the reason.
+    """
+    if not isinstance(target, IndexedTarget):
+        return target
+    location = catalog.sources.path_of(target.item)
+    if location is None or not location.exists():
+        raise TargetError(
+            f"{describe(target)} cannot be {done}: its file is not on this machine, or was deleted{because}"
+        )
+    return FileTarget(location)
 
 
 def read_picture(target: PictureTarget, settings: Settings, stdin: BinaryIO | None = None) -> bytes:

@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.packs import ROOT
 from tests.query.conftest import CATALOG, stocked
+
+SAMPLES = ROOT / "samples"
 
 RECQ = [sys.executable, "-m", "query.cli"]
 IMPORT = [sys.executable, "-c", "import qdrant_client"]
@@ -120,6 +123,16 @@ def test_an_indexed_name_imports_what_it_needs(shop: list[str]) -> None:
     unused = ("query.pictures", "recq.images", "recq.models", "recq.duplicates.groups", "recq.evaluate")
     assert {name for name in own(modules) if name.startswith(unused)} == set()
     assert not {"query.cli.show", "query.cli.duplicates", "recq.transfer.transfer", "recq.display.grid_html"} & modules
+
+
+def test_naming_a_picture_imports_no_more_than_embedding_one(shop: list[str]) -> None:
+    """ImageNet's classes need a network and numpy: neither Keras nor what trains and evaluates."""
+    modules = imported(
+        ["predict", str(SAMPLES / "wireless-optical-mouse.jpg"), *shop], beside="qdrant_client, openvino"
+    )
+    assert not {"keras", "tensorflow", "sklearn", "scipy", "rich"} & packages(modules)
+    unused = ("query.pictures", "recq.evaluate", "recq.learn.examples", "recq.learn.training", "recq.models.keras")
+    assert {name for name in own(modules) if name.startswith(unused)} == set()
 
 
 # -- what it costs ------------------------------------------------------------------------------------------------

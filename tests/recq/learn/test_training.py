@@ -80,6 +80,7 @@ def test_training_measures_what_it_gives_and_stores_it(folder: Path, document: d
         catalog = Catalog.open(owned.client, "images")
         candidate = catalog.candidates.get("kind")
         assert catalog.candidates.names() == ["kind"]
+        assert candidate.quality == {end: document[end] for end in ("before", "after")}
         assert candidate.space(catalog.space).fingerprint != catalog.space.fingerprint
         assert catalog.space == SPACE, "nothing was switched"
         with pytest.raises(TargetNotFound, match="did you mean 'kind'"):
@@ -160,6 +161,7 @@ def test_predictions(session: Session) -> None:
     (strange,) = predict(session, _vectors([-examples.vectors.sum(axis=0).astype(float)]))
     assert isinstance(strange, Prediction)
     assert strange.unknown
+    assert strange.known is not None
     assert strange.known < 0.05
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from recq.errors import ModelUnavailable
-from recq.models import ModelOptions, describe_space
+from recq.models import ModelOptions, describe_space, open_embedder
+from recq.models.imagenet import class_names, imagenet
 from recq.models.openvino_runtime import OpenVINORuntime
 from recq.models.pooling import POOLINGS, pool
-from recq.models.weights import BUNDLED, bundled, bundled_manifest, int8_manifest
+from recq.models.weights import BUNDLED, bundled, bundled_manifest, classes_manifest, int8_manifest
 from recq.models.zoo import network_space
 from recq.settings import Settings
 from recq.space import Precision
@@ -24,14 +26,14 @@ NETWORKS = ["efficientnet_lite2", "mobilenet_v2"]
 
 # Photographs whose subject ImageNet has a class for, looked at by eye.
 CLASSES = {
-    "tripod": 872,  # tripod
-    "camera_instant": 732,  # Polaroid camera
-    "slr-camera_nikkormat": 759,  # reflex camera
-    "tennis-ball": 852,  # tennis ball
-    "football": 805,  # soccer ball
-    "wireless-optical-mouse": 673,  # computer mouse
-    "tent": 672,  # mountain tent
-    "sofa_leather": 831,  # studio couch
+    "tripod": (872, "tripod"),
+    "camera_instant": (732, "Polaroid camera"),
+    "slr-camera_nikkormat": (759, "reflex camera"),
+    "tennis-ball": (852, "tennis ball"),
+    "football": (805, "soccer ball"),
+    "wireless-optical-mouse": (673, "computer mouse"),
+    "tent": (672, "tent"),
+    "sofa_leather": (831, "couch"),
 }
 
 
@@ -41,7 +43,11 @@ def test_the_files_are_those_of_the_manifest() -> None:
     for entry in manifest.values():
         for name, digest in entry["files"].items():
             assert hashlib.sha256((BUNDLED / name).read_bytes()).hexdigest() == digest, name
+    names = classes_manifest()["files"]
+    for name, digest in names.items():
+        assert hashlib.sha256((BUNDLED / name).read_bytes()).hexdigest() == digest, name
     described = {name for entry in [*manifest.values(), *int8_manifest().values()] for name in entry["files"]}
+    described |= set(names)
     texts = {"manifest.json", "manifest-int8.json", "PROVENANCE.md", "LICENSE-Apache-2.0.txt"}
     assert {path.name for path in BUNDLED.iterdir()} == described | texts
 
@@ -55,6 +61,7 @@ def test_the_manifest_says_what_the_script_that_writes_it_says() -> None:
     for recipe in convert_models.RECIPES:
         made = {name: value for name, value in manifest[recipe.name].items() if name not in ("weights", "files")}
         assert made == convert_models.described(recipe, channels=1280)
+    assert classes_manifest()["origin"] == asdict(convert_models.NAMES)
 
 
 @pytest.mark.parametrize("precision", ["f32", "int8"])
@@ -74,25 +81,26 @@ def test_a_space_is_what_the_manifest_and_the_network_itself_say(name: str, prec
 
 def test_provenance_names_every_package_and_file() -> None:
     text = (BUNDLED / "PROVENANCE.md").read_text("utf-8")
-    for entry in bundled_manifest().values():
+    for entry in [*bundled_manifest().values(), classes_manifest()]:
         origin = entry["origin"]
         assert f"`{origin['package']}` {origin['version']}" in text
         assert f"`{Path(origin['file']).name}`" in text
 
 
+@pytest.mark.parametrize("precision", ["f32", "int8"])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_known_photographs_get_their_class(name: str) -> None:
-    """Through the classifier that was cut off: the best of ImageNet's 602 classes that are things."""
-    network = bundled(name, None)
-    with np.load(ROOT / "tests" / "recq" / "models" / "data" / f"{name}_classifier.npz") as data:
-        kernel, bias, first = data["kernel"].astype(np.float32) * data["scale"], data["bias"], int(data["first"])
-    assert kernel.shape == (1280, 602)
-    runtime = OpenVINORuntime(network, "mean")
-    spec = network_space(network).input
-    photographs = inputs([ROOT / "samples" / f"{file}.jpg" for file in CLASSES], spec)
-    logits = np.concatenate([runtime.infer(picture[np.newaxis]) for picture in photographs]) @ kernel + bias
-    found = dict(zip(CLASSES, (logits.argmax(axis=1) + first).tolist(), strict=True))
-    assert found == CLASSES
+def test_known_photographs_get_their_class(name: str, precision: Precision) -> None:
+    """So the network is the pretrained one, the classifier is its own, and the names are in the classes' order."""
+    settings = Settings.load()
+    classifier = imagenet(settings, describe_space(ModelOptions(name, precision=precision), settings))
+    photographs = inputs([ROOT / "samples" / f"{file}.jpg" for file in CLASSES], classifier.space.input)
+    with open_embedder(classifier.space, settings) as embedder:
+        found = [
+            classifier.labels(future.result())[0].name for future in [embedder.submit(each) for each in photographs]
+        ]
+    assert dict(zip(CLASSES, found, strict=True)) == {file: label for file, (_, label) in CLASSES.items()}
+    names = class_names()
+    assert {number: names[number] for number, _ in CLASSES.values()} == dict(CLASSES.values())
 
 
 @pytest.mark.parametrize("pooling", [pooling for pooling in POOLINGS if pooling != "none"])

@@ -322,7 +322,7 @@ def test_a_small_batch_that_fails_once_leaves_the_size_of_batches_alone() -> Non
 def test_a_gpu_that_tensorflow_cannot_use_is_done_without_unless_it_was_asked_for(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise RuntimeError("no kernel image is available")
 
     monkeypatch.setattr(embedder_module, "choose_runtime", lambda *_, **__: "tensorflow")

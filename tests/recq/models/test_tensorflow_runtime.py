@@ -73,6 +73,17 @@ def test_without_pooling_it_gives_the_maps(maps: Floats) -> None:
 
 
 @pytest.mark.keras
+def test_the_means_of_its_maps_follow_the_vectors_where_they_are_asked_for(
+    maps: Floats, pooled: TensorFlowRuntime
+) -> None:
+    with machine(None):
+        both = TensorFlowRuntime(NETWORK, "gem", means=True).infer(photographs(6))
+    assert both.shape == (6, 2 * 1280)
+    np.testing.assert_allclose(both[:, :1280], pooled.infer(photographs(6)), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(both[:, 1280:], pool(maps, "mean"), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.keras
 @pytest.mark.parametrize("pooling", [each for each in POOLINGS if each != "none"])
 def test_it_pools_on_the_device_as_openvino_does(pooling: str, maps: Floats) -> None:
     import tensorflow as tf
