@@ -17,6 +17,7 @@ import typer
 import recq
 from ingest.cli.learning import train
 from ingest.cli.model import Space
+from ingest.cli.networks import models
 from ingest.cli.requests import LogOption, MetadataOption, confirm, drop, problems, reconcile, retry
 from ingest.service.allocator import give_memory_back
 from ingest.service.signals import INTERRUPTED, end_at_once
@@ -240,6 +241,7 @@ def rebuild(
 
 
 app.command()(train)
+app.command()(models)
 
 
 _LONG = {"run": 0, "rebuild": INTERRUPTED, "reconcile": INTERRUPTED}

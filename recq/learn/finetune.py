@@ -40,6 +40,7 @@ from recq.learn.selection import KS, Retrieval, seen_splits
 from recq.learn.training import ClassQuality, Quality, Spread, by_class, require_groups, require_holdout
 from recq.models.embedder import open_embedder
 from recq.models.options import ModelOptions
+from recq.models.runtimes import require_keras
 from recq.models.trained import TrainedNetwork, keep, trained_root
 from recq.models.zoo import describe_space, find_network
 from recq.paths import printable
@@ -263,9 +264,7 @@ def _require_usable(options: FinetuneOptions) -> None:
     if options.start == "catalog" and options.preprocess is not None:
         raise UsageError("--preprocess is for a network from scratch: the catalog's own has its arithmetic")
     require_scikit_learn()
-    from recq.models.keras_build import keras_package
-
-    keras_package()
+    require_keras()
 
 
 def _base_of(space: EmbeddingSpace, options: FinetuneOptions, settings: Settings) -> _Base:

@@ -209,16 +209,20 @@ def single_precision(keras: Any, model: Any) -> Any:
 def _small(keras: Any, size: int, seed: int) -> Any:
     """A network of our own: convolutions of 3 x 3, each followed by half the side, down to a map of 4 to 8."""
     layers = keras.layers
-    pictures = features = keras.Input((size, size, 3))
+    pictures = features = keras.Input((size, size, 3), name="pictures")
     side = size
     for number, filters in enumerate(_FILTERS):
         if number and side < 2 * _SMALLEST_MAP:
             break
         drawn = keras.initializers.HeNormal(seed=seed + 10 + number)
-        features = layers.Conv2D(filters, 3, padding="same", use_bias=False, kernel_initializer=drawn)(features)
+        # All have names of their own: Keras' numbers are of the process, so that equal networks would differ.
+        features = layers.Conv2D(
+            filters, 3, padding="same", use_bias=False, kernel_initializer=drawn, name=f"convolution_{number}"
+        )(features)
         # Keras' own momentum would take hundreds of batches to forget what it began with.
-        features = layers.Activation("relu")(layers.BatchNormalization(momentum=0.9)(features))
-        features = layers.MaxPooling2D(2)(features)
+        features = layers.BatchNormalization(momentum=0.9, name=f"normalisation_{number}")(features)
+        features = layers.Activation("relu", name=f"relu_{number}")(features)
+        features = layers.MaxPooling2D(2, name=f"half_{number}")(features)
         side //= 2
     return keras.Model(pictures, features, name="small")
 

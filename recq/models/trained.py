@@ -64,6 +64,10 @@ class TrainedNetwork:
         """As `--model` names it."""
         return f"{PREFIX}{self.name}"
 
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON; `from_json` reads it back."""
+        return asdict(self)
+
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
         """Raises ValueError, KeyError or TypeError for what is none."""
@@ -147,7 +151,7 @@ def keep(network: TrainedNetwork, saved: Path, settings: Settings) -> Path:
         for part in _PARTS:
             with archive.open(part) as member:
                 digests[part] = _digest(member)
-    told = {"format": _FORMAT, **asdict(network), "parts": digests}
+    told = {"format": _FORMAT, **network.to_json(), "parts": digests}
     with zipfile.ZipFile(saved, "a") as archive:
         archive.writestr(_MEMBER, json.dumps(told, ensure_ascii=False, indent=2))
     try:
