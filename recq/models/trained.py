@@ -19,7 +19,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any, Self
 
-from recq.commands import command
+from recq.commands import Place, answering, command
 from recq.errors import ModelUnavailable, UsageError
 from recq.paths import printable
 from recq.private_files import make_private_folder
@@ -111,10 +111,12 @@ def find_trained(model: str, settings: Settings, weights: str | None = None) -> 
             return network, path
     if weights is not None:
         file = f"{name}.keras"
+        with answering(Place()):  # another machine's shell
+            write_it = command("recq-ingest", "models", "export", name, file)
         take_over = command("recq-ingest", "models", "import", file)
         raise ModelUnavailable(
-            f"{printable(model)} with the weights {weights} is not on this machine: have {file} written where it was "
-            f"trained, by the same command with `export {printable(name)}`, and take it over here with {take_over}"
+            f"{printable(model)} with the weights {weights} is not on this machine: {write_it} where it was trained, "
+            f"then {take_over} here"
         )
     names = {network.name for network, _ in every}
     meant = nearest(name, names, alike=0.6)
