@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import tempfile
 import time
 from collections import Counter
@@ -41,7 +42,7 @@ from recq.learn.training import ClassQuality, Quality, Spread, by_class, require
 from recq.models.embedder import open_embedder
 from recq.models.options import ModelOptions
 from recq.models.runtimes import require_keras
-from recq.models.trained import TrainedNetwork, keep, trained_root
+from recq.models.trained import TrainedNetwork, store_trained, trained_root
 from recq.models.zoo import describe_space, find_network
 from recq.paths import printable
 from recq.private_files import make_private_folder
@@ -64,6 +65,7 @@ SCRATCH_SIZE = 128
 SEED = 0
 _SMALLEST_SIZE = 16
 _VALIDATION = 5  # one part in so many of what is not held out says when to stop
+_SAVED = ".saved-"
 _PAGE = 256  # items asked for at a time
 _REVISION = 1  # of what a checkpoint can be gone on with: with another number trainings begin anew
 
@@ -290,6 +292,8 @@ def _alone(folder: Path, name: str) -> Iterator[None]:
         make_private_folder(folder)
         lock = FileLock(folder / "training.lock", timeout=0)
         with lock:
+            for left in folder.glob(f"{_SAVED}*"):  # by a process that was killed
+                shutil.rmtree(left, ignore_errors=True)
             yield
     except Timeout as error:
         raise UsageError(f"another process trains {name!r}: wait for it, or give another --name") from error
@@ -376,11 +380,11 @@ def _tuner(base: _Base, targets: Floats, *, several: bool) -> FineTuner:
 
 def _kept(tuner: FineTuner, network: TrainedNetwork, settings: Settings) -> tuple[TrainedNetwork, Path]:
     """The network, stored with its digest, and its file."""
-    with tempfile.TemporaryDirectory(prefix=".saved-", dir=trained_root(settings) / network.name) as folder:
+    with tempfile.TemporaryDirectory(prefix=_SAVED, dir=trained_root(settings) / network.name) as folder:
         saved = Path(folder) / "model.keras"
         weights = tuner.save(saved)
         network = replace(network, weights=weights[:16])
-        return network, keep(network, saved, settings)
+        return network, store_trained(network, saved, settings)
 
 
 def _vectors(pixels: Pixels, space: EmbeddingSpace, settings: Settings) -> Floats:

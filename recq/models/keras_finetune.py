@@ -9,7 +9,10 @@ picture: what is learned are angles, which is how vectors are compared.
 from __future__ import annotations
 
 import math
+import os
+import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -65,8 +68,9 @@ class FineTuner:
         seed: int,
         preprocess: Preprocess = "unit",
     ) -> None:
-        keras = keras_package()
-        import tensorflow as tf
+        with _silenced():
+            keras = keras_package()
+            import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
         self._keras, self._tf = keras, tf
@@ -191,6 +195,21 @@ class FineTuner:
             return tf.reduce_mean(tf.nn.weighted_cross_entropy_with_logits(targets, scores, self._positive))
         losses = tf.nn.softmax_cross_entropy_with_logits(targets, scores)
         return tf.reduce_mean(losses * tf.reduce_sum(targets * self._positive, axis=1))
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """Nothing is written to standard error: TensorFlow's libraries greet there, past every setting, when imported."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def single_precision(keras: Any, model: Any) -> Any:

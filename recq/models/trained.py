@@ -146,7 +146,7 @@ def require_whole(path: Path) -> TrainedNetwork:
     return network
 
 
-def keep(network: TrainedNetwork, saved: Path, settings: Settings) -> Path:
+def store_trained(network: TrainedNetwork, saved: Path, settings: Settings) -> Path:
     """Store the archive `saved`, which Keras wrote and which is taken away, as that network. Raises UsageError."""
     digests = {}
     with zipfile.ZipFile(saved) as archive:

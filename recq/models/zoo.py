@@ -181,7 +181,8 @@ def describe_variant(space: EmbeddingSpace, asked: ModelOptions, settings: Setti
     if asked.model is not None and model_name(asked.model) != space.model:
         return describe_space(asked, settings)
     completed = asked.completed(space)
-    named = settings.weights is not None or completed.model != space.model  # a file, which may have changed since
+    # A file may have changed since, and a network of that name may have been trained again.
+    named = settings.weights is not None or completed.model != space.model or (asked.model or "").startswith(TRAINED)
     weights = None if named else space.weights
     return network_space(find_network(completed, settings, weights), completed)
 

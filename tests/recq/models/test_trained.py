@@ -14,8 +14,19 @@ from typer.testing import CliRunner
 
 from ingest.cli.main import app
 from recq.errors import ModelUnavailable, RecqError, UsageError
-from recq.models import describe_space, open_embedder
-from recq.models.trained import TrainedNetwork, export_trained, find_trained, import_trained, keep, trained_networks
+from recq.models import ModelOptions, describe_space, describe_variant, open_embedder
+from recq.models.export import Export
+from recq.models.trained import (
+    TrainedNetwork,
+    described,
+    export_trained,
+    find_trained,
+    import_trained,
+    store_trained,
+    trained_networks,
+)
+from recq.models.weights import Network, exported
+from recq.models.zoo import network_of
 from recq.settings import Settings
 from recq.space import EmbeddingSpace
 
@@ -40,7 +51,7 @@ def saved(path: Path, content: str = "weights") -> Path:
 
 
 def stored(settings: Settings, tmp_path: Path, network: TrainedNetwork = GENRES, content: str = "weights") -> Path:
-    return keep(network, saved(tmp_path / "saved.keras", content), settings)
+    return store_trained(network, saved(tmp_path / "saved.keras", content), settings)
 
 
 def command(settings: Settings, *words: str) -> Any:
@@ -89,6 +100,51 @@ def test_an_earlier_network_of_a_name_stays(settings: Settings, tmp_path: Path) 
     listed = [line[: len("trained:genres [ff")] for line in command(settings).stdout.splitlines()]
     assert listed == ["trained:genres [ff", "trained:genres [01"]
     assert export_trained("trained:genres", tmp_path / "newest.keras", settings) == later
+
+
+@pytest.fixture
+def described_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exports without a network: nothing here computes a vector, and TensorFlow is not needed."""
+
+    def export(wanted: Export, folder: Path) -> Network:
+        assert wanted.source is not None
+        network = described(wanted.source)
+        whole = zipfile.ZipFile(wanted.source).read("model.weights.h5") != b"exchanged"
+        folder.mkdir()
+        manifest = {
+            "name": wanted.name, "weights": (network.weights if whole else "0" * 16) + "0" * 48,
+            "layer": wanted.layer, "size": network.size, "side": None, "channels": 128, "preprocessing": "rgb",
+            "pooling": "none",
+        }  # fmt: skip
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+        found = exported(folder)
+        assert found is not None
+        return found
+
+    monkeypatch.setattr("recq.models.export._export", export)
+
+
+@pytest.mark.usefixtures("described_only")
+def test_a_catalog_keeps_its_network_until_it_is_rebuilt(settings: Settings, tmp_path: Path) -> None:
+    path = stored(settings, tmp_path)
+    before = describe_space("trained:genres", settings)
+    assert (before.model, before.weights, before.resize, before.dim) == (GENRES.model, GENRES.weights, "stretch", 128)
+    assert describe_space(ModelOptions("trained:genres", layer="penultimate"), settings) == before
+    assert describe_space(ModelOptions("trained:genres", resize="pad"), settings).resize == "pad"
+    stored(settings, tmp_path, replace(GENRES, weights="f" * 16, made_at="2026-02-01T00:00:00+00:00"), "others")
+    assert describe_variant(before, ModelOptions(), settings) == before
+    assert network_of(before, settings).weights.startswith(GENRES.weights)
+    anew = settings.model_copy(update={"cache_dir": tmp_path / "anew"})
+    assert network_of(before, anew).weights.startswith(GENRES.weights), "of the file, not of the cache alone"
+    after = describe_variant(before, ModelOptions("trained:genres"), settings)
+    assert after == replace(before, weights="f" * 16)
+
+    with pytest.raises(ModelUnavailable, match="gives its embedding: leave out --layer, or open another layer with"):
+        describe_space(ModelOptions("trained:genres", layer="predictions"), settings)
+    path.unlink()
+    rewritten(next(path.parent.glob("*.keras")), {"model.weights.h5": b"exchanged"})
+    with pytest.raises(ModelUnavailable, match="its weights are not those that were trained"):
+        describe_space("trained:genres", anew)
 
 
 def test_who_lacks_a_network_is_told_how_it_gets_here(settings: Settings, tmp_path: Path) -> None:
