@@ -31,7 +31,7 @@ OPTIONS = FinetuneOptions(epochs=2, start="scratch", size=32, resize="stretch")
 
 
 def trained(data: str, cache: str) -> Finetuning:
-    with Session(Settings(data_dir=Path(data), cache_dir=Path(cache))) as session:
+    with Session(Settings(data_dir=Path(data), cache_dir=Path(cache), workers=1)) as session:
         return finetune(session, "category", OPTIONS)
 
 
