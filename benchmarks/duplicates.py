@@ -38,7 +38,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from recq.duplicates.alignment import View
 from recq.duplicates.groups import LEAST_COSINE, NEIGHBOURS
 from recq.duplicates.same_picture import nearest_relation
-from recq.duplicates.thumbnails import Place, Thumbnails
+from recq.duplicates.thumbnails import Thumbnails
+from recq.images.indexed_files import Place
 from recq.index.catalog import Catalog
 from recq.index.connect import own_folder
 from recq.search.vector_file import VectorFile

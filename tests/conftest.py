@@ -17,6 +17,7 @@ LONG = (
     "tests/whole/test_upgrade.py",
     "tests/ingest/service/test_ignore_files_live.py",
     "tests/recq/models/test_int8.py",
+    "tests/recq/learn/test_finetune.py",
     "tests/recq/face/test_notebook.py",
     "tests/whole/",
     "tests/packaging/",

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ingest.cli.model import PreprocessOption, ResizeOption, SizeOption
+from ingest.cli.networks import train_network
+from ingest.cli.quality import class_lines, told
 from recq.cli_groups import Index, grouped
 from recq.cli_labels import LabelColumn, views_option
 from recq.cli_options import json_option
@@ -20,9 +24,21 @@ from recq.errors import UsageError
 from recq.paths import printable
 
 if TYPE_CHECKING:
-    from recq.learn.training import Quality, Spread, Training
+    from recq.learn.training import Training
 
-_CLASSES = 20  # classes of the table, those with the most items; JSON has all
+
+class Method(StrEnum):
+    """What is trained: a head on the vectors, or the network itself."""
+
+    HEAD = "head"
+    FINETUNE = "finetune"
+
+
+class From(StrEnum):
+    """What the network begins with."""
+
+    CATALOG = "catalog"
+    SCRATCH = "scratch"
 
 
 @grouped
@@ -37,6 +53,14 @@ def train(
             help="The metadata field that is learned. Example: --label category",
         ),
     ],
+    method: Annotated[
+        Method,
+        typer.Option(
+            "--method",
+            help="A head on the stored vectors (seconds), or a network of its own, learned from the pictures (hours "
+            "without a GPU). Example: --method finetune",
+        ),
+    ] = Method.HEAD,
     name: Annotated[
         str | None,
         typer.Option(
@@ -71,22 +95,66 @@ def train(
             "Example: --label sku --closed-set",
         ),
     ] = False,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            "--epochs",
+            metavar="N",
+            show_default=False,
+            help="How often finetune shows each picture at most, 12 times by default. Example: --epochs 20",
+        ),
+    ] = None,
+    from_: Annotated[
+        From | None,
+        typer.Option(
+            "--from",
+            show_default=False,
+            help="What finetune begins with: the network of the catalog (the default), or a small one that knows "
+            "nothing. Example: --from scratch",
+        ),
+    ] = None,
+    size: SizeOption = None,
+    resize: ResizeOption = None,
+    preprocess: PreprocessOption = None,
     json_: Annotated[bool, json_option("recq-ingest", "train --label category")] = False,
     index: Index,
 ) -> None:
     """Learn a space of the catalog's own from a field of labels. Nothing is switched: the space is asked for by name.
 
-    It is learned from the vectors in the index; no picture is read.
+    A head is learned from the vectors in the index, no picture is read; finetune trains a network on the pictures.
     """
     settings = index.settings()
     from recq.learn.labels import LabelRules
+
+    rules = LabelRules.read(**vars(column))
+    if method is Method.FINETUNE:
+        if closed_set:
+            raise UsageError("--closed-set is for --method head: a network is stored whatever it does to other classes")
+        from recq.learn.finetune import EPOCHS, FinetuneOptions
+
+        tuning = FinetuneOptions(
+            name=name,
+            rules=rules,
+            filters=tuple(filters or ()),
+            group_by=group_by,
+            holdout=holdout,
+            epochs=EPOCHS if epochs is None else epochs,
+            start=(from_ or From.CATALOG).value,
+            size=size,
+            resize=resize,
+            preprocess=preprocess,
+        )
+        train_network(settings, label, tuning, as_json=json_)
+        return
+    given = {"--epochs": epochs, "--from": from_, "--size": size, "--resize": resize, "--preprocess": preprocess}
+    wrong = [option for option, value in given.items() if value is not None]
+    if wrong:
+        raise UsageError(f"{wrong[0]} is for --method finetune: a head is learned from the vectors as they are")
     from recq.learn.training import TrainingOptions
     from recq.learn.training import train as learn
     from recq.search.session import Session
 
-    options = TrainingOptions(
-        name, LabelRules.read(**vars(column)), tuple(filters or ()), group_by, holdout, closed_set
-    )
+    options = TrainingOptions(name, rules, tuple(filters or ()), group_by, holdout, closed_set)
     with Session(settings) as session, bar() as progress:
         training = learn(session, label, options, progress)
     if json_:
@@ -106,11 +174,11 @@ def _report(training: Training, catalog: str) -> Iterator[str]:
     yield "held-out items, mean of 5 seeds and 95 % interval, in %:"
     width = max(len(training.chosen.recipe.told), 20)
     yield f"  {'':{width}}  {'mAP':17}  {'P@1':17}  {'P@5':17}"
-    yield f"  {'vectors as they are':{width}}  {_told(training.before)}"
-    yield f"  {training.chosen.recipe.told:{width}}  {_told(training.after)}"
+    yield f"  {'vectors as they are':{width}}  {told(training.before)}"
+    yield f"  {training.chosen.recipe.told:{width}}  {told(training.after)}"
     if training.ungrouped is not None:
         flattered = training.ungrouped.map.mean - training.after.map.mean
-        yield f"  {'without --group-by':{width}}  {_told(training.ungrouped)}"
+        yield f"  {'without --group-by':{width}}  {told(training.ungrouped)}"
         yield f"  (views of one thing on both sides of a split would make that {100 * flattered:+.1f} points of mAP)"
     mean, worst = training.chosen.mean_gain, training.chosen.worst_gain
     if mean is None or worst is None:
@@ -118,15 +186,7 @@ def _report(training: Training, catalog: str) -> Iterator[str]:
     else:
         yield f"classes left out: {100 * mean:+.1f} points of mAP on average, {100 * worst:+.1f} for the worst"
     yield f"probabilities: expected calibration error {training.calibration_error.mean:.3f}"
-    longest = max(len(printable(each.label)) for each in training.classes)
-    by_size = sorted(training.classes, key=lambda each: (-each.items, each.label))
-    for each in by_size[:_CLASSES]:
-        numbers = (
-            "" if each.before is None or each.after is None else f"{100 * each.before:5.1f} -> {100 * each.after:5.1f}"
-        )
-        yield f"  {printable(each.label):{longest}}  {each.items:>6,} items  mAP {numbers}"
-    if len(by_size) > _CLASSES:
-        yield f"  and {len(by_size) - _CLASSES:,} smaller classes: --json has all"
+    yield from class_lines(training.classes)
     if training.stored:
         asked = command("recq", "similar", "TARGET", "--space", training.candidate.name, catalog=catalog)
         yield f"the space {training.candidate.name!r} ({training.candidate.head.dim:,} numbers) is stored: {asked}"
@@ -141,11 +201,3 @@ def _require_stored(training: Training) -> None:
     else:
         why = "every head finds pictures of classes without a label worse than before"
     raise UsageError(f"{training.label}: {why}: --closed-set stores it all the same")
-
-
-def _told(quality: Quality) -> str:
-    return "  ".join(f"{_interval(each):17}" for each in (quality.map, *quality.precision.values()))
-
-
-def _interval(spread: Spread) -> str:
-    return f"{100 * spread.mean:.1f} ({100 * spread.low:.1f}..{100 * spread.high:.1f})"

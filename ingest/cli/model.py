@@ -25,7 +25,7 @@ ModelOption = Annotated[
         metavar="NAME",
         show_default=False,
         help="The network of a new catalog, efficientnet_lite2 by default: a shipped one, keras:NAME, file:PATH of a "
-        "Keras model, or pixels:32. Example: --model mobilenet_v2",
+        "Keras model, trained:NAME of one that was trained here, or pixels:32. Example: --model mobilenet_v2",
     ),
 ]
 WeightsOption = Annotated[
@@ -33,7 +33,8 @@ WeightsOption = Annotated[
     typer.Option(
         metavar="FILE",
         show_default=False,
-        help="The weights of a keras: network that cannot be downloaded here. Example: --model keras:ResNet50 "
+        help="The weights of a keras: network that cannot be downloaded here, or of a file: model that is described in "
+        "JSON. Example: --model keras:ResNet50 "
         "--weights resnet50.h5",
     ),
 ]

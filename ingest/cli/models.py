@@ -7,6 +7,7 @@ are imported where they are used.
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -21,6 +22,7 @@ from recq.paths import printable
 if TYPE_CHECKING:
     from ingest.service.models import Model, Models
     from recq.display.table import TextTable
+    from recq.models.trained import TrainedNetwork
 
 PROG = "recq-ingest"
 
@@ -61,6 +63,52 @@ def list_(
 
         typer.echo(plain(models_table(found)), nl=False)
     _remark(found, measured=measure)
+
+
+@models.command()
+@grouped
+def export(
+    *,
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", show_default=False, help="The network that was trained. Example: genres")
+    ],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", show_default=False, help="The file to be written. Example: genres.keras")
+    ],
+    json_: Annotated[bool, json_option(PROG, "models export genres genres.keras")] = False,
+    index: WholeIndex,
+) -> None:
+    """Write a network that was trained here into one file, for another machine."""
+    from recq.models.trained import export_trained
+
+    _tell(export_trained(name, file.expanduser(), index.settings()), as_json=json_)
+
+
+@models.command("import")
+@grouped
+def import_(
+    *,
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", show_default=False, help="What export wrote. Example: genres.keras")
+    ],
+    json_: Annotated[bool, json_option(PROG, "models import genres.keras")] = False,
+    index: WholeIndex,
+) -> None:
+    """Take over a network that was trained on another machine, after its digests have been compared."""
+    from recq.models.trained import import_trained
+
+    _tell(import_trained(file.expanduser(), index.settings()), as_json=json_)
+
+
+def _tell(network: TrainedNetwork, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(network.to_json(), ensure_ascii=False, indent=2))
+        return
+    base = "from scratch" if network.base is None else f"from {network.base}"
+    typer.echo(
+        f"{network.model} [{network.weights}]: {printable(network.field)}, {len(network.labels):,} labels, "
+        f"{network.size} px {network.resize}, {printable(base)}, {network.made_at}"
+    )
 
 
 def models_table(found: Models) -> TextTable:

@@ -15,6 +15,7 @@ from recq.errors import IndexError_, RecqError
 from recq.models.inventory import LocalNetwork, local_networks
 from recq.models.pixels import PREFIX as PIXELS
 from recq.models.speed import Speeds
+from recq.models.trained import trained_networks
 from recq.progress import Progress, silent
 from recq.settings import Settings
 from recq.space import EmbeddingSpace
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from recq.index.candidates import Candidate
 
-Kind = Literal["shipped", "cached", "built-in", "missing", "trained"]
+Kind = Literal["shipped", "cached", "own", "built-in", "missing", "trained"]
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,11 @@ class Model:
     """A network, or a trained space.
 
     `name` is what `--model` takes, or CATALOG@NAME of a trained space. `kind`: `shipped`, `cached` (a `keras:` or
-    `file:` network, or another layer of a shipped one), `built-in` (raw pixels), `missing` (a catalog uses it and it is
-    not on this machine) or `trained`. `numbers` of a vector; `size` is pixels a side of what the network sees. `bytes`
-    on disk, for a trained space in the collection. `speed`: pictures a second on this machine, None where that was not
-    measured. `quality`: what was measured when the space was trained. `catalogs` use it, or have it.
+    `file:` network, or another layer of a shipped one), `own` (`trained:NAME`), `built-in` (raw pixels), `missing`
+    (a catalog uses it and it is not on this machine) or `trained`. `numbers` of a vector; `size` is pixels a side
+    of what the network sees. `bytes` on disk, for a trained space in the collection. `speed`: pictures a second on
+    this machine, None where that was not measured. `quality`: what was measured when the space was trained.
+    `catalogs` use it, or have it.
     """
 
     name: str
@@ -94,7 +96,12 @@ def list_models(settings: Settings, *, measure: bool = False, progress: Progress
         rows.append(replace(_row(each, there.spaces), speed=speeds.kept(each.space), problem=problem))
     if measure:
         progress("measuring", len(networks), len(networks))
-    rows += _without_files(networks, there.spaces)
+    own = _own(settings, there.spaces)
+    named = {name for row in own for name in row.catalogs}
+    listed = {row.name for row in own}
+    rows = [row for row in rows if row.name not in listed]  # what it was exported to is the same network
+    rest = {name: space for name, space in there.spaces.items() if name not in named}
+    rows += [*own, *_without_files(networks, rest)]
     return Models((*rows, *there.trained), there.problem)
 
 
@@ -111,6 +118,31 @@ def _row(local: LocalNetwork, spaces: Mapping[str, EmbeddingSpace]) -> Model:
         bytes=local.bytes,
         catalogs=tuple(name for name, used in spaces.items() if local.makes(used)),
     )
+
+
+def _own(settings: Settings, spaces: Mapping[str, EmbeddingSpace]) -> list[Model]:
+    """The networks that were trained here or taken over; their numbers are known where a catalog has such vectors."""
+    rows = []
+    for network, path in trained_networks(settings):
+        using = {
+            name: space
+            for name, space in spaces.items()
+            if (space.model, space.weights) == (network.model, network.weights)
+        }
+        space = next(iter(using.values()), None)
+        rows.append(
+            Model(
+                name=network.model,
+                kind="own",
+                numbers=0 if space is None else space.dim,
+                fingerprint=network.weights if space is None else space.fingerprint,
+                layer=network.layer,
+                size=network.size,
+                bytes=path.stat().st_size,
+                catalogs=tuple(using),
+            )
+        )
+    return rows
 
 
 def _without_files(networks: Sequence[LocalNetwork], spaces: Mapping[str, EmbeddingSpace]) -> list[Model]:

@@ -40,7 +40,7 @@ from recq.settings import Settings
 from recq.space import EmbeddingSpace, require_same
 
 if TYPE_CHECKING:
-    from recq.duplicates.thumbnails import Place, Unread
+    from recq.images.indexed_files import Place, Unread
     from recq.index.catalog import Catalog
     from recq.index.grammar import Condition
     from recq.index.schema import Item
@@ -239,7 +239,7 @@ class _Facts:
 
     def place(self, sources: Mapping[str, Source]) -> Place:
         """Where the file is."""
-        from recq.duplicates.thumbnails import Place
+        from recq.images.indexed_files import Place
 
         *_, path, name = self.rank
         root = source.any_root() if (source := sources.get(name)) is not None else None

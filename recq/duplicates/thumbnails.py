@@ -12,24 +12,20 @@ from __future__ import annotations
 import math
 import os
 import tempfile
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future
+from collections import Counter
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from enum import StrEnum
-from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Self
 
 import numpy as np
 
 from recq.duplicates.same_picture import SIDE
-from recq.errors import ImageError, UsageError
-from recq.images import Limits
+from recq.errors import UsageError
+from recq.images.indexed_files import Place, Unread, read_files
 from recq.images.pixels import RGBArray
 from recq.images.resize import placement
-from recq.images.workers import Decoded, DecodePool, FileChanged
+from recq.images.workers import Decoded
 from recq.progress import Progress, silent
 from recq.space import InputSpec
 
@@ -37,23 +33,6 @@ if TYPE_CHECKING:
     from recq.settings import Settings
 
 _SPEC = InputSpec(SIDE, "pad")
-_AT_HAND = 2  # files handed to the decoding processes, for each of them
-
-
-class Unread(StrEnum):
-    """Why a file has no thumbnail here."""
-
-    GONE = "not on this machine, or deleted"
-    CHANGED = "changed since they were indexed"
-    UNREADABLE = "cannot be read"
-
-
-@dataclass(frozen=True)
-class Place:
-    """A file that had the bytes with that SHA-256 when it was indexed; `path` is None where no folder is on record."""
-
-    path: Path | None
-    sha256: str
 
 
 class Thumbnails:
@@ -82,38 +61,11 @@ class Thumbnails:
 
         RecqError where no decoding process starts.
         """
-        settings = self._settings
-        workers = min(settings.worker_count, max(1, len(wanted)))
-        with DecodePool(
-            workers=workers,
-            timeout=settings.decode_timeout,
-            memory=settings.decode_memory,
-            limits=Limits.from_settings(settings),
-        ) as pool:
-            for done, attempt in enumerate(_begun(wanted, pool, workers * _AT_HAND)):
-                progress("reading pictures", done, len(wanted))
-                self._finish(attempt, pool)
-        progress("reading pictures", len(wanted), len(wanted))
-
-    def _finish(self, attempt: _Attempt, pool: DecodePool) -> None:
-        """Wait for a file, and try the row's other files until one has its picture."""
-        why = Unread.GONE
-        while attempt.future is not None:
-            try:
-                decoded = attempt.future.result()
-            except FileNotFoundError:
-                pass
-            except FileChanged:
-                why = Unread.CHANGED
-            except ImageError:
-                why = Unread.UNREADABLE
+        for row, found in read_files(wanted, _SPEC, self._settings, progress):
+            if isinstance(found, Unread):
+                self.unread[found] += 1
             else:
-                if decoded.sha256 == attempt.sha256:
-                    return self._keep(attempt.row, decoded)
-                why = Unread.CHANGED
-            attempt.submit(pool)
-        self.unread[why] += 1
-        return None
+                self._keep(row, found)
 
     def _keep(self, row: int, decoded: Decoded) -> None:
         left, top, right, bottom = placement(decoded.width, decoded.height, _SPEC).inner
@@ -137,32 +89,3 @@ class Thumbnails:
         start, height, width = self._found[row]
         self._file.seek(start)
         return np.frombuffer(self._file.read(math.prod((height, width, 3))), np.uint8).reshape(height, width, 3)
-
-
-class _Attempt:
-    """A row's picture, looked for at one place after the other. `future` is None when there are no more."""
-
-    def __init__(self, row: int, places: Sequence[Place], pool: DecodePool) -> None:
-        self.row = row
-        self.sha256 = ""
-        self.future: Future[Decoded] | None = None
-        self._places = iter(places)
-        self.submit(pool)
-
-    def submit(self, pool: DecodePool) -> None:
-        """Go on to the next place."""
-        self.future = None
-        for place in self._places:
-            if place.path is not None:
-                self.sha256, self.future = place.sha256, pool.submit(os.fspath(place.path), _SPEC)
-                return
-
-
-def _begun(wanted: Iterable[tuple[int, Sequence[Place]]], pool: DecodePool, most: int) -> Iterator[_Attempt]:
-    """The attempts in order, `most` of them begun at a time."""
-    under_way: deque[_Attempt] = deque()
-    for row, places in wanted:
-        under_way.append(_Attempt(row, places, pool))
-        if len(under_way) >= most:
-            yield under_way.popleft()
-    yield from under_way

@@ -197,8 +197,7 @@ def train(
 
     started = time.perf_counter()
     name = require_name(options.name or label)
-    if not 0.05 <= options.holdout <= 0.5:
-        raise UsageError(f"--holdout {options.holdout:g} cannot be used: give a share from 0.05 to 0.5")
+    require_holdout(options.holdout)
     with session.opened() as catalog:
         space = catalog.space
         require_cosines(space)
@@ -206,7 +205,7 @@ def train(
             catalog, label, options.rules, filters=options.filters, group_by=options.group_by, progress=progress
         )
     sample = with_near_duplicates(sampled(every, LARGEST_SELECTION), progress)
-    _require_groups(sample, label)
+    require_groups(sample, label)
     rounds = SEEDS * (1 if options.group_by is None else 2)
     fits = _Fits(fits_of(len(sample.classes)), rounds, progress)
     recipes = [*joined_recipes(WEIGHTS, DIMS), *plain_recipes(DIMS, several=every.several)]
@@ -257,6 +256,12 @@ def train(
     return training
 
 
+def require_holdout(share: float) -> None:
+    """Raise UsageError for a share of items that cannot be held out."""
+    if not 0.05 <= share <= 0.5:
+        raise UsageError(f"--holdout {share:g} cannot be used: give a share from 0.05 to 0.5")
+
+
 class _Fits:
     """Counts fits for the progress: a selection of `each` fits and one more for all, and the same for each round."""
 
@@ -300,11 +305,11 @@ class _Holdout:
             means_of(before),
             means_of(after),
             calibration_error(probabilities, truth, several=sample.several),
-            _by_class([measured.labels[query] for query in retrieval.queries.tolist()], before, after),
+            by_class([measured.labels[query] for query in retrieval.queries.tolist()], before, after),
         )
 
 
-def _by_class(queries: Sequence[tuple[str, ...]], before: Precise, after: Precise) -> dict[str, tuple[float, float]]:
+def by_class(queries: Sequence[tuple[str, ...]], before: Precise, after: Precise) -> dict[str, tuple[float, float]]:
     """The mean average precision of each class's queries, whose labels are given, before and after."""
     precise = np.column_stack([before[:, 0], after[:, 0]])
     found = {}
@@ -324,7 +329,7 @@ def _classes(examples: Examples, holdouts: Sequence[_Holdout]) -> tuple[ClassQua
     return tuple(rows)
 
 
-def _require_groups(examples: Examples, label: str) -> None:
+def require_groups(examples: Examples, label: str) -> None:
     """Raise UsageError where a class is in too few groups for one to be held back in each fold."""
     indicators = examples.indicators()
     few = [

@@ -46,8 +46,9 @@ _DOWNLOAD_SAID_EVERY = 5.0  # seconds
 class Export:
     """One network to be exported.
 
-    `name` is the space's: `keras:NAME`, `file:NAME` or a shipped network. `size` None is the model's own, `layer` None
-    the network's last feature map. `source` is a weights file (None: ImageNet's), or the model's own file.
+    `name` is the space's: `keras:NAME`, `file:NAME`, `trained:NAME` or a shipped network. `size` None is the model's
+    own, `layer` None the network's last feature map. `source` is a weights file (None: ImageNet's), or the model's own
+    file; of one that is described in JSON, `weights` is the file with its weights.
     """
 
     name: str
@@ -55,14 +56,19 @@ class Export:
     layer: str | None
     preprocess: Preprocess
     source: Path | None
+    weights: Path | None = None
 
     def folder_name(self) -> str:
         """The cache folder's name: one for each choice, readable, the same on every machine."""
-        parts = [self.name.partition(":")[2] or self.name, str(self.size or "own")]
+        kind, _, name = self.name.partition(":")
+        # Networks trained here have names that files may have as well.
+        parts = [f"{kind}-{name}" if kind == "trained" else name or kind, str(self.size or "own")]
         if self.layer is not None:
             parts.append(self.layer)
         if self.preprocess != "own":
             parts.append(self.preprocess)
+        if self.weights is not None:
+            parts.append(_identity(self.weights))
         return _as_file_name("-".join([*parts, _identity(self.source)]))
 
     def to_json(self) -> str:
@@ -73,7 +79,8 @@ class Export:
     def from_json(cls, text: str) -> Self:
         """What `to_json` wrote."""
         data = json.loads(text)
-        return cls(**{**data, "source": Path(data["source"]) if data["source"] else None})
+        files = {name: Path(data[name]) if data[name] else None for name in ("source", "weights")}
+        return cls(**{**data, **files})
 
 
 def ensure_exported(wanted: Export, cache_dir: Path) -> Network:
@@ -164,8 +171,10 @@ def export(wanted: Export, folder: Path) -> Network:
         made = keras_build.application(entry, size, wanted.source, wanted.layer, wanted.preprocess)
     elif wanted.source is None:
         raise ValueError(f"{wanted.name} comes from a file")
-    elif kind == "file":
-        made = keras_file.from_file(wanted.source, wanted.size, wanted.layer, wanted.preprocess)
+    elif kind in ("file", "trained"):
+        made = keras_file.from_file(
+            wanted.source, wanted.size, wanted.layer, wanted.preprocess, weights_file=wanted.weights
+        )
     else:
         size = wanted.size or bundled_manifest()[wanted.name]["size"]
         made = keras_file.from_bundled(wanted.name, wanted.source, size, wanted.layer, wanted.preprocess)

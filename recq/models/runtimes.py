@@ -74,9 +74,14 @@ def require_runtime(space: EmbeddingSpace, settings: Settings) -> None:
     if space.model.startswith(PIXELS):
         return
     if choose_runtime(space.precision, settings.runtime, one_shot=True) == "tensorflow":
-        for package in ("keras", "tensorflow"):
-            if find_spec(package) is None:
-                raise ModelUnavailable(f"{package} is not installed: pip install 'recq[keras]'")
+        require_keras()
+
+
+def require_keras() -> None:
+    """Raise ModelUnavailable where Keras or TensorFlow is not installed; imports neither."""
+    for package in ("keras", "tensorflow"):
+        if find_spec(package) is None:
+            raise ModelUnavailable(f"{package} is not installed: pip install 'recq[keras]'")
 
 
 def _rebuilt(precision: Precision) -> str:

@@ -1,7 +1,8 @@
 """From a name to a network and to the embedding space of its vectors.
 
 Names: `efficientnet_lite2` (the default) and `mobilenet_v2` are shipped; `keras:NAME` is any network of
-`keras.applications`, `file:PATH` any Keras model, `pixels:32` the picture itself, 32 pixels a side.
+`keras.applications`, `file:PATH` any Keras model, `trained:NAME` one that was trained here, `pixels:32` the picture
+itself, 32 pixels a side.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from recq.models.options import PENULTIMATE, ModelOptions
 from recq.models.pixels import PREFIX as PIXELS
 from recq.models.pixels import pixel_network
 from recq.models.pooling import dimensions, fitting_pooling
+from recq.models.trained import PREFIX as TRAINED
+from recq.models.trained import find_trained, trained_networks
 from recq.models.weights import Network, bundled, bundled_manifest, exports, int8_manifest
 from recq.settings import Settings
-from recq.space import EmbeddingSpace, Precision, differences
+from recq.space import EmbeddingSpace, Precision, Preprocess, differences
 from recq.spelling import nearest
 
 DEFAULT_MODEL = "efficientnet_lite2"
@@ -49,10 +52,10 @@ def find_network(asked: ModelOptions, settings: Settings, weights: str | None = 
     if name.startswith(_KERAS):
         application = APPLICATIONS.get(name.removeprefix(_KERAS))
         if application is None:
-            raise ModelUnavailable(_unknown(name))
+            raise ModelUnavailable(_unknown(name, settings))
         own, size = NORMALISATION[application.normalisation], asked.size or application.size
-    elif not name.startswith(_FILE):
-        raise ModelUnavailable(_unknown(name))
+    elif not name.startswith((_FILE, TRAINED)):
+        raise ModelUnavailable(_unknown(name, settings))
     preprocess = asked.preprocess or "own"
     how = own if preprocess == "own" else NORMALISATION[preprocess]
     if weights is not None:  # a file need be named only once
@@ -60,8 +63,14 @@ def find_network(asked: ModelOptions, settings: Settings, weights: str | None = 
             found = (network.name, network.weights[: len(weights)], network.size, network.layer, network.preprocessing)
             if found == (name, weights, size, asked.layer, how.label):
                 return network
-    source = _model_file(name, asked, settings) if name.startswith(_FILE) else settings.weights
-    wanted = Export(name, size, asked.layer, "own" if how.label == own.label else preprocess, source)
+    said = "own" if how.label == own.label else preprocess
+    if name.startswith(TRAINED):
+        return _find_trained(name, asked, said, settings, weights)
+    if name.startswith(_FILE):
+        source = _model_file(name, asked, settings)
+        wanted = Export(name, size, asked.layer, said, source, _weights_beside(source, settings))
+    else:
+        wanted = Export(name, size, asked.layer, said, settings.weights)
     return ensure_exported(wanted, settings.cache_dir)
 
 
@@ -82,6 +91,36 @@ def _model_file(name: str, asked: ModelOptions, settings: Settings) -> Path:
         f"{name} is not in the cache of this machine: say where the file is with RECQ_MODEL=file:PATH, or model in "
         "recq.toml"
     )
+
+
+def _find_trained(
+    name: str, asked: ModelOptions, preprocess: Preprocess, settings: Settings, weights: str | None
+) -> Network:
+    """A network that was trained here or taken over, at its embedding."""
+    trained, path = find_trained(name, settings, weights)
+    if asked.layer not in (None, PENULTIMATE, trained.layer):
+        raise ModelUnavailable(
+            f"{name} gives its embedding: leave out --layer, or open another layer with --model file:{path}"
+        )
+    wanted = Export(name, asked.size, trained.layer, preprocess, path)
+    network = ensure_exported(wanted, settings.cache_dir)
+    if network.weights[: len(trained.weights)] != trained.weights:
+        raise ModelUnavailable(f"{path} is damaged, or was changed: its weights are not those that were trained")
+    return replace(network, resize=trained.resize)
+
+
+def _weights_beside(model: Path, settings: Settings) -> Path | None:
+    """The file of weights of a model that is described in JSON; None for one that is a whole file."""
+    if model.suffix != ".json":
+        return None
+    beside = [model.with_name(f"{model.stem}{end}") for end in (".weights.h5", ".h5", "_weights.h5", "-weights.h5")]
+    found = next((path for path in (settings.weights, *beside) if path is not None and path.is_file()), None)
+    if found is None:
+        raise ModelUnavailable(
+            f"{model} has no weights: place {beside[0].name} or {beside[1].name} beside it, or name the file with "
+            "--weights FILE"
+        )
+    return found
 
 
 def _find_bundled(name: str, asked: ModelOptions, settings: Settings) -> Network:
@@ -142,7 +181,8 @@ def describe_variant(space: EmbeddingSpace, asked: ModelOptions, settings: Setti
     if asked.model is not None and model_name(asked.model) != space.model:
         return describe_space(asked, settings)
     completed = asked.completed(space)
-    named = settings.weights is not None or completed.model != space.model  # a file, which may have changed since
+    # A file may have changed since, and a network of that name may have been trained again.
+    named = settings.weights is not None or completed.model != space.model or (asked.model or "").startswith(TRAINED)
     weights = None if named else space.weights
     return network_space(find_network(completed, settings, weights), completed)
 
@@ -186,10 +226,11 @@ def network_of(space: EmbeddingSpace, settings: Settings) -> Network:
     return network
 
 
-def _unknown(name: str) -> str:
-    names = [*bundled_manifest(), *(f"{_KERAS}{application}" for application in APPLICATIONS)]
-    whole = {each: each for each in names} | {each: f"{_KERAS}{each}" for each in APPLICATIONS}
+def _unknown(name: str, settings: Settings) -> str:
+    trained = {network.name: network.model for network, _ in trained_networks(settings)}
+    names = [*bundled_manifest(), *(f"{_KERAS}{application}" for application in APPLICATIONS), *trained.values()]
+    whole = {each: each for each in names} | {each: f"{_KERAS}{each}" for each in APPLICATIONS} | trained
     near = nearest(name, bundled_manifest(), alike=0.6) or nearest(name, whole, alike=0.6)
-    known = ", ".join([*bundled_manifest(), "keras:NAME", "file:PATH"])
+    known = ", ".join([*bundled_manifest(), "keras:NAME", "file:PATH", "trained:NAME"])
     hint = f"did you mean {whole[near[0]]}?" if near else f"use {known} or pixels:32"
     return f"unknown model {name!r}: {hint}"

@@ -18,7 +18,8 @@ from recq.display.table import duplicates_table
 from recq.duplicates.groups import LEAST_COSINE, Duplicates, Group, Why
 from recq.duplicates.groups import duplicates as find
 from recq.duplicates.kinds import Kind
-from recq.duplicates.thumbnails import Place, Thumbnails, Unread
+from recq.duplicates.thumbnails import Thumbnails
+from recq.images.indexed_files import Place, Unread
 from recq.index.catalog import Catalog
 from recq.index.connect import own_folder
 from recq.index.points import ItemVector

@@ -367,7 +367,7 @@ def test_vectors_of_a_euclidean_space_keep_their_length(settings: Settings) -> N
         ("ResNet50", "did you mean keras:ResNet50?"),
         ("keras:resnet50", "did you mean keras:ResNet50?"),
         ("keras:VGG", "did you mean keras:VGG1"),
-        ("something", "use efficientnet_lite2, mobilenet_v2, keras:NAME, file:PATH or pixels:32"),
+        ("something", "use efficientnet_lite2, mobilenet_v2, keras:NAME, file:PATH, trained:NAME or pixels:32"),
     ],
 )
 def test_an_unknown_name_gets_the_nearest(settings: Settings, name: str, hint: str) -> None:

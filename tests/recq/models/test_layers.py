@@ -178,6 +178,104 @@ def test_an_index_made_with_a_file_is_asked_on_another_machine(
         open_embedder(space, anew)
 
 
+def weights_of_keras_2(model: Any, path: Path) -> Path:
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        import_module("keras.src.legacy.saving.legacy_h5_format").save_weights_to_hdf5_group(file, model)
+    return path
+
+
+def json_of_keras_2(path: Path) -> str:
+    """What `to_json()` gave there: the description that a whole file of that time holds."""
+    import h5py
+
+    with h5py.File(path.with_suffix(".h5")) as file:
+        described = file.attrs["model_config"]
+        return described.decode() if isinstance(described, bytes) else str(described)
+
+
+@pytest.mark.keras
+@pytest.mark.parametrize(
+    ("described", "weights"),
+    [
+        ("Keras 3", "model.weights.h5"),
+        ("Keras 3", "model.h5"),
+        ("Keras 2", "model.h5"),
+        ("Keras 2", "model_weights.h5"),
+    ],
+)
+def test_a_description_and_its_weights_are_one_model(
+    keras: Any, genres: Path, settings: Settings, tmp_path: Path, described: str, weights: str
+) -> None:
+    """As older tutorials save them: `model.json` and a file of weights, of either version of Keras."""
+    model = keras.models.load_model(genres)
+    path = tmp_path / "model.json"
+    path.write_text(model.to_json() if described == "Keras 3" else json_of_keras_2(genres))
+    none = (
+        r"model\.json has no weights: place model\.weights\.h5 or model\.h5 beside it, or name the file with --weights"
+    )
+    with pytest.raises(ModelUnavailable, match=none):
+        describe_space(f"file:{path}", settings)
+    if weights == "model.weights.h5":
+        model.save_weights(tmp_path / weights)
+    else:
+        weights_of_keras_2(model, tmp_path / weights)
+    space = describe_space(ModelOptions(f"file:{path}", distance="euclid"), settings)
+    assert (space.model, space.layer, space.dim) == ("file:model.json", "fc2", 12)
+    photographs = inputs(SAMPLES[:2], space.input)
+    expected = answer(keras, genres, "fc2", photographs)
+    np.testing.assert_allclose(vectors(space, settings, photographs), expected, rtol=1e-4, atol=1e-5)
+
+    model.get_layer("fc2").bias.assign(np.ones(12))
+    other = weights_of_keras_2(model, tmp_path / "other.h5")
+    named = settings.model_copy(update={"weights": other})
+    changed = describe_space(ModelOptions(f"file:{path}", distance="euclid"), named)
+    assert changed.weights != space.weights, "other weights beside the same description are another model"
+
+
+@pytest.mark.keras
+@pytest.mark.parametrize(
+    ("described", "said"),
+    [
+        ("Keras 3", "m.json has a Lambda layer, Python code inside the file that recq does not run"),
+        ("Keras 2", "m.json has a Lambda layer"),
+        ("own", "m.json has a custom class, Sharpen, whose code recq does not have"),
+        ("text", "m.json describes no Keras model: name what model.to_json() gave"),
+        ("list", "m.json describes no Keras model"),
+        ("empty", "m.json and m.h5 cannot be opened as one Keras model"),
+        ("no weights", "m.h5 holds no weights of Keras: name an .h5 file with --weights"),
+        ("other weights", "m.json and m.h5 cannot be opened as one Keras model"),
+    ],
+)
+def test_a_description_that_is_no_model_is_refused_in_one_line(
+    keras: Any, genres: Path, settings: Settings, tmp_path: Path, described: str, said: str
+) -> None:
+    path, weights = tmp_path / "m.json", tmp_path / "m.h5"
+    code = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Lambda(lambda x: x * 2)])
+    code.save(tmp_path / "code.h5")
+    weights_of_keras_2(code, weights)
+    older, whole = json_of_keras_2(tmp_path / "code.h5"), keras.models.load_model(genres)
+    texts = {
+        "Keras 3": code.to_json(),
+        "Keras 2": older,
+        "own": older.replace('"Flatten"', '"Sharpen"'),
+        "text": "not a model",
+        "list": "[1]",
+        "empty": "{}",
+        "no weights": whole.to_json(),
+        "other weights": whole.to_json(),
+    }
+    path.write_text(texts[described])
+    if described == "no weights":
+        weights.write_text("nothing")
+    with pytest.raises(ModelUnavailable) as caught:
+        describe_space(f"file:{path}", settings)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not list((settings.cache_dir / "models").glob("*/manifest.json"))
+
+
 def saved(keras: Any, path: Path, shape: tuple[int | None, ...], *middle: Any) -> Path:
     tail = [keras.layers.GlobalMaxPool2D(), keras.layers.Dense(3)]
     keras.Sequential([keras.Input(shape), *middle, *tail]).save(path)
@@ -203,11 +301,7 @@ def _two_inputs(keras: Any, path: Path) -> None:
 
 
 def _weights_only(keras: Any, path: Path) -> None:
-    model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(2, 3)])
-    import h5py
-
-    with h5py.File(path, "w") as file:
-        import_module("keras.src.legacy.saving.legacy_h5_format").save_weights_to_hdf5_group(file, model)
+    weights_of_keras_2(keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(2, 3)]), path)
 
 
 @pytest.mark.keras

@@ -1,0 +1,38 @@
+"""What a training gives, as lines of a report: measures with their intervals, and classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from recq.paths import printable
+
+if TYPE_CHECKING:
+    from recq.learn.training import ClassQuality, Quality, Spread
+
+_CLASSES = 20  # classes of the table, those with the most items; JSON has all
+
+MEASURES = f"{'mAP':17}  {'P@1':17}  {'P@5':17}"
+"""The columns of `told`."""
+
+
+def told(quality: Quality) -> str:
+    """In %, each with its interval."""
+    return "  ".join(f"{_interval(each):17}" for each in (quality.map, *quality.precision.values()))
+
+
+def class_lines(classes: Sequence[ClassQuality]) -> Iterator[str]:
+    """The largest classes, a line each."""
+    longest = max(len(printable(each.label)) for each in classes)
+    by_size = sorted(classes, key=lambda each: (-each.items, each.label))
+    for each in by_size[:_CLASSES]:
+        numbers = (
+            "" if each.before is None or each.after is None else f"{100 * each.before:5.1f} -> {100 * each.after:5.1f}"
+        )
+        yield f"  {printable(each.label):{longest}}  {each.items:>6,} items  mAP {numbers}"
+    if len(by_size) > _CLASSES:
+        yield f"  and {len(by_size) - _CLASSES:,} smaller classes: --json has all"
+
+
+def _interval(spread: Spread) -> str:
+    return f"{100 * spread.mean:.1f} ({100 * spread.low:.1f}..{100 * spread.high:.1f})"

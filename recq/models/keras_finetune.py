@@ -1,0 +1,263 @@
+"""A Keras network that is trained on labelled pictures: how it is built, one epoch of it, and its whole state.
+
+Imports TensorFlow. What is learned from, in which order, and when to stop is decided by `recq.learn.finetune`.
+
+The network takes RGB from 0 to 255; its last layer but one, `embedding`, gives the vector, of one length for every
+picture: what is learned are angles, which is how vectors are compared.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from recq.models.applications import NORMALISATION
+from recq.models.keras_build import keras_package, weights_digest
+from recq.models.keras_cut import INPUT, normalise
+from recq.models.keras_file import from_file
+from recq.space import Preprocess
+
+Floats = npt.NDArray[np.float32]
+Pixels = npt.NDArray[np.uint8]
+Rows = npt.NDArray[np.int64]
+Part = Literal["head", "top", "whole"]
+"""What an epoch changes: the new layers alone, these and the top blocks of the network below, or everything."""
+
+EMBEDDING = "embedding"
+NUMBERS = 128
+"""Of the embedding."""
+
+BATCH = 32
+_LENGTH = 16.0
+"""Of embeddings: from unit vectors no softmax of ten classes comes near 0 or 1 (Wang et al., NormFace, 2017)."""
+
+_RATES: dict[Part, float] = {"head": 1e-3, "top": 1e-4, "whole": 1e-3}
+_TOP = 1 / 3
+"""Of the layers with weights, the share that counts as top blocks."""
+
+_FILTERS = (32, 64, 128, 256, 256)
+_SMALLEST_MAP = 4
+_DROPPED = 0.2
+
+
+class FineTuner:
+    """The network, its optimiser, and everything random about it: `arrays` is its whole state.
+
+    `base` is the Keras archive of the network that it starts from, None for a small one of our own with random weights.
+    `positive` (classes,) weighs each label's positive examples in the loss; items have `several` labels, or one each.
+    Every operation is made deterministic, for the whole process: the same calls give the same bits on one machine.
+    """
+
+    layer = EMBEDDING
+
+    def __init__(
+        self,
+        base: Path | None,
+        size: int,
+        positive: Floats,
+        *,
+        several: bool,
+        seed: int,
+        preprocess: Preprocess = "unit",
+    ) -> None:
+        with _silenced():
+            keras = keras_package()
+            import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+        self._keras, self._tf = keras, tf
+        self._several, self._positive, self._seed = several, tf.constant(positive, tf.float32), seed
+        pictures = keras.Input((size, size, 3), name=INPUT)
+        if base is None:
+            below = _small(keras, size, seed)
+            features = below(normalise(keras, pictures, NORMALISATION["none" if preprocess == "own" else preprocess]))
+        else:
+            below = single_precision(keras, keras.models.load_model(base, compile=False))
+            features = below(pictures, training=False)  # batch normalisation stays as it was learned
+        self._below = below
+        layers = keras.layers
+        if len(features.shape) == 4:
+            features = layers.GlobalAveragePooling2D(name="pool")(features)
+        features = layers.Dropout(_DROPPED, seed=seed, name="dropout")(features)
+        features = layers.Dense(NUMBERS, kernel_initializer=_drawn(keras, seed), name="projection")(features)
+        features = layers.Rescaling(_LENGTH, name=EMBEDDING)(layers.UnitNormalization(name="unit")(features))
+        last = layers.Dense(
+            len(positive),
+            activation="sigmoid" if several else "softmax",
+            kernel_initializer=_drawn(keras, seed + 1),
+            name="predictions",
+        )
+        self._network = keras.Model(pictures, last(features), name="finetuned")
+        self._vectors = keras.Model(pictures, features)
+        self._last = last
+        self._augment = keras.Sequential(
+            [
+                keras.Input((size, size, 3)),
+                layers.RandomFlip("horizontal", seed=seed),
+                layers.RandomZoom(0.15, fill_mode="nearest", seed=seed),
+                layers.RandomTranslation(0.08, 0.08, fill_mode="nearest", seed=seed),
+                layers.RandomBrightness(0.15, seed=seed),
+            ]
+        )
+        self._variables = [*self._network.variables, *self._augment.variables]
+        self._weights = list(self._network.weights)
+        self._optimizer: Any = None
+        self._step: Any = None
+        signature = [tf.TensorSpec((None, size, size, 3), tf.uint8), tf.TensorSpec((None, len(positive)), tf.float32)]
+        self._signature = signature
+        self._loss = tf.function(self._loss_of, input_signature=signature)
+
+    def begin(self, part: Part) -> None:
+        """Later epochs change `part`, with a new optimiser."""
+        self._below.trainable = True
+        weighted = [layer for layer in _leaves(self._below) if layer.weights]
+        first = {"head": len(weighted), "top": len(weighted) - math.ceil(_TOP * len(weighted)), "whole": 0}[part]
+        for number, layer in enumerate(weighted):
+            layer.trainable = number >= first and (
+                part == "whole" or not isinstance(layer, self._keras.layers.BatchNormalization)
+            )
+        trained = list(self._network.trainable_variables)
+        optimizer = self._keras.optimizers.Adam(_RATES[part])
+        optimizer.build(trained)
+        tf = self._tf
+
+        def step(pixels: Any, targets: Any) -> Any:
+            pictures = self._augment(tf.cast(pixels, tf.float32), training=True)
+            with tf.GradientTape() as tape:
+                loss = self._mean_loss(self._vectors(pictures, training=True), targets)
+            gradients = tape.gradient(loss, [each.value for each in trained])
+            optimizer.apply(gradients, trained)
+            return loss
+
+        self._optimizer, self._step = optimizer, tf.function(step, input_signature=self._signature)
+
+    def batches(self, rows: int) -> int:
+        """How many an epoch of so many rows has."""
+        return math.ceil(rows / BATCH)
+
+    def epoch(self, number: int, pixels: Pixels, targets: Floats, rows: Rows) -> Iterator[float]:
+        """Learn from those rows once, in an order that `number` decides; yields the loss of each batch.
+
+        `pixels` uint8 (n, size, size, 3), `targets` (n, classes) of 0 and 1.
+        """
+        for at, each in enumerate(each for each in self._variables if each.name == "seed_generator_state"):
+            each.assign(np.array([self._seed + 1_000 * number + at, 0], each.dtype))
+        order = np.random.default_rng([self._seed, number]).permutation(rows)
+        for batch in np.array_split(order, self.batches(len(order))):
+            yield float(self._step(pixels[batch], targets[batch]))
+
+    def loss(self, pixels: Pixels, targets: Floats, rows: Rows) -> float:
+        """The mean loss of those rows as they are: not augmented, nothing dropped."""
+        total = 0.0
+        for batch in np.array_split(rows, self.batches(len(rows))):
+            total += len(batch) * float(self._loss(pixels[batch], targets[batch]))
+        return total / len(rows)
+
+    def arrays(self) -> dict[str, list[npt.NDArray[Any]]]:
+        """Everything that later epochs depend on, but for the part that is changed."""
+        found = {"network": self._variables, "optimizer": list(self._optimizer.variables)}
+        return {name: [each.numpy() for each in variables] for name, variables in found.items()}
+
+    def restore(self, arrays: dict[str, list[npt.NDArray[Any]]]) -> None:
+        """What `arrays` gave, after `begin` of the same part. Raises ValueError where it does not fit."""
+        _assign(self._variables, arrays["network"])
+        _assign(list(self._optimizer.variables), arrays["optimizer"])
+
+    def weights(self) -> list[npt.NDArray[Any]]:
+        """Those of the network."""
+        return [each.numpy() for each in self._weights]
+
+    def use(self, weights: Sequence[npt.NDArray[Any]]) -> None:
+        """What `weights` gave."""
+        _assign(self._weights, weights)
+
+    def save(self, path: Path) -> str:
+        """Write the network, labels and all, as `path` (.keras); the digest that a space has of its weights."""
+        self._network.save(path)
+        return weights_digest(from_file(path, None, EMBEDDING, "own").network.get_weights())
+
+    def _loss_of(self, pixels: Any, targets: Any) -> Any:
+        return self._mean_loss(self._vectors(self._tf.cast(pixels, self._tf.float32), training=False), targets)
+
+    def _mean_loss(self, vectors: Any, targets: Any) -> Any:
+        """Weighted cross-entropy, from scores: probabilities of nearly 0 or 1 have lost theirs."""
+        tf = self._tf
+        scores = tf.matmul(vectors, self._last.kernel.value) + self._last.bias.value
+        if self._several:
+            return tf.reduce_mean(tf.nn.weighted_cross_entropy_with_logits(targets, scores, self._positive))
+        losses = tf.nn.softmax_cross_entropy_with_logits(targets, scores)
+        return tf.reduce_mean(losses * tf.reduce_sum(targets * self._positive, axis=1))
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """Nothing is written to standard error: TensorFlow's libraries greet there, past every setting, when imported."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def single_precision(keras: Any, model: Any) -> Any:
+    """`model` with weights and arithmetic in 32 bits: steps of training are lost in 16."""
+    if all(layer.compute_dtype == layer.variable_dtype == "float32" for layer in _leaves(model)):
+        return model
+
+    def widened(layer: Any) -> Any:
+        return layer.__class__.from_config({**layer.get_config(), "dtype": "float32"})
+
+    wide = keras.models.clone_model(model, clone_function=widened, recursive=True)
+    wide.set_weights([np.asarray(each, np.float32) for each in model.get_weights()])
+    return wide
+
+
+def _small(keras: Any, size: int, seed: int) -> Any:
+    """A network of our own: convolutions of 3 x 3, each followed by half the side, down to a map of 4 to 8."""
+    layers = keras.layers
+    pictures = features = keras.Input((size, size, 3), name="pictures")
+    side = size
+    for number, filters in enumerate(_FILTERS):
+        if number and side < 2 * _SMALLEST_MAP:
+            break
+        drawn = keras.initializers.HeNormal(seed=seed + 10 + number)
+        # All have names of their own: Keras' numbers are of the process, so that equal networks would differ.
+        features = layers.Conv2D(
+            filters, 3, padding="same", use_bias=False, kernel_initializer=drawn, name=f"convolution_{number}"
+        )(features)
+        # Keras' own momentum would take hundreds of batches to forget what it began with.
+        features = layers.BatchNormalization(momentum=0.9, name=f"normalisation_{number}")(features)
+        features = layers.Activation("relu", name=f"relu_{number}")(features)
+        features = layers.MaxPooling2D(2, name=f"half_{number}")(features)
+        side //= 2
+    return keras.Model(pictures, features, name="small")
+
+
+def _drawn(keras: Any, seed: int) -> Any:
+    return keras.initializers.GlorotUniform(seed=seed)
+
+
+def _leaves(model: Any) -> Iterator[Any]:
+    for layer in model.layers:
+        if hasattr(layer, "layers"):
+            yield from _leaves(layer)
+        else:
+            yield layer
+
+
+def _assign(variables: Sequence[Any], arrays: Sequence[npt.NDArray[Any]]) -> None:
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array)
