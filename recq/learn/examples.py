@@ -19,10 +19,12 @@ from recq.index.field_value import field_value
 from recq.index.filters import known_name, require_field
 from recq.index.ranking import group_of
 from recq.learn.labels import LabelRules
+from recq.models.trained import PREFIX as TRAINED
 from recq.progress import Progress, silent
 
 if TYPE_CHECKING:
     from recq.index.catalog import Catalog
+    from recq.space import EmbeddingSpace
 
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
@@ -162,6 +164,14 @@ def groups_of(keys: Sequence[Sequence[str | None]]) -> Rows:
             if key is not None:
                 groups.join(row, first.setdefault((place, key), row))
     return groups.numbers()
+
+
+def with_views(examples: Examples, space: EmbeddingSpace, progress: Progress = silent) -> Examples:
+    """The same, in groups with near-duplicates where the vectors of `space` can tell them.
+
+    Those of a network that was trained on labels cannot: different things of one label lie as near to each other.
+    """
+    return examples if space.model.startswith(TRAINED) else with_near_duplicates(examples, progress)
 
 
 def with_near_duplicates(examples: Examples, progress: Progress = silent, near: float = NEAR_DUPLICATE) -> Examples:
