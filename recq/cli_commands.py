@@ -80,9 +80,11 @@ def table(*commands: Listed | ListedGroup) -> Mapping[str, Listed | ListedGroup]
 
 
 def leaves(program: Any, before: str = "") -> Iterator[tuple[str, Any]]:
-    """Every command of a program that can run, by what is typed for it: `similar`, `labels audit`."""
+    """Every command of a program that can run, by what is typed for it: `similar`, `labels audit`, `models`."""
     for name, command in getattr(program, "commands", {}).items():
         if hasattr(command, "commands"):
+            if command.invoke_without_command:
+                yield f"{before}{name}", command
             yield from leaves(command, f"{before}{name} ")
         else:
             yield f"{before}{name}", command

@@ -20,7 +20,7 @@ from recq.errors import UsageError
 from recq.index.field_types import FieldTypes
 from recq.index.filters import known_name, require_field
 from recq.index.schema import field_problem
-from recq.learn.examples import Examples, read_examples, require_cosines, with_near_duplicates
+from recq.learn.examples import Examples, read_examples, require_cosines, with_views
 from recq.learn.fits import require_scikit_learn
 from recq.learn.label_findings import Change, LabelFindings, Question, findings_of
 from recq.learn.labels import LabelRules
@@ -50,10 +50,11 @@ def audit(
     require_scikit_learn()
     started = time.perf_counter()
     with session.opened() as catalog:
-        require_cosines(catalog.space)
+        space = catalog.space
+        require_cosines(space)
         label = own_field(label, catalog.fields.types())
         read = read_examples(catalog, label, rules, filters=filters, group_by=group_by, progress=progress)
-    examples = with_near_duplicates(read, progress)
+    examples = with_views(read, space, progress)
     said = opinions(examples, progress)
     changes = changes_of(examples, said)
     with session.opened() as catalog:

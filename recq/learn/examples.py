@@ -21,6 +21,7 @@ from recq.index.grammar import Condition, Where
 from recq.index.operators import Op
 from recq.index.ranking import group_of
 from recq.learn.labels import LabelRules
+from recq.models.trained import PREFIX as TRAINED
 from recq.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -193,6 +194,14 @@ def groups_of(keys: Sequence[Sequence[str | None]]) -> Rows:
             if key is not None:
                 groups.join(row, first.setdefault((place, key), row))
     return groups.numbers()
+
+
+def with_views(examples: Examples, space: EmbeddingSpace, progress: Progress = silent) -> Examples:
+    """The same, in groups with near-duplicates where the vectors of `space` can tell them.
+
+    Those of a network that was trained on labels cannot: different things of one label lie as near to each other.
+    """
+    return examples if space.model.startswith(TRAINED) else with_near_duplicates(examples, progress)
 
 
 def with_near_duplicates(examples: Examples, progress: Progress = silent, near: float = NEAR_DUPLICATE) -> Examples:

@@ -34,7 +34,7 @@ from recq.images.indexed_files import Place, Unread, read_files
 from recq.index.candidates import require_name
 from recq.learn.checkpoint import Checkpoint
 from recq.learn.epochs import Epoch, Run, best_of, planned
-from recq.learn.examples import Examples, Floats, Rows, read_examples, with_near_duplicates
+from recq.learn.examples import Examples, Floats, Rows, read_examples, with_views
 from recq.learn.fits import require_scikit_learn
 from recq.learn.labels import LabelRules
 from recq.learn.selection import KS, Retrieval, seen_splits
@@ -210,7 +210,7 @@ def finetune(
     folder = trained_root(settings) / name
     with _alone(folder, name), tempfile.TemporaryFile(prefix="recq-pictures-") as stored:
         pixels, kept, unread = _pictures(stored, files.places, base.input, settings, progress)
-        examples = with_near_duplicates(_usable(every, kept, unread, options.rules, label), progress)
+        examples = with_views(_usable(every, kept, unread, options.rules, label), files.space, progress)
         require_groups(examples, label)
         parts = _Parts.of(examples, options.holdout)
         targets = examples.indicators().astype(np.float32)

@@ -26,7 +26,7 @@ from recq.learn.examples import (
     read_examples,
     read_unlabelled,
     require_cosines,
-    with_near_duplicates,
+    with_views,
 )
 from recq.learn.fits import Fit, require_scikit_learn
 from recq.learn.label_findings import Change, LabelFindings, Question, findings_of
@@ -68,7 +68,8 @@ def suggest(
     require_scikit_learn()
     started = time.perf_counter()
     with session.opened() as catalog:
-        require_cosines(catalog.space)
+        space = catalog.space
+        require_cosines(space)
         label = own_field(label, catalog.fields.types())
         every = read_examples(catalog, label, rules, filters=filters, group_by=group_by, progress=progress)
         ids, vectors = read_unlabelled(catalog, label, filters=filters, most=MOST_UNLABELLED, progress=progress)
@@ -76,7 +77,7 @@ def suggest(
             raise UsageError(f"every embedded item has a {label}: there is nothing to suggest")
         known = catalog.lookups.get_many(every.ids[:_LOOKED_AT]).values()
         as_lists = any(isinstance(item.metadata.get(label), list) for item in known)
-    examples = with_near_duplicates(sampled(every, LARGEST_SELECTION), progress)
+    examples = with_views(sampled(every, LARGEST_SELECTION), space, progress)
     changes = changes_of(examples, ids, vectors, limit, progress)
     with session.opened() as catalog:
         findings = tuple(findings_of(catalog, label, rules, changes))

@@ -23,7 +23,7 @@ from recq.errors import UsageError
 from recq.evaluate.metrics import Measures
 from recq.index.candidates import Candidate, require_name
 from recq.learn.calibration import calibrated, calibration_error
-from recq.learn.examples import Examples, read_examples, require_cosines, with_near_duplicates
+from recq.learn.examples import Examples, read_examples, require_cosines, with_views
 from recq.learn.fits import Fit, Recipe, joined_recipes, plain_recipes, require_scikit_learn
 from recq.learn.labels import SMALLEST, LabelRules
 from recq.learn.selection import (
@@ -204,7 +204,7 @@ def train(
         every = read_examples(
             catalog, label, options.rules, filters=options.filters, group_by=options.group_by, progress=progress
         )
-    sample = with_near_duplicates(sampled(every, LARGEST_SELECTION), progress)
+    sample = with_views(sampled(every, LARGEST_SELECTION), space, progress)
     require_groups(sample, label)
     rounds = SEEDS * (1 if options.group_by is None else 2)
     fits = _Fits(fits_of(len(sample.classes)), rounds, progress)

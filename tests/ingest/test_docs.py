@@ -10,13 +10,14 @@ import pytest
 import typer
 
 from ingest.cli.main import PROG, app
+from recq.cli_commands import leaves
 from recq.cli_errors import EXIT_CODES
 from recq.errors import Reason
 from recq.images import IMAGE_EXTENSIONS
 from recq.settings import Settings
 from tests.ingest.documented import SCHEMAS, rows, section
 
-COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+COMMANDS: dict[str, Any] = dict(leaves(typer.main.get_command(app)))
 OPTIONS = [
     (name, parameter)
     for name, command in COMMANDS.items()

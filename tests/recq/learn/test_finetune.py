@@ -26,12 +26,14 @@ from recq.index.points import ItemVector
 from recq.index.schema import FileFacts, Item
 from recq.learn.checkpoint import Checkpoint
 from recq.learn.epochs import PATIENCE, Epoch, Part, best_of, finished, planned
+from recq.learn.examples import with_views
 from recq.learn.finetune import finetune, positive_weights
 from recq.models.embedder import open_embedder
 from recq.models.zoo import describe_space
 from recq.search.session import Session
 from recq.settings import Settings
 from tests.packs import ROOT, pack
+from tests.recq.learn.drawn import drawn
 from tests.recq.learn.killed import OPTIONS, trained
 
 SIDE = 8
@@ -273,3 +275,11 @@ def test_a_checkpoint_of_another_training_or_a_torn_one_is_not_read(tmp_path: Pa
     assert mine.read() is None
     mine.remove()
     mine.remove()
+
+
+def test_a_trained_network_does_not_tell_views_from_things_of_one_label() -> None:
+    examples = drawn(3, 6)
+    alike = replace(examples, vectors=np.repeat(examples.vectors[::6], 6, axis=0))
+    space = describe_space(f"pixels:{SIDE}", Settings())
+    assert len(set(with_views(alike, space).groups.tolist())) == 3
+    assert len(set(with_views(alike, replace(space, model="trained:kind")).groups.tolist())) == len(alike)
