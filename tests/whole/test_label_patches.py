@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tests.ingest.running import Place, environment
+from tests.ingest.running import NETWORK, Place, environment
 
 KINDS = ("across", "checks", "down")
 EACH = 24
@@ -48,7 +48,7 @@ def kinds(place: Place) -> dict[str, Any]:
 
 
 def test_a_patch_of_an_audit_takes_effect_and_is_taken_back(tmp_path: Path) -> None:
-    place = Place(tmp_path / "shop", tmp_path / "data")
+    place = Place(tmp_path / "shop", tmp_path / "data", model=NETWORK)
     right = {f"{kind}/{n:02}.jpg": kind for kind in KINDS for n in range(EACH)}
     given = right | PLANTED
     for number, path in enumerate(given):
