@@ -88,7 +88,8 @@ class Candidate:
 def require_name(name: str) -> str:
     """A name that a candidate may have. Raises UsageError."""
     if name == IMAGENET:
-        raise UsageError(f"--name {name} cannot be used: recq predict --space {name} means ImageNet's classes")
+        named = command("recq", "predict", "TARGET", "--space", name)
+        raise UsageError(f"--name {name} cannot be used: {named} answers in ImageNet's classes")
     if not _NAME.fullmatch(name):
         raise UsageError(
             f"--name {name!r} cannot be used: take letters, digits, '.', '_' and '-', such as --name by-category"

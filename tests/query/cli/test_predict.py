@@ -127,5 +127,5 @@ def test_tab_offers_it(tab: Callable[[str, list[str]], Reply], shop: Shop) -> No
 
 
 def test_no_trained_space_has_that_name() -> None:
-    with pytest.raises(UsageError, match="--name imagenet cannot be used: recq predict --space imagenet means"):
+    with pytest.raises(UsageError, match="--name imagenet cannot be used: 'recq predict TARGET --space imagenet"):
         require_name("imagenet")
