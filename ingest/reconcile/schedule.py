@@ -8,13 +8,14 @@ comparison runs in a worker of its source.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from ingest.context import Context
 from ingest.events.queue import Queue, SourceDue
 from ingest.events.watches import Watches
+from ingest.index.predictions import Predictions, Refreshed
 from ingest.index.retrying_index import RetryingIndex
 from ingest.loop import Repeated, Worker, Workers
 from ingest.reconcile.compare import Reconciliation
@@ -45,17 +46,28 @@ class _Asked:
 class Schedule:
     """Takes sources from the queue and compares them; what is found goes through `walks` into the queue.
 
-    After each comparison the source's watch is renewed. `verify`: every comparison reads the bytes of every file.
+    After each comparison the source's watch is renewed and its predictions are brought up to date. `verify`: every
+    comparison reads the bytes of every file.
     """
 
     def __init__(
-        self, context: Context, queue: Queue, index: RetryingIndex, walks: Walks, watches: Watches, *, verify: bool
+        self,
+        context: Context,
+        queue: Queue,
+        index: RetryingIndex,
+        walks: Walks,
+        watches: Watches,
+        predictions: Predictions,
+        *,
+        verify: bool,
     ) -> None:
         self._context = context
         self._queue = queue
         self._index = index
         self._walks = walks
         self._watches = watches
+        self._predictions = predictions
+        self._unpredicted: dict[str, str] = {}  # fields that have no predictor, with the reason that was reported
         self._verify_all = verify
         self._workers = Workers("reconcile", context.loop)
         self._requests = Repeated(Worker("requests", context.loop), self._asked, self._answer)
@@ -232,6 +244,22 @@ class Schedule:
         )
         self._took[name] = time.monotonic() - began
         self._watches.renew(name)
+        self._workers[name].submit(partial(self._predict, name), partial(self._predicted, name, reconciliation))
+
+    def _predict(self, name: str) -> tuple[Mapping[str, str], Sequence[Refreshed]]:
+        """In a worker."""
+        return self._predictions.reload(), self._predictions.refresh(name)
+
+    def _predicted(
+        self, name: str, reconciliation: Reconciliation, outcome: tuple[Mapping[str, str], Sequence[Refreshed]]
+    ) -> None:
+        missing, done = outcome
+        for each in done:
+            self._context.say("predicted", source=name, **vars(each))
+        for field, why in missing.items():
+            if self._unpredicted.get(field) != why:
+                self._context.say("unpredicted", field=field, detail=why)
+        self._unpredicted = dict(missing)
         self._under_way.discard(name)
         knew = name in self._confirmed
         self._confirmed.discard(name)

@@ -18,6 +18,7 @@ from recq.errors import FilterError
 from recq.index.dates import moment_of
 from recq.index.grammar import AnyOf, Condition, Where, parse_all
 from recq.index.operators import Asks
+from recq.index.predicted import part_of
 from recq.index.schema import (
     FILE_FIELDS,
     FLOAT_DIGITS,
@@ -103,6 +104,8 @@ def require_field(name: str, types: FieldTypes) -> FieldType:
     meant = nearest(name, known, alike=0.6)
     hint = f"; did you mean {meant[0]!r}?" if meant else ""
     listed = f"known fields: {', '.join(shown)}" if shown else "this catalog has no metadata fields"
+    if not meant and (part := part_of(name)) is not None:
+        hint = f": {command('recq-ingest', 'run', 'FOLDER', '--predict', part.field)} makes predictions"
     raise FilterError(f"unknown field {name!r}{hint} ({listed})")
 
 
