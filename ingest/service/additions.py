@@ -231,13 +231,15 @@ class Additions:
                         f"source {name!r} is watched in {where}: give {printable(str(root))} another name, or stop the "
                         "daemon first"
                     )
+            predict = question.get("predict")
+            chosen = None if predict is None else chosen_of(catalog, predict)
             for name, root in named.items():
                 catalog.sources.register(root, name)
-            if (predict := question.get("predict")) is not None:
-                catalog.predicting.choose(chosen_of(catalog, predict))
+            if chosen is not None:
+                catalog.predicting.choose(chosen)
             new = [self._prepare(catalog, name, root, table) for name, root in named.items() if name not in sources]
             known = [name for name in named if name in sources]
-            daemon.begin(new, list(sources) if predict is not None else known if question["compare"] else ())
+            daemon.begin(new, list(sources) if chosen is not None else known if question["compare"] else ())
         answer["sources"] = {
             name: {
                 "folder": _path_json(root),

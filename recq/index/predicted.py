@@ -60,15 +60,16 @@ class Prediction:
 
     def to_json(self) -> dict[str, Any]:
         """As it is stored, without the words."""
-        if not self.labels:
-            return {UNKNOWN: True, BY: self.by}
-        sure = [round(each, _DIGITS) for each in self.confidences]
-        return {LABEL: self.label, CONFIDENCE: sure if self.several else sure[0], BY: self.by}
+        found: dict[str, Any] = {LABEL: self.label} if self.labels else {}
+        if self.confidences:
+            sure = [round(each, _DIGITS) for each in self.confidences]
+            found[CONFIDENCE] = sure if self.several else sure[0]
+        return {**(found or {UNKNOWN: True}), BY: self.by}
 
     @classmethod
     def from_json(cls, data: object) -> Self | None:
         """What `to_json` wrote, or some members of it; None for anything else."""
-        if not isinstance(data, Mapping):
+        if not isinstance(data, Mapping) or not data:
             return None
         label, sure = data.get(LABEL), data.get(CONFIDENCE)
         several = isinstance(label, list) or isinstance(sure, list)

@@ -19,7 +19,7 @@ from recq.index.filters import known_name, require_field, require_indexed
 from recq.index.grammar import Condition, Where
 from recq.index.items import Items
 from recq.index.operators import Op
-from recq.index.points import Points, items_of
+from recq.index.points import Points, item_of
 from recq.index.schema import UNINDEXED_FIELDS, FieldType, Value, elements, fits, payload_key
 
 Ordered: TypeAlias = "float | datetime"
@@ -112,8 +112,7 @@ class Values:
         """The value that some embedded item has in a field; None where none has it."""
         has = self._items.compiled([Condition(field, Op.EXISTS)])
         records = self._points.first(has, 1, payload=[payload_key(field), "file"])
-        item = next(items_of(records), None)
-        return None if item is None else field_value(item.to_payload(), field)
+        return next((field_value(each.payload or {}, field) for each in records if item_of(each) is not None), None)
 
     def _counted(self, field: str, value: str, filters: Sequence[Where]) -> int:
         """How many items a filter for that value finds: the counts of facets are those of the printed filters."""
