@@ -259,7 +259,8 @@ class Daemon:
     def _is_settled(self, source: str) -> bool:
         """Whether a source is compared, and all of it written."""
         beginning = source in self._watches.beginning
-        return not (beginning or self._queue.is_compared(source) or self.pending(source)[0])
+        deciding = self._queue.is_compared(source) or self._schedule.is_predicting(source)
+        return not (beginning or deciding or self.pending(source)[0])
 
     def _settled(self) -> bool:
         """Whether nothing is left to be done."""

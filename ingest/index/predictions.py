@@ -61,12 +61,16 @@ class Predictions:
         """
         found, missing = self._retrier(predictors_of, self._catalog)
         with self.writing:
+            predictors: dict[str, Predictor] = {}
             for each in found:
                 before = self._predictors.get(each.name)
-                if before is None or before.fingerprint != each.fingerprint:
-                    field_type = self._retrier(each.type_in, self._catalog)
-                    self._retrier(self._catalog.fields.declare_predicted, each.name, field_type)
-            self._predictors = {each.name: each for each in found}
+                if before is not None and before.fingerprint == each.fingerprint:
+                    predictors[each.name] = before
+                    continue
+                field_type = self._retrier(each.type_in, self._catalog)
+                self._retrier(self._catalog.fields.declare_predicted, each.name, field_type)
+                predictors[each.name] = each
+            self._predictors = predictors
         return missing
 
     # -- what is being written, `writing` held ------------------------------------------------------------------------

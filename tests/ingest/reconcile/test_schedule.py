@@ -15,6 +15,7 @@ from ingest.context import Context
 from ingest.events.pending import PendingPath
 from ingest.events.queue import Queue
 from ingest.events.stability import Observation
+from ingest.index.predictions import Refreshed
 from ingest.loop import Loop
 from ingest.reconcile import schedule as schedule_module
 from ingest.reconcile.schedule import Schedule
@@ -212,3 +213,27 @@ def test_confirmed_deletions_behind_a_long_backlog_keep_their_pass(case: Case, m
     case.queue.compare("s")
     case.until(3)
     assert case.resumed == [False, True, False]
+
+
+class Predicting:
+    """Predictions that are made once, and a field that has no predictor."""
+
+    def __init__(self) -> None:
+        self.due = [Refreshed("category", items=2)]
+
+    def reload(self) -> dict[str, str]:
+        return {"genre": "train it"}
+
+    def refresh(self, source: str) -> list[Refreshed]:
+        due, self.due = self.due, []
+        return due
+
+
+def test_predictions_follow_each_comparison_and_what_is_missing_is_reported_once(case: Case) -> None:
+    case.schedule._predictions = cast("Any", Predicting())
+    for number in (1, 2):
+        case.queue.compare("s")
+        case.until(number)
+        case.until_idle()
+    told = [event for event in case.events if event[0] in ("predicted", "unpredicted")]
+    assert told == [("predicted", 2), ("unpredicted", None)]
