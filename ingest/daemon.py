@@ -18,6 +18,7 @@ from ingest.context import Context
 from ingest.events.queue import Queue
 from ingest.events.watches import Watches
 from ingest.index.missing_indexes import Indexing
+from ingest.index.predictions import Predictions
 from ingest.index.retrying import Retrier
 from ingest.index.retrying_index import RetryingIndex
 from ingest.loop import Loop
@@ -88,7 +89,10 @@ class Daemon:
         self._loop = Loop()
         self._context = context = Context(settings, sources, self._loop, self.tally.report, stop, live=not once)
         index = RetryingIndex(catalog, retrier, old=old)
-        committer = Committer(catalog, retrier, sources, index, rebuilding=old is not None)
+        self._predictions = Predictions(catalog, retrier, stop)
+        committer = Committer(
+            catalog, retrier, sources, index, rebuilding=old is not None, predictions=self._predictions
+        )
         deleter = Deleter(catalog, retrier, sources, index)
         # Each part knows only parts that were made before it; the queue knows none.
         self._queue = Queue(context)
@@ -106,7 +110,9 @@ class Daemon:
         self._examine = Examine(context, self._queue, index, self._places, exits)
         self._walks = Walks(context, self._queue, index)
         self._watches = Watches(context, self._queue)
-        self._schedule = Schedule(context, self._queue, index, self._walks, self._watches, verify=verify)
+        self._schedule = Schedule(
+            context, self._queue, index, self._walks, self._watches, self._predictions, verify=verify
+        )
         self._indexing = Indexing(
             self._loop, catalog.fields, catalog.writes.probe, retrier, self.tally.report, look_every=settings.rescan
         )
@@ -192,6 +198,7 @@ class Daemon:
         """Work until `once` is done or a stop is requested. Raises what a worker raised."""
         stop, once = self._context.stop, not self._context.live
         self._catalog.writes.on_misfit = self._misfit
+        self._predictions.reload()  # before the first write
         try:
             for watched in self._context.sources.values():
                 self._add(watched)
@@ -252,7 +259,8 @@ class Daemon:
     def _is_settled(self, source: str) -> bool:
         """Whether a source is compared, and all of it written."""
         beginning = source in self._watches.beginning
-        return not (beginning or self._queue.is_compared(source) or self.pending(source)[0])
+        deciding = self._queue.is_compared(source) or self._schedule.is_predicting(source)
+        return not (beginning or deciding or self.pending(source)[0])
 
     def _settled(self) -> bool:
         """Whether nothing is left to be done."""

@@ -39,7 +39,19 @@ _QUIET = frozenset({"indexed", "reused", "metadata", "deleted"})
 """Events of single items that went well: the bar counts them."""
 
 _WARNINGS = frozenset(
-    {"another", "failed", "held", "log", "misfit", "overflow", "problem", "refused", "unreadable", "waiting"}
+    {
+        "another",
+        "failed",
+        "held",
+        "log",
+        "misfit",
+        "overflow",
+        "problem",
+        "refused",
+        "unpredicted",
+        "unreadable",
+        "waiting",
+    }
 )
 
 

@@ -120,6 +120,7 @@ class Settings(BaseSettings):
     batch: int = Field(32, gt=0, le=1000)
     exif: bool = False
     plugin_timeout: float = Field(30.0, gt=0)
+    predict: tuple[str, ...] | None = None
 
     @field_validator("url")
     @classmethod

@@ -25,6 +25,7 @@ from recq.cli_errors import run as run_shell
 from recq.cli_groups import Index, grouped
 from recq.cli_options import json_option, version_option
 from recq.commands import command
+from recq.errors import UsageError
 from recq.paths import printable
 from recq.start_up import begun, leaving
 
@@ -85,6 +86,20 @@ def run(
             help="How to notice changes; auto (the default) decides by file system. Example: --watch poll",
         ),
     ] = None,
+    predict: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--predict",
+            metavar="FIELD",
+            show_default=False,
+            help="Predict this field for pictures without it, by a trained space; FIELD=NAME names one of several. "
+            "May be given several times. Example: --predict category",
+        ),
+    ] = None,
+    no_predict: Annotated[
+        bool,
+        typer.Option("--no-predict", help="Predict nothing any more. Example: recq-ingest run photos --no-predict"),
+    ] = False,
     space: Space,
     metadata: MetadataOption = None,
     index: Index,
@@ -94,7 +109,10 @@ def run(
 
     Ends with Ctrl-C or SIGTERM; what is under way is finished.
     """
-    settings = index.settings(watch=watch.value if watch else None, **space.settings())
+    if predict and no_predict:
+        raise UsageError("--predict and --no-predict exclude each other: give one of them")
+    predicted = () if no_predict else tuple(predict) if predict else None
+    settings = index.settings(watch=watch.value if watch else None, predict=predicted, **space.settings())
     from ingest.source.targets import parse_targets, require_usable
 
     targets = parse_targets(folders or [], sources or [])

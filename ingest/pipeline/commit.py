@@ -7,7 +7,6 @@ folder at the last moment. An item keeps metadata that it would lose until all l
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from typing import Protocol
 
 from ingest.events.pending import PendingPath
 from ingest.index.isolation import Isolation, declare_each
+from ingest.index.predictions import Predictions
 from ingest.index.retrying import Retrier
 from ingest.pipeline.found_problems import problems_kept
 from ingest.pipeline.last_look import last_look
@@ -114,7 +114,7 @@ class Committer:
     """Writes to one catalog, and repeats a request while the index is away.
 
     `index` tells what is stored. With `rebuilding` it also tells what the collection to be replaced stores, which must
-    not be lost either.
+    not be lost either. `predictions` are attached to all that is written.
     """
 
     def __init__(
@@ -125,13 +125,15 @@ class Committer:
         index: Stored,
         *,
         rebuilding: bool = False,
+        predictions: Predictions | None = None,
     ) -> None:
         self._catalog = catalog
         self._rebuilding = rebuilding
         self._index = index
         self._retrier = retrier
         self._sources = sources
-        self._writing = threading.RLock()  # one thread at a time declares fields; never held while a disk is asked
+        self._predictions = predictions or Predictions(catalog, retrier)
+        self._writing = self._predictions.writing  # one thread at a time declares fields
         self._isolation = Isolation(retrier, catalog.writes.probe)
         self._refusals: Counter[Key] = Counter()  # in a row
 
@@ -170,6 +172,8 @@ class Committer:
     def _written(self, stamped: Sequence[Work]) -> tuple[Sequence[Work], Sequence[tuple[Work, ItemError]]]:
         """What the index has now of these, in the best form that it takes, and what it takes in no form."""
         self._declare_known([work.item for work in stamped])
+        items = self._predictions.of_new([ItemVector(work.item, work.vector) for work in stamped])
+        stamped = [replace(work, item=item) for work, item in zip(stamped, items, strict=True)]
         written = self._isolation.each(self._upsert, stamped)
         done = list(written.done)
         refused: list[tuple[Work, ItemError]] = []
@@ -208,6 +212,7 @@ class Committer:
         """Write the metadata of items, of each as much as the index takes."""
         with problems_kept(self._sources, self._catalog, self._retrier), self._writing:
             self._declare_known(fresh)
+            fresh = self._predictions.kept(fresh)
             written = self._isolation.each(self._catalog.writes.replace_metadata, fresh)
             done = list(written.done)
             refused: list[tuple[Item, str]] = []

@@ -8,15 +8,16 @@ comparison runs in a worker of its source.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from ingest.context import Context
 from ingest.events.queue import Queue, SourceDue
 from ingest.events.watches import Watches
+from ingest.index.predictions import Predictions, Refreshed
 from ingest.index.retrying_index import RetryingIndex
-from ingest.loop import Repeated, Worker, Workers
+from ingest.loop import Loop, Repeated, Worker, Workers
 from ingest.reconcile.compare import Reconciliation
 from ingest.reconcile.survivors import Survivors
 from ingest.reconcile.walks import Walks
@@ -42,22 +43,59 @@ class _Asked:
     compare: Sequence[str]
 
 
+_Predicted = tuple[Mapping[str, str], Sequence[Refreshed]]
+"""The fields without a predictor, with the reason, and what was done for the others."""
+
+
+class _Refreshes:
+    """Predictions that follow comparisons: of each source one run is under way and one more waits at most."""
+
+    def __init__(self, work: Callable[[str], _Predicted], then: Callable[[str, _Predicted], None], loop: Loop) -> None:
+        self._work = work
+        self._then = then
+        self._workers = Workers("predictions", loop)
+        self._each: dict[str, Repeated[_Predicted]] = {}
+
+    def __getitem__(self, source: str) -> Repeated[_Predicted]:
+        if source not in self._each:
+            worker = self._workers[source]
+            self._each[source] = Repeated(worker, partial(self._work, source), partial(self._then, source))
+        return self._each[source]
+
+    @property
+    def busy(self) -> bool:
+        """Whether any runs."""
+        return any(each.busy for each in self._each.values())
+
+
 class Schedule:
     """Takes sources from the queue and compares them; what is found goes through `walks` into the queue.
 
-    After each comparison the source's watch is renewed. `verify`: every comparison reads the bytes of every file.
+    After each comparison the source's watch is renewed and its predictions are brought up to date. `verify`: every
+    comparison reads the bytes of every file.
     """
 
     def __init__(
-        self, context: Context, queue: Queue, index: RetryingIndex, walks: Walks, watches: Watches, *, verify: bool
+        self,
+        context: Context,
+        queue: Queue,
+        index: RetryingIndex,
+        walks: Walks,
+        watches: Watches,
+        predictions: Predictions,
+        *,
+        verify: bool,
     ) -> None:
         self._context = context
         self._queue = queue
         self._index = index
         self._walks = walks
         self._watches = watches
+        self._predictions = predictions
+        self._unpredicted: dict[str, str] = {}  # fields that have no predictor, with the reason that was reported
         self._verify_all = verify
         self._workers = Workers("reconcile", context.loop)
+        self._refreshes = _Refreshes(self._refresh, self._refreshed, context.loop)
         self._requests = Repeated(Worker("requests", context.loop), self._asked, self._answer)
         self._due: dict[str, dict[SourceDue, float]] = {}  # by source: why it has to be compared, and when (monotonic)
         self._under_way = queue.comparing
@@ -74,12 +112,16 @@ class Schedule:
     @property
     def idle(self) -> bool:
         """Whether nothing is being compared, or waits to be decided."""
-        return not (self._workers.busy or self._under_way or self._requests.busy)
+        return not (self._workers.busy or self._under_way or self._requests.busy or self._refreshes.busy)
 
     @property
     def comparing(self) -> bool:
         """Whether folder and index are being compared."""
         return bool(self._under_way)
+
+    def is_predicting(self, name: str) -> bool:
+        """Whether the predictions of a source are being brought up to date."""
+        return self._refreshes[name].busy
 
     def next_deadline(self) -> float:
         """When `tick` has something to do."""
@@ -191,6 +233,10 @@ class Schedule:
             self._met.add((source, other.host, other.pid))
             self._context.say("another", source=source, host=other.host, process=other.pid, detail=_ANOTHER)
 
+    def _refresh(self, name: str) -> _Predicted:
+        """Bring the predictions of a source up to date."""
+        return self._predictions.reload(), self._predictions.refresh(name)
+
     def _asked(self) -> _Asked:
         """The requests that are in the index."""
         marked = [item.file for name in self._context.sources for item in self._index.marked(name)]
@@ -228,6 +274,7 @@ class Schedule:
         )
         self._took[name] = time.monotonic() - began
         self._watches.renew(name)
+        self._refreshes[name].ask()
         self._under_way.discard(name)
         knew = name in self._confirmed
         self._confirmed.discard(name)
@@ -242,6 +289,15 @@ class Schedule:
                 self._ask(doubt)
             self._ask(SourceDue(name), after=self._context.settings.rescan)
         self._begin_due(name)
+
+    def _refreshed(self, name: str, outcome: _Predicted) -> None:
+        missing, done = outcome
+        for each in done:
+            self._context.say("predicted", source=name, **vars(each))
+        for field, why in missing.items():
+            if self._unpredicted.get(field) != why:
+                self._context.say("unpredicted", field=field, detail=why)
+        self._unpredicted = dict(missing)
 
     def _report_held(self, watched: WatchedSource, reconciliation: Reconciliation) -> None:
         """Report what a comparison holds, or that it holds nothing any more."""

@@ -21,6 +21,7 @@ from ingest.tally import Counts
 from recq import paths
 from recq.commands import command
 from recq.errors import IndexBusy, IndexUnreachable, TargetNotFound, UsageError
+from recq.learn.predictors import chosen_of
 from recq.paths import printable
 from recq.settings import Settings, shown_url
 from recq.waiting import waiting
@@ -83,6 +84,7 @@ class HandOver:
             "table": None if table is None else _path_json(table.absolute()),
             "settings": {name: getattr(settings, name) for name in _DECIDES if name in settings.model_fields_set},
             "compare": once,
+            "predict": settings.predict,
         }
         self.taken: Taken | None = None
 
@@ -229,11 +231,15 @@ class Additions:
                         f"source {name!r} is watched in {where}: give {printable(str(root))} another name, or stop the "
                         "daemon first"
                     )
+            predict = question.get("predict")
+            chosen = None if predict is None else chosen_of(catalog, predict)
             for name, root in named.items():
                 catalog.sources.register(root, name)
+            if chosen is not None:
+                catalog.predicting.choose(chosen)
             new = [self._prepare(catalog, name, root, table) for name, root in named.items() if name not in sources]
             known = [name for name in named if name in sources]
-            daemon.begin(new, known if question["compare"] else ())
+            daemon.begin(new, list(sources) if chosen is not None else known if question["compare"] else ())
         answer["sources"] = {
             name: {
                 "folder": _path_json(root),

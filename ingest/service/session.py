@@ -44,6 +44,7 @@ from recq.index.catalog import Catalog
 from recq.index.connect import connect, locked, own_folder, require_room, server_client
 from recq.index.edge.server import LoopbackServer
 from recq.index.edge.serving import Serving
+from recq.learn.predictors import chosen_of
 from recq.models import ModelOptions, describe_space, describe_variant, open_embedder, require_runtime
 from recq.private_files import private_umask
 from recq.settings import Settings, shown_url
@@ -74,6 +75,7 @@ def ingest(
         with _voice(0, log_format) as voice, _session(voice, settings, once=once, meanwhile=hand_over) as session:
             catalog = session.retrier(_choose_catalog, session.client, settings)
             _upgrade(session, catalog)
+            _choose_predictions(session, catalog, catalog)
             roots = session.retrier(catalog.sources.names_for, [(target.root, target.name) for target in targets])
             for name, root in roots.items():
                 session.retrier(catalog.sources.register, root, name)
@@ -111,6 +113,7 @@ def reconcile(settings: Settings, *, table: Path | None, verify: bool, log_forma
         with _voice(INTERRUPTED, log_format) as voice, _session(voice, settings, once=True) as session:
             catalog = session.retrier(Catalog.open, session.client, settings.catalog)
             _upgrade(session, catalog)
+            _choose_predictions(session, catalog, catalog)
             return _work(session, catalog, roots_here(catalog, table), table, verify=verify)
     except (Stopped, Stopping):
         return Outcome(stopped=True)
@@ -134,6 +137,7 @@ def rebuild(settings: Settings, *, table: Path | None, log_format: LogFormat | N
             space = describe_space(asked, settings) if asked.model else describe_variant(old.space, asked, settings)
             require_runtime(space, settings)
             catalog = Catalog.begin_rebuild(session.client, settings.catalog, space)
+            _choose_predictions(session, old, catalog)
             mark(catalog, None)  # items that failed in an unfinished rebuild are tried again
             outcome = _work(session, catalog, roots, table, old=old)
             if not outcome.stopped:
@@ -296,6 +300,16 @@ def _upgrade(session: _Session, catalog: Catalog) -> None:
     before = session.retrier(catalog.upgrade)
     if before is not None:
         session.reporter.event("upgraded", catalog=catalog.name, schema=before)
+
+
+def _choose_predictions(session: _Session, trained: Catalog, catalog: Catalog) -> None:
+    """Keep in `catalog` what the settings predict, where they say so; `trained` has the trained spaces.
+
+    Raises as `chosen_of` does.
+    """
+    asked = session.settings.predict
+    if asked is not None:
+        session.retrier(catalog.predicting.choose, session.retrier(chosen_of, trained, asked))
 
 
 def _work(

@@ -313,7 +313,8 @@ def _csv_fields(answers: Sequence[Answer]) -> list[str]:
     """The fields of `--fields`, else all fields of all results."""
     chosen = next((answer.fields for answer in answers), None)
     every = {name for answer in answers for result in answer.results for name in result.metadata}
-    return sorted(every) if chosen is None else list(chosen)
+    guessed = {name for answer in answers for result in answer.results for name in result.predicted_fields}
+    return [*sorted(every), *sorted(guessed)] if chosen is None else list(chosen)
 
 
 def _csv_names(fields: Sequence[str], taken: Sequence[str]) -> list[str]:

@@ -183,7 +183,10 @@ def _found(answer: Answer) -> tuple[Card, ...]:
         _card(
             result,
             [(name, result.value(name)) for name in seen],
-            {name: value for name, value in result.metadata.items() if name not in seen},
+            {
+                **{name: value for name, value in result.metadata.items() if name not in seen},
+                **{name: result.value(name) for name in result.predicted_fields if name not in seen},
+            },
         )
         for result in answer.results
     )

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from recq.duplicates.kinds import Kind
+from recq.index.field_value import field_value
 from recq.index.grammar import escape, escape_field
+from recq.index.predicted import KEY
 from recq.paths import printable
 from recq.search.inventory import MOST_VALUES
-from recq.search.results import Answer, ItemDetails, Result, percent_text
+from recq.search.results import Answer, ItemDetails, Result, percent_text, predicted_names
 
 if TYPE_CHECKING:
     from recq.duplicates.groups import Duplicates
@@ -243,7 +245,10 @@ def shown_table(shown: ItemDetails) -> TextTable:
     file.pop("name", None)  # the end of the path
     if document["error"] is not None:
         known |= _prefixed("error", document["error"])
+    guessed = {name: field_value(payload, name) for name in predicted_names(payload)}
+    payload.pop(KEY, None)
     known |= payload
+    known |= guessed
     known |= _prefixed("file", file)
     rows = tuple((printable(name), cell(value)) for name, value in known.items())
     return TextTable(("field", "value"), rows, (False, False))

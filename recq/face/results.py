@@ -226,6 +226,11 @@ class Item(Pictured, results.ItemDetails):
         return dict(self.item.metadata)
 
     @property
+    def predicted(self) -> dict[str, Any]:
+        """The predictions, by field: each with its `label` and `confidence`, or `unknown`."""
+        return dict(self.to_json()["payload"].get("predicted", {}))
+
+    @property
     def error(self) -> Any:
         """Why the item has no vector: `reason`, `detail`, `at` and `attempts`. None for an item that was embedded."""
         return self.item.error
@@ -322,5 +327,5 @@ def record_of(result: Result, chosen: Sequence[str] | None) -> dict[str, Any]:
         "copies": result.copies,
         "id": result.id,
     }
-    names = list(result.metadata) if chosen is None else list(chosen)
+    names = [*result.metadata, *result.predicted_fields] if chosen is None else list(chosen)
     return known | {f"payload.{name}" if name in known else name: result.value(name) for name in names}

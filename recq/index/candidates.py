@@ -111,6 +111,15 @@ class Candidates:
         return [key.removeprefix(PREFIX) for key in sorted(self._metadata()) if key.startswith(PREFIX)]
 
     @translated
+    def labels(self) -> dict[str, str]:
+        """The names of all candidates, sorted, with the field that each was learned of."""
+        return {
+            key.removeprefix(PREFIX): str(data.get("label"))
+            for key, data in sorted(self._metadata().items())
+            if key.startswith(PREFIX)
+        }
+
+    @translated
     def get(self, name: str) -> Candidate:
         """One candidate. Raises TargetNotFound, which names those that there are; SpaceMismatch."""
         metadata = self._metadata()

@@ -30,6 +30,7 @@ from recq.index.ledger import Ledger
 from recq.index.lookups import Lookups
 from recq.index.nearest import ByEngine
 from recq.index.points import Points, within
+from recq.index.predicting_records import PredictingRecords
 from recq.index.problem_records import ProblemRecords
 from recq.index.reranked import Reranked
 from recq.index.searching import ByMatches
@@ -64,6 +65,7 @@ class Catalog:
     sources    the watched folders, and what was confirmed for each
     problems   what is wrong with sources and items
     candidates the trained spaces that the catalog carries beside its own
+    predicting which fields are predicted, and by which trained space
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class Catalog:
         self.ledger = Ledger(client, collection, self._points)
         self.sources = SourceRecords(client, collection, name)
         self.problems = ProblemRecords(client, collection, self._points)
+        self.predicting = PredictingRecords(client, collection)
 
     def tried(self, name: str) -> Tried:
         """The trained space of that name, and what answers in its order; read once.
@@ -161,6 +164,7 @@ class Catalog:
         create_collection(client, catalog._collection, space)
         for source in current.sources.all().values():
             catalog.sources.write(source)
+        catalog.predicting.choose(current.predicting.all())
         return catalog
 
     @translated

@@ -88,6 +88,7 @@ def upgrade(client: QdrantClient, collection: str) -> int | None:
       items are written. Words are indexed in another way, those of file names and paths as well; metadata is composed
       (NFC), and dates have one form: every payload is written again (`_rewrite`).
     - 3 to 4: `file.folders`, with an index; every payload is written again.
+    - 4 to 5: `predicted` is reserved for predictions: what people's metadata had under that name goes.
     """
     own = _own(client, collection)
     before = int(own["schema"])
@@ -97,6 +98,7 @@ def upgrade(client: QdrantClient, collection: str) -> int | None:
     fields.create_own()
     fields.renew_words()
     renamed = fields.compose_names()
+    fields.drop_reserved()
     if not _rewrite(client, collection, fields.types()):
         return before
     fields.drop(renamed)

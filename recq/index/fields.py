@@ -14,6 +14,7 @@ from qdrant_client import QdrantClient, models
 
 from recq.commands import command
 from recq.errors import FilterError
+from recq.index import predicted
 from recq.index.errors import translated
 from recq.index.pending_fields import (
     LATELY,
@@ -33,6 +34,7 @@ from recq.index.schema import (
     METADATA_KEY,
     SCHEMA_VERSION,
     SEARCHED_COPIES,
+    SHADOW,
     SINCE,
     FieldType,
     FieldTypes,
@@ -46,6 +48,8 @@ from recq.index.schema import (
     is_field_key,
     nfc,
     payload_key,
+    predicted_key,
+    predictor_field,
     searched_field,
     shadow_key,
     widens,
@@ -91,6 +95,7 @@ class Fields:
         self._waiting = Waiting()
         self._schema = SCHEMA_VERSION
         self._searched: Mapping[str, bool] = {}
+        self._predicted: frozenset[str] = frozenset()
         self._reading = threading.Lock()  # what was asked for later is what is known later
         self._lately: list[tuple[float, int]] = []
         self._unnoted = 0
@@ -100,7 +105,7 @@ class Fields:
 
     @translated
     def types(self, *, refresh: bool = False) -> FieldTypes:
-        """The metadata fields and their types; read once, and again where `refresh` is set."""
+        """The metadata fields and the predictions with their types; read once, and again where `refresh` is set."""
         known: FieldTypes | None = self._types
         if known is None or refresh:
             with self._reading:
@@ -126,6 +131,7 @@ class Fields:
             for key, index in info.payload_schema.items()
             if (field := searched_field(key)) is not None
         }
+        self._predicted = frozenset(field for key in info.payload_schema if (field := predictor_field(key)) is not None)
         self._schema = (info.config.metadata or {}).get(METADATA_KEY, {}).get("schema", SCHEMA_VERSION)
         self._waiting = waiting_in(info.config.metadata or {}, indexed, info.payload_schema)
         types = self._types = {**self._waiting.types, **indexed}
@@ -170,6 +176,38 @@ class Fields:
         self.types()
         return self._searched
 
+    def predicted(self, *, refresh: bool = False) -> frozenset[str]:
+        """The fields that items may have predictions of; as fresh as `types`."""
+        self.types(refresh=refresh)
+        return self._predicted
+
+    @translated
+    def declare_predicted(self, name: str, field_type: FieldType) -> None:
+        """Create the payload indexes of the predictions of a field, whose labels have that type from now on.
+
+        The labels of an earlier predictor may have had another one: those are not found until they are replaced.
+        """
+        label = predicted.name_of(predicted.Part(name, predicted.LABEL))
+        known = self.types(refresh=True).get(label)
+        if known is not None and known is not field_type:
+            self._drop_indexes([payload_key(label), shadow_key(label)])
+        if name not in self._predicted:
+            self._create(predicted_key(name, predicted.BY), models.PayloadSchemaType.KEYWORD)
+        members = {predicted.CONFIDENCE: FieldType.FLOAT, predicted.UNKNOWN: FieldType.BOOL}
+        self.declare(
+            {label: field_type, **{predicted.name_of(predicted.Part(name, each)): members[each] for each in members}}
+        )
+
+    @translated
+    def drop_predicted(self, name: str) -> None:
+        """Drop the payload indexes of the predictions of a field; that of their predictors goes last."""
+        members = (predicted.LABEL, predicted.WORDS, predicted.CONFIDENCE, predicted.UNKNOWN, predicted.BY)
+        parts = [predicted.name_of(predicted.Part(name, each)) for each in (predicted.LABEL, *predicted.SHOWN)]
+        if waiting := [each for each in parts if each in self.waiting(refresh=True).types]:
+            gone: dict[str, None] = {PENDING_PREFIX + each: None for each in waiting}
+            self._client.update_collection(self._collection, metadata=gone)
+        self._drop_indexes([predicted_key(name, each) for each in members])
+
     @translated
     def create_own(self) -> None:
         """The indexes of recq's own fields."""
@@ -186,6 +224,14 @@ class Fields:
                 self._create(shadow_key(name), _WORD_INDEX)
 
     @translated
+    def drop_reserved(self) -> None:
+        """Drop the payload indexes of metadata fields that had a name which is reserved since (`predicted`)."""
+        info = self._client.get_collection(self._collection)
+        reserved = (f'"{predicted.KEY}.', f'{SHADOW}."{predicted.KEY}.')
+        whole = (predicted.KEY, f"{SHADOW}.{predicted.KEY}")
+        self._drop_indexes([key for key in info.payload_schema if key in whole or key.startswith(reserved)])
+
+    @translated
     def compose_names(self) -> list[str]:
         """Give fields whose names are not composed (NFC) others that are; returns the old names, to `drop` later."""
         old = [name for name in self.types(refresh=True) if nfc(name) != name]
@@ -195,9 +241,12 @@ class Fields:
     @translated
     def drop(self, names: Sequence[str]) -> None:
         """Drop the payload indexes of metadata fields, and with them their types."""
-        for name in names:
-            for key in (payload_key(name), shadow_key(name)):  # in the URL's path, where the client escapes nothing
-                self._client.delete_payload_index(self._collection, quote(key, safe=""), wait=True)
+        self._drop_indexes([key for name in names for key in (payload_key(name), shadow_key(name))])
+
+    def _drop_indexes(self, keys: Sequence[str]) -> None:
+        """Drop payload indexes; keys that have none are no error."""
+        for key in keys:  # in the URL's path, where the client escapes nothing
+            self._client.delete_payload_index(self._collection, quote(key, safe=""), wait=True)
         self._types = None
 
     @translated
@@ -330,7 +379,10 @@ class Fields:
             gone: dict[str, None] = {PENDING_PREFIX + name: None for name in self._waiting.types}
             gone |= {REFUSED_PREFIX + key: None for key in self._waiting.noted}
             self._client.update_collection(self._collection, metadata={**gone, PACE_KEY: None})
-        self.drop(list(known))
+        fields = self._predicted
+        self.drop([name for name in known if predicted.part_of(name) is None])
+        for name in fields:
+            self.drop_predicted(name)
         self._waiting = Waiting()
         self._lately.clear()
         self._misfits.clear()

@@ -18,6 +18,7 @@ from recq.errors import FilterError
 from recq.index.dates import moment_of
 from recq.index.grammar import AnyOf, Condition, Where, parse_all
 from recq.index.operators import Asks
+from recq.index.predicted import Part, name_of, part_of
 from recq.index.schema import (
     FILE_FIELDS,
     FLOAT_DIGITS,
@@ -100,10 +101,19 @@ def require_field(name: str, types: FieldTypes) -> FieldType:
     if name in known:
         return known[name]
     shown = sorted(types)
-    meant = nearest(name, known, alike=0.6)
-    hint = f"; did you mean {meant[0]!r}?" if meant else ""
+    part = part_of(name)
+    near = nearest(name, known, alike=0.6) if part is None else _near_predictions(part, known)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    if part is not None and not near:
+        hint = f"; {command('recq-ingest', 'run', 'FOLDER', '--predict', part.field)} makes predictions"
     listed = f"known fields: {', '.join(shown)}" if shown else "this catalog has no metadata fields"
     raise FilterError(f"unknown field {name!r}{hint} ({listed})")
+
+
+def _near_predictions(part: Part, known: Iterable[str]) -> list[str]:
+    """The predictions of fields with a similar name."""
+    fields = [each.field for name in known if (each := part_of(name)) is not None and each.member == part.member]
+    return [name_of(part._replace(field=field)) for field in nearest(part.field, fields, alike=0.6)]
 
 
 def require_indexed(name: str, types: FieldTypes, purpose: str) -> FieldType:

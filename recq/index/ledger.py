@@ -12,10 +12,14 @@ import numpy as np
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
+from recq.index import predicted
 from recq.index.errors import translated
 from recq.index.filters import NO_ERROR, NO_FILE
-from recq.index.points import LEDGER_KEYS, PAGE, Asking, Points, item_of, items_of, within
-from recq.index.schema import FACTS, Item
+from recq.index.points import LEDGER_KEYS, PAGE, Asking, ItemVector, Points, item_of, items_of, vector_of, within
+from recq.index.schema import FACTS, Item, payload_key, predicted_key
+
+PREDICTED_AT_ONCE = 100
+"""Items with their vectors that a scroll asks for at a time."""
 
 _TRIES = 3  # of a write to points that may be deleted meanwhile
 _NOT_FOUND = 404  # one of the points of a request is not there
@@ -134,6 +138,28 @@ class Ledger:
     def scan(self, source: str) -> Iterator[Item]:
         """Every item of a source, failed ones included, without metadata: file facts and error alone. Streams."""
         return items_of(self._points.scroll(within(models.Filter(), source), payload=LEDGER_KEYS))
+
+    def unpredicted(self, source: str, field: str, by: str) -> Iterator[ItemVector]:
+        """The items of a source whose prediction of a field is missing, or of another predictor than `by`, or stands
+        where people gave the field; with their vectors. Streams."""
+        label, own = _empty(payload_key(field)), predicted_key(field, predicted.BY)
+        wanted = models.Filter(
+            must_not=[NO_FILE],
+            should=[
+                models.Filter(
+                    must=[NO_ERROR, label],
+                    must_not=[models.FieldCondition(key=own, match=models.MatchValue(value=by))],
+                ),
+                models.Filter(must_not=[label, _empty(own)]),
+            ],
+        )
+        records = self._points.scroll(within(wanted, source), payload=True, page=PREDICTED_AT_ONCE, vectors=True)
+        return (ItemVector(item, vector_of(record)) for record in records if (item := item_of(record)) is not None)
+
+    def predicted(self, source: str | None, field: str) -> Iterator[Item]:
+        """The items, of all sources or of one, that have a prediction of a field. Streams."""
+        wanted = models.Filter(must_not=[NO_FILE, _empty(predicted_key(field, predicted.BY))])
+        return items_of(self._points.scroll(within(wanted, source), payload=True))
 
     def foreign_points(self) -> Iterator[str]:
         """The ids of points that are no items: other programs wrote them, without what recq needs. Streams."""

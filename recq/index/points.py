@@ -169,4 +169,4 @@ def within(condition: models.Filter, source: str | None) -> models.Filter:
     if source is None:
         return condition
     own = models.FieldCondition(key="file.source", match=models.MatchValue(value=source))
-    return models.Filter(must=[own, condition]) if condition.must or condition.must_not else models.Filter(must=[own])
+    return models.Filter(must=[own, condition]) if condition != models.Filter() else models.Filter(must=[own])

@@ -1,10 +1,10 @@
 """The content of a point: the payload of an item, the type of each metadata field, and the keys of the indexes.
 
-Metadata is at the payload's top level, so that filters read naturally; `file` and `error` are recq's, and
-`_text` holds a copy of every text field, and of the file's name and path, under its own index (one field can have only
-one index: the keyword index answers `=`, the text index answers `~`). Types belong to a field, not to a cell: the
-payload index of a field *is* the record of its type. Texts are stored in Unicode's composed form, dates in one form
-(`recq.index.dates`); paths stay as they are.
+Metadata is at the payload's top level, so that filters read naturally; `file`, `error` and `predicted`
+(`recq.index.predicted`) are recq's, and `_text` holds a copy of every text field, and of the file's name and path,
+under its own index (one field can have only one index: the keyword index answers `=`, the text index answers `~`).
+Types belong to a field, not to a cell: the payload index of a field *is* the record of its type. Texts are stored in
+Unicode's composed form, dates in one form (`recq.index.dates`); paths stay as they are.
 """
 
 from __future__ import annotations
@@ -20,17 +20,19 @@ from typing import Any, Self
 
 from recq import paths
 from recq.errors import MetadataError
+from recq.index import predicted
 from recq.index.dates import read_date, written_date
 from recq.index.field_types import FieldType as FieldType
 from recq.index.field_types import FieldTypes as FieldTypes
 from recq.index.operators import OPERATORS, characters_of, prefixes
+from recq.index.predicted import Prediction, part_of, split_key
 from recq.index.problems import KIND_KEY, Problem, ProblemKind
 from recq.index.words import stored_words
 
 VECTOR = "image"
 """The name of the one vector of a point (a named vector, so that a failed item may have none)."""
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """The version of the payload's layout and of recq's own indexes (`recq.index.collection`)."""
 
 METADATA_KEY = "recq"
@@ -194,14 +196,24 @@ class ItemError:
         return cls(**{"detail": "", "at": _LONG_AGO, **known})
 
 
+_OWN = ("file", "error", predicted.KEY)
+"""The payload's top-level keys that are no metadata, besides those that begin with an underscore."""
+
+_OWN_PREFIXES = tuple(f"{key}." for key in _OWN)
+
+
 @dataclass(frozen=True)
 class Item:
-    """One image file of a source: exactly one point. `problems` are those of its metadata."""
+    """One image file of a source: exactly one point. `problems` are those of its metadata.
+
+    `predicted` has what predictors say, by field. No payload has it of a field that people gave, or of a failed item.
+    """
 
     file: FileFacts
     metadata: Metadata = field(default_factory=dict)
     error: ItemError | None = None
     problems: tuple[Problem, ...] = ()
+    predicted: Mapping[str, Prediction] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -222,6 +234,8 @@ class Item:
         if self.problems:
             facts["problems"] = [problem.to_json() for problem in self.problems]
         payload: dict[str, Any] = {**self.metadata, "file": {**facts, "name": self.file.name}}
+        if kept := {name: each.to_json() for name, each in self.predicted.items() if self.may_have_predicted(name)}:
+            payload[predicted.KEY] = kept
         if self.error is not None:
             payload["error"] = {**asdict(self.error), "reason": str(self.error.reason)}
             if not self.error.retry:
@@ -231,13 +245,26 @@ class Item:
     @classmethod
     def from_payload(cls, payload: Mapping[str, Any]) -> Self:
         """The item of a payload that recq wrote. Raises KeyError or TypeError for any other."""
-        file = payload["file"]
+        file, said = payload["file"], payload.get(predicted.KEY)
         return cls(
             file=FileFacts.from_json(file),
-            metadata={key: value for key, value in payload.items() if key not in ("file", "error", SHADOW)},
+            metadata={
+                key: value
+                for key, value in payload.items()
+                if key not in _OWN and key != SHADOW and not key.startswith(_OWN_PREFIXES)
+            },
             error=ItemError.from_json(payload.get("error")),
             problems=tuple(problem for data in file.get("problems") or () if (problem := Problem.from_json(data))),
+            predicted={
+                name: prediction
+                for name, data in (said.items() if isinstance(said, Mapping) else ())
+                if (prediction := Prediction.from_json(data)) is not None
+            },
         )
+
+    def may_have_predicted(self, name: str) -> bool:
+        """Whether a prediction of that field may stand with the item: it has a vector, and people gave no label."""
+        return self.error is None and self.metadata.get(name) in (None, [])
 
 
 def _is_a(value: object, kind: type) -> bool:
@@ -264,7 +291,19 @@ def stored_payload(item: Item, types: FieldTypes) -> dict[str, Any]:
     payload = stored.to_payload()
     if folders := item.file.folders:
         payload["file"]["folders"] = folders
+    if predicted.KEY in payload:
+        payload[predicted.KEY] = stored_predictions(stored, types)
     return {**payload, SHADOW: text}
+
+
+def stored_predictions(item: Item, types: FieldTypes) -> dict[str, Any]:
+    """What is stored of an item's predictions: with the words of those that are texts."""
+    found: dict[str, Any] = item.to_payload().get(predicted.KEY, {})
+    for name, data in found.items():
+        label = data.get(predicted.LABEL)
+        if types.get(f"{predicted.KEY}.{name}") is FieldType.STRING and label is not None and holds_text(label):
+            data[predicted.WORDS] = shadow_text(label)
+    return found
 
 
 def elements(value: Value) -> Sequence[Scalar]:
@@ -316,7 +355,7 @@ def field_problem(name: str) -> str | None:
     """Why `name` cannot be a metadata field, or None when it can."""
     if not name or name != name.strip():
         return "is empty or has spaces around it"
-    if name in ("file", "error") or name.startswith(("file.", "error.", "_")):
+    if name in _OWN or name.startswith((*_OWN_PREFIXES, "_")):
         return "is reserved for recq"
     if wrong := next((c for c in name if not c.isprintable()), None):
         return f"has the character {paths.printable(wrong)}, which cannot be printed"
@@ -481,31 +520,63 @@ def misfits(metadata: Metadata, types: FieldTypes) -> tuple[Problem, ...]:
 
 
 def payload_key(name: str) -> str:
-    """The path of a top-level field in Qdrant's payload-key syntax; names with other characters are quoted."""
+    """The path of a top-level field, or of a prediction, in Qdrant's payload-key syntax; names with other characters
+    are quoted."""
     if name in FILE_FIELDS or name in UNINDEXED_FIELDS:
         return name
+    part = part_of(name)
+    return _quoted(name) if part is None else predicted_key(*part)
+
+
+def predicted_key(name: str, member: str) -> str:
+    """The path of one member of the predictions of a field."""
+    return f"{predicted.KEY}.{_quoted(name)}.{member}"
+
+
+def _quoted(name: str) -> str:
     return name if _PLAIN_KEY.fullmatch(name) else f'"{name}"'
 
 
 def shadow_key(name: str) -> str:
-    """The path of the text copy of a field, or of one of recq's own."""
-    return f"{SHADOW}.{name if name in SEARCHED_COPIES else payload_key(name)}"
+    """The path of the words of a field, of a prediction, or of one of recq's own."""
+    part = part_of(name)
+    if part is not None:
+        return predicted_key(part.field, predicted.WORDS)
+    return f"{SHADOW}.{name if name in SEARCHED_COPIES else _quoted(name)}"
 
 
 def searched_field(key: str) -> str | None:
     """The field that `shadow_key` made the key from; None for any other key."""
+    part = split_key(key)
+    if part is not None and part.member == predicted.WORDS:
+        return predicted.name_of(predicted.Part(_unquoted(part.field), predicted.LABEL))
     return field_name(key.removeprefix(f"{SHADOW}.")) if key.startswith(f"{SHADOW}.") else None
 
 
 def field_name(key: str) -> str:
     """The field that `payload_key` made the key from."""
+    part = split_key(key)
+    return _unquoted(key) if part is None else predicted.name_of(predicted.Part(_unquoted(part.field), part.member))
+
+
+def _unquoted(key: str) -> str:
     return key[1:-1] if key.startswith('"') and key.endswith('"') else key
 
 
+def predictor_field(key: str) -> str | None:
+    """The field that has predictions, from the key of the index of their predictors; None for any other key."""
+    part = split_key(key)
+    return _unquoted(part.field) if part is not None and part.member == predicted.BY else None
+
+
 def is_field_key(key: str) -> bool:
-    """Whether a payload index on `key` is a metadata field's, and not recq's own or one that another program made.
+    """Whether a payload index on `key` is a metadata field's or a prediction's, and not recq's own or one that another
+    program made.
 
     Engines write keys their own way: a name of letters of any script comes back without the quotes.
     """
+    part = split_key(key)
+    if part is not None:
+        return part.member not in (predicted.BY, predicted.WORDS)
     name = field_name(key)
     return field_problem(name) is None and (name != key or not _PATH.search(key))

@@ -19,8 +19,8 @@ from recq.index.filters import known_name, require_field, require_indexed
 from recq.index.grammar import Condition, Where
 from recq.index.items import Items
 from recq.index.operators import Op
-from recq.index.points import Points, items_of
-from recq.index.schema import UNINDEXED_FIELDS, FieldType, Value, elements, field_name, fits, payload_key
+from recq.index.points import Points, item_of
+from recq.index.schema import UNINDEXED_FIELDS, FieldType, Value, elements, fits, payload_key
 
 Ordered: TypeAlias = "float | datetime"
 
@@ -44,16 +44,15 @@ class Values:
         field_type = require_indexed(field, self._fields.types(), "facets")
         field = known_name(field, self._fields.types())
         self._fields.require_made([(field, False)])
-        key = payload_key(field)
         base = self._items.compiled([*filters, Condition(field, Op.EXISTS)])
         total = self._points.count(base)
         if field_type in (FieldType.STRING, FieldType.BOOL):
-            hits = self._points.facet(key, base, limit)
+            hits = self._points.facet(payload_key(field), base, limit)
             boolean = field_type is FieldType.BOOL
             rows = [(str(hit.value).lower() if boolean else str(hit.value), hit.count) for hit in hits]
             return Facets(field, field_type, sorted(rows, key=lambda row: (-row[1], row[0])), total)
         directions = (models.Direction.ASC, models.Direction.DESC)
-        low, high = (self._extreme(key, field_type, base, direction) for direction in directions)
+        low, high = (self._extreme(field, field_type, base, direction) for direction in directions)
         if low is None or high is None:
             return Facets(field, field_type, [], total)
         if field_type is FieldType.DATE:
@@ -106,15 +105,14 @@ class Values:
                 range_ = (models.DatetimeRange if isinstance(end, datetime) else models.Range)(**{side: end})
                 base = models.Filter(must=[base, models.FieldCondition(key=payload_key(name), range=range_)])
             beyond = partial(operator.lt if side == "gt" else operator.gt, end) if end is not None else lambda _: True
-            found.append(self._extreme(payload_key(name), field_type, base, direction, beyond))
+            found.append(self._extreme(name, field_type, base, direction, beyond))
         return found[0], found[1]
 
     def example(self, field: str) -> Value | None:
         """The value that some embedded item has in a field; None where none has it."""
         has = self._items.compiled([Condition(field, Op.EXISTS)])
         records = self._points.first(has, 1, payload=[payload_key(field), "file"])
-        item = next(items_of(records), None)
-        return None if item is None else field_value(item.to_payload(), field)
+        return next((field_value(each.payload or {}, field) for each in records if item_of(each) is not None), None)
 
     def _counted(self, field: str, value: str, filters: Sequence[Where]) -> int:
         """How many items a filter for that value finds: the counts of facets are those of the printed filters."""
@@ -126,14 +124,14 @@ class Values:
         """The least and the greatest number of a field within a range; None where a list hides them."""
         base = self._items.compiled([*filters, Condition(field, Op.EQ, (span.span,))])
         found = [
-            self._extreme(payload_key(field), field_type, base, direction, span.holds)
+            self._extreme(field, field_type, base, direction, span.holds)
             for direction in (models.Direction.ASC, models.Direction.DESC)
         ]
         return None if None in found else (found[0], found[1])
 
     def _extreme(
         self,
-        key: str,
+        field: str,
         field_type: FieldType,
         base: models.Filter,
         direction: models.Direction,
@@ -143,11 +141,12 @@ class Values:
 
         Of the values of that item only the `wanted` count.
         """
+        key = payload_key(field)
         order_by = models.OrderBy(key=key, direction=direction)
         records = self._points.first(base, 1, payload=[key], order_by=order_by)
-        if not records:
+        value = field_value(records[0].payload or {}, field) if records else None
+        if value is None:
             return None
-        value = (records[0].payload or {}).get(field_name(key), [])
         chosen: list[Any] = [element for element in elements(value) if fits(element, field_type)]
         chosen = sorted(filter(wanted, map(moment_of, chosen) if field_type is FieldType.DATE else chosen))
         return chosen[0 if direction is models.Direction.ASC else -1] if chosen else None

@@ -11,10 +11,11 @@ import numpy.typing as npt
 from qdrant_client import QdrantClient, models
 
 from recq.errors import ImageError, Reason
+from recq.index import predicted
 from recq.index.errors import translated
 from recq.index.fields import Fields, Misfit
 from recq.index.points import ItemVector
-from recq.index.schema import VECTOR, FieldType, Item, Value, stored_payload
+from recq.index.schema import VECTOR, FieldType, Item, Value, stored_payload, stored_predictions
 from recq.space import EmbeddingSpace
 
 NUMBERS_AT_ONCE = 1_000_000
@@ -106,6 +107,21 @@ class Writes:
             self._client.overwrite_payload(
                 self._collection, payload=stored_payload(item, types), points=[item.id], wait=True
             )
+
+    @translated
+    def replace_predictions(self, items: Sequence[Item]) -> None:
+        """Replace what is predicted of items, which exist; vectors and all other payload stay untouched."""
+        types = self._fields.types()
+        operations: list[models.UpdateOperation] = [
+            models.SetPayloadOperation(
+                set_payload=models.SetPayload(
+                    payload={predicted.KEY: stored_predictions(item, types) or None}, points=[item.id]
+                )
+            )
+            for item in items
+        ]
+        if operations:
+            self._client.batch_update_points(self._collection, operations, wait=True)
 
     @translated
     def delete(self, ids: Sequence[str]) -> None:

@@ -13,15 +13,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from recq import paths
 from recq.catalog_names import IMAGENET
 from recq.errors import RecqError, TargetError, UsageError
-from recq.index.grammar import Condition
-from recq.index.operators import Op
 from recq.index.parameters import Parameters
-from recq.learn.calibration import NEIGHBOURS, UNKNOWN, Calibration
+from recq.learn.calibration import UNKNOWN
+from recq.learn.classifying import Classified, Classifying
 from recq.search.many import CHUNK, FailedTarget
 from recq.search.own_group import own_of
 from recq.search.target import Given, Target, VectorTarget, describe, picture_of, resolve, text_of
@@ -107,7 +104,7 @@ def predict(
 
         classifier = imagenet(session.settings, base)
         return (each for chunk in chunks for each in _named(session, chunk, classifier, top))
-    predictor = _Predictor(candidate, Calibration.from_json(candidate.calibration), top)
+    predictor = _Predictor(Classifying.of(candidate), top)
     return (each for chunk in chunks for each in _attempted(session, chunk, base, predictor))
 
 
@@ -185,10 +182,9 @@ def _attempted(
 
 @dataclass(frozen=True, eq=False)
 class _Predictor:
-    """A candidate's classifier, what its scores are worth, and how many guesses are wanted."""
+    """What a candidate knows, and how many guesses are wanted."""
 
-    candidate: Candidate
-    calibration: Calibration
+    known_of: Classifying
     top: int
 
     def predictions(self, catalog: Catalog, queries: Sequence[Query]) -> list[Prediction | FailedTarget]:
@@ -198,22 +194,13 @@ class _Predictor:
         stored = catalog.items.vectors([each.example for each in queries if isinstance(each.example, str)])
         there = [each for each in queries if not isinstance(each.example, str) or each.example in stored]
         vectors = [stored[each.example] if isinstance(each.example, str) else each.example for each in there]
-        labelled = Parameters(k=NEIGHBOURS, filters=(Condition(self.candidate.label, Op.EXISTS),))
-        near = catalog.finder.rank_many(
-            [each.example for each in there], labelled, own=[own_of(labelled, [each]) for each in there]
-        )
-        made = {
-            id(query): self._prediction(query, vector, [hit.score for hit in found.hits])
-            for query, vector, found in zip(there, vectors, near, strict=True)
-        }
+        owns = [own_of(Parameters(), [each]) for each in there]
+        found = self.known_of.classified(catalog, vectors, [each.example for each in there], owns)
+        made = {id(query): self._prediction(query, each) for query, each in zip(there, found, strict=True)}
         return [made.get(id(each)) or FailedTarget(each.text, "the item has just been deleted") for each in queries]
 
-    def _prediction(self, query: Query, vector: np.ndarray, near: Sequence[float]) -> Prediction:
-        classifier, candidate = self.candidate.classifier, self.candidate
-        scores = classifier.scores(vector[None])
-        probabilities = self.calibration.probabilities(scores, several=classifier.several)[0]
-        order = np.argsort(-probabilities, kind="stable").tolist()
-        guesses = tuple(Guess(classifier.classes[n], float(probabilities[n])) for n in order[: self.top])
-        likely = tuple(classifier.classes[n] for n in order if probabilities[n] >= self.calibration.least)
-        known = self.calibration.known(float(np.mean(near)) if near else -1.0)
-        return Prediction(query.text, candidate.label, candidate.name, guesses, likely, known)
+    def _prediction(self, query: Query, found: Classified) -> Prediction:
+        candidate, least = self.known_of.candidate, self.known_of.calibration.least
+        guesses = tuple(Guess(label, probability) for label, probability in found.ranked[: self.top])
+        likely = tuple(label for label, probability in found.ranked if probability >= least)
+        return Prediction(query.text, candidate.label, candidate.name, guesses, likely, found.known)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from recq.errors import FilterError, IndexPending, RecqError, TargetNotFound
 from recq.index.grammar import Condition
 from recq.index.operators import Op
+from recq.index.predicted import part_of
 from recq.search.session import Session
 
 if TYPE_CHECKING:
@@ -106,13 +107,19 @@ def summarised(client: QdrantClient, name: str) -> CatalogSummary:
 
 
 def fields(session: Session) -> list[FieldSummary]:
-    """The fields of a catalog that filters can use: the metadata by name, then the fields of files."""
+    """The fields of a catalog that filters can use: the metadata by name, predictions, then the fields of files."""
     from recq.index.schema import FILE_FIELDS
 
     own = {name: FILE_FIELDS[name] for name in _OF_FILES}
     with session.opened() as catalog:
-        types = {**dict(sorted(catalog.fields.types(refresh=True).items())), **own}
+        known = catalog.fields.types(refresh=True)
+        types = {**{name: known[name] for name in sorted(known, key=lambda name: (_is_predicted(name), name))}, **own}
         return [_summary(catalog, name, field_type) for name, field_type in types.items()]
+
+
+def _is_predicted(name: str) -> bool:
+    """Whether a field is a prediction."""
+    return part_of(name) is not None
 
 
 def text_fields(session: Session) -> list[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recq import paths
+from recq.index import predicted
 from recq.index.field_value import field_value
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ _INTERNAL = frozenset({"metadata_digest", "ctime_ns", "decoder", "problems"})
 class Result:
     """One item of an answer. `score` is None where nothing was compared, `location` where no folder is on record.
 
-    `payload` has the user's metadata at the top level, and the facts of the file under `file`. `copies` counts the
+    `payload` has the user's metadata at the top level, the facts of the file under `file`, and predictions under
+    `predicted`. `copies` counts the
     items with the same bytes that the row stands for, itself included. `share`, 0 to 1, is the share of the catalog's
     random pairs that are less alike than the two. `catalog` is the catalog that answered, by name.
     """
@@ -58,10 +60,20 @@ class Result:
     @property
     def metadata(self) -> dict[str, Any]:
         """The user's metadata."""
-        return {name: value for name, value in self.payload.items() if name != "file"}
+        return {name: value for name, value in self.payload.items() if name not in ("file", predicted.KEY)}
+
+    @property
+    def predicted(self) -> dict[str, Any]:
+        """The predictions, by field: each with its `label` and `confidence`, or `unknown`."""
+        return dict(self.payload.get(predicted.KEY, {}))
+
+    @property
+    def predicted_fields(self) -> list[str]:
+        """The predictions that the item has, as filters name them."""
+        return predicted_names(self.payload)
 
     def value(self, field: str) -> Any:
-        """The value of a field of the metadata or of `file.*`; None where the item has none."""
+        """The value of a field of the metadata, of `file.*` or of `predicted.*`; None where the item has none."""
         return field_value(self.payload, field)
 
     def to_json(self) -> dict[str, Any]:
@@ -230,8 +242,18 @@ def facets_json(facets: Facets) -> dict[str, Any]:
     return {"field": facets.field, "type": str(facets.type), "total": facets.total, "values": rows}
 
 
+def predicted_names(payload: Mapping[str, Any]) -> list[str]:
+    """The predictions in a payload, as filters name them: the label, and how sure it is or that it is unknown."""
+    return [
+        predicted.name_of(predicted.Part(field, member))
+        for field, found in payload.get(predicted.KEY, {}).items()
+        for member in (predicted.LABEL, *predicted.SHOWN)
+        if member in found
+    ]
+
+
 def payload_of(item: Item) -> dict[str, Any]:
-    """The user's metadata, and `file`."""
+    """The user's metadata, `file`, and what was predicted."""
     payload = item.to_payload()
     payload.pop("error", None)
     payload["file"] = {name: value for name, value in payload["file"].items() if name not in _INTERNAL}
@@ -253,5 +275,8 @@ def result_of(
     facts = item.file
     payload = payload_of(item)
     if fields is not None:
+        parts = {part.field for name in fields if (part := predicted.part_of(name)) is not None}
+        kept = {name: value for name, value in payload.get(predicted.KEY, {}).items() if name in parts}
         payload = {name: value for name, value in payload.items() if name == "file" or name in fields}
+        payload |= {predicted.KEY: kept} if kept else {}
     return Result(rank, score, item.id, facts.source, facts.name, facts.path, location, payload, copies, share, catalog)

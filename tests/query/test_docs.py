@@ -19,6 +19,7 @@ from recq.cli_commands import leaves
 from recq.cli_errors import EXIT_CODES
 from recq.index.grammar import parse, parse_any_of
 from recq.index.parameters import MAX_RESULTS
+from recq.index.predicted import Prediction
 from recq.index.problems import Problem, ProblemKind
 from recq.index.schema import FileFacts, Item
 from recq.search.results import result_of
@@ -169,6 +170,17 @@ def test_what_recq_keeps_of_a_file_for_itself_is_in_no_answer() -> None:
     facts = FileFacts("shop", "one.png", 1, 2, "0" * 64, "PNG", 3, 4, metadata_digest="d", ctime_ns=5, decoder=6)
     item = Item(facts, {"price": 3}, problems=(Problem(ProblemKind.FIELD, "wrong"),))
     check(result_of(1, item, None, None).to_json(), "result")
+
+
+@pytest.mark.parametrize(
+    "prediction",
+    [Prediction("a1", ("sofa",), (0.97,)), Prediction("a1", (1, 2), (0.9, 0.6), several=True), Prediction("a1")],
+)
+def test_predictions_are_in_an_answer_as_documented(prediction: Prediction) -> None:
+    item = Item(FileFacts("shop", "one.png", 1, 2), {"price": 3}, predicted={"category": prediction})
+    document = result_of(1, item, None, None).to_json()
+    assert document["payload"]["predicted"]["category"] == prediction.to_json()
+    check(document, "result")
 
 
 @pytest.mark.parametrize(

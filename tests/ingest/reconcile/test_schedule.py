@@ -15,6 +15,7 @@ from ingest.context import Context
 from ingest.events.pending import PendingPath
 from ingest.events.queue import Queue
 from ingest.events.stability import Observation
+from ingest.index.predictions import Refreshed
 from ingest.loop import Loop
 from ingest.reconcile import schedule as schedule_module
 from ingest.reconcile.schedule import Schedule
@@ -47,7 +48,7 @@ class Nothing:
     """Whatever is asked of it, nothing comes of it."""
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        return lambda *_, **__: {} if name.startswith("confirmed") else None
+        return lambda *_, **__: {} if name.startswith(("confirmed", "reload", "refresh")) else None
 
 
 class Confirmed(Nothing):
@@ -92,7 +93,7 @@ class Case:
         self.queue = Queue(context)
         nothing = cast("Any", Nothing())
         self.index = Confirmed()
-        self.schedule = Schedule(context, self.queue, cast("Any", self.index), nothing, nothing, verify=False)
+        self.schedule = Schedule(context, self.queue, cast("Any", self.index), nothing, nothing, nothing, verify=False)
 
     def _say(self, event: str, /, **fields: object) -> None:
         self.events.append((event, fields.get("what", fields.get("items"))))
@@ -103,6 +104,13 @@ class Case:
         while [event for event, _ in self.events].count("reconciled") < number:
             assert time.monotonic() < deadline
             self.schedule.tick(time.monotonic())
+            self.loop.turn(time.monotonic() + 0.05)
+
+    def until_idle(self) -> None:
+        """Until predictions have followed the comparisons, too."""
+        deadline = time.monotonic() + 30
+        while not self.schedule.idle:
+            assert time.monotonic() < deadline
             self.loop.turn(time.monotonic() + 0.05)
 
     @property
@@ -155,7 +163,8 @@ def test_what_is_asked_for_while_one_is_under_way_is_done_by_one_more(case: Case
     case.until(2)
     assert len(case.begun) == 2
     assert case.begun[1]["verify"]
-    assert case.schedule.idle
+    case.until_idle()
+    assert len(case.begun) == 2
 
 
 def test_what_is_held_is_reported_once_until_it_changes_or_is_held_no_more(case: Case) -> None:
@@ -204,3 +213,27 @@ def test_confirmed_deletions_behind_a_long_backlog_keep_their_pass(case: Case, m
     case.queue.compare("s")
     case.until(3)
     assert case.resumed == [False, True, False]
+
+
+class Predicting:
+    """Predictions that are made once, and a field that has no predictor."""
+
+    def __init__(self) -> None:
+        self.due = [Refreshed("category", items=2)]
+
+    def reload(self) -> dict[str, str]:
+        return {"genre": "train it"}
+
+    def refresh(self, source: str) -> list[Refreshed]:
+        due, self.due = self.due, []
+        return due
+
+
+def test_predictions_follow_each_comparison_and_what_is_missing_is_reported_once(case: Case) -> None:
+    case.schedule._predictions = cast("Any", Predicting())
+    for number in (1, 2):
+        case.queue.compare("s")
+        case.until(number)
+        case.until_idle()
+    told = [event for event in case.events if event[0] in ("predicted", "unpredicted")]
+    assert told == [("predicted", 2), ("unpredicted", None)]

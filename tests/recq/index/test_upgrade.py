@@ -218,3 +218,31 @@ def test_a_daemon_that_is_late_with_folders_writes_nothing(third: Catalog, clien
     del payload["file"]["folders"]
     client.overwrite_payload(third._collection, payload=payload, points=[id_], wait=True)
     assert not collection._rewrite(client, third._collection, types)
+
+
+@pytest.fixture
+def fourth(client: QdrantClient) -> Catalog:
+    """As recq of schema 4 left it: people may have called fields `predicted` and `predicted.x`."""
+    catalog = Catalog.create(client, "fourth", SPACE)
+    name = catalog._collection
+    items = [Item(FileFacts("shop", f"{n}.jpg", 1, 1), {"n": n}) for n in range(2)]
+    catalog.writes.upsert([ItemVector(item, np.ones(SPACE.dim, np.float32) * (n + 1)) for n, item in enumerate(items)])
+    said = {"predicted": "rain", "predicted.x": 3, "_text": {"predicted": "rain"}}
+    client.set_payload(name, payload=said, points=[items[0].id], wait=True)
+    for key, kind in {"predicted": "keyword", '"predicted.x"': "integer"}.items():
+        client.create_payload_index(name, key, field_schema=models.PayloadSchemaType(kind), wait=True)
+    client.create_payload_index(name, "_text.predicted", field_schema=OLD_WORDS, wait=True)
+    stamp(client, name, 4)
+    return Catalog.open(client, "fourth")
+
+
+def test_fields_of_people_under_a_name_that_is_reserved_since_go(fourth: Catalog, client: QdrantClient) -> None:
+    assert numbers(fourth, "n>=0") == [0, 1]
+    assert fourth.fields.types() == {"n": FieldType.INTEGER}
+    assert fourth.upgrade() == 4
+    (record,) = [each for each in client.scroll(fourth._collection)[0] if (each.payload or {}).get("n") == 0]
+    assert set(record.payload or {}) == {"n", "file", "_text"}
+    assert "predicted" not in (record.payload or {})["_text"]
+    assert not [key for key in client.get_collection(fourth._collection).payload_schema if "predicted" in key]
+    fourth.fields.declare_predicted("x", FieldType.STRING)
+    assert fourth.items.count(["no:predicted.x"]) == 2

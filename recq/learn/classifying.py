@@ -1,0 +1,80 @@
+"""What a trained space's classifier makes of vectors: the probability of each label, and whether it knows its kind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from recq.index.filters import known_name
+from recq.index.grammar import Condition
+from recq.index.operators import Op
+from recq.index.parameters import Parameters
+from recq.index.schema import FILE_FIELDS
+from recq.learn.calibration import NEIGHBOURS, UNKNOWN, Calibration
+
+if TYPE_CHECKING:
+    from recq.index.candidates import Candidate
+    from recq.index.catalog import Catalog
+    from recq.index.ranking import Own
+    from recq.index.similarity import Example
+
+_FARTHEST = -1.0  # the cosine of what has no neighbour
+
+
+@dataclass(frozen=True)
+class Classified:
+    """All labels with their calibrated probabilities, `ranked` from the most probable on.
+
+    `known` is the share of labelled items that lie no nearer to others than this one does (`Calibration.known`).
+    """
+
+    ranked: tuple[tuple[str, float], ...]
+    known: float
+
+    @property
+    def unknown(self) -> bool:
+        """Whether it is unlike everything that has a label."""
+        return self.known < UNKNOWN
+
+
+@dataclass(frozen=True, eq=False)
+class Classifying:
+    """A candidate's classifier, and what its scores are worth."""
+
+    candidate: Candidate
+    calibration: Calibration
+
+    @classmethod
+    def of(cls, candidate: Candidate) -> Self:
+        """Of a trained space."""
+        return cls(candidate, Calibration.from_json(candidate.calibration))
+
+    def classified(
+        self, catalog: Catalog, vectors: Sequence[np.ndarray], examples: Sequence[Example], owns: Sequence[Own]
+    ) -> list[Classified]:
+        """Of each vector, float32 (dim,). It is compared as `examples` has it, an item by its id or a vector, with the
+        labelled items of the catalog but for what is its own."""
+        if not vectors:
+            return []
+        classifier = self.candidate.classifier
+        scores = classifier.scores(np.stack(vectors))
+        probabilities = self.calibration.probabilities(scores, several=classifier.several)
+        return [
+            Classified(
+                tuple((classifier.classes[n], float(row[n])) for n in np.argsort(-row, kind="stable").tolist()),
+                self.calibration.known(near),
+            )
+            for row, near in zip(probabilities, self._nearness(catalog, examples, owns), strict=True)
+        ]
+
+    def _nearness(self, catalog: Catalog, examples: Sequence[Example], owns: Sequence[Own]) -> list[float]:
+        """The mean cosine of each to the labelled items nearest to it."""
+        label = known_name(self.candidate.label, catalog.fields.types())
+        if label not in {**catalog.fields.types(), **FILE_FIELDS}:  # the sources that had labels were forgotten
+            return [_FARTHEST] * len(examples)
+        labelled = Parameters(k=NEIGHBOURS, filters=(Condition(label, Op.EXISTS),))
+        found = catalog.finder.rank_many(list(examples), labelled, own=list(owns))
+        return [float(np.mean([hit.score for hit in each.hits])) if each.hits else _FARTHEST for each in found]
