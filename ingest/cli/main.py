@@ -10,7 +10,7 @@ import json
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,8 +24,13 @@ from recq.cli_errors import run as run_shell
 from recq.cli_groups import Index, grouped
 from recq.cli_options import json_option, version_option
 from recq.commands import command
+from recq.errors import UsageError
 from recq.paths import printable
 from recq.start_up import begun, leaving
+
+if TYPE_CHECKING:
+    from ingest.report import LogFormat
+    from recq.settings import Settings
 
 PROG = "recq-ingest"
 
@@ -217,6 +222,16 @@ app.command()(drop)
 @grouped
 def rebuild(
     *,
+    trained: Annotated[
+        str | None,
+        typer.Option(
+            "--space",
+            metavar="NAME",
+            show_default=False,
+            help="A space that was trained on this catalog: its vectors are made of the stored ones, and no picture is "
+            "read. Example: --space category",
+        ),
+    ] = None,
     space: Space,
     metadata: MetadataOption = None,
     index: Index,
@@ -224,9 +239,12 @@ def rebuild(
 ) -> int:
     """Index all sources again in another embedding space. The old vectors answer until the new ones are complete.
 
-    With --model everything else is that network's own unless given; without it the rest stays as it is.
+    With --model everything else is that network's own unless given; without it the rest stays as it is. With --space
+    a trained space becomes the catalog's own.
     """
     settings = index.settings(**space.settings())
+    if trained is not None:
+        return _switch(settings, trained, metadata, log_format)
     from ingest.service.outcome import require_none_failed, summary
     from ingest.service.session import rebuild as rebuild_catalog
 
@@ -236,6 +254,22 @@ def rebuild(
         return INTERRUPTED
     typer.echo(summary(outcome))
     require_none_failed(outcome)
+    return 0
+
+
+def _switch(settings: Settings, name: str, metadata: Path | None, log_format: LogFormat | None) -> int:
+    if metadata is not None:
+        raise UsageError(
+            "--metadata is for a rebuild that reads pictures, and --space reads none: leave one of them out"
+        )
+    from ingest.service.outcome import summary
+    from ingest.service.session import switch
+
+    outcome = switch(settings, name, log_format=log_format)
+    if outcome.stopped:
+        typer.echo(f"{PROG}: interrupted: the old vectors still answer; run it again to go on", err=True)
+        return INTERRUPTED
+    typer.echo(summary(outcome))
     return 0
 
 

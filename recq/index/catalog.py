@@ -7,10 +7,10 @@ them can be made and tested alone; what needs several of them is done here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qdrant_client import QdrantClient, models
 
@@ -31,16 +31,22 @@ from recq.index.lookups import Lookups
 from recq.index.nearest import ByEngine
 from recq.index.points import Points, within
 from recq.index.problem_records import ProblemRecords
+from recq.index.problems import PROBLEMS_PREFIX
 from recq.index.reranked import Reranked
 from recq.index.searching import ByMatches
 from recq.index.source_records import SourceRecords, sources_in
-from recq.index.sources import Source
+from recq.index.sources import CONFIRMATION_PREFIX, METADATA_CONFIRMATION_PREFIX, METADATA_PREFIX, Source
 from recq.index.values import Values
 from recq.index.writes import Writes
 from recq.space import EmbeddingSpace, require_same
 
 if TYPE_CHECKING:
-    from recq.index.candidates import Candidate, Candidates
+    from recq.index.candidates import Candidate, Candidates, TrainedSpace
+    from recq.index.projecting import Asking
+    from recq.models.heads import Projection
+
+_RECORDS = (METADATA_PREFIX, PROBLEMS_PREFIX, CONFIRMATION_PREFIX, METADATA_CONFIRMATION_PREFIX)
+"""Collection-metadata keys of what is known of sources, whatever space the vectors are of."""
 
 
 @dataclass(frozen=True)
@@ -100,9 +106,13 @@ class Catalog:
     def tried(self, name: str) -> Tried:
         """The trained space of that name, and what answers in its order; read once.
 
-        Raises TargetNotFound, and SpaceMismatch for one that was learned in another space than the catalog's.
+        The one that the catalog's own vectors are of answers as the catalog does. Raises TargetNotFound, and
+        SpaceMismatch for one that was learned in another space than the catalog's.
         """
         if name not in self._tried:
+            if self.trained is not None and self.trained.candidate.name == name:
+                self._tried[name] = Tried(self.trained.candidate, self.finder)
+                return self._tried[name]
             candidate = self.candidates.get(name)
             nearest = Reranked(self._by_engine, self._points, candidate.head, candidate.space(self.space))
             self._tried[name] = Tried(candidate, Finder(nearest, self._points, self.fields, self.items))
@@ -114,6 +124,30 @@ class Catalog:
         from recq.index.candidates import Candidates
 
         return Candidates(self._client, self._collection, self.name)
+
+    @cached_property
+    @translated
+    def trained(self) -> TrainedSpace | None:
+        """The trained space that the vectors are of; None where they are a network's own.
+
+        Raises SpaceMismatch where its head is not there: no picture can be compared with the catalog then.
+        """
+        if self.space.projection is None:
+            return None
+        from recq.index.candidates import trained_in
+
+        info = self._at_opening or self._client.get_collection(self._collection)
+        return trained_in(info.config.metadata or {}, self.space, self.name)
+
+    @property
+    def base(self) -> EmbeddingSpace:
+        """The network's space: that of what a head takes in a trained space, else the catalog's own."""
+        return self.space if self.trained is None else self.trained.base
+
+    @property
+    def projection(self) -> Projection | None:
+        """What the network's vectors are put through in a trained space, for `recq.models.open_embedder`."""
+        return None if self.trained is None else self.trained.projection
 
     @classmethod
     @translated
@@ -136,14 +170,19 @@ class Catalog:
 
     @classmethod
     @translated
-    def create(cls, client: QdrantClient, name: str, space: EmbeddingSpace) -> Catalog:
-        """The catalog, made when it does not exist. Raises SpaceMismatch when it exists in another space."""
+    def create(
+        cls, client: QdrantClient, name: str, space: EmbeddingSpace, trained: TrainedSpace | None = None
+    ) -> Catalog:
+        """The catalog, made when it does not exist, with `trained` where its space is a trained one.
+
+        Raises SpaceMismatch when it exists in another space.
+        """
         collection = behind(client, name)
         if collection is not None:
             require_same(stored_space(client, collection), space, name)
         else:
             collection = collection_name(name, space)
-            create_collection(client, collection, space)
+            create_collection(client, collection, space, _records(trained))
             point_alias(client, name, collection)
         return cls(client, name, collection, space)
 
@@ -154,14 +193,53 @@ class Catalog:
 
         An interrupted rebuild is resumed.
         """
+        return cls._next(cls.open(client, name), space)
+
+    @classmethod
+    @translated
+    def begin_switch(cls, client: QdrantClient, name: str, candidate: str) -> Catalog:
+        """`begin_rebuild` in the space of a candidate, with all records of the catalog: problems, confirmations.
+
+        It has the fields of the catalog, and no items yet (`fill_from`). Raises TargetNotFound for an unknown
+        candidate, SpaceMismatch for one of another space, UsageError in a catalog that is in a trained space.
+        """
+        from recq.index.candidates import TrainedSpace
+
         current = cls.open(client, name)
+        if current.trained is not None:
+            raise UsageError(
+                f"catalog {name!r} is in a trained space already, {current.trained.candidate.name!r}: go back to the "
+                f"network's own vectors first, with {command('recq-ingest', 'rollback', catalog=name)} or "
+                f"{command('recq-ingest', 'rebuild', '--model', current.base.model, catalog=name)}"
+            )
+        trained = TrainedSpace(current.candidates.get(candidate), current.space)
+        catalog = cls._next(current, trained.space, trained)
+        own = client.get_collection(current._collection).config.metadata or {}
+        records = {key: value for key, value in own.items() if key.startswith(_RECORDS)}
+        client.update_collection(catalog._collection, metadata=records)
+        catalog.fields.declare(current.fields.types())
+        return catalog
+
+    @classmethod
+    def _next(cls, current: Catalog, space: EmbeddingSpace, trained: TrainedSpace | None = None) -> Catalog:
+        """The collection of another space, which has the catalog's sources."""
+        client, name = current._client, current.name
         if current.space.fingerprint == space.fingerprint:
             raise UsageError(f"catalog {name!r} already uses {space.label}: there is nothing to rebuild")
         catalog = cls(client, name, collection_name(name, space), space)
-        create_collection(client, catalog._collection, space)
+        create_collection(client, catalog._collection, space, _records(trained))
         for source in current.sources.all().values():
             catalog.sources.write(source)
         return catalog
+
+    def fill_from(self, old: Catalog, projection: Projection, asking: Asking) -> Iterator[int]:
+        """Make the items equal to those of `old`, with its vectors put through `projection` (`recq.index.projecting`).
+
+        Each request goes through `asking`. Gives the number of items of each page that was looked at.
+        """
+        from recq.index.projecting import Projecting
+
+        return Projecting(old._points, self._points, self.writes, projection, asking).run()
 
     @translated
     def finish_rebuild(self) -> None:
@@ -230,3 +308,12 @@ class Catalog:
         if not self.sources.all():
             self.fields.forget()
         return dropped
+
+
+def _records(trained: TrainedSpace | None) -> dict[str, Any]:
+    """The metadata that a collection in a trained space has from its first moment on."""
+    if trained is None:
+        return {}
+    from recq.index.candidates import TRAINED_KEY
+
+    return {TRAINED_KEY: trained.to_json()}

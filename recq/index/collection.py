@@ -7,6 +7,7 @@ one is read as it is and upgraded by the next daemon (`upgrade`). Raises the cli
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from qdrant_client import QdrantClient, models
@@ -61,15 +62,20 @@ def space_in(info: models.CollectionInfo, collection: str) -> EmbeddingSpace:
     return space
 
 
-def create(client: QdrantClient, collection: str, space: EmbeddingSpace) -> None:
-    """Make the collection with the indexes of recq's own fields, or complete one whose making was interrupted."""
+def create(
+    client: QdrantClient, collection: str, space: EmbeddingSpace, records: Mapping[str, Any] | None = None
+) -> None:
+    """Make the collection with the indexes of recq's own fields, or complete one whose making was interrupted.
+
+    `records` are metadata that it has from its first moment on.
+    """
     if not client.collection_exists(collection):
         own = {"schema": SCHEMA_VERSION, "fingerprint": space.fingerprint, "space": space.to_json()}
         try:
             client.create_collection(
                 collection,
                 vectors_config={VECTOR: models.VectorParams(size=space.dim, distance=models.Distance(space.distance))},
-                metadata={METADATA_KEY: own},
+                metadata={METADATA_KEY: own, **(records or {})},
             )
         except Exception:
             if not client.collection_exists(collection):  # else another daemon has made it

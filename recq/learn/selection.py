@@ -99,7 +99,8 @@ def select(
     for recipe, found in zip(recipes, zip(*measured, strict=True), strict=True):
         gains = tuple(after - part.before for after, part in zip(found[len(seen) :], unseen, strict=True))
         trials.append(Trial(recipe, float(np.mean(found[: len(seen)])), gains))
-    return Selection(tuple(trials), choose(trials, closed_set=closed_set), _out_of_fold(seen, examples.classes))
+    chosen = choose(trials, closed_set=closed_set)
+    return Selection(tuple(trials), chosen, _out_of_fold(seen, examples.classes, chosen.recipe))
 
 
 def fits_of(classes: int) -> int:
@@ -150,9 +151,12 @@ def class_splits(classes: Sequence[str], seed: int) -> list[frozenset[str]]:
     return [frozenset(classes[n] for n in order[part::parts]) for part in range(parts)]
 
 
-def _out_of_fold(parts: Sequence[Part], classes: Sequence[str]) -> OutOfFold:
-    """The scores of each part's gallery; of a class that its classifier has not learned, lower than all others."""
-    scores, truth, nearness = [], [], []
+def _out_of_fold(parts: Sequence[Part], classes: Sequence[str], recipe: Recipe) -> OutOfFold:
+    """The scores of each part's gallery; of a class that its classifier has not learned, lower than all others.
+
+    `recipe` is what the trained space is made by.
+    """
+    scores, truth, nearness, trained = [], [], [], []
     for part in parts:
         own = part.fit.classifier.scores(part.gallery.vectors)
         number = {name: n for n, name in enumerate(classes)}
@@ -161,7 +165,9 @@ def _out_of_fold(parts: Sequence[Part], classes: Sequence[str]) -> OutOfFold:
         scores.append(found)
         truth.append(part.gallery.indicators(classes))
         nearness.append(nearness_of(part.gallery.vectors, part.fit.examples.vectors))
-    return OutOfFold(np.concatenate(scores), np.concatenate(truth), np.concatenate(nearness))
+        head = part.fit.head(recipe)
+        trained.append(nearness_of(head.apply(part.gallery.vectors), head.apply(part.fit.examples.vectors)))
+    return OutOfFold(np.concatenate(scores), np.concatenate(truth), np.concatenate(nearness), np.concatenate(trained))
 
 
 @dataclass(frozen=True, eq=False)

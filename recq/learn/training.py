@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from recq.commands import command
 from recq.errors import UsageError
 from recq.evaluate.metrics import Measures
 from recq.index.candidates import Candidate, require_name
@@ -202,6 +203,13 @@ def train(
         raise UsageError(f"--holdout {options.holdout:g} cannot be used: give a share from 0.05 to 0.5")
     with session.opened() as catalog:
         space = catalog.space
+        if space.trained_on is not None:
+            raise UsageError(
+                f"catalog {catalog.name!r} is in a space that was trained on {space.trained_on}, and heads are learned "
+                "from the network's own vectors: go back to them with "
+                f"{command('recq-ingest', 'rollback', catalog=catalog.name)} or "
+                f"{command('recq-ingest', 'rebuild', '--model', space.model, catalog=catalog.name)}"
+            )
         if not space.higher_is_better:
             raise UsageError(f"{space.label} compares distances: heads are learned from vectors that compare cosines")
         every = read_examples(

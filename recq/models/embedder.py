@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 from threading import Lock
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -27,6 +27,9 @@ from recq.models.weights import Network
 from recq.models.zoo import find_network, network_of, network_space
 from recq.settings import Settings
 from recq.space import EmbeddingSpace, Pooling
+
+if TYPE_CHECKING:
+    from recq.models.heads import Projection
 
 _log = logging.getLogger(__name__)
 _WHOLE = 256
@@ -44,11 +47,13 @@ class _Waiting:
 class Embedder:
     """Makes vectors of one embedding space. A context manager; `close` waits for what is under way.
 
-    `runtime` and `device` name what runs the network, and where.
+    `runtime` and `device` name what runs the network, and where. In a trained space its vectors go through
+    `projection`.
     """
 
-    def __init__(self, space: EmbeddingSpace, runtime: Runtime) -> None:
+    def __init__(self, space: EmbeddingSpace, runtime: Runtime, projection: Projection | None = None) -> None:
         self.space = space
+        self._projection = projection
         self.runtime, self.device = runtime.name, runtime.device
         self._runtime = runtime
         self._threads = ThreadPoolExecutor(runtime.concurrency, thread_name_prefix="embed")
@@ -146,6 +151,8 @@ class Embedder:
         return True
 
     def _finished(self, vector: Floats) -> Floats:
+        if self._projection is not None:
+            return unit(self._projection.of(unit(vector)))
         if self.space.distance == "Cosine":
             return unit(vector)
         length_of(vector)
@@ -157,20 +164,27 @@ class Embedder:
             raise ValueError(f"expected uint8 ({size}, {size}, 3), got {pixels.dtype} {pixels.shape}")
 
 
-def open_embedder(space_or_name: EmbeddingSpace | str, settings: Settings, *, one_shot: bool = False) -> Embedder:
+def open_embedder(
+    space_or_name: EmbeddingSpace | str,
+    settings: Settings,
+    *,
+    projection: Projection | None = None,
+    one_shot: bool = False,
+) -> Embedder:
     """An Embedder for a model's name (with its default pooling and size) or for the space of an index.
 
-    `one_shot` is for a single picture: all cores work on it. Raises ModelUnavailable when the network is not
-    available, or not on the runtime of the settings, SpaceMismatch when the local network of that name does not make
-    vectors of the given space.
+    `projection` is that of a trained space (`Catalog.projection`), which cannot be had without. `one_shot` is for a
+    single picture: all cores work on it. Raises ModelUnavailable when the network is not available, or not on the
+    runtime of the settings, SpaceMismatch when the local network of that name does not make vectors of the given space.
     """
     if isinstance(space_or_name, str):
         asked = ModelOptions(space_or_name)
         network = find_network(asked, settings)
         space = network_space(network, asked)
     else:
-        network, space = network_of(space_or_name, settings), space_or_name
-    return Embedder(space, open_runtime(network, space.pooling, settings, one_shot=one_shot))
+        space = space_or_name
+        network = network_of(space if projection is None else projection.base, settings)
+    return Embedder(space, open_runtime(network, space.pooling, settings, one_shot=one_shot), projection)
 
 
 def open_runtime(network: Network, pooling: Pooling | None, settings: Settings, *, one_shot: bool) -> Runtime:
