@@ -17,7 +17,17 @@ import typer
 import recq
 from ingest.cli.learning import train
 from ingest.cli.model import Space
-from ingest.cli.requests import LogOption, MetadataOption, confirm, drop, problems, reconcile, retry
+from ingest.cli.requests import (
+    LogOption,
+    MetadataOption,
+    confirm,
+    drop,
+    problems,
+    prune,
+    reconcile,
+    retry,
+    rollback,
+)
 from ingest.service.allocator import give_memory_back
 from ingest.service.signals import INTERRUPTED, end_at_once
 from recq.cli_errors import run as run_shell
@@ -146,6 +156,13 @@ def status(
     if found.indexes_refused:
         indexes = "1 index" if found.indexes_refused == 1 else f"{found.indexes_refused:,} indexes"
         typer.echo(f"  {indexes} of new fields could not be made: {command(PROG, 'problems')} lists them")
+    if found.kept is not None:
+        size = f"about {found.kept['size'] / 1e6:,.1f} MB of vectors"
+        typer.echo(
+            f"  kept since the rebuild of {found.kept['at']}: {found.kept['items']:,} items of "
+            f"{found.kept['space']['model']}, {size}: {command(PROG, 'rollback')} goes back to them, "
+            f"{command(PROG, 'prune')} deletes them"
+        )
     for source in found.sources:
         pending = "" if source.pending is None else f", {source.pending:,} pending"
         typer.echo(
@@ -273,6 +290,8 @@ def _switch(settings: Settings, name: str, metadata: Path | None, log_format: Lo
     return 0
 
 
+app.command()(rollback)
+app.command()(prune)
 app.command()(train)
 
 

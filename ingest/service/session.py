@@ -33,6 +33,7 @@ from ingest.source.sources import Sources
 from ingest.source.targets import Target, require_one_source, require_usable
 from ingest.source.watched_source import WatchedSource
 from ingest.tally import Counts
+from recq.commands import command
 from recq.errors import (
     IndexBusy,
     IndexRefused,
@@ -42,7 +43,14 @@ from recq.errors import (
 from recq.images import Limits
 from recq.images.workers import DecodePool, Header
 from recq.index.catalog import Catalog
-from recq.index.connect import connect, locked, own_folder, require_room, server_client
+from recq.index.connect import (
+    connect,
+    locked,
+    own_folder,
+    require_room,
+    require_room_for_another,
+    server_client,
+)
 from recq.index.edge.server import LoopbackServer
 from recq.index.edge.serving import Serving
 from recq.models import ModelOptions, describe_space, describe_variant, open_embedder, require_runtime
@@ -135,10 +143,11 @@ def rebuild(settings: Settings, *, table: Path | None, log_format: LogFormat | N
             space = describe_space(asked, settings) if asked.model else describe_variant(old.base, asked, settings)
             require_runtime(space, settings)
             catalog = Catalog.begin_rebuild(session.client, settings.catalog, space)
+            require_room_for_another(settings, old, catalog)
             mark(catalog, None)  # items that failed in an unfinished rebuild are tried again
             outcome = _work(session, catalog, roots, table, old=old)
             if not outcome.stopped:
-                catalog.finish_rebuild()
+                _finish(session, old, catalog)
             return outcome
     except (Stopped, Stopping):
         return Outcome(stopped=True)
@@ -161,7 +170,9 @@ def switch(settings: Settings, candidate: str, *, log_format: LogFormat | None) 
             if asked.said:
                 require_same(old.base, describe_variant(old.base, asked, settings), old.name)
             _upgrade(session, old)
-            return _switched(session, old, Catalog.begin_switch(session.client, settings.catalog, candidate))
+            new = Catalog.begin_switch(session.client, settings.catalog, candidate)
+            require_room_for_another(settings, old, new)
+            return _switched(session, old, new)
     except (Stopped, Stopping):
         return Outcome(stopped=True)
 
@@ -180,10 +191,19 @@ def _switched(session: _Session, old: Catalog, new: Catalog) -> Outcome:
         if stop.is_set():
             return Outcome(stopped=True)
     retrier(require_all_there, old, new)
-    new.finish_rebuild()
+    _finish(session, old, new)
     problems = sum(sum(new.problems.count(name).values()) for name in new.sources.all())
     standing = Standing(new.items.count(), new.ledger.count_failed(), problems=problems)
     return Outcome(False, Counts(reused=standing.items), standing, time.monotonic() - session.began)
+
+
+def _finish(session: _Session, old: Catalog, new: Catalog) -> None:
+    """Let the new collection answer; the old one is kept, which is reported."""
+    session.retrier(new.finish_rebuild)
+    rollback = command("recq-ingest", "rollback", catalog=old.name)
+    prune = command("recq-ingest", "prune", catalog=old.name)
+    detail = f"{rollback} goes back to the old vectors, {prune} deletes them"
+    session.reporter.event("kept", catalog=old.name, space=old.space.label, detail=detail)
 
 
 def forget(settings: Settings, source: str) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,17 @@ from recq.commands import command
 from recq.errors import TargetNotFound, UsageError
 from recq.index import background
 from recq.index.background import Background
-from recq.index.catalogs import missing
-from recq.index.collection import behind, collection_name, others, point_alias, space_in, stored_space
+from recq.index.catalogs import Kept, kept, missing
+from recq.index.collection import (
+    behind,
+    collection_name,
+    note_previous,
+    others,
+    point_alias,
+    previous,
+    space_in,
+    stored_space,
+)
 from recq.index.collection import create as create_collection
 from recq.index.collection import upgrade as upgrade_collection
 from recq.index.errors import translated
@@ -102,6 +112,11 @@ class Catalog:
         self.ledger = Ledger(client, collection, self._points)
         self.sources = SourceRecords(client, collection, name)
         self.problems = ProblemRecords(client, collection, self._points)
+
+    @property
+    def collection(self) -> str:
+        """The collection that it reads and writes, by its own name."""
+        return self._collection
 
     def tried(self, name: str) -> Tried:
         """The trained space of that name, and what answers in its order; read once.
@@ -228,8 +243,8 @@ class Catalog:
             raise UsageError(f"catalog {name!r} already uses {space.label}: there is nothing to rebuild")
         catalog = cls(client, name, collection_name(name, space), space)
         create_collection(client, catalog._collection, space, _records(trained))
-        for source in current.sources.all().values():
-            catalog.sources.write(source)
+        upgrade_collection(client, catalog._collection)  # it may have been kept since an older recq
+        catalog._take_sources_of(current)
         return catalog
 
     def fill_from(self, old: Catalog, projection: Projection, asking: Asking) -> Iterator[int]:
@@ -243,12 +258,52 @@ class Catalog:
 
     @translated
     def finish_rebuild(self) -> None:
-        """Move the alias to this collection in one step, then delete the previous collection."""
+        """Move the alias to this collection in one step. The one that has answered until now is kept (`rollback`).
+
+        What was kept before is deleted, as is what an earlier rebuild left when it was killed.
+        """
+        before = behind(self._client, self.name)
+        if before is not None and before != self._collection:
+            note_previous(self._client, self._collection, before, _now())
         point_alias(self._client, self.name, self._collection)
-        for old in others(
-            self._client, self.name, self._collection
-        ):  # also what an earlier rebuild left when it was killed
-            self._client.delete_collection(old)
+        kept = previous(self._client, self._collection)
+        for other in others(self._client, self.name, self._collection):
+            if kept is None or other != kept[0]:
+                self._client.delete_collection(other)
+
+    @classmethod
+    @translated
+    def rollback(cls, client: QdrantClient, name: str) -> Catalog:
+        """The catalog as it was before the last rebuild: the alias moves back in one step.
+
+        What has answered until now is kept in its turn, so that the next one undoes this. Sources are as they are
+        today; files that have changed since are found by the next comparison. Raises TargetNotFound where nothing is
+        kept.
+        """
+        current = cls.open(client, name)
+        kept = previous(client, current._collection)
+        if kept is None:
+            raise TargetNotFound(
+                f"catalog {name!r} has nothing to go back to: it was not rebuilt, or what was kept of it was pruned"
+            )
+        catalog = cls(client, name, kept[0], stored_space(client, kept[0]))
+        catalog._take_sources_of(current)
+        note_previous(client, kept[0], current._collection, _now())
+        point_alias(client, name, kept[0])
+        return catalog
+
+    def _take_sources_of(self, current: Catalog) -> None:
+        """Have the sources of another collection of the catalog: those that it has no more are forgotten here, too."""
+        sources = current.sources.all()
+        for name in self.sources.all():
+            if name not in sources:
+                self.drop_source(name)
+        for source in sources.values():
+            self.sources.write(source)
+
+    def kept(self) -> Kept | None:
+        """The collection that the last rebuild replaced, while it is kept."""
+        return kept(self._client, self.name)
 
     @translated
     def upgrade(self) -> int | None:
@@ -308,6 +363,10 @@ class Catalog:
         if not self.sources.all():
             self.fields.forget()
         return dropped
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _records(trained: TrainedSpace | None) -> dict[str, Any]:

@@ -21,6 +21,9 @@ from recq.space import EmbeddingSpace
 _PAGE = 200
 """Payloads that one request writes again."""
 
+PREVIOUS_KEY = "previous"
+"""Collection-metadata key of the collection that this one has replaced, and when."""
+
 OLDEST_SCHEMA = 1
 """The oldest schema version that can still be read and upgraded."""
 
@@ -147,6 +150,19 @@ def others(client: QdrantClient, catalog: str, current: str) -> list[str]:
     own = re.compile(rf"{re.escape(catalog)}--[0-9a-f]{{12}}")
     names = [collection.name for collection in client.get_collections().collections]
     return [name for name in names if name != current and own.fullmatch(name)]
+
+
+def note_previous(client: QdrantClient, collection: str, replaced: str, at: str) -> None:
+    """Note which collection this one replaces, `at` an ISO 8601 time: before the alias moves."""
+    client.update_collection(collection, metadata={PREVIOUS_KEY: {"collection": replaced, "at": at}})
+
+
+def previous(client: QdrantClient, collection: str) -> tuple[str, str] | None:
+    """The collection that this one has replaced, and when (ISO 8601); None where there is none (any more)."""
+    noted = (client.get_collection(collection).config.metadata or {}).get(PREVIOUS_KEY)
+    if noted is None or not client.collection_exists(noted["collection"]):
+        return None
+    return str(noted["collection"]), str(noted["at"])
 
 
 def point_alias(client: QdrantClient, catalog: str, collection: str) -> None:
