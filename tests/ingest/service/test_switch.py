@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ingest.service.session import switch
 from recq.errors import IndexUnreachable, ModelUnavailable, SpaceMismatch, TargetError, UsageError
 from recq.index.candidates import Candidate
 from recq.index.catalog import Catalog
@@ -27,6 +28,7 @@ from recq.settings import Settings
 from tests import forked
 from tests.ingest.pictures import jpeg, put
 from tests.ingest.running import STARTS_WITHIN, Place, environment
+from tests.qdrant_server import QdrantServer
 
 BASE = "pixels:8"  # a network that costs nothing
 SPACE = describe_space(BASE, Settings())
@@ -282,7 +284,6 @@ def test_beside_a_running_daemon_only_pruning_is_possible(place: Place) -> None:
 
 
 def test_a_disk_without_room_for_both_keeps_the_old_vectors(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ingest.service.session import switch
     from recq.index.edge import disk
 
     monkeypatch.setattr(disk, "RESERVE", 2**60)
@@ -295,7 +296,6 @@ def test_a_disk_without_room_for_both_keeps_the_old_vectors(place: Place, monkey
 
 
 def test_nothing_replaces_the_old_vectors_where_an_item_would_be_lost(place: Place) -> None:
-    from ingest.service.session import switch
     from recq.index.writes import Writes
 
     settings, copy = Settings(data_dir=place.data), Writes.copy
@@ -306,3 +306,22 @@ def test_nothing_replaces_the_old_vectors_where_an_item_would_be_lost(place: Pla
     with place.catalog() as catalog:
         assert catalog.space == SPACE
     switched(place)
+
+
+@pytest.mark.server
+def test_a_daemon_elsewhere_does_not_go_on_filling_what_was_replaced(own_server: QdrantServer, tmp_path: Path) -> None:
+    """The collection is still there and takes its writes, which nobody would find; it compares in an hour."""
+    place = Place(tmp_path / "shop", tmp_path / "data", ("--url", own_server.url))
+    place.settings["RECQ_POLL_INTERVAL"] = "0.1"
+    put(place.root / "0.jpg", 0)
+    assert place.command("run", str(place.root), "--once", "--model", BASE).returncode == 0
+    with place.daemon() as daemon:
+        daemon.ready()
+        with place.catalog() as catalog:
+            catalog.candidates.write(candidate())
+        there = Settings(data_dir=tmp_path / "elsewhere", url=own_server.url)
+        assert not switch(there, NAME, log_format=None).stopped
+        assert daemon.process.wait(STARTS_WITHIN) == SpaceMismatch.exit_code
+        assert "has been rebuilt in another embedding space meanwhile: start the daemon again" in daemon.log.read_text()
+    assert place.status()["space"]["dim"] == 16
+    assert place.command("rollback").returncode == 0
