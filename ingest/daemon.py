@@ -251,8 +251,8 @@ class Daemon:
 
     def _is_settled(self, source: str) -> bool:
         """Whether a source is compared, and all of it written."""
-        comparing = self._schedule.is_comparing(source) or self._queue.is_due(source)
-        return not (source in self._watches.beginning or comparing or self.pending(source)[0])
+        beginning = source in self._watches.beginning
+        return not (beginning or self._queue.is_compared(source) or self.pending(source)[0])
 
     def _settled(self) -> bool:
         """Whether nothing is left to be done."""

@@ -36,11 +36,15 @@ class SourceDue:
 
 
 class Queue:
-    """What is due: `paths`, folders and sources. `silent` are the sources whose disk does not answer."""
+    """What is due: `paths`, folders and sources.
+
+    `silent` are the sources whose disk does not answer, `comparing` those that are compared with the index just now.
+    """
 
     def __init__(self, context: Context) -> None:
         self.paths = Pending()
         self.silent: set[str] = set()
+        self.comparing: set[str] = set()
         self._context = context
         self._workers = Workers("look", context.loop)
         self._looks: dict[str, Looks] = {}
@@ -155,9 +159,9 @@ class Queue:
         """Whether any source waits to be compared."""
         return bool(self._due)
 
-    def is_due(self, name: str) -> bool:
-        """Whether a source waits to be compared."""
-        return any(due.name == name for due in self._due)
+    def is_compared(self, name: str) -> bool:
+        """Whether a source is being compared, waits for it, or that waits to be decided."""
+        return name in self.comparing or any(due.name == name for due in self._due)
 
     # -- what may still come --------------------------------------------------------------------------------------
 

@@ -2,7 +2,8 @@
 
 Whether too many go at once can be decided for all of them, never for one. An item waits while a file that is not
 indexed yet may have its bytes. A worker of the source checks each item once more right before it is deleted. Items
-that are held stay in the index until a comparison decides otherwise. For the loop's thread.
+that are held stay in the index until a comparison decides otherwise. A rule ignores many files in one moment, of which
+events report some: those wait for the comparison that counts all of them. For the loop's thread.
 """
 
 from __future__ import annotations
@@ -57,6 +58,11 @@ class Removal:
     hinted: bool = False
     since: float = 0.0
 
+    @property
+    def ruled(self) -> bool:
+        """Whether its file stands, and events alone reported that it is no item any more: a rule may ignore more."""
+        return self.hinted and self.state is not None
+
 
 class Removals:
     """Takes the verdicts on items whose files have gone."""
@@ -90,6 +96,7 @@ class Removals:
             entry.key, file.id, file.size, verdict.state, entry.witnessed, file.sha256, hinted=entry.fresh, since=now
         )
         self._waiting.setdefault(name, {})[entry.key] = removal
+        self._queue.paths.written(entry.key)  # the index has it: a comparison that waits for new files must not wait
         self._queue.paths.set_aside(entry.key)
         self._waves[name] = self._waves.get(name, (now, now))[0], now
 
@@ -109,10 +116,11 @@ class Removals:
                 continue
             # Once for each size: thousands may wait, and a look goes over all folders that have yet to be walked.
             may_appear_since = functools.cache(self._queue.may_appear_since)
+            compared = self._queue.is_compared(name)
             due = [
                 each
                 for each in waiting.values()
-                if each.state is not None or not _may_have_moved(each, may_appear_since(each.size))
+                if not (compared if each.ruled else _may_have_moved(each, may_appear_since(each.size)))
             ]
             for removal in due:
                 del waiting[removal.key]
@@ -148,7 +156,7 @@ def _may_have_moved(removal: Removal, appeared: float) -> bool:
 
     Those that come later do not count: a steady stream of them would keep the item for ever.
     """
-    return appeared <= removal.since + _NEW_PLACE_WITHIN
+    return removal.state is None and appeared <= removal.since + _NEW_PLACE_WITHIN
 
 
 # -- in workers --------------------------------------------------------------------------------------------------------
@@ -189,6 +197,9 @@ class Deleter:
                 held.append(Held(name, len(gone) - len(believed), emptied(name, watched.root), hinted=hinted))
             spared, lost = self._split(name, believed)
             deleted += spared
+            if watched.held and (ruled := [removal for removal in lost if removal.ruled]):
+                held.append(Held(name, len(ruled), too_many(name), hinted=True))
+                lost = [removal for removal in lost if not removal.ruled]
             if len(lost) > watched.guard.left:
                 watched.guard.grown(self._retrier(partial(self._catalog.items.count, source=name)))
             if watched.guard.takes(len(lost)):

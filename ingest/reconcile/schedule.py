@@ -60,7 +60,7 @@ class Schedule:
         self._workers = Workers("reconcile", context.loop)
         self._requests = Repeated(Worker("requests", context.loop), self._asked, self._answer)
         self._due: dict[str, dict[SourceDue, float]] = {}  # by source: why it has to be compared, and when (monotonic)
-        self._under_way: set[str] = set()
+        self._under_way = queue.comparing
         self._undecided: dict[str, tuple[Reconciliation, float]] = {}  # with the time to decide anyway
         self._confirmed: set[str] = set()  # sources whose comparison under way knows of a confirmation
         self._seen: set[str] = set()  # sources that have been compared; of the worker, as is
@@ -80,10 +80,6 @@ class Schedule:
     def comparing(self) -> bool:
         """Whether folder and index are being compared."""
         return bool(self._under_way)
-
-    def is_comparing(self, name: str) -> bool:
-        """Whether a source is being compared, or that waits to be decided."""
-        return name in self._under_way
 
     def next_deadline(self) -> float:
         """When `tick` has something to do."""

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import csv
+import http.server
 import os
 import re
 import shlex
 import shutil
+import subprocess
 import sys
+import textwrap
+import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +27,9 @@ from tests.packaging.test_readme import run
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "tutorials.md").read_text("utf-8")
-BOXES = re.findall(r"^```(sh)?\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
-COMMANDS = [line for _, box in BOXES for line in box.splitlines()]
+BOXES = re.findall(r"^ *```(\w*)\n(.*?)^ *```$", TEXT, re.MULTILINE | re.DOTALL)
+COMMANDS = [line.strip() for language, box in BOXES if language in ("", "sh") for line in box.splitlines()]
+FETCH = re.search(r"^   ```python\n(.*?)^   ```", TEXT, re.MULTILINE | re.DOTALL)
 HERE = [box for language, box in BOXES if language == "sh"]
 RUN = [*HERE[0].splitlines(), *(line for line in HERE[3].splitlines() if "pixels:32" in line)]
 """Three starts of a program, some two seconds each; what the other boxes ask for is tested elsewhere."""
@@ -70,3 +77,39 @@ def test_the_pictures_are_there_and_small() -> None:
     assert shown == made
     for name in shown:
         assert (ROOT / "docs" / name).stat().st_size < 150_000
+
+
+class _Silent(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+def test_posters_are_fetched_from_their_addresses(tmp_path: Path) -> None:
+    """Whole pictures alone, once; what fails is told, left out of the table, and tried again by the next run."""
+    assert FETCH is not None
+    (tmp_path / "fetch.py").write_text(textwrap.dedent(FETCH[1]))
+    web = tmp_path / "web"
+    web.mkdir()
+    for name in SHOWN[:2]:
+        shutil.copy(ROOT / "samples" / f"{name}.jpg", web)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(_Silent, directory=str(web))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        place = f"http://127.0.0.1:{server.server_address[1]}"
+        rows = [(f"{place}/{name}.jpg", f'{name}, "a poster"', "Action|Drama") for name in SHOWN[:3]]
+        with (tmp_path / "posters.csv").open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([("address", "title", "genres"), *rows, ("no address", "x", "")])
+        command = [sys.executable, "fetch.py", "posters.csv", "posters"]
+        first = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert (first.returncode, len(first.stderr.splitlines())) == (1, 2)
+        for name in SHOWN[:2]:
+            (web / f"{name}.jpg").unlink()  # what is there is not asked for again
+        shutil.copy(ROOT / "samples" / f"{SHOWN[2]}.jpg", web)
+        second = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        server.shutdown()
+    assert second.stderr.splitlines() == ["no address: unknown url type: 'no address'"]
+    with (tmp_path / "posters" / "metadata.csv").open(newline="", encoding="utf-8") as file:
+        table = list(csv.DictReader(file))
+    assert [row["title"] for row in table] == [title for _, title, _ in rows]
+    for row, name in zip(table, SHOWN, strict=False):
+        assert (tmp_path / "posters" / row["file"]).read_bytes() == (ROOT / "samples" / f"{name}.jpg").read_bytes()
+    assert len(list((tmp_path / "posters").iterdir())) == 4

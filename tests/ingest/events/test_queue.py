@@ -66,12 +66,12 @@ def test_sources_are_taken_once_in_the_order_in_which_they_were_asked_for(case: 
     case.queue.doubt("s")
     case.queue.compare("s", verify=True)
     case.queue.compare("t")
-    assert case.queue.is_due("s")
+    assert case.queue.is_compared("s")
     assert not case.queue.idle
     assert case.queue.next_deadline() <= time.monotonic()
     taken = case.queue.take_sources()
     assert taken == [SourceDue("t"), SourceDue("s", doubted=True), SourceDue("s", verify=True)]
-    assert not case.queue.is_due("s")
+    assert not case.queue.is_compared("s")
     assert case.queue.next_deadline() == float("inf")
     assert case.queue.take_sources() == []
 

@@ -113,6 +113,28 @@ def test_a_folder_that_appears_later_keeps_no_item(case: Case) -> None:
     assert case.is_deleted()
 
 
+def test_what_a_rule_takes_waits_for_the_comparison_that_counts_all_of_it(case: Case) -> None:
+    """Events bring some of the files that a new rule ignores, and where they come in waves each would be few."""
+    key = Key("s", "ignored.jpg")
+    state = FileState(SIZE, 1)
+    entry = PendingPath(key, completed(state, 0.0), fresh=True)
+    case.queue.compare("s")
+    case.queue.paths.put(entry)
+    case.queue.paths.take(time.monotonic(), 9, 9)
+    case.removals.put(Verdict(entry, Fate.DELETE, state, Item(replace(facts(key, state), sha256="1" * 64))))
+    assert case.is_deleted(), "the other one, whose file has gone, goes"
+    assert case.queue.paths.count("s") == (1, 0), "it is not new, so the comparison does not wait for it"
+    case.removals._next = 0.0
+    assert case.is_deleted()
+    case.queue.comparing.update(due.name for due in case.queue.take_sources())
+    case.removals._next = 0.0
+    assert case.is_deleted()
+    case.queue.comparing.clear()
+    case.removals._next = 0.0
+    assert not case.is_deleted()
+    assert case.deleter.asked == [GONE, key]
+
+
 def test_a_look_asks_once_for_each_size_however_many_wait(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
 
@@ -124,8 +146,9 @@ def test_a_look_asks_once_for_each_size_however_many_wait(case: Case, monkeypatc
     for number in range(300):
         key = Key("s", f"{number}.jpg")
         item = Item(replace(facts(key, FileState(number % 3, 1)), sha256="0" * 64))
-        case.removals.put(
-            Verdict(PendingPath(key, completed(None, 0.0), fresh=True, known=True), Fate.DELETE, None, item)
-        )
+        entry = PendingPath(key, completed(None, 0.0), fresh=True, known=True)
+        case.queue.paths.put(entry)
+        case.queue.paths.take(time.monotonic(), 9, 9)
+        case.removals.put(Verdict(entry, Fate.DELETE, None, item))
     assert not case.is_deleted()
     assert sorted(asked) == [0, 1, 2, SIZE]
