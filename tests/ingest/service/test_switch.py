@@ -4,6 +4,7 @@ questions, predictions."""
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from recq.errors import IndexUnreachable, ModelUnavailable, SpaceMismatch, Targe
 from recq.index.candidates import Candidate
 from recq.index.catalog import Catalog
 from recq.index.connect import connect
+from recq.index.sources import host_name
 from recq.learn.predict import Prediction, predict
 from recq.models import describe_space
 from recq.models.embedder import open_embedder
@@ -50,10 +52,11 @@ def candidate() -> Candidate:
     return Candidate(NAME, "category", head, classifier, SPACE.fingerprint, "now", calibration=calibration)
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A catalog with labels, a failed item and a candidate."""
-    place = Place(tmp_path / "shop", tmp_path / "data")
+    folder = tmp_path_factory.mktemp("made")
+    place = Place(folder / "shop", folder / "data")
     for number in range(PICTURES):
         put(place.root / f"{number}.jpg", number)
     rows = [f"{number}.jpg,{CLASSES[number % 3]}" for number in range(PICTURES)]
@@ -63,6 +66,17 @@ def place(tmp_path: Path) -> Place:
     assert done.returncode == 3, done.stderr
     with place.catalog() as catalog:
         catalog.candidates.write(candidate())
+    return folder
+
+
+@pytest.fixture
+def place(made: Path, tmp_path: Path) -> Place:
+    """A copy of it, in a folder of its own."""
+    for part in ("shop", "data"):
+        shutil.copytree(made / part, tmp_path / part)
+    place = Place(tmp_path / "shop", tmp_path / "data")
+    with place.catalog() as catalog:
+        catalog.sources.write(catalog.sources.get("shop").with_root(host_name(), place.root))
     return place
 
 
