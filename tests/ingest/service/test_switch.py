@@ -137,6 +137,18 @@ def test_killed_anywhere_the_same_command_goes_on(
     assert place.items() == before, "metadata, failures and what is known of files are as they were"
 
 
+def test_interrupted_by_a_signal_the_old_vectors_answer(place: Place) -> None:
+    order = AFTER.replace("SIGKILL", "SIGTERM")
+    script = "from recq.index import projecting\nprojecting._PAGE = 8\n" + KILLED.format(
+        module="writes", owner="Writes", method="copy", order=order
+    )
+    done = forked.run("-c", [script, "rebuild", "--space", NAME, *place.reached], environment(), STARTS_WITHIN)
+    assert done.returncode == 130, done.stderr
+    assert done.stderr.splitlines()[-1].endswith("the old vectors still answer; run it again to go on")
+    with place.catalog() as catalog:
+        assert (catalog.space, catalog.items.count()) == (SPACE, PICTURES)
+
+
 def test_the_same_is_near_before_and_after(place: Place) -> None:
     """All of fewer than a thousand are put into order, so nothing may differ but a last bit."""
     with session(place) as asked:

@@ -25,7 +25,8 @@ from recq.models.heads import Classifier, Floats, Joined, Linear
 from tests.recq.index.conftest import SPACE
 
 ITEMS = 60
-FOREIGN = "00000000-0000-0000-0000-000000000007"
+FOREIGN = 7
+"""A point of another program, with a vector: it is no item, and no name of one."""
 NAME = "switched"
 CLASSES = ("bag", "hat", "shoe")
 
