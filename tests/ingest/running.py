@@ -27,7 +27,12 @@ from tests.eventually import eventually
 from tests.ingest.documented import validated
 
 COMMAND = [sys.executable, "-m", "ingest.cli"]
-MODEL = "mobilenet_v2"  # the smaller one: these tests are about files
+MODEL = "pixels:8"
+"""What most places are filled with, for tests about files: each start of a network costs 0.7 s of a processor."""
+
+NETWORK = "mobilenet_v2"
+"""What those are filled with whose tests are about networks: the smaller one of those that are shipped."""
+
 STARTS_WITHIN = 120.0  # seconds, on a machine with much else to do
 FROM_NOTHING = False  # whether programs are started by exec, imports and all: the full forms set it
 
@@ -50,6 +55,7 @@ class Place:
     options: tuple[str, ...] = ()
     settings: dict[str, str] = field(default_factory=dict)
     from_nothing: bool = field(default_factory=lambda: FROM_NOTHING)
+    model: str = field(default_factory=lambda: NETWORK if FROM_NOTHING else MODEL)
 
     def __post_init__(self) -> None:
         self.root.mkdir(parents=True, exist_ok=True)
@@ -132,7 +138,7 @@ class Place:
             with self.catalog():
                 return []
         except RecqError:
-            return ["--model", MODEL]
+            return ["--model", self.model]
 
 
 @dataclass

@@ -29,7 +29,7 @@ from ingest.service.status import ask_daemon
 from recq.settings import Settings
 from tests.eventually import eventually
 from tests.ingest.pictures import jpeg
-from tests.ingest.running import Daemon, Place
+from tests.ingest.running import NETWORK, Daemon, Place
 from tests.packs import pack
 from tests.qdrant_server import QdrantServer
 
@@ -266,7 +266,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     outcome = Outcome([], warm_up)
     try:
         with tempfile.TemporaryDirectory(prefix="recq-soak-") as folder, ExitStack() as stack:
-            place = Place(Path(folder) / "shop", Path(folder) / "data", from_nothing=True)
+            place = Place(Path(folder) / "shop", Path(folder) / "data", from_nothing=True, model=NETWORK)
             if chosen.server:
                 server = stack.enter_context(QdrantServer(Path(folder) / "server"))
                 place.options = ("--url", server.url)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from tests.ingest.running import Place
+from tests.ingest.running import NETWORK, Place
 from tests.reliability.conftest import Figures
 from tests.reliability.soak import Memory, Outcome, Sample, Soak, soak
 
@@ -15,7 +15,7 @@ PIXELS = 224 * 224 * 3
 
 def test_a_daemon_keeps_nothing_of_its_pictures(tmp_path: Path, full: bool, figures: Figures) -> None:
     images = 3_000 if full else 240
-    place = Place(tmp_path / "shop", tmp_path / "data", from_nothing=True)
+    place = Place(tmp_path / "shop", tmp_path / "data", from_nothing=True, model=NETWORK)
     plan = Soak(images, wave=images // 8, keep=images // 2, replace=True, rescan=2.0, warm_up=images // 3)
     outcome = Outcome(list(soak(place, plan)), plan.warm_up)
     figures("soak in small", slope=round(outcome.slope), last=asdict(outcome.samples[-1]))

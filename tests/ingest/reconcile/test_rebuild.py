@@ -211,13 +211,13 @@ def test_interrupted_the_old_vectors_answer_and_the_next_one_goes_on(place: Plac
 def test_a_rebuild_knows_what_a_new_rule_ignores(place: Place) -> None:
     """A few items go, as by any comparison; all of a source do not without a confirmation."""
     (place.root / ".recqignore").write_text("*\n")
-    done = place.command("rebuild", "--model", "pixels:8")
+    done = place.command("rebuild", "--model", "pixels:16")
     assert done.returncode == 3, done.stderr
     why = done.stderr.splitlines()[-1]
     assert "2 items found today are ignored now, by the rule '*' in .recqignore line 1: nothing would be left" in why
     assert f"'recq-ingest confirm shop --data-dir {place.data}'" in why
     assert sorted(place.vectors()) == ["a.jpg", "b.jpg", "c.jpg"]
     (place.root / ".recqignore").write_text("b.jpg\n")
-    done = place.command("rebuild", "--model", "pixels:8")
+    done = place.command("rebuild", "--model", "pixels:16")
     assert done.returncode == 0, done.stderr
     assert sorted(place.vectors()) == ["a.jpg", "c.jpg"]

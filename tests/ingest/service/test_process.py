@@ -20,7 +20,7 @@ from recq.index.schema import FieldType
 from tests.eventually import eventually
 from tests.ingest.documented import validated
 from tests.ingest.pictures import jpeg, put
-from tests.ingest.running import COMMAND, MODEL, Place, environment
+from tests.ingest.running import COMMAND, MODEL, NETWORK, Place, environment
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_status_without_a_daemon_reads_the_index(place: Place) -> None:
     assert place.once().returncode == 0
     status = place.status()
     space = status.pop("space")
-    assert (space["model"], space["dim"]) == (MODEL, 1280)
+    assert (space["model"], space["dim"]) == (MODEL, 192)
     assert status == {
         "catalog": "images", "engine": "embedded", "running": False, "pid": None, "state": "stopped",
         "detail": None,
@@ -156,6 +156,7 @@ def test_forget(place: Place) -> None:
 
 
 def test_another_model_needs_a_rebuild(place: Place) -> None:
+    place.model = NETWORK
     put(place.root / "sofa_1.jpg", 1)
     put(place.root / "sofa_2.jpg", 2)
     (place.root / "metadata.csv").write_text("file,price\nsofa_1.jpg,5\n")
@@ -164,7 +165,7 @@ def test_another_model_needs_a_rebuild(place: Place) -> None:
     wrong = place.command("run", str(place.root), "--once", "--model", "efficientnet_lite2")
     assert wrong.returncode == 5
     assert "recq-ingest rebuild --model efficientnet_lite2" in wrong.stderr
-    same = place.command("rebuild", "--model", MODEL)
+    same = place.command("rebuild", "--model", NETWORK)
     assert same.returncode == 2
     hidden = place.root.rename(place.root.with_name("hidden"))
     lost = place.command("rebuild", "--model", "efficientnet_lite2")

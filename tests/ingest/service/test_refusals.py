@@ -15,13 +15,13 @@ from tests import forked
 from tests.eventually import eventually
 from tests.ingest.documented import validated
 from tests.ingest.pictures import put
-from tests.ingest.running import MODEL, STARTS_WITHIN, Place, environment
+from tests.ingest.running import NETWORK, STARTS_WITHIN, Place, environment
 from tests.packs import pack
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
-    return Place(tmp_path / "shop", tmp_path / "data")
+    return Place(tmp_path / "shop", tmp_path / "data", model=NETWORK)
 
 
 def test_a_field_that_no_index_takes_costs_no_picture_and_is_exit_code_3(place: Place) -> None:
@@ -77,7 +77,7 @@ def test_an_inference_that_raises_fails_its_item_alone(place: Place) -> None:
         put(place.root / f"{number}.jpg", number)
     Image.new("RGB", (64, 64), "black").save(place.root / "black.png")
     script = FAILING.format(condition="pixels[:, 100:120, 100:120].max() < 9")
-    done = run_script(place, script, "run", str(place.root), "--once", "--model", MODEL)
+    done = run_script(place, script, "run", str(place.root), "--once", "--model", NETWORK)
     assert done.returncode == 3, done.stderr
     assert sorted(place.vectors()) == [f"{number}.jpg" for number in range(4)]
     listed = validated("failed", json.loads(place.command("failed", "--json").stdout))
@@ -89,7 +89,7 @@ def test_an_inference_that_raises_fails_its_item_alone(place: Place) -> None:
 def test_a_network_that_always_raises_ends_and_spins_nothing(place: Place) -> None:
     for number in range(4):
         put(place.root / f"{number}.jpg", number)
-    done = run_script(place, FAILING.format(condition="True"), "run", str(place.root), "--once", "--model", MODEL)
+    done = run_script(place, FAILING.format(condition="True"), "run", str(place.root), "--once", "--model", NETWORK)
     assert done.returncode == 3, done.stderr
     assert done.stderr.count("event=failed") == 4
     done = place.once()  # the network is well again: tried at the start, by itself

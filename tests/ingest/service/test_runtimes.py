@@ -12,12 +12,12 @@ from recq.search.prepare import Preparer
 from recq.search.target import ContentTarget
 from recq.settings import Settings
 from tests.ingest.pictures import put
-from tests.ingest.running import Place
+from tests.ingest.running import NETWORK, Place
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
-    return Place(tmp_path / "shop", tmp_path / "data")
+    return Place(tmp_path / "shop", tmp_path / "data", model=NETWORK)
 
 
 @pytest.mark.keras

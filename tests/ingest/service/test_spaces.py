@@ -10,9 +10,9 @@ from recq.search.prepare import Preparer
 from recq.search.target import ContentTarget
 from recq.settings import Settings
 from tests.ingest.pictures import put
-from tests.ingest.running import MODEL, Place
+from tests.ingest.running import NETWORK, Place
 
-OPTIONS = ["--model", MODEL, "--pooling", "rmac", "--size", "96", "--resize", "stretch"]
+OPTIONS = ["--model", NETWORK, "--pooling", "rmac", "--size", "96", "--resize", "stretch"]
 
 
 def embedded(preparer: Preparer, content: bytes) -> np.ndarray:
@@ -28,14 +28,20 @@ def test_a_catalog_keeps_its_space_until_it_is_rebuilt(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     with place.catalog() as catalog:
         made = catalog.space
-    assert (made.model, made.pooling, made.size, made.resize, made.distance) == (MODEL, "rmac", 96, "stretch", "Cosine")
+    assert (made.model, made.pooling, made.size, made.resize, made.distance) == (
+        NETWORK,
+        "rmac",
+        96,
+        "stretch",
+        "Cosine",
+    )
 
     place.settings["RECQ_POOLING"] = "rmac"  # what is said agrees, what is not said is the catalog's own
     other = place.command("run", str(place.root), "--once", "--distance", "euclid")
     assert other.returncode == 5
     assert "(distance is 'Cosine', not 'Euclid')" in other.stderr
-    assert f"{MODEL} int8 96px stretch rmac 1280-d [" in other.stderr
-    assert f"{MODEL} int8 96px stretch rmac 1280-d euclid [" in other.stderr
+    assert f"{NETWORK} int8 96px stretch rmac 1280-d [" in other.stderr
+    assert f"{NETWORK} int8 96px stretch rmac 1280-d euclid [" in other.stderr
     assert other.stderr.count("\n") == 1
 
     place.settings["RECQ_POOLING"] = "mean"
