@@ -45,7 +45,8 @@ class EmbeddingSpace:
     weights (first 16 hex digits), `layer` the layer that is read, `pooling` how its map becomes one vector,
     `preprocessing` the arithmetic between 8-bit RGB and the first layer, `precision` the inference arithmetic.
     Vectors compared by their cosine have length 1, those compared by their Euclidean distance are as the network gives
-    them.
+    them. `projection` names the trained head that the network's vectors are put through, LABEL:DIGEST
+    (`recq.index.candidates`); None: they are the network's own.
     """
 
     model: str
@@ -84,6 +85,11 @@ class EmbeddingSpace:
         return cast(DistanceName, self.distance.lower())
 
     @property
+    def trained_on(self) -> str | None:
+        """The label that it was trained on; None for a network's own space."""
+        return None if self.projection is None else self.projection.rpartition(":")[0]
+
+    @property
     def fingerprint(self) -> str:
         """First 12 hex digits of the SHA-256 of the space's canonical JSON."""
         canonical = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
@@ -95,7 +101,11 @@ class EmbeddingSpace:
         how = self.layer if self.pooling == "none" else self.pooling
         precision = "" if self.precision == "f32" else f" {self.precision}"
         distance = "" if self.distance == "Cosine" else f" {self.distance_name}"
-        return f"{self.model}{precision} {self.size}px {self.resize} {how} {self.dim}-d{distance} [{self.fingerprint}]"
+        trained = "" if self.trained_on is None else f" trained on {self.trained_on}"
+        return (
+            f"{self.model}{precision} {self.size}px {self.resize} {how} {self.dim}-d{distance}{trained} "
+            f"[{self.fingerprint}]"
+        )
 
     def summary(self) -> dict[str, Any]:
         """As plain JSON, the parts that answers and statuses show; `to_json` has all parts."""

@@ -10,7 +10,7 @@ import json
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,7 +18,17 @@ import recq
 from ingest.cli.learning import train
 from ingest.cli.model import Space
 from ingest.cli.models import models
-from ingest.cli.requests import LogOption, MetadataOption, confirm, drop, problems, reconcile, retry
+from ingest.cli.requests import (
+    LogOption,
+    MetadataOption,
+    confirm,
+    drop,
+    problems,
+    prune,
+    reconcile,
+    retry,
+    rollback,
+)
 from ingest.service.allocator import give_memory_back
 from ingest.service.signals import INTERRUPTED, end_at_once
 from recq.cli_errors import run as run_shell
@@ -28,6 +38,10 @@ from recq.commands import command
 from recq.errors import UsageError
 from recq.paths import printable
 from recq.start_up import begun, leaving
+
+if TYPE_CHECKING:
+    from ingest.report import LogFormat
+    from recq.settings import Settings
 
 PROG = "recq-ingest"
 
@@ -160,6 +174,13 @@ def status(
     if found.indexes_refused:
         indexes = "1 index" if found.indexes_refused == 1 else f"{found.indexes_refused:,} indexes"
         typer.echo(f"  {indexes} of new fields could not be made: {command(PROG, 'problems')} lists them")
+    if found.kept is not None:
+        size = f"about {found.kept['size'] / 1e6:,.1f} MB of vectors"
+        typer.echo(
+            f"  kept since the rebuild of {found.kept['at']}: {found.kept['items']:,} items of "
+            f"{found.kept['space']['model']}, {size}: {command(PROG, 'rollback')} goes back to them, "
+            f"{command(PROG, 'prune')} deletes them"
+        )
     for source in found.sources:
         pending = "" if source.pending is None else f", {source.pending:,} pending"
         typer.echo(
@@ -236,6 +257,16 @@ app.command()(drop)
 @grouped
 def rebuild(
     *,
+    trained: Annotated[
+        str | None,
+        typer.Option(
+            "--space",
+            metavar="NAME",
+            show_default=False,
+            help="A space that was trained on this catalog: its vectors are made of the stored ones, and no picture is "
+            "read. Example: --space category",
+        ),
+    ] = None,
     space: Space,
     metadata: MetadataOption = None,
     index: Index,
@@ -243,9 +274,12 @@ def rebuild(
 ) -> int:
     """Index all sources again in another embedding space. The old vectors answer until the new ones are complete.
 
-    With --model everything else is that network's own unless given; without it the rest stays as it is.
+    With --model everything else is that network's own unless given; without it the rest stays as it is. With --space
+    a trained space becomes the catalog's own.
     """
     settings = index.settings(**space.settings())
+    if trained is not None:
+        return _switch(settings, trained, metadata, log_format)
     from ingest.service.outcome import require_none_failed, summary
     from ingest.service.session import rebuild as rebuild_catalog
 
@@ -258,6 +292,24 @@ def rebuild(
     return 0
 
 
+def _switch(settings: Settings, name: str, metadata: Path | None, log_format: LogFormat | None) -> int:
+    if metadata is not None:
+        raise UsageError(
+            "--metadata is for a rebuild that reads pictures, and --space reads none: leave one of them out"
+        )
+    from ingest.service.outcome import summary
+    from ingest.service.session import switch
+
+    outcome = switch(settings, name, log_format=log_format)
+    if outcome.stopped:
+        typer.echo(f"{PROG}: interrupted: the old vectors still answer; run it again to go on", err=True)
+        return INTERRUPTED
+    typer.echo(summary(outcome))
+    return 0
+
+
+app.command()(rollback)
+app.command()(prune)
 app.command()(train)
 app.add_typer(models)
 

@@ -214,13 +214,47 @@ def drop(
     return 0
 
 
+@grouped
+def rollback(*, index: Index) -> None:
+    """Let the vectors that the last rebuild replaced answer again; the next rollback undoes it.
+
+    Files that have changed since are indexed by the next run, as at every start.
+    """
+    settings = index.settings()
+    from ingest.service.kept import rollback as go_back
+
+    space = go_back(settings)
+    run = command("recq-ingest", "run")
+    typer.echo(f"{settings.catalog} answers from {space.label} again; {run} indexes what has changed since")
+
+
+@grouped
+def prune(
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask. Example: recq-ingest prune --yes")] = False,
+    index: Index,
+) -> int:
+    """Delete the vectors that the last rebuild replaced, after a question: there is no rollback to them then."""
+    settings = index.settings()
+    from ingest.service.kept import kept
+    from ingest.service.kept import prune as delete
+
+    planned = kept(settings)
+    if not yes and not _agreed(f"kept of catalog {settings.catalog!r}: {planned.text}. Delete it? [y/N] "):
+        typer.echo("nothing was deleted", err=True)
+        return INTERRUPTED
+    delete(settings, planned)
+    typer.echo(f"pruned {settings.catalog}: {planned.text}")
+    return 0
+
+
 def _agreed(question: str) -> bool:
     """The answer that is read from standard input. Raises UsageError where there is none."""
     typer.echo(question, nl=False, err=True)
     answer = sys.stdin.readline() if sys.stdin is not None else ""
     if not answer:
         typer.echo(err=True)
-        raise UsageError("standard input gives no answer: add --yes to remove the catalog without a question")
+        raise UsageError("standard input gives no answer: add --yes to do it without a question")
     return answer.strip().lower() in ("y", "yes")
 
 

@@ -1,4 +1,4 @@
-"""Whether a rebuilt collection may replace the old one: the last check before the old vectors are deleted.
+"""Whether a rebuilt collection may replace the old one: the last check before it answers.
 
 A disk that was away during the rebuild leaves the new collection empty without any error, and a network that makes no
 vectors fills it with failures. So every item that is found today is looked for in the new collection, and a sample of
@@ -67,6 +67,24 @@ def require_whole(old: Catalog, new: Catalog, sources: Mapping[str, WatchedSourc
                 "another network, or mend the cause and run the same rebuild again, which tries them again"
             )
     _require_answers(new, list(sources))
+
+
+def require_all_there(old: Catalog, new: Catalog) -> None:
+    """Raise TargetError unless `new` has every item of `old`, as far as that can be asked of the index alone."""
+    sources = list(old.sources.all())
+    for name in sources:
+        items = old.ledger.scan(name)
+        while page := list(islice(items, _PAGE)):
+            known = new.ledger.known([item.id for item in page])
+            for item in page:
+                again = known.get(item.id)
+                if again is None or (again.error is None) != (item.error is None):
+                    lost = printable(f"{name}/{item.file.path}")
+                    raise TargetError(
+                        f"{lost} is missing from the new collection, another daemon may just have written it. {_KEPT}: "
+                        "run the same command again"
+                    )
+    _require_answers(new, sources)
 
 
 def _size(catalog: Catalog, source: str) -> int:

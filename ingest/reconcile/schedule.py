@@ -239,6 +239,7 @@ class Schedule:
 
     def _asked(self) -> _Asked:
         """The requests that are in the index."""
+        self._index.require_current()  # else it would go on filling what a rebuild elsewhere has replaced
         marked = [item.file for name in self._context.sources for item in self._index.marked(name)]
         keys = [Key(file.source, paths.from_text(file.path, file.encoded)) for file in marked]
         confirmed = self._index.confirmed().keys() | self._index.confirmed_metadata().keys()

@@ -130,7 +130,7 @@ class HandOver:
         if not asked.said or (status := ask_daemon(self._settings)) is None or status.space is None:
             return
         with connect(self._settings) as client:
-            space = Catalog.open(client, self._settings.catalog).space
+            space = Catalog.open(client, self._settings.catalog).base
         require_same(space, describe_variant(space, asked, self._settings), self._settings.catalog)
 
 

@@ -46,6 +46,8 @@ class Plan:
         if self.held.left:
             left = "a collection" if len(self.held.left) == 1 else f"{len(self.held.left)} collections"
             parts.append(f"{left} of a rebuild that was not finished goes, too")
+        if self.held.kept is not None:
+            parts.append("what the last rebuild replaced goes, too")
         if self.held.also:
             parts.append(f"other programs know it as {', '.join(map(printable, self.held.also))}")
         return "; ".join(parts)
@@ -56,7 +58,7 @@ def planned(settings: Settings) -> Plan:
 
     Raises TargetNotFound, IndexBusy while a daemon works on it, IndexRefused for what recq did not make.
     """
-    _require_no_daemon(settings)
+    require_no_daemon(settings)
     with connect(settings) as client:
         held = holdings(client, settings.catalog)
         sources: dict[str, Source] = {}
@@ -66,7 +68,7 @@ def planned(settings: Settings) -> Plan:
             failed = catalog.ledger.count_failed()
             items = catalog.items.count() + failed
             sources = catalog.sources.all()
-    _require_no_watcher(settings, sources)
+    require_no_watcher(settings, sources)
     roots = {name: source.any_root() for name, source in sorted(sources.items())}
     shown = {name: "" if root is None else printable(to_text(str(root))[0]) for name, root in roots.items()}
     return Plan(held, items, failed, shown)
@@ -74,7 +76,7 @@ def planned(settings: Settings) -> Plan:
 
 def drop(settings: Settings, plan: Plan) -> None:
     """Remove the catalog: its alias, its collections and the remains of killed rebuilds. Raises IndexBusy."""
-    _require_no_daemon(settings)
+    require_no_daemon(settings)
     with connect(settings) as client:
         drop_collections(client, holdings(client, plan.held.name))
 
@@ -88,13 +90,14 @@ def _readable(client: QdrantClient, name: str) -> Catalog | None:
         return None
 
 
-def _require_no_daemon(settings: Settings) -> None:
+def require_no_daemon(settings: Settings) -> None:
+    """Raise IndexBusy where a daemon of this data folder works on the catalog."""
     status = ask_daemon(settings)
     if status is not None:
         raise IndexBusy(f"catalog {settings.catalog!r} is being watched by process {status.pid}: stop it first")
 
 
-def _require_no_watcher(settings: Settings, sources: Mapping[str, Source]) -> None:
+def require_no_watcher(settings: Settings, sources: Mapping[str, Source]) -> None:
     """Raise IndexBusy where a daemon that does not share this data folder compares a source on the same server."""
     if settings.url is None:
         return  # a daemon that watches an embedded catalog has its folder, and has answered before

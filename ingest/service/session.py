@@ -21,7 +21,7 @@ from ingest.daemon import Daemon
 from ingest.index.retrying import Retrier
 from ingest.index.retrying_index import replaced
 from ingest.loop import Stopping
-from ingest.reconcile.rebuild_check import require_whole
+from ingest.reconcile.rebuild_check import require_all_there, require_whole
 from ingest.report import LogFormat, Reporter
 from ingest.service.additions import Additions, HandOver, Taken, wait_until_done
 from ingest.service.outcome import Outcome, Standing
@@ -32,6 +32,8 @@ from ingest.service.status import ROUTE, DaemonStatus, ask_daemon
 from ingest.source.sources import Sources
 from ingest.source.targets import Target, require_one_source, require_usable
 from ingest.source.watched_source import WatchedSource
+from ingest.tally import Counts
+from recq.commands import command
 from recq.errors import (
     IndexBusy,
     IndexRefused,
@@ -41,7 +43,14 @@ from recq.errors import (
 from recq.images import Limits
 from recq.images.workers import DecodePool, Header
 from recq.index.catalog import Catalog
-from recq.index.connect import connect, locked, own_folder, require_room, server_client
+from recq.index.connect import (
+    connect,
+    locked,
+    own_folder,
+    require_room,
+    require_room_for_another,
+    server_client,
+)
 from recq.index.edge.server import LoopbackServer
 from recq.index.edge.serving import Serving
 from recq.learn.predictors import chosen_of
@@ -134,17 +143,71 @@ def rebuild(settings: Settings, *, table: Path | None, log_format: LogFormat | N
             roots = all_roots(old)
             require_one_source(table, roots)
             asked = ModelOptions.from_settings(settings)
-            space = describe_space(asked, settings) if asked.model else describe_variant(old.space, asked, settings)
+            space = describe_space(asked, settings) if asked.model else describe_variant(old.base, asked, settings)
             require_runtime(space, settings)
             catalog = Catalog.begin_rebuild(session.client, settings.catalog, space)
             _choose_predictions(session, old, catalog)
+            require_room_for_another(settings, old, catalog)
             mark(catalog, None)  # items that failed in an unfinished rebuild are tried again
             outcome = _work(session, catalog, roots, table, old=old)
             if not outcome.stopped:
-                catalog.finish_rebuild()
+                _finish(session, old, catalog)
             return outcome
     except (Stopped, Stopping):
         return Outcome(stopped=True)
+
+
+def switch(settings: Settings, candidate: str, *, log_format: LogFormat | None) -> Outcome:
+    """Make a candidate the catalog's own space: its vectors are made of the stored ones, and no picture is read.
+
+    The old collection answers meanwhile. After an interruption the next call continues where it stopped. What has
+    changed in the folders is found by the next comparison.
+
+    Raises TargetNotFound for an unknown candidate, SpaceMismatch where it or the model of the settings is of another
+    space, UsageError in a catalog that is in a trained space, and TargetError, with the old collection in place, when
+    an item would be lost (`ingest.reconcile.rebuild_check`).
+    """
+    try:
+        with _voice(INTERRUPTED, log_format) as voice, _session(voice, settings, once=True) as session:
+            old = Catalog.open(session.client, settings.catalog)
+            asked = ModelOptions.from_settings(settings)
+            if asked.said:
+                require_same(old.base, describe_variant(old.base, asked, settings), old.name)
+            _upgrade(session, old)
+            new = Catalog.begin_switch(session.client, settings.catalog, candidate)
+            require_room_for_another(settings, old, new)
+            return _switched(session, old, new)
+    except (Stopped, Stopping):
+        return Outcome(stopped=True)
+
+
+def _switched(session: _Session, old: Catalog, new: Catalog) -> Outcome:
+    """Fill the new collection, and let it answer when it is complete."""
+    projection, retrier, stop = new.projection, session.retrier, session.signals.stop
+    assert projection is not None, "a trained space has one"
+    total, done = old.items.count() + old.ledger.count_failed(), 0
+    for count in new.fill_from(old, projection, retrier):
+        done += count
+        session.reporter.stage("projecting", done, total)
+        if stop.is_set():
+            return Outcome(stopped=True)
+    for _ in new.fields.make_all():  # of many fields: nothing that could be asked before is refused afterwards
+        if stop.is_set():
+            return Outcome(stopped=True)
+    retrier(require_all_there, old, new)
+    _finish(session, old, new)
+    problems = sum(sum(new.problems.count(name).values()) for name in new.sources.all())
+    standing = Standing(new.items.count(), new.ledger.count_failed(), problems=problems)
+    return Outcome(False, Counts(reused=standing.items), standing, time.monotonic() - session.began)
+
+
+def _finish(session: _Session, old: Catalog, new: Catalog) -> None:
+    """Let the new collection answer; the old one is kept, which is reported."""
+    session.retrier(new.finish_rebuild)
+    rollback = command("recq-ingest", "rollback", catalog=old.name)
+    prune = command("recq-ingest", "prune", catalog=old.name)
+    detail = f"{rollback} goes back to the old vectors, {prune} deletes them"
+    session.reporter.event("kept", catalog=old.name, space=old.space.label, detail=detail)
 
 
 def forget(settings: Settings, source: str) -> int:
@@ -291,7 +354,7 @@ def _choose_catalog(client: QdrantClient, settings: Settings) -> Catalog:
         require_runtime(space, settings)
         return Catalog.create(client, settings.catalog, space)
     if asked.said:
-        require_same(catalog.space, describe_variant(catalog.space, asked, settings), catalog.name)
+        require_same(catalog.base, describe_variant(catalog.base, asked, settings), catalog.name)
     return catalog
 
 
@@ -336,7 +399,7 @@ def _work(
         headers=partial(_note_header, sources) if settings.exif else None,
     )
     try:
-        with open_embedder(catalog.space, settings) as embedder:
+        with open_embedder(catalog.space, settings, projection=catalog.projection) as embedder:
             daemon = Daemon(
                 settings,
                 catalog,

@@ -63,7 +63,8 @@ class Status:
     `detail` is the reason why it waits: the index's last error, or for how long it has not answered. `indexes_waiting`:
     payload indexes of new fields that are still to be made; a filter that needs one is refused. `indexes_refused`:
     those that the engine would not make, which `recq-ingest problems` lists. `runtime` and `device`: what runs a
-    daemon's network, and where.
+    daemon's network, and where. `kept`: what the last rebuild replaced, until that is pruned
+    (`recq.index.catalogs.Kept`).
     """
 
     catalog: str
@@ -78,6 +79,7 @@ class Status:
     indexes_refused: int = 0
     runtime: str | None = None
     device: str | None = None
+    kept: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON."""
@@ -129,6 +131,11 @@ def _counted(catalog: Catalog, name: str) -> _Counted:
     return _Counted(catalog.items.count(source=name), catalog.ledger.count_failed(source=name), problems, counts)
 
 
+def _kept(catalog: Catalog) -> Mapping[str, Any] | None:
+    found = catalog.kept()
+    return None if found is None else found.to_json()
+
+
 class DaemonStatus:
     """What the running daemon reports of itself, to the threads of its loopback server.
 
@@ -141,6 +148,7 @@ class DaemonStatus:
         self._running: tuple[Catalog, Mapping[str, WatchedSource], Daemon] | None = None
         self._runtime: tuple[str | None, str | None] = None, None
         self._counted: dict[str, _Counted] = {}
+        self._kept: Mapping[str, Any] | None = None
         self._counting: threading.Thread | None = None
         self._lock = threading.Lock()
 
@@ -174,7 +182,7 @@ class DaemonStatus:
         return Status(
             settings.catalog, _engine(settings), catalog.space.summary(), True, os.getpid(), state,
             detail if state == "waiting" else None, shown, daemon.indexes_waiting,
-            len(catalog.fields.known_waiting.refused), *self._runtime,
+            len(catalog.fields.known_waiting.refused), *self._runtime, self._kept,
         )  # fmt: skip
 
     def _count(self, catalog: Catalog, names: Sequence[str]) -> None:
@@ -195,6 +203,8 @@ class DaemonStatus:
         for name in names:
             with contextlib.suppress(RecqError):
                 self._counted[name] = _counted(catalog, name)
+        with contextlib.suppress(RecqError):
+            self._kept = _kept(catalog)
 
     def _source(self, watched: WatchedSource, pending: int, unknown: int) -> SourceStatus:
         counted = self._counted.get(watched.name, _Counted(0, 0))
@@ -265,7 +275,7 @@ def read_status(settings: Settings) -> Status:
         waiting = catalog.fields.waiting(refresh=True)
         return Status(
             settings.catalog, _engine(settings), catalog.space.summary(), False, None, "stopped", None, tuple(sources),
-            waiting.left, len(waiting.refused),
+            waiting.left, len(waiting.refused), kept=_kept(catalog),
         )  # fmt: skip
 
 

@@ -166,9 +166,10 @@ def remarks(evaluation: Evaluation) -> Iterator[str]:
     if left.copies:
         what = "1 copy was" if left.copies == 1 else f"{left.copies:,} copies were"
         yield f"{what} left out: the same bytes as the query"
-    for each in evaluation.against:
-        if each.trained is not None:
+    measured = [(evaluation.catalog, evaluation.space), *((each.catalog, each.space) for each in evaluation.against)]
+    for catalog, space in measured:
+        if space.trained_on is not None:
             yield (
-                f"{printable(each.catalog)} has learned the {printable(each.trained.label)} of these items: "
+                f"{printable(catalog)} has learned the {printable(space.trained_on)} of these items: "
                 "new pictures are found less well, the report of its training says how well"
             )

@@ -34,6 +34,9 @@ def catalogs(*, form: ListFormatOption = ShowFormat.TABLE, index: WholeIndex) ->
         if each.unfinished:
             left = counted(len(each.unfinished), "collection")
             complain(PROG, f"{each.name}: {left} of a rebuild that is running or was interrupted")
+        if each.kept is not None:
+            pruned = command("recq-ingest", "prune", catalog=each.name)
+            complain(PROG, f"{each.name}: kept to go back to: {each.kept.text}; {pruned} deletes it")
     if not found:
         complain(PROG, f"there is no catalog here: {command('recq-ingest', 'run', 'FOLDER')} makes one")
 

@@ -1,4 +1,5 @@
-"""The trained spaces that a collection carries: candidates, which answer only where they are asked for by name.
+"""The trained spaces that a collection carries: candidates, which answer only where they are asked for by name, and the
+one that the collection's own vectors are of, if they are no network's.
 
 They are in the collection's metadata, one key each, so that every consumer of the index has them and two trainings
 never overwrite each other's.
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -17,12 +19,15 @@ from recq.catalog_names import IMAGENET
 from recq.commands import command
 from recq.errors import SpaceMismatch, TargetNotFound, UsageError
 from recq.index.errors import translated
-from recq.models.heads import Classifier, Head, Joined, digest_of, head_from_json
+from recq.models.heads import Classifier, Head, Joined, Projection, digest_of, head_from_json
 from recq.space import EmbeddingSpace
 from recq.spelling import nearest
 
 PREFIX = "candidate:"
 """Collection-metadata keys of candidates."""
+
+TRAINED_KEY = "trained"
+"""Collection-metadata key of the trained space that the collection's own vectors are of."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -83,6 +88,55 @@ class Candidate:
             data.get("calibration", {}),
             data.get("quality", {}),
         )
+
+
+@dataclass(frozen=True)
+class TrainedSpace:
+    """A trained space that vectors are stored in: the candidate that it was, and the network's space `base` of the
+    vectors that its head takes."""
+
+    candidate: Candidate
+    base: EmbeddingSpace
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        """The embedding space of the stored vectors."""
+        return self.candidate.space(self.base)
+
+    @property
+    def projection(self) -> Projection:
+        """What makes its vectors."""
+        return Projection(self.base, self.candidate.head)
+
+    def to_json(self) -> dict[str, Any]:
+        """The value stored with the collection."""
+        return {"name": self.candidate.name, "base": self.base.to_json(), **self.candidate.to_json()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The value that `to_json` wrote. Raises SpaceMismatch for one of a newer version."""
+        return cls(Candidate.from_json(data["name"], data), EmbeddingSpace.from_json(data["base"]))
+
+
+def trained_in(metadata: Mapping[str, Any], space: EmbeddingSpace, catalog: str) -> TrainedSpace | None:
+    """What a collection's metadata say of its trained `space`; None for a network's own space.
+
+    Raises SpaceMismatch where the head of the space is missing or another one: nothing but it makes vectors that may be
+    compared with those that are stored.
+    """
+    if space.projection is None:
+        return None
+    data, found = metadata.get(TRAINED_KEY), None
+    with suppress(KeyError, TypeError, ValueError):
+        found = None if data is None else TrainedSpace.from_json(data)
+    if found is None or found.space != space:
+        what = "is missing" if data is None else "was changed by hand"
+        raise SpaceMismatch(
+            f"catalog {catalog!r} was made with {space.label}, whose head {what}: go back to the network's own vectors "
+            f"with {command('recq-ingest', 'rollback', catalog=catalog)}, or with "
+            f"{command('recq-ingest', 'rebuild', '--model', space.model, catalog=catalog)}"
+        )
+    return found
 
 
 def require_name(name: str) -> str:

@@ -7,10 +7,11 @@ them can be made and tested alone; what needs several of them is done here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qdrant_client import QdrantClient, models
 
@@ -18,8 +19,17 @@ from recq.commands import command
 from recq.errors import TargetNotFound, UsageError
 from recq.index import background
 from recq.index.background import Background
-from recq.index.catalogs import missing
-from recq.index.collection import behind, collection_name, others, point_alias, space_in, stored_space
+from recq.index.catalogs import Kept, kept, missing
+from recq.index.collection import (
+    behind,
+    collection_name,
+    note_previous,
+    others,
+    point_alias,
+    previous,
+    space_in,
+    stored_space,
+)
 from recq.index.collection import create as create_collection
 from recq.index.collection import upgrade as upgrade_collection
 from recq.index.errors import translated
@@ -32,16 +42,22 @@ from recq.index.nearest import ByEngine
 from recq.index.points import Points, within
 from recq.index.predicting_records import PredictingRecords
 from recq.index.problem_records import ProblemRecords
+from recq.index.problems import PROBLEMS_PREFIX
 from recq.index.reranked import Reranked
 from recq.index.searching import ByMatches
 from recq.index.source_records import SourceRecords, sources_in
-from recq.index.sources import Source
+from recq.index.sources import CONFIRMATION_PREFIX, METADATA_CONFIRMATION_PREFIX, METADATA_PREFIX, Source
 from recq.index.values import Values
 from recq.index.writes import Writes
 from recq.space import EmbeddingSpace, require_same
 
 if TYPE_CHECKING:
-    from recq.index.candidates import Candidate, Candidates
+    from recq.index.candidates import Candidate, Candidates, TrainedSpace
+    from recq.index.projecting import Asking
+    from recq.models.heads import Projection
+
+_RECORDS = (METADATA_PREFIX, PROBLEMS_PREFIX, CONFIRMATION_PREFIX, METADATA_CONFIRMATION_PREFIX)
+"""Collection-metadata keys of what is known of sources, whatever space the vectors are of."""
 
 
 @dataclass(frozen=True)
@@ -100,12 +116,21 @@ class Catalog:
         self.problems = ProblemRecords(client, collection, self._points)
         self.predicting = PredictingRecords(client, collection)
 
+    @property
+    def collection(self) -> str:
+        """The collection that it reads and writes, by its own name."""
+        return self._collection
+
     def tried(self, name: str) -> Tried:
         """The trained space of that name, and what answers in its order; read once.
 
-        Raises TargetNotFound, and SpaceMismatch for one that was learned in another space than the catalog's.
+        The one that the catalog's own vectors are of answers as the catalog does. Raises TargetNotFound, and
+        SpaceMismatch for one that was learned in another space than the catalog's.
         """
         if name not in self._tried:
+            if self.trained is not None and self.trained.candidate.name == name:
+                self._tried[name] = Tried(self.trained.candidate, self.finder)
+                return self._tried[name]
             candidate = self.candidates.get(name)
             nearest = Reranked(self._by_engine, self._points, candidate.head, candidate.space(self.space))
             self._tried[name] = Tried(candidate, Finder(nearest, self._points, self.fields, self.items))
@@ -117,6 +142,30 @@ class Catalog:
         from recq.index.candidates import Candidates
 
         return Candidates(self._client, self._collection, self.name)
+
+    @cached_property
+    @translated
+    def trained(self) -> TrainedSpace | None:
+        """The trained space that the vectors are of; None where they are a network's own.
+
+        Raises SpaceMismatch where its head is not there: no picture can be compared with the catalog then.
+        """
+        if self.space.projection is None:
+            return None
+        from recq.index.candidates import trained_in
+
+        info = self._at_opening or self._client.get_collection(self._collection)
+        return trained_in(info.config.metadata or {}, self.space, self.name)
+
+    @property
+    def base(self) -> EmbeddingSpace:
+        """The network's space: that of what a head takes in a trained space, else the catalog's own."""
+        return self.space if self.trained is None else self.trained.base
+
+    @property
+    def projection(self) -> Projection | None:
+        """What the network's vectors are put through in a trained space, for `recq.models.open_embedder`."""
+        return None if self.trained is None else self.trained.projection
 
     @classmethod
     @translated
@@ -139,14 +188,19 @@ class Catalog:
 
     @classmethod
     @translated
-    def create(cls, client: QdrantClient, name: str, space: EmbeddingSpace) -> Catalog:
-        """The catalog, made when it does not exist. Raises SpaceMismatch when it exists in another space."""
+    def create(
+        cls, client: QdrantClient, name: str, space: EmbeddingSpace, trained: TrainedSpace | None = None
+    ) -> Catalog:
+        """The catalog, made when it does not exist, with `trained` where its space is a trained one.
+
+        Raises SpaceMismatch when it exists in another space.
+        """
         collection = behind(client, name)
         if collection is not None:
             require_same(stored_space(client, collection), space, name)
         else:
             collection = collection_name(name, space)
-            create_collection(client, collection, space)
+            create_collection(client, collection, space, _records(trained))
             point_alias(client, name, collection)
         return cls(client, name, collection, space)
 
@@ -157,24 +211,103 @@ class Catalog:
 
         An interrupted rebuild is resumed.
         """
+        return cls._next(cls.open(client, name), space)
+
+    @classmethod
+    @translated
+    def begin_switch(cls, client: QdrantClient, name: str, candidate: str) -> Catalog:
+        """`begin_rebuild` in the space of a candidate, with all records of the catalog: problems, confirmations.
+
+        It has the fields of the catalog, and no items yet (`fill_from`). Raises TargetNotFound for an unknown
+        candidate, SpaceMismatch for one of another space, UsageError in a catalog that is in a trained space.
+        """
+        from recq.index.candidates import TrainedSpace
+
         current = cls.open(client, name)
+        if current.trained is not None:
+            raise UsageError(
+                f"catalog {name!r} is in a trained space already, {current.trained.candidate.name!r}: go back to the "
+                f"network's own vectors first, with {command('recq-ingest', 'rollback', catalog=name)} or "
+                f"{command('recq-ingest', 'rebuild', '--model', current.base.model, catalog=name)}"
+            )
+        trained = TrainedSpace(current.candidates.get(candidate), current.space)
+        catalog = cls._next(current, trained.space, trained)
+        own = client.get_collection(current._collection).config.metadata or {}
+        records = {key: value for key, value in own.items() if key.startswith(_RECORDS)}
+        client.update_collection(catalog._collection, metadata=records)
+        catalog.fields.declare(current.fields.types())
+        return catalog
+
+    @classmethod
+    def _next(cls, current: Catalog, space: EmbeddingSpace, trained: TrainedSpace | None = None) -> Catalog:
+        """The collection of another space, which has the catalog's sources."""
+        client, name = current._client, current.name
         if current.space.fingerprint == space.fingerprint:
             raise UsageError(f"catalog {name!r} already uses {space.label}: there is nothing to rebuild")
         catalog = cls(client, name, collection_name(name, space), space)
-        create_collection(client, catalog._collection, space)
-        for source in current.sources.all().values():
-            catalog.sources.write(source)
+        create_collection(client, catalog._collection, space, _records(trained))
+        upgrade_collection(client, catalog._collection)  # it may have been kept since an older recq
+        catalog._take_sources_of(current)
         catalog.predicting.choose(current.predicting.all())
         return catalog
 
+    def fill_from(self, old: Catalog, projection: Projection, asking: Asking) -> Iterator[int]:
+        """Make the items equal to those of `old`, with its vectors put through `projection` (`recq.index.projecting`).
+
+        Each request goes through `asking`. Gives the number of items of each page that was looked at.
+        """
+        from recq.index.projecting import Projecting
+
+        return Projecting(old._points, self._points, self.writes, projection, asking).run()
+
     @translated
     def finish_rebuild(self) -> None:
-        """Move the alias to this collection in one step, then delete the previous collection."""
+        """Move the alias to this collection in one step. The one that has answered until now is kept (`rollback`).
+
+        What was kept before is deleted, as is what an earlier rebuild left when it was killed.
+        """
+        before = behind(self._client, self.name)
+        if before is not None and before != self._collection:
+            note_previous(self._client, self._collection, before, _now())
         point_alias(self._client, self.name, self._collection)
-        for old in others(
-            self._client, self.name, self._collection
-        ):  # also what an earlier rebuild left when it was killed
-            self._client.delete_collection(old)
+        kept = previous(self._client, self._collection)
+        for other in others(self._client, self.name, self._collection):
+            if kept is None or other != kept[0]:
+                self._client.delete_collection(other)
+
+    @classmethod
+    @translated
+    def rollback(cls, client: QdrantClient, name: str) -> Catalog:
+        """The catalog as it was before the last rebuild: the alias moves back in one step.
+
+        What has answered until now is kept in its turn, so that the next one undoes this. Sources are as they are
+        today; files that have changed since are found by the next comparison. Raises TargetNotFound where nothing is
+        kept.
+        """
+        current = cls.open(client, name)
+        kept = previous(client, current._collection)
+        if kept is None:
+            raise TargetNotFound(
+                f"catalog {name!r} has nothing to go back to: it was not rebuilt, or what was kept of it was pruned"
+            )
+        catalog = cls(client, name, kept[0], stored_space(client, kept[0]))
+        catalog._take_sources_of(current)
+        note_previous(client, kept[0], current._collection, _now())
+        point_alias(client, name, kept[0])
+        return catalog
+
+    def _take_sources_of(self, current: Catalog) -> None:
+        """Have the sources of another collection of the catalog: those that it has no more are forgotten here, too."""
+        sources = current.sources.all()
+        for name in self.sources.all():
+            if name not in sources:
+                self.drop_source(name)
+        for source in sources.values():
+            self.sources.write(source)
+
+    def kept(self) -> Kept | None:
+        """The collection that the last rebuild replaced, while it is kept."""
+        return kept(self._client, self.name)
 
     @translated
     def upgrade(self) -> int | None:
@@ -234,3 +367,16 @@ class Catalog:
         if not self.sources.all():
             self.fields.forget()
         return dropped
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _records(trained: TrainedSpace | None) -> dict[str, Any]:
+    """The metadata that a collection in a trained space has from its first moment on."""
+    if trained is None:
+        return {}
+    from recq.index.candidates import TRAINED_KEY
+
+    return {TRAINED_KEY: trained.to_json()}

@@ -1,6 +1,7 @@
 """All catalogs of an index: lists them, finds the collections of each, drops one.
 
-A catalog is an alias and the collections that are named after it: the current one, and what a killed rebuild has left.
+A catalog is an alias and the collections that are named after it: the current one, the one that it has replaced, and
+what a killed rebuild has left.
 Raises the client's errors, except where a docstring names others.
 """
 
@@ -9,21 +10,27 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from qdrant_client import QdrantClient, models
 
 from recq.errors import IndexRefused, TargetNotFound
-from recq.index.collection import behind, others
+from recq.index.collection import PREVIOUS_KEY, behind, others, previous, space_in
 from recq.index.errors import translated
 from recq.index.schema import METADATA_KEY
+from recq.space import EmbeddingSpace
+
+_BYTES = 4
+"""Of a number of a vector."""
 
 
 @dataclass(frozen=True)
 class Holdings:
     """The collections of a catalog. `current` is the collection of the alias; None where there is no alias (yet).
 
-    `left` are its other collections, of a rebuild that is running or was killed. `also` are aliases of other
-    programs for one of them. A `current` that is named after another catalog is not `own`.
+    `kept` is the one that `current` has replaced, `left` are its other collections, of a rebuild that is running or was
+    killed. `also` are aliases of other programs for one of them. A `current` that is named after another catalog is not
+    `own`.
     """
 
     name: str
@@ -31,6 +38,32 @@ class Holdings:
     left: tuple[str, ...]
     also: tuple[str, ...]
     own: bool
+    kept: str | None = None
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The collection that the last rebuild of a catalog replaced, `at` an ISO 8601 time (UTC), until it is pruned.
+
+    `items` include failed ones, `size` is about what its vectors take, in bytes.
+    """
+
+    collection: str
+    at: str
+    space: EmbeddingSpace
+    items: int
+    size: int
+
+    @property
+    def text(self) -> str:
+        """In words."""
+        items = "1 item" if self.items == 1 else f"{self.items:,} items"
+        size = f"{self.size / 1e6:,.1f}" if self.size < 1e7 else f"{self.size / 1e6:,.0f}"
+        return f"{items} in {self.space.label}, replaced on {self.at}, about {size} MB of vectors"
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return {"space": self.space.summary(), "at": self.at, "items": self.items, "size": self.size}
 
 
 @translated
@@ -52,23 +85,51 @@ def holdings(client: QdrantClient, name: str) -> Holdings:
             f"{name!r} is an alias of the collection {current!r}, which recq did not make: "
             "choose another name with --catalog"
         )
-    left = tuple(each for each in others(client, name, current or "") if _is_ours(client, each))
+    ours = [each for each in others(client, name, current or "") if _is_ours(client, each)]
+    before = previous(client, current) if current is not None else None
+    replaced = next((each for each in ours if before is not None and each == before[0]), None)
+    left = tuple(each for each in ours if each != replaced)
     if current is None and not left:
         raise TargetNotFound(missing(name, names(client)))
     own = current is not None and current.startswith(f"{name}--")
-    ours = {*left, *([current] if own else [])}
+    known = {*ours, *([current] if own else [])}
     also = [
         alias.alias_name
         for alias in client.get_aliases().aliases
-        if alias.collection_name in ours and alias.alias_name != name
+        if alias.collection_name in known and alias.alias_name != name
     ]
-    return Holdings(name, current, left, tuple(sorted(also)), own)
+    return Holdings(name, current, left, tuple(sorted(also)), own, replaced)
+
+
+@translated
+def kept(client: QdrantClient, name: str) -> Kept | None:
+    """The collection that the last rebuild of a catalog replaced; None where none is kept.
+
+    Raises IndexRefused or SpaceMismatch for one that this recq cannot read.
+    """
+    current = behind(client, name)
+    before = previous(client, current) if current is not None else None
+    if before is None:
+        return None
+    collection, at = before
+    info = client.get_collection(collection)
+    space, items = space_in(info, collection), info.points_count or 0
+    return Kept(collection, at, space, items, items * space.dim * _BYTES)
+
+
+@translated
+def prune(client: QdrantClient, name: str, collection: str) -> None:
+    """Delete the collection that the catalog has kept. It can be repeated after an interruption."""
+    client.delete_collection(collection)
+    current = behind(client, name)
+    if current is not None:
+        client.update_collection(current, metadata={PREVIOUS_KEY: None})
 
 
 @translated
 def drop(client: QdrantClient, held: Holdings) -> None:
-    """Remove a catalog: leftover collections, the alias, the collection. It can be repeated after an interruption."""
-    for each in held.left:
+    """Remove a catalog: its other collections, the alias, the collection. It can be repeated after an interruption."""
+    for each in (*held.left, *([] if held.kept is None else [held.kept])):
         client.delete_collection(each)
     if held.current is None:
         return

@@ -7,6 +7,7 @@ one is read as it is and upgraded by the next daemon (`upgrade`). Raises the cli
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from qdrant_client import QdrantClient, models
@@ -19,6 +20,9 @@ from recq.space import EmbeddingSpace
 
 _PAGE = 200
 """Payloads that one request writes again."""
+
+PREVIOUS_KEY = "previous"
+"""Collection-metadata key of the collection that this one has replaced, and when."""
 
 OLDEST_SCHEMA = 1
 """The oldest schema version that can still be read and upgraded."""
@@ -61,15 +65,20 @@ def space_in(info: models.CollectionInfo, collection: str) -> EmbeddingSpace:
     return space
 
 
-def create(client: QdrantClient, collection: str, space: EmbeddingSpace) -> None:
-    """Make the collection with the indexes of recq's own fields, or complete one whose making was interrupted."""
+def create(
+    client: QdrantClient, collection: str, space: EmbeddingSpace, records: Mapping[str, Any] | None = None
+) -> None:
+    """Make the collection with the indexes of recq's own fields, or complete one whose making was interrupted.
+
+    `records` are metadata that it has from its first moment on.
+    """
     if not client.collection_exists(collection):
         own = {"schema": SCHEMA_VERSION, "fingerprint": space.fingerprint, "space": space.to_json()}
         try:
             client.create_collection(
                 collection,
                 vectors_config={VECTOR: models.VectorParams(size=space.dim, distance=models.Distance(space.distance))},
-                metadata={METADATA_KEY: own},
+                metadata={METADATA_KEY: own, **(records or {})},
             )
         except Exception:
             if not client.collection_exists(collection):  # else another daemon has made it
@@ -143,6 +152,19 @@ def others(client: QdrantClient, catalog: str, current: str) -> list[str]:
     own = re.compile(rf"{re.escape(catalog)}--[0-9a-f]{{12}}")
     names = [collection.name for collection in client.get_collections().collections]
     return [name for name in names if name != current and own.fullmatch(name)]
+
+
+def note_previous(client: QdrantClient, collection: str, replaced: str, at: str) -> None:
+    """Note which collection this one replaces, `at` an ISO 8601 time: before the alias moves."""
+    client.update_collection(collection, metadata={PREVIOUS_KEY: {"collection": replaced, "at": at}})
+
+
+def previous(client: QdrantClient, collection: str) -> tuple[str, str] | None:
+    """The collection that this one has replaced, and when (ISO 8601); None where there is none (any more)."""
+    noted = (client.get_collection(collection).config.metadata or {}).get(PREVIOUS_KEY)
+    if noted is None or not client.collection_exists(noted["collection"]):
+        return None
+    return str(noted["collection"]), str(noted["at"])
 
 
 def point_alias(client: QdrantClient, catalog: str, collection: str) -> None:

@@ -33,6 +33,7 @@ from recq.waiting import Wait, waiting
 if TYPE_CHECKING:
     from tenacity import RetryCallState
 
+    from recq.index.catalog import Catalog
     from recq.index.edge import EdgeEngine
 
 OLDEST_SERVER = (1, 16)
@@ -136,6 +137,26 @@ def require_room(settings: Settings) -> None:
     lack = shortage(existing)
     if lack is not None:
         raise IndexUnreachable(lack)
+
+
+def require_room_for_another(settings: Settings, catalog: Catalog, other: Catalog) -> None:
+    """Raise IndexUnreachable where an embedded folder's disk has no room to make a catalog's `other` collection.
+
+    It takes what the present one takes, with vectors of another length, less what it has already. A server's disk is
+    not known.
+    """
+    if settings.url is not None:
+        return
+    from recq.index.edge.disk import RESERVE, shortage
+    from recq.index.edge.folder import bytes_of
+
+    folder = settings.data_dir / _ENGINE
+    items = catalog.items.count()
+    wanted = bytes_of(folder, catalog.collection) + 4 * items * (other.space.dim - catalog.space.dim)
+    lack = shortage(folder, max(wanted - bytes_of(folder, other.collection), 0) + RESERVE)
+    if lack is not None:
+        prune = "" if catalog.kept() is None else f"; {command('recq-ingest', 'prune')} deletes those from before them"
+        raise IndexUnreachable(f"{lack}. The old vectors still answer{prune}")
 
 
 def server_client(settings: Settings, *, tried_for: float | None = None, wait: Wait | None = None) -> QdrantClient:

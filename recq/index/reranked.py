@@ -122,7 +122,8 @@ class Reranked:
     ) -> list[Grown]:
         examples = [each for question in questions for each in _examples_of(question)]
         named = [each for each in examples if isinstance(each, str)]
-        vectors = self.vectors([*named, *(str(point.id) for near in nears for point in near)])
+        found_ids = (point.id for near in nears for point in near if isinstance(point.id, str))  # others are not recq's
+        vectors = self.vectors([*named, *found_ids])
 
         def vector(example: Example) -> Floats:
             if not isinstance(example, str):

@@ -75,6 +75,12 @@ class Writes:
         for start in range(0, len(rows), step := max(1, NUMBERS_AT_ONCE // self._space.dim)):
             self._send(rows[start : start + step])
 
+    @translated
+    def copy(self, rows: Sequence[Row]) -> None:
+        """Write whole points of another collection as they are: their payloads are stored ones."""
+        for start in range(0, len(rows), step := max(1, NUMBERS_AT_ONCE // self._space.dim)):
+            self._send(rows[start : start + step])
+
     def _send(self, rows: Sequence[Row]) -> None:
         """One waited write."""
         if isinstance(self._client, WritesRows):

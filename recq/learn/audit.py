@@ -20,7 +20,7 @@ from recq.errors import UsageError
 from recq.index.field_types import FieldTypes
 from recq.index.filters import known_name, require_field
 from recq.index.schema import field_problem
-from recq.learn.examples import Examples, read_examples, require_cosines, with_views
+from recq.learn.examples import Examples, read_examples, require_own_vectors, with_views
 from recq.learn.fits import require_scikit_learn
 from recq.learn.label_findings import Change, LabelFindings, Question, findings_of
 from recq.learn.labels import LabelRules
@@ -51,7 +51,7 @@ def audit(
     started = time.perf_counter()
     with session.opened() as catalog:
         space = catalog.space
-        require_cosines(space)
+        require_own_vectors(catalog)
         label = own_field(label, catalog.fields.types())
         read = read_examples(catalog, label, rules, filters=filters, group_by=group_by, progress=progress)
     examples = with_views(read, space, progress)

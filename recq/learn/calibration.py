@@ -33,33 +33,38 @@ _TEMPERATURES = (0.02, 50.0)
 @dataclass(frozen=True, eq=False)
 class OutOfFold:
     """Scores (n, classes) of items by a classifier that had not seen them, which labels they have, and the mean cosine
-    (n,) to their `NEIGHBOURS` nearest of what it had seen."""
+    (n,) to their `NEIGHBOURS` nearest of what it had seen, in the network's space and in the `trained` one (where there
+    is one, else empty)."""
 
     scores: Floats
     truth: npt.NDArray[np.bool_]
     nearness: Floats
+    trained: Floats
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """`scale` and `offset` (classes,) of the scores; the least probability of a label set; quantiles of nearness."""
+    """`scale` and `offset` (classes,) of the scores; the least probability of a label set; quantiles of nearness, in
+    the network's space and in the `trained` one."""
 
     scale: Floats
     offset: Floats
     least: float
     nearness: Floats
+    trained: Floats
 
     def probabilities(self, scores: Floats, *, several: bool) -> Floats:
         """Scores (n, classes) -> probabilities that are right as often as they say."""
         return probabilities_of(scores * self.scale + self.offset, several=several)
 
-    def known(self, nearness: float) -> float:
+    def known(self, nearness: float, *, trained: bool = False) -> float:
         """The share of labelled items that lie no nearer to others than this: 0 to 1, a conformal p-value.
 
-        Among pictures of the labelled kinds it is below `UNKNOWN` for that share of them.
+        Among pictures of the labelled kinds it is below `UNKNOWN` for that share of them. `trained`: the nearness is
+        one in the trained space.
         """
-        levels = np.concatenate([[0.0], _LEVELS])
-        return float(np.interp(nearness, np.concatenate([[self.nearness[0] - 1e-6], self.nearness]), levels))
+        levels, quantiles = np.concatenate([[0.0], _LEVELS]), self.trained if trained else self.nearness
+        return float(np.interp(nearness, np.concatenate([[quantiles[0] - 1e-6], quantiles]), levels))
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON."""
@@ -68,13 +73,14 @@ class Calibration:
             "offset": _numbers(self.offset),
             "least": round(self.least, 6),
             "nearness": _numbers(self.nearness),
+            "trained": _numbers(self.trained),
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """What `to_json` wrote."""
-        arrays = [np.asarray(data[name], np.float32) for name in ("scale", "offset", "nearness")]
-        return cls(arrays[0], arrays[1], float(data["least"]), arrays[2])
+        scale, offset, nearness = (np.asarray(data[name], np.float32) for name in ("scale", "offset", "nearness"))
+        return cls(scale, offset, float(data["least"]), nearness, np.asarray(data.get("trained", ()), np.float32))
 
 
 def calibrated(seen: OutOfFold, *, several: bool) -> Calibration:
@@ -85,7 +91,12 @@ def calibrated(seen: OutOfFold, *, several: bool) -> Calibration:
     # Split conformal prediction (Vovk et al. 2005): the rank is that of n + 1 items, the new one among them.
     rank = int(np.floor((1 - COVERAGE) * (len(true) + 1)))
     least = float(np.sort(true)[rank - 1]) if rank else 0.0
-    return Calibration(scale, offset, least, np.quantile(seen.nearness, _LEVELS).astype(np.float32))
+    return Calibration(scale, offset, least, _quantiles(seen.nearness), _quantiles(seen.trained))
+
+
+def _quantiles(nearness: Floats) -> Floats:
+    """At `_LEVELS`; none of what was not measured."""
+    return np.quantile(nearness, _LEVELS).astype(np.float32) if nearness.size else nearness
 
 
 def _temperature(seen: OutOfFold) -> tuple[Floats, Floats]:

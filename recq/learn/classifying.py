@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from recq.errors import SpaceMismatch
 from recq.index.filters import known_name
 from recq.index.grammar import Condition
 from recq.index.operators import Op
@@ -42,21 +43,25 @@ class Classified:
 
 @dataclass(frozen=True, eq=False)
 class Classifying:
-    """A candidate's classifier, and what its scores are worth."""
+    """A candidate's classifier, and what its scores are worth. `trained`: the catalog's space is the candidate's."""
 
     candidate: Candidate
     calibration: Calibration
+    trained: bool = False
 
     @classmethod
-    def of(cls, candidate: Candidate) -> Self:
-        """Of a trained space."""
-        return cls(candidate, Calibration.from_json(candidate.calibration))
+    def of(cls, candidate: Candidate, *, trained: bool = False) -> Self:
+        """Of a trained space. Raises SpaceMismatch where nobody measured what is near in it."""
+        calibration = Calibration.from_json(candidate.calibration)
+        if trained and not calibration.trained.size:
+            raise SpaceMismatch(f"the trained space {candidate.name!r} was made by an older recq: train it again")
+        return cls(candidate, calibration, trained)
 
     def classified(
         self, catalog: Catalog, vectors: Sequence[np.ndarray], examples: Sequence[Example], owns: Sequence[Own]
     ) -> list[Classified]:
-        """Of each vector, float32 (dim,). It is compared as `examples` has it, an item by its id or a vector, with the
-        labelled items of the catalog but for what is its own."""
+        """Of each vector, float32 (dim,), which is the network's own. It is compared as `examples` has it, an item by
+        its id or a vector, with the labelled items of the catalog but for what is its own."""
         if not vectors:
             return []
         classifier = self.candidate.classifier
@@ -65,7 +70,7 @@ class Classifying:
         return [
             Classified(
                 tuple((classifier.classes[n], float(row[n])) for n in np.argsort(-row, kind="stable").tolist()),
-                self.calibration.known(near),
+                self.calibration.known(near, trained=self.trained),
             )
             for row, near in zip(probabilities, self._nearness(catalog, examples, owns), strict=True)
         ]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from recq.commands import command
 from recq.errors import UsageError
 from recq.evaluate.evaluate import labels_of
 from recq.index.field_value import field_value
@@ -158,8 +159,16 @@ def read_unlabelled(
     return tuple(item_id for item_id, _ in found), vectors
 
 
-def require_cosines(space: EmbeddingSpace) -> None:
-    """Raise UsageError for a space whose vectors do not compare by cosines."""
+def require_own_vectors(catalog: Catalog) -> None:
+    """Raise UsageError for a catalog whose vectors know the labels already, or do not compare by cosines."""
+    space = catalog.space
+    if space.trained_on is not None:
+        raise UsageError(
+            f"catalog {catalog.name!r} is in a space that was trained on {space.trained_on}, and labels are learned "
+            "from the network's own vectors: go back to them with "
+            f"{command('recq-ingest', 'rollback', catalog=catalog.name)} or "
+            f"{command('recq-ingest', 'rebuild', '--model', space.model, catalog=catalog.name)}"
+        )
     if not space.higher_is_better:
         raise UsageError(f"{space.label} compares distances: labels are learned from vectors that compare cosines")
 
@@ -199,9 +208,10 @@ def groups_of(keys: Sequence[Sequence[str | None]]) -> Rows:
 def with_views(examples: Examples, space: EmbeddingSpace, progress: Progress = silent) -> Examples:
     """The same, in groups with near-duplicates where the vectors of `space` can tell them.
 
-    Those of a network that was trained on labels cannot: different things of one label lie as near to each other.
+    Those of what was trained on labels cannot: different things of one label lie as near to each other.
     """
-    return examples if space.model.startswith(TRAINED) else with_near_duplicates(examples, progress)
+    told = space.model.startswith(TRAINED) or space.trained_on is not None
+    return examples if told else with_near_duplicates(examples, progress)
 
 
 def with_near_duplicates(examples: Examples, progress: Progress = silent, near: float = NEAR_DUPLICATE) -> Examples:

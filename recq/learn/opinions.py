@@ -84,7 +84,7 @@ def out_of_fold(examples: Examples, progress: Progress = silent) -> tuple[OutOfF
         for n, ((held, _), found) in enumerate(zip(splits, threads.map(measured, splits), strict=True), start=1):
             scores[held], nearness[held], judged[held] = found
             progress("fitting", n, len(splits))
-    return OutOfFold(scores, examples.indicators(), nearness), judged
+    return OutOfFold(scores, examples.indicators(), nearness, np.empty(0, np.float32)), judged
 
 
 def votes(examples: Examples, progress: Progress = silent, voters: int = VOTERS) -> Floats:

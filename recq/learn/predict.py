@@ -10,8 +10,10 @@ These are read from the picture, never from a stored vector.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from recq import paths
 from recq.catalog_names import IMAGENET
@@ -21,12 +23,23 @@ from recq.learn.calibration import UNKNOWN
 from recq.learn.classifying import Classified, Classifying
 from recq.search.many import CHUNK, FailedTarget
 from recq.search.own_group import own_of
-from recq.search.target import Given, Target, VectorTarget, describe, picture_of, resolve, text_of
+from recq.search.target import (
+    Given,
+    IndexedTarget,
+    Target,
+    VectorTarget,
+    describe,
+    picture_of,
+    require_embedded,
+    resolve,
+    text_of,
+)
 from recq.space import EmbeddingSpace, require_same
 
 if TYPE_CHECKING:
     from recq.index.candidates import Candidate
     from recq.index.catalog import Catalog
+    from recq.models.heads import Projection
     from recq.models.imagenet import ImageNet
     from recq.search.prepare import Query
     from recq.search.session import Session
@@ -96,7 +109,7 @@ def predict(
     chunks = (targets[start : start + CHUNK] for start in range(0, len(targets), CHUNK))
     with session.opened() as catalog:
         candidate = _candidate(catalog, space)
-        base = catalog.space
+        stored, base, projection = catalog.space, catalog.base, catalog.projection
         if candidate is not None:
             candidate.space(base)
     if candidate is None:
@@ -104,12 +117,14 @@ def predict(
 
         classifier = imagenet(session.settings, base)
         return (each for chunk in chunks for each in _named(session, chunk, classifier, top))
-    predictor = _Predictor(Classifying.of(candidate), top)
-    return (each for chunk in chunks for each in _attempted(session, chunk, base, predictor))
+    predictor = _Predictor(Classifying.of(candidate, trained=projection is not None), top, projection)
+    return (each for chunk in chunks for each in _attempted(session, chunk, stored, predictor))
 
 
 def _candidate(catalog: Catalog, name: str | None) -> Candidate | None:
     """The trained space to predict with; None for ImageNet's classes."""
+    if catalog.trained is not None and name in (None, catalog.trained.candidate.name):
+        return catalog.trained.candidate
     if name is not None:
         return None if name == IMAGENET else catalog.candidates.get(name)
     names = catalog.candidates.names()
@@ -160,17 +175,23 @@ def _of_imagenet(classifier: ImageNet, query: Query, top: int) -> Prediction:
 def _attempted(
     session: Session, targets: Sequence[Given], space: EmbeddingSpace, predictor: _Predictor
 ) -> list[Prediction | FailedTarget]:
-    """The index is released while pictures are read and embedded."""
-    found: list[tuple[Target, str] | TargetError] = []
+    """The index is released while pictures are read and embedded.
+
+    In a trained space the pictures of indexed items are read as well: a classifier takes the network's own vectors.
+    """
+    found: list[_Asked | TargetError] = []
     with session.opened() as catalog:
         for each in targets:
             try:
-                found.append((resolve(catalog.lookups, each), text_of(each)))
+                target = resolve(catalog.lookups, each)
+                read = target if predictor.projection is None else _file_of(catalog, target)
+                found.append(_Asked(text_of(each), target, read))
             except TargetError as error:
                 found.append(error)
-    resolved = [each for each in found if not isinstance(each, TargetError)]
-    prepared = iter(session.preparer(space).prepare_many(resolved))
-    made = [each if isinstance(each, TargetError) else next(prepared) for each in found]
+        preparer = session.preparer(catalog, base=True)
+    resolved = [(each.read, each.text) for each in found if not isinstance(each, TargetError)]
+    prepared = iter(preparer.prepare_many(resolved))
+    made = [each if isinstance(each, TargetError) else each.answered(next(prepared)) for each in found]
     with session.opened() as catalog:
         require_same(catalog.space, space, catalog.name)  # rebuilt meanwhile?
         predictions = iter(predictor.predictions(catalog, [each for each in made if not isinstance(each, RecqError)]))
@@ -180,27 +201,62 @@ def _attempted(
         ]
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """A target, and what is read for it: the picture of an item whose stored vector is of a trained space."""
+
+    text: str
+    target: Target
+    read: Target
+
+    def answered(self, query: Query | RecqError) -> Query | RecqError:
+        """The query, of the target that was asked for."""
+        return query if isinstance(query, RecqError) else replace(query, target=self.target)
+
+
+def _file_of(catalog: Catalog, target: Target) -> Target:
+    """The picture of an item; a vector is one of the network's own. Raises TargetError where it is not here."""
+    if isinstance(target, VectorTarget):
+        return target
+    if isinstance(target, IndexedTarget):
+        require_embedded(target.item)
+    return picture_of(catalog, target, "predicted", ", and the catalog has no vector of the network's own")
+
+
 @dataclass(frozen=True, eq=False)
 class _Predictor:
-    """What a candidate knows, and how many guesses are wanted."""
+    """What a candidate knows, and how many guesses are wanted. `projection` is that of a catalog in a trained space."""
 
     known_of: Classifying
     top: int
+    projection: Projection | None
 
     def predictions(self, catalog: Catalog, queries: Sequence[Query]) -> list[Prediction | FailedTarget]:
         """Of each query, in order; a FailedTarget for an item that was deleted meanwhile."""
         if not queries:
             return []
-        stored = catalog.items.vectors([each.example for each in queries if isinstance(each.example, str)])
-        there = [each for each in queries if not isinstance(each.example, str) or each.example in stored]
+        stored = catalog.items.vectors([each for query in queries if (each := _indexed(query)) is not None])
+        there = [query for query in queries if (each := _indexed(query)) is None or each in stored]
         vectors = [stored[each.example] if isinstance(each.example, str) else each.example for each in there]
         owns = [own_of(Parameters(), [each]) for each in there]
-        found = self.known_of.classified(catalog, vectors, [each.example for each in there], owns)
+        found = self.known_of.classified(catalog, vectors, [self._example(each) for each in there], owns)
         made = {id(query): self._prediction(query, each) for query, each in zip(there, found, strict=True)}
         return [made.get(id(each)) or FailedTarget(each.text, "the item has just been deleted") for each in queries]
+
+    def _example(self, query: Query) -> str | np.ndarray:
+        """What the catalog is asked with."""
+        indexed = _indexed(query)
+        if indexed is not None or self.projection is None or isinstance(query.example, str):
+            return indexed or query.example
+        return self.projection.of(query.example)
 
     def _prediction(self, query: Query, found: Classified) -> Prediction:
         candidate, least = self.known_of.candidate, self.known_of.calibration.least
         guesses = tuple(Guess(label, probability) for label, probability in found.ranked[: self.top])
         likely = tuple(label for label, probability in found.ranked if probability >= least)
         return Prediction(query.text, candidate.label, candidate.name, guesses, likely, found.known)
+
+
+def _indexed(query: Query) -> str | None:
+    """The id of the item that is asked about."""
+    return query.target.item.id if isinstance(query.target, IndexedTarget) else None

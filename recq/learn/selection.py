@@ -102,7 +102,8 @@ def select(
     for recipe, found in zip(recipes, zip(*measured, strict=True), strict=True):
         gains = tuple(after - part.before for after, part in zip(found[len(seen) :], unseen, strict=True))
         trials.append(Trial(recipe, float(np.mean(found[: len(seen)])), gains))
-    return Selection(tuple(trials), choose(trials, closed_set=closed_set), _out_of_fold(seen, examples.classes))
+    chosen = choose(trials, closed_set=closed_set)
+    return Selection(tuple(trials), chosen, _out_of_fold(seen, examples.classes, chosen.recipe))
 
 
 def fits_of(classes: int) -> int:
@@ -161,14 +162,16 @@ def class_splits(classes: Sequence[str], seed: int) -> list[frozenset[str]]:
     return [frozenset(classes[n] for n in order[part::parts]) for part in range(parts)]
 
 
-def _out_of_fold(parts: Sequence[Part], classes: Sequence[str]) -> OutOfFold:
-    """What each part's classifier says of its gallery, one part after the other."""
-    scores, truth, nearness = [], [], []
+def _out_of_fold(parts: Sequence[Part], classes: Sequence[str], recipe: Recipe) -> OutOfFold:
+    """What each part's classifier says of its gallery, one part after the other; `recipe` makes the trained space."""
+    scores, truth, nearness, trained = [], [], [], []
     for part in parts:
         scores.append(scores_of(part.fit, part.gallery.vectors, classes))
         truth.append(part.gallery.indicators(classes))
         nearness.append(nearness_of(part.gallery.vectors, part.fit.examples.vectors))
-    return OutOfFold(np.concatenate(scores), np.concatenate(truth), np.concatenate(nearness))
+        head = part.fit.head(recipe)
+        trained.append(nearness_of(head.apply(part.gallery.vectors), head.apply(part.fit.examples.vectors)))
+    return OutOfFold(np.concatenate(scores), np.concatenate(truth), np.concatenate(nearness), np.concatenate(trained))
 
 
 def scores_of(fit: Fit, vectors: Floats, classes: Sequence[str]) -> Floats:

@@ -25,7 +25,7 @@ from recq.learn.examples import (
     Floats,
     read_examples,
     read_unlabelled,
-    require_cosines,
+    require_own_vectors,
     with_views,
 )
 from recq.learn.fits import Fit, require_scikit_learn
@@ -69,7 +69,7 @@ def suggest(
     started = time.perf_counter()
     with session.opened() as catalog:
         space = catalog.space
-        require_cosines(space)
+        require_own_vectors(catalog)
         label = own_field(label, catalog.fields.types())
         every = read_examples(catalog, label, rules, filters=filters, group_by=group_by, progress=progress)
         ids, vectors = read_unlabelled(catalog, label, filters=filters, most=MOST_UNLABELLED, progress=progress)

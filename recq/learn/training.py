@@ -23,7 +23,7 @@ from recq.errors import UsageError
 from recq.evaluate.metrics import Measures
 from recq.index.candidates import Candidate, require_name
 from recq.learn.calibration import calibrated, calibration_error
-from recq.learn.examples import Examples, read_examples, require_cosines, with_views
+from recq.learn.examples import Examples, read_examples, require_own_vectors, with_views
 from recq.learn.fits import Fit, Recipe, joined_recipes, plain_recipes, require_scikit_learn
 from recq.learn.labels import SMALLEST, LabelRules
 from recq.learn.selection import (
@@ -200,7 +200,7 @@ def train(
     require_holdout(options.holdout)
     with session.opened() as catalog:
         space = catalog.space
-        require_cosines(space)
+        require_own_vectors(catalog)
         every = read_examples(
             catalog, label, options.rules, filters=options.filters, group_by=options.group_by, progress=progress
         )

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 from threading import Lock
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 
@@ -28,6 +28,9 @@ from recq.models.weights import Network
 from recq.models.zoo import find_network, network_of, network_space
 from recq.settings import Settings
 from recq.space import EmbeddingSpace, Pooling
+
+if TYPE_CHECKING:
+    from recq.models.heads import Projection
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -56,13 +59,17 @@ class _Waiting:
 class Embedder:
     """Makes vectors of one embedding space. A context manager; `close` waits for what is under way.
 
-    `runtime` and `device` name what runs the network, and where. With `means` the runtime gives the mean of the map
-    behind each vector.
+    `runtime` and `device` name what runs the network, and where. In a trained space its vectors go through
+    `projection`. With `means` the runtime gives the mean of the map behind each vector.
     """
 
-    def __init__(self, space: EmbeddingSpace, runtime: Runtime, *, means: bool = False) -> None:
+    def __init__(
+        self, space: EmbeddingSpace, runtime: Runtime, projection: Projection | None = None, *, means: bool = False
+    ) -> None:
         self.space = space
+        self._projection = projection
         self._means = means
+        self._dim = space.dim if projection is None else projection.base.dim  # of the network's own vectors
         self.runtime, self.device = runtime.name, runtime.device
         self._runtime = runtime
         self._threads = ThreadPoolExecutor(runtime.concurrency, thread_name_prefix="embed")
@@ -169,10 +176,12 @@ class Embedder:
         return True
 
     def _pass(self, row: Floats) -> Pass:
-        return Pass(self._vector(row), row[self.space.dim :].copy())
+        return Pass(self._vector(row), row[self._dim :].copy())
 
     def _vector(self, row: Floats) -> Floats:
-        vector = row[: self.space.dim] if self._means else row
+        vector = row[: self._dim] if self._means else row
+        if self._projection is not None:
+            return unit(self._projection.of(unit(vector)))
         if self.space.distance == "Cosine":
             return unit(vector)
         length_of(vector)
@@ -185,11 +194,17 @@ class Embedder:
 
 
 def open_embedder(
-    space_or_name: EmbeddingSpace | str, settings: Settings, *, one_shot: bool = False, means: bool = False
+    space_or_name: EmbeddingSpace | str,
+    settings: Settings,
+    *,
+    projection: Projection | None = None,
+    one_shot: bool = False,
+    means: bool = False,
 ) -> Embedder:
     """An Embedder for a model's name (with its default pooling and size) or for the space of an index.
 
-    `one_shot` is for a single picture: all cores work on it. With `means` it gives the mean of the map as well
+    `projection` is that of a trained space (`Catalog.projection`), which cannot be had without. `one_shot` is for a
+    single picture: all cores work on it. With `means` it gives the mean of the map as well
     (`Embedder.submit_with_means`). Raises ModelUnavailable when the network is not available, or not on the runtime of
     the settings, SpaceMismatch when the local network of that name does not make vectors of the given space.
     """
@@ -198,9 +213,10 @@ def open_embedder(
         network = find_network(asked, settings)
         space = network_space(network, asked)
     else:
-        network, space = network_of(space_or_name, settings), space_or_name
+        space = space_or_name
+        network = network_of(space if projection is None else projection.base, settings)
     runtime = open_runtime(network, space.pooling, settings, one_shot=one_shot, means=means)
-    return Embedder(space, runtime, means=means)
+    return Embedder(space, runtime, projection, means=means)
 
 
 def open_runtime(

@@ -12,12 +12,14 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from recq.errors import SpaceMismatch
+from recq.space import EmbeddingSpace
 
 Floats = npt.NDArray[np.float32]
 
@@ -43,6 +45,23 @@ class Head(Protocol):
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON; `head_from_json` reads it back."""
+
+
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """How the vectors of a trained space are made: those of the network's own space `base`, put through `head`."""
+
+    base: EmbeddingSpace
+    head: Head
+
+    def of(self, vector: Floats) -> Floats:
+        """float32 (takes,) of length 1 -> float32 (dim,) of length 1, or of length 0 where the head gives nothing.
+
+        One vector at a time: products of equal rows of a batch may differ in a last bit, and copies would have an
+        order.
+        """
+        made: Floats = self.head.apply(vector[None])[0]
+        return made
 
 
 @dataclass(frozen=True, eq=False)
@@ -277,6 +296,7 @@ def join(probabilities: Floats, vectors: Floats, weight: float) -> Floats:
     return np.concatenate([scaled, vectors], axis=1, dtype=np.float32)
 
 
+@lru_cache(maxsize=1)  # 26 MB of 1,280 x 5,000, which take longer to make than to apply
 def random_signs(takes: int, count: int, seed: int) -> Floats:
     """float32 (takes, count) of +1 and -1, from the bits of a seeded PCG64."""
     drawn = np.random.PCG64(seed).random_raw((takes * count + 63) // 64)

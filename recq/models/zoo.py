@@ -210,8 +210,14 @@ def network_space(network: Network, asked: ModelOptions = ModelOptions()) -> Emb
 def network_of(space: EmbeddingSpace, settings: Settings) -> Network:
     """The local network that makes vectors of `space`.
 
-    Raises ModelUnavailable when it is not available, SpaceMismatch when the local network gives other vectors.
+    Raises ModelUnavailable when it is not available, SpaceMismatch when the local network gives other vectors, and for
+    a trained space, whose vectors no network makes alone.
     """
+    if space.projection is not None:
+        raise SpaceMismatch(
+            f"vectors of {space.label} are made by a network and a head that travels with the catalog: "
+            "the network alone does not make them"
+        )
     asked = ModelOptions().completed(space)
     network = find_network(asked, settings, space.weights)
     local = network_space(network, asked)

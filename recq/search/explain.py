@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from recq import paths
-from recq.errors import ImageError, TargetError, UsageError
+from recq.errors import ImageError, ModelUnavailable, TargetError, UsageError
 from recq.images import Limits, to_input
 from recq.images.decode import decode
 from recq.images.resize import Placement, placement
@@ -130,6 +130,11 @@ def explain(session: Session, target: Given, result: Given) -> Explanation:
     machine lacks, UsageError for a vector.
     """
     with session.opened() as catalog:
+        if (label := catalog.space.trained_on) is not None:
+            raise ModelUnavailable(
+                f"catalog {catalog.name!r} is in a space that was trained on {label}, where a similarity has no place "
+                "in a picture: explain in a catalog of the network's own vectors"
+            )
         asked = [_asked(catalog, given) for given in (target, result)]
         space, background = catalog.space, catalog.background()
     contents = [read_picture(each.file, session.settings) for each in asked]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
     from recq.index.catalog import Catalog
+    from recq.index.catalogs import Kept
     from recq.index.schema import FieldType, Value
     from recq.space import EmbeddingSpace
 
@@ -31,7 +32,7 @@ class CatalogSummary:
     """One catalog. `indexed` is when the newest item was written (ISO 8601, UTC), None where there is none.
 
     For a catalog that cannot be read, `problem` is the reason and the rest is empty. `unfinished` are collections of a
-    rebuild that is running or was killed.
+    rebuild that is running or was killed, `kept` is the one that the last rebuild replaced, until it is pruned.
     """
 
     name: str
@@ -42,14 +43,16 @@ class CatalogSummary:
     indexed: str | None = None
     unfinished: tuple[str, ...] = ()
     problem: str | None = None
+    kept: Kept | None = None
 
     def to_json(self) -> dict[str, Any]:
         """One element of the list that `--format json` prints."""
         return {
-            **asdict(self),
+            **{name: value for name, value in vars(self).items() if name not in ("space", "kept")},
             "space": None if self.space is None else self.space.summary(),
             "sources": list(self.sources),
             "unfinished": list(self.unfinished),
+            "kept": None if self.kept is None else self.kept.to_json(),
         }
 
 
@@ -99,6 +102,7 @@ def summarised(client: QdrantClient, name: str) -> CatalogSummary:
             tuple(sorted(catalog.sources.all())),
             catalog.items.newest(),
             holdings(client, name).left,
+            kept=catalog.kept(),
         )
     except TargetNotFound:  # removed since it was listed
         return CatalogSummary(name, problem="has just been dropped")

@@ -128,7 +128,7 @@ class _Holder:
         if self._catalog is None:
             catalog = self._index.enter_context(self._session.opened())
             if self._preparer is None:
-                self._preparer = self._session.preparer(catalog.space)
+                self._preparer = self._session.preparer(catalog)
             require_same(catalog.space, self._preparer.space, catalog.name)
             self._catalog, self._sources = catalog, catalog.sources_at_opening()
         return self._catalog

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from recq.models import Embedder
+    from recq.models.heads import Projection
     from recq.settings import Settings
     from recq.space import EmbeddingSpace
 
@@ -37,11 +38,20 @@ class Query:
 
 
 class Preparer:
-    """Makes queries from targets. A context manager: the network is loaded for the first valid picture and kept."""
+    """Makes queries from targets. A context manager: the network is loaded for the first valid picture and kept.
 
-    def __init__(self, space: EmbeddingSpace, settings: Settings) -> None:
+    `projection` gives that of a trained space; it is asked with the network.
+    """
+
+    def __init__(
+        self,
+        space: EmbeddingSpace,
+        settings: Settings,
+        projection: Callable[[], Projection | None] = lambda: None,
+    ) -> None:
         self.space = space
         self._settings = settings
+        self._projection = projection
         self._embedder: Embedder | None = None
         self._loading = Lock()
 
@@ -107,7 +117,8 @@ class Preparer:
             if self._embedder is None:
                 from recq.models import open_embedder  # after the picture was decoded
 
-                self._embedder = open_embedder(self.space, self._settings, one_shot=alone)
+                projection = self._projection()
+                self._embedder = open_embedder(self.space, self._settings, projection=projection, one_shot=alone)
         return self._embedder.submit(pixels)
 
     def __enter__(self) -> Self:

@@ -22,13 +22,12 @@ from recq.errors import IndexUnreachable, ModelUnavailable, RecqError, TargetErr
 from recq.search.prepare import Preparer, Query
 from recq.search.target import Given, IndexedTarget, resolve, text_of
 from recq.settings import Settings
-from recq.space import require_same
+from recq.space import EmbeddingSpace, require_same
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
     from recq.index.catalog import Catalog
-    from recq.space import EmbeddingSpace
 
 T = TypeVar("T")
 
@@ -65,7 +64,7 @@ class Session:
         self._guard = RLock()
         self._server: QdrantClient | None = None
         self._held = _Held()
-        self._preparer: Preparer | None = None
+        self._preparers: dict[bool, Preparer] = {}
         self._siblings: dict[str, Session] = {}
         self._closed = False
         self._elsewhere: dict[EmbeddingSpace, Preparer] = {}
@@ -156,15 +155,21 @@ class Session:
             finally:
                 root._held.client, self._held.known = before, None
 
-    def preparer(self, space: EmbeddingSpace) -> Preparer:
-        """Makes queries from targets in that space, with the network once it is loaded."""
+    def preparer(self, catalog: Catalog, *, base: bool = False) -> Preparer:
+        """Makes queries from targets in the space of the catalog, with the network once it is loaded.
+
+        With `base` in the network's own space, where the catalog's is a trained one.
+        """
+        space = catalog.base if base else catalog.space
+        base = base and space is not catalog.space
         with self._guard:
             self._require_open()
-            known = self._preparer
+            known = self._preparers.get(base)
             if known is None or (
                 known.space != space and known.space.fingerprint != space.fingerprint
             ):  # rebuilt since
-                known = self._preparer = self._kept.enter_context(Preparer(space, self.settings))
+                made = Preparer(space, self.settings) if base else _preparer_of(catalog, self.settings)
+                known = self._preparers[base] = self._kept.enter_context(made)
             return known
 
     def preparer_in(self, space: EmbeddingSpace) -> Preparer:
@@ -186,12 +191,11 @@ class Session:
         with self.opened() as catalog:
             resolved = [(resolve(catalog.lookups, given), text_of(given)) for given in targets]
             space = catalog.space
+            preparer = self.preparer(catalog)
             if all(isinstance(target, IndexedTarget) for target, _ in resolved):
-                preparer = self.preparer(space)
                 yield catalog, [preparer.prepare(*each) for each in resolved]
                 return
             check(catalog)
-        preparer = self.preparer(space)
         queries = [preparer.prepare(*each) for each in resolved]
         with self.opened() as catalog:
             require_same(catalog.space, space, catalog.name)  # rebuilt meanwhile?
@@ -201,7 +205,7 @@ class Session:
         """Close the connection and free the network; every later question raises UsageError."""
         with self._guard:
             self._closed = True
-            self._server, self._preparer = None, None
+            self._server, self._preparers = None, {}
             self._kept.close()
             self._elsewhere.clear()
 
@@ -216,6 +220,11 @@ class Session:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _preparer_of(catalog: Catalog, settings: Settings) -> Preparer:
+    """In the catalog's own space; its head, which few questions need, is read from what the opening gave."""
+    return Preparer(catalog.space, settings, lambda: catalog.projection)
 
 
 @contextmanager

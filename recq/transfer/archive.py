@@ -16,6 +16,7 @@ import numpy as np
 import orjson
 
 from recq.errors import RecqError, UsageError
+from recq.index.candidates import TrainedSpace
 from recq.index.points import ItemVector
 from recq.index.problems import few, left_out
 from recq.index.schema import SCHEMA_VERSION, FieldType, FieldTypes, Item, field_problem, storable
@@ -33,13 +34,17 @@ _NO_PYARROW = "Parquet needs the package pyarrow: pip install 'recq[parquet]', o
 
 @dataclass(frozen=True)
 class Head:
-    """The head of the file. `items` is the approximate number of items: the catalog may change while it is read."""
+    """The head of the file. `items` is the approximate number of items: the catalog may change while it is read.
+
+    `trained` is the trained space that the vectors are of, with its head.
+    """
 
     catalog: str
     space: EmbeddingSpace
     sources: Mapping[str, Source]
     types: FieldTypes
     items: int
+    trained: TrainedSpace | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON; `from_json` reads it back."""
@@ -52,6 +57,7 @@ class Head:
             "sources": {name: source.place_json() for name, source in self.sources.items()},
             "types": {name: str(field_type) for name, field_type in self.types.items()},
             "items": self.items,
+            **({} if self.trained is None else {"trained": self.trained.to_json()}),
         }
 
     @classmethod
@@ -68,11 +74,14 @@ class Head:
                 {name: Source.from_json(name, source) for name, source in data["sources"].items()},
                 {name: FieldType(kind) for name, kind in data["types"].items() if field_problem(name) is None},
                 int(data["items"]),
+                TrainedSpace.from_json(data["trained"]) if "trained" in data else None,
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UsageError(f"{file} has a damaged head: {error}") from error
         if head.space.fingerprint != data.get("fingerprint"):
             raise UsageError(f"{file} has a damaged head: the fingerprint is not that of its embedding space")
+        if head.trained is not None and head.trained.space != head.space:
+            raise UsageError(f"{file} has a damaged head: the trained space is not that of its vectors")
         return head
 
 

@@ -99,7 +99,7 @@ def export_catalog(
         require_place(path, "the export")
     with session.opened() as catalog:
         items = catalog.items.count(filters or ()) + (catalog.ledger.count_failed() if filters is None else 0)
-        head = Head(catalog.name, catalog.space, catalog.sources.all(), catalog.fields.types(), items)
+        head = Head(catalog.name, catalog.space, catalog.sources.all(), catalog.fields.types(), items, catalog.trained)
         entries = catalog.items.entries(filters)
         done = failed = 0
         with _output(path) as stream:
@@ -129,7 +129,7 @@ def import_catalog(settings: Settings, path: Path, progress: Progress = silent) 
     with _input(path) as stream:
         head, entries = read(stream, name)
         with connect_or_make(settings) as client:
-            catalog = Catalog.create(client, settings.catalog, head.space)
+            catalog = Catalog.create(client, settings.catalog, head.space, head.trained)
             catalog.upgrade()
             catalog.fields.declare(head.types)
             for source in head.sources.values():

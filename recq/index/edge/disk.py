@@ -21,13 +21,14 @@ _INSUFFICIENT_STORAGE = 507
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
-def shortage(folder: Path) -> str | None:
-    """That the file system of the existing `folder` has less than `RESERVE` free, in words; None when it has enough."""
+def shortage(folder: Path, needed: int = RESERVE) -> str | None:
+    """That the file system of the existing `folder` has less than `needed` bytes free, in words; None when it has
+    enough."""
     status = os.statvfs(folder)
     free = status.f_bavail * status.f_frsize
-    if free >= RESERVE:
+    if free >= needed:
         return None
-    wanted = f"{free // 2**20} MB are free, {RESERVE // 2**20} MB are required"
+    wanted = f"{free // 2**20:,} MB are free, {needed // 2**20:,} MB are required"
     return f"no space left for {folder}: {wanted}. Free some space: recq then continues"
 
 

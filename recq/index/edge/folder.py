@@ -282,6 +282,15 @@ def _not_flushed(problem: Problem) -> None:
         _log.warning("cannot flush the embedded index: %s", problem.message)
 
 
+def bytes_of(path: Path, collection: str) -> int:
+    """What a collection of the engine's folder `path` takes on the disk; 0 for one that is not there."""
+    known = manifests.read(path / "manifest.json")
+    entry = None if known is None else known.collections.get(collection)
+    if entry is None:
+        return 0
+    return sum(each.stat().st_blocks * 512 for each in (path / entry.folder).rglob("*") if each.is_file())
+
+
 def _folder_name(collection: str) -> str:
     """A new name for the folder of a collection."""
     return f"{re.sub(r'[^a-z0-9_]+', '', collection.lower())[:40]}-{uuid.uuid4().hex[:12]}"

@@ -62,7 +62,9 @@ def trained(
         classes, np.eye(4, dtype=np.float32)[: len(classes)] * weights, np.zeros(len(classes), np.float32), several
     )
     count = len(classes)
-    calibration = Calibration(np.ones(count, np.float32), np.zeros(count, np.float32), 0.1, nearness).to_json()
+    calibration = Calibration(
+        np.ones(count, np.float32), np.zeros(count, np.float32), 0.1, nearness, nearness
+    ).to_json()
     head = Linear(np.eye(4, dtype=np.float32)[:, :2])
     return Candidate(name, label, head, classifier, SPACE.fingerprint, "2026-01-01", calibration=calibration)
 

@@ -28,7 +28,7 @@ def trained(place: Place, *, turned: bool = False) -> dict[str, str]:
     rows = np.stack([vectors[f"{CLASSES[n]}/0.jpg"] for n in ((1, 0) if turned else (0, 1))])
     classifier = Classifier(CLASSES, 20 * rows, np.zeros(2, np.float32))
     ones, nearness = np.ones(2, np.float32), np.linspace(-2, 1, 101, dtype=np.float32)
-    calibration = Calibration(ones, 0 * ones, 0.1, nearness).to_json()
+    calibration = Calibration(ones, 0 * ones, 0.1, nearness, nearness).to_json()
     with place.catalog() as catalog:
         head = Linear(rows.T)
         made = Candidate(

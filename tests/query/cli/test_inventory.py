@@ -137,6 +137,18 @@ def test_the_newest_item_and_an_unfinished_rebuild_are_told(odd: Path, ask: Ask)
     assert "2026-11-20 10:00 UTC" in ask(["catalogs", "--data-dir", str(odd)], None).text
 
 
+def test_what_a_rebuild_has_kept_is_told(tmp_path: Path, ask: Ask) -> None:
+    with own_folder(Settings(data_dir=tmp_path)) as owned:
+        Catalog.create(owned.client, "images", SPACE)
+        Catalog.begin_rebuild(owned.client, "images", replace(SPACE, size=160)).finish_rebuild()
+    reply = ask(["catalogs", "--format", "json", "--data-dir", str(tmp_path)], None)
+    (images,) = json.loads(reply.out)
+    kept = images["kept"]
+    assert (images["unfinished"], kept) == ([], {"space": SPACE.summary(), "at": kept["at"], "items": 0, "size": 0})
+    assert f"images: kept to go back to: 0 items in {SPACE.label}" in reply.err
+    assert "'recq-ingest prune" in reply.err
+
+
 def test_no_catalog_at_all_says_how_to_make_one(tmp_path: Path, ask: Ask) -> None:
     with own_folder(Settings(data_dir=tmp_path)) as owned:
         Catalog.create(owned.client, "images", SPACE)

@@ -26,7 +26,7 @@ def overconfident(count: int, seed: int) -> OutOfFold:
     chances = probabilities_of(scores)
     drawn = (random.random((count, 1)) > np.cumsum(chances, axis=1)).sum(axis=1).clip(0, 3)
     nearness = random.normal(0.6, 0.1, count).astype(np.float32)
-    return OutOfFold(4 * scores, np.eye(4, dtype=bool)[drawn], nearness)
+    return OutOfFold(4 * scores, np.eye(4, dtype=bool)[drawn], nearness, nearness)
 
 
 def test_a_temperature_takes_back_what_was_too_sure() -> None:
@@ -42,7 +42,7 @@ def test_each_of_several_labels_has_a_line_of_its_own() -> None:
     random = np.random.default_rng(2)
     scores = random.standard_normal((4_000, 2)).astype(np.float32)
     truth = random.random((4_000, 2)) < 1 / (1 + np.exp(-(scores * [2.0, 0.5] + [-1.0, 2.0])))
-    calibration = calibrated(OutOfFold(scores, truth, np.zeros(4_000, np.float32)), several=True)
+    calibration = calibrated(OutOfFold(scores, truth, *np.zeros((2, 4_000), np.float32)), several=True)
     assert np.allclose(calibration.scale, [2.0, 0.5], atol=0.25)
     assert np.allclose(calibration.offset, [-1.0, 2.0], atol=0.25)
     assert calibration_error(calibration.probabilities(scores, several=True), truth, several=True) < 0.03

@@ -16,6 +16,7 @@ import pytest
 from recq.errors import DimensionTooLarge, ImageError, ModelUnavailable, Reason, SpaceMismatch
 from recq.models import Embedder, ModelOptions, describe_space, describe_variant, open_embedder
 from recq.models import embedder as embedder_module
+from recq.models.heads import Linear, Projection
 from recq.models.options import PRESETS
 from recq.models.pooling import GEM_FLOOR, unit
 from recq.settings import Settings
@@ -339,8 +340,11 @@ def test_vectors_of_a_network_that_is_not_the_index_s_are_refused(settings: Sett
     with pytest.raises(SpaceMismatch, match=r"weights is '76ad128cf1a94aac' here and 'ffffffffffffffff' there"):
         open_embedder(made, settings)
     projected = dataclasses.replace(describe_space("efficientnet_lite2", settings), projection="pca:64")
-    with pytest.raises(SpaceMismatch, match="projection is None here and 'pca:64' there"):
+    with pytest.raises(SpaceMismatch, match=r"trained on pca .* the network alone does not make them"):
         open_embedder(projected, settings)
+    head = Linear(np.eye(made.dim, 64, dtype=np.float32))
+    with pytest.raises(SpaceMismatch, match="weights is"):  # with its head, where the network below is another one
+        open_embedder(projected, settings, projection=Projection(made, head))
 
 
 def test_vectors_of_a_euclidean_space_keep_their_length(settings: Settings) -> None:

@@ -1,0 +1,93 @@
+"""Fills a collection of a trained space from the vectors of the one that it was trained on: no picture is read.
+
+Payloads are copied as they are stored, so that metadata, failures, problems and what is known of files come along. Both
+collections are gone through a page at a time, in the order of ids. What the new one has already is not written again,
+and what the old one has no more is removed: so it can be killed at any time, and run again after any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from qdrant_client import models
+
+from recq.errors import SpaceMismatch
+from recq.index.points import LEDGER_KEYS, Points, item_of
+from recq.index.schema import VECTOR, Item
+from recq.paths import printable
+
+if TYPE_CHECKING:
+    from recq.index.writes import Row, Writes
+    from recq.models.heads import Projection
+
+Asking = Callable[..., Any]
+"""Calls the given function with the other arguments, at once or with retries."""
+
+_PAGE = 200
+"""Points of a page: with payloads of 60 KB, the largest that were seen, a write takes 12 MB."""
+
+
+class Projecting:
+    """Makes the points of one collection equal to those of another but for the vectors, which are put through a head.
+
+    Points that are no items stay behind.
+    """
+
+    def __init__(self, old: Points, new: Points, writes: Writes, projection: Projection, asking: Asking) -> None:
+        self._old = old
+        self._new = new
+        self._writes = writes
+        self._projection = projection
+        self._asking = asking
+
+    def run(self) -> Iterator[int]:
+        """Do it; gives the number of items of each page. Raises SpaceMismatch where the head gives no vector."""
+        self._remove()
+        for page in _pages(self._old.asked_through(self._asking).scroll(_ALL, payload=True, page=_PAGE)):
+            items = {str(record.id): item for record in page if (item := item_of(record)) is not None}
+            payloads = {str(record.id): record.payload or {} for record in page}
+            known: Mapping[str, Item] = self._asking(self._new.items, list(items), payload=LEDGER_KEYS)
+            due = {id_: item for id_, item in items.items() if not _equal(known.get(id_), item)}
+            vectors = self._asking(self._old.vectors, [id_ for id_, item in due.items() if item.error is None])
+            rows: list[Row] = []
+            for id_, item in due.items():
+                if item.error is not None:
+                    rows.append((id_, {}, payloads[id_]))
+                elif id_ in vectors:  # else it was deleted, or has failed, since the page was read
+                    rows.append((id_, {VECTOR: self._projected(item, vectors[id_])}, payloads[id_]))
+            if rows:
+                self._asking(self._writes.copy, rows)
+            yield len(items)
+
+    def _projected(self, item: Item, vector: Any) -> Any:
+        made = self._projection.of(vector)
+        if not made.any():
+            raise SpaceMismatch(
+                f"the trained space gives no vector for {printable(f'{item.file.source}/{item.file.path}')}: "
+                "train it again"
+            )
+        return made
+
+    def _remove(self) -> None:
+        """Remove what the old collection does not have: it was deleted there while this was interrupted."""
+        for page in _pages(self._new.asked_through(self._asking).scroll(_ALL, payload=False, page=_PAGE)):
+            ids = [record.id for record in page if isinstance(record.id, str)]  # numeric ids are not recq's
+            there = {str(record.id) for record in self._asking(self._old.records, ids, payload=False)}
+            if gone := [id_ for id_ in ids if id_ not in there]:
+                self._asking(self._writes.delete, gone)
+
+
+_ALL = models.Filter()
+
+
+def _pages(records: Iterable[models.Record]) -> Iterator[list[models.Record]]:
+    records = iter(records)
+    while page := list(islice(records, _PAGE)):
+        yield page
+
+
+def _equal(known: Item | None, item: Item) -> bool:
+    """Whether an item was copied already: its file, its metadata (by their digest) and its failure are the same."""
+    return known is not None and (known.file, known.error, known.problems) == (item.file, item.error, item.problems)
