@@ -26,7 +26,7 @@ from recq.index.connect import connect
 from recq.settings import Settings, WatchMode
 from tests.asking import stored_vector
 from tests.eventually import eventually
-from tests.ingest.running import MODEL
+from tests.ingest.running import NETWORK
 from tests.reliability.conftest import PATIENT, Figures
 from tests.reliability.equality import differences, items, require_equal
 from tests.reliability.in_process import SETTLES_WITHIN, InProcess, stand_in, stand_ins
@@ -65,7 +65,7 @@ class Machine(RuleBasedStateMachine):
     def begin(self, rescan: float, watch: WatchMode) -> None:
         """With and without comparisons of folder and index that race with the events."""
         self.settings = Settings(
-            data_dir=self.data, model=MODEL, settle=0.05, rescan=rescan, watch=watch, poll_interval=0.3, workers=1,
+            data_dir=self.data, model=NETWORK, settle=0.05, rescan=rescan, watch=watch, poll_interval=0.3, workers=1,
             lock_wait=20,
         )  # fmt: skip
         self.world.history.append(f"watched by {watch}, compared every {rescan} s")

@@ -19,7 +19,7 @@ from recq.settings import Settings
 from recq.space import InputSpec
 from tests.eventually import eventually
 from tests.ingest.pictures import put
-from tests.ingest.running import MODEL, Place
+from tests.ingest.running import NETWORK, Place
 from tests.reliability.conftest import PATIENT
 from tests.reliability.in_process import InProcess, LastingPool, stand_ins
 from tests.reliability.rights import like_everybody
@@ -66,7 +66,7 @@ def test_a_file_that_cannot_be_read_for_a_while(
     root = tmp_path / "shop"
     put(root / "bad.jpg", 1)
     settings = Settings(
-        data_dir=tmp_path / "data", model=MODEL, settle=0.05, watch="native", workers=1, lock_wait=20, rescan=300
+        data_dir=tmp_path / "data", model=NETWORK, settle=0.05, watch="native", workers=1, lock_wait=20, rescan=300
     )
     daemon = InProcess(settings, root)
     daemon.start()

@@ -26,7 +26,7 @@ from recq.paths import printable
 from recq.settings import Settings
 from tests.eventually import eventually
 from tests.ingest.pictures import jpeg
-from tests.ingest.running import MODEL
+from tests.ingest.running import NETWORK
 from tests.qdrant_server import QdrantServer
 from tests.reliability.conftest import PATIENT
 from tests.reliability.in_process import InProcess, LastingPool, stand_ins
@@ -86,7 +86,7 @@ class Folder:
         self.root = place / "shop"
         self.root.mkdir(parents=True)
         self.settings = Settings(
-            data_dir=place / "data", url=url, model=MODEL, settle=0.05, watch="native", workers=1, lock_wait=20,
+            data_dir=place / "data", url=url, model=NETWORK, settle=0.05, watch="native", workers=1, lock_wait=20,
             rescan=300, batch=16,
         )  # fmt: skip
         self.documents: dict[str, bytes] = {}

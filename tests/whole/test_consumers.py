@@ -20,7 +20,7 @@ from recq.settings import Settings
 from tests import forked
 from tests.eventually import eventually
 from tests.ingest.pictures import put
-from tests.ingest.running import STARTS_WITHIN, Place, environment
+from tests.ingest.running import NETWORK, STARTS_WITHIN, Place, environment
 
 KEY = "opens-everything-here"
 READ_KEY = "opens-what-reads-here"
@@ -39,7 +39,7 @@ def free_port() -> int:
 def place(tmp_path: Path) -> Place:
     """Three pictures, and a port and keys that stay."""
     settings = {"RECQ_SERVE_PORT": str(free_port()), "RECQ_SERVE_KEY": KEY, "RECQ_SERVE_READ_KEY": READ_KEY}
-    place = Place(tmp_path / "shop", tmp_path / "data", settings=settings)
+    place = Place(tmp_path / "shop", tmp_path / "data", settings=settings, model=NETWORK)
     for number, name in enumerate(NAMES):
         put(place.root / name, number)
     return place
@@ -144,7 +144,7 @@ def test_a_killed_daemon_is_not_taken_for_another_one_on_its_port(place: Place, 
         daemon.ready()
         daemon.process.kill()
         daemon.process.wait(30)
-    other = Place(tmp_path / "other", tmp_path / "elsewhere", settings=place.settings)
+    other = Place(tmp_path / "other", tmp_path / "elsewhere", settings=place.settings, model=NETWORK)
     put(other.root / "o.jpg", 9)
     with other.daemon() as daemon:
         daemon.said("indexed", path="o.jpg", within=STARTS_WITHIN)
