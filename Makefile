@@ -10,7 +10,7 @@ BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
 STAMPS := .venv/.recq
 # Files in the order that tests/conftest.py gives them, long ones first; xdist would sort them by their number of tests.
-PYTEST ?= -n 3 --dist loadfile --no-loadscope-reorder --durations 20
+PYTEST ?= -n 3 --dist loadfile --no-loadscope-reorder --durations 20 -m "not long"
 TORTURE ?=
 
 help:
@@ -50,6 +50,7 @@ types: $(STAMPS)/test
 torture: $(STAMPS)/test
 	@rm -f build/torture.jsonl
 	$(BIN)/python -m pytest tests/reliability --full --figures build/torture.jsonl -p no:xdist $(TORTURE)
+	$(if $(TORTURE),,$(BIN)/python -m pytest tests --ignore tests/reliability -m long -p no:xdist)
 
 soak: $(STAMPS)/test
 	@rm -f build/soak.jsonl

@@ -24,7 +24,7 @@ CATALOG, URL, DATA_DIR = "--catalog", "--url", "--data-dir"
 OPERANDS = "--"
 """After it no word is an option."""
 
-OF_ALL = frozenset({"catalogs", "drop", "models"})
+OF_ALL = frozenset({"catalogs", "drop", "models", "models export", "models import"})
 """The commands without an option for a catalog: they concern all catalogs, or take the name as an argument."""
 
 _SAFE = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")

@@ -13,7 +13,7 @@ from recq.index.connect import own_folder
 from recq.index.edge import LoopbackServer
 from recq.index.edge.serving import Serving
 from recq.settings import Settings
-from tests.ingest.running import Place
+from tests.ingest.running import NETWORK, Place
 from tests.qdrant_server import QdrantServer
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -56,11 +56,11 @@ def samples_served(engine: str, folder: Path) -> Iterator[Guest]:
     (drop / "broken_1.jpg").write_bytes((drop / "tent.jpg").read_bytes()[:100])
     if engine == "server":
         with QdrantServer(folder / "server", api_key=KEY, read_only_key=READ_KEY) as server:
-            place = Place(drop, folder / "data", ("--url", server.url), {"RECQ_API_KEY": KEY})
+            place = Place(drop, folder / "data", ("--url", server.url), {"RECQ_API_KEY": KEY}, model=NETWORK)
             assert place.once().returncode == 3  # one item failed
             yield Guest(server.url, engine)
         return
-    place = Place(drop, folder / "data")
+    place = Place(drop, folder / "data", model=NETWORK)
     assert place.once().returncode == 3
     serving = Serving(read_key=READ_KEY)
     with (

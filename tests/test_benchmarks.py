@@ -140,15 +140,16 @@ def test_a_command_that_fails_ends_the_benchmark_with_its_last_words() -> None:
     ("name", "options", "bounds"),
     [
         ("ingest", ["--no-keras", "--no-server"], {"recq, default / (d)": (0.2, None)}),
-        ("drop", [], {"p50 of drops / p50 of the sum": (None, 6.0)}),
+        pytest.param("drop", [], {"p50 of drops / p50 of the sum": (None, 6.0)}, marks=pytest.mark.long),
         ("query", ["--no-server"], {"recq / client, processor of this process": (None, 8.0)}),
-        (
+        pytest.param(
             "daemon_start",
             [],
             {"daemon / imports and compilation": (None, 3.0), "files opened by the comparisons": (None, 0.0)},
+            marks=pytest.mark.long,
         ),
-        ("footprint", [], {"RssAnon of the daemon, MB": (None, 450.0)}),
-        ("growth", [], {}),
+        pytest.param("footprint", [], {"RssAnon of the daemon, MB": (None, 450.0)}, marks=pytest.mark.long),
+        pytest.param("growth", [], {}, marks=pytest.mark.long),
     ],
 )
 def test_a_benchmark_in_its_smallest_form(

@@ -14,7 +14,7 @@ import typer
 
 from ingest.cli.model import PreprocessOption, ResizeOption, SizeOption
 from ingest.cli.networks import train_network
-from ingest.cli.quality import class_lines, told
+from ingest.cli.quality import class_lines, interval, told
 from recq.cli_groups import Index, grouped
 from recq.cli_labels import LabelColumn, views_option
 from recq.cli_options import json_option
@@ -186,6 +186,11 @@ def _report(training: Training, catalog: str) -> Iterator[str]:
     else:
         yield f"classes left out: {100 * mean:+.1f} points of mAP on average, {100 * worst:+.1f} for the worst"
     yield f"probabilities: expected calibration error {training.calibration_error.mean:.3f}"
+    if training.ranking is not None:
+        yield (
+            f"items that have a label before those that have not: macro-AP {interval(training.ranking.macro)}, by "
+            f"chance {interval(training.ranking.base_rate)}"
+        )
     yield from class_lines(training.classes)
     if training.stored:
         asked = command("recq", "similar", "TARGET", "--space", training.candidate.name, catalog=catalog)

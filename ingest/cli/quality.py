@@ -18,7 +18,7 @@ MEASURES = f"{'mAP':17}  {'P@1':17}  {'P@5':17}"
 
 def told(quality: Quality) -> str:
     """In %, each with its interval."""
-    return "  ".join(f"{_interval(each):17}" for each in (quality.map, *quality.precision.values()))
+    return "  ".join(f"{interval(each):17}" for each in (quality.map, *quality.precision.values()))
 
 
 def class_lines(classes: Sequence[ClassQuality]) -> Iterator[str]:
@@ -34,5 +34,6 @@ def class_lines(classes: Sequence[ClassQuality]) -> Iterator[str]:
         yield f"  and {len(by_size) - _CLASSES:,} smaller classes: --json has all"
 
 
-def _interval(spread: Spread) -> str:
+def interval(spread: Spread) -> str:
+    """In %, the mean and its interval."""
     return f"{100 * spread.mean:.1f} ({100 * spread.low:.1f}..{100 * spread.high:.1f})"

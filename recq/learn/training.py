@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recq.errors import UsageError
-from recq.evaluate.metrics import Measures
+from recq.evaluate.metrics import Measures, average_precisions
 from recq.index.candidates import Candidate, require_name
 from recq.learn.calibration import calibrated, calibration_error
 from recq.learn.examples import Examples, read_examples, require_own_vectors, with_views
@@ -116,12 +116,29 @@ class ClassQuality:
 
 
 @dataclass(frozen=True)
+class LabelRanking:
+    """How well the held-out items that have a label stand before those that have not, ordered by its probability.
+
+    `macro` is the mean of the labels' average precisions, `base_rate` what an order by chance gives: the mean share of
+    the items that have a label.
+    """
+
+    macro: Spread
+    base_rate: Spread
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return {"macro_ap": self.macro.to_json(), "base_rate": self.base_rate.to_json()}
+
+
+@dataclass(frozen=True)
 class Training:
     """What was learned, and what it gives.
 
     `before`, `after`: held-out items in the catalog's space and in the new one. `ungrouped`: `after` as it would be
     estimated if views of one thing were on both sides of a split; None without `group_by`. `calibration_error` is that
-    of the predicted probabilities (`recq.learn.calibration`), `stored` whether the candidate may be asked for.
+    of the predicted probabilities (`recq.learn.calibration`), `ranking` what they are worth where items have several
+    labels, `stored` whether the candidate may be asked for.
     """
 
     label: str
@@ -136,6 +153,7 @@ class Training:
     ungrouped: Quality | None
     classes: tuple[ClassQuality, ...]
     calibration_error: Spread
+    ranking: LabelRanking | None
     fits: int
     took_s: float
 
@@ -161,6 +179,7 @@ class Training:
             "ungrouped": None if self.ungrouped is None else self.ungrouped.to_json(),
             "unseen": _unseen_json(self.chosen),
             "calibration_error": self.calibration_error.to_json(),
+            "ranking": None if self.ranking is None else self.ranking.to_json(),
             "classes": [each.to_json() for each in self.classes],
             "trials": [
                 {"head": each.recipe.told, "seen_map": round(each.seen, 4), **_unseen_json(each)}
@@ -246,6 +265,7 @@ def train(
         ungrouped=Quality.of([each.after for each in apart]) if apart else None,
         classes=_classes(every, holdouts),
         calibration_error=Spread.of([each.error for each in holdouts]),
+        ranking=_ranking(holdouts) if every.several else None,
         fits=fits.done,
         took_s=time.perf_counter() - started,
     )
@@ -283,6 +303,7 @@ class _Holdout:
     before: Measures
     after: Measures
     error: float
+    ranking: tuple[float, float] | None
     by_class: dict[str, tuple[float, float]]
 
     @classmethod
@@ -305,6 +326,7 @@ class _Holdout:
             means_of(before),
             means_of(after),
             calibration_error(probabilities, truth, several=sample.several),
+            ranked_labels(probabilities, truth),
             by_class([measured.labels[query] for query in retrieval.queries.tolist()], before, after),
         )
 
@@ -317,6 +339,28 @@ def by_class(queries: Sequence[tuple[str, ...]], before: Precise, after: Precise
         before_, after_ = precise[[label in labels for labels in queries]].mean(axis=0).tolist()
         found[label] = before_, after_
     return found
+
+
+def ranked_labels(probabilities: npt.NDArray[np.float32], truth: npt.NDArray[np.bool_]) -> tuple[float, float] | None:
+    """The mean average precision of the labels, and the mean share of items that have one: of (n, classes) each.
+
+    Labels that all items have, or none, cannot be ranked, and are left out; None where none is left.
+    """
+    shares = truth.mean(axis=0)
+    told = (shares > 0) & (shares < 1)
+    if not told.any():
+        return None
+    order = np.argsort(-probabilities[:, told], axis=0, kind="stable")
+    ranked = np.take_along_axis(truth[:, told], order, axis=0).T.astype(np.float64)
+    return float(average_precisions(ranked).mean()), float(shares[told].mean())
+
+
+def _ranking(holdouts: Sequence[_Holdout]) -> LabelRanking | None:
+    found = [each.ranking for each in holdouts if each.ranking is not None]
+    if len(found) < 2:  # no interval
+        return None
+    macro, base_rate = zip(*found, strict=True)
+    return LabelRanking(Spread.of(macro), Spread.of(base_rate))
 
 
 def _classes(examples: Examples, holdouts: Sequence[_Holdout]) -> tuple[ClassQuality, ...]:

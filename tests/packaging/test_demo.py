@@ -45,6 +45,7 @@ def running_in(folder: Path) -> list[str]:
     return lines
 
 
+@pytest.mark.long  # but for what it leaves, tests/packaging/test_readme.py runs the same
 def test_the_demo_shows_similar_shoes_and_leaves_only_its_grids(tmp_path: Path) -> None:
     demo = start(tmp_path)
     output, errors = demo.communicate(timeout=240)

@@ -144,7 +144,7 @@ def stand_ins(pool: type[LastingPool] = LastingPool) -> Iterator[LastingPool]:
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("RECQ_CONFIG", os.devnull)
-            patch.setattr(ingest.service.session, "open_embedder", lambda space, _: Embedder(space, StandIn()))
+            patch.setattr(ingest.service.session, "open_embedder", lambda space, _, **__: Embedder(space, StandIn()))
             patch.setattr(ingest.service.session, "DecodePool", lambda **_: lasting)
             yield lasting
     finally:

@@ -27,7 +27,7 @@ from tests.asking import nearest, stored_vector
 from tests.eventually import eventually
 from tests.ingest.documented import validated
 from tests.ingest.pictures import put
-from tests.ingest.running import Daemon, Place
+from tests.ingest.running import NETWORK, Daemon, Place
 from tests.packs import ROOT, pack
 from tests.recq.images.encoded import encode, heif
 from tests.reliability.conftest import Figures
@@ -158,7 +158,7 @@ def stage(folder: Path, full: bool) -> dict[str, Fate]:
 @pytest.fixture
 def place(tmp_path: Path, full: bool) -> Place:
     settings = {"RECQ_SETTLE": str(SETTLE), "RECQ_RESCAN": "30" if full else "5"}
-    return Place(tmp_path / "drop", tmp_path / "data", settings=settings)
+    return Place(tmp_path / "drop", tmp_path / "data", settings=settings, model=NETWORK)
 
 
 def failures(place: Place) -> dict[str, dict[str, Any]]:

@@ -133,6 +133,10 @@ def test_a_guest_outlives_restarts_kills_and_a_rebuild(place: Place, guest: Qdra
         after = neighbours(guest)
         assert after[0] != before[0]
         assert {name for name, _ in after[1]} == {"b.jpg", "c.jpg"}
+        assert guest.collection_exists(f"images--{before[0]}"), (
+            "it answers in the space of old vectors while it is kept"
+        )
+        assert place.command("prune", "--yes").returncode == 0
         assert not guest.collection_exists(f"images--{before[0]}"), "a vector of the old space finds nothing to meet"
         assert guest.collection_exists(f"images--{after[0]}")
         assert refused(guest) == 403

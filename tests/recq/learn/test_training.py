@@ -21,7 +21,7 @@ from recq.index.points import ItemVector
 from recq.index.schema import FileFacts, Item
 from recq.learn.labels import LabelRules
 from recq.learn.predict import Prediction, predict
-from recq.learn.training import SEEDS, Spread, TrainingOptions, train
+from recq.learn.training import SEEDS, Spread, TrainingOptions, ranked_labels, train
 from recq.search.many import FailedTarget
 from recq.search.session import Session
 from recq.settings import Settings
@@ -141,10 +141,21 @@ def test_lists_are_learned_label_by_label(session: Session) -> None:
     assert training.several
     assert len(training.classes) == 8
     assert training.candidate.classifier.several
+    assert training.ranking is not None
+    assert training.ranking.macro.low > training.ranking.base_rate.high
     split = train(session, "written", TrainingOptions("both", LabelRules(split=",", drop_small=True)))
     assert {each.label for each in split.classes} == {*(f"class {n}" for n in range(6)), "x"}
     with session.opened() as catalog:
         catalog.candidates.forget("both")
+
+
+def test_labels_are_ranked_beside_chance() -> None:
+    truth = np.array([[1, 0, 1], [0, 1, 1], [1, 0, 1], [0, 0, 1]], bool)  # the last label says nothing
+    assert ranked_labels(truth.astype(np.float32), truth) == (1.0, (0.5 + 0.25) / 2)
+    worst = ranked_labels(1 - truth.astype(np.float32), truth)
+    assert worst is not None
+    assert worst[0] == pytest.approx(((1 / 3 + 2 / 4) / 2 + 1 / 4) / 2)
+    assert ranked_labels(np.ones((2, 1), np.float32), np.ones((2, 1), bool)) is None
 
 
 @pytest.mark.usefixtures("document")

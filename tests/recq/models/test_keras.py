@@ -45,7 +45,7 @@ def both(space: EmbeddingSpace, settings: Settings, photographs: npt.NDArray[np.
 
 
 @pytest.mark.keras
-@pytest.mark.parametrize("name", ["efficientnet_lite2", "mobilenet_v2"])
+@pytest.mark.parametrize("name", [pytest.param("efficientnet_lite2", marks=pytest.mark.long), "mobilenet_v2"])
 def test_the_shipped_openvino_model_answers_as_the_shipped_keras_archive(name: str, settings: Settings) -> None:
     """On all 54 sample photographs, fitted in each way. The same numbers: more than the 0.9999 asked for is due."""
     space = describe_space(ModelOptions(name, precision="f32"), settings)
