@@ -141,7 +141,12 @@ def test_a_command_that_fails_ends_the_benchmark_with_its_last_words() -> None:
     [
         ("ingest", ["--no-keras", "--no-server"], {"recq, default / (d)": (0.2, None)}),
         pytest.param("drop", [], {"p50 of drops / p50 of the sum": (None, 6.0)}, marks=pytest.mark.long),
-        ("query", ["--no-server"], {"recq / client, processor of this process": (None, 8.0)}),
+        pytest.param(
+            "query",
+            ["--no-server"],
+            {"recq / client, processor of this process": (None, 8.0)},
+            marks=pytest.mark.long,
+        ),
         pytest.param(
             "daemon_start",
             [],

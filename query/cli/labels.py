@@ -83,7 +83,7 @@ def suggest(
     files: PictureFiles,
     index: Index,
 ) -> None:
-    """Items without a label in the order that teaches most, each with the label that it probably has.
+    """Items without a label, the least certain first and no two alike, each with its probable label.
 
     Nothing is changed. What is right in the patch takes effect when it is put into the source's root.
     """

@@ -102,7 +102,7 @@ class Recq(CommandsOnUse):
                 Listed(
                     "suggest",
                     "query.cli.labels:suggest",
-                    "Items without a label in the order that teaches most, each with the label that it probably has.",
+                    "Items without a label, the least certain first and no two alike, each with its probable label.",
                     _FILTERS,
                 ),
             ),

@@ -456,9 +456,9 @@ class ImageCatalog:
         limit: int = 20,
         progress: Progress = silent,
     ) -> LabelFindings:
-        """The items without a value in the field `label` whose labels would teach most, with the most probable label.
+        """The items without a value in the field `label` that are least certain, each with its most probable label.
 
-        At most `limit`, none two near-duplicates. The other arguments are those of `audit_labels`. Raises UsageError
+        At most `limit`, no two near-duplicates. The other arguments are those of `audit_labels`. Raises UsageError
         where nothing can be learned, nothing lacks a label or scikit-learn is missing, FilterError.
         """
         from recq.face.findings import LabelFindings

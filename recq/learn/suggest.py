@@ -1,4 +1,4 @@
-"""Which items without a label to look at first: the order that teaches most, with the label that each probably has.
+"""Which items without a label to look at first: the least certain ones, with the label that each probably has.
 
     found = suggest(session, "category", limit=20)
     for each in found.findings:
@@ -59,7 +59,7 @@ def suggest(
     limit: int = 20,
     progress: Progress = silent,
 ) -> LabelFindings:
-    """The `limit` items without any value in the field `label` whose labels would teach most, in that order.
+    """The `limit` items without any value in the field `label` that are least certain, no two near-duplicates.
 
     Raises UsageError where nothing can be learned, nothing lacks a label or scikit-learn is missing, FilterError for
     an unknown field.

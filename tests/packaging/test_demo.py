@@ -64,6 +64,7 @@ def test_the_demo_shows_similar_shoes_and_leaves_only_its_grids(tmp_path: Path) 
     assert running_in(tmp_path) == []
 
 
+@pytest.mark.long
 def test_the_demo_reads_a_folder_of_ones_own_and_writes_nothing_there(tmp_path: Path) -> None:
     pictures = tmp_path / "my pictures" / "shoes"
     pictures.mkdir(parents=True)

@@ -43,7 +43,7 @@ def test_writes_whose_answer_is_lost(
 ) -> None:
     """`late`: a write that was given up is applied after the next one, too; only a reconcile can notice that."""
     seed = int(os.environ.get("RECQ_TEST_SEED") or random.SystemRandom().randrange(10**6))
-    operations = FULL if full else SHORT // 2 if late else SHORT
+    operations = FULL if full else SHORT // 4 if late else SHORT
     began = time.monotonic()
     with seeded(seed):
         rng = random.Random(seed)

@@ -52,6 +52,7 @@ def waits(place: Place, daemon: Daemon, why: str) -> None:
     eventually(look, within=60, every=0.1)
 
 
+@pytest.mark.long
 def test_a_slow_server_slows_the_daemon_and_nothing_else(
     tmp_path: Path, server: QdrantServer, link: SlowLink, full: bool, figures: Figures
 ) -> None:

@@ -20,6 +20,7 @@ def place(tmp_path: Path) -> Place:
     return Place(tmp_path / "shop", tmp_path / "data", model=NETWORK)
 
 
+@pytest.mark.long  # starts TensorFlow twice; tests/recq/models/ compares the runtimes
 @pytest.mark.keras
 def test_an_index_made_with_tensorflow_is_asked_with_openvino_and_back(place: Place) -> None:
     """Starts TensorFlow twice, in the daemon and here."""

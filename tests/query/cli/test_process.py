@@ -57,7 +57,7 @@ def test_help_loads_neither_index_nor_models(arguments: list[str]) -> None:
     assert not {"qdrant_client", "qdrant_edge", "openvino", "tensorflow", "PIL", "numpy"} & loaded(*arguments)
 
 
-@pytest.mark.parametrize("outside", [False, True], ids=["indexed", "outside"])
+@pytest.mark.parametrize("outside", [False, pytest.param(True, marks=pytest.mark.long)], ids=["indexed", "outside"])
 def test_eight_at_once_without_a_daemon_all_succeed(embedded: list[str], tmp_path: Path, outside: bool) -> None:
     """They take turns at the folder's lock; none holds it while a model runs."""
     picture(tmp_path / "mine.png", (200, 30, 30))

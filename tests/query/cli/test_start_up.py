@@ -168,6 +168,7 @@ def test_help_costs_little_more_than_that_of_two_commands() -> None:
     require_at_most(2.0, lambda: processor([*RECQ, "--help"]), lambda: processor([sys.executable, "-c", TWO_COMMANDS]))
 
 
+@pytest.mark.long
 def test_the_first_tab_costs_little_more_than_the_client_and_a_later_one_than_help(
     shop: list[str], tmp_path: Path
 ) -> None:

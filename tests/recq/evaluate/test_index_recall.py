@@ -164,6 +164,7 @@ def with_graph(client: QdrantClient, count: int) -> Catalog:
     return catalog
 
 
+@pytest.mark.long  # an index of its own, large enough that a server makes graphs
 @pytest.mark.server
 def test_a_graph_loses_answers_and_recqs_decision_gives_them_back(
     own_server: QdrantServer, monkeypatch: pytest.MonkeyPatch

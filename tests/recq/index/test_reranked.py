@@ -117,8 +117,9 @@ def large(shared_client: QdrantClient) -> Tried:
     return tried(shared_client, "large", LARGE)
 
 
-def shown(found: Found) -> list[tuple[str, int]]:
-    return [(hit.item.id, hit.copies) for hit in found.hits]
+def shown(found: Found) -> list[tuple[str | None, int]]:
+    """By the bytes: copies are equally near, and which of them a server names first is its own affair."""
+    return [(hit.item.file.sha256, hit.copies) for hit in found.hits]
 
 
 def always(own: Own, _: Item) -> Own:
