@@ -21,7 +21,11 @@ from recq.errors import Reason
 from recq.index.schema import FileFacts, Item, ItemError
 from recq.settings import Settings
 
-ENGINES = ["embedded", "loopback", pytest.param("server", marks=pytest.mark.server)]
+ENGINES = [
+    "embedded",
+    pytest.param("loopback", marks=pytest.mark.long),  # request by request tests/contract compares it with both others
+    pytest.param("server", marks=pytest.mark.server),
+]
 CATALOG = "shop"
 
 HOSTILE = "evil\x1b[31m\nname.png"

@@ -13,7 +13,11 @@ from qdrant_client import QdrantClient
 from recq.index.edge import EdgeEngine, LoopbackServer, embedded_client
 from recq.space import EmbeddingSpace
 
-ENGINES = ["embedded", "loopback", pytest.param("server", marks=pytest.mark.server)]
+ENGINES = [
+    "embedded",
+    pytest.param("loopback", marks=pytest.mark.long),  # request by request tests/contract compares it with both others
+    pytest.param("server", marks=pytest.mark.server),
+]
 
 SPACE = EmbeddingSpace(
     model="test", weights="0", layer="top", pooling="mean", size=8, resize="pad",
