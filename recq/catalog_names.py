@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from recq.errors import UsageError
 from recq.paths import printable
+
+SPACE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+"""The names that trained spaces and trained networks may have."""
 
 IMAGENET = "imagenet"
 """In place of a trained space that predicts: ImageNet's classes (`recq.models.imagenet`). No space is called so."""

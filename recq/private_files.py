@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 _FOLDER, _FILE = 0o700, 0o600
 _OTHERS = 0o077
@@ -18,11 +19,19 @@ _OTHERS = 0o077
 
 def write_private(path: Path, text: str) -> None:
     """Replace the file `path` in one step; only its owner can ever read it (mode 0600 from the first byte)."""
+    with replaced_privately(path) as file:
+        file.write(text.encode("utf-8"))
+
+
+@contextmanager
+def replaced_privately(path: Path) -> Iterator[IO[bytes]]:
+    """A stream whose content, once it is on the disk, replaces the file `path` in one step; only its owner can ever
+    read it. Where the block is left with an error nothing changes. Raises OSError."""
     beside = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     descriptor = open_private(str(beside), os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from recq.display.prediction_table import UNKNOWN
 from recq.display.table import TextTable, cell
 from recq.learn.label_findings import LabelFinding, LabelFindings, Question
 from recq.paths import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-UNKNOWN = "unknown: nothing with a label is like it"
 
 
 def label_table(found: LabelFindings) -> TextTable:

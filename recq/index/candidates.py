@@ -7,7 +7,6 @@ never overwrite each other's.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -15,7 +14,7 @@ from typing import Any, Self
 
 from qdrant_client import QdrantClient
 
-from recq.catalog_names import IMAGENET
+from recq.catalog_names import IMAGENET, SPACE_NAME
 from recq.commands import command
 from recq.errors import SpaceMismatch, TargetNotFound, UsageError
 from recq.index.errors import translated
@@ -28,8 +27,6 @@ PREFIX = "candidate:"
 
 TRAINED_KEY = "trained"
 """Collection-metadata key of the trained space that the collection's own vectors are of."""
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True)
@@ -144,7 +141,7 @@ def require_name(name: str) -> str:
     if name == IMAGENET:
         named = command("recq", "predict", "TARGET", "--space", name)
         raise UsageError(f"--name {name} cannot be used: {named} answers in ImageNet's classes")
-    if not _NAME.fullmatch(name):
+    if not SPACE_NAME.fullmatch(name):
         raise UsageError(
             f"--name {name!r} cannot be used: take letters, digits, '.', '_' and '-', such as --name by-category"
         )

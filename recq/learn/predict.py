@@ -9,7 +9,7 @@ These are read from the picture, never from a stored vector.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from recq.index.catalog import Catalog
     from recq.models.heads import Projection
     from recq.models.imagenet import ImageNet
-    from recq.search.prepare import Query
+    from recq.search.prepare import Preparer, Query
     from recq.search.session import Session
 
 
@@ -139,20 +139,11 @@ def _candidate(catalog: Catalog, name: str | None) -> Candidate | None:
 def _named(
     session: Session, targets: Sequence[Given], classifier: ImageNet, top: int
 ) -> list[Prediction | FailedTarget]:
-    """What each target is of ImageNet's classes. The index is released while pictures are read and named."""
-    found: list[tuple[Target, str] | TargetError] = []
-    with session.opened() as catalog:
-        for each in targets:
-            try:
-                found.append((_picture(catalog, resolve(catalog.lookups, each)), text_of(each)))
-            except TargetError as error:
-                found.append(error)
-    resolved = [each for each in found if not isinstance(each, TargetError)]
-    prepared = iter(session.preparer_in(classifier.space).prepare_many(resolved))
-    made = [each if isinstance(each, TargetError) else next(prepared) for each in found]
+    """What each target is of ImageNet's classes."""
+    queries = _queries(session, targets, _picture, lambda _: session.preparer_in(classifier.space))
     return [
         FailedTarget(text_of(target), str(each)) if isinstance(each, RecqError) else _of_imagenet(classifier, each, top)
-        for target, each in zip(targets, made, strict=True)
+        for target, each in zip(targets, queries, strict=True)
     ]
 
 
@@ -175,23 +166,10 @@ def _of_imagenet(classifier: ImageNet, query: Query, top: int) -> Prediction:
 def _attempted(
     session: Session, targets: Sequence[Given], space: EmbeddingSpace, predictor: _Predictor
 ) -> list[Prediction | FailedTarget]:
-    """The index is released while pictures are read and embedded.
-
-    In a trained space the pictures of indexed items are read as well: a classifier takes the network's own vectors.
-    """
-    found: list[_Asked | TargetError] = []
-    with session.opened() as catalog:
-        for each in targets:
-            try:
-                target = resolve(catalog.lookups, each)
-                read = target if predictor.projection is None else _file_of(catalog, target)
-                found.append(_Asked(text_of(each), target, read))
-            except TargetError as error:
-                found.append(error)
-        preparer = session.preparer(catalog, base=True)
-    resolved = [(each.read, each.text) for each in found if not isinstance(each, TargetError)]
-    prepared = iter(preparer.prepare_many(resolved))
-    made = [each if isinstance(each, TargetError) else each.answered(next(prepared)) for each in found]
+    """What a classifier says of each target. It takes the network's own vectors: in a trained space the pictures of
+    indexed items are read as well."""
+    read = _as_it_is if predictor.projection is None else _file_of
+    made = _queries(session, targets, read, lambda catalog: session.preparer(catalog, base=True))
     with session.opened() as catalog:
         require_same(catalog.space, space, catalog.name)  # rebuilt meanwhile?
         predictions = iter(predictor.predictions(catalog, [each for each in made if not isinstance(each, RecqError)]))
@@ -199,6 +177,30 @@ def _attempted(
             FailedTarget(text_of(target), str(each)) if isinstance(each, RecqError) else next(predictions)
             for target, each in zip(targets, made, strict=True)
         ]
+
+
+def _queries(
+    session: Session,
+    targets: Sequence[Given],
+    read: Callable[[Catalog, Target], Target],
+    preparer_of: Callable[[Catalog], Preparer],
+) -> list[Query | RecqError]:
+    """The query of each target, made from what `read` says, or why there is none.
+
+    The index is released while pictures are read and embedded.
+    """
+    found: list[_Asked | TargetError] = []
+    with session.opened() as catalog:
+        for each in targets:
+            try:
+                target = resolve(catalog.lookups, each)
+                found.append(_Asked(text_of(each), target, read(catalog, target)))
+            except TargetError as error:
+                found.append(error)
+        preparer = preparer_of(catalog)
+    resolved = [(each.read, each.text) for each in found if not isinstance(each, TargetError)]
+    prepared = iter(preparer.prepare_many(resolved))
+    return [each if isinstance(each, TargetError) else each.answered(next(prepared)) for each in found]
 
 
 @dataclass(frozen=True)
@@ -212,6 +214,11 @@ class _Asked:
     def answered(self, query: Query | RecqError) -> Query | RecqError:
         """The query, of the target that was asked for."""
         return query if isinstance(query, RecqError) else replace(query, target=self.target)
+
+
+def _as_it_is(_: Catalog, target: Target) -> Target:
+    """The target itself: an item's stored vector serves."""
+    return target
 
 
 def _file_of(catalog: Catalog, target: Target) -> Target:

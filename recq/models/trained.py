@@ -8,10 +8,8 @@ that was trained later, since a catalog may have been made with it. Imports no K
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
@@ -19,10 +17,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any, Self
 
+from recq.catalog_names import SPACE_NAME
 from recq.commands import Place, answering, command
 from recq.errors import ModelUnavailable, UsageError
 from recq.paths import printable
-from recq.private_files import make_private_folder
+from recq.private_files import make_private_folder, replaced_privately
 from recq.settings import Settings
 from recq.space import Resize
 from recq.spelling import nearest
@@ -35,7 +34,6 @@ _PARTS = ("config.json", "model.weights.h5")
 
 _FORMAT = 1
 _LONGEST = 1_000_000  # bytes of recq.json: ten thousand labels
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _WEIGHTS = re.compile(r"[0-9a-f]{16}")
 
 
@@ -75,7 +73,7 @@ class TrainedNetwork:
         texts = (one.name, one.field, one.layer, one.weights, one.made_at, *one.labels)
         if not all(isinstance(each, str) for each in texts) or not isinstance(one.size, int):
             raise ValueError("a value of another type")
-        if not (_NAME.fullmatch(one.name) and _WEIGHTS.fullmatch(one.weights)):
+        if not (SPACE_NAME.fullmatch(one.name) and _WEIGHTS.fullmatch(one.weights)):
             raise ValueError("a name that cannot be used")
         if one.resize not in ("pad", "stretch", "crop"):
             raise ValueError(f"resize {one.resize!r}")
@@ -220,15 +218,8 @@ def _placed(network: TrainedNetwork, file: Path, settings: Settings) -> Path:
     path = folder / f"{network.weights}.keras"
     try:
         make_private_folder(folder)
-        descriptor, copied = tempfile.mkstemp(prefix=f".{network.weights}-", dir=folder)
-        try:
-            with os.fdopen(descriptor, "wb") as target, file.open("rb") as source:
-                shutil.copyfileobj(source, target)
-                target.flush()
-                os.fsync(target.fileno())
-            Path(copied).replace(path)
-        finally:
-            Path(copied).unlink(missing_ok=True)
+        with replaced_privately(path) as target, file.open("rb") as source:
+            shutil.copyfileobj(source, target)
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror or error}") from error
     return path
