@@ -162,6 +162,13 @@ def class_splits(classes: Sequence[str], seed: int) -> list[frozenset[str]]:
     return [frozenset(classes[n] for n in order[part::parts]) for part in range(parts)]
 
 
+def without_classes(examples: Examples, classes: frozenset[str]) -> tuple[Rows, Rows]:
+    """The rows that share no group with an item of these classes, and the rows of the items that have one of them."""
+    has = np.array([not classes.isdisjoint(each) for each in examples.labels])
+    apart = np.isin(examples.groups, examples.groups[has])
+    return np.flatnonzero(~apart), np.flatnonzero(has)
+
+
 def _out_of_fold(parts: Sequence[Part], classes: Sequence[str], recipe: Recipe) -> OutOfFold:
     """What each part's classifier says of its gallery, one part after the other; `recipe` makes the trained space."""
     scores, truth, nearness, trained = [], [], [], []
@@ -202,11 +209,10 @@ class Part:
     def without(cls, examples: Examples, classes: frozenset[str], seed: int) -> Part:
         """Learn without some classes; their items look for each other among all items, as they will tomorrow.
 
-        A group with items of both kinds is not learned from. Of an item's labels only those left out count.
+        A group with items of both kinds is not learned from.
         """
-        has = np.array([not classes.isdisjoint(each) for each in examples.labels])
-        apart = np.isin(examples.groups, examples.groups[has])
-        return cls.of(examples.at(np.flatnonzero(~apart)), examples, np.flatnonzero(has), seed)
+        others, queries = without_classes(examples, classes)
+        return cls.of(examples.at(others), examples, queries, seed)
 
     def maps_of(self, recipes: Sequence[Recipe]) -> list[float]:
         """mAP in the space of each recipe's head."""
