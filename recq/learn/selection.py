@@ -144,8 +144,20 @@ def sampled(examples: Examples, most: int) -> Examples:
     """At most so many of the examples, whole groups, each class in proportion."""
     if len(examples) <= most:
         return examples
-    _, kept = next(seen_splits(examples, -(-len(examples) // most), 0))
-    return examples.at(kept[:most])
+    return examples.at(np.flatnonzero(dealt(examples, -(-len(examples) // most), 0) == 0)[:most])
+
+
+def dealt(examples: Examples, parts: int, seed: int) -> Rows:
+    """int64 (n,): the part, of so many, of each item: groups whole, classes in proportion.
+
+    What `seen_splits` takes minutes for with 100,000 groups: those of a class are dealt out in turn, large ones first.
+    """
+    _, first, group, sizes = np.unique(examples.groups, return_index=True, return_inverse=True, return_counts=True)
+    drawn = np.random.default_rng(seed).permutation(len(first))
+    order = np.lexsort((drawn, -sizes, rarest(examples)[first]))
+    part = np.empty(len(first), np.int64)
+    part[order] = np.arange(len(first)) % parts
+    return part[group]
 
 
 def rarest(examples: Examples) -> Rows:
