@@ -39,14 +39,16 @@ from recq.index.catalog import Catalog
 from recq.index.connect import own_folder
 from recq.index.points import ItemVector
 from recq.index.schema import Item
-from recq.learn.audit import audit, changes_of
+from recq.learn.audit import changes_of
 from recq.learn.calibration import calibrated
 from recq.learn.examples import Examples, Rows, read_examples, with_near_duplicates
 from recq.learn.fits import Fit
+from recq.learn.label_findings import Question
+from recq.learn.label_questions import ask
 from recq.learn.labels import LabelRules
 from recq.learn.opinions import opinions, out_of_fold
 from recq.learn.selection import seen_splits
-from recq.learn.suggest import suggest, teaching_order
+from recq.learn.suggest import teaching_order
 from recq.settings import Settings
 
 GROUPS = {"furniture": None, "luma_products": "sku", "clothing": None}
@@ -64,7 +66,7 @@ def main() -> None:
     parser.add_argument("--ask-large", nargs=2, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.ask_large is not None:
-        print(json.dumps(_asked(asked.ask_large[0], Path(asked.ask_large[1]))))
+        print(json.dumps(_asked(Question(asked.ask_large[0]), Path(asked.ask_large[1]))))
         return
     if asked.large is not None:
         print(json.dumps({count: large(int(count)) for count in asked.large.split(",")}, indent=1))
@@ -157,11 +159,11 @@ def teaching(examples: Examples) -> dict[str, Any]:
 def large(count: int) -> dict[str, Any]:
     """Time, memory and the share of planted mistakes among the first `FIRST`."""
     data = _large_index(count)
-    found = {}
-    for question in ("audit", "suggest"):
+    found: dict[str, Any] = {}
+    for question in Question:
         progress(f"{question} of {count:,} items")
         done = ran([sys.executable, __file__, "--ask-large", question, str(data)])
-        found[question] = json.loads(done.output.strip().splitlines()[-1])
+        found[question.value] = json.loads(done.output.strip().splitlines()[-1])
     return found
 
 
@@ -198,7 +200,7 @@ def _large_index(count: int) -> Path:
     return kept
 
 
-def _asked(question: str, data: Path) -> dict[str, Any]:
+def _asked(question: Question, data: Path) -> dict[str, Any]:
     stages: dict[str, float] = {}
     last, before = "", time.perf_counter()
 
@@ -210,9 +212,8 @@ def _asked(question: str, data: Path) -> dict[str, Any]:
 
     with session(data, "bench") as one:
         began, processor = time.perf_counter(), time.process_time()
-        found = (audit if question == "audit" else suggest)(
-            one, "kind" if question == "audit" else "some", limit=FIRST, progress=seen
-        )
+        label = "kind" if question is Question.AUDIT else "some"
+        found = ask(one, question, label, limit=FIRST, progress=seen)
         seen("", 0, 0)
         took, processor = time.perf_counter() - began, time.process_time() - processor
     right = [each.added == (each.result.value("right"),) for each in found.findings]
