@@ -34,7 +34,7 @@ from recq.images.indexed_files import Unread
 from recq.index.candidates import require_name
 from recq.learn.checkpoint import remove_remainders, remove_states
 from recq.learn.epochs import Epoch, Part, planned
-from recq.learn.examples import Examples, read_examples, with_views
+from recq.learn.examples import Examples, Rows, read_examples, with_views
 from recq.learn.fits import require_scikit_learn
 from recq.learn.labels import LabelRules
 from recq.learn.network_trainings import Answers, Task, Trainings
@@ -337,7 +337,7 @@ def tasks_without_classes(examples: Examples, label: str, count: int, plan: tupl
     return tasks
 
 
-def _validated(examples: Examples, rows: npt.NDArray[np.int64], seed: int) -> tuple[Any, Any]:
+def _validated(examples: Examples, rows: Rows, seed: int) -> tuple[Rows, Rows]:
     """Those rows in two parts: learned from, and for when to stop."""
     learned, validation = next(seen_splits(examples.at(rows), _VALIDATION, seed))
     return rows[learned], rows[validation]
