@@ -16,6 +16,7 @@ from recq.index import predicted
 from recq.index.errors import translated
 from recq.index.filters import NO_ERROR, NO_FILE
 from recq.index.points import LEDGER_KEYS, PAGE, Asking, ItemVector, Points, item_of, items_of, vector_of, within
+from recq.index.predicted import Prediction
 from recq.index.schema import FACTS, Item, payload_key, predicted_key
 
 PREDICTED_AT_ONCE = 100
@@ -139,9 +140,29 @@ class Ledger:
         """Every item of a source, failed ones included, without metadata: file facts and error alone. Streams."""
         return items_of(self._points.scroll(within(models.Filter(), source), payload=LEDGER_KEYS))
 
-    def unpredicted(self, source: str, field: str, by: str) -> Iterator[ItemVector]:
+    def predictions_by_sha256(self, digests: Collection[str], field: str, by: str) -> dict[str, Prediction]:
+        """What the predictor `by` says of embedded items with those bytes: it holds for every copy of them."""
+        if not digests:
+            return {}
+        wanted = models.Filter(
+            must=[
+                models.FieldCondition(key="file.sha256", match=models.MatchAny(any=list(digests))),
+                models.FieldCondition(key=predicted_key(field, predicted.BY), match=models.MatchValue(value=by)),
+                NO_ERROR,
+            ],
+            must_not=[NO_FILE],
+        )
+        found: dict[str, Prediction] = {}
+        for item in items_of(self._points.scroll(wanted, payload=["file", predicted.KEY])):
+            if item.file.sha256 is not None and field in item.predicted:
+                found.setdefault(item.file.sha256, item.predicted[field])
+            if len(found) == len(digests):
+                break
+        return found
+
+    def unpredicted(self, source: str, field: str, by: str, *, vectors: bool = True) -> Iterator[ItemVector]:
         """The items of a source whose prediction of a field is missing, or of another predictor than `by`, or stands
-        where people gave the field; with their vectors. Streams."""
+        where people gave the field; with their vectors, unless these are not wanted. Streams."""
         label, own = _empty(payload_key(field)), predicted_key(field, predicted.BY)
         wanted = models.Filter(
             must_not=[NO_FILE],
@@ -153,7 +174,7 @@ class Ledger:
                 models.Filter(must_not=[label, _empty(own)]),
             ],
         )
-        records = self._points.scroll(within(wanted, source), payload=True, page=PREDICTED_AT_ONCE, vectors=True)
+        records = self._points.scroll(within(wanted, source), payload=True, page=PREDICTED_AT_ONCE, vectors=vectors)
         return (ItemVector(item, vector_of(record)) for record in records if (item := item_of(record)) is not None)
 
     def predicted(self, source: str | None, field: str) -> Iterator[Item]:

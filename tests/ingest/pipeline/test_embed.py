@@ -14,12 +14,13 @@ from ingest.events.stability import completed
 from ingest.loop import Loop
 from ingest.pipeline.embed import Embed, Pixels
 from ingest.pipeline.fresh_first import FreshFirst
-from ingest.pipeline.vectors import Embedded, Vector
+from ingest.pipeline.vectors import Embedded
 from ingest.pipeline.verdict import Fate, Verdict
 from ingest.source.files import FileState, Key
 from recq.errors import ImageError, Reason
 from recq.images.workers import Decoded, Hashed
 from recq.index.ledger import Carried
+from recq.models.embedder import Pass
 from tests.eventually import eventually
 
 PIXELS = np.zeros((2, 2, 3), np.uint8)
@@ -32,16 +33,16 @@ class Network:
     capacity = 2
 
     def __init__(self) -> None:
-        self.under_way: list[tuple[int, Future[Vector]]] = []
+        self.under_way: list[tuple[int, Future[Pass]]] = []
 
-    def submit(self, pixels: Pixels) -> Future[Vector]:
-        future: Future[Vector] = Future()
+    def submit_pass(self, pixels: Pixels) -> Future[Pass]:
+        future: Future[Pass] = Future()
         self.under_way.append((int(pixels[0, 0, 0]), future))
         assert len(self.under_way) <= self.capacity
         return future
 
     def answer(self) -> None:
-        self.under_way.pop(0)[1].set_result(VECTOR)
+        self.under_way.pop(0)[1].set_result(Pass(VECTOR, VECTOR, VECTOR))
 
 
 class Case:
@@ -83,7 +84,7 @@ class Case:
 class Broken(Network):
     """A network that takes no pictures at all."""
 
-    def submit(self, pixels: Pixels) -> Future[Vector]:
+    def submit_pass(self, pixels: Pixels) -> Future[Pass]:
         raise RuntimeError("no device")
 
 

@@ -35,7 +35,7 @@ from recq.index.schema import Item
 from recq.learn.calibration import Calibration
 from recq.learn.predictors import AtHand, LabelPredictor, chosen_of
 from recq.models.heads import Classifier, Linear
-from recq.settings import DEFAULT_IGNORE
+from recq.settings import DEFAULT_IGNORE, Settings
 from recq.space import EmbeddingSpace
 from tests.asking import stored_vector
 
@@ -86,19 +86,20 @@ class Stage:
         )
         self.stop = threading.Event()
         retrier = Retrier(self.stop, give_up_after=1, waiting=lambda _: None, recovered=lambda: None)
-        self.predictions = Predictions(self.catalog, retrier, self.stop)
+        self.predictions = Predictions(self.catalog, Settings(), retrier, self.stop)
         self.committer = Committer(
             self.catalog, retrier, {"s": self.watched}, self.catalog.ledger, predictions=self.predictions
         )
         self.pictures = 0
+        self.unread: list[str] = []
 
     def train(self, candidate: Candidate, *asked: str) -> None:
         self.catalog.candidates.write(candidate)
-        self.catalog.predicting.choose(chosen_of(self.catalog, asked or [candidate.label]))
+        self.catalog.predicting.choose(chosen_of(self.catalog, asked or [candidate.label], Settings()))
 
     def compare(self) -> list[Refreshed]:
         self.predictions.reload()
-        return self.predictions.refresh("s")
+        return self.predictions.refresh("s", lambda items: self.unread.extend(each.file.path for each in items))
 
     def put(self, path: str, vector: Sequence[float], *, broken: bool = False) -> None:
         """Another picture at that path, and in the index."""
@@ -223,7 +224,7 @@ def test_labels_have_the_type_of_their_field(stage: Stage) -> None:
     stage.catalog.fields.declare({"year": FieldType.INTEGER, "new": FieldType.BOOL, "kind": FieldType.INTEGER})
     for name, classes in {"year": ("2023", "2024"), "new": ("false", "true"), "kind": ("old", "young")}.items():
         stage.catalog.candidates.write(trained(name=name, label=name, classes=classes))
-    stage.catalog.predicting.choose(chosen_of(stage.catalog, ["year", "new", "kind"]))
+    stage.catalog.predicting.choose(chosen_of(stage.catalog, ["year", "new", "kind"], Settings()))
     stage.compare()
     stage.put("b.jpg", B)
     assert [predicted(stage, name)["b.jpg"] for name in ("year", "new", "kind")] == [2024, True, "young"]
@@ -307,7 +308,7 @@ def test_a_stop_ends_a_refresh(stage: Stage) -> None:
     stage.predictions.reload()
     stage.stop.set()
     with pytest.raises(Stopping):
-        stage.predictions.refresh("s")
+        stage.predictions.refresh("s", lambda items: stage.unread.extend(each.file.path for each in items))
 
 
 @pytest.mark.parametrize(
@@ -329,8 +330,8 @@ def test_what_cannot_be_predicted_is_refused(stage: Stage, asked: str, error: ty
     for name, label in {"category": "category", "other": "category", "one": "title", "two": "title"}.items():
         stage.catalog.candidates.write(trained(name=name, label=label))
     with pytest.raises(error, match=told):
-        chosen_of(stage.catalog, [asked])
-    assert chosen_of(stage.catalog, ["category", "title=two"]) == {"category": "category", "title": "two"}
+        chosen_of(stage.catalog, [asked], Settings())
+    assert chosen_of(stage.catalog, ["category", "title=two"], Settings()) == {"category": "category", "title": "two"}
 
 
 # -- any sequence -----------------------------------------------------------------------------------------------------
