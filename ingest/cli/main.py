@@ -181,6 +181,8 @@ def status(
             f"{found.kept['space']['model']}, {size}: {command(PROG, 'rollback')} goes back to them, "
             f"{command(PROG, 'prune')} deletes them"
         )
+    for each in found.predicted:
+        typer.echo(f"  predicted: {each}")
     for source in found.sources:
         pending = "" if source.pending is None else f", {source.pending:,} pending"
         typer.echo(

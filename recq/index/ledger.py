@@ -30,6 +30,16 @@ def _empty(key: str) -> models.IsEmptyCondition:
     return models.IsEmptyCondition(is_empty=models.PayloadField(key=key))
 
 
+def _said_by(field: str, by: str) -> models.FieldCondition:
+    """The predictor `by` has said something of the field."""
+    return models.FieldCondition(key=predicted_key(field, predicted.BY), match=models.MatchValue(value=by))
+
+
+def _waiting(field: str, by: str) -> models.Filter:
+    """Embedded items that people gave no such field, and of which the predictor `by` has said nothing."""
+    return models.Filter(must=[NO_ERROR, _empty(payload_key(field))], must_not=[_said_by(field, by)])
+
+
 _FOREIGN = models.Filter(
     should=[
         *(_empty(f"file.{key}") for key in FACTS),
@@ -54,6 +64,14 @@ class Carried(NamedTuple):
 
     vector: np.ndarray
     decoder: int
+
+
+class PredictionCounts(NamedTuple):
+    """How many items have a label by a predictor, how many are unknown to it, and of how many it has said nothing."""
+
+    labelled: int
+    unknown: int
+    waiting: int
 
 
 class Ledger:
@@ -147,7 +165,7 @@ class Ledger:
         wanted = models.Filter(
             must=[
                 models.FieldCondition(key="file.sha256", match=models.MatchAny(any=list(digests))),
-                models.FieldCondition(key=predicted_key(field, predicted.BY), match=models.MatchValue(value=by)),
+                _said_by(field, by),
                 NO_ERROR,
             ],
             must_not=[NO_FILE],
@@ -165,17 +183,22 @@ class Ledger:
         where people gave the field; with their vectors, unless these are not wanted. Streams."""
         label, own = _empty(payload_key(field)), predicted_key(field, predicted.BY)
         wanted = models.Filter(
-            must_not=[NO_FILE],
-            should=[
-                models.Filter(
-                    must=[NO_ERROR, label],
-                    must_not=[models.FieldCondition(key=own, match=models.MatchValue(value=by))],
-                ),
-                models.Filter(must_not=[label, _empty(own)]),
-            ],
+            must_not=[NO_FILE], should=[_waiting(field, by), models.Filter(must_not=[label, _empty(own)])]
         )
         records = self._points.scroll(within(wanted, source), payload=True, page=PREDICTED_AT_ONCE, vectors=vectors)
         return (ItemVector(item, vector_of(record)) for record in records if (item := item_of(record)) is not None)
+
+    def count_predictions(self, field: str, by: str) -> PredictionCounts:
+        """How far the predictor `by` is with a field."""
+        unknown = models.FieldCondition(
+            key=predicted_key(field, predicted.UNKNOWN), match=models.MatchValue(value=True)
+        )
+        said = [_said_by(field, by), NO_ERROR]
+        return PredictionCounts(
+            self._points.count(models.Filter(must=said, must_not=[NO_FILE, unknown])),
+            self._points.count(models.Filter(must=[*said, unknown], must_not=[NO_FILE])),
+            self._points.count(models.Filter(must=[_waiting(field, by)], must_not=[NO_FILE])),
+        )
 
     def predicted(self, source: str | None, field: str) -> Iterator[Item]:
         """The items, of all sources or of one, that have a prediction of a field. Streams."""

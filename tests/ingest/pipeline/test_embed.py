@@ -53,7 +53,9 @@ class Case:
         self.stored: dict[str, Carried] = {}
         self.questions: list[Sequence[str]] = []
         self.told: list[tuple[str, object, bool]] = []
-        self.embed = Embed(self.loop, self.network, self._stored, self)
+        self.more = False
+        self.read: list[bool] = []
+        self.embed = Embed(self.loop, self.network, self._stored, self, lambda: self.more)
 
     def _stored(self, digests: Sequence[str]) -> Mapping[str, Carried]:
         self.questions.append(digests)
@@ -66,6 +68,7 @@ class Case:
 
     def embedded(self, verdict: Verdict, _read: Hashed, embedded: Embedded, *, carried: bool) -> None:
         self.told.append((verdict.entry.key.path, embedded.vector, carried))
+        self.read.append(embedded.read is not None)
 
     def failed(self, verdict: Verdict, error: ImageError) -> None:
         self.told.append((verdict.entry.key.path, error, False))
@@ -218,3 +221,28 @@ def test_an_answer_that_is_none_is_told_to_all_who_wait(error: ImageError | None
         future.set_exception(error)
     case.until(told=2, under_way=1)
     assert [(name, outcome) for name, outcome, _ in case.told] == [("a", error), ("a", error)]
+
+
+def test_what_is_predicted_of_a_picture_comes_from_the_pass_that_gave_its_vector() -> None:
+    """Copies share it; what was embedded before it was wanted goes through the network once more."""
+    case = Case()
+    case.ask("before")
+    case.until(under_way=1)
+    case.network.answer()
+    case.until(told=1)
+    assert case.embed.recent("before") is not None
+    case.more = True
+    assert case.embed.recent("before") is None
+    for _ in range(2):
+        case.ask("before")
+    case.until(told=1, under_way=1)
+    case.network.answer()
+    case.until(told=3)
+    case.ask("before")
+    assert (case.read, [carried for _, _, carried in case.told]) == (
+        [False, True, True, True],
+        [False, False, True, True],
+    )
+    found = case.embed.recent("before")
+    assert found is not None
+    assert found.read is not None
