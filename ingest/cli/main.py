@@ -106,8 +106,8 @@ def run(
             "--predict",
             metavar="FIELD",
             show_default=False,
-            help="Predict this field for pictures without it, by a trained space; FIELD=NAME names one of several. "
-            "May be given several times. Example: --predict category",
+            help="Predict this field for pictures without it, by a trained space (FIELD=NAME names one of several); "
+            "imagenet needs none. May be given several times. Example: --predict category",
         ),
     ] = None,
     no_predict: Annotated[

@@ -182,7 +182,7 @@ class Predictions:
         """
         done: list[Refreshed] = []
         for each in list(self._predictors.values()):
-            with suppress(FilterError, IndexPending):
+            with suppress(FilterError, IndexPending, RequestRefused):  # the engine is asked in its place
                 self._retrier(each.load, self._catalog)
             again(self._fill(source, each, done))
         for field in sorted(self._retrier(self._catalog.fields.predicted, refresh=True) - self._predictors.keys()):
@@ -207,7 +207,8 @@ class Predictions:
             self._go_on()
             due = [each for each in page if each.item.may_have_predicted(predictor.name)]
             found = self._asked(predictor, due)
-            counts += self._written(predictor, page, found)
+            changed = [each for each in page if each.item.id in found or each not in due]
+            counts += self._written(predictor, changed, found)
             if predictor.reads_pictures:
                 yield from (each.item for each in due if each.item.id not in found)
         done.append(counts)
@@ -217,7 +218,7 @@ class Predictions:
         with self.writing:
             if self._predictors.get(predictor.name) is not predictor:  # another one was taken meanwhile
                 return Refreshed(predictor.name)
-            now = self._retrier(self._ledger.get_many, [each.item.id for each in page])
+            now = self._retrier(self._ledger.get_many, [each.item.id for each in page]) if page else {}
             fresh: list[Item] = []
             counts = Refreshed(predictor.name)
             for each in page:

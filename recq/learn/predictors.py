@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
@@ -90,6 +90,10 @@ class LabelPredictor:
 
     candidate: Candidate
     trained: bool = False
+    _labelled: Labelled = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_labelled", Labelled(self.name))
 
     @property
     def name(self) -> str:
@@ -149,10 +153,6 @@ class LabelPredictor:
             return found
         owns = [Own(digests=frozenset() if each is None else frozenset({each})) for each in digests]
         return self._classifying.nearness(catalog, vectors, owns)
-
-    @cached_property
-    def _labelled(self) -> Labelled:
-        return Labelled(self.name)
 
     @cached_property
     def _classifying(self) -> Classifying:
@@ -225,13 +225,13 @@ def predictors_of(catalog: Catalog, settings: Settings) -> tuple[list[Predictor]
     """The predictors of the fields that the catalog is to predict; of the fields that have none, the reason."""
     found: list[Predictor] = []
     missing: dict[str, str] = {}
-    for field, space in catalog.predicting.all().items():
+    for name, space in catalog.predicting.all().items():
         try:
             found.append(
-                _imagenet(catalog, catalog.base, settings) if space == IMAGENET else _of_space(catalog, field, space)
+                _imagenet(catalog, catalog.base, settings) if space == IMAGENET else _of_space(catalog, name, space)
             )
         except (TargetNotFound, UsageError, SpaceError) as error:
-            missing[field] = str(error)
+            missing[name] = str(error)
     return found, missing
 
 
