@@ -223,7 +223,9 @@ class Place:
     def daemon(self) -> Iterator[Daemon]:
         """A running daemon; from its own start on, not from the end of its first comparison."""
         url = {} if self.settings.url is None else {"RECQ_URL": self.settings.url}
-        with daemon(["--source", f"{SOURCE}={self.root}", "--catalog", CATALOG], self.settings.data_dir, **url) as running:
+        with daemon(
+            ["--source", f"{SOURCE}={self.root}", "--catalog", CATALOG], self.settings.data_dir, **url
+        ) as running:
             yield running
 
     def command(self, *arguments: str) -> subprocess.Popen[str]:
