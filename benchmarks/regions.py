@@ -48,7 +48,8 @@ BARS = {"category": 0.9, "sku": 0.75}
 WHITE, NEAR = 255, 40
 """The background's colour, and by how much it may differ (summed over the channels)."""
 
-QUERIES = {"smoke": 12, "short": 400, "full": 400}
+SCENES = {"smoke": 1, "short": 3, "full": 10}
+"""Photographs that each product is pasted into."""
 
 
 @dataclass(frozen=True)
@@ -67,17 +68,17 @@ def main() -> None:
     parser.add_argument("--model", default="", metavar="NAME", help="the network, where it is not the default one")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="write the first scenes into a folder")
     asked = parser.parse_args()
-    Report(asked).section("regions", partial(measured, QUERIES[asked.size], asked.model, asked.keep))
+    Report(asked).section("regions", partial(measured, SCENES[asked.size], asked.model, asked.keep))
 
 
-def measured(most: int, model: str, keep: Path | None) -> Section:
+def measured(scenes: int, model: str, keep: Path | None) -> Section:
     """The share of queries whose first result is right, for each way to ask."""
     title = "Products in cluttered photographs: the first result is right, %"
     if not pictures.is_there(PACK):
         return Section(title, "%", not_run={"queries": f"the pack {PACK} is not on this machine"})
     root = pictures.pack(PACK)[0].parent
     rows = {Path(row["file"]).name: row for row in _rows(root.parent / "labels.csv")}
-    queries = list(_queries(root, rows))[:most]
+    queries = list(_queries(root, rows, scenes))
     for number, query in enumerate(queries[:8] if keep is not None else []):
         assert keep is not None
         keep.mkdir(parents=True, exist_ok=True)
@@ -147,15 +148,16 @@ def _rows(table: Path) -> Iterator[dict[str, str]]:
 # ---- the queries -----------------------------------------------------------------------------------------------------
 
 
-def _queries(root: Path, rows: dict[str, dict[str, str]]) -> Iterator[Query]:
+def _queries(root: Path, rows: dict[str, dict[str, str]], scenes: int) -> Iterator[Query]:
     views = Counter(row["sku"] for row in rows.values())
     around = pictures.pack("clothing")
     for number, (file, row) in enumerate(sorted(rows.items())):
-        numbers = np.random.default_rng([7, number])
         if views[row["sku"]] < 2:
             continue
         product = _cut_out(root / file)
-        if product is not None:
+        for scene in range(scenes if product is not None else 0):
+            assert product is not None
+            numbers = np.random.default_rng([7, number, scene])
             yield _pasted(file, product, around[int(numbers.integers(len(around)))], numbers.uniform)
 
 
