@@ -39,6 +39,7 @@ from benchmarks import generated, pictures
 from benchmarks.engines import Daemon, daemon, server
 from benchmarks.measure import PROGRAMS, Ratio, Report, Section, environment, parser_of, percentile, progress, ratio
 from recq.errors import RecqError
+from recq.images.revision import DECODER_REVISION
 from recq.index.candidates import Candidate
 from recq.index.catalog import Catalog
 from recq.index.connect import own_folder, server_client
@@ -316,7 +317,7 @@ def _item(made: Item, root: Path, path: Path) -> Item:
         size=stat.st_size,
         mtime_ns=stat.st_mtime_ns,
         ctime_ns=stat.st_ctime_ns,
-        decoder=None,
+        decoder=DECODER_REVISION,
     )
     return Item(facts, {})
 
@@ -390,7 +391,10 @@ class Load:
         self._last.clear()
         while set(self._last.values()) != {wanted} or len(self._last) < CLIENTS:
             if time.monotonic() > end:
-                raise SystemExit(f"answers should be of the {wanted} space: {self._last}")
+                raise SystemExit(
+                    f"answers should be of the {wanted} space, but were of {self._last}; {self.answered:,} answered, "
+                    f"failed {len(self.failed)}: {self.failed[-3:]}, mixed {len(self.mixed)}: {self.mixed[:2]}"
+                )
             time.sleep(0.05)
 
     def notes(self, rate: float) -> list[str]:
