@@ -99,6 +99,7 @@ class ImageCatalog:
         - `PIL.Image`, bytes, or RGB pixels (numpy uint8 (height, width, 3)): a picture
         - a result or an item of an answer: that item
         - numpy float (dim,): a vector of the catalog's space
+        - `recq.Part(target, region)`: a region of any of these pictures
 
         An indexed target is compared by its stored vector: no model is loaded.
 
