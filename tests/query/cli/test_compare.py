@@ -149,7 +149,7 @@ def test_what_one_catalog_does_not_know_and_what_none_knows_is_embedded(
     piped = compare("-", "-k", "1", "--format", "json", stdin=content)
     document = json.loads(piped.out)
     check(document)
-    target = {"text": "-", "id": None, "source": None, "path": None, "name": "standard input"}
+    target = {"text": "-", "id": None, "source": None, "path": None, "name": "standard input", "region": None}
     assert [column["answer"]["target"] for column in document["catalogs"]] == [target, target]
     assert all(len(column["answer"]["results"]) == 1 for column in document["catalogs"])
 
