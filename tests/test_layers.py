@@ -23,7 +23,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"recq.index.edge"},
         {"recq.index"},
         {"recq.search"},
-        {"recq.duplicates", "recq.evaluate", "recq.transfer"},
+        {"recq.duplicates", "recq.evaluate", "recq.operate", "recq.transfer"},
         {"recq.learn"},
         {"recq.display"},
         {"recq.face"},

@@ -155,9 +155,11 @@ def status(
 ) -> None:
     """How far the daemon is, or what the index holds when none runs."""
     settings = index.settings()
-    from ingest.service.status import find_status
+    from recq.operate.status import find_status
+    from recq.search.session import Session
 
-    found = find_status(settings)
+    with Session(settings) as session:
+        found = find_status(session)
     if json_:
         typer.echo(json.dumps(found.to_json(), ensure_ascii=False, indent=2))
         return
@@ -213,9 +215,11 @@ def failed(
 ) -> None:
     """The items that could not be indexed, each with the reason. They are tried again when their file changes."""
     settings = index.settings()
-    from ingest.service.failures import list_failures
+    from recq.operate.failures import list_failures
+    from recq.search.session import Session
 
-    failures = list_failures(settings)
+    with Session(settings) as session:
+        failures = list_failures(session)
     if json_:
         typer.echo(json.dumps([failure.to_json() for failure in failures], ensure_ascii=False, indent=2))
         return

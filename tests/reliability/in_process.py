@@ -18,11 +18,11 @@ import numpy as np
 import pytest
 
 import ingest.service.session
-from ingest.service.status import ask_daemon
 from ingest.source.targets import Target
 from recq.images import Limits
 from recq.images.workers import DecodePool
 from recq.models import Embedder
+from recq.operate.status import ask_daemon
 from recq.settings import Settings
 from tests.eventually import eventually
 from tests.reliability.equality import Vector
