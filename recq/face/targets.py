@@ -22,14 +22,16 @@ import numpy as np
 from recq.errors import TargetError, UsageError
 from recq.face.arguments import type_name, value_text, wrong
 from recq.search.results import ItemDetails, Result
-from recq.search.target import ContentTarget, Given, ItemTarget, VectorTarget
+from recq.search.target import ContentTarget, Given, IndexedName, ItemTarget, VectorTarget
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from recq.search.many import FailedTarget
 
-Target: TypeAlias = "str | os.PathLike[str] | bytes | Image | np.ndarray | Result | ItemDetails"
+Target: TypeAlias = (
+    "str | os.PathLike[str] | bytes | Image | np.ndarray | Result | ItemDetails | IndexedName | ContentTarget"
+)
 """Whatever a question can start from."""
 
 _TAKEN = (
@@ -49,7 +51,7 @@ def given_of(target: Any, name: str = "target") -> Given:
 
     Raises UsageError for a value that is no target, TargetError for a picture that cannot be read.
     """
-    if isinstance(target, str):
+    if isinstance(target, str | IndexedName | ContentTarget):
         return target
     if isinstance(target, Result):
         return ItemTarget(target.id, target.within, target.catalog)
