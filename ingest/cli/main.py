@@ -30,7 +30,7 @@ from ingest.cli.requests import (
     rollback,
 )
 from ingest.service.allocator import give_memory_back
-from ingest.service.signals import INTERRUPTED, end_at_once
+from recq.signals import INTERRUPTED, end_at_once
 from recq.cli_errors import run as run_shell
 from recq.cli_groups import Index, grouped
 from recq.cli_options import json_option, version_option

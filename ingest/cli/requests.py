@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ingest.report import LogFormat
-from ingest.service.signals import INTERRUPTED
+from recq.signals import INTERRUPTED
 from recq.cli_groups import Index, WholeIndex, grouped
 from recq.cli_options import json_option
 from recq.commands import command

@@ -27,7 +27,7 @@ from ingest.service.additions import Additions, HandOver, Taken, wait_until_done
 from ingest.service.outcome import Outcome, Standing
 from ingest.service.requests import DaemonRequests
 from ingest.service.roots import all_roots, begin, roots_here
-from ingest.service.signals import INTERRUPTED, Signals, Stopped
+from recq.signals import INTERRUPTED, Signals, Stopped
 from ingest.service.status import DaemonStatus
 from ingest.source.sources import Sources
 from ingest.source.targets import Target, require_one_source, require_usable

@@ -52,7 +52,7 @@ class StandIn:
 
 
 class Told:
-    """In the place of `ingest.service.signals.Signals`: told by a method."""
+    """In the place of `recq.signals.Signals`: told by a method."""
 
     def __init__(self, code: int) -> None:
         self.stop = threading.Event()
