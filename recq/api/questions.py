@@ -9,9 +9,10 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+from pydantic_core import PydanticCustomError
 
-from recq.errors import TargetError
+from recq.errors import FilterError, TargetError
 from recq.face.arguments import keywords_of
 from recq.face.question import Compared, Matching, Ranking
 from recq.face.targets import Target
@@ -20,6 +21,9 @@ from recq.search.target import ContentTarget, IndexedName
 
 MOST_TARGETS = 1_000
 """Targets of one request."""
+
+MOST_OF_FILTERS = 32_768
+"""Characters of all filters of a question: some thousand conditions, the most that the embedded engine takes."""
 
 _LONGEST_NAME = 200  # characters of the name of a picture
 
@@ -30,6 +34,14 @@ class Asked(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     catalog: Annotated[str | None, Field(description="The catalog; without it the one that the service names.")] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_text(cls, given: Any) -> Any:
+        """JSON can spell half a character, which no name has and nothing else takes."""
+        if not _is_text(given):
+            raise PydanticCustomError("half_a_character", "a text has an escape of half a character")
+        return given
 
 
 class Vector(BaseModel):
@@ -77,8 +89,27 @@ def uploaded(content: bytes, name: str) -> ContentTarget:
 
 
 def keywords(asked: Asked, of: type) -> dict[str, Any]:
-    """The keywords of `recq.face` in a request."""
-    return {name: getattr(asked, name) for name in keywords_of(of)}
+    """The keywords of `recq.face` in a request. Raises FilterError for filters that would take long to read."""
+    given = {name: getattr(asked, name) for name in keywords_of(of)}
+    require_short(*given["filters"], *given["any_of"])
+    return given
+
+
+def require_short(*filters: str) -> None:
+    """Raise FilterError for more of them than an engine takes."""
+    if (length := sum(map(len, filters))) > MOST_OF_FILTERS:
+        raise FilterError(f"the filters have {length:,} characters together: {MOST_OF_FILTERS:,} can be answered")
+
+
+def _is_text(given: Any) -> bool:
+    """Whether all texts in a document are Unicode; numbers are not looked at."""
+    if isinstance(given, str):
+        return given.isascii() or not any("\ud800" <= character <= "\udfff" for character in given)
+    if isinstance(given, dict):
+        return all(_is_text(name) and _is_text(value) for name, value in given.items())
+    if isinstance(given, list) and given and not isinstance(given[0], float):
+        return all(map(_is_text, given))
+    return True
 
 
 def _model(name: str, keywords: type) -> type[Asked]:

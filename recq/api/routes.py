@@ -133,6 +133,7 @@ def _questions(router: APIRouter, service: Service) -> None:
     @router.post("/duplicates", **documented("duplicates"))
     def duplicates(question: asked.Duplicates) -> Response:
         """Groups of items that are the same picture. Pictures are read: one such question at a time."""
+        asked.require_short(*question.filters)
         wanted = question.model_dump(exclude={"catalog"})
         with service.alone():
             return of(question, lambda at: at.catalog.duplicates(**wanted).to_json())
@@ -140,6 +141,7 @@ def _questions(router: APIRouter, service: Service) -> None:
     @router.post("/evaluate", **documented("evaluation"))
     def evaluate(question: asked.Evaluate) -> Response:
         """How often the nearest items have the same label. Every item asks: one such question at a time."""
+        asked.require_short(*question.query_filters, *question.gallery_filters)
         wanted = question.model_dump(exclude={"catalog"})
         with service.alone():
             return of(question, lambda at: at.catalog.evaluate(**wanted).to_json())
@@ -165,6 +167,8 @@ def _items(router: APIRouter, service: Service) -> None:
     @router.get("/facets/{field}", **documented("facets"))
     def facets(field: FieldName, question: Annotated[asked.Facets, Query()]) -> Response:
         """The values of a field with the number of items of each; ranges for numbers and dates."""
+
+        asked.require_short(*question.filters)
 
         def ask(at: Served) -> dict[str, Any]:
             return at.catalog.facets(field, filters=question.filters, limit=question.limit).to_json()

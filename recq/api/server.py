@@ -93,35 +93,36 @@ def serve(settings: Settings, host: str, port: int, ready: Callable[[str], None]
                 "that those who ask have to send"
             )
         service.ask(None, lambda served: served.catalog.space)
+        server = Server(service, keeper, lambda: ready(bound.url))
+        signals.working(server.leave)
+        server.run(sockets=[bound.listening])
+
+
+class Server(uvicorn.Server):
+    """uvicorn for a service; `ready` is called once it answers. Signals are left to `recq.signals`."""
+
+    def __init__(self, service: Service, keeper: Gatekeeper, ready: Callable[[], None]) -> None:
         room = room_for(raise_soft_limit())
         connections = Connections(
             room.connections,
             lambda scope: keeper.access(Request(scope).headers) > Access.NONE,
             called="recq serve",
         )
-        config = uvicorn.Config(
-            gated(service, keeper),
-            http=cast(type[asyncio.Protocol], connections.protocol),
-            ws="none",
-            backlog=room.backlog,
-            lifespan="off",
-            log_config=None,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_graceful_shutdown=int(STOP_WITHIN),
+        super().__init__(
+            uvicorn.Config(
+                gated(service, keeper),
+                http=cast(type[asyncio.Protocol], connections.protocol),
+                ws="none",
+                backlog=room.backlog,
+                lifespan="off",
+                log_config=None,
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_graceful_shutdown=int(STOP_WITHIN),
+            )
         )
-        server = _Server(config, lambda: ready(bound.url))
-        signals.working(server.leave)
-        server.run(sockets=[bound.listening])
-
-
-class _Server(uvicorn.Server):
-    """uvicorn, whose signals are handled by `recq.signals`."""
-
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
-        super().__init__(config)
         self._ready = ready
 
     def leave(self) -> None:
@@ -129,6 +130,7 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept connections."""
         asyncio.get_running_loop().set_exception_handler(complain)
         anyio.to_thread.current_default_thread_limiter().total_tokens = AT_ONCE
         await super().startup(sockets=sockets)
@@ -137,6 +139,7 @@ class _Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
         yield
 
 

@@ -16,6 +16,7 @@ from typing import Self
 
 from recq.errors import ImageError, Reason
 from recq.images.decode import Limits
+from recq.images.fitting import Displayed
 from recq.images.pixels import RGBArray
 from recq.images.resize import placement
 from recq.images.workers import Decoded, DecodePool, FileChanged
@@ -36,12 +37,13 @@ class IsolatedDecoder:
         """The network's input: uint8 (size, size, 3). Raises ImageError."""
         return self._decoded(content, spec).pixels
 
-    def displayed(self, content: bytes, longest: int) -> RGBArray:
-        """The whole picture upright, uint8 (h, w, 3), its longer side of `longest` pixels. Raises ImageError."""
-        return _whole(self._decoded(content, InputSpec(longest, "pad")), longest)
+    def displayed(self, content: bytes, longest: int) -> Displayed:
+        """The picture, its longer side of `longest` pixels. Raises ImageError."""
+        found = self._decoded(content, InputSpec(longest, "pad"))
+        return Displayed(_whole(found, longest), found.width, found.height)
 
     def shown(self, path: str, longest: int) -> tuple[RGBArray, str]:
-        """The same of the file at `path`, and the SHA-256 of its bytes.
+        """The file at `path` likewise: upright, uint8 (h, w, 3); and the SHA-256 of its bytes.
 
         Raises ImageError, FileNotFoundError, and FileChanged for one that is being written.
         """

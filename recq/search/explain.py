@@ -17,6 +17,7 @@ from PIL import Image
 
 from recq import paths
 from recq.errors import ImageError, ModelUnavailable, TargetError, UsageError
+from recq.images.fitting import Displayed
 from recq.images.resize import Placement, placement
 from recq.search.results import SCORE_DIGITS, percentile
 from recq.search.session import Session
@@ -176,15 +177,22 @@ def _explained(
         Side(
             each.text,
             name_of(each.target),
-            rgb,
-            placement(rgb.shape[1], rgb.shape[0], space.input),
+            picture.rgb,
+            _place(picture, space),
             space.size,
             agreement(cells, space.pooling, other),
         )
-        for each, rgb, cells, other in zip(asked, pictures, maps, vectors[::-1], strict=True)
+        for each, picture, cells, other in zip(asked, pictures, maps, vectors[::-1], strict=True)
     ]
     share = None if background is None else background.share_below(score)
     return Explanation(space, sides[0], sides[1], score, share, notes)
+
+
+def _place(picture: Displayed, space: EmbeddingSpace) -> Placement:
+    """What is seen of the picture as it is displayed, and where it lies in the network's input."""
+    height, width = picture.rgb.shape[:2]
+    inner = placement(picture.width, picture.height, space.input).inner
+    return Placement(placement(width, height, space.input).seen, inner)
 
 
 def _asked(catalog: Catalog, given: Given) -> _Asked:
