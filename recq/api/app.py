@@ -137,7 +137,7 @@ async def _of_http(_: Request, error: HTTPException) -> Response:
 
 
 async def _busy(_: Request, error: Busy) -> Response:  # noqa: ARG001 - Starlette's signature
-    told = "another question that reads every item is being answered: ask again when it has its answer"
+    told = "another question of this kind is being answered: ask again when it has its answer"
     return answer(document(BUSY, told), BUSY.status, {"Retry-After": "10"})
 
 

@@ -111,7 +111,8 @@ def _questions(router: APIRouter, service: Service) -> None:
     def explain(question: asked.Explain) -> Response:
         """Which regions of two pictures make them similar."""
         target, result = asked.target_of(question.target), asked.target_of(question.result)
-        return of(question, lambda at: at.catalog.explain(target, result).to_json())
+        with service.explaining():
+            return of(question, lambda at: at.catalog.explain(target, result).to_json())
 
     @router.post("/compare", **documented("comparison"))
     def compare(question: asked.Compare) -> Response:
@@ -210,7 +211,7 @@ def _keeping(router: APIRouter, service: Service, metrics: Metrics) -> None:
         return answer(service.ask(question.catalog, lambda at: ask_for_retry(at.session, question.pattern)).to_json())
 
     @router.get("/healthz", **documented("health"))
-    def healthz() -> Response:
+    async def healthz() -> Response:
         """That the service runs. It needs no token."""
         return answer({"status": "ok"})
 

@@ -23,6 +23,9 @@ from recq.index.kept_connection import KeptConnection
 from recq.search.session import Session
 from recq.settings import Settings
 
+EXPLAINED_WITHIN = 20.0
+"""Seconds that a question waits for the one before it, where each loads a network of its own."""
+
 READY_FOR = 1.0
 """Seconds that an answer of `readyz` holds: it needs no token, and asks the index."""
 
@@ -49,6 +52,7 @@ class Service:
         self._sessions = ExitStack()
         self._opening = Lock()
         self._alone = Lock()
+        self._explaining = Lock()
         self._ready = (-READY_FOR, False)
 
     def ask(self, name: str | None, question: Callable[[Served], T]) -> T:
@@ -79,12 +83,14 @@ class Service:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """For a question that reads every item. Raises Busy while another one is answered."""
-        if not self._alone.acquire(blocking=False):
-            raise Busy
-        try:
+        with _taken(self._alone, 0.0):
             yield
-        finally:
-            self._alone.release()
+
+    @contextmanager
+    def explaining(self) -> Iterator[None]:
+        """For a question that loads a network of its own: they take turns. Raises Busy where that takes long."""
+        with _taken(self._explaining, EXPLAINED_WITHIN):
+            yield
 
     def is_ready(self) -> bool:
         """Whether the index answers."""
@@ -126,6 +132,16 @@ class Service:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+@contextmanager
+def _taken(lock: Lock, within: float) -> Iterator[None]:
+    if not lock.acquire(timeout=within):
+        raise Busy
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _opened(served: Served) -> Any:
