@@ -41,6 +41,11 @@ VERSION = "1"
 
 ABOUT = "Image similarity as a service: the questions of recq over HTTP. docs/api.md has an example of each."
 
+_OF_TARGETS = frozenset({"str", "Vector", "Picture"})
+_OF_NUMBERS = frozenset({"int", "float", "literal['auto']"})
+"""What pydantic adds to the place of a value that may be of several types."""
+
+_TARGET = 'a name, {"vector": [NUMBERS]} or {"picture": "BASE64"}'
 _LONGEST = 100  # characters of a wrong value in a message
 
 
@@ -119,7 +124,10 @@ def _told(errors: Any) -> str:
     first = max(errors, key=lambda each: len(each["loc"]))
     if first["type"] == "json_invalid":
         return f"the body is no JSON: {first['ctx']['error']}"
-    place = ".".join(str(part) for part in first["loc"][1:]) or "the body"
+    parts = [str(part) for part in first["loc"][1:]]
+    if (kind := next((at for at, part in enumerate(parts) if part in _OF_TARGETS), None)) is not None:
+        return f"{'.'.join(parts[:kind])}: {_TARGET} is needed"
+    place = ".".join(part for part in parts if part not in _OF_NUMBERS) or "the body"
     if first["type"] == "missing":
         return f"{printable(place)} is missing"
     if first["type"] == "extra_forbidden":

@@ -102,13 +102,16 @@ def require_short(*filters: str) -> None:
 
 
 def _is_text(given: Any) -> bool:
-    """Whether all texts in a document are Unicode; numbers are not looked at."""
-    if isinstance(given, str):
-        return given.isascii() or not any("\ud800" <= character <= "\udfff" for character in given)
-    if isinstance(given, dict):
-        return all(_is_text(name) and _is_text(value) for name, value in given.items())
-    if isinstance(given, list) and given and not isinstance(given[0], float):
-        return all(map(_is_text, given))
+    """Whether all texts in a document are Unicode, however deep they lie; lists of numbers are not looked through."""
+    left = [given]
+    while left:
+        match left.pop():
+            case str(text) if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+                return False
+            case dict(entries):
+                left += [*entries, *entries.values()]
+            case list(values) if values and not isinstance(values[0], float):
+                left += values
     return True
 
 

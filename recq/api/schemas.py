@@ -48,7 +48,7 @@ _OTHERS: dict[str, Any] = {
     "failure": _object("A target without an answer, and why.", text=_TEXT, error=_TEXT),
     "answer_or_failure": {"anyOf": [_ref("answer"), _ref("failure")]},
     "prediction": _object(
-        "What `recq predict --format json` prints of a target.",
+        "What the command `predict` prints as JSON of a target.",
         text=_TEXT,
         field=_TEXT,
         space=_TEXT,
@@ -59,7 +59,7 @@ _OTHERS: dict[str, Any] = {
     ),
     "prediction_or_failure": {"anyOf": [_ref("prediction"), _ref("failure")]},
     "explanation": _object(
-        "What `recq explain --format json` prints.",
+        "What the command `explain` prints as JSON.",
         space={"type": "object"},
         score={"type": "number"},
         higher_is_better={"type": "boolean"},
@@ -68,7 +68,7 @@ _OTHERS: dict[str, Any] = {
         result=_MAP,
     ),
     "duplicates": _object(
-        "What `recq duplicates --format json` prints.",
+        "What the command `duplicates` prints as JSON.",
         space={"type": "object"},
         items=_COUNT,
         kinds={"type": "array", "items": _TEXT},
@@ -78,7 +78,7 @@ _OTHERS: dict[str, Any] = {
         took_ms={"type": "number"},
     ),
     "item": _object(
-        "What `recq show --json` prints.",
+        "What the command `show` prints as JSON.",
         id=_TEXT,
         source=_TEXT,
         path=_NULLABLE,
@@ -87,14 +87,14 @@ _OTHERS: dict[str, Any] = {
         error={"type": ["object", "null"]},
     ),
     "facets": _object(
-        "What `recq facets --format json` prints.",
+        "What the command `facets` prints as JSON.",
         field=_TEXT,
         type=_TEXT,
         total=_COUNT,
         values={"type": "array", "items": _object("A value.", value={}, count=_COUNT, filter=_NULLABLE)},
     ),
     "field": _object(
-        "One of what `recq fields --format json` prints.",
+        "One of what the command `fields` prints as JSON.",
         name=_TEXT,
         type=_TEXT,
         items=_COUNT,
@@ -106,7 +106,7 @@ _OTHERS: dict[str, Any] = {
         problem=_NULLABLE,
     ),
     "catalog": _object(
-        "One of what `recq catalogs --format json` prints.",
+        "One of what the command `catalogs` prints as JSON.",
         name=_TEXT,
         items=_COUNT,
         failed=_COUNT,

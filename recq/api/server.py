@@ -106,7 +106,7 @@ class Server(uvicorn.Server):
         connections = Connections(
             room.connections,
             lambda scope: keeper.access(Request(scope).headers) > Access.NONE,
-            called="recq serve",
+            called="the HTTP API",
         )
         super().__init__(
             uvicorn.Config(

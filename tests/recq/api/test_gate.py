@@ -11,6 +11,7 @@ import zlib
 from base64 import b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
 import pytest
@@ -125,6 +126,8 @@ def test_bombs_and_rubbish_are_refused(api: Api, content: bytes) -> None:
         ("/similar", '{"target": "two.png", "fields": ["\\u0000"], "group_by": "\\ud800"}'),
         ("/similar/batch", '{"targets": []}'),
         ("/search", "[" * 100_000),
+        *(("/search", '{"filters": ' * depth + "1" + "}" * depth) for depth in (100, 400, 700, 900, 980)),
+        *(("/similar", '{"target": ' + "[" * depth + "]" * depth + "}") for depth in (100, 400, 700, 900, 980)),
         ("/search", json.dumps({"filters": [f"price={number}" for number in range(20_000)]})),
         ("/search", json.dumps({"filters": [f"price={number}" for number in range(1_500)]})),
         ("/search", json.dumps({"any_of": [" || ".join(f"price={number}" for number in range(15_000))]})),
@@ -140,6 +143,29 @@ def test_bad_documents_are_refused_in_one_form(api: Api, route: str, body: str) 
     reply = api.client.post(PREFIX + route, content=body, headers=JSON)
     assert 400 <= reply.status_code < 500, reply.text
     assert reply.json().keys() == {"code", "exit_code", "message"}
+
+
+@pytest.mark.parametrize(
+    ("route", "body", "message"),
+    [
+        ("/similar", {}, "target is missing"),
+        ("/similar", {"target": 5}, 'target: a name, {"vector": [NUMBERS]} or {"picture": "BASE64"} is needed'),
+        (
+            "/similar/batch",
+            {"targets": ["two.png", {"vektor": [1.0]}]},
+            'targets.1: a name, {"vector": [NUMBERS]} or {"picture": "BASE64"} is needed',
+        ),
+        ("/similar", {"target": "two.png", "min_score": "much"}, "min_score: a number is needed"),
+        ("/similar", {"target": "two.png", "filters": "category=sofa"}, "filters: a list is needed"),
+        ("/similar", {"target": "two.png", "filters": [3]}, "filters.0: a text is needed"),
+        ("/similar", {"target": "two.png", "filter": []}, "there is no parameter 'filter': docs/api.md lists them"),
+        ("/duplicates", {"kinds": ["copies"]}, "kinds.0: copy, crop or mirror is needed: did you mean copy?"),
+    ],
+)
+def test_a_wrong_parameter_is_named(api: Api, route: str, body: dict[str, Any], message: str) -> None:
+    reply = api.post(route, **body)
+    assert (reply.status_code, reply.json()["code"]) == (400, "usage")
+    assert reply.json()["message"] == message
 
 
 def test_a_document_in_a_form_of_a_page_is_not_read(api: Api) -> None:
