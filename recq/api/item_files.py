@@ -17,6 +17,12 @@ from recq.index.catalog import Catalog
 from recq.index.schema import Item
 from recq.paths import printable
 
+DESCRIPTORS = "/proc/{}/fd"
+"""Where Linux shows the files that a process has open."""
+
+# Never waits for a FIFO, becomes no terminal's, is not inherited. Some systems lack some of these.
+_AS_IT_IS = os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
+
 MEDIA_TYPES = {
     "JPEG": "image/jpeg",
     "PNG": "image/png",
@@ -30,8 +36,8 @@ MEDIA_TYPES = {
 """By the format that the content has. A browser runs nothing of these."""
 
 
-def open_item(catalog: Catalog, item: Item) -> BinaryIO:
-    """The item's file, open for reading.
+def open_item(catalog: Catalog, item: Item) -> tuple[BinaryIO, str]:
+    """The item's file, open for reading, and the path under which a decoding process opens it.
 
     Raises TargetNotFound for one that is on another host, is gone or leads out of its source's folder, TargetError for
     one that may not be read.
@@ -42,25 +48,30 @@ def open_item(catalog: Catalog, item: Item) -> BinaryIO:
     if root is None or path is None:
         raise _away(item)
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+        descriptor = os.open(path, os.O_RDONLY | _AS_IT_IS)
     except PermissionError as error:
         raise TargetError(f"'{printable(item.file.path)}' may not be read: check its owner and mode") from error
     except (OSError, ValueError) as error:
         raise _away(item) from error
     file = os.fdopen(descriptor, "rb")
     try:
-        inside = Path(os.path.realpath(path_of(file))).is_relative_to(os.path.realpath(root))
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode) or not inside:
+        found, real = os.fstat(descriptor), Path(os.path.realpath(path_of(file, path)))
+        same = os.path.samestat(found, real.stat())  # where that path was not asked of the descriptor itself
+        if not stat.S_ISREG(found.st_mode) or not same or not real.is_relative_to(os.path.realpath(root)):
             raise _away(item)
+    except OSError as error:
+        file.close()
+        raise _away(item) from error
     except BaseException:
         file.close()
         raise
-    return file
+    return file, path_of(file, real)
 
 
-def path_of(file: BinaryIO) -> str:
-    """A path under which another process of this user opens the very same file."""
-    return f"/proc/{os.getpid()}/fd/{file.fileno()}"
+def path_of(file: BinaryIO, path: Path) -> str:
+    """A path under which another process of this user opens the very same file; `path` where there is none."""
+    descriptors = DESCRIPTORS.format(os.getpid())
+    return f"{descriptors}/{file.fileno()}" if os.path.isdir(descriptors) else os.fspath(path)  # noqa: PTH112
 
 
 def media_type(file: BinaryIO, item: Item) -> str:

@@ -10,7 +10,7 @@ from typing import BinaryIO
 from starlette.responses import Response, StreamingResponse
 
 from recq.api.documents import HEADERS
-from recq.api.item_files import media_type, open_item, path_of
+from recq.api.item_files import media_type, open_item
 from recq.api.service import Served, Service
 from recq.api.thumbnails import encoded
 from recq.errors import ImageError, TargetError, TargetNotFound
@@ -36,7 +36,7 @@ def named(item_id: str) -> IndexedName:
 
 def image(service: Service, catalog: str | None, item_id: str, known: str | None) -> Response:
     """The item's file as it is now; 304 where the client `known`s it (If-None-Match)."""
-    item, file = service.ask(catalog, lambda served: _opened(served, item_id))
+    item, file, _ = service.ask(catalog, lambda served: _opened(served, item_id))
     try:
         kind, state = media_type(file, item), os.fstat(file.fileno())
         same = (state.st_size, state.st_mtime_ns) == (item.file.size, item.file.mtime_ns)
@@ -68,10 +68,10 @@ def thumbnail(service: Service, catalog: str | None, item_id: str, size: int, kn
 
 
 def _made(service: Service, catalog: str | None, item_id: str, longest: int) -> tuple[str, bytes]:
-    item, file = service.ask(catalog, lambda served: _opened(served, item_id))
+    item, file, path = service.ask(catalog, lambda served: _opened(served, item_id))
     with closing(file):
         try:
-            rgb, digest = service.decoder.shown(path_of(file), longest)
+            rgb, digest = service.decoder.shown(path, longest)
         except (ImageError, FileNotFoundError, FileChanged) as error:
             why = error if isinstance(error, ImageError) else "it is being written: ask again in a moment"
             raise TargetError(f"'{printable(item.file.path)}' cannot be shown, {why}") from error
@@ -84,10 +84,10 @@ def _item(served: Served, item_id: str) -> Item:
     return served.catalog.show(named(item_id)).item
 
 
-def _opened(served: Served, item_id: str) -> tuple[Item, BinaryIO]:
+def _opened(served: Served, item_id: str) -> tuple[Item, BinaryIO, str]:
     item = _item(served, item_id)
     with served.session.opened() as catalog:
-        return item, open_item(catalog, item)
+        return item, *open_item(catalog, item)
 
 
 def _has(known: str | None, tag: str) -> bool:

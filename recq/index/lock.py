@@ -6,7 +6,6 @@ taken before the engine opens anything. It is the kernel's (`flock`): it ends wi
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections import Counter
@@ -19,6 +18,13 @@ from filelock import FileLock, Timeout
 
 from recq.errors import UsageError
 from recq.private_files import make_private_folder, open_private, write_private
+
+try:
+    import fcntl
+
+    _POSIX = True
+except ImportError:
+    _POSIX = False
 
 _here: Counter[Path] = Counter()
 """The data folders whose lock this process holds, or is about to try."""
@@ -118,7 +124,8 @@ class FolderLock:
 class Wanted:
     """The mark of those who wait for a data folder, for a holder that can do without it: `data_dir/wanted`.
 
-    It is a lock of the kernel's, shared by all who wait, so it ends with the process that waits. A context manager.
+    It is a lock of the kernel's, shared by all who wait, so it ends with the process that waits. On systems without
+    such locks nobody is seen to wait. A context manager.
     """
 
     def __init__(self, data_dir: Path) -> None:
@@ -127,13 +134,15 @@ class Wanted:
 
     def mark(self) -> None:
         """Note that this process waits, until the block ends. No effect in a folder that cannot be written."""
-        if self._descriptor is None:
+        if self._descriptor is None and _POSIX:
             with suppress(OSError):
                 self._descriptor = open_private(str(self._file), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
                 fcntl.flock(self._descriptor, fcntl.LOCK_SH)
 
     def __bool__(self) -> bool:
         """Whether anybody waits now."""
+        if not _POSIX:
+            return False
         try:
             descriptor = os.open(self._file, os.O_RDWR | os.O_CLOEXEC)
         except OSError:

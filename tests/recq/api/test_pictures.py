@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from recq import paths
+from recq.api import item_files
 from recq.api.thumbnails import Thumbnails
 from recq.index.catalog import Catalog
 from recq.index.connect import own_folder
@@ -144,9 +145,13 @@ def test_other_sizes_are_refused(api: Api, root: Path) -> None:
     assert (reply.status_code, reply.json()["message"]) == (400, "size: 64, 128, 256, 512 or 1024 is needed")
 
 
+@pytest.mark.parametrize("descriptors", [item_files.DESCRIPTORS, "/nowhere/{}"])
 @pytest.mark.parametrize("part", ["image", "thumbnail"])
-def test_links_lead_nowhere(api: Api, root: Path, tmp_path: Path, part: str) -> None:
+def test_links_lead_nowhere(
+    api: Api, root: Path, tmp_path: Path, part: str, descriptors: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What became a link out of its source is not there, whatever it names; a link within the source is."""
+    monkeypatch.setattr(item_files, "DESCRIPTORS", descriptors)
     secret = tmp_path / "secret.png"
     picture(secret, (5, 5, 5))
     for target in (secret, Path(os.path.relpath(secret, root)), Path("/etc/passwd"), Path("/proc/self/environ")):
