@@ -30,13 +30,13 @@ from ingest.cli.requests import (
     rollback,
 )
 from ingest.service.allocator import give_memory_back
-from recq.signals import INTERRUPTED, end_at_once
 from recq.cli_errors import run as run_shell
 from recq.cli_groups import Index, grouped
 from recq.cli_options import json_option, version_option
 from recq.commands import command
 from recq.errors import UsageError
 from recq.paths import printable
+from recq.signals import INTERRUPTED, end_at_once
 from recq.start_up import begun, leaving
 
 if TYPE_CHECKING:
@@ -106,8 +106,8 @@ def run(
             "--predict",
             metavar="FIELD",
             show_default=False,
-            help="Predict this field for pictures without it, by a trained space; FIELD=NAME names one of several. "
-            "May be given several times. Example: --predict category",
+            help="Predict this field for pictures without it, by a trained space (FIELD=NAME names one of several); "
+            "imagenet needs none. May be given several times. Example: --predict category",
         ),
     ] = None,
     no_predict: Annotated[
@@ -183,6 +183,8 @@ def status(
             f"{found.kept['space']['model']}, {size}: {command(PROG, 'rollback')} goes back to them, "
             f"{command(PROG, 'prune')} deletes them"
         )
+    for each in found.predicted:
+        typer.echo(f"  predicted: {each}")
     for source in found.sources:
         pending = "" if source.pending is None else f", {source.pending:,} pending"
         typer.echo(

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ingest.report import LogFormat
-from recq.signals import INTERRUPTED
 from recq.cli_groups import Index, WholeIndex, grouped
 from recq.cli_options import json_option
 from recq.commands import command
 from recq.errors import UsageError
 from recq.paths import printable
+from recq.signals import INTERRUPTED
 
 if TYPE_CHECKING:
     from recq.operate.requests import Asked

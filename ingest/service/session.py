@@ -27,7 +27,6 @@ from ingest.service.additions import Additions, HandOver, Taken, wait_until_done
 from ingest.service.outcome import Outcome, Standing
 from ingest.service.requests import DaemonRequests
 from ingest.service.roots import all_roots, begin, roots_here
-from recq.signals import INTERRUPTED, Signals, Stopped
 from ingest.service.status import DaemonStatus
 from ingest.source.sources import Sources
 from ingest.source.targets import Target, require_one_source, require_usable
@@ -55,10 +54,12 @@ from recq.index.edge.server import LoopbackServer
 from recq.index.edge.serving import Serving
 from recq.learn.predictors import chosen_of
 from recq.models import ModelOptions, describe_space, describe_variant, open_embedder, require_runtime
+from recq.models.imagenet import of_one_pass
 from recq.operate.requests import mark
 from recq.operate.status import ROUTE, ask_daemon
 from recq.private_files import private_umask
 from recq.settings import Settings, shown_url
+from recq.signals import INTERRUPTED, Signals, Stopped
 from recq.space import require_same
 from recq.waiting import waiting
 
@@ -374,7 +375,9 @@ def _choose_predictions(session: _Session, trained: Catalog, catalog: Catalog) -
     """
     asked = session.settings.predict
     if asked is not None:
-        session.retrier(catalog.predicting.choose, session.retrier(chosen_of, trained, asked))
+        session.retrier(
+            catalog.predicting.choose, session.retrier(chosen_of, trained, asked, session.settings, catalog.base)
+        )
 
 
 def _work(
@@ -401,7 +404,8 @@ def _work(
         headers=partial(_note_header, sources) if settings.exif else None,
     )
     try:
-        with open_embedder(catalog.space, settings, projection=catalog.projection) as embedder:
+        means = of_one_pass(settings, catalog.base) is not None  # `--predict imagenet` may come at any time
+        with open_embedder(catalog.space, settings, projection=catalog.projection, means=means) as embedder:
             daemon = Daemon(
                 settings,
                 catalog,

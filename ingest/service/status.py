@@ -10,7 +10,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from recq.errors import IndexUnreachable, RecqError
-from recq.operate.status import Counted, SourceStatus, Status, counted, engine_of, kept_in
+from recq.operate.status import (
+    Counted,
+    PredictedStatus,
+    SourceStatus,
+    Status,
+    counted,
+    engine_of,
+    kept_in,
+    predicted_in,
+)
 from recq.settings import Settings
 
 if TYPE_CHECKING:
@@ -35,6 +44,7 @@ class DaemonStatus:
         self._runtime: tuple[str | None, str | None] = None, None
         self._counted: dict[str, Counted] = {}
         self._kept: Mapping[str, Any] | None = None
+        self._predicted: tuple[PredictedStatus, ...] = ()
         self._counting: threading.Thread | None = None
         self._lock = threading.Lock()
 
@@ -68,7 +78,7 @@ class DaemonStatus:
         return Status(
             settings.catalog, engine_of(settings), catalog.space.summary(), True, os.getpid(), state,
             detail if state == "waiting" else None, shown, daemon.indexes_waiting,
-            len(catalog.fields.known_waiting.refused), *self._runtime, self._kept,
+            len(catalog.fields.known_waiting.refused), *self._runtime, self._kept, self._predicted,
         )  # fmt: skip
 
     def _count(self, catalog: Catalog, names: Sequence[str]) -> None:
@@ -91,6 +101,8 @@ class DaemonStatus:
                 self._counted[name] = counted(catalog, name)
         with contextlib.suppress(RecqError):
             self._kept = kept_in(catalog)
+        with contextlib.suppress(RecqError):
+            self._predicted = predicted_in(catalog, self._settings)
 
     def _source(self, watched: WatchedSource, pending: int, unknown: int) -> SourceStatus:
         counted = self._counted.get(watched.name, Counted(0, 0))

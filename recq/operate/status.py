@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Self
 
 from recq import paths
+from recq.catalog_names import IMAGENET
+from recq.paths import printable
 from recq.settings import Settings, shown_url
 from recq.waiting import waiting
 
@@ -47,6 +49,30 @@ class SourceStatus:
 
 
 @dataclass(frozen=True)
+class PredictedStatus:
+    """A field that is predicted by a trained space, or by ImageNet's classes (`imagenet`).
+
+    So many items have a label, so many are `unknown`, and `waiting` are those of which nothing was said yet. `detail`
+    is the reason why it cannot be predicted.
+    """
+
+    field: str
+    by: str
+    labelled: int = 0
+    unknown: int = 0
+    waiting: int = 0
+    detail: str | None = None
+
+    def __str__(self) -> str:
+        """One line."""
+        by = "ImageNet's classes" if self.by == IMAGENET else f"the trained space {self.by}"
+        if self.detail is not None:
+            return f"{printable(self.field)} by {by}: cannot be predicted: {printable(self.detail)}"
+        counts = f"{self.labelled:,} have a label, {self.unknown:,} unknown, {self.waiting:,} wait"
+        return f"{printable(self.field)} by {by}: {counts}"
+
+
+@dataclass(frozen=True)
 class Status:
     """A catalog and its sources.
 
@@ -56,7 +82,7 @@ class Status:
     payload indexes of new fields that are still to be made; a filter that needs one is refused. `indexes_refused`:
     those that the engine would not make, which `recq-ingest problems` lists. `runtime` and `device`: what runs a
     daemon's network, and where. `kept`: what the last rebuild replaced, until that is pruned
-    (`recq.index.catalogs.Kept`).
+    (`recq.index.catalogs.Kept`). `predicted`: the fields that are predicted.
     """
 
     catalog: str
@@ -72,6 +98,7 @@ class Status:
     runtime: str | None = None
     device: str | None = None
     kept: Mapping[str, Any] | None = None
+    predicted: tuple[PredictedStatus, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON."""
@@ -84,7 +111,8 @@ class Status:
             SourceStatus(**{**_known(SourceStatus, source), "problems": tuple(source["problems"])})
             for source in data["sources"]
         )
-        return cls(**{**_known(cls, data), "sources": sources})
+        predicted = tuple(PredictedStatus(**_known(PredictedStatus, each)) for each in data.get("predicted", ()))
+        return cls(**{**_known(cls, data), "sources": sources, "predicted": predicted})
 
 
 def _known(kind: type, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,6 +155,20 @@ def kept_in(catalog: Catalog) -> Mapping[str, Any] | None:
     """What the last rebuild replaced, as JSON; None where nothing is kept."""
     found = catalog.kept()
     return None if found is None else found.to_json()
+
+
+def predicted_in(catalog: Catalog, settings: Settings) -> tuple[PredictedStatus, ...]:
+    """The fields that are predicted, as the index has them."""
+    chosen = catalog.predicting.all()
+    if not chosen:
+        return ()
+    from recq.learn.predictors import predictors_of
+
+    found, missing = predictors_of(catalog, settings)
+    counts = {each.name: catalog.ledger.count_predictions(each.name, each.fingerprint)._asdict() for each in found}
+    return tuple(
+        PredictedStatus(field, by, **counts.get(field, {}), detail=missing.get(field)) for field, by in chosen.items()
+    )
 
 
 def find_status(session: Session) -> Status:
@@ -192,6 +234,7 @@ def read_status(session: Session) -> Status:
             indexes_waiting=waiting.left,
             indexes_refused=len(waiting.refused),
             kept=kept_in(catalog),
+            predicted=predicted_in(catalog, settings),
         )
 
 
