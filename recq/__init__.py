@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from recq.face.catalog import ImageCatalog
     from recq.face.opening import catalogs, import_catalog
     from recq.face.opening import open_catalog as open
+    from recq.face.targets import Part
     from recq.search.many import FailedTarget
     from recq.settings import Settings
 
@@ -27,6 +28,7 @@ __version__ = "0.1.0"
 __all__ = [
     "FailedTarget",
     "ImageCatalog",
+    "Part",
     "RecqError",
     "Settings",
     "__version__",
@@ -39,6 +41,7 @@ __all__ = [
 _HOMES = {
     "FailedTarget": ("recq.search.many", "FailedTarget"),
     "ImageCatalog": ("recq.face.catalog", "ImageCatalog"),
+    "Part": ("recq.face.targets", "Part"),
     "RecqError": ("recq.errors", "RecqError"),
     "Settings": ("recq.settings", "Settings"),
     "catalogs": ("recq.face.opening", "catalogs"),

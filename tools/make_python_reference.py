@@ -16,6 +16,7 @@ import recq
 from recq.errors import RecqError
 from recq.face import findings, question, results
 from recq.face.arguments import keywords_of
+from recq.face.targets import Part
 from recq.learn.label_findings import LabelFinding
 from recq.learn.labels import LabelRules
 from recq.learn.patch import LabelPatch
@@ -29,6 +30,7 @@ END = "<!-- End of the reference. -->"
 WIDTH = 100
 
 KINDS: tuple[type, ...] = (
+    Part,
     results.Answer,
     Result,
     results.Answers,

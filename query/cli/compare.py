@@ -8,6 +8,7 @@ import typer
 
 from query.cli.option_groups import PictureFiles
 from query.cli.options import AnyOfOption, FilterOption, KOption, TargetArgument
+from query.cli.regions import RegionsOption, parts
 from query.cli.shell import PROG, emit, terminal
 from query.text.render import FacetsFormat, comparison_text
 from recq.catalog_names import catalog_and_space
@@ -30,6 +31,7 @@ def compare(
             "Example: --catalog images --catalog images-mobilenet --catalog images@by-category",
         ),
     ],
+    regions: RegionsOption = None,
     k: KOption = 5,
     filters: FilterOption = None,
     any_of: AnyOfOption = None,
@@ -38,13 +40,16 @@ def compare(
     index: WholeIndex,
 ) -> None:
     """What looks most like TARGET in several catalogs, such as one for each model, and what they have in common."""
+    (picture,) = parts([target], regions)
     settings = index.settings()
     pictures = files.ready()
     from recq.face.catalog import ImageCatalog
 
     first, space = catalog_and_space(catalogs[0], settings.catalog)
     with ImageCatalog(settings.model_copy(update={"catalog": first})) as catalog:
-        comparison = catalog.compare(target, catalogs[1:], k=k, filters=filters or [], any_of=any_of or [], space=space)
+        comparison = catalog.compare(
+            picture, catalogs[1:], k=k, filters=filters or [], any_of=any_of or [], space=space
+        )
     emit(comparison_text(comparison, form, terminal()))
     for note in comparison.notes:
         complain(PROG, note)

@@ -9,6 +9,7 @@ import typer
 
 from query.cli.option_groups import open_catalog
 from query.cli.options import TargetArgument
+from query.cli.regions import RegionsOption, parts
 from query.cli.shell import PROG, emit
 from query.text.render import ShowFormat, explanation_text
 from recq.cli_errors import complain
@@ -40,16 +41,18 @@ def explain(
         ShowFormat,
         typer.Option("--format", help="How to print the score; json has the maps. Example: --format json"),
     ] = ShowFormat.TABLE,
+    regions: RegionsOption = None,
     index: Index,
 ) -> None:
     """Which regions make two pictures similar, for each cell of the last feature map."""
+    named = parts([target, result], regions)
     catalog = open_catalog(index)
     if out is not None:
         from recq.display.explanation import require_writable
 
         require_writable(out)
     with catalog:
-        explanation = catalog.explain(target, result)
+        explanation = catalog.explain(named[0], named[1])
     emit(explanation_text(explanation, form))
     for note in explanation.notes:
         complain(PROG, note)

@@ -21,11 +21,12 @@ from recq.search.results import Answer
 if TYPE_CHECKING:
     from query.cli.option_groups import Output
     from recq.face.catalog import ImageCatalog
+    from recq.face.targets import Target
 
 
 def answer_many(
     catalog: ImageCatalog,
-    targets: Sequence[str],
+    targets: Sequence[Target],
     targets_file: str | None,
     question: Mapping[str, Any],
     output: Output,
@@ -37,14 +38,12 @@ def answer_many(
         raise UsageError(
             f"--format {output.form} holds the answer to one target: --format jsonl prints one a line for several"
         )
-    everything = [*targets, *(read_targets(targets_file) if targets_file is not None else [])]
+    everything: list[Target] = [*targets, *(read_targets(targets_file) if targets_file is not None else [])]
     kept: list[Answer] = []
     failed = 0
     told: set[str] = set()
     with nullcontext(silent) if terminal() else bar() as progress:
-        for target, found in zip(
-            everything, catalog.iter_similar(everything, progress=progress, **question), strict=True
-        ):
+        for found in catalog.iter_similar(everything, progress=progress, **question):
             if isinstance(found, FailedTarget):
                 failed += 1
                 _tell_failure(found, printer)
@@ -55,7 +54,8 @@ def answer_many(
                 found.no_results is not None and found.no_results.text not in told
             ):  # what concerns all targets is reported once
                 told.add(found.no_results.text)
-                complain(PROG, f"{printable(target)}: {found.no_results.text}")
+                named = "" if found.target is None else f"{printable(found.target.text)}: "
+                complain(PROG, f"{named}{found.no_results.text}")
             emit(printer.one_of_several(found))
             if printer.together or pictures.wanted:
                 kept.append(found)

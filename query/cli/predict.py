@@ -9,6 +9,7 @@ import typer
 from query.cli import completion
 from query.cli.option_groups import open_catalog
 from query.cli.options import TargetsArgument, TargetsOption, space_option
+from query.cli.regions import RegionsOption, parts
 from query.cli.shell import PROG, emit, terminal
 from query.text.render import FacetsFormat, predictions_text
 from recq.cli_errors import complain
@@ -25,6 +26,7 @@ def predict(
     *,
     targets: TargetsArgument = None,
     targets_file: TargetsOption = None,
+    regions: RegionsOption = None,
     top: Annotated[
         int, typer.Option("--top", metavar="N", min=1, help="How many labels are shown. Example: --top 5")
     ] = 3,
@@ -44,7 +46,7 @@ def predict(
     ImageNet's 1,000 classes need no training: they answer where no space was trained, and with --space imagenet.
     """
     catalog = open_catalog(index)
-    named = [*(targets or []), *(read_targets(targets_file) if targets_file is not None else [])]
+    named = [*parts(targets or [], regions), *(read_targets(targets_file) if targets_file is not None else [])]
     if not named:
         raise UsageError(
             f"nothing to predict: name a TARGET, as in {command('recq', 'predict', 'mine.jpg')}, or --targets FILE"

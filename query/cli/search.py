@@ -12,6 +12,7 @@ import typer
 
 from query.cli.option_groups import Matched, Output, PictureFiles, Ranked, asked, open_catalog
 from query.cli.options import TargetsArgument, TargetsOption, asked_with_words
+from query.cli.regions import RegionsOption, parts
 from query.cli.shell import emit, remark, terminal
 from query.text.formats import Printer
 from recq.cli_groups import Index, grouped
@@ -31,6 +32,7 @@ def similar(
     *,
     targets: TargetsArgument = None,
     targets_file: TargetsOption = None,
+    regions: RegionsOption = None,
     question: Ranked,
     output: Output,
     files: PictureFiles,
@@ -39,17 +41,18 @@ def similar(
     """What looks most like TARGET. An indexed target is compared by its stored vector: no model is loaded."""
     wanted = asked(question)
     output.require_sane()
+    named = parts(targets or [], regions)
     catalog = open_catalog(index)
     pictures = files.ready()
     with catalog:
-        if targets_file is not None or (targets is not None and len(targets) > 1):
+        if targets_file is not None or len(named) > 1:
             from query.cli.many import answer_many
 
-            return answer_many(catalog, targets or [], targets_file, wanted, output, pictures)
-        if not targets:
+            return answer_many(catalog, named, targets_file, wanted, output, pictures)
+        if not named:
             example = command("recq", "similar", "sofa.jpg")
             raise UsageError(f"nothing to compare with: name a TARGET, as in {example}, or --targets FILE")
-        answer = catalog.similar(targets[0], **wanted)
+        answer = catalog.similar(named[0], **wanted)
     _tell(answer, output, pictures, catalog.settings)
     return 0
 
@@ -86,6 +89,7 @@ def recommend(
             "Example: --strategy best",
         ),
     ] = Strategy.AVERAGE,
+    regions: RegionsOption = None,
     question: Ranked,
     output: Output,
     files: PictureFiles,
@@ -98,10 +102,12 @@ def recommend(
         raise UsageError(f"recommend takes pictures after --like and --dislike: {meant}")
     wanted = asked(question)
     output.require_sane()
+    named = parts([*(like or []), *(dislike or [])], regions)
+    liked = len(like or [])
     catalog = open_catalog(index)
     pictures = files.ready()
     with catalog:
-        answer = catalog.recommend(like or [], dislike or [], strategy=strategy.value, **wanted)
+        answer = catalog.recommend(named[:liked], named[liked:], strategy=strategy.value, **wanted)
     _tell(answer, output, pictures, catalog.settings)
 
 

@@ -6,6 +6,7 @@ PIL.Image, bytes          the picture; a PIL.Image with its orientation, colour 
 numpy uint8 (h, w, 3)     RGB pixels
 a result, an item         that item
 numpy floats (dim,)       a vector of the catalog's space
+recq.Part                 a region of a picture that any of these but a vector names
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
@@ -21,8 +23,9 @@ import numpy as np
 
 from recq.errors import TargetError, UsageError
 from recq.face.arguments import type_name, value_text, wrong
+from recq.region import EXAMPLES, NEEDED, Region
 from recq.search.results import ItemDetails, Result
-from recq.search.target import ContentTarget, Given, IndexedName, ItemTarget, VectorTarget
+from recq.search.target import ContentTarget, Given, GivenPart, IndexedName, ItemTarget, VectorTarget
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -30,9 +33,23 @@ if TYPE_CHECKING:
     from recq.search.many import FailedTarget
 
 Target: TypeAlias = (
-    "str | os.PathLike[str] | bytes | Image | np.ndarray | Result | ItemDetails | IndexedName | ContentTarget"
+    "str | os.PathLike[str] | bytes | Image | np.ndarray | Result | ItemDetails | Part | IndexedName | ContentTarget"
 )
 """Whatever a question can start from."""
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A region of a picture, wherever a question takes a target: `recq.Part("room.jpg", "10%,5%,50%,40%")`.
+
+    `region` is `x, y, width, height` from the left and upper edge of the picture as it is seen, after its orientation:
+    numbers of pixels, or a text as the command line takes it, in pixels or per cent. What lies beside the picture
+    counts for nothing. A part of an item is read from its file, and the item is not among the results.
+    """
+
+    target: Target
+    region: str | Sequence[float]
+
 
 _TAKEN = (
     "a name (str), a pathlib.Path, a PIL.Image, the bytes of a picture, RGB pixels (numpy uint8), "
@@ -63,6 +80,8 @@ def given_of(target: Any, name: str = "target") -> Given:
         return _of_array(target, name)
     if _is_image(target):
         return _of_image(target)
+    if isinstance(target, Part):
+        return _of_part(target, name)
     if isinstance(target, os.PathLike):
         return os.fspath(Path(os.fsdecode(os.fspath(target))).absolute())
     raise wrong(name, target, _TAKEN, "'sofa_226.jpg'")
@@ -90,6 +109,26 @@ def _given_or_failed(target: Any, name: str) -> Given | FailedTarget:
 def _is_image(target: object) -> TypeGuard[Image]:
     pil = sys.modules.get("PIL.Image")  # who has one has imported it
     return pil is not None and isinstance(target, pil.Image)
+
+
+def _of_part(part: Part, name: str) -> Given:
+    given = given_of(part.target, f"{name}.target")
+    if isinstance(given, VectorTarget | GivenPart):
+        raise wrong(f"{name}.target", part.target, "a picture", "'sofa_226.jpg'")
+    return GivenPart(given, _region(part.region, f"{name}.region"))
+
+
+def _region(region: Any, name: str) -> Region:
+    if isinstance(region, str):
+        return Region.parse(region)
+    try:
+        numbers = [float(number) for number in region if not isinstance(number, str | bytes)]
+    except (TypeError, ValueError):
+        numbers = []
+    if len(numbers) != 4 or len(region) != 4:
+        raise wrong(name, region, NEEDED, f"{EXAMPLES.split()[-1]!r}")
+    x, y, width, height = numbers
+    return Region(x, y, width, height)
 
 
 def _of_array(array: np.ndarray, name: str) -> Given:
@@ -126,6 +165,8 @@ def _of_image(image: Image) -> Given:
 
 def _name_of(target: Any) -> str:
     """What an answer calls a target: a picture by the name of the file that it was opened from."""
+    if isinstance(target, Part):
+        return _name_of(target.target)
     if isinstance(target, np.ndarray):
         return "the vector given" if target.ndim == 1 else "the pixels given"
     if not _is_image(target):

@@ -56,14 +56,16 @@ class Grown:
 
 
 class Own(NamedTuple):
-    """What is left out of the answer because it belongs to the examples: their groups (`Row.group`), their bytes."""
+    """What is left out of the answer because it belongs to the examples: their groups (`Row.group`), their bytes, and
+    items that they show a region of, by id."""
 
     groups: frozenset[str] = frozenset()
     digests: frozenset[str] = frozenset()
+    ids: frozenset[str] = frozenset()
 
     def has(self, row: Row) -> bool:
         """Whether a row belongs to the examples."""
-        return row.group in self.groups or row.sha256 in self.digests
+        return row.group in self.groups or row.sha256 in self.digests or row.id in self.ids
 
 
 NOTHING_OWN = Own()

@@ -26,6 +26,7 @@ from recq.index.sources import (
     Watcher,
     choose_name,
     host_name,
+    location_of,
 )
 
 
@@ -153,9 +154,7 @@ class SourceRecords:
 
     def path_of(self, item: Item, sources: Mapping[str, Source] | None = None) -> Path | None:
         """Where the item's file is on this host (else where another host sees it); None for an unknown source."""
-        source = (self.all() if sources is None else sources).get(item.file.source)
-        root = source.any_root() if source is not None else None
-        return None if root is None else root / paths.from_text(item.file.path, item.file.encoded)
+        return location_of(item, self.all() if sources is None else sources)
 
     @translated
     def forget(self, name: str) -> None:

@@ -7,11 +7,14 @@ import socket
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from recq import paths
 from recq.commands import command
 from recq.errors import UsageError
+
+if TYPE_CHECKING:
+    from recq.index.schema import Item
 
 METADATA_PREFIX = "source:"
 """Collection-metadata keys of sources: one key each, so that two daemons never overwrite each other's."""
@@ -121,6 +124,13 @@ class Source:
             int(data.get("held_metadata", 0)),
             {name: Plugin(called, tuple(fields)) for name, (called, *fields) in data.get("plugins", {}).items()},
         )
+
+
+def location_of(item: Item, sources: Mapping[str, Source]) -> Path | None:
+    """Where the item's file is on this host (else where another host sees it); None for an unknown source."""
+    source = sources.get(item.file.source)
+    root = source.any_root() if source is not None else None
+    return None if root is None else root / paths.from_text(item.file.path, item.file.encoded)
 
 
 def host_name() -> str:

@@ -12,7 +12,7 @@ from recq.index.grammar import AnyOf
 from recq.index.parameters import Parameters
 from recq.search.prepare import Query
 from recq.search.results import Answer, Asked, Examples, result_of
-from recq.search.target import FileTarget, IndexedTarget, describe, name_of
+from recq.search.target import FileTarget, IndexedTarget, PartTarget, describe, name_of, whole_of
 from recq.search.trained import candidate_of, finder_of, trained_of
 
 if TYPE_CHECKING:
@@ -28,23 +28,24 @@ if TYPE_CHECKING:
 def asked_of(query: Query, catalog: Catalog, sources: Mapping[str, Source]) -> Asked:
     """The target of the question, as the answer shows it."""
     name = name_of(query.target)
-    match query.target:
+    region = str(query.target.region) if isinstance(query.target, PartTarget) else None
+    match whole_of(query.target):
         case IndexedTarget(item):
             location = catalog.sources.path_of(item, sources)
-            return Asked(query.text, name, item.id, item.file.source, location)
+            return Asked(query.text, name, item.id, item.file.source, location, query.content, region)
         case FileTarget(path):
-            return Asked(query.text, name, location=path, content=query.content)
+            return Asked(query.text, name, location=path, content=query.content, region=region)
         case _:
-            return Asked(query.text, name, content=query.content)
+            return Asked(query.text, name, content=query.content, region=region)
 
 
 def notes_of(queries: Sequence[Query]) -> tuple[str, ...]:
     """A remark for each file of a source that is not indexed yet."""
     return tuple(
-        f"{describe(query.target)} is in source '{paths.printable(query.target.source)}', but not indexed yet: "
+        f"{describe(target)} is in source '{paths.printable(target.source)}', but not indexed yet: "
         "its content is compared"
-        for query in queries
-        if isinstance(query.target, FileTarget) and query.target.source is not None
+        for target in (whole_of(query.target) for query in queries)
+        if isinstance(target, FileTarget) and target.source is not None
     )
 
 

@@ -23,10 +23,11 @@ from recq.commands import command, operand
 from recq.errors import RecqError, TargetNotFound, UsageError
 from recq.index.parameters import Parameters
 from recq.paths import printable
+from recq.region import Region
 from recq.search.results import Answer, Result
 from recq.search.search import FIRST, similar
 from recq.search.session import Session
-from recq.search.target import STREAM, ContentTarget, Given, StreamTarget, name_of, read_picture
+from recq.search.target import STREAM, ContentTarget, Given, GivenPart, StreamTarget, name_of, read_picture
 
 
 @dataclass(frozen=True)
@@ -132,12 +133,13 @@ def compare(session: Session, target: Given, catalogs: Sequence[str], parameters
         if isinstance(target, str):
             example = command("recq", "compare", *operand(target), "--catalog", "A", "--catalog", "B")
         raise UsageError(f"two different catalogs are needed at least: {example}")
-    read: Given = target
-    if target == STREAM:  # once, for all
+    whole = target.given if isinstance(target, GivenPart) else target
+    read = whole
+    if whole == STREAM:  # once, for all
         read = ContentTarget(read_picture(StreamTarget(), session.settings), name_of(StreamTarget()))
-    answers = _answers(session, read, catalogs, parameters)
+    answers = _answers(session, read, target.region if isinstance(target, GivenPart) else None, catalogs, parameters)
     columns = [Column(name, answers[name]) for name in catalogs]
-    if target == STREAM:
+    if whole == STREAM:
         columns = [replace(each, answer=_of_stream(each.answer)) for each in columns]
     return Comparison(tuple(columns), (time.perf_counter() - started) * 1000)
 
@@ -148,12 +150,17 @@ def _of_stream(answer: Answer) -> Answer:
     return replace(answer, target=replace(answer.target, text=STREAM))
 
 
-def _answers(session: Session, target: Given, catalogs: Sequence[str], parameters: Parameters) -> dict[str, Answer]:
+def _answers(
+    session: Session, target: Given, region: Region | None, catalogs: Sequence[str], parameters: Parameters
+) -> dict[str, Answer]:
+    def meant(target: Given) -> Given:
+        return target if region is None else GivenPart(target, region)
+
     answers: dict[str, Answer] = {}
     missing: dict[str, TargetNotFound] = {}
     for name in catalogs:
         try:
-            answers[name] = _asked(session, name, target, parameters)
+            answers[name] = _asked(session, name, meant(target), parameters)
         except TargetNotFound as error:
             missing[name] = error
     places = [answer.target.location for answer in answers.values() if answer.target is not None]
@@ -161,7 +168,7 @@ def _answers(session: Session, target: Given, catalogs: Sequence[str], parameter
     for name, problem in missing.items():
         if place is None:
             raise problem
-        answers[name] = _asked(session, name, os.fspath(place), parameters)
+        answers[name] = _asked(session, name, meant(os.fspath(place)), parameters)
     return answers
 
 

@@ -19,13 +19,14 @@ from recq.index.field_value import field_value
 from recq.index.parameters import Parameters
 from recq.index.ranking import Own, group_of
 from recq.search.prepare import Query
-from recq.search.target import IndexedTarget
+from recq.search.target import IndexedTarget, PartTarget, whole_of
 
 
 def own_of(parameters: Parameters, queries: Sequence[Query], disliked: Sequence[Query] = ()) -> Own:
     """What is left out for these targets, including the `disliked` ones."""
     everything = [*queries, *disliked]
-    items = [query.target.item for query in everything if isinstance(query.target, IndexedTarget)]
+    targets = [whole_of(query.target) for query in everything]
+    items = [target.item for target in targets if isinstance(target, IndexedTarget)]
     groups: set[str | None] = set()
     if parameters.group_by is not None and not parameters.keep_own_group:
         groups = {group_of(field_value(item.to_payload(), parameters.group_by)) for item in items}
@@ -33,7 +34,13 @@ def own_of(parameters: Parameters, queries: Sequence[Query], disliked: Sequence[
     if not parameters.keep_duplicates:
         digests = {item.file.sha256 for item in items}
         digests |= {hashlib.sha256(query.content).hexdigest() for query in disliked if query.content is not None}
-    return Own(_known(groups), _known(digests))
+    return Own(_known(groups), _known(digests), _parts(everything))
+
+
+def _parts(queries: Sequence[Query]) -> frozenset[str]:
+    """The items that a region of is asked with: an engine leaves out only what it is asked with by its id."""
+    wholes = [query.target.whole for query in queries if isinstance(query.target, PartTarget)]
+    return frozenset(whole.item.id for whole in wholes if isinstance(whole, IndexedTarget))
 
 
 def _known(some: Iterable[str | None]) -> frozenset[str]:

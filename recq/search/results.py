@@ -96,7 +96,7 @@ class Asked:
     """What was compared with: `text` is the target as typed.
 
     `id` and `source` are None for a picture outside the index, `location` for standard input. `content` holds the
-    bytes of a picture that was read for the query.
+    bytes of a picture that was read for the query. `region` is the part of the picture that was meant, None for all.
     """
 
     text: str
@@ -105,6 +105,7 @@ class Asked:
     source: str | None = None
     location: Path | None = None
     content: bytes | None = None
+    region: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The value of `target`."""
@@ -114,6 +115,7 @@ class Asked:
             "source": self.source,
             "path": None if self.location is None else paths.to_text(str(self.location))[0],
             "name": self.name,
+            "region": self.region,
         }
 
 

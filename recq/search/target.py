@@ -14,13 +14,15 @@ A name that is not found is also looked up in Unicode's other form, composed or 
 A bare name that is both an indexed name and another file in the current folder is ambiguous: `./name` means the file.
 So is a `SOURCE/path` that is another file, or the path of another item, seen from the current folder or its source.
 `settle` is only this order: it asks the catalog through `Lookup` and knows the disk through `Local`.
-Programs have other targets as well: the bytes of a picture, a vector, an item of an answer; and a service has names
-that strangers send, for which only 2, 4 and 5 hold: no disk is looked at, whatever they spell.
+Programs have other targets as well: the bytes of a picture, a vector, an item of an answer. Of any picture a region may
+be meant, which is cut out of the picture as it is seen; it is then a picture like any other. A service has names that
+strangers send, for which only 2, 4 and 5 hold: no disk is looked at, whatever they spell.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import re
 import sys
@@ -33,6 +35,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 from recq import paths
 from recq.commands import command, command_line, in_quotes, shell_word
 from recq.errors import AmbiguousTarget, ImageError, TargetError, TargetNotFound, UsageError
+from recq.index.sources import location_of
 from recq.search.target_suggestions import files_like, items_like
 from recq.spelling import did_you_mean
 from recq.waiting import waiting
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
     from recq.index.catalog import Catalog
     from recq.index.schema import Item
     from recq.index.sources import Source
+    from recq.region import Region
     from recq.settings import Settings
 
 STREAM = "-"
@@ -143,12 +147,29 @@ class IndexedName:
     name: str
 
 
-PictureTarget = FileTarget | StreamTarget | ContentTarget
+@dataclass(frozen=True)
+class GivenPart:
+    """A region of whatever picture is given."""
+
+    given: Given
+    region: Region
+
+
+@dataclass(frozen=True)
+class PartTarget:
+    """A region of the picture `whole`, which is read from `picture`: of an item from its file."""
+
+    whole: IndexedTarget | FileTarget | StreamTarget | ContentTarget
+    picture: FileTarget | StreamTarget | ContentTarget
+    region: Region
+
+
+PictureTarget = FileTarget | StreamTarget | ContentTarget | PartTarget
 """A picture that is read and embedded."""
 
 Target = IndexedTarget | PictureTarget | VectorTarget
 
-Given = str | IndexedName | ContentTarget | VectorTarget | ItemTarget
+Given = str | IndexedName | ContentTarget | VectorTarget | ItemTarget | GivenPart
 """A target as it is given: a name to settle, or the thing itself."""
 
 
@@ -159,6 +180,8 @@ def text_of(given: Given) -> str:
             return given
         case ItemTarget(id=item_id):
             return item_id
+        case GivenPart(given=whole):
+            return text_of(whole)
         case _:
             return given.name
 
@@ -166,8 +189,11 @@ def text_of(given: Given) -> str:
 def resolve(lookup: Lookup, given: Given) -> Target:
     """The target that is given by its name, or itself. Raises TargetNotFound, AmbiguousTarget or UsageError.
 
-    A name that is not found may be a path with bytes that are not UTF-8, in the form that JSON and tables print.
+    A name that is not found may be a path with bytes that are not UTF-8, in the form that JSON and tables print. A
+    region needs a picture: TargetError is raised for an item whose file is not here, UsageError for a vector.
     """
+    if isinstance(given, GivenPart):
+        return _part(lookup, given)
     if isinstance(given, ItemTarget):
         item = lookup.get(given.id)
         if item is None:
@@ -194,6 +220,22 @@ def _settled(text: str, lookup: Lookup, look: Callable[[str], Local]) -> Target:
         except TargetNotFound:
             pass
         raise
+
+
+def _part(lookup: Lookup, given: GivenPart) -> PartTarget:
+    whole = resolve(lookup, given.given)
+    if isinstance(whole, VectorTarget | PartTarget):
+        raise UsageError(f"{describe(whole)} has no region: name a picture")
+    if not isinstance(whole, IndexedTarget):
+        return PartTarget(whole, whole, given.region)
+    because = ", and a region is read from the picture, not from the stored vector"
+    picture = _file_of(whole, location_of(whole.item, lookup.sources()), "cut", because)
+    return PartTarget(whole, picture, given.region)
+
+
+def whole_of(target: Target) -> Target:
+    """The target, or the whole picture that it is a region of."""
+    return target.whole if isinstance(target, PartTarget) else target
 
 
 def _by_id(text: str, lookup: Lookup) -> Item | None:
@@ -416,7 +458,11 @@ def picture_of(catalog: Catalog, target: IndexedTarget | PictureTarget, done: st
     """
     if not isinstance(target, IndexedTarget):
         return target
-    location = catalog.sources.path_of(target.item)
+    return _file_of(target, catalog.sources.path_of(target.item), done, because)
+
+
+def _file_of(target: IndexedTarget, location: Path | None, done: str, because: str) -> FileTarget:
+    """The file of an item. Raises TargetError, "cannot be `done`", where it is not here."""
     if location is None or not location.exists():
         raise TargetError(
             f"{describe(target)} cannot be {done}: its file is not on this machine, or was deleted{because}"
@@ -425,10 +471,13 @@ def picture_of(catalog: Catalog, target: IndexedTarget | PictureTarget, done: st
 
 
 def read_picture(target: PictureTarget, settings: Settings, stdin: BinaryIO | None = None) -> bytes:
-    """The picture's bytes, at most `max_bytes`; `stdin` is the process's own when None.
+    """The picture's bytes, at most `max_bytes`; of a region those of a PNG of it. `stdin` is the process's own when
+    None.
 
     Raises TargetError, or UsageError where standard input has no data.
     """
+    if isinstance(target, PartTarget):
+        return _cut(target, read_picture(target.picture, settings, stdin), settings)
     from recq.images.decode import Limits, too_many_bytes
     from recq.images.reading import FileChanged, read_content
 
@@ -459,6 +508,25 @@ def read_picture(target: PictureTarget, settings: Settings, stdin: BinaryIO | No
         raise TargetError(f"{describe(target)} is still being written: ask again when it is complete") from error
 
 
+def _cut(target: PartTarget, content: bytes, settings: Settings) -> bytes:
+    """The bytes of a PNG of the region. Raises TargetError where there is no picture, or none there."""
+    from recq.images.decode import Limits, decode
+    from recq.images.pixels import image_of
+
+    try:
+        rgb = decode(content, Limits.from_settings(settings)).rgb
+    except ImageError as error:
+        raise TargetError(f"{describe(target)} cannot be cut, {error}") from error
+    height, width = rgb.shape[:2]
+    box = target.region.box(width, height)
+    if box is None:
+        raise TargetError(f"{describe(target)} has no region {target.region}: it is {width} x {height} pixels")
+    left, upper, right, lower = box
+    stream = io.BytesIO()
+    image_of(rgb[upper:lower, left:right]).save(stream, "PNG", compress_level=1)
+    return stream.getvalue()
+
+
 def name_of(target: Target) -> str:
     """The target's name in an answer; a file's in the text form of `recq.paths`."""
     match target:
@@ -470,6 +538,8 @@ def name_of(target: Target) -> str:
             return "standard input"
         case ContentTarget(name=name) | VectorTarget(name=name):
             return name
+        case PartTarget(whole=whole):
+            return name_of(whole)
 
 
 def describe(target: Target) -> str:
@@ -483,6 +553,8 @@ def describe(target: Target) -> str:
             return "the picture on standard input"
         case ContentTarget(name=name) | VectorTarget(name=name):
             return name
+        case PartTarget(whole=whole):
+            return describe(whole)
 
 
 def _quoted(text: str) -> str:
