@@ -42,7 +42,9 @@ def needed(error: Mapping[str, Any]) -> str:
         bound = context[name]
         return words.format(int(bound) if float(bound).is_integer() else bound)
     if kind in ("literal_error", "enum"):
-        return _one_of(_QUOTED.findall(str(context["expected"])), error.get("input"))
+        expected = str(context["expected"])
+        quoted = _QUOTED.findall(expected)
+        return _one_of(quoted, error.get("input")) if quoted else f"{expected} is needed"  # numbers are not quoted
     if kind == "value_error" and (choices := _CHOICES.search(said)):
         return _one_of(_QUOTED.findall(choices[1]), error.get("input"))
     if kind == "string_pattern_mismatch" and (name_ := _NAME.fullmatch(str(context["pattern"]))):

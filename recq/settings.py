@@ -106,6 +106,14 @@ class Settings(BaseSettings):
     serve_key_file: Path | None = None
     serve_read_key: SecretStr | None = None
     serve_read_key_file: Path | None = None
+    token: SecretStr | None = None
+    token_file: Path | None = None
+    read_token: SecretStr | None = None
+    read_token_file: Path | None = None
+    api_hosts: tuple[str, ...] = ()
+    api_origins: tuple[str, ...] = ()
+    max_upload: int = Field(32_000_000, gt=0)
+    thumbnail_cache: int = Field(200_000_000, ge=0)
     settle: float = Field(0.5, ge=0)
     rescan: float = Field(300.0, gt=0)
     max_delete: float = Field(0.5, ge=0, le=1)
@@ -128,7 +136,7 @@ class Settings(BaseSettings):
         """One spelling of an address, so that a daemon and a query can compare theirs."""
         return url.rstrip("/") if url else None
 
-    @field_validator("serve_key", "serve_read_key")
+    @field_validator("serve_key", "serve_read_key", "token", "read_token")
     @classmethod
     def _usable_key(cls, key: SecretStr | None) -> SecretStr | None:
         """A key that an HTTP header can carry and that cannot easily be guessed."""
@@ -209,11 +217,11 @@ class Settings(BaseSettings):
 
 
 SHORTEST_KEY = 8
-"""The least number of characters of a key that is set for the loopback server; recq's own keys have 43."""
+"""The least number of characters of a key or a token that is set for a server of recq's; recq's own keys have 43."""
 
 
 def key_fault(key: str) -> str | None:
-    """What is wrong with a key for the loopback server, without showing it; None for a usable key."""
+    """What is wrong with a key or a token for a server of recq's, without showing it; None for a usable one."""
     if len(key) < SHORTEST_KEY:
         return f"a key has {SHORTEST_KEY} characters or more"
     if not (key.isascii() and key.isprintable()) or " " in key:
@@ -239,7 +247,7 @@ def _place(settings: Settings) -> Place:
 _OPTIONS = frozenset({"catalog", "data_dir", "model", "weights", "layer", "size"})
 """Settings that are options of the same name on a command line."""
 
-_SECRET = frozenset({"api_key", "url", "serve_key", "serve_read_key"})
+_SECRET = frozenset({"api_key", "url", "serve_key", "serve_read_key", "token", "read_token"})
 """Settings whose values are in no message; values of unknown settings are in none either."""
 
 

@@ -101,7 +101,7 @@ class Recq:
 
         Asked as `recq-ingest status` asks, whose start each time would take the daemon a second of a processor.
         """
-        from ingest.service.status import ask_daemon
+        from recq.operate.status import ask_daemon
         from recq.settings import Settings
 
         status = ask_daemon(Settings.load(data_dir=self.data))

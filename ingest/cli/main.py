@@ -30,13 +30,13 @@ from ingest.cli.requests import (
     rollback,
 )
 from ingest.service.allocator import give_memory_back
-from ingest.service.signals import INTERRUPTED, end_at_once
 from recq.cli_errors import run as run_shell
 from recq.cli_groups import Index, grouped
 from recq.cli_options import json_option, version_option
 from recq.commands import command
 from recq.errors import UsageError
 from recq.paths import printable
+from recq.signals import INTERRUPTED, end_at_once
 from recq.start_up import begun, leaving
 
 if TYPE_CHECKING:
@@ -155,9 +155,11 @@ def status(
 ) -> None:
     """How far the daemon is, or what the index holds when none runs."""
     settings = index.settings()
-    from ingest.service.status import find_status
+    from recq.operate.status import find_status
+    from recq.search.session import Session
 
-    found = find_status(settings)
+    with Session(settings) as session:
+        found = find_status(session)
     if json_:
         typer.echo(json.dumps(found.to_json(), ensure_ascii=False, indent=2))
         return
@@ -215,9 +217,11 @@ def failed(
 ) -> None:
     """The items that could not be indexed, each with the reason. They are tried again when their file changes."""
     settings = index.settings()
-    from ingest.service.failures import list_failures
+    from recq.operate.failures import list_failures
+    from recq.search.session import Session
 
-    failures = list_failures(settings)
+    with Session(settings) as session:
+        failures = list_failures(session)
     if json_:
         typer.echo(json.dumps([failure.to_json() for failure in failures], ensure_ascii=False, indent=2))
         return

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ingest.report import LogFormat
-from ingest.service.signals import INTERRUPTED
 from recq.cli_groups import Index, WholeIndex, grouped
 from recq.cli_options import json_option
 from recq.commands import command
 from recq.errors import UsageError
 from recq.paths import printable
+from recq.signals import INTERRUPTED
 
 if TYPE_CHECKING:
-    from ingest.service.requests import Asked
+    from recq.operate.requests import Asked
     from recq.settings import Settings
 
 SourceArgument = Annotated[
@@ -75,9 +75,11 @@ def retry(
 ) -> None:
     """Try failed items again, although their files have not changed. A running daemon begins at once."""
     settings = index.settings()
-    from ingest.service.requests import retry as ask_for_retry
+    from recq.operate.requests import retry as ask_for_retry
+    from recq.search.session import Session
 
-    asked = ask_for_retry(settings, pattern)
+    with Session(settings) as session:
+        asked = ask_for_retry(session, pattern)
     _print_asked(asked, "{items} will be tried again by {who}", nothing="nothing failed", json_=json_)
 
 
@@ -94,8 +96,10 @@ def confirm(
     """
     settings = index.settings()
     from ingest.service.requests import confirm as ask_for_confirmation
+    from recq.search.session import Session
 
-    asked = ask_for_confirmation(settings, source)
+    with Session(settings) as session:
+        asked = ask_for_confirmation(session, source)
     line = "{who} deletes {items} from the index"
     metadata = "{who} takes from {items} the metadata that the folder does not give any more"
     _print_asked(asked, line, metadata, nothing="nothing is held", json_=json_)
@@ -115,9 +119,11 @@ def problems(
     if json_ and csv_:
         raise UsageError("--json and --csv are two forms of the same: choose one")
     settings = index.settings()
-    from ingest.service.problems import list_problems, to_csv
+    from recq.operate.problems import list_problems, to_csv
+    from recq.search.session import Session
 
-    found = list_problems(settings, source)
+    with Session(settings) as session:
+        found = list_problems(session, source)
     if json_:
         typer.echo(json.dumps([each.to_json() for each in found], ensure_ascii=False, indent=2))
     elif csv_:

@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ingest.service.outcome import Outcome, Standing
-from ingest.service.requests import ANSWERS_WITHIN, Answer, ask_route, checked
+from ingest.service.requests import Answer, checked
 from ingest.source.targets import Target, require_folder
 from ingest.tally import Counts
 from recq import paths
 from recq.commands import command
 from recq.errors import IndexBusy, IndexUnreachable, TargetNotFound, UsageError
 from recq.learn.predictors import chosen_of
+from recq.operate.requests import ANSWERS_WITHIN, ask_route
 from recq.paths import printable
 from recq.settings import Settings, shown_url
 from recq.waiting import waiting
@@ -120,10 +121,10 @@ class HandOver:
 
     def _require_space(self) -> None:
         """Raise SpaceMismatch when the settings ask for another network than that of the daemon's catalog."""
-        from ingest.service.status import ask_daemon
         from recq.index.catalog import Catalog
         from recq.index.connect import connect
         from recq.models import ModelOptions, describe_variant
+        from recq.operate.status import ask_daemon
         from recq.space import require_same
 
         asked = ModelOptions.from_settings(self._settings)

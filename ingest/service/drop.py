@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 
 from qdrant_client import QdrantClient
 
-from ingest.service.status import ask_daemon
 from ingest.source.other_daemons import is_living_other, own_watcher, started
 from recq.errors import IndexBusy, RecqError, TargetNotFound
 from recq.index.catalog import Catalog
@@ -19,6 +18,7 @@ from recq.index.catalogs import Holdings, holdings
 from recq.index.catalogs import drop as drop_collections
 from recq.index.connect import connect
 from recq.index.sources import Source
+from recq.operate.status import ask_daemon
 from recq.paths import printable, to_text
 from recq.settings import Settings
 

@@ -1,57 +1,27 @@
-"""Requests to the daemon: try failed items again, confirm what is held, compare now.
-
-A request is written into the index first, so that it is not lost with a process, and a daemon on another host that
-shares the index carries it out as well. A daemon that runs here is called on loopback and begins at once.
-"""
+"""Requests to the daemon: confirm what is held, compare now; and how a daemon answers these and `retry`."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
-from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from ingest.service.status import ask_daemon
-from recq.commands import Place, answering, command, current
-from recq.errors import IndexUnreachable, RecqError, TargetError, TargetNotFound, UsageError
-from recq.index.schema import nfc
+from recq.commands import Place, answering, command
+from recq.errors import RecqError, TargetError, UsageError
+from recq.operate.requests import PLACE, RETRY, Asked, ask, mark, post
 from recq.paths import printable
 from recq.settings import Settings
-from recq.waiting import waiting
 
 if TYPE_CHECKING:
     from ingest.service.status import DaemonStatus
     from recq.index.catalog import Catalog
+    from recq.search.session import Session
 
-RETRY = "/recq/retry"
 CONFIRM = "/recq/confirm"
 RECONCILE = "/recq/reconcile"
 
-ANSWERS_WITHIN = 60.0
-"""Seconds for a daemon on the same machine: the index may be slow."""
-
-_PLACE = "place"  # the key, in a question, of the index that the commands in the answer have to name
-_MARKED_AT_ONCE = 500
 Answer = tuple[int, dict[str, object]]
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A request: the number of items by source, and the `pid` of the daemon that does it (None: the next one does).
-
-    Of these items, `metadata` are to lose metadata only.
-    """
-
-    items: Mapping[str, int]
-    pid: int | None
-    metadata: Mapping[str, int] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON, without `metadata` where none is meant."""
-        return {name: value for name, value in asdict(self).items() if name != "metadata" or value}
 
 
 @dataclass(frozen=True)
@@ -70,15 +40,7 @@ class Held:
 # -- for the command line --------------------------------------------------------------------------------------------
 
 
-def retry(settings: Settings, pattern: str | None) -> Asked:
-    """Have failed items tried again: those whose path (or SOURCE/path) fits the pattern, or all without a pattern.
-
-    Raises TargetNotFound when a pattern fits none.
-    """
-    return _ask(settings, RETRY, {"pattern": pattern}, lambda catalog: Asked(mark(catalog, pattern), None))
-
-
-def confirm(settings: Settings, source: str | None) -> Asked:
+def confirm(session: Session, source: str | None) -> Asked:
     """Have deletions and losses of metadata carried out that are held; of all sources when none is named.
 
     Raises TargetNotFound for an unknown source, TargetError when its folder has gone.
@@ -88,99 +50,15 @@ def confirm(settings: Settings, source: str | None) -> Asked:
         held = {name: Held(each.held, each.held_metadata) for name, each in catalog.sources.all().items()}
         return confirm_held(catalog, held, source)
 
-    return _ask(settings, CONFIRM, {"source": source}, through_index)
+    return ask(session, CONFIRM, {"source": source}, through_index)
 
 
 def compare(settings: Settings, *, verify: bool) -> int | None:
     """Have the daemon here compare its sources with the index; its process number, None when none runs."""
-    return _post(settings, RECONCILE, {"verify": verify}, lambda pid, _: pid)
-
-
-def _ask(
-    settings: Settings,
-    route: str,
-    question: Mapping[str, Any],
-    through_index: Callable[[Catalog], Asked],
-) -> Asked:
-    asked = _post(
-        settings, route, question, lambda pid, answer: Asked(answer["items"], pid, answer.get("metadata", {}))
-    )
-    if asked is not None:
-        return asked
-    from recq.index.catalog import Catalog
-    from recq.index.connect import connect
-
-    with connect(settings) as client:
-        return through_index(Catalog.open(client, settings.catalog))
-
-
-def _post(settings: Settings, route: str, question: Mapping[str, Any], then: Callable[[int, Any], T]) -> T | None:
-    """What the daemon of this data folder and catalog answers; None when none runs here."""
-    status = ask_daemon(settings)
-    if status is None or status.pid is None:
-        return None
-    with waiting(f"process {status.pid}, which has the data folder, to answer", ANSWERS_WITHIN):
-        found = ask_route(settings, route, question)
-    return None if found is None else then(*found)
-
-
-def ask_route(settings: Settings, route: str, question: Mapping[str, Any]) -> tuple[int, Any] | None:
-    """The answer of the process that has this data folder, whatever it works on, and its number; None: there is none.
-
-    Raises the error that it answers with, and IndexUnreachable when it does not answer.
-    """
-    import httpx
-
-    from recq.index.edge.address import no_certificates, read_address
-
-    address = read_address(settings.data_dir)
-    if address is None:
-        return None
-    try:
-        response = httpx.post(
-            address.url + route,
-            headers={"api-key": address.key},
-            json={**question, _PLACE: current().to_json()},
-            timeout=ANSWERS_WITHIN,
-            trust_env=False,
-            verify=no_certificates(),
-        )
-        answer = response.json()
-    except httpx.ConnectError:  # a killed process left its address behind
-        return None
-    except (httpx.HTTPError, ValueError) as error:
-        raise IndexUnreachable(f"the daemon (process {address.pid}) did not answer: try again ({error})") from error
-    if response.status_code == httpx.codes.UNAUTHORIZED:  # and another process took its port
-        return None
-    if response.status_code != 200:
-        kind = next((each for each in _KINDS if each.exit_code == answer.get("code")), RecqError)
-        raise kind(str(answer.get("error", response.status_code)))
-    return address.pid, answer
-
-
-_KINDS = (UsageError, TargetError, IndexUnreachable)
+    return post(settings, RECONCILE, {"verify": verify}, lambda pid, _: pid)
 
 
 # -- through the index -----------------------------------------------------------------------------------------------
-
-
-def mark(catalog: Catalog, pattern: str | None) -> dict[str, int]:
-    """Mark failed items to be tried again; how many, by source. Raises TargetNotFound when a pattern fits none."""
-    chosen: dict[str, str] = {}
-    for item in catalog.ledger.failed():
-        path = nfc(item.file.path)  # whichever form of Unicode file and pattern are written in
-        if pattern is None or any(
-            fnmatchcase(each, nfc(pattern)) for each in (path, nfc(f"{item.file.source}/{path}"))
-        ):
-            chosen[item.id] = item.file.source
-    if pattern is not None and not chosen:
-        raise TargetNotFound(
-            f"no failed item is called {printable(pattern)!r}: {command('recq-ingest', 'failed')} lists them"
-        )
-    ids = list(chosen)
-    for start in range(0, len(ids), _MARKED_AT_ONCE):
-        catalog.ledger.mark_for_retry(ids[start : start + _MARKED_AT_ONCE])
-    return dict(sorted(Counter(chosen.values()).items()))
 
 
 def confirm_held(catalog: Catalog, held: Mapping[str, Held], source: str | None) -> Asked:
@@ -245,7 +123,7 @@ def checked(handler: Callable[[Mapping[str, Any]], dict[str, object]]) -> Callab
             question = json.loads(body or b"{}")
             if not isinstance(question, dict):
                 raise UsageError("the body is no JSON object")
-            with answering(Place.from_json(question.pop(_PLACE, None))):  # commands are pasted into the caller's shell
+            with answering(Place.from_json(question.pop(PLACE, None))):  # commands are pasted into the caller's shell
                 return 200, handler(question)
         except ValueError as error:
             return 400, {"error": f"the body is no JSON: {error}", "code": UsageError.exit_code}

@@ -25,10 +25,9 @@ from ingest.reconcile.rebuild_check import require_all_there, require_whole
 from ingest.report import LogFormat, Reporter
 from ingest.service.additions import Additions, HandOver, Taken, wait_until_done
 from ingest.service.outcome import Outcome, Standing
-from ingest.service.requests import DaemonRequests, mark
+from ingest.service.requests import DaemonRequests
 from ingest.service.roots import all_roots, begin, roots_here
-from ingest.service.signals import INTERRUPTED, Signals, Stopped
-from ingest.service.status import ROUTE, DaemonStatus, ask_daemon
+from ingest.service.status import DaemonStatus
 from ingest.source.sources import Sources
 from ingest.source.targets import Target, require_one_source, require_usable
 from ingest.source.watched_source import WatchedSource
@@ -56,8 +55,11 @@ from recq.index.edge.serving import Serving
 from recq.learn.predictors import chosen_of
 from recq.models import ModelOptions, describe_space, describe_variant, open_embedder, require_runtime
 from recq.models.imagenet import of_one_pass
+from recq.operate.requests import mark
+from recq.operate.status import ROUTE, ask_daemon
 from recq.private_files import private_umask
 from recq.settings import Settings, shown_url
+from recq.signals import INTERRUPTED, Signals, Stopped
 from recq.space import require_same
 from recq.waiting import waiting
 

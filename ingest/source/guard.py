@@ -13,9 +13,9 @@ from pathlib import Path
 
 from ingest.source.ignore_files import Rule
 from recq.commands import command
+from recq.index.remedies import meant
 from recq.paths import printable
 
-IF_MEANT = "If that was meant"
 _KEEP = "To keep them, change that rule"
 
 FEW = 20
@@ -132,11 +132,6 @@ def too_many(name: str, rule: Rule | None = None) -> str:
 def too_much_metadata(name: str, items: int, why: str) -> str:
     """Why no item loses the metadata that the folder does not give it any more, and what to do."""
     return meant(name, held_metadata(items, why))
-
-
-def meant(name: str, why: str) -> str:
-    """Why something of a source is held, with the command that lets it happen, as the reader has to run it."""
-    return f"{why}. {IF_MEANT}, run {command('recq-ingest', 'confirm', name)}"
 
 
 def held_metadata(items: int, why: str) -> str:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from recq.commands import command
 from recq.index.schema import Item
 from recq.index.sources import Watcher, host_name
 from recq.paths import printable
@@ -95,8 +94,3 @@ def double_of(source: str, other: str, root: Path, there: Path | None) -> str:
         f"most pictures of source {name} are in source {first}, too, and are found twice: {copy}where both are the "
         f"same files (seen from another host), start the daemon of this one with --source {first}={folder}"
     )
-
-
-def undoubled(source: str, detail: str) -> str:
-    """The same message with the command to run first, as the reader has to run it."""
-    return f"{detail}, after {command('recq-ingest', 'forget', source)}"

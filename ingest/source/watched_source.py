@@ -19,7 +19,7 @@ from ingest.source.ignore_files import IGNORE_FILE, Rule
 from ingest.source.metadata import SIDECAR_SUFFIX, changed_fields, lost_fields, merge
 from ingest.source.metadata_sources import Asked, metadata_sources
 from ingest.source.nearest import Nearest
-from ingest.source.other_daemons import double_of, undoubled
+from ingest.source.other_daemons import double_of
 from ingest.source.own_sources import without_ctime
 from ingest.source.patches import Patched, Tables
 from ingest.source.scan import Kind, Rules, Seen, Unreadable, look, walk
@@ -30,6 +30,7 @@ from recq.commands import command
 from recq.images.process import Header
 from recq.index.metadata_source import TABLE, PictureFile
 from recq.index.problems import MOST_KEPT, UNMET, Problem, ProblemKind, bounded, few, left_out
+from recq.index.remedies import undoubled
 from recq.index.schema import FieldTypes, Metadata, Value, composed, dated, metadata_digest, storable
 from recq.index.sources import Plugin
 

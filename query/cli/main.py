@@ -120,6 +120,7 @@ class Recq(CommandsOnUse):
             "How often the nearest items have the same label: precision, recall and mAP, with every item as a query.",
             _FILTERS,
         ),
+        Listed("serve", "query.cli.serve:serve", "Answer the same questions over HTTP, until a signal ends it."),
         Listed(
             "export",
             "query.cli.transfer:export",

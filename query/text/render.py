@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 from collections.abc import Sequence
 from enum import StrEnum
@@ -27,6 +26,7 @@ from recq.display.table import (
     fields_table,
     shown_table,
 )
+from recq.json_text import json_text
 from recq.paths import printable
 from recq.search.output_format import OutputFormat, Page
 from recq.search.results import SCORE_DIGITS, Answer, ItemDetails, Result, facets_json, score_text
@@ -98,7 +98,7 @@ class Json(OutputFormat):
 
     def answer(self, answer: Answer, page: Page) -> str:  # noqa: ARG002
         """The whole document."""
-        return _json(answer.to_json(), indent=2)
+        return json_text(answer.to_json(), indent=2)
 
 
 class JsonLines(OutputFormat):
@@ -106,15 +106,15 @@ class JsonLines(OutputFormat):
 
     def answer(self, answer: Answer, page: Page) -> str:  # noqa: ARG002
         """The results."""
-        return "".join(_json(result.to_json()) for result in answer.results)
+        return "".join(json_text(result.to_json()) for result in answer.results)
 
     def one_of_several(self, answer: Answer, page: Page) -> str:  # noqa: ARG002
         """The document."""
-        return _json(answer.to_json())
+        return json_text(answer.to_json())
 
     def failure(self, failure: FailedTarget) -> str:
         """A line of its own."""
-        return _json(failure.to_json())
+        return json_text(failure.to_json())
 
 
 class Csv(OutputFormat):
@@ -156,9 +156,9 @@ def facets_text(facets: Facets, form: FacetsFormat, terminal: bool = False) -> s
         case FacetsFormat.TABLE:
             return _table(facets_table(facets), terminal)
         case FacetsFormat.JSON:
-            return _json(document, indent=2)
+            return json_text(document, indent=2)
         case FacetsFormat.JSONL:
-            return "".join(_json(row) for row in document["values"])
+            return "".join(json_text(row) for row in document["values"])
         case FacetsFormat.CSV:
             return _rows([("value", "count", "filter"), *(tuple(row.values()) for row in document["values"])])
 
@@ -166,21 +166,21 @@ def facets_text(facets: Facets, form: FacetsFormat, terminal: bool = False) -> s
 def catalogs_text(found: Sequence[CatalogSummary], form: ShowFormat, terminal: bool = False) -> str:
     """The answer of `catalogs`."""
     if form is ShowFormat.JSON:
-        return _json([each.to_json() for each in found], indent=2)
+        return json_text([each.to_json() for each in found], indent=2)
     return _table(catalogs_table(found), terminal)
 
 
 def fields_text(found: Sequence[FieldSummary], form: ShowFormat, terminal: bool = False) -> str:
     """The answer of `fields`."""
     if form is ShowFormat.JSON:
-        return _json([each.to_json() for each in found], indent=2)
+        return json_text([each.to_json() for each in found], indent=2)
     return _table(fields_table(found), terminal)
 
 
 def shown_text(shown: ItemDetails, form: ShowFormat, terminal: bool = False) -> str:
     """The answer of `show`."""
     if form is ShowFormat.JSON:
-        return _json(shown.to_json(), indent=2)
+        return json_text(shown.to_json(), indent=2)
     return _table(shown_table(shown), terminal)
 
 
@@ -189,7 +189,7 @@ def index_evaluation_text(evaluation: IndexEvaluation, form: ShowFormat, termina
     if form is ShowFormat.JSON:
         from recq.evaluate.index_results import index_evaluation_json
 
-        return _json(index_evaluation_json(evaluation), indent=2)
+        return json_text(index_evaluation_json(evaluation), indent=2)
     from recq.display.index_table import index_table
 
     return _table(index_table(evaluation), terminal)
@@ -200,7 +200,7 @@ def evaluation_text(evaluation: Evaluation, form: ShowFormat, terminal: bool = F
     if form is ShowFormat.JSON:
         from recq.evaluate.results import evaluation_json
 
-        return _json(evaluation_json(evaluation), indent=2)
+        return json_text(evaluation_json(evaluation), indent=2)
     from recq.display.evaluation_table import evaluation_tables
 
     if terminal:
@@ -216,9 +216,9 @@ def predictions_text(found: Sequence[Prediction], form: FacetsFormat, terminal: 
 
             return _table(predictions_table(found), terminal)
         case FacetsFormat.JSON:
-            return _json([each.to_json() for each in found], indent=2)
+            return json_text([each.to_json() for each in found], indent=2)
         case FacetsFormat.JSONL:
-            return "".join(_json(each.to_json()) for each in found)
+            return "".join(json_text(each.to_json()) for each in found)
         case FacetsFormat.CSV:
             rows = [
                 (
@@ -244,9 +244,9 @@ def label_findings_text(found: LabelFindings, form: Format, terminal: bool = Fal
 
             return _table(label_table(found), terminal)
         case Format.JSON:
-            return _json(found.to_json(), indent=2)
+            return json_text(found.to_json(), indent=2)
         case Format.JSONL:
-            return "".join(_json(each.to_json()) for each in found.findings)
+            return "".join(json_text(each.to_json()) for each in found.findings)
         case Format.CSV:
             rows = [
                 tuple(_cell("" if value is None else value) for value in each.to_json().values())
@@ -261,7 +261,7 @@ def label_findings_text(found: LabelFindings, form: Format, terminal: bool = Fal
 def explanation_text(explanation: Explanation, form: ShowFormat) -> str:
     """The answer of `explain`; only JSON has the maps."""
     if form is ShowFormat.JSON:
-        return _json(explanation.to_json())
+        return json_text(explanation.to_json())
     return score_text(explanation.score, explanation.share) + "\n"
 
 
@@ -271,9 +271,9 @@ def comparison_text(comparison: Comparison, form: FacetsFormat, terminal: bool =
         case FacetsFormat.TABLE:
             return _table(comparison_table(comparison), terminal)
         case FacetsFormat.JSON:
-            return _json(comparison.to_json(), indent=2)
+            return json_text(comparison.to_json(), indent=2)
         case FacetsFormat.JSONL:
-            return "".join(_json(column.to_json()) for column in comparison.columns)
+            return "".join(json_text(column.to_json()) for column in comparison.columns)
         case FacetsFormat.CSV:
             rows = [(each.catalog, *_columns(result)) for each in comparison.columns for result in each.answer.results]
             return _rows([("catalog", *COLUMNS), *rows])
@@ -285,9 +285,9 @@ def duplicates_text(found: Duplicates, form: Format, terminal: bool = False) -> 
         case Format.TABLE:
             return _table(duplicates_table(found), terminal)
         case Format.JSON:
-            return _json(found.to_json(), indent=2)
+            return json_text(found.to_json(), indent=2)
         case Format.JSONL:
-            return "".join(_json(group.to_json()) for group in found.groups)
+            return "".join(json_text(group.to_json()) for group in found.groups)
         case Format.CSV:
             rows = [
                 (number, *(_cell(member[name]) for name in ("kind", "pixels", "bytes")), *_columns(result))
@@ -298,15 +298,6 @@ def duplicates_text(found: Duplicates, form: Format, terminal: bool = False) -> 
         case Format.PATHS:
             others = [result for group in found.groups for result in group.results[1:]]
             return "".join(_path(result, terminal, null=False) for result in others if result.location is not None)
-
-
-def _json(document: Any, indent: int | None = None) -> str:
-    text = json.dumps(document, indent=indent, ensure_ascii=False, allow_nan=False)
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # a lone surrogate from JSON is not UTF-8
-        text = json.dumps(document, indent=indent, allow_nan=False)
-    return text + "\n"
 
 
 def _csv_fields(answers: Sequence[Answer]) -> list[str]:

@@ -52,8 +52,9 @@ class ImageCatalog:
     ask an embedded index take turns.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._session = Session(settings)
+    def __init__(self, settings: Settings, *, session: Session | None = None) -> None:
+        """`session` is that of a service, which it shares with others."""
+        self._session = session if session is not None else Session(settings)
 
     # -- which ----------------------------------------------------------------------------------------------------
 

@@ -25,14 +25,16 @@ from recq.errors import TargetError, UsageError
 from recq.face.arguments import type_name, value_text, wrong
 from recq.region import EXAMPLES, NEEDED, Region
 from recq.search.results import ItemDetails, Result
-from recq.search.target import ContentTarget, Given, GivenPart, ItemTarget, VectorTarget
+from recq.search.target import ContentTarget, Given, GivenPart, IndexedName, ItemTarget, VectorTarget
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from recq.search.many import FailedTarget
 
-Target: TypeAlias = "str | os.PathLike[str] | bytes | Image | np.ndarray | Result | ItemDetails | Part"
+Target: TypeAlias = (
+    "str | os.PathLike[str] | bytes | Image | np.ndarray | Result | ItemDetails | Part | IndexedName | ContentTarget"
+)
 """Whatever a question can start from."""
 
 
@@ -66,7 +68,7 @@ def given_of(target: Any, name: str = "target") -> Given:
 
     Raises UsageError for a value that is no target, TargetError for a picture that cannot be read.
     """
-    if isinstance(target, str):
+    if isinstance(target, str | IndexedName | ContentTarget):
         return target
     if isinstance(target, Result):
         return ItemTarget(target.id, target.within, target.catalog)

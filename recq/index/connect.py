@@ -23,7 +23,7 @@ from recq.commands import command
 from recq.errors import IndexBusy, IndexRefused, IndexUnreachable, UsageError
 from recq.index.errors import translated
 from recq.index.hopeless import hopeless
-from recq.index.lock import FolderLock
+from recq.index.lock import FolderLock, Wanted
 from recq.index.server_version import numbers_of, server_version
 from recq.private_files import make_private_folder
 from recq.settings import Settings, shown_url
@@ -112,8 +112,9 @@ def locked(settings: Settings, meanwhile: Meanwhile = lambda: None) -> Iterator[
     lock = FolderLock(settings.data_dir)
     deadline = time.monotonic() + settings.lock_wait
     next_ask, why = 0.0, None
-    with waiting(f"the data folder {settings.data_dir} to answer", None) as wait:
+    with waiting(f"the data folder {settings.data_dir} to answer", None) as wait, Wanted(settings.data_dir) as wanted:
         while not lock.try_acquire():
+            wanted.mark()
             now = time.monotonic()
             if now >= next_ask or now >= deadline:
                 next_ask = now + _ASK_EVERY
@@ -279,8 +280,9 @@ def _lock_or_daemon(settings: Settings, stack: ExitStack) -> QdrantClient:
 
     lock = FolderLock(settings.data_dir)
     deadline = time.monotonic() + settings.lock_wait
-    with waiting(f"the data folder {settings.data_dir} to answer", None) as wait:
+    with waiting(f"the data folder {settings.data_dir} to answer", None) as wait, Wanted(settings.data_dir) as wanted:
         while not lock.try_acquire():
+            wanted.mark()
             wait.what, wait.limit = _to_answer(settings.data_dir, lock), _DAEMON_ANSWERS_WITHIN
             found = _daemon_client(settings.data_dir)
             if found is not None:

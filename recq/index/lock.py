@@ -9,13 +9,22 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
+from typing import Self
 
 from filelock import FileLock, Timeout
 
 from recq.errors import UsageError
-from recq.private_files import make_private_folder, write_private
+from recq.private_files import make_private_folder, open_private, write_private
+
+try:
+    import fcntl
+
+    _POSIX = True
+except ImportError:
+    _POSIX = False
 
 _here: Counter[Path] = Counter()
 """The data folders whose lock this process holds, or is about to try."""
@@ -110,3 +119,46 @@ class FolderLock:
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return pid if isinstance(pid, int) else None
+
+
+class Wanted:
+    """The mark of those who wait for a data folder, for a holder that can do without it: `data_dir/wanted`.
+
+    It is a lock of the kernel's, shared by all who wait, so it ends with the process that waits. On systems without
+    such locks nobody is seen to wait. A context manager.
+    """
+
+    def __init__(self, data_dir: Path) -> None:
+        self._file = data_dir / "wanted"
+        self._descriptor: int | None = None
+
+    def mark(self) -> None:
+        """Note that this process waits, until the block ends. No effect in a folder that cannot be written."""
+        if self._descriptor is None and _POSIX:
+            with suppress(OSError):
+                self._descriptor = open_private(str(self._file), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+                fcntl.flock(self._descriptor, fcntl.LOCK_SH)
+
+    def __bool__(self) -> bool:
+        """Whether anybody waits now."""
+        if not _POSIX:
+            return False
+        try:
+            descriptor = os.open(self._file, os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None

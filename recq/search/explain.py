@@ -17,8 +17,7 @@ from PIL import Image
 
 from recq import paths
 from recq.errors import ImageError, ModelUnavailable, TargetError, UsageError
-from recq.images import Limits, to_input
-from recq.images.decode import decode
+from recq.images.fitting import Displayed
 from recq.images.resize import Placement, placement
 from recq.search.results import SCORE_DIGITS, percentile
 from recq.search.session import Session
@@ -35,7 +34,6 @@ from recq.search.target import (
     resolve,
     text_of,
 )
-from recq.settings import Settings
 from recq.space import EmbeddingSpace
 
 if TYPE_CHECKING:
@@ -143,15 +141,15 @@ def explain(session: Session, target: Given, result: Given) -> Explanation:
         for each, content in zip(asked, contents, strict=True)
         if isinstance(each.target, IndexedTarget) and each.target.item.file.sha256 != sha256(content).hexdigest()
     )
-    return _explained(space, background, asked, contents, session.settings, notes)
+    return _explained(session, space, background, asked, contents, notes)
 
 
 def _explained(
+    session: Session,
     space: EmbeddingSpace,
     background: Background | None,
     asked: list[_Asked],
     contents: list[bytes],
-    settings: Settings,
     notes: tuple[str, ...],
 ) -> Explanation:
     """The explanation from the pictures' bytes."""
@@ -159,15 +157,15 @@ def _explained(
     from recq.models.maps import open_maps
     from recq.models.pooling import length_of, pool
 
-    limits = Limits.from_settings(settings)
+    decoder = session.decoder()
     pictures, pixels = [], []
     for each, content in zip(asked, contents, strict=True):
         try:
-            pixels.append(to_input(decode(content, limits, reduce_to=space.size).rgb, space.input))
-            pictures.append(decode(content, limits, reduce_to=DISPLAYED).rgb)
+            pixels.append(decoder.fitted(content, space.input))
+            pictures.append(decoder.displayed(content, DISPLAYED))
         except ImageError as error:
             raise TargetError(f"{describe(each.target)} cannot be explained, {error}") from error
-    with open_maps(space, settings) as network:
+    with open_maps(space, session.settings) as network:
         maps = [network.map_of(each) for each in pixels]
     vectors = [pool(cells[np.newaxis], space.pooling)[0] for cells in maps]
     try:
@@ -179,15 +177,22 @@ def _explained(
         Side(
             each.text,
             name_of(each.target),
-            rgb,
-            placement(rgb.shape[1], rgb.shape[0], space.input),
+            picture.rgb,
+            _place(picture, space),
             space.size,
             agreement(cells, space.pooling, other),
         )
-        for each, rgb, cells, other in zip(asked, pictures, maps, vectors[::-1], strict=True)
+        for each, picture, cells, other in zip(asked, pictures, maps, vectors[::-1], strict=True)
     ]
     share = None if background is None else background.share_below(score)
     return Explanation(space, sides[0], sides[1], score, share, notes)
+
+
+def _place(picture: Displayed, space: EmbeddingSpace) -> Placement:
+    """What is seen of the picture as it is displayed, and where it lies in the network's input."""
+    height, width = picture.rgb.shape[:2]
+    inner = placement(picture.width, picture.height, space.input).inner
+    return Placement(placement(width, height, space.input).seen, inner)
 
 
 def _asked(catalog: Catalog, given: Given) -> _Asked:

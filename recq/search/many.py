@@ -26,7 +26,7 @@ from recq.search.prepare import Preparer, Query
 from recq.search.results import Answer
 from recq.search.scale import Scaled, scaled
 from recq.search.session import Session
-from recq.search.target import Given, IndexedTarget, Target, VectorTarget, is_id, resolve, text_of
+from recq.search.target import Given, IndexedTarget, Target, VectorTarget, id_of, resolve, text_of
 from recq.search.target_suggestions import MOST_PLACES
 from recq.search.trained import candidate_of, finder_of
 from recq.space import require_same
@@ -234,7 +234,9 @@ def _answers(
     scale = holder.scaled(parameters)
     finder = finder_of(catalog, parameters)
     finder.check(scale.parameters, metric_of("", finder.space))
-    ids = frozenset(given.lower() for given in chunk if isinstance(given, str) and is_id(given))
+    ids = frozenset(
+        item_id for given in chunk if not isinstance(given, FailedTarget) and (item_id := id_of(given)) is not None
+    )
     items = catalog.lookups.get_many(sorted(ids))
     lookup = _Lookup(catalog.lookups, holder.sources(), holder.hints, ids, items)
     resolved = [_resolved(lookup, given) for given in chunk]

@@ -18,6 +18,7 @@ from recq.search.target import FileTarget, IndexedTarget, Target, VectorTarget, 
 if TYPE_CHECKING:
     import numpy as np
 
+    from recq.images.fitting import Decoder
     from recq.models import Embedder
     from recq.models.heads import Projection
     from recq.settings import Settings
@@ -40,7 +41,8 @@ class Query:
 class Preparer:
     """Makes queries from targets. A context manager: the network is loaded for the first valid picture and kept.
 
-    `projection` gives that of a trained space; it is asked with the network.
+    `projection` gives that of a trained space; it is asked with the network. `decoder` makes the pixels, by
+    default in this process.
     """
 
     def __init__(
@@ -48,9 +50,11 @@ class Preparer:
         space: EmbeddingSpace,
         settings: Settings,
         projection: Callable[[], Projection | None] = lambda: None,
+        decoder: Decoder | None = None,
     ) -> None:
         self.space = space
         self._settings = settings
+        self._decoder = decoder
         self._projection = projection
         self._embedder: Embedder | None = None
         self._loading = Lock()
@@ -108,11 +112,9 @@ class Preparer:
 
     def _submit(self, content: bytes, *, alone: bool) -> Future[np.ndarray]:
         """The vector of one picture's bytes, float32 (dim,), as the daemon would make it; `alone`: on all cores."""
-        from recq.images import Limits, to_input
-        from recq.images.decode import decode
+        from recq.images.fitting import decoder_of
 
-        picture = decode(content, Limits.from_settings(self._settings), reduce_to=self.space.input.size)
-        pixels = to_input(picture.rgb, self.space.input)
+        pixels = decoder_of(self._decoder, self._settings).fitted(content, self.space.input)
         with self._loading:
             if self._embedder is None:
                 from recq.models import open_embedder  # after the picture was decoded

@@ -27,7 +27,9 @@ from recq.space import EmbeddingSpace, require_same
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
+    from recq.images.fitting import Decoder
     from recq.index.catalog import Catalog
+    from recq.index.kept_connection import KeptConnection
 
 T = TypeVar("T")
 
@@ -54,12 +56,25 @@ class _Known(NamedTuple):
 
 
 class Session:
-    """The catalog that the settings name. A context manager; several threads may ask it."""
+    """The catalog that the settings name. A context manager; several threads may ask it.
 
-    def __init__(self, settings: Settings, *, root: Session | None = None) -> None:
+    A service has a `connection` that all its questions share, and a `decoder` for what strangers send; they stay the
+    caller's. Without a decoder pictures are decoded in this process.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        root: Session | None = None,
+        connection: KeptConnection | None = None,
+        decoder: Decoder | None = None,
+    ) -> None:
         self.settings = settings
         self._root = root if root is not None else self
         """The session whose connection is used."""
+        self._connection = connection
+        self._decoder = decoder
         self._kept = ExitStack()
         self._guard = RLock()
         self._server: QdrantClient | None = None
@@ -77,7 +92,9 @@ class Session:
         with self._guard:
             self._require_open()
             if name not in self._siblings:
-                other = Session(self.settings.model_copy(update={"catalog": name}), root=self._root)
+                other = Session(
+                    self.settings.model_copy(update={"catalog": name}), root=self._root, decoder=self._decoder
+                )
                 self._siblings[name] = self._kept.enter_context(other)
             return self._siblings[name]
 
@@ -92,6 +109,9 @@ class Session:
                 yield client
         elif self._held.client is not None:
             yield self._held.client
+        elif self._connection is not None:
+            with self._connection.client() as client:
+                yield client
         elif self.settings.url is None:
             with connect(self.settings) as client:
                 yield client
@@ -116,7 +136,8 @@ class Session:
                 return mine.known.catalog
             mine.known = None
         catalog = Catalog.open(client, self.settings.catalog, asked=True)
-        if client in (self._root._server, self._root._held.client):  # it outlives the question
+        root = self._root
+        if root._connection is not None or client in (root._server, root._held.client):  # it outlives the question
             mine.known = _Known(client, catalog, now)
         return catalog
 
@@ -168,7 +189,7 @@ class Session:
             if known is None or (
                 known.space != space and known.space.fingerprint != space.fingerprint
             ):  # rebuilt since
-                made = Preparer(space, self.settings) if base else _preparer_of(catalog, self.settings)
+                made = Preparer(space, self.settings, decoder=self._decoder) if base else self._preparer_of(catalog)
                 known = self._preparers[base] = self._kept.enter_context(made)
             return known
 
@@ -177,8 +198,18 @@ class Session:
         with self._guard:
             self._require_open()
             if space not in self._elsewhere:
-                self._elsewhere[space] = self._kept.enter_context(Preparer(space, self.settings))
+                self._elsewhere[space] = self._kept.enter_context(Preparer(space, self.settings, decoder=self._decoder))
             return self._elsewhere[space]
+
+    def _preparer_of(self, catalog: Catalog) -> Preparer:
+        """In the catalog's own space; its head, which few questions need, is read from what the opening gave."""
+        return Preparer(catalog.space, self.settings, lambda: catalog.projection, self._decoder)
+
+    def decoder(self) -> Decoder:
+        """What makes pixels of pictures."""
+        from recq.images.fitting import decoder_of
+
+        return decoder_of(self._decoder, self.settings)
 
     @contextmanager
     def prepared(
@@ -220,11 +251,6 @@ class Session:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _preparer_of(catalog: Catalog, settings: Settings) -> Preparer:
-    """In the catalog's own space; its head, which few questions need, is read from what the opening gave."""
-    return Preparer(catalog.space, settings, lambda: catalog.projection)
 
 
 @contextmanager

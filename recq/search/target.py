@@ -15,7 +15,8 @@ A bare name that is both an indexed name and another file in the current folder 
 So is a `SOURCE/path` that is another file, or the path of another item, seen from the current folder or its source.
 `settle` is only this order: it asks the catalog through `Lookup` and knows the disk through `Local`.
 Programs have other targets as well: the bytes of a picture, a vector, an item of an answer. Of any picture a region may
-be meant, which is cut out of the picture as it is seen; it is then a picture like any other.
+be meant, which is cut out of the picture as it is seen; it is then a picture like any other. A service has names that
+strangers send, for which only 2, 4 and 5 hold: no disk is looked at, whatever they spell.
 """
 
 from __future__ import annotations
@@ -90,6 +91,8 @@ class Local:
     places: tuple[Path, ...]
     is_file: bool = False
     is_folder: bool = False
+    looked: bool = True
+    """False where the disk must not be looked at."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,13 @@ class ItemTarget:
 
 
 @dataclass(frozen=True)
+class IndexedName:
+    """The name, path or id of an item, never of a file: what strangers may send."""
+
+    name: str
+
+
+@dataclass(frozen=True)
 class GivenPart:
     """A region of whatever picture is given."""
 
@@ -159,7 +169,7 @@ PictureTarget = FileTarget | StreamTarget | ContentTarget | PartTarget
 
 Target = IndexedTarget | PictureTarget | VectorTarget
 
-Given = str | ContentTarget | VectorTarget | ItemTarget | GivenPart
+Given = str | IndexedName | ContentTarget | VectorTarget | ItemTarget | GivenPart
 """A target as it is given: a name to settle, or the thing itself."""
 
 
@@ -189,9 +199,12 @@ def resolve(lookup: Lookup, given: Given) -> Target:
         if item is None:
             raise _not_here(given, lookup)
         return IndexedTarget(item)
-    if not isinstance(given, str):
-        return given
-    text = given
+    if isinstance(given, IndexedName):
+        return _settled(given.name, lookup, _nowhere)
+    return _settled(given, lookup, look) if isinstance(given, str) else given
+
+
+def _settled(text: str, lookup: Lookup, look: Callable[[str], Local]) -> Target:
     if (item := _by_id(text, lookup)) is not None:
         return IndexedTarget(item)
     try:
@@ -233,8 +246,8 @@ def _by_id(text: str, lookup: Lookup) -> Item | None:
 def id_of(given: Given) -> str | None:
     """The id that names a target, None where something else does."""
     match given:
-        case str() if is_id(given):
-            return given.lower()
+        case str(name) | IndexedName(name) if is_id(name):
+            return name.lower()
         case ItemTarget(id=item_id):
             return item_id
         case _:
@@ -263,11 +276,18 @@ def look(text: str) -> Local:
         return Local(path, tuple(dict.fromkeys(places)), is_file, is_folder)
 
 
+def _nowhere(text: str) -> Local:
+    """That a name means nothing on disk, whatever it spells. An absolute path still finds the item that has it."""
+    path = Path(text)
+    spelt = path.is_absolute() and ".." not in path.parts and "\0" not in text
+    return Local(path, (path,) if spelt else (), looked=False)
+
+
 def settle(text: str, lookup: Lookup, local: Local) -> Target:
     """The order of this module's docstring, applied. Raises TargetNotFound, AmbiguousTarget or UsageError."""
     if not text:
         raise UsageError("TARGET is empty: give a file name, a path, a point id or - for standard input")
-    if text == STREAM:
+    if text == STREAM and local.looked:
         return StreamTarget()
     if (item := _by_id(text, lookup)) is not None:
         return IndexedTarget(item)
@@ -375,7 +395,8 @@ def _not_found(text: str, lookup: Lookup, local: Local) -> TargetError | UsageEr
     if near:
         return TargetNotFound(f"nothing is indexed or stored as {_quoted(text)}; did you mean:\n{_listed(near)}")
     meant = _meant(text, lookup, local) or f": see what there is with {command('recq', 'search')}"
-    return TargetNotFound(f"nothing is indexed as {_quoted(text)}, and no file here has that name{meant}")
+    nor = ", and no file here has that name" if local.looked else ""
+    return TargetNotFound(f"nothing is indexed as {_quoted(text)}{nor}{meant}")
 
 
 def _not_here(target: ItemTarget, lookup: Lookup) -> TargetNotFound:
@@ -411,7 +432,7 @@ def _meant(text: str, lookup: Lookup, local: Local) -> str:
     if items:
         return did_you_mean(list(map(_word, items)))
     folder = os.path.dirname(text) or "."  # noqa: PTH120 - as it was typed
-    files = [os.path.join(folder, each) for each in files_like(local.path)]  # noqa: PTH118
+    files = [os.path.join(folder, each) for each in files_like(local.path)] if local.looked else []  # noqa: PTH118
     if files or _means_file(text):
         return did_you_mean(list(map(_word, files)))
     for name, other in lookup.others():

@@ -18,11 +18,11 @@ import numpy as np
 import pytest
 
 import ingest.service.session
-from ingest.service.status import ask_daemon
 from ingest.source.targets import Target
 from recq.images import Limits
 from recq.images.workers import DecodePool
 from recq.models import Embedder
+from recq.operate.status import ask_daemon
 from recq.settings import Settings
 from tests.eventually import eventually
 from tests.reliability.equality import Vector
@@ -52,7 +52,7 @@ class StandIn:
 
 
 class Told:
-    """In the place of `ingest.service.signals.Signals`: told by a method."""
+    """In the place of `recq.signals.Signals`: told by a method."""
 
     def __init__(self, code: int) -> None:
         self.stop = threading.Event()

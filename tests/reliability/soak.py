@@ -25,7 +25,7 @@ import numpy as np
 import psutil
 import pytest
 
-from ingest.service.status import ask_daemon
+from recq.operate.status import ask_daemon
 from recq.settings import Settings
 from tests.eventually import eventually
 from tests.ingest.pictures import jpeg

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from ingest.service.status import ask_daemon
+from recq.operate.status import ask_daemon
 from recq.settings import Settings
 from tests.eventually import eventually
 from tests.ingest.running import MODEL, STARTS_WITHIN, Daemon, Place

@@ -40,12 +40,22 @@ Authorised = Callable[[Any], bool]
 
 
 class Connections:
-    """All open connections of one server, at most `limit`. For the event loop's thread only."""
+    """All open connections of one server, at most `limit`; messages name it as it is `called`.
 
-    def __init__(self, limit: int, authorised: Authorised, times: TimeLimits | None = None) -> None:
+    For the event loop's thread only.
+    """
+
+    def __init__(
+        self,
+        limit: int,
+        authorised: Authorised,
+        times: TimeLimits | None = None,
+        called: str = "the loopback server",
+    ) -> None:
         self.limit = limit
         self.authorised = authorised
         self.times = times or TimeLimits()
+        self.called = called
         # Oldest first: the first one has waited longest.
         self._strangers: dict[BoundedConnection, None] = {}
         self._idle: dict[BoundedConnection, None] = {}
@@ -66,9 +76,9 @@ class Connections:
             waiting = self._strangers if crowd or not self._idle else self._idle
             leaving = next(iter(waiting), new)
             if leaving is new:
-                _log.warning("the loopback server is busy with %d requests: another connection was closed", self.limit)
+                _log.warning("%s is busy with %d requests: another connection was closed", self.called, self.limit)
             else:
-                _log.warning("%d connections to the loopback server are open: the longest idle was closed", self.limit)
+                _log.warning("%d connections to %s are open: the longest idle was closed", self.limit, self.called)
             self.forget(leaving)
             leaving.abort()
             if leaving is new:
@@ -163,6 +173,6 @@ class BoundedConnection(H11Protocol):
             self._deadline = self.loop.call_later(cast(float, getattr(self._book.times, what)), self._expired)
 
     def _expired(self) -> None:
-        _log.warning("a connection to the loopback server was closed: its %s timed out", self._receiving)
+        _log.warning("a connection to %s was closed: its %s timed out", self._book.called, self._receiving)
         self._book.forget(self)
         self.transport.abort()

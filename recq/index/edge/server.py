@@ -184,7 +184,7 @@ class LoopbackServer:
 def _bound(port: int) -> socket.socket:
     """A socket on that port of 127.0.0.1, on any free one for 0. Raises UsageError naming the setting."""
     # TCP is explicit: asyncio turns delayed sending off only where it is, else each answer waits 40 ms.
-    listening = _Listening(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listening = Listening(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         if port and os.name == "posix":  # old connections of the last daemon do not block the port
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -202,13 +202,14 @@ def _bound(port: int) -> socket.socket:
     return listening
 
 
-class _Listening(socket.socket):
+class Listening(socket.socket):
     """A socket whose queue in the kernel is longer than what asyncio accepts in one step.
 
     asyncio uses one number for both. Where that queue is full, a client's next try comes a second later.
     """
 
     def listen(self, backlog: int = 0, /) -> None:
+        """Listen with at least that queue."""
         super().listen(max(backlog, _QUEUE))
 
 
@@ -220,14 +221,14 @@ class _Announcing(uvicorn.Server):
         self.up = threading.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        asyncio.get_running_loop().set_exception_handler(_complain)
+        asyncio.get_running_loop().set_exception_handler(complain)
         try:
             await super().startup(sockets=sockets)
         finally:
             self.up.set()
 
 
-def _complain(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+def complain(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """Log an error of asyncio as one line: it calls this hundreds of times where no descriptor is left."""
     error = context.get("exception")
     _log.warning("the loopback server: %s%s", context["message"], "" if error is None else f": {error!r}")

@@ -42,8 +42,8 @@ class Serving:
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
         """From the settings. Raises UsageError naming the setting, never a key."""
-        key = _given("serve_key", settings.serve_key, settings.serve_key_file)
-        read_key = _given("serve_read_key", settings.serve_read_key, settings.serve_read_key_file)
+        key = key_of("serve_key", settings.serve_key, settings.serve_key_file)
+        read_key = key_of("serve_read_key", settings.serve_read_key, settings.serve_read_key_file)
         if key is not None and key == read_key:
             raise UsageError("serve_key and serve_read_key are the same: readers need a key of their own")
         return cls(port=settings.serve_port, given_key=key, read_key=read_key)
@@ -58,8 +58,8 @@ class Serving:
         return Access.FULL if own or full else Access.READ if read else Access.NONE
 
 
-def _given(name: str, key: SecretStr | None, file: Path | None) -> str | None:
-    """The key of a setting, or the one in a file. Raises UsageError."""
+def key_of(name: str, key: SecretStr | None, file: Path | None) -> str | None:
+    """The key of the setting `name`, or the one in a file. Raises UsageError."""
     if file is None:
         return None if key is None else key.get_secret_value()
     if key is not None:

@@ -179,7 +179,7 @@ def test_interrupted_the_old_vectors_answer_and_the_next_one_goes_on(place: Plac
     place.settings["RECQ_BATCH"] = "2"
     script = (
         "import os, signal\n"
-        "import ingest.service.signals\n"
+        "import recq.signals\n"
         "from recq.index.catalog import Catalog\n"
         "from recq.index.writes import Writes\n"
         "from ingest.cli.main import main\n"
@@ -191,7 +191,7 @@ def test_interrupted_the_old_vectors_answer_and_the_next_one_goes_on(place: Plac
         "    os.kill(os.getpid(), signal.SIGTERM)\n"
         "    Writes.upsert = upsert\n"
         "Writes.upsert = interrupting\n"
-        "ingest.service.signals.END_WITHIN = 60.0\n"  # a busy machine: how soon it ends is not the question here
+        "recq.signals.END_WITHIN = 60.0\n"  # a busy machine: how soon it ends is not the question here
         "main()\n"
     )
     done = run_script(place, script)

@@ -10,12 +10,13 @@ from typing import cast
 import httpx
 import pytest
 
-from ingest.service.requests import RETRY, DaemonRequests
+from ingest.service.requests import DaemonRequests
 from ingest.service.status import DaemonStatus
 from recq.commands import Place as Place_
 from recq.commands import command
 from recq.errors import TargetNotFound
 from recq.index.edge import read_address
+from recq.operate.requests import RETRY
 from recq.paths import item_id
 from tests.eventually import eventually
 from tests.ingest.documented import validated

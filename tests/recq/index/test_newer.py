@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from qdrant_client import QdrantClient, models
 
-from ingest.service.status import Status
 from recq.errors import Reason
 from recq.index.catalog import Catalog
 from recq.index.points import ItemVector
 from recq.index.problems import Problem, ProblemKind
 from recq.index.schema import FieldType, FileFacts, Item, ItemError
 from recq.index.sources import Source
+from recq.operate.status import Status
 from tests.recq.index.conftest import SPACE
 
 FACTS = FileFacts("shop", "a.jpg", 10, 10)

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from recq.index.catalog import Catalog
-from recq.index.connect import connect
-from recq.settings import Settings
+from recq.search.session import Session
 
 
 @dataclass(frozen=True)
@@ -26,10 +24,10 @@ class FailedItem:
         return asdict(self)
 
 
-def list_failures(settings: Settings) -> list[FailedItem]:
+def list_failures(session: Session) -> list[FailedItem]:
     """All failed items of the catalog, by source and path."""
-    with connect(settings) as client:
-        items = list(Catalog.open(client, settings.catalog).ledger.failed())
+    with session.opened() as catalog:
+        items = list(catalog.ledger.failed())
     failures = [
         FailedItem(item.file.source, item.file.path, str(item.error.reason), item.error.detail, item.error.at,
                 item.error.attempts)

@@ -47,7 +47,9 @@ class Stopped(BaseException):
 
 
 class Signals:
-    """A context manager around the life of the daemon. `stop` is set by the first signal; a second ends at once.
+    """A context manager around the life of a daemon or a service.
+
+    `stop` is set by the first signal; a second ends at once.
 
     `code` is the exit code of a process that could not end in time.
     """

@@ -11,15 +11,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from ingest.source.guard import IF_MEANT, meant
-from ingest.source.other_daemons import undoubled
 from recq.commands import command
 from recq.index.catalog import Catalog
-from recq.index.connect import connect
 from recq.index.pending_fields import Missing
 from recq.index.problems import Problem, ProblemKind
+from recq.index.remedies import IF_MEANT, meant, undoubled
 from recq.paths import printable
-from recq.settings import Settings
+from recq.search.session import Session
 
 
 @dataclass(frozen=True)
@@ -50,15 +48,14 @@ class Listed:
         return asdict(self)
 
 
-def list_problems(settings: Settings, source: str | None) -> list[Listed]:
+def list_problems(session: Session, source: str | None = None) -> list[Listed]:
     """All problems of the catalog, or of one source: those of a source as a whole, then those of its items, by path.
 
     Where no source is named, fields without their index and points of other programs come last.
 
     Raises TargetNotFound for an unknown source.
     """
-    with connect(settings) as client:
-        catalog = Catalog.open(client, settings.catalog)
+    with session.opened() as catalog:
         names = [*catalog.sources.all()] if source is None else [catalog.sources.get(source).name]
         found = [listed for name in names for listed in _of_source(catalog, name)]
         if source is None:

@@ -1,0 +1,92 @@
+"""Who may ask: by the host that a request names, the page that it comes from, and its token. Pure.
+
+A web page can make the browser of whoever looks at it send requests to this machine. It cannot choose the `Host` of a
+name that it does not own, nor hide its `Origin`: so names are checked (DNS rebinding), and pages of other origins are
+refused. An address in place of a name cannot be rebound.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Self
+from urllib.parse import urlsplit
+
+from recq.errors import UsageError
+from recq.index.edge.serving import Access, Serving, key_of
+from recq.settings import Settings
+
+OPEN = frozenset({"/api/v1/healthz", "/api/v1/readyz"})
+"""Paths that need no token: whether the service runs, for whoever starts and restarts it."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a request is not looked at: 401 or 403."""
+
+    status: int
+    message: str
+
+
+@dataclass(frozen=True)
+class Gatekeeper:
+    """`names` are the hosts that requests may name, `origins` other origins whose pages may ask.
+
+    `operate` opens everything, `read` what only reads. Without either everybody who reaches the service may do both.
+    """
+
+    names: frozenset[str] = frozenset({"localhost"})
+    origins: frozenset[str] = frozenset()
+    operate: str | None = field(default=None, repr=False)
+    read: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def from_settings(cls, settings: Settings, host: str) -> Self:
+        """From the settings, for a service that listens on `host`. Raises UsageError naming the setting."""
+        operate = key_of("token", settings.token, settings.token_file)
+        read = key_of("read_token", settings.read_token, settings.read_token_file)
+        if operate is not None and operate == read:
+            raise UsageError("token and read_token are the same: readers need a token of their own")
+        own = {"localhost", host, socket.gethostname(), *settings.api_hosts}
+        return cls(frozenset(map(str.lower, own)), frozenset(settings.api_origins), operate, read)
+
+    @property
+    def needs_token(self) -> bool:
+        """Whether a token is set."""
+        return self.operate is not None or self.read is not None
+
+    def refusal(self, path: str, headers: Mapping[str, str]) -> Refusal | None:
+        """Why the request to `path` is refused; None where it may be answered. Names of headers are in lower case."""
+        host = headers.get("host", "")
+        if not self._knows(host):
+            return Refusal(403, "this service is not called so: name its address, or a host of the setting api_hosts")
+        origin = headers.get("origin")
+        if origin is not None and origin not in self.origins and urlsplit(origin).netloc.lower() != host.lower():
+            return Refusal(403, "pages of that origin may not ask: the setting api_origins lists those that may")
+        if path not in OPEN and self.access(headers) is Access.NONE:
+            return Refusal(401, "a token is needed: send the header 'Authorization: Bearer TOKEN', see RECQ_TOKEN")
+        return None
+
+    def access(self, headers: Mapping[str, str]) -> Access:
+        """What the token of a request allows; every token is compared in constant time."""
+        if not self.needs_token:
+            return Access.FULL
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        keys = Serving(given_key=self.operate, read_key=self.read)
+        return keys.access(token.strip() if scheme.lower() == "bearer" else "")
+
+    def _knows(self, host: str) -> bool:
+        """Whether a `Host` is an address, or a name of this service; whatever the port."""
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:
+            return False
+        if name in self.names:
+            return True
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return True

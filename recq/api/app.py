@@ -1,0 +1,158 @@
+"""The application: the routes behind the gate, and every error in the one form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from recq.api.access import Gatekeeper
+from recq.api.documents import answer
+from recq.api.errors import (
+    BUSY,
+    FORBIDDEN,
+    NO_METHOD,
+    NO_ROUTE,
+    UNEXPECTED,
+    Busy,
+    Forbidden,
+    document,
+    document_of,
+    kind_of,
+)
+from recq.api.gate import Gate
+from recq.api.metrics import Metrics
+from recq.api.routes import PREFIX, routes
+from recq.api.schemas import components
+from recq.api.service import Service
+from recq.errors import RecqError, UsageError
+from recq.needed import needed
+from recq.paths import printable
+
+VERSION = "1"
+"""Of the API: what breaks a client gets another one, and another prefix."""
+
+ABOUT = "Image similarity as a service: the questions of recq over HTTP. docs/api.md has an example of each."
+
+_OF_TARGETS = frozenset({"str", "Vector", "Picture"})
+_OF_NUMBERS = frozenset({"int", "float", "literal['auto']"})
+"""What pydantic adds to the place of a value that may be of several types."""
+
+_TARGET = 'a name, {"vector": [NUMBERS]} or {"picture": "BASE64"}'
+_LONGEST = 100  # characters of a wrong value in a message
+
+
+def api(service: Service) -> tuple[FastAPI, Metrics]:
+    """The application without its gate, and what counts its answers."""
+    metrics = Metrics()
+    app = FastAPI(
+        title="recq",
+        version=VERSION,
+        description=ABOUT,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+        exception_handlers={
+            RecqError: _of_recq,
+            RequestValidationError: _of_request,
+            HTTPException: _of_http,
+            Busy: _busy,
+            Forbidden: _forbidden,
+            Exception: _unexpected,
+        },
+    )
+    app.include_router(routes(service, metrics))
+
+    @app.get(f"{PREFIX}/openapi.json", include_in_schema=False)
+    def openapi() -> Response:
+        return answer(openapi_of(app))
+
+    return app, metrics
+
+
+def gated(service: Service, keeper: Gatekeeper) -> ASGIApp:
+    """The application as it is served."""
+    app, metrics = api(service)
+    gate: ASGIApp = Gate(app, keeper, service.settings.max_upload, metrics.observe)
+    if not keeper.origins:
+        return gate
+    return CORSMiddleware(
+        gate, allow_origins=sorted(keeper.origins), allow_methods=["GET", "POST"], allow_headers=["*"]
+    )
+
+
+def openapi_of(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document, with the answers that docs/*.md document."""
+    if app.openapi_schema is None:
+        made = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        known = made.setdefault("components", {}).setdefault("schemas", {})
+        for unused in ("HTTPValidationError", "ValidationError"):
+            known.pop(unused, None)
+        for operations in made["paths"].values():
+            for operation in operations.values():
+                operation["responses"].pop("422", None)  # FastAPI's own form of errors, which is not used
+        known.update(components())
+        made["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        made["security"] = [{"token": []}, {}]
+        app.openapi_schema = made
+    return app.openapi_schema
+
+
+async def _of_recq(_: Request, error: RecqError) -> Response:
+    kind = kind_of(error)
+    return answer(document_of(error), kind.status, {"Retry-After": "1"} if kind.status == BUSY.status else None)
+
+
+async def _of_request(_: Request, error: RequestValidationError) -> Response:
+    """A parameter that is missing, unknown or of another type: a usage error, as on a command line."""
+    found = UsageError(_told(error.errors()))
+    return answer(document_of(found), kind_of(found).status)
+
+
+def _told(errors: Any) -> str:
+    """One line for what is wrong first."""
+    # Where a value may be of several types there is an error for each: the one that came farthest says most.
+    first = max(errors, key=lambda each: len(each["loc"]))
+    if first["type"] == "json_invalid":
+        return f"the body is no JSON: {first['ctx']['error']}"
+    parts = [str(part) for part in first["loc"][1:]]
+    if (kind := next((at for at, part in enumerate(parts) if part in _OF_TARGETS), None)) is not None:
+        return f"{'.'.join(parts[:kind])}: {_TARGET} is needed"
+    place = ".".join(part for part in parts if part not in _OF_NUMBERS) or "the body"
+    if first["type"] == "missing":
+        return f"{printable(place)} is missing"
+    if first["type"] == "extra_forbidden":
+        return f"there is no parameter {printable(place)!r}: docs/api.md lists them"
+    return f"{printable(place)[:_LONGEST]}: {needed(first)}"
+
+
+async def _of_http(_: Request, error: HTTPException) -> Response:
+    if error.status_code == NO_METHOD.status:
+        return answer(document(NO_METHOD, "this route has other methods: docs/api.md"), NO_METHOD.status, error.headers)
+    if error.status_code == NO_ROUTE.status:
+        return answer(document(NO_ROUTE, f"there is no such route: all begin with {PREFIX}/"), NO_ROUTE.status)
+    found = UsageError(printable(str(error.detail)))
+    return answer(document_of(found), error.status_code)
+
+
+async def _busy(_: Request, error: Busy) -> Response:  # noqa: ARG001 - Starlette's signature
+    told = "another question of this kind is being answered: ask again when it has its answer"
+    return answer(document(BUSY, told), BUSY.status, {"Retry-After": "10"})
+
+
+async def _forbidden(_: Request, error: Forbidden) -> Response:  # noqa: ARG001
+    return answer(document(FORBIDDEN, "this token only reads: RECQ_TOKEN is needed"), FORBIDDEN.status)
+
+
+async def _unexpected(_: Request, error: Exception) -> Response:
+    told = f"unexpected: {type(error).__name__} (the log of the service has the traceback)"
+    return answer(document(UNEXPECTED, told, 1), UNEXPECTED.status)

@@ -1,0 +1,228 @@
+"""The routes: each asks `recq.face` or `recq.operate` one question, and answers the JSON that a command line prints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Query
+from fastapi import Path as InPath
+from starlette.requests import Request
+from starlette.responses import Response
+
+from recq.api import pictures
+from recq.api import questions as asked
+from recq.api.documents import HEADERS, answer
+from recq.api.errors import Forbidden
+from recq.api.metrics import MEDIA_TYPE, Metrics
+from recq.api.schemas import answering, documented, taking_picture
+from recq.api.service import Served, Service
+from recq.errors import UsageError
+from recq.face.question import Compared, Matching, Ranking
+from recq.index.edge.serving import Access
+from recq.index.parameters import MAX_RESULTS
+from recq.operate.failures import list_failures
+from recq.operate.problems import list_problems
+from recq.operate.requests import retry as ask_for_retry
+from recq.operate.status import find_status
+from recq.search.inventory import catalogs as list_catalogs
+
+PREFIX = "/api/v1"
+
+ItemId = Annotated[str, InPath(description="The item's id, as answers give it.")]
+FieldName = Annotated[str, InPath(description="A field, as filters name it.")]
+Known = Annotated[str | None, Header(alias="If-None-Match", description="The ETag that the client has.")]
+_BINARY = {"type": "string", "format": "binary"}
+
+
+async def _body(request: Request) -> bytes:
+    return await request.body()
+
+
+def _operating(request: Request) -> None:
+    """Raise Forbidden where the token only reads."""
+    if request.scope["access"] is not Access.FULL:
+        raise Forbidden
+
+
+def routes(service: Service, metrics: Metrics) -> APIRouter:
+    """All routes below `PREFIX`."""
+    router = APIRouter(prefix=PREFIX)
+    _questions(router, service)
+    _items(router, service)
+    _keeping(router, service, metrics)
+    return router
+
+
+def _questions(router: APIRouter, service: Service) -> None:
+    def of(question: asked.Asked, ask: Callable[[Served], Any]) -> Response:
+        return answer(service.ask(question.catalog, ask))
+
+    @router.get("/similar", **documented("answer"))
+    def similar_to_item(question: Annotated[asked.SimilarQuery, Query()]) -> Response:
+        """What looks most like an item, by its stored vector."""
+        target, wanted = asked.target_of(question.target), asked.keywords(question, Ranking)
+        return of(question, lambda at: at.catalog.similar(target, **wanted).to_json())
+
+    @router.post("/similar", **documented("answer"))
+    def similar(question: asked.Similar) -> Response:
+        """What looks most like an item, a picture or a vector."""
+        target, wanted = asked.target_of(question.target), asked.keywords(question, Ranking)
+        return of(question, lambda at: at.catalog.similar(target, **wanted).to_json())
+
+    @router.post("/similar/picture", **documented("answer"), openapi_extra=taking_picture())
+    def similar_to_picture(
+        question: Annotated[asked.SimilarPicture, Query()], content: Annotated[bytes, Depends(_body)]
+    ) -> Response:
+        """What looks most like the picture that is sent as the body."""
+        target, wanted = asked.uploaded(content, question.name), asked.keywords(question, Ranking)
+        return of(question, lambda at: at.catalog.similar(target, **wanted).to_json())
+
+    @router.post("/similar/batch", **documented("answer_or_failure", several=True))
+    def similar_to_several(question: asked.SimilarMany) -> Response:
+        """What looks most like each of several targets: for each its answer, or the reason why it has none."""
+        count = len(question.targets)
+        if count * max(1, question.k) > MAX_RESULTS:
+            raise UsageError(
+                f"{count:,} targets with -k {question.k} cannot be answered together: "
+                f"ask for {MAX_RESULTS:,} results at most"
+            )
+        targets, wanted = list(map(asked.target_of, question.targets)), asked.keywords(question, Ranking)
+        return of(question, lambda at: at.catalog.similar_many(targets, **wanted).to_json())
+
+    @router.post("/recommend", **documented("answer"))
+    def recommend(question: asked.Recommend) -> Response:
+        """Items near to the targets that are liked and far from those disliked."""
+        like, dislike = (list(map(asked.target_of, some)) for some in (question.like, question.dislike))
+        wanted = asked.keywords(question, Ranking) | {"strategy": question.strategy}
+        return of(question, lambda at: at.catalog.recommend(like, dislike, **wanted).to_json())
+
+    @router.get("/search", **documented("answer"))
+    def search(question: Annotated[asked.Search, Query()]) -> Response:
+        """Items that match all filters, ordered by path or by a field."""
+        return of(question, lambda at: at.catalog.search(**asked.keywords(question, Matching)).to_json())
+
+    @router.post("/search", **documented("answer"))
+    def search_by_document(question: asked.Search) -> Response:
+        """The same, for filters that are too long for an address."""
+        return of(question, lambda at: at.catalog.search(**asked.keywords(question, Matching)).to_json())
+
+    @router.post("/explain", **documented("explanation"))
+    def explain(question: asked.Explain) -> Response:
+        """Which regions of two pictures make them similar."""
+        target, result = asked.target_of(question.target), asked.target_of(question.result)
+        with service.explaining():
+            return of(question, lambda at: at.catalog.explain(target, result).to_json())
+
+    @router.post("/compare", **documented("comparison"))
+    def compare(question: asked.Compare) -> Response:
+        """What looks most like a target in several catalogs, and what they have in common."""
+        target, wanted = asked.target_of(question.target), asked.keywords(question, Compared)
+        return of(question, lambda at: at.catalog.compare(target, question.against, **wanted).to_json())
+
+    @router.post("/predict", **documented("prediction_or_failure", several=True))
+    def predict(question: asked.Predict) -> Response:
+        """What each target is, in the labels of a trained space or in ImageNet's classes."""
+        targets = list(map(asked.target_of, question.targets))
+
+        def ask(at: Served) -> list[dict[str, Any]]:
+            found = at.catalog.predict(targets, space=question.space, top=question.top)
+            return [each.to_json() for each in found]
+
+        return of(question, ask)
+
+    @router.post("/duplicates", **documented("duplicates"))
+    def duplicates(question: asked.Duplicates) -> Response:
+        """Groups of items that are the same picture. Pictures are read: one such question at a time."""
+        asked.require_short(*question.filters)
+        wanted = question.model_dump(exclude={"catalog"})
+        with service.alone():
+            return of(question, lambda at: at.catalog.duplicates(**wanted).to_json())
+
+    @router.post("/evaluate", **documented("evaluation"))
+    def evaluate(question: asked.Evaluate) -> Response:
+        """How often the nearest items have the same label. Every item asks: one such question at a time."""
+        asked.require_short(*question.query_filters, *question.gallery_filters)
+        wanted = question.model_dump(exclude={"catalog"})
+        with service.alone():
+            return of(question, lambda at: at.catalog.evaluate(**wanted).to_json())
+
+
+def _items(router: APIRouter, service: Service) -> None:
+    @router.get("/items/{item_id}", **documented("item"))
+    def item(item_id: ItemId, question: Annotated[asked.Asked, Query()]) -> Response:
+        """Everything that is known about one item, also a failed one."""
+        wanted = pictures.named(item_id)
+        return answer(service.ask(question.catalog, lambda at: at.catalog.show(wanted).to_json()))
+
+    @router.get("/items/{item_id}/image", **answering("image/*", _BINARY))
+    def image(item_id: ItemId, question: Annotated[asked.Asked, Query()], known: Known = None) -> Response:
+        """The item's file as it is now."""
+        return pictures.image(service, question.catalog, item_id, known)
+
+    @router.get("/items/{item_id}/thumbnail", **answering("image/jpeg", _BINARY))
+    def thumbnail(item_id: ItemId, question: Annotated[asked.Thumbnail, Query()], known: Known = None) -> Response:
+        """The item's picture, reduced."""
+        return pictures.thumbnail(service, question.catalog, item_id, question.size, known)
+
+    @router.get("/facets/{field}", **documented("facets"))
+    def facets(field: FieldName, question: Annotated[asked.Facets, Query()]) -> Response:
+        """The values of a field with the number of items of each; ranges for numbers and dates."""
+
+        asked.require_short(*question.filters)
+
+        def ask(at: Served) -> dict[str, Any]:
+            return at.catalog.facets(field, filters=question.filters, limit=question.limit).to_json()
+
+        return answer(service.ask(question.catalog, ask))
+
+    @router.get("/fields", **documented("field", several=True))
+    def fields(question: Annotated[asked.Asked, Query()]) -> Response:
+        """The fields that filters can use."""
+        return answer(service.ask(question.catalog, lambda at: at.catalog.fields().to_json()))
+
+    @router.get("/catalogs", **documented("catalog", several=True))
+    def catalogs() -> Response:
+        """The catalogs of the index."""
+        return answer(service.ask_index(lambda session: [each.to_json() for each in list_catalogs(session)]))
+
+
+def _keeping(router: APIRouter, service: Service, metrics: Metrics) -> None:
+    @router.get("/failed", **documented("failed"))
+    def failed(question: Annotated[asked.Asked, Query()]) -> Response:
+        """The items that could not be indexed, each with the reason."""
+        found = service.ask(question.catalog, lambda at: list_failures(at.session))
+        return answer([each.to_json() for each in found])
+
+    @router.get("/problems", **documented("problems"))
+    def problems(question: Annotated[asked.Problems, Query()]) -> Response:
+        """What is wrong with metadata, and what is skipped."""
+        found = service.ask(question.catalog, lambda at: list_problems(at.session, question.source))
+        return answer([each.to_json() for each in found])
+
+    @router.get("/status", **documented("status"))
+    def status(question: Annotated[asked.Asked, Query()]) -> Response:
+        """How far the daemon is, or what the index holds where none runs on this machine."""
+        return answer(service.ask(question.catalog, lambda at: find_status(at.session)).to_json())
+
+    @router.post("/retry", dependencies=[Depends(_operating)], **documented("asked"))
+    def retry(question: asked.Retry) -> Response:
+        """Try failed items again. It needs the token that operates, where tokens are set."""
+        return answer(service.ask(question.catalog, lambda at: ask_for_retry(at.session, question.pattern)).to_json())
+
+    @router.get("/healthz", **documented("health"))
+    async def healthz() -> Response:
+        """That the service runs. It needs no token."""
+        return answer({"status": "ok"})
+
+    @router.get("/readyz", **documented("health"))
+    def readyz() -> Response:
+        """Whether the index answers; 503 where it does not. It needs no token."""
+        ready = service.is_ready()
+        return answer({"status": "ok" if ready else "index-unavailable"}, 200 if ready else 503)
+
+    @router.get("/metrics", **answering("text/plain", {"type": "string"}))
+    def numbers(question: Annotated[asked.Asked, Query()]) -> Response:
+        """What was answered and what the catalog holds, for Prometheus."""
+        found = service.ask(question.catalog, lambda at: find_status(at.session))
+        return Response(metrics.text(found), headers=HEADERS, media_type=MEDIA_TYPE)

@@ -1,0 +1,148 @@
+"""`recq serve`: the API on an address of this machine, until a signal ends it.
+
+uvicorn with the connections of `recq.index.edge.connections`: a client has limited time for headers, body and answer,
+idle connections are closed, and one more than there is room for takes the place of the one that has waited longest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ipaddress
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import cast
+
+import anyio.to_thread
+import uvicorn
+from starlette.requests import Request
+
+from recq.api.access import Gatekeeper
+from recq.api.app import gated
+from recq.api.service import Service
+from recq.errors import UsageError
+from recq.index.edge.connections import Connections
+from recq.index.edge.descriptors import raise_soft_limit, room_for
+from recq.index.edge.server import STOP_WITHIN, Listening, complain
+from recq.index.edge.serving import Access
+from recq.index.edge.throttle import throttled
+from recq.settings import Settings
+from recq.signals import Signals
+
+AT_ONCE = 16
+"""Questions that are answered at the same time; others wait for a thread."""
+
+throttled("uvicorn.error")  # a line for each request that is no HTTP, a traceback for each unexpected error
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A socket that listens, and the address that clients reach it by."""
+
+    listening: socket.socket
+    url: str
+    loopback: bool
+
+
+def bind(host: str, port: int) -> Bound:
+    """Listen on a port of `host`, a name or an address of this machine; 0 is a free port.
+
+    Raises UsageError where that is not possible.
+    """
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except (OSError, UnicodeError) as error:
+        raise UsageError(f"--host {host!r} is no address of this machine: {_why(error)}") from error
+    listening = Listening(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        if os.name == "posix":  # old connections of the last service do not block the port
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen()
+    except OSError as error:
+        listening.close()
+        if error.errno == errno.EADDRINUSE:
+            raise UsageError(
+                f"port {port} of {host} is not available, another program listens there: choose one with --port"
+            ) from error
+        raise UsageError(f"--host {host} --port {port} cannot be used: {_why(error)}") from error
+    found, number = listening.getsockname()[:2]
+    shown = f"[{found}]" if ":" in found else found
+    return Bound(listening, f"http://{shown}:{number}", ipaddress.ip_address(found).is_loopback)
+
+
+def _why(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+def serve(settings: Settings, host: str, port: int, ready: Callable[[str], None]) -> None:
+    """Answer until SIGTERM or Ctrl-C; `ready` is given the address once questions are answered.
+
+    Raises UsageError for an address that cannot be had, or that others reach while no token is set, and what opening
+    the catalog raises.
+    """
+    keeper = Gatekeeper.from_settings(settings, host)
+    bound = bind(host, port)
+    with Signals(0) as signals, bound.listening, Service(settings) as service:
+        if not bound.loopback and not keeper.needs_token:
+            raise UsageError(
+                f"--host {host} can be reached from other machines: set RECQ_TOKEN to a secret of 8 characters or more "
+                "that those who ask have to send"
+            )
+        service.ask(None, lambda served: served.catalog.space)
+        server = Server(service, keeper, lambda: ready(bound.url))
+        signals.working(server.leave)
+        server.run(sockets=[bound.listening])
+
+
+class Server(uvicorn.Server):
+    """uvicorn for a service; `ready` is called once it answers. Signals are left to `recq.signals`."""
+
+    def __init__(self, service: Service, keeper: Gatekeeper, ready: Callable[[], None]) -> None:
+        room = room_for(raise_soft_limit())
+        connections = Connections(
+            room.connections,
+            lambda scope: keeper.access(Request(scope).headers) > Access.NONE,
+            called="the HTTP API",
+        )
+        super().__init__(
+            uvicorn.Config(
+                gated(service, keeper),
+                http=cast(type[asyncio.Protocol], connections.protocol),
+                ws="none",
+                backlog=room.backlog,
+                lifespan="off",
+                log_config=None,
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_graceful_shutdown=int(STOP_WITHIN),
+            )
+        )
+        self._ready = ready
+
+    def leave(self) -> None:
+        """End, from any thread: no further connections, and a few seconds for answers under way."""
+        self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept connections."""
+        asyncio.get_running_loop().set_exception_handler(complain)
+        anyio.to_thread.current_default_thread_limiter().total_tokens = AT_ONCE
+        await super().startup(sockets=sockets)
+        if self.started:
+            self._ready()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+
+def address_of(url: str) -> str:
+    """Where the routes begin."""
+    return f"{url}/api/v1/"

@@ -1,0 +1,57 @@
+"""Who decodes the picture of a question: this process, or one that can be lost (`recq.images.isolated`).
+
+A command line decodes what its user names. A service decodes what strangers send, elsewhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from recq.images.decode import Limits, decode
+from recq.images.pixels import RGBArray
+from recq.images.resize import to_input
+from recq.space import InputSpec
+
+if TYPE_CHECKING:
+    from recq.settings import Settings
+
+
+@dataclass(frozen=True, eq=False)
+class Displayed:
+    """A whole picture upright, uint8 (h, w, 3), perhaps reduced from `width` x `height` pixels."""
+
+    rgb: RGBArray
+    width: int
+    height: int
+
+
+class Decoder(Protocol):
+    """Makes pixels of a picture's bytes. Both methods raise ImageError and may be called from several threads."""
+
+    def fitted(self, content: bytes, spec: InputSpec) -> RGBArray:
+        """The network's input: uint8 (size, size, 3)."""
+
+    def displayed(self, content: bytes, longest: int) -> Displayed:
+        """The picture, perhaps reduced to about `longest` pixels."""
+
+
+class DecoderHere:
+    """Decodes in this process."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+
+    def fitted(self, content: bytes, spec: InputSpec) -> RGBArray:
+        """The network's input: uint8 (size, size, 3). Raises ImageError."""
+        return to_input(decode(content, self._limits, reduce_to=spec.size).rgb, spec)
+
+    def displayed(self, content: bytes, longest: int) -> Displayed:
+        """The picture, perhaps reduced. Raises ImageError."""
+        found = decode(content, self._limits, reduce_to=longest)
+        return Displayed(found.rgb, found.width, found.height)
+
+
+def decoder_of(given: Decoder | None, settings: Settings) -> Decoder:
+    """The decoder that a service has, else this process."""
+    return given if given is not None else DecoderHere(Limits.from_settings(settings))
