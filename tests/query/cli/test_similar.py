@@ -246,7 +246,14 @@ def test_a_picture_outside_the_index_is_embedded(shop: Shop, photo: Path) -> Non
     assert by_bytes.code == 0
     piped = json.loads(by_bytes.out)
     assert piped["results"] == document["results"]
-    assert piped["target"] == {"text": "-", "id": None, "source": None, "path": None, "name": "standard input"}
+    assert piped["target"] == {
+        "text": "-",
+        "id": None,
+        "source": None,
+        "path": None,
+        "name": "standard input",
+        "region": None,
+    }
 
 
 def test_a_file_of_a_source_that_is_not_indexed_yet_is_read_and_said_so(shop: Shop) -> None:
