@@ -36,9 +36,10 @@ from recq.learn.checkpoint import Checkpoint
 from recq.learn.epochs import Epoch, Run, best_of, planned
 from recq.learn.examples import Examples, Floats, Rows, read_examples, with_views
 from recq.learn.fits import require_scikit_learn
+from recq.learn.held_out import Spread
 from recq.learn.labels import LabelRules
 from recq.learn.selection import KS, Retrieval, seen_splits
-from recq.learn.training import ClassQuality, Quality, Spread, by_class, require_groups, require_holdout
+from recq.learn.training import ClassQuality, Quality, by_class, require_groups, require_holdout
 from recq.models.embedder import open_embedder
 from recq.models.options import ModelOptions
 from recq.models.runtimes import require_keras

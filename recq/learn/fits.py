@@ -32,6 +32,7 @@ RIDGE = 1_000.0
 RANDOM_SEED = 0
 MOST_DIRECTIONS, MOST_PRINCIPAL = 128, 256
 _STEPS = 300
+_BLOCK = 8_192  # items whose random features are made at a time
 _CERTAIN = 10.0  # the score of what is always so: a probability of 0.99995
 
 
@@ -41,6 +42,11 @@ class JoinedRecipe:
 
     weight: float
     dim: int | None = None
+
+    @property
+    def family(self) -> str:
+        """What it has in common with recipes that differ in a number alone."""
+        return "joined"
 
     @property
     def told(self) -> str:
@@ -54,6 +60,11 @@ class PlainRecipe:
 
     kind: Literal["discriminant", "random", "reduction"]
     dim: int | None = None
+
+    @property
+    def family(self) -> str:
+        """What it has in common with recipes that differ in a number alone."""
+        return self.kind
 
     @property
     def told(self) -> str:
@@ -79,6 +90,7 @@ class Fit:
         self.examples = examples
         self._tolerance = 1e-3 if quick else 1e-4
         self._reduced: dict[float | None, Floats] = {}
+        self._heads: dict[Recipe, Head] = {}
 
     @cached_property
     def classifier(self) -> Classifier:
@@ -119,7 +131,12 @@ class Fit:
         return self.classifier.probabilities(self.examples.vectors)
 
     def head(self, recipe: Recipe) -> Head:
-        """The head of a recipe."""
+        """The head of a recipe, made once."""
+        if recipe not in self._heads:
+            self._heads[recipe] = self._head(recipe)
+        return self._heads[recipe]
+
+    def _head(self, recipe: Recipe) -> Head:
         if isinstance(recipe, JoinedRecipe):
             if recipe.dim is None:
                 return Joined(self.classifier, recipe.weight)
@@ -158,19 +175,24 @@ class Fit:
         return Linear(fitted.scalings_[:, : len(self.examples.classes) - 1], vectors.mean(axis=0))
 
     def _random(self) -> RandomFeatures:
-        """Ridge by its normal equations: of the features, or of the items where those are fewer."""
+        """Ridge by its normal equations: of the features, or of the items where those are fewer.
+
+        Features are made for some items at a time: of all items at once they may be gigabytes.
+        """
         vectors = self.examples.vectors
         signs = random_signs(vectors.shape[1], RANDOM_FEATURES, RANDOM_SEED)
-        made = np.maximum(vectors @ signs, 0)
         wanted = self.examples.indicators().astype(np.float32)
-        if len(made) < RANDOM_FEATURES:
-            inner = made @ made.T
-            inner[np.diag_indices_from(inner)] += RIDGE
-            matrix = made.T @ np.linalg.solve(inner, wanted)
+        if len(vectors) < RANDOM_FEATURES:
+            made = np.maximum(vectors @ signs, 0)
+            matrix = made.T @ _solved(made @ made.T, wanted)
         else:
-            inner = made.T @ made
-            inner[np.diag_indices_from(inner)] += RIDGE
-            matrix = np.linalg.solve(inner, made.T @ wanted)
+            inner = np.zeros((RANDOM_FEATURES, RANDOM_FEATURES), np.float32)
+            right = np.zeros((RANDOM_FEATURES, wanted.shape[1]), np.float32)
+            for start in range(0, len(vectors), _BLOCK):
+                made = np.maximum(vectors[start : start + _BLOCK] @ signs, 0)
+                inner += made.T @ made
+                right += made.T @ wanted[start : start + _BLOCK]
+            matrix = _solved(inner, right)
         return RandomFeatures(RANDOM_FEATURES, RANDOM_SEED, vectors.shape[1], matrix / np.abs(matrix).max())
 
     def _one_label_each(self) -> tuple[Floats, npt.NDArray[np.int64]]:
@@ -198,15 +220,27 @@ def plain_recipes(dims: Sequence[int], *, several: bool) -> list[Recipe]:
     return [*reductions, PlainRecipe("random"), *([] if several else [PlainRecipe("discriminant")])]
 
 
+def _solved(inner: Floats, right: Floats) -> Floats:
+    """The ridge's solution; `inner` (n, n), products of rows with each other, is overwritten."""
+    from scipy.linalg import solve
+
+    inner[np.diag_indices_from(inner)] += RIDGE
+    return np.asarray(solve(inner, right, assume_a="pos", overwrite_a=True), np.float32)
+
+
 def _right_singular(rows: Floats, most: int) -> Floats:
     """float32 (d, `most` or fewer) of (n, d): from the eigenvectors of the smaller product of the rows with themselves.
 
     Each has its largest number positive, so that the same rows give the same vectors.
     """
+    from scipy.linalg import eigh
+
     wide = len(rows) < rows.shape[1]
     wanted = min(most, *rows.shape)
-    _, vectors = np.linalg.eigh(rows @ rows.T if wide else rows.T @ rows)
-    first = vectors[:, : -wanted - 1 : -1]
+    inner = rows @ rows.T if wide else rows.T @ rows
+    ends = [len(inner) - wanted, len(inner) - 1]
+    _, vectors = eigh(inner, subset_by_index=ends, overwrite_a=True)
+    first = vectors[:, ::-1]
     found = rows.T @ first if wide else first
     found = found / np.maximum(np.linalg.norm(found, axis=0), 1e-12)
     signs = np.sign(found[np.abs(found).argmax(axis=0), np.arange(found.shape[1])])

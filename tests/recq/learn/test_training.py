@@ -19,9 +19,10 @@ from recq.index.catalog import Catalog
 from recq.index.connect import own_folder
 from recq.index.points import ItemVector
 from recq.index.schema import FileFacts, Item
+from recq.learn.held_out import Spread
 from recq.learn.labels import LabelRules
 from recq.learn.predict import Prediction, predict
-from recq.learn.training import SEEDS, Spread, TrainingOptions, ranked_labels, train
+from recq.learn.training import SEEDS, TrainingOptions, ranked_labels, train
 from recq.search.many import FailedTarget
 from recq.search.session import Session
 from recq.settings import Settings
