@@ -36,6 +36,13 @@ class Method(StrEnum):
     FINETUNE = "finetune"
 
 
+class HeadChoice(StrEnum):
+    """Which heads are tried."""
+
+    AUTO = "auto"
+    RESIDUAL = "residual"
+
+
 class From(StrEnum):
     """What the network begins with."""
 
@@ -63,6 +70,15 @@ def train(
             "without a GPU). Example: --method finetune",
         ),
     ] = Method.HEAD,
+    head: Annotated[
+        HeadChoice | None,
+        typer.Option(
+            "--head",
+            show_default=False,
+            help="Which heads are tried: those that are learned in seconds (auto, the default), or a gated residual "
+            "projection, which needs Keras and minutes. Example: --head residual",
+        ),
+    ] = None,
     name: Annotated[
         str | None,
         typer.Option(
@@ -150,6 +166,8 @@ def train(
     if method is Method.FINETUNE:
         if closed_set:
             raise UsageError("--closed-set is for --method head: a network is stored whatever it does to other classes")
+        if head is not None:
+            raise UsageError("--head is for --method head: a network has the layers that finetune gives it")
         if curve:
             raise UsageError("--curve is for --method head: a network would be trained once for each point")
         from recq.learn.finetune import EPOCHS, FinetuneOptions
@@ -184,6 +202,7 @@ def train(
         holdout=holdout,
         closed_set=closed_set,
         curve=curve or report is not None,
+        head=(head or HeadChoice.AUTO).value,
     )
     with Session(settings) as session, bar() as progress:
         training = learn(session, label, options, progress)

@@ -25,6 +25,9 @@ from recq.learn.labels import SMALLEST
 from recq.models.heads import Head
 
 WEIGHTS = (0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
+STRENGTHS = (0.1, 0.2, 0.3, 0.5, 1.0)
+"""Of the gated residual: how much of what was learned is added."""
+
 DIMS = (64, 128)
 """Numbers that a head is reduced to; at 16 the classes of tomorrow are lost."""
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ from recq.evaluate.metrics import Measures
 from recq.index.candidates import Candidate, require_name
 from recq.learn.calibration import calibrated, calibration_error
 from recq.learn.examples import Examples, Floats, read_examples, require_own_vectors, with_views
-from recq.learn.fits import Fit, Recipe, joined_recipes, plain_recipes, require_scikit_learn
+from recq.learn.fits import Fit, Recipe, joined_recipes, plain_recipes, require_scikit_learn, residual_recipes
 from recq.learn.held_out import (
     Bin,
     CurvePoint,
@@ -44,6 +44,7 @@ from recq.learn.selection import (
     DIMS,
     KS,
     LARGEST_SELECTION,
+    STRENGTHS,
     WEIGHTS,
     Retrieval,
     Selection,
@@ -54,6 +55,7 @@ from recq.learn.selection import (
     seen_splits,
     select,
 )
+from recq.models.runtimes import require_keras
 from recq.progress import Progress, silent
 from recq.search.session import Session
 
@@ -66,6 +68,7 @@ SEEDS = 5
 class TrainingOptions:
     """What is learned from (`rules`, `filters`, `group_by`), how much is held out, what may be offered.
 
+    `head`: which heads are tried, those that are quick to learn, or the gated residual projection, which needs Keras.
     With `curve` it is measured what fewer labels would give, too: up to six small fits for each seed.
     """
 
@@ -76,6 +79,7 @@ class TrainingOptions:
     holdout: float = 0.2
     closed_set: bool = False
     curve: bool = False
+    head: Literal["auto", "residual"] = "auto"
 
 
 @dataclass(frozen=True)
@@ -220,6 +224,8 @@ def train(
     """
     options = options or TrainingOptions()
     require_scikit_learn()
+    if options.head == "residual":
+        require_keras()
     from threadpoolctl import threadpool_limits
 
     started = time.perf_counter()
@@ -236,9 +242,12 @@ def train(
     rounds = SEEDS * (1 if options.group_by is None else 2)
     counts = counts_of(sample.indicators().sum(axis=0).tolist()) if options.curve else ()
     fits = _Fits(fits_of(len(sample.classes)), rounds, SEEDS * len(counts), progress)
-    recipes = [*joined_recipes(WEIGHTS, DIMS), *plain_recipes(DIMS, several=every.several)]
+    if options.head == "residual":
+        recipes = residual_recipes(STRENGTHS, DIMS)
+    else:
+        recipes = [*joined_recipes(WEIGHTS, DIMS), *plain_recipes(DIMS, several=every.several)]
     # Folds are worked on side by side, so that threads within one would only wait for each other: measured on 1,192
-    # items, two of them take seven times the processor time of one.
+    # items, two of them take seven times the processor time of one. The last fit has the same bits on every machine so.
     with threadpool_limits(1, user_api="blas"):
         selection = select(sample, recipes, 0, closed_set=options.closed_set, step=fits.step)
         family = [each for each in recipes if each.family == selection.chosen.recipe.family]
@@ -247,14 +256,15 @@ def train(
         if options.group_by is not None:  # what those would believe who do not group
             alone = replace(sample, groups=np.arange(len(sample)))
             apart = [_Holdout.of(alone, recipes, options, seed, fits) for seed in range(SEEDS)]
-    calibration = calibrated(selection.out_of_fold, several=every.several)
-    fit = Fit(every)
+        calibration = calibrated(selection.out_of_fold, several=every.several)
+        fit = Fit(every)
+        head, classifier = fit.head(selection.chosen.recipe), fit.classifier
     before, after = (Quality.of([getattr(each, side) for each in holdouts]) for side in ("before", "after"))
     candidate = Candidate(
         name,
         label,
-        fit.head(selection.chosen.recipe),
-        fit.classifier,
+        head,
+        classifier,
         space.fingerprint,
         datetime.now(UTC).isoformat(timespec="seconds"),
         closed_set=not selection.chosen.open_set,
