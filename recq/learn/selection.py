@@ -21,7 +21,6 @@ from recq.evaluate.metrics import LabelSets, Measures, average_precisions, best_
 from recq.learn.calibration import OutOfFold, nearness_of
 from recq.learn.examples import Examples, Floats, Rows
 from recq.learn.fits import Fit, Recipe
-from recq.learn.labels import SMALLEST
 from recq.models.heads import Head
 
 WEIGHTS = (0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
@@ -39,6 +38,9 @@ NOISE = 0.005
 
 LARGEST_SELECTION = 5_000
 """Items, whole groups in proportion to their classes, that heads are chosen and measured on."""
+
+LEAST_GROUPS = 10
+"""Of each class among those: of fewer a fifth that is held out would hardly be two, which can find each other."""
 
 SEEN_FOLDS, UNSEEN_FOLDS = 3, 5
 FEWEST_CLASSES = 4
@@ -147,7 +149,7 @@ def seen_splits(examples: Examples, folds: int, seed: int) -> Iterator[tuple[Row
 
 
 def sampled(examples: Examples, most: int) -> Examples:
-    """At most so many of the examples: whole groups, each class in proportion, but `SMALLEST` groups of each at least.
+    """At most so many of the examples: whole groups, each class in proportion, but `LEAST_GROUPS` of each at least.
 
     Where those alone are too many, some of the classes are left out, at random. A group belongs to the class of its
     rarest label.
@@ -163,7 +165,7 @@ def sampled(examples: Examples, most: int) -> Examples:
     counts = np.diff(np.append(starts, len(order)))
     rank = np.arange(len(order)) - np.repeat(starts, counts)
     # Every class's first groups, class after class; then what is left, as far into one class as into any other.
-    needed = rank < SMALLEST
+    needed = rank < LEAST_GROUPS
     of_class = np.repeat(random.permutation(len(counts)), counts)
     turn = np.lexsort((np.where(needed, of_class, (rank + 0.5) / np.repeat(counts, counts)), ~needed))
     kept, room = [], most

@@ -16,6 +16,7 @@ from recq.learn.fits import Fit, JoinedRecipe, PlainRecipe, effort, joined_recip
 from recq.learn.selection import (
     ALLOWANCE,
     KS,
+    LEAST_GROUPS,
     SEEN_FOLDS,
     UNSEEN_FOLDS,
     Part,
@@ -155,9 +156,9 @@ def test_a_sample_keeps_groups_whole_and_small_classes_there() -> None:
 
 
 def test_of_too_many_classes_some_are_left_out_whole() -> None:
-    found = sampled(drawn(40, 8), 100)
-    assert set(Counter(label for each in found.labels for label in each).values()) == {5}
-    assert len(found.classes) == 20
+    found = sampled(drawn(40, 15), 100)
+    assert set(Counter(label for each in found.labels for label in each).values()) == {LEAST_GROUPS}
+    assert len(found.classes) == 10
 
 
 def test_a_group_that_does_not_fit_is_passed_over() -> None:

@@ -184,6 +184,19 @@ def test_with_few_classes_nobody_knows_what_becomes_of_others(session: Session, 
     assert "--closed-set" in str(done.exception)
 
 
+def test_of_many_classes_some_are_measured_and_all_are_learned(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recq.learn.training.LARGEST_SELECTION", 50)
+    training = train(session, "kind", TrainingOptions("many", closed_set=True))
+    assert (training.items, training.sampled) == (100, (50, 5))
+    assert len(training.candidate.classifier.classes) == len(training.candidate.calibration["scale"]) == 6
+    assert len(set(training.candidate.calibration["scale"])) == 1, "one temperature"
+    assert [each.after is None for each in training.classes].count(True) == 1
+    with session.opened() as catalog:
+        catalog.candidates.forget("many")
+
+
 def test_lists_are_learned_label_by_label(session: Session) -> None:
     training = train(session, "both", TrainingOptions("both"))
     assert training.several
