@@ -55,6 +55,7 @@ from recq.index.edge.server import LoopbackServer
 from recq.index.edge.serving import Serving
 from recq.learn.predictors import chosen_of
 from recq.models import ModelOptions, describe_space, describe_variant, open_embedder, require_runtime
+from recq.models.imagenet import of_one_pass
 from recq.private_files import private_umask
 from recq.settings import Settings, shown_url
 from recq.space import require_same
@@ -372,7 +373,9 @@ def _choose_predictions(session: _Session, trained: Catalog, catalog: Catalog) -
     """
     asked = session.settings.predict
     if asked is not None:
-        session.retrier(catalog.predicting.choose, session.retrier(chosen_of, trained, asked))
+        session.retrier(
+            catalog.predicting.choose, session.retrier(chosen_of, trained, asked, session.settings, catalog.base)
+        )
 
 
 def _work(
@@ -399,7 +402,8 @@ def _work(
         headers=partial(_note_header, sources) if settings.exif else None,
     )
     try:
-        with open_embedder(catalog.space, settings, projection=catalog.projection) as embedder:
+        means = of_one_pass(settings, catalog.base) is not None  # `--predict imagenet` may come at any time
+        with open_embedder(catalog.space, settings, projection=catalog.projection, means=means) as embedder:
             daemon = Daemon(
                 settings,
                 catalog,

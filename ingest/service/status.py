@@ -14,7 +14,9 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Self
 
 from recq import paths
+from recq.catalog_names import IMAGENET
 from recq.errors import IndexUnreachable, RecqError
+from recq.paths import printable
 from recq.settings import Settings, shown_url
 from recq.waiting import waiting
 
@@ -55,6 +57,30 @@ class SourceStatus:
 
 
 @dataclass(frozen=True)
+class PredictedStatus:
+    """A field that is predicted by a trained space, or by ImageNet's classes (`imagenet`).
+
+    So many items have a label, so many are `unknown`, and `waiting` are those of which nothing was said yet. `detail`
+    is the reason why it cannot be predicted.
+    """
+
+    field: str
+    by: str
+    labelled: int = 0
+    unknown: int = 0
+    waiting: int = 0
+    detail: str | None = None
+
+    def __str__(self) -> str:
+        """One line."""
+        by = "ImageNet's classes" if self.by == IMAGENET else f"the trained space {self.by}"
+        if self.detail is not None:
+            return f"{printable(self.field)} by {by}: cannot be predicted: {printable(self.detail)}"
+        counts = f"{self.labelled:,} have a label, {self.unknown:,} unknown, {self.waiting:,} wait"
+        return f"{printable(self.field)} by {by}: {counts}"
+
+
+@dataclass(frozen=True)
 class Status:
     """A catalog and its sources.
 
@@ -64,7 +90,7 @@ class Status:
     payload indexes of new fields that are still to be made; a filter that needs one is refused. `indexes_refused`:
     those that the engine would not make, which `recq-ingest problems` lists. `runtime` and `device`: what runs a
     daemon's network, and where. `kept`: what the last rebuild replaced, until that is pruned
-    (`recq.index.catalogs.Kept`).
+    (`recq.index.catalogs.Kept`). `predicted`: the fields that are predicted.
     """
 
     catalog: str
@@ -80,6 +106,7 @@ class Status:
     runtime: str | None = None
     device: str | None = None
     kept: Mapping[str, Any] | None = None
+    predicted: tuple[PredictedStatus, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON."""
@@ -92,7 +119,8 @@ class Status:
             SourceStatus(**{**_known(SourceStatus, source), "problems": tuple(source["problems"])})
             for source in data["sources"]
         )
-        return cls(**{**_known(cls, data), "sources": sources})
+        predicted = tuple(PredictedStatus(**_known(PredictedStatus, each)) for each in data.get("predicted", ()))
+        return cls(**{**_known(cls, data), "sources": sources, "predicted": predicted})
 
 
 def _known(kind: type, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -136,6 +164,20 @@ def _kept(catalog: Catalog) -> Mapping[str, Any] | None:
     return None if found is None else found.to_json()
 
 
+def _predicted(catalog: Catalog, settings: Settings) -> tuple[PredictedStatus, ...]:
+    """Ask the index."""
+    chosen = catalog.predicting.all()
+    if not chosen:
+        return ()
+    from recq.learn.predictors import predictors_of
+
+    found, missing = predictors_of(catalog, settings)
+    counts = {each.name: catalog.ledger.count_predictions(each.name, each.fingerprint)._asdict() for each in found}
+    return tuple(
+        PredictedStatus(field, by, **counts.get(field, {}), detail=missing.get(field)) for field, by in chosen.items()
+    )
+
+
 class DaemonStatus:
     """What the running daemon reports of itself, to the threads of its loopback server.
 
@@ -149,6 +191,7 @@ class DaemonStatus:
         self._runtime: tuple[str | None, str | None] = None, None
         self._counted: dict[str, _Counted] = {}
         self._kept: Mapping[str, Any] | None = None
+        self._predicted: tuple[PredictedStatus, ...] = ()
         self._counting: threading.Thread | None = None
         self._lock = threading.Lock()
 
@@ -182,7 +225,7 @@ class DaemonStatus:
         return Status(
             settings.catalog, _engine(settings), catalog.space.summary(), True, os.getpid(), state,
             detail if state == "waiting" else None, shown, daemon.indexes_waiting,
-            len(catalog.fields.known_waiting.refused), *self._runtime, self._kept,
+            len(catalog.fields.known_waiting.refused), *self._runtime, self._kept, self._predicted,
         )  # fmt: skip
 
     def _count(self, catalog: Catalog, names: Sequence[str]) -> None:
@@ -205,6 +248,8 @@ class DaemonStatus:
                 self._counted[name] = _counted(catalog, name)
         with contextlib.suppress(RecqError):
             self._kept = _kept(catalog)
+        with contextlib.suppress(RecqError):
+            self._predicted = _predicted(catalog, self._settings)
 
     def _source(self, watched: WatchedSource, pending: int, unknown: int) -> SourceStatus:
         counted = self._counted.get(watched.name, _Counted(0, 0))
@@ -275,7 +320,7 @@ def read_status(settings: Settings) -> Status:
         waiting = catalog.fields.waiting(refresh=True)
         return Status(
             settings.catalog, _engine(settings), catalog.space.summary(), False, None, "stopped", None, tuple(sources),
-            waiting.left, len(waiting.refused), kept=_kept(catalog),
+            waiting.left, len(waiting.refused), kept=_kept(catalog), predicted=_predicted(catalog, settings),
         )  # fmt: skip
 
 

@@ -30,7 +30,7 @@ from recq.learn.training import ClassQuality, Quality
 from recq.paths import printable
 
 if TYPE_CHECKING:
-    from recq.learn.finetune import Finetuning
+    from recq.learn.finetune import Finetuning, NetworkTraining
     from recq.learn.training import Training
 
 MOST_ROWS = 500
@@ -71,30 +71,56 @@ def page_of_training(training: Training, catalog: str) -> Iterator[str]:
 
 def page_of_finetuning(tuning: Finetuning, catalog: str) -> Iterator[str]:
     """The page of a network."""
+    many = "" if tuning.seeds == 1 else f" in each of {tuning.seeds} seeds"
     facts = [
-        ("items", f"{tuning.items:,}, of which {tuning.held:,} were held out"),
+        ("items", f"{tuning.items:,}, of which {tuning.held:,} were held out{many}"),
         ("groups", f"{tuning.groups:,}"),
         ("classes", f"{len(tuning.classes):,}"),
         ("network", f"{tuning.network.model}, {tuning.space.dim:,} numbers, {tuning.network.size} pixels a side"),
-        ("took", f"{tuning.took_s:,.0f} s"),
+        ("trainings", f"{len(tuning.trainings):,} in {tuning.took_s:,.0f} s"),
         ("to use it", command("recq-ingest", "rebuild", "--model", tuning.network.model, catalog=catalog)),
     ]
     notes = [f"{count:,} pictures are {reason} and were left out." for reason, count in tuning.unread.items()]
-    notes.append("Classes that were left out are not measured, as that would mean to train once for each.")
+    if not tuning.unseen:
+        notes.append("Classes without a label were not measured: --unseen N leaves some out.")
     yield from _top(tuning.label, facts, notes)
-    yield from _quality(tuning.before, tuning.after, "One holdout, with bootstrap intervals over its items.")
-    yield from _section(
-        "Epochs",
-        "What was learned from, and the part that says when to stop.",
-        losses_plot([(each.loss, each.validation) for each in tuning.epochs], tuning.best),
-        ["epoch", "changes", "loss", "validation loss"],
-        [
-            [f"{n}", each.part, f"{each.loss:.4f}", f"{each.validation:.4f}"]
-            for n, each in enumerate(tuning.epochs, start=1)
-        ],
-    )
+    how = "the mean of the seeds" if tuning.seeds > 1 else "one holdout, with bootstrap intervals over its items"
+    yield from _quality(tuning.before, tuning.after, f"What is shown is {how}.")
+    yield from _epochs(tuning.trainings)
     yield from _classes(tuning.classes)
+    if tuning.unseen:
+        rows = [
+            [", ".join(each.classes), _number(each.before), _number(each.after), _gain(each.after - each.before)]
+            for each in tuning.unseen
+        ]
+        told = f"{_points(tuning.gains)} points of mAP on average, {_gain(min(tuning.gains))} for the worst."
+        yield from _listed("Classes that a network has not seen", told, ["classes", "before", "after", "gain"], rows)
     yield "</main>\n</body>\n</html>\n"
+
+
+def _epochs(trainings: Sequence[NetworkTraining]) -> Iterator[str]:
+    """The first training that was told when to stop, with its plot; of the others the table alone."""
+    rows = [
+        [each.name, f"{n}", epoch.part, f"{epoch.loss:.4f}", _loss(epoch.validation)]
+        for each in trainings
+        for n, epoch in enumerate(each.epochs, start=1)
+    ]
+    head = ["training", "epoch", "changes", "loss", "validation loss"]
+    for training in trainings:
+        losses = [(each.loss, each.validation) for each in training.epochs if each.validation is not None]
+        if losses and len(losses) == len(training.epochs):
+            told = f"Of the training {training.name}: what was learned from, and the part that says when to stop."
+            yield from _section("Epochs", told, losses_plot(losses, training.best), head, rows)
+            return
+    yield from _listed("Epochs", "The losses of what was learned from.", head, rows)
+
+
+def _loss(loss: float | None) -> str:
+    return "" if loss is None else f"{loss:.4f}"
+
+
+def _gain(gain: float | None) -> str:
+    return "" if gain is None else f"{100 * gain:+.1f}"
 
 
 def _facts(training: Training, catalog: str) -> list[tuple[str, str]]:
@@ -243,14 +269,19 @@ def _unseen(training: Training) -> Iterator[str]:
         [
             each.recipe.told + (" (chosen)" if each is training.chosen else ""),
             _number(each.seen),
-            *("" if gain is None else f"{100 * gain:+.1f}" for gain in (each.mean_gain, each.worst_gain)),
+            *map(_gain, (each.mean_gain, each.worst_gain)),
             "yes" if each.open_set else "no",
         ]
         for each in sorted(training.selection.trials, key=lambda each: -each.seen)
     ]
     head = ["head", "mAP, seen classes, %", "unseen, mean", "unseen, worst", "open set"]
+    yield from _listed("Classes without a label, and the heads that were tried", told, head, rows)
+
+
+def _listed(title: str, told: str, head: Cells, rows: Sequence[Cells]) -> Iterator[str]:
+    """A sentence and a table."""
     yield "<section>\n"
-    yield line(element("h2", "Classes without a label, and the heads that were tried"))
+    yield line(element("h2", title))
     yield line(element("p", told))
     yield line(_table(head, rows, 1))
     yield "</section>\n"

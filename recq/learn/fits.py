@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recq.errors import UsageError
+from recq.learn.directions import right_singular
 from recq.learn.examples import Examples
 from recq.models.heads import Classifier, Head, Joined, Linear, RandomFeatures, Residual, join, moved, random_signs
 
@@ -162,7 +163,7 @@ class Fit:
         numbers, steps = effort(items, own, len(self.examples.classes), self._work)
         if numbers >= min(items, own):
             return vectors, None, steps
-        within = _right_singular(vectors, numbers)
+        within = right_singular(vectors, numbers)
         return vectors @ within, within, steps
 
     @cached_property
@@ -192,7 +193,7 @@ class Fit:
     @cached_property
     def _principal(self) -> Floats:
         """float32 (d, `MOST_PRINCIPAL` or fewer): the vectors' first right singular vectors, not centred."""
-        return _right_singular(self.examples.vectors, MOST_PRINCIPAL)
+        return right_singular(self.examples.vectors, MOST_PRINCIPAL)
 
     def _directions(self, weight: float | None) -> Floats:
         """float32 (classes + d, `MOST_DIRECTIONS` or fewer): the first right singular vectors of the joined vectors,
@@ -204,7 +205,7 @@ class Fit:
             return self._principal[:, :MOST_DIRECTIONS]
         if weight not in self._reduced:
             within = join(self.probabilities, self.examples.vectors @ self._principal, weight)
-            found = _right_singular(within, MOST_DIRECTIONS)
+            found = right_singular(within, MOST_DIRECTIONS)
             classes = self.probabilities.shape[1]
             self._reduced[weight] = np.concatenate([found[:classes], self._principal @ found[classes:]])
         return self._reduced[weight]
@@ -250,7 +251,7 @@ class Fit:
         if recipe.strength not in self._reduced_residual:
             rows = moved(self.examples.vectors, learned.into, learned.back, gate)
             rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-            self._reduced_residual[recipe.strength] = _right_singular(rows, MOST_DIRECTIONS)
+            self._reduced_residual[recipe.strength] = right_singular(rows, MOST_DIRECTIONS)
         return Residual(learned.into, learned.back, gate, self._reduced_residual[recipe.strength][:, : recipe.dim])
 
     def _one_label_each(self) -> tuple[Floats, npt.NDArray[np.int64]]:
@@ -302,22 +303,3 @@ def _solved(inner: Floats, right: Floats) -> Floats:
 
     inner[np.diag_indices_from(inner)] += RIDGE
     return np.asarray(solve(inner, right, assume_a="pos", overwrite_a=True), np.float32)
-
-
-def _right_singular(rows: Floats, most: int) -> Floats:
-    """float32 (d, `most` or fewer) of (n, d): from the eigenvectors of the smaller product of the rows with themselves.
-
-    Each has its largest number positive, so that the same rows give the same vectors.
-    """
-    from scipy.linalg import eigh
-
-    wide = len(rows) < rows.shape[1]
-    wanted = min(most, *rows.shape)
-    inner = rows @ rows.T if wide else rows.T @ rows
-    ends = [len(inner) - wanted, len(inner) - 1]
-    _, vectors = eigh(inner, subset_by_index=ends, overwrite_a=True)
-    first = vectors[:, ::-1]
-    found = rows.T @ first if wide else first
-    found = found / np.maximum(np.linalg.norm(found, axis=0), 1e-12)
-    signs = np.sign(found[np.abs(found).argmax(axis=0), np.arange(found.shape[1])])
-    return np.ascontiguousarray(found * np.where(signs == 0, 1, signs), np.float32)

@@ -18,9 +18,6 @@ from recq.models.heads import Floats
 Name = TypeVar("Name")
 Truth = npt.NDArray[np.bool_]
 
-STUDENT = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776}
-"""Student's t of a 95 % interval by degrees of freedom; there are five seeds at most."""
-
 LABELS_PER_CLASS = (5, 10, 20, 50, 100, 200)
 """Points of the learning curve, as far as the data go."""
 
@@ -39,10 +36,11 @@ class Spread:
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread:
         """Of one value for each seed."""
-        mean = float(np.mean(values))
-        half = float("nan")
+        from scipy.special import stdtrit
+
+        mean, half = float(np.mean(values)), float("nan")
         if len(values) > 1:
-            half = STUDENT[len(values) - 1] * float(np.std(values, ddof=1)) / len(values) ** 0.5
+            half = float(stdtrit(len(values) - 1, 0.975) * np.std(values, ddof=1)) / len(values) ** 0.5
         return cls(mean, max(mean - half, 0.0), min(mean + half, 1.0))
 
     def to_json(self) -> dict[str, float | None]:

@@ -11,7 +11,7 @@ all. Training never switches anything: the space answers where it is asked for b
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -283,7 +283,7 @@ def train(
         before=before,
         after=after,
         ungrouped=Quality.of([each.after for each in apart]) if apart else None,
-        classes=_classes(every, holdouts),
+        classes=class_qualities(every, [each.by_class for each in holdouts]),
         calibration_error=Spread.of([each.error for each in holdouts]),
         ranking=_ranking(holdouts) if every.several else None,
         sampled=(len(sample), len(sample.classes)),
@@ -420,11 +420,14 @@ def _ranking(holdouts: Sequence[_Holdout]) -> LabelRanking | None:
     return LabelRanking(Spread.of(macro), Spread.of(base_rate))
 
 
-def _classes(examples: Examples, holdouts: Sequence[_Holdout]) -> tuple[ClassQuality, ...]:
+def class_qualities(
+    examples: Examples, holdouts: Sequence[Mapping[str, tuple[float, float]]]
+) -> tuple[ClassQuality, ...]:
+    """The classes of the examples, from what `by_class` gave for each holdout."""
     counts = examples.indicators().sum(axis=0).tolist()
     rows = []
     for label, count in zip(examples.classes, counts, strict=True):
-        found = [each.by_class[label] for each in holdouts if label in each.by_class]
+        found = [each[label] for each in holdouts if label in each]
         before, after = np.mean(found, axis=0).tolist() if found else (None, None)
         rows.append(ClassQuality(label, count, before, after))
     return tuple(rows)

@@ -19,7 +19,7 @@ from recq.errors import UsageError
 from recq.index.candidates import Candidate
 from recq.learn.calibration import OutOfFold
 from recq.learn.epochs import Epoch
-from recq.learn.finetune import Finetuning
+from recq.learn.finetune import Finetuning, NetworkTraining, UnseenClasses
 from recq.learn.fits import JoinedRecipe
 from recq.learn.held_out import Bin, CurvePoint, LabelPrecision, Spread, Taken
 from recq.learn.selection import Selection, Trial
@@ -170,14 +170,20 @@ def test_the_page_of_a_network(tmp_path: Path) -> None:
         name="x", field="kind", labels=HOSTILE, several=False, size=8, resize="pad", layer="embedding", weights="0",
         base=None, made_at="2026-01-01",
     )  # fmt: skip
+    first = NetworkTraining("holdout-0", 80, (Epoch("head", 2.0, 1.5), Epoch("top", 1.0, 1.2)), 2)
+    last = NetworkTraining("all", 100, (Epoch("head", 2.0, None),), 1)
     tuning = Finetuning(
-        label="kind", network=network, file=tmp_path, space=SPACE, items=100, held=20, groups=100, unread={},
-        epochs=(Epoch("head", 2.0, 1.5), Epoch("top", 1.0, 1.2)), best=2, before=QUALITY, after=QUALITY,
-        classes=tuple(ClassQuality(each, 10, None, None) for each in HOSTILE), resumed=0, took_s=3.0,
+        label="kind", network=network, file=tmp_path, space=SPACE, items=100, held=20, groups=100, seeds=1, unread={},
+        trainings=(first, last), before=QUALITY, after=QUALITY, unseen=(UnseenClasses(HOSTILE[:2], 0.5, 0.45),),
+        ranking=None, classes=tuple(ClassQuality(each, 10, None, None) for each in HOSTILE), resumed=0, took_s=3.0,
     )  # fmt: skip
     page = Reader("".join(page_of_finetuning(tuning, "images")))
     assert page.tags["svg"] == 2, "of classes nothing was measured"
+    assert page.tags["script"] == 0
     assert "The lowest validation loss is 1.2000, of epoch 2 of 2." in page.text
+    assert "-5.0 points of mAP on average" in page.text
+    rest = Reader("".join(page_of_finetuning(replace(tuning, trainings=(last,), unseen=()), "images")))
+    assert (rest.tags["svg"], "--unseen N leaves some out" in rest.text) == (1, True)
 
 
 def test_without_matplotlib_it_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
