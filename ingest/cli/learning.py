@@ -8,13 +8,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ingest.cli.model import PreprocessOption, ResizeOption, SizeOption
 from ingest.cli.networks import train_network
-from ingest.cli.quality import class_lines, ranking_line, told
+from ingest.cli.pages import require_page, write_page
+from ingest.cli.quality import class_lines, interval, ranking_line, told
 from recq.cli_groups import Index, grouped
 from recq.cli_labels import LabelColumn, views_option
 from recq.cli_options import json_option
@@ -32,6 +34,13 @@ class Method(StrEnum):
 
     HEAD = "head"
     FINETUNE = "finetune"
+
+
+class HeadChoice(StrEnum):
+    """Which heads are tried."""
+
+    AUTO = "auto"
+    RESIDUAL = "residual"
 
 
 class From(StrEnum):
@@ -61,6 +70,15 @@ def train(
             "without a GPU). Example: --method finetune",
         ),
     ] = Method.HEAD,
+    head: Annotated[
+        HeadChoice | None,
+        typer.Option(
+            "--head",
+            show_default=False,
+            help="Which heads are tried: those that are learned in seconds (auto, the default), or a gated residual "
+            "projection, which needs Keras and minutes. Example: --head residual",
+        ),
+    ] = None,
     name: Annotated[
         str | None,
         typer.Option(
@@ -144,6 +162,22 @@ def train(
     size: SizeOption = None,
     resize: ResizeOption = None,
     preprocess: PreprocessOption = None,
+    curve: Annotated[
+        bool,
+        typer.Option(
+            "--curve",
+            help="Measure also what fewer labels of each class would give; --report does so anyway. Example: --curve",
+        ),
+    ] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            metavar="FILE",
+            show_default=False,
+            help="Also write what was measured as an HTML page with plots. Example: --report category.html",
+        ),
+    ] = None,
     json_: Annotated[bool, json_option("recq-ingest", "train --label category")] = False,
     index: Index,
 ) -> None:
@@ -154,10 +188,16 @@ def train(
     settings = index.settings()
     from recq.learn.labels import LabelRules
 
+    if report is not None:
+        require_page(report)
     rules = LabelRules.read(**vars(column))
     if method is Method.FINETUNE:
         if closed_set:
             raise UsageError("--closed-set is for --method head: a network is stored whatever it does to other classes")
+        if head is not None:
+            raise UsageError("--head is for --method head: a network has the layers that finetune gives it")
+        if curve:
+            raise UsageError("--curve is for --method head: a network would be trained once for each point")
         from recq.learn.finetune import EPOCHS, FinetuneOptions
 
         tuning = FinetuneOptions(
@@ -175,7 +215,7 @@ def train(
             resize=resize,
             preprocess=preprocess,
         )
-        train_network(settings, label, tuning, as_json=json_)
+        train_network(settings, label, tuning, as_json=json_, report=report)
         return
     given = {
         "--epochs": epochs,
@@ -194,9 +234,22 @@ def train(
     from recq.learn.training import train as learn
     from recq.search.session import Session
 
-    options = TrainingOptions(name, rules, tuple(filters or ()), group_by, holdout, closed_set)
+    options = TrainingOptions(
+        name=name,
+        rules=rules,
+        filters=tuple(filters or ()),
+        group_by=group_by,
+        holdout=holdout,
+        closed_set=closed_set,
+        curve=curve or report is not None,
+        head=(head or HeadChoice.AUTO).value,
+    )
     with Session(settings) as session, bar() as progress:
         training = learn(session, label, options, progress)
+    if report is not None:
+        from recq.display.training_page import page_of_training
+
+        write_page(report, page_of_training(training, settings.catalog))
     if json_:
         typer.echo(json.dumps(training.to_json(), ensure_ascii=False, indent=2))
     else:
@@ -228,6 +281,13 @@ def _report(training: Training, catalog: str) -> Iterator[str]:
     yield f"probabilities: expected calibration error {training.calibration_error.mean:.3f}"
     if training.ranking is not None:
         yield ranking_line(training.ranking)
+    if training.sampled[0] < training.items:
+        items, classes = training.sampled
+        of = "" if classes == len(training.classes) else f" of {classes:,} classes"
+        yield f"chosen and measured on {items:,} items{of}; learned from all"
+    for each in training.curve:
+        count = "all labels" if each.labels is None else f"{each.labels} labels a class"
+        yield f"  {count:{width}}  mAP {interval(each.map)}"
     yield from class_lines(training.classes)
     if training.stored:
         asked = command("recq", "similar", "TARGET", "--space", training.candidate.name, catalog=catalog)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from ingest.cli.pages import write_page
 from ingest.cli.quality import MEASURES, class_lines, ranking_line, told
 from recq.cli_progress import bar
 from recq.commands import command
@@ -20,13 +22,19 @@ if TYPE_CHECKING:
 _NAMED = 4  # classes left out that a line names
 
 
-def train_network(settings: Settings, label: str, options: FinetuneOptions, *, as_json: bool) -> None:
-    """Train a network on a field, and print what it gives."""
+def train_network(
+    settings: Settings, label: str, options: FinetuneOptions, *, as_json: bool, report: Path | None = None
+) -> None:
+    """Train a network on a field, print what it gives, and write it as a page where one is asked for."""
     from recq.learn.finetune import finetune
     from recq.search.session import Session
 
     with Session(settings) as session, bar() as progress:
         tuning = finetune(session, label, options, progress)
+    if report is not None:
+        from recq.display.training_page import page_of_finetuning
+
+        write_page(report, page_of_finetuning(tuning, settings.catalog))
     if as_json:
         typer.echo(json.dumps(tuning.to_json(), ensure_ascii=False, indent=2))
         return

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from recq.paths import printable
 
 if TYPE_CHECKING:
-    from recq.learn.training import ClassQuality, LabelRanking, Quality, Spread
+    from recq.learn.held_out import Spread
+    from recq.learn.training import ClassQuality, LabelRanking, Quality
 
 _CLASSES = 20  # classes of the table, those with the most items; JSON has all
 

@@ -1,19 +1,15 @@
-"""A sheet as one HTML page that contains everything: styles and thumbnails are inside, there is no script.
-
-Names and metadata are not trusted: they become only text of elements, and a content security policy in the
-page lets a browser load nothing but the pictures within it.
-"""
+"""A sheet as one HTML page that contains everything: styles and thumbnails are inside (`recq.display.html_page`)."""
 
 from __future__ import annotations
 
 import io
 from base64 import b64encode
 from collections.abc import Iterator
-from importlib.resources import files
 
 from recq.display.grid_sheet import Card, Facts, Row, Sheet
 from recq.display.grid_tiles import is_there, thumbnail
-from recq.display.html_element import Element, element, markup
+from recq.display.html_element import Element, element
+from recq.display.html_page import line, opening
 from recq.images import Limits
 
 MOST_FIGURES = 500
@@ -22,8 +18,6 @@ MOST_FIGURES = 500
 _SIDE = 320  # pixels of a thumbnail's longer side: sharp on a telephone, some 10 kB
 _QUALITY = 80
 _LONGEST = 400  # characters of a value
-
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
 def page(sheet: Sheet, limits: Limits) -> Iterator[str]:
@@ -34,14 +28,14 @@ def page(sheet: Sheet, limits: Limits) -> Iterator[str]:
     for row in sheet.rows:
         yield "<section>\n"
         if row.title:
-            yield _line(element("h2", row.title))
+            yield line(element("h2", row.title))
         yield '<div class="row">\n'
         if aside:  # empty where there is no target, so that all rows begin at the same place
             yield from _figures("asked", row.asked, limits)
         if row.found:
             yield from _figures("found", row.found, limits)
         else:
-            yield _line(element("p", "Nothing matches.", class_="note"))
+            yield line(element("p", "Nothing matches.", class_="note"))
         yield "</div>\n"
         yield from _left_out(row)
         yield "</section>\n"
@@ -49,32 +43,26 @@ def page(sheet: Sheet, limits: Limits) -> Iterator[str]:
 
 
 def _head(sheet: Sheet) -> Iterator[str]:
-    yield '<!DOCTYPE html>\n<html lang="en">\n<head>\n'
-    # Before any name or value: the encoding, and what may be loaded.
-    yield _line(element("meta", charset="utf-8"))
-    yield _line(element("meta", **{"http-equiv": "Content-Security-Policy", "content": _POLICY}))
-    yield _line(element("meta", name="viewport", content="width=device-width, initial-scale=1"))
-    yield _line(element("title", f"{sheet.title} - recq"))
-    yield _line(element("style", "\n" + files("recq.display").joinpath("grid.css").read_text("utf-8")))
-    yield "</head>\n<body>\n<header>\n"
-    yield _line(element("h1", sheet.title))
+    yield from opening(sheet.title, "grid.css")
+    yield "<header>\n"
+    yield line(element("h1", sheet.title))
     if sheet.filters:
-        yield _line(element("p", *(element("code", each) for each in sheet.filters), class_="filters"))
+        yield line(element("p", *(element("code", each) for each in sheet.filters), class_="filters"))
     if sheet.spaces:
-        yield _line(element("p", sheet.spaces[0], class_="space"))
+        yield line(element("p", sheet.spaces[0], class_="space"))
     yield "</header>\n<main>\n"
 
 
 def _figures(kind: str, cards: tuple[Card, ...], limits: Limits) -> Iterator[str]:
     yield f'<div class="{kind}">'
     for card in cards:
-        yield _line(_figure(card, limits))
+        yield line(_figure(card, limits))
     yield "</div>\n"
 
 
 def _left_out(row: Row) -> Iterator[str]:
     if row.left_out:
-        yield _line(element("p", f"{row.left_out:,} more not shown", class_="note"))
+        yield line(element("p", f"{row.left_out:,} more not shown", class_="note"))
 
 
 def _figure(card: Card, limits: Limits) -> Element:
@@ -111,7 +99,3 @@ def _facts(facts: Facts) -> list[Element]:
 
 def _shortened(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
-
-
-def _line(made: Element) -> str:
-    return markup(made) + "\n"

@@ -87,13 +87,21 @@ def average_precision(ranked: Floats) -> float:
     return float((np.cumsum(found) / (places + 1)).sum() / (np.cumsum(best) / np.arange(1, len(best) + 1)).sum())
 
 
-def average_precisions(ranked: Floats) -> Floats:
-    """float64 (n,): `average_precision` of many rankings of one length, (n, length); NaN for one without any gain."""
+def average_precisions(ranked: Floats, most: Floats | None = None) -> Floats:
+    """float64 (n,): `average_precision` of many rankings of one length, (n, length); NaN for one without any gain.
+
+    `most` are their `best_sums`, where they are known: every order of the same gains has the same.
+    """
     places = np.arange(1, ranked.shape[1] + 1)
     found = (np.cumsum(ranked, axis=1) / places * (ranked > 0)).sum(axis=1)
-    best = -np.sort(-ranked, axis=1)
-    most = (np.cumsum(best, axis=1) / places * (best > 0)).sum(axis=1)
+    most = best_sums(ranked) if most is None else most
     return np.asarray(np.divide(found, most, out=np.full(len(ranked), np.nan), where=most > 0))
+
+
+def best_sums(gains: Floats) -> Floats:
+    """float64 (n,): what the mean gains down to each relevant item add up to in the best order of gains (n, length)."""
+    best = -np.sort(-gains, axis=1)
+    return np.asarray((np.cumsum(best, axis=1) / np.arange(1, gains.shape[1] + 1) * (best > 0)).sum(axis=1))
 
 
 @dataclass(frozen=True)

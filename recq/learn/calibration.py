@@ -5,8 +5,8 @@ All of it is learned from items that the classifier had not seen (`OutOfFold`), 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -56,6 +56,17 @@ class Calibration:
     def probabilities(self, scores: Floats, *, several: bool) -> Floats:
         """Scores (n, classes) -> probabilities that are right as often as they say."""
         return probabilities_of(scores * self.scale + self.offset, several=several)
+
+    def of_classes(self, own: Sequence[str], wanted: Sequence[str]) -> Calibration:
+        """The same for `wanted` classes, where it was learned of `own`: one that is not among those gets what is usual,
+        which of one temperature for all is exact."""
+        number = {name: n for n, name in enumerate(own)}
+        rows = [number.get(name) for name in wanted]
+        scale, offset = (
+            np.array([np.median(each) if n is None else each[n] for n in rows], np.float32)
+            for each in (self.scale, self.offset)
+        )
+        return replace(self, scale=scale, offset=offset)
 
     def known(self, nearness: float, *, trained: bool = False) -> float:
         """The share of labelled items that lie no nearer to others than this: 0 to 1, a conformal p-value.
@@ -130,15 +141,21 @@ def calibration_error(probabilities: Floats, truth: npt.NDArray[np.bool_], *, se
 
     The distance of mean probability and share of right ones in each bin, weighted by the bin's size (Guo et al. 2017).
     """
-    if several:
-        confidence, right = probabilities.ravel(), truth.ravel()
-    else:
-        best = probabilities.argmax(axis=1)
-        confidence, right = probabilities.max(axis=1), truth[np.arange(len(best)), best]
+    confidence, right = confidence_of(probabilities, truth, several=several)
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
     counts = np.bincount(bins, minlength=BINS)
     gaps = np.bincount(bins, confidence, BINS) - np.bincount(bins, right, BINS)
     return float(np.abs(gaps).sum() / counts.sum())
+
+
+def confidence_of(
+    probabilities: Floats, truth: npt.NDArray[np.bool_], *, several: bool
+) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """How probable each prediction is, and whether it is right: the most probable class, or every label of several."""
+    if several:
+        return probabilities.ravel(), truth.ravel()
+    best = probabilities.argmax(axis=1)
+    return probabilities.max(axis=1), truth[np.arange(len(best)), best]
 
 
 def nearness_of(vectors: Floats, known: Floats) -> Floats:

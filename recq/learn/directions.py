@@ -13,10 +13,13 @@ def right_singular(rows: Floats, most: int) -> Floats:
 
     Each has its largest number positive, so that the same rows give the same vectors.
     """
+    from scipy.linalg import eigh
+
     wide = len(rows) < rows.shape[1]
     wanted = min(most, *rows.shape)
-    _, vectors = np.linalg.eigh(rows @ rows.T if wide else rows.T @ rows)
-    first = vectors[:, : -wanted - 1 : -1]
+    inner = rows @ rows.T if wide else rows.T @ rows
+    _, vectors = eigh(inner, subset_by_index=[len(inner) - wanted, len(inner) - 1], overwrite_a=True)
+    first = vectors[:, ::-1]
     found = rows.T @ first if wide else first
     found = found / np.maximum(np.linalg.norm(found, axis=0), 1e-12)
     signs = np.sign(found[np.abs(found).argmax(axis=0), np.arange(found.shape[1])])

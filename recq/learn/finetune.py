@@ -36,6 +36,7 @@ from recq.learn.checkpoint import remove_remainders, remove_states
 from recq.learn.epochs import Epoch, Part, planned
 from recq.learn.examples import Examples, Rows, read_examples, with_views
 from recq.learn.fits import require_scikit_learn
+from recq.learn.held_out import Spread
 from recq.learn.labels import LabelRules
 from recq.learn.network_trainings import Answers, Task, Trainings
 from recq.learn.pictures import Base, Files, Start, base_of, read_pictures, usable_examples
@@ -44,7 +45,6 @@ from recq.learn.training import (
     ClassQuality,
     LabelRanking,
     Quality,
-    Spread,
     by_class,
     class_qualities,
     ranked_labels,

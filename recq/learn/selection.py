@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,12 +17,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from recq.evaluate.metrics import LabelSets, Measures, average_precisions
+from recq.evaluate.metrics import LabelSets, Measures, average_precisions, best_sums
 from recq.learn.calibration import OutOfFold, nearness_of
 from recq.learn.examples import Examples, Floats, Rows
 from recq.learn.fits import Fit, Recipe
+from recq.models.heads import Head
 
 WEIGHTS = (0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
+STRENGTHS = (0.1, 0.2, 0.3, 0.5, 1.0)
+"""Of the gated residual: how much of what was learned is added."""
+
 DIMS = (64, 128)
 """Numbers that a head is reduced to; at 16 the classes of tomorrow are lost."""
 
@@ -33,6 +38,9 @@ NOISE = 0.005
 
 LARGEST_SELECTION = 5_000
 """Items, whole groups in proportion to their classes, that heads are chosen and measured on."""
+
+LEAST_GROUPS = 10
+"""Of each class among those: of fewer a fifth that is held out would hardly be two, which can find each other."""
 
 SEEN_FOLDS, UNSEEN_FOLDS = 3, 5
 FEWEST_CLASSES = 4
@@ -141,10 +149,31 @@ def seen_splits(examples: Examples, folds: int, seed: int) -> Iterator[tuple[Row
 
 
 def sampled(examples: Examples, most: int) -> Examples:
-    """At most so many of the examples, whole groups, each class in proportion."""
+    """At most so many of the examples: whole groups, each class in proportion, but `LEAST_GROUPS` of each at least.
+
+    Where those alone are too many, some of the classes are left out, at random. A group belongs to the class of its
+    rarest label.
+    """
     if len(examples) <= most:
         return examples
-    return examples.at(np.flatnonzero(dealt(examples, -(-len(examples) // most), 0) == 0)[:most])
+    random = np.random.default_rng(0)
+    groups, first, group_of = np.unique(examples.groups, return_index=True, return_inverse=True)
+    sizes, owners = np.bincount(group_of), rarest(examples)[first]
+    order = random.permutation(len(groups))
+    order = order[np.argsort(owners[order], kind="stable")]  # class by class, at random within
+    starts = np.flatnonzero(np.diff(owners[order], prepend=-1))
+    counts = np.diff(np.append(starts, len(order)))
+    rank = np.arange(len(order)) - np.repeat(starts, counts)
+    # Every class's first groups, class after class; then what is left, as far into one class as into any other.
+    needed = rank < LEAST_GROUPS
+    of_class = np.repeat(random.permutation(len(counts)), counts)
+    turn = np.lexsort((np.where(needed, of_class, (rank + 0.5) / np.repeat(counts, counts)), ~needed))
+    kept, room = [], most
+    for group in order[turn].tolist():
+        if sizes[group] <= room:
+            kept.append(group)
+            room -= int(sizes[group])
+    return examples.at(np.flatnonzero(np.isin(group_of, kept)))
 
 
 def dealt(examples: Examples, parts: int, seed: int) -> Rows:
@@ -162,9 +191,10 @@ def dealt(examples: Examples, parts: int, seed: int) -> Rows:
 
 def rarest(examples: Examples) -> Rows:
     """int64 (n,): of each item's labels the one that the fewest items have; what a split is stratified by."""
-    indicators = examples.indicators()
-    counts = indicators.sum(axis=0)
-    return np.asarray(np.where(indicators, counts, counts.max() + 1).argmin(axis=1), np.int64)
+    counts = Counter(label for labels in examples.labels for label in labels)
+    order = {label: n for n, label in enumerate(examples.classes)}
+    rare = {label: (counts[label], n) for label, n in order.items()}
+    return np.array([order[min(labels, key=rare.__getitem__)] for labels in examples.labels], np.int64)
 
 
 def class_splits(classes: Sequence[str], seed: int) -> list[frozenset[str]]:
@@ -229,7 +259,7 @@ class Part:
     def maps_of(self, recipes: Sequence[Recipe]) -> list[float]:
         """mAP in the space of each recipe's head."""
         heads = [self.fit.head(recipe) for recipe in recipes]
-        return [self.retrieval.measures(head.apply(self.gallery.vectors)).map for head in heads]
+        return [self.retrieval.through(head).map for head in heads]
 
 
 class Retrieval:
@@ -248,16 +278,25 @@ class Retrieval:
         self._own = gallery.groups[asking][:, None] == gallery.groups[others][None, :]
         gains[self._own] = 0
         answered = gains.any(axis=1)
-        self.queries, self._others = asking[answered], others
+        self.queries, self._others, self._gallery = asking[answered], others, gallery
         self._own, self._gains = self._own[answered], gains[answered]
+        self._most = best_sums(self._gains)
 
     def rows(self, vectors: Floats) -> npt.NDArray[np.float64]:
         """The gallery's vectors (n, d) -> float64 (queries, 3): average precision, precision at each of `KS`."""
-        scores = vectors[self.queries] @ vectors[self._others].T
+        return self._ranked(vectors[self.queries], vectors[self._others])
+
+    def through(self, head: Head) -> Measures:
+        """The means of `rows` in the space of a head; what is neither asked about nor looked through is left out."""
+        asked, others = (head.apply(self._gallery.vectors[each]) for each in (self.queries, self._others))
+        return means_of(self._ranked(asked, others))
+
+    def _ranked(self, asked: Floats, others: Floats) -> npt.NDArray[np.float64]:
+        scores = asked @ others.T
         scores[self._own] = -np.inf
         order = np.argsort(-scores, axis=1, kind="stable")
         ranked = np.take_along_axis(self._gains, order, axis=1)
-        return np.column_stack([average_precisions(ranked), *(ranked[:, :k].sum(axis=1) / k for k in KS)])
+        return np.column_stack([average_precisions(ranked, self._most), *(ranked[:, :k].sum(axis=1) / k for k in KS)])
 
     def measures(self, vectors: Floats) -> Measures:
         """The means of `rows`."""

@@ -14,22 +14,37 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from recq.errors import UsageError
-from recq.evaluate.metrics import Measures, average_precisions
+from recq.evaluate.metrics import Measures
 from recq.index.candidates import Candidate, require_name
 from recq.learn.calibration import calibrated, calibration_error
-from recq.learn.examples import Examples, read_examples, require_own_vectors, with_views
-from recq.learn.fits import Fit, Recipe, joined_recipes, plain_recipes, require_scikit_learn
+from recq.learn.examples import Examples, Floats, read_examples, require_own_vectors, with_views
+from recq.learn.fits import Fit, Recipe, joined_recipes, plain_recipes, require_scikit_learn, residual_recipes
+from recq.learn.held_out import (
+    Bin,
+    CurvePoint,
+    LabelPrecision,
+    Spread,
+    Taken,
+    bins_of,
+    counts_of,
+    curve_of,
+    label_precisions,
+    precisions_of,
+    some_of_each,
+    taken_for,
+)
 from recq.learn.labels import SMALLEST, LabelRules
 from recq.learn.selection import (
     DIMS,
     KS,
     LARGEST_SELECTION,
+    STRENGTHS,
     WEIGHTS,
     Retrieval,
     Selection,
@@ -40,6 +55,7 @@ from recq.learn.selection import (
     seen_splits,
     select,
 )
+from recq.models.runtimes import require_keras
 from recq.progress import Progress, silent
 from recq.search.session import Session
 
@@ -50,7 +66,11 @@ SEEDS = 5
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """What is learned from (`rules`, `filters`, `group_by`), how much is held out, and what may be offered."""
+    """What is learned from (`rules`, `filters`, `group_by`), how much is held out, what may be offered.
+
+    `head`: which heads are tried, those that are quick to learn, or the gated residual projection, which needs Keras.
+    With `curve` it is measured what fewer labels would give, too: up to six small fits for each seed.
+    """
 
     name: str | None = None
     rules: LabelRules = field(default_factory=LabelRules)
@@ -58,29 +78,8 @@ class TrainingOptions:
     group_by: str | None = None
     holdout: float = 0.2
     closed_set: bool = False
-
-
-@dataclass(frozen=True)
-class Spread:
-    """A measure from 0 to 1 over the seeds: the mean, and the 95 % interval of the mean (Student's t)."""
-
-    mean: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Spread:
-        """Of one value for each seed."""
-        from scipy.special import stdtrit
-
-        mean, half = float(np.mean(values)), float("nan")
-        if len(values) > 1:
-            half = float(stdtrit(len(values) - 1, 0.975) * np.std(values, ddof=1)) / len(values) ** 0.5
-        return cls(mean, max(mean - half, 0.0), min(mean + half, 1.0))
-
-    def to_json(self) -> dict[str, float]:
-        """As plain JSON."""
-        return {name: round(value, 4) for name, value in vars(self).items()}
+    curve: bool = False
+    head: Literal["auto", "residual"] = "auto"
 
 
 @dataclass(frozen=True)
@@ -139,7 +138,9 @@ class Training:
     `before`, `after`: held-out items in the catalog's space and in the new one. `ungrouped`: `after` as it would be
     estimated if views of one thing were on both sides of a split; None without `group_by`. `calibration_error` is that
     of the predicted probabilities (`recq.learn.calibration`), `ranking` what they are worth where items have several
-    labels, `stored` whether the candidate may be asked for.
+    labels, `stored` whether the candidate may be asked for. `sampled` are the items and classes that heads were chosen
+    and measured on. `taken`, of one label each, says which classes were predicted, `precisions`, of several, how each
+    label ranks. `curve` is empty unless asked for.
     """
 
     label: str
@@ -155,6 +156,11 @@ class Training:
     classes: tuple[ClassQuality, ...]
     calibration_error: Spread
     ranking: LabelRanking | None
+    sampled: tuple[int, int]
+    bins: tuple[Bin, ...]
+    taken: tuple[Taken, ...]
+    precisions: tuple[LabelPrecision, ...]
+    curve: tuple[CurvePoint, ...]
     fits: int
     took_s: float
 
@@ -182,6 +188,11 @@ class Training:
             "calibration_error": self.calibration_error.to_json(),
             "ranking": None if self.ranking is None else self.ranking.to_json(),
             "classes": [each.to_json() for each in self.classes],
+            "measured_on": dict(zip(("items", "classes"), self.sampled, strict=True)),
+            "calibration": [each.to_json() for each in self.bins],
+            "predicted": [each.to_json() for each in self.taken],
+            "label_precisions": [each.to_json() for each in self.precisions],
+            "curve": [each.to_json() for each in self.curve],
             "trials": [
                 {"head": each.recipe.told, "seen_map": round(each.seen, 4), **_unseen_json(each)}
                 for each in self.selection.trials
@@ -213,6 +224,8 @@ def train(
     """
     options = options or TrainingOptions()
     require_scikit_learn()
+    if options.head == "residual":
+        require_keras()
     from threadpoolctl import threadpool_limits
 
     started = time.perf_counter()
@@ -227,29 +240,35 @@ def train(
     sample = with_views(sampled(every, LARGEST_SELECTION), space, progress)
     require_groups(sample, label)
     rounds = SEEDS * (1 if options.group_by is None else 2)
-    fits = _Fits(fits_of(len(sample.classes)), rounds, progress)
-    recipes = [*joined_recipes(WEIGHTS, DIMS), *plain_recipes(DIMS, several=every.several)]
+    counts = counts_of(sample.indicators().sum(axis=0).tolist()) if options.curve else ()
+    fits = _Fits(fits_of(len(sample.classes)), rounds, SEEDS * len(counts), progress)
+    if options.head == "residual":
+        recipes = residual_recipes(STRENGTHS, DIMS)
+    else:
+        recipes = [*joined_recipes(WEIGHTS, DIMS), *plain_recipes(DIMS, several=every.several)]
     # Folds are worked on side by side, so that threads within one would only wait for each other: measured on 1,192
-    # items, two of them take seven times the processor time of one.
+    # items, two of them take seven times the processor time of one. The last fit has the same bits on every machine so.
     with threadpool_limits(1, user_api="blas"):
         selection = select(sample, recipes, 0, closed_set=options.closed_set, step=fits.step)
-        family = [each for each in recipes if type(each) is type(selection.chosen.recipe)]
-        holdouts = [_Holdout.of(sample, family, options, seed, fits) for seed in range(SEEDS)]
+        family = [each for each in recipes if each.family == selection.chosen.recipe.family]
+        holdouts = [_Holdout.of(sample, family, options, seed, fits, counts) for seed in range(SEEDS)]
         apart: list[_Holdout] = []
         if options.group_by is not None:  # what those would believe who do not group
             alone = replace(sample, groups=np.arange(len(sample)))
             apart = [_Holdout.of(alone, recipes, options, seed, fits) for seed in range(SEEDS)]
-    fit = Fit(every)
+        calibration = calibrated(selection.out_of_fold, several=every.several)
+        fit = Fit(every)
+        head, classifier = fit.head(selection.chosen.recipe), fit.classifier
     before, after = (Quality.of([getattr(each, side) for each in holdouts]) for side in ("before", "after"))
     candidate = Candidate(
         name,
         label,
-        fit.head(selection.chosen.recipe),
-        fit.classifier,
+        head,
+        classifier,
         space.fingerprint,
         datetime.now(UTC).isoformat(timespec="seconds"),
         closed_set=not selection.chosen.open_set,
-        calibration=calibrated(selection.out_of_fold, several=every.several).to_json(),
+        calibration=calibration.of_classes(sample.classes, every.classes).to_json(),
         quality={"before": before.to_json(), "after": after.to_json()},
     )
     fits.step()
@@ -267,6 +286,11 @@ def train(
         classes=class_qualities(every, [each.by_class for each in holdouts]),
         calibration_error=Spread.of([each.error for each in holdouts]),
         ranking=_ranking(holdouts) if every.several else None,
+        sampled=(len(sample), len(sample.classes)),
+        bins=bins_of([(each.probabilities, each.truth) for each in holdouts], several=every.several),
+        taken=() if every.several else taken_for(sample.classes, [each.predicted for each in holdouts]),
+        precisions=label_precisions([each.predicted for each in holdouts]) if every.several else (),
+        curve=curve_of([each.curve for each in holdouts]) if counts else (),
         fits=fits.done,
         took_s=time.perf_counter() - started,
     )
@@ -284,11 +308,12 @@ def require_holdout(share: float) -> None:
 
 
 class _Fits:
-    """Counts fits for the progress: a selection of `each` fits and one more for all, and the same for each round."""
+    """Counts fits for the progress: a selection of `each` fits and one more for all, the same for each round, and
+    `more`."""
 
-    def __init__(self, each: int, rounds: int, progress: Progress) -> None:
+    def __init__(self, each: int, rounds: int, more: int, progress: Progress) -> None:
         self._progress = progress
-        self._of = (1 + rounds) * (each + 1)
+        self._of = (1 + rounds) * (each + 1) + more
         self.done = 0
         progress("fitting", 0, self._of)
 
@@ -303,33 +328,66 @@ class _Holdout:
 
     before: Measures
     after: Measures
-    error: float
-    ranking: tuple[float, float] | None
+    classes: tuple[str, ...]
+    probabilities: Floats
+    truth: npt.NDArray[np.bool_]
+    several: bool
     by_class: dict[str, tuple[float, float]]
+    curve: dict[int | None, Measures]
 
     @classmethod
     def of(
-        cls, sample: Examples, recipes: Sequence[Recipe], options: TrainingOptions, seed: int, fits: _Fits
+        cls,
+        sample: Examples,
+        recipes: Sequence[Recipe],
+        options: TrainingOptions,
+        seed: int,
+        fits: _Fits,
+        counts: Sequence[int] = (),
     ) -> _Holdout:
+        """`counts`: how many items of each class are learned from for the points of the curve."""
         folds = max(2, round(1 / options.holdout))
         learned, held = next(seen_splits(sample, folds, seed))
         inner = sample.at(learned)
         selection = select(inner, recipes, seed, closed_set=options.closed_set, step=fits.step)
         fit, measured = Fit(inner), sample.at(held)
         retrieval = Retrieval(measured, None, seed)
+        recipe = selection.chosen.recipe
         before = retrieval.rows(measured.vectors)
-        after = retrieval.rows(fit.head(selection.chosen.recipe).apply(measured.vectors))
+        after = retrieval.rows(fit.head(recipe).apply(measured.vectors))
         calibration = calibrated(selection.out_of_fold, several=sample.several)
-        probabilities = calibration.probabilities(fit.classifier.scores(measured.vectors), several=sample.several)
-        truth = measured.indicators(fit.classifier.classes)
         fits.step()
+        curve: dict[int | None, Measures] = {0: means_of(before)}
+        for count in counts:
+            some = inner.at(some_of_each(inner.indicators(), count, seed))
+            curve[count] = retrieval.through(Fit(some).head(recipe))
+            fits.step()
+        curve[None] = means_of(after)
         return cls(
             means_of(before),
             means_of(after),
-            calibration_error(probabilities, truth, several=sample.several),
-            ranked_labels(probabilities, truth),
+            fit.classifier.classes,
+            calibration.probabilities(fit.classifier.scores(measured.vectors), several=sample.several),
+            measured.indicators(fit.classifier.classes),
+            sample.several,
             by_class([measured.labels[query] for query in retrieval.queries.tolist()], before, after),
+            curve,
         )
+
+    @property
+    def error(self) -> float:
+        """The expected calibration error."""
+        return calibration_error(self.probabilities, self.truth, several=self.several)
+
+    @property
+    def ranking(self) -> tuple[float, float] | None:
+        """As `ranked_labels`."""
+        return ranked_labels(self.probabilities, self.truth)
+
+    @property
+    def predicted(self) -> tuple[tuple[str, ...], Floats, npt.NDArray[np.bool_]]:
+        """Classes, and (n, classes) of probabilities and of truth."""
+        return self.classes, self.probabilities, self.truth
 
 
 def by_class(queries: Sequence[tuple[str, ...]], before: Precise, after: Precise) -> dict[str, tuple[float, float]]:
@@ -347,13 +405,11 @@ def ranked_labels(probabilities: npt.NDArray[np.float32], truth: npt.NDArray[np.
 
     Labels that all items have, or none, cannot be ranked, and are left out; None where none is left.
     """
-    shares = truth.mean(axis=0)
-    told = (shares > 0) & (shares < 1)
-    if not told.any():
+    found = precisions_of(range(truth.shape[1]), probabilities, truth)
+    if not found:
         return None
-    order = np.argsort(-probabilities[:, told], axis=0, kind="stable")
-    ranked = np.take_along_axis(truth[:, told], order, axis=0).T.astype(np.float64)
-    return float(average_precisions(ranked).mean()), float(shares[told].mean())
+    precisions, shares = zip(*found.values(), strict=True)
+    return float(np.mean(precisions)), float(np.mean(shares))
 
 
 def _ranking(holdouts: Sequence[_Holdout]) -> LabelRanking | None:

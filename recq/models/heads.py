@@ -266,8 +266,51 @@ class RandomFeatures:
         return cls(int(data["count"]), int(data["seed"]), int(data["inputs"]), _unpacked(data["matrix"]))
 
 
-_KINDS: dict[str, type[Joined] | type[Linear] | type[RandomFeatures]] = {
-    each.kind: each for each in (Joined, Linear, RandomFeatures)
+@dataclass(frozen=True, eq=False)
+class Residual:
+    """A vector and what is added to it: v + gate * max(0, v `into`) `back`, of length 1, reduced by `projection`.
+
+    `into` (takes, hidden), `back` (hidden, takes), `projection` (takes, dim).
+    """
+
+    into: Floats
+    back: Floats
+    gate: float
+    projection: Floats
+    kind: ClassVar[str] = "residual"
+
+    def __post_init__(self) -> None:
+        for name in ("into", "back", "projection"):
+            object.__setattr__(self, name, rounded(getattr(self, name)))
+
+    @property
+    def takes(self) -> int:
+        """Numbers of the vectors that it takes."""
+        return int(self.into.shape[0])
+
+    @property
+    def dim(self) -> int:
+        """Numbers of the vectors that it gives."""
+        return int(self.projection.shape[1])
+
+    def apply(self, vectors: Floats) -> Floats:
+        """float32 (n, takes), rows of length 1 -> float32 (n, dim), rows of length 1."""
+        return _in_parts(vectors, self.dim, lambda part: moved(part, self.into, self.back, self.gate) @ self.projection)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON."""
+        packed = {name: _packed(getattr(self, name)) for name in ("into", "back", "projection")}
+        return {"kind": self.kind, "gate": self.gate, **packed}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """What `to_json` wrote."""
+        into, back, projection = (_unpacked(data[name]) for name in ("into", "back", "projection"))
+        return cls(into, back, float(data["gate"]), projection)
+
+
+_KINDS: dict[str, type[Joined] | type[Linear] | type[RandomFeatures] | type[Residual]] = {
+    each.kind: each for each in (Joined, Linear, RandomFeatures, Residual)
 }
 
 
@@ -294,6 +337,11 @@ def join(probabilities: Floats, vectors: Floats, weight: float) -> Floats:
     """Probabilities (n, classes), scaled to length `weight`, before vectors (n, d): float32 (n, classes + d)."""
     scaled = probabilities * (np.float32(weight) / np.linalg.norm(probabilities, axis=1, keepdims=True))
     return np.concatenate([scaled, vectors], axis=1, dtype=np.float32)
+
+
+def moved(vectors: Floats, into: Floats, back: Floats, gate: float) -> Floats:
+    """Vectors (n, d) and what a gated residual adds to them, float32 (n, d), not scaled."""
+    return np.asarray(vectors + np.float32(gate) * (np.maximum(vectors @ into, 0) @ back), np.float32)
 
 
 @lru_cache(maxsize=1)  # 26 MB of 1,280 x 5,000, which take longer to make than to apply

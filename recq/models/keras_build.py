@@ -11,7 +11,8 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,21 @@ def keras_package() -> Any:
     if keras.config.backend() != "tensorflow":
         raise ModelUnavailable(f"Keras runs on {keras.config.backend()} here: set KERAS_BACKEND=tensorflow")
     return keras
+
+
+@contextmanager
+def silenced() -> Iterator[None]:
+    """Nothing is written to standard error: TensorFlow's libraries greet there, past every setting, when imported."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def application(

@@ -9,10 +9,7 @@ picture: what is learned are angles, which is how vectors are compared.
 from __future__ import annotations
 
 import math
-import os
-import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recq.models.applications import NORMALISATION
-from recq.models.keras_build import keras_package, weights_digest
+from recq.models.keras_build import keras_package, silenced, weights_digest
 from recq.models.keras_cut import INPUT, normalise
 from recq.models.keras_file import from_file
 from recq.space import Preprocess
@@ -68,7 +65,7 @@ class FineTuner:
         seed: int,
         preprocess: Preprocess = "unit",
     ) -> None:
-        with _silenced():
+        with silenced():
             keras = keras_package()
             import tensorflow as tf
 
@@ -211,21 +208,6 @@ class FineTuner:
             return tf.reduce_mean(tf.nn.weighted_cross_entropy_with_logits(targets, scores, self._positive))
         losses = tf.nn.softmax_cross_entropy_with_logits(targets, scores)
         return tf.reduce_mean(losses * tf.reduce_sum(targets * self._positive, axis=1))
-
-
-@contextmanager
-def _silenced() -> Iterator[None]:
-    """Nothing is written to standard error: TensorFlow's libraries greet there, past every setting, when imported."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def single_precision(keras: Any, model: Any) -> Any:

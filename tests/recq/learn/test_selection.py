@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -11,10 +12,11 @@ from hypothesis import strategies as st
 
 from recq.evaluate.metrics import average_precision, average_precisions
 from recq.learn.examples import groups_of, with_near_duplicates
-from recq.learn.fits import JoinedRecipe, PlainRecipe, joined_recipes, plain_recipes
+from recq.learn.fits import Fit, JoinedRecipe, PlainRecipe, effort, joined_recipes, plain_recipes
 from recq.learn.selection import (
     ALLOWANCE,
     KS,
+    LEAST_GROUPS,
     SEEN_FOLDS,
     UNSEEN_FOLDS,
     Part,
@@ -139,6 +141,65 @@ def test_groups_come_of_any_key_and_of_nearness() -> None:
     near = with_near_duplicates(replace(examples, vectors=vectors / np.linalg.norm(vectors, axis=1, keepdims=True)))
     assert len(set(near.groups.tolist())) == 5
     assert near.groups[5] == near.groups[0]
+
+
+def test_a_sample_keeps_groups_whole_and_small_classes_there() -> None:
+    many = drawn(3, 200)
+    few = [*range(400), *range(400, 410)]  # two classes of 200 items and one of 10
+    examples = replace(many.at(np.array(few)), groups=np.array([n // 2 for n in few]))
+    found = sampled(examples, 100)
+    counts = Counter(label for each in found.labels for label in each)
+    assert len(found) == 100
+    assert counts["class 2"] == 10, "five groups of two"
+    assert abs(counts["class 0"] - counts["class 1"]) <= 4
+    assert set(Counter(found.groups.tolist()).values()) == {2}
+    assert sampled(examples, 410) is examples
+
+
+def test_of_too_many_classes_some_are_left_out_whole() -> None:
+    found = sampled(drawn(40, 15), 100)
+    assert set(Counter(label for each in found.labels for label in each).values()) == {LEAST_GROUPS}
+    assert len(found.classes) == 10
+
+
+def test_a_group_that_does_not_fit_is_passed_over() -> None:
+    examples = replace(drawn(2, 50), groups=np.array([0] * 40 + list(range(1, 61))))
+    found = sampled(examples, 30)
+    assert len(found) == 30
+    assert 0 not in found.groups
+
+
+@pytest.mark.parametrize(
+    ("items", "classes", "expected"),
+    [(1_000, 10, (1280, 300)), (100_000, 10, (1280, 117)), (100_000, 100, (256, 58)), (100_000, 1_000, (256, 20))],
+)
+def test_a_fit_costs_so_much_at_most(items: int, classes: int, expected: tuple[int, int]) -> None:
+    assert effort(items, 1280, classes, 1.5e11) == expected
+
+
+def test_a_classifier_within_fewer_numbers_is_nearly_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    examples = drawn(4, 100)
+    whole = Fit(examples).classifier
+    monkeypatch.setattr("recq.learn.fits._NARROWER", (20,))
+    monkeypatch.setattr("recq.learn.fits._WORK", 400 * 4 * 20 * 100)
+    fit = Fit(examples)
+    assert fit._effort[0].shape == (400, 20)
+    narrow = fit.classifier
+    assert narrow.weights.shape == whole.weights.shape
+    right = [(each.scores(examples.vectors).argmax(axis=1) == examples.numbers()).mean() for each in (whole, narrow)]
+    assert right[1] > right[0] - 0.05
+
+
+def test_features_made_in_parts_are_those_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    examples = drawn(3, 60)
+    monkeypatch.setattr("recq.learn.fits.RANDOM_FEATURES", 200)
+    by_items = Fit(examples).head(PlainRecipe("random")).apply(examples.vectors)
+    monkeypatch.setattr("recq.learn.fits.RANDOM_FEATURES", 150)
+    whole = Fit(examples).head(PlainRecipe("random")).apply(examples.vectors)
+    monkeypatch.setattr("recq.learn.fits._BLOCK", 50)
+    parts = Fit(examples).head(PlainRecipe("random")).apply(examples.vectors)
+    assert np.abs(parts - whole).max() < 0.01
+    assert by_items.shape == whole.shape
 
 
 def test_many_groups_are_dealt_out_whole_and_each_class_in_proportion() -> None:

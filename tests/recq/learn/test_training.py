@@ -14,14 +14,15 @@ from typer.testing import CliRunner
 
 import recq
 from ingest.cli.main import app
-from recq.errors import TargetNotFound, UsageError
+from recq.errors import ModelUnavailable, TargetNotFound, UsageError
 from recq.index.catalog import Catalog
 from recq.index.connect import own_folder
 from recq.index.points import ItemVector
 from recq.index.schema import FileFacts, Item
+from recq.learn.held_out import Spread
 from recq.learn.labels import LabelRules
 from recq.learn.predict import Prediction, predict
-from recq.learn.training import SEEDS, Spread, TrainingOptions, ranked_labels, train
+from recq.learn.training import SEEDS, TrainingOptions, ranked_labels, train
 from recq.search.many import FailedTarget
 from recq.search.session import Session
 from recq.settings import Settings
@@ -99,6 +100,49 @@ def test_the_report_for_people(folder: Path) -> None:
         Catalog.open(owned.client, "images").candidates.forget("grouped")
 
 
+def test_the_page_has_what_json_has(folder: Path, tmp_path: Path) -> None:
+    page = tmp_path / "kind.html"
+    done = ingest(folder, "--label", "kind", "--name", "drawn", "--report", str(page), "--json")
+    assert done.exit_code == 0, done.output
+    document = json.loads(done.stdout)
+    counts = [each["labels_per_class"] for each in document["curve"]]
+    assert counts == [0, 5, 10, None]
+    assert document["curve"][-1]["map"] == document["after"]["map"]
+    assert document["curve"][0]["map"] == document["before"]["map"]
+    assert document["measured_on"] == {"items": 100, "classes": 6}
+    held_out = sum(each["count"] for each in document["predicted"])
+    assert held_out == sum(each["count"] for each in document["calibration"]) == SEEDS * 20
+    assert document["fits"] == (1 + SEEDS) * 7 + SEEDS * 2
+    text = page.read_text("utf-8")
+    assert text.count("<svg") == 5
+    assert f"{100 * document['after']['map']['mean']:.1f}" in text
+    with own_folder(Settings(data_dir=folder)) as owned:
+        Catalog.open(owned.client, "images").candidates.forget("drawn")
+
+
+@pytest.mark.keras
+@pytest.mark.long  # it is learned 48 times
+def test_a_gated_residual_is_one_more_head(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tensorflow")
+    monkeypatch.setattr("recq.models.keras_residual.STEPS", 40)
+    done = ingest(folder, "--label", "kind", "--name", "gated", "--head", "residual", "--closed-set", "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["head"].startswith("gated residual, strength")
+    with own_folder(Settings(data_dir=folder)) as owned:
+        candidates = Catalog.open(owned.client, "images").candidates
+        assert candidates.get("gated").head.kind == "residual"
+        candidates.forget("gated")
+
+
+def test_without_keras_there_is_no_gated_residual(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> None:
+        raise ModelUnavailable("keras is not installed")
+
+    monkeypatch.setattr("recq.learn.training.require_keras", missing)
+    done = ingest(folder, "--label", "kind", "--head", "residual")
+    assert isinstance(done.exception, ModelUnavailable)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -112,6 +156,10 @@ def test_the_report_for_people(folder: Path) -> None:
         (["--label", "kind", "--name", "a b"], "--name 'a b' cannot be used"),
         (["--label", "kind", "--filter", "kind="], "kind="),
         (["--label", "kind", "--map", "missing.csv"], "--map missing.csv cannot be read"),
+        (["--label", "kind", "--report", "kind.png"], "a report is an HTML page, name it kind.html"),
+        (["--label", "kind", "--report", "nowhere/kind.html"], "there is no folder nowhere"),
+        (["--label", "kind", "--method", "finetune", "--curve"], "--curve is for --method head"),
+        (["--label", "kind", "--method", "finetune", "--head", "residual"], "--head is for --method head"),
     ],
 )
 def test_what_cannot_be_learned_is_refused_in_one_line(folder: Path, arguments: list[str], message: str) -> None:
@@ -134,6 +182,19 @@ def test_with_few_classes_nobody_knows_what_becomes_of_others(session: Session, 
     done = ingest(folder, "--label", "kind", "--keep", "class 1,class 2")
     assert "with 2 classes nobody can tell" in str(done.exception)
     assert "--closed-set" in str(done.exception)
+
+
+def test_of_many_classes_some_are_measured_and_all_are_learned(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recq.learn.training.LARGEST_SELECTION", 50)
+    training = train(session, "kind", TrainingOptions("many", closed_set=True))
+    assert (training.items, training.sampled) == (100, (50, 5))
+    assert len(training.candidate.classifier.classes) == len(training.candidate.calibration["scale"]) == 6
+    assert len(set(training.candidate.calibration["scale"])) == 1, "one temperature"
+    assert [each.after is None for each in training.classes].count(True) == 1
+    with session.opened() as catalog:
+        catalog.candidates.forget("many")
 
 
 def test_lists_are_learned_label_by_label(session: Session) -> None:

@@ -17,6 +17,7 @@ from recq.models.heads import (
     Joined,
     Linear,
     RandomFeatures,
+    Residual,
     digest_of,
     head_from_json,
     join,
@@ -48,6 +49,7 @@ HEADS: list[Head] = [
     Linear(floats(TAKES, DIM)),
     Linear(floats(TAKES, DIM), floats(TAKES)),
     RandomFeatures(50, 7, TAKES, floats(50, DIM)),
+    Residual(floats(TAKES, 7), floats(7, TAKES), 0.4, floats(TAKES, DIM)),
 ]
 
 
