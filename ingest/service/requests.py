@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ingest.service.status import ask_daemon
 from recq.commands import Place, answering, command, current
-from recq.errors import IndexUnreachable, RecqError, TargetError, TargetNotFound, UsageError
+from recq.errors import IndexUnreachable, RecqError, SpaceMismatch, TargetError, TargetNotFound, UsageError
 from recq.index.schema import nfc
 from recq.paths import printable
 from recq.settings import Settings
@@ -23,6 +24,7 @@ from recq.waiting import waiting
 
 if TYPE_CHECKING:
     from ingest.service.status import DaemonStatus
+    from ingest.source.watched_source import WatchedSource
     from recq.index.catalog import Catalog
 
 RETRY = "/recq/retry"
@@ -153,12 +155,17 @@ def ask_route(settings: Settings, route: str, question: Mapping[str, Any]) -> tu
     if response.status_code == httpx.codes.UNAUTHORIZED:  # and another process took its port
         return None
     if response.status_code != 200:
-        kind = next((each for each in _KINDS if each.exit_code == answer.get("code")), RecqError)
-        raise kind(str(answer.get("error", response.status_code)))
+        raise error_of(answer)
     return address.pid, answer
 
 
-_KINDS = (UsageError, TargetError, IndexUnreachable)
+def error_of(answer: Mapping[str, Any]) -> RecqError:
+    """The error that a daemon answers with."""
+    kind = next((each for each in _KINDS if each.exit_code == answer.get("code")), RecqError)
+    return kind(str(answer.get("error", "the daemon cannot do it")))
+
+
+_KINDS = (UsageError, TargetError, IndexUnreachable, SpaceMismatch)
 
 
 # -- through the index -----------------------------------------------------------------------------------------------
@@ -220,19 +227,33 @@ class DaemonRequests:
         catalog, _, daemon = self._board.running()
         items = mark(catalog, question.get("pattern"))
         daemon.look_for_requests()
+        if (beside := self._board.beside()) is not None:
+            with suppress(TargetNotFound):  # it has failed in the other space alone
+                mark(beside[0], question.get("pattern"))
+            beside[2].look_for_requests()
         return {"items": items}
 
     def _confirm(self, question: Mapping[str, Any]) -> dict[str, object]:
         catalog, sources, daemon = self._board.running()
-        held = {name: Held(watched.held, watched.held_metadata) for name, watched in sources.items()}
-        asked = confirm_held(catalog, held, question.get("source"))
+        asked = confirm_held(catalog, _held(sources), question.get("source"))
         daemon.look_for_requests()
+        if (beside := self._board.beside()) is not None:
+            with suppress(TargetNotFound):  # the source was just added, and is handed over later
+                confirm_held(beside[0], _held(beside[1]), question.get("source"))
+            beside[2].look_for_requests()
         return {"items": dict(asked.items), **({"metadata": dict(asked.metadata)} if asked.metadata else {})}
 
     def _reconcile(self, question: Mapping[str, Any]) -> dict[str, object]:
         _, sources, daemon = self._board.running()
-        daemon.compare(list(sources), verify=bool(question.get("verify")))
+        verify = bool(question.get("verify"))
+        daemon.compare(list(sources), verify=verify)
+        if (beside := self._board.beside()) is not None:
+            beside[2].compare(list(beside[1]), verify=verify)
         return {}
+
+
+def _held(sources: Mapping[str, WatchedSource]) -> dict[str, Held]:
+    return {name: Held(watched.held, watched.held_metadata) for name, watched in sources.items()}
 
 
 def checked(handler: Callable[[Mapping[str, Any]], dict[str, object]]) -> Callable[[str, bytes], Answer]:

@@ -6,8 +6,7 @@ With a server it serves only the daemon's own routes; the folder's lock keeps tw
 
 from __future__ import annotations
 
-import contextlib
-import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,31 +16,27 @@ from pathlib import Path
 
 from qdrant_client import QdrantClient
 
-from ingest.daemon import Daemon
 from ingest.index.retrying import Retrier
-from ingest.index.retrying_index import replaced
 from ingest.loop import Stopping
-from ingest.reconcile.rebuild_check import require_all_there, require_whole
+from ingest.reconcile.rebuild_check import require_all_there
 from ingest.report import LogFormat, Reporter
 from ingest.service.additions import Additions, HandOver, Taken, wait_until_done
 from ingest.service.outcome import Outcome, Standing
+from ingest.service.rebuilds import Followed, follow, require_base, wanted_space
 from ingest.service.requests import DaemonRequests, mark
 from ingest.service.roots import all_roots, begin, roots_here
+from ingest.service.running import Away, Running, Session, retrying
 from ingest.service.signals import INTERRUPTED, Signals, Stopped
 from ingest.service.status import ROUTE, DaemonStatus, ask_daemon
-from ingest.source.sources import Sources
+from ingest.service.switching import Switching
 from ingest.source.targets import Target, require_one_source, require_usable
 from ingest.source.watched_source import WatchedSource
 from ingest.tally import Counts
 from recq.commands import command
 from recq.errors import (
     IndexBusy,
-    IndexRefused,
-    RecqError,
     TargetNotFound,
 )
-from recq.images import Limits
-from recq.images.workers import DecodePool, Header
 from recq.index.catalog import Catalog
 from recq.index.connect import (
     connect,
@@ -54,7 +49,7 @@ from recq.index.connect import (
 from recq.index.edge.server import LoopbackServer
 from recq.index.edge.serving import Serving
 from recq.learn.predictors import chosen_of
-from recq.models import ModelOptions, describe_space, describe_variant, open_embedder, require_runtime
+from recq.models import ModelOptions, describe_space, describe_variant, require_runtime
 from recq.private_files import private_umask
 from recq.settings import Settings, shown_url
 from recq.space import require_same
@@ -128,6 +123,22 @@ def reconcile(settings: Settings, *, table: Path | None, verify: bool, log_forma
         return Outcome(stopped=True)
 
 
+def beside_daemon(ask: Callable[[], Followed | None], *, log_format: LogFormat | None) -> Outcome | None:
+    """The outcome of what the daemon here is asked for, followed to its end; None where none runs here.
+
+    Interrupted, the outcome tells which process goes on with it.
+    """
+    began = time.monotonic()
+    followed = None
+    try:
+        with _voice(INTERRUPTED, log_format) as voice:
+            followed = ask()
+            return None if followed is None else follow(followed, voice.reporter, began)
+    except Stopped:
+        goes_on = () if followed is None else (f"process {followed.pid}",)
+        return Outcome(stopped=True, taken_up=goes_on)
+
+
 def rebuild(settings: Settings, *, table: Path | None, log_format: LogFormat | None) -> Outcome:
     """Index all sources of a catalog again in another embedding space; the old collection answers meanwhile.
 
@@ -142,8 +153,7 @@ def rebuild(settings: Settings, *, table: Path | None, log_format: LogFormat | N
             old = Catalog.open(session.client, settings.catalog)
             roots = all_roots(old)
             require_one_source(table, roots)
-            asked = ModelOptions.from_settings(settings)
-            space = describe_space(asked, settings) if asked.model else describe_variant(old.base, asked, settings)
+            space = wanted_space(settings, old)
             require_runtime(space, settings)
             catalog = Catalog.begin_rebuild(session.client, settings.catalog, space)
             _choose_predictions(session, old, catalog)
@@ -170,9 +180,7 @@ def switch(settings: Settings, candidate: str, *, log_format: LogFormat | None) 
     try:
         with _voice(INTERRUPTED, log_format) as voice, _session(voice, settings, once=True) as session:
             old = Catalog.open(session.client, settings.catalog)
-            asked = ModelOptions.from_settings(settings)
-            if asked.said:
-                require_same(old.base, describe_variant(old.base, asked, settings), old.name)
+            require_base(settings, old)
             _upgrade(session, old)
             new = Catalog.begin_switch(session.client, settings.catalog, candidate)
             require_room_for_another(settings, old, new)
@@ -181,7 +189,7 @@ def switch(settings: Settings, candidate: str, *, log_format: LogFormat | None) 
         return Outcome(stopped=True)
 
 
-def _switched(session: _Session, old: Catalog, new: Catalog) -> Outcome:
+def _switched(session: Session, old: Catalog, new: Catalog) -> Outcome:
     """Fill the new collection, and let it answer when it is complete."""
     projection, retrier, stop = new.projection, session.retrier, session.signals.stop
     assert projection is not None, "a trained space has one"
@@ -201,7 +209,7 @@ def _switched(session: _Session, old: Catalog, new: Catalog) -> Outcome:
     return Outcome(False, Counts(reused=standing.items), standing, time.monotonic() - session.began)
 
 
-def _finish(session: _Session, old: Catalog, new: Catalog) -> None:
+def _finish(session: Session, old: Catalog, new: Catalog) -> None:
     """Let the new collection answer; the old one is kept, which is reported."""
     session.retrier(new.finish_rebuild)
     rollback = command("recq-ingest", "rollback", catalog=old.name)
@@ -213,6 +221,8 @@ def _finish(session: _Session, old: Catalog, new: Catalog) -> None:
 def forget(settings: Settings, source: str) -> int:
     """Delete a source's items and record, and return the number of items. Raises TargetNotFound and IndexBusy."""
     status = ask_daemon(settings)
+    if status is not None and status.rebuilding is not None:
+        raise IndexBusy(f"catalog {settings.catalog!r} is being rebuilt by process {status.pid}: wait for its end")
     if status is not None and any(each.name == source for each in status.sources):
         raise IndexBusy(f"source {source!r} is being watched by process {status.pid}: stop it first")
     with connect(settings) as client:
@@ -239,56 +249,19 @@ def _voice(code: int, log_format: LogFormat | None) -> Iterator[_Voice]:
             reporter.close()
 
 
-@dataclass(frozen=True)
-class _Session:
-    """What is open while a daemon works; `flush` shortens the embedded engine's journal."""
-
-    settings: Settings
-    once: bool
-    began: float
-    signals: Signals
-    reporter: Reporter
-    board: DaemonStatus
-    client: QdrantClient
-    flush: Callable[[], None] | None
-    retrier: Retrier
-
-
 @contextmanager
 def _session(
     voice: _Voice, settings: Settings, *, once: bool, meanwhile: Callable[[], str | None] = lambda: None
-) -> Iterator[_Session]:
+) -> Iterator[Session]:
     """The index, for its one owner; `meanwhile` is called while another process has it (see `locked`)."""
     began = time.monotonic()
-    away = _Away(voice.reporter)
-    retrier = Retrier(
-        voice.signals.stop,
-        give_up_after=settings.connect_timeout if once else None,
-        waiting=away.waiting,
-        recovered=away.recovered,
-    )
+    away = Away(voice.reporter)
+    retrier = retrying(settings, voice.signals.stop, away, once=once)
     board = DaemonStatus(settings, lambda: retrier.reason or away.detail)
-    with _opened(voice, settings, board, retrier, away, meanwhile, once=once) as (client, flush):
-        yield _Session(settings, once, began, voice.signals, voice.reporter, board, client, flush, retrier)
-
-
-class _Away:
-    """Reports once that the index is away, and once that it is back."""
-
-    def __init__(self, reporter: Reporter) -> None:
-        self._reporter = reporter
-        self.detail: str | None = None
-        """What was reported, until the index is back."""
-
-    def waiting(self, detail: str) -> None:
-        if self.detail is None:
-            self.detail = detail
-            self._reporter.event("waiting", detail=detail)
-
-    def recovered(self) -> None:
-        if self.detail is not None:
-            self.detail = None
-            self._reporter.event("recovered")
+    adding = threading.Lock()
+    moves = Switching(board, settings, adding)
+    with _opened(voice, settings, board, retrier, away, meanwhile, moves, adding, once=once) as (client, flush):
+        yield Session(settings, once, began, voice.signals, voice.reporter, board, client, flush, away, retrier, moves)
 
 
 @contextmanager
@@ -297,8 +270,10 @@ def _opened(
     settings: Settings,
     board: DaemonStatus,
     retrier: Retrier,
-    away: _Away,
+    away: Away,
     meanwhile: Callable[[], str | None],
+    moves: Switching,
+    adding: threading.Lock,
     *,
     once: bool,
 ) -> Iterator[tuple[QdrantClient, Callable[[], None] | None]]:
@@ -307,7 +282,10 @@ def _opened(
     def prepare(catalog: Catalog, name: str, root: Path, table: Path | None) -> WatchedSource:
         return begin(catalog, settings, retrier, voice.reporter, name, root, table)
 
-    routes = {ROUTE: board.answer, **DaemonRequests(board).routes(), **Additions(board, settings, prepare).routes()}
+    additions = Additions(board, settings, prepare, adding)
+    routes = {ROUTE: board.answer}
+    for each in (DaemonRequests(board), additions, moves):
+        routes |= each.routes()
     if settings.url is None:
         serving = Serving.from_settings(settings)
         retrier(require_room, settings)
@@ -328,7 +306,7 @@ def _opened(
             client.close()
 
 
-def _server_for_ever(settings: Settings, retrier: Retrier, away: _Away) -> QdrantClient:
+def _server_for_ever(settings: Settings, retrier: Retrier, away: Away) -> QdrantClient:
     """The client of a server that may be away: it is waited for, which is reported once."""
     shown = shown_url(settings.url or "")
 
@@ -358,14 +336,14 @@ def _choose_catalog(client: QdrantClient, settings: Settings) -> Catalog:
     return catalog
 
 
-def _upgrade(session: _Session, catalog: Catalog) -> None:
+def _upgrade(session: Session, catalog: Catalog) -> None:
     """Upgrade an index that an older recq made, before anything is written to it."""
     before = session.retrier(catalog.upgrade)
     if before is not None:
         session.reporter.event("upgraded", catalog=catalog.name, schema=before)
 
 
-def _choose_predictions(session: _Session, trained: Catalog, catalog: Catalog) -> None:
+def _choose_predictions(session: Session, trained: Catalog, catalog: Catalog) -> None:
     """Keep in `catalog` what the settings predict, where they say so; `trained` has the trained spaces.
 
     Raises as `chosen_of` does.
@@ -376,7 +354,7 @@ def _choose_predictions(session: _Session, trained: Catalog, catalog: Catalog) -
 
 
 def _work(
-    session: _Session,
+    session: Session,
     catalog: Catalog,
     roots: Mapping[str, Path],
     table: Path | None,
@@ -385,69 +363,18 @@ def _work(
     verify: bool = False,
 ) -> Outcome:
     """Run a daemon on a catalog until it is done or stopped; `old` is the catalog that a rebuild replaces."""
-    settings, reporter, signals = session.settings, session.reporter, session.signals
-    if old is None:
-        session.retrier.explain = partial(_explain, catalog)
-    sources = Sources(
-        begin(catalog, settings, session.retrier, reporter, name, root, table) for name, root in roots.items()
-    )
-    pool = DecodePool(
-        workers=settings.worker_count,
-        timeout=settings.decode_timeout,
-        memory=settings.decode_memory,
-        limits=Limits.from_settings(settings),
-        headers=partial(_note_header, sources) if settings.exif else None,
-    )
+    tables = dict.fromkeys(roots, table)  # where one was named, there is one source
+    running = Running(session, catalog, roots, tables, old=old, verify=verify)
+
+    def ready() -> None:
+        running.show()
+        if not session.once:
+            session.moves.attend(session, running)
+
     try:
-        with open_embedder(catalog.space, settings, projection=catalog.projection) as embedder:
-            daemon = Daemon(
-                settings,
-                catalog,
-                sources,
-                pool,
-                embedder,
-                session.retrier,
-                reporter,
-                stop=signals.stop,
-                once=session.once,
-                flush=session.flush,
-                old=old,
-                verify=verify,
-            )
-            signals.working(daemon.wake)
-            session.board.show(catalog, sources, daemon, embedder)
-            reporter.event(
-                "started",
-                catalog=catalog.name,
-                space=catalog.space.label,
-                runtime=embedder.runtime,
-                device=embedder.device,
-                pid=os.getpid(),
-            )
-            daemon.run()
-            stopped = daemon.stopped
-            standing = Standing()
-            if not stopped:
-                found = (session.retrier(Standing.of, catalog, watched) for watched in sources.values())
-                standing = sum(found, standing)
-            reporter.event("stopped", **vars(daemon.tally.counts))
-            pool.close(cancel=stopped)
-            if old is not None and not stopped:
-                session.retrier(require_whole, old, catalog, sources, daemon.tally.doubts)
-            return Outcome(stopped, daemon.tally.counts, standing, time.monotonic() - session.began)
+        outcome, ended = running.run(ready), running
+        while (successor := session.moves.successor(ended)) is not None:
+            outcome, ended = successor.finished(), successor
+        return outcome
     finally:
-        pool.close(cancel=True)
-
-
-def _note_header(sources: Sources, path: str, header: Header) -> None:
-    """Keep the headers that were read with a picture, so that they are not read again when it is described."""
-    for watched in sources.values():
-        watched.note_header(path, header)
-
-
-def _explain(catalog: Catalog, error: IndexRefused) -> RecqError:
-    """The error for a refusal: that the collection was replaced or deleted, where it was; else the refusal itself."""
-    with contextlib.suppress(RecqError):
-        if not catalog.still_current():
-            return replaced(catalog)
-    return error
+        session.moves.end()

@@ -55,6 +55,21 @@ class SourceStatus:
 
 
 @dataclass(frozen=True)
+class Rebuilding:
+    """A rebuild beside the running daemon: the `space` that the catalog moves to (None while that is not known yet).
+
+    `trained` is the name of a trained space. `stage` is what is being done, `done` of `total` items are in the new
+    collection.
+    """
+
+    space: Mapping[str, Any] | None
+    trained: str | None
+    stage: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
 class Status:
     """A catalog and its sources.
 
@@ -64,7 +79,7 @@ class Status:
     payload indexes of new fields that are still to be made; a filter that needs one is refused. `indexes_refused`:
     those that the engine would not make, which `recq-ingest problems` lists. `runtime` and `device`: what runs a
     daemon's network, and where. `kept`: what the last rebuild replaced, until that is pruned
-    (`recq.index.catalogs.Kept`).
+    (`recq.index.catalogs.Kept`). `rebuilding`: the rebuild that the running daemon carries out.
     """
 
     catalog: str
@@ -80,6 +95,7 @@ class Status:
     runtime: str | None = None
     device: str | None = None
     kept: Mapping[str, Any] | None = None
+    rebuilding: Rebuilding | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON."""
@@ -92,7 +108,9 @@ class Status:
             SourceStatus(**{**_known(SourceStatus, source), "problems": tuple(source["problems"])})
             for source in data["sources"]
         )
-        return cls(**{**_known(cls, data), "sources": sources})
+        rebuilding = data.get("rebuilding")
+        known = None if rebuilding is None else Rebuilding(**_known(Rebuilding, rebuilding))
+        return cls(**{**_known(cls, data), "sources": sources, "rebuilding": known})
 
 
 def _known(kind: type, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -136,6 +154,10 @@ def _kept(catalog: Catalog) -> Mapping[str, Any] | None:
     return None if found is None else found.to_json()
 
 
+Shown = tuple["Catalog", Mapping[str, "WatchedSource"], "Daemon"]
+"""A daemon, with its catalog and its sources."""
+
+
 class DaemonStatus:
     """What the running daemon reports of itself, to the threads of its loopback server.
 
@@ -145,7 +167,10 @@ class DaemonStatus:
     def __init__(self, settings: Settings, reason: Callable[[], str | None]) -> None:
         self._settings = settings
         self._reason = reason
-        self._running: tuple[Catalog, Mapping[str, WatchedSource], Daemon] | None = None
+        self.rebuilding: Callable[[], Rebuilding | None] = lambda: None
+        self.beside: Callable[[], Shown | None] = lambda: None
+        """The daemon that fills the collection which the catalog moves to, while it does."""
+        self._running: Shown | None = None
         self._runtime: tuple[str | None, str | None] = None, None
         self._counted: dict[str, _Counted] = {}
         self._kept: Mapping[str, Any] | None = None
@@ -157,7 +182,7 @@ class DaemonStatus:
         self._runtime = embedder.runtime, embedder.device
         self._running = catalog, sources, daemon
 
-    def running(self) -> tuple[Catalog, Mapping[str, WatchedSource], Daemon]:
+    def running(self) -> Shown:
         """The catalog, the sources and the daemon. Raises IndexUnreachable while it starts."""
         if self._running is None:
             raise IndexUnreachable("the daemon is still starting: try again in a moment")
@@ -169,8 +194,9 @@ class DaemonStatus:
 
     def status(self) -> Status:
         """The status now; while the index does not answer, with its last numbers."""
-        settings, detail = self._settings, self._reason()
+        settings = self._settings
         if self._running is None:
+            detail = self._reason()
             state = "starting" if detail is None else "waiting"
             return Status(settings.catalog, _engine(settings), None, True, os.getpid(), state, detail, ())
         catalog, sources, daemon = self._running
@@ -178,11 +204,11 @@ class DaemonStatus:
         pending = {name: daemon.pending(name) for name in sources}
         self._count(catalog, list(sources))
         shown = tuple(self._source(watched, *pending[name]) for name, watched in sources.items())
-        state = daemon.state
+        state, detail = daemon.state, daemon.reason or self._reason()
         return Status(
             settings.catalog, _engine(settings), catalog.space.summary(), True, os.getpid(), state,
             detail if state == "waiting" else None, shown, daemon.indexes_waiting,
-            len(catalog.fields.known_waiting.refused), *self._runtime, self._kept,
+            len(catalog.fields.known_waiting.refused), *self._runtime, self._kept, self.rebuilding(),
         )  # fmt: skip
 
     def _count(self, catalog: Catalog, names: Sequence[str]) -> None:
