@@ -295,18 +295,35 @@ def test_rolled_back_and_forth_and_pruned(place: Place) -> None:
     assert place.vectors()["1.jpg"].shape == (SPACE.dim,)
 
 
-def test_beside_a_running_daemon_only_pruning_is_possible(place: Place) -> None:
-    switched(place)
+def test_beside_a_running_daemon_back_and_forth(place: Place) -> None:
+    """No picture is read: one whose file has changed unseen keeps its vector, as does one that has failed its error."""
+    before = place.items()
     with place.daemon() as daemon:
         daemon.ready()
+        switched(place)
+        assert place.items() == before, "metadata, failures and what is known of files are as they were"
         assert place.status()["kept"]["items"] == PICTURES + 1
-        refused = place.command("rollback")
-        assert (refused.returncode, "stop it first" in refused.stderr) == (4, True)
-        done = place.command("prune", "--yes")
-        assert done.returncode == 0, done.stderr
+        assert place.status()["sources"][0]["failed"] == 1
+        assert daemon.events("gone") == daemon.events("stopped") == []
         put(place.root / "new.jpg", 99)
         daemon.said("indexed", path="new.jpg")
         assert place.vectors()["new.jpg"].shape == (16,)
+        again = place.command("rebuild", "--space", NAME)
+        assert (again.returncode, "in a trained space already" in again.stderr) == (2, True)
+        assert daemon.said("abandoned")["detail"] in again.stderr
+        done = place.command("rollback")
+        assert done.returncode == 0, done.stderr
+        assert place.vectors()["new.jpg"].shape == (SPACE.dim,)
+        done = place.command("prune", "--yes")
+        assert done.returncode == 0, done.stderr
+        (place.root / "new.jpg").unlink()
+        daemon.said("deleted", path="new.jpg")
+        assert place.command("rollback").returncode == 3, "nothing is kept"
+        assert place.command("rebuild", "--space", "by-categry").returncode == 3
+        assert place.command("rebuild", "--space", NAME, "--model", "pixels:16").returncode == 5
+        assert place.command("rebuild", "--stop").returncode == 2, "none is under way"
+        put(place.root / "last.jpg", 98)
+        daemon.said("indexed", path="last.jpg")
 
 
 def test_a_disk_without_room_for_both_keeps_the_old_vectors(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
