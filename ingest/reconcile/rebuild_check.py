@@ -79,6 +79,14 @@ def require_whole(
                 f"source {name!r}: {items} found today would be lost (first: {found.lost[0]}). {_KEPT}: choose "
                 "another network, or mend the cause and run the same rebuild again, which tries them again"
             )
+        if found.gone and not watched.guard.allows(len(found.gone), before):
+            items = f"{len(found.gone):,} items found today have"
+            raise TargetError(
+                f"source {name!r}: {items} gone from {printable(str(watched.root))}, more than the setting max_delete "
+                f"lets go at once. {_KEPT}: bring them back, or if it is meant, run "
+                f"{command('recq-ingest', 'reconcile')}, then {command('recq-ingest', 'confirm', name)}, "
+                f"{command('recq-ingest', 'reconcile')} and the same rebuild again"
+            )
         if found.gone:
             gone.append(Gone(name, len(found.gone), printable(found.gone[0])))
     _require_answers(new, list(sources))

@@ -171,7 +171,8 @@ def _added(each: Any) -> Counts:
 
 
 def _without(counts: Counts, before: Counts) -> Counts:
-    return Counts(**{name: count - getattr(before, name) for name, count in vars(counts).items()})
+    """What was done since `before`; a daemon that has taken another one's place begins at 0."""
+    return Counts(**{name: max(0, count - getattr(before, name)) for name, count in vars(counts).items()})
 
 
 def given_settings(settings: Settings) -> dict[str, Any]:

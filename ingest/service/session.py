@@ -55,6 +55,7 @@ from recq.settings import Settings, shown_url
 from recq.space import require_same
 from recq.waiting import waiting
 
+_LOOK_EVERY = 0.2  # seconds between two looks at a server that makes an index
 _ONE_TRY = 2.0  # seconds that one of many tries to reach a server may take
 
 
@@ -211,6 +212,9 @@ def _switched(session: Session, old: Catalog, new: Catalog) -> Outcome:
 
 def _finish(session: Session, old: Catalog, new: Catalog) -> None:
     """Let the new collection answer; the old one is kept, which is reported."""
+    while session.retrier(new.is_being_indexed):  # a server that has no graph yet compares all vectors one by one
+        if session.signals.stop.wait(_LOOK_EVERY):
+            raise Stopping
     session.retrier(new.finish_rebuild)
     rollback = command("recq-ingest", "rollback", catalog=old.name)
     prune = command("recq-ingest", "prune", catalog=old.name)

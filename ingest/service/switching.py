@@ -66,15 +66,6 @@ class Wanted:
             return Catalog.begin_switch(client, name, self.candidate)
         return Catalog.begin_rollback(client, name)
 
-    @property
-    def command(self) -> str:
-        """The command that asks for it, and follows it while it is under way."""
-        if self.space is not None:
-            return command("recq-ingest", "rebuild", "--model", self.space.model)
-        if self.candidate is not None:
-            return command("recq-ingest", "rebuild", "--space", self.candidate)
-        return command("recq-ingest", "rollback")
-
     def to_json(self) -> dict[str, Any]:
         """As plain JSON."""
         return {"space": None if self.space is None else self.space.to_json(), "candidate": self.candidate}
@@ -353,7 +344,10 @@ class Move:
         while time.monotonic() < deadline and not all(map(running.daemon.is_settled, running.sources)):
             if running.stop.wait(_LOOK_EVERY):
                 raise Stopping
-        retrier(new.predicting.choose, retrier(old.catalog.predicting.all))
+        chosen = retrier(old.catalog.predicting.all)
+        if chosen != retrier(new.predicting.all):  # since this began
+            retrier(new.predicting.choose, chosen)
+            running.daemon.compare(list(running.sources))
         retrier(new.finish_rebuild)
         running.daemon.adopt()
         self.adopted = self._beside.adopted = True

@@ -296,7 +296,8 @@ def test_rolled_back_and_forth_and_pruned(place: Place) -> None:
 
 
 def test_beside_a_running_daemon_back_and_forth(place: Place) -> None:
-    """No picture is read: one whose file has changed unseen keeps its vector, as does one that has failed its error."""
+    """As without one, but that what changes meanwhile and afterwards is indexed at once."""
+    assert place.once().returncode == 3  # the copies of the files have new times
     before = place.items()
     with place.daemon() as daemon:
         daemon.ready()

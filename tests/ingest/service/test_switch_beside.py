@@ -179,3 +179,42 @@ def test_killed_anywhere_the_next_daemon_goes_on(place: Held, owner: str, method
         with place.catalog() as catalog:
             assert (catalog.items.count(), catalog.next()) == (PICTURES, None), "none twice, and nothing is left to do"
         assert place.status()["kept"]["space"]["dim"] == OLD
+
+
+@pytest.mark.parametrize("place", ["embedded"], indirect=True)
+def test_given_up_and_refused_the_old_collection_goes_on(place: Held) -> None:
+    """A rebuild that is given up leaves nothing; one that would lose items is said once, and goes on when asked for."""
+    put(place.root / "grey.jpg", 7)
+    place.more = """
+from ingest.service import switching
+whole = switching.require_whole
+def refusing(*arguments):
+    if held.with_suffix(".refuse").exists():
+        raise switching.TargetError("source 'shop': 1 item found today would be lost")
+    return whole(*arguments)
+switching.require_whole = refusing
+"""
+    place.held.touch()
+    with place.daemon() as daemon:
+        daemon.ready()
+        eventually(lambda: len(place.items()) == PICTURES + 1)
+        rebuild = place.asked("rebuild", "--model", OTHER)
+        eventually(lambda: stage(place) == "waiting for the server's index")
+        done = place.command("rebuild", "--stop")
+        assert done.returncode == 0, done.stderr
+        assert rebuild.ended()[0] == 1
+        assert place.status()["rebuilding"] is None
+        assert len(list((place.data / "edge").glob("images*"))) == 1, "what was made is deleted"
+
+        place.held.unlink()
+        place.held.with_suffix(".refuse").touch()
+        done = place.command("rebuild", "--model", OTHER)
+        assert (done.returncode, "would be lost" in done.stderr) == (3, True)
+        assert len(daemon.events("abandoned")) == 2
+        put(place.root / "new.jpg", 99)
+        daemon.said("indexed", path="new.jpg")
+        assert dims(place) == {OLD}
+        place.held.with_suffix(".refuse").unlink()
+        done = place.command("rebuild", "--model", OTHER)
+        assert done.returncode == 0, done.stderr
+        assert dims(place) == {NEW}
