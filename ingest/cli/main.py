@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import sys
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -298,14 +297,12 @@ def rebuild(
             "--metadata is for a rebuild that reads pictures, and --space reads none: leave one of them out"
         )
     from ingest.service.outcome import require_none_failed, summary
-    from ingest.service.rebuilds import ask_for_rebuild
-    from ingest.service.session import beside_daemon, switch
     from ingest.service.session import rebuild as rebuild_catalog
+    from ingest.service.session import switch
 
-    outcome = beside_daemon(partial(ask_for_rebuild, settings, trained, metadata), log_format=log_format)
-    if outcome is None and trained is not None:
+    if trained is not None:
         outcome = switch(settings, trained, log_format=log_format)
-    elif outcome is None:
+    else:
         outcome = rebuild_catalog(settings, table=metadata, log_format=log_format)
     if outcome.stopped:
         return interrupted(outcome)

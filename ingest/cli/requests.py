@@ -9,7 +9,6 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -224,10 +223,9 @@ def rollback(*, index: Index, log_format: LogOption = None) -> int:
     """
     settings = index.settings()
     from ingest.service.kept import rollback as go_back
-    from ingest.service.rebuilds import ask_for_rollback
-    from ingest.service.session import beside_daemon
+    from ingest.service.session import rollback as by_daemon
 
-    outcome = beside_daemon(partial(ask_for_rollback, settings), log_format=log_format)
+    outcome = by_daemon(settings, log_format=log_format)
     if outcome is None:
         space = go_back(settings).label
         then = f"; {command('recq-ingest', 'run')} indexes what has changed since"

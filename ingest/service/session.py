@@ -22,7 +22,14 @@ from ingest.reconcile.rebuild_check import require_all_there
 from ingest.report import LogFormat, Reporter
 from ingest.service.additions import Additions, HandOver, Taken, wait_until_done
 from ingest.service.outcome import Outcome, Standing
-from ingest.service.rebuilds import Followed, follow, require_base, wanted_space
+from ingest.service.rebuilds import (
+    Followed,
+    ask_for_rebuild,
+    ask_for_rollback,
+    follow,
+    require_base,
+    wanted_space,
+)
 from ingest.service.requests import DaemonRequests, mark
 from ingest.service.roots import all_roots, begin, roots_here
 from ingest.service.running import Away, Running, Session, retrying
@@ -124,70 +131,108 @@ def reconcile(settings: Settings, *, table: Path | None, verify: bool, log_forma
         return Outcome(stopped=True)
 
 
-def beside_daemon(ask: Callable[[], Followed | None], *, log_format: LogFormat | None) -> Outcome | None:
-    """The outcome of what the daemon here is asked for, followed to its end; None where none runs here.
-
-    Interrupted, the outcome tells which process goes on with it.
-    """
+def rollback(settings: Settings, *, log_format: LogFormat | None) -> Outcome | None:
+    """Have the daemon here go back to what the last rebuild replaced; None where none runs (`ingest.service.kept`)."""
     began = time.monotonic()
-    followed = None
-    try:
-        with _voice(INTERRUPTED, log_format) as voice:
-            followed = ask()
-            return None if followed is None else follow(followed, voice.reporter, began)
-    except Stopped:
-        goes_on = () if followed is None else (f"process {followed.pid}",)
-        return Outcome(stopped=True, taken_up=goes_on)
+    followed = ask_for_rollback(settings)
+    return None if followed is None else _followed_move(followed, began, log_format)
 
 
 def rebuild(settings: Settings, *, table: Path | None, log_format: LogFormat | None) -> Outcome:
     """Index all sources of a catalog again in another embedding space; the old collection answers meanwhile.
 
-    The space is that of the model in the settings, else the catalog's own, changed by the other settings.
+    The space is that of the model in the settings, else the catalog's own, changed by the other settings. A daemon that
+    runs here does it (`ingest.service.switching`), and is followed.
 
     After an interruption the next call continues where it stopped. Raises TargetError, with the old collection in
     place, when a source could not be read whole or an item that is found today would be lost
     (`ingest.reconcile.rebuild_check`).
     """
-    try:
-        with _voice(INTERRUPTED, log_format) as voice, _session(voice, settings, once=True) as session:
-            old = Catalog.open(session.client, settings.catalog)
-            roots = all_roots(old)
-            require_one_source(table, roots)
-            space = wanted_space(settings, old)
-            require_runtime(space, settings)
-            catalog = Catalog.begin_rebuild(session.client, settings.catalog, space)
-            _choose_predictions(session, old, catalog)
-            require_room_for_another(settings, old, catalog)
-            mark(catalog, None)  # items that failed in an unfinished rebuild are tried again
-            outcome = _work(session, catalog, roots, table, old=old)
-            if not outcome.stopped:
-                _finish(session, old, catalog)
-            return outcome
-    except (Stopped, Stopping):
-        return Outcome(stopped=True)
+
+    def here(session: Session) -> Outcome:
+        old = Catalog.open(session.client, settings.catalog)
+        roots = all_roots(old)
+        require_one_source(table, roots)
+        space = wanted_space(settings, old)
+        require_runtime(space, settings)
+        catalog = Catalog.begin_rebuild(session.client, settings.catalog, space)
+        _choose_predictions(session, old, catalog)
+        require_room_for_another(settings, old, catalog)
+        mark(catalog, None)  # items that failed in an unfinished rebuild are tried again
+        outcome = _work(session, catalog, roots, table, old=old)
+        if not outcome.stopped:
+            _finish(session, old, catalog)
+        return outcome
+
+    return _by_daemon_or(here, settings, partial(ask_for_rebuild, settings, None, table), log_format)
 
 
 def switch(settings: Settings, candidate: str, *, log_format: LogFormat | None) -> Outcome:
     """Make a candidate the catalog's own space: its vectors are made of the stored ones, and no picture is read.
 
-    The old collection answers meanwhile. After an interruption the next call continues where it stopped. What has
-    changed in the folders is found by the next comparison.
+    The old collection answers meanwhile. A daemon that runs here does it, and is followed. After an interruption the
+    next call continues where it stopped. What has changed in the folders is found by the next comparison.
 
     Raises TargetNotFound for an unknown candidate, SpaceMismatch where it or the model of the settings is of another
     space, UsageError in a catalog that is in a trained space, and TargetError, with the old collection in place, when
     an item would be lost (`ingest.reconcile.rebuild_check`).
     """
+
+    def here(session: Session) -> Outcome:
+        old = Catalog.open(session.client, settings.catalog)
+        require_base(settings, old)
+        _upgrade(session, old)
+        new = Catalog.begin_switch(session.client, settings.catalog, candidate)
+        require_room_for_another(settings, old, new)
+        return _switched(session, old, new)
+
+    return _by_daemon_or(here, settings, partial(ask_for_rebuild, settings, candidate, None), log_format)
+
+
+class _Asked(Exception):
+    """A daemon that runs carries it out."""
+
+    def __init__(self, followed: Followed) -> None:
+        self.followed = followed
+
+
+def _by_daemon_or(
+    here: Callable[[Session], Outcome],
+    settings: Settings,
+    ask: Callable[[], Followed | None],
+    log_format: LogFormat | None,
+) -> Outcome:
+    """What the daemon here is asked for, followed to its end; done `here` where none runs.
+
+    A daemon may just be starting: it is asked again while it has the data folder.
+    """
+    began = time.monotonic()
+
+    def ask_again() -> None:
+        followed = ask()
+        if followed is not None:
+            raise _Asked(followed)
+
     try:
-        with _voice(INTERRUPTED, log_format) as voice, _session(voice, settings, once=True) as session:
-            old = Catalog.open(session.client, settings.catalog)
-            require_base(settings, old)
-            _upgrade(session, old)
-            new = Catalog.begin_switch(session.client, settings.catalog, candidate)
-            require_room_for_another(settings, old, new)
-            return _switched(session, old, new)
+        ask_again()
+        with (
+            _voice(INTERRUPTED, log_format) as voice,
+            _session(voice, settings, once=True, meanwhile=ask_again) as session,
+        ):
+            return here(session)
+    except _Asked as asked:
+        return _followed_move(asked.followed, began, log_format)
     except (Stopped, Stopping):
         return Outcome(stopped=True)
+
+
+def _followed_move(followed: Followed, began: float, log_format: LogFormat | None) -> Outcome:
+    """Follow a daemon to the end. Interrupted, the outcome has who goes on with it."""
+    try:
+        with _voice(INTERRUPTED, log_format) as voice:
+            return follow(followed, voice.reporter, began)
+    except Stopped:
+        return Outcome(stopped=True, taken_up=(f"process {followed.pid}",))
 
 
 def _switched(session: Session, old: Catalog, new: Catalog) -> Outcome:

@@ -100,7 +100,18 @@ class _Beside:
 class Move:
     """One move of a catalog, in a thread of its own. `adding` is held while sources are added."""
 
-    def __init__(self, number: int, session: Session, old: Running, wanted: Wanted, adding: threading.Lock) -> None:
+    def __init__(
+        self,
+        number: int,
+        session: Session,
+        old: Running,
+        wanted: Wanted,
+        adding: threading.Lock,
+        *,
+        resumed: bool,
+    ) -> None:
+        self.unclaimed = resumed
+        """It goes on after an interruption, and the command that asked for it has not come back yet."""
         self.number = number
         self.wanted = wanted
         self.new: Running | None = None
@@ -420,7 +431,7 @@ class Switching:
         with self._lock:
             self._session, self._running = session, running
             if noted is not None:
-                self._start(Wanted.from_json(noted))
+                self._start(Wanted.from_json(noted), resumed=True)
 
     def successor(self, ended: Running) -> Running | None:
         """The daemon that goes on after one that has ended; None where all is to end. Raises why there is none."""
@@ -443,13 +454,13 @@ class Switching:
         """The daemon that fills the new collection, while there is one."""
         return None if self._last is None else self._last.beside
 
-    def _start(self, wanted: Wanted) -> Move:
+    def _start(self, wanted: Wanted, *, resumed: bool = False) -> Move:
         assert self._session is not None
         if self._last is not None and self._last.adopted:
             self._running = self._last.new
         assert self._running is not None
         number = 1 if self._last is None else self._last.number + 1
-        move = Move(number, self._session, self._running, wanted, self._adding)
+        move = Move(number, self._session, self._running, wanted, self._adding, resumed=resumed)
         self._moves = [*self._moves[-1:], move]
         return move
 
@@ -463,9 +474,11 @@ class Switching:
                 raise IndexUnreachable("the daemon is still starting: try again in a moment")
             require_same_settings(self._settings, question["settings"])
             move = self._last
-            if move is None or move.adopted or not move.under_way:
+            if move is not None and move.wanted == wanted and (move.unclaimed or move.rebuilding is not None):
+                move.unclaimed = False
+            elif move is None or move.rebuilding is None:
                 move = self._start(wanted)
-            elif move.wanted != wanted:
+            else:
                 stop = command("recq-ingest", "rebuild", "--stop")
                 raise UsageError(
                     f"catalog {catalog.name!r} is being moved to {move.label} already: wait for its end "
