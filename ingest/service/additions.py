@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ingest.service.outcome import Outcome, Standing
 from ingest.service.requests import ANSWERS_WITHIN, Answer, ask_route, checked
+from ingest.service.status import ask_daemon, engine_of
 from ingest.source.targets import Target, require_folder
 from ingest.tally import Counts
 from recq import paths
@@ -23,7 +24,7 @@ from recq.commands import command
 from recq.errors import IndexBusy, IndexUnreachable, TargetNotFound, UsageError
 from recq.learn.predictors import chosen_of
 from recq.paths import printable
-from recq.settings import Settings, shown_url
+from recq.settings import Settings
 from recq.waiting import waiting
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class HandOver:
         self._settings = settings
         self._question = {
             "catalog": settings.catalog,
-            "engine": _engine(settings),
+            "engine": engine_of(settings),
             "folders": [_folder_json(target) for target in targets],
             "table": None if table is None else _path_json(table.absolute()),
             "settings": given_settings(settings),
@@ -120,7 +121,6 @@ class HandOver:
 
     def _require_space(self) -> None:
         """Raise SpaceMismatch when the settings ask for another network than that of the daemon's catalog."""
-        from ingest.service.status import ask_daemon
         from recq.index.catalog import Catalog
         from recq.index.connect import connect
         from recq.models import ModelOptions, describe_variant
@@ -180,10 +180,6 @@ def given_settings(settings: Settings) -> dict[str, Any]:
     return {name: getattr(settings, name) for name in _DECIDES if name in settings.model_fields_set}
 
 
-def _engine(settings: Settings) -> str:
-    return shown_url(settings.url) if settings.url else "embedded"
-
-
 def _folder_json(target: Target) -> dict[str, Any]:
     return {"folder": _path_json(target.root), "name": target.name}
 
@@ -219,7 +215,7 @@ class Additions:
 
     def _add(self, question: Mapping[str, Any]) -> dict[str, object]:
         catalog, _, daemon = self._board.running()
-        answer: dict[str, object] = {"live": daemon.live, "catalog": catalog.name, "engine": _engine(self._settings)}
+        answer: dict[str, object] = {"live": daemon.live, "catalog": catalog.name, "engine": engine_of(self._settings)}
         if not daemon.live or (question["catalog"], question["engine"]) != (answer["catalog"], answer["engine"]):
             return answer
         targets = [Target(_path_of(each["folder"]), each["name"]) for each in question["folders"]]

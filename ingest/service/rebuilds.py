@@ -7,6 +7,7 @@ again, `recq-ingest status` shows how far it is.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ingest.service.additions import given_settings
 from ingest.service.outcome import Outcome, Standing
 from ingest.service.requests import ANSWERS_WITHIN, ask_route, error_of
-from ingest.service.status import ask_daemon
+from ingest.service.status import engine_of
 from ingest.service.switching import REBUILD, REBUILD_PROGRESS, REBUILD_STOP, Wanted
 from ingest.tally import Counts
 from recq.errors import IndexUnreachable, RecqError, UsageError
@@ -87,25 +88,32 @@ def give_up(settings: Settings) -> bool:
 
 
 def _is_live(settings: Settings) -> bool:
-    """Whether a daemon of this data folder and catalog runs, or is starting."""
-    return ask_daemon(settings) is not None
+    """Whether a daemon of this data folder works on the catalog; one that is just starting is waited for.
+
+    It is asked by what it does itself: the status of a busy one may take long.
+    """
+    found = _answer(settings, {})
+    return found is not None and found[1]["live"]
 
 
 def _ask(settings: Settings, wanted: Wanted) -> Followed | None:
-    question = {"wanted": wanted.to_json(), "settings": given_settings(settings)}
+    found = _answer(settings, {"wanted": wanted.to_json(), "settings": given_settings(settings)})
+    if found is None or not found[1]["live"]:  # it has ended meanwhile
+        return None
+    return Followed(settings, found[0], found[1]["move"])
+
+
+def _answer(settings: Settings, question: Mapping[str, Any]) -> tuple[int, Any] | None:
+    question = {"catalog": settings.catalog, "engine": engine_of(settings), **question}
     began = time.monotonic()
     while True:
         try:
             with waiting("the daemon, which has the data folder, to answer", ANSWERS_WITHIN):
-                found = ask_route(settings, REBUILD, question)
-            break
+                return ask_route(settings, REBUILD, question)
         except IndexUnreachable:  # it is starting
             if time.monotonic() - began > settings.connect_timeout:
                 raise
             time.sleep(_LOOK_EVERY)
-    if found is None or not found[1]["live"]:  # it indexes once, and ends
-        return None
-    return Followed(settings, found[0], found[1]["move"])
 
 
 def follow(followed: Followed, reporter: Reporter, began: float) -> Outcome:

@@ -198,7 +198,7 @@ class DaemonStatus:
         if self._running is None:
             detail = self._reason()
             state = "starting" if detail is None else "waiting"
-            return Status(settings.catalog, _engine(settings), None, True, os.getpid(), state, detail, ())
+            return Status(settings.catalog, engine_of(settings), None, True, os.getpid(), state, detail, ())
         catalog, sources, daemon = self._running
         # Pending first: what is written in between counts twice for a moment rather than not at all.
         pending = {name: daemon.pending(name) for name in sources}
@@ -206,7 +206,7 @@ class DaemonStatus:
         shown = tuple(self._source(watched, *pending[name]) for name, watched in sources.items())
         state, detail = daemon.state, daemon.reason or self._reason()
         return Status(
-            settings.catalog, _engine(settings), catalog.space.summary(), True, os.getpid(), state,
+            settings.catalog, engine_of(settings), catalog.space.summary(), True, os.getpid(), state,
             detail if state == "waiting" else None, shown, daemon.indexes_waiting,
             len(catalog.fields.known_waiting.refused), *self._runtime, self._kept, self.rebuilding(),
         )  # fmt: skip
@@ -275,7 +275,7 @@ def ask_daemon(settings: Settings) -> Status | None:
         status = Status.from_json(response.json())
     except (httpx.HTTPError, ValueError, KeyError, TypeError):
         return None
-    return status if (status.catalog, status.engine) == (settings.catalog, _engine(settings)) else None
+    return status if (status.catalog, status.engine) == (settings.catalog, engine_of(settings)) else None
 
 
 def read_status(settings: Settings) -> Status:
@@ -300,10 +300,11 @@ def read_status(settings: Settings) -> Status:
             )
         waiting = catalog.fields.waiting(refresh=True)
         return Status(
-            settings.catalog, _engine(settings), catalog.space.summary(), False, None, "stopped", None, tuple(sources),
-            waiting.left, len(waiting.refused), kept=_kept(catalog),
+            settings.catalog, engine_of(settings), catalog.space.summary(), False, None, "stopped", None,
+            tuple(sources), waiting.left, len(waiting.refused), kept=_kept(catalog),
         )  # fmt: skip
 
 
-def _engine(settings: Settings) -> str:
+def engine_of(settings: Settings) -> str:
+    """The index that the settings name, as the status shows it."""
     return shown_url(settings.url) if settings.url else "embedded"

@@ -29,7 +29,7 @@ from ingest.service.outcome import Standing
 from ingest.service.requests import Answer, checked, mark
 from ingest.service.roots import all_roots
 from ingest.service.running import Running, Session
-from ingest.service.status import DaemonStatus, Rebuilding, Shown
+from ingest.service.status import DaemonStatus, Rebuilding, Shown, engine_of
 from ingest.tally import Counts
 from recq.commands import command
 from recq.errors import IndexUnreachable, RecqError, TargetError, TargetNotFound, UsageError
@@ -44,6 +44,7 @@ REBUILD_PROGRESS = "/recq/rebuild/progress"
 REBUILD_STOP = "/recq/rebuild/stop"
 
 _LOOK_EVERY = 0.2  # seconds between two looks at how far the new collection is
+_COUNT_EVERY = 1.0  # seconds between two counts of its items
 _TRIES = 3  # checks of the new collection: a file that is written at that moment is not lost
 _CATCHES_UP_WITHIN = 10.0
 """Seconds for the new collection to get what was dropped last, once nothing is written to the old one any more."""
@@ -128,6 +129,7 @@ class Move:
         self._retrier = session.retrying(self._stop)
         self._cancelled = False
         self._exchanging = False
+        self._next_count = 0.0
         self._stage, self._done, self._total = "preparing", 0, 0
         self._space = wanted.space
         self._catalog: Catalog | None = None
@@ -276,9 +278,12 @@ class Move:
         projection = new.projection
         assert projection is not None, "a trained space has one"
         self._show("copying", 0)
+        began = time.monotonic()
         for count in new.fill_from(self._old.catalog, projection, self._retrier):
             self._show("copying", self._done + count)
-            self._go_on()
+            if self._stop.wait(time.monotonic() - began):  # questions and new pictures come first
+                raise Stopping
+            began = time.monotonic()
         for _ in new.fields.make_all():  # of many fields: nothing that could be asked before is refused afterwards
             self._go_on()
 
@@ -319,7 +324,9 @@ class Move:
         """Wait until all that was there has been indexed, sources that were added meanwhile included."""
         left: set[str] | None = None
         while left is None or left:
-            self._show("indexing", self._retrier(_size, running.catalog))
+            if time.monotonic() >= self._next_count:
+                self._next_count = time.monotonic() + _COUNT_EVERY
+                self._show("indexing", self._retrier(_size, running.catalog))
             self._pause(running)
             with contextlib.suppress(IndexUnreachable):  # it is starting, or waits for the index
                 daemon = running.daemon
@@ -466,10 +473,12 @@ class Switching:
 
     def _begin(self, question: Mapping[str, Any]) -> dict[str, object]:
         catalog, _, daemon = self._board.running()
+        same = (question["catalog"], question["engine"]) == (catalog.name, engine_of(self._settings))
+        live = daemon.live and same
+        if not live or "wanted" not in question:
+            return {"live": live}
         wanted = Wanted.from_json(question["wanted"])
         with self._lock:
-            if not daemon.live:
-                return {"live": False}
             if self._session is None:
                 raise IndexUnreachable("the daemon is still starting: try again in a moment")
             require_same_settings(self._settings, question["settings"])

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ingest.service.outcome import Outcome
 from ingest.service.session import switch
 from recq.errors import IndexUnreachable, ModelUnavailable, SpaceMismatch, TargetError, UsageError
 from recq.index.candidates import Candidate
@@ -24,8 +25,9 @@ from recq.models.embedder import open_embedder
 from recq.models.heads import Classifier, Joined
 from recq.search.explain import explain
 from recq.search.many import FailedTarget
+from recq.search.prepare import Preparer, Query
 from recq.search.session import Session
-from recq.search.target import ContentTarget, Given
+from recq.search.target import ContentTarget, Given, Target
 from recq.settings import Settings
 from tests import forked
 from tests.ingest.pictures import jpeg, put
@@ -194,6 +196,25 @@ def test_new_pictures_and_questions_go_through_the_head(place: Place, monkeypatc
             explain(asked, "1.jpg", "2.jpg")
     with pytest.raises(SpaceMismatch, match="the network alone does not make them"):
         open_embedder(space, Settings())
+
+
+def test_a_question_whose_catalog_moves_meanwhile_follows_it(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare = Preparer.prepare
+    moved: list[Outcome] = []
+
+    def moving(self: Preparer, target: Target, text: str) -> Query:
+        query = prepare(self, target, text)
+        if not moved:
+            moved.append(switch(Settings(data_dir=place.data), NAME, log_format=None))
+        return query
+
+    monkeypatch.setattr(Preparer, "prepare", moving)
+    with (
+        session(place) as asked,
+        asked.prepared([ContentTarget(jpeg(77))], lambda _: None) as (catalog, (query,)),
+    ):
+        assert isinstance(query.example, np.ndarray)
+        assert query.example.shape == (catalog.space.dim,) == (16,)
 
 
 def test_predictions_are_as_before(place: Place) -> None:
