@@ -131,8 +131,8 @@ def follow(followed: Followed, reporter: Reporter, began: float) -> Outcome:
         answered = time.monotonic()
         if found is None or found[0] != followed.pid:
             raise IndexUnreachable(
-                f"process {followed.pid} has ended before the catalog was switched: the old vectors still answer, and "
-                "the next daemon goes on with it; run this again then to follow it"
+                f"process {followed.pid} has ended before it reported the switch: the old vectors answer until then, "
+                "and the next daemon goes on with it; run this again then to follow it"
             )
         state: dict[str, Any] = found[1]
         reporter.progress(state["stage"], state["done"], state["total"], 0, known=True)
