@@ -68,7 +68,7 @@ def pace(rate: float) -> None:
     from ingest.service import session
     from recq.models.embedder import Embedder
 
-    def opened(space: Any, _settings: Any) -> Embedder:
+    def opened(space: Any, _settings: Any, **_: Any) -> Embedder:
         return Embedder(space, Paced(space.dim, rate))
 
     vars(session)["open_embedder"] = opened

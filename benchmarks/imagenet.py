@@ -11,8 +11,10 @@ For each network, precision and size the temperature is fitted on the clothing p
 label has the least negative log likelihood as a forecast of whether it is right. It is reported on packs that it was
 not fitted on: the furniture, the products and the samples. `sure` is the least probability from which on first labels
 are right nine times out of ten, on the clothing *and* on the others together: what holds on one pack alone may not hold
-on the next. Of the film posters, which have no label here, the share that is sure is reported. Last, how often int8 and
-f32 agree. Means of feature maps are kept in --cache.
+on the next. Of the film posters, which have no label here, the share that is sure is reported. `together` is what was
+not chosen for `predicted.imagenet`: as few first labels, three at the most, as are sure together. Then how often int8
+and f32 agree, and with --index what `recq-ingest run --predict imagenet` fills in catalogs of the packs, without their
+labels. Means of feature maps are kept in --cache.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import os
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, replace
@@ -34,11 +38,14 @@ from scipy.optimize import minimize_scalar
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import pictures
-from benchmarks.measure import ROOT, progress
+from benchmarks.measure import PROGRAMS, ROOT, progress, ran
+from recq.catalog_names import IMAGENET
 from recq.images import Limits, open_picture, to_input
+from recq.index.predicted import KEY
 from recq.learn.calibration import calibration_error
 from recq.models import ModelOptions, describe_space, open_embedder
 from recq.models.imagenet import CONFIDENCE, Confidence, ImageNet, imagenet
+from recq.search.session import Session
 from recq.settings import Settings
 
 Floats = npt.NDArray[np.float32]
@@ -211,10 +218,14 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "imagenet", help="keep means of maps here")
-    cache: Path = parser.parse_args().cache
+    parser.add_argument("--index", type=Path, help="make catalogs of the packs here, and count what is predicted")
+    asked = parser.parse_args()
+    cache: Path = asked.cache
     cache.mkdir(parents=True, exist_ok=True)
     found = {" ".join(map(str, key)): measured(*key, cache) for key in CONFIDENCE}
-    document = {"networks": found, "agreement": agreement(cache)}
+    document: dict[str, Any] = {"networks": found, "agreement": agreement(cache)}
+    if asked.index is not None:
+        document["predicted"] = {pack: predicted(pack, asked.index) for pack in PACKS if pack in RIGHT}
     print(json.dumps(document, indent=1))
     for name, each in found.items():
         told(name, each)
@@ -232,19 +243,67 @@ def measured(model: str, precision: Any, size: int, cache: Path) -> dict[str, An
     needed = {"fitted": least_sure(forecasts[FITTED]), "elsewhere": least_sure(joined(others))}
     sure = float(np.ceil(100 * max(needed.values())) / 100)
     raw = replace(classifier, confidence=Confidence(1.0, 1.0))
-    reports = {}
+    reports: dict[str, dict[str, Any]] = {}
     for pack, named in packs.items():
         if named.right is None:
             reports[pack] = {"sure": _share(scaled.probabilities(named.means).max(axis=1) >= sure)}
             continue
         before = Forecasts.of(named, raw).report(sure)["calibration_error"]
-        reports[pack] = {**forecasts[pack].report(sure), "calibration_error_raw": before}
+        reports[pack] = {
+            **forecasts[pack].report(sure),
+            "calibration_error_raw": before,
+            "together": together(named, scaled, sure),
+        }
     return {
         "temperature": temperature,
         "sure": sure,
         "sure_needed": {name: round(each, 3) for name, each in needed.items()},
         "shipped": asdict(CONFIDENCE[model, precision, size]),
         "packs": {**reports, "not fitted, together": joined(others).report(sure)},
+    }
+
+
+def together(named: Named, classifier: ImageNet, sure: float) -> dict[str, float]:
+    """What would be stored if it were as few first labels, three at the most, as are `sure` together: for which share
+    of the pictures, how often one of them is right, and how many of all that are stored are."""
+    assert named.right is not None
+    hits: list[list[bool]] = []
+    for row, right in zip(classifier.probabilities(named.means), named.right, strict=True):
+        order = np.argsort(-row, kind="stable")[:3]
+        enough = np.flatnonzero(np.cumsum(row[order]) >= sure)
+        if len(enough):
+            hits.append([classifier.names[n] in right for n in order[: enough[0] + 1].tolist()])
+    return {
+        "share": round(len(hits) / len(named.means), 4),
+        "one_right": _share(np.array([any(each) for each in hits])),
+        "each_right": _share(np.array([hit for each in hits for hit in each])),
+    }
+
+
+def predicted(pack: str, where: Path) -> dict[str, Any]:
+    """What the daemon stores of a pack of which it knows the pictures alone."""
+    files, right = labelled(pack)
+    assert right is not None
+    root = Path(os.path.commonpath(files))
+    options = ["--catalog", pack, "--data-dir", str(where), "--source", f"{pack}={root}", "--predict", IMAGENET]
+    began = time.perf_counter()
+    ran([str(PROGRAMS / "recq-ingest"), "run", "--once", *options])
+    seconds = time.perf_counter() - began
+    settings = Settings(data_dir=where, catalog=pack)
+    with Session(settings) as session, session.opened() as catalog:
+        items = {item.file.path: item.predicted for item in catalog.items.rows([], [KEY])}
+    stored = [items.get(str(file.relative_to(root)), {}).get(IMAGENET) for file in files]
+    sure = [
+        found.labels[0] in names
+        for found, names in zip(stored, right, strict=True)
+        if found is not None and not found.unknown
+    ]
+    return {
+        "pictures": len(files),
+        "named": len(sure),
+        "right": sum(sure),
+        "unknown": sum(found is not None and found.unknown for found in stored),
+        "seconds": round(seconds, 1),
     }
 
 

@@ -89,9 +89,9 @@ class Daemon:
         self._loop = Loop()
         self._context = context = Context(settings, sources, self._loop, self.tally.report, stop, live=not once)
         self._index = index = RetryingIndex(catalog, retrier, old=old)
-        self._predictions = Predictions(catalog, retrier, stop)
+        self._predictions = predictions = Predictions(catalog, settings, retrier, stop)
         self._committer = committer = Committer(
-            catalog, retrier, sources, index, rebuilding=old is not None, predictions=self._predictions
+            catalog, retrier, sources, index, rebuilding=old is not None, predictions=predictions
         )
         deleter = Deleter(catalog, retrier, sources, index)
         # Each part knows only parts that were made before it; the queue knows none.
@@ -101,7 +101,13 @@ class Daemon:
         self._removals = Removals(context, self._queue, deleter, self._afterwards)
         self._places = Places(embedder.capacity)
         self._write = Write(context, self._queue, self._places, committer, self._losses, self._afterwards)
-        embed = Embed(self._loop, embedder, index.vectors, self._write)
+        embed = Embed(
+            self._loop,
+            embedder,
+            lambda digests: predictions.carried(index.vectors(digests)),
+            self._write,
+            more=lambda: predictions.reads_pictures,
+        )
         self._decode = Decode(
             context, self._queue, self._places, pool, catalog.space.input, embed=embed, write=self._write
         )
@@ -110,9 +116,7 @@ class Daemon:
         self._examine = Examine(context, self._queue, index, self._places, exits)
         self._walks = Walks(context, self._queue, index)
         self._watches = Watches(context, self._queue)
-        self._schedule = Schedule(
-            context, self._queue, index, self._walks, self._watches, self._predictions, verify=verify
-        )
+        self._schedule = Schedule(context, self._queue, index, self._walks, self._watches, predictions, verify=verify)
         self._indexing = Indexing(
             self._loop, catalog.fields, catalog.writes.probe, retrier, self.tally.report, look_every=settings.rescan
         )

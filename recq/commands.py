@@ -24,8 +24,9 @@ CATALOG, URL, DATA_DIR = "--catalog", "--url", "--data-dir"
 OPERANDS = "--"
 """After it no word is an option."""
 
-OF_ALL = frozenset({"catalogs", "drop", "models", "models export", "models import"})
-"""The commands without an option for a catalog: they concern all catalogs, or take the name as an argument."""
+OF_ALL = frozenset({"catalogs", "drop", "models"})
+"""The commands, and groups of commands, without an option for a catalog: they concern all catalogs, or take the name as
+an argument."""
 
 _SAFE = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
 _CHANGED_BETWEEN_DOUBLE_QUOTES = frozenset('"$`\\!')

@@ -114,13 +114,13 @@ def test_every_printed_command_exists(place: str, call: ast.Call) -> None:
 
 
 def test_a_catalog_is_added_wherever_it_can_be_given() -> None:
-    without = {
-        name
-        for app in APPS.values()
-        for name, command in leaves(app)
-        if "--catalog" not in {option for parameter in command.params for option in parameter.opts}
-    }
-    assert without == OF_ALL
+    takes: dict[str, set[bool]] = {}
+    for app in APPS.values():
+        for name, command in leaves(app):
+            options = {option for parameter in command.params for option in parameter.opts}
+            takes.setdefault(name.split()[0], set()).add("--catalog" in options)
+    assert {name for name, found in takes.items() if False in found} == OF_ALL
+    assert all(len(found) == 1 for found in takes.values()), "all commands of a group take one, or none does"
 
 
 def test_there_are_printed_commands() -> None:

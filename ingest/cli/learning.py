@@ -14,7 +14,7 @@ import typer
 
 from ingest.cli.model import PreprocessOption, ResizeOption, SizeOption
 from ingest.cli.networks import train_network
-from ingest.cli.quality import class_lines, interval, told
+from ingest.cli.quality import class_lines, ranking_line, told
 from recq.cli_groups import Index, grouped
 from recq.cli_labels import LabelColumn, views_option
 from recq.cli_options import json_option
@@ -104,6 +104,34 @@ def train(
             help="How often finetune shows each picture at most, 12 times by default. Example: --epochs 20",
         ),
     ] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            "--seeds",
+            metavar="N",
+            show_default=False,
+            help="How many holdouts finetune is measured on, once by default: each costs a whole training. "
+            "Example: --seeds 3",
+        ),
+    ] = None,
+    unseen: Annotated[
+        int | None,
+        typer.Option(
+            "--unseen",
+            metavar="N",
+            show_default=False,
+            help="How many times finetune leaves classes out, to measure what it does to pictures of classes without a "
+            "label; each costs a whole training, and 5 leave out each class once. Example: --unseen 5",
+        ),
+    ] = None,
+    no_fit_all: Annotated[
+        bool,
+        typer.Option(
+            "--no-fit-all",
+            help="Keep the network of the first holdout: without it finetune trains once more, on all items. "
+            "Example: --no-fit-all",
+        ),
+    ] = False,
     from_: Annotated[
         From | None,
         typer.Option(
@@ -138,6 +166,9 @@ def train(
             filters=tuple(filters or ()),
             group_by=group_by,
             holdout=holdout,
+            seeds=1 if seeds is None else seeds,
+            unseen=unseen or 0,
+            fit_all=not no_fit_all,
             epochs=EPOCHS if epochs is None else epochs,
             start=(from_ or From.CATALOG).value,
             size=size,
@@ -146,7 +177,16 @@ def train(
         )
         train_network(settings, label, tuning, as_json=json_)
         return
-    given = {"--epochs": epochs, "--from": from_, "--size": size, "--resize": resize, "--preprocess": preprocess}
+    given = {
+        "--epochs": epochs,
+        "--seeds": seeds,
+        "--unseen": unseen,
+        "--no-fit-all": no_fit_all or None,
+        "--from": from_,
+        "--size": size,
+        "--resize": resize,
+        "--preprocess": preprocess,
+    }
     wrong = [option for option, value in given.items() if value is not None]
     if wrong:
         raise UsageError(f"{wrong[0]} is for --method finetune: a head is learned from the vectors as they are")
@@ -187,10 +227,7 @@ def _report(training: Training, catalog: str) -> Iterator[str]:
         yield f"classes left out: {100 * mean:+.1f} points of mAP on average, {100 * worst:+.1f} for the worst"
     yield f"probabilities: expected calibration error {training.calibration_error.mean:.3f}"
     if training.ranking is not None:
-        yield (
-            f"items that have a label before those that have not: macro-AP {interval(training.ranking.macro)}, by "
-            f"chance {interval(training.ranking.base_rate)}"
-        )
+        yield ranking_line(training.ranking)
     yield from class_lines(training.classes)
     if training.stored:
         asked = command("recq", "similar", "TARGET", "--space", training.candidate.name, catalog=catalog)

@@ -106,8 +106,8 @@ def run(
             "--predict",
             metavar="FIELD",
             show_default=False,
-            help="Predict this field for pictures without it, by a trained space; FIELD=NAME names one of several. "
-            "May be given several times. Example: --predict category",
+            help="Predict this field for pictures without it, by a trained space (FIELD=NAME names one of several); "
+            "imagenet needs none. May be given several times. Example: --predict category",
         ),
     ] = None,
     no_predict: Annotated[
@@ -187,6 +187,8 @@ def status(
             f"{found.kept['space']['model']}, {size}: {command(PROG, 'rollback')} goes back to them, "
             f"{command(PROG, 'prune')} deletes them"
         )
+    for each in found.predicted:
+        typer.echo(f"  predicted: {each}")
     for source in found.sources:
         pending = "" if source.pending is None else f", {source.pending:,} pending"
         typer.echo(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from recq.paths import printable
 
 if TYPE_CHECKING:
-    from recq.learn.training import ClassQuality, Quality, Spread
+    from recq.learn.training import ClassQuality, LabelRanking, Quality, Spread
 
 _CLASSES = 20  # classes of the table, those with the most items; JSON has all
 
@@ -32,6 +32,14 @@ def class_lines(classes: Sequence[ClassQuality]) -> Iterator[str]:
         yield f"  {printable(each.label):{longest}}  {each.items:>6,} items  mAP {numbers}"
     if len(by_size) > _CLASSES:
         yield f"  and {len(by_size) - _CLASSES:,} smaller classes: --json has all"
+
+
+def ranking_line(ranking: LabelRanking) -> str:
+    """What the probabilities of several labels are worth."""
+    return (
+        f"items that have a label before those that have not: macro-AP {interval(ranking.macro)}, by "
+        f"chance {interval(ranking.base_rate)}"
+    )
 
 
 def interval(spread: Spread) -> str:

@@ -26,7 +26,7 @@ class PendingPath:
 
     `fresh`: hinted at by an event, not found by a walk. `known`: the index has it already. `witnessed`: the kernel
     itself reported that it was removed. `retry`: embed it again if it failed. `altered`: embed it again, since its
-    bytes are others although size and mtime are as known.
+    bytes are others although size and mtime are as known. `unpredicted`: read it for what is predicted of it.
     """
 
     key: Key
@@ -36,6 +36,7 @@ class PendingPath:
     witnessed: bool = False
     retry: bool = False
     altered: bool = False
+    unpredicted: bool = False
 
     def after(self, before: PendingPath | None) -> PendingPath:
         """This entry for a path that waits already: requests of both hold, and the later observation.
@@ -52,6 +53,7 @@ class PendingPath:
             witnessed=self.witnessed or (before.witnessed and still_absent),
             retry=self.retry or before.retry,
             altered=self.altered or before.altered,
+            unpredicted=self.unpredicted or before.unpredicted,
         )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Generic, TypeVar
 
-from ingest.pipeline.commit import Touched, Work
+from ingest.index.predictions import Refreshed
+from ingest.pipeline.commit import Reread, Touched, Work
 from ingest.source.files import Key
 from recq.index.schema import Item
 
@@ -13,6 +15,9 @@ T = TypeVar("T")
 
 LONGEST_WAIT = 0.2
 """Seconds that a finished item waits until its batch is written, however small."""
+
+REPORT_AFTER = 10.0
+"""Seconds after which it is reported what was predicted of a source, although more is under way."""
 
 _TOUCHED_AT_ONCE = 200  # ctimes in one request
 
@@ -60,11 +65,33 @@ class Outgoing:
         self.works: Batch[Work] = Batch(size)
         self.touched: Batch[Touched] = Batch(_TOUCHED_AT_ONCE)
         self.describing: Batch[tuple[Key, Item]] = Batch(size)
+        self.predicting: Batch[Reread] = Batch(size)
+        self._predicted: dict[str, Refreshed] = {}  # by field: what was done and is not reported yet
+        self._report_at = float("inf")
 
     def __len__(self) -> int:
-        return len(self.works) + len(self.touched) + len(self.describing)
+        return len(self.works) + len(self.touched) + len(self.describing) + len(self.predicting)
 
     @property
     def full(self) -> bool:
         """Whether the index is slower than the stages before it: they have to wait."""
-        return self.works.full or self.touched.full or self.describing.full
+        return any(each.full for each in (self.works, self.touched, self.describing, self.predicting))
+
+    @property
+    def report_at(self) -> float:
+        """When predictions are to be reported (monotonic)."""
+        return self._report_at
+
+    def predicted(self, done: Sequence[Refreshed], now: float) -> None:
+        """Note predictions that were written."""
+        for each in done:
+            self._predicted[each.field] = self._predicted.get(each.field, Refreshed(each.field)) + each
+        if self._predicted:
+            self._report_at = min(self._report_at, now + REPORT_AFTER)
+
+    def take_predicted(self, now: float, *, alone: bool) -> list[Refreshed]:
+        """What is to be reported now; `alone`: nothing of the source is under way."""
+        if not self._predicted or not (alone or now >= self._report_at):
+            return []
+        taken, self._predicted, self._report_at = list(self._predicted.values()), {}, float("inf")
+        return [each for each in taken if each.items]

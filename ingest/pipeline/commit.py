@@ -16,7 +16,7 @@ from typing import Protocol
 
 from ingest.events.pending import PendingPath
 from ingest.index.isolation import Isolation, declare_each
-from ingest.index.predictions import Predictions
+from ingest.index.predictions import Attached, ItemRead, Predictions, Refreshed
 from ingest.index.retrying import Retrier
 from ingest.pipeline.found_problems import problems_kept
 from ingest.pipeline.last_look import last_look
@@ -32,6 +32,7 @@ from recq.index.catalog import Catalog
 from recq.index.points import ItemVector
 from recq.index.problems import Problem, ProblemKind, few
 from recq.index.schema import FieldType, Item, ItemError, Metadata, Value
+from recq.models.embedder import Pass
 from recq.paths import printable
 
 _DESCRIBED_AT_ONCE = 100  # items whose fields are declared together
@@ -43,7 +44,7 @@ class Work:
 
     `state` is the file's when it was read. `carried`: the vector was not computed for this file. `known`: the index has
     the item already. `attempt`: how often it was tried to embed the item since it was last searchable, this one
-    included.
+    included. `read`: all that the network gave, where a predictor needs it.
     """
 
     entry: PendingPath
@@ -53,11 +54,22 @@ class Work:
     carried: bool
     known: bool = False
     attempt: int = 1
+    read: Pass | None = None
 
     @property
     def key(self) -> Key:
         """The path."""
         return self.entry.key
+
+
+@dataclass(frozen=True, eq=False)
+class Reread:
+    """An item whose picture was read again for what is predicted of it: as the index had it, with what was found.
+    `described`: its metadata is the folder's."""
+
+    entry: PendingPath
+    found: ItemRead
+    described: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,14 +137,14 @@ class Committer:
         index: Stored,
         *,
         rebuilding: bool = False,
-        predictions: Predictions | None = None,
+        predictions: Predictions,
     ) -> None:
         self._catalog = catalog
         self._rebuilding = rebuilding
         self._index = index
         self._retrier = retrier
         self._sources = sources
-        self._predictions = predictions or Predictions(catalog, retrier)
+        self._predictions = predictions
         self._writing = self._predictions.writing  # one thread at a time declares fields
         self._isolation = Isolation(retrier, catalog.writes.probe)
         self._refusals: Counter[Key] = Counter()  # in a row
@@ -169,14 +181,18 @@ class Committer:
             stamped.append(replace(work, item=described.kept))
             if described.lost:
                 losing[work.key] = described.kept
+        attached = self._predictions.of_new([ItemRead(work.item, work.vector, work.read) for work in stamped])
         with self._writing:
-            done, refused = self._written(stamped)
+            done, refused = self._written(stamped, attached)
+        self._predictions.written([(work.item, work.vector) for work in done])
         return Written(done, again, refused, [(work.key, losing[work.key]) for work in done if work.key in losing])
 
-    def _written(self, stamped: Sequence[Work]) -> tuple[Sequence[Work], Sequence[tuple[Work, ItemError]]]:
+    def _written(
+        self, stamped: Sequence[Work], attached: Attached
+    ) -> tuple[Sequence[Work], Sequence[tuple[Work, ItemError]]]:
         """What the index has now of these, in the best form that it takes, and what it takes in no form."""
         self._declare_known([work.item for work in stamped])
-        items = self._predictions.of_new([ItemVector(work.item, work.vector) for work in stamped])
+        items = self._predictions.current(attached)
         stamped = [replace(work, item=item) for work, item in zip(stamped, items, strict=True)]
         written = self._isolation.each(self._upsert, stamped)
         done = list(written.done)
@@ -229,7 +245,12 @@ class Committer:
                     done.append(kept)
             for item in done:
                 self._sources[item.file.source].clear_refusal(item.file.path)
-            return Replaced(done, refused)
+        self._predictions.written([(item, None) for item in done])
+        return Replaced(done, refused)
+
+    def predict(self, reread: Sequence[Reread]) -> Sequence[Refreshed]:
+        """Write what is predicted of items whose pictures were read for it; of each field what was done."""
+        return self._predictions.read_again([each.found for each in reread])
 
     def reduce(self, items: Sequence[Losing]) -> tuple[Replaced, Sequence[Held]]:
         """Let items lose metadata that the folder no longer gives, or hold a source's losses where they are too many.

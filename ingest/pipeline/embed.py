@@ -24,8 +24,9 @@ from ingest.pipeline.verdict import Verdict
 from recq.errors import ImageError, Reason
 from recq.images.workers import Decoded, Hashed
 from recq.index.ledger import Carried
+from recq.models.embedder import Pass
 
-_REMEMBERED = 1024  # vectors kept for files with the same bytes that come soon after (5 MB)
+_REMEMBERED = 1024  # vectors kept for files with the same bytes that come soon after (5 MB, 10 with the means)
 
 _LONGEST_DETAIL = 500  # characters: runtimes answer with pages
 
@@ -39,8 +40,8 @@ class Embedding(Protocol):
     def capacity(self) -> int:
         """Pictures that it works on or keeps at hand."""
 
-    def submit(self, pixels: Pixels) -> Future[Vector]:
-        """The vector of these pixels, as a future; blocks while `capacity` pictures are under way."""
+    def submit_pass(self, pixels: Pixels) -> Future[Pass]:
+        """What the network gives of these pixels, as a future; blocks while `capacity` pictures are under way."""
 
 
 class Next(Protocol):
@@ -59,16 +60,24 @@ class Next(Protocol):
 class Embed:
     """Hands what has a vector to `write`.
 
-    `stored(digests)` gives the vectors that the index has for those SHA-256, and which decoder they are of.
+    `stored(digests)` gives the vectors that the index has for those SHA-256, and which decoder they are of; none of
+    bytes whose picture has to be read for what is predicted of it. `more()`: all that the network gives is wanted, not
+    the vector alone.
     """
 
     def __init__(
-        self, loop: Loop, embedder: Embedding, stored: Callable[[Sequence[str]], Mapping[str, Carried]], write: Next
+        self,
+        loop: Loop,
+        embedder: Embedding,
+        stored: Callable[[Sequence[str]], Mapping[str, Carried]],
+        write: Next,
+        more: Callable[[], bool] = lambda: False,
     ) -> None:
         self._loop = loop
         self._embedder = embedder
         self._stored = stored
         self._write = write
+        self._more = more
         self._worker = Worker("vectors", loop)
         self._recent: OrderedDict[str, Embedded] = OrderedDict()
         self._asked: dict[str, list[tuple[Verdict, Decoded]]] = {}  # all that have the same bytes
@@ -78,15 +87,16 @@ class Embed:
 
     def recent(self, digest: str) -> Embedded | None:
         """The vector and format of bytes that were embedded a short while ago. Safe in any thread."""
-        return self._recent.get(digest)
+        found = self._recent.get(digest)
+        return None if found is not None and found.read is None and self._more() else found
 
     def decoded(self, verdict: Verdict, decoded: Decoded) -> None:
         """Get the vector of a picture."""
         digest = decoded.sha256
-        known = self._recent.get(digest)
+        known = self.recent(digest)
         if known is not None:
             self._recent.move_to_end(digest)
-            self._hand_over(verdict, decoded, known.vector, carried=True)
+            self._write.embedded(verdict, decoded, known, carried=True)
         elif digest in self._asked:
             self._asked[digest].append((verdict, decoded))
         else:
@@ -113,7 +123,7 @@ class Embed:
         for decoded, fresh in batch:
             stored = found.get(decoded.sha256)
             if stored is not None and stored.decoder >= decoded.since:  # an older decoder saw another picture in it
-                self._share(decoded.sha256, stored.vector, carried=True)
+                self._share(decoded.sha256, stored.vector, None, carried=True)
             else:
                 self._new.put(decoded, fresh=fresh)
         self._feed()
@@ -122,7 +132,7 @@ class Embed:
         while self._new and self._in_network < self._embedder.capacity:
             decoded = self._new.take()
             try:
-                future = self._embedder.submit(decoded.pixels)
+                future = self._embedder.submit_pass(decoded.pixels)
             except Exception as error:
                 self._tell(decoded.sha256, _failed(error), carried=False)
                 continue
@@ -130,14 +140,14 @@ class Embed:
             future.add_done_callback(partial(self._post, decoded.sha256))
         self._look_up()
 
-    def _post(self, digest: str, future: Future[Vector]) -> None:
+    def _post(self, digest: str, future: Future[Pass]) -> None:
         self._loop.post(partial(self._embedded, digest, future))
 
-    def _embedded(self, digest: str, future: Future[Vector]) -> None:
+    def _embedded(self, digest: str, future: Future[Pass]) -> None:
         self._in_network -= 1
         self._feed()
         try:
-            vector = future.result()
+            found = future.result()
         except CancelledError:
             self._tell(digest, None, carried=False)
         except ImageError as error:
@@ -145,29 +155,24 @@ class Embed:
         except Exception as error:  # whatever a runtime raises: it fails this picture, and the others go on
             self._tell(digest, _failed(error), carried=False)
         else:
-            self._share(digest, vector, carried=False)
+            self._share(digest, found.vector, found if self._more() else None, carried=False)
 
-    def _share(self, digest: str, vector: Vector, *, carried: bool) -> None:
+    def _share(self, digest: str, vector: Vector, read: Pass | None, *, carried: bool) -> None:
         _, first = self._asked[digest][0]
-        self._recent[digest] = Embedded(first.format, first.width, first.height, vector)
+        embedded = Embedded(first.format, first.width, first.height, vector, read)
+        self._recent[digest] = embedded
         if len(self._recent) > _REMEMBERED:
             self._recent.popitem(last=False)
-        self._tell(digest, vector, carried=carried)
+        self._tell(digest, embedded, carried=carried)
 
-    def _tell(self, digest: str, outcome: Vector | ImageError | None, *, carried: bool) -> None:
+    def _tell(self, digest: str, outcome: Embedded | ImageError | None, *, carried: bool) -> None:
         for number, (verdict, decoded) in enumerate(self._asked.pop(digest)):
-            self._hand_over(verdict, decoded, outcome, carried=carried or number > 0)
-
-    def _hand_over(
-        self, verdict: Verdict, decoded: Decoded, outcome: Vector | ImageError | None, *, carried: bool
-    ) -> None:
-        if outcome is None:
-            self._write.dropped(verdict)
-        elif isinstance(outcome, ImageError):
-            self._write.failed(verdict, outcome)
-        else:
-            embedded = Embedded(decoded.format, decoded.width, decoded.height, outcome)
-            self._write.embedded(verdict, decoded, embedded, carried=carried)
+            if outcome is None:
+                self._write.dropped(verdict)
+            elif isinstance(outcome, ImageError):
+                self._write.failed(verdict, outcome)
+            else:
+                self._write.embedded(verdict, decoded, outcome, carried=carried or number > 0)
 
 
 def _failed(error: Exception) -> ImageError:

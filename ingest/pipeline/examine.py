@@ -90,7 +90,7 @@ class Examine:
         for verdict in found:
             key = verdict.entry.key
             match verdict.fate:
-                case Fate.EMBED | Fate.COMPARE:
+                case Fate.EMBED | Fate.COMPARE | Fate.PREDICT:
                     self._exits.decode.examined(verdict)
                     continue
                 case Fate.METADATA:

@@ -32,6 +32,7 @@ class Fate(StrEnum):
     EMBED = "embed"
     COMPARE = "compare"  # embedded only where its bytes turn out to be others
     METADATA = "metadata"
+    PREDICT = "predict"  # read for what is predicted of it; its metadata may have changed as well
     DELETE = "delete"
     SIDECAR = "sidecar"  # it belongs to a picture, which has to be looked at
     TABLE = "table"  # it is the source's metadata.csv, or a patch
@@ -41,7 +42,7 @@ class Fate(StrEnum):
 class Verdict:
     """What becomes of the path of `entry`: `state` is the file's now, `known` the item that the index has.
 
-    `described`: the metadata of an item to be compared is the folder's. `picture`: the path of the picture that a
+    `described`: the metadata of an item to be read is the folder's. `picture`: the path of the picture that a
     sidecar belongs to.
     """
 
@@ -90,6 +91,8 @@ def _examine(entry: PendingPath, watched: WatchedSource, known: Item | None, now
     if is_item and entry.altered:
         return Verdict(entry, Fate.EMBED, state, known)
     action = decide(state if is_item else None, known, lambda: _is_described(watched, entry, known), retry=entry.retry)
+    if entry.unpredicted and known is not None and known.error is None and action in (Action.NOTHING, Action.METADATA):
+        return Verdict(entry, Fate.PREDICT, state, known, described=action is Action.NOTHING)
     described = action is not Action.COMPARE or _is_described(watched, entry, known)
     return Verdict(entry, Fate(action.value), state, known, described)
 

@@ -13,17 +13,19 @@ from dataclasses import replace
 from functools import partial
 
 from ingest.context import Context
+from ingest.events.pending import PendingPath
 from ingest.events.queue import Queue
 from ingest.events.retry import PASSING
 from ingest.events.stability import DOUBTFUL
+from ingest.index.predictions import ItemRead, Refreshed
 from ingest.loop import Workers
 from ingest.pipeline.afterwards import Afterwards
 from ingest.pipeline.batches import Outgoing
-from ingest.pipeline.commit import Committer, Replaced, Touched, Work, Written, attempt_after, failed
+from ingest.pipeline.commit import Committer, Replaced, Reread, Touched, Work, Written, attempt_after, failed
 from ingest.pipeline.losses import Losses
 from ingest.pipeline.places import Places
 from ingest.pipeline.vectors import Embedded
-from ingest.pipeline.verdict import Verdict, facts
+from ingest.pipeline.verdict import Fate, Verdict, facts
 from ingest.reconcile.outdated import needs_decoding
 from ingest.source.files import FileState, Key
 from recq.errors import ImageError, Reason
@@ -70,16 +72,17 @@ class Write:
     @property
     def idle(self) -> bool:
         """Whether nothing waits to be written, or is being written."""
-        return not (any(map(len, self._outgoing.values())) or self._workers.busy)
+        unreported = any(out.report_at < float("inf") for out in self._outgoing.values())
+        return not (any(map(len, self._outgoing.values())) or self._workers.busy or unreported)
 
     def next_deadline(self) -> float:
         """When `tick` has something to do although nothing was posted."""
         ready = (
-            min(out.works.deadline, out.touched.deadline)
+            min(out.works.deadline, out.touched.deadline, out.predicting.deadline)
             for name, out in self._outgoing.items()
             if self._workers[name].busy < _WRITES
         )
-        return min(ready, default=float("inf"))
+        return min([*ready, *(out.report_at for out in self._outgoing.values())], default=float("inf"))
 
     def tick(self, now: float) -> None:
         """Hand batches that are ready to the committer."""
@@ -92,12 +95,21 @@ class Write:
                 worker.submit(partial(self._committer.keep_ctimes, touched), partial(self._kept, touched))
             if worker.busy < _WRITES and (items := out.describing.take(now, alone=True)):
                 worker.submit(partial(self._committer.replace, items), partial(self._described, items))
+            if worker.busy < _WRITES and (reread := out.predicting.take(now, alone=alone)):
+                worker.submit(partial(self._committer.predict, reread), partial(self._predicted, name, reread))
+            for each in out.take_predicted(now, alone=alone and not len(out) and not worker.busy):
+                self._say("predicted", source=name, **vars(each))
 
     # -- what is to be written --------------------------------------------------------------------------------------
 
     def embedded(self, verdict: Verdict, read: Hashed, embedded: Embedded, *, carried: bool) -> None:
         """Queue an item with its vector; `carried`: it was not computed for this file."""
         assert verdict.state is not None
+        if verdict.fate is Fate.PREDICT and verdict.known is not None and verdict.known.file.sha256 == read.sha256:
+            found = ItemRead(verdict.known, embedded.vector, embedded.read)
+            self._places.leave(verdict.entry.key.source)
+            self._outgoing[verdict.entry.key.source].predicting.add(Reread(verdict.entry, found, verdict.described))
+            return
         state = FileState(read.size, read.mtime_ns, verdict.state.ctime_ns)
         file = replace(
             facts(verdict.entry.key, state),
@@ -109,13 +121,26 @@ class Write:
         )
         known, attempt = verdict.known is not None, attempt_after(verdict.known)
         self._put(
-            Work(verdict.entry, Item(file), embedded.vector, state, carried=carried, known=known, attempt=attempt)
+            Work(
+                verdict.entry,
+                Item(file),
+                embedded.vector,
+                state,
+                carried=carried,
+                known=known,
+                attempt=attempt,
+                read=embedded.read,
+            )
         )
 
     def failed(self, verdict: Verdict, error: ImageError) -> None:
         """Queue an item without a vector; a young file that looks cut short is given more time first."""
         entry, state, known = verdict.entry, verdict.state, verdict.known
         assert state is not None
+        if verdict.fate is Fate.PREDICT:  # its vector is there: it stays as it is, and is read after a later comparison
+            self._places.leave(entry.key.source)
+            self._end_reread(entry, described=verdict.described)
+            return
         patience = DOUBTFUL * self._settle
         young = abs(time.time_ns() - state.mtime_ns) < patience * 1e9
         if error.reason in _UNFINISHED and young and entry.observation.quiet < patience:
@@ -197,6 +222,19 @@ class Write:
         for key, _ in items:
             self._end(key, losing)
         self._afterwards.written()
+
+    def _predicted(self, source: str, reread: Sequence[Reread], done: Sequence[Refreshed]) -> None:
+        self._outgoing[source].predicted(done, time.monotonic())
+        for each in reread:
+            self._end_reread(each.entry, described=each.described)
+        self._afterwards.written()
+
+    def _end_reread(self, entry: PendingPath, *, described: bool) -> None:
+        """Finish a path that was read for what is predicted of it, unless its metadata has changed as well."""
+        if described:
+            self._queue.finish(entry.key)
+        else:
+            self._queue.again(replace(entry, unpredicted=False), 0.0)
 
     def _end(self, key: Key, losing: dict[Key, Item]) -> None:
         """Finish a path, unless its item would lose metadata: the loss is still to be judged."""

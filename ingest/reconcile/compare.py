@@ -53,6 +53,7 @@ class Action(StrEnum):
     EMBED = "embed"
     COMPARE = "compare"  # its ctime alone is another: its bytes tell whether it is to be embedded
     METADATA = "metadata"
+    PREDICT = "predict"  # it is as known, and read again for what is predicted of it
     DELETE = "delete"
 
 

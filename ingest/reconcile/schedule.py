@@ -8,7 +8,8 @@ comparison runs in a worker of its source.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,7 +19,7 @@ from ingest.events.watches import Watches
 from ingest.index.predictions import Predictions, Refreshed
 from ingest.index.retrying_index import RetryingIndex
 from ingest.loop import Loop, Repeated, Worker, Workers
-from ingest.reconcile.compare import Reconciliation
+from ingest.reconcile.compare import Action, Difference, Reconciliation, is_as_known
 from ingest.reconcile.survivors import Survivors
 from ingest.reconcile.walks import Walks
 from ingest.source.files import Key
@@ -27,6 +28,7 @@ from ingest.source.held import Held
 from ingest.source.other_daemons import is_living_other, own_watcher, started
 from ingest.source.watched_source import WatchedSource
 from recq import paths
+from recq.index.schema import Item
 from recq.index.sources import Watcher
 
 _ANOTHER = "another daemon watches this source, too: both make the same index, but the work is done twice"
@@ -234,8 +236,20 @@ class Schedule:
             self._context.say("another", source=source, host=other.host, process=other.pid, detail=_ANOTHER)
 
     def _refresh(self, name: str) -> _Predicted:
-        """Bring the predictions of a source up to date."""
-        return self._predictions.reload(), self._predictions.refresh(name)
+        """Bring the predictions of a source up to date; pictures that have to be read for it are handed over."""
+        return self._predictions.reload(), self._predictions.refresh(name, partial(self._read_again, name))
+
+    def _read_again(self, name: str, items: Iterator[Item]) -> None:
+        self._walks.hand_over(name, self._files_of(name, items))
+
+    def _files_of(self, name: str, items: Iterator[Item]) -> Iterator[Difference]:
+        """The files of items that are as they were when they were indexed; all others are found anyhow."""
+        for item in items:
+            path = paths.from_text(item.file.path, item.file.encoded)
+            with suppress(OSError):
+                seen = self._context.sources[name].look(path)
+                if seen is not None and is_as_known(seen.state, item):
+                    yield Difference(path, seen.state, item, Action.PREDICT)
 
     def _asked(self) -> _Asked:
         """The requests that are in the index."""

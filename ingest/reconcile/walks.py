@@ -106,7 +106,7 @@ class Walks:
         """Wake all walks that pause; `stop` is set."""
         for may_walk in self._may_walk.values():
             may_walk.set()
-        self._at_hand.release(3 * len(self._may_walk) + 1)  # three kinds of walk
+        self._at_hand.release(4 * len(self._may_walk) + 1)  # three kinds of walk, and predictions
 
     def _appeared(self, folders: Sequence[Key]) -> None:
         """Walk folders that appeared: those of a source together, since the queue knows one time for all of them."""
@@ -150,6 +150,7 @@ class Walks:
                 known=difference.known is not None,
                 retry=difference.retry,
                 altered=difference.altered,
+                unpredicted=difference.action is Action.PREDICT,
             )
             queued.put(entry)
         if self._full(source):

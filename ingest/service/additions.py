@@ -235,7 +235,7 @@ class Additions:
                         "daemon first"
                     )
             predict = question.get("predict")
-            chosen = None if predict is None else chosen_of(catalog, predict)
+            chosen = None if predict is None else chosen_of(catalog, predict, self._settings)
             for name, root in named.items():
                 catalog.sources.register(root, name)
             if chosen is not None:

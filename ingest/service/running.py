@@ -34,6 +34,7 @@ from recq.images import Limits
 from recq.images.workers import DecodePool, Header
 from recq.index.catalog import Catalog
 from recq.models import Embedder, open_embedder
+from recq.models.imagenet import of_one_pass
 from recq.settings import Settings
 
 if TYPE_CHECKING:
@@ -191,7 +192,9 @@ class Running:
         )
         wake: Callable[[], None] | None = None
         try:
-            with open_embedder(self.catalog.space, settings, projection=self.catalog.projection) as embedder:
+            means = of_one_pass(settings, self.catalog.base) is not None  # `--predict imagenet` may come at any time
+            projection = self.catalog.projection
+            with open_embedder(self.catalog.space, settings, projection=projection, means=means) as embedder:
                 daemon = Daemon(
                     settings,
                     self.catalog,

@@ -399,7 +399,9 @@ def _choose_predictions(session: Session, trained: Catalog, catalog: Catalog) ->
     """
     asked = session.settings.predict
     if asked is not None:
-        session.retrier(catalog.predicting.choose, session.retrier(chosen_of, trained, asked))
+        session.retrier(
+            catalog.predicting.choose, session.retrier(chosen_of, trained, asked, session.settings, catalog.base)
+        )
 
 
 def _work(

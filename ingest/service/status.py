@@ -14,7 +14,9 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Self
 
 from recq import paths
+from recq.catalog_names import IMAGENET
 from recq.errors import IndexUnreachable, RecqError
+from recq.paths import printable
 from recq.settings import Settings, shown_url
 from recq.waiting import waiting
 
@@ -70,6 +72,30 @@ class Rebuilding:
 
 
 @dataclass(frozen=True)
+class PredictedStatus:
+    """A field that is predicted by a trained space, or by ImageNet's classes (`imagenet`).
+
+    So many items have a label, so many are `unknown`, and `waiting` are those of which nothing was said yet. `detail`
+    is the reason why it cannot be predicted.
+    """
+
+    field: str
+    by: str
+    labelled: int = 0
+    unknown: int = 0
+    waiting: int = 0
+    detail: str | None = None
+
+    def __str__(self) -> str:
+        """One line."""
+        by = "ImageNet's classes" if self.by == IMAGENET else f"the trained space {self.by}"
+        if self.detail is not None:
+            return f"{printable(self.field)} by {by}: cannot be predicted: {printable(self.detail)}"
+        counts = f"{self.labelled:,} have a label, {self.unknown:,} unknown, {self.waiting:,} wait"
+        return f"{printable(self.field)} by {by}: {counts}"
+
+
+@dataclass(frozen=True)
 class Status:
     """A catalog and its sources.
 
@@ -79,7 +105,8 @@ class Status:
     payload indexes of new fields that are still to be made; a filter that needs one is refused. `indexes_refused`:
     those that the engine would not make, which `recq-ingest problems` lists. `runtime` and `device`: what runs a
     daemon's network, and where. `kept`: what the last rebuild replaced, until that is pruned
-    (`recq.index.catalogs.Kept`). `rebuilding`: the rebuild that the running daemon carries out.
+    (`recq.index.catalogs.Kept`). `predicted`: the fields that are predicted. `rebuilding`: the rebuild that the running
+    daemon carries out.
     """
 
     catalog: str
@@ -95,6 +122,7 @@ class Status:
     runtime: str | None = None
     device: str | None = None
     kept: Mapping[str, Any] | None = None
+    predicted: tuple[PredictedStatus, ...] = ()
     rebuilding: Rebuilding | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -108,9 +136,10 @@ class Status:
             SourceStatus(**{**_known(SourceStatus, source), "problems": tuple(source["problems"])})
             for source in data["sources"]
         )
+        predicted = tuple(PredictedStatus(**_known(PredictedStatus, each)) for each in data.get("predicted", ()))
         rebuilding = data.get("rebuilding")
         known = None if rebuilding is None else Rebuilding(**_known(Rebuilding, rebuilding))
-        return cls(**{**_known(cls, data), "sources": sources, "rebuilding": known})
+        return cls(**{**_known(cls, data), "sources": sources, "predicted": predicted, "rebuilding": known})
 
 
 def _known(kind: type, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -158,6 +187,20 @@ Shown = tuple["Catalog", Mapping[str, "WatchedSource"], "Daemon"]
 """A daemon, with its catalog and its sources."""
 
 
+def _predicted(catalog: Catalog, settings: Settings) -> tuple[PredictedStatus, ...]:
+    """Ask the index."""
+    chosen = catalog.predicting.all()
+    if not chosen:
+        return ()
+    from recq.learn.predictors import predictors_of
+
+    found, missing = predictors_of(catalog, settings)
+    counts = {each.name: catalog.ledger.count_predictions(each.name, each.fingerprint)._asdict() for each in found}
+    return tuple(
+        PredictedStatus(field, by, **counts.get(field, {}), detail=missing.get(field)) for field, by in chosen.items()
+    )
+
+
 class DaemonStatus:
     """What the running daemon reports of itself, to the threads of its loopback server.
 
@@ -174,6 +217,7 @@ class DaemonStatus:
         self._runtime: tuple[str | None, str | None] = None, None
         self._counted: dict[str, _Counted] = {}
         self._kept: Mapping[str, Any] | None = None
+        self._predicted: tuple[PredictedStatus, ...] = ()
         self._counting: threading.Thread | None = None
         self._lock = threading.Lock()
 
@@ -208,7 +252,7 @@ class DaemonStatus:
         return Status(
             settings.catalog, engine_of(settings), catalog.space.summary(), True, os.getpid(), state,
             detail if state == "waiting" else None, shown, daemon.indexes_waiting,
-            len(catalog.fields.known_waiting.refused), *self._runtime, self._kept, self.rebuilding(),
+            len(catalog.fields.known_waiting.refused), *self._runtime, self._kept, self._predicted, self.rebuilding(),
         )  # fmt: skip
 
     def _count(self, catalog: Catalog, names: Sequence[str]) -> None:
@@ -231,6 +275,8 @@ class DaemonStatus:
                 self._counted[name] = _counted(catalog, name)
         with contextlib.suppress(RecqError):
             self._kept = _kept(catalog)
+        with contextlib.suppress(RecqError):
+            self._predicted = _predicted(catalog, self._settings)
 
     def _source(self, watched: WatchedSource, pending: int, unknown: int) -> SourceStatus:
         counted = self._counted.get(watched.name, _Counted(0, 0))
@@ -302,6 +348,7 @@ def read_status(settings: Settings) -> Status:
         return Status(
             settings.catalog, engine_of(settings), catalog.space.summary(), False, None, "stopped", None,
             tuple(sources), waiting.left, len(waiting.refused), kept=_kept(catalog),
+            predicted=_predicted(catalog, settings),
         )  # fmt: skip
 
 

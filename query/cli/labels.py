@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,33 +26,47 @@ from recq.paths import printable
 if TYPE_CHECKING:
     from recq.face.findings import LabelFindings
 
-LimitOption = Annotated[
-    int, typer.Option("--limit", metavar="N", min=1, help="The largest number of findings. Example: --limit 50")
-]
-ViewsOption = Annotated[str | None, views_option(completion.field)]
-PatchOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--patch",
-        metavar="FILE",
-        show_default=False,
-        help="Also write them into a table, to look at, to edit and to put into the source's root. "
-        "Example: --patch metadata.audit.csv",
-    ),
-]
-FindingsFormat = Annotated[Format, format_option("them")]
+
+@dataclass(frozen=True)
+class LabelQuestion:
+    """Which labels are asked about, and how many findings are wanted."""
+
+    limit: Annotated[
+        int, typer.Option("--limit", metavar="N", min=1, help="The largest number of findings. Example: --limit 50")
+    ] = 20
+    filters: FilterOption = None
+
+    def asked(self, column: LabelColumn, group_by: str | None) -> dict[str, Any]:
+        """The keywords that both questions of `recq.face` take. Raises UsageError."""
+        rules = LabelRules.read(**vars(column))
+        return {"rules": rules, "filters": self.filters or [], "group_by": group_by, "limit": self.limit}
+
+
+@dataclass(frozen=True)
+class FindingsOutput:
+    """Items of one value that are views of one thing, and where the findings go."""
+
+    group_by: Annotated[str | None, views_option(completion.field)] = None
+    patch: Annotated[
+        Path | None,
+        typer.Option(
+            "--patch",
+            metavar="FILE",
+            show_default=False,
+            help="Also write them into a table, to look at, to edit and to put into the source's root. "
+            "Example: --patch metadata.audit.csv",
+        ),
+    ] = None
+    form: Annotated[Format, format_option("them")] = Format.TABLE
 
 
 @grouped
 def audit(
     *,
     field: FieldArgument,
-    limit: LimitOption = 20,
-    filters: FilterOption = None,
+    question: LabelQuestion,
     column: LabelColumn,
-    group_by: ViewsOption = None,
-    patch: PatchOption = None,
-    form: FindingsFormat = Format.TABLE,
+    output: FindingsOutput,
     files: PictureFiles,
     index: Index,
 ) -> None:
@@ -58,28 +74,18 @@ def audit(
 
     Nothing is changed. What is right in the patch takes effect when it is put into the source's root.
     """
-    rules = LabelRules.read(**vars(column))
-    pictures = files.ready()
-    if patch is not None:
-        require_place(patch, "--patch")
-    with open_catalog(index) as catalog, bar() as progress:
-        found = catalog.audit_labels(
-            field, rules=rules, filters=filters or [], group_by=group_by, limit=limit, progress=progress
-        )
-    _show(found, form, patch)
-    pictures.show(found, catalog.settings)
+    from recq.face.catalog import ImageCatalog
+
+    _show(ImageCatalog.audit_labels, field, question.asked(column, output.group_by), output, files, index)
 
 
 @grouped
 def suggest(
     *,
     field: FieldArgument,
-    limit: LimitOption = 20,
-    filters: FilterOption = None,
+    question: LabelQuestion,
     column: LabelColumn,
-    group_by: ViewsOption = None,
-    patch: PatchOption = None,
-    form: FindingsFormat = Format.TABLE,
+    output: FindingsOutput,
     files: PictureFiles,
     index: Index,
 ) -> None:
@@ -87,25 +93,30 @@ def suggest(
 
     Nothing is changed. What is right in the patch takes effect when it is put into the source's root.
     """
-    rules = LabelRules.read(**vars(column))
-    pictures = files.ready()
+    from recq.face.catalog import ImageCatalog
+
+    _show(ImageCatalog.suggest_labels, field, question.asked(column, output.group_by), output, files, index)
+
+
+def _show(
+    ask: Callable[..., LabelFindings],
+    field: str,
+    asked: dict[str, Any],
+    output: FindingsOutput,
+    files: PictureFiles,
+    index: Index,
+) -> None:
+    """Ask, print the findings, and write the patch where there is one to write."""
+    pictures, patch = files.ready(), output.patch
     if patch is not None:
         require_place(patch, "--patch")
     with open_catalog(index) as catalog, bar() as progress:
-        found = catalog.suggest_labels(
-            field, rules=rules, filters=filters or [], group_by=group_by, limit=limit, progress=progress
-        )
-    _show(found, form, patch)
-    pictures.show(found, catalog.settings)
-
-
-def _show(found: LabelFindings, form: Format, patch: Path | None) -> None:
-    """Print the findings, and write the patch where there is one to write."""
-    emit(label_findings_text(found, form, terminal()))
+        found = ask(catalog, field, **asked, progress=progress)
+    emit(label_findings_text(found, output.form, terminal()))
     complain(PROG, found.told)
-    if patch is None or not found.findings:
-        return
-    written = found.write_patch(patch)
-    complain(PROG, f"{counted(written.rows, 'row')} for the source {printable(written.source)} written to {patch}")
-    for each in written.left_out:
-        complain(PROG, f"{printable(each)}: left out of the patch, no cell of a table can have its values")
+    if patch is not None and found.findings:
+        written = found.write_patch(patch)
+        complain(PROG, f"{counted(written.rows, 'row')} for the source {printable(written.source)} written to {patch}")
+        for each in written.left_out:
+            complain(PROG, f"{printable(each)}: left out of the patch, no cell of a table can have its values")
+    pictures.show(found, catalog.settings)

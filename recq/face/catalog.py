@@ -33,6 +33,7 @@ from recq.settings import Settings
 if TYPE_CHECKING:
     from recq.face.findings import Comparison, Duplicates, Evaluation, Explanation, IndexEvaluation, LabelFindings
     from recq.face.results import Answer, Answers, Facets, Fields, Item
+    from recq.learn.label_findings import Question
     from recq.learn.labels import LabelRules
     from recq.learn.predict import Prediction
     from recq.search.many import FailedTarget
@@ -429,21 +430,9 @@ class ImageCatalog:
         `recq.learn.labels.LabelRules`: how values become labels. Raises UsageError where nothing can be learned or
         scikit-learn is missing, FilterError.
         """
-        from recq.face.findings import LabelFindings
-        from recq.face.results import shown_as
-        from recq.learn.audit import audit
+        from recq.learn.label_findings import Question
 
-        _require_limit(limit, "item")
-        found = audit(
-            self._session,
-            label,
-            rules,
-            filters=tuple(filters),
-            group_by=group_by,
-            limit=limit,
-            progress=progress,
-        )
-        return shown_as(LabelFindings, found, settings=self.settings)
+        return self._labels(Question.AUDIT, label, rules, filters, group_by, limit, progress)
 
     @checked()
     def suggest_labels(
@@ -461,13 +450,28 @@ class ImageCatalog:
         At most `limit`, no two near-duplicates. The other arguments are those of `audit_labels`. Raises UsageError
         where nothing can be learned, nothing lacks a label or scikit-learn is missing, FilterError.
         """
+        from recq.learn.label_findings import Question
+
+        return self._labels(Question.SUGGEST, label, rules, filters, group_by, limit, progress)
+
+    def _labels(
+        self,
+        question: Question,
+        label: str,
+        rules: LabelRules | None,
+        filters: Sequence[str],
+        group_by: str | None,
+        limit: int,
+        progress: Progress,
+    ) -> LabelFindings:
         from recq.face.findings import LabelFindings
         from recq.face.results import shown_as
-        from recq.learn.suggest import suggest
+        from recq.learn.label_questions import ask
 
         _require_limit(limit, "item")
-        found = suggest(
+        found = ask(
             self._session,
+            question,
             label,
             rules,
             filters=tuple(filters),

@@ -82,7 +82,7 @@ class Catalog:
     sources    the watched folders, and what was confirmed for each
     problems   what is wrong with sources and items
     candidates the trained spaces that the catalog carries beside its own
-    predicting which fields are predicted, and by which trained space
+    predicting which fields are predicted, and by what
     """
 
     def __init__(

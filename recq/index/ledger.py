@@ -16,6 +16,7 @@ from recq.index import predicted
 from recq.index.errors import translated
 from recq.index.filters import NO_ERROR, NO_FILE
 from recq.index.points import LEDGER_KEYS, PAGE, Asking, ItemVector, Points, item_of, items_of, vector_of, within
+from recq.index.predicted import Prediction
 from recq.index.schema import FACTS, Item, payload_key, predicted_key
 
 PREDICTED_AT_ONCE = 100
@@ -27,6 +28,16 @@ _NOT_FOUND = 404  # one of the points of a request is not there
 
 def _empty(key: str) -> models.IsEmptyCondition:
     return models.IsEmptyCondition(is_empty=models.PayloadField(key=key))
+
+
+def _said_by(field: str, by: str) -> models.FieldCondition:
+    """The predictor `by` has said something of the field."""
+    return models.FieldCondition(key=predicted_key(field, predicted.BY), match=models.MatchValue(value=by))
+
+
+def _waiting(field: str, by: str) -> models.Filter:
+    """Embedded items that people gave no such field, and of which the predictor `by` has said nothing."""
+    return models.Filter(must=[NO_ERROR, _empty(payload_key(field))], must_not=[_said_by(field, by)])
 
 
 _FOREIGN = models.Filter(
@@ -53,6 +64,14 @@ class Carried(NamedTuple):
 
     vector: np.ndarray
     decoder: int
+
+
+class PredictionCounts(NamedTuple):
+    """How many items have a label by a predictor, how many are unknown to it, and of how many it has said nothing."""
+
+    labelled: int
+    unknown: int
+    waiting: int
 
 
 class Ledger:
@@ -139,22 +158,47 @@ class Ledger:
         """Every item of a source, failed ones included, without metadata: file facts and error alone. Streams."""
         return items_of(self._points.scroll(within(models.Filter(), source), payload=LEDGER_KEYS))
 
-    def unpredicted(self, source: str, field: str, by: str) -> Iterator[ItemVector]:
+    def predictions_by_sha256(self, digests: Collection[str], field: str, by: str) -> dict[str, Prediction]:
+        """What the predictor `by` says of embedded items with those bytes: it holds for every copy of them."""
+        if not digests:
+            return {}
+        wanted = models.Filter(
+            must=[
+                models.FieldCondition(key="file.sha256", match=models.MatchAny(any=list(digests))),
+                _said_by(field, by),
+                NO_ERROR,
+            ],
+            must_not=[NO_FILE],
+        )
+        found: dict[str, Prediction] = {}
+        for item in items_of(self._points.scroll(wanted, payload=["file", predicted.KEY])):
+            if item.file.sha256 is not None and field in item.predicted:
+                found.setdefault(item.file.sha256, item.predicted[field])
+            if len(found) == len(digests):
+                break
+        return found
+
+    def unpredicted(self, source: str, field: str, by: str, *, vectors: bool = True) -> Iterator[ItemVector]:
         """The items of a source whose prediction of a field is missing, or of another predictor than `by`, or stands
-        where people gave the field; with their vectors. Streams."""
+        where people gave the field; with their vectors, unless these are not wanted. Streams."""
         label, own = _empty(payload_key(field)), predicted_key(field, predicted.BY)
         wanted = models.Filter(
-            must_not=[NO_FILE],
-            should=[
-                models.Filter(
-                    must=[NO_ERROR, label],
-                    must_not=[models.FieldCondition(key=own, match=models.MatchValue(value=by))],
-                ),
-                models.Filter(must_not=[label, _empty(own)]),
-            ],
+            must_not=[NO_FILE], should=[_waiting(field, by), models.Filter(must_not=[label, _empty(own)])]
         )
-        records = self._points.scroll(within(wanted, source), payload=True, page=PREDICTED_AT_ONCE, vectors=True)
+        records = self._points.scroll(within(wanted, source), payload=True, page=PREDICTED_AT_ONCE, vectors=vectors)
         return (ItemVector(item, vector_of(record)) for record in records if (item := item_of(record)) is not None)
+
+    def count_predictions(self, field: str, by: str) -> PredictionCounts:
+        """How far the predictor `by` is with a field."""
+        unknown = models.FieldCondition(
+            key=predicted_key(field, predicted.UNKNOWN), match=models.MatchValue(value=True)
+        )
+        said = [_said_by(field, by), NO_ERROR]
+        return PredictionCounts(
+            self._points.count(models.Filter(must=said, must_not=[NO_FILE, unknown])),
+            self._points.count(models.Filter(must=[*said, unknown], must_not=[NO_FILE])),
+            self._points.count(models.Filter(must=[_waiting(field, by)], must_not=[NO_FILE])),
+        )
 
     def predicted(self, source: str | None, field: str) -> Iterator[Item]:
         """The items, of all sources or of one, that have a prediction of a field. Streams."""

@@ -1,4 +1,4 @@
-"""Which fields of a collection are predicted, and by which trained space: a setting that the collection keeps.
+"""Which fields of a collection are predicted, and by what: a setting that the collection keeps.
 
 It is in the collection's metadata, one key a field, so that every daemon of the catalog fills the same predictions,
 however it was started.
@@ -13,7 +13,7 @@ from qdrant_client import QdrantClient
 from recq.index.errors import translated
 
 PREFIX = "predict:"
-"""Collection-metadata keys of the predicted fields, each with the name of the trained space."""
+"""Collection-metadata keys of the predicted fields, each with the name of the trained space, or `IMAGENET`."""
 
 
 class PredictingRecords:
@@ -25,7 +25,7 @@ class PredictingRecords:
 
     @translated
     def all(self) -> dict[str, str]:
-        """The name of the trained space by field, in the order of the fields."""
+        """The name of the trained space, or `IMAGENET`, by field, in the order of the fields."""
         metadata = self._client.get_collection(self._collection).config.metadata or {}
         return {
             key.removeprefix(PREFIX): str(metadata[key])

@@ -1,12 +1,12 @@
 """What a long training has come to, in one file: read again by whoever goes on with it after the process was killed.
 
 A file is replaced in one step, once its bytes are on the disk: at any moment there is the old state or the new one.
+What a process that was killed while it wrote has left beside it, `remove_remainders` takes away.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,9 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from recq.errors import UsageError
+from recq.private_files import replaced_privately
 
 Arrays = Mapping[str, Sequence[npt.NDArray[Any]]]
 _NOTES = "notes"
+_ENDING = ".npz"
 
 
 class Checkpoint:
@@ -32,13 +34,9 @@ class Checkpoint:
         """Store arrays, and plain JSON beside them, in place of what was there. Raises UsageError where it cannot."""
         text = json.dumps({"identity": self._identity, _NOTES: notes}).encode()
         stored = {f"{name}/{n:05}": array for name, each in arrays.items() for n, array in enumerate(each)}
-        written = self.path.with_name(f"{self.path.name}.part")
         try:
-            with written.open("wb") as file:
+            with replaced_privately(self.path) as file:
                 np.savez(file, **{_NOTES: np.frombuffer(text, np.uint8)}, **stored)  # type: ignore[arg-type]
-                file.flush()
-                os.fsync(file.fileno())
-            written.replace(self.path)
         except OSError as error:
             raise UsageError(f"{self.path} cannot be written: {error.strerror or error}") from error
 
@@ -56,6 +54,14 @@ class Checkpoint:
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None
 
-    def remove(self) -> None:
-        """Remove the file."""
-        self.path.unlink(missing_ok=True)
+
+def remove_remainders(folder: Path) -> None:
+    """Remove what is no whole state. No other process may be writing one there."""
+    for left in folder.glob(f"*{_ENDING}.*"):
+        left.unlink(missing_ok=True)
+
+
+def remove_states(folder: Path) -> None:
+    """Remove all states in a folder, whatever training they are of."""
+    for state in folder.glob(f"*{_ENDING}"):
+        state.unlink(missing_ok=True)

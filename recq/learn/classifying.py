@@ -15,14 +15,13 @@ from recq.index.operators import Op
 from recq.index.parameters import Parameters
 from recq.index.schema import FILE_FIELDS
 from recq.learn.calibration import NEIGHBOURS, UNKNOWN, Calibration
+from recq.learn.labelled import FARTHEST
 
 if TYPE_CHECKING:
     from recq.index.candidates import Candidate
     from recq.index.catalog import Catalog
     from recq.index.ranking import Own
     from recq.index.similarity import Example
-
-_FARTHEST = -1.0  # the cosine of what has no neighbour
 
 
 @dataclass(frozen=True)
@@ -57,11 +56,8 @@ class Classifying:
             raise SpaceMismatch(f"the trained space {candidate.name!r} was made by an older recq: train it again")
         return cls(candidate, calibration, trained)
 
-    def classified(
-        self, catalog: Catalog, vectors: Sequence[np.ndarray], examples: Sequence[Example], owns: Sequence[Own]
-    ) -> list[Classified]:
-        """Of each vector, float32 (dim,), which is the network's own. It is compared as `examples` has it, an item by
-        its id or a vector, with the labelled items of the catalog but for what is its own."""
+    def classified(self, vectors: Sequence[np.ndarray], nearness: Sequence[float]) -> list[Classified]:
+        """Of each vector, float32 (dim,), which is the network's own, and its `nearness`."""
         if not vectors:
             return []
         classifier = self.candidate.classifier
@@ -72,14 +68,15 @@ class Classifying:
                 tuple((classifier.classes[n], float(row[n])) for n in np.argsort(-row, kind="stable").tolist()),
                 self.calibration.known(near, trained=self.trained),
             )
-            for row, near in zip(probabilities, self._nearness(catalog, examples, owns), strict=True)
+            for row, near in zip(probabilities, nearness, strict=True)
         ]
 
-    def _nearness(self, catalog: Catalog, examples: Sequence[Example], owns: Sequence[Own]) -> list[float]:
-        """The mean cosine of each to the labelled items nearest to it."""
+    def nearness(self, catalog: Catalog, examples: Sequence[Example], owns: Sequence[Own]) -> list[float]:
+        """The mean cosine of each, an item by its id or a vector, to the labelled items of the catalog that are nearest
+        to it, but for what is its own."""
         label = known_name(self.candidate.label, catalog.fields.types())
         if label not in {**catalog.fields.types(), **FILE_FIELDS}:  # the sources that had labels were forgotten
-            return [_FARTHEST] * len(examples)
+            return [FARTHEST] * len(examples)
         labelled = Parameters(k=NEIGHBOURS, filters=(Condition(label, Op.EXISTS),))
         found = catalog.finder.rank_many(list(examples), labelled, own=list(owns))
-        return [float(np.mean([hit.score for hit in each.hits])) if each.hits else _FARTHEST for each in found]
+        return [float(np.mean([hit.score for hit in each.hits])) if each.hits else FARTHEST for each in found]

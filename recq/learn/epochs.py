@@ -32,15 +32,17 @@ _HEAD = 4  # one epoch in so many, the first ones, changes the new layers alone
 
 @dataclass(frozen=True)
 class Epoch:
-    """One epoch: the `part` of the network that it changed, the mean loss of its batches and of the validation part."""
+    """One epoch: the `part` of the network that it changed, the mean loss of its batches and of the validation part,
+    None where there is none."""
 
     part: Part
     loss: float
-    validation: float
+    validation: float | None
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON."""
-        return {"part": self.part, "loss": round(self.loss, 5), "validation_loss": round(self.validation, 5)}
+        validation = None if self.validation is None else round(self.validation, 5)
+        return {"part": self.part, "loss": round(self.loss, 5), "validation_loss": validation}
 
 
 def planned(epochs: int, *, scratch: bool) -> tuple[Part, ...]:
@@ -51,8 +53,9 @@ def planned(epochs: int, *, scratch: bool) -> tuple[Part, ...]:
 
 
 def best_of(history: Sequence[Epoch]) -> int:
-    """The place of the lowest validation loss, the first of several."""
-    return min(range(len(history)), key=lambda n: history[n].validation)
+    """The place of the lowest validation loss, the first of several; the last one where nothing was validated."""
+    losses = [each.validation for each in history if each.validation is not None]
+    return losses.index(min(losses)) if losses else len(history) - 1
 
 
 def finished(history: Sequence[Epoch], plan: Sequence[Part]) -> bool:
@@ -64,7 +67,10 @@ def finished(history: Sequence[Epoch], plan: Sequence[Part]) -> bool:
 
 
 class Run:
-    """One training. `learned` and `validation`: rows of `pixels` (n, size, size, 3) and of `targets` (n, classes)."""
+    """One training. `learned` and `validation`: rows of `pixels` (n, size, size, 3) and of `targets` (n, classes).
+
+    Without a validation part all epochs are made, and the last weights are the best.
+    """
 
     def __init__(
         self,
@@ -74,7 +80,7 @@ class Run:
         pixels: Pixels,
         targets: Floats,
         learned: Rows,
-        validation: Rows,
+        validation: Rows | None,
     ) -> None:
         self.history: list[Epoch] = []
         self._tuner, self._checkpoint, self._plan = tuner, checkpoint, plan
@@ -94,8 +100,8 @@ class Run:
         self._tuner.restore(arrays)
         return len(self.history)
 
-    def train(self, progress: Progress = silent) -> None:
-        """All epochs that are left; the network has the best weights afterwards.
+    def train(self, progress: Progress = silent, what: str = "training") -> None:
+        """All epochs that are left; the network has the best weights afterwards. `what` is told to `progress`.
 
         Raises UsageError for losses that are no numbers, or a checkpoint that cannot be written.
         """
@@ -108,9 +114,9 @@ class Run:
             losses = []
             for loss in self._tuner.epoch(number, self._pixels, self._targets, self._learned):
                 losses.append(loss)
-                progress("training", number * batches + len(losses), len(self._plan) * batches)
-            validation = self._tuner.loss(self._pixels, self._targets, self._validation)
-            if not math.isfinite(validation) or not np.isfinite(losses).all():
+                progress(what, number * batches + len(losses), len(self._plan) * batches)
+            validation = self._validated()
+            if not np.isfinite([*losses, 0.0 if validation is None else validation]).all():
                 raise UsageError("the loss of the training is not finite any more: leave out what has no clear label")
             self.history.append(Epoch(part, float(np.mean(losses)), validation))
             if best_of(self.history) == number:
@@ -118,3 +124,6 @@ class Run:
             notes = [asdict(each) for each in self.history]
             self._checkpoint.write(notes, {**self._tuner.arrays(), "best": self._best})
         self._tuner.use(self._best)
+
+    def _validated(self) -> float | None:
+        return None if self._validation is None else self._tuner.loss(self._pixels, self._targets, self._validation)

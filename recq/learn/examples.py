@@ -22,6 +22,7 @@ from recq.index.grammar import Condition, Where
 from recq.index.operators import Op
 from recq.index.ranking import group_of
 from recq.learn.labels import LabelRules
+from recq.learn.neighbours import near_pairs
 from recq.models.trained import PREFIX as TRAINED
 from recq.progress import Progress, silent
 
@@ -37,7 +38,7 @@ NEAR_DUPLICATE = 0.95
 
 No two of the 1,192 clothing photographs, all of different things, are so near; from 0.90 on five of them are."""
 
-_BLOCK = 1_024  # rows compared with all others at a time
+_MANY = 100_000  # pairs that are not joined one by one
 _PAGE = 100
 _DIGITS = 8  # of an id, hexadecimal, that decide whether it is among the smallest
 
@@ -215,14 +216,16 @@ def with_views(examples: Examples, space: EmbeddingSpace, progress: Progress = s
 
 
 def with_near_duplicates(examples: Examples, progress: Progress = silent, near: float = NEAR_DUPLICATE) -> Examples:
-    """The same, in groups with what has a cosine of `near` or more, and what is near to that. Takes n * n steps."""
-    groups, vectors = _Groups(len(examples)), examples.vectors
+    """The same, in groups with what has a cosine of `near` or more, and what is near to that."""
+    groups = _Groups(len(examples))
     first: dict[int, int] = {}
     for row, number in enumerate(examples.groups.tolist()):
         groups.join(row, first.setdefault(number, row))
-    for start in range(0, len(vectors), _BLOCK):
-        progress("looking for near-duplicates", start, len(vectors))
-        for row, column in np.argwhere(vectors[start : start + _BLOCK] @ vectors[start:].T >= near).tolist():
-            if row < column:
-                groups.join(start + row, start + column)
+    for one, other in near_pairs(examples.vectors, near, progress):
+        if len(one) > _MANY:  # most of them are of one group already
+            numbers = groups.numbers()
+            apart = numbers[one] != numbers[other]
+            one, other = one[apart], other[apart]
+        for pair in zip(one.tolist(), other.tolist(), strict=True):
+            groups.join(*pair)
     return replace(examples, groups=groups.numbers())

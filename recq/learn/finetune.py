@@ -3,9 +3,10 @@
     tuning = finetune(session, "category", FinetuneOptions(epochs=8))
     tuning.after.map.mean, tuning.network.model
 
-Three parts of the items that share no group: what is learned from, what says when to stop, and what is measured at the
-end. The state is stored after every epoch: killed at any time and begun again, it comes to the same bits as a training
-that was never interrupted. Training never switches anything: a catalog is made with the network, or rebuilt.
+Measured are networks that have not seen what they are asked about: for each seed one without a share of the items, and
+where asked for others without whole classes. The one that is kept then learns from all items, for as many epochs as
+were best. Everything may be killed at any time: begun again, it comes to the same bits as if it had never been.
+Training never switches anything: a catalog is made with the network, or rebuilt.
 """
 
 from __future__ import annotations
@@ -15,67 +16,71 @@ import json
 import shutil
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from filelock import FileLock, Timeout
 
-from recq.errors import ModelUnavailable, UsageError
+from recq.errors import UsageError
 from recq.evaluate.metrics import bootstrap
-from recq.images.indexed_files import Place, Unread, read_files
+from recq.images.indexed_files import Unread
 from recq.index.candidates import require_name
-from recq.learn.checkpoint import Checkpoint
-from recq.learn.epochs import Epoch, Run, best_of, planned
-from recq.learn.examples import Examples, Floats, Rows, read_examples, with_views
+from recq.learn.checkpoint import remove_remainders, remove_states
+from recq.learn.epochs import Epoch, Part, planned
+from recq.learn.examples import Examples, Rows, read_examples, with_views
 from recq.learn.fits import require_scikit_learn
 from recq.learn.labels import LabelRules
-from recq.learn.selection import KS, Retrieval, seen_splits
-from recq.learn.training import ClassQuality, Quality, Spread, by_class, require_groups, require_holdout
-from recq.models.embedder import open_embedder
+from recq.learn.network_trainings import Answers, Task, Trainings
+from recq.learn.pictures import Base, Files, Start, base_of, read_pictures, usable_examples
+from recq.learn.selection import KS, Retrieval, class_splits, means_of, seen_splits, without_classes
+from recq.learn.training import (
+    ClassQuality,
+    LabelRanking,
+    Quality,
+    Spread,
+    by_class,
+    class_qualities,
+    ranked_labels,
+    require_groups,
+    require_holdout,
+)
 from recq.models.options import ModelOptions
 from recq.models.runtimes import require_keras
 from recq.models.trained import TrainedNetwork, store_trained, trained_root
-from recq.models.zoo import describe_space, find_network
+from recq.models.zoo import describe_space
 from recq.paths import printable
 from recq.private_files import make_private_folder
 from recq.progress import Progress, silent
-from recq.space import EmbeddingSpace, InputSpec, Preprocess, Resize
+from recq.space import EmbeddingSpace, Preprocess, Resize
 
 if TYPE_CHECKING:
-    from recq.index.catalog import Catalog
     from recq.models.keras_finetune import FineTuner
     from recq.search.session import Session
     from recq.settings import Settings
 
-Pixels = npt.NDArray[np.uint8]
-Start = Literal["catalog", "scratch"]
-
 EPOCHS = 12
-SCRATCH_SIZE = 128
-"""Pixels a side of a network from scratch."""
 
-SEED = 0
-_SMALLEST_SIZE = 16
 _VALIDATION = 5  # one part in so many of what is not held out says when to stop
 _SAVED = ".saved-"
-_PAGE = 256  # items asked for at a time
-_REVISION = 1  # of what a checkpoint can be gone on with: with another number trainings begin anew
+_RESAMPLES = 500  # of one holdout, for the interval of its labels' average precisions
+_REVISION = 2  # of what a checkpoint can be gone on with: with another number trainings begin anew
 
 
 @dataclass(frozen=True)
 class FinetuneOptions:
-    """What is learned from (`rules`, `filters`, `group_by`), how much is held out, and for how many epochs at most.
+    """What is learned from (`rules`, `filters`, `group_by`), for how many epochs at most, and what is measured.
 
-    `start`: with the catalog's own network, or from `scratch` with a small one. `size` and `resize` are the catalog's
-    unless given (from scratch `SCRATCH_SIZE`); `preprocess` is for one from scratch.
+    `holdout` is held out in each of the `seeds`; in `unseen` further trainings classes are left out, all of them in
+    turn where there are trainings enough. With `fit_all` the network that is kept learns from all items, else it is
+    that of the first seed. `start`: with the catalog's own network, or from `scratch` with a small one. `size` and
+    `resize` are the catalog's unless given (from scratch `SCRATCH_SIZE`); `preprocess` is for one from scratch.
     """
 
     name: str | None = None
@@ -83,6 +88,9 @@ class FinetuneOptions:
     filters: tuple[str, ...] = ()
     group_by: str | None = None
     holdout: float = 0.2
+    seeds: int = 1
+    unseen: int = 0
+    fit_all: bool = True
     epochs: int = EPOCHS
     start: Start = "catalog"
     size: int | None = None
@@ -91,12 +99,49 @@ class FinetuneOptions:
 
 
 @dataclass(frozen=True)
+class NetworkTraining:
+    """One of the trainings: how many items it `learned` from, its epochs, and the number of the best one.
+
+    `name` is `holdout-SEED`, `unseen-SPLIT` or `all`; the last training made the network that is kept.
+    """
+
+    name: str
+    learned: int
+    epochs: tuple[Epoch, ...]
+    best: int
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return {
+            "name": self.name,
+            "learned": self.learned,
+            "best_epoch": self.best,
+            "epochs": [each.to_json() for each in self.epochs],
+        }
+
+
+@dataclass(frozen=True)
+class UnseenClasses:
+    """Classes that a network has not seen: mAP of their items, looking for each other among all, in the catalog's space
+    and in that of the network."""
+
+    classes: tuple[str, ...]
+    before: float
+    after: float
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return {"classes": list(self.classes), "before": round(self.before, 4), "after": round(self.after, 4)}
+
+
+@dataclass(frozen=True)
 class Finetuning:
     """What was trained, and what it gives.
 
-    `before`, `after`: the `held` items that were held out, in the catalog's space and in that of the new network, with
-    bootstrap intervals over them. `unread` are pictures that could not be used, by reason. `best` is the number of the
-    epoch whose weights were kept, `resumed` how many epochs an earlier process had done.
+    `before`, `after`: the items that were held out, `held` in each seed, in the catalog's space and in that of networks
+    that have not seen them: with bootstrap intervals over the items of one seed, over the seeds where there are more.
+    `ranking` is what the probabilities are worth where items have several labels. `unread` are pictures that could not
+    be used, by reason; `resumed` counts the epochs that an earlier process had done.
     """
 
     label: str
@@ -106,18 +151,30 @@ class Finetuning:
     items: int
     held: int
     groups: int
+    seeds: int
     unread: Mapping[Unread, int]
-    epochs: tuple[Epoch, ...]
-    best: int
+    trainings: tuple[NetworkTraining, ...]
     before: Quality
     after: Quality
+    unseen: tuple[UnseenClasses, ...]
+    ranking: LabelRanking | None
     classes: tuple[ClassQuality, ...]
     resumed: int
     took_s: float
 
+    @property
+    def kept(self) -> NetworkTraining:
+        """The training of the network that is kept."""
+        return self.trainings[-1]
+
+    @property
+    def gains(self) -> tuple[float, ...]:
+        """mAP that classes won, or lost, in a network that has not seen them."""
+        return tuple(each.after - each.before for each in self.unseen)
+
     def to_json(self) -> dict[str, Any]:
         """The document that `--json` prints."""
-        network = self.network
+        network, gains = self.network, self.gains
         return {
             "label": self.label,
             "model": network.model,
@@ -132,61 +189,20 @@ class Finetuning:
             "groups": self.groups,
             "several_labels": network.several,
             "unread": {str(reason): count for reason, count in self.unread.items()},
-            "epochs": [each.to_json() for each in self.epochs],
-            "best_epoch": self.best,
+            "seeds": self.seeds,
+            "trainings": [each.to_json() for each in self.trainings],
             "resumed_after": self.resumed,
             "before": self.before.to_json(),
             "after": self.after.to_json(),
+            "unseen": {
+                "mean_gain": round(float(np.mean(gains)), 4) if gains else None,
+                "worst_gain": round(min(gains), 4) if gains else None,
+                "splits": [each.to_json() for each in self.unseen],
+            },
+            "ranking": None if self.ranking is None else self.ranking.to_json(),
             "classes": [each.to_json() for each in self.classes],
             "took_s": round(self.took_s, 1),
         }
-
-
-@dataclass(frozen=True)
-class _Files:
-    """The places and digests of the examples' files, in their order, and the space of the catalog."""
-
-    space: EmbeddingSpace
-    places: tuple[Place, ...]
-
-    @classmethod
-    def of(cls, catalog: Catalog, ids: Sequence[str]) -> _Files:
-        sources = catalog.lookups.sources()
-        places: list[Place] = []
-        for start in range(0, len(ids), _PAGE):
-            page = ids[start : start + _PAGE]
-            items = catalog.lookups.get_many(page)
-            for each in page:
-                item = items.get(each)
-                digest = None if item is None else item.file.sha256
-                path = None if item is None or digest is None else catalog.sources.path_of(item, sources)
-                places.append(Place(path, digest or ""))
-        return cls(catalog.space, tuple(places))
-
-
-@dataclass(frozen=True)
-class _Base:
-    """What the network begins with: a Keras archive, or None; and the pictures that it takes."""
-
-    archive: Path | None
-    space: EmbeddingSpace | None
-    input: InputSpec
-    preprocess: Preprocess
-
-
-@dataclass(frozen=True, eq=False)
-class _Parts:
-    """Rows of the examples: three parts that share no group."""
-
-    learned: Rows
-    validation: Rows
-    held: Rows
-
-    @classmethod
-    def of(cls, examples: Examples, holdout: float) -> _Parts:
-        inner, held = next(seen_splits(examples, max(2, round(1 / holdout)), SEED))
-        learned, validation = next(seen_splits(examples.at(inner), _VALIDATION, SEED))
-        return cls(inner[learned], inner[validation], held)
 
 
 def finetune(
@@ -205,22 +221,25 @@ def finetune(
         every = read_examples(
             catalog, label, options.rules, filters=options.filters, group_by=options.group_by, progress=progress
         )
-        files = _Files.of(catalog, every.ids)
-    base = _base_of(files.space, options, settings)
+        files = Files.of(catalog, every.ids)
+    base = base_of(files.space, options.start, options.size, options.resize, options.preprocess, settings)
     folder = trained_root(settings) / name
     with _alone(folder, name), tempfile.TemporaryFile(prefix="recq-pictures-") as stored:
-        pixels, kept, unread = _pictures(stored, files.places, base.input, settings, progress)
-        examples = with_views(_usable(every, kept, unread, options.rules, label), files.space, progress)
+        pixels, kept, unread = read_pictures(stored, files.places, base.input, settings, progress)
+        examples = with_views(usable_examples(every, kept, unread, options.rules, label), files.space, progress)
         require_groups(examples, label)
-        parts = _Parts.of(examples, options.holdout)
-        targets = examples.indicators().astype(np.float32)
-        identity = _identity(examples, [files.places[n].sha256 for n in kept], options, base)
-        tuner = _tuner(base, targets[parts.learned], several=examples.several)
-        checkpoint = Checkpoint(folder / "checkpoint.npz", identity)
         plan = planned(options.epochs, scratch=base.archive is None)
-        run = Run(tuner, checkpoint, plan, pixels, targets, parts.learned, parts.validation)
-        resumed = run.resume()
-        run.train(progress)
+        holdouts = [_holdout(examples, options.holdout, seed, plan) for seed in range(options.seeds)]
+        unseen = tasks_without_classes(examples, label, options.unseen, plan)
+        identity = _identity(examples, [files.places[n].sha256 for n in kept], options, base)
+        of = len(holdouts) + len(unseen) + options.fit_all
+        trainings = Trainings(base, pixels, examples, folder, identity, of, progress)
+        # The network that is kept comes last.
+        measured = [*holdouts[0 if options.fit_all else 1 :], *unseen]
+        found = {task.name: (task, trainings.answers(task)) for task in measured}
+        last = _last([found[task.name][1] for task in holdouts], examples, plan) if options.fit_all else holdouts[0]
+        tuner, answers = trainings.network(last)
+        found[last.name] = last, answers
         network = TrainedNetwork(
             name=name,
             field=label,
@@ -234,26 +253,28 @@ def finetune(
             made_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
         network, file = _kept(tuner, network, settings)
-        space = describe_space(ModelOptions(network.model), settings)
-        held = examples.at(parts.held)
-        after = _vectors(pixels[parts.held], space, settings)
-        checkpoint.remove()
-    before, measured, classes = _measured(examples, held, after)
+        remove_states(folder)
+    asked = [_Holdout.of(examples, *found[task.name]) for task in holdouts]
+    before, after = (_quality([getattr(each, side) for each in asked]) for side in ("before", "after"))
     return Finetuning(
         label=label,
         network=network,
         file=file,
-        space=space,
+        space=describe_space(ModelOptions(network.model), settings),
         items=len(examples),
-        held=len(held),
+        held=round(float(np.mean([len(task.asked) for task in holdouts]))),
         groups=int(examples.groups.max()) + 1,
+        seeds=options.seeds,
         unread=unread,
-        epochs=tuple(run.history),
-        best=best_of(run.history) + 1,
+        trainings=tuple(
+            NetworkTraining(task.name, len(task.learned), each.history, each.best) for task, each in found.values()
+        ),
         before=before,
-        after=measured,
-        classes=classes,
-        resumed=resumed,
+        after=after,
+        unseen=tuple(_unseen(examples, *found[task.name]) for task in unseen),
+        ranking=_ranking(asked) if examples.several else None,
+        classes=class_qualities(examples, [each.by_class for each in asked]),
+        resumed=sum(each.resumed for _, each in found.values()),
         took_s=time.perf_counter() - started,
     )
 
@@ -261,28 +282,15 @@ def finetune(
 def _require_usable(options: FinetuneOptions) -> None:
     """Raise UsageError or ModelUnavailable before anything is read."""
     require_holdout(options.holdout)
-    if options.epochs < 1:
-        raise UsageError(f"--epochs {options.epochs} cannot be used: give 1 or more")
+    for option, number, least in (("epochs", options.epochs, 1), ("seeds", options.seeds, 1)):
+        if number < least:
+            raise UsageError(f"--{option} {number} cannot be used: give {least} or more")
+    if options.unseen < 0:
+        raise UsageError(f"--unseen {options.unseen} cannot be used: give 0 or more")
     if options.start == "catalog" and options.preprocess is not None:
         raise UsageError("--preprocess is for a network from scratch: the catalog's own has its arithmetic")
     require_scikit_learn()
     require_keras()
-
-
-def _base_of(space: EmbeddingSpace, options: FinetuneOptions, settings: Settings) -> _Base:
-    """Raises ModelUnavailable where the catalog's network is not here."""
-    resize = options.resize or space.resize
-    if options.start == "scratch":
-        size = options.size or SCRATCH_SIZE
-        if size < _SMALLEST_SIZE:
-            raise UsageError(f"--size {size} cannot be used: a network from scratch takes {_SMALLEST_SIZE} or more")
-        return _Base(None, None, InputSpec(size, resize), options.preprocess or "unit")
-    # The same network in floats, which those in 8 bits have another digest than.
-    asked = replace(ModelOptions().completed(space), precision="f32", size=options.size or space.size)
-    archive = find_network(asked, settings, None if space.precision == "int8" else space.weights).archive
-    if archive is None:
-        raise ModelUnavailable(f"{space.model} is no network to start from: use --from scratch")
-    return _Base(archive, space, InputSpec(options.size or space.size, resize), "own")
 
 
 @contextmanager
@@ -294,55 +302,56 @@ def _alone(folder: Path, name: str) -> Iterator[None]:
         with lock:
             for left in folder.glob(f"{_SAVED}*"):  # by a process that was killed
                 shutil.rmtree(left, ignore_errors=True)
+            remove_remainders(folder)
             yield
     except Timeout as error:
         raise UsageError(f"another process trains {name!r}: wait for it, or give another --name") from error
 
 
-def _pictures(
-    file: Any, places: Sequence[Place], spec: InputSpec, settings: Settings, progress: Progress
-) -> tuple[Pixels, list[int], Counter[Unread]]:
-    """The pictures that can be read, uint8 (n, size, size, 3) in `file`; which they are; and how many others."""
-    shape = (spec.size, spec.size, 3)
-    kept: list[int] = []
-    unread: Counter[Unread] = Counter()
-    try:
-        for row, found in read_files([(n, [place]) for n, place in enumerate(places)], spec, settings, progress):
-            if isinstance(found, Unread):
-                unread[found] += 1
-            else:
-                file.write(np.ascontiguousarray(found.pixels).data)
-                kept.append(row)
-        file.flush()
-    except OSError as error:
-        raise UsageError(
-            f"no room for the pictures in {tempfile.gettempdir()}: {error.strerror}; set TMPDIR to a folder with more "
-            "room, or choose fewer items with --filter"
-        ) from error
-    if not kept:
-        why = ", ".join(f"{count:,} {reason}" for reason, count in unread.items())
-        raise UsageError(f"none of the pictures can be read here ({why}): train where the folders of the sources are")
-    return np.memmap(file, np.uint8, "r", shape=(len(kept), *shape)), kept, unread
+# -- what is trained -----------------------------------------------------------------------------------------------
 
 
-def _usable(
-    every: Examples, kept: Sequence[int], unread: Mapping[Unread, int], rules: LabelRules, label: str
-) -> Examples:
-    """The examples whose pictures are here. Raises UsageError where too few of a class are."""
-    examples = every.at(np.array(kept, np.int64))
-    if not unread:
-        return examples
-    try:
-        strict = replace(rules, drop_small=False)
-        strict.usable(examples.labels, label)
-    except UsageError as error:
-        why = ", ".join(f"{count:,} {reason}" for reason, count in unread.items())
-        raise UsageError(f"{error} (of {len(every):,} pictures, {why})") from error
-    return examples
+def _holdout(examples: Examples, holdout: float, seed: int, plan: tuple[Part, ...]) -> Task:
+    """Three parts that share no group: learned from, for when to stop, and asked about."""
+    inner, held = next(seen_splits(examples, max(2, round(1 / holdout)), seed))
+    learned, validation = _validated(examples, inner, seed)
+    return Task(f"holdout-{seed}", learned, validation, held, examples.classes, plan, seed)
 
 
-def _identity(examples: Examples, digests: Sequence[str], options: FinetuneOptions, base: _Base) -> str:
-    """The digest of everything that decides what a training comes to: a checkpoint of another one is not taken up."""
+def tasks_without_classes(examples: Examples, label: str, count: int, plan: tuple[Part, ...]) -> list[Task]:
+    """Trainings without some classes each, asked about all items. Raises UsageError where none can be left out."""
+    if not count:
+        return []
+    tasks = []
+    for number, classes in enumerate(class_splits(examples.classes, 0)[:count]):
+        others, queries = without_classes(examples, classes)
+        part = examples.at(others)
+        # Of lists a label that nearly all items have leaves nothing to learn from.
+        if len(np.unique(part.groups)) < _VALIDATION or len(part.classes) < 2 or not len(queries):
+            continue
+        learned, validation = _validated(examples, others, 0)
+        everything = np.arange(len(examples))
+        tasks.append(Task(f"unseen-{number}", learned, validation, everything, part.classes, plan, 0))
+    if not tasks:
+        raise UsageError(f"{label}: of {len(examples.classes)} classes none can be left out: leave --unseen away")
+    return tasks
+
+
+def _validated(examples: Examples, rows: Rows, seed: int) -> tuple[Rows, Rows]:
+    """Those rows in two parts: learned from, and for when to stop."""
+    learned, validation = next(seen_splits(examples.at(rows), _VALIDATION, seed))
+    return rows[learned], rows[validation]
+
+
+def _last(holdouts: Sequence[Answers], examples: Examples, plan: tuple[Part, ...]) -> Task:
+    """All items, for as many epochs as were best in the median."""
+    epochs = round(float(np.median([each.best for each in holdouts])))
+    everything = np.arange(len(examples))
+    return Task("all", everything, None, everything[:0], examples.classes, plan[:epochs], 0)
+
+
+def _identity(examples: Examples, digests: Sequence[str], options: FinetuneOptions, base: Base) -> str:
+    """The digest of everything that decides what trainings come to: a checkpoint of another one is not taken up."""
     told = {
         "revision": _REVISION,
         "versions": [version(each) for each in ("keras", "tensorflow", "numpy")],
@@ -360,24 +369,6 @@ def _identity(examples: Examples, digests: Sequence[str], options: FinetuneOptio
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
-def positive_weights(targets: Floats, *, several: bool) -> Floats:
-    """float32 (classes,): how much a label's positive examples count, the more the rarer it is.
-
-    Of `several` labels each has two sides of the same weight, its positive and its negative examples; of one label each
-    all classes have the same, and the mean example counts 1.
-    """
-    positive = np.maximum(targets.sum(axis=0), 1)
-    weights = (len(targets) - positive) / positive if several else len(targets) / (targets.shape[1] * positive)
-    return np.asarray(np.maximum(weights, 1 / len(targets)), np.float32)
-
-
-def _tuner(base: _Base, targets: Floats, *, several: bool) -> FineTuner:
-    from recq.models.keras_finetune import FineTuner
-
-    positive = positive_weights(targets, several=several)
-    return FineTuner(base.archive, base.input.size, positive, several=several, seed=SEED, preprocess=base.preprocess)
-
-
 def _kept(tuner: FineTuner, network: TrainedNetwork, settings: Settings) -> tuple[TrainedNetwork, Path]:
     """The network, stored with its digest, and its file."""
     with tempfile.TemporaryDirectory(prefix=_SAVED, dir=trained_root(settings) / network.name) as folder:
@@ -387,29 +378,59 @@ def _kept(tuner: FineTuner, network: TrainedNetwork, settings: Settings) -> tupl
         return network, store_trained(network, saved, settings)
 
 
-def _vectors(pixels: Pixels, space: EmbeddingSpace, settings: Settings) -> Floats:
-    """float32 (n, dim): as an index in that space would have them."""
-    with open_embedder(space, settings) as embedder:
-        return np.stack([future.result() for future in [embedder.submit(each) for each in pixels]])
+# -- what it gives -------------------------------------------------------------------------------------------------
 
 
-def _measured(examples: Examples, held: Examples, after: Floats) -> tuple[Quality, Quality, tuple[ClassQuality, ...]]:
-    """The held-out items before and after, and so by class."""
-    retrieval = Retrieval(held, None, SEED)
-    ends = retrieval.rows(held.vectors), retrieval.rows(after)
-    by_label = by_class([held.labels[query] for query in retrieval.queries.tolist()], *ends)
-    counts = examples.indicators().sum(axis=0).tolist()
-    classes = tuple(
-        ClassQuality(each, count, *by_label.get(each, (None, None)))
-        for each, count in zip(examples.classes, counts, strict=True)
-    )
-    return _quality(ends[0]), _quality(ends[1]), classes
+@dataclass(frozen=True, eq=False)
+class _Holdout:
+    """One seed: for each query of the items held out what `Retrieval.rows` gives, and the labels' probabilities."""
+
+    before: npt.NDArray[np.float64]
+    after: npt.NDArray[np.float64]
+    by_class: dict[str, tuple[float, float]]
+    probabilities: npt.NDArray[np.float32]
+    truth: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, examples: Examples, task: Task, answers: Answers) -> _Holdout:
+        held = examples.at(task.asked)
+        retrieval = Retrieval(held, None, task.seed)
+        before, after = retrieval.rows(held.vectors), retrieval.rows(answers.vectors)
+        classes = by_class([held.labels[query] for query in retrieval.queries.tolist()], before, after)
+        return cls(before, after, classes, answers.probabilities, held.indicators(task.classes))
 
 
-def _quality(rows: npt.NDArray[np.float64]) -> Quality:
+def _quality(seeds: Sequence[npt.NDArray[np.float64]]) -> Quality:
+    """The means over the seeds; of one seed, with intervals over its queries."""
+    if len(seeds) > 1:
+        return Quality.of([means_of(rows) for rows in seeds])
+    rows = seeds[0]
     if not len(rows):
         nothing = Spread(float("nan"), float("nan"), float("nan"))
         return Quality(nothing, dict.fromkeys(KS, nothing))
-    low, high = bootstrap(rows, SEED)
+    low, high = bootstrap(rows, 0)
     spreads = [Spread(*map(float, each)) for each in zip(rows.mean(axis=0), low, high, strict=True)]
     return Quality(spreads[0], dict(zip(KS, spreads[1:], strict=True)))
+
+
+def _ranking(holdouts: Sequence[_Holdout]) -> LabelRanking | None:
+    """The same for how labels rank the items."""
+    if len(holdouts) > 1:
+        found = [each for one in holdouts if (each := ranked_labels(one.probabilities, one.truth)) is not None]
+        return LabelRanking(*(Spread.of(each) for each in zip(*found, strict=True))) if len(found) > 1 else None
+    one, random = holdouts[0], np.random.default_rng(0)
+    whole = ranked_labels(one.probabilities, one.truth)
+    if whole is None:
+        return None
+    draws = (random.integers(0, len(one.truth), len(one.truth)) for _ in range(_RESAMPLES))
+    drawn = [each for rows in draws if (each := ranked_labels(one.probabilities[rows], one.truth[rows])) is not None]
+    low, high = np.percentile(drawn, [2.5, 97.5], axis=0).tolist()
+    return LabelRanking(*(Spread(*each) for each in zip(whole, low, high, strict=True)))
+
+
+def _unseen(examples: Examples, task: Task, answers: Answers) -> UnseenClasses:
+    """The items with a class that the network has not learned look for each other among all."""
+    classes = tuple(each for each in examples.classes if each not in task.classes)
+    retrieval = Retrieval(examples, without_classes(examples, frozenset(classes))[1], task.seed)
+    before, after = retrieval.measures(examples.vectors).map, retrieval.measures(answers.vectors).map
+    return UnseenClasses(classes, before, after)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recq.errors import UsageError
+from recq.learn.directions import right_singular
 from recq.learn.examples import Examples
 from recq.models.heads import Classifier, Head, Joined, Linear, RandomFeatures, join, random_signs
 
@@ -133,7 +134,7 @@ class Fit:
     @cached_property
     def _principal(self) -> Floats:
         """float32 (d, `MOST_PRINCIPAL` or fewer): the vectors' first right singular vectors, not centred."""
-        return _right_singular(self.examples.vectors, MOST_PRINCIPAL)
+        return right_singular(self.examples.vectors, MOST_PRINCIPAL)
 
     def _directions(self, weight: float | None) -> Floats:
         """float32 (classes + d, `MOST_DIRECTIONS` or fewer): the first right singular vectors of the joined vectors,
@@ -145,7 +146,7 @@ class Fit:
             return self._principal[:, :MOST_DIRECTIONS]
         if weight not in self._reduced:
             within = join(self.probabilities, self.examples.vectors @ self._principal, weight)
-            found = _right_singular(within, MOST_DIRECTIONS)
+            found = right_singular(within, MOST_DIRECTIONS)
             classes = self.probabilities.shape[1]
             self._reduced[weight] = np.concatenate([found[:classes], self._principal @ found[classes:]])
         return self._reduced[weight]
@@ -196,18 +197,3 @@ def plain_recipes(dims: Sequence[int], *, several: bool) -> list[Recipe]:
     """What has no weight; discriminants need one label each."""
     reductions: list[Recipe] = [PlainRecipe("reduction", dim) for dim in dims]
     return [*reductions, PlainRecipe("random"), *([] if several else [PlainRecipe("discriminant")])]
-
-
-def _right_singular(rows: Floats, most: int) -> Floats:
-    """float32 (d, `most` or fewer) of (n, d): from the eigenvectors of the smaller product of the rows with themselves.
-
-    Each has its largest number positive, so that the same rows give the same vectors.
-    """
-    wide = len(rows) < rows.shape[1]
-    wanted = min(most, *rows.shape)
-    _, vectors = np.linalg.eigh(rows @ rows.T if wide else rows.T @ rows)
-    first = vectors[:, : -wanted - 1 : -1]
-    found = rows.T @ first if wide else first
-    found = found / np.maximum(np.linalg.norm(found, axis=0), 1e-12)
-    signs = np.sign(found[np.abs(found).argmax(axis=0), np.arange(found.shape[1])])
-    return np.ascontiguousarray(found * np.where(signs == 0, 1, signs), np.float32)

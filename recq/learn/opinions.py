@@ -7,6 +7,7 @@ anything: those are not `judged`.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -17,15 +18,14 @@ from recq.errors import UsageError
 from recq.learn.calibration import Calibration, OutOfFold, calibrated, nearness_of
 from recq.learn.examples import Examples, Floats, Rows
 from recq.learn.fits import Fit
-from recq.learn.selection import LARGEST_SELECTION, sampled, scores_of, seen_splits
+from recq.learn.neighbours import nearest_others
+from recq.learn.selection import LARGEST_SELECTION, dealt, scores_of
 from recq.progress import Progress, silent
 
 FOLDS = 5
 
 VOTERS = 10
 """Nearest items of other groups that have a vote."""
-
-_BLOCK = 1_024  # rows compared with all others at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,19 +63,14 @@ def out_of_fold(examples: Examples, progress: Progress = silent) -> tuple[OutOfF
     scores = np.zeros((len(examples), len(classes)), np.float32)
     nearness = np.zeros(len(examples), np.float32)
     judged = np.zeros(scores.shape, bool)
-    folds = min(FOLDS, len(np.unique(examples.groups)))
-    splits = [
-        (held, part)
-        for learned, held in (seen_splits(examples, folds, 0) if folds > 1 else ())
-        if len(held) and len((part := examples.at(learned)).classes) > 1
-    ]
+    splits = [split for split in _splits(examples) if len(split[0]) and len(split[1].classes) > 1]
 
     def measured(split: tuple[Rows, Examples]) -> tuple[Floats, Floats, list[bool]]:
         held, part = split
-        fit = Fit(sampled(part, LARGEST_SELECTION), quick=True)
+        fit = Fit(part, quick=True)
         vectors = examples.vectors[held]
-        learned = set(fit.examples.classes)
-        own = nearness_of(vectors, fit.examples.vectors)
+        learned = set(part.classes)
+        own = nearness_of(vectors, part.vectors)
         return scores_of(fit, vectors, classes), own, [name in learned for name in classes]
 
     progress("fitting", 0, len(splits))
@@ -87,16 +82,22 @@ def out_of_fold(examples: Examples, progress: Progress = silent) -> tuple[OutOfF
     return OutOfFold(scores, examples.indicators(), nearness, np.empty(0, np.float32)), judged
 
 
+def _splits(examples: Examples) -> Iterator[tuple[Rows, Examples]]:
+    """For each fold the rows that are judged, and the examples that are learned from: of many those of one layer."""
+    folds = min(FOLDS, len(np.unique(examples.groups)))
+    if folds < 2:
+        return
+    layers = -(-len(examples) * (folds - 1) // (folds * LARGEST_SELECTION))
+    layer, fold = np.divmod(dealt(examples, layers * folds, 0), folds)
+    for number in range(folds):
+        held = fold == number
+        yield np.flatnonzero(held), examples.at(np.flatnonzero((layer == number % layers) & ~held))
+
+
 def votes(examples: Examples, progress: Progress = silent, voters: int = VOTERS) -> Floats:
-    """float32 (n, classes): which share of the nearest items of other groups has each label. Takes n * n steps."""
-    vectors, groups, truth = examples.vectors, examples.groups, examples.indicators()
+    """float32 (n, classes): which share of the nearest items of other groups has each label."""
+    truth = examples.indicators()
     found = np.zeros(truth.shape, np.float32)
-    for start in range(0, len(vectors), _BLOCK):
-        progress("asking neighbours", start, len(vectors))
-        rows = slice(start, start + _BLOCK)
-        scores = vectors[rows] @ vectors.T
-        scores[groups[rows, None] == groups[None, :]] = -np.inf
-        nearest = np.argpartition(-scores, min(voters, len(vectors)) - 1, axis=1)[:, :voters]
-        there = np.isfinite(np.take_along_axis(scores, nearest, axis=1))
+    for rows, nearest, there in nearest_others(examples.vectors, examples.groups, voters, progress):
         found[rows] = (truth[nearest] & there[:, :, None]).sum(axis=1) / np.maximum(there.sum(axis=1), 1)[:, None]
     return found

@@ -246,7 +246,8 @@ class _Predictor:
         there = [query for query in queries if (each := _indexed(query)) is None or each in stored]
         vectors = [stored[each.example] if isinstance(each.example, str) else each.example for each in there]
         owns = [own_of(Parameters(), [each]) for each in there]
-        found = self.known_of.classified(catalog, vectors, [self._example(each) for each in there], owns)
+        near = self.known_of.nearness(catalog, [self._example(each) for each in there], owns)
+        found = self.known_of.classified(vectors, near)
         made = {id(query): self._prediction(query, each) for query, each in zip(there, found, strict=True)}
         return [made.get(id(each)) or FailedTarget(each.text, "the item has just been deleted") for each in queries]
 

@@ -1,9 +1,5 @@
 """Which items without a label to look at first: the least certain ones, with the label that each probably has.
 
-    found = suggest(session, "category", limit=20)
-    for each in found.findings:
-        print(each.result.within, each.added, each.certainty)
-
 An item teaches where the classifier is uncertain: the two most probable labels are nearly as probable. Of the most
 uncertain items those are chosen that are farthest from each other (k-centre, Gonzalez 1985), since near ones teach the
 same. Of what was tried on two packs (margin or entropy alone, BADGE, random ones) this taught most.
@@ -11,33 +7,16 @@ same. Of what was tried on two packs (margin or entropy alone, BADGE, random one
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 import numpy as np
 
-from recq.errors import UsageError
-from recq.learn.audit import own_field
 from recq.learn.calibration import UNKNOWN, nearness_of
-from recq.learn.examples import (
-    NEAR_DUPLICATE,
-    Examples,
-    Floats,
-    read_examples,
-    read_unlabelled,
-    require_own_vectors,
-    with_views,
-)
-from recq.learn.fits import Fit, require_scikit_learn
-from recq.learn.label_findings import Change, LabelFindings, Question, findings_of
-from recq.learn.labels import LabelRules
+from recq.learn.examples import NEAR_DUPLICATE, Examples, Floats
+from recq.learn.fits import Fit
+from recq.learn.label_findings import Change
 from recq.learn.opinions import calibration_of
-from recq.learn.selection import LARGEST_SELECTION, sampled
 from recq.progress import Progress, silent
-from recq.search.session import Session
-
-MOST_UNLABELLED = 50_000
-"""Items without a label that are chosen from, at random where there are more: some 250 MB of vectors."""
 
 LIKELY = 0.5
 """Probability from which a label of a list is suggested; the most probable one in any case."""
@@ -45,55 +24,6 @@ LIKELY = 0.5
 CANDIDATES, FEWEST_CANDIDATES = 5, 100
 """How many uncertain items there are to choose from for each that is wanted, and at least. With 2 to 8 for each the
 same was learned within what another seed changes."""
-
-_LOOKED_AT = 100  # labelled items that tell whether the field holds lists
-
-
-def suggest(
-    session: Session,
-    label: str,
-    rules: LabelRules | None = None,
-    *,
-    filters: Sequence[str] = (),
-    group_by: str | None = None,
-    limit: int = 20,
-    progress: Progress = silent,
-) -> LabelFindings:
-    """The `limit` items without any value in the field `label` that are least certain, no two near-duplicates.
-
-    Raises UsageError where nothing can be learned, nothing lacks a label or scikit-learn is missing, FilterError for
-    an unknown field.
-    """
-    rules = rules or LabelRules()
-    require_scikit_learn()
-    started = time.perf_counter()
-    with session.opened() as catalog:
-        space = catalog.space
-        require_own_vectors(catalog)
-        label = own_field(label, catalog.fields.types())
-        every = read_examples(catalog, label, rules, filters=filters, group_by=group_by, progress=progress)
-        ids, vectors = read_unlabelled(catalog, label, filters=filters, most=MOST_UNLABELLED, progress=progress)
-        if not ids:
-            raise UsageError(f"every embedded item has a {label}: there is nothing to suggest")
-        known = catalog.lookups.get_many(every.ids[:_LOOKED_AT]).values()
-        as_lists = any(isinstance(item.metadata.get(label), list) for item in known)
-    examples = with_views(sampled(every, LARGEST_SELECTION), space, progress)
-    changes = changes_of(examples, ids, vectors, limit, progress)
-    with session.opened() as catalog:
-        findings = tuple(findings_of(catalog, label, rules, changes))
-    return LabelFindings(
-        question=Question.SUGGEST,
-        field=label,
-        rules=rules,
-        several=every.several,
-        as_lists=as_lists,
-        items=len(ids),
-        unjudged=0,
-        total=len(ids),
-        findings=findings,
-        took_ms=(time.perf_counter() - started) * 1000,
-        filters=tuple(filters),
-    )
 
 
 def changes_of(

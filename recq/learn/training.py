@@ -11,7 +11,7 @@ all. Training never switches anything: the space answers where it is asked for b
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -46,8 +46,6 @@ from recq.search.session import Session
 Precise = npt.NDArray[np.float64]
 
 SEEDS = 5
-T_95 = 2.776
-"""Student's t of a 95 % interval with `SEEDS` - 1 degrees of freedom."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +71,11 @@ class Spread:
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread:
         """Of one value for each seed."""
-        mean = float(np.mean(values))
-        half = T_95 * float(np.std(values, ddof=1)) / len(values) ** 0.5 if len(values) > 1 else float("nan")
+        from scipy.special import stdtrit
+
+        mean, half = float(np.mean(values)), float("nan")
+        if len(values) > 1:
+            half = float(stdtrit(len(values) - 1, 0.975) * np.std(values, ddof=1)) / len(values) ** 0.5
         return cls(mean, max(mean - half, 0.0), min(mean + half, 1.0))
 
     def to_json(self) -> dict[str, float]:
@@ -263,7 +264,7 @@ def train(
         before=before,
         after=after,
         ungrouped=Quality.of([each.after for each in apart]) if apart else None,
-        classes=_classes(every, holdouts),
+        classes=class_qualities(every, [each.by_class for each in holdouts]),
         calibration_error=Spread.of([each.error for each in holdouts]),
         ranking=_ranking(holdouts) if every.several else None,
         fits=fits.done,
@@ -363,11 +364,14 @@ def _ranking(holdouts: Sequence[_Holdout]) -> LabelRanking | None:
     return LabelRanking(Spread.of(macro), Spread.of(base_rate))
 
 
-def _classes(examples: Examples, holdouts: Sequence[_Holdout]) -> tuple[ClassQuality, ...]:
+def class_qualities(
+    examples: Examples, holdouts: Sequence[Mapping[str, tuple[float, float]]]
+) -> tuple[ClassQuality, ...]:
+    """The classes of the examples, from what `by_class` gave for each holdout."""
     counts = examples.indicators().sum(axis=0).tolist()
     rows = []
     for label, count in zip(examples.classes, counts, strict=True):
-        found = [each.by_class[label] for each in holdouts if label in each.by_class]
+        found = [each[label] for each in holdouts if label in each]
         before, after = np.mean(found, axis=0).tolist() if found else (None, None)
         rows.append(ClassQuality(label, count, before, after))
     return tuple(rows)

@@ -41,10 +41,12 @@ _WHOLE = 256
 
 @dataclass(frozen=True, eq=False)
 class Pass:
-    """What one pass of the network gives: the vector, float32 (dim,), and the mean of its map, float32 (channels,)."""
+    """What one pass of the network gives: the vector, float32 (dim,); the network's own, which is another one in a
+    trained space; and the mean of its map, float32 (channels,), of an embedder that was opened with `means`."""
 
     vector: Floats
-    means: Floats
+    own: Floats
+    means: Floats | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,10 +97,8 @@ class Embedder:
         """
         return self._submitted(pixels, self._vector)
 
-    def submit_with_means(self, pixels: Pixels) -> Future[Pass]:
-        """`submit`, with the mean of the map from the same pass. Only of an embedder that was opened with `means`."""
-        if not self._means:
-            raise ValueError("the network was opened without the means of its map")
+    def submit_pass(self, pixels: Pixels) -> Future[Pass]:
+        """`submit`, with what else the same pass gives."""
         return self._submitted(pixels, self._pass)
 
     def _submitted(self, pixels: Pixels, finish: Callable[[Floats], T]) -> Future[T]:
@@ -176,16 +176,22 @@ class Embedder:
         return True
 
     def _pass(self, row: Floats) -> Pass:
-        return Pass(self._vector(row), row[self._dim :].copy())
+        own = self._own(row)
+        return Pass(self._projected(own), own, row[self._dim :].copy() if self._means else None)
 
     def _vector(self, row: Floats) -> Floats:
+        return self._projected(self._own(row))
+
+    def _own(self, row: Floats) -> Floats:
+        """The network's own vector."""
         vector = row[: self._dim] if self._means else row
-        if self._projection is not None:
-            return unit(self._projection.of(unit(vector)))
-        if self.space.distance == "Cosine":
+        if self._projection is not None or self.space.distance == "Cosine":
             return unit(vector)
         length_of(vector)
         return vector.copy()  # a row of its own: it outlives the batch
+
+    def _projected(self, own: Floats) -> Floats:
+        return own if self._projection is None else unit(self._projection.of(own))
 
     def _require(self, pixels: Pixels) -> None:
         size = self.space.size
@@ -205,7 +211,7 @@ def open_embedder(
 
     `projection` is that of a trained space (`Catalog.projection`), which cannot be had without. `one_shot` is for a
     single picture: all cores work on it. With `means` it gives the mean of the map as well
-    (`Embedder.submit_with_means`). Raises ModelUnavailable when the network is not available, or not on the runtime of
+    (`Embedder.submit_pass`). Raises ModelUnavailable when the network is not available, or not on the runtime of
     the settings, SpaceMismatch when the local network of that name does not make vectors of the given space.
     """
     if isinstance(space_or_name, str):

@@ -5,7 +5,7 @@
         classifier.labels(embedder.submit(pixels).result())
 
 A classifier is what writes predictions into an index as well: its `name`, a `fingerprint` of all that decides what it
-answers, and `labels`, which takes what one pass of the network gives beside the vector (`Embedder.submit_with_means`).
+answers, and `labels`, which takes what one pass of the network gives beside the vector (`Embedder.submit_pass`).
 """
 
 from __future__ import annotations
@@ -101,6 +101,11 @@ class ImageNet:
         order = np.argsort(-chances, kind="stable")[:top].tolist()
         return tuple(Label(self.names[n], float(chances[n])) for n in order)
 
+    def first(self, means: Floats) -> list[Label]:
+        """float32 (n, channels), means of last maps -> the most probable label of each."""
+        chances = self.probabilities(means)
+        return [Label(self.names[n], float(row[n])) for row, n in zip(chances, chances.argmax(axis=1), strict=True)]
+
     def is_sure(self, label: Label) -> bool:
         """Whether a first label of that probability is right nine times out of ten."""
         return label.probability >= self.confidence.sure
@@ -136,11 +141,13 @@ def imagenet(settings: Settings, space: EmbeddingSpace | None = None) -> ImageNe
 
 
 def of_one_pass(settings: Settings, space: EmbeddingSpace) -> ImageNet | None:
-    """The classifier that reads the means of the same pass as the vectors of `space` (`Embedder.submit_with_means`).
+    """The classifier that reads the means of the same pass as the network's own `space` (`Embedder.submit_pass`).
 
     None where that pass is not what `imagenet` reads: another network or layer, another size, another resize. Then the
     picture needs a pass of its own, through `imagenet(settings, space).space`.
     """
+    if space.model not in bundled_manifest():
+        return None
     found = imagenet(settings, space)
     parts = ("model", "weights", "layer", "size", "resize", "preprocessing", "precision")
     same = all(getattr(found.space, each) == getattr(space, each) for each in parts)

@@ -73,6 +73,7 @@ class FineTuner:
             import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
+        keras.utils.clear_session()  # of networks before this one: their memory, and numbers in the names of layers
         self._keras, self._tf = keras, tf
         self._several, self._positive, self._seed = several, tf.constant(positive, tf.float32), seed
         pictures = keras.Input((size, size, 3), name=INPUT)
@@ -114,6 +115,7 @@ class FineTuner:
         signature = [tf.TensorSpec((None, size, size, 3), tf.uint8), tf.TensorSpec((None, len(positive)), tf.float32)]
         self._signature = signature
         self._loss = tf.function(self._loss_of, input_signature=signature)
+        self._answer = tf.function(self._answer_of, input_signature=signature[:1])
 
     def begin(self, part: Part) -> None:
         """Later epochs change `part`, with a new optimiser."""
@@ -161,6 +163,16 @@ class FineTuner:
             total += len(batch) * float(self._loss(pixels[batch], targets[batch]))
         return total / len(rows)
 
+    def answers(self, pixels: Pixels, rows: Rows) -> tuple[Floats, Floats]:
+        """What it gives for those rows: vectors (n, `NUMBERS`) of length 1, and the labels' probabilities."""
+        vectors = np.empty((len(rows), NUMBERS), np.float32)
+        probabilities = np.empty((len(rows), self._last.units), np.float32)
+        for at in range(0, len(rows), BATCH):
+            some = slice(at, at + BATCH)
+            found = self._answer(pixels[rows[some]])
+            vectors[some], probabilities[some] = (each.numpy() for each in found)
+        return vectors, probabilities
+
     def arrays(self) -> dict[str, list[npt.NDArray[Any]]]:
         """Everything that later epochs depend on, but for the part that is changed."""
         found = {"network": self._variables, "optimizer": list(self._optimizer.variables)}
@@ -186,6 +198,10 @@ class FineTuner:
 
     def _loss_of(self, pixels: Any, targets: Any) -> Any:
         return self._mean_loss(self._vectors(self._tf.cast(pixels, self._tf.float32), training=False), targets)
+
+    def _answer_of(self, pixels: Any) -> Any:
+        vectors = self._vectors(self._tf.cast(pixels, self._tf.float32), training=False)
+        return vectors / _LENGTH, self._last(vectors)
 
     def _mean_loss(self, vectors: Any, targets: Any) -> Any:
         """Weighted cross-entropy, from scores: probabilities of nearly 0 or 1 have lost theirs."""

@@ -16,6 +16,7 @@ import pytest
 
 from ingest.events.pending import PendingPath
 from ingest.events.stability import completed
+from ingest.index.predictions import Predictions
 from ingest.index.retrying import Retrier
 from ingest.pipeline.commit import Committer, Work, attempt_after
 from ingest.pipeline.removal import Deleter, Removal
@@ -31,7 +32,7 @@ from recq.index.points import ItemVector
 from recq.index.problems import MOST_OF_AN_ITEM, ProblemKind
 from recq.index.schema import MOST_ELEMENTS, FieldType, FieldTypes, Item, ItemError
 from recq.index.writes import Writes
-from recq.settings import DEFAULT_IGNORE
+from recq.settings import DEFAULT_IGNORE, Settings
 from recq.space import EmbeddingSpace
 from tests.asking import stored_vector
 from tests.ingest.pictures import put
@@ -57,7 +58,13 @@ class Stage:
             ignore=DEFAULT_IGNORE,
         )
         retrier = Retrier(threading.Event(), give_up_after=1, waiting=lambda _: None, recovered=lambda: None)
-        self.committer = Committer(self.catalog, retrier, {"s": self.watched}, self.catalog.ledger)
+        self.committer = Committer(
+            self.catalog,
+            retrier,
+            {"s": self.watched},
+            self.catalog.ledger,
+            predictions=Predictions(self.catalog, Settings(), retrier),
+        )
         self.deleter = Deleter(self.catalog, retrier, {"s": self.watched}, self.catalog.ledger)
 
     def work(self, path: str, *, vector: Sequence[float] = (1, 0, 0, 0)) -> Work:

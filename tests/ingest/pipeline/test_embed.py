@@ -14,12 +14,13 @@ from ingest.events.stability import completed
 from ingest.loop import Loop
 from ingest.pipeline.embed import Embed, Pixels
 from ingest.pipeline.fresh_first import FreshFirst
-from ingest.pipeline.vectors import Embedded, Vector
+from ingest.pipeline.vectors import Embedded
 from ingest.pipeline.verdict import Fate, Verdict
 from ingest.source.files import FileState, Key
 from recq.errors import ImageError, Reason
 from recq.images.workers import Decoded, Hashed
 from recq.index.ledger import Carried
+from recq.models.embedder import Pass
 from tests.eventually import eventually
 
 PIXELS = np.zeros((2, 2, 3), np.uint8)
@@ -32,16 +33,16 @@ class Network:
     capacity = 2
 
     def __init__(self) -> None:
-        self.under_way: list[tuple[int, Future[Vector]]] = []
+        self.under_way: list[tuple[int, Future[Pass]]] = []
 
-    def submit(self, pixels: Pixels) -> Future[Vector]:
-        future: Future[Vector] = Future()
+    def submit_pass(self, pixels: Pixels) -> Future[Pass]:
+        future: Future[Pass] = Future()
         self.under_way.append((int(pixels[0, 0, 0]), future))
         assert len(self.under_way) <= self.capacity
         return future
 
     def answer(self) -> None:
-        self.under_way.pop(0)[1].set_result(VECTOR)
+        self.under_way.pop(0)[1].set_result(Pass(VECTOR, VECTOR, VECTOR))
 
 
 class Case:
@@ -52,7 +53,9 @@ class Case:
         self.stored: dict[str, Carried] = {}
         self.questions: list[Sequence[str]] = []
         self.told: list[tuple[str, object, bool]] = []
-        self.embed = Embed(self.loop, self.network, self._stored, self)
+        self.more = False
+        self.read: list[bool] = []
+        self.embed = Embed(self.loop, self.network, self._stored, self, lambda: self.more)
 
     def _stored(self, digests: Sequence[str]) -> Mapping[str, Carried]:
         self.questions.append(digests)
@@ -65,6 +68,7 @@ class Case:
 
     def embedded(self, verdict: Verdict, _read: Hashed, embedded: Embedded, *, carried: bool) -> None:
         self.told.append((verdict.entry.key.path, embedded.vector, carried))
+        self.read.append(embedded.read is not None)
 
     def failed(self, verdict: Verdict, error: ImageError) -> None:
         self.told.append((verdict.entry.key.path, error, False))
@@ -83,7 +87,7 @@ class Case:
 class Broken(Network):
     """A network that takes no pictures at all."""
 
-    def submit(self, pixels: Pixels) -> Future[Vector]:
+    def submit_pass(self, pixels: Pixels) -> Future[Pass]:
         raise RuntimeError("no device")
 
 
@@ -217,3 +221,28 @@ def test_an_answer_that_is_none_is_told_to_all_who_wait(error: ImageError | None
         future.set_exception(error)
     case.until(told=2, under_way=1)
     assert [(name, outcome) for name, outcome, _ in case.told] == [("a", error), ("a", error)]
+
+
+def test_what_is_predicted_of_a_picture_comes_from_the_pass_that_gave_its_vector() -> None:
+    """Copies share it; what was embedded before it was wanted goes through the network once more."""
+    case = Case()
+    case.ask("before")
+    case.until(under_way=1)
+    case.network.answer()
+    case.until(told=1)
+    assert case.embed.recent("before") is not None
+    case.more = True
+    assert case.embed.recent("before") is None
+    for _ in range(2):
+        case.ask("before")
+    case.until(told=1, under_way=1)
+    case.network.answer()
+    case.until(told=3)
+    case.ask("before")
+    assert (case.read, [carried for _, _, carried in case.told]) == (
+        [False, True, True, True],
+        [False, False, True, True],
+    )
+    found = case.embed.recent("before")
+    assert found is not None
+    assert found.read is not None

@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from ingest.events.pending import PendingPath
 from ingest.events.stability import completed
-from ingest.index.predictions import Predictions, Refreshed
+from ingest.index.predictions import ItemRead, Predictions, Refreshed
 from ingest.index.retrying import Retrier
 from ingest.loop import Stopping
 from ingest.pipeline.commit import Committer, Work, failed
@@ -26,16 +26,20 @@ from ingest.pipeline.verdict import facts
 from ingest.reconcile.compare import sha256_of
 from ingest.source.files import FileState, Key
 from ingest.source.watched_source import WatchedSource
-from recq.errors import Reason, TargetNotFound, UsageError
+from recq.errors import Reason, SpaceMismatch, TargetNotFound, UsageError
 from recq.index.candidates import Candidate
 from recq.index.catalog import Catalog
 from recq.index.edge import EdgeEngine, embedded_client
 from recq.index.field_types import FieldType
+from recq.index.ledger import Carried
 from recq.index.schema import Item
 from recq.learn.calibration import Calibration
 from recq.learn.predictors import AtHand, LabelPredictor, chosen_of
+from recq.models import ModelOptions, describe_space
+from recq.models.embedder import Pass
 from recq.models.heads import Classifier, Linear
-from recq.settings import DEFAULT_IGNORE
+from recq.models.imagenet import Confidence, ImageNet
+from recq.settings import DEFAULT_IGNORE, Settings
 from recq.space import EmbeddingSpace
 from tests.asking import stored_vector
 
@@ -86,27 +90,30 @@ class Stage:
         )
         self.stop = threading.Event()
         retrier = Retrier(self.stop, give_up_after=1, waiting=lambda _: None, recovered=lambda: None)
-        self.predictions = Predictions(self.catalog, retrier, self.stop)
+        self.predictions = Predictions(self.catalog, Settings(), retrier, self.stop)
         self.committer = Committer(
             self.catalog, retrier, {"s": self.watched}, self.catalog.ledger, predictions=self.predictions
         )
         self.pictures = 0
+        self.unread: list[str] = []
 
     def train(self, candidate: Candidate, *asked: str) -> None:
         self.catalog.candidates.write(candidate)
-        self.catalog.predicting.choose(chosen_of(self.catalog, asked or [candidate.label]))
+        self.catalog.predicting.choose(chosen_of(self.catalog, asked or [candidate.label], Settings()))
 
     def compare(self) -> list[Refreshed]:
         self.predictions.reload()
-        return self.predictions.refresh("s")
+        return self.predictions.refresh("s", lambda items: self.unread.extend(each.file.path for each in items))
 
-    def put(self, path: str, vector: Sequence[float], *, broken: bool = False) -> None:
+    def put(self, path: str, vector: Sequence[float], *, broken: bool = False, read: Pass | None = None) -> None:
         """Another picture at that path, and in the index."""
         self.pictures += 1
         (self.root / path).write_bytes(b"picture %d" % self.pictures)
-        self.write(path, None if broken else vector)
+        self.write(path, None if broken else vector, read=read)
 
-    def write(self, path: str, vector: Sequence[float] | None, *, carried: bool = False) -> None:
+    def write(
+        self, path: str, vector: Sequence[float] | None, *, carried: bool = False, read: Pass | None = None
+    ) -> None:
         key = Key("s", path)
         state = FileState.of((self.root / path).stat())
         file = replace(facts(key, state), sha256=sha256_of(self.root, path))
@@ -114,7 +121,7 @@ class Stage:
         made = None if vector is None else np.asarray(vector, np.float32)
         known = self.catalog.lookups.get(file.id) is not None
         entry = PendingPath(key, completed(state, 0.0), fresh=True)
-        written = self.committer.write([Work(entry, Item(file, error=error), made, state, carried, known)])
+        written = self.committer.write([Work(entry, Item(file, error=error), made, state, carried, known, read=read)])
         self.committer.reduce(written.losing)
 
     def say(self, path: str, label: str | None, *, more: int = 0) -> None:
@@ -223,7 +230,7 @@ def test_labels_have_the_type_of_their_field(stage: Stage) -> None:
     stage.catalog.fields.declare({"year": FieldType.INTEGER, "new": FieldType.BOOL, "kind": FieldType.INTEGER})
     for name, classes in {"year": ("2023", "2024"), "new": ("false", "true"), "kind": ("old", "young")}.items():
         stage.catalog.candidates.write(trained(name=name, label=name, classes=classes))
-    stage.catalog.predicting.choose(chosen_of(stage.catalog, ["year", "new", "kind"]))
+    stage.catalog.predicting.choose(chosen_of(stage.catalog, ["year", "new", "kind"], Settings()))
     stage.compare()
     stage.put("b.jpg", B)
     assert [predicted(stage, name)["b.jpg"] for name in ("year", "new", "kind")] == [2024, True, "young"]
@@ -307,7 +314,7 @@ def test_a_stop_ends_a_refresh(stage: Stage) -> None:
     stage.predictions.reload()
     stage.stop.set()
     with pytest.raises(Stopping):
-        stage.predictions.refresh("s")
+        stage.predictions.refresh("s", lambda items: stage.unread.extend(each.file.path for each in items))
 
 
 @pytest.mark.parametrize(
@@ -329,8 +336,126 @@ def test_what_cannot_be_predicted_is_refused(stage: Stage, asked: str, error: ty
     for name, label in {"category": "category", "other": "category", "one": "title", "two": "title"}.items():
         stage.catalog.candidates.write(trained(name=name, label=label))
     with pytest.raises(error, match=told):
-        chosen_of(stage.catalog, [asked])
-    assert chosen_of(stage.catalog, ["category", "title=two"]) == {"category": "category", "title": "two"}
+        chosen_of(stage.catalog, [asked], Settings())
+    assert chosen_of(stage.catalog, ["category", "title=two"], Settings()) == {"category": "category", "title": "two"}
+
+
+def test_imagenets_classes_need_a_network_that_has_a_classifier_of_them(stage: Stage) -> None:
+    with pytest.raises(SpaceMismatch, match=r"has no classifier of .*'recq predict TARGET --space imagenet") as told:
+        chosen_of(stage.catalog, ["imagenet"], Settings())
+    assert SpaceMismatch.exit_code == 5
+    assert "\n" not in str(told.value)
+    shipped = describe_space(ModelOptions("mobilenet_v2"), Settings())
+    assert chosen_of(stage.catalog, ["imagenet"], Settings(), shipped) == {"imagenet": "imagenet"}
+    with pytest.raises(SpaceMismatch):
+        chosen_of(stage.catalog, ["imagenet"], Settings(), replace(shipped, size=160))
+    stage.catalog.candidates.write(trained(name="own", label="imagenet"))  # people may have such a field
+    assert chosen_of(stage.catalog, ["imagenet=own"], Settings()) == {"imagenet": "own"}
+
+
+# -- what needs the picture -------------------------------------------------------------------------------------------
+
+
+class Naming(ImageNet):
+    """Calls a picture by the greatest of its first three means, of which it is sure from 0.9 on."""
+
+    by = "first"
+
+    @property
+    def fingerprint(self) -> str:
+        return self.by
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return ("shoe store", "running shoe", "tent")
+
+    def probabilities(self, means: np.ndarray) -> np.ndarray:
+        return means[:, :3]
+
+
+@pytest.fixture
+def naming(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Naming:
+    """ImageNet's classes for the stage's network."""
+    made = Naming(SPACE, Confidence(1.0, 0.9))
+    monkeypatch.setattr("recq.learn.predictors.of_one_pass", lambda _settings, _space: made)
+    stage.catalog.predicting.choose(chosen_of(stage.catalog, ["imagenet"], Settings()))
+    return made
+
+
+def seen(*means: float, vector: Sequence[float] = A) -> Pass:
+    """What the network gives of a picture with these means."""
+    made = np.asarray(vector, np.float32)
+    return Pass(made, made, np.asarray(means, np.float32))
+
+
+def read_again(stage: Stage, passes: dict[str, Pass]) -> list[Refreshed]:
+    """As the pipeline does with what `compare` has handed over."""
+    known = {item.file.path: item for item in stage.catalog.ledger.scan("s")}
+    return stage.predictions.read_again([ItemRead(known[path], each.vector, each) for path, each in passes.items()])
+
+
+def test_a_new_picture_is_named_by_the_pass_that_gave_its_vector(stage: Stage, naming: Naming) -> None:
+    stage.compare()
+    assert stage.predictions.reads_pictures
+    stage.put("sure.jpg", A, read=seen(0.05, 0.95, 0))
+    stage.put("unsure.jpg", B, read=seen(0.3, 0.3, 0.4, vector=B))
+    assert predicted(stage, "imagenet") == {"sure.jpg": "running shoe", "unsure.jpg": None}
+    assert stage.items()["sure.jpg"].predicted["imagenet"].confidences == (0.95,)
+    assert stage.catalog.items.count(["predicted.imagenet~shoe"]) == 1
+    assert stage.catalog.items.count(["predicted.imagenet.unknown=true"]) == 1
+    stage.say("sure.jpg", "sofa")  # metadata that is replaced
+    stage.move("sure.jpg", "moved.jpg")
+    assert predicted(stage, "imagenet") == {"moved.jpg": "running shoe", "unsure.jpg": None}
+    assert stage.compare() == []
+    assert stage.unread == []
+
+
+def test_what_was_there_is_read_again_once_and_goes_on_where_it_stopped(stage: Stage, naming: Naming) -> None:
+    for number, name in enumerate("abc"):
+        stage.put(f"{name}.jpg", np.eye(4)[number].tolist())
+    stage.put("broken.jpg", A, broken=True)
+    assert stage.compare() == []
+    assert sorted(stage.unread) == ["a.jpg", "b.jpg", "c.jpg"]
+    assert read_again(stage, {"a.jpg": seen(0, 1, 0), "b.jpg": seen(0, 0, 0.5, vector=B)}) == [
+        Refreshed("imagenet", items=2, unknown=1)
+    ]
+    stage.unread.clear()
+    stage.compare()
+    assert stage.unread == ["c.jpg"]
+    assert stage.predictions.carried({"x": Carried(np.zeros(4, np.float32), 0)}) == {}, "its picture is read"
+    digest = stage.items()["a.jpg"].file.sha256
+    assert digest is not None
+    assert stage.predictions.carried({digest: Carried(np.zeros(4, np.float32), 0)}).keys() == {digest}
+
+
+def test_what_changed_or_was_labelled_while_it_was_read_stays(stage: Stage, naming: Naming) -> None:
+    stage.put("a.jpg", A)
+    stage.put("b.jpg", B)
+    stage.compare()
+    old = {item.file.path: item for item in stage.catalog.ledger.scan("s")}
+    stage.put("a.jpg", C, read=seen(0, 0, 1, vector=C))
+    (stage.root / "b.jpg.json").write_text(json.dumps({"imagenet": "mine"}))
+    stage.describe("b.jpg")
+    entries = [ItemRead(item, np.asarray(A, np.float32), seen(0, 1, 0)) for item in old.values()]
+    assert stage.predictions.read_again(entries) == [Refreshed("imagenet")]
+    assert predicted(stage, "imagenet") == {"a.jpg": "tent"}
+
+
+def test_another_classifier_has_all_pictures_read_again(stage: Stage, naming: Naming) -> None:
+    stage.compare()
+    stage.put("a.jpg", A, read=seen(0, 1, 0))
+    Naming.by = "second"
+    try:
+        assert stage.compare() == []
+        assert stage.unread == ["a.jpg"]
+        assert predicted(stage, "imagenet") == {"a.jpg": "running shoe"}, "until it has been read"
+        read_again(stage, {"a.jpg": seen(1, 0, 0)})
+        assert predicted(stage, "imagenet") == {"a.jpg": "shoe store"}
+    finally:
+        Naming.by = "first"
+    stage.catalog.predicting.choose({})
+    assert stage.compare() == [Refreshed("imagenet", removed=1)]
+    assert not stage.predictions.reads_pictures
 
 
 # -- any sequence -----------------------------------------------------------------------------------------------------

@@ -19,10 +19,13 @@ from ingest.index.predictions import Refreshed
 from ingest.loop import Loop
 from ingest.reconcile import schedule as schedule_module
 from ingest.reconcile.schedule import Schedule
-from ingest.source.files import Key
+from ingest.reconcile.walks import Walks
+from ingest.source.files import FileState, Key
 from ingest.source.sources import Sources
 from ingest.source.watched_source import WatchedSource
+from recq.index.schema import FileFacts, Item
 from recq.settings import Settings
+from tests.ingest.pictures import put
 
 
 class Compared:
@@ -220,20 +223,45 @@ class Predicting:
 
     def __init__(self) -> None:
         self.due = [Refreshed("category", items=2)]
+        self.unread: list[Item] = []
 
     def reload(self) -> dict[str, str]:
         return {"genre": "train it"}
 
-    def refresh(self, source: str) -> list[Refreshed]:
+    def refresh(self, source: str, again: Callable[[Iterator[Item]], None]) -> list[Refreshed]:
+        again(iter(self.unread))
         due, self.due = self.due, []
         return due
 
 
 def test_predictions_follow_each_comparison_and_what_is_missing_is_reported_once(case: Case) -> None:
     case.schedule._predictions = cast("Any", Predicting())
+    case.schedule._walks = Walks(case.schedule._context, case.queue, cast("Any", case.index))
     for number in (1, 2):
         case.queue.compare("s")
         case.until(number)
         case.until_idle()
     told = [event for event in case.events if event[0] in ("predicted", "unpredicted")]
     assert told == [("predicted", 2), ("unpredicted", None)]
+
+
+def test_pictures_that_are_read_again_for_predictions_wait_in_the_backlog(case: Case, tmp_path: Path) -> None:
+    """Behind each new drop; what has changed since it was indexed is found in other ways."""
+    state = FileState.of(put(tmp_path / "a.jpg", 1).stat())
+    changed = FileState.of(put(tmp_path / "b.jpg", 2).stat())
+    predictions = Predicting()
+    predictions.unread = [
+        Item(FileFacts("s", "a.jpg", state.size, state.mtime_ns, sha256="0" * 64)),
+        Item(FileFacts("s", "b.jpg", changed.size + 1, changed.mtime_ns, sha256="1" * 64)),
+        Item(FileFacts("s", "gone.jpg", 1, 1, sha256="2" * 64)),
+    ]
+    case.schedule._predictions = cast("Any", predictions)
+    case.schedule._walks = walks = Walks(case.schedule._context, case.queue, cast("Any", case.index))
+    walks.add("s")
+    walks.tick(time.monotonic())
+    case.queue.compare("s")
+    case.until(1)
+    case.until_idle()
+    (entry,) = case.queue.paths.take(time.monotonic() + 60, 9, 9)
+    assert (entry.key.path, entry.fresh, entry.known, entry.unpredicted) == ("a.jpg", False, True, True)
+    assert entry.observation.state == state

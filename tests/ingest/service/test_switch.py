@@ -217,6 +217,44 @@ def test_a_question_whose_catalog_moves_meanwhile_follows_it(place: Place, monke
         assert query.example.shape == (catalog.space.dim,) == (16,)
 
 
+def test_predicted_fields_go_on_from_the_networks_own_vectors(place: Place) -> None:
+    """What is stored stays; a new picture has the network's vector at hand; what lost its label is read again."""
+
+    def predicted() -> dict[str, tuple[object, str]]:
+        found = {path: item.predicted.get("category") for path, item in place.items().items()}
+        return {path: (each.label, each.by) for path, each in found.items() if each is not None}
+
+    put(place.root / "x.jpg", 1_000)
+    assert place.once("--predict", f"category={NAME}").returncode == 3  # one item has failed before
+    before = predicted()
+    assert before.keys() == {"x.jpg"}
+    done = place.command("rebuild", "--space", NAME)
+    assert done.returncode == 0, done.stderr
+    assert predicted() == before
+    (place.root / "x.jpg").rename(place.root / "moved.jpg")
+    put(place.root / "y.jpg", 1_001)
+    assert place.once().returncode == 3
+    with session(place) as asked:
+        found = {
+            each.text: "unknown" if each.unknown else each.guesses[0].label
+            for each in predict(asked, ["moved.jpg", "y.jpg", "1.jpg"])
+            if isinstance(each, Prediction)
+        }
+    by = before["x.jpg"][1]
+
+    def told(path: str) -> tuple[object, str]:
+        return (None if found[path] == "unknown" else found[path], by)
+
+    assert predicted() == {"moved.jpg": told("moved.jpg"), "y.jpg": told("y.jpg")}
+    rows = [f"{number}.jpg,{CLASSES[number % 3]}" for number in range(PICTURES) if number != 1]
+    (place.root / "metadata.csv").write_text("\n".join(["file,category", *rows]))
+    assert place.once().returncode == 3
+    assert place.once("--predict", f"category={NAME}").returncode == 3
+    assert predicted() == {path: told(path) for path in ("moved.jpg", "y.jpg", "1.jpg")}
+    (status,) = place.status()["predicted"]
+    assert (status["by"], status["labelled"] + status["unknown"], status["waiting"]) == (NAME, 3, 0)
+
+
 def test_predictions_are_as_before(place: Place) -> None:
     targets: list[Given] = ["1.jpg", ContentTarget(jpeg(77), "mine.jpg")]
     with session(place) as asked:

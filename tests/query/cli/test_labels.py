@@ -141,8 +141,8 @@ def test_of_lists_a_label_is_missing_or_wrong(labels: Ask, tmp_path: Path, field
         assert kind(n) in new
         assert f"class {(n // 30 + 2) % 5}" not in new
     text = labels("audit", field, *more, *TWO, "--limit", "60").text
-    assert f"-class {(planted[0] // 30 + 2) % 5}" in text
-    assert f"+{kind(planted[0])}" in text
+    assert f"-class {(whole[0] // 30 + 2) % 5}" in text
+    assert f"+{kind(whole[0])}" in text
 
 
 def test_suggestions(labels: Ask, tmp_path: Path) -> None:

@@ -158,6 +158,25 @@ def test_the_ledger_finds_what_has_none_another_or_one_too_many(catalog: Catalog
         assert each.vector.shape == (SPACE.dim,)
 
 
+def test_the_ledger_counts_them_and_finds_those_of_the_same_bytes(catalog: Catalog) -> None:
+    assert catalog.ledger.count_predictions("category", "one") == (2, 1, 1)
+    assert catalog.ledger.count_predictions("category", "two") == (0, 0, 4)
+    assert catalog.ledger.count_predictions(CAMERA, "one") == (1, 0, 3)
+    copies = {"e.jpg": ("x", said("sofa")), "f.jpg": ("x", said("sofa")), "g.jpg": ("y", said("bed", by="two"))}
+    catalog.writes.upsert(
+        [
+            ItemVector(
+                Item(FileFacts("shop", path, 1, 1, sha256=digest), predicted={"category": each}),
+                np.ones(SPACE.dim, np.float32),
+            )
+            for path, (digest, each) in copies.items()
+        ]
+    )
+    assert catalog.ledger.predictions_by_sha256(["x", "y", "z"], "category", "one") == {"x": said("sofa")}
+    assert catalog.ledger.predictions_by_sha256(["y"], "category", "two") == {"y": said("bed", by="two")}
+    assert catalog.ledger.predictions_by_sha256([], "category", "one") == {}
+
+
 def test_they_are_replaced_alone(catalog: Catalog, client: QdrantClient) -> None:
     before = item(catalog, "a.jpg")
     fresh = Item(before.file, before.metadata, predicted={CAMERA: said("Box", by="two")})

@@ -24,10 +24,11 @@ from recq.index.catalog import Catalog
 from recq.index.connect import own_folder
 from recq.index.points import ItemVector
 from recq.index.schema import FileFacts, Item
-from recq.learn.checkpoint import Checkpoint
+from recq.learn.checkpoint import Checkpoint, remove_remainders, remove_states
 from recq.learn.epochs import PATIENCE, Epoch, Part, best_of, finished, planned
 from recq.learn.examples import with_views
-from recq.learn.finetune import finetune, positive_weights
+from recq.learn.finetune import finetune, tasks_without_classes
+from recq.learn.network_trainings import positive_weights
 from recq.models.embedder import open_embedder
 from recq.models.zoo import describe_space
 from recq.search.session import Session
@@ -47,12 +48,13 @@ def indexed(data: Path, folder: Path, labelled: list[tuple[str, str]]) -> None:
     with own_folder(Settings(data_dir=data)) as owned:
         catalog = Catalog.create(owned.client, "images", space)
         source = catalog.sources.register(folder)
-        entries = []
+        entries: list[ItemVector] = []
         for (path, label), vector in zip(labelled, drawn, strict=True):
             file = folder / path
             state, digest = file.stat(), hashlib.sha256(file.read_bytes()).hexdigest()
             facts = FileFacts(source, path, state.st_size, state.st_mtime_ns, digest, "JPEG", 320, 240)
-            item = Item(facts, {"category": label, "always": "same"})
+            tags: list[bool | int | float | str] = [label, f"half {len(entries) % 2}"]
+            item = Item(facts, {"category": label, "tags": tags, "always": "same"})
             entries.append(ItemVector(item, vector / np.linalg.norm(vector)))
         catalog.writes.upsert(entries)
 
@@ -87,9 +89,10 @@ def test_killed_and_begun_again_equals_never_interrupted(
     words = [sys.executable, "-m", "tests.recq.learn.killed", str(interrupted), str(clothes), str(cache)]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, check=False, text=True)
     assert done.returncode == 0, done.stderr[-1_000:]
-    resumed, whole = map(json.loads, done.stdout.splitlines())
-    assert (resumed["resumed_after"], whole["resumed_after"]) == (1, 0)
-    assert [each["part"] for each in whole["epochs"]] == ["whole", "whole"]
+    resumed, whole, lists = map(json.loads, done.stdout.splitlines())
+    assert (resumed["resumed_after"], whole["resumed_after"]) == (2 + 1, 0)
+    holdout, unseen, last = whole["trainings"]
+    assert [each["part"] for each in holdout["epochs"]] == ["whole", "whole"]
     assert resumed["exact"] == whole["exact"], "the losses, to the last bit"
     assert weights_of(resumed["file"]) == weights_of(whole["file"]), "every weight, to the last bit"
 
@@ -97,7 +100,24 @@ def test_killed_and_begun_again_equals_never_interrupted(
     assert resumed.pop("file") != whole.pop("file")
     assert resumed.pop("resumed_after") != whole.pop("resumed_after")
     assert resumed == whole
-    assert not list(interrupted.glob("trained/*/checkpoint*"))
+    assert not list(interrupted.glob("trained/*/*.npz*"))
+    assert resumed["classes"] == whole["classes"]
+
+    # What is measured was not seen; what is kept has seen everything.
+    assert [each["name"] for each in (holdout, unseen, last)] == ["holdout-0", "unseen-0", "all"]
+    assert last["learned"] == whole["items"] > max(holdout["learned"], unseen["learned"])
+    assert (last["best_epoch"], len(last["epochs"])) == (holdout["best_epoch"],) * 2
+    assert {each["validation_loss"] for each in last["epochs"]} == {None}
+    (split,) = whole["unseen"]["splits"]
+    assert len(split["classes"]) == 2
+    assert whole["unseen"]["mean_gain"] == pytest.approx(split["after"] - split["before"], abs=2e-4)
+
+    # Lists: the first holdout's network is kept.
+    assert lists["several_labels"]
+    assert [each["name"] for each in lists["trainings"]] == ["holdout-1", "holdout-0"]
+    assert lists["ranking"]["base_rate"]["mean"] == pytest.approx((10 * 0.1 + 2 * 0.5) / 12, abs=0.01)
+    assert 0 < lists["ranking"]["macro_ap"]["mean"] < 1
+    assert lists["after"]["map"]["low"] < lists["after"]["map"]["mean"] < lists["after"]["map"]["high"]
 
     assert (whole["items"], whole["held_out"], len(whole["classes"])) == (10 * SUBSET, 2 * SUBSET, 10)
     assert whole["after"]["map"]["low"] <= whole["after"]["map"]["mean"] <= whole["after"]["map"]["high"]
@@ -169,12 +189,16 @@ def test_the_network_of_a_catalog_is_trained_from_the_top(tmp_path: Path) -> Non
         (["--label", "always"], "there is only the value 'same'"),
         (["--label", "category", "--epochs", "0"], "--epochs 0 cannot be used"),
         (["--label", "category", "--holdout", "0.9"], "--holdout 0.9 cannot be used"),
+        (["--label", "category", "--seeds", "0"], "--seeds 0 cannot be used"),
+        (["--label", "category", "--unseen", "-1"], "--unseen -1 cannot be used"),
         (["--label", "category", "--closed-set"], "--closed-set is for --method head"),
         (["--label", "category", "--preprocess", "unit"], "--preprocess is for a network from scratch"),
         (["--label", "category"], "pixels:8 is no network to start from: use --from scratch"),
         (["--label", "category", "--from", "scratch", "--size", "8"], "--size 8 cannot be used"),
         (["--label", "category", "--name", "a b"], "--name 'a b' cannot be used"),
         (["--label", "category", "--method", "head", "--epochs", "3"], "--epochs is for --method finetune"),
+        (["--label", "category", "--method", "head", "--seeds", "3"], "--seeds is for --method finetune"),
+        (["--label", "category", "--method", "head", "--no-fit-all"], "--no-fit-all is for --method finetune"),
         (["--label", "category", "--method", "head", "--resize", "pad"], "--resize is for --method finetune"),
     ],
 )
@@ -242,6 +266,35 @@ def test_what_each_epoch_changes_and_when_there_is_none_left() -> None:
     assert not finished([*head, *losses(*[2.5] * PATIENCE)], plan), "the new part has not had its time"
     assert finished([*head, *losses(*[2.5] * (PATIENCE + 1))], plan)
     assert finished([*head, *losses(*[1 / n for n in range(2, 8)])], plan)
+    without = [Epoch("whole", loss, None) for loss in (0.1, 0.5, 0.4, 0.6, 0.7)]
+    assert best_of(without) == 4, "nothing says that an earlier one was better"
+    assert not finished(without, planned(6, scratch=True))
+    assert finished(without, planned(5, scratch=True))
+
+
+def test_classes_are_left_out_with_all_that_belongs_to_their_items() -> None:
+    examples = drawn(8, 10)
+    groups = examples.groups.copy()
+    groups[:75] = np.arange(75) % 75
+    groups[79] = groups[0]  # an item of class 7 is a view of one of class 0
+    examples = replace(examples, groups=groups)
+    plan = planned(2, scratch=True)
+    tasks = tasks_without_classes(examples, "kind", 5, plan)
+    left_out = [set(examples.classes) - set(task.classes) for task in tasks]
+    assert [len(each) for each in left_out] == [2] * 4
+    assert set.union(*left_out) == set(examples.classes)
+    for task, classes in zip(tasks, left_out, strict=True):
+        assert task.validation is not None
+        used = [*task.learned.tolist(), *task.validation.tolist()]
+        assert classes.isdisjoint(label for row in used for label in examples.labels[row])
+        assert not set(groups[used].tolist()) & {
+            int(groups[row]) for row, each in enumerate(examples.labels) if classes & {*each}
+        }
+        assert len(task.asked) == len(examples)
+    assert len(tasks_without_classes(examples, "kind", 1, plan)) == 1
+    assert tasks_without_classes(examples, "kind", 0, plan) == []
+    with pytest.raises(UsageError, match="kind: of 3 classes none can be left out"):
+        tasks_without_classes(drawn(3, 10), "kind", 1, plan)
 
 
 def test_rare_labels_count_for_more() -> None:
@@ -270,11 +323,17 @@ def test_a_checkpoint_of_another_training_or_a_torn_one_is_not_read(tmp_path: Pa
     assert found["network"][0].dtype == np.int64
     assert Checkpoint(path, "another").read() is None
     assert [each.name for each in tmp_path.iterdir()] == ["checkpoint.npz"]
+    assert path.stat().st_mode & 0o077 == 0
+    for n in range(2):  # what processes leave that are killed while they write
+        (tmp_path / f"checkpoint.npz.{n}").touch()
+    remove_remainders(tmp_path)
+    assert [each.name for each in tmp_path.iterdir()] == ["checkpoint.npz"]
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     assert mine.read() is None
-    mine.remove()
-    mine.remove()
+    (tmp_path / "model.keras").touch()
+    remove_states(tmp_path)
+    assert [each.name for each in tmp_path.iterdir()] == ["model.keras"]
 
 
 def test_a_trained_network_does_not_tell_views_from_things_of_one_label() -> None:

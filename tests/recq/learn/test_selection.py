@@ -22,7 +22,9 @@ from recq.learn.selection import (
     Trial,
     choose,
     class_splits,
+    dealt,
     fits_of,
+    sampled,
     seen_splits,
     select,
 )
@@ -137,3 +139,19 @@ def test_groups_come_of_any_key_and_of_nearness() -> None:
     near = with_near_duplicates(replace(examples, vectors=vectors / np.linalg.norm(vectors, axis=1, keepdims=True)))
     assert len(set(near.groups.tolist())) == 5
     assert near.groups[5] == near.groups[0]
+
+
+def test_many_groups_are_dealt_out_whole_and_each_class_in_proportion() -> None:
+    examples = drawn(4, 300)
+    groups = np.arange(1_200)
+    groups[:300] //= 10  # views of 30 things, of one class
+    examples = replace(examples, groups=groups)
+    part = dealt(examples, 5, 0)
+    assert len(np.unique(np.column_stack([groups, part]), axis=0)) == len(np.unique(groups))
+    counts = np.array([np.bincount(part[examples.numbers() == each], minlength=5) for each in range(4)])
+    assert counts.min() >= 60
+    assert counts.max() <= 60
+    assert (part != dealt(examples, 5, 1)).any()
+    assert len(sampled(examples, 400)) == 400
+    small = sampled(replace(examples, groups=np.where(groups < 30, groups, 30)), 400)
+    assert len(small) <= 400

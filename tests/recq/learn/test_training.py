@@ -210,6 +210,9 @@ def test_the_face_and_what_it_refuses(folder: Path) -> None:
 def test_a_spread_is_the_interval_of_a_mean() -> None:
     spread = Spread.of([0.5, 0.6, 0.7, 0.6, 0.6])
     assert spread.mean == pytest.approx(0.6)
-    assert spread.high - spread.mean == pytest.approx(2.776 * np.std([0.5, 0.6, 0.7, 0.6, 0.6], ddof=1) / math.sqrt(5))
+    assert spread.high - spread.mean == pytest.approx(
+        2.776 * np.std([0.5, 0.6, 0.7, 0.6, 0.6], ddof=1) / math.sqrt(5), rel=1e-3
+    )
     assert Spread.of([0.99, 1.0, 1.0, 1.0, 0.9]).high == 1.0
+    assert Spread.of([0.5, 0.51]).high - 0.505 == pytest.approx(12.706 * 0.005, abs=1e-5), "two seeds tell little"
     assert SEEDS == 5

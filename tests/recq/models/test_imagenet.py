@@ -100,13 +100,14 @@ def test_one_pass_gives_the_vector_and_the_means(precision: Precision, pooling: 
     with open_embedder(space, settings, means=True) as both, open_embedder(space, settings) as alone:
         with open_embedder(means, settings) as read:
             for each in photographs:
-                found = both.submit_with_means(each).result()
+                found = both.submit_pass(each).result()
                 assert found.vector.shape == (space.dim,)
+                np.testing.assert_array_equal(found.vector, found.own)
                 np.testing.assert_allclose(found.vector, alone.submit(each).result(), atol=1e-6)
                 np.testing.assert_allclose(found.vector, both.submit(each).result(), atol=1e-6)
+                assert found.means is not None
                 np.testing.assert_allclose(found.means, read.submit(each).result(), atol=1e-5)
-        with pytest.raises(ValueError, match="without the means"):
-            alone.submit_with_means(photographs[0])
+        assert alone.submit_pass(photographs[0]).result().means is None
 
 
 def test_what_gives_no_map_has_no_means(settings: Settings) -> None:
