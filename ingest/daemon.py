@@ -34,7 +34,7 @@ from ingest.pipeline.write import Write
 from ingest.reconcile.disks import Disks
 from ingest.reconcile.schedule import Schedule
 from ingest.reconcile.walks import Walks
-from ingest.report import Reporter
+from ingest.report import Reports
 from ingest.source.sources import Sources
 from ingest.source.watched_source import WatchedSource
 from ingest.tally import Tally
@@ -74,7 +74,7 @@ class Daemon:
         pool: DecodePool,
         embedder: Embedding,
         retrier: Retrier,
-        reporter: Reporter,
+        reporter: Reports,
         *,
         stop: threading.Event,
         once: bool,
@@ -88,9 +88,11 @@ class Daemon:
         self.tally = Tally(reporter)
         self._loop = Loop()
         self._context = context = Context(settings, sources, self._loop, self.tally.report, stop, live=not once)
-        index = RetryingIndex(catalog, retrier, old=old)
+        self._index = index = RetryingIndex(catalog, retrier, old=old)
         self._predictions = predictions = Predictions(catalog, settings, retrier, stop)
-        committer = Committer(catalog, retrier, sources, index, rebuilding=old is not None, predictions=predictions)
+        self._committer = committer = Committer(
+            catalog, retrier, sources, index, rebuilding=old is not None, predictions=predictions
+        )
         deleter = Deleter(catalog, retrier, sources, index)
         # Each part knows only parts that were made before it; the queue knows none.
         self._queue = Queue(context)
@@ -143,6 +145,20 @@ class Daemon:
     def indexes_waiting(self) -> int:
         """How many payload indexes of new fields are still to be made."""
         return self._indexing.left
+
+    @property
+    def reason(self) -> str | None:
+        """Why the index is waited for; None: it answers."""
+        return self._retrier.reason
+
+    def adopt(self) -> None:
+        """The collection that is filled is the catalog's from now on."""
+        self._index.adopt()
+        self._committer.adopt()
+
+    def retire(self) -> None:
+        """The catalog moves away from the collection: what is under way is finished, and the daemon is stopped then."""
+        self._index.retire()
 
     def look_for_requests(self) -> None:
         """Look in the index for requests, soon."""

@@ -35,6 +35,19 @@ class Say(Protocol):
         """An event's name and fields."""
 
 
+class Reports(Protocol):
+    """What a daemon reports to."""
+
+    def event(self, name: str, **fields: object) -> None:
+        """Report an event."""
+
+    def progress(self, state: str, done: int, total: int, failed: int, *, known: bool) -> None:
+        """Show how far a run has come."""
+
+    def stage(self, name: str, done: int, total: int) -> None:
+        """Show the progress of a stage whose steps are no items."""
+
+
 _QUIET = frozenset({"indexed", "reused", "metadata", "deleted"})
 """Events of single items that went well: the bar counts them."""
 
@@ -100,6 +113,13 @@ class Reporter:
         """Show the progress of a stage whose steps are no items, in a line of its own."""
         if self._bar is not None:
             self._show(name, name, done, total, known=True, failed="")
+
+    def end_stage(self, name: str) -> None:
+        """Remove the line of a stage that has ended."""
+        task = self._tasks.pop(name, None)
+        if self._bar is not None and task is not None:
+            self._bar.remove_task(task)
+            self._bar.refresh()
 
     def _show(self, name: str, description: str, done: int, total: int, *, known: bool, failed: str) -> None:
         assert self._bar is not None

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ingest.report import Reporter
+from ingest.report import Reports
 from recq.paths import printable
 
 _DOUBTFUL = frozenset({"held", "unreadable"})  # events after which a source may have more than was seen
@@ -32,7 +32,7 @@ class Counts:
 class Tally:
     """Passes events on to the reporter, and counts them. For the loop's thread."""
 
-    def __init__(self, reporter: Reporter) -> None:
+    def __init__(self, reporter: Reports) -> None:
         self._reporter = reporter
         self._done = Counter[tuple[str, str]]()  # by source and event
         self.doubts: dict[str, str] = {}

@@ -57,7 +57,8 @@ class Signals:
     def __init__(self, code: int) -> None:
         self._code = code
         self.stop = threading.Event()
-        self._wake: Callable[[], None] | None = None
+        self._others: list[threading.Event] = []
+        self._wakes: list[Callable[[], None]] = []
         self._signals: queue.SimpleQueue[int | None] = queue.SimpleQueue()
 
     def __enter__(self) -> Self:
@@ -71,22 +72,37 @@ class Signals:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Keep the handlers: a signal must not interrupt the closing of what is open."""
-        self._wake = self._wake or _nothing
+        self._wakes = self._wakes or [_nothing]
 
     def working(self, wake: Callable[[], None]) -> None:
-        """From now on a signal calls `wake` in place of raising `Stopped`."""
-        self._wake = wake
+        """From now on a signal calls `wake` in place of raising `Stopped`; of several, each."""
+        self._wakes = [*self._wakes, wake]  # replaced whole: a signal may go through them
+
+    def stop_of_one(self) -> threading.Event:
+        """An event that the first signal sets as `stop`, and that may be set without one: one of several ends."""
+        event = threading.Event()
+        self._others = [*self._others, event]
+        if self.stop.is_set():
+            event.set()
+        return event
+
+    def ended(self, stop: threading.Event, wake: Callable[[], None] | None = None) -> None:
+        """Forget one of several that has ended."""
+        self._others = [each for each in self._others if each is not stop]
+        self._wakes = [each for each in self._wakes if each != wake] or [_nothing]
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signal module's signature
         self._signals.put(signum)
-        if self._wake is None and not self.stop.is_set():
+        if not self._wakes and not self.stop.is_set():
             raise Stopped
 
     def _watch(self) -> None:
         self._signals.get()
         self.stop.set()
-        if self._wake is not None:
-            self._wake()
+        for event in self._others:
+            event.set()
+        for wake in self._wakes:
+            wake()
         try:
             again = self._signals.get(timeout=END_WITHIN)
         except queue.Empty:

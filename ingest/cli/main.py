@@ -23,6 +23,7 @@ from ingest.cli.requests import (
     MetadataOption,
     confirm,
     drop,
+    interrupted,
     problems,
     prune,
     reconcile,
@@ -40,7 +41,6 @@ from recq.signals import INTERRUPTED, end_at_once
 from recq.start_up import begun, leaving
 
 if TYPE_CHECKING:
-    from ingest.report import LogFormat
     from recq.settings import Settings
 
 PROG = "recq-ingest"
@@ -176,6 +176,12 @@ def status(
     if found.indexes_refused:
         indexes = "1 index" if found.indexes_refused == 1 else f"{found.indexes_refused:,} indexes"
         typer.echo(f"  {indexes} of new fields could not be made: {command(PROG, 'problems')} lists them")
+    if (rebuilding := found.rebuilding) is not None:
+        into = rebuilding.trained or (rebuilding.space["model"] if rebuilding.space else "another space")
+        typer.echo(
+            f"  moving to {printable(into)}: {rebuilding.stage}, {rebuilding.done:,} of {rebuilding.total:,} items; "
+            "the old vectors answer meanwhile"
+        )
     if found.kept is not None:
         size = f"about {found.kept['size'] / 1e6:,.1f} MB of vectors"
         typer.echo(
@@ -273,6 +279,12 @@ def rebuild(
             "read. Example: --space category",
         ),
     ] = None,
+    stop: Annotated[
+        bool,
+        typer.Option(
+            "--stop", help="Give up the rebuild that the daemon carries out. Example: recq-ingest rebuild --stop"
+        ),
+    ] = False,
     space: Space,
     metadata: MetadataOption = None,
     index: Index,
@@ -281,36 +293,37 @@ def rebuild(
     """Index all sources again in another embedding space. The old vectors answer until the new ones are complete.
 
     With --model everything else is that network's own unless given; without it the rest stays as it is. With --space
-    a trained space becomes the catalog's own.
+    a trained space becomes the catalog's own. A daemon that runs does it, and goes on watching meanwhile.
     """
     settings = index.settings(**space.settings())
-    if trained is not None:
-        return _switch(settings, trained, metadata, log_format)
-    from ingest.service.outcome import require_none_failed, summary
-    from ingest.service.session import rebuild as rebuild_catalog
-
-    outcome = rebuild_catalog(settings, table=metadata, log_format=log_format)
-    if outcome.stopped:
-        typer.echo(f"{PROG}: interrupted: the old vectors still answer; run it again to go on", err=True)
-        return INTERRUPTED
-    typer.echo(summary(outcome))
-    require_none_failed(outcome)
-    return 0
-
-
-def _switch(settings: Settings, name: str, metadata: Path | None, log_format: LogFormat | None) -> int:
-    if metadata is not None:
+    if stop:
+        return _stop(settings)
+    if trained is not None and metadata is not None:
         raise UsageError(
             "--metadata is for a rebuild that reads pictures, and --space reads none: leave one of them out"
         )
-    from ingest.service.outcome import summary
+    from ingest.service.outcome import require_none_failed, summary
+    from ingest.service.session import rebuild as rebuild_catalog
     from ingest.service.session import switch
 
-    outcome = switch(settings, name, log_format=log_format)
+    if trained is not None:
+        outcome = switch(settings, trained, log_format=log_format)
+    else:
+        outcome = rebuild_catalog(settings, table=metadata, log_format=log_format)
     if outcome.stopped:
-        typer.echo(f"{PROG}: interrupted: the old vectors still answer; run it again to go on", err=True)
-        return INTERRUPTED
+        return interrupted(outcome)
     typer.echo(summary(outcome))
+    if trained is None:
+        require_none_failed(outcome)
+    return 0
+
+
+def _stop(settings: Settings) -> int:
+    from ingest.service.rebuilds import give_up
+
+    if not give_up(settings):
+        raise UsageError(f"no daemon rebuilds catalog {settings.catalog!r} here: there is nothing to stop")
+    typer.echo(f"the rebuild of {settings.catalog} was given up: the old vectors go on answering")
     return 0
 
 

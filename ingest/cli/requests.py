@@ -24,6 +24,7 @@ from recq.paths import printable
 from recq.signals import INTERRUPTED
 
 if TYPE_CHECKING:
+    from ingest.service.outcome import Outcome
     from recq.operate.requests import Asked
     from recq.settings import Settings
 
@@ -221,17 +222,36 @@ def drop(
 
 
 @grouped
-def rollback(*, index: Index) -> None:
+def rollback(*, index: Index, log_format: LogOption = None) -> int:
     """Let the vectors that the last rebuild replaced answer again; the next rollback undoes it.
 
-    Files that have changed since are indexed by the next run, as at every start.
+    Files that have changed since are indexed by the next run, as at every start; a daemon that runs indexes them first.
     """
     settings = index.settings()
     from ingest.service.kept import rollback as go_back
+    from ingest.service.session import rollback as by_daemon
 
-    space = go_back(settings)
-    run = command("recq-ingest", "run")
-    typer.echo(f"{settings.catalog} answers from {space.label} again; {run} indexes what has changed since")
+    outcome = by_daemon(settings, log_format=log_format)
+    if outcome is None:
+        space = go_back(settings).label
+        then = f"; {command('recq-ingest', 'run')} indexes what has changed since"
+    elif outcome.stopped:
+        return interrupted(outcome)
+    else:
+        space, then = outcome.space, ""
+    typer.echo(f"{settings.catalog} answers from {space} again{then}")
+    return 0
+
+
+def interrupted(outcome: Outcome) -> int:
+    """Report that a rebuild or rollback was interrupted, and who goes on with it."""
+    if outcome.taken_up:
+        status = command("recq-ingest", "status")
+        goes_on = f"{', '.join(outcome.taken_up)} goes on with it: {status} shows how far it is, run this again to wait"
+    else:
+        goes_on = "run it again to go on"
+    typer.echo(f"recq-ingest: interrupted: the old vectors still answer; {goes_on}", err=True)
+    return INTERRUPTED
 
 
 @grouped

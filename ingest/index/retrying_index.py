@@ -30,10 +30,19 @@ class RetryingIndex:
     def __init__(self, catalog: Catalog, retrier: Retrier, *, old: Catalog | None = None) -> None:
         self._catalog = catalog
         self._old = old
+        self._retired = False
         self._retrier = retrier
         self._recording = threading.Lock()
         self._streams = catalog.ledger.asked_through(retrier)
         self._isolation = Isolation(retrier, lambda: catalog.ledger.known([str(uuid4())]))
+
+    def adopt(self) -> None:
+        """Its collection is the catalog's from now on: no old one is asked any more."""
+        self._old = None
+
+    def retire(self) -> None:
+        """Its collection is about to be replaced by this process, which is no error."""
+        self._retired = True
 
     def known(self, ids: Sequence[str]) -> Mapping[str, Item]:
         """The items of those ids that exist, without metadata.
@@ -47,8 +56,8 @@ class RetryingIndex:
     def get_many(self, ids: Sequence[str]) -> Mapping[str, Item]:
         """The items of those ids that exist, metadata included; of a rebuild those too that are to be replaced."""
         found: dict[str, Item] = {}
-        if self._old is not None:
-            self._isolation.each(partial(_get_into, self._old, found), ids)
+        if (old := self._old) is not None:
+            self._isolation.each(partial(_get_into, old, found), ids)
         self._isolation.each(partial(_get_into, self._catalog, found), ids)
         return found
 
@@ -120,7 +129,7 @@ class RetryingIndex:
 
     def require_current(self) -> None:
         """Raise SpaceMismatch when the catalog has moved to another collection, unless this one is to become it."""
-        if self._old is None and not self._retrier(self._catalog.still_current):
+        if self._old is None and not self._retired and not self._retrier(self._catalog.still_current):
             raise self._retrier(replaced, self._catalog)
 
     def record_reconcile(

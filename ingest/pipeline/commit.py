@@ -149,6 +149,10 @@ class Committer:
         self._isolation = Isolation(retrier, catalog.writes.probe)
         self._refusals: Counter[Key] = Counter()  # in a row
 
+    def adopt(self) -> None:
+        """Its collection is the catalog's from now on."""
+        self._rebuilding = False
+
     def declare(self, types: Mapping[str, FieldType]) -> None:
         """Fix the types of a table's columns before the first of its values is written."""
         with self._writing:

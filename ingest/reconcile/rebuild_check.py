@@ -8,6 +8,7 @@ to the limit of `max_delete`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice
@@ -32,11 +33,23 @@ _NEAR = 1e-2  # how far the nearest item may be from the vector that it was aske
 _KEPT = "Nothing was replaced, the old vectors still answer"
 
 
-def require_whole(old: Catalog, new: Catalog, sources: Mapping[str, WatchedSource], doubts: Mapping[str, str]) -> None:
-    """Raise TargetError unless `new` may take the place of `old`.
+@dataclass(frozen=True)
+class Gone:
+    """Items of a source that are found today, whose files have gone: the new collection is without them."""
+
+    source: str
+    items: int
+    path: str
+
+
+def require_whole(
+    old: Catalog, new: Catalog, sources: Mapping[str, WatchedSource], doubts: Mapping[str, str]
+) -> list[Gone]:
+    """Raise TargetError unless `new` may take the place of `old`; what it will be without since its files have gone.
 
     `doubts`: what could not be read of a source, or was held back in it, by the source's name.
     """
+    gone: list[Gone] = []
     for name, watched in sources.items():
         doubt = doubts.get(name)
         if doubt is None and not watched.is_same_root():
@@ -66,7 +79,18 @@ def require_whole(old: Catalog, new: Catalog, sources: Mapping[str, WatchedSourc
                 f"source {name!r}: {items} found today would be lost (first: {found.lost[0]}). {_KEPT}: choose "
                 "another network, or mend the cause and run the same rebuild again, which tries them again"
             )
+        if found.gone and not watched.guard.allows(len(found.gone), before):
+            items = f"{len(found.gone):,} items found today have"
+            raise TargetError(
+                f"source {name!r}: {items} gone from {printable(str(watched.root))}, more than the setting max_delete "
+                f"lets go at once. {_KEPT}: bring them back, or if it is meant, run "
+                f"{command('recq-ingest', 'reconcile')}, then {command('recq-ingest', 'confirm', name)}, "
+                f"{command('recq-ingest', 'reconcile')} and the same rebuild again"
+            )
+        if found.gone:
+            gone.append(Gone(name, len(found.gone), printable(found.gone[0])))
     _require_answers(new, list(sources))
+    return gone
 
 
 def require_all_there(old: Catalog, new: Catalog) -> None:
@@ -105,9 +129,11 @@ class _Lost:
 
 @dataclass
 class _Found:
-    """Items that are found today and not in the new collection: lost ones, and of ignored ones the rules."""
+    """Items that are found today and not in the new collection: lost ones, of ignored ones the rules, and the paths of
+    those whose files have gone."""
 
     lost: list[_Lost] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
     ignored: list[Rule] = field(default_factory=list)
 
 
@@ -125,9 +151,15 @@ def _compared(old: Catalog, new: Catalog, watched: WatchedSource) -> _Found:
                     found.ignored.append(rule)
                 else:
                     found.lost.append(_Lost(item.file.path, "it is missing from the new collection"))
+            elif again is None and not os.path.lexists(_place(watched.root, item)):
+                found.gone.append(item.file.path)
             elif again is not None and again.error is not None and _same_file(again, item):
                 found.lost.append(_Lost(item.file.path, f"{again.error.reason}: {again.error.detail}"))
     return found
+
+
+def _place(root: Path, item: Item) -> Path:
+    return root / paths.from_text(item.file.path, item.file.encoded)
 
 
 def _same_file(one: Item, other: Item) -> bool:
@@ -137,7 +169,7 @@ def _same_file(one: Item, other: Item) -> bool:
 def _stands(root: Path, item: Item) -> bool:
     """Whether the file is unchanged: a file that has changed or gone meanwhile was not lost by the network."""
     try:
-        status = (root / paths.from_text(item.file.path, item.file.encoded)).stat()
+        status = _place(root, item).stat()
     except OSError:
         return False
     return (status.st_size, status.st_mtime_ns) == (item.file.size, item.file.mtime_ns)

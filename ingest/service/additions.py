@@ -23,8 +23,9 @@ from recq.commands import command
 from recq.errors import IndexBusy, IndexUnreachable, TargetNotFound, UsageError
 from recq.learn.predictors import chosen_of
 from recq.operate.requests import ANSWERS_WITHIN, ask_route
+from recq.operate.status import ask_daemon, engine_of
 from recq.paths import printable
-from recq.settings import Settings, shown_url
+from recq.settings import Settings
 from recq.waiting import waiting
 
 if TYPE_CHECKING:
@@ -80,10 +81,10 @@ class HandOver:
         self._settings = settings
         self._question = {
             "catalog": settings.catalog,
-            "engine": _engine(settings),
+            "engine": engine_of(settings),
             "folders": [_folder_json(target) for target in targets],
             "table": None if table is None else _path_json(table.absolute()),
-            "settings": {name: getattr(settings, name) for name in _DECIDES if name in settings.model_fields_set},
+            "settings": given_settings(settings),
             "compare": once,
             "predict": settings.predict,
         }
@@ -124,7 +125,6 @@ class HandOver:
         from recq.index.catalog import Catalog
         from recq.index.connect import connect
         from recq.models import ModelOptions, describe_variant
-        from recq.operate.status import ask_daemon
         from recq.space import require_same
 
         asked = ModelOptions.from_settings(self._settings)
@@ -172,11 +172,13 @@ def _added(each: Any) -> Counts:
 
 
 def _without(counts: Counts, before: Counts) -> Counts:
-    return Counts(**{name: count - getattr(before, name) for name, count in vars(counts).items()})
+    """What was done since `before`; a daemon that has taken another one's place begins at 0."""
+    return Counts(**{name: max(0, count - getattr(before, name)) for name, count in vars(counts).items()})
 
 
-def _engine(settings: Settings) -> str:
-    return shown_url(settings.url) if settings.url else "embedded"
+def given_settings(settings: Settings) -> dict[str, Any]:
+    """The settings that decide how a source is watched, read and embedded, of those that were given."""
+    return {name: getattr(settings, name) for name in _DECIDES if name in settings.model_fields_set}
 
 
 def _folder_json(target: Target) -> dict[str, Any]:
@@ -202,25 +204,26 @@ Prepare = Callable[["Catalog", str, Path, "Path | None"], "WatchedSource"]
 class Additions:
     """The routes of a running daemon. Called by the threads of its loopback server."""
 
-    def __init__(self, board: DaemonStatus, settings: Settings, prepare: Prepare) -> None:
+    def __init__(self, board: DaemonStatus, settings: Settings, prepare: Prepare, adding: threading.Lock) -> None:
         self._board = board
         self._settings = settings
         self._prepare = prepare
-        self._one_at_a_time = threading.Lock()
+        self._one_at_a_time = adding
 
     def routes(self) -> dict[str, Callable[[str, bytes], Answer]]:
         """Path -> handler, as `LoopbackServer` takes them."""
         return {SOURCES: checked(self._add), PROGRESS: checked(self._progress)}
 
     def _add(self, question: Mapping[str, Any]) -> dict[str, object]:
-        catalog, sources, daemon = self._board.running()
-        answer: dict[str, object] = {"live": daemon.live, "catalog": catalog.name, "engine": _engine(self._settings)}
+        catalog, _, daemon = self._board.running()
+        answer: dict[str, object] = {"live": daemon.live, "catalog": catalog.name, "engine": engine_of(self._settings)}
         if not daemon.live or (question["catalog"], question["engine"]) != (answer["catalog"], answer["engine"]):
             return answer
         targets = [Target(_path_of(each["folder"]), each["name"]) for each in question["folders"]]
         table = None if question["table"] is None else _path_of(question["table"])
         with self._one_at_a_time:
-            self._require_same_settings(question["settings"])
+            catalog, sources, daemon = self._board.running()  # another one where the catalog has just moved
+            require_same_settings(self._settings, question["settings"])
             for target in targets:
                 require_addable(target, sources, table)
             before = {name: daemon.tally.of(name) for name in sources}
@@ -251,15 +254,6 @@ class Additions:
         }
         return answer
 
-    def _require_same_settings(self, given: Mapping[str, Any]) -> None:
-        for name, value in given.items():
-            own = getattr(self._settings, name)
-            if (tuple(value) if isinstance(value, list) else value) != own:
-                raise UsageError(
-                    f"the running daemon has {name} = {_shown(own)} for all its sources, and this command asks for "
-                    f"{_shown(value)}: leave it out, or stop the daemon and start it with all folders"
-                )
-
     def _progress(self, question: Mapping[str, Any]) -> dict[str, object]:
         catalog, sources, daemon = self._board.running()
         answer: dict[str, object] = {}
@@ -274,6 +268,17 @@ class Additions:
                 "standing": vars(Standing.of(catalog, sources[name])) if settled else None,
             }
         return {"state": daemon.state, "sources": answer}
+
+
+def require_same_settings(settings: Settings, given: Mapping[str, Any]) -> None:
+    """Raise UsageError unless the given settings are those of the daemon."""
+    for name, value in given.items():
+        own = getattr(settings, name)
+        if (tuple(value) if isinstance(value, list) else value) != own:
+            raise UsageError(
+                f"the running daemon has {name} = {_shown(own)} for all its sources, and this command asks for "
+                f"{_shown(value)}: leave it out, or stop the daemon and start it with all folders"
+            )
 
 
 def require_addable(target: Target, sources: Mapping[str, WatchedSource], table: Path | None) -> None:

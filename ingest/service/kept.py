@@ -52,5 +52,7 @@ def prune(settings: Settings, planned: Kept) -> None:
 def _require_no_rebuild(settings: Settings, space: EmbeddingSpace) -> None:
     """A daemon shows the space that it writes to; a rebuild's is not the catalog's yet."""
     status = ask_daemon(settings)
-    if status is not None and (status.space is None or status.space["fingerprint"] != space.fingerprint):
+    if status is not None and (
+        status.rebuilding is not None or status.space is None or status.space["fingerprint"] != space.fingerprint
+    ):
         raise IndexBusy(f"catalog {settings.catalog!r} is being rebuilt by process {status.pid}: wait for its end")

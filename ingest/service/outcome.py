@@ -71,7 +71,8 @@ class Standing:
 class Outcome:
     """How a run ended: whether by a signal, what was done in how many seconds, and the state of its sources.
 
-    `taken_up`: the lines to report where a daemon that runs already did the work, or continues it.
+    `taken_up`: the lines to report where a daemon that runs already did the work, or continues it. `space`: the one
+    that the catalog was moved to by it.
     """
 
     stopped: bool
@@ -79,6 +80,7 @@ class Outcome:
     standing: Standing = field(default_factory=Standing)
     seconds: float = 0.0
     taken_up: Sequence[str] = ()
+    space: str = ""
 
 
 def summary(outcome: Outcome) -> str:

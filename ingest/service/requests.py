@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from recq.commands import Place, answering, command
-from recq.errors import RecqError, TargetError, UsageError
+from recq.errors import RecqError, TargetError, TargetNotFound, UsageError
 from recq.operate.requests import PLACE, RETRY, Asked, ask, mark, post
 from recq.paths import printable
 from recq.settings import Settings
 
 if TYPE_CHECKING:
     from ingest.service.status import DaemonStatus
+    from ingest.source.watched_source import WatchedSource
     from recq.index.catalog import Catalog
     from recq.search.session import Session
 
@@ -98,19 +100,33 @@ class DaemonRequests:
         catalog, _, daemon = self._board.running()
         items = mark(catalog, question.get("pattern"))
         daemon.look_for_requests()
+        if (beside := self._board.beside()) is not None:
+            with suppress(TargetNotFound):  # it has failed in the other space alone
+                mark(beside[0], question.get("pattern"))
+            beside[2].look_for_requests()
         return {"items": items}
 
     def _confirm(self, question: Mapping[str, Any]) -> dict[str, object]:
         catalog, sources, daemon = self._board.running()
-        held = {name: Held(watched.held, watched.held_metadata) for name, watched in sources.items()}
-        asked = confirm_held(catalog, held, question.get("source"))
+        asked = confirm_held(catalog, _held(sources), question.get("source"))
         daemon.look_for_requests()
+        if (beside := self._board.beside()) is not None:
+            with suppress(TargetNotFound):  # the source was just added, and is handed over later
+                confirm_held(beside[0], _held(beside[1]), question.get("source"))
+            beside[2].look_for_requests()
         return {"items": dict(asked.items), **({"metadata": dict(asked.metadata)} if asked.metadata else {})}
 
     def _reconcile(self, question: Mapping[str, Any]) -> dict[str, object]:
         _, sources, daemon = self._board.running()
-        daemon.compare(list(sources), verify=bool(question.get("verify")))
+        verify = bool(question.get("verify"))
+        daemon.compare(list(sources), verify=verify)
+        if (beside := self._board.beside()) is not None:
+            beside[2].compare(list(beside[1]), verify=verify)
         return {}
+
+
+def _held(sources: Mapping[str, WatchedSource]) -> dict[str, Held]:
+    return {name: Held(watched.held, watched.held_metadata) for name, watched in sources.items()}
 
 
 def checked(handler: Callable[[Mapping[str, Any]], dict[str, object]]) -> Callable[[str, bytes], Answer]:

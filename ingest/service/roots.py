@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ingest.index.isolation import Isolation, declare_each
 from ingest.index.retrying import Retrier
-from ingest.report import Reporter
+from ingest.report import Reports
 from ingest.source.filesystems import tells_ctime
 from ingest.source.headers import Headers, header_pool
 from ingest.source.targets import require_folder, require_one_source
@@ -94,7 +94,7 @@ def begin(
     catalog: Catalog,
     settings: Settings,
     retrier: Retrier,
-    reporter: Reporter,
+    reporter: Reports,
     name: str,
     root: Path,
     table: Path | None,

@@ -6,8 +6,7 @@ With a server it serves only the daemon's own routes; the folder's lock keeps tw
 
 from __future__ import annotations
 
-import contextlib
-import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,30 +16,33 @@ from pathlib import Path
 
 from qdrant_client import QdrantClient
 
-from ingest.daemon import Daemon
 from ingest.index.retrying import Retrier
-from ingest.index.retrying_index import replaced
 from ingest.loop import Stopping
-from ingest.reconcile.rebuild_check import require_all_there, require_whole
+from ingest.reconcile.rebuild_check import require_all_there
 from ingest.report import LogFormat, Reporter
 from ingest.service.additions import Additions, HandOver, Taken, wait_until_done
 from ingest.service.outcome import Outcome, Standing
+from ingest.service.rebuilds import (
+    Followed,
+    ask_for_rebuild,
+    ask_for_rollback,
+    follow,
+    require_base,
+    wanted_space,
+)
 from ingest.service.requests import DaemonRequests
 from ingest.service.roots import all_roots, begin, roots_here
+from ingest.service.running import Away, Running, Session, retrying
 from ingest.service.status import DaemonStatus
-from ingest.source.sources import Sources
+from ingest.service.switching import Switching
 from ingest.source.targets import Target, require_one_source, require_usable
 from ingest.source.watched_source import WatchedSource
 from ingest.tally import Counts
 from recq.commands import command
 from recq.errors import (
     IndexBusy,
-    IndexRefused,
-    RecqError,
     TargetNotFound,
 )
-from recq.images import Limits
-from recq.images.workers import DecodePool, Header
 from recq.index.catalog import Catalog
 from recq.index.connect import (
     connect,
@@ -53,8 +55,7 @@ from recq.index.connect import (
 from recq.index.edge.server import LoopbackServer
 from recq.index.edge.serving import Serving
 from recq.learn.predictors import chosen_of
-from recq.models import ModelOptions, describe_space, describe_variant, open_embedder, require_runtime
-from recq.models.imagenet import of_one_pass
+from recq.models import ModelOptions, describe_space, describe_variant, require_runtime
 from recq.operate.requests import mark
 from recq.operate.status import ROUTE, ask_daemon
 from recq.private_files import private_umask
@@ -63,6 +64,7 @@ from recq.signals import INTERRUPTED, Signals, Stopped
 from recq.space import require_same
 from recq.waiting import waiting
 
+_LOOK_EVERY = 0.2  # seconds between two looks at a server that makes an index
 _ONE_TRY = 2.0  # seconds that one of many tries to reach a server may take
 
 
@@ -131,60 +133,111 @@ def reconcile(settings: Settings, *, table: Path | None, verify: bool, log_forma
         return Outcome(stopped=True)
 
 
+def rollback(settings: Settings, *, log_format: LogFormat | None) -> Outcome | None:
+    """Have the daemon here go back to what the last rebuild replaced; None where none runs (`ingest.service.kept`)."""
+    began = time.monotonic()
+    followed = ask_for_rollback(settings)
+    return None if followed is None else _followed_move(followed, began, log_format)
+
+
 def rebuild(settings: Settings, *, table: Path | None, log_format: LogFormat | None) -> Outcome:
     """Index all sources of a catalog again in another embedding space; the old collection answers meanwhile.
 
-    The space is that of the model in the settings, else the catalog's own, changed by the other settings.
+    The space is that of the model in the settings, else the catalog's own, changed by the other settings. A daemon that
+    runs here does it (`ingest.service.switching`), and is followed.
 
     After an interruption the next call continues where it stopped. Raises TargetError, with the old collection in
     place, when a source could not be read whole or an item that is found today would be lost
     (`ingest.reconcile.rebuild_check`).
     """
-    try:
-        with _voice(INTERRUPTED, log_format) as voice, _session(voice, settings, once=True) as session:
-            old = Catalog.open(session.client, settings.catalog)
-            roots = all_roots(old)
-            require_one_source(table, roots)
-            asked = ModelOptions.from_settings(settings)
-            space = describe_space(asked, settings) if asked.model else describe_variant(old.base, asked, settings)
-            require_runtime(space, settings)
-            catalog = Catalog.begin_rebuild(session.client, settings.catalog, space)
-            _choose_predictions(session, old, catalog)
-            require_room_for_another(settings, old, catalog)
-            mark(catalog, None)  # items that failed in an unfinished rebuild are tried again
-            outcome = _work(session, catalog, roots, table, old=old)
-            if not outcome.stopped:
-                _finish(session, old, catalog)
-            return outcome
-    except (Stopped, Stopping):
-        return Outcome(stopped=True)
+
+    def here(session: Session) -> Outcome:
+        old = Catalog.open(session.client, settings.catalog)
+        roots = all_roots(old)
+        require_one_source(table, roots)
+        space = wanted_space(settings, old)
+        require_runtime(space, settings)
+        catalog = Catalog.begin_rebuild(session.client, settings.catalog, space)
+        _choose_predictions(session, old, catalog)
+        require_room_for_another(settings, old, catalog)
+        mark(catalog, None)  # items that failed in an unfinished rebuild are tried again
+        outcome = _work(session, catalog, roots, table, old=old)
+        if not outcome.stopped:
+            _finish(session, old, catalog)
+        return outcome
+
+    return _by_daemon_or(here, settings, partial(ask_for_rebuild, settings, None, table), log_format)
 
 
 def switch(settings: Settings, candidate: str, *, log_format: LogFormat | None) -> Outcome:
     """Make a candidate the catalog's own space: its vectors are made of the stored ones, and no picture is read.
 
-    The old collection answers meanwhile. After an interruption the next call continues where it stopped. What has
-    changed in the folders is found by the next comparison.
+    The old collection answers meanwhile. A daemon that runs here does it, and is followed. After an interruption the
+    next call continues where it stopped. What has changed in the folders is found by the next comparison.
 
     Raises TargetNotFound for an unknown candidate, SpaceMismatch where it or the model of the settings is of another
     space, UsageError in a catalog that is in a trained space, and TargetError, with the old collection in place, when
     an item would be lost (`ingest.reconcile.rebuild_check`).
     """
+
+    def here(session: Session) -> Outcome:
+        old = Catalog.open(session.client, settings.catalog)
+        require_base(settings, old)
+        _upgrade(session, old)
+        new = Catalog.begin_switch(session.client, settings.catalog, candidate)
+        require_room_for_another(settings, old, new)
+        return _switched(session, old, new)
+
+    return _by_daemon_or(here, settings, partial(ask_for_rebuild, settings, candidate, None), log_format)
+
+
+class _Asked(Exception):
+    """A daemon that runs carries it out."""
+
+    def __init__(self, followed: Followed) -> None:
+        self.followed = followed
+
+
+def _by_daemon_or(
+    here: Callable[[Session], Outcome],
+    settings: Settings,
+    ask: Callable[[], Followed | None],
+    log_format: LogFormat | None,
+) -> Outcome:
+    """What the daemon here is asked for, followed to its end; done `here` where none runs.
+
+    A daemon may just be starting: it is asked again while it has the data folder.
+    """
+    began = time.monotonic()
+
+    def ask_again() -> None:
+        followed = ask()
+        if followed is not None:
+            raise _Asked(followed)
+
     try:
-        with _voice(INTERRUPTED, log_format) as voice, _session(voice, settings, once=True) as session:
-            old = Catalog.open(session.client, settings.catalog)
-            asked = ModelOptions.from_settings(settings)
-            if asked.said:
-                require_same(old.base, describe_variant(old.base, asked, settings), old.name)
-            _upgrade(session, old)
-            new = Catalog.begin_switch(session.client, settings.catalog, candidate)
-            require_room_for_another(settings, old, new)
-            return _switched(session, old, new)
+        ask_again()
+        with (
+            _voice(INTERRUPTED, log_format) as voice,
+            _session(voice, settings, once=True, meanwhile=ask_again) as session,
+        ):
+            return here(session)
+    except _Asked as asked:
+        return _followed_move(asked.followed, began, log_format)
     except (Stopped, Stopping):
         return Outcome(stopped=True)
 
 
-def _switched(session: _Session, old: Catalog, new: Catalog) -> Outcome:
+def _followed_move(followed: Followed, began: float, log_format: LogFormat | None) -> Outcome:
+    """Follow a daemon to the end. Interrupted, the outcome has who goes on with it."""
+    try:
+        with _voice(INTERRUPTED, log_format) as voice:
+            return follow(followed, voice.reporter, began)
+    except Stopped:
+        return Outcome(stopped=True, taken_up=(f"process {followed.pid}",))
+
+
+def _switched(session: Session, old: Catalog, new: Catalog) -> Outcome:
     """Fill the new collection, and let it answer when it is complete."""
     projection, retrier, stop = new.projection, session.retrier, session.signals.stop
     assert projection is not None, "a trained space has one"
@@ -204,8 +257,11 @@ def _switched(session: _Session, old: Catalog, new: Catalog) -> Outcome:
     return Outcome(False, Counts(reused=standing.items), standing, time.monotonic() - session.began)
 
 
-def _finish(session: _Session, old: Catalog, new: Catalog) -> None:
+def _finish(session: Session, old: Catalog, new: Catalog) -> None:
     """Let the new collection answer; the old one is kept, which is reported."""
+    while session.retrier(new.is_being_indexed):  # a server that has no graph yet compares all vectors one by one
+        if session.signals.stop.wait(_LOOK_EVERY):
+            raise Stopping
     session.retrier(new.finish_rebuild)
     rollback = command("recq-ingest", "rollback", catalog=old.name)
     prune = command("recq-ingest", "prune", catalog=old.name)
@@ -216,6 +272,8 @@ def _finish(session: _Session, old: Catalog, new: Catalog) -> None:
 def forget(settings: Settings, source: str) -> int:
     """Delete a source's items and record, and return the number of items. Raises TargetNotFound and IndexBusy."""
     status = ask_daemon(settings)
+    if status is not None and status.rebuilding is not None:
+        raise IndexBusy(f"catalog {settings.catalog!r} is being rebuilt by process {status.pid}: wait for its end")
     if status is not None and any(each.name == source for each in status.sources):
         raise IndexBusy(f"source {source!r} is being watched by process {status.pid}: stop it first")
     with connect(settings) as client:
@@ -242,56 +300,19 @@ def _voice(code: int, log_format: LogFormat | None) -> Iterator[_Voice]:
             reporter.close()
 
 
-@dataclass(frozen=True)
-class _Session:
-    """What is open while a daemon works; `flush` shortens the embedded engine's journal."""
-
-    settings: Settings
-    once: bool
-    began: float
-    signals: Signals
-    reporter: Reporter
-    board: DaemonStatus
-    client: QdrantClient
-    flush: Callable[[], None] | None
-    retrier: Retrier
-
-
 @contextmanager
 def _session(
     voice: _Voice, settings: Settings, *, once: bool, meanwhile: Callable[[], str | None] = lambda: None
-) -> Iterator[_Session]:
+) -> Iterator[Session]:
     """The index, for its one owner; `meanwhile` is called while another process has it (see `locked`)."""
     began = time.monotonic()
-    away = _Away(voice.reporter)
-    retrier = Retrier(
-        voice.signals.stop,
-        give_up_after=settings.connect_timeout if once else None,
-        waiting=away.waiting,
-        recovered=away.recovered,
-    )
+    away = Away(voice.reporter)
+    retrier = retrying(settings, voice.signals.stop, away, once=once)
     board = DaemonStatus(settings, lambda: retrier.reason or away.detail)
-    with _opened(voice, settings, board, retrier, away, meanwhile, once=once) as (client, flush):
-        yield _Session(settings, once, began, voice.signals, voice.reporter, board, client, flush, retrier)
-
-
-class _Away:
-    """Reports once that the index is away, and once that it is back."""
-
-    def __init__(self, reporter: Reporter) -> None:
-        self._reporter = reporter
-        self.detail: str | None = None
-        """What was reported, until the index is back."""
-
-    def waiting(self, detail: str) -> None:
-        if self.detail is None:
-            self.detail = detail
-            self._reporter.event("waiting", detail=detail)
-
-    def recovered(self) -> None:
-        if self.detail is not None:
-            self.detail = None
-            self._reporter.event("recovered")
+    adding = threading.Lock()
+    moves = Switching(board, settings, adding)
+    with _opened(voice, settings, board, retrier, away, meanwhile, moves, adding, once=once) as (client, flush):
+        yield Session(settings, once, began, voice.signals, voice.reporter, board, client, flush, away, retrier, moves)
 
 
 @contextmanager
@@ -300,8 +321,10 @@ def _opened(
     settings: Settings,
     board: DaemonStatus,
     retrier: Retrier,
-    away: _Away,
+    away: Away,
     meanwhile: Callable[[], str | None],
+    moves: Switching,
+    adding: threading.Lock,
     *,
     once: bool,
 ) -> Iterator[tuple[QdrantClient, Callable[[], None] | None]]:
@@ -310,7 +333,10 @@ def _opened(
     def prepare(catalog: Catalog, name: str, root: Path, table: Path | None) -> WatchedSource:
         return begin(catalog, settings, retrier, voice.reporter, name, root, table)
 
-    routes = {ROUTE: board.answer, **DaemonRequests(board).routes(), **Additions(board, settings, prepare).routes()}
+    additions = Additions(board, settings, prepare, adding)
+    routes = {ROUTE: board.answer}
+    for each in (DaemonRequests(board), additions, moves):
+        routes |= each.routes()
     if settings.url is None:
         serving = Serving.from_settings(settings)
         retrier(require_room, settings)
@@ -331,7 +357,7 @@ def _opened(
             client.close()
 
 
-def _server_for_ever(settings: Settings, retrier: Retrier, away: _Away) -> QdrantClient:
+def _server_for_ever(settings: Settings, retrier: Retrier, away: Away) -> QdrantClient:
     """The client of a server that may be away: it is waited for, which is reported once."""
     shown = shown_url(settings.url or "")
 
@@ -361,14 +387,14 @@ def _choose_catalog(client: QdrantClient, settings: Settings) -> Catalog:
     return catalog
 
 
-def _upgrade(session: _Session, catalog: Catalog) -> None:
+def _upgrade(session: Session, catalog: Catalog) -> None:
     """Upgrade an index that an older recq made, before anything is written to it."""
     before = session.retrier(catalog.upgrade)
     if before is not None:
         session.reporter.event("upgraded", catalog=catalog.name, schema=before)
 
 
-def _choose_predictions(session: _Session, trained: Catalog, catalog: Catalog) -> None:
+def _choose_predictions(session: Session, trained: Catalog, catalog: Catalog) -> None:
     """Keep in `catalog` what the settings predict, where they say so; `trained` has the trained spaces.
 
     Raises as `chosen_of` does.
@@ -381,7 +407,7 @@ def _choose_predictions(session: _Session, trained: Catalog, catalog: Catalog) -
 
 
 def _work(
-    session: _Session,
+    session: Session,
     catalog: Catalog,
     roots: Mapping[str, Path],
     table: Path | None,
@@ -390,70 +416,18 @@ def _work(
     verify: bool = False,
 ) -> Outcome:
     """Run a daemon on a catalog until it is done or stopped; `old` is the catalog that a rebuild replaces."""
-    settings, reporter, signals = session.settings, session.reporter, session.signals
-    if old is None:
-        session.retrier.explain = partial(_explain, catalog)
-    sources = Sources(
-        begin(catalog, settings, session.retrier, reporter, name, root, table) for name, root in roots.items()
-    )
-    pool = DecodePool(
-        workers=settings.worker_count,
-        timeout=settings.decode_timeout,
-        memory=settings.decode_memory,
-        limits=Limits.from_settings(settings),
-        headers=partial(_note_header, sources) if settings.exif else None,
-    )
+    tables = dict.fromkeys(roots, table)  # where one was named, there is one source
+    running = Running(session, catalog, roots, tables, old=old, verify=verify)
+
+    def ready() -> None:
+        running.show()
+        if not session.once:
+            session.moves.attend(session, running)
+
     try:
-        means = of_one_pass(settings, catalog.base) is not None  # `--predict imagenet` may come at any time
-        with open_embedder(catalog.space, settings, projection=catalog.projection, means=means) as embedder:
-            daemon = Daemon(
-                settings,
-                catalog,
-                sources,
-                pool,
-                embedder,
-                session.retrier,
-                reporter,
-                stop=signals.stop,
-                once=session.once,
-                flush=session.flush,
-                old=old,
-                verify=verify,
-            )
-            signals.working(daemon.wake)
-            session.board.show(catalog, sources, daemon, embedder)
-            reporter.event(
-                "started",
-                catalog=catalog.name,
-                space=catalog.space.label,
-                runtime=embedder.runtime,
-                device=embedder.device,
-                pid=os.getpid(),
-            )
-            daemon.run()
-            stopped = daemon.stopped
-            standing = Standing()
-            if not stopped:
-                found = (session.retrier(Standing.of, catalog, watched) for watched in sources.values())
-                standing = sum(found, standing)
-            reporter.event("stopped", **vars(daemon.tally.counts))
-            pool.close(cancel=stopped)
-            if old is not None and not stopped:
-                session.retrier(require_whole, old, catalog, sources, daemon.tally.doubts)
-            return Outcome(stopped, daemon.tally.counts, standing, time.monotonic() - session.began)
+        outcome, ended = running.run(ready), running
+        while (successor := session.moves.successor(ended)) is not None:
+            outcome, ended = successor.finished(), successor
+        return outcome
     finally:
-        pool.close(cancel=True)
-
-
-def _note_header(sources: Sources, path: str, header: Header) -> None:
-    """Keep the headers that were read with a picture, so that they are not read again when it is described."""
-    for watched in sources.values():
-        watched.note_header(path, header)
-
-
-def _explain(catalog: Catalog, error: IndexRefused) -> RecqError:
-    """The error for a refusal: that the collection was replaced or deleted, where it was; else the refusal itself."""
-    with contextlib.suppress(RecqError):
-        if not catalog.still_current():
-            return replaced(catalog)
-    return error
+        session.moves.end()

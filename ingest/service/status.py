@@ -13,6 +13,7 @@ from recq.errors import IndexUnreachable, RecqError
 from recq.operate.status import (
     Counted,
     PredictedStatus,
+    Rebuilding,
     SourceStatus,
     Status,
     counted,
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 _COUNT_WITHIN = 3.0  # seconds for the index to count; after that its last numbers are given
 
+Shown = tuple["Catalog", Mapping[str, "WatchedSource"], "Daemon"]
+"""A daemon, with its catalog and its sources."""
+
 
 class DaemonStatus:
     """What the running daemon reports of itself, to the threads of its loopback server.
@@ -40,7 +44,10 @@ class DaemonStatus:
     def __init__(self, settings: Settings, reason: Callable[[], str | None]) -> None:
         self._settings = settings
         self._reason = reason
-        self._running: tuple[Catalog, Mapping[str, WatchedSource], Daemon] | None = None
+        self.rebuilding: Callable[[], Rebuilding | None] = lambda: None
+        self.beside: Callable[[], Shown | None] = lambda: None
+        """The daemon that fills the collection which the catalog moves to, while it does."""
+        self._running: Shown | None = None
         self._runtime: tuple[str | None, str | None] = None, None
         self._counted: dict[str, Counted] = {}
         self._kept: Mapping[str, Any] | None = None
@@ -53,7 +60,7 @@ class DaemonStatus:
         self._runtime = embedder.runtime, embedder.device
         self._running = catalog, sources, daemon
 
-    def running(self) -> tuple[Catalog, Mapping[str, WatchedSource], Daemon]:
+    def running(self) -> Shown:
         """The catalog, the sources and the daemon. Raises IndexUnreachable while it starts."""
         if self._running is None:
             raise IndexUnreachable("the daemon is still starting: try again in a moment")
@@ -65,8 +72,9 @@ class DaemonStatus:
 
     def status(self) -> Status:
         """The status now; while the index does not answer, with its last numbers."""
-        settings, detail = self._settings, self._reason()
+        settings = self._settings
         if self._running is None:
+            detail = self._reason()
             state = "starting" if detail is None else "waiting"
             return Status(settings.catalog, engine_of(settings), None, True, os.getpid(), state, detail, ())
         catalog, sources, daemon = self._running
@@ -74,11 +82,11 @@ class DaemonStatus:
         pending = {name: daemon.pending(name) for name in sources}
         self._count(catalog, list(sources))
         shown = tuple(self._source(watched, *pending[name]) for name, watched in sources.items())
-        state = daemon.state
+        state, detail = daemon.state, daemon.reason or self._reason()
         return Status(
             settings.catalog, engine_of(settings), catalog.space.summary(), True, os.getpid(), state,
             detail if state == "waiting" else None, shown, daemon.indexes_waiting,
-            len(catalog.fields.known_waiting.refused), *self._runtime, self._kept, self._predicted,
+            len(catalog.fields.known_waiting.refused), *self._runtime, self._kept, self._predicted, self.rebuilding(),
         )  # fmt: skip
 
     def _count(self, catalog: Catalog, names: Sequence[str]) -> None:

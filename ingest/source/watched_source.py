@@ -149,6 +149,7 @@ class WatchedSource:
         self.held_metadata = 0
         self.held_reports = HeldReports()
         self.root = root
+        self.table_path = table_path
         self.rules = Rules(ignore, root)
         self.tables = Tables()
         self.ignored = Ignored()

@@ -21,6 +21,7 @@ from recq.index import background
 from recq.index.background import Background
 from recq.index.catalogs import Kept, kept, missing
 from recq.index.collection import (
+    NEXT_KEY,
     behind,
     collection_name,
     note_previous,
@@ -269,7 +270,7 @@ class Catalog:
         before = behind(self._client, self.name)
         if before is not None and before != self._collection:
             note_previous(self._client, self._collection, before, _now())
-        point_alias(self._client, self.name, self._collection)
+        self._point_alias(before)
         kept = previous(self._client, self._collection)
         for other in others(self._client, self.name, self._collection):
             if kept is None or other != kept[0]:
@@ -285,6 +286,26 @@ class Catalog:
         kept.
         """
         current = cls.open(client, name)
+        catalog = cls._kept(current)
+        note_previous(client, catalog._collection, current._collection, _now())
+        catalog._point_alias(current._collection)
+        return catalog
+
+    @classmethod
+    @translated
+    def begin_rollback(cls, client: QdrantClient, name: str) -> Catalog:
+        """What the last rebuild replaced, with the sources of today, to be brought up to date before `finish_rebuild`.
+
+        Raises TargetNotFound where nothing is kept.
+        """
+        catalog = cls._kept(cls.open(client, name))
+        upgrade_collection(client, catalog._collection)
+        return catalog
+
+    @classmethod
+    def _kept(cls, current: Catalog) -> Catalog:
+        """The kept collection, with the sources of today. Raises TargetNotFound where nothing is kept."""
+        client, name = current._client, current.name
         kept = previous(client, current._collection)
         if kept is None:
             raise TargetNotFound(
@@ -292,9 +313,45 @@ class Catalog:
             )
         catalog = cls(client, name, kept[0], stored_space(client, kept[0]))
         catalog._take_sources_of(current)
-        note_previous(client, kept[0], current._collection, _now())
-        point_alias(client, name, kept[0])
         return catalog
+
+    def _point_alias(self, before: str | None) -> None:
+        """Move the alias from the collection `before`; what that one was to be moved to is forgotten in both."""
+        forgotten = {NEXT_KEY: None}
+        self._client.update_collection(self._collection, metadata=forgotten)  # it may have been left when it was kept
+        point_alias(self._client, self.name, self._collection)
+        if before is not None:
+            self._client.update_collection(before, metadata=forgotten)
+
+    @translated
+    def note_next(self, wanted: Mapping[str, Any] | None) -> None:
+        """Note what a daemon moves the catalog to, so that the next one goes on with it; None: nothing any more."""
+        self._client.update_collection(self._collection, metadata={NEXT_KEY: wanted})
+
+    @translated
+    def next(self) -> Mapping[str, Any] | None:
+        """What `note_next` noted."""
+        return (self._client.get_collection(self._collection).config.metadata or {}).get(NEXT_KEY)
+
+    @translated
+    def remove_what_has_gone_from(self, old: Catalog, asking: Asking) -> None:
+        """Delete the items that `old` does not have, each request through `asking`: they have gone since."""
+        from recq.index.projecting import remove_gone
+
+        remove_gone(old._points, self._points, self.writes, asking)
+
+    @translated
+    def abandon(self) -> None:
+        """Delete this collection, which a rebuild has begun, unless it answers or is kept."""
+        current = behind(self._client, self.name)
+        kept = None if current is None else previous(self._client, current)
+        if self._collection != current and (kept is None or kept[0] != self._collection):
+            self._client.delete_collection(self._collection)
+
+    @translated
+    def is_being_indexed(self) -> bool:
+        """Whether the engine is still making graphs of vectors, without which a server compares them one by one."""
+        return self._client.get_collection(self._collection).status == models.CollectionStatus.YELLOW
 
     def _take_sources_of(self, current: Catalog) -> None:
         """Have the sources of another collection of the catalog: those that it has no more are forgotten here, too."""

@@ -24,6 +24,9 @@ _PAGE = 200
 PREVIOUS_KEY = "previous"
 """Collection-metadata key of the collection that this one has replaced, and when."""
 
+NEXT_KEY = "next"
+"""Collection-metadata key of what a daemon moves the catalog to, while it does."""
+
 OLDEST_SCHEMA = 1
 """The oldest schema version that can still be read and upgraded."""
 

@@ -44,7 +44,7 @@ class Projecting:
 
     def run(self) -> Iterator[int]:
         """Do it; gives the number of items of each page. Raises SpaceMismatch where the head gives no vector."""
-        self._remove()
+        remove_gone(self._old, self._new, self._writes, self._asking)
         for page in _pages(self._old.asked_through(self._asking).scroll(_ALL, payload=True, page=_PAGE)):
             items = {str(record.id): item for record in page if (item := item_of(record)) is not None}
             payloads = {str(record.id): record.payload or {} for record in page}
@@ -70,13 +70,14 @@ class Projecting:
             )
         return made
 
-    def _remove(self) -> None:
-        """Remove what the old collection does not have: it was deleted there while this was interrupted."""
-        for page in _pages(self._new.asked_through(self._asking).scroll(_ALL, payload=False, page=_PAGE)):
-            ids = [record.id for record in page if isinstance(record.id, str)]  # numeric ids are not recq's
-            there = {str(record.id) for record in self._asking(self._old.records, ids, payload=False)}
-            if gone := [id_ for id_ in ids if id_ not in there]:
-                self._asking(self._writes.delete, gone)
+
+def remove_gone(old: Points, new: Points, writes: Writes, asking: Asking) -> None:
+    """Remove what the old collection does not have from the new one: it was deleted there since that was filled."""
+    for page in _pages(new.asked_through(asking).scroll(_ALL, payload=False, page=_PAGE)):
+        ids = [record.id for record in page if isinstance(record.id, str)]  # numeric ids are not recq's
+        there = {str(record.id) for record in asking(old.records, ids, payload=False)}
+        if gone := [id_ for id_ in ids if id_ not in there]:
+            asking(writes.delete, gone)
 
 
 _ALL = models.Filter()

@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from recq.commands import command, current
-from recq.errors import IndexUnreachable, RecqError, TargetError, TargetNotFound, UsageError
+from recq.errors import IndexUnreachable, RecqError, SpaceMismatch, TargetError, TargetNotFound, UsageError
 from recq.index.schema import nfc
 from recq.operate.status import ask_daemon
 from recq.paths import printable
@@ -115,12 +115,17 @@ def ask_route(settings: Settings, route: str, question: Mapping[str, Any]) -> tu
     if response.status_code == httpx.codes.UNAUTHORIZED:  # and another process took its port
         return None
     if response.status_code != 200:
-        kind = next((each for each in _KINDS if each.exit_code == answer.get("code")), RecqError)
-        raise kind(str(answer.get("error", response.status_code)))
+        raise error_of(answer)
     return address.pid, answer
 
 
-_KINDS = (UsageError, TargetError, IndexUnreachable)
+def error_of(answer: Mapping[str, Any]) -> RecqError:
+    """The error that a daemon answers with."""
+    kind = next((each for each in _KINDS if each.exit_code == answer.get("code")), RecqError)
+    return kind(str(answer.get("error", "the daemon cannot do it")))
+
+
+_KINDS = (UsageError, TargetError, IndexUnreachable, SpaceMismatch)
 
 
 def mark(catalog: Catalog, pattern: str | None) -> dict[str, int]:

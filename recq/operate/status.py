@@ -49,6 +49,21 @@ class SourceStatus:
 
 
 @dataclass(frozen=True)
+class Rebuilding:
+    """A rebuild beside the running daemon: the `space` that the catalog moves to (None while that is not known yet).
+
+    `trained` is the name of a trained space. `stage` is what is being done, `done` of `total` items are in the new
+    collection.
+    """
+
+    space: Mapping[str, Any] | None
+    trained: str | None
+    stage: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
 class PredictedStatus:
     """A field that is predicted by a trained space, or by ImageNet's classes (`imagenet`).
 
@@ -82,7 +97,8 @@ class Status:
     payload indexes of new fields that are still to be made; a filter that needs one is refused. `indexes_refused`:
     those that the engine would not make, which `recq-ingest problems` lists. `runtime` and `device`: what runs a
     daemon's network, and where. `kept`: what the last rebuild replaced, until that is pruned
-    (`recq.index.catalogs.Kept`). `predicted`: the fields that are predicted.
+    (`recq.index.catalogs.Kept`). `predicted`: the fields that are predicted. `rebuilding`: the rebuild that the running
+    daemon carries out.
     """
 
     catalog: str
@@ -99,6 +115,7 @@ class Status:
     device: str | None = None
     kept: Mapping[str, Any] | None = None
     predicted: tuple[PredictedStatus, ...] = ()
+    rebuilding: Rebuilding | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON."""
@@ -112,7 +129,9 @@ class Status:
             for source in data["sources"]
         )
         predicted = tuple(PredictedStatus(**_known(PredictedStatus, each)) for each in data.get("predicted", ()))
-        return cls(**{**_known(cls, data), "sources": sources, "predicted": predicted})
+        rebuilding = data.get("rebuilding")
+        known = None if rebuilding is None else Rebuilding(**_known(Rebuilding, rebuilding))
+        return cls(**{**_known(cls, data), "sources": sources, "predicted": predicted, "rebuilding": known})
 
 
 def _known(kind: type, data: Mapping[str, Any]) -> dict[str, Any]:

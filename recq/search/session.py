@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar
 
 from recq.errors import IndexUnreachable, ModelUnavailable, RecqError, TargetError, TargetNotFound, UsageError
 from recq.search.prepare import Preparer, Query
-from recq.search.target import Given, IndexedTarget, resolve, text_of
+from recq.search.target import Given, IndexedTarget, StreamTarget, resolve, text_of
 from recq.settings import Settings
 from recq.space import EmbeddingSpace, require_same
 
@@ -217,20 +217,27 @@ class Session:
     ) -> Iterator[tuple[Catalog, list[Query]]]:
         """The catalog, and the queries of the targets. The index is released while pictures are read and embedded.
 
-        `check` raises for a question that cannot be answered, before a model is loaded.
+        `check` raises for a question that cannot be answered, before a model is loaded. Where the catalog has moved to
+        another space meanwhile, pictures are embedded in that one; raises SpaceMismatch where they cannot be read
+        again, or it moves once more.
         """
-        with self.opened() as catalog:
-            resolved = [(resolve(catalog.lookups, given), text_of(given)) for given in targets]
-            space = catalog.space
-            preparer = self.preparer(catalog)
-            if all(isinstance(target, IndexedTarget) for target, _ in resolved):
-                yield catalog, [preparer.prepare(*each) for each in resolved]
+        for tries in range(2):
+            with self.opened() as catalog:
+                resolved = [(resolve(catalog.lookups, given), text_of(given)) for given in targets]
+                space = catalog.space
+                preparer = self.preparer(catalog)
+                if all(isinstance(target, IndexedTarget) for target, _ in resolved):
+                    yield catalog, [preparer.prepare(*each) for each in resolved]
+                    return
+                check(catalog)
+            queries = [preparer.prepare(*each) for each in resolved]
+            with self.opened() as catalog:
+                again = not tries and not any(isinstance(target, StreamTarget) for target, _ in resolved)
+                if again and catalog.space.fingerprint != space.fingerprint:  # rebuilt meanwhile
+                    continue
+                require_same(catalog.space, space, catalog.name)
+                yield catalog, queries
                 return
-            check(catalog)
-        queries = [preparer.prepare(*each) for each in resolved]
-        with self.opened() as catalog:
-            require_same(catalog.space, space, catalog.name)  # rebuilt meanwhile?
-            yield catalog, queries
 
     def close(self) -> None:
         """Close the connection and free the network; every later question raises UsageError."""

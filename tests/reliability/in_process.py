@@ -17,6 +17,7 @@ from typing import Self
 import numpy as np
 import pytest
 
+import ingest.service.running
 import ingest.service.session
 from ingest.source.targets import Target
 from recq.images import Limits
@@ -66,6 +67,12 @@ class Told:
 
     def working(self, wake: Callable[[], None]) -> None:
         self._wake = wake
+
+    def stop_of_one(self) -> threading.Event:
+        return self.stop
+
+    def ended(self, stop: threading.Event, wake: Callable[[], None] | None = None) -> None:
+        pass
 
     def end(self) -> None:
         self.stop.set()
@@ -144,8 +151,8 @@ def stand_ins(pool: type[LastingPool] = LastingPool) -> Iterator[LastingPool]:
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("RECQ_CONFIG", os.devnull)
-            patch.setattr(ingest.service.session, "open_embedder", lambda space, _, **__: Embedder(space, StandIn()))
-            patch.setattr(ingest.service.session, "DecodePool", lambda **_: lasting)
+            patch.setattr(ingest.service.running, "open_embedder", lambda space, _, **__: Embedder(space, StandIn()))
+            patch.setattr(ingest.service.running, "DecodePool", lambda **_: lasting)
             yield lasting
     finally:
         lasting.end()

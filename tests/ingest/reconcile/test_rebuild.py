@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -221,3 +222,22 @@ def test_a_rebuild_knows_what_a_new_rule_ignores(place: Place) -> None:
     done = place.command("rebuild", "--model", "pixels:16")
     assert done.returncode == 0, done.stderr
     assert sorted(place.vectors()) == ["a.jpg", "c.jpg"]
+
+
+def test_files_that_have_gone_are_reported_and_too_many_replace_nothing(place: Place) -> None:
+    """As a comparison holds them: a folder that is away is no reason to lose what was in it."""
+    for number in range(30):
+        put(place.root / f"sub/{number}.jpg", 10 + number)
+    assert place.once().returncode == 0
+    (place.root / "sub").rename(place.root.with_name("away"))
+    done = place.command("rebuild", "--model", "pixels:16")
+    assert done.returncode == 3, done.stderr
+    assert "source 'shop': 30 items found today have gone" in done.stderr.splitlines()[-1]
+    assert len(place.vectors()) == 33
+    place.root.with_name("away").rename(place.root / "sub")
+    (place.root / "a.jpg").unlink()
+    done = place.command("rebuild", "--model", "pixels:16", "--log-format", "json")
+    assert done.returncode == 0, done.stderr
+    (gone,) = [json.loads(line) for line in done.stderr.splitlines() if '"event": "gone"' in line]
+    assert (gone["source"], gone["items"], gone["path"]) == ("shop", 1, "a.jpg")
+    assert len(place.vectors()) == 32

@@ -97,7 +97,7 @@ def test_status_without_a_daemon_reads_the_index(place: Place) -> None:
             "name": "shop", "root": str(place.root), "items": 1, "indexed": 1, "failed": 0, "ignored": 1,
             "pending": None, "problems": [], "problem_counts": {}, "held": 0, "held_metadata": 0,
         }],
-        "kept": None, "indexes_waiting": 0,
+        "kept": None, "predicted": [], "rebuilding": None, "indexes_waiting": 0,
         "indexes_refused": 0,
         "runtime": None,
         "device": None,

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ingest.service.outcome import Outcome
 from ingest.service.session import switch
 from recq.errors import IndexUnreachable, ModelUnavailable, SpaceMismatch, TargetError, UsageError
 from recq.index.candidates import Candidate
@@ -24,8 +25,9 @@ from recq.models.embedder import open_embedder
 from recq.models.heads import Classifier, Joined
 from recq.search.explain import explain
 from recq.search.many import FailedTarget
+from recq.search.prepare import Preparer, Query
 from recq.search.session import Session
-from recq.search.target import ContentTarget, Given
+from recq.search.target import ContentTarget, Given, Target
 from recq.settings import Settings
 from tests import forked
 from tests.ingest.pictures import jpeg, put
@@ -196,6 +198,25 @@ def test_new_pictures_and_questions_go_through_the_head(place: Place, monkeypatc
         open_embedder(space, Settings())
 
 
+def test_a_question_whose_catalog_moves_meanwhile_follows_it(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare = Preparer.prepare
+    moved: list[Outcome] = []
+
+    def moving(self: Preparer, target: Target, text: str) -> Query:
+        query = prepare(self, target, text)
+        if not moved:
+            moved.append(switch(Settings(data_dir=place.data), NAME, log_format=None))
+        return query
+
+    monkeypatch.setattr(Preparer, "prepare", moving)
+    with (
+        session(place) as asked,
+        asked.prepared([ContentTarget(jpeg(77))], lambda _: None) as (catalog, (query,)),
+    ):
+        assert isinstance(query.example, np.ndarray)
+        assert query.example.shape == (catalog.space.dim,) == (16,)
+
+
 def test_predicted_fields_go_on_from_the_networks_own_vectors(place: Place) -> None:
     """What is stored stays; a new picture has the network's vector at hand; what lost its label is read again."""
 
@@ -333,18 +354,36 @@ def test_rolled_back_and_forth_and_pruned(place: Place) -> None:
     assert place.vectors()["1.jpg"].shape == (SPACE.dim,)
 
 
-def test_beside_a_running_daemon_only_pruning_is_possible(place: Place) -> None:
-    switched(place)
+def test_beside_a_running_daemon_back_and_forth(place: Place) -> None:
+    """As without one, but that what changes meanwhile and afterwards is indexed at once."""
+    assert place.once().returncode == 3  # the copies of the files have new times
+    before = place.items()
     with place.daemon() as daemon:
         daemon.ready()
+        switched(place)
+        assert place.items() == before, "metadata, failures and what is known of files are as they were"
         assert place.status()["kept"]["items"] == PICTURES + 1
-        refused = place.command("rollback")
-        assert (refused.returncode, "stop it first" in refused.stderr) == (4, True)
-        done = place.command("prune", "--yes")
-        assert done.returncode == 0, done.stderr
+        assert place.status()["sources"][0]["failed"] == 1
+        assert daemon.events("gone") == daemon.events("stopped") == []
         put(place.root / "new.jpg", 99)
         daemon.said("indexed", path="new.jpg")
         assert place.vectors()["new.jpg"].shape == (16,)
+        again = place.command("rebuild", "--space", NAME)
+        assert (again.returncode, "in a trained space already" in again.stderr) == (2, True)
+        assert daemon.said("abandoned")["detail"] in again.stderr
+        done = place.command("rollback")
+        assert done.returncode == 0, done.stderr
+        assert place.vectors()["new.jpg"].shape == (SPACE.dim,)
+        done = place.command("prune", "--yes")
+        assert done.returncode == 0, done.stderr
+        (place.root / "new.jpg").unlink()
+        daemon.said("deleted", path="new.jpg")
+        assert place.command("rollback").returncode == 3, "nothing is kept"
+        assert place.command("rebuild", "--space", "by-categry").returncode == 3
+        assert place.command("rebuild", "--space", NAME, "--model", "pixels:16").returncode == 5
+        assert place.command("rebuild", "--stop").returncode == 2, "none is under way"
+        put(place.root / "last.jpg", 98)
+        daemon.said("indexed", path="last.jpg")
 
 
 def test_a_disk_without_room_for_both_keeps_the_old_vectors(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
