@@ -223,10 +223,10 @@ class Place:
     @contextmanager
     def daemon(self) -> Iterator[Daemon]:
         """A running daemon; from its own start on, not from the end of its first comparison."""
-        url = {} if self.settings.url is None else {"RECQ_URL": self.settings.url}
-        with daemon(
-            ["--source", f"{SOURCE}={self.root}", "--catalog", CATALOG], self.settings.data_dir, **url
-        ) as running:
+        url = [] if self.settings.url is None else ["--url", self.settings.url]
+        asked = ["--source", f"{SOURCE}={self.root}", "--catalog", CATALOG, *url]
+        # While it is dead, whoever asks opens an embedded folder himself.
+        with daemon(asked, self.settings.data_dir, RECQ_LOCK_WAIT="60") as running:
             yield running
 
     def command(self, *arguments: str) -> subprocess.Popen[str]:
