@@ -18,6 +18,15 @@ EXAMPLES = "120,40,300,200 or 10%,5%,50%,40%"
 _NUMBER = re.compile(r"\s*([+-]?(?:\d+(?:\.\d*)?|\.\d+))\s*(%?)\s*")
 
 
+class Beside(Exception):
+    """A region lies beside its picture, which is `width` x `height` pixels."""
+
+    def __init__(self, region: Region, width: int, height: int) -> None:
+        super().__init__(f"has no region {region}: it is {width} x {height} pixels")
+        self.width = width
+        self.height = height
+
+
 @dataclass(frozen=True)
 class Region:
     """A rectangle, from the left and upper edge of a picture as it is seen, after its orientation.
@@ -54,20 +63,25 @@ class Region:
         sign = "%" if self.percent else ""
         return ",".join(f"{number:.10g}{sign}" for number in (self.x, self.y, self.width, self.height))
 
-    def box(self, width: int, height: int) -> tuple[int, int, int, int] | None:
+    def box(self, width: int, height: int) -> tuple[int, int, int, int]:
         """Left, upper, right and lower edge in a picture of `width` x `height` pixels, one pixel at the least.
 
-        None where it lies beside the picture.
+        Raises Beside.
         """
         across, down = (width / 100, height / 100) if self.percent else (1.0, 1.0)
         left, right = _within(self.x * across, (self.x + self.width) * across, width)
         upper, lower = _within(self.y * down, (self.y + self.height) * down, height)
-        return None if left >= right or upper >= lower else (left, upper, right, lower)
+        if left >= right or upper >= lower:
+            raise Beside(self, width, height)
+        return left, upper, right, lower
 
 
 def _within(start: float, end: float, length: int) -> tuple[int, int]:
     """The whole pixels nearest to an interval, within `length`; as many as none where nothing of it is there."""
     if end <= 0 or start >= length:
         return 0, 0
-    first = min(max(0, round(start)), length - 1)
-    return first, max(first + 1, min(length, round(end)))
+    first, last = max(0, round(start)), min(length, round(end))
+    if first < last:
+        return first, last
+    within = math.floor(max(0.0, start))  # less than a pixel: the one that it begins in
+    return within, within + 1

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 from pydantic_core import PydanticCustomError
 
 from recq.errors import FilterError, TargetError
+from recq.face import targets
 from recq.face.arguments import keywords_of
 from recq.face.question import Compared, Matching, Ranking
 from recq.face.targets import Target
@@ -61,17 +62,37 @@ class Picture(BaseModel):
     name: Annotated[str, Field(description="What the answer calls it.")] = "the picture given"
 
 
+Rectangle = Annotated[
+    str | None,
+    Field(
+        description="The part of the picture that is meant: `x,y,w,h` from its left and upper edge, in pixels or all "
+        "four in per cent; None means all of it."
+    ),
+]
+
+
+class Part(BaseModel):
+    """A region of an item's picture, or of one that is sent."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    target: str | Picture
+    region: Annotated[str, Field(description="`x,y,w,h`, in pixels or all four in per cent.")]
+
+
 Given = Annotated[
-    str | Vector | Picture,
-    Field(description="The name, path or id of an item; a vector; or a picture."),
+    str | Vector | Picture | Part,
+    Field(description="The name, path or id of an item; a vector; a picture; or a region of one."),
 ]
 """A target as a request has it."""
 
 Targets = Annotated[list[Given], Field(min_length=1, max_length=MOST_TARGETS)]
 
 
-def target_of(given: str | Vector | Picture) -> Target:
+def target_of(given: str | Vector | Picture | Part) -> Target:
     """The target as `recq.face` takes it: a text is never a file. Raises TargetError."""
+    if isinstance(given, Part):
+        return part_of(target_of(given.target), given.region)
     if isinstance(given, str):
         return IndexedName(given)
     if isinstance(given, Vector):
@@ -81,6 +102,11 @@ def target_of(given: str | Vector | Picture) -> Target:
     except (binascii.Error, ValueError) as error:
         raise TargetError(f"the picture is not base64: {error}") from error
     return uploaded(content, given.name)
+
+
+def part_of(target: Target, region: str | None) -> Target:
+    """The region of a target, or all of it."""
+    return target if region is None else targets.Part(target, region)
 
 
 def uploaded(content: bytes, name: str) -> ContentTarget:
@@ -146,12 +172,14 @@ class SimilarQuery(_Ranked):
     """What is like an item."""
 
     target: Annotated[str, Field(description="The name, path or id of an item.")]
+    region: Rectangle = None
 
 
 class SimilarPicture(_Ranked):
     """What is like a picture that is sent."""
 
     name: Annotated[str, Field(description="What the answer calls the picture.")] = "the picture given"
+    region: Rectangle = None
 
 
 class Similar(_Ranked):

@@ -60,8 +60,9 @@ def _questions(router: APIRouter, service: Service) -> None:
 
     @router.get("/similar", **documented("answer"))
     def similar_to_item(question: Annotated[asked.SimilarQuery, Query()]) -> Response:
-        """What looks most like an item, by its stored vector."""
-        target, wanted = asked.target_of(question.target), asked.keywords(question, Ranking)
+        """What looks most like an item, by its stored vector; of a region of it the file is read."""
+        target = asked.part_of(asked.target_of(question.target), question.region)
+        wanted = asked.keywords(question, Ranking)
         return of(question, lambda at: at.catalog.similar(target, **wanted).to_json())
 
     @router.post("/similar", **documented("answer"))
@@ -75,7 +76,8 @@ def _questions(router: APIRouter, service: Service) -> None:
         question: Annotated[asked.SimilarPicture, Query()], content: Annotated[bytes, Depends(_body)]
     ) -> Response:
         """What looks most like the picture that is sent as the body."""
-        target, wanted = asked.uploaded(content, question.name), asked.keywords(question, Ranking)
+        target = asked.part_of(asked.uploaded(content, question.name), question.region)
+        wanted = asked.keywords(question, Ranking)
         return of(question, lambda at: at.catalog.similar(target, **wanted).to_json())
 
     @router.post("/similar/batch", **documented("answer_or_failure", several=True))

@@ -17,6 +17,7 @@ from recq.duplicates.groups import Duplicates, Group
 from recq.duplicates.kinds import Kind
 from recq.learn.label_findings import LabelFindings, Question
 from recq.paths import printable
+from recq.region import Region
 from recq.search.compare import Comparison
 from recq.search.results import Answer, Asked, Result, scale_text
 
@@ -31,7 +32,7 @@ class Card:
     """One picture and its text: `heading` is its rank, or its role in the question.
 
     `scale` shows what the score means in this catalog, `facts` are the main values, `more` are all others.
-    `content` holds the bytes of a picture that was read for the question.
+    `content` holds the bytes of a picture that was read for the question, `region` is the part of it that was meant.
     """
 
     heading: str
@@ -43,6 +44,7 @@ class Card:
     facts: Facts = ()
     more: Facts = ()
     asked: bool = False
+    region: Region | None = None
 
 
 @dataclass(frozen=True)
@@ -174,7 +176,7 @@ def asked_cards(answer: Answer) -> tuple[Card, ...]:
 
 
 def _asked(asked: Asked, heading: str) -> Card:
-    return Card(heading, printable(asked.name), asked.location, asked.content, asked=True)
+    return Card(heading, printable(asked.name), asked.location, asked.content, asked=True, region=asked.region)
 
 
 def _found(answer: Answer) -> tuple[Card, ...]:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from recq.display.grid_sheet import Card
 from recq.errors import ImageError, Reason
-from recq.images import Limits, Picture, open_picture
+from recq.images import Limits, open_picture
 from recq.images.decode import decode
 from recq.images.heif import MISSING
+from recq.images.pixels import RGBArray
+from recq.images.resize import cut
+from recq.region import Region
 
 _MAX_ENLARGED = 3.0  # icons are shown larger, but not as a blur
 
@@ -29,14 +34,13 @@ _WORDS = {
 def thumbnail(card: Card, limits: Limits, side: int) -> tuple[Image.Image | None, str]:
     """The card's picture, RGB, its longer side `side` pixels; or None and a short reason."""
     if card.content is not None:
-        content = card.content
-        return _fitted(lambda: decode(content, limits, reduce_to=side), side)
+        return _fitted(partial(_asked, card.content, card.region, limits, side), side)
     location = card.location
     if location is None:
         return None, "no folder on record"
     if not is_there(location):
         return None, "not on this machine, or deleted"
-    return _fitted(lambda: open_picture(location, limits, reduce_to=side), side)
+    return _fitted(lambda: open_picture(location, limits, reduce_to=side).rgb, side)
 
 
 def is_there(location: Path) -> bool:
@@ -44,9 +48,14 @@ def is_there(location: Path) -> bool:
     return os.path.exists(location)  # noqa: PTH110 - Path's raises where one may not look
 
 
-def _fitted(read: Callable[[], Picture], side: int) -> tuple[Image.Image | None, str]:
+def _asked(content: bytes, region: Region | None, limits: Limits, side: int) -> RGBArray:
+    """What was asked with, of which the region was found before."""
+    return cut(decode(content, limits, reduce_to=side if region is None else None).rgb, region)
+
+
+def _fitted(read: Callable[[], RGBArray], side: int) -> tuple[Image.Image | None, str]:
     try:
-        image = Image.fromarray(read().rgb)
+        image = Image.fromarray(np.ascontiguousarray(read()))
     except ImageError as error:
         return None, "needs recq[heic]" if error.detail == MISSING else _WORDS.get(error.reason, "cannot be read")
     scale = min(side / image.width, side / image.height, _MAX_ENLARGED)

@@ -24,7 +24,8 @@ from recq.images import wire
 from recq.images.decode import Limits, decode
 from recq.images.exif import read_exif
 from recq.images.reading import Content, FileChanged, mapped, read_content
-from recq.images.resize import to_input
+from recq.images.resize import cut, to_input
+from recq.region import Beside, Region
 from recq.space import InputSpec
 
 Answer = tuple[dict[str, Any], bytes | memoryview]
@@ -35,8 +36,8 @@ Work = Callable[[dict[str, Any], Limits, Known], Answer]
 def work(task: dict[str, Any], limits: Limits, known: Known) -> Answer:
     """The result of one task: the fields of `process.Header`, or of `process.Decoded` and the pixels; or a failure.
 
-    A task is `{path, size, resize, ask, exif}`, or only `{path}` where just the headers are to be read. Only the
-    fields of `process.Hashed` are returned for known bytes.
+    A task is `{path, size, resize, region, ask, exif}`, or only `{path}` where just the headers are to be read. Only
+    the fields of `process.Hashed` are returned for known bytes.
     """
     try:
         if "size" not in task:
@@ -46,17 +47,24 @@ def work(task: dict[str, Any], limits: Limits, known: Known) -> Answer:
         content = read_content(task["path"], limits)
         if known(content):
             return _facts(content, task), b""
-        picture = decode(content.data, limits, reduce_to=spec.size)
-        pixels = to_input(picture.rgb, spec)
+        region = None if task["region"] is None else Region.parse(task["region"])
+        picture = decode(content.data, limits, reduce_to=spec.size if region is None else None)
+        part = cut(picture.rgb, region)
+        pixels = to_input(part, spec)
     except ImageError as error:
         return {"failed": "image", "reason": str(error.reason), "detail": error.detail}, b""
     except MemoryError:
         return {"failed": "image", "reason": str(Reason.OUT_OF_MEMORY), "detail": "it needs too much memory"}, b""
+    except Beside as error:
+        return {"failed": "beside", "width": error.width, "height": error.height}, b""
     except FileChanged as error:
         return {"failed": "changed", "detail": str(error)}, b""
     except FileNotFoundError:
         return {"failed": "gone"}, b""
-    done = _facts(content, task) | {"format": picture.format, "width": picture.width, "height": picture.height}
+    size = {"width": picture.width, "height": picture.height}
+    if region is not None:
+        size = {"width": part.shape[1], "height": part.shape[0]}
+    done = _facts(content, task) | {"format": picture.format, **size}
     done["since"] = picture.since
     return done, pixels.reshape(-1).data
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from recq.images.decode import Limits, decode
 from recq.images.pixels import RGBArray
-from recq.images.resize import to_input
+from recq.images.resize import cut, to_input
+from recq.region import Region
 from recq.space import InputSpec
 
 if TYPE_CHECKING:
@@ -27,12 +28,15 @@ class Displayed:
 
 
 class Decoder(Protocol):
-    """Makes pixels of a picture's bytes. Both methods raise ImageError and may be called from several threads."""
+    """Makes pixels of a picture's bytes, or of a region of it.
 
-    def fitted(self, content: bytes, spec: InputSpec) -> RGBArray:
+    Both methods raise ImageError and Beside, and may be called from several threads.
+    """
+
+    def fitted(self, content: bytes, spec: InputSpec, region: Region | None = None) -> RGBArray:
         """The network's input: uint8 (size, size, 3)."""
 
-    def displayed(self, content: bytes, longest: int) -> Displayed:
+    def displayed(self, content: bytes, longest: int, region: Region | None = None) -> Displayed:
         """The picture, perhaps reduced to about `longest` pixels."""
 
 
@@ -42,14 +46,20 @@ class DecoderHere:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
 
-    def fitted(self, content: bytes, spec: InputSpec) -> RGBArray:
-        """The network's input: uint8 (size, size, 3). Raises ImageError."""
-        return to_input(decode(content, self._limits, reduce_to=spec.size).rgb, spec)
+    def fitted(self, content: bytes, spec: InputSpec, region: Region | None = None) -> RGBArray:
+        """The network's input: uint8 (size, size, 3). Raises ImageError and Beside."""
+        return to_input(self._of(content, spec.size, region).rgb, spec)
 
-    def displayed(self, content: bytes, longest: int) -> Displayed:
-        """The picture, perhaps reduced. Raises ImageError."""
-        found = decode(content, self._limits, reduce_to=longest)
-        return Displayed(found.rgb, found.width, found.height)
+    def displayed(self, content: bytes, longest: int, region: Region | None = None) -> Displayed:
+        """The picture, perhaps reduced. Raises ImageError and Beside."""
+        return self._of(content, longest, region)
+
+    def _of(self, content: bytes, size: int, region: Region | None) -> Displayed:
+        found = decode(content, self._limits, reduce_to=size if region is None else None)
+        if region is None:
+            return Displayed(found.rgb, found.width, found.height)
+        part = cut(found.rgb, region)
+        return Displayed(part, part.shape[1], part.shape[0])
 
 
 def decoder_of(given: Decoder | None, settings: Settings) -> Decoder:

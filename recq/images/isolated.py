@@ -20,6 +20,7 @@ from recq.images.fitting import Displayed
 from recq.images.pixels import RGBArray
 from recq.images.resize import placement
 from recq.images.workers import Decoded, DecodePool, FileChanged
+from recq.region import Region
 from recq.settings import Settings
 from recq.space import InputSpec
 
@@ -33,13 +34,13 @@ class IsolatedDecoder:
         self._starting = Lock()
         self._closed = False
 
-    def fitted(self, content: bytes, spec: InputSpec) -> RGBArray:
-        """The network's input: uint8 (size, size, 3). Raises ImageError."""
-        return self._decoded(content, spec).pixels
+    def fitted(self, content: bytes, spec: InputSpec, region: Region | None = None) -> RGBArray:
+        """The network's input: uint8 (size, size, 3). Raises ImageError and Beside."""
+        return self._decoded(content, spec, region).pixels
 
-    def displayed(self, content: bytes, longest: int) -> Displayed:
-        """The picture, its longer side of `longest` pixels. Raises ImageError."""
-        found = self._decoded(content, InputSpec(longest, "pad"))
+    def displayed(self, content: bytes, longest: int, region: Region | None = None) -> Displayed:
+        """The picture, its longer side of `longest` pixels. Raises ImageError and Beside."""
+        found = self._decoded(content, InputSpec(longest, "pad"), region)
         return Displayed(_whole(found, longest), found.width, found.height)
 
     def shown(self, path: str, longest: int) -> tuple[RGBArray, str]:
@@ -50,10 +51,10 @@ class IsolatedDecoder:
         found = self._ready().submit(path, InputSpec(longest, "pad")).result()
         return _whole(found, longest), found.sha256
 
-    def _decoded(self, content: bytes, spec: InputSpec) -> Decoded:
+    def _decoded(self, content: bytes, spec: InputSpec, region: Region | None) -> Decoded:
         with _handed_over(content) as path:
             try:
-                return self._ready().submit(path, spec).result()
+                return self._ready().submit(path, spec, region).result()
             except (FileNotFoundError, FileChanged) as error:  # nobody else has the file
                 raise ImageError(Reason.IO_ERROR, "the picture could not be handed to a decoding process") from error
 

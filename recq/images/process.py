@@ -27,6 +27,7 @@ from recq.images.buffers import Block, Buffers
 from recq.images.exif import Exif
 from recq.images.reading import FileChanged
 from recq.paths import printable
+from recq.region import Beside, Region
 from recq.space import InputSpec
 
 START_TIMEOUT = 60.0
@@ -66,7 +67,7 @@ class Decoded(Hashed):
     pixels: npt.NDArray[np.uint8]
 
 
-Verdict = Hashed | Header | ImageError | FileChanged | FileNotFoundError
+Verdict = Hashed | Header | ImageError | Beside | FileChanged | FileNotFoundError
 """The result for a file; only Hashed where its bytes are known."""
 
 Known = Callable[[str], bool]
@@ -92,12 +93,15 @@ class Task:
     spec: InputSpec | None = None
     known: Known | None = None
     exif: bool = False
+    region: Region | None = None
+    """The part that the input is made of."""
 
     def to_json(self) -> dict[str, Any]:
         """As the process is given it."""
         if self.spec is None:
             return {"path": self.path}
-        more = {"ask": self.known is not None, "exif": self.exif}
+        region = None if self.region is None else str(self.region)
+        more = {"region": region, "ask": self.known is not None, "exif": self.exif}
         return {"path": self.path, "size": self.spec.size, "resize": self.spec.resize, **more}
 
 
@@ -219,6 +223,8 @@ def _verdict(message: dict[str, Any], pixels: Block, task: Task, is_known: bool)
             return Decoded(**message, pixels=square, exif=exif)
         case "image":
             return ImageError(Reason(message["reason"]), printable(str(message["detail"])[:LONGEST_DETAIL]))
+        case "beside" if task.region is not None:
+            return Beside(task.region, int(message["width"]), int(message["height"]))
         case "changed":
             return FileChanged(str(message["detail"]))
         case "gone":

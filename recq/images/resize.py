@@ -12,6 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from recq.images.pixels import WHITE, RGBArray, image_of
+from recq.region import Region
 from recq.space import InputSpec
 
 _FILTER = Image.Resampling.BILINEAR
@@ -50,6 +51,14 @@ def placement(width: int, height: int, spec: InputSpec) -> Placement:
     inner_width, inner_height = max(1, round(width * scale)), max(1, round(height * scale))
     x, y = (size - inner_width) // 2, (size - inner_height) // 2
     return Placement(everything, (x, y, x + inner_width, y + inner_height))
+
+
+def cut(rgb: RGBArray, region: Region | None) -> RGBArray:
+    """The region of a picture, uint8 (h, w, 3); all of it for None. Raises Beside."""
+    if region is None:
+        return rgb
+    left, upper, right, lower = region.box(rgb.shape[1], rgb.shape[0])
+    return rgb[upper:lower, left:right]
 
 
 def to_input(rgb: npt.NDArray[np.uint8], spec: InputSpec) -> RGBArray:

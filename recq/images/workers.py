@@ -25,6 +25,7 @@ from recq.images.buffers import Buffers
 from recq.images.decode import Limits
 from recq.images.process import Decoded, DecodeProcess, Hashed, Header, Known, ProcessDied, Task
 from recq.images.reading import FileChanged
+from recq.region import Region
 from recq.space import InputSpec
 
 __all__ = ["DecodePool", "Decoded", "FileChanged", "Hashed", "Header"]
@@ -109,15 +110,15 @@ class DecodePool:
         self._threads.append(thread)
         thread.start()
 
-    def submit(self, path: str, spec: InputSpec) -> Future[Decoded]:
-        """Decode the file at `path` (surrogate-escaped, as the operating system gives it) for a network.
+    def submit(self, path: str, spec: InputSpec, region: Region | None = None) -> Future[Decoded]:
+        """Decode the file at `path` (surrogate-escaped, as the operating system gives it) for a network, or a region.
 
-        The future raises ImageError, FileChanged (read it again later), FileNotFoundError (it vanished), CancelledError
-        (the pool was closed), or RecqError when decoding processes cannot be started at all. The queue is unbounded:
-        the caller must limit it.
+        The future raises ImageError, Beside, FileChanged (read it again later), FileNotFoundError (it vanished),
+        CancelledError (the pool was closed), or RecqError when decoding processes cannot be started at all. The queue
+        is unbounded: the caller must limit it.
         """
         future: Future[Decoded] = Future()
-        self._put(_Job(future, Task(path, spec, exif=self._headers is not None)))
+        self._put(_Job(future, Task(path, spec, exif=self._headers is not None, region=region)))
         return future
 
     def submit_unknown(self, path: str, spec: InputSpec, known: Known) -> Future[Hashed]:

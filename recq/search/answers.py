@@ -12,7 +12,7 @@ from recq.index.grammar import AnyOf
 from recq.index.parameters import Parameters
 from recq.search.prepare import Query
 from recq.search.results import Answer, Asked, Examples, result_of
-from recq.search.target import FileTarget, IndexedTarget, PartTarget, describe, name_of, whole_of
+from recq.search.target import FileTarget, IndexedTarget, describe, name_of, region_of, whole_of
 from recq.search.trained import candidate_of, finder_of, trained_of
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def asked_of(query: Query, catalog: Catalog, sources: Mapping[str, Source]) -> Asked:
     """The target of the question, as the answer shows it."""
     name = name_of(query.target)
-    region = str(query.target.region) if isinstance(query.target, PartTarget) else None
+    region = region_of(query.target)
     match whole_of(query.target):
         case IndexedTarget(item):
             location = catalog.sources.path_of(item, sources)

@@ -19,6 +19,7 @@ from recq import paths
 from recq.errors import ImageError, ModelUnavailable, TargetError, UsageError
 from recq.images.fitting import Displayed
 from recq.images.resize import Placement, placement
+from recq.region import Beside
 from recq.search.results import SCORE_DIGITS, percentile
 from recq.search.session import Session
 from recq.search.target import (
@@ -31,8 +32,10 @@ from recq.search.target import (
     name_of,
     picture_of,
     read_picture,
+    region_of,
     resolve,
     text_of,
+    whole_of,
 )
 from recq.space import EmbeddingSpace
 
@@ -137,9 +140,9 @@ def explain(session: Session, target: Given, result: Given) -> Explanation:
         space, background = catalog.space, catalog.background()
     contents = [read_picture(each.file, session.settings) for each in asked]
     notes = tuple(
-        f"{describe(each.target)} has changed since it was indexed: it is explained as it is now"
-        for each, content in zip(asked, contents, strict=True)
-        if isinstance(each.target, IndexedTarget) and each.target.item.file.sha256 != sha256(content).hexdigest()
+        f"{describe(whole)} has changed since it was indexed: it is explained as it is now"
+        for whole, content in zip((whole_of(each.target) for each in asked), contents, strict=True)
+        if isinstance(whole, IndexedTarget) and whole.item.file.sha256 != sha256(content).hexdigest()
     )
     return _explained(session, space, background, asked, contents, notes)
 
@@ -161,10 +164,13 @@ def _explained(
     pictures, pixels = [], []
     for each, content in zip(asked, contents, strict=True):
         try:
-            pixels.append(decoder.fitted(content, space.input))
-            pictures.append(decoder.displayed(content, DISPLAYED))
+            region = region_of(each.target)
+            pixels.append(decoder.fitted(content, space.input, region))
+            pictures.append(decoder.displayed(content, DISPLAYED, region))
         except ImageError as error:
             raise TargetError(f"{describe(each.target)} cannot be explained, {error}") from error
+        except Beside as error:
+            raise TargetError(f"{describe(each.target)} {error}") from error
     with open_maps(space, session.settings) as network:
         maps = [network.map_of(each) for each in pixels]
     vectors = [pool(cells[np.newaxis], space.pooling)[0] for cells in maps]

@@ -13,7 +13,17 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from recq.errors import ImageError, RecqError, TargetError, UsageError
-from recq.search.target import FileTarget, IndexedTarget, Target, VectorTarget, describe, read_picture, require_embedded
+from recq.region import Beside, Region
+from recq.search.target import (
+    FileTarget,
+    IndexedTarget,
+    Target,
+    VectorTarget,
+    describe,
+    read_picture,
+    region_of,
+    require_embedded,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,9 +106,11 @@ class Preparer:
         kept = content if keep else None
         future: Future[np.ndarray] | ImageError
         try:
-            future = self._submit(content, alone=alone)
+            future = self._submit(content, region_of(target), alone=alone)
         except ImageError as error:
             future = error
+        except Beside as error:
+            raise TargetError(f"{describe(target)} {error}") from error
 
         def finish() -> Query:
             try:
@@ -110,11 +122,11 @@ class Preparer:
 
         return finish
 
-    def _submit(self, content: bytes, *, alone: bool) -> Future[np.ndarray]:
+    def _submit(self, content: bytes, region: Region | None, *, alone: bool) -> Future[np.ndarray]:
         """The vector of one picture's bytes, float32 (dim,), as the daemon would make it; `alone`: on all cores."""
         from recq.images.fitting import decoder_of
 
-        pixels = decoder_of(self._decoder, self._settings).fitted(content, self.space.input)
+        pixels = decoder_of(self._decoder, self._settings).fitted(content, self.space.input, region)
         with self._loading:
             if self._embedder is None:
                 from recq.models import open_embedder  # after the picture was decoded

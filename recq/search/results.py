@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from recq.index.facets import Facets
     from recq.index.schema import Item
     from recq.index.similarity import Metric, Strategy
+    from recq.region import Region
     from recq.search.no_results import NoResults
     from recq.space import EmbeddingSpace
 
@@ -105,7 +106,7 @@ class Asked:
     source: str | None = None
     location: Path | None = None
     content: bytes | None = None
-    region: str | None = None
+    region: Region | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The value of `target`."""
@@ -115,7 +116,7 @@ class Asked:
             "source": self.source,
             "path": None if self.location is None else paths.to_text(str(self.location))[0],
             "name": self.name,
-            "region": self.region,
+            "region": None if self.region is None else str(self.region),
         }
 
 

@@ -15,14 +15,13 @@ A bare name that is both an indexed name and another file in the current folder 
 So is a `SOURCE/path` that is another file, or the path of another item, seen from the current folder or its source.
 `settle` is only this order: it asks the catalog through `Lookup` and knows the disk through `Local`.
 Programs have other targets as well: the bytes of a picture, a vector, an item of an answer. Of any picture a region may
-be meant, which is cut out of the picture as it is seen; it is then a picture like any other. A service has names that
+be meant, which is cut out of its pixels (`recq.images.fitting`). A service has names that
 strangers send, for which only 2, 4 and 5 hold: no disk is looked at, whatever they spell.
 """
 
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import re
 import sys
@@ -471,13 +470,13 @@ def _file_of(target: IndexedTarget, location: Path | None, done: str, because: s
 
 
 def read_picture(target: PictureTarget, settings: Settings, stdin: BinaryIO | None = None) -> bytes:
-    """The picture's bytes, at most `max_bytes`; of a region those of a PNG of it. `stdin` is the process's own when
+    """The picture's bytes, at most `max_bytes`, also where a region of it is meant. `stdin` is the process's own when
     None.
 
     Raises TargetError, or UsageError where standard input has no data.
     """
     if isinstance(target, PartTarget):
-        return _cut(target, read_picture(target.picture, settings, stdin), settings)
+        return read_picture(target.picture, settings, stdin)
     from recq.images.decode import Limits, too_many_bytes
     from recq.images.reading import FileChanged, read_content
 
@@ -508,23 +507,9 @@ def read_picture(target: PictureTarget, settings: Settings, stdin: BinaryIO | No
         raise TargetError(f"{describe(target)} is still being written: ask again when it is complete") from error
 
 
-def _cut(target: PartTarget, content: bytes, settings: Settings) -> bytes:
-    """The bytes of a PNG of the region. Raises TargetError where there is no picture, or none there."""
-    from recq.images.decode import Limits, decode
-    from recq.images.pixels import image_of
-
-    try:
-        rgb = decode(content, Limits.from_settings(settings)).rgb
-    except ImageError as error:
-        raise TargetError(f"{describe(target)} cannot be cut, {error}") from error
-    height, width = rgb.shape[:2]
-    box = target.region.box(width, height)
-    if box is None:
-        raise TargetError(f"{describe(target)} has no region {target.region}: it is {width} x {height} pixels")
-    left, upper, right, lower = box
-    stream = io.BytesIO()
-    image_of(rgb[upper:lower, left:right]).save(stream, "PNG", compress_level=1)
-    return stream.getvalue()
+def region_of(target: Target) -> Region | None:
+    """The region that is meant, None for all of a picture."""
+    return target.region if isinstance(target, PartTarget) else None
 
 
 def name_of(target: Target) -> str:

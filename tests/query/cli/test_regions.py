@@ -133,7 +133,7 @@ def test_an_item_is_not_among_the_results_of_its_own_region(market: Shop, keep: 
         (["similar", WAITING, "--region", LEFT, "--region", RIGHT], "given 2 times, and 1 picture is named", 2),
         (["similar", "--region", LEFT], "given 1 times, and no picture is named", 2),
         (["similar", WAITING, "--region", "48,0,5,5"], "has no region 48,0,5,5: it is 48 x 32 pixels", 3),
-        (["similar", FAILED, "--region", "0,0,5,5"], "cannot be cut", 3),
+        (["similar", FAILED, "--region", "0,0,5,5"], "cannot be compared", 3),
         (["explain", WAITING, WAITING, "--region", "900,0,5,5"], "has no region", 3),
     ],
 )

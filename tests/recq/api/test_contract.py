@@ -60,6 +60,20 @@ QUESTIONS = [
     Question(["similar", "two.png"], lambda c: c.similar("two.png"), "GET", "/similar", {"target": "two.png"}),
     Question(["similar", "two.png"], lambda c: c.similar("two.png"), "POST", "/similar", {"target": "two.png"}),
     Question(
+        ["similar", "two.png", "--region", "10%,0%,50%,100%"],
+        lambda c: c.similar(recq.Part("two.png", "10%,0%,50%,100%")),
+        "GET",
+        "/similar",
+        {"target": "two.png", "region": "10%,0%,50%,100%"},
+    ),
+    Question(
+        ["recommend", "--like", "two.png", "--dislike", "beds/three.png", "--region", "all", "--region", "0,0,20,9"],
+        lambda c: c.recommend(["two.png"], [recq.Part("beds/three.png", (0, 0, 20, 9))]),
+        "POST",
+        "/recommend",
+        {"like": ["two.png"], "dislike": [{"target": "beds/three.png", "region": "0,0,20,9"}]},
+    ),
+    Question(
         ["similar", "shop/beds/one.png", "-k", "2", "--page", "2"],
         lambda c: c.similar("shop/beds/one.png", k=2, page=2),
         "GET",
@@ -321,6 +335,28 @@ def test_names_never_mean_files(any_shop: Shop, api: Api) -> None:
 def test_an_absolute_path_names_the_item_that_has_it(any_shop: Shop, api: Api) -> None:
     reply = api.get("/similar", target=str(any_shop.root / "sofas" / "two.png"), k=1)
     assert reply.json()["target"]["id"] == any_shop.id("sofas/two.png")
+
+
+@ANY_ENGINE
+def test_a_region_is_cut_in_a_process_of_its_own_as_it_is_here(any_shop: Shop, api: Api) -> None:
+    content = (any_shop.root / WAITING).read_bytes()
+    region = "20%,10%,40%,70%"
+    said = timeless(
+        json.loads(any_shop.ask("similar", "-", "--region", region, "--format", "json", stdin=content).text)
+    )
+    for reply in (
+        api.send("/similar/picture", content, region=region),
+        api.post("/similar", target={"target": {"picture": b64encode(content).decode()}, "region": region}),
+    ):
+        assert reply.status_code == 200, reply.text
+        found = timeless(reply.json())
+        assert found.pop("target")["region"] == region
+        assert found == {name: value for name, value in said.items() if name != "target"}
+    beside = api.send("/similar/picture", content, region="48,0,5,5")
+    assert beside.json()["message"].endswith("has no region 48,0,5,5: it is 48 x 32 pixels")
+    assert beside.status_code == api.send("/similar/picture", b"no picture").status_code
+    for wrong in ("1,2,3", "1,2,3,4%", "nonsense"):
+        assert api.send("/similar/picture", content, region=wrong).status_code == 400
 
 
 @ANY_ENGINE

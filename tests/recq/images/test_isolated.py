@@ -16,6 +16,7 @@ from PIL import Image
 from recq.errors import ImageError
 from recq.images.fitting import Decoder, DecoderHere, decoder_of
 from recq.images.isolated import IsolatedDecoder
+from recq.region import Beside, Region
 from recq.settings import Settings
 from recq.space import InputSpec
 from tests.packs import pack
@@ -101,4 +102,11 @@ def test_without_memory_files_a_private_one_is_used(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     content = png(40, 20)
     np.testing.assert_array_equal(isolated.fitted(content, SPEC), here.fitted(content, SPEC))
+    region = Region(10, 20, 55, 30, percent=True)
+    np.testing.assert_array_equal(isolated.fitted(content, SPEC, region), here.fitted(content, SPEC, region))
+    wide, high = (each.displayed(content, 120, region) for each in (isolated, here))
+    assert (wide.width, wide.height) == (high.width, high.height)
+    for decoder in (isolated, here):
+        with pytest.raises(Beside, match=r"has no region 100%,0%,5%,5%: it is \d+ x \d+ pixels"):
+            decoder.fitted(content, SPEC, Region(100, 0, 5, 5, percent=True))
     assert list(tmp_path.iterdir()) == []
