@@ -15,7 +15,7 @@ from tests.ingest.running import COMMAND, environment
 
 HANGING = """
 import threading
-from ingest.service import signals
+from recq import signals
 signals.END_WITHIN = 0.1
 with signals.Signals({code}) as caught:
     caught.working(lambda: None)
@@ -26,7 +26,7 @@ with signals.Signals({code}) as caught:
 
 # A minute of C code that neither lets another thread run nor looks for signals, as a call of the engine does not.
 HOLDING = """
-from ingest.service import signals
+from recq import signals
 signals.END_WITHIN = 0.3
 with signals.Signals(0) as caught:
     caught.working(lambda: None)

@@ -57,6 +57,7 @@ def test_the_document_says_what_was_asked(any_shop: Shop) -> None:
         "source": "shop",
         "path": str(any_shop.root / "sofas" / "two.png"),
         "name": "two.png",
+        "region": None,
     }
     assert document["space"]["model"] == "efficientnet_lite2"
     assert document["took_ms"] > 0
@@ -239,7 +240,7 @@ def test_a_picture_outside_the_index_is_embedded(shop: Shop, photo: Path) -> Non
     assert (by_path.code, by_path.err) == (0, "")
     document = json.loads(by_path.out)
     assert document["target"] == {
-        "text": str(photo), "id": None, "source": None, "path": str(photo), "name": "mine.png",
+        "text": str(photo), "id": None, "source": None, "path": str(photo), "name": "mine.png", "region": None,
     }  # fmt: skip
     assert len(document["results"]) == 3
     by_bytes = shop.ask("similar", "-", "-k", "3", "--format", "json", stdin=photo.read_bytes())
