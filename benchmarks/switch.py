@@ -63,6 +63,9 @@ KILLS = (0.2, 0.5, 0.8)
 
 CLASSES, NUMBERS = 10, 64
 
+ALREADY = "is in a trained space already"
+"""What `rebuild` says where the daemon that was started again has come to the end before it was asked."""
+
 
 @dataclass(frozen=True)
 class Amount:
@@ -243,7 +246,7 @@ class Place:
     def ended(self, command: subprocess.Popen[str]) -> None:
         """Wait for its end. Raises SystemExit with its last words where it failed."""
         _, errors = command.communicate()
-        if command.returncode:
+        if command.returncode and ALREADY not in errors:
             raise SystemExit(f"{command.args!r} ended with {command.returncode}:\n{errors[-1500:]}")
 
     @contextmanager
