@@ -87,8 +87,8 @@ def main() -> None:
     report, amount = Report(asked), AMOUNTS[asked.size]
     for engine in ("embedded", "server")[: 1 if asked.no_server else 2]:
         report.section(f"{engine}, undisturbed", partial(undisturbed, engine, amount, asked.rate))
-        took = next(each for each in report.sections() if each["name"] == f"{engine}, undisturbed")["figures"]
-        seconds = took.get("switch, s", 0.0)
+        took = [each["figures"] for each in report.sections() if each["name"] == f"{engine}, undisturbed"]
+        seconds = took[0].get("switch, s", 0.0) if took else 0.0
         report.section(f"{engine}, disturbed", partial(disturbed, engine, amount, asked.rate, seconds))
 
 
