@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from ingest.report import Reporter
 from ingest.service.drop import require_no_daemon, require_no_watcher
+from recq.commands import command
 from recq.errors import IndexBusy, TargetNotFound
 from recq.index.catalog import Catalog
 from recq.index.catalogs import Kept
@@ -11,6 +13,14 @@ from recq.index.connect import connect
 from recq.operate.status import ask_daemon
 from recq.settings import Settings
 from recq.space import EmbeddingSpace
+
+
+def report_kept(reporter: Reporter, old: Catalog) -> None:
+    """Report that a rebuild keeps what has answered until now."""
+    back = command("recq-ingest", "rollback", catalog=old.name)
+    delete = command("recq-ingest", "prune", catalog=old.name)
+    detail = f"{back} goes back to the old vectors, {delete} deletes them"
+    reporter.event("kept", catalog=old.name, space=old.space.label, detail=detail)
 
 
 def rollback(settings: Settings) -> EmbeddingSpace:

@@ -21,6 +21,7 @@ from ingest.loop import Stopping
 from ingest.reconcile.rebuild_check import require_all_there
 from ingest.report import LogFormat, Reporter
 from ingest.service.additions import Additions, HandOver, Taken, wait_until_done
+from ingest.service.kept import report_kept
 from ingest.service.outcome import Outcome, Standing
 from ingest.service.rebuilds import (
     Followed,
@@ -38,7 +39,6 @@ from ingest.service.switching import Switching
 from ingest.source.targets import Target, require_one_source, require_usable
 from ingest.source.watched_source import WatchedSource
 from ingest.tally import Counts
-from recq.commands import command
 from recq.errors import (
     IndexBusy,
     TargetNotFound,
@@ -263,10 +263,7 @@ def _finish(session: Session, old: Catalog, new: Catalog) -> None:
         if session.signals.stop.wait(_LOOK_EVERY):
             raise Stopping
     session.retrier(new.finish_rebuild)
-    rollback = command("recq-ingest", "rollback", catalog=old.name)
-    prune = command("recq-ingest", "prune", catalog=old.name)
-    detail = f"{rollback} goes back to the old vectors, {prune} deletes them"
-    session.reporter.event("kept", catalog=old.name, space=old.space.label, detail=detail)
+    report_kept(session.reporter, old)
 
 
 def forget(settings: Settings, source: str) -> int:

@@ -25,6 +25,7 @@ from ingest.loop import Stopping
 from ingest.reconcile.rebuild_check import require_whole
 from ingest.report import Reporter
 from ingest.service.additions import require_same_settings
+from ingest.service.kept import report_kept
 from ingest.service.outcome import Standing
 from ingest.service.requests import Answer, checked
 from ingest.service.roots import all_roots
@@ -378,10 +379,7 @@ class Move:
         """Report the end, and keep what `recq-ingest rebuild` prints of it."""
         running, old = self.new, self._old.catalog
         assert running is not None, "the catalog has moved"
-        rollback = command("recq-ingest", "rollback", catalog=old.name)
-        prune = command("recq-ingest", "prune", catalog=old.name)
-        detail = f"{rollback} goes back to the old vectors, {prune} deletes them"
-        self._session.reporter.event("kept", catalog=old.name, space=old.space.label, detail=detail)
+        report_kept(self._session.reporter, old)
         each = list(running.sources.values())
         standing = sum((running.retrier(Standing.of, running.catalog, watched) for watched in each), Standing())
         counts = Counter[str]()

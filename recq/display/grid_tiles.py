@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +12,9 @@ from PIL import Image
 from recq.display.grid_sheet import Card
 from recq.errors import ImageError, Reason
 from recq.images import Limits, open_picture
-from recq.images.decode import decode
+from recq.images.fitting import DecoderHere
 from recq.images.heif import MISSING
 from recq.images.pixels import RGBArray
-from recq.images.resize import cut
-from recq.region import Region
 
 _MAX_ENLARGED = 3.0  # icons are shown larger, but not as a blur
 
@@ -34,7 +31,8 @@ _WORDS = {
 def thumbnail(card: Card, limits: Limits, side: int) -> tuple[Image.Image | None, str]:
     """The card's picture, RGB, its longer side `side` pixels; or None and a short reason."""
     if card.content is not None:
-        return _fitted(partial(_asked, card.content, card.region, limits, side), side)
+        content = card.content
+        return _fitted(lambda: DecoderHere(limits).displayed(content, side, card.region).rgb, side)
     location = card.location
     if location is None:
         return None, "no folder on record"
@@ -46,11 +44,6 @@ def thumbnail(card: Card, limits: Limits, side: int) -> tuple[Image.Image | None
 def is_there(location: Path) -> bool:
     """Whether there is a file that may be read."""
     return os.path.exists(location)  # noqa: PTH110 - Path's raises where one may not look
-
-
-def _asked(content: bytes, region: Region | None, limits: Limits, side: int) -> RGBArray:
-    """What was asked with, of which the region was found before."""
-    return cut(decode(content, limits, reduce_to=side if region is None else None).rgb, region)
 
 
 def _fitted(read: Callable[[], RGBArray], side: int) -> tuple[Image.Image | None, str]:
