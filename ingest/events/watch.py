@@ -14,8 +14,9 @@ import sys
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from watchdog.events import (
     DirCreatedEvent,
@@ -30,13 +31,14 @@ from watchdog.events import (
     FileSystemEvent,
     FileSystemEventHandler,
 )
-from watchdog.observers.api import BaseObserver
-from watchdog.observers.polling import PollingObserverVFS
+from watchdog.observers.api import BaseObserver, EventEmitter
+from watchdog.observers.polling import PollingEmitter
 
 from ingest.events.hints import Hints, Mark
 from ingest.source.files import Key
 from ingest.source.filesystems import file_system, is_silent
 from ingest.source.ignore_files import IGNORE_FILE
+from ingest.source.met import Met
 from ingest.source.timebox import within
 from ingest.source.watched_source import WatchedSource
 from recq.settings import WatchMode
@@ -124,8 +126,8 @@ class Watch:
 
     def _start_polling(self, reason: str) -> None:
         self._short_of_watches = False
-        # Seen through lstat, links are files: none is followed into a circle.
-        observer = PollingObserverVFS(_lstat, os.scandir, polling_interval=self._poll_interval)
+        emitter = partial(_Emitter, met=self._watched.met)
+        observer = BaseObserver(cast(type[EventEmitter], emitter), timeout=self._poll_interval)
         try:
             self._begin(observer, polling=True)
         except OSError:
@@ -168,6 +170,31 @@ def _end(observer: BaseObserver) -> None:
 
 def _lstat(path: str) -> os.stat_result:
     return Path(path).lstat()
+
+
+class _Emitter(PollingEmitter):
+    """watchdog's polling, which also reports that files have gone which came after one look and went before the next.
+
+    A walk may have `met` such a file, and it is indexed, or what goes by its rules or metadata is: without an event
+    that would stay so until the next comparison.
+    """
+
+    def __init__(self, *args: Any, met: Met, **kwargs: Any) -> None:
+        # Seen through lstat, links are files: none is followed into a circle.
+        super().__init__(*args, stat=_lstat, listdir=os.scandir, **kwargs)
+        self._met = met
+        self._unseen: set[str] = set()  # they stood there after the last look, which may have been too early
+
+    def queue_events(self, timeout: float) -> None:
+        """Wait so many seconds, and queue what has changed since the last look."""
+        before = self._snapshot.paths
+        super().queue_events(timeout)
+        taken = self._met.take()
+        absent = (self._unseen | taken).difference(self._snapshot.paths)
+        gone = {path for path in absent if not os.path.lexists(path)}
+        for path in gone - before:
+            self.queue_event(FileDeletedEvent(path))
+        self._unseen = (taken & absent) - gone
 
 
 class _Handler(FileSystemEventHandler):

@@ -164,11 +164,15 @@ class Walks:
 
     def hand_over(self, source: str, differences: Iterator[Difference], *, fresh: bool = False) -> None:
         """Post differences in chunks; pause while too many paths wait. Raises Stopping."""
+        met = self._context.sources[source].met
         while chunk := list(islice(differences, CHUNK)):
             self._may_walk[source].wait()
             self._at_hand.acquire()
             if self._context.stop.is_set():
                 raise Stopping
+            for difference in chunk:
+                if difference.state is not None:
+                    met.note(difference.path)
             self._context.loop.post(partial(self._found, source, chunk, fresh))
 
     def _walk_folders(self, source: str, folders: Sequence[str]) -> None:

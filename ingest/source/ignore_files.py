@@ -24,6 +24,7 @@ from pathlib import Path
 
 from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
+from ingest.source.met import Met
 from recq import paths
 from recq.index.problems import Problem, ProblemKind
 
@@ -278,13 +279,14 @@ class _Read:
 
 
 class IgnoreFiles:
-    """The files below one root, each read again when it is another. Safe to use from several threads.
+    """The files below one root, each read again when it is another, which `met` notes. Safe for several threads.
 
     Only files that are there are remembered: a folder without one costs a look at the disk each time.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, met: Met) -> None:
         self._root = root
+        self._met = met
         self._read: dict[str, _Read] = {}
 
     def of(self, folder: str) -> IgnoreFile | None:
@@ -329,6 +331,7 @@ class IgnoreFiles:
 
     def _renewed(self, folder: str, path: str, status: os.stat_result, before: _Read | None) -> IgnoreFile:
         name = _name(folder)
+        self._met.note(path)
         try:
             data = _bytes(path, status)
             if before is not None and before.data == data and not before.stale:

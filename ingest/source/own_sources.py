@@ -12,6 +12,7 @@ import stat
 from typing import Protocol
 
 from ingest.source.files import FileState
+from ingest.source.met import Met
 from ingest.source.metadata import MAX_SIDECAR_BYTES, SIDECAR_SUFFIX, folder_fields, parse_sidecar
 from ingest.source.patches import Tables
 from recq import paths
@@ -30,6 +31,10 @@ class Watched(SourceFolder, Protocol):
     @property
     def tables(self) -> Tables:
         """The tables as they were last read."""
+
+    @property
+    def met(self) -> Met:
+        """Takes the files that are read."""
 
     def types(self) -> FieldTypes:
         """The catalog's fields."""
@@ -99,9 +104,11 @@ class FromSidecar:
         name = paths.printable(f"{paths.to_text(file.path)[0]}{SIDECAR_SUFFIX}")
         state: FileState | None = None
         try:
-            found = _read(self._folder.sidecar_of(file.path))
+            path = self._folder.sidecar_of(file.path)
+            found = _read(path)
             if found is None:
                 return Described(fingerprint={})
+            self._folder.met.note(path)
             state = self._folder.reliable(found[0])
             sidecar = parse_sidecar(found[1], name)
         except MetadataError as error:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from ingest.source.files import FileState
 from ingest.source.ignore_files import IGNORE_FILE, IgnoreFile, IgnoreFiles, Ignoring, Rule, decide
+from ingest.source.met import Met
 from ingest.source.patches import patch_name
 from ingest.source.table import TABLE_NAME
 from recq.images import IMAGE_EXTENSIONS, sniff
@@ -69,9 +70,9 @@ class Rules:
     the root. Safe to use from several threads.
     """
 
-    def __init__(self, ignore: Sequence[str], root: Path) -> None:
+    def __init__(self, ignore: Sequence[str], root: Path, met: Met | None = None) -> None:
         self.root = root
-        self.ignore_files = IgnoreFiles(root)
+        self.ignore_files = IgnoreFiles(root, met or Met(root))
         self._ignored = re.compile("|".join(map(fnmatch.translate, [*ignore, IGNORE_FILE])), re.IGNORECASE)
         self._patterns = [(pattern, re.compile(fnmatch.translate(pattern), re.IGNORECASE)) for pattern in ignore]
         self._ignores_folder = lru_cache(maxsize=_FOLDERS)(self._has_ignored_part)

@@ -16,6 +16,7 @@ from ingest.source.guard import Guard, LossGuard, held_metadata, too_much_metada
 from ingest.source.headers import Headers
 from ingest.source.held import HeldReports
 from ingest.source.ignore_files import IGNORE_FILE, Rule
+from ingest.source.met import Met
 from ingest.source.metadata import SIDECAR_SUFFIX, changed_fields, lost_fields, merge
 from ingest.source.metadata_sources import Asked, metadata_sources
 from ingest.source.nearest import Nearest
@@ -150,7 +151,8 @@ class WatchedSource:
         self.held_reports = HeldReports()
         self.root = root
         self.table_path = table_path
-        self.rules = Rules(ignore, root)
+        self.met = Met(root)
+        self.rules = Rules(ignore, root, self.met)
         self.tables = Tables()
         self.ignored = Ignored()
         self.problems = Problems(say)

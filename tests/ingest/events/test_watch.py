@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from watchdog.events import DirMovedEvent
+from watchdog.events import DirMovedEvent, FileCreatedEvent, FileDeletedEvent
+from watchdog.observers.api import EventQueue, ObservedWatch
 
 from ingest.events import watch as watch_module
 from ingest.events.hints import Hints, Mark, Noticed, outermost
@@ -18,6 +19,7 @@ from ingest.events.watch import Watch
 from ingest.source.files import Key
 from ingest.source.filesystems import is_silent, kind_at
 from ingest.source.ignore_files import IGNORE_FILE
+from ingest.source.met import MOST, Met
 from ingest.source.watched_source import WatchedSource
 from recq.settings import DEFAULT_IGNORE, WatchMode
 from tests.eventually import eventually
@@ -148,6 +150,78 @@ def test_rules_that_come_change_move_and_go(start: Start, tmp_path: Path, mode: 
     ruled("b")
     assert not seeing.has("ruled", ".hidden")
     assert seeing.mark(IGNORE_FILE) is None
+
+
+def test_what_a_walk_met_between_two_polls_is_noticed_to_have_gone(tmp_path: Path) -> None:
+    """Rules, a picture with its sidecar, each in the root and in a folder."""
+    watched = WatchedSource("s", tmp_path, table_path=None, types=dict, say=lambda path, message: None)
+    events = EventQueue()
+    emitter = watch_module._Emitter(
+        events,
+        ObservedWatch(str(tmp_path), recursive=True),
+        event_filter=[FileCreatedEvent, FileDeletedEvent],
+        met=watched.met,
+    )
+
+    def polled() -> list[tuple[str, str]]:
+        """The kinds of events and the names that one look brings."""
+        emitter.queue_events(0.0)
+        found = [events.get_nowait()[0] for _ in range(events.qsize())]
+        return sorted((each.event_type, str(Path(str(each.src_path)).relative_to(tmp_path))) for each in found)
+
+    def met(name: str) -> None:
+        """What a walk and the description of what it finds read."""
+        assert watched.look("other.jpg") is None
+        if name.endswith(IGNORE_FILE):
+            list(watched.walk())
+        else:
+            assert watched.describe(name.removesuffix(".json")).metadata["price"] == 5
+
+    (tmp_path / "deep").mkdir()
+    emitter.on_thread_start()
+    for name in (IGNORE_FILE, f"deep/{IGNORE_FILE}", "a.jpg.json", "deep/a.jpg.json"):
+        path = tmp_path / name
+        path.write_text('{"price": 5}')
+        met(name)
+        path.unlink()
+        assert polled() == [("deleted", name)]
+        assert polled() == []
+        path.write_text('{"price": 5}')
+        assert polled() == [("created", name)]
+        met(name)
+        path.unlink()
+        assert polled() == [("deleted", name)]
+        assert polled() == []
+
+
+def test_a_file_that_came_after_a_look_and_was_met_is_noticed_once(tmp_path: Path) -> None:
+    met = Met(tmp_path)
+    events = EventQueue()
+    emitter = watch_module._Emitter(
+        events, ObservedWatch(str(tmp_path), recursive=True), event_filter=[FileDeletedEvent], met=met
+    )
+    emitter.on_thread_start()
+    snapshot, taken = emitter._take_snapshot, emitter._take_snapshot()
+    emitter._take_snapshot = lambda: taken  # the look was over when the file came
+    (tmp_path / "a.jpg").touch()
+    met.note("a.jpg")
+    emitter.queue_events(0.0)
+    assert events.qsize() == 0
+    emitter._take_snapshot = snapshot
+    (tmp_path / "a.jpg").unlink()
+    emitter.queue_events(0.0)
+    event, _ = events.get_nowait()
+    assert (type(event), event.src_path) == (FileDeletedEvent, str(tmp_path / "a.jpg"))
+
+
+def test_what_is_met_is_bounded_and_taken_once(tmp_path: Path) -> None:
+    met = Met(tmp_path)
+    for number in range(MOST + 5):
+        met.note(f"{number}.jpg")
+    taken = met.take()
+    assert len(taken) == MOST
+    assert str(tmp_path / f"{MOST + 4}.jpg") in taken
+    assert met.take() == set()
 
 
 def test_rules_hold_natively_when_their_writer_has_closed_them(start: Start) -> None:

@@ -28,6 +28,7 @@ from ingest.source.ignore_files import (
     decide,
     read_patterns,
 )
+from ingest.source.met import Met
 from ingest.source.scan import Kind, Rules, Seen, look, walk
 from recq.paths import shortened
 from tests.ingest.documented import rows, section
@@ -311,7 +312,7 @@ def test_a_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         return bytes_of(path, status)
 
     monkeypatch.setattr(ignore_files, "_bytes", count)
-    files = IgnoreFiles(tmp_path)
+    files = IgnoreFiles(tmp_path, Met(tmp_path))
     assert {files.of("") for _ in range(5)} == {files.of("")}
     assert len(read) == 1
 
