@@ -105,7 +105,7 @@ def by_id(engine: str, count: int, amount: Amount) -> Section:
     with tempfile.TemporaryDirectory(prefix="recq-bench-") as folder, _index(engine, count, Path(folder)) as settings:
         if settings is None:
             return Section(title, "ms", not_run={"server": "no server binary"})
-        with recq.open(settings=settings) as catalog, catalog.held(), _serve(settings) as service:
+        with recq.open(settings=settings) as catalog, catalog.held(), serving(settings) as service:
             names = [each.name for each in catalog.search(k=200).results]
             sides: dict[str, Callable[[str], object]] = {
                 "HTTP": lambda name: service.similar(name),
@@ -130,7 +130,7 @@ def picture(amount: Amount) -> Section:
         assert settings is not None, "a daemon is always there"
         catalog = stack.enter_context(recq.open(settings=settings))
         stack.enter_context(catalog.held())
-        service = stack.enter_context(_serve(settings))
+        service = stack.enter_context(serving(settings))
         space = catalog.space
         embedder = stack.enter_context(open_embedder(space, Settings.load()))
         limits = Limits.from_settings(settings)
@@ -218,7 +218,7 @@ def _worked_off(waiting: Path, count: int, where: Path, *, questions: bool) -> t
             _wait_for(running, 8)
         service = None
         if questions:
-            service = stack.enter_context(_serve(settings))
+            service = stack.enter_context(serving(settings))
         running = stack.enter_context(daemon([str(first), str(waiting)], data))
         took: list[float] = []
         done = threading.Event()
@@ -260,6 +260,7 @@ class Service:
     """A running `recq serve`, asked over one connection that is kept."""
 
     connection: http.client.HTTPConnection
+    address: str
 
     def similar(self, name: str) -> list[str]:
         """The names of what looks most like an item."""
@@ -279,7 +280,7 @@ class Service:
 
 
 @contextmanager
-def _serve(settings: Settings) -> Iterator[Service]:
+def serving(settings: Settings) -> Iterator[Service]:
     """`recq serve` on a free port of loopback."""
     more = {"RECQ_DATA_DIR": str(settings.data_dir), "RECQ_CATALOG": settings.catalog, "RECQ_LOCK_WAIT": "60"}
     process = subprocess.Popen(
@@ -297,7 +298,7 @@ def _serve(settings: Settings) -> Iterator[Service]:
         address = said.split("http://", 1)[1].split("/", 1)[0]
         threading.Thread(target=process.stderr.read, daemon=True).start()
         connection = http.client.HTTPConnection(address, timeout=120)
-        yield Service(connection)
+        yield Service(connection, address)
         connection.close()
     finally:
         process.terminate()
