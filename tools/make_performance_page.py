@@ -26,7 +26,8 @@ PAGE = DOCS / "performance.md"
 RESULTS = ROOT / "build" / "bench"
 
 ORDER = (
-    "ingest", "road", "peers", "drop", "query", "service", "consumers", "filters", "start", "daemon_start", "footprint", "growth",
+    "ingest", "road", "peers", "drop", "query", "service", "consumers", "filters", "start", "daemon_start", "footprint",
+    "growth",
 )  # fmt: skip
 """Benchmarks of the page in this order; others follow by name."""
 
