@@ -32,7 +32,7 @@ from recq.space import DistanceName, Pooling, Precision, Preprocess, Preset, Res
 from recq.spelling import nearest
 
 WatchMode = Literal["auto", "native", "poll"]
-RuntimeChoice = Literal["auto", "openvino", "tensorflow"]
+RuntimeChoice = Literal["auto", "openvino", "keras"]
 """What runs the network: no part of the embedding space."""
 
 CatalogName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]

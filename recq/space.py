@@ -18,7 +18,7 @@ Resize = Literal["pad", "stretch", "crop"]
 Pooling = Literal["gem", "mean", "max", "rmac", "centre", "flatten", "none"]
 Preprocess = Literal["own", "unit", "tf", "caffe", "torch", "none"]
 Precision = Literal["int8", "f32", "f16"]
-"""The arithmetic of inference: 8-bit integers, 32-bit floats, or 16-bit floats (made by TensorFlow alone)."""
+"""The arithmetic of inference: 8-bit integers, 32-bit floats, or 16-bit floats (made by Keras alone)."""
 Preset = Literal["fast", "fine", "finest"]
 """Named sets of options that were measured to work well together (`recq.models.options.PRESETS`)."""
 Distance = Literal["Cosine", "Euclid"]

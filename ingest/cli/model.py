@@ -82,7 +82,7 @@ PrecisionOption = Annotated[
     Precision | None,
     typer.Option(
         show_default=False,
-        help="The arithmetic of the network: int8 for the shipped ones, f32, or f16, which needs TensorFlow. "
+        help="The arithmetic of the network: int8 for the shipped ones, f32, or f16, which needs Keras. "
         "Example: --precision f32",
     ),
 ]
@@ -97,8 +97,8 @@ RuntimeOption = Annotated[
     RuntimeChoice | None,
     typer.Option(
         show_default=False,
-        help="What runs the network; auto (the default): TensorFlow where it sees a GPU that can, else OpenVINO. "
-        "Example: --runtime tensorflow",
+        help="What runs the network; auto (the default): Keras where it sees a GPU that can, else OpenVINO. "
+        "Example: --runtime keras",
     ),
 ]
 

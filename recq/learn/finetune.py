@@ -51,8 +51,8 @@ from recq.learn.training import (
     require_groups,
     require_holdout,
 )
+from recq.models.backend import backend_name, require_keras, require_tensorflow
 from recq.models.options import ModelOptions
-from recq.models.runtimes import require_keras
 from recq.models.trained import TrainedNetwork, store_trained, trained_root
 from recq.models.zoo import describe_space
 from recq.paths import printable
@@ -70,7 +70,7 @@ EPOCHS = 12
 _VALIDATION = 5  # one part in so many of what is not held out says when to stop
 _SAVED = ".saved-"
 _RESAMPLES = 500  # of one holdout, for the interval of its labels' average precisions
-_REVISION = 2  # of what a checkpoint can be gone on with: with another number trainings begin anew
+_REVISION = 3  # of what a checkpoint can be gone on with: with another number trainings begin anew
 
 
 @dataclass(frozen=True)
@@ -291,6 +291,7 @@ def _require_usable(options: FinetuneOptions) -> None:
         raise UsageError("--preprocess is for a network from scratch: the catalog's own has its arithmetic")
     require_scikit_learn()
     require_keras()
+    require_tensorflow()  # for the export of what was trained
 
 
 @contextmanager
@@ -354,7 +355,7 @@ def _identity(examples: Examples, digests: Sequence[str], options: FinetuneOptio
     """The digest of everything that decides what trainings come to: a checkpoint of another one is not taken up."""
     told = {
         "revision": _REVISION,
-        "versions": [version(each) for each in ("keras", "tensorflow", "numpy")],
+        "versions": [f"{each} {version(each)}" for each in ("keras", backend_name(), "numpy")],
         "base": None if base.space is None else base.space.to_json(),
         "input": [base.input.size, base.input.resize, base.preprocess],
         "epochs": options.epochs,

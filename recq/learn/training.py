@@ -55,7 +55,7 @@ from recq.learn.selection import (
     seen_splits,
     select,
 )
-from recq.models.runtimes import require_keras
+from recq.models.backend import require_keras
 from recq.progress import Progress, silent
 from recq.search.session import Session
 

@@ -239,15 +239,15 @@ def open_runtime(
         from recq.models.pixels import PixelRuntime
 
         return PixelRuntime(network, pooling)
-    if choose_runtime(network.precision, settings.runtime, one_shot=one_shot) == "tensorflow":
-        from recq.models.tensorflow_runtime import TensorFlowRuntime
+    if choose_runtime(network.precision, settings.runtime, one_shot=one_shot) == "keras":
+        from recq.models.keras_runtime import KerasRuntime
 
         try:
-            return TensorFlowRuntime(network, pooling, means=means)
+            return KerasRuntime(network, pooling, means=means)
         except Exception as error:
             if settings.runtime != "auto":
                 raise
-            _log.warning("TensorFlow cannot run the network on this GPU, OpenVINO does so on the CPU: %s", error)
+            _log.warning("Keras cannot run the network on this GPU, OpenVINO does so on the CPU: %s", error)
     from recq.models.openvino_runtime import OpenVINORuntime
 
     return OpenVINORuntime(network, pooling, one_shot=one_shot, means=means)

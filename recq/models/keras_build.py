@@ -1,12 +1,13 @@
 """Build a network of `keras.applications` up to one of its layers, and turn any such network into files.
 
-Imports TensorFlow (10 s, 700 MB): this module runs in the conversion script, in the tests, and in a process of its
+Imports Keras with what it runs on (TensorFlow: 10 s, 700 MB): this module runs in the conversion script, in the tests, and in a process of its
 own when a `keras:` network is opened for the first time (see `export.py`).
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 import re
 import sys
@@ -21,6 +22,7 @@ import numpy.typing as npt
 
 from recq.errors import ModelUnavailable
 from recq.models.applications import NORMALISATION, Application
+from recq.models.backend import backend_name, keras_home, not_installed
 from recq.models.keras_cut import INPUT, Cut, cut, require_layer
 from recq.models.options import PENULTIMATE
 from recq.models.telemetry import openvino
@@ -30,19 +32,15 @@ FEATURES = "features"
 
 
 def keras_package() -> Any:
-    """Keras on TensorFlow. Raises ModelUnavailable without the extra, or when Keras already runs on something else."""
-    if "keras" not in sys.modules:
-        os.environ["KERAS_BACKEND"] = "tensorflow"
+    """Keras, on what it is set up to run on. Raises ModelUnavailable without the extra."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # of a GPU's memory JAX would take three quarters
     openvino()  # first, so that no later import of Keras or TensorFlow brings it in with its telemetry
     try:
-        import keras
-        import tensorflow  # noqa: F401 - Keras imports without it, and fails later
+        importlib.import_module(backend_name())  # Keras imports without TensorFlow, and fails later
+        return importlib.import_module("keras")
     except ImportError as error:
-        raise ModelUnavailable(f"{error.name} is not installed: pip install 'recq[keras]'") from error
-    if keras.config.backend() != "tensorflow":
-        raise ModelUnavailable(f"Keras runs on {keras.config.backend()} here: set KERAS_BACKEND=tensorflow")
-    return keras
+        raise ModelUnavailable(not_installed(error.name)) from error
 
 
 @contextmanager
@@ -200,9 +198,8 @@ def _missing_weights(entry: Application, message: str) -> str:
     found = re.search(r"https?://\S+/([^\s/:]+)", message)
     if not found:
         return f"the ImageNet weights of {entry.name} are not available: {one_line(message)}"
-    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")  # as Keras decides it
     return (
-        f"the ImageNet weights of {entry.name} cannot be downloaded: place {found[1]} into {home / 'models'}, "
+        f"the ImageNet weights of {entry.name} cannot be downloaded: place {found[1]} into {keras_home() / 'models'}, "
         "or name a weights file with --weights FILE"
     )
 

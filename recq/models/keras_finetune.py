@@ -1,8 +1,8 @@
 """A Keras network that is trained on labelled pictures: how it is built, one epoch of it, and its whole state.
 
-Imports TensorFlow. What is learned from, in which order, and when to stop is decided by `recq.learn.finetune`.
+Imports Keras with what it runs on. What is learned from, in which order, and when to stop is decided by `recq.learn.finetune`.
 
-The network takes RGB from 0 to 255; its last layer but one, `embedding`, gives the vector, of one length for every
+The network takes RGB from 0 to 255; its layer `embedding` gives the vector, of one length for every
 picture: what is learned are angles, which is how vectors are compared.
 """
 
@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recq.models.applications import NORMALISATION
+from recq.models.backend import compiles, make_deterministic
 from recq.models.keras_build import keras_package, silenced, weights_digest
 from recq.models.keras_cut import INPUT, normalise
 from recq.models.keras_file import from_file
@@ -50,7 +51,8 @@ class FineTuner:
 
     `base` is the Keras archive of the network that it starts from, None for a small one of our own with random weights.
     `positive` (classes,) weighs each label's positive examples in the loss; items have `several` labels, or one each.
-    Every operation is made deterministic, for the whole process: the same calls give the same bits on one machine.
+    Every operation is made deterministic, for the whole process: the same calls give the same bits on one machine (on a
+    GPU with TensorFlow alone).
     """
 
     layer = EMBEDDING
@@ -67,12 +69,10 @@ class FineTuner:
     ) -> None:
         with silenced():
             keras = keras_package()
-            import tensorflow as tf
-
-        tf.config.experimental.enable_op_determinism()
+        make_deterministic()
         keras.utils.clear_session()  # of networks before this one: their memory, and numbers in the names of layers
-        self._keras, self._tf = keras, tf
-        self._several, self._positive, self._seed = several, tf.constant(positive, tf.float32), seed
+        self._keras = keras
+        self._several, self._positive, self._seed = several, np.asarray(positive, np.float32), seed
         pictures = keras.Input((size, size, 3), name=INPUT)
         if base is None:
             below = _small(keras, size, seed)
@@ -87,16 +87,13 @@ class FineTuner:
         features = layers.Dropout(_DROPPED, seed=seed, name="dropout")(features)
         features = layers.Dense(NUMBERS, kernel_initializer=_drawn(keras, seed), name="projection")(features)
         features = layers.Rescaling(_LENGTH, name=EMBEDDING)(layers.UnitNormalization(name="unit")(features))
-        last = layers.Dense(
-            len(positive),
-            activation="sigmoid" if several else "softmax",
-            kernel_initializer=_drawn(keras, seed + 1),
-            name="predictions",
-        )
-        self._network = keras.Model(pictures, last(features), name="finetuned")
-        self._vectors = keras.Model(pictures, features)
-        self._last = last
-        self._augment = keras.Sequential(
+        last = layers.Dense(len(positive), kernel_initializer=_drawn(keras, seed + 1), name="scores")
+        scores = last(features)
+        probabilities = layers.Activation("sigmoid" if several else "softmax", name="predictions")(scores)
+        self._network = keras.Model(pictures, probabilities, name="finetuned")
+        self._asked = keras.Model(pictures, [features, probabilities])
+        self._asked.jit_compile = compiles()
+        augment = keras.Sequential(
             [
                 keras.Input((size, size, 3)),
                 layers.RandomFlip("horizontal", seed=seed),
@@ -105,14 +102,11 @@ class FineTuner:
                 layers.RandomBrightness(0.15, seed=seed),
             ]
         )
-        self._variables = [*self._network.variables, *self._augment.variables]
+        shown = keras.Input((size, size, 3))
+        self._learner = keras.Model(shown, keras.Model(pictures, scores)(augment(shown)))
+        self._variables = list(self._learner.variables)
         self._weights = list(self._network.weights)
         self._optimizer: Any = None
-        self._step: Any = None
-        signature = [tf.TensorSpec((None, size, size, 3), tf.uint8), tf.TensorSpec((None, len(positive)), tf.float32)]
-        self._signature = signature
-        self._loss = tf.function(self._loss_of, input_signature=signature)
-        self._answer = tf.function(self._answer_of, input_signature=signature[:1])
 
     def begin(self, part: Part) -> None:
         """Later epochs change `part`, with a new optimiser."""
@@ -123,20 +117,9 @@ class FineTuner:
             layer.trainable = number >= first and (
                 part == "whole" or not isinstance(layer, self._keras.layers.BatchNormalization)
             )
-        trained = list(self._network.trainable_variables)
-        optimizer = self._keras.optimizers.Adam(_RATES[part])
-        optimizer.build(trained)
-        tf = self._tf
-
-        def step(pixels: Any, targets: Any) -> Any:
-            pictures = self._augment(tf.cast(pixels, tf.float32), training=True)
-            with tf.GradientTape() as tape:
-                loss = self._mean_loss(self._vectors(pictures, training=True), targets)
-            gradients = tape.gradient(loss, [each.value for each in trained])
-            optimizer.apply(gradients, trained)
-            return loss
-
-        self._optimizer, self._step = optimizer, tf.function(step, input_signature=self._signature)
+        self._optimizer = self._keras.optimizers.Adam(_RATES[part])
+        self._learner.compile(self._optimizer, self._losses, jit_compile=compiles())
+        self._optimizer.build(self._learner.trainable_variables)
 
     def batches(self, rows: int) -> int:
         """How many an epoch of so many rows has."""
@@ -151,29 +134,28 @@ class FineTuner:
             each.assign(np.array([self._seed + 1_000 * number + at, 0], each.dtype))
         order = np.random.default_rng([self._seed, number]).permutation(rows)
         for batch in np.array_split(order, self.batches(len(order))):
-            yield float(self._step(pixels[batch], targets[batch]))
+            yield float(self._learner.train_on_batch(pixels[batch], targets[batch]))
 
     def loss(self, pixels: Pixels, targets: Floats, rows: Rows) -> float:
         """The mean loss of those rows as they are: not augmented, nothing dropped."""
         total = 0.0
         for batch in np.array_split(rows, self.batches(len(rows))):
-            total += len(batch) * float(self._loss(pixels[batch], targets[batch]))
+            total += len(batch) * float(self._learner.test_on_batch(pixels[batch], targets[batch]))
         return total / len(rows)
 
     def answers(self, pixels: Pixels, rows: Rows) -> tuple[Floats, Floats]:
         """What it gives for those rows: vectors (n, `NUMBERS`) of length 1, and the labels' probabilities."""
         vectors = np.empty((len(rows), NUMBERS), np.float32)
-        probabilities = np.empty((len(rows), self._last.units), np.float32)
+        probabilities = np.empty((len(rows), len(self._positive)), np.float32)
         for at in range(0, len(rows), BATCH):
             some = slice(at, at + BATCH)
-            found = self._answer(pixels[rows[some]])
-            vectors[some], probabilities[some] = (each.numpy() for each in found)
-        return vectors, probabilities
+            vectors[some], probabilities[some] = self._asked.predict_on_batch(pixels[rows[some]])
+        return vectors / np.float32(_LENGTH), probabilities
 
     def arrays(self) -> dict[str, list[npt.NDArray[Any]]]:
         """Everything that later epochs depend on, but for the part that is changed."""
         found = {"network": self._variables, "optimizer": list(self._optimizer.variables)}
-        return {name: [each.numpy() for each in variables] for name, variables in found.items()}
+        return {name: self._copies(variables) for name, variables in found.items()}
 
     def restore(self, arrays: dict[str, list[npt.NDArray[Any]]]) -> None:
         """What `arrays` gave, after `begin` of the same part. Raises ValueError where it does not fit."""
@@ -182,7 +164,7 @@ class FineTuner:
 
     def weights(self) -> list[npt.NDArray[Any]]:
         """Those of the network."""
-        return [each.numpy() for each in self._weights]
+        return self._copies(self._weights)
 
     def use(self, weights: Sequence[npt.NDArray[Any]]) -> None:
         """What `weights` gave."""
@@ -193,21 +175,18 @@ class FineTuner:
         self._network.save(path)
         return weights_digest(from_file(path, None, EMBEDDING, "own").network.get_weights())
 
-    def _loss_of(self, pixels: Any, targets: Any) -> Any:
-        return self._mean_loss(self._vectors(self._tf.cast(pixels, self._tf.float32), training=False), targets)
+    def _copies(self, variables: Sequence[Any]) -> list[npt.NDArray[Any]]:
+        return [np.array(self._keras.ops.convert_to_numpy(each.value)) for each in variables]
 
-    def _answer_of(self, pixels: Any) -> Any:
-        vectors = self._vectors(self._tf.cast(pixels, self._tf.float32), training=False)
-        return vectors / _LENGTH, self._last(vectors)
-
-    def _mean_loss(self, vectors: Any, targets: Any) -> Any:
-        """Weighted cross-entropy, from scores: probabilities of nearly 0 or 1 have lost theirs."""
-        tf = self._tf
-        scores = tf.matmul(vectors, self._last.kernel.value) + self._last.bias.value
+    def _losses(self, targets: Any, scores: Any) -> Any:
+        """Weighted cross-entropies, from scores: probabilities of nearly 0 or 1 have lost theirs. Keras takes the mean.
+        """
+        ops = self._keras.ops
         if self._several:
-            return tf.reduce_mean(tf.nn.weighted_cross_entropy_with_logits(targets, scores, self._positive))
-        losses = tf.nn.softmax_cross_entropy_with_logits(targets, scores)
-        return tf.reduce_mean(losses * tf.reduce_sum(targets * self._positive, axis=1))
+            losses = ops.binary_crossentropy(targets, scores, from_logits=True)
+            return losses * ops.where(targets > 0, self._positive, 1.0)
+        losses = ops.categorical_crossentropy(targets, scores, from_logits=True)
+        return losses * ops.sum(targets * self._positive, axis=1)
 
 
 def single_precision(keras: Any, model: Any) -> Any:

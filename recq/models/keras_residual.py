@@ -1,4 +1,5 @@
-"""Learns the gated residual projection that `recq.models.heads.Residual` applies. Imports TensorFlow.
+"""Learns the gated residual projection that `recq.models.heads.Residual` applies. Imports Keras with what it runs
+on.
 
     z = v + gate * W2 relu(W1 v)
 
@@ -12,10 +13,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from threading import Lock
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from recq.models.backend import compiles
 from recq.models.keras_build import keras_package, silenced
 
 Floats = npt.NDArray[np.float32]
@@ -50,37 +53,23 @@ def learn_residual(vectors: Floats, indicators: npt.NDArray[np.bool_], *, severa
 def _learned(vectors: Floats, indicators: npt.NDArray[np.bool_], *, several: bool, seed: int) -> Learned:
     with silenced():
         keras = keras_package()
-        import tensorflow as tf
-
-    dim, classes = vectors.shape[1], indicators.shape[1]
+    ops, (dim, classes) = keras.ops, (vectors.shape[1], indicators.shape[1])
     random = np.random.default_rng(seed)
 
     def drawn(*shape: int) -> Floats:
         return random.standard_normal(shape, dtype=np.float32) / np.float32(math.sqrt(shape[0]))
 
-    into, back = (tf.Variable(drawn(*shape)) for shape in ((dim, HIDDEN), (HIDDEN, dim)))
-    proxies, gate = tf.Variable(drawn(dim, classes)), tf.Variable(0.0)
-    offset = tf.Variable(tf.zeros(classes))
-    trained = [into, back, proxies, gate, offset]
-    optimizer = keras.optimizers.Adam(_RATE)
-    optimizer.build(trained)
+    scores = _scores(keras, drawn(dim, HIDDEN), drawn(HIDDEN, dim), drawn(dim, classes), offset=several)
     # A rare class counts as much as a common one.
-    weights = tf.constant(len(indicators) / (classes * np.maximum(indicators.sum(axis=0), 1)), tf.float32)
+    weights = (len(indicators) / (classes * np.maximum(indicators.sum(axis=0), 1))).astype(np.float32)
 
-    @tf.function(input_signature=[tf.TensorSpec((None, dim), tf.float32), tf.TensorSpec((None, classes), tf.float32)])
-    def step(batch, truth):  # type: ignore[no-untyped-def]
-        with tf.GradientTape() as tape:
-            moved = batch + gate * tf.matmul(tf.nn.relu(tf.matmul(batch, into)), back)
-            cosines = tf.matmul(tf.math.l2_normalize(moved, axis=1), tf.math.l2_normalize(proxies, axis=0))
-            if several:
-                each = tf.nn.sigmoid_cross_entropy_with_logits(truth, SCALE * cosines + offset)
-                loss = tf.reduce_mean(tf.reduce_sum(each, axis=1))
-            else:
-                own = tf.reduce_sum(truth * weights, axis=1)
-                loss = tf.reduce_mean(own * tf.nn.softmax_cross_entropy_with_logits(truth, SCALE * cosines))
-        found = tape.gradient(loss, trained, unconnected_gradients="zero")
-        optimizer.apply(found, trained)
+    def losses(truth: Any, found: Any) -> Any:
+        if several:
+            return ops.sum(ops.binary_crossentropy(truth, found, from_logits=True), axis=1)
+        return ops.categorical_crossentropy(truth, found, from_logits=True) * ops.sum(truth * weights, axis=1)
 
+    model = keras.Sequential([keras.Input((dim,)), scores])
+    model.compile(keras.optimizers.Adam(_RATE), losses, jit_compile=compiles())
     truth = indicators.astype(np.float32)
     order = random.permutation(len(vectors))
     at = 0
@@ -89,5 +78,31 @@ def _learned(vectors: Floats, indicators: npt.NDArray[np.bool_], *, several: boo
             order, at = random.permutation(len(vectors)), 0
         rows = order[at : at + BATCH]
         at += BATCH
-        step(vectors[rows], truth[rows])
-    return Learned(np.asarray(into), np.asarray(back), float(gate))
+        model.train_on_batch(vectors[rows], truth[rows])
+    into, back, gate = (ops.convert_to_numpy(each.value) for each in (scores.into, scores.back, scores.gate))
+    return Learned(into, back, float(gate))
+
+
+def _scores(keras: Any, into: Floats, back: Floats, proxies: Floats, *, offset: bool) -> Any:
+    """The layer that moves vectors (n, d) and compares them with the classes' proxies: float32 (n, classes).
+
+    With an `offset` of each class, which a softmax has no use for.
+    """
+    ops = keras.ops
+
+    class Scores(keras.layers.Layer):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.into, self.back, self.proxies = (self._weight(each) for each in (into, back, proxies))
+            self.gate = self._weight(np.float32(0))
+            self.offset = self._weight(np.zeros(proxies.shape[1], np.float32)) if offset else None
+
+        def call(self, batch: Any) -> Any:
+            moved = batch + self.gate * ops.matmul(ops.relu(ops.matmul(batch, self.into)), self.back)
+            cosines = ops.matmul(ops.normalize(moved, axis=1), ops.normalize(self.proxies, axis=0))
+            return SCALE * cosines if self.offset is None else SCALE * cosines + self.offset
+
+        def _weight(self, begins: Any) -> Any:
+            return self.add_weight(shape=np.shape(begins), initializer=lambda *_, **__: ops.convert_to_tensor(begins))
+
+    return Scores()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.util import find_spec
 from typing import Literal, Protocol
 
 import numpy as np
@@ -11,13 +10,14 @@ import numpy.typing as npt
 
 from recq.commands import command
 from recq.errors import ModelUnavailable
+from recq.models.backend import require_keras
 from recq.models.gpu import sees_gpu
 from recq.models.pixels import PREFIX as PIXELS
 from recq.models.pooling import Floats
 from recq.settings import RuntimeChoice, Settings
 from recq.space import EmbeddingSpace, Precision
 
-RuntimeName = Literal["openvino", "tensorflow"]
+RuntimeName = Literal["openvino", "keras"]
 Pixels = npt.NDArray[np.uint8]
 
 
@@ -43,26 +43,26 @@ class Runtime(Protocol):
 def choose_runtime(
     precision: Precision, asked: RuntimeChoice, *, one_shot: bool, gpu: Callable[[], bool] = sees_gpu
 ) -> RuntimeName:
-    """What runs networks of a space's `precision`; `gpu` returns whether TensorFlow sees a GPU, and may take seconds.
+    """What runs networks of a space's `precision`; `gpu` returns whether Keras sees a GPU, and may take seconds.
 
-    f32 vectors are the same on both; int8 networks are OpenVINO's alone, half precision is TensorFlow's. By
-    default TensorFlow is chosen where it can use a GPU, but not for a single picture: importing it takes longer than
+    f32 vectors are the same on both; int8 networks are OpenVINO's alone, half precision is Keras'. By
+    default Keras is chosen where it can use a GPU, but not for a single picture: importing it takes longer than
     OpenVINO takes for a hundred. `asked` overrides this. Raises ModelUnavailable where `asked` cannot run the space.
     """
     if precision == "f16":
         if asked == "openvino":
             raise ModelUnavailable(
-                "vectors of precision f16 are made by TensorFlow alone, so --runtime openvino cannot be used: leave it "
+                "vectors of precision f16 are made by Keras alone, so --runtime openvino cannot be used: leave it "
                 f"out, or use --precision f32 ({_rebuilt('f32')} for a catalog that exists)"
             )
-        return "tensorflow"
-    if asked == "tensorflow" and precision != "f32":
+        return "keras"
+    if asked == "keras" and precision != "f32":
         raise ModelUnavailable(
-            f"vectors of precision {precision} are made by OpenVINO alone, so --runtime tensorflow cannot be used: "
+            f"vectors of precision {precision} are made by OpenVINO alone, so --runtime keras cannot be used: "
             f"leave it out, or use --precision f32 ({_rebuilt('f32')} for a catalog that exists)"
         )
     if asked == "auto":
-        return "tensorflow" if precision == "f32" and not one_shot and gpu() else "openvino"
+        return "keras" if precision == "f32" and not one_shot and gpu() else "openvino"
     return asked
 
 
@@ -73,15 +73,8 @@ def require_runtime(space: EmbeddingSpace, settings: Settings) -> None:
     """
     if space.model.startswith(PIXELS):
         return
-    if choose_runtime(space.precision, settings.runtime, one_shot=True) == "tensorflow":
+    if choose_runtime(space.precision, settings.runtime, one_shot=True) == "keras":
         require_keras()
-
-
-def require_keras() -> None:
-    """Raise ModelUnavailable where Keras or TensorFlow is not installed; imports neither."""
-    for package in ("keras", "tensorflow"):
-        if find_spec(package) is None:
-            raise ModelUnavailable(f"{package} is not installed: pip install 'recq[keras]'")
 
 
 def _rebuilt(precision: Precision) -> str:

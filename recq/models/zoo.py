@@ -38,7 +38,7 @@ def find_network(asked: ModelOptions, settings: Settings, weights: str | None = 
     SHA-256, any export that has them is used, whatever file they came from. Raises ModelUnavailable.
     """
     name = model_name(asked.model or DEFAULT_MODEL)
-    if asked.precision == "f16":  # the network in f32, which TensorFlow runs in half precision
+    if asked.precision == "f16":  # the network in f32, which Keras runs in half precision
         if name.startswith(PIXELS):
             raise ModelUnavailable(f"{name} is no network and is not run in f16: leave out --precision f16")
         return replace(find_network(replace(asked, precision="f32"), settings, weights), precision="f16")

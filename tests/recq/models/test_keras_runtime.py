@@ -1,6 +1,6 @@
-"""TensorFlow behind the protocol of runtimes: the same vectors as OpenVINO's, in batches, and in half precision.
+"""Keras behind the protocol of runtimes: the same vectors as OpenVINO's, in batches, and in half precision.
 
-Loading a network takes TensorFlow seconds, so that tests share them.
+Loading a network takes seconds, so that tests share them.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-import recq.models.tensorflow_runtime
+import recq.models.keras_runtime
 from recq.models.openvino_runtime import OpenVINORuntime
 from recq.models.pooling import POOLINGS, pool
-from recq.models.tensorflow_runtime import TensorFlowRuntime, _pooled, filled_up
+from recq.models.keras_runtime import KerasRuntime, _pooled, filled_up
 from recq.models.weights import Network, bundled
 from recq.models.zoo import network_space
 from tests.recq.models.photographs import SAMPLES, inputs
@@ -39,21 +39,21 @@ def photographs(count: int = 54) -> Pixels:
 def machine(gpu: str | None) -> Iterator[None]:
     """With this GPU as far as the runtime knows; it calculates on the processor all the same."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(recq.models.tensorflow_runtime, "gpus", lambda _: [] if gpu is None else [gpu])
+        patch.setattr(recq.models.keras_runtime, "gpus", lambda: [] if gpu is None else [gpu])
         yield
 
 
 @pytest.fixture(scope="module")
-def pooled() -> TensorFlowRuntime:
+def pooled() -> KerasRuntime:
     """The network as it runs where there is no GPU."""
     with machine(None):
-        return TensorFlowRuntime(NETWORK, "gem")
+        return KerasRuntime(NETWORK, "gem")
 
 
 @pytest.fixture(scope="module")
 def maps() -> Floats:
-    """TensorFlow's maps of six photographs."""
-    return TensorFlowRuntime(NETWORK, None).infer(photographs(6))
+    """Keras' maps of six photographs."""
+    return KerasRuntime(NETWORK, None).infer(photographs(6))
 
 
 def cosines(one: Floats, other: Floats) -> Floats:
@@ -74,10 +74,10 @@ def test_without_pooling_it_gives_the_maps(maps: Floats) -> None:
 
 @pytest.mark.keras
 def test_the_means_of_its_maps_follow_the_vectors_where_they_are_asked_for(
-    maps: Floats, pooled: TensorFlowRuntime
+    maps: Floats, pooled: KerasRuntime
 ) -> None:
     with machine(None):
-        both = TensorFlowRuntime(NETWORK, "gem", means=True).infer(photographs(6))
+        both = KerasRuntime(NETWORK, "gem", means=True).infer(photographs(6))
     assert both.shape == (6, 2 * 1280)
     np.testing.assert_allclose(both[:, :1280], pooled.infer(photographs(6)), rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(both[:, 1280:], pool(maps, "mean"), rtol=1e-5, atol=1e-6)
@@ -86,9 +86,10 @@ def test_the_means_of_its_maps_follow_the_vectors_where_they_are_asked_for(
 @pytest.mark.keras
 @pytest.mark.parametrize("pooling", [each for each in POOLINGS if each != "none"])
 def test_it_pools_on_the_device_as_openvino_does(pooling: str, maps: Floats) -> None:
-    import tensorflow as tf
+    from keras import ops
 
-    found = _pooled(tf, tf.constant(maps), pooling, NETWORK.side).numpy()
+    assert NETWORK.side is not None
+    found = np.asarray(_pooled(ops, ops.convert_to_tensor(maps), pooling, NETWORK.side))
     expected = on_openvino(pooling, photographs(6))
     assert found.dtype == np.float32
     assert found.shape == expected.shape
@@ -97,7 +98,7 @@ def test_it_pools_on_the_device_as_openvino_does(pooling: str, maps: Floats) -> 
 
 
 @pytest.mark.keras
-def test_the_ten_nearest_are_the_same(pooled: TensorFlowRuntime) -> None:
+def test_the_ten_nearest_are_the_same(pooled: KerasRuntime) -> None:
     nearest = []
     for found in (on_openvino("gem", photographs()), pooled.infer(photographs())):
         vectors = found / np.linalg.norm(found, axis=1, keepdims=True)
@@ -108,19 +109,19 @@ def test_the_ten_nearest_are_the_same(pooled: TensorFlowRuntime) -> None:
 
 @pytest.mark.keras
 def test_a_gpu_gets_batches_of_few_sizes_and_the_same_vectors_come_back(
-    pooled: TensorFlowRuntime, monkeypatch: pytest.MonkeyPatch
+    pooled: KerasRuntime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with machine("Some GPU"):
-        runtime = TensorFlowRuntime(NETWORK, "gem")
+        runtime = KerasRuntime(NETWORK, "gem")
     assert (runtime.device, runtime.batch) == ("GPU (Some GPU)", 64)
     sizes: list[int] = []
-    call = runtime._vectors
+    call = runtime._model.predict_on_batch
 
     def counted(batch: Pixels) -> Any:
         sizes.append(len(batch))
         return call(batch)
 
-    monkeypatch.setattr(runtime, "_vectors", counted)
+    monkeypatch.setattr(runtime._model, "predict_on_batch", counted)
     expected = pooled.infer(photographs(5))
     for count in (1, 3, 5):
         np.testing.assert_allclose(runtime.infer(photographs(5)[:count]), expected[:count], rtol=1e-4, atol=1e-5)
@@ -133,7 +134,7 @@ def test_f16_is_half_precision_and_near_to_f32(network: Network) -> None:
     """Its maps have no more than the 11 bits of float16."""
     pictures = photographs(12)
     halved = replace(network, precision="f16")
-    whole, half = (TensorFlowRuntime(each, None).infer(pictures) for each in (network, halved))
+    whole, half = (KerasRuntime(each, None).infer(pictures) for each in (network, halved))
     assert np.array_equal(half, half.astype(np.float16))
     for pooling in ("gem", "centre"):
         assert 0.999 < cosines(pool(whole, pooling), pool(half, pooling)).min() < 0.9999999
@@ -144,7 +145,7 @@ def test_floats_are_whole_on_a_gpu_too() -> None:
     import tensorflow as tf
 
     tf.config.experimental.enable_tensor_float_32_execution(True)
-    TensorFlowRuntime(NETWORK, "mean")
+    KerasRuntime(NETWORK, "mean")
     assert not tf.config.experimental.tensor_float_32_execution_enabled()
 
 
