@@ -1,10 +1,11 @@
-"""Images a second of TensorFlow on a GPU beside the processor, and how far their vectors agree: 8 minutes at the most.
+"""Images a second of Keras on a GPU beside the processor, and how far their vectors agree: 8 minutes at the most.
 
     python benchmarks/gpu.py [--smoke] [--json FILE]
 
-Needs the extra [keras], and a TensorFlow that sees the GPU (`pip install 'tensorflow[and-cuda]'`); without a GPU the
-same runs on the processor, and the report says so. Sides, in turns: recq's TensorFlow runtime, pooling included, with
-batches of 64 and of 256, in f32 (TensorFloat-32 off) and in f16; recq's Embedder on OpenVINO, f32 and int8. The
+Needs the extra [keras], and something that sees the GPU for Keras to run on: `pip install 'tensorflow[and-cuda]'`, or
+JAX or PyTorch with `KERAS_BACKEND=jax` or `torch`. Without a GPU the same runs on the processor, and the report says
+so. Sides, in turns: recq's runtime on Keras, pooling included, with batches of 64 and of 256, in f32 (TensorFloat-32
+off) and in f16; recq's Embedder on OpenVINO, f32 and int8. The
 networks: EfficientNet-Lite2 as shipped, and ResNet50 with ImageNet's weights where Keras has them or can download them,
 else with weights made by chance: as fast, and its vectors mean nothing. Last the daemon, files to waited upserts, with
 either runtime: with a GPU decoding on the cores is what bounds it.
@@ -33,9 +34,10 @@ from recq.errors import ModelUnavailable
 from recq.images import Limits, to_input
 from recq.images.decode import decode
 from recq.models import Embedder, ModelOptions
+from recq.models.backend import backend_name
+from recq.models.keras_runtime import KerasRuntime
 from recq.models.openvino_runtime import OpenVINORuntime
 from recq.models.runtimes import Runtime
-from recq.models.tensorflow_runtime import TensorFlowRuntime
 from recq.models.weights import Network, bundled, int8_manifest
 from recq.models.zoo import find_network, network_space
 from recq.settings import Settings
@@ -104,16 +106,17 @@ def resnet(folder: Path, size: int | None, amount: Amount) -> Section:
 def measured(title: str, network: Network, amount: Amount) -> Section:
     """One network: every side in turns, and the vectors of each beside OpenVINO's."""
     halved = replace(network, precision="f16")
-    runtimes: dict[str, Runtime] = {each.precision: TensorFlowRuntime(each, each.pooling) for each in (network, halved)}
+    runtimes: dict[str, Runtime] = {each.precision: KerasRuntime(each, each.pooling) for each in (network, halved)}
     device = runtimes["f32"].device
     pictures = photographs(network, max(amount.batches))
+    compared = min(amount.batches)  # of a further size a GPU's library would look for algorithms again
     sides: dict[str, Callable[[], float]] = {}
     vectors: dict[str, Floats] = {}
     for precision, runtime in runtimes.items():
         for batch in amount.batches:
-            name = f"TensorFlow on {device}, {precision}, batches of {batch}"
+            name = f"Keras ({backend_name()}) on {device}, {precision}, batches of {batch}"
             sides[name] = partial(rate_of, runtime, pictures[:batch], amount.seconds)
-        vectors[precision] = runtime.infer(pictures[:32])
+        vectors[precision] = runtime.infer(pictures[:compared])
     embedders = [Embedder(network_space(network), OpenVINORuntime(network, network.pooling))]
     if network.name.startswith("efficientnet") and network.name in int8_manifest():
         quantised = bundled(network.name, network.size, int8=True)
@@ -124,15 +127,16 @@ def measured(title: str, network: Network, amount: Amount) -> Section:
     for side in sides.values():
         side()  # algorithms are chosen and memory is taken in the first call of a size
     rates = in_turns(sides, amount.rounds)
-    reference = np.stack([each.result() for each in [embedders[0].submit(one) for one in pictures[:32]]])
+    reference = np.stack([each.result() for each in [embedders[0].submit(one) for one in pictures[:compared]]])
     for embedder in embedders:
         embedder.close()
     figures = {
-        f"cosine to OpenVINO's f32, least of 32: {name}": cosine(own, reference) for name, own in vectors.items()
+        f"cosine to OpenVINO's f32, least of {compared}: {name}": cosine(own, reference)
+        for name, own in vectors.items()
     }
     beside = "OpenVINO on the processor, f32"
     ratios = [ratio(f"{name} / {beside}", rates[name], rates[beside]) for name in rates if name != beside]
-    notes = [] if device != "CPU" else ["TensorFlow saw no GPU: these are figures of the processor"]
+    notes = [] if device != "CPU" else ["Keras saw no GPU: these are figures of the processor"]
     return Section(f"{title}, {network.size} px", "images/s", rates, ratios, figures, notes)
 
 
@@ -143,7 +147,7 @@ def daemon(amount: Amount) -> Section:
         f"recq-ingest, {precision}, {runtime}": partial(
             recq_ingest, folder, amount.pictures, f"{options} {precision} --runtime {runtime}", None
         )
-        for precision, runtime in (("f32", "openvino"), ("f32", "tensorflow"), ("f16", "tensorflow"))
+        for precision, runtime in (("f32", "openvino"), ("f32", "keras"), ("f16", "keras"))
     }
     rates = in_turns(sides, min(amount.rounds, 3))
     first, *others = rates

@@ -65,6 +65,8 @@ PACKAGES = (
     "qdrant-edge-py",
     "keras",
     "tensorflow",
+    "jax",
+    "torch",
     "pillow",
     "simplejpeg",
 )

@@ -1,7 +1,7 @@
 """Build a network of `keras.applications` up to one of its layers, and turn any such network into files.
 
-Imports Keras with what it runs on (TensorFlow: 10 s, 700 MB): this module runs in the conversion script, in the tests, and in a process of its
-own when a `keras:` network is opened for the first time (see `export.py`).
+Imports Keras with what it runs on (TensorFlow: 10 s, 700 MB): this module runs in the conversion script, in the tests,
+and in a process of its own when a `keras:` network is opened for the first time (see `export.py`).
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 A model is a file (.keras, .h5), or Keras' older pair: what `model.to_json()` gave (.json) and a file of weights.
 
-Imports Keras with what it runs on, so it runs in the exporting process only. Python code inside a file is never run (Keras'
-`safe_mode`): a model with a Lambda layer is refused.
+Imports Keras with what it runs on, so it runs in the exporting process only. Python code inside a file is never run
+(Keras' `safe_mode`): a model with a Lambda layer is refused.
 """
 
 from __future__ import annotations

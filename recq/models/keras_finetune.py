@@ -1,9 +1,10 @@
 """A Keras network that is trained on labelled pictures: how it is built, one epoch of it, and its whole state.
 
-Imports Keras with what it runs on. What is learned from, in which order, and when to stop is decided by `recq.learn.finetune`.
+Imports Keras with what it runs on. What is learned from, in which order, and when to stop is decided by
+`recq.learn.finetune`.
 
-The network takes RGB from 0 to 255; its layer `embedding` gives the vector, of one length for every
-picture: what is learned are angles, which is how vectors are compared.
+The network takes RGB from 0 to 255; its layer `embedding` gives the vector, of one length for every picture: what is
+learned are angles, which is how vectors are compared.
 """
 
 from __future__ import annotations
@@ -93,7 +94,8 @@ class FineTuner:
         self._network = keras.Model(pictures, probabilities, name="finetuned")
         self._asked = keras.Model(pictures, [features, probabilities])
         self._asked.jit_compile = compiles()
-        augment = keras.Sequential(
+        # Apart from what learns, which JAX could not compile with them.
+        self._augment = keras.Sequential(
             [
                 keras.Input((size, size, 3)),
                 layers.RandomFlip("horizontal", seed=seed),
@@ -102,9 +104,8 @@ class FineTuner:
                 layers.RandomBrightness(0.15, seed=seed),
             ]
         )
-        shown = keras.Input((size, size, 3))
-        self._learner = keras.Model(shown, keras.Model(pictures, scores)(augment(shown)))
-        self._variables = list(self._learner.variables)
+        self._learner = keras.Model(pictures, scores)
+        self._variables = [*self._network.variables, *self._augment.variables]
         self._weights = list(self._network.weights)
         self._optimizer: Any = None
 
@@ -134,7 +135,8 @@ class FineTuner:
             each.assign(np.array([self._seed + 1_000 * number + at, 0], each.dtype))
         order = np.random.default_rng([self._seed, number]).permutation(rows)
         for batch in np.array_split(order, self.batches(len(order))):
-            yield float(self._learner.train_on_batch(pixels[batch], targets[batch]))
+            shown = self._augment(pixels[batch].astype(np.float32), training=True)
+            yield float(self._learner.train_on_batch(shown, targets[batch]))
 
     def loss(self, pixels: Pixels, targets: Floats, rows: Rows) -> float:
         """The mean loss of those rows as they are: not augmented, nothing dropped."""
@@ -179,8 +181,7 @@ class FineTuner:
         return [np.array(self._keras.ops.convert_to_numpy(each.value)) for each in variables]
 
     def _losses(self, targets: Any, scores: Any) -> Any:
-        """Weighted cross-entropies, from scores: probabilities of nearly 0 or 1 have lost theirs. Keras takes the mean.
-        """
+        """Weighted cross-entropies, whose mean Keras takes; from scores: probabilities near 0 or 1 have lost theirs."""
         ops = self._keras.ops
         if self._several:
             losses = ops.binary_crossentropy(targets, scores, from_logits=True)

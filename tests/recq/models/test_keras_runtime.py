@@ -16,9 +16,9 @@ import numpy.typing as npt
 import pytest
 
 import recq.models.keras_runtime
+from recq.models.keras_runtime import KerasRuntime, _pooled, filled_up
 from recq.models.openvino_runtime import OpenVINORuntime
 from recq.models.pooling import POOLINGS, pool
-from recq.models.keras_runtime import KerasRuntime, _pooled, filled_up
 from recq.models.weights import Network, bundled
 from recq.models.zoo import network_space
 from tests.recq.models.photographs import SAMPLES, inputs
@@ -73,9 +73,7 @@ def test_without_pooling_it_gives_the_maps(maps: Floats) -> None:
 
 
 @pytest.mark.keras
-def test_the_means_of_its_maps_follow_the_vectors_where_they_are_asked_for(
-    maps: Floats, pooled: KerasRuntime
-) -> None:
+def test_the_means_of_its_maps_follow_the_vectors_where_they_are_asked_for(maps: Floats, pooled: KerasRuntime) -> None:
     with machine(None):
         both = KerasRuntime(NETWORK, "gem", means=True).infer(photographs(6))
     assert both.shape == (6, 2 * 1280)
