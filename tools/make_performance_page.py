@@ -114,8 +114,8 @@ RULES = """\
 - Sides take turns; every second round goes through them backwards. All samples are kept in
   `build/bench/*.json`, whose form `benchmarks/measure.py` describes; `docs/performance.json` has
   their quantiles.
-- No GPU was at hand: nothing was measured on one. `benchmarks/gpu.py` is prepared for a machine
-  that has one, and takes some minutes there.
+- Nothing on this page was measured on a GPU. `benchmarks/gpu.py` measures one, in some minutes
+  ([figures](models.md#what-runs-the-network)).
 - Bars are those that were set before anything was measured. One that is missed stays in the table
   as missed.
 - A section that was measured is not measured again by the same command while the sources stay as

@@ -132,7 +132,7 @@ def imagenet(settings: Settings, space: EmbeddingSpace | None = None) -> ImageNe
     """
     shipped = space if space is not None and space.model in bundled_manifest() else None
     model = shipped.model if shipped else DEFAULT_MODEL
-    floats = settings.runtime == "tensorflow" or (shipped is not None and shipped.precision != "int8")
+    floats = settings.runtime == "keras" or (shipped is not None and shipped.precision != "int8")
     precision: Precision = "f32" if floats else "int8"
     size = shipped.size if shipped and (model, precision, shipped.size) in CONFIDENCE else None
     asked = ModelOptions(model, size=size, precision=precision, pooling="mean", resize="pad", distance="euclid")

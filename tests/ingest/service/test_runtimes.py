@@ -20,19 +20,19 @@ def place(tmp_path: Path) -> Place:
     return Place(tmp_path / "shop", tmp_path / "data", model=NETWORK)
 
 
-@pytest.mark.long  # starts TensorFlow twice; tests/recq/models/ compares the runtimes
+@pytest.mark.long  # starts Keras twice; tests/recq/models/ compares the runtimes
 @pytest.mark.keras
-def test_an_index_made_with_tensorflow_is_asked_with_openvino_and_back(place: Place) -> None:
-    """Starts TensorFlow twice, in the daemon and here."""
+def test_an_index_made_with_keras_is_asked_with_openvino_and_back(place: Place) -> None:
+    """Starts Keras twice, in the daemon and here."""
     pictures = [put(place.root / f"{number}.jpg", number) for number in range(3)]
-    done = place.once("--runtime", "tensorflow", "--precision", "f32", "--size", "96")
+    done = place.once("--runtime", "keras", "--precision", "f32", "--size", "96")
     assert done.returncode == 0, done.stderr
-    assert " runtime=tensorflow device=CPU " in done.stderr
+    assert " runtime=keras device=CPU " in done.stderr
     stored = place.vectors()
     with place.catalog() as catalog:
         space = catalog.space
     assert space.precision == "f32"
-    for runtime in ("openvino", "tensorflow"):
+    for runtime in ("openvino", "keras"):
         settings = Settings().model_copy(update={"runtime": runtime})
         with Preparer(space, settings) as preparer:
             for picture in pictures:
@@ -51,8 +51,8 @@ def test_the_daemon_names_its_runtime_and_another_one_is_refused(place: Place) -
         status = place.status()
         assert (status["runtime"], status["device"]) == ("openvino", "CPU")
         assert ", openvino on CPU\n" in place.command("status").stdout
-        other = place.command("run", str(place.root), "--runtime", "tensorflow")
+        other = place.command("run", str(place.root), "--runtime", "keras")
         assert other.returncode == 2
-        assert "has runtime = auto for all its sources, and this command asks for tensorflow" in other.stderr
+        assert "has runtime = auto for all its sources, and this command asks for keras" in other.stderr
     status = place.status()
     assert (status["runtime"], status["device"]) == (None, None)

@@ -320,19 +320,19 @@ def test_a_small_batch_that_fails_once_leaves_the_size_of_batches_alone() -> Non
     assert runtime.calls == [1, 3, 1, 2, 1, 8]
 
 
-def test_a_gpu_that_tensorflow_cannot_use_is_done_without_unless_it_was_asked_for(
+def test_a_gpu_that_keras_cannot_use_is_done_without_unless_it_was_asked_for(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("no kernel image is available")
 
-    monkeypatch.setattr(embedder_module, "choose_runtime", lambda *_, **__: "tensorflow")
-    monkeypatch.setattr("recq.models.tensorflow_runtime.TensorFlowRuntime", broken)
+    monkeypatch.setattr(embedder_module, "choose_runtime", lambda *_, **__: "keras")
+    monkeypatch.setattr("recq.models.keras_runtime.KerasRuntime", broken)
     with open_embedder("mobilenet_v2", settings) as embedder:
         assert embedder.runtime == "openvino"
     assert "no kernel image is available" in caplog.text
     with pytest.raises(RuntimeError, match="no kernel image"):
-        open_embedder("mobilenet_v2", settings.model_copy(update={"runtime": "tensorflow"}))
+        open_embedder("mobilenet_v2", settings.model_copy(update={"runtime": "keras"}))
 
 
 def test_vectors_of_a_network_that_is_not_the_index_s_are_refused(settings: Settings) -> None:

@@ -47,8 +47,8 @@ def small(settings: Settings) -> ImageNet:
         ({"size": 261, "resize": "stretch"}, "auto", ("efficientnet_lite2", "int8", 320)),
         ({"model": "mobilenet_v2", "pooling": "rmac"}, "auto", ("mobilenet_v2", "int8", 224)),
         ({"model": "pixels:32"}, "auto", ("efficientnet_lite2", "int8", 320)),
-        ({"model": "pixels:32"}, "tensorflow", ("efficientnet_lite2", "f32", 320)),
-        ({"model": "mobilenet_v2"}, "tensorflow", ("mobilenet_v2", "f32", 224)),
+        ({"model": "pixels:32"}, "keras", ("efficientnet_lite2", "f32", 320)),
+        ({"model": "mobilenet_v2"}, "keras", ("mobilenet_v2", "f32", 224)),
     ],
 )
 def test_a_catalog_is_named_by_its_own_network_where_that_has_a_classifier(

@@ -38,9 +38,9 @@ def agreement(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> f
 
 
 def both(space: EmbeddingSpace, settings: Settings, photographs: npt.NDArray[np.uint8]) -> float:
-    on_keras = settings.model_copy(update={"runtime": "tensorflow"})
+    on_keras = settings.model_copy(update={"runtime": "keras"})
     with open_embedder(space, settings) as openvino, open_embedder(space, on_keras) as keras:
-        assert (openvino.runtime, keras.runtime) == ("openvino", "tensorflow")
+        assert (openvino.runtime, keras.runtime) == ("openvino", "keras")
         return agreement(vectors_of(openvino, photographs), vectors_of(keras, photographs))
 
 
@@ -66,7 +66,7 @@ def test_photographs_from_telephones(
     """24 of 120 have the same vectors, and 8 bits find this share of the ten nearest of each."""
     space = describe_space(ModelOptions(name, precision="f32"), settings)
     photographs = inputs(pictures("clothing", 120), space.input)
-    with open_embedder(space, settings.model_copy(update={"runtime": "tensorflow"})) as keras:
+    with open_embedder(space, settings.model_copy(update={"runtime": "keras"})) as keras:
         exact = vectors_of(keras, photographs)
     with open_embedder(space, settings) as openvino:
         assert agreement(vectors_of(openvino, photographs[::5]), exact[::5]) > 0.999999

@@ -33,9 +33,9 @@ def test_half_precision_is_a_space_of_its_own_with_the_weights_of_f32(settings: 
     assert network_of(half, settings) == dataclasses.replace(network_of(whole, settings), precision="f16")
 
 
-def test_half_precision_is_tensorflow_s(settings: Settings) -> None:
+def test_half_precision_is_keras_s(settings: Settings) -> None:
     half = describe_space(ModelOptions("mobilenet_v2", precision="f16"), settings)
-    with pytest.raises(ModelUnavailable, match="f16 are made by TensorFlow alone, so --runtime openvino cannot be"):
+    with pytest.raises(ModelUnavailable, match="f16 are made by Keras alone, so --runtime openvino cannot be"):
         open_embedder(half, settings.model_copy(update={"runtime": "openvino"}))
     with pytest.raises(ModelUnavailable, match=r"^pixels:32 is no network and is not run in f16"):
         describe_space(ModelOptions("pixels:32", precision="f16"), settings)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import recq.models.backend
 import recq.models.gpu
-import recq.models.runtimes
 from recq.errors import ModelUnavailable
 from recq.models import ModelOptions, describe_space, require_runtime
 from recq.models.gpu import may_have_gpu
@@ -23,14 +23,14 @@ from recq.space import Precision
     ("precision", "asked", "one_shot", "gpu", "chosen"),
     [
         ("f32", "auto", False, False, "openvino"),
-        ("f32", "auto", False, True, "tensorflow"),
-        ("f32", "auto", True, True, "openvino"),  # a single picture does not wait for TensorFlow's import
+        ("f32", "auto", False, True, "keras"),
+        ("f32", "auto", True, True, "openvino"),  # a single picture does not wait for Keras' import
         ("f32", "openvino", False, True, "openvino"),
-        ("f32", "tensorflow", True, False, "tensorflow"),
+        ("f32", "keras", True, False, "keras"),
         ("int8", "auto", False, True, "openvino"),
         ("int8", "openvino", True, False, "openvino"),
-        ("f16", "auto", True, False, "tensorflow"),
-        ("f16", "tensorflow", False, True, "tensorflow"),
+        ("f16", "auto", True, False, "keras"),
+        ("f16", "keras", False, True, "keras"),
     ],
 )
 def test_what_runs_a_space(
@@ -46,17 +46,17 @@ def test_nobody_looks_for_a_gpu_where_the_answer_is_known() -> None:
     assert choose_runtime("int8", "auto", one_shot=False, gpu=never) == "openvino"
     assert choose_runtime("f32", "auto", one_shot=True, gpu=never) == "openvino"
     assert choose_runtime("f32", "openvino", one_shot=False, gpu=never) == "openvino"
-    assert choose_runtime("f16", "auto", one_shot=False, gpu=never) == "tensorflow"
+    assert choose_runtime("f16", "auto", one_shot=False, gpu=never) == "keras"
 
 
 def test_a_runtime_that_cannot_says_the_ways_out() -> None:
     with pytest.raises(ModelUnavailable) as caught:
-        choose_runtime("int8", "tensorflow", one_shot=False)
+        choose_runtime("int8", "keras", one_shot=False)
     assert str(caught.value) == (
-        "vectors of precision int8 are made by OpenVINO alone, so --runtime tensorflow cannot be used: leave it out, "
+        "vectors of precision int8 are made by OpenVINO alone, so --runtime keras cannot be used: leave it out, "
         "or use --precision f32 ('recq-ingest rebuild --precision f32' for a catalog that exists)"
     )
-    with pytest.raises(ModelUnavailable, match="f16 are made by TensorFlow alone, so --runtime openvino cannot be"):
+    with pytest.raises(ModelUnavailable, match="f16 are made by Keras alone, so --runtime openvino cannot be"):
         choose_runtime("f16", "openvino", one_shot=False)
 
 
@@ -85,11 +85,15 @@ def test_where_there_plainly_is_no_gpu(
     assert may_have_gpu(tmp_path) == possible
 
 
-def test_a_gpu_is_of_no_use_without_tensorflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("backend", "possible"), [("tensorflow", False), ("torch", True)])
+def test_a_gpu_is_of_no_use_without_what_keras_runs_on(
+    backend: str, possible: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "nvidia0").touch()
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(recq.models.gpu, "backend_name", lambda: backend)
     monkeypatch.setattr(recq.models.gpu, "find_spec", lambda name: None if name == "tensorflow" else object())
-    assert not may_have_gpu(tmp_path)
+    assert may_have_gpu(tmp_path) == possible
 
 
 def test_auto_imports_no_tensorflow_where_nothing_could_use_it() -> None:
@@ -106,9 +110,9 @@ print(choose_runtime("f32", "auto", one_shot=False), {"keras", "tensorflow"} & s
 def test_a_missing_extra_is_named_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings.load(cache_dir=tmp_path)
     space = describe_space(ModelOptions("mobilenet_v2", precision="f32"), settings)
-    monkeypatch.setattr(recq.models.runtimes, "find_spec", lambda name: None if name == "tensorflow" else object())
+    monkeypatch.setattr(recq.models.backend, "find_spec", lambda name: None if name == "tensorflow" else object())
     require_runtime(space, settings)
-    wanted = settings.model_copy(update={"runtime": "tensorflow"})
+    wanted = settings.model_copy(update={"runtime": "keras"})
     with pytest.raises(ModelUnavailable, match=r"^tensorflow is not installed: pip install 'recq\[keras\]'$"):
         require_runtime(space, wanted)
     with pytest.raises(ModelUnavailable, match="tensorflow is not installed"):
