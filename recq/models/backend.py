@@ -59,7 +59,7 @@ def not_installed(package: str | None) -> str:
 def compiles() -> bool:
     """Whether models are compiled, anew for each size of a batch: JAX has no other way.
 
-    TensorFlow traces a model once for all sizes: XLA is slower on a processor, and has no deterministic form of all
+    TensorFlow traces a model for all sizes at once: XLA is slower on a processor, and has no deterministic form of all
     operations. PyTorch runs it as it is.
     """
     return backend_name() == "jax"

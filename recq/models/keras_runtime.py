@@ -53,7 +53,7 @@ class KerasRuntime:
         self._model = keras.Model(pictures, answers)
         self._model.jit_compile = compiles()
         # Prepared now, so that the first drop does not wait; TensorFlow for any size of a batch, once it has met two.
-        for count in (1,) if self._fill else (1, 2):
+        for count in (1,) if compiles() else (1, 2):
             self.infer(np.zeros((count, network.size, network.size, 3), np.uint8))
 
     def infer(self, pixels: npt.NDArray[np.uint8]) -> Floats:
