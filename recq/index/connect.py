@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from tenacity import RetryCallState
 
     from recq.index.catalog import Catalog
-    from recq.index.edge import EdgeEngine
+    from recq.index.edge import Address, EdgeEngine
 
 OLDEST_SERVER = (1, 16)
 """Collection metadata, which has the space's fingerprint, needs this version."""
@@ -309,22 +309,34 @@ def _opened(data_dir: Path) -> Iterator[EdgeEngine]:
         engine.close()
 
 
-def _daemon_client(data_dir: Path) -> QdrantClient | None:
+class DaemonClient(QdrantClient):
+    """The client of a daemon that serves its folder on this machine."""
+
+    def __init__(self, address: Address) -> None:
+        from recq.index.edge.address import no_certificates
+
+        super().__init__(
+            url=address.url,
+            headers={
+                "api-key": address.key
+            },  # as `api_key` it would warn of plain http, which never leaves the machine
+            timeout=_DAEMON_ANSWERS_WITHIN,
+            check_compatibility=False,
+            cloud_inference=True,
+            trust_env=False,  # no proxy from the environment between two processes of one machine
+            verify=no_certificates(),
+        )
+        self.address = address
+
+
+def _daemon_client(data_dir: Path) -> DaemonClient | None:
     """A client of the daemon that serves this folder, when one answers."""
-    from recq.index.edge.address import no_certificates, read_address
+    from recq.index.edge.address import read_address
 
     address = read_address(data_dir)
     if address is None:
         return None
-    client = QdrantClient(
-        url=address.url,
-        headers={"api-key": address.key},  # as `api_key` it would warn of plain http, which never leaves the machine
-        timeout=_DAEMON_ANSWERS_WITHIN,
-        check_compatibility=False,
-        cloud_inference=True,
-        trust_env=False,  # no proxy from the environment between two processes of one machine
-        verify=no_certificates(),
-    )
+    client = DaemonClient(address)
     try:
         translated(client.get_aliases)()
     except (IndexUnreachable, IndexRefused):

@@ -27,7 +27,7 @@ from recq.region import Region
 from recq.search.results import Answer, Result
 from recq.search.search import FIRST, similar
 from recq.search.session import Session
-from recq.search.target import STREAM, ContentTarget, Given, GivenPart, StreamTarget, name_of, read_picture
+from recq.search.target import STREAM, Given, GivenPart, StreamTarget, read_once, read_picture
 
 
 @dataclass(frozen=True)
@@ -134,20 +134,10 @@ def compare(session: Session, target: Given, catalogs: Sequence[str], parameters
             example = command("recq", "compare", *operand(target), "--catalog", "A", "--catalog", "B")
         raise UsageError(f"two different catalogs are needed at least: {example}")
     whole = target.given if isinstance(target, GivenPart) else target
-    read = whole
-    if whole == STREAM:  # once, for all
-        read = ContentTarget(read_picture(StreamTarget(), session.settings), name_of(StreamTarget()))
+    read = read_once(whole, read_picture(StreamTarget(), session.settings)) if whole == STREAM else whole  # for all
     answers = _answers(session, read, target.region if isinstance(target, GivenPart) else None, catalogs, parameters)
     columns = [Column(name, answers[name]) for name in catalogs]
-    if whole == STREAM:
-        columns = [replace(each, answer=_of_stream(each.answer)) for each in columns]
     return Comparison(tuple(columns), (time.perf_counter() - started) * 1000)
-
-
-def _of_stream(answer: Answer) -> Answer:
-    """The answer with the target as it was typed."""
-    assert answer.target is not None  # `similar` has one
-    return replace(answer, target=replace(answer.target, text=STREAM))
 
 
 def _answers(

@@ -16,7 +16,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from recq import paths
-from recq.errors import IndexRefused, TargetError, UsageError
+from recq.errors import IndexRefused, SpaceMismatch, TargetError, UsageError
 from recq.index.parameters import Parameters
 from recq.progress import Progress, silent
 from recq.search.answers import answer_of, asked_of, notes_of, notes_on
@@ -26,7 +26,7 @@ from recq.search.prepare import Preparer, Query
 from recq.search.results import Answer
 from recq.search.scale import Scaled, scaled
 from recq.search.session import Session
-from recq.search.target import Given, IndexedTarget, Target, VectorTarget, id_of, resolve, text_of
+from recq.search.target import Given, IndexedTarget, Target, VectorTarget, id_of, read_once, resolve, text_of
 from recq.search.target_suggestions import MOST_PLACES
 from recq.search.trained import candidate_of, finder_of
 from recq.space import require_same
@@ -79,7 +79,7 @@ def _in_chunks(
         for done in range(0, len(targets), CHUNK):
             chunk = targets[done : done + CHUNK]
             started = time.perf_counter()
-            answers = _answers(holder, chunk, parameters)
+            answers = _answers(holder, chunk, parameters, again=True)
             took = (time.perf_counter() - started) * 1000 / len(chunk)
             for answer in answers:
                 yield replace(answer, took_ms=took) if isinstance(answer, Answer) else answer
@@ -158,6 +158,12 @@ class _Holder:
             self._no_items = (why_no_items(self.catalog(), parameters.conditions),)
         return self._no_items[0]
 
+    def begin_anew(self) -> None:
+        """Forget the catalog as it was: it has moved to another space."""
+        self.release()
+        self._sources = self._preparer = self._scale = self._no_items = None
+        self.hints = _Hints()
+
     def release(self) -> None:
         """Release the index."""
         self._catalog = None
@@ -226,8 +232,10 @@ class _Lookup:
 
 
 def _answers(
-    holder: _Holder, chunk: Sequence[Given | FailedTarget], parameters: Parameters
+    holder: _Holder, chunk: Sequence[Given | FailedTarget], parameters: Parameters, *, again: bool = False
 ) -> list[Answer | FailedTarget]:
+    """The answers to a chunk; with `again` once more from its beginning where the catalog moves to another space while
+    pictures are embedded. Raises SpaceMismatch."""
     from recq.index.similarity import metric_of
 
     catalog = holder.catalog()
@@ -244,6 +252,13 @@ def _answers(
     if any(not isinstance(each, IndexedTarget | VectorTarget | FailedTarget) for each in resolved):
         holder.release()  # pictures are going to be read and embedded
     prepared = _prepared(preparer, chunk, resolved)
+    try:
+        holder.catalog()
+    except SpaceMismatch:
+        if not again:
+            raise
+        holder.begin_anew()
+        return _answers(holder, _read(chunk, prepared), parameters)
     queries = [each for each in prepared if isinstance(each, Query)]
     found = iter(_found(finder_of(holder.catalog(), parameters), queries, scale.parameters))
     answers = [
@@ -284,6 +299,19 @@ def _prepared(
         (_, text), query = next(made)
         prepared.append(query if isinstance(query, Query) else FailedTarget(text, str(query)))
     return prepared
+
+
+def _read(
+    chunk: Sequence[Given | FailedTarget], prepared: Sequence[Query | FailedTarget]
+) -> list[Given | FailedTarget]:
+    """The chunk to ask once more: what failed has failed, and what was on standard input has been read."""
+    left: list[Given | FailedTarget] = []
+    for given, query in zip(chunk, prepared, strict=True):
+        if isinstance(given, FailedTarget) or isinstance(query, FailedTarget):
+            left.append(query if isinstance(query, FailedTarget) else given)
+        else:
+            left.append(read_once(given, query.content))
+    return left
 
 
 def _found(finder: Finder, queries: Sequence[Query], parameters: Parameters) -> list[Found | FailedTarget]:

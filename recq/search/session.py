@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar
 
 from recq.errors import IndexUnreachable, ModelUnavailable, RecqError, TargetError, TargetNotFound, UsageError
 from recq.search.prepare import Preparer, Query
-from recq.search.target import Given, IndexedTarget, StreamTarget, resolve, text_of
+from recq.search.target import Given, IndexedTarget, read_once, resolve, text_of
 from recq.settings import Settings
 from recq.space import EmbeddingSpace, require_same
 
@@ -101,7 +101,7 @@ class Session:
     @contextmanager
     def client(self) -> Iterator[QdrantClient]:
         """The index, for the length of the block. Raises what `recq.index.connect.connect` raises."""
-        from recq.index.connect import connect
+        from recq.index.successor import connect_for_questions
 
         self._require_open()
         if self._root is not self:
@@ -113,12 +113,12 @@ class Session:
             with self._connection.client() as client:
                 yield client
         elif self.settings.url is None:
-            with connect(self.settings) as client:
+            with connect_for_questions(self.settings) as client:
                 yield client
         else:
             with self._guard:
                 if self._server is None:
-                    self._server = self._kept.enter_context(connect(self.settings))
+                    self._server = self._kept.enter_context(connect_for_questions(self.settings))
             yield self._server
 
     @contextmanager
@@ -218,8 +218,7 @@ class Session:
         """The catalog, and the queries of the targets. The index is released while pictures are read and embedded.
 
         `check` raises for a question that cannot be answered, before a model is loaded. Where the catalog has moved to
-        another space meanwhile, pictures are embedded in that one; raises SpaceMismatch where they cannot be read
-        again, or it moves once more.
+        another space meanwhile, pictures are embedded in that one; raises SpaceMismatch where it moves once more.
         """
         for tries in range(2):
             with self.opened() as catalog:
@@ -232,8 +231,8 @@ class Session:
                 check(catalog)
             queries = [preparer.prepare(*each) for each in resolved]
             with self.opened() as catalog:
-                again = not tries and not any(isinstance(target, StreamTarget) for target, _ in resolved)
-                if again and catalog.space.fingerprint != space.fingerprint:  # rebuilt meanwhile
+                if not tries and catalog.space.fingerprint != space.fingerprint:  # rebuilt meanwhile
+                    targets = [read_once(given, query.content) for given, query in zip(targets, queries, strict=True)]
                     continue
                 require_same(catalog.space, space, catalog.name)
                 yield catalog, queries

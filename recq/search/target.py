@@ -116,10 +116,12 @@ class StreamTarget:
 
 @dataclass(frozen=True)
 class ContentTarget:
-    """The bytes of a picture that a program holds; `name` is what messages and answers call it."""
+    """The bytes of a picture that a program holds; `name` is what messages and answers call it, `text` what was typed
+    for it."""
 
     content: bytes = field(repr=False)
     name: str = "the picture given"
+    text: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,8 +183,19 @@ def text_of(given: Given) -> str:
             return item_id
         case GivenPart(given=whole):
             return text_of(whole)
+        case ContentTarget(text=str(text)):
+            return text
         case _:
             return given.name
+
+
+def read_once(given: Given, content: bytes | None) -> Given:
+    """The target to ask with once more, where `content` was read for it: standard input can be read once."""
+    if isinstance(given, GivenPart):
+        return GivenPart(read_once(given.given, content), given.region)
+    if given != STREAM or content is None:
+        return given
+    return ContentTarget(content, name_of(StreamTarget()), STREAM)
 
 
 def resolve(lookup: Lookup, given: Given) -> Target:
