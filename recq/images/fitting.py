@@ -1,11 +1,14 @@
-"""Who decodes the picture of a question: this process, or one that can be lost (`recq.images.isolated`).
+"""Who reads and decodes the picture of a question: this process, or one that can be lost (`recq.images.isolated`).
 
-A command line decodes what its user names. A service decodes what strangers send, elsewhere.
+A command line reads and decodes what its user names. A service decodes what strangers send, elsewhere, and reads files
+of items alone, from inside the folders of their sources.
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from recq.images.decode import Limits, decode
@@ -28,23 +31,32 @@ class Displayed:
 
 
 class Decoder(Protocol):
-    """Makes pixels of a picture's bytes, or of a region of it.
+    """Reads pictures, and makes pixels of their bytes, or of a region of them. Several threads may call it."""
 
-    Both methods raise ImageError and Beside, and may be called from several threads.
-    """
+    def read(self, path: Path, root: Path | None) -> bytes:
+        """The bytes of a file; `root` is the folder of the source of which it is an item.
+
+        Raises what `recq.images.reading.read_content` raises.
+        """
 
     def fitted(self, content: bytes, spec: InputSpec, region: Region | None = None) -> RGBArray:
-        """The network's input: uint8 (size, size, 3)."""
+        """The network's input: uint8 (size, size, 3). Raises ImageError and Beside."""
 
     def displayed(self, content: bytes, longest: int, region: Region | None = None) -> Displayed:
-        """The picture, perhaps reduced to about `longest` pixels."""
+        """The picture, perhaps reduced to about `longest` pixels. Raises ImageError and Beside."""
 
 
 class DecoderHere:
-    """Decodes in this process."""
+    """Decodes in this process, and reads any file."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
+
+    def read(self, path: Path, root: Path | None) -> bytes:  # noqa: ARG002 - who asks may read it anyway
+        """The bytes of a file. Raises what `recq.images.reading.read_content` raises."""
+        from recq.images.reading import read_content
+
+        return read_content(os.fspath(path), self._limits).data
 
     def fitted(self, content: bytes, spec: InputSpec, region: Region | None = None) -> RGBArray:
         """The network's input: uint8 (size, size, 3). Raises ImageError and Beside."""

@@ -6,10 +6,12 @@ The bytes are handed over in memory that has no name on any disk, and are gone w
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from threading import Lock
 from types import TracebackType
 from typing import Self
@@ -18,6 +20,7 @@ from recq.errors import ImageError, Reason
 from recq.images.decode import Limits
 from recq.images.fitting import Displayed
 from recq.images.pixels import RGBArray
+from recq.images.reading import read_inside
 from recq.images.resize import placement
 from recq.images.workers import Decoded, DecodePool, FileChanged
 from recq.region import Region
@@ -33,6 +36,13 @@ class IsolatedDecoder:
         self._pool: DecodePool | None = None
         self._starting = Lock()
         self._closed = False
+
+    def read(self, path: Path, root: Path | None) -> bytes:
+        """The bytes of an item's file, which lies inside `root`. Raises what `recq.images.reading.read_inside` raises,
+        FileNotFoundError for what is no item's."""
+        if root is None:
+            raise FileNotFoundError(errno.ENOENT, "no item's file", os.fspath(path))
+        return read_inside(path, root, Limits.from_settings(self._settings)).data
 
     def fitted(self, content: bytes, spec: InputSpec, region: Region | None = None) -> RGBArray:
         """The network's input: uint8 (size, size, 3). Raises ImageError and Beside."""

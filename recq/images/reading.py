@@ -18,6 +18,7 @@ from pathlib import Path
 
 from recq.errors import ImageError, Reason
 from recq.images.decode import Limits, Picture, decode, too_many_bytes
+from recq.images.inside import open_inside
 
 _CHUNK = 1 << 24
 
@@ -59,6 +60,14 @@ def read_content(path: str, limits: Limits) -> Content:
         data = _read_up_to(descriptor, limits.max_bytes + 1)
         _require_same(path, before, len(data))
         return Content(data, before.st_size, before.st_mtime_ns)
+
+
+def read_inside(path: Path, root: Path, limits: Limits) -> Content:
+    """`read_content` of a file below the folder `root`; one that lies elsewhere, whatever leads there, is not found."""
+    with _told(os.fspath(path)):
+        file, same = open_inside(path, root)
+        with file:
+            return read_content(same, limits)
 
 
 @contextmanager

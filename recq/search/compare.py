@@ -27,7 +27,20 @@ from recq.region import Region
 from recq.search.results import Answer, Result
 from recq.search.search import FIRST, similar
 from recq.search.session import Session
-from recq.search.target import STREAM, Given, GivenPart, StreamTarget, read_once, read_picture
+from recq.search.target import (
+    STREAM,
+    ContentTarget,
+    Given,
+    GivenPart,
+    IndexedName,
+    IndexedTarget,
+    StreamTarget,
+    name_of,
+    picture_of,
+    read_once,
+    read_picture,
+    resolve,
+)
 
 
 @dataclass(frozen=True)
@@ -153,13 +166,30 @@ def _answers(
             answers[name] = _asked(session, name, meant(target), parameters)
         except TargetNotFound as error:
             missing[name] = error
-    places = [answer.target.location for answer in answers.values() if answer.target is not None]
-    place = next((place for place in places if place is not None and os.path.isfile(place)), None)  # noqa: PTH113
+    places = [(name, answer.target.location) for name, answer in answers.items() if answer.target is not None]
+    known = next(((name, place) for name, place in places if place is not None and os.path.isfile(place)), None)  # noqa: PTH113
     for name, problem in missing.items():
-        if place is None:
+        if known is None:
             raise problem
-        answers[name] = _asked(session, name, meant(os.fspath(place)), parameters)
+        if not isinstance(target, IndexedName):
+            answers[name] = _asked(session, name, meant(os.fspath(known[1])), parameters)
+            continue
+        try:  # a stranger's: its place as a name alone, else what its catalog reads of it
+            answers[name] = _asked(session, name, meant(IndexedName(os.fspath(known[1]))), parameters)
+        except TargetNotFound:
+            answers[name] = _asked(session, name, meant(_content_of(session, known[0], target)), parameters)
     return answers
+
+
+def _content_of(session: Session, name: str, target: IndexedName) -> ContentTarget:
+    """The picture of an item of the catalog `name`, read from its file."""
+    sibling = session.sibling(catalog_and_space(name, session.settings.catalog)[0])
+    with sibling.opened() as catalog:
+        resolved = resolve(catalog.lookups, target)
+        assert isinstance(resolved, IndexedTarget), "a name that was sent is no file"
+        file = picture_of(catalog, resolved, "compared")
+    content = read_picture(file, session.settings, decoder=session.decoder())
+    return ContentTarget(content, name_of(resolved), target.name)
 
 
 def _asked(session: Session, name: str, target: Given, parameters: Parameters) -> Answer:

@@ -138,7 +138,7 @@ def explain(session: Session, target: Given, result: Given) -> Explanation:
             )
         asked = [_asked(catalog, given) for given in (target, result)]
         space, background = catalog.space, catalog.background()
-    contents = [read_picture(each.file, session.settings) for each in asked]
+    contents = [read_picture(each.file, session.settings, decoder=session.decoder()) for each in asked]
     notes = tuple(
         f"{describe(whole)} has changed since it was indexed: it is explained as it is now"
         for whole, content in zip((whole_of(each.target) for each in asked), contents, strict=True)

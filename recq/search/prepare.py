@@ -102,7 +102,7 @@ class Preparer:
         if isinstance(target, VectorTarget):
             given = Query(target, text, _fitting(target.vector, self.space))
             return lambda: given
-        content = read_picture(target, self._settings)
+        content = read_picture(target, self._settings, decoder=self._decoder)
         kept = content if keep else None
         future: Future[np.ndarray] | ImageError
         try:

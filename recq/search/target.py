@@ -42,6 +42,7 @@ from recq.waiting import waiting
 if TYPE_CHECKING:
     import numpy as np
 
+    from recq.images.fitting import Decoder
     from recq.index.catalog import Catalog
     from recq.index.schema import Item
     from recq.index.sources import Source
@@ -103,10 +104,12 @@ class IndexedTarget:
 
 @dataclass(frozen=True)
 class FileTarget:
-    """A picture that is not in the index. `source` names the source whose folder it lies in, if any."""
+    """A picture that is read from its file: one that is not in the index, or an item's, which then has as `root` its
+    source's folder on this machine. `source` names the source in whose folder one lies that is not indexed yet."""
 
     path: Path
     source: str | None = None
+    root: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -241,7 +244,7 @@ def _part(lookup: Lookup, given: GivenPart) -> PartTarget:
     if not isinstance(whole, IndexedTarget):
         return PartTarget(whole, whole, given.region)
     because = ", and a region is read from the picture, not from the stored vector"
-    picture = _file_of(whole, location_of(whole.item, lookup.sources()), "cut", because)
+    picture = _file_of(whole, lookup.sources(), "cut", because)
     return PartTarget(whole, picture, given.region)
 
 
@@ -470,34 +473,38 @@ def picture_of(catalog: Catalog, target: IndexedTarget | PictureTarget, done: st
     """
     if not isinstance(target, IndexedTarget):
         return target
-    return _file_of(target, catalog.sources.path_of(target.item), done, because)
+    return _file_of(target, catalog.sources.all(), done, because)
 
 
-def _file_of(target: IndexedTarget, location: Path | None, done: str, because: str) -> FileTarget:
+def _file_of(target: IndexedTarget, sources: Mapping[str, Source], done: str, because: str) -> FileTarget:
     """The file of an item. Raises TargetError, "cannot be `done`", where it is not here."""
+    location, source = location_of(target.item, sources), sources.get(target.item.file.source)
     if location is None or not location.exists():
         raise TargetError(
             f"{describe(target)} cannot be {done}: its file is not on this machine, or was deleted{because}"
         )
-    return FileTarget(location)
+    return FileTarget(location, root=None if source is None else source.root_here())
 
 
-def read_picture(target: PictureTarget, settings: Settings, stdin: BinaryIO | None = None) -> bytes:
+def read_picture(
+    target: PictureTarget, settings: Settings, stdin: BinaryIO | None = None, *, decoder: Decoder | None = None
+) -> bytes:
     """The picture's bytes, at most `max_bytes`, also where a region of it is meant. `stdin` is the process's own when
-    None.
+    None; without a `decoder` this process may read whatever its user may.
 
     Raises TargetError, or UsageError where standard input has no data.
     """
     if isinstance(target, PartTarget):
-        return read_picture(target.picture, settings, stdin)
+        return read_picture(target.picture, settings, stdin, decoder=decoder)
     from recq.images.decode import Limits, too_many_bytes
-    from recq.images.reading import FileChanged, read_content
+    from recq.images.fitting import decoder_of
+    from recq.images.reading import FileChanged
 
     limits = Limits.from_settings(settings)
     try:
         if isinstance(target, FileTarget):
             with waiting(f"the disk of {describe(target)} to answer", None):
-                return read_content(os.fspath(target.path), limits).data
+                return decoder_of(decoder, settings).read(target.path, target.root)
         if isinstance(target, ContentTarget):
             if len(target.content) > limits.max_bytes:
                 raise too_many_bytes(len(target.content), limits)
@@ -515,7 +522,8 @@ def read_picture(target: PictureTarget, settings: Settings, stdin: BinaryIO | No
     except ImageError as error:
         raise TargetError(f"{describe(target)} cannot be read, {error}") from error
     except FileNotFoundError as error:
-        raise TargetNotFound(f"{describe(target)} was just deleted") from error
+        left = ", or is no longer in its source's folder" if decoder is not None else ""
+        raise TargetNotFound(f"{describe(target)} was just deleted{left}") from error
     except FileChanged as error:
         raise TargetError(f"{describe(target)} is still being written: ask again when it is complete") from error
 

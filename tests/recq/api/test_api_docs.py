@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,6 +58,52 @@ def test_every_example_runs(samples: Api, tmp_path: Path, status: str, block: st
         assert f"returned error: {status}" in done.stderr
     else:
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+
+
+def answered(samples: Api) -> dict[str, int]:
+    """Answers of each route so far, but for errors on the client's side, except one: `compare` has nothing to ask."""
+    counted = re.findall(
+        r'^recq_http_requests_total\{method="(\w+)",route="([^"]+)",status="(\d+)"\} (\d+)$',
+        samples.get("/metrics").text,
+        re.MULTILINE,
+    )
+    found: dict[str, int] = {}
+    for method, route, status, count in counted:
+        if int(status) < 400 or (route.endswith("/compare") and status == "404"):
+            found[f"{method} {route}"] = found.get(f"{method} {route}", 0) + int(count)
+    return found
+
+
+def asked_since(samples: Api, before: dict[str, int]) -> set[str]:
+    """The routes that have answered since."""
+    after = answered(samples)
+    after["GET /api/v1/metrics"] -= 1  # the count before counted itself afterwards
+    return {route for route, count in after.items() if count > before.get(route, 0)}
+
+
+def code_of(samples: Api, language: str) -> str:
+    """All of the page's examples in a language, as one program on the samples' service."""
+    blocks = re.findall(rf"^```{language}\n(.*?)^```$", DOCS, re.MULTILINE | re.DOTALL)
+    return "\n".join(blocks).replace(HERE, str(samples.client.base_url).rstrip("/"))
+
+
+@pytest.mark.parametrize(
+    ("language", "program", "ending"), [("python", sys.executable, "py"), ("js", "node", "mjs")], ids=["python", "js"]
+)
+def test_every_route_is_asked_by_programs_too(
+    samples: Api, tmp_path: Path, language: str, program: str, ending: str
+) -> None:
+    """What an example asks is what the service has counted: no route is left out, and none is an error."""
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
+    (tmp_path / "samples").symlink_to(ROOT / "samples")
+    script = tmp_path / f"example.{ending}"
+    script.write_text(code_of(samples, language), "utf-8")
+    before = answered(samples)
+    done = subprocess.run([program, str(script)], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert "running-shoe" in done.stdout or "tent" in done.stdout, "it prints what it found"
+    assert asked_since(samples, before) == ROUTES
 
 
 def rows(first: str) -> list[list[str]]:

@@ -6,16 +6,17 @@ import hashlib
 import io
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 from PIL import Image
 
 from recq import paths
-from recq.api import item_files
 from recq.api.thumbnails import Thumbnails
+from recq.images import inside
 from recq.index.catalog import Catalog
 from recq.index.connect import own_folder
 from recq.index.points import ItemVector
@@ -47,7 +48,7 @@ def api(place: Path) -> Iterator[Api]:
     root = place / "pictures"
     picture(root / "wide.png", (200, 30, 30), (800, 400))
     picture(root / "small.png", (30, 200, 30), (20, 10))
-    picture(root / "other.png", (30, 30, 200), (300, 300))
+    varied(root / "other.png")
     picture(root / "below" / "deep.png", (90, 90, 90))
     Image.new("RGB", (60, 90), (9, 9, 9)).save(root / "upright.jpg", exif=orientation(6))
     space = describe_space("pixels:8", settings)
@@ -59,6 +60,31 @@ def api(place: Path) -> Iterator[Api]:
     shutil.copytree(root, place / "as indexed")
     with served(settings) as api:
         yield api
+
+
+def index(api: Api, catalog: str, item: Item | None = None, *, remove: str | None = None) -> None:
+    """Write an item into the service's own index, or remove one."""
+    with api.service._connection.client() as client:
+        found = Catalog.open(client, catalog)
+        if item is not None:
+            vector = np.full(found.space.dim, found.space.dim**-0.5, np.float32)
+            found.writes.upsert([ItemVector(item, vector)])
+        if remove is not None:
+            found.writes.delete([remove])
+
+
+@pytest.fixture(scope="module")
+def elsewhere(api: Api) -> None:
+    """Another catalog of the same index, which has none of these files."""
+    with api.service._connection.client() as client:
+        Catalog.create(client, "elsewhere", describe_space("pixels:4", api.service.settings))
+    index(api, "elsewhere", Item(FileFacts("else", "far.png", 1, 1), {}))
+
+
+def varied(path: Path) -> Path:
+    """A picture of which a network has something to say."""
+    Image.radial_gradient("L").save(path)
+    return path
 
 
 def orientation(value: int) -> Image.Exif:
@@ -145,13 +171,13 @@ def test_other_sizes_are_refused(api: Api, root: Path) -> None:
     assert (reply.status_code, reply.json()["message"]) == (400, "size: 64, 128, 256, 512 or 1024 is needed")
 
 
-@pytest.mark.parametrize("descriptors", [item_files.DESCRIPTORS, "/nowhere/{}"])
+@pytest.mark.parametrize("descriptors", [inside.DESCRIPTORS, "/nowhere/{}"])
 @pytest.mark.parametrize("part", ["image", "thumbnail"])
 def test_links_lead_nowhere(
     api: Api, root: Path, tmp_path: Path, part: str, descriptors: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What became a link out of its source is not there, whatever it names; a link within the source is."""
-    monkeypatch.setattr(item_files, "DESCRIPTORS", descriptors)
+    monkeypatch.setattr(inside, "DESCRIPTORS", descriptors)
     secret = tmp_path / "secret.png"
     picture(secret, (5, 5, 5))
     for target in (secret, Path(os.path.relpath(secret, root)), Path("/etc/passwd"), Path("/proc/self/environ")):
@@ -162,6 +188,105 @@ def test_links_lead_nowhere(
     (root / "wide.png").unlink()
     (root / "wide.png").symlink_to("other.png")
     assert api.get(f"/items/{id_of('wide.png')}/{part}").status_code == 200
+
+
+Asking = Callable[[Api, str], httpx.Response]
+
+READING: dict[str, Asking] = {
+    "its file": lambda api, item: api.get(f"/items/{item}/image"),
+    "a thumbnail": lambda api, item: api.get(f"/items/{item}/thumbnail"),
+    "a region of it": lambda api, item: api.get("/similar", target=item, region="0,0,10,10"),
+    "a region in a document": lambda api, item: api.post("/recommend", like=[{"target": item, "region": "0,0,9,9"}]),
+    "several": lambda api, item: one_of(api.post("/similar/batch", targets=[{"target": item, "region": "0,0,9,9"}])),
+    "its place in two pictures": lambda api, item: api.post("/explain", target=item, result=id_of("other.png")),
+    "the second of them": lambda api, item: api.post("/explain", target=id_of("other.png"), result=item),
+    "what it is": lambda api, item: one_of(api.post("/predict", targets=[item], space="imagenet")),
+    "another catalog": lambda api, item: api.post("/compare", target=item, against=["elsewhere"]),
+}
+"""All roads on which the file of an item is read."""
+
+
+def one_of(reply: httpx.Response) -> httpx.Response:
+    """The reply of a batch of one, whose failure is in its only answer."""
+    if reply.status_code != 200 or "error" not in reply.json()[0]:
+        return reply
+    return httpx.Response(404, json={"code": "not-found", "message": reply.json()[0]["error"]})
+
+
+OUTSIDE: dict[str, Callable[[Path, Path], Path | str]] = {
+    "absolute": lambda secret, root: secret,
+    "relative": lambda secret, root: os.path.relpath(secret, root),
+    "another link": lambda secret, root: link(secret, secret.with_name("hop.png")),
+    "beside the root, by its beginning": lambda secret, root: copied(
+        secret, root.with_name(f"{root.name}-2") / "a.png"
+    ),
+    "the folder itself": lambda secret, root: root,
+    "a device": lambda secret, root: "/dev/zero",
+    "this process": lambda secret, root: "/proc/self/environ",
+    "nothing": lambda secret, root: secret.with_name("missing.png"),
+    "itself": lambda secret, root: "wide.png",
+}
+"""What a link may lead to that must not be read, whoever asks."""
+
+
+def link(target: Path, path: Path) -> Path:
+    path.symlink_to(target)
+    return path
+
+
+def copied(source: Path, path: Path) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    shutil.copy(source, path)
+    return path
+
+
+@pytest.mark.parametrize("reading", READING)
+@pytest.mark.parametrize("outside", OUTSIDE)
+def test_no_road_leads_out_of_the_source(
+    api: Api, elsewhere: None, root: Path, tmp_path: Path, reading: str, outside: str
+) -> None:
+    secret = varied(tmp_path / "secret.png")
+    target = OUTSIDE[outside](secret, root)
+    (root / "wide.png").unlink()
+    (root / "wide.png").symlink_to(target)
+    reply = READING[reading](api, id_of("wide.png"))
+    assert reply.status_code in (404, 422), reply.text
+    assert reply.json()["code"] in ("not-found", "target")
+
+
+@pytest.mark.parametrize("reading", READING)
+@pytest.mark.parametrize(
+    "stored", ["../secret.png", "below/../../secret.png", "{secret}", "below/../wide.png/..", "\0"]
+)
+def test_no_stored_path_leads_out_of_it(
+    api: Api, elsewhere: None, root: Path, place: Path, reading: str, stored: str
+) -> None:
+    """A path that another program wrote into the index."""
+    secret = varied(place / "secret.png")
+    item = Item(FileFacts("pictures", stored.format(secret=secret), 9, 9, "1" * 64, "PNG", 50, 50), {})
+    index(api, CATALOG, item)
+    try:
+        reply = READING[reading](api, item.id)
+    finally:
+        index(api, CATALOG, remove=item.id)
+    assert reply.status_code in (404, 422), reply.text
+
+
+@pytest.mark.parametrize("reading", READING)
+def test_inside_of_it_all_roads_read(api: Api, elsewhere: None, root: Path, reading: str) -> None:
+    """A link within the source is a file of it."""
+    (root / "wide.png").unlink()
+    (root / "wide.png").symlink_to("other.png")
+    reply = READING[reading](api, id_of("wide.png"))
+    assert reply.status_code == 200, reply.text
+
+
+def test_an_id_of_another_source_or_catalog_is_none_here(api: Api, elsewhere: None, root: Path) -> None:
+    other = paths.item_id("else", "far.png", False)
+    assert api.get(f"/items/{other}", catalog="elsewhere").status_code == 200
+    for reading, ask in READING.items():
+        reply = ask(api, other)
+        assert reply.status_code == 404, f"{reading}: {reply.text}"
 
 
 def test_a_folder_on_the_way_that_became_a_link(api: Api, root: Path, tmp_path: Path) -> None:
