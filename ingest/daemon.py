@@ -141,6 +141,11 @@ class Daemon:
         """How many paths of a source wait or are under way, and how many of them the index does not have yet."""
         return self._queue.paths.count(source)
 
+    def oldest_pending(self, source: str) -> float | None:
+        """For how many seconds the path of a source that came first has waited or been under way; None: none does."""
+        since = self._queue.paths.oldest(source)
+        return None if since is None else time.monotonic() - since
+
     @property
     def indexes_waiting(self) -> int:
         """How many payload indexes of new fields are still to be made."""

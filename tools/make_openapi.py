@@ -44,7 +44,8 @@ def _documented() -> Iterator[tuple[str, dict[str, Any]]]:
 def _parts(name: str, schema: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     plain = {key: value for key, value in schema.items() if key not in ("$schema", "$defs")}
     for part, each in [(name, plain), *((f"{name}.{inner}", each) for inner, each in schema.get("$defs", {}).items())]:
-        yield part, json.loads(json.dumps(each).replace('"#/$defs/', f'"#/components/schemas/{name}.'))
+        text = json.dumps(each).replace('"#/$defs/', f'"#/components/schemas/{name}.')
+        yield part, json.loads(re.sub(r'"\$ref": "(\w+)"', r'"$ref": "#/components/schemas/\1"', text))
 
 
 def openapi() -> dict[str, Any]:

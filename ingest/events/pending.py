@@ -12,6 +12,7 @@ import heapq
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import PurePosixPath
 
 from ingest.events.stability import Observation
@@ -26,7 +27,8 @@ class PendingPath:
 
     `fresh`: hinted at by an event, not found by a walk. `known`: the index has it already. `witnessed`: the kernel
     itself reported that it was removed. `retry`: embed it again if it failed. `altered`: embed it again, since its
-    bytes are others although size and mtime are as known. `unpredicted`: read it for what is predicted of it.
+    bytes are others although size and mtime are as known. `unpredicted`: read it for what is predicted of it. `first`:
+    since when (monotonic) it waits, where it has been seen in another state since.
     """
 
     key: Key
@@ -37,6 +39,12 @@ class PendingPath:
     retry: bool = False
     altered: bool = False
     unpredicted: bool = False
+    first: float | None = None
+
+    @property
+    def since(self) -> float:
+        """Since when (monotonic) the path waits."""
+        return self.observation.since if self.first is None else self.first
 
     def after(self, before: PendingPath | None) -> PendingPath:
         """This entry for a path that waits already: requests of both hold, and the later observation.
@@ -45,6 +53,7 @@ class PendingPath:
         """
         if before is None:
             return self
+        oldest = min(self.since, before.since)
         still_absent = self.observation.state is None and before.observation.state is None
         return replace(
             self,
@@ -54,6 +63,7 @@ class PendingPath:
             retry=self.retry or before.retry,
             altered=self.altered or before.altered,
             unpredicted=self.unpredicted or before.unpredicted,
+            first=None if oldest == self.observation.since else oldest,
         )
 
 
@@ -144,6 +154,15 @@ class Pending:
     def count(self, source: str) -> tuple[int, int]:
         """Paths of a source that wait or are worked on, and those of them that the index does not have yet."""
         return self._all[source], self._unknown[source]
+
+    def oldest(self, source: str) -> float | None:
+        """Since when (monotonic) the path of a source that has waited longest waits or is worked on; None: none does.
+
+        Any thread may ask: both dictionaries are copied in one step each. They are in the order in which paths came.
+        """
+        working = [entry.since for entry in list(self._working.values()) if entry.key.source == source]
+        waiting = (entry.since for entry in list(self._waiting.values()) if entry.key.source == source)
+        return min([*working, *islice(waiting, 1)], default=None)
 
     def ahead(self, source: str) -> int:
         """Paths of a source that wait or are worked on, without those that wait for others: see `set_aside`."""

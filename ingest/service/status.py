@@ -79,7 +79,7 @@ class DaemonStatus:
             return Status(settings.catalog, engine_of(settings), None, True, os.getpid(), state, detail, ())
         catalog, sources, daemon = self._running
         # Pending first: what is written in between counts twice for a moment rather than not at all.
-        pending = {name: daemon.pending(name) for name in sources}
+        pending = {name: (*daemon.pending(name), daemon.oldest_pending(name)) for name in sources}
         self._count(catalog, list(sources))
         shown = tuple(self._source(watched, *pending[name]) for name, watched in sources.items())
         state, detail = daemon.state, daemon.reason or self._reason()
@@ -112,7 +112,7 @@ class DaemonStatus:
         with contextlib.suppress(RecqError):
             self._predicted = predicted_in(catalog, self._settings)
 
-    def _source(self, watched: WatchedSource, pending: int, unknown: int) -> SourceStatus:
+    def _source(self, watched: WatchedSource, pending: int, unknown: int, oldest: float | None) -> SourceStatus:
         counted = self._counted.get(watched.name, Counted(0, 0))
         return counted.status(
             watched.name,
@@ -120,6 +120,7 @@ class DaemonStatus:
             new=unknown,
             ignored=len(watched.ignored),
             pending=pending,
+            oldest_pending_seconds=None if oldest is None else round(oldest, 3),
             held=watched.held,
             held_metadata=watched.held_metadata,
         )

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp
 
 from recq.api.access import Gatekeeper
@@ -135,13 +136,21 @@ def _told(errors: Any) -> str:
     return f"{printable(place)[:_LONGEST]}: {needed(first)}"
 
 
-async def _of_http(_: Request, error: HTTPException) -> Response:
+async def _of_http(request: Request, error: HTTPException) -> Response:
     if error.status_code == NO_METHOD.status:
-        return answer(document(NO_METHOD, "this route has other methods: docs/api.md"), NO_METHOD.status, error.headers)
+        allowed = {"Allow": ", ".join(_methods_of(request))}
+        return answer(document(NO_METHOD, "this route has other methods: docs/api.md"), NO_METHOD.status, allowed)
     if error.status_code == NO_ROUTE.status:
         return answer(document(NO_ROUTE, f"there is no such route: all begin with {PREFIX}/"), NO_ROUTE.status)
     found = UsageError(printable(str(error.detail)))
     return answer(document_of(found), error.status_code)
+
+
+def _methods_of(request: Request) -> list[str]:
+    """The methods of all routes with the path of a request: each method is a route of its own."""
+    routes = [each for each in request.app.routes if isinstance(each, Route)]
+    found = (each.methods or () for each in routes if each.matches(request.scope)[0] is not Match.NONE)
+    return sorted({method for methods in found for method in methods})
 
 
 async def _busy(_: Request, error: Busy) -> Response:  # noqa: ARG001 - Starlette's signature

@@ -6,6 +6,7 @@ that each send a picture would else fill the memory.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import Any
@@ -48,7 +49,11 @@ class Gate:
                 status = message["status"]
             await send(message)
 
-        await self._answer(scope, receive, note)
+        try:
+            await self._answer(scope, receive, note)
+        except asyncio.CancelledError:  # the service ends, and has given it the time that there was
+            if not status:
+                await _refuse(BUSY, "the service is about to end: ask again in a moment", scope, receive, note)
         route = scope.get("route")
         self._observe(scope["method"], getattr(route, "path", "none"), status, time.perf_counter() - began)
 

@@ -67,6 +67,7 @@ def _of_catalog(status: Status) -> Iterable[str]:
         ("recq_files_ignored", "Files that are skipped.", "ignored"),
         ("recq_files_pending", "Files that wait or are under way; absent where no daemon runs here.", "pending"),
         ("recq_items_held", "Items whose deletion waits to be confirmed.", "held"),
+        ("recq_items_metadata_held", "Items that keep metadata until its loss is confirmed.", "held_metadata"),
     )
     for name, about, attribute in told:
         yield from _about(name, "gauge", about)
@@ -74,6 +75,17 @@ def _of_catalog(status: Status) -> Iterable[str]:
             value = getattr(source, attribute)
             if value is not None:
                 yield f"{name}{_labels(catalog=status.catalog, source=source.name)} {value}"
+    yield from _about(
+        "recq_oldest_pending_seconds",
+        "gauge",
+        "For how long the file that came first waits or is under way, 0 where none does; absent without a daemon.",
+    )
+    for source in status.sources:
+        if source.pending is not None:
+            labels = _labels(catalog=status.catalog, source=source.name)
+            yield f"recq_oldest_pending_seconds{labels} {source.oldest_pending_seconds or 0.0}"
+    yield from _about("recq_indexes_waiting", "gauge", "Indexes of new fields that are still to be made.")
+    yield f"recq_indexes_waiting{_labels(catalog=status.catalog)} {status.indexes_waiting}"
     yield from _about("recq_daemon_running", "gauge", "Whether a daemon works on the catalog on this machine.")
     yield f"recq_daemon_running{_labels(catalog=status.catalog)} {int(status.running)}"
 

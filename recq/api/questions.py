@@ -45,10 +45,14 @@ class Asked(BaseModel):
         return given
 
 
+STRICT = ConfigDict(extra="forbid", strict=True)
+"""Of what a document has: JSON has numbers and truths of its own, an address has texts alone."""
+
+
 class Vector(BaseModel):
     """A vector of the catalog's space."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = STRICT
 
     vector: Annotated[list[float], Field(min_length=1, max_length=65_536)]
 
@@ -56,7 +60,7 @@ class Vector(BaseModel):
 class Picture(BaseModel):
     """A picture file, in base64. It is decoded in a process of its own and not kept."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = STRICT
 
     picture: Annotated[str, Field(description="The bytes of the file, in base64.")]
     name: Annotated[str, Field(description="What the answer calls it.")] = "the picture given"
@@ -74,7 +78,7 @@ Rectangle = Annotated[
 class Part(BaseModel):
     """A region of an item's picture, or of one that is sent."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = STRICT
 
     target: str | Picture
     region: Annotated[str, Field(description="`x,y,w,h`, in pixels or all four in per cent.")]
@@ -185,17 +189,23 @@ class SimilarPicture(_Ranked):
 class Similar(_Ranked):
     """What is like a target."""
 
+    model_config = STRICT
+
     target: Given
 
 
 class SimilarMany(_Ranked):
     """What is like each of several targets."""
 
+    model_config = STRICT
+
     targets: Targets
 
 
 class Recommend(_Ranked):
     """What is near to some targets and far from others."""
+
+    model_config = STRICT
 
     like: Annotated[list[Given], Field(max_length=MOST_TARGETS, description="What results are to be near to.")]
     dislike: Annotated[list[Given], Field(max_length=MOST_TARGETS, description="What they are to be far from.")] = []  # noqa: RUF012 - pydantic copies it
@@ -205,12 +215,20 @@ class Recommend(_Ranked):
     ] = "average"
 
 
+class SearchQuery(_Matched):
+    """Which items."""
+
+
 class Search(_Matched):
     """Which items."""
+
+    model_config = STRICT
 
 
 class Compare(_Compared):
     """What is like a target in several catalogs."""
+
+    model_config = STRICT
 
     target: Given
     against: Annotated[list[str], Field(min_length=1, max_length=20, description="The catalogs to compare with.")]
@@ -218,6 +236,8 @@ class Compare(_Compared):
 
 class Explain(Asked):
     """Two pictures: items, or pictures that are sent."""
+
+    model_config = STRICT
 
     target: Given
     result: Given
@@ -257,6 +277,8 @@ class Thumbnail(Asked):
 class Predict(Asked):
     """What to name."""
 
+    model_config = STRICT
+
     targets: Targets
     space: Annotated[str | None, Field(description="A trained space, or `imagenet`; None where there is one.")] = None
     top: Annotated[int, Field(description="How many labels each has.")] = 3
@@ -264,6 +286,8 @@ class Predict(Asked):
 
 class Duplicates(Asked):
     """Which duplicates."""
+
+    model_config = STRICT
 
     kinds: Annotated[list[Literal["copy", "crop", "mirror"]], Field(description="What is looked for.")] = [
         "copy",
@@ -280,6 +304,8 @@ class Duplicates(Asked):
 class Evaluate(Asked):
     """What is measured."""
 
+    model_config = STRICT
+
     label: Annotated[str, Field(description="The field whose values count as right.")]
     ks: Annotated[list[int], Field(max_length=20, description="Numbers of results.")] = [1, 5, 10]
     against: Annotated[list[str], Field(max_length=20, description="Catalogs or trained spaces to compare with.")] = []
@@ -291,6 +317,8 @@ class Evaluate(Asked):
 
 class Retry(Asked):
     """What is tried again."""
+
+    model_config = STRICT
 
     pattern: Annotated[
         str | None, Field(description="Items whose path, or SOURCE/path, looks like this; None: all that failed.")

@@ -100,7 +100,7 @@ def _questions(router: APIRouter, service: Service) -> None:
         return of(question, lambda at: at.catalog.recommend(like, dislike, **wanted).to_json())
 
     @router.get("/search", **documented("answer"))
-    def search(question: Annotated[asked.Search, Query()]) -> Response:
+    def search(question: Annotated[asked.SearchQuery, Query()]) -> Response:
         """Items that match all filters, ordered by path or by a field."""
         return of(question, lambda at: at.catalog.search(**asked.keywords(question, Matching)).to_json())
 

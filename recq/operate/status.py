@@ -30,7 +30,8 @@ _MOST_PROBLEMS = 20  # that are reported in words
 class SourceStatus:
     """One source. `items` = indexed + failed + files that are new and not written yet.
 
-    `pending`: paths that wait or are under way; None where no daemon runs. `problems`: what is wrong
+    `pending`: paths that wait or are under way; None where no daemon runs. `oldest_pending_seconds`: for how long the
+    one that came first has; None where there is none. `problems`: what is wrong
     with the source as a whole, the first few; `problem_counts`: how many problems there are, of it and of its items, by
     kind. `held`: deletions that wait to be confirmed, `held_metadata`: items that keep metadata until then.
     """
@@ -46,6 +47,7 @@ class SourceStatus:
     held: int = 0
     held_metadata: int = 0
     problem_counts: Mapping[str, int] = field(default_factory=dict)
+    oldest_pending_seconds: float | None = None
 
 
 @dataclass(frozen=True)

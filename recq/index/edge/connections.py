@@ -132,6 +132,19 @@ class BoundedConnection(H11Protocol):
         super().on_response_complete()
         self._look()
 
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP. Where it began as a request, the answer to that is not waited for any more."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:  # an answer has begun, or was the last one
+            self.transport.close()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """No protocol is ever changed; the request is answered as any other, and nothing needs to be installed."""
+
     def timeout_keep_alive_handler(self) -> None:
         """Idle for too long; but a client that is still reading its answer is not idle."""
         if self.transport.get_write_buffer_size():

@@ -46,6 +46,28 @@ def test_what_is_worked_on_below_a_folder() -> None:
     assert pending.working_below({Key("other", "a")}) == []
 
 
+def test_since_when_the_first_of_a_source_waits() -> None:
+    """Whatever happens to it meanwhile, and whoever is taken before it; other sources have their own."""
+    pending = Pending()
+    assert pending.oldest("s") is None
+    pending.put(entry("slow.jpg", due=3.0))
+    pending.put(entry("later.jpg", due=5.0, fresh=False))
+    pending.put(replace(entry("elsewhere.jpg", due=1.0), key=Key("t", "elsewhere.jpg")))
+    assert (pending.oldest("s"), pending.oldest("t")) == (3.0, 1.0)
+    for changed in (7.0, 9.0):
+        pending.put(entry("slow.jpg", due=changed, size=int(changed)))
+    assert pending.oldest("s") == 3.0, "a file that is written all the time waits from its first state on"
+    assert names(pending.take(8.0, 0, 1, "s")) == ["later.jpg"]
+    assert pending.oldest("s") == 3.0
+    assert names(pending.take(9.0, 1, 1, "s")) == ["slow.jpg"]
+    pending.put(entry("slow.jpg", due=10.0))
+    assert pending.oldest("s") == 3.0, "it is being worked on"
+    pending.finish(Key("s", "slow.jpg"))
+    assert pending.oldest("s") == 5.0
+    pending.finish(Key("s", "later.jpg"))
+    assert pending.oldest("s") == 10.0, "what happened to it meanwhile"
+
+
 def test_the_oldest_file_of_a_size_stays_the_oldest_when_something_happens_to_it() -> None:
     pending = Pending()
     for name, since in (("moved.jpg", 0.0), ("other.jpg", 11.0)):

@@ -148,3 +148,9 @@ def test_the_parameters_that_are_named_exist() -> None:
     similar = PUBLISHED["components"]["schemas"]["Similar"]["properties"]
     assert named == set(similar) - {"target", "catalog"}
     assert components().keys() <= PUBLISHED["components"]["schemas"].keys()
+
+
+def test_every_metric_has_its_row(samples: Api) -> None:
+    told = {name for row in rows("`recq_") for name in re.findall(r"`(recq_\w+)`", row[0])}
+    served_now = set(re.findall(r"^# TYPE (\w+) ", samples.get("/metrics").text, re.MULTILINE))
+    assert told == served_now

@@ -17,7 +17,8 @@ STATUS = Status(
     state="idle",
     detail=None,
     sources=(
-        SourceStatus("a", "/a", 10, 7, 2, ignored=3, pending=1, held=4),
+        SourceStatus("a", "/a", 10, 7, 2, ignored=3, pending=1, held=4, oldest_pending_seconds=2.5),
+        SourceStatus("idle", "/b", 1, 1, 0, ignored=0, pending=0),
         SourceStatus('odd "name"\n\\', None, 0, 0, 0, ignored=0, pending=None),
     ),
 )
@@ -56,10 +57,15 @@ def test_what_the_catalog_holds() -> None:
         "recq_files_ignored": 3,
         "recq_files_pending": 1,
         "recq_items_held": 4,
+        "recq_items_metadata_held": 0,
+        "recq_oldest_pending_seconds": 2.5,
     }
+    assert found["recq_oldest_pending_seconds", 'catalog="shop",source="idle"'] == 0
     odd = r'catalog="shop",source="odd \"name\"\n\\"'
     assert found["recq_items_indexed", odd] == 0
-    assert ("recq_files_pending", odd) not in found, "no daemon knows"
+    for unknown in ("recq_files_pending", "recq_oldest_pending_seconds"):
+        assert (unknown, odd) not in found, "no daemon knows"
+    assert found["recq_indexes_waiting", 'catalog="shop"'] == 0
     assert found["recq_daemon_running", 'catalog="shop"'] == 1
 
 
