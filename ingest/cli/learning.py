@@ -26,7 +26,7 @@ from recq.errors import UsageError
 from recq.paths import printable
 
 if TYPE_CHECKING:
-    from recq.learn.training import Training
+    from recq.learn.training_result import Training
 
 
 class Method(StrEnum):

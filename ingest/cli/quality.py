@@ -9,7 +9,7 @@ from recq.paths import printable
 
 if TYPE_CHECKING:
     from recq.learn.held_out import Spread
-    from recq.learn.training import ClassQuality, LabelRanking, Quality
+    from recq.learn.training_result import ClassQuality, LabelRanking, Quality
 
 _CLASSES = 20  # classes of the table, those with the most items; JSON has all
 

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 _EXAMPLES = 20  # items among which one is looked for whose name can be typed
 
 
+def size_of(catalog: Catalog) -> int:
+    """All items of a collection, failed ones included."""
+    return catalog.items.count() + catalog.ledger.count_failed()
+
+
 @dataclass(frozen=True)
 class Standing:
     """The state of sources in the index: searchable `items`, `failed` ones, deletions and losses `held`, `problems`.

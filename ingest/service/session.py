@@ -22,7 +22,7 @@ from ingest.reconcile.rebuild_check import require_all_there
 from ingest.report import LogFormat, Reporter
 from ingest.service.additions import Additions, HandOver, Taken, wait_until_done
 from ingest.service.kept import report_kept
-from ingest.service.outcome import Outcome, Standing
+from ingest.service.outcome import Outcome, Standing, size_of
 from ingest.service.rebuilds import (
     Followed,
     ask_for_rebuild,
@@ -241,7 +241,7 @@ def _switched(session: Session, old: Catalog, new: Catalog) -> Outcome:
     """Fill the new collection, and let it answer when it is complete."""
     projection, retrier, stop = new.projection, session.retrier, session.signals.stop
     assert projection is not None, "a trained space has one"
-    total, done = old.items.count() + old.ledger.count_failed(), 0
+    total, done = size_of(old), 0
     for count in new.fill_from(old, projection, retrier):
         done += count
         session.reporter.stage("projecting", done, total)

@@ -26,7 +26,7 @@ from ingest.reconcile.rebuild_check import require_whole
 from ingest.report import Reporter
 from ingest.service.additions import require_same_settings
 from ingest.service.kept import report_kept
-from ingest.service.outcome import Standing
+from ingest.service.outcome import Standing, size_of
 from ingest.service.requests import Answer, checked
 from ingest.service.roots import all_roots
 from ingest.service.running import Running, Session
@@ -264,7 +264,7 @@ class Move:
         retrier(require_room_for_another, session.settings, old.catalog, new)
         retrier(old.catalog.note_next, self.wanted.to_json())
         session.reporter.event("rebuilding", catalog=name, space=new.space.label)
-        self._total = retrier(_size, old.catalog)
+        self._total = retrier(size_of, old.catalog)
         if self.wanted.candidate is not None:
             self._fill(new)
         else:
@@ -329,7 +329,7 @@ class Move:
         while left is None or left:
             if time.monotonic() >= self._next_count:
                 self._next_count = time.monotonic() + _COUNT_EVERY
-                self._show("indexing", self._retrier(_size, running.catalog))
+                self._show("indexing", self._retrier(size_of, running.catalog))
             self._pause(running)
             with contextlib.suppress(IndexUnreachable):  # it is starting, or waits for the index
                 daemon = running.daemon
@@ -403,11 +403,6 @@ class Move:
     def _go_on(self) -> None:
         if self._stop.is_set():
             raise Stopping
-
-
-def _size(catalog: Catalog) -> int:
-    """All items, failed ones included."""
-    return catalog.items.count() + catalog.ledger.count_failed()
 
 
 class Switching:

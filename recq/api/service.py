@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from threading import Lock
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 from recq.api.errors import Busy
 from recq.api.thumbnails import Thumbnails
+from recq.closing import ClosedAtEnd
 from recq.commands import answering, current
 from recq.errors import IndexFailing, IndexUnreachable
 from recq.face.catalog import ImageCatalog
@@ -40,7 +40,7 @@ class Served:
     session: Session
 
 
-class Service:
+class Service(ClosedAtEnd):
     """Answers questions about the catalogs of one index. A context manager."""
 
     def __init__(self, settings: Settings) -> None:
@@ -124,14 +124,6 @@ class Service:
         self._connection.close()
         self.decoder.close()
         self._sessions.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 @contextmanager

@@ -26,12 +26,12 @@ from recq.display.training_plots import (
     precisions_plot,
 )
 from recq.learn.held_out import LabelPrecision, Spread
-from recq.learn.training import ClassQuality, Quality
+from recq.learn.training_result import ClassQuality, Quality
 from recq.paths import printable
 
 if TYPE_CHECKING:
     from recq.learn.finetune import Finetuning, NetworkTraining
-    from recq.learn.training import Training
+    from recq.learn.training_result import Training
 
 MOST_ROWS = 500
 """Rows of a table; JSON has all."""

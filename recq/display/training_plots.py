@@ -16,7 +16,7 @@ from xml.etree.ElementTree import Element, fromstring
 
 from recq.errors import UsageError
 from recq.learn.held_out import Bin, CurvePoint, LabelPrecision, Spread, Taken
-from recq.learn.training import ClassQuality, Quality
+from recq.learn.training_result import ClassQuality, Quality
 from recq.paths import printable
 
 MOST_CLASSES = 30

@@ -15,12 +15,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 import numpy as np
 import numpy.typing as npt
 
+from recq.closing import ClosedAtEnd
 from recq.duplicates.kinds import Kind
 from recq.errors import TargetNotFound, UsageError
 from recq.face.arguments import checked
@@ -44,7 +44,7 @@ DEFAULT_KINDS = (Kind.COPY.value, Kind.CROP.value)
 """What `duplicates` looks for by default. A mirrored picture is often meant to be a different one."""
 
 
-class ImageCatalog:
+class ImageCatalog(ClosedAtEnd):
     """A catalog of indexed images, which `recq.open` returns.
 
     Every method raises only errors of `recq.errors`. `similar` lists what can be a target; filters are written as on
@@ -523,14 +523,6 @@ class ImageCatalog:
     def close(self) -> None:
         """Close the connection and free the network. Every later question raises UsageError."""
         self._session.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _answer(self, found: Any) -> Answer:
         from recq.face.results import Answer, shown_as

@@ -13,9 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
-from types import TracebackType
-from typing import Self
 
+from recq.closing import ClosedAtEnd
 from recq.errors import ImageError, Reason
 from recq.images.decode import Limits
 from recq.images.fitting import Displayed
@@ -28,7 +27,7 @@ from recq.settings import Settings
 from recq.space import InputSpec
 
 
-class IsolatedDecoder:
+class IsolatedDecoder(ClosedAtEnd):
     """A `recq.images.fitting.Decoder` whose processes are started with the first picture. A context manager."""
 
     def __init__(self, settings: Settings) -> None:
@@ -88,14 +87,6 @@ class IsolatedDecoder:
             pool = self._pool
         if pool is not None:
             pool.close(cancel=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _whole(found: Decoded, size: int) -> RGBArray:

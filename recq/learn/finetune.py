@@ -41,16 +41,8 @@ from recq.learn.labels import LabelRules
 from recq.learn.network_trainings import Answers, Task, Trainings
 from recq.learn.pictures import Base, Files, Start, base_of, read_pictures, usable_examples
 from recq.learn.selection import KS, Retrieval, class_splits, means_of, seen_splits, without_classes
-from recq.learn.training import (
-    ClassQuality,
-    LabelRanking,
-    Quality,
-    by_class,
-    class_qualities,
-    ranked_labels,
-    require_groups,
-    require_holdout,
-)
+from recq.learn.training import require_groups, require_holdout
+from recq.learn.training_result import ClassQuality, LabelRanking, Quality, by_class, class_qualities, ranked_labels
 from recq.models.backend import backend_name, require_keras, require_tensorflow
 from recq.models.options import ModelOptions
 from recq.models.trained import TrainedNetwork, store_trained, trained_root

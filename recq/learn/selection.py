@@ -95,20 +95,20 @@ def select(
     With `closed_set` the best of seen classes is chosen, whatever it does to others; so it is where no recipe is open.
     """
     seen = [
-        Part.of(examples.at(learned), examples.at(held), None, seed)
+        Fold.of(examples.at(learned), examples.at(held), None, seed)
         for learned, held in seen_splits(examples, SEEN_FOLDS, seed)
     ]
-    apart = [Part.without(examples, classes, seed) for classes in class_splits(examples.classes, seed)]
+    apart = [Fold.without(examples, classes, seed) for classes in class_splits(examples.classes, seed)]
     # Of lists a label that nearly all items have leaves nothing to learn from.
-    unseen = [part for part in apart if len(part.fit.examples.classes) > 1 and len(part.retrieval.queries)]
+    unseen = [fold for fold in apart if len(fold.fit.examples.classes) > 1 and len(fold.retrieval.queries)]
     measured = []
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        for found in threads.map(lambda part: part.maps_of(recipes), (*seen, *unseen)):
+        for found in threads.map(lambda fold: fold.maps_of(recipes), (*seen, *unseen)):
             measured.append(found)
             step()
     trials = []
     for recipe, found in zip(recipes, zip(*measured, strict=True), strict=True):
-        gains = tuple(after - part.before for after, part in zip(found[len(seen) :], unseen, strict=True))
+        gains = tuple(after - fold.before for after, fold in zip(found[len(seen) :], unseen, strict=True))
         trials.append(Trial(recipe, float(np.mean(found[: len(seen)])), gains))
     chosen = choose(trials, closed_set=closed_set)
     return Selection(tuple(trials), chosen, _out_of_fold(seen, examples.classes, chosen.recipe))
@@ -211,15 +211,15 @@ def without_classes(examples: Examples, classes: frozenset[str]) -> tuple[Rows, 
     return np.flatnonzero(~apart), np.flatnonzero(has)
 
 
-def _out_of_fold(parts: Sequence[Part], classes: Sequence[str], recipe: Recipe) -> OutOfFold:
-    """What each part's classifier says of its gallery, one part after the other; `recipe` makes the trained space."""
+def _out_of_fold(folds: Sequence[Fold], classes: Sequence[str], recipe: Recipe) -> OutOfFold:
+    """What each fold's classifier says of its gallery, one fold after the other; `recipe` makes the trained space."""
     scores, truth, nearness, trained = [], [], [], []
-    for part in parts:
-        scores.append(scores_of(part.fit, part.gallery.vectors, classes))
-        truth.append(part.gallery.indicators(classes))
-        nearness.append(nearness_of(part.gallery.vectors, part.fit.examples.vectors))
-        head = part.fit.head(recipe)
-        trained.append(nearness_of(head.apply(part.gallery.vectors), head.apply(part.fit.examples.vectors)))
+    for fold in folds:
+        scores.append(scores_of(fold.fit, fold.gallery.vectors, classes))
+        truth.append(fold.gallery.indicators(classes))
+        nearness.append(nearness_of(fold.gallery.vectors, fold.fit.examples.vectors))
+        head = fold.fit.head(recipe)
+        trained.append(nearness_of(head.apply(fold.gallery.vectors), head.apply(fold.fit.examples.vectors)))
     return OutOfFold(np.concatenate(scores), np.concatenate(truth), np.concatenate(nearness), np.concatenate(trained))
 
 
@@ -233,7 +233,7 @@ def scores_of(fit: Fit, vectors: Floats, classes: Sequence[str]) -> Floats:
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class Fold:
     """One fold: a fit of what is learned from, and what is measured; `before`, the mAP of the vectors as they are."""
 
     fit: Fit
@@ -242,16 +242,18 @@ class Part:
     before: float
 
     @classmethod
-    def of(cls, learned: Examples, gallery: Examples, queries: Rows | None, seed: int) -> Part:
+    def of(cls, learned: Examples, gallery: Examples, queries: Rows | None, seed: int) -> Fold:
         """Learn from `learned`; rows `queries` of the gallery (None: all) look for others in it."""
         retrieval = Retrieval(gallery, queries, seed)
         return cls(Fit(learned, quick=True), gallery, retrieval, retrieval.measures(gallery.vectors).map)
 
     @classmethod
-    def without(cls, examples: Examples, classes: frozenset[str], seed: int) -> Part:
+    def without(cls, examples: Examples, classes: frozenset[str], seed: int) -> Fold:
         """Learn without some classes; their items look for each other among all items, as they will tomorrow.
 
-        A group with items of both kinds is not learned from.
+        A group with items of both kinds is not learned from. Of lists of labels, an item that has one of the classes is
+        left out with all of its labels: so what it has besides is learned from fewer items as well, and a label that
+        always comes with one of the classes from none.
         """
         others, queries = without_classes(examples, classes)
         return cls.of(examples.at(others), examples, queries, seed)

@@ -15,11 +15,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from threading import Lock
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from recq.closing import ClosedAtEnd
 from recq.errors import ModelUnavailable
 from recq.models.options import ModelOptions
 from recq.models.pooling import Floats, length_of, unit
@@ -58,7 +58,7 @@ class _Waiting:
     future: Future[Any] = field(default_factory=Future)
 
 
-class Embedder:
+class Embedder(ClosedAtEnd):
     """Makes vectors of one embedding space. A context manager; `close` waits for what is under way.
 
     `runtime` and `device` name what runs the network, and where. In a trained space its vectors go through
@@ -125,14 +125,6 @@ class Embedder:
             self._closed = True
         self._threads.shutdown(wait=True)
         self._runtime.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _work(self) -> None:
         """Called once for each submitted picture; the queue may be empty, if another call took the picture."""

@@ -15,9 +15,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from threading import RLock, local
-from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from recq.closing import ClosedAtEnd
 from recq.errors import IndexUnreachable, ModelUnavailable, RecqError, TargetError, TargetNotFound, UsageError
 from recq.search.prepare import Preparer, Query
 from recq.search.target import Given, IndexedTarget, read_once, resolve, text_of
@@ -55,7 +55,7 @@ class _Known(NamedTuple):
     at: float
 
 
-class Session:
+class Session(ClosedAtEnd):
     """The catalog that the settings name. A context manager; several threads may ask it.
 
     A service has a `connection` that all its questions share, and a `decoder` for what strangers send; they stay the
@@ -249,14 +249,6 @@ class Session:
     def _require_open(self) -> None:
         if self._closed:
             raise UsageError(f"catalog {self.settings.catalog!r} has been closed: open it again")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 @contextmanager

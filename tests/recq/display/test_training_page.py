@@ -23,7 +23,7 @@ from recq.learn.finetune import Finetuning, NetworkTraining, UnseenClasses
 from recq.learn.fits import JoinedRecipe
 from recq.learn.held_out import Bin, CurvePoint, LabelPrecision, Spread, Taken
 from recq.learn.selection import Selection, Trial
-from recq.learn.training import ClassQuality, Quality, Training
+from recq.learn.training_result import ClassQuality, Quality, Training
 from recq.models.heads import Classifier, Joined
 from recq.models.trained import TrainedNetwork
 from recq.space import EmbeddingSpace

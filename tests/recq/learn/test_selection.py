@@ -19,7 +19,7 @@ from recq.learn.selection import (
     LEAST_GROUPS,
     SEEN_FOLDS,
     UNSEEN_FOLDS,
-    Part,
+    Fold,
     Retrieval,
     Trial,
     choose,
@@ -78,7 +78,7 @@ def test_classes_left_out_are_not_learned_nor_what_is_grouped_with_them() -> Non
     examples = drawn(5, 10)
     groups = examples.groups.copy()
     groups[0] = groups[49]  # a view of an item of class 4
-    part = Part.without(replace(examples, groups=groups), frozenset({"class 4"}), 0)
+    part = Fold.without(replace(examples, groups=groups), frozenset({"class 4"}), 0)
     assert part.fit.classifier.classes == ("class 0", "class 1", "class 2", "class 3")
     assert "0000" not in part.fit.examples.ids
     assert {examples.labels[n] for n in part.retrieval.queries.tolist()} == {("class 4",)}

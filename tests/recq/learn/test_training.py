@@ -22,7 +22,8 @@ from recq.index.schema import FileFacts, Item
 from recq.learn.held_out import Spread
 from recq.learn.labels import LabelRules
 from recq.learn.predict import Prediction, predict
-from recq.learn.training import SEEDS, TrainingOptions, ranked_labels, train
+from recq.learn.training import SEEDS, TrainingOptions, train
+from recq.learn.training_result import ranked_labels
 from recq.search.many import FailedTarget
 from recq.search.session import Session
 from recq.settings import Settings
