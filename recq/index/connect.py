@@ -327,6 +327,8 @@ class DaemonClient(QdrantClient):
             verify=no_certificates(),
         )
         self.address = address
+        self.succeeded = False
+        """Whether others are asked in the daemon's place, which has gone (`recq.index.successor`)."""
 
 
 def _daemon_client(data_dir: Path) -> DaemonClient | None:

@@ -63,7 +63,8 @@ class KeptConnection:
     def client(self) -> Iterator[QdrantClient]:
         """The index, for the length of the block. Raises what `recq.index.connect.connect` raises.
 
-        A connection that breaks is given up: the next question makes a new one.
+        A connection that breaks is given up: the next question makes a new one. So is that to a daemon which has gone,
+        when the questions under way have their answers from who came after it.
         """
         if self._mine.client is not None:
             yield self._mine.client
@@ -99,12 +100,12 @@ class KeptConnection:
         return self._opened()
 
     def _opened(self) -> _Open:
-        from recq.index.connect import connect
         from recq.index.edge.client import EmbeddedClient
+        from recq.index.successor import connect_for_questions
 
         closing, made, failures = ExitStack(), None, []
         try:
-            client = closing.enter_context(connect(self._settings))
+            client = closing.enter_context(connect_for_questions(self._settings))
             made = _Open(client, closing, isinstance(client, EmbeddedClient), users=1)
         except RecqError as error:
             failures = [error]
@@ -121,7 +122,7 @@ class KeptConnection:
     def _let_go(self, used: _Open, *, broken: bool) -> None:
         with self._changed:
             used.users -= 1
-            if broken:
+            if broken or getattr(used.client, "succeeded", False):  # nobody watches over a folder opened meanwhile
                 self._end(used)
             elif used.over and not used.users:
                 self._close(used)

@@ -68,6 +68,7 @@ class _Successors:
             if self._asked is gone:
                 settings = self._settings.model_copy(update={"lock_wait": within})
                 self._asked = self._stack.enter_context(connect(settings))
+                self._first.succeeded = True
 
 
 def _sent(request: httpx.Request, client: QdrantClient) -> httpx.Response:
