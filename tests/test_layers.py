@@ -36,6 +36,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"recq.display"},
         {"recq.face"},
         {"recq.api"},
+        {"recq.page"},
         {"recq.__init__"},
     ],
     "ingest": [

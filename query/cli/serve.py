@@ -35,5 +35,12 @@ def serve(
     settings = index.settings()
     from recq.api.server import address_of
     from recq.api.server import serve as answer
+    from recq.page.routes import Pages
 
-    answer(settings, host, port, lambda url: complain(PROG, f"answering at {address_of(url)}"))
+    answer(
+        settings,
+        host,
+        port,
+        lambda url: complain(PROG, f"answering at {address_of(url)}, for people at {url}/"),
+        pages=lambda service, keeper: Pages(service, keeper).router(),
+    )

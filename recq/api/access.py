@@ -18,8 +18,14 @@ from recq.errors import UsageError
 from recq.index.edge.serving import Access, Serving, key_of
 from recq.settings import Settings
 
-OPEN = frozenset({"/api/v1/healthz", "/api/v1/readyz"})
-"""Paths that need no token: whether the service runs, for whoever starts and restarts it."""
+OPEN = frozenset({"/api/v1/healthz", "/api/v1/readyz", "/login"})
+"""Paths that need no token: whether the service runs, for whoever starts it again, and where a token is given."""
+
+OPEN_BELOW = "/static/"
+"""The page's own files, which tell nothing."""
+
+COOKIE = "recq_token"
+"""Has the token of a browser. Other sites' pages cannot have it sent along (SameSite=Strict), nor scripts read it."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,7 @@ class Gatekeeper:
         origin = headers.get("origin")
         if origin is not None and origin not in self.origins and urlsplit(origin).netloc.lower() != host.lower():
             return Refusal(403, "pages of that origin may not ask: the setting api_origins lists those that may")
-        if path not in OPEN and self.access(headers) is Access.NONE:
+        if path not in OPEN and not path.startswith(OPEN_BELOW) and self.access(headers) is Access.NONE:
             return Refusal(401, "a token is needed: send the header 'Authorization: Bearer TOKEN', see RECQ_TOKEN")
         return None
 
@@ -73,9 +79,8 @@ class Gatekeeper:
         """What the token of a request allows; every token is compared in constant time."""
         if not self.needs_token:
             return Access.FULL
-        scheme, _, token = headers.get("authorization", "").partition(" ")
         keys = Serving(given_key=self.operate, read_key=self.read)
-        return keys.access(token.strip() if scheme.lower() == "bearer" else "")
+        return keys.access(_token_of(headers))
 
     def _knows(self, host: str) -> bool:
         """Whether a `Host` is an address, or a name of this service; whatever the port."""
@@ -90,3 +95,12 @@ class Gatekeeper:
         except ValueError:
             return False
         return True
+
+
+def _token_of(headers: Mapping[str, str]) -> str:
+    """The token that a request brings: in its header, else in a browser's cookie."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return token.strip()
+    pairs = (pair.partition("=") for pair in headers.get("cookie", "").split(";"))
+    return next((value.strip().strip('"') for name, _, value in pairs if name.strip() == COOKIE), "")

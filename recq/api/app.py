@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
@@ -80,9 +80,11 @@ def api(service: Service) -> tuple[FastAPI, Metrics]:
     return app, metrics
 
 
-def gated(service: Service, keeper: Gatekeeper) -> ASGIApp:
-    """The application as it is served."""
+def gated(service: Service, keeper: Gatekeeper, *more: APIRouter) -> ASGIApp:
+    """The application as it is served, with `more` routes beside the API's."""
     app, metrics = api(service)
+    for router in more:
+        app.include_router(router)
     gate: ASGIApp = Gate(app, keeper, service.settings.max_upload, metrics.observe)
     if not keeper.origins:
         return gate

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import quote
 
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from recq.api.access import Gatekeeper
@@ -61,6 +63,12 @@ class Gate:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         refusal = self._keeper.refusal(scope["path"], headers)
         if refusal is not None:
+            if refusal.status == UNAUTHORISED.status and _is_browser(scope, headers):
+                to = quote(
+                    scope["path"] + ("?" + scope["query_string"].decode("latin-1") if scope["query_string"] else "")
+                )
+                await RedirectResponse(f"/login?to={to}", 303)(scope, receive, send)
+                return
             kind = UNAUTHORISED if refusal.status == UNAUTHORISED.status else FORBIDDEN
             _log.warning("a request was refused: %s", refusal.message)
             await _refuse(kind, refusal.message, scope, receive, send)
@@ -89,6 +97,13 @@ class Gate:
             await self._app(scope, _replayed(b"".join(parts), receive), send)
         finally:
             self._held -= held
+
+
+def _is_browser(scope: Scope, headers: Mapping[str, str]) -> bool:
+    """Whether somebody opens a page, rather than a program asking the API."""
+    return (
+        scope["method"] == "GET" and not scope["path"].startswith("/api/") and "text/html" in headers.get("accept", "")
+    )
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:

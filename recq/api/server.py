@@ -18,6 +18,7 @@ from typing import cast
 
 import anyio.to_thread
 import uvicorn
+from fastapi import APIRouter
 from starlette.requests import Request
 
 from recq.api.access import Gatekeeper
@@ -31,6 +32,8 @@ from recq.index.edge.serving import Access
 from recq.index.edge.throttle import throttled
 from recq.settings import Settings
 from recq.signals import Signals
+
+Pages = Callable[[Service, Gatekeeper], APIRouter]
 
 AT_ONCE = 16
 """Questions that are answered at the same time; others wait for a thread."""
@@ -78,8 +81,12 @@ def _why(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
-def serve(settings: Settings, host: str, port: int, ready: Callable[[str], None]) -> None:
+def serve(
+    settings: Settings, host: str, port: int, ready: Callable[[str], None], *, pages: Pages | None = None
+) -> None:
     """Answer until SIGTERM or Ctrl-C; `ready` is given the address once questions are answered.
+
+    `pages` makes routes for people beside those of the API.
 
     Raises UsageError for an address that cannot be had, or that others reach while no token is set, and what opening
     the catalog raises.
@@ -93,7 +100,8 @@ def serve(settings: Settings, host: str, port: int, ready: Callable[[str], None]
                 "that those who ask have to send"
             )
         service.ask(None, lambda served: served.catalog.space)
-        server = Server(service, keeper, lambda: ready(bound.url))
+        more = [] if pages is None else [pages(service, keeper)]
+        server = Server(service, keeper, lambda: ready(bound.url), *more)
         signals.working(server.leave)
         server.run(sockets=[bound.listening])
 
@@ -101,7 +109,7 @@ def serve(settings: Settings, host: str, port: int, ready: Callable[[str], None]
 class Server(uvicorn.Server):
     """uvicorn for a service; `ready` is called once it answers. Signals are left to `recq.signals`."""
 
-    def __init__(self, service: Service, keeper: Gatekeeper, ready: Callable[[], None]) -> None:
+    def __init__(self, service: Service, keeper: Gatekeeper, ready: Callable[[], None], *more: APIRouter) -> None:
         room = room_for(raise_soft_limit())
         connections = Connections(
             room.connections,
@@ -110,7 +118,7 @@ class Server(uvicorn.Server):
         )
         super().__init__(
             uvicorn.Config(
-                gated(service, keeper),
+                gated(service, keeper, *more),
                 http=cast(type[asyncio.Protocol], connections.protocol),
                 ws="none",
                 backlog=room.backlog,

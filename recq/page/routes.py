@@ -1,0 +1,295 @@
+"""The routes of the page: each asks `recq.face` or `recq.operate`, and fills a template."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import RedirectResponse, Response
+
+from recq.api.access import COOKIE, Gatekeeper
+from recq.api.errors import Busy, kind_of
+from recq.api.service import Served, Service
+from recq.display.explanation import draw
+from recq.display.table import cell
+from recq.errors import FilterError, IndexPending, RecqError, TargetNotFound
+from recq.face.results import Answer
+from recq.face.targets import Part, Target
+from recq.index.edge.serving import Access
+from recq.operate.failures import list_failures
+from recq.operate.problems import list_problems
+from recq.operate.requests import retry as ask_for_retry
+from recq.operate.status import find_status
+from recq.page.rendering import Files, Templates
+from recq.page.state import PAGE_SIZE, State, words_filters
+from recq.page.tiles import MOST_FACETS, MOST_VALUES, chips_of, facet_of, pages_of, tiles_of, title_of
+from recq.paths import printable
+from recq.region import Region
+from recq.search.inventory import catalogs as list_catalogs
+from recq.search.target import ContentTarget, IndexedName
+
+FIELDS_FOR = 30.0
+"""Seconds that the list of fields is kept: it counts all items of each."""
+
+_MOST_DISTINCT = 200  # values of a text; one with more differs from item to item
+
+
+@dataclass
+class Pages:
+    """The page of one service."""
+
+    service: Service
+    keeper: Gatekeeper
+    templates: Templates = field(default_factory=Templates)
+    files: Files = field(default_factory=Files)
+    _fields: dict[str | None, tuple[float, list[str], list[str]]] = field(default_factory=dict)
+
+    def router(self) -> APIRouter:
+        """All routes."""
+        router = APIRouter(include_in_schema=False)
+        router.add_api_route("/", self._shown(self.find), methods=["GET"])
+        router.add_api_route("/look", self._shown(self.look), methods=["GET", "POST"])
+        router.add_api_route("/items/{item_id}", self._shown(self.item), methods=["GET"])
+        router.add_api_route("/why", self._shown(self.why), methods=["GET"])
+        router.add_api_route("/why.png", self.why_picture, methods=["GET"])
+        router.add_api_route("/status", self._shown(self.status), methods=["GET"])
+        router.add_api_route("/retry", self._shown(self.retry), methods=["POST"])
+        router.add_api_route("/login", self.login, methods=["GET", "POST"])
+        router.add_api_route("/static/{name}", self.file, methods=["GET"])
+        return router
+
+    # -- find ---------------------------------------------------------------------------------------------------------
+
+    def find(self, request: Request, _: bytes) -> Response:
+        """The gallery, or what looks like the liked pictures."""
+        return self._found(request, State.of(request.query_params.multi_items()), None)
+
+    def look(self, request: Request, content: bytes) -> Response:
+        """What looks like a picture that is sent as the body. Asked for without one: what to do."""
+        state = State.of(request.query_params.multi_items()).with_(picture=True)
+        page = State.of(request.query_params.multi_items()).page
+        if not content:
+            return self.templates.page(request, "look.html", state=state)
+        target = ContentTarget(content, "your picture")
+        return self._found(request, state.at(page), target)
+
+    def _found(self, request: Request, state: State, picture: Target | None) -> Response:
+        def ask(at: Served) -> dict[str, Any]:
+            texts, faceted = self._known_fields(at, state.catalog)
+            words = words_filters(state.text, [*texts, "file.name", "file.path"])
+            answer = _answer(at, state, picture, words)
+            # What is ranked leaves out its targets, copies and groups; alternatives cannot be counted.
+            total = None if state.ranks or words or state.group_by else at.catalog.count(filters=state.filters)
+            return {
+                "tiles": tiles_of(answer),
+                "pages": None if total is None else pages_of(state, len(answer.results), total),
+                "facets": [
+                    facet_of(state, found)
+                    for name in faceted
+                    if (found := _facets(at, name, state.filters)) is not None
+                ],
+                "chips": chips_of(state, _names(at, (*state.like, *state.dislike))),
+                "causes": [] if answer.no_results is None else [each.text for each in answer.no_results.causes],
+                "notes": [printable(each) for each in answer.notes],
+                "grouping": [name for name in faceted if not name.startswith("file.")],
+                "empty": not answer.results,
+            }
+
+        return self.templates.page(
+            request,
+            "find.html",
+            state=state,
+            catalogs=self._catalogs(),
+            default=self.service.settings.catalog,
+            page_size=PAGE_SIZE,
+            **self.service.ask(state.catalog, ask),
+        )
+
+    def _known_fields(self, at: Served, catalog: str | None) -> tuple[list[str], list[str]]:
+        """The text fields, and those that are offered as facets."""
+        known = self._fields.get(catalog)
+        if known is None or time.monotonic() - known[0] > FIELDS_FOR:
+            found = at.catalog.fields()
+            shared = [each for each in found if not each.waiting and _is_shared(each.items, each.distinct)]
+            faceted = [each.name for each in sorted(shared, key=lambda each: each.distinct or _MOST_DISTINCT)]
+            known = time.monotonic(), at.catalog.text_fields(), faceted[:MOST_FACETS]
+            self._fields[catalog] = known
+        return known[1], known[2]
+
+    def _catalogs(self) -> list[str]:
+        return self.service.ask_index(lambda session: [each.name for each in list_catalogs(session)])
+
+    # -- one item -----------------------------------------------------------------------------------------------------
+
+    def item(self, request: Request, _: bytes) -> Response:
+        """One item: its picture, a region of it to choose, everything that is known."""
+        item_id, state = request.path_params["item_id"], State.of(request.query_params.multi_items())
+
+        def ask(at: Served) -> dict[str, Any]:
+            found = at.catalog.show(IndexedName(item_id))
+            document = found.to_json()
+            payload = {name: value for name, value in document["payload"].items() if name != "file"}
+            return {
+                "item": found.item,
+                "title": title_of(payload, found.item.file.name),
+                "facts": [(printable(name), cell(value)) for name, value in payload.items() if cell(value)],
+                "file": [(name, cell(value)) for name, value in document["payload"]["file"].items() if cell(value)],
+                "error": document["error"],
+            }
+
+        return self.templates.page(
+            request, "item.html", state=state, region=_per_cent(state.region), **self.service.ask(state.catalog, ask)
+        )
+
+    def why(self, request: Request, _: bytes) -> Response:
+        """Which regions of two pictures make them similar."""
+        state = State.of(request.query_params.multi_items())
+        target, result = request.query_params.get("target", ""), request.query_params.get("result", "")
+        names = self.service.ask(state.catalog, lambda at: _names(at, (target, result)))
+        if len(names) < len({target, result}):
+            raise TargetNotFound("one of the two pictures is not in the index any more")
+        return self.templates.page(request, "why.html", state=state, target=target, result=result, names=names)
+
+    def why_picture(self, request: Request) -> Response:
+        """The same as a picture."""
+        parameters = request.query_params
+        pair = [IndexedName(parameters.get(name, "")) for name in ("target", "result")]
+        with self.service.explaining():
+            explanation = self.service.ask(parameters.get("catalog"), lambda at: at.catalog.explain(*pair))
+        stream = BytesIO()
+        draw(explanation).save(stream, "PNG")
+        return Response(stream.getvalue(), media_type="image/png", headers={"Cache-Control": "private, max-age=300"})
+
+    # -- the daemon ---------------------------------------------------------------------------------------------------
+
+    def status(self, request: Request, _: bytes) -> Response:
+        """How far the daemon is, what failed, and what is wrong with metadata."""
+        return self._status(request)
+
+    def retry(self, request: Request, _: bytes) -> Response:
+        """Have failed items tried again."""
+        if request.scope["access"] is not Access.FULL:
+            return self.templates.page(request, "error.html", 403, message="trying again needs the token that operates")
+        catalog = request.query_params.get("catalog")
+        asked = self.service.ask(catalog, lambda at: ask_for_retry(at.session, request.query_params.get("path")))
+        return self._status(request, said=f"{sum(asked.items.values()):,} will be tried again")
+
+    def _status(self, request: Request, said: str = "") -> Response:
+        state = State.of(request.query_params.multi_items())
+
+        def ask(at: Served) -> dict[str, Any]:
+            return {
+                "daemon": find_status(at.session),
+                "failures": list_failures(at.session)[:200],
+                "problems": list_problems(at.session, None)[:200],
+            }
+
+        operates = request.scope["access"] is Access.FULL
+        return self.templates.page(
+            request, "status.html", state=state, said=said, operates=operates, **self.service.ask(state.catalog, ask)
+        )
+
+    # -- who asks -----------------------------------------------------------------------------------------------------
+
+    async def login(self, request: Request) -> Response:
+        """Take a token, and keep it in a cookie that scripts cannot read and other sites cannot send."""
+        if request.method == "GET":
+            return self.templates.page(request, "login.html", to=_own_path(request.query_params.get("to", "/")))
+        form = dict(_form(await request.body()))
+        token = form.get("token", "")
+        if self.keeper.access({"authorization": f"Bearer {token}"}) is Access.NONE:
+            return self.templates.page(request, "login.html", 401, to=_own_path(form.get("to", "/")), wrong=True)
+        answer = RedirectResponse(_own_path(form.get("to", "/")), 303)
+        answer.set_cookie(COOKIE, token, httponly=True, samesite="strict", max_age=30 * 24 * 3600)
+        return answer
+
+    def file(self, name: str) -> Response:
+        """A file of the page."""
+        return self.files.answer(name)
+
+    # -- all ----------------------------------------------------------------------------------------------------------
+
+    def _shown(self, make: Callable[[Request, bytes], Response]) -> Callable[..., Any]:
+        """A route whose errors are pages."""
+        from starlette.concurrency import run_in_threadpool
+
+        async def route(request: Request) -> Response:
+            body = await request.body()
+            try:
+                return await run_in_threadpool(make, request, body)
+            except Busy:
+                return self.templates.page(
+                    request, "error.html", 503, message="busy with another such question: try again"
+                )
+            except RecqError as error:
+                return self.templates.page(request, "error.html", kind_of(error).status, message=printable(str(error)))
+
+        return route
+
+
+def _answer(at: Served, state: State, picture: Target | None, words: Sequence[str]) -> Answer:
+    keywords: dict[str, Any] = {"k": PAGE_SIZE, "page": state.page, "filters": state.filters, "any_of": words}
+    keywords |= {"keep_duplicates": state.copies, "diversity": state.diversity}
+    if state.sort:
+        keywords["sort"] = state.sort
+    if state.group_by:
+        keywords["group_by"] = state.group_by
+    if not state.ranks:
+        return at.catalog.search(**keywords)
+    liked: list[Target] = [] if picture is None else [picture]
+    liked += [IndexedName(each) for each in state.like]
+    if len(liked) == 1 and not state.dislike:
+        return at.catalog.similar(Part(liked[0], state.region) if state.region else liked[0], **keywords)
+    return at.catalog.recommend(liked, [IndexedName(each) for each in state.dislike], **keywords)
+
+
+def _facets(at: Served, name: str, filters: Sequence[str]) -> Any:
+    try:
+        found = at.catalog.facets(name, filters=filters, limit=MOST_VALUES)
+    except (FilterError, IndexPending):  # it has gone since the fields were listed, or its index is being built
+        return None
+    return found if found.rows else None
+
+
+def _names(at: Served, items: Sequence[str]) -> Mapping[str, str]:
+    """What the items are called, by id; without those that are not there."""
+    found = {}
+    for each in dict.fromkeys(items):
+        try:
+            shown = at.catalog.show(IndexedName(each))
+        except TargetNotFound:
+            continue
+        found[each] = title_of(shown.item.metadata, shown.item.file.name)
+    return found
+
+
+def _is_shared(items: int, distinct: int | None) -> bool:
+    """Whether items have values of a field in common: one that differs from item to item tells nothing.
+
+    Of numbers and dates, whose values are not counted, ranges are offered.
+    """
+    return items > 0 and (distinct is None or 1 < distinct <= min(_MOST_DISTINCT, items / 2))
+
+
+def _per_cent(region: str) -> tuple[float, float, float, float]:
+    """A region as numbers per cent; the middle half where there is none, or none in per cent."""
+    try:
+        parsed = Region.parse(region)
+    except (RecqError, ValueError):
+        return 25.0, 25.0, 50.0, 50.0
+    return (parsed.x, parsed.y, parsed.width, parsed.height) if parsed.percent else (25.0, 25.0, 50.0, 50.0)
+
+
+def _own_path(address: str) -> str:
+    """A path of this service; its first page in place of what leads elsewhere."""
+    return address if address.startswith("/") and not address.startswith(("//", "/\\")) else "/"
+
+
+def _form(body: bytes) -> list[tuple[str, str]]:
+    from urllib.parse import parse_qsl
+
+    return parse_qsl(body[:10_000].decode("utf-8", "replace"))

@@ -1,0 +1,168 @@
+"""What the templates show of answers: tiles, chips, facets, numbers of pages. Pure: records in, printable text out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from recq.display.table import cell, columns_of
+from recq.face.results import Answer, Facets
+from recq.index.schema import FieldType
+from recq.page.state import PAGE_SIZE, State, negated
+from recq.paths import printable
+from recq.search.results import Result, percent_text
+
+MOST_FACETS = 8
+"""Fields that are offered beside the results."""
+
+MOST_VALUES = 12
+"""Values of each that are shown at once."""
+
+_TITLES = ("title", "name")
+_KINDS = ("category", "labels", "kind", "type", "genre", "genres")
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One result: `alt` says title, category and how near; `near` is the percentile in words, `score` the cosine."""
+
+    id: str
+    title: str
+    name: str
+    alt: str
+    near: str
+    score: str
+    copies: int
+    facts: tuple[tuple[str, str], ...]
+    width: int | None
+    height: int | None
+
+
+@dataclass(frozen=True)
+class Chip:
+    """Something that steers the answer, and the address without it."""
+
+    kind: str
+    text: str
+    without: str
+    id: str = ""
+
+
+@dataclass(frozen=True)
+class FacetValue:
+    """A value with the number of items that have it, and the addresses with it, and with all but it."""
+
+    text: str
+    count: int
+    chosen: bool
+    address: str
+    excluded: bool
+    without: str
+
+
+@dataclass(frozen=True)
+class Facet:
+    """The values of a field. `ranges` are those of numbers and dates, for which a range can be typed, too."""
+
+    field: str
+    values: tuple[FacetValue, ...]
+    ranges: bool
+    open: bool
+
+
+def tiles_of(answer: Answer) -> list[Tile]:
+    """A tile for each result."""
+    seen = columns_of(answer)
+    return [_tile(result, seen) for result in answer.results]
+
+
+def _tile(result: Result, seen: Sequence[str]) -> Tile:
+    title = title_of(result.metadata, result.name)
+    kind = next((cell(result.metadata[name]) for name in _KINDS if name in result.metadata), "")
+    near = "" if result.share is None else f"closer than {percent_text(result.share)} of pairs"
+    facts = [(printable(name), text) for name in seen if name not in _TITLES and (text := cell(result.value(name)))]
+    file = result.payload["file"]
+    return Tile(
+        result.id,
+        title,
+        printable(result.name),
+        ", ".join(part for part in (title, kind, near) if part),
+        near,
+        "" if result.score is None else f"{result.score:.2f}",
+        result.copies,
+        tuple(facts),
+        file.get("width"),
+        file.get("height"),
+    )
+
+
+def title_of(metadata: Mapping[str, Any], name: str) -> str:
+    """What an item is called: its title, else its file's name."""
+    found = next((text for each in _TITLES if (text := cell(metadata.get(each)))), "")
+    return found or printable(name)
+
+
+def chips_of(state: State, names: Mapping[str, str]) -> list[Chip]:
+    """What steers, in the order in which it acts; `names` are those of liked and disliked items, by id."""
+    chips = []
+    if state.picture:
+        chips.append(Chip("picture", "your picture", state.with_(picture=False).address))
+    part = f" (the part {state.region})" if state.region else ""
+    chips += [Chip("like", names.get(each, each) + part, state.without(each).address, each) for each in state.like]
+    chips += [Chip("dislike", names.get(each, each), state.without(each).address, each) for each in state.dislike]
+    if state.text:
+        chips.append(Chip("text", state.text, state.with_(text="").address))
+    chips += [Chip("filter", printable(each), state.filtered(each).address) for each in state.filters]
+    return chips
+
+
+def facet_of(state: State, facets: Facets) -> Facet:
+    """A field's values as links."""
+    ranges = facets.type in (FieldType.INTEGER, FieldType.FLOAT, FieldType.DATE)
+    values = []
+    for (value, count), filter_ in zip(facets.rows, facets.filters, strict=True):
+        other = negated(filter_, facets.field)
+        chosen = filter_ in state.filters
+        cleared = state.filtered(other) if other in state.filters else state
+        values.append(
+            FacetValue(
+                printable(value),
+                count,
+                chosen,
+                cleared.filtered(filter_).address,
+                other in state.filters,
+                (state.filtered(filter_) if chosen else state).filtered(other).address,
+            )
+        )
+    chosen_here = any(each.chosen or each.excluded for each in values)
+    return Facet(facets.field, tuple(values), ranges, chosen_here)
+
+
+@dataclass(frozen=True)
+class Pages:
+    """Where a page stands: `first` to `last` of `total` items, the addresses around it (None at an end)."""
+
+    page: int
+    pages: int
+    first: int
+    last: int
+    total: int
+    before: str | None
+    after: str | None
+
+
+def pages_of(state: State, shown: int, total: int) -> Pages:
+    """`shown` items are on the page, `total` match in all."""
+    pages = max(1, math.ceil(total / PAGE_SIZE))
+    first = (state.page - 1) * PAGE_SIZE
+    return Pages(
+        state.page,
+        pages,
+        first + 1 if shown else 0,
+        first + shown,
+        total,
+        state.at(state.page - 1).address if state.page > 1 else None,
+        state.at(state.page + 1).address if state.page < pages else None,
+    )

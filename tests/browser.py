@@ -1,0 +1,102 @@
+"""A real browser for the tests: Debian's Chromium, by Playwright.
+
+Where it is not installed and may be (root on Debian), it is installed once. Where it cannot be had the test is skipped
+and says why; in CI it fails instead.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+from filelock import FileLock
+from playwright.sync_api import Browser, Page, sync_playwright
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+CACHE = Path(__file__).resolve().parent.parent / ".cache"
+_INSTALLED_WITHIN = 300  # seconds
+
+
+def unavailable(reason: str) -> NoReturn:
+    """Skip the test, or fail it where the tests of the page must run."""
+    if os.environ.get("CI"):
+        pytest.fail(f"no browser for the tests: {reason}", pytrace=False)
+    pytest.skip(f"no browser for the tests: {reason}")
+
+
+def chromium() -> str:
+    """The path of Chromium; installed once, whatever number of test processes ask for it at the same time."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with FileLock(CACHE / "browser-lock"):
+        found = _found()
+        if found is None:
+            _install()
+            found = _found()
+    if found is None:
+        unavailable("apt-get has installed no chromium")
+    return found
+
+
+def _found() -> str | None:
+    return next(filter(None, map(shutil.which, NAMES)), None)
+
+
+def _install() -> None:
+    apt = shutil.which("apt-get")
+    if apt is None or os.geteuid() != 0:
+        unavailable("install chromium (Debian: apt install chromium)")
+    for command in (["update"], ["install", "--yes", "--no-install-recommends", "chromium"]):
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        try:
+            done = subprocess.run(
+                [apt, "-q", *command], capture_output=True, text=True, env=environment, timeout=_INSTALLED_WITHIN
+            )
+        except subprocess.TimeoutExpired:
+            unavailable(f"apt-get {command[0]} took more than {_INSTALLED_WITHIN} s")
+        if done.returncode:
+            unavailable(f"apt-get {command[0]}: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
+
+
+@contextmanager
+def browser() -> Iterator[Browser]:
+    """A browser without a window, for the length of the block."""
+    path = chromium()
+    with sync_playwright() as playwright:
+        # As root there is no sandbox; containers have little /dev/shm.
+        options = ["--disable-dev-shm-usage", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+        opened = playwright.chromium.launch(executable_path=path, args=options)
+        try:
+            yield opened
+        finally:
+            opened.close()
+
+
+@contextmanager
+def watched(
+    opened: Browser, base_url: str, *, width: int = 1280, height: int = 900, scheme: str = "light"
+) -> Iterator[Page]:
+    """A page in a profile of its own. Fails where a script fails, or where anything is asked of another host."""
+    context = opened.new_context(
+        base_url=base_url,
+        viewport={"width": width, "height": height},
+        color_scheme="dark" if scheme == "dark" else "light",
+        reduced_motion="reduce",
+    )
+    page = context.new_page()
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(f"a script failed: {error}"))
+    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    page.on(
+        "request", lambda asked: None if asked.url.startswith((base_url, "blob:", "data:")) else wrong.append(asked.url)
+    )
+    try:
+        yield page
+    finally:
+        context.close()
+    assert wrong == []

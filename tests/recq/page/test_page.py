@@ -1,0 +1,242 @@
+"""The page as it is served: what it shows, and that nothing in the index or in an address can do harm."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import httpx
+import pytest
+from starlette.requests import Request
+
+from recq.api.access import Gatekeeper
+from recq.api.server import Server, bind
+from recq.api.service import Service
+from recq.page.rendering import Templates
+from recq.page.routes import Pages
+from recq.page.state import State
+from recq.page.tiles import Chip, Tile
+from recq.settings import Settings
+from tests.query.conftest import CATALOG, shop_root, stocked
+from tests.recq.api.serving import settings_of
+
+__all__ = ["shop_root"]
+
+HTML = {"Accept": "text/html"}
+
+
+@pytest.fixture(scope="module")
+def settings(
+    request: pytest.FixtureRequest, shop_root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Settings]:
+    folder = tmp_path_factory.mktemp("data")
+    with stocked("loopback", folder, shop_root, request) as options:
+        yield settings_of(options, CATALOG, cache_dir=folder / "cache", workers=1)
+
+
+def opened(settings: Settings, keeper: Gatekeeper) -> Iterator[httpx.Client]:
+    bound, up = bind("127.0.0.1", 0), threading.Event()
+    with Service(settings) as service, bound.listening:
+        server = Server(service, keeper, up.set, Pages(service, keeper).router())
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [bound.listening]})
+        thread.start()
+        try:
+            assert up.wait(30)
+            with httpx.Client(base_url=bound.url, timeout=120, headers=HTML) as client:
+                yield client
+        finally:
+            server.leave()
+            thread.join(30)
+
+
+@pytest.fixture(scope="module")
+def page(settings: Settings) -> Iterator[httpx.Client]:
+    yield from opened(settings, Gatekeeper())
+
+
+@pytest.fixture
+def locked(settings: Settings) -> Iterator[httpx.Client]:
+    yield from opened(settings, Gatekeeper(operate="the-operators", read="the-readers-own"))
+
+
+class Elements(HTMLParser):
+    """All elements of a page with their attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+    def all(self, tag: str, attribute: str) -> list[str]:
+        return [value for name, attrs in self.found if name == tag and (value := attrs.get(attribute))]
+
+
+def test_a_gallery_without_a_question(page: httpx.Client) -> None:
+    answer = page.get("/")
+    assert answer.status_code == 200
+    elements = Elements(answer.text)
+    shown = [each for each in elements.all("img", "src") if "/thumbnail" in each]
+    assert len(shown) >= 5
+    assert page.get(shown[0]).headers["content-type"] == "image/jpeg"
+    assert all(elements.all("img", "alt"))
+
+
+def test_every_link_of_a_page_leads_somewhere(page: httpx.Client) -> None:
+    first = Elements(page.get("/").text)
+    links = {each for each in first.all("a", "href") if each.startswith("/")}
+    nearer = next(each for each in links if each.startswith("/?like="))
+    links |= {each for each in Elements(page.get(nearer).text).all("a", "href") if each.startswith("/")}
+    for link in sorted(links):
+        assert page.get(link).status_code == 200, link
+
+
+def test_likes_and_filters_steer_and_are_shown_as_chips(page: httpx.Client) -> None:
+    first = Elements(page.get("/").text)
+    like = next(each for each in first.all("a", "href") if each.startswith("/?like="))
+    text = page.get(like).text
+    assert 'class="chip like"' in text
+    dislike = next(each for each in Elements(text).all("a", "href") if "dislike=" in each)
+    text = page.get(dislike).text
+    assert 'class="chip dislike"' in text
+    assert len(re.findall(r'class="chip ', text)) == 2
+
+
+def test_a_picture_that_is_sent(page: httpx.Client, shop_root: Path) -> None:
+    content = next(iter(sorted(shop_root.rglob("*.png")) + sorted(shop_root.rglob("*.jpg")))).read_bytes()
+    answer = page.post("/look", content=content)
+    assert answer.status_code == 200
+    assert 'class="chip picture"' in answer.text
+    assert "Choose it again" in page.get("/look").text
+    refused = page.post("/look", content=b"no picture")
+    assert refused.status_code == 422
+    assert 'role="alert"' in refused.text
+
+
+WRONG = [
+    "/?page=0",
+    "/?size=xl",
+    "/?filters=a",
+    "/?filters=nothing%3Dx",
+    "/?like=nothing",
+    "/?region=x&like=1",
+    "/?sort=x",
+]
+
+
+@pytest.mark.parametrize(
+    "address", [*WRONG, "/items/nothing", "/why?target=a&result=b", "/?catalog=none", "/?catalog=.."]
+)
+def test_a_wrong_address_is_told_in_words(page: httpx.Client, address: str) -> None:
+    answer = page.get(address)
+    assert 400 <= answer.status_code < 500, address
+    assert 'role="alert"' in answer.text
+    assert "Traceback" not in answer.text
+
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "javascript:alert(1)",
+    "{{ 7*7 }}",
+    "' onclick='x",
+]
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+@pytest.mark.parametrize(
+    "parameter", ["text", "filters", "like", "region", "catalog", "sort", "group_by", "page", "size"]
+)
+def test_no_parameter_becomes_markup(page: httpx.Client, parameter: str, value: str) -> None:
+    answer = page.get(f"/?{parameter}={quote(value)}")
+    assert answer.status_code < 500
+    elements = Elements(answer.text)
+    for tag, attrs in elements.found:
+        assert not [name for name in attrs if name.startswith("on")], (tag, attrs)
+        assert attrs.get("src") != "x"
+        href = attrs.get("href") or ""
+        assert urlsplit(href).scheme in ("",), href
+    assert [each for each in elements.all("script", "src") if not each.startswith("/static/")] == []
+
+
+def test_nothing_inline_and_nothing_from_elsewhere(page: httpx.Client) -> None:
+    answer = page.get("/")
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "frame-ancestors 'none'" in policy
+    elements = Elements(answer.text)
+    assert elements.all("script", "src")
+    assert [tag for tag, attrs in elements.found if tag == "style" or "style" in attrs] == []
+    addresses = [*elements.all("a", "href"), *elements.all("link", "href"), *elements.all("img", "src")]
+    assert [each for each in addresses if not each.startswith(("/", "#"))] == []
+    script = sum(len(page.get(each).content) for each in elements.all("script", "src"))
+    assert script < 60_000
+
+
+def test_files_are_kept_by_their_content(page: httpx.Client) -> None:
+    style = Elements(page.get("/").text).all("link", "href")[0]
+    assert "immutable" in page.get(style).headers["cache-control"]
+    for name in ("nothing.css", "..%2fstate.py", "%2e%2e/routes.py"):
+        assert page.get(f"/static/{name}").status_code == 404
+
+
+def test_status_lists_what_failed(page: httpx.Client) -> None:
+    answer = page.get("/status")
+    assert answer.status_code == 200
+    assert "Sources of the catalog" in answer.text
+
+
+def test_other_pages_cannot_have_something_done(page: httpx.Client) -> None:
+    answer = page.post("/retry", headers={"Origin": "http://evil.example"})
+    assert answer.status_code == 403
+
+
+def test_a_token_is_asked_for_once(locked: httpx.Client) -> None:
+    refused = locked.get("/?text=a")
+    assert refused.status_code == 303
+    assert refused.headers["location"] == "/login?to=/%3Ftext%3Da"
+    assert locked.get("/static/page.css").status_code == 200
+    assert locked.get("/api/v1/fields").status_code == 401
+    wrong = locked.post("/login", content="token=wrong&to=%2F")
+    assert wrong.status_code == 401
+    right = locked.post("/login", content="token=the-readers-own&to=%2F%3Ftext%3Da")
+    assert (right.status_code, right.headers["location"]) == (303, "/?text=a")
+    cookie = right.headers["set-cookie"].lower()
+    assert "httponly" in cookie
+    assert "samesite=strict" in cookie
+    assert locked.get("/").status_code == 200
+    assert locked.post("/retry").status_code == 403  # readers only read
+
+
+@pytest.mark.parametrize("to", ["https://evil.example/", "//evil.example", "/\\evil.example"])
+def test_a_login_leads_nowhere_else(locked: httpx.Client, to: str) -> None:
+    answer = locked.post("/login", content=f"token=the-operators&to={quote(to, safe='')}")
+    assert answer.headers["location"] == "/"
+
+
+def test_metadata_and_names_are_text() -> None:
+    hostile = "<script>alert(1)</script>"
+    tile = Tile("i", hostile, hostile, hostile, hostile, hostile, 2, ((hostile, hostile),), 1, 1)
+    request = Request(
+        {"type": "http", "method": "GET", "path": "/", "headers": [], "scheme": "http", "server": ("a", 1)}
+    )
+    values: dict[str, Any] = {
+        "catalogs": [hostile, "b"],
+        "default": "b",
+        "page_size": 60,
+        "tiles": [tile],
+        "pages": None,
+        "facets": [],
+    }
+    values |= {"chips": [Chip("like", hostile, "/", hostile)], "causes": [], "notes": [hostile], "grouping": [hostile]}
+    shown = Templates().page(request, "find.html", state=State(text=hostile, like=("1",)), empty=False, **values)
+    assert b"<script>alert" not in shown.body
+    assert b"&lt;script&gt;" in shown.body

@@ -1,0 +1,173 @@
+"""The page in a real browser, on an index of the samples and a daemon at work."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser import browser, watched
+from tests.eventually import eventually
+from tests.ingest.running import NETWORK, Place, environment
+
+ROOT = Path(__file__).resolve().parents[2]
+SHOE = "running-shoe_runx.jpg"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """The samples and a file that is no picture, with a daemon."""
+    folder = tmp_path_factory.mktemp("page")
+    shutil.copytree(ROOT / "samples", folder / "drop")
+    (folder / "drop/broken.jpg").write_bytes((folder / "drop" / SHOE).read_bytes()[:100])
+    place = Place(folder / "drop", folder / "data", model=NETWORK)
+    with place.daemon() as daemon:
+        daemon.ready()
+        yield place
+
+
+@pytest.fixture(scope="module")
+def address(place: Place) -> Iterator[str]:
+    """`recq serve` on it."""
+    command = [sys.executable, "-m", "query.cli", "serve", "--port", "0", "--data-dir", str(place.data)]
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env=environment(**place.settings), cwd=ROOT
+    ) as process:
+        assert process.stderr is not None
+        try:
+            said = process.stderr.readline()
+            found = re.search(r"for people at (http://\S+?)/$", said.strip())
+            assert found is not None, said + process.stderr.read()
+            yield found[1]
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with browser() as opened:
+        yield opened
+
+
+@pytest.fixture
+def page(chromium: Browser, address: str) -> Iterator[Page]:
+    with watched(chromium, address) as shown:
+        yield shown
+
+
+def titles(page: Page) -> list[str]:
+    return page.locator(".tile .title").all_inner_texts()
+
+
+def test_shoes_only_more_like_this_and_a_dislike_in_an_address_that_can_be_shared(
+    page: Page, chromium: Browser, address: str
+) -> None:
+    page.goto("/")
+    page.get_by_role("link", name=re.compile("^category Footwear")).click()
+    expect(page.locator(".tile")).to_have_count(6)
+    page.get_by_role("link", name="More like RunX Running Shoe").click()
+    expect(page.locator(".chip.like")).to_contain_text("RunX Running Shoe")
+    expect(page.locator(".tile")).to_have_count(5)
+    expect(page.locator(".tile .near").first).to_contain_text(re.compile(r"closer than [\d.]+ % of pairs 0\.\d\d"))
+    before = titles(page)
+    page.get_by_role("link", name=f"Not like {before[0]}").click()
+    expect(page.locator(".chip.dislike")).to_contain_text(before[0])
+    assert before[0] not in titles(page)
+    with watched(chromium, address) as other:
+        other.goto(page.url)
+        assert titles(other) == titles(page)
+    page.go_back()
+    expect(page.locator(".chip.dislike")).to_have_count(0)
+    eventually(lambda: titles(page) == before)
+    page.get_by_role("link", name="Remove: category=Footwear").click()
+    expect(page.locator(".tile")).to_have_count(53)
+
+
+def test_a_picture_of_ones_own(page: Page) -> None:
+    page.goto("/")
+    page.set_input_files("input[type=file]", ROOT / "samples" / SHOE)
+    expect(page.locator(".chip.picture")).to_be_visible()
+    expect(page.locator(".tile .title").first).to_have_text("RunX Running Shoe")
+    page.get_by_role("link", name=re.compile("^category Equipment")).click()
+    expect(page.locator(".tile")).to_have_count(8)
+    expect(page.locator(".chip.picture")).to_be_visible()
+    assert "/look?filters=category%3DEquipment" in page.url
+    page.reload()
+    expect(page.get_by_text("Choose it again")).to_be_visible()
+
+
+def test_a_region_by_keyboard(page: Page) -> None:
+    page.goto("/")
+    page.get_by_role("link", name=re.compile("^Allstar Sneakers")).click()
+    frame = page.get_by_role("group", name=re.compile("arrow keys"))
+    frame.focus()
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Shift+ArrowRight")
+    expect(page.get_by_label("from the left")).to_have_value("24")
+    expect(page.get_by_label("from above")).to_have_value("26")
+    expect(page.get_by_label("wide")).to_have_value("51")
+    page.get_by_label("high").fill("60")
+    assert page.locator("[data-region] rect").get_attribute("height") == "60"
+    page.get_by_role("button", name="More like this part").press("Enter")
+    expect(page.locator(".chip.like")).to_contain_text("the part 24%,26%,51%,60%")
+    expect(page.locator(".tile").first).to_be_visible()
+
+
+def test_a_region_by_mouse(page: Page) -> None:
+    page.goto("/")
+    page.get_by_role("link", name=re.compile("^Allstar Sneakers")).click()
+    page.locator("[data-region] img").evaluate("picture => picture.decode()")
+    box = page.locator("[data-region]").bounding_box()
+    assert box is not None
+    at = {name: box["x"] + share * box["width"] for name, share in (("from", 0.05), ("to", 0.2))}
+    down = {name: box["y"] + share * box["height"] for name, share in (("from", 0.05), ("to", 0.3))}
+    page.mouse.move(at["from"], down["from"])
+    page.mouse.down()
+    page.mouse.move(at["to"], down["to"])
+    page.mouse.up()
+    assert float(page.get_by_label("from the left").input_value()) == pytest.approx(5, abs=1)
+    assert float(page.get_by_label("wide").input_value()) == pytest.approx(15, abs=1)
+    assert float(page.get_by_label("high").input_value()) == pytest.approx(25, abs=1)
+
+
+def test_a_failed_file_and_its_retry(page: Page, place: Place) -> None:
+    page.goto("/status")
+    expect(page.get_by_role("row", name=re.compile("broken.jpg"))).to_be_visible()
+    (place.root / "broken.jpg").write_bytes((place.root / "tent.jpg").read_bytes() + b"another")
+    page.get_by_role("button", name="Try all of them again").click()
+    expect(page.get_by_role("status").filter(has_text="tried again")).to_be_visible()
+    eventually(lambda: "broken.jpg" in place.items())
+    page.goto("/status")
+    expect(page.get_by_text("None.").first).to_be_visible()
+
+
+def test_at_the_width_of_a_phone_and_in_the_dark(chromium: Browser, address: str) -> None:
+    with watched(chromium, address, width=360, height=740, scheme="dark") as page:
+        page.goto("/?filters=category%3DFootwear")
+        expect(page.locator(".tile").first).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert dark == "rgb(22, 24, 27)"
+
+
+def test_without_javascript(chromium: Browser, address: str) -> None:
+    context = chromium.new_context(base_url=address, java_script_enabled=False)
+    try:
+        page = context.new_page()
+        page.goto("/")
+        page.get_by_role("link", name=re.compile("^category Footwear")).click()
+        page.get_by_role("link", name="More like RunX Running Shoe").click()
+        assert page.locator(".tile").count() == 5
+        page.get_by_label("Words").fill("basketball")
+        page.get_by_role("button", name="Show").click()
+        assert titles(page) == ["Hi-Top Basketball Shoe"]
+    finally:
+        context.close()
