@@ -1,4 +1,4 @@
-"""A real browser for the tests: Debian's Chromium, by Playwright.
+"""A real browser for the tests: Debian's Chromium, by Playwright; and axe, which checks a page's accessibility in it.
 
 Where it is not installed and may be (root on Debian), it is installed once. Where it cannot be had the test is skipped
 and says why; in CI it fails instead.
@@ -6,9 +6,11 @@ and says why; in CI it fails instead.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +23,11 @@ from playwright.sync_api import Browser, Page, sync_playwright
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 CACHE = Path(__file__).resolve().parent.parent / ".cache"
 _INSTALLED_WITHIN = 300  # seconds
+
+AXE = "axe-core@4.14.1"
+AXE_SHA256 = "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c"
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22a", "wcag22aa"]
+"""What axe calls the success criteria of levels A and AA of the Web Content Accessibility Guidelines up to 2.2."""
 
 
 def unavailable(reason: str) -> NoReturn:
@@ -100,3 +107,42 @@ def watched(
     finally:
         context.close()
     assert wrong == []
+
+
+def axe() -> str:
+    """The source of axe, fetched from npm once and checked."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    kept = CACHE / f"{AXE.replace('@', '-')}.js"
+    with FileLock(CACHE / "axe-lock"):
+        if not kept.is_file() or _digest(kept) != AXE_SHA256:
+            _fetch_axe(kept)
+    return kept.read_text("utf-8")
+
+
+def _fetch_axe(kept: Path) -> None:
+    npm = shutil.which("npm")
+    if npm is None:
+        unavailable("npm is not installed")
+    with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+        command = [npm, "install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", folder, AXE]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+        except subprocess.TimeoutExpired:
+            unavailable(f"npm did not fetch {AXE} within 4 minutes")
+        fetched = Path(folder) / "node_modules/axe-core/axe.min.js"
+        if done.returncode or not fetched.is_file():
+            unavailable(f"npm could not fetch {AXE}")
+        if _digest(fetched) != AXE_SHA256:
+            pytest.fail(f"{AXE} is not what was checked: its SHA-256 differs", pytrace=False)
+        fetched.replace(kept)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def violations(page: Page) -> list[str]:
+    """What axe finds wrong with a page: the rule, and the first place."""
+    page.evaluate(axe())
+    found = page.evaluate(f"axe.run(document, {{runOnly: {RULES}}})")
+    return [f"{each['id']}: {each['nodes'][0]['html']}" for each in found["violations"]]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser import browser, watched
+from tests.browser import browser, violations, watched
 from tests.eventually import eventually
 from tests.ingest.running import NETWORK, Place, environment
 
@@ -72,12 +72,12 @@ def test_shoes_only_more_like_this_and_a_dislike_in_an_address_that_can_be_share
     page.goto("/")
     page.get_by_role("link", name=re.compile("^category Footwear")).click()
     expect(page.locator(".tile")).to_have_count(6)
-    page.get_by_role("link", name="More like RunX Running Shoe").click()
+    page.get_by_role("link", name="more like this RunX Running Shoe").click()
     expect(page.locator(".chip.like")).to_contain_text("RunX Running Shoe")
     expect(page.locator(".tile")).to_have_count(5)
     expect(page.locator(".tile .near").first).to_contain_text(re.compile(r"closer than [\d.]+ % of pairs 0\.\d\d"))
     before = titles(page)
-    page.get_by_role("link", name=f"Not like {before[0]}").click()
+    page.get_by_role("link", name=f"not this {before[0]}").click()
     expect(page.locator(".chip.dislike")).to_contain_text(before[0])
     assert before[0] not in titles(page)
     with watched(chromium, address) as other:
@@ -164,10 +164,58 @@ def test_without_javascript(chromium: Browser, address: str) -> None:
         page = context.new_page()
         page.goto("/")
         page.get_by_role("link", name=re.compile("^category Footwear")).click()
-        page.get_by_role("link", name="More like RunX Running Shoe").click()
+        page.get_by_role("link", name="more like this RunX Running Shoe").click()
         assert page.locator(".tile").count() == 5
         page.get_by_label("Words").fill("basketball")
         page.get_by_role("button", name="Show").click()
         assert titles(page) == ["Hi-Top Basketball Shoe"]
     finally:
         context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everybody_can_use_it(chromium: Browser, address: str, scheme: str) -> None:
+    with watched(chromium, address, scheme=scheme) as page:
+        page.goto("/")
+        nearer = page.locator(".steer a").first.get_attribute("href")
+        item = page.locator("a.picture").first.get_attribute("href")
+        assert nearer is not None
+        assert item is not None
+        for where in ("/", nearer, f"{nearer}&page=9", "/?text=nothingofthekind", item, "/status", "/look", "/login"):
+            page.goto(where)
+            assert violations(page) == [], where
+
+
+def test_by_keyboard_alone(page: Page) -> None:
+    """A shoe under 100, then one more like it and not like another, then why."""
+    page.goto("/")
+    reach(page, "link", "^category Footwear")
+    page.keyboard.press("Enter")
+    expect(page.locator(".tile")).to_have_count(6)
+    reach(page, "searchbox", "Words")
+    page.keyboard.press("Tab")
+    page.keyboard.type("price<=100")
+    page.keyboard.press("Enter")
+    expect(page.locator(".chip.filter")).to_have_count(2)
+    expect(page.locator(".tile")).to_have_count(4)
+    reach(page, "link", "^more like this RunX")
+    page.keyboard.press("Enter")
+    expect(page.locator(".tile")).to_have_count(3)
+    reach(page, "link", "^not this Ultraboost")
+    page.keyboard.press("Enter")
+    expect(page.locator(".chip.dislike")).to_be_visible()
+    reach(page, "link", "^why")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name=re.compile("^Why .* is like RunX"))).to_be_visible()
+    page.locator("img.why").evaluate("picture => picture.decode()")
+
+
+def reach(page: Page, role: str, name: str) -> None:
+    """Press Tab until an element has the focus."""
+    wanted = page.get_by_role(role, name=re.compile(name)).first  # type: ignore[arg-type]
+    expect(wanted).to_be_visible()
+    for _ in range(200):
+        if wanted.evaluate("element => element === document.activeElement"):
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError(f"{name} is not reached")
