@@ -45,6 +45,7 @@ from recq.index.predicting_records import PredictingRecords
 from recq.index.problem_records import ProblemRecords
 from recq.index.problems import PROBLEMS_PREFIX
 from recq.index.reranked import Reranked
+from recq.index.reviews import Reviews
 from recq.index.searching import ByMatches
 from recq.index.source_records import SourceRecords, sources_in
 from recq.index.sources import CONFIRMATION_PREFIX, METADATA_CONFIRMATION_PREFIX, METADATA_PREFIX, Source
@@ -83,6 +84,7 @@ class Catalog:
     problems   what is wrong with sources and items
     candidates the trained spaces that the catalog carries beside its own
     predicting which fields are predicted, and by what
+    reviews    what people decided about groups of the same picture
     """
 
     def __init__(
@@ -116,6 +118,7 @@ class Catalog:
         self.sources = SourceRecords(client, collection, name)
         self.problems = ProblemRecords(client, collection, self._points)
         self.predicting = PredictingRecords(client, collection)
+        self.reviews = Reviews(client, collection)
 
     @property
     def collection(self) -> str:
@@ -250,6 +253,7 @@ class Catalog:
         upgrade_collection(client, catalog._collection)  # it may have been kept since an older recq
         catalog._take_sources_of(current)
         catalog.predicting.choose(current.predicting.all())
+        catalog.reviews.take(current.reviews.all())
         return catalog
 
     def fill_from(self, old: Catalog, projection: Projection, asking: Asking) -> Iterator[int]:

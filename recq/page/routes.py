@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
 from recq.api.access import COOKIE, Gatekeeper
-from recq.api.errors import Busy, kind_of
+from recq.api.errors import Busy, Forbidden, kind_of
 from recq.api.service import Served, Service
 from recq.display.explanation import draw
 from recq.display.table import cell
@@ -24,6 +24,7 @@ from recq.operate.failures import list_failures
 from recq.operate.problems import list_problems
 from recq.operate.requests import retry as ask_for_retry
 from recq.operate.status import find_status
+from recq.page.duplicates import Review
 from recq.page.rendering import Files, Templates
 from recq.page.state import PAGE_SIZE, State, words_filters
 from recq.page.tiles import MOST_FACETS, MOST_VALUES, chips_of, facet_of, pages_of, tiles_of, title_of
@@ -46,7 +47,11 @@ class Pages:
     keeper: Gatekeeper
     templates: Templates = field(default_factory=Templates)
     files: Files = field(default_factory=Files)
+    review: Review = field(init=False)
     _fields: dict[str | None, tuple[float, list[str], list[str]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.review = Review(self.service)
 
     def router(self) -> APIRouter:
         """All routes."""
@@ -56,6 +61,11 @@ class Pages:
         router.add_api_route("/items/{item_id}", self._shown(self.item), methods=["GET"])
         router.add_api_route("/why", self._shown(self.why), methods=["GET"])
         router.add_api_route("/why.png", self.why_picture, methods=["GET"])
+        router.add_api_route("/duplicates", self._shown(self.duplicates), methods=["GET"])
+        router.add_api_route("/duplicates/look", self._shown(self.look_for_duplicates), methods=["POST"])
+        router.add_api_route("/duplicates/decide", self._shown(self.decide), methods=["POST"])
+        router.add_api_route("/duplicates/undo", self._shown(self.undo), methods=["POST"])
+        router.add_api_route("/duplicates/{name}", self._shown(self.superfluous), methods=["GET"])
         router.add_api_route("/status", self._shown(self.status), methods=["GET"])
         router.add_api_route("/retry", self._shown(self.retry), methods=["POST"])
         router.add_api_route("/login", self.login, methods=["GET", "POST"])
@@ -164,6 +174,61 @@ class Pages:
         draw(explanation).save(stream, "PNG")
         return Response(stream.getvalue(), media_type="image/png", headers={"Cache-Control": "private, max-age=300"})
 
+    # -- duplicates ---------------------------------------------------------------------------------------------------
+
+    def duplicates(self, request: Request, _: bytes) -> Response:
+        """The next group to decide, or how far the look for groups is."""
+        state = State.of(request.query_params.multi_items())
+        looking = self.review.looking(state.catalog)
+        skip = request.query_params.get("skip", "0")
+        skipped = int(skip) if skip.isascii() and skip.isdigit() else 0
+        standing = None
+        if looking is not None and looking.found is not None:
+            standing = self.review.standing(state.catalog, looking.found, skipped)
+        operates = request.scope["access"] is Access.FULL
+        return self.templates.page(
+            request, "duplicates.html", state=state, looking=looking, standing=standing, skip=skipped, operates=operates
+        )
+
+    def look_for_duplicates(self, request: Request, _: bytes) -> Response:
+        """Begin to look."""
+        self.review.look(request.query_params.get("catalog"))
+        return self._back_to_duplicates(request)
+
+    def decide(self, request: Request, content: bytes) -> Response:
+        """Keep a decision, and go on."""
+        self._require_operating(request)
+        given = _form(content)
+        seen, keep = ([value for name, value in given if name == wanted] for wanted in ("seen", "keep"))
+        if seen:
+            self.review.decide(request.query_params.get("catalog"), seen, keep)
+        return self._back_to_duplicates(request)
+
+    def undo(self, request: Request, _: bytes) -> Response:
+        """Take the latest decision back."""
+        self._require_operating(request)
+        self.review.undo(request.query_params.get("catalog"))
+        return self._back_to_duplicates(request)
+
+    def superfluous(self, request: Request, _: bytes) -> Response:
+        """What was decided not to be kept: a list, or a script."""
+        catalog, name = request.query_params.get("catalog"), request.path_params["name"]
+        looking = self.review.looking(catalog)
+        if name not in ("superfluous.txt", "superfluous.sh") or looking is None or looking.found is None:
+            raise TargetNotFound("look for duplicates first: then there is a list, superfluous.txt or superfluous.sh")
+        made = self.review.script if name.endswith(".sh") else self.review.listed
+        headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+        return Response(made(catalog, looking.found), headers=headers, media_type="text/plain")
+
+    def _back_to_duplicates(self, request: Request) -> Response:
+        query = str(request.query_params)
+        return RedirectResponse(f"/duplicates?{query}" if query else "/duplicates", 303)
+
+    def _require_operating(self, request: Request) -> None:
+        """Raise Forbidden where the token only reads."""
+        if request.scope["access"] is not Access.FULL:
+            raise Forbidden
+
     # -- the daemon ---------------------------------------------------------------------------------------------------
 
     def status(self, request: Request, _: bytes) -> Response:
@@ -172,8 +237,7 @@ class Pages:
 
     def retry(self, request: Request, _: bytes) -> Response:
         """Have failed items tried again."""
-        if request.scope["access"] is not Access.FULL:
-            return self.templates.page(request, "error.html", 403, message="trying again needs the token that operates")
+        self._require_operating(request)
         catalog = request.query_params.get("catalog")
         asked = self.service.ask(catalog, lambda at: ask_for_retry(at.session, request.query_params.get("path")))
         return self._status(request, said=f"{sum(asked.items.values()):,} will be tried again")
@@ -225,6 +289,8 @@ class Pages:
                 return self.templates.page(
                     request, "error.html", 503, message="busy with another such question: try again"
                 )
+            except Forbidden:
+                return self.templates.page(request, "error.html", 403, message="that needs the token that operates")
             except RecqError as error:
                 return self.templates.page(request, "error.html", kind_of(error).status, message=printable(str(error)))
 
@@ -292,4 +358,4 @@ def _own_path(address: str) -> str:
 def _form(body: bytes) -> list[tuple[str, str]]:
     from urllib.parse import parse_qsl
 
-    return parse_qsl(body[:10_000].decode("utf-8", "replace"))
+    return parse_qsl(body[:200_000].decode("utf-8", "replace"))

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser import browser, violations, watched
@@ -22,9 +23,12 @@ SHOE = "running-shoe_runx.jpg"
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """The samples and a file that is no picture, with a daemon."""
+    """The samples, a copy of one and a small form of another, and a file that is no picture, with a daemon."""
     folder = tmp_path_factory.mktemp("page")
     shutil.copytree(ROOT / "samples", folder / "drop")
+    shutil.copy2(folder / "drop/tent.jpg", folder / "drop/another-tent.jpg")
+    with Image.open(folder / "drop/basketball.jpg") as ball:
+        ball.resize((ball.width // 2, ball.height // 2)).save(folder / "drop/ball-small.jpg")
     (folder / "drop/broken.jpg").write_bytes((folder / "drop" / SHOE).read_bytes()[:100])
     place = Place(folder / "drop", folder / "data", model=NETWORK)
     with place.daemon() as daemon:
@@ -87,7 +91,7 @@ def test_shoes_only_more_like_this_and_a_dislike_in_an_address_that_can_be_share
     expect(page.locator(".chip.dislike")).to_have_count(0)
     eventually(lambda: titles(page) == before)
     page.get_by_role("link", name="Remove: category=Footwear").click()
-    expect(page.locator(".tile")).to_have_count(53)
+    expect(page.locator(".tile")).to_have_count(54)  # all but the liked one; the copy is folded
 
 
 def test_a_picture_of_ones_own(page: Page) -> None:
@@ -149,6 +153,33 @@ def test_a_failed_file_and_its_retry(page: Page, place: Place) -> None:
     expect(page.get_by_text("None.").first).to_be_visible()
 
 
+def test_duplicates_are_decided_by_keyboard_and_stay_decided(page: Page) -> None:
+    page.goto("/duplicates")
+    page.get_by_role("button", name="Look for duplicates").press("Enter")
+    expect(page.get_by_role("heading", name="Group 1 of 2")).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("button", name="Keep what is ticked")).to_be_focused()
+    expect(page.locator("[name=keep]:checked")).to_have_count(1)
+    page.keyboard.press("1")
+    page.keyboard.press("2")
+    kept = page.locator(".tile", has=page.locator("[name=keep]:checked")).locator(".title").inner_text()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("1 of 2 groups decided; 1 files are not to be kept")).to_be_visible()
+    listed = page.request.get("/duplicates/superfluous.txt").text().splitlines()
+    assert len(listed) == 1
+    assert Path(listed[0]).name != kept
+    script = page.request.get("/duplicates/superfluous.sh").text()
+    assert f"rm -- {listed[0]}  # the same picture as {kept}" in script
+    assert Path(listed[0]).exists()
+    page.get_by_role("button", name="Look again").click()
+    expect(page.get_by_text("1 of 2 groups decided")).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("button", name="Keep what is ticked")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Every group is decided.")).to_be_visible()
+    for left in ("1 of 2", "0 of 2"):
+        page.get_by_role("button", name="Take the last decision back").click()
+        expect(page.get_by_text(f"{left} groups decided")).to_be_visible()
+
+
 def test_at_the_width_of_a_phone_and_in_the_dark(chromium: Browser, address: str) -> None:
     with watched(chromium, address, width=360, height=740, scheme="dark") as page:
         page.goto("/?filters=category%3DFootwear")
@@ -181,7 +212,17 @@ def test_everybody_can_use_it(chromium: Browser, address: str, scheme: str) -> N
         item = page.locator("a.picture").first.get_attribute("href")
         assert nearer is not None
         assert item is not None
-        for where in ("/", nearer, f"{nearer}&page=9", "/?text=nothingofthekind", item, "/status", "/look", "/login"):
+        for where in (
+            "/",
+            nearer,
+            f"{nearer}&page=9",
+            "/?text=nothingofthekind",
+            item,
+            "/duplicates",
+            "/status",
+            "/look",
+            "/login",
+        ):
             page.goto(where)
             assert violations(page) == [], where
 

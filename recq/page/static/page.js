@@ -152,8 +152,17 @@ document.addEventListener("keydown", (event) => {
   show(event.shiftKey ? [x, y, w + by[0], h + by[1]] : [x + by[0], y + by[1], w, h]);
 });
 
-// After an exchange of the main part, the keyboard goes on at its beginning.
-document.addEventListener("htmx:afterSwap", (event) => {
-  const main = /** @type {any} */ (event).detail.target;
-  if (main?.id === "main") document.getElementById("main")?.focus({ preventScroll: true });
+// In a group of duplicates a digit ticks a file, or unticks it.
+document.addEventListener("keydown", (event) => {
+  const ticks = document.querySelectorAll("[data-group] [name=keep]");
+  const tick = /** @type {HTMLInputElement | undefined} */ (ticks[Number(event.key) - 1]);
+  const typing = /** @type {Element} */ (event.target).matches("input:not([type=checkbox]), select");
+  if (tick && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) tick.checked = !tick.checked;
 });
+
+// The keyboard goes on at the beginning of a new main part, or where the page says.
+const first = () => /** @type {HTMLElement | null} */ (document.querySelector("[data-first]"));
+document.addEventListener("htmx:afterSettle", (event) => {
+  if (/** @type {any} */ (event).detail.elt.id === "main") (first() || document.getElementById("main"))?.focus({ preventScroll: true });
+});
+first()?.focus();

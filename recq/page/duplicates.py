@@ -1,0 +1,183 @@
+"""The review of duplicates: groups are looked for once, shown one after the other, and decided. Nothing is deleted.
+
+Looking reads pictures and takes seconds to minutes: it goes on in a thread of its own, and the page asks how far it is.
+"""
+
+from __future__ import annotations
+
+import shlex
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from recq.api.service import Served, Service
+from recq.display.table import kind_text, pixels
+from recq.duplicates.groups import Group
+from recq.errors import RecqError
+from recq.face.findings import Duplicates
+from recq.index.reviews import Decision, Reviews
+from recq.page.tiles import title_of
+from recq.paths import printable
+
+T = TypeVar("T")
+
+
+@dataclass
+class Looking:
+    """One look for duplicates: how far it is, then what it `found`, or why it ended."""
+
+    doing: str = "reading items"
+    done: int = 0
+    of: int = 0
+    found: Duplicates | None = None
+    failed: str = ""
+
+    @property
+    def running(self) -> bool:
+        """Whether it goes on."""
+        return self.found is None and not self.failed
+
+    def note(self, doing: str, done: int, of: int) -> None:
+        """How far it is."""
+        self.doing, self.done, self.of = doing, done, of
+
+
+@dataclass(frozen=True)
+class Member:
+    """One file of a group: what distinguishes it, and why it is the one to keep, or what it is of that one."""
+
+    id: str
+    title: str
+    path: str
+    pixels: str
+    bytes: str
+    why: str
+    keep: bool
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """Where a review stands: a group to decide (None: all are decided), its number from 1, and the counts."""
+
+    group: Sequence[Member] | None
+    number: int
+    groups: int
+    decided: int
+    superfluous: int
+
+
+@dataclass
+class Review:
+    """Looks for duplicates and keeps decisions, for one service."""
+
+    service: Service
+    _looking: dict[str | None, Looking] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def looking(self, catalog: str | None) -> Looking | None:
+        """The last look in a catalog; None where there was none."""
+        return self._looking.get(catalog)
+
+    def look(self, catalog: str | None) -> Looking:
+        """Begin to look, unless that goes on already."""
+        with self._lock:
+            before = self._looking.get(catalog)
+            if before is not None and before.running:
+                return before
+            made = self._looking[catalog] = Looking()
+        threading.Thread(target=self._look, args=(catalog, made), daemon=True).start()
+        return made
+
+    def _look(self, catalog: str | None, made: Looking) -> None:
+        try:
+            with self.service.alone():
+                made.found = self.service.ask(catalog, lambda at: at.catalog.duplicates(progress=made.note))
+        except RecqError as error:
+            made.failed = printable(str(error))
+        except Exception as error:  # the page says that it has ended, whatever it was
+            made.failed = f"it has ended: {type(error).__name__}"
+            raise
+
+    def standing(self, catalog: str | None, found: Duplicates, skip: int) -> Reviewed:
+        """The first group that is not decided, without the `skip` first ones of those."""
+        decisions = self._decisions(catalog)
+        open_ = [number for number, group in enumerate(found.groups) if _decision(group, decisions) is None]
+        number = open_[min(skip, len(open_) - 1)] if open_ else None
+        return Reviewed(
+            None if number is None else _members(found.groups[number]),
+            0 if number is None else number + 1,
+            len(found.groups),
+            len(found.groups) - len(open_),
+            sum(1 for _ in superfluous(found, decisions)),
+        )
+
+    def decide(self, catalog: str | None, seen: Sequence[str], keep: Sequence[str]) -> None:
+        """Keep a decision about the items `seen`: those in `keep` stay."""
+        decision = Decision(frozenset(seen), frozenset(keep) & frozenset(seen), _now())
+        self._ask(catalog, lambda reviews: reviews.write(decision))
+
+    def undo(self, catalog: str | None) -> None:
+        """Take the latest decision back, if there is one."""
+        decisions = self._decisions(catalog)
+        if decisions:
+            self._ask(catalog, lambda reviews: reviews.forget(decisions[-1].key))
+
+    def script(self, catalog: str | None, found: Duplicates) -> str:
+        """What is superfluous by the decisions, as a shell script to read before it is run."""
+        lines = ["#!/bin/sh", "# Files that were decided not to be kept. recq deletes nothing: read this, then run it."]
+        for path, why in superfluous(found, self._decisions(catalog)):
+            lines.append(f"rm -- {shlex.quote(path)}  # {why}")
+        return "\n".join([*lines, ""])
+
+    def listed(self, catalog: str | None, found: Duplicates) -> str:
+        """The same as paths, one a line."""
+        return "".join(f"{path}\n" for path, _ in superfluous(found, self._decisions(catalog)))
+
+    def _decisions(self, catalog: str | None) -> list[Decision]:
+        return self._ask(catalog, lambda reviews: reviews.all())
+
+    def _ask(self, catalog: str | None, ask: Callable[[Reviews], T]) -> T:
+        def asked(at: Served) -> T:
+            with at.session.opened() as index:
+                return ask(index.reviews)
+
+        return self.service.ask(catalog, asked)
+
+
+def superfluous(found: Duplicates, decisions: Sequence[Decision]) -> Iterator[tuple[str, str]]:
+    """The paths that are not to be kept, each with a comment: of which file it is a copy."""
+    for group in found.groups:
+        decision = _decision(group, decisions)
+        if decision is None or not decision.keep:
+            continue
+        kept = next((each for each in group.results if each.id in decision.keep), group.results[0])
+        for each in group.results:
+            if each.id not in decision.keep and each.path is not None:
+                yield each.path, f"the same picture as {printable(kept.within)}"
+
+
+def _decision(group: Group, decisions: Sequence[Decision]) -> Decision | None:
+    """The latest decision about all files of a group."""
+    items = [each.id for each in group.results]
+    return next((each for each in reversed(decisions) if each.covers(items)), None)
+
+
+def _members(group: Group) -> list[Member]:
+    return [
+        Member(
+            each.id,
+            title_of(each.metadata, each.name),
+            printable(each.within),
+            pixels(each.payload["file"]),
+            f"{each.payload['file']['size']:,}",
+            f"keep: {group.why}" if each.rank == 1 else kind_text(each, kind),
+            each.rank == 1,
+        )
+        for each, kind in zip(group.results, group.kinds, strict=True)
+    ]
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds")
