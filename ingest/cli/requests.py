@@ -96,7 +96,7 @@ def confirm(
     What has gone is deleted from the index, what lost its metadata in the folder loses it there. Files are not touched.
     """
     settings = index.settings()
-    from ingest.service.requests import confirm as ask_for_confirmation
+    from recq.operate.confirmation import confirm as ask_for_confirmation
     from recq.search.session import Session
 
     with Session(settings) as session:

@@ -20,6 +20,7 @@ from recq.errors import FilterError, IndexPending, RecqError, TargetNotFound
 from recq.face.results import Answer
 from recq.face.targets import Part, Target
 from recq.index.edge.serving import Access
+from recq.operate.confirmation import confirm as ask_for_confirmation
 from recq.operate.failures import list_failures
 from recq.operate.problems import list_problems
 from recq.operate.requests import retry as ask_for_retry
@@ -68,6 +69,7 @@ class Pages:
         router.add_api_route("/duplicates/{name}", self._shown(self.superfluous), methods=["GET"])
         router.add_api_route("/status", self._shown(self.status), methods=["GET"])
         router.add_api_route("/retry", self._shown(self.retry), methods=["POST"])
+        router.add_api_route("/confirm", self._shown(self.confirm), methods=["POST"])
         router.add_api_route("/login", self.login, methods=["GET", "POST"])
         router.add_api_route("/static/{name}", self.file, methods=["GET"])
         return router
@@ -241,6 +243,13 @@ class Pages:
         catalog = request.query_params.get("catalog")
         asked = self.service.ask(catalog, lambda at: ask_for_retry(at.session, request.query_params.get("path")))
         return self._status(request, said=f"{sum(asked.items.values()):,} will be tried again")
+
+    def confirm(self, request: Request, _: bytes) -> Response:
+        """Have deletions and losses of metadata made that are held."""
+        self._require_operating(request)
+        source = request.query_params.get("source")
+        asked = self.service.ask(request.query_params.get("catalog"), lambda at: ask_for_confirmation(at.session, source))
+        return self._status(request, said=f"{sum(asked.items.values()):,} held changes will be made")
 
     def _status(self, request: Request, said: str = "") -> Response:
         state = State.of(request.query_params.multi_items())

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import shutil
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,9 @@ from recq.page.routes import Pages
 from recq.page.state import State
 from recq.page.tiles import Chip, Tile
 from recq.settings import Settings
+from tests.eventually import eventually
+from tests.ingest.pictures import put
+from tests.ingest.running import Place
 from tests.query.conftest import CATALOG, shop_root, stocked
 from tests.recq.api.serving import settings_of
 
@@ -39,6 +44,7 @@ def settings(
         yield settings_of(options, CATALOG, cache_dir=folder / "cache", workers=1)
 
 
+@contextmanager
 def opened(settings: Settings, keeper: Gatekeeper) -> Iterator[httpx.Client]:
     bound, up = bind("127.0.0.1", 0), threading.Event()
     with Service(settings) as service, bound.listening:
@@ -56,12 +62,14 @@ def opened(settings: Settings, keeper: Gatekeeper) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="module")
 def page(settings: Settings) -> Iterator[httpx.Client]:
-    yield from opened(settings, Gatekeeper())
+    with opened(settings, Gatekeeper()) as client:
+        yield client
 
 
 @pytest.fixture
 def locked(settings: Settings) -> Iterator[httpx.Client]:
-    yield from opened(settings, Gatekeeper(operate="the-operators", read="the-readers-own"))
+    with opened(settings, Gatekeeper(operate="the-operators", read="the-readers-own")) as client:
+        yield client
 
 
 class Elements(HTMLParser):
@@ -194,9 +202,31 @@ def test_status_lists_what_failed(page: httpx.Client) -> None:
     assert "Sources of the catalog" in answer.text
 
 
+def test_held_deletions_wait_for_a_click(tmp_path: Path) -> None:
+    place = Place(tmp_path / "shop", tmp_path / "data", settings={"RECQ_SETTLE": "0.1"})
+    for number in range(30):
+        put(place.root / f"many/{number}.jpg", number)
+    put(place.root / "stays.jpg", 99)
+    with place.daemon() as daemon:
+        daemon.ready()
+        eventually(lambda: len(place.items()) == 31, within=60)
+        shutil.rmtree(place.root / "many")
+        daemon.said("held", source="shop")
+        eventually(lambda: place.status()["sources"][0]["held"] == 30)
+        settings = Settings(data_dir=place.data, cache_dir=tmp_path / "cache", workers=1)
+        with opened(settings, Gatekeeper()) as page:
+            assert "30 of its pictures have gone at once" in page.get("/status").text
+            assert len(place.items()) == 31
+            answer = page.post("/confirm?source=shop")
+            assert "30 held changes will be made" in answer.text
+            eventually(lambda: list(place.items()) == ["stays.jpg"])
+            eventually(lambda: "waits to be confirmed" not in page.get("/status").text)
+
+
 def test_other_pages_cannot_have_something_done(page: httpx.Client) -> None:
-    answer = page.post("/retry", headers={"Origin": "http://evil.example"})
-    assert answer.status_code == 403
+    for route in ("/retry", "/confirm", "/duplicates/look", "/duplicates/decide", "/duplicates/undo"):
+        answer = page.post(route, headers={"Origin": "http://evil.example"})
+        assert answer.status_code == 403, route
 
 
 def test_a_token_is_asked_for_once(locked: httpx.Client) -> None:
@@ -213,7 +243,8 @@ def test_a_token_is_asked_for_once(locked: httpx.Client) -> None:
     assert "httponly" in cookie
     assert "samesite=strict" in cookie
     assert locked.get("/").status_code == 200
-    assert locked.post("/retry").status_code == 403  # readers only read
+    for route in ("/retry", "/confirm", "/duplicates/decide", "/duplicates/undo"):
+        assert locked.post(route).status_code == 403, route  # readers only read
 
 
 @pytest.mark.parametrize("to", ["https://evil.example/", "//evil.example", "/\\evil.example"])
