@@ -19,6 +19,7 @@ from recq.display.table import cell
 from recq.errors import FilterError, IndexPending, RecqError, TargetNotFound
 from recq.face.results import Answer
 from recq.face.targets import Part, Target
+from recq.index.catalogs import names
 from recq.index.edge.serving import Access
 from recq.operate.confirmation import confirm as ask_for_confirmation
 from recq.operate.failures import list_failures
@@ -28,14 +29,17 @@ from recq.operate.status import find_status
 from recq.page.duplicates import Review
 from recq.page.rendering import Files, Templates
 from recq.page.state import PAGE_SIZE, State, words_filters
-from recq.page.tiles import MOST_FACETS, MOST_VALUES, chips_of, facet_of, pages_of, tiles_of, title_of
+from recq.page.tiles import MOST_FACETS, MOST_VALUES, Facet, chips_of, facet_of, pages_of, tiles_of, title_of
 from recq.paths import printable
 from recq.region import Region
-from recq.search.inventory import catalogs as list_catalogs
+from recq.search.session import Session
 from recq.search.target import ContentTarget, IndexedName
 
-FIELDS_FOR = 30.0
+FIELDS_FOR = 120.0
 """Seconds that the list of fields is kept: it counts all items of each."""
+
+MANY = 20_000
+"""Items from which on the values of fields follow after the results: counting those of one takes 20 ms at 100,000."""
 
 _MOST_DISTINCT = 200  # values of a text; one with more differs from item to item
 
@@ -58,6 +62,7 @@ class Pages:
         """All routes."""
         router = APIRouter(include_in_schema=False)
         router.add_api_route("/", self._shown(self.find), methods=["GET"])
+        router.add_api_route("/narrow", self._shown(self.narrow), methods=["GET"])
         router.add_api_route("/look", self._shown(self.look), methods=["GET", "POST"])
         router.add_api_route("/items/{item_id}", self._shown(self.item), methods=["GET"])
         router.add_api_route("/why", self._shown(self.why), methods=["GET"])
@@ -99,11 +104,7 @@ class Pages:
             return {
                 "tiles": tiles_of(answer),
                 "pages": None if total is None else pages_of(state, len(answer.results), total),
-                "facets": [
-                    facet_of(state, found)
-                    for name in faceted
-                    if (found := _facets(at, name, state.filters)) is not None
-                ],
+                "facets": None if at.catalog.count() > MANY else _all_facets(at, state, faceted),
                 "chips": chips_of(state, _names(at, (*state.like, *state.dislike))),
                 "causes": [] if answer.no_results is None else [each.text for each in answer.no_results.causes],
                 "notes": [printable(each) for each in answer.notes],
@@ -121,6 +122,15 @@ class Pages:
             **self.service.ask(state.catalog, ask),
         )
 
+    def narrow(self, request: Request, _: bytes) -> Response:
+        """The values that narrow down, by themselves."""
+        state = State.of(request.query_params.multi_items())
+
+        def ask(at: Served) -> list[Facet]:
+            return _all_facets(at, state, self._known_fields(at, state.catalog)[1])
+
+        return self.templates.page(request, "narrow.html", state=state, facets=self.service.ask(state.catalog, ask))
+
     def _known_fields(self, at: Served, catalog: str | None) -> tuple[list[str], list[str]]:
         """The text fields, and those that are offered as facets."""
         known = self._fields.get(catalog)
@@ -133,7 +143,11 @@ class Pages:
         return known[1], known[2]
 
     def _catalogs(self) -> list[str]:
-        return self.service.ask_index(lambda session: [each.name for each in list_catalogs(session)])
+        def listed(session: Session) -> list[str]:
+            with session.client() as client:
+                return names(client)
+
+        return self.service.ask_index(listed)
 
     # -- one item -----------------------------------------------------------------------------------------------------
 
@@ -248,7 +262,9 @@ class Pages:
         """Have deletions and losses of metadata made that are held."""
         self._require_operating(request)
         source = request.query_params.get("source")
-        asked = self.service.ask(request.query_params.get("catalog"), lambda at: ask_for_confirmation(at.session, source))
+        asked = self.service.ask(
+            request.query_params.get("catalog"), lambda at: ask_for_confirmation(at.session, source)
+        )
         return self._status(request, said=f"{sum(asked.items.values()):,} held changes will be made")
 
     def _status(self, request: Request, said: str = "") -> Response:
@@ -320,6 +336,12 @@ def _answer(at: Served, state: State, picture: Target | None, words: Sequence[st
     if len(liked) == 1 and not state.dislike:
         return at.catalog.similar(Part(liked[0], state.region) if state.region else liked[0], **keywords)
     return at.catalog.recommend(liked, [IndexedName(each) for each in state.dislike], **keywords)
+
+
+def _all_facets(at: Served, state: State, fields: Sequence[str]) -> list[Facet]:
+    """The values of each field among the items that the filters hold for."""
+    found = (_facets(at, name, state.filters) for name in fields)
+    return [facet_of(state, each) for each in found if each is not None]
 
 
 def _facets(at: Served, name: str, filters: Sequence[str]) -> Any:
