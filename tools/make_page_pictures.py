@@ -1,0 +1,91 @@
+"""Make the pictures of the page in docs/page.md and README.md: the samples, in a real browser.
+
+    python tools/make_page_pictures.py
+
+Needs Chromium (Debian: apt install chromium). The index is a temporary one; what is not the page's own (times, paths of
+this machine) is on none of the pictures.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tempfile
+from io import BytesIO
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from tests.browser import browser, watched
+from tests.ingest.running import environment
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+COLOURS = 192
+"""Of the palette that each picture is reduced to: photographs stay photographs, and files small."""
+
+
+def main() -> None:
+    """Index the samples, show them, take the pictures."""
+    with tempfile.TemporaryDirectory(prefix="recq-pictures-") as folder:
+        settings = environment(RECQ_DATA_DIR=f"{folder}/data", RECQ_CACHE_DIR=f"{folder}/cache")
+        ingest = [sys.executable, "-m", "ingest.cli", "run", str(ROOT / "samples"), "--once"]
+        subprocess.run(ingest, check=True, cwd=ROOT, env=settings, capture_output=True)
+        serve = [sys.executable, "-m", "query.cli", "serve", "--port", "0"]
+        with subprocess.Popen(serve, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=settings) as process:
+            assert process.stderr is not None
+            try:
+                found = re.search(r"for people at (http://\S+?)/$", process.stderr.readline().strip())
+                assert found is not None, process.stderr.read()
+                take(found[1])
+            finally:
+                process.terminate()
+                process.wait(30)
+
+
+def take(address: str) -> None:
+    """Every picture, of the page at an address."""
+    with browser() as opened:
+        for name, scheme, size, steps in (
+            ("page-light", "light", (1180, 760), steered),
+            ("page-dark", "dark", (1180, 760), part),
+            ("page-phone", "light", (390, 760), gallery),
+        ):
+            with watched(opened, address, width=size[0], height=size[1], scheme=scheme) as page:
+                steps(page)
+                page.wait_for_load_state("networkidle")
+                picture = (
+                    Image.open(BytesIO(page.screenshot())).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+                )
+                picture.save(DOCS / f"{name}.png", optimize=True)
+
+
+def gallery(page: Page) -> None:
+    """Plants, at the width of a phone."""
+    page.goto("/?filters=category%3DPlants")
+    expect(page.locator(".tile").first).to_be_visible()
+
+
+def steered(page: Page) -> None:
+    """More like a shoe, and not like another."""
+    page.goto("/")
+    page.get_by_role("link", name="more like this RunX Running Shoe").click()
+    expect(page.locator(".chip")).to_have_count(1)
+    page.get_by_role("link", name="not this Ultraboost Running Shoe").click()
+    expect(page.locator(".chip")).to_have_count(2)
+
+
+def part(page: Page) -> None:
+    """A part of a picture."""
+    page.goto("/")
+    page.get_by_role("link", name=re.compile("^Bedside Table")).click()
+    for name, value in (("from the left", "48"), ("from above", "14"), ("wide", "42"), ("high", "52")):
+        page.get_by_label(name, exact=True).fill(value)
+
+
+if __name__ == "__main__":
+    main()
