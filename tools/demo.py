@@ -148,6 +148,30 @@ def daemon(recq: Recq, folder: Path, log: Path) -> Iterator[subprocess.Popen[byt
             process.wait()
 
 
+@contextlib.contextmanager
+def page(recq: Recq) -> Iterator[str]:
+    """The address of the page, for as long as the block lasts. Raises DemoFailed where it does not come up."""
+    command = recq.command("recq", "serve", "--port", "0")
+    show(command)
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stderr is not None
+    try:
+        said = process.stderr.readline()
+        found = re.search(r"for people at (\S+)", said)
+        if found is None:
+            raise DemoFailed(f"recq serve: {said}{process.stderr.read()}")
+        yield found[1]
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_WITHIN)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
 def wait_until_indexed(recq: Recq, process: subprocess.Popen[bytes], expected: int, log: Path) -> Progressed:
     """Show a bar until the daemon is idle with `expected` items settled, or found less and stays idle at that.
 
@@ -223,6 +247,10 @@ def demo(folder: Path | None, scratch: Path) -> None:
         if folder is None:
             wanted = ("--filter", "category=Footwear", "--filter", "price<=100")
             recq.run("similar", target, *wanted, "--grid", str(FILTERED_GRID))
+        if sys.stdin.isatty():
+            with page(recq) as address:
+                console.print(f"The same in a browser: {address}   (Enter ends the demo)", soft_wrap=True)
+                sys.stdin.readline()
     console.print()
     for grid in (GRID, FILTERED_GRID)[: 2 if folder is None else 1]:
         console.print(f"Picture grid: {grid.resolve()}", soft_wrap=True)

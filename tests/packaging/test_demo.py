@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import pty
+import re
 import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 from PIL import Image
 
@@ -18,14 +21,14 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 DEMO = ROOT / "tools" / "demo.py"
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+def start(folder: Path, *arguments: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
     """The demo with `folder` as its current folder and as the place for everything temporary."""
     environment = os.environ | {"TMPDIR": str(folder), "COLUMNS": "160", "RECQ_URL": "http://127.0.0.1:9"}
     return subprocess.Popen(
         [sys.executable, DEMO, *arguments],
         cwd=folder,
         env=environment,
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -81,6 +84,27 @@ def test_the_demo_reads_a_folder_of_ones_own_and_writes_nothing_there(tmp_path: 
     assert "--filter" not in output
     assert sorted((file, file.stat().st_mtime_ns) for file in pictures.parent.rglob("*")) == before
     assert {file.name for file in work.iterdir()} == {"demo-grid.png"}
+
+
+@pytest.mark.long
+def test_on_a_terminal_the_demo_ends_with_a_page_until_enter(tmp_path: Path) -> None:
+    master, slave = pty.openpty()
+    try:
+        demo = start(tmp_path, stdin=slave)
+        assert demo.stdout is not None
+        line = next(each for each in demo.stdout if "in a browser" in each)
+        found = re.search(r"http://\S+", line)
+        assert found is not None
+        shown = httpx.get(found[0]).text
+        assert "RunX Running Shoe" in shown
+        os.write(master, b"\n")
+        output, errors = demo.communicate(timeout=60)
+        assert demo.returncode == 0, errors
+        assert "The daemon has stopped" in output
+        assert running_in(tmp_path) == []
+    finally:
+        os.close(master)
+        os.close(slave)
 
 
 def test_an_interrupted_demo_stops_its_daemon(tmp_path: Path) -> None:
