@@ -10,6 +10,7 @@ A message is one line for the person at the terminal: what went wrong, with whic
     +-- TargetError              3
     |   +-- TargetNotFound       3  nothing in the index and no file has that name
     |   +-- AmbiguousTarget      3  several things have that name; the message lists them
+    |   +-- CursorGone           3  some of the changes since a cursor are not known any more
     |   +-- ItemsFailed          3  items could not be embedded; `recq-ingest failed` lists them
     +-- ImageError               3  one image cannot become an array; carries a reason from `Reason`
     +-- IndexError_              4
@@ -85,6 +86,10 @@ class TargetNotFound(TargetError):
 
 class AmbiguousTarget(TargetError):
     """Several items or files have that name; the message lists them."""
+
+
+class CursorGone(TargetError):
+    """Some of the changes since a cursor are not known any more: whoever has it has to begin anew."""
 
 
 class ItemsFailed(TargetError):

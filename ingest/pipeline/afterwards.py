@@ -1,7 +1,7 @@
 """What is done when nothing has been written for a while.
 
-The embedded engine's journal is shortened, so that the next opening is fast, and the scale of scores is measured, so
-that no query has to. When the first pass over a source has ended, sources with the same files are looked for.
+The embedded engine's journal is shortened, so that the next opening is fast, the scale of scores is measured, so that
+no query has to, and tombstones that are too many are removed. When the first pass over a source has ended, sources with the same files are looked for.
 Comparisons do this later on, but the first one finds nothing in the index to compare. For the loop's thread; the index
 is asked in workers.
 """
@@ -33,6 +33,7 @@ class Afterwards:
         self._flush = Repeated(Worker("flush", context.loop), flush or _nothing, _ended)
         worker = Worker("background", context.loop)
         self._measure = Repeated(worker, self._measured, _ended)
+        self._prune = Repeated(worker, self._pruned, _ended)
         self._doubles = Repeated(worker, self._look_for_doubles, _ended)
         self._first: set[str] = set()  # sources whose first pass has not ended
         self._due = float("inf")
@@ -56,6 +57,7 @@ class Afterwards:
         self._due = float("inf")
         self._flush.ask()
         self._measure.ask()
+        self._prune.ask()
         ended = {name for name in self._first if is_settled(name)}
         if ended:
             self._first -= ended
@@ -64,11 +66,16 @@ class Afterwards:
     def finish(self) -> None:
         """Do all that is due when a single pass has ended; waits for the index."""
         self._measured()
+        self._pruned()
         self._look_for_doubles()
 
     def _measured(self) -> None:
         with suppress(RecqError):
             self._catalog.background()
+
+    def _pruned(self) -> None:
+        with suppress(RecqError):
+            self._catalog.changes.prune()
 
     def _look_for_doubles(self) -> None:
         for watched in self._sources.values():

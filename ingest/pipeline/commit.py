@@ -172,13 +172,14 @@ class Committer:
             else:
                 again.append(work)
         known = current if self._rebuilding else [work for work in current if work.known]
-        before = {**self._moved_metadata(current), **self._metadata([work.item.id for work in known])}
+        stored = self._stored([work.item.id for work in known])
+        before = {**self._moved_metadata(current), **{id_: item.metadata for id_, item in stored.items()}}
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         stamped: list[Work] = []
         losing: dict[Key, Item] = {}
         for work in current:
             described = self._described(work.key, work.item, before.get(work.item.id, {}), ingested_at=now)
-            stamped.append(replace(work, item=described.kept))
+            stamped.append(replace(work, item=_carrying_stamp(described.kept, stored.get(work.item.id))))
             if described.lost:
                 losing[work.key] = described.kept
         attached = self._predictions.of_new([ItemRead(work.item, work.vector, work.read) for work in stamped])
@@ -302,9 +303,12 @@ class Committer:
         return moved
 
     def _metadata(self, ids: Sequence[str]) -> Mapping[str, Metadata]:
-        """What is stored of those items that exist."""
-        stored = self._index.get_many(ids) if ids else {}
-        return {item_id: item.metadata for item_id, item in stored.items()}
+        """The metadata of those items that exist."""
+        return {item_id: item.metadata for item_id, item in self._stored(ids).items()}
+
+    def _stored(self, ids: Sequence[str]) -> Mapping[str, Item]:
+        """Those items that exist."""
+        return self._index.get_many(ids) if ids else {}
 
     def keep_ctimes(self, touched: Sequence[Touched]) -> Sequence[Touched]:
         """Note the ctimes of files that still stand as they were read. Returns the others."""
@@ -413,6 +417,13 @@ class Committer:
 def failed(reason: Reason, detail: str, attempt: int) -> ItemError:
     """Why an item has no vector now; `attempt` is `Work.attempt`, which decides how long the next attempt waits."""
     return ItemError(reason, detail, datetime.now(UTC).isoformat(timespec="milliseconds"), attempt)
+
+
+def _carrying_stamp(item: Item, stored: Item | None) -> Item:
+    """The item with the stamp of what is stored of it, where its bytes were searchable already: they are not new."""
+    if stored is None or item.error is not None or stored.error is not None or item.file.sha256 != stored.file.sha256:
+        return item
+    return replace(item, stamp=stored.stamp)
 
 
 def attempt_after(known: Item | None) -> int:

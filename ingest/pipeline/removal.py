@@ -30,6 +30,7 @@ from ingest.source.guard import emptied, too_many
 from ingest.source.held import Held
 from ingest.source.watched_source import WatchedSource
 from recq.index.catalog import Catalog
+from recq.index.changes import Gone
 from recq.paths import to_text
 
 _DELETED_AT_ONCE = 500  # points in one request
@@ -57,6 +58,10 @@ class Removal:
     sha256: str | None = None
     hinted: bool = False
     since: float = 0.0
+
+    def gone(self) -> Gone:
+        """What is kept of the item."""
+        return Gone(self.item_id, self.key.source, *to_text(self.key.path), self.sha256)
 
     @property
     def ruled(self) -> bool:
@@ -231,7 +236,7 @@ class Deleter:
         return spared, lost
 
     def _delete(self, removals: Sequence[Removal]) -> None:
-        self._catalog.writes.delete([removal.item_id for removal in removals])
+        self._catalog.writes.remove([removal.gone() for removal in removals])
 
 
 def _trusts(watched: WatchedSource) -> Callable[[Removal], bool]:

@@ -31,6 +31,7 @@ KINDS: Mapping[type[RecqError], Kind] = {
     errors.TargetError: Kind(422, "target"),
     errors.TargetNotFound: Kind(404, "not-found"),
     errors.AmbiguousTarget: Kind(409, "ambiguous"),
+    errors.CursorGone: Kind(410, "gone"),
     errors.ImageError: Kind(422, "target"),
     errors.IndexError_: Kind(503, "index-unavailable"),
     errors.RequestRefused: Kind(400, "refused"),

@@ -250,6 +250,21 @@ class Facets(Asked):
     limit: Annotated[int, Field(description="The largest number of values.")] = 50
 
 
+class Stream(Asked):
+    """From where on."""
+
+    since: Annotated[
+        str | None, Field(description="The cursor of an answer, or `now`; without it the first change.")
+    ] = None
+
+
+class Changes(Stream):
+    """Which changes."""
+
+    limit: Annotated[int, Field(description="The largest number of changes.")] = 100
+    wait: Annotated[float, Field(ge=0, le=60, description="Seconds to wait for a change where there is none.")] = 0
+
+
 class Problems(Asked):
     """Whose problems."""
 

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from recq.api import pictures
 from recq.api import questions as asked
+from recq.api.changes import Following
 from recq.api.documents import HEADERS, answer
 from recq.api.errors import Forbidden
 from recq.api.metrics import MEDIA_TYPE, Metrics
@@ -32,6 +33,7 @@ PREFIX = "/api/v1"
 ItemId = Annotated[str, InPath(description="The item's id, as answers give it.")]
 FieldName = Annotated[str, InPath(description="A field, as filters name it.")]
 Known = Annotated[str | None, Header(alias="If-None-Match", description="The ETag that the client has.")]
+LastEvent = Annotated[str | None, Header(alias="Last-Event-ID", description="The id of the last event that came.")]
 _BINARY = {"type": "string", "format": "binary"}
 
 
@@ -182,6 +184,18 @@ def _items(router: APIRouter, service: Service) -> None:
     def fields(question: Annotated[asked.Asked, Query()]) -> Response:
         """The fields that filters can use."""
         return answer(service.ask(question.catalog, lambda at: at.catalog.fields().to_json()))
+
+    following = Following(service)
+
+    @router.get("/changes", **documented("changes"))
+    async def changes(question: Annotated[asked.Changes, Query()]) -> Response:
+        """What was indexed, changed, went and failed since a cursor."""
+        return await following.changes(question.catalog, question.since, question.limit, question.wait)
+
+    @router.get("/changes/stream", **answering("text/event-stream", {"type": "string"}))
+    async def stream(question: Annotated[asked.Stream, Query()], last: LastEvent = None) -> Response:
+        """The same as server-sent events, as long as the client listens."""
+        return await following.stream(question.catalog, last or question.since)
 
     @router.get("/catalogs", **documented("catalog", several=True))
     def catalogs() -> Response:

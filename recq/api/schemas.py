@@ -105,6 +105,25 @@ _OTHERS: dict[str, Any] = {
         waiting={"type": "boolean"},
         problem=_NULLABLE,
     ),
+    "changes": _object(
+        "What changed since a cursor, and the next one.",
+        changes={
+            "type": "array",
+            "items": _object(
+                "What became of an item, as it is now.",
+                change={"enum": ["indexed", "changed", "failed", "gone"]},
+                id=_TEXT,
+                source=_TEXT,
+                path=_TEXT,
+                sha256=_NULLABLE,
+                reason=_NULLABLE,
+                at=_TEXT,
+                cursor=_TEXT,
+            ),
+        },
+        cursor=_TEXT,
+        more={"type": "boolean"},
+    ),
     "catalog": _object(
         "One of what the command `catalogs` prints as JSON.",
         name=_TEXT,

@@ -131,11 +131,13 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=int(STOP_WITHIN),
             )
         )
+        self._service = service
         self._ready = ready
 
     def leave(self) -> None:
         """End, from any thread: no further connections, and a few seconds for answers under way."""
         self.should_exit = True
+        self._service.ending.set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept connections."""

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from threading import Lock
+from threading import Event, Lock
 from typing import Any, TypeVar
 
 from recq.api.errors import Busy
@@ -45,6 +45,8 @@ class Service(ClosedAtEnd):
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.ending = Event()
+        """Set when answers that wait for something are to end."""
         self.decoder = IsolatedDecoder(settings)
         self.thumbnails = Thumbnails(settings.cache_dir / "thumbnails", settings.thumbnail_cache)
         self._connection = KeptConnection(settings)
@@ -121,6 +123,7 @@ class Service(ClosedAtEnd):
 
     def close(self) -> None:
         """Close what is open; questions under way are waited for, but not for long."""
+        self.ending.set()
         self._connection.close()
         self.decoder.close()
         self._sessions.close()

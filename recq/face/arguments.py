@@ -314,6 +314,7 @@ CHECKS: dict[str, Check] = {
     "group_by": text("sku"),
     "sort": text("price:desc"),
     "field": text("category"),
+    "since": text("now"),
     "label": text("category"),
     "space": text("category"),
     "top": whole("3"),

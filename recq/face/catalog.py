@@ -33,6 +33,7 @@ from recq.settings import Settings
 if TYPE_CHECKING:
     from recq.face.findings import Comparison, Duplicates, Evaluation, Explanation, IndexEvaluation, LabelFindings
     from recq.face.results import Answer, Answers, Facets, Fields, Item
+    from recq.index.changes import Changes
     from recq.learn.label_findings import Question
     from recq.learn.labels import LabelRules
     from recq.learn.predict import Prediction
@@ -271,6 +272,27 @@ class ImageCatalog(ClosedAtEnd):
         from recq.search.inventory import text_fields
 
         return text_fields(self._session)
+
+    @checked()
+    def changes(self, since: str | None = None, *, limit: int = 100) -> Changes:
+        """What was indexed, changed, went and failed since the cursor `since`, oldest first, `limit` at the most.
+
+        Without a cursor the first changes are all items that there are; "now" gives none, and a cursor for what comes
+        from now on. `cursor` of the answer is the next question's `since`; with `more` there are more changes already.
+        An item that changed twice since is there once, as it is now. Raises UsageError for what is no cursor,
+        CursorGone where not all is known any more that changed since: begin anew then.
+        """
+        from recq.index.change_log import MOST_CHANGES
+        from recq.index.changes import Changes, Cursor
+
+        _require_limit(limit, "change")
+        if limit > MOST_CHANGES:
+            raise UsageError(f"limit={limit}: {MOST_CHANGES:,} changes at the most are needed")
+        cursor = None if since in (None, "now") else Cursor.parse(str(since))
+        with self._session.opened() as catalog:
+            if since == "now":
+                return Changes((), catalog.changes.now())
+            return catalog.changes.since(cursor or catalog.changes.start(), limit)
 
     # -- vectors --------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from qdrant_client import QdrantClient, models
@@ -20,6 +21,7 @@ from recq.errors import TargetNotFound, UsageError
 from recq.index import background
 from recq.index.background import Background
 from recq.index.catalogs import Kept, kept, missing
+from recq.index.change_log import ChangeLog
 from recq.index.collection import (
     NEXT_KEY,
     behind,
@@ -62,6 +64,9 @@ _RECORDS = (METADATA_PREFIX, PROBLEMS_PREFIX, CONFIRMATION_PREFIX, METADATA_CONF
 """Collection-metadata keys of what is known of sources, whatever space the vectors are of."""
 
 
+_REMOVED_AT_ONCE = 500  # items of a source that is removed
+
+
 @dataclass(frozen=True)
 class Tried:
     """A trained space of a catalog, and the questions that are answered in its order (`recq.index.reranked`)."""
@@ -85,6 +90,7 @@ class Catalog:
     candidates the trained spaces that the catalog carries beside its own
     predicting which fields are predicted, and by what
     reviews    what people decided about groups of the same picture
+    changes    what was indexed, changed, went and failed since a cursor
     """
 
     def __init__(
@@ -119,6 +125,7 @@ class Catalog:
         self.problems = ProblemRecords(client, collection, self._points)
         self.predicting = PredictingRecords(client, collection)
         self.reviews = Reviews(client, collection)
+        self.changes = ChangeLog(client, collection, name)
 
     @property
     def collection(self) -> str:
@@ -420,9 +427,14 @@ class Catalog:
 
         With the last source the fields are deleted as well: the next metadata decides their types.
         """
-        condition = within(models.Filter(), name)
-        dropped = self._points.count(condition)
-        self._client.delete(self._collection, points_selector=models.FilterSelector(filter=condition), wait=True)
+        dropped = 0
+        items = self.ledger.scan(name)
+        while page := [item.gone() for item in islice(items, _REMOVED_AT_ONCE)]:
+            self.writes.remove(page)
+            dropped += len(page)
+        self._client.delete(
+            self._collection, points_selector=models.FilterSelector(filter=within(models.Filter(), name)), wait=True
+        )
         self.problems.forget(name)
         self.sources.forget(name)  # last: while it is recorded, an interrupted removal can be repeated
         if not self.sources.all():

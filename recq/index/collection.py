@@ -14,6 +14,9 @@ from qdrant_client import QdrantClient, models
 
 from recq.commands import command
 from recq.errors import IndexRefused, SpaceMismatch
+from recq.index import changes
+from recq.index.change_log import new_log
+from recq.index.changes import Stamp
 from recq.index.fields import Fields
 from recq.index.schema import METADATA_KEY, SCHEMA_VERSION, VECTOR, FieldTypes, Item, stored_payload
 from recq.space import EmbeddingSpace
@@ -81,7 +84,7 @@ def create(
             client.create_collection(
                 collection,
                 vectors_config={VECTOR: models.VectorParams(size=space.dim, distance=models.Distance(space.distance))},
-                metadata={METADATA_KEY: own, **(records or {})},
+                metadata={METADATA_KEY: own, **new_log(), **(records or {})},
             )
         except Exception:
             if not client.collection_exists(collection):  # else another daemon has made it
@@ -101,6 +104,7 @@ def upgrade(client: QdrantClient, collection: str) -> int | None:
       (NFC), and dates have one form: every payload is written again (`_rewrite`).
     - 3 to 4: `file.folders`, with an index; every payload is written again.
     - 4 to 5: `predicted` is reserved for predictions: what people's metadata had under that name goes.
+    - 5 to 6: each item has the stamp of its last write (`recq.index.changes`), and the collection a log of changes.
     """
     own = _own(client, collection)
     before = int(own["schema"])
@@ -114,7 +118,9 @@ def upgrade(client: QdrantClient, collection: str) -> int | None:
     if not _rewrite(client, collection, fields.types()):
         return before
     fields.drop(renamed)
-    client.update_collection(collection, metadata={METADATA_KEY: {**own, "schema": SCHEMA_VERSION}})
+    metadata = client.get_collection(collection).config.metadata or {}
+    log = {} if changes.LOG_KEY in metadata else new_log()
+    client.update_collection(collection, metadata={METADATA_KEY: {**own, "schema": SCHEMA_VERSION}, **log})
     return before
 
 
@@ -130,22 +136,27 @@ def _rewrite(client: QdrantClient, collection: str, types: FieldTypes) -> bool:
     page. The next reconcile finds an item that changed within a page, since it differs from its file.
     """
     offset: Any = None
+    number = 0  # of stamps: in the order of ids, the same for whoever else does this
     while True:
         records, offset = client.scroll(collection, limit=_PAGE, offset=offset, with_payload=True, with_vectors=False)
-        changes: list[models.UpdateOperation] = []
+        rewritten: list[models.UpdateOperation] = []
         for record in records:
             payload = record.payload or {}
             try:
-                fresh = stored_payload(Item.from_payload(payload), types)
+                item = Item.from_payload(payload)
+                fresh = stored_payload(item, types)
             except (KeyError, TypeError, ValueError):  # another program wrote it
                 continue
+            number += 1
+            stamp = item.stamp or Stamp(number, 0, (number, number), number, 0)
+            fresh[changes.KEY] = stamp.to_json()
             if fresh != payload:
                 change = models.SetPayload(payload=fresh, points=[record.id])
-                changes.append(models.OverwritePayloadOperation(overwrite_payload=change))
-        if changes:
+                rewritten.append(models.OverwritePayloadOperation(overwrite_payload=change))
+        if rewritten:
             if int(_own(client, collection)["schema"]) == SCHEMA_VERSION:
                 return False
-            client.batch_update_points(collection, changes, wait=True)
+            client.batch_update_points(collection, rewritten, wait=True)
         if offset is None:
             return True
 

@@ -14,7 +14,7 @@ from qdrant_client import QdrantClient, models
 
 from recq.commands import command
 from recq.errors import FilterError
-from recq.index import predicted
+from recq.index import changes, predicted
 from recq.index.errors import translated
 from recq.index.pending_fields import (
     LATELY,
@@ -215,6 +215,8 @@ class Fields:
             self._create(name, _LARGE_INDEX if name in _LARGE else _INDEX_TYPES[field_type])
         for name in sorted(SEARCHED_COPIES):
             self._create(shadow_key(name), _WORD_INDEX)
+        for key in changes.INDEXED:
+            self._create(key, models.PayloadSchemaType.INTEGER)
 
     @translated
     def renew_words(self) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
-from recq.index import predicted
+from recq.index import changes, predicted
 from recq.index.errors import translated
 from recq.index.filters import NO_ERROR, NO_FILE
 from recq.index.points import LEDGER_KEYS, PAGE, Asking, ItemVector, Points, item_of, items_of, vector_of, within
@@ -52,9 +52,11 @@ _FOREIGN = models.Filter(
             models.Filter(must_not=[models.FieldCondition(key=key, range=models.Range(gte=-(2.0**64)))])
             for key in ("file.size", "file.mtime_ns")
         ),
-    ]
+    ],
+    must=[_empty(changes.GONE)],
 )
-"""Finds every point that is no item, and some that are: what is found has to be looked at (`item_of`)."""
+"""Finds every point that is no item and no tombstone, and some that are: what is found has to be looked at
+(`item_of`)."""
 
 _FAILED = models.Filter(must_not=[NO_ERROR, NO_FILE])
 

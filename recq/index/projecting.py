@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from qdrant_client import models
 
 from recq.errors import SpaceMismatch
-from recq.index.points import LEDGER_KEYS, Points, item_of
+from recq.index.points import LEDGER_KEYS, Points, item_of, items_of
 from recq.index.schema import VECTOR, Item
 from recq.paths import printable
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 Asking = Callable[..., Any]
 """Calls the given function with the other arguments, at once or with retries."""
+
+T = TypeVar("T")
 
 _PAGE = 200
 """Points of a page: with payloads of 60 KB, the largest that were seen, a write takes 12 MB."""
@@ -73,19 +75,18 @@ class Projecting:
 
 def remove_gone(old: Points, new: Points, writes: Writes, asking: Asking) -> None:
     """Remove what the old collection does not have from the new one: it was deleted there since that was filled."""
-    for page in _pages(new.asked_through(asking).scroll(_ALL, payload=False, page=_PAGE)):
-        ids = [record.id for record in page if isinstance(record.id, str)]  # numeric ids are not recq's
-        there = {str(record.id) for record in asking(old.records, ids, payload=False)}
-        if gone := [id_ for id_ in ids if id_ not in there]:
-            asking(writes.delete, gone)
+    for page in _pages(items_of(new.asked_through(asking).scroll(_ALL, payload=LEDGER_KEYS, page=_PAGE))):
+        there = asking(old.items, [item.id for item in page], payload=LEDGER_KEYS)
+        if gone := [item.gone() for item in page if item.id not in there]:
+            asking(writes.remove, gone)
 
 
 _ALL = models.Filter()
 
 
-def _pages(records: Iterable[models.Record]) -> Iterator[list[models.Record]]:
-    records = iter(records)
-    while page := list(islice(records, _PAGE)):
+def _pages(each: Iterable[T]) -> Iterator[list[T]]:
+    each = iter(each)
+    while page := list(islice(each, _PAGE)):
         yield page
 
 

@@ -20,7 +20,8 @@ from typing import Any, Self
 
 from recq import paths
 from recq.errors import MetadataError
-from recq.index import predicted
+from recq.index import changes, predicted
+from recq.index.changes import Gone, Stamp
 from recq.index.dates import read_date, written_date
 from recq.index.field_types import FieldType as FieldType
 from recq.index.field_types import FieldTypes as FieldTypes
@@ -32,7 +33,7 @@ from recq.index.words import stored_words
 VECTOR = "image"
 """The name of the one vector of a point (a named vector, so that a failed item may have none)."""
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """The version of the payload's layout and of recq's own indexes (`recq.index.collection`)."""
 
 METADATA_KEY = "recq"
@@ -199,6 +200,9 @@ class ItemError:
 _OWN = ("file", "error", predicted.KEY)
 """The payload's top-level keys that are no metadata, besides those that begin with an underscore."""
 
+_UNSEEN = frozenset({SHADOW, changes.KEY})
+"""Those that begin with an underscore and stand beside metadata."""
+
 _OWN_PREFIXES = tuple(f"{key}." for key in _OWN)
 
 
@@ -207,6 +211,8 @@ class Item:
     """One image file of a source: exactly one point. `problems` are those of its metadata.
 
     `predicted` has what predictors say, by field. No payload has it of a field that people gave, or of a failed item.
+    `stamp` is that of its last write, where it was read with the item; whoever writes an item with the same bytes again
+    gives it along.
     """
 
     file: FileFacts
@@ -214,11 +220,17 @@ class Item:
     error: ItemError | None = None
     problems: tuple[Problem, ...] = ()
     predicted: Mapping[str, Prediction] = field(default_factory=dict)
+    stamp: Stamp | None = field(default=None, compare=False)
 
     @property
     def id(self) -> str:
         """The point id."""
         return self.file.id
+
+    def gone(self) -> Gone:
+        """What is kept of the item when it goes."""
+        file = self.file
+        return Gone(self.id, file.source, file.path, file.encoded, file.sha256)
 
     def with_digest(self) -> Self:
         """The same item with a `file.metadata_digest`: its own, else one computed from its metadata."""
@@ -251,7 +263,7 @@ class Item:
             metadata={
                 key: value
                 for key, value in payload.items()
-                if key not in _OWN and key != SHADOW and not key.startswith(_OWN_PREFIXES)
+                if key not in _OWN and key not in _UNSEEN and not key.startswith(_OWN_PREFIXES)
             },
             error=ItemError.from_json(payload.get("error")),
             problems=tuple(problem for data in file.get("problems") or () if (problem := Problem.from_json(data))),
@@ -260,6 +272,7 @@ class Item:
                 for name, data in (said.items() if isinstance(said, Mapping) else ())
                 if (prediction := Prediction.from_json(data)) is not None
             },
+            stamp=Stamp.from_json(payload.get(changes.KEY)),
         )
 
     def may_have_predicted(self, name: str) -> bool:

@@ -1,4 +1,8 @@
-"""Writes items; each write is waited for, so that an item is done only after its write was acknowledged."""
+"""Writes items; each write is waited for, so that an item is done only after its write was acknowledged.
+
+Whatever concerns an item as a whole carries a stamp (`recq.index.changes`): its writes, and the tombstone that it leaves
+when it goes. What is predicted of it, marks and times of its file are no changes.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +15,14 @@ import numpy.typing as npt
 from qdrant_client import QdrantClient, models
 
 from recq.errors import ImageError, Reason
-from recq.index import predicted
+from recq.index import changes, predicted
+from recq.index.change_log import newest
+from recq.index.changes import Gone, Stamp
 from recq.index.errors import translated
 from recq.index.fields import Fields, Misfit
 from recq.index.points import ItemVector
 from recq.index.schema import VECTOR, FieldType, Item, Value, stored_payload, stored_predictions
+from recq.index.stamps import Stamps
 from recq.space import EmbeddingSpace
 
 NUMBERS_AT_ONCE = 1_000_000
@@ -50,6 +57,7 @@ class Writes:
         self._collection = collection
         self._space = space
         self._fields = fields
+        self._stamps = Stamps(lambda: newest(client, collection))
 
     @translated
     def upsert(self, entries: Sequence[ItemVector]) -> None:
@@ -72,8 +80,19 @@ class Writes:
             )
             for entry in entries
         ]
+        before = [entry.item.stamp for entry in entries]
         for start in range(0, len(rows), step := max(1, NUMBERS_AT_ONCE // self._space.dim)):
-            self._send(rows[start : start + step])
+            self._send_stamped(rows[start : start + step], before[start : start + step])
+
+    def _send_stamped(self, rows: Sequence[Row], before: Sequence[Stamp | None]) -> None:
+        """One waited write of points with their stamps; `before` are earlier ones of items whose bytes are the same."""
+        with self._stamps.batch(len(rows)) as numbers:
+            self._send(
+                [
+                    (id_, vectors, {**payload, changes.KEY: numbers.stamp(position, before[position]).to_json()})
+                    for position, (id_, vectors, payload) in enumerate(rows)
+                ]
+            )
 
     @translated
     def copy(self, rows: Sequence[Row]) -> None:
@@ -109,10 +128,20 @@ class Writes:
     def replace_metadata(self, items: Sequence[Item]) -> None:
         """Replace whole payloads (removed fields disappear); vectors stay untouched."""
         types = self._fields.declare_for(items, self.on_misfit)
-        for item in items:
-            self._client.overwrite_payload(
-                self._collection, payload=stored_payload(item, types), points=[item.id], wait=True
-            )
+        if not items:
+            return
+        before = self._stamps_of([item.id for item in items])
+        with self._stamps.batch(len(items)) as numbers:
+            for position, item in enumerate(items):
+                stamp = numbers.stamp(position, before.get(item.id))
+                payload = {**stored_payload(item, types), changes.KEY: stamp.to_json()}
+                self._client.overwrite_payload(self._collection, payload=payload, points=[item.id], wait=True)
+
+    def _stamps_of(self, ids: Sequence[str]) -> dict[str, Stamp | None]:
+        records = self._client.retrieve(
+            self._collection, ids=list(ids), with_payload=[changes.KEY], with_vectors=False
+        )
+        return {str(each.id): Stamp.from_json((each.payload or {}).get(changes.KEY)) for each in records}
 
     @translated
     def replace_predictions(self, items: Sequence[Item]) -> None:
@@ -130,8 +159,16 @@ class Writes:
             self._client.batch_update_points(self._collection, operations, wait=True)
 
     @translated
+    def remove(self, items: Sequence[Gone]) -> None:
+        """Put tombstones in the place of items, in one write: they are no items any more, and readers of changes learn
+        that they have gone."""
+        rows: list[Row] = [(item.id, {}, {changes.GONE: item.to_json()}) for item in items]
+        if rows:
+            self._send_stamped(rows, [None] * len(rows))
+
+    @translated
     def delete(self, ids: Sequence[str]) -> None:
-        """Delete points; unknown ids are no error."""
+        """Delete points without a trace; unknown ids are no error. For items there is `remove`."""
         if ids:
             points: list[models.ExtendedPointId] = [int(each) if each.isdecimal() else each for each in ids]
             self._client.delete(self._collection, points_selector=models.PointIdsList(points=points), wait=True)

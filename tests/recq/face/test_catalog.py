@@ -537,7 +537,7 @@ NO_TARGETS = ("two.png", b"x", 5, None, Path("two.png"), {"a": 1}, object(), np.
 KINDS: dict[str, tuple[Any, ...]] = {
     **dict.fromkeys(("k", "offset", "page", "limit", "sample", "seed", "top"), NO_WHOLE),
     **dict.fromkeys(("min_score", "max_distance", "diversity"), NO_NUMBER),
-    **dict.fromkeys(("group_by", "sort", "field", "label", "space", "url", "api_key"), NO_TEXT),
+    **dict.fromkeys(("group_by", "sort", "field", "since", "label", "space", "url", "api_key"), NO_TEXT),
     **dict.fromkeys(("filters", "any_of", "fields", "against", "query_filters", "gallery_filters"), NO_LIST),
     **dict.fromkeys(("keep_own_group", "keep_duplicates", "exact"), NO_FLAG),
     **dict.fromkeys(("path", "data_dir"), NO_PATH),

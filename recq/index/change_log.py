@@ -1,0 +1,162 @@
+"""Reads what has changed in a collection since a cursor, and keeps the number of tombstones bounded.
+
+What a change is, and why none is lost or skipped, is said in `recq.index.changes`, which decides; here the index is
+asked.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from qdrant_client import QdrantClient, models
+
+from recq.commands import command
+from recq.errors import CursorGone, IndexPending
+from recq.index.changes import GONE, INDEXED, KEY, LOG_KEY, NUMBER, SETTLES, WRITER, Changes, Cursor, Log, Row, taken
+from recq.index.errors import translated
+from recq.index.points import LEDGER_KEYS
+
+MOST_TOMBSTONES = 10_000
+"""What has gone is kept until there are more than these, and for an hour at least."""
+
+MOST_CHANGES = 1_000
+"""Changes of one answer."""
+
+_KEPT_FOR = 3_600_000_000  # microseconds
+_REMOVED_AT_ONCE = 1_000
+_ROW_KEYS = [KEY, GONE, *LEDGER_KEYS]
+
+
+def new_log() -> dict[str, Any]:
+    """The metadata of a collection without changes."""
+    return {LOG_KEY: Log(secrets.token_hex(4)).to_json()}
+
+
+def newest(client: QdrantClient, collection: str, *conditions: models.Condition) -> int:
+    """The newest visible number of points that match; 0 where there is none. Raises the client's errors."""
+    order = models.OrderBy(key=NUMBER, direction=models.Direction.DESC)
+    records, _ = client.scroll(
+        collection,
+        scroll_filter=models.Filter(must=list(conditions)) if conditions else None,
+        limit=1,
+        order_by=order,
+        with_payload=[NUMBER],
+    )
+    return next((int((record.payload or {})[KEY]["n"]) for record in records), 0)
+
+
+class ChangeLog:
+    """The changes of one collection. All methods raise only errors of `recq.errors`."""
+
+    def __init__(self, client: QdrantClient, collection: str, catalog: str) -> None:
+        self._client = client
+        self._collection = collection
+        self._catalog = catalog
+
+    @translated
+    def start(self) -> Cursor:
+        """The cursor of whoever has read nothing: the first changes are all items that there are."""
+        return Cursor(self._log().id, began=self._newest())
+
+    @translated
+    def now(self) -> Cursor:
+        """The cursor of whoever wants to know only what comes from now on."""
+        log, head = self._log(), self._newest()
+        base = max(0, head - SETTLES)
+        seen: dict[int, int] = {}
+        while (row := self._last_of_another(base, seen)) is not None:
+            seen[row[0]] = row[1]
+        return Cursor(log.id, base, head, seen)
+
+    @translated
+    def since(self, cursor: Cursor, limit: int = MOST_CHANGES) -> Changes:
+        """The next changes, `limit` at the most. Raises CursorGone where some of them are not known any more."""
+        if cursor.missed(self._log()):
+            raise CursorGone(
+                f"catalog {self._catalog!r} does not know any more what changed since this cursor: it was rebuilt, or "
+                "too much has gone; begin anew, without a cursor"
+            )
+        unread = models.Filter(
+            must=[models.FieldCondition(key=NUMBER, range=models.Range(gt=cursor.base))],
+            must_not=[
+                models.Filter(
+                    must=[
+                        models.FieldCondition(key=WRITER, match=models.MatchValue(value=by)),
+                        models.FieldCondition(key=NUMBER, range=models.Range(lte=n)),
+                    ]
+                )
+                for by, n in cursor.seen.items()
+            ],
+        )
+        order = models.OrderBy(key=NUMBER, direction=models.Direction.ASC, start_from=cursor.base + 1)
+        records, _ = self._client.scroll(
+            self._collection, scroll_filter=unread, limit=limit + 1, order_by=order, with_payload=_ROW_KEYS
+        )
+        cut = len(records) > limit
+        rows = [row for each in records[:limit] if (row := Row.from_payload(str(each.id), each.payload or {}))]
+        head = self._newest() if cut else max([cursor.newest, *(row.stamp.n for row in rows)])
+        return taken(cursor, rows, head=head, now=time.time_ns() // 1000, cut=cut, newest_of=self._newest_of)
+
+    @translated
+    def prune(self, most: int = MOST_TOMBSTONES) -> int:
+        """Remove the oldest tombstones where there are more than `most`. Returns how many.
+
+        The horizon is moved first: where this is interrupted, cursors are refused that would have missed nothing.
+        """
+        tombstones = models.Filter(must_not=[models.IsEmptyCondition(is_empty=models.PayloadField(key=GONE))])
+        count = self._client.count(self._collection, count_filter=tombstones, exact=True).count
+        removed = 0
+        latest = self._newest() - _KEPT_FOR
+        order = models.OrderBy(key=NUMBER, direction=models.Direction.ASC)
+        while count - removed > most:
+            records, _ = self._client.scroll(
+                self._collection,
+                scroll_filter=tombstones,
+                limit=min(_REMOVED_AT_ONCE, count - removed - most),
+                order_by=order,
+                with_payload=[NUMBER],
+            )
+            numbers = {record.id: int((record.payload or {})[KEY]["n"]) for record in records}
+            old = {id_: n for id_, n in numbers.items() if n <= latest}
+            if not old:
+                break
+            log = self._log()
+            moved = Log(log.id, max(log.horizon, *old.values()))
+            self._client.update_collection(self._collection, metadata={LOG_KEY: moved.to_json()})
+            self._client.delete(self._collection, points_selector=models.PointIdsList(points=list(old)), wait=True)
+            removed += len(old)
+        return removed
+
+    def _log(self) -> Log:
+        log = Log.of(self._client.get_collection(self._collection).config.metadata or {})
+        if log is None:
+            raise IndexPending(
+                f"the changes of catalog {self._catalog!r} are not known yet, since an older recq made this index: "
+                f"the next {command('recq-ingest', 'run')} brings it up to date"
+            )
+        return log
+
+    def _newest(self) -> int:
+        return newest(self._client, self._collection)
+
+    def _newest_of(self, by: int) -> int:
+        own = models.FieldCondition(key=WRITER, match=models.MatchValue(value=by))
+        return newest(self._client, self._collection, own)
+
+    def _last_of_another(self, base: int, writers: Iterable[int]) -> tuple[int, int] | None:
+        """A writer that is none of those and wrote since, and its newest number."""
+        others = models.Filter(
+            must=[models.FieldCondition(key=NUMBER, range=models.Range(gt=base))],
+            must_not=[models.FieldCondition(key=WRITER, match=models.MatchValue(value=by)) for by in writers],
+        )
+        order = models.OrderBy(key=NUMBER, direction=models.Direction.DESC)
+        records, _ = self._client.scroll(
+            self._collection, scroll_filter=others, limit=1, order_by=order, with_payload=list(INDEXED)
+        )
+        for record in records:
+            stamp: Mapping[str, int] = (record.payload or {})[KEY]
+            return int(stamp["by"]), int(stamp["n"])
+        return None
