@@ -129,6 +129,8 @@ class Settings(BaseSettings):
     exif: bool = False
     plugin_timeout: float = Field(30.0, gt=0)
     predict: tuple[str, ...] | None = None
+    rule: tuple[dict[str, Any], ...] = ()
+    """The tables `[[rule]]`, which `recq.watch.rules` reads."""
 
     @field_validator("url")
     @classmethod
@@ -247,7 +249,7 @@ def _place(settings: Settings) -> Place:
 _OPTIONS = frozenset({"catalog", "data_dir", "model", "weights", "layer", "size"})
 """Settings that are options of the same name on a command line."""
 
-_SECRET = frozenset({"api_key", "url", "serve_key", "serve_read_key", "token", "read_token"})
+_SECRET = frozenset({"api_key", "url", "serve_key", "serve_read_key", "token", "read_token", "rule"})
 """Settings whose values are in no message; values of unknown settings are in none either."""
 
 

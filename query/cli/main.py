@@ -122,6 +122,12 @@ class Recq(CommandsOnUse):
         ),
         Listed("serve", "query.cli.serve:serve", "Answer the same questions over HTTP, until a signal ends it."),
         Listed(
+            "watch",
+            "query.cli.watch:watch",
+            "Run a command or post to an address when a new picture matches a rule of recq.toml, until a signal ends "
+            "it.",
+        ),
+        Listed(
             "export",
             "query.cli.transfer:export",
             "Write the whole catalog into a file: ids, metadata, vectors and embedding space. `recq import` reads it.",

@@ -59,7 +59,8 @@ class ChangeLog:
     @translated
     def start(self) -> Cursor:
         """The cursor of whoever has read nothing: the first changes are all items that there are."""
-        return Cursor(self._log().id, began=self._newest())
+        log = self._log()
+        return Cursor(log.id, began=max(self._newest(), log.horizon))
 
     @translated
     def now(self) -> Cursor:
@@ -69,7 +70,7 @@ class ChangeLog:
         seen: dict[int, int] = {}
         while (row := self._last_of_another(base, seen)) is not None:
             seen[row[0]] = row[1]
-        return Cursor(log.id, base, head, seen)
+        return Cursor(log.id, base, max(head, log.horizon), seen)
 
     @translated
     def since(self, cursor: Cursor, limit: int = MOST_CHANGES) -> Changes:

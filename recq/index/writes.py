@@ -1,7 +1,7 @@
 """Writes items; each write is waited for, so that an item is done only after its write was acknowledged.
 
-Whatever concerns an item as a whole carries a stamp (`recq.index.changes`): its writes, and the tombstone that it leaves
-when it goes. What is predicted of it, marks and times of its file are no changes.
+Whatever concerns an item as a whole carries a stamp (`recq.index.changes`): its writes, and the tombstone that it
+leaves when it goes. What is predicted of it, marks and times of its file are no changes.
 """
 
 from __future__ import annotations
@@ -138,9 +138,7 @@ class Writes:
                 self._client.overwrite_payload(self._collection, payload=payload, points=[item.id], wait=True)
 
     def _stamps_of(self, ids: Sequence[str]) -> dict[str, Stamp | None]:
-        records = self._client.retrieve(
-            self._collection, ids=list(ids), with_payload=[changes.KEY], with_vectors=False
-        )
+        records = self._client.retrieve(self._collection, ids=list(ids), with_payload=[changes.KEY], with_vectors=False)
         return {str(each.id): Stamp.from_json((each.payload or {}).get(changes.KEY)) for each in records}
 
     @translated

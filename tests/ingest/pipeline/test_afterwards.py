@@ -40,6 +40,13 @@ class Case:
     def _flush(self) -> None:
         self.asked["flush"] += 1
 
+    @property
+    def changes(self) -> Case:
+        return self
+
+    def prune(self) -> None:
+        self.asked["prune"] += 1
+
     def background(self) -> None:
         self.asked["background"] += 1
         if self.away:
@@ -62,7 +69,12 @@ class Case:
         due = self.afterwards.next_deadline()
         assert due > soon
         self.afterwards.tick(due, settled)
-        parts: list[Any] = [self.afterwards._flush, self.afterwards._measure, self.afterwards._doubles]
+        parts: list[Any] = [
+            self.afterwards._flush,
+            self.afterwards._measure,
+            self.afterwards._prune,
+            self.afterwards._doubles,
+        ]
         deadline = time.monotonic() + 30
         while any(part.busy for part in parts):
             self.loop.turn(deadline)
@@ -76,7 +88,7 @@ def case(tmp_path: Path) -> Case:
 
 
 def test_doubles_are_looked_for_when_a_first_pass_has_ended_and_never_again(case: Case) -> None:
-    always = Counter(flush=1, background=1)
+    always = Counter(flush=1, background=1, prune=1)
     assert case.quiet(lambda _: False) == always
     doubles = Counter({"double of s": 1, "double of t": 1, "problems of t": 1})
     assert case.quiet(lambda name: name == "s") == always + doubles
@@ -89,4 +101,4 @@ def test_doubles_are_looked_for_when_a_first_pass_has_ended_and_never_again(case
 def test_a_single_pass_ends_with_both(tmp_path: Path) -> None:
     case = Case(tmp_path, away=True)
     case.afterwards.finish()
-    assert case.asked == Counter({"background": 1, "double of s": 1, "double of t": 1, "problems of t": 1})
+    assert case.asked == Counter({"background": 1, "prune": 1, "double of s": 1, "double of t": 1, "problems of t": 1})

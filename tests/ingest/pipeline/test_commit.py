@@ -26,6 +26,7 @@ from ingest.source.files import FileState, Key
 from ingest.source.watched_source import WatchedSource
 from recq.errors import IndexFailing, Reason, RequestRefused
 from recq.index.catalog import Catalog
+from recq.index.changes import Gone
 from recq.index.edge import EdgeEngine, embedded_client
 from recq.index.fields import Fields
 from recq.index.points import ItemVector
@@ -250,20 +251,20 @@ def test_a_deletion_that_the_index_refuses_keeps_no_other_out(stage: Stage, monk
     removals = [stage.removal(name, witnessed=True) for name in ("a.jpg", "b.jpg")]
     for name in ("a.jpg", "b.jpg"):
         (stage.root / name).unlink()
-    delete = Writes.delete
+    remove = Writes.remove
 
-    def picky(self: Writes, ids: Sequence[str]) -> None:
-        if removals[1].item_id in ids:
+    def picky(self: Writes, items: Sequence[Gone]) -> None:
+        if removals[1].item_id in {item.id for item in items}:
             raise IndexFailing("500 segment is broken")
-        delete(self, ids)
+        remove(self, items)
 
-    monkeypatch.setattr(Writes, "delete", picky)
+    monkeypatch.setattr(Writes, "remove", picky)
     deleted, held = stage.deleter.delete(removals)
     assert ([each.key.path for each in deleted], held) == (["a.jpg"], [])
     assert stage.paths() == ["2024/c.jpg", "b.jpg"]
     assert "500 segment is broken" in stage.watched.refused["b.jpg"].detail
     assert [problem.path for problem in stage.catalog.problems.of_source("s")] == ["b.jpg"]
-    monkeypatch.setattr(Writes, "delete", delete)
+    monkeypatch.setattr(Writes, "remove", remove)
     deleted, _ = stage.deleter.delete(removals[1:])
     assert (len(deleted), stage.watched.refused, stage.catalog.problems.of_source("s")) == (1, {}, ())
 

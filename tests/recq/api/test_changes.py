@@ -1,0 +1,155 @@
+"""Changes over HTTP: asked for, waited for, and as a stream that goes on where it was cut."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jsonschema
+import numpy as np
+import pytest
+
+from recq.api.schemas import components
+from recq.index.catalog import Catalog
+from recq.index.connect import connect_or_make
+from recq.index.points import ItemVector
+from recq.index.schema import FileFacts, Item, ItemError
+from recq.settings import Settings
+from tests.recq.api.serving import PREFIX, Api, served
+from tests.recq.index.conftest import SPACE
+
+
+def item(name: str, digest: str = "") -> Item:
+    return Item(FileFacts("shop", name, 10, 20, sha256=digest or f"{abs(hash(name)):064x}"[:64]))
+
+
+def entry(name: str, digest: str = "") -> ItemVector:
+    return ItemVector(item(name, digest), np.eye(8, dtype=np.float32)[len(name) % 8])
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    made = Settings(data_dir=tmp_path / "data", cache_dir=tmp_path / "cache", workers=1)
+    with catalog_of(made, make=True):
+        pass
+    return made
+
+
+@contextmanager
+def catalog_of(settings: Settings, *, make: bool = False) -> Iterator[Catalog]:
+    with connect_or_make(settings) as client:
+        yield Catalog.create(client, "images", SPACE) if make else Catalog.open(client, "images")
+
+
+@pytest.fixture
+def api(settings: Settings) -> Iterator[Api]:
+    with served(settings) as made:
+        yield made
+
+
+def shown(document: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(each["change"], each["path"]) for each in document["changes"]]
+
+
+def test_changes_come_in_their_order_and_once_each(api: Api, settings: Settings) -> None:
+    start = api.get("/changes").json()["cursor"]
+    now = api.get("/changes", since="now").json()
+    assert now["changes"] == []
+    with catalog_of(settings) as catalog:
+        catalog.writes.upsert([entry("a.jpg"), entry("bb.jpg"), entry("ccc.jpg")])
+        catalog.writes.upsert([ItemVector(replace(item("d.jpg"), error=ItemError("empty", "", "2026-01-01")), None)])
+    for since in (start, now["cursor"]):
+        first = api.get("/changes", since=since, limit=2).json()
+        assert shown(first) == [("indexed", "a.jpg"), ("indexed", "bb.jpg")]
+        assert first["more"]
+        rest = api.get("/changes", since=first["cursor"]).json()
+        assert shown(rest) == [("indexed", "ccc.jpg"), ("failed", "d.jpg")]
+        assert rest["changes"][1]["reason"] == "empty"
+        assert not rest["more"]
+    with catalog_of(settings) as catalog:
+        catalog.writes.replace_metadata([replace(item("a.jpg"), metadata={"price": 5})])
+        catalog.writes.remove([item("bb.jpg").gone()])
+    assert shown(api.get("/changes", since=rest["cursor"]).json()) == [("changed", "a.jpg"), ("gone", "bb.jpg")]
+    assert shown(api.get("/changes", since=first["changes"][0]["cursor"]).json()) == [
+        ("indexed", "ccc.jpg"), ("failed", "d.jpg"), ("changed", "a.jpg"), ("gone", "bb.jpg")
+    ]  # fmt: skip
+    jsonschema.validate(rest, {"$ref": "#/components/schemas/changes", "components": {"schemas": components()}})
+
+
+def test_what_waits_is_answered_with_the_first_change(api: Api, settings: Settings) -> None:
+    now = api.get("/changes", since="now").json()["cursor"]
+    found: list[httpx.Response] = []
+    waiting = threading.Thread(target=lambda: found.append(api.get("/changes", since=now, wait=60)))
+    waiting.start()
+    with catalog_of(settings) as catalog:
+        catalog.writes.upsert([entry("a.jpg")])
+    waiting.join(30)
+    assert shown(found[0].json()) == [("indexed", "a.jpg")]
+    assert shown(api.get("/changes", since=now, wait=60).json()) == [("indexed", "a.jpg")]
+
+
+def events(stream: Iterator[str], count: int) -> list[tuple[str, str, dict[str, Any]]]:
+    """The next events: kind, id, document."""
+    found, lines = [], {}
+    for line in stream:
+        name, _, value = line.partition(": ")
+        if line and name:
+            lines[name] = value
+        elif "data" in lines:
+            found.append((lines["event"], lines.get("id", ""), json.loads(lines["data"])))
+            lines = {}
+            if len(found) == count:
+                return found
+    raise AssertionError(f"the stream ended: {found}")
+
+
+def test_a_stream_goes_on_where_it_was_cut(api: Api, settings: Settings) -> None:
+    url = f"{PREFIX}/changes/stream"
+    with api.client.stream("GET", url, params={"since": "now"}) as response:
+        assert response.headers["content-type"].startswith("text/event-stream")
+        lines = response.iter_lines()
+        next(lines)  # it has begun
+        with catalog_of(settings) as catalog:
+            catalog.writes.upsert([entry("a.jpg"), entry("bb.jpg"), entry("ccc.jpg")])
+        first = events(lines, 1)
+        assert first[0][0] == "indexed"
+        assert first[0][2]["path"] == "a.jpg"
+    with api.client.stream("GET", url, headers={"Last-Event-ID": first[0][1]}) as response:
+        lines = response.iter_lines()
+        assert [each[2]["path"] for each in events(lines, 2)] == ["bb.jpg", "ccc.jpg"]
+        with catalog_of(settings) as catalog:
+            catalog.writes.remove([item("a.jpg").gone()])
+        assert [(each[0], each[2]["path"]) for each in events(lines, 1)] == [("gone", "a.jpg")]
+
+
+def test_a_cursor_that_the_log_does_not_reach_is_gone(api: Api, settings: Settings) -> None:
+    with catalog_of(settings) as catalog:
+        catalog.writes.upsert([entry("a.jpg")])
+    cursor = api.get("/changes").json()["cursor"]
+    with catalog_of(settings) as catalog:
+        catalog._client.update_collection(
+            catalog.collection, metadata={"changes": {"log": cursor.partition(".")[0], "horizon": 2**52}}
+        )
+    for route, more in (("/changes", {}), ("/changes/stream", {})):
+        gone = api.get(route, since=cursor, **more)
+        assert (gone.status_code, gone.json()["code"], gone.json()["exit_code"]) == (410, "gone", 3)
+        assert "\n" not in gone.json()["message"]
+    assert shown(api.get("/changes").json()) == [("indexed", "a.jpg")]
+    assert api.get("/changes", since=f"abcd{cursor[4:]}").status_code == 410
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"since": ""}, {"since": "x"}, {"since": "ab.-1.0"}, {"since": "ab.1.0.zz-1"}, {"since": "ab.1.1.1-2-3"},
+     {"limit": 0}, {"limit": 1001}, {"wait": -1}, {"wait": 61}, {"wait": "nan"}, {"nothing": 1}],
+)  # fmt: skip
+def test_a_bad_question_is_a_usage_error(api: Api, asked: dict[str, Any]) -> None:
+    wrong = api.get("/changes", **asked)
+    assert (wrong.status_code, wrong.json()["code"]) == (400, "usage"), wrong.text
+    assert "\n" not in wrong.json()["message"]
