@@ -244,7 +244,10 @@ class Cursor:
         """The cursor of a text. Raises UsageError."""
         try:
             log, base, began, *seen = text.split(".")
-            places = dict(tuple(_number(part) for part in each.split("-")) for each in seen)
+            places = {}
+            for each in seen:
+                by, n = map(_number, each.split("-"))
+                places[by] = n
             if not log.isalnum():
                 raise ValueError
             return cls(log, _number(base), _number(began), places)

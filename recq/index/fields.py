@@ -77,6 +77,16 @@ _WORD_INDEX = models.TextIndexParams(
 """Of `recq.index.words`. A server's graph (HNSW) gets links of its own for each frequent value of an indexed field: for
 words they would be most of the work, and recq's searches do without (`recq.index.search_params`)."""
 
+_STAMP_INDEXES: Mapping[str, models.PayloadFieldSchema] = {
+    changes.NUMBER: models.IntegerIndexParams(
+        type=models.IntegerIndexType.INTEGER, lookup=False, range=True, enable_hnsw=False
+    ),
+    changes.WRITER: models.IntegerIndexParams(
+        type=models.IntegerIndexType.INTEGER, lookup=True, range=False, enable_hnsw=False
+    ),
+}
+"""Of `recq.index.changes`: numbers are asked for by order, writers by equality. Both structures cost memory."""
+
 _NOTE_EVERY = 10
 """Indexes until the records are brought up to date: an embedded folder replaces its manifest for that."""
 
@@ -215,8 +225,8 @@ class Fields:
             self._create(name, _LARGE_INDEX if name in _LARGE else _INDEX_TYPES[field_type])
         for name in sorted(SEARCHED_COPIES):
             self._create(shadow_key(name), _WORD_INDEX)
-        for key in changes.INDEXED:
-            self._create(key, models.PayloadSchemaType.INTEGER)
+        for key, index in _STAMP_INDEXES.items():
+            self._create(key, index)
 
     @translated
     def renew_words(self) -> None:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from recq.commands import command
 from recq.config_file import read_config
 from recq.errors import RecqError, UsageError
 from recq.json_text import json_text
@@ -55,7 +56,7 @@ def watch_until_stopped(
         left = Watch(settings, rules, wanted, report, signals.stop).run(lambda: ready(f"watching with {count}"))
     if left and wanted.once and not wanted.dry:
         many = "1 delivery has" if left == 1 else f"{left:,} deliveries have"
-        raise RecqError(f"{many} not been taken: the next 'recq watch' tries again")
+        raise RecqError(f"{many} not been taken: the next {command('recq', 'watch')} tries again")
 
 
 def _of(happened: str, what: dict[str, Any]) -> dict[str, Any]:

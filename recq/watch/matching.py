@@ -118,7 +118,8 @@ class Matcher:
                 older = _older(catalog, item, _COMPARED)
                 nearest = next(iter(older), None)
                 if nearest is None or not _reaches(catalog, nearest.score, limit):
-                    yield Match(item, None if nearest is None else nearest.score, of=nearest and nearest.item)
+                    score, of = (None, None) if nearest is None else (nearest.score, nearest.item)
+                    yield Match(item, score, of=of)
             return
         likes = self._targets()
         if likes.collection != catalog.collection:  # it has just moved: the next look has the targets of this one

@@ -25,6 +25,8 @@ from tests import forked
 from tests.eventually import eventually
 from tests.ingest.running import STARTS_WITHIN, Place, environment
 
+SECRET = "xyzzy"
+
 RECEIVER = """
 import os, sys, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -256,7 +258,7 @@ def test_nothing_is_lost_whoever_is_killed(watched: Watched, events: int) -> Non
 name = "all"
 like = ["first.png"]
 min_score = -1.0
-post = "http://user:secret@127.0.0.1:{watched.port}/hook?key=secret"
+post = "http://user:{SECRET}@127.0.0.1:{watched.port}/hook?key={SECRET}"
 """
     )
     assert watched.once().returncode == 0
@@ -296,4 +298,4 @@ post = "http://user:secret@127.0.0.1:{watched.port}/hook?key=secret"
         assert watched.ids() == found, "what was taken is not delivered again"
         running["daemon"].send_signal(signal.SIGTERM)
         running["daemon"].wait(30)
-    assert "secret" not in watched.log.read_text()
+    assert SECRET not in watched.log.read_text()

@@ -50,6 +50,8 @@ PROMISED = {
     "GET /facets/{field}": {"field"},
     "GET /fields": set(),
     "GET /catalogs": set(),
+    "GET /changes": set(),
+    "GET /changes/stream": set(),
     "GET /failed": set(),
     "GET /problems": set(),
     "GET /status": set(),
