@@ -427,14 +427,12 @@ class Catalog:
 
         With the last source the fields are deleted as well: the next metadata decides their types.
         """
-        dropped = 0
+        condition = within(models.Filter(), name)
+        dropped = self._points.count(condition)
         items = self.ledger.scan(name)
-        while page := [item.gone() for item in islice(items, _REMOVED_AT_ONCE)]:
+        while self.changes.known and (page := [item.gone() for item in islice(items, _REMOVED_AT_ONCE)]):
             self.writes.remove(page)
-            dropped += len(page)
-        self._client.delete(
-            self._collection, points_selector=models.FilterSelector(filter=within(models.Filter(), name)), wait=True
-        )
+        self._client.delete(self._collection, points_selector=models.FilterSelector(filter=condition), wait=True)
         self.problems.forget(name)
         self.sources.forget(name)  # last: while it is recorded, an interrupted removal can be repeated
         if not self.sources.all():

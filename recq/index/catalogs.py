@@ -17,6 +17,7 @@ from qdrant_client import QdrantClient, models
 from recq.errors import IndexRefused, TargetNotFound
 from recq.index.collection import PREVIOUS_KEY, behind, others, previous, space_in
 from recq.index.errors import translated
+from recq.index.filters import NO_FILE
 from recq.index.schema import METADATA_KEY
 from recq.space import EmbeddingSpace
 
@@ -113,7 +114,8 @@ def kept(client: QdrantClient, name: str) -> Kept | None:
         return None
     collection, at = before
     info = client.get_collection(collection)
-    space, items = space_in(info, collection), info.points_count or 0
+    space = space_in(info, collection)
+    items = client.count(collection, count_filter=models.Filter(must_not=[NO_FILE]), exact=True).count
     return Kept(collection, at, space, items, items * space.dim * _BYTES)
 
 

@@ -56,6 +56,12 @@ class ChangeLog:
         self._collection = collection
         self._catalog = catalog
 
+    @property
+    @translated
+    def known(self) -> bool:
+        """Whether there is a log: an index that an older recq made has none before it is upgraded."""
+        return Log.of(self._client.get_collection(self._collection).config.metadata or {}) is not None
+
     @translated
     def start(self) -> Cursor:
         """The cursor of whoever has read nothing: the first changes are all items that there are."""

@@ -126,20 +126,21 @@ class Writes:
 
     @translated
     def replace_metadata(self, items: Sequence[Item]) -> None:
-        """Replace whole payloads (removed fields disappear); vectors stay untouched."""
+        """Replace whole payloads (removed fields disappear); vectors stay untouched. What has gone stays so."""
         types = self._fields.declare_for(items, self.on_misfit)
         if not items:
             return
-        before = self._stamps_of([item.id for item in items])
+        records = self._client.retrieve(
+            self._collection, ids=[item.id for item in items], with_payload=[changes.KEY, changes.GONE]
+        )
+        payloads = {str(each.id): each.payload or {} for each in records}
         with self._stamps.batch(len(items)) as numbers:
             for position, item in enumerate(items):
-                stamp = numbers.stamp(position, before.get(item.id))
-                payload = {**stored_payload(item, types), changes.KEY: stamp.to_json()}
-                self._client.overwrite_payload(self._collection, payload=payload, points=[item.id], wait=True)
-
-    def _stamps_of(self, ids: Sequence[str]) -> dict[str, Stamp | None]:
-        records = self._client.retrieve(self._collection, ids=list(ids), with_payload=[changes.KEY], with_vectors=False)
-        return {str(each.id): Stamp.from_json((each.payload or {}).get(changes.KEY)) for each in records}
+                before = payloads.get(item.id, {})
+                if changes.GONE not in before:
+                    stamp = numbers.stamp(position, Stamp.from_json(before.get(changes.KEY)))
+                    payload = {**stored_payload(item, types), changes.KEY: stamp.to_json()}
+                    self._client.overwrite_payload(self._collection, payload=payload, points=[item.id], wait=True)
 
     @translated
     def replace_predictions(self, items: Sequence[Item]) -> None:
