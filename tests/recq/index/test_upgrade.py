@@ -241,7 +241,7 @@ def test_fields_of_people_under_a_name_that_is_reserved_since_go(fourth: Catalog
     assert fourth.fields.types() == {"n": FieldType.INTEGER}
     assert fourth.upgrade() == 4
     (record,) = [each for each in client.scroll(fourth._collection)[0] if (each.payload or {}).get("n") == 0]
-    assert set(record.payload or {}) == {"n", "file", "_text"}
+    assert set(record.payload or {}) == {"n", "file", "_text", "_change"}
     assert "predicted" not in (record.payload or {})["_text"]
     assert not [key for key in client.get_collection(fourth._collection).payload_schema if "predicted" in key]
     fourth.fields.declare_predicted("x", FieldType.STRING)

@@ -19,7 +19,7 @@ name = "logo"
 like = ["logo.png"]
 min_score = 0.8
 filters = ["price<=50"]
-post = "https://user:PASSWORD@shop.example:8080/hook?key=PASSWORD"
+post = "https://WHO@shop.example:8080/hook?key=PASSWORD"
 
 [[rule]]
 name = "new"
@@ -27,7 +27,7 @@ novelty = true
 catalog = "others"
 run = ["notify-send", "PASSWORD"]
 timeout = 5
-"""
+""".replace("WHO", "user:PASSWORD")
 
 
 def read(text: str) -> list[Rule]:
