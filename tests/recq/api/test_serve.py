@@ -54,7 +54,7 @@ class Serving:
         assert self.process.stderr is not None
         for line in self.process.stderr:
             self.said.append(line)
-            if (match := re.search(r"answering at (http://\S+)/$", line)) is not None:
+            if (match := re.search(r"answering at (http://\S+)/, for people at", line)) is not None:
                 self.url = match[1]
                 break
         else:
