@@ -34,7 +34,8 @@ from recq.learn.calibration import calibrated
 from recq.learn.examples import Examples, read_examples, with_near_duplicates
 from recq.learn.fits import Fit, JoinedRecipe
 from recq.learn.labels import LabelRules
-from recq.learn.predict import Prediction, predict
+from recq.learn.predict import predict
+from recq.learn.prediction import Prediction
 from recq.learn.selection import DIMS, Retrieval, seen_splits, select
 from recq.learn.training import SEEDS, TrainingOptions, train
 from recq.search.session import Session

@@ -15,6 +15,7 @@ from typing import IO
 
 _FOLDER, _FILE = 0o700, 0o600
 _OTHERS = 0o077
+_MOST = 1 << 16  # bytes of a file that is read
 
 
 def write_private(path: Path, text: str) -> None:
@@ -38,6 +39,22 @@ def replaced_privately(path: Path) -> Iterator[IO[bytes]]:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+def read_private(path: Path) -> bytes | None:
+    """The content of a file that belongs to this user and that nobody else can read; None for any other, or none."""
+    try:
+        with open(path, "rb", opener=_without_following) as file:
+            found = os.fstat(file.fileno())
+            if os.name == "posix" and (found.st_uid != os.getuid() or found.st_mode & _OTHERS):
+                return None
+            return file.read(_MOST)
+    except OSError:
+        return None
+
+
+def _without_following(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
 
 
 def open_private(path: str, flags: int) -> int:

@@ -106,6 +106,8 @@ class Settings(BaseSettings):
     serve_key_file: Path | None = None
     serve_read_key: SecretStr | None = None
     serve_read_key_file: Path | None = None
+    client: bool = True
+    api: bool = True
     token: SecretStr | None = None
     token_file: Path | None = None
     read_token: SecretStr | None = None

@@ -114,6 +114,15 @@ def run(
         bool,
         typer.Option("--no-predict", help="Predict nothing any more. Example: recq-ingest run photos --no-predict"),
     ] = False,
+    api: Annotated[
+        bool | None,
+        typer.Option(
+            "--api/--no-api",
+            show_default=False,
+            help="Answer questions over HTTP, too, which makes recq quick; not with --once. "
+            "Example: recq-ingest run photos --no-api",
+        ),
+    ] = None,
     space: Space,
     metadata: MetadataOption = None,
     index: Index,
@@ -126,7 +135,7 @@ def run(
     if predict and no_predict:
         raise UsageError("--predict and --no-predict exclude each other: give one of them")
     predicted = () if no_predict else tuple(predict) if predict else None
-    settings = index.settings(watch=watch.value if watch else None, predict=predicted, **space.settings())
+    settings = index.settings(watch=watch.value if watch else None, predict=predicted, api=api, **space.settings())
     from ingest.source.targets import parse_targets, require_usable
 
     targets = parse_targets(folders or [], sources or [])

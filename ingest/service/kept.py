@@ -7,9 +7,9 @@ from ingest.service.drop import require_no_daemon, require_no_watcher
 from recq.commands import command
 from recq.errors import IndexBusy, TargetNotFound
 from recq.index.catalog import Catalog
-from recq.index.catalogs import Kept
 from recq.index.catalogs import prune as delete_kept
 from recq.index.connect import connect
+from recq.index.kept import Kept
 from recq.operate.status import ask_daemon
 from recq.settings import Settings
 from recq.space import EmbeddingSpace

@@ -28,6 +28,7 @@ from ingest.service.roots import begin
 from ingest.service.status import DaemonStatus
 from ingest.source.sources import Sources
 from ingest.source.watched_source import WatchedSource
+from recq.announced import Announced
 from recq.errors import IndexRefused, IndexUnreachable, RecqError
 from recq.images import Limits
 from recq.images.workers import DecodePool, Header
@@ -66,7 +67,7 @@ class Away:
 class Session:
     """What is open while daemons work; `flush` shortens the embedded engine's journal.
 
-    `retrier` is for what is asked before a daemon runs.
+    `retrier` is for what is asked before a daemon runs, `announce` for where its API answers.
     """
 
     settings: Settings
@@ -80,6 +81,7 @@ class Session:
     away: Away
     retrier: Retrier
     moves: Moves
+    announce: Callable[[Announced | None], None]
 
     def retrying(self, stop: threading.Event) -> Retrier:
         """Asks the index until `stop`."""

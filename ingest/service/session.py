@@ -21,6 +21,7 @@ from ingest.loop import Stopping
 from ingest.reconcile.rebuild_check import require_all_there
 from ingest.report import LogFormat, Reporter
 from ingest.service.additions import Additions, HandOver, Taken, wait_until_done
+from ingest.service.api import MountedApi
 from ingest.service.kept import report_kept
 from ingest.service.outcome import Outcome, Standing, size_of
 from ingest.service.rebuilds import (
@@ -39,6 +40,7 @@ from ingest.service.switching import Switching
 from ingest.source.targets import Target, require_one_source, require_usable
 from ingest.source.watched_source import WatchedSource
 from ingest.tally import Counts
+from recq.announced import Announced
 from recq.errors import (
     IndexBusy,
     TargetNotFound,
@@ -308,8 +310,11 @@ def _session(
     board = DaemonStatus(settings, lambda: retrier.reason or away.detail)
     adding = threading.Lock()
     moves = Switching(board, settings, adding)
-    with _opened(voice, settings, board, retrier, away, meanwhile, moves, adding, once=once) as (client, flush):
-        yield Session(settings, once, began, voice.signals, voice.reporter, board, client, flush, away, retrier, moves)
+    with _opened(voice, settings, board, retrier, away, meanwhile, moves, adding, once=once) as opened:
+        client, flush, announce = opened
+        yield Session(
+            settings, once, began, voice.signals, voice.reporter, board, client, flush, away, retrier, moves, announce
+        )
 
 
 @contextmanager
@@ -324,8 +329,8 @@ def _opened(
     adding: threading.Lock,
     *,
     once: bool,
-) -> Iterator[tuple[QdrantClient, Callable[[], None] | None]]:
-    """The index, and what flushes it; the daemon's routes are served on loopback meanwhile."""
+) -> Iterator[tuple[QdrantClient, Callable[[], None] | None, Callable[[Announced | None], None]]]:
+    """The index, what flushes it, and what announces the API; the daemon's routes are served on loopback meanwhile."""
 
     def prepare(catalog: Catalog, name: str, root: Path, table: Path | None) -> WatchedSource:
         return begin(catalog, settings, retrier, voice.reporter, name, root, table)
@@ -340,16 +345,16 @@ def _opened(
         with (
             private_umask(),
             own_folder(settings, meanwhile) as owned,
-            LoopbackServer(settings.data_dir, owned.engine, routes, serving=serving),
+            LoopbackServer(settings.data_dir, owned.engine, routes, serving=serving) as server,
         ):
-            yield owned.client, owned.engine.flush
+            yield owned.client, owned.engine.flush, server.announce
             if once:  # an index that is filled by such runs alone would never give dead space back
                 owned.engine.compact(voice.signals.stop)
         return
-    with private_umask(), locked(settings, meanwhile), LoopbackServer(settings.data_dir, None, routes):
+    with private_umask(), locked(settings, meanwhile), LoopbackServer(settings.data_dir, None, routes) as server:
         client = server_client(settings) if once else _server_for_ever(settings, retrier, away)
         try:
-            yield client, None
+            yield client, None, server.announce
         finally:
             client.close()
 
@@ -415,11 +420,15 @@ def _work(
     """Run a daemon on a catalog until it is done or stopped; `old` is the catalog that a rebuild replaces."""
     tables = dict.fromkeys(roots, table)  # where one was named, there is one source
     running = Running(session, catalog, roots, tables, old=old, verify=verify)
+    api = None if session.once or not session.settings.api else MountedApi(session.settings, session.announce)
 
     def ready() -> None:
         running.show()
         if not session.once:
             session.moves.attend(session, running)
+        if api is not None:
+            session.signals.working(api.leave)
+            api.start()
 
     try:
         outcome, ended = running.run(ready), running
@@ -427,4 +436,6 @@ def _work(
             outcome, ended = successor.finished(), successor
         return outcome
     finally:
+        if api is not None:
+            api.close()
         session.moves.end()

@@ -43,10 +43,10 @@ def compare(
     (picture,) = parts([target], regions)
     settings = index.settings()
     pictures = files.ready()
-    from recq.face.catalog import ImageCatalog
+    from recq.api.client import AskedFirst
 
     first, space = catalog_and_space(catalogs[0], settings.catalog)
-    with ImageCatalog(settings.model_copy(update={"catalog": first})) as catalog:
+    with AskedFirst(settings.model_copy(update={"catalog": first})) as catalog:
         comparison = catalog.compare(
             picture, catalogs[1:], k=k, filters=filters or [], any_of=any_of or [], space=space
         )

@@ -20,12 +20,12 @@ from recq.search.results import Answer
 
 if TYPE_CHECKING:
     from query.cli.option_groups import Output
-    from recq.face.catalog import ImageCatalog
+    from recq.api.client import AskedFirst
     from recq.face.targets import Target
 
 
 def answer_many(
-    catalog: ImageCatalog,
+    catalog: AskedFirst,
     targets: Sequence[Target],
     targets_file: str | None,
     question: Mapping[str, Any],

@@ -32,6 +32,7 @@ from recq.errors import UsageError
 
 if TYPE_CHECKING:
     from query.cli.picture_outputs import Pictures
+    from recq.api.client import AskedFirst
     from recq.face.catalog import ImageCatalog
 
 AUTO = "auto"
@@ -43,6 +44,13 @@ def open_catalog(index: Index) -> ImageCatalog:
     from recq.face.catalog import ImageCatalog
 
     return ImageCatalog(index.settings())
+
+
+def asked_first(index: Index) -> AskedFirst:
+    """The same for questions that a running service may answer."""
+    from recq.api.client import AskedFirst
+
+    return AskedFirst(index.settings())
 
 
 @dataclass(frozen=True)

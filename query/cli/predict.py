@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from query.cli import completion
-from query.cli.option_groups import open_catalog
+from query.cli.option_groups import asked_first
 from query.cli.options import TargetsArgument, TargetsOption, space_option
 from query.cli.regions import RegionsOption, parts
 from query.cli.shell import PROG, emit, terminal
@@ -17,7 +17,7 @@ from recq.cli_groups import Index, grouped
 from recq.cli_options import format_option
 from recq.commands import command
 from recq.errors import ItemsFailed, UsageError
-from recq.learn.predict import Prediction
+from recq.learn.prediction import Prediction
 from recq.search.many import FailedTarget, read_targets
 
 
@@ -45,7 +45,7 @@ def predict(
 
     ImageNet's 1,000 classes need no training: they answer where no space was trained, and with --space imagenet.
     """
-    catalog = open_catalog(index)
+    catalog = asked_first(index)
     named = [*parts(targets or [], regions), *(read_targets(targets_file) if targets_file is not None else [])]
     if not named:
         raise UsageError(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from query.cli.option_groups import Matched, Output, PictureFiles, Ranked, asked, open_catalog
+from query.cli.option_groups import Matched, Output, PictureFiles, Ranked, asked, asked_first
 from query.cli.options import TargetsArgument, TargetsOption, asked_with_words
 from query.cli.regions import RegionsOption, parts
 from query.cli.shell import emit, remark, terminal
@@ -23,7 +23,7 @@ from recq.search.output_format import Page
 
 if TYPE_CHECKING:
     from query.cli.picture_outputs import Pictures
-    from recq.face.results import Answer
+    from recq.search.results import Answer
     from recq.settings import Settings
 
 
@@ -42,7 +42,7 @@ def similar(
     wanted = asked(question)
     output.require_sane()
     named = parts(targets or [], regions)
-    catalog = open_catalog(index)
+    catalog = asked_first(index)
     pictures = files.ready()
     with catalog:
         if targets_file is not None or len(named) > 1:
@@ -104,7 +104,7 @@ def recommend(
     output.require_sane()
     named = parts([*(like or []), *(dislike or [])], regions)
     liked = len(like or [])
-    catalog = open_catalog(index)
+    catalog = asked_first(index)
     pictures = files.ready()
     with catalog:
         answer = catalog.recommend(named[:liked], named[liked:], strategy=strategy.value, **wanted)
@@ -116,12 +116,12 @@ def search(*, ctx: typer.Context, question: Matched, output: Output, files: Pict
     """Items that match all filters, ordered by path or by a field; no picture is compared."""
     if ctx.args:
         texts = None
-        with open_catalog(index) as catalog, suppress(RecqError):
+        with asked_first(index) as catalog, suppress(RecqError):
             texts = catalog.text_fields()
         raise UsageError(asked_with_words(ctx.args, texts))
     wanted = asked(question)
     output.require_sane()
-    catalog = open_catalog(index)
+    catalog = asked_first(index)
     pictures = files.ready()
     with catalog:
         answer = catalog.search(**wanted)

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from query.cli import completion
-from query.cli.option_groups import open_catalog
+from query.cli.option_groups import asked_first
 from query.cli.options import FilterOption, TargetArgument
 from query.cli.shell import PROG, counted, emit, terminal
 from query.text.render import FacetsFormat, ShowFormat, catalogs_text, facets_text, fields_text, shown_text
@@ -25,10 +25,10 @@ ListFormatOption = Annotated[ShowFormat, format_option("them")]
 @grouped
 def catalogs(*, form: ListFormatOption = ShowFormat.TABLE, index: WholeIndex) -> None:
     """The catalogs of the index: items, failed items, embedding space, sources, time of the last item."""
-    settings = index.settings()
-    from recq.face.opening import catalogs
+    from recq.api.client import AskedFirst
 
-    found = catalogs(settings=settings)
+    with AskedFirst(index.settings()) as asked:
+        found = asked.catalogs()
     emit(catalogs_text(found, form, terminal()))
     for each in found:
         if each.unfinished:
@@ -44,7 +44,7 @@ def catalogs(*, form: ListFormatOption = ShowFormat.TABLE, index: WholeIndex) ->
 @grouped
 def fields(*, form: ListFormatOption = ShowFormat.TABLE, index: Index) -> None:
     """The fields that filters can use: type, number of items, values or range, an example."""
-    with open_catalog(index) as catalog:
+    with asked_first(index) as catalog:
         found = catalog.fields()
     emit(fields_text(found, form, terminal()))
 
@@ -60,7 +60,7 @@ def show(
     index: Index,
 ) -> None:
     """Everything that is known about one item, with the reason for a failed one."""
-    with open_catalog(index) as catalog:
+    with asked_first(index) as catalog:
         item = catalog.show(target)
     emit(shown_text(item, ShowFormat.JSON if json_ else form, terminal()))
 
@@ -85,7 +85,7 @@ def facets(
     index: Index,
 ) -> None:
     """The values of a metadata field and the number of items of each; ranges for numbers and dates."""
-    with open_catalog(index) as catalog:
+    with asked_first(index) as catalog:
         found = catalog.facets(field, filters=filters or [], limit=limit)
     emit(facets_text(found, form, terminal()))
     if found.no_items is not None:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from recq.evaluate.results import Evaluation
     from recq.index.facets import Facets
     from recq.learn.label_findings import LabelFindings
-    from recq.learn.predict import Prediction
+    from recq.learn.prediction import Prediction
     from recq.search.compare import Comparison
     from recq.search.explain import Explanation
     from recq.search.inventory import CatalogSummary, FieldSummary

@@ -7,6 +7,7 @@ refused. An address in place of a name cannot be rebound.
 
 from __future__ import annotations
 
+import hmac
 import ipaddress
 import socket
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from recq.errors import UsageError
-from recq.index.edge.serving import Access, Serving, key_of
+from recq.index.edge.serving import Access, key_of
 from recq.settings import Settings
 
 OPEN = frozenset({"/api/v1/healthz", "/api/v1/readyz", "/login"})
@@ -41,12 +42,16 @@ class Gatekeeper:
     """`names` are the hosts that requests may name, `origins` other origins whose pages may ask.
 
     `operate` opens everything, `read` what only reads. Without either everybody who reaches the service may do both.
+    `own` is this start's key for recq's command line (`recq.announced`); `own_read` that of a daemon's API for programs
+    of the same user that only read: where there is one, nobody gets in without a key.
     """
 
     names: frozenset[str] = frozenset({"localhost"})
     origins: frozenset[str] = frozenset()
     operate: str | None = field(default=None, repr=False)
     read: str | None = field(default=None, repr=False)
+    own: str | None = field(default=None, repr=False)
+    own_read: str | None = field(default=None, repr=False)
 
     @classmethod
     def from_settings(cls, settings: Settings, host: str) -> Self:
@@ -61,7 +66,7 @@ class Gatekeeper:
     @property
     def needs_token(self) -> bool:
         """Whether a token is set."""
-        return self.operate is not None or self.read is not None
+        return any(key is not None for key in (self.operate, self.read, self.own_read))
 
     def refusal(self, path: str, headers: Mapping[str, str]) -> Refusal | None:
         """Why the request to `path` is refused; None where it may be answered. Names of headers are in lower case."""
@@ -77,10 +82,15 @@ class Gatekeeper:
 
     def access(self, headers: Mapping[str, str]) -> Access:
         """What the token of a request allows; every token is compared in constant time."""
-        if not self.needs_token:
-            return Access.FULL
-        keys = Serving(given_key=self.operate, read_key=self.read)
-        return keys.access(_token_of(headers))
+        token = _token_of(headers).encode("utf-8", "surrogateescape")
+        keys = (
+            (Access.OWN, self.own),
+            (Access.FULL, self.operate),
+            (Access.READ, self.read),
+            (Access.READ, self.own_read),
+        )
+        found = [access for access, key in keys if key is not None and hmac.compare_digest(token, key.encode())]
+        return max(found, default=Access.NONE if self.needs_token else Access.FULL)
 
     def _knows(self, host: str) -> bool:
         """Whether a `Host` is an address, or a name of this service; whatever the port."""

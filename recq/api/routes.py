@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from recq.api import pictures
 from recq.api import questions as asked
+from recq.api.asking import asked as asked_by_command
 from recq.api.changes import Following
 from recq.api.documents import HEADERS, answer
 from recq.api.errors import Forbidden
@@ -43,7 +44,13 @@ async def _body(request: Request) -> bytes:
 
 def _operating(request: Request) -> None:
     """Raise Forbidden where the token only reads."""
-    if request.scope["access"] is not Access.FULL:
+    if request.scope["access"] < Access.FULL:
+        raise Forbidden
+
+
+def _own(request: Request) -> None:
+    """Raise Forbidden for everybody but recq's own command line."""
+    if request.scope["access"] is not Access.OWN:
         raise Forbidden
 
 
@@ -225,6 +232,11 @@ def _keeping(router: APIRouter, service: Service, metrics: Metrics) -> None:
     def retry(question: asked.Retry) -> Response:
         """Try failed items again. It needs the token that operates, where tokens are set."""
         return answer(service.ask(question.catalog, lambda at: ask_for_retry(at.session, question.pattern)).to_json())
+
+    @router.post("/ask", dependencies=[Depends(_own)], include_in_schema=False)
+    def ask(content: Annotated[bytes, Depends(_body)]) -> Response:
+        """What recq's own command line asks."""
+        return asked_by_command(service, content)
 
     @router.get("/healthz", **documented("health"))
     async def healthz() -> Response:

@@ -10,10 +10,11 @@ import asyncio
 import errno
 import ipaddress
 import os
+import secrets
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import cast
 
 import anyio.to_thread
@@ -21,6 +22,7 @@ import uvicorn
 from fastapi import APIRouter
 from starlette.requests import Request
 
+from recq.announced import Announced, alike, announce, withdraw
 from recq.api.access import Gatekeeper
 from recq.api.app import gated
 from recq.api.service import Service
@@ -30,6 +32,7 @@ from recq.index.edge.descriptors import raise_soft_limit, room_for
 from recq.index.edge.server import STOP_WITHIN, Listening, complain
 from recq.index.edge.serving import Access
 from recq.index.edge.throttle import throttled
+from recq.private_files import make_private_folder
 from recq.settings import Settings
 from recq.signals import Signals
 
@@ -48,6 +51,12 @@ class Bound:
     listening: socket.socket
     url: str
     loopback: bool
+
+    @property
+    def on_loopback(self) -> str | None:
+        """The address by which this machine reaches it on 127.0.0.1; None where it does not listen there."""
+        host, number = self.listening.getsockname()[:2]
+        return f"http://127.0.0.1:{number}" if host in ("127.0.0.1", "0.0.0.0") else None
 
 
 def bind(host: str, port: int) -> Bound:
@@ -91,7 +100,7 @@ def serve(
     Raises UsageError for an address that cannot be had, or that others reach while no token is set, and what opening
     the catalog raises.
     """
-    keeper = Gatekeeper.from_settings(settings, host)
+    keeper = replace(Gatekeeper.from_settings(settings, host), own=new_key())
     bound = bind(host, port)
     with Signals(0) as signals, bound.listening, Service(settings) as service:
         if not bound.loopback and not keeper.needs_token:
@@ -101,9 +110,39 @@ def serve(
             )
         service.ask(None, lambda served: served.catalog.space)
         more = [] if pages is None else [pages(service, keeper)]
-        server = Server(service, keeper, lambda: ready(bound.url), *more)
-        signals.working(server.leave)
-        server.run(sockets=[bound.listening])
+        with ExitStack() as known:
+
+            def tell() -> None:
+                _make_known(settings, bound, keeper, known)
+                ready(bound.url)
+
+            server = Server(service, keeper, tell, *more)
+            signals.working(server.leave)
+            server.run(sockets=[bound.listening])
+
+
+def new_key() -> str:
+    """A key for one start of a service."""
+    return secrets.token_urlsafe(32)
+
+
+def announcement(settings: Settings, bound: Bound, keeper: Gatekeeper) -> Announced | None:
+    """What `recq` needs to ask a service of this process; None where loopback does not reach it."""
+    url = bound.on_loopback
+    if url is None or keeper.own is None:
+        return None
+    return Announced(url, keeper.own, keeper.own_read, os.getpid(), alike(settings))
+
+
+def _make_known(settings: Settings, bound: Bound, keeper: Gatekeeper, known: ExitStack) -> None:
+    """Let the command line find the service, until `known` is closed. It works without, where that is not possible."""
+    found = announcement(settings, bound, keeper)
+    if found is None:
+        return
+    with suppress(OSError):
+        make_private_folder(settings.data_dir)
+        announce(settings.data_dir, found)
+        known.callback(withdraw, settings.data_dir, found)
 
 
 class Server(uvicorn.Server):

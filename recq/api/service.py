@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from recq.api.errors import Busy
 from recq.api.thumbnails import Thumbnails
 from recq.closing import ClosedAtEnd
-from recq.commands import answering, current
+from recq.commands import Place, answering, current
 from recq.errors import IndexFailing, IndexUnreachable
 from recq.face.catalog import ImageCatalog
 from recq.images.isolated import IsolatedDecoder
@@ -57,14 +57,15 @@ class Service(ClosedAtEnd):
         self._explaining = Lock()
         self._ready = (-READY_FOR, False)
 
-    def ask(self, name: str | None, question: Callable[[Served], T]) -> T:
+    def ask(self, name: str | None, question: Callable[[Served], T], place: Place | None = None) -> T:
         """The answer of the catalog `name`, by default that of the settings.
 
         It is asked twice where the connection breaks: a daemon may have started or ended. Commands that messages print
-        are those for the catalog's own index. Raises what the question raises, UsageError for an impossible name.
+        are those for the catalog's own index, or for the shell at `place`. Raises what the question raises, UsageError
+        for an impossible name.
         """
         settings = self.settings if name is None else self.settings.of_catalog(name)
-        with answering(current().of(settings.catalog)):
+        with answering(current().of(settings.catalog) if place is None else place):
             try:
                 return question(self._of(settings))
             except IndexFailing:
@@ -72,9 +73,12 @@ class Service(ClosedAtEnd):
             except IndexUnreachable:
                 return question(self._of(settings))
 
-    def ask_index(self, question: Callable[[Session], T]) -> T:
-        """The answer of a question about the whole index. It is asked twice where the connection breaks."""
-        with Session(self.settings, connection=self._connection) as session:
+    def ask_index(self, question: Callable[[Session], T], place: Place | None = None) -> T:
+        """The answer of a question about the whole index, as `ask` gives it."""
+        with (
+            answering(current() if place is None else place),
+            Session(self.settings, connection=self._connection) as session,
+        ):
             try:
                 return question(session)
             except IndexFailing:

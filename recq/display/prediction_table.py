@@ -9,7 +9,7 @@ from recq.display.table import TextTable
 from recq.paths import printable
 
 if TYPE_CHECKING:
-    from recq.learn.predict import Prediction
+    from recq.learn.prediction import Prediction
 
 UNKNOWN = "unknown: nothing with a label is like it"
 UNSURE = "unsure"

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from recq.index.changes import Changes
     from recq.learn.label_findings import Question
     from recq.learn.labels import LabelRules
-    from recq.learn.predict import Prediction
+    from recq.learn.prediction import Prediction
     from recq.search.many import FailedTarget
     from recq.space import EmbeddingSpace
     from recq.transfer.transfer import Transferred

@@ -19,21 +19,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
-import numpy as np
-
 from recq.errors import TargetError, UsageError
 from recq.face.arguments import type_name, value_text, wrong
 from recq.region import EXAMPLES, NEEDED, Region
 from recq.search.results import ItemDetails, Result
-from recq.search.target import ContentTarget, Given, GivenPart, IndexedName, ItemTarget, VectorTarget
+from recq.search.target import ContentTarget, Given, GivenPart, IndexedName, ItemTarget, SeenName, VectorTarget
 
 if TYPE_CHECKING:
+    import numpy as np
     from PIL.Image import Image
 
     from recq.search.many import FailedTarget
 
 Target: TypeAlias = (
-    "str | os.PathLike[str] | bytes | Image | np.ndarray | Result | ItemDetails | Part | IndexedName | ContentTarget"
+    "str | os.PathLike[str] | bytes | Image | np.ndarray | Result | ItemDetails | Part | IndexedName | SeenName | "
+    "ContentTarget"
 )
 """Whatever a question can start from."""
 
@@ -68,7 +68,7 @@ def given_of(target: Any, name: str = "target") -> Given:
 
     Raises UsageError for a value that is no target, TargetError for a picture that cannot be read.
     """
-    if isinstance(target, str | IndexedName | ContentTarget):
+    if isinstance(target, str | IndexedName | SeenName | ContentTarget):
         return target
     if isinstance(target, Result):
         return ItemTarget(target.id, target.within, target.catalog)
@@ -76,7 +76,7 @@ def given_of(target: Any, name: str = "target") -> Given:
         return ItemTarget(target.item.id, target.item.file.path, target.catalog)
     if isinstance(target, bytes | bytearray | memoryview):
         return ContentTarget(bytes(target))
-    if isinstance(target, np.ndarray):
+    if _is_array(target):
         return _of_array(target, name)
     if _is_image(target):
         return _of_image(target)
@@ -106,6 +106,11 @@ def _given_or_failed(target: Any, name: str) -> Given | FailedTarget:
         return FailedTarget(_name_of(target), str(error))
 
 
+def _is_array(target: object) -> TypeGuard[np.ndarray]:
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and isinstance(target, numpy.ndarray)
+
+
 def _is_image(target: object) -> TypeGuard[Image]:
     pil = sys.modules.get("PIL.Image")  # who has one has imported it
     return pil is not None and isinstance(target, pil.Image)
@@ -132,6 +137,8 @@ def _region(region: Any, name: str) -> Region:
 
 
 def _of_array(array: np.ndarray, name: str) -> Given:
+    import numpy as np
+
     if array.dtype == np.uint8 and array.ndim == 3 and array.shape[2] == 3 and array.size:
         from PIL import Image
 
@@ -167,7 +174,7 @@ def _name_of(target: Any) -> str:
     """What an answer calls a target: a picture by the name of the file that it was opened from."""
     if isinstance(target, Part):
         return _name_of(target.target)
-    if isinstance(target, np.ndarray):
+    if _is_array(target):
         return "the vector given" if target.ndim == 1 else "the pixels given"
     if not _is_image(target):
         return value_text(target)

@@ -135,7 +135,7 @@ class DecodeProcess:
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
-                    env=_environment(),
+                    env=environment_without_settings(),
                     process_group=0,  # Ctrl-C in the terminal is the daemon's, even while a process still starts
                 )
             except OSError:
@@ -233,7 +233,7 @@ def _verdict(message: dict[str, Any], pixels: Block, task: Task, is_known: bool)
             raise ValueError(f"unknown failure {other!r}")
 
 
-def _environment() -> dict[str, str]:
+def environment_without_settings() -> dict[str, str]:
     """This process' environment without recq's settings (they hold the index's key), with its import path.
 
     numpy's linear algebra would map memory for as many threads as there are cores, and decoding uses none.

@@ -20,7 +20,7 @@ from recq.commands import command
 from recq.errors import TargetNotFound, UsageError
 from recq.index import background
 from recq.index.background import Background
-from recq.index.catalogs import Kept, kept, missing
+from recq.index.catalogs import kept, missing
 from recq.index.change_log import ChangeLog
 from recq.index.collection import (
     NEXT_KEY,
@@ -39,6 +39,7 @@ from recq.index.errors import translated
 from recq.index.fields import Fields
 from recq.index.finder import Finder
 from recq.index.items import Items
+from recq.index.kept import Kept
 from recq.index.ledger import Ledger
 from recq.index.lookups import Lookups
 from recq.index.nearest import ByEngine

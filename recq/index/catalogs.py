@@ -10,7 +10,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from qdrant_client import QdrantClient, models
 
@@ -18,8 +17,8 @@ from recq.errors import IndexRefused, TargetNotFound
 from recq.index.collection import PREVIOUS_KEY, behind, others, previous, space_in
 from recq.index.errors import translated
 from recq.index.filters import NO_FILE
+from recq.index.kept import Kept
 from recq.index.schema import METADATA_KEY
-from recq.space import EmbeddingSpace
 
 _BYTES = 4
 """Of a number of a vector."""
@@ -40,31 +39,6 @@ class Holdings:
     also: tuple[str, ...]
     own: bool
     kept: str | None = None
-
-
-@dataclass(frozen=True)
-class Kept:
-    """The collection that the last rebuild of a catalog replaced, `at` an ISO 8601 time (UTC), until it is pruned.
-
-    `items` include failed ones, `size` is about what its vectors take, in bytes.
-    """
-
-    collection: str
-    at: str
-    space: EmbeddingSpace
-    items: int
-    size: int
-
-    @property
-    def text(self) -> str:
-        """In words."""
-        items = "1 item" if self.items == 1 else f"{self.items:,} items"
-        size = f"{self.size / 1e6:,.1f}" if self.size < 1e7 else f"{self.size / 1e6:,.0f}"
-        return f"{items} in {self.space.label}, replaced on {self.at}, about {size} MB of vectors"
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON."""
-        return {"space": self.space.summary(), "at": self.at, "items": self.items, "size": self.size}
 
 
 @translated

@@ -12,6 +12,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from recq.learn.prediction import UNKNOWN as UNKNOWN
 from recq.models.heads import Floats, probabilities_of
 
 BINS = 15
@@ -22,9 +23,6 @@ NEIGHBOURS = 5
 
 COVERAGE = 0.9
 """Share of items whose true label is in their label set."""
-
-UNKNOWN = 0.05
-"""A picture is called unknown where fewer of the labelled items lie so far from their neighbours."""
 
 _LEVELS = np.linspace(0, 1, 101)
 _TEMPERATURES = (0.02, 50.0)

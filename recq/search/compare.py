@@ -34,12 +34,14 @@ from recq.search.target import (
     GivenPart,
     IndexedName,
     IndexedTarget,
+    SeenName,
     StreamTarget,
     name_of,
     picture_of,
     read_once,
     read_picture,
     resolve,
+    text_of,
 )
 
 
@@ -143,8 +145,8 @@ def compare(session: Session, target: Given, catalogs: Sequence[str], parameters
     catalogs = [name_with_space(*catalog_and_space(each, session.settings.catalog)) for each in catalogs]
     if len(catalogs) < 2 or len(set(catalogs)) < len(catalogs):
         example = "compare(target, against=['B'])"
-        if isinstance(target, str):
-            example = command("recq", "compare", *operand(target), "--catalog", "A", "--catalog", "B")
+        if isinstance(target, str | SeenName):
+            example = command("recq", "compare", *operand(text_of(target)), "--catalog", "A", "--catalog", "B")
         raise UsageError(f"two different catalogs are needed at least: {example}")
     whole = target.given if isinstance(target, GivenPart) else target
     read = read_once(whole, read_picture(StreamTarget(), session.settings)) if whole == STREAM else whole  # for all

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
     from recq.index.catalog import Catalog
-    from recq.index.catalogs import Kept
+    from recq.index.kept import Kept
     from recq.index.schema import FieldType, Value
     from recq.space import EmbeddingSpace
 

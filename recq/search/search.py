@@ -24,7 +24,7 @@ from recq.search.prepare import Query
 from recq.search.results import Answer, ItemDetails
 from recq.search.scale import Scaled, scaled
 from recq.search.session import Session
-from recq.search.target import FileTarget, Given, IndexedTarget, describe, id_of, resolve, text_of
+from recq.search.target import FileTarget, Given, IndexedTarget, SeenName, describe, id_of, resolve, text_of
 from recq.search.trained import candidate_of, finder_of
 
 if TYPE_CHECKING:
@@ -87,7 +87,8 @@ def show(session: Session, target: Given) -> ItemDetails:
         if isinstance(resolved, IndexedTarget):
             return ItemDetails(resolved.item, catalog.sources.path_of(resolved.item), catalog.name)
     yet = " yet" if isinstance(resolved, FileTarget) and resolved.source is not None else ""
-    takes = command("recq", "similar", *operand(target)) if isinstance(target, str) else "similar()"
+    typed = isinstance(target, str | SeenName)
+    takes = command("recq", "similar", *operand(text_of(target))) if typed else "similar()"
     raise TargetNotFound(f"{describe(resolved)} is not in the index{yet}: use {takes} for other pictures")
 
 

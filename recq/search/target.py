@@ -26,10 +26,10 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol, Self
 
 from recq import paths
 from recq.commands import command, command_line, in_quotes, shell_word
@@ -105,11 +105,15 @@ class IndexedTarget:
 @dataclass(frozen=True)
 class FileTarget:
     """A picture that is read from its file: one that is not in the index, or an item's, which then has as `root` its
-    source's folder on this machine. `source` names the source in whose folder one lies that is not indexed yet."""
+    source's folder on this machine. `source` names the source in whose folder one lies that is not indexed yet.
+
+    `content` are its bytes where another process has read them.
+    """
 
     path: Path
     source: str | None = None
     root: Path | None = None
+    content: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -152,6 +156,34 @@ class IndexedName:
 
 
 @dataclass(frozen=True)
+class SeenName:
+    """A TARGET as another process was given it, with what it means on the disk there: this one looks at none.
+
+    `local` is of the text as typed, `meant` of the bytes that it may stand for (`resolve`), None where it stands for
+    none. `content` are the bytes of the file that is meant, None until they are asked for (`ContentNeeded`).
+    """
+
+    name: str
+    local: Local
+    meant: Local | None = None
+    content: bytes | None = field(default=None, repr=False)
+
+    @classmethod
+    def here(cls, text: str) -> Self:
+        """A TARGET as it is typed, seen from this process."""
+        other = _meant_by(text)
+        return cls(text, look(text), None if other is None else look(other))
+
+    def looked(self, text: str) -> Local:
+        """What `look` gave for the name, or for the bytes that it stands for."""
+        return self.local if text == self.name or self.meant is None else self.meant
+
+
+class ContentNeeded(Exception):
+    """A `SeenName` means a file that is not indexed: its bytes are needed."""
+
+
+@dataclass(frozen=True)
 class GivenPart:
     """A region of whatever picture is given."""
 
@@ -173,7 +205,7 @@ PictureTarget = FileTarget | StreamTarget | ContentTarget | PartTarget
 
 Target = IndexedTarget | PictureTarget | VectorTarget
 
-Given = str | IndexedName | ContentTarget | VectorTarget | ItemTarget | GivenPart
+Given = str | IndexedName | SeenName | ContentTarget | VectorTarget | ItemTarget | GivenPart
 """A target as it is given: a name to settle, or the thing itself."""
 
 
@@ -216,6 +248,8 @@ def resolve(lookup: Lookup, given: Given) -> Target:
         return IndexedTarget(item)
     if isinstance(given, IndexedName):
         return _settled(given.name, lookup, _nowhere)
+    if isinstance(given, SeenName):
+        return _with_content(_settled(given.name, lookup, given.looked), given)
     return _settled(given, lookup, look) if isinstance(given, str) else given
 
 
@@ -225,16 +259,31 @@ def _settled(text: str, lookup: Lookup, look: Callable[[str], Local]) -> Target:
     try:
         return settle(text, lookup, look(text))
     except TargetNotFound:
-        if not _is_text(text):
-            raise
-        meant = paths.from_text(text, encoded=True)
-        if paths.to_text(meant) != (text, True):
+        meant = _meant_by(text)
+        if meant is None:
             raise
         try:
             return settle(meant, lookup, look(meant))
         except TargetNotFound:
             pass
         raise
+
+
+def _meant_by(text: str) -> str | None:
+    """The path with bytes that are not UTF-8 that JSON and tables print as `text`; None where it is no such text."""
+    if not _is_text(text):
+        return None
+    meant = paths.from_text(text, encoded=True)
+    return meant if paths.to_text(meant) == (text, True) else None
+
+
+def _with_content(target: Target, given: SeenName) -> Target:
+    """The target with the bytes of its file that were sent. Raises ContentNeeded where they were not."""
+    if not isinstance(target, FileTarget):
+        return target
+    if given.content is None:
+        raise ContentNeeded(given.name)
+    return replace(target, content=given.content)
 
 
 def _part(lookup: Lookup, given: GivenPart) -> PartTarget:
@@ -261,7 +310,7 @@ def _by_id(text: str, lookup: Lookup) -> Item | None:
 def id_of(given: Given) -> str | None:
     """The id that names a target, None where something else does."""
     match given:
-        case str(name) | IndexedName(name) if is_id(name):
+        case str(name) | IndexedName(name) | SeenName(name) if is_id(name):
             return name.lower()
         case ItemTarget(id=item_id):
             return item_id
@@ -502,10 +551,10 @@ def read_picture(
 
     limits = Limits.from_settings(settings)
     try:
-        if isinstance(target, FileTarget):
+        if isinstance(target, FileTarget) and target.content is None:
             with waiting(f"the disk of {describe(target)} to answer", None):
                 return decoder_of(decoder, settings).read(target.path, target.root)
-        if isinstance(target, ContentTarget):
+        if isinstance(target, ContentTarget | FileTarget) and target.content is not None:
             if len(target.content) > limits.max_bytes:
                 raise too_many_bytes(len(target.content), limits)
             return target.content

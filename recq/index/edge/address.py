@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from recq.announced import API, DAEMONS, Announced
 from recq.private_files import write_private
 
 if TYPE_CHECKING:
     from ssl import SSLContext
 
-FILE = "serve.json"
+FILE = DAEMONS
 
 
 @dataclass(frozen=True)
 class Address:
-    """`url` on loopback, the `key` for its `api-key` header, and the `pid` of the process that wrote it."""
+    """`url` on loopback, the `key` for its `api-key` header, and the `pid` of the process that wrote it.
+
+    `api` is where the daemon's HTTP API answers, as it is written; `recq.announced` reads it.
+    """
 
     url: str
     key: str = field(repr=False)
     pid: int
+    api: Announced | None = field(default=None, compare=False)
 
 
 def read_address(data_dir: Path) -> Address | None:
@@ -50,7 +55,9 @@ def no_certificates() -> SSLContext:
 
 def write_address(data_dir: Path, address: Address) -> None:
     """Replace the file in one step, readable by its owner only."""
-    write_private(data_dir / FILE, json.dumps(asdict(address)))
+    document = {"url": address.url, "key": address.key, "pid": address.pid}
+    api = {} if address.api is None else {API: address.api.to_json()}
+    write_private(data_dir / FILE, json.dumps(document | api))
 
 
 def remove_address(data_dir: Path, address: Address) -> None:

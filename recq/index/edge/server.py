@@ -26,6 +26,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from recq.announced import Announced
 from recq.errors import RecqError, UsageError
 from recq.index.edge.address import Address, remove_address, write_address
 from recq.index.edge.connections import Connections, TimeLimits
@@ -75,6 +76,7 @@ class LoopbackServer:
         self._hosts: frozenset[str] = frozenset()
         self._server: _Announcing | None = None
         self._thread: threading.Thread | None = None
+        self._announcing = threading.Lock()
 
     def start(self) -> None:
         """Bind, answer, and only then write `serve.json`.
@@ -111,16 +113,24 @@ class LoopbackServer:
         if not self._server.started:
             listening.close()
             raise RecqError("the loopback server did not start within 10 s: run with --debug and look at the log")
-        write_address(self._data_dir, Address(self.url, self.key, os.getpid()))
+        self.announce(None)
+
+    def announce(self, api: Announced | None) -> None:
+        """Write where this server answers, and where the daemon's API does. No effect once it stops."""
+        with self._announcing:
+            if self._server is not None:
+                write_address(self._data_dir, Address(self.url, self.key, os.getpid(), api))
 
     def stop(self) -> None:
         """Remove `serve.json`, let answers under way finish, and stop. Harmless when not started."""
         if self._server is None or self._thread is None:
             return
-        remove_address(self._data_dir, Address(self.url, self.key, os.getpid()))
-        self._server.should_exit = True
-        self._thread.join(STOP_WITHIN + 1)
-        self._server = self._thread = None
+        server, thread = self._server, self._thread
+        with self._announcing:
+            self._server = self._thread = None
+            remove_address(self._data_dir, Address(self.url, self.key, os.getpid()))
+        server.should_exit = True
+        thread.join(STOP_WITHIN + 1)
 
     def __enter__(self) -> Self:
         self.start()

@@ -25,6 +25,7 @@ class Access(IntEnum):
     NONE = 0
     READ = 1
     FULL = 2
+    OWN = 3  # what recq's own command line asks of its API, besides everything
 
 
 @dataclass(frozen=True)

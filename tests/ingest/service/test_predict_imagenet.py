@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from recq.index.predicted import Prediction
-from recq.learn.predict import Prediction as Answer
 from recq.learn.predict import predict
+from recq.learn.prediction import Prediction as Answer
 from recq.search.session import Session
 from recq.settings import Settings
 from tests import forked

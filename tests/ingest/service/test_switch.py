@@ -19,7 +19,8 @@ from recq.index.candidates import Candidate
 from recq.index.catalog import Catalog
 from recq.index.connect import connect
 from recq.index.sources import host_name
-from recq.learn.predict import Prediction, predict
+from recq.learn.predict import predict
+from recq.learn.prediction import Prediction
 from recq.models import describe_space
 from recq.models.embedder import open_embedder
 from recq.models.heads import Classifier, Joined

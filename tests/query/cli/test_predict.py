@@ -16,7 +16,7 @@ import pytest
 import recq
 from recq.errors import UsageError
 from recq.index.candidates import require_name
-from recq.learn.predict import Prediction
+from recq.learn.prediction import Prediction
 from recq.search.many import FailedTarget
 from recq.search.session import opened
 from recq.settings import Settings

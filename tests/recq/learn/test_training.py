@@ -21,7 +21,8 @@ from recq.index.points import ItemVector
 from recq.index.schema import FileFacts, Item
 from recq.learn.held_out import Spread
 from recq.learn.labels import LabelRules
-from recq.learn.predict import Prediction, predict
+from recq.learn.predict import predict
+from recq.learn.prediction import Prediction
 from recq.learn.training import SEEDS, TrainingOptions, train
 from recq.learn.training_result import ranked_labels
 from recq.search.many import FailedTarget
