@@ -13,6 +13,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from recq.version import VERSION
+
 if TYPE_CHECKING:
     import recq.errors as errors
     from recq.errors import RecqError
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from recq.search.many import FailedTarget
     from recq.settings import Settings
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 __all__ = [
     "FailedTarget",

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from recq import __version__
+from recq import version
 from recq.private_files import read_private, write_private
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ SERVICES = "api.json"
 
 API = "api"
 
-VERSION = f"{__version__}/1"
+VERSION = f"{version.VERSION}/1"
 """Of recq, and of what the command line and a service send each other: both must be the same."""
 
 MODEL = ("preset", "model", "weights", "layer", "pooling", "size", "resize", "preprocess", "precision", "distance")
@@ -109,7 +109,7 @@ def _text(value: str | Path | int | SecretStr | None) -> str | None:
 def _read(path: Path) -> Mapping[str, Any]:
     try:
         data = json.loads(read_private(path) or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return data if isinstance(data, Mapping) else {}
 

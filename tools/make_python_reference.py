@@ -20,7 +20,7 @@ from recq.face.targets import Part
 from recq.learn.label_findings import LabelFinding
 from recq.learn.labels import LabelRules
 from recq.learn.patch import LabelPatch
-from recq.learn.predict import Guess, Prediction
+from recq.learn.prediction import Guess, Prediction
 from recq.search.many import FailedTarget
 from recq.search.results import Result
 

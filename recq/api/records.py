@@ -93,7 +93,7 @@ def _plain(value: Any, contents: bool) -> Any:
                 return ["p", str(value)]
             case bytes():
                 return ["b", base64.b64encode(value).decode("ascii")] if contents else None
-            case _ if is_dataclass(value):
+            case _ if is_dataclass(value) and not isinstance(value, type):
                 name = _name_of(type(value))
                 return ["r", name, {each.name: plain(getattr(value, each.name)) for each in fields(_class_of(name))}]
             case tuple():

@@ -43,7 +43,8 @@ def environment(**more: str) -> dict[str, str]:
     One decoding process, where a test asks for no more: each costs 0.4 s of a processor to start, and few decode ten.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RECQ_")}
-    return kept | {"RECQ_CONFIG": os.devnull, "RECQ_LOCK_WAIT": "0.2", "RECQ_WORKERS": "1"} | more
+    quick = {"RECQ_LOCK_WAIT": "0.2", "RECQ_WORKERS": "1", "RECQ_API": "off"}
+    return kept | {"RECQ_CONFIG": os.devnull} | quick | more
 
 
 @dataclass

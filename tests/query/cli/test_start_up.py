@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from recq.announced import Announced, alike, announce
+from recq.api.access import Gatekeeper
 from tests.packs import ROOT
 from tests.query.conftest import CATALOG, stocked
+from tests.recq.api.serving import served, settings_of
 
 SAMPLES = ROOT / "samples"
 
@@ -86,7 +89,7 @@ def tab(cache: Path, line: str) -> dict[str, str]:
 STARTED = {
     "query", "query.cli", "query.cli.main", "query.cli.shell",
     "recq", "recq.cli_commands", "recq.cli_errors", "recq.cli_options", "recq.commands", "recq.errors", "recq.paths",
-    "recq.start_up",
+    "recq.start_up", "recq.version",
 }  # fmt: skip
 """What every command has imported before it begins."""
 
@@ -123,6 +126,38 @@ def test_an_indexed_name_imports_what_it_needs(shop: list[str]) -> None:
     unused = ("query.pictures", "recq.images", "recq.models", "recq.duplicates.groups", "recq.evaluate")
     assert {name for name in own(modules) if name.startswith(unused)} == set()
     assert not {"query.cli.show", "query.cli.duplicates", "recq.transfer.transfer", "recq.display.grid_html"} & modules
+
+
+@pytest.fixture
+def asked_by_service(
+    request: pytest.FixtureRequest, shop_root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[list[str]]:
+    """The options of a shop beside whose daemon a service answers."""
+    folder = tmp_path_factory.mktemp("served")
+    with stocked("loopback", folder, shop_root, request) as options:
+        settings = settings_of(options, CATALOG, cache_dir=folder / "cache", workers=1)
+        with served(settings, Gatekeeper(own="a key of a test")) as api:
+            url = str(api.client.base_url).rstrip("/")
+            announce(folder, Announced(url, "a key of a test", None, os.getpid(), alike(settings)))
+            yield [*options, "--catalog", CATALOG]
+
+
+def test_where_a_service_answers_nothing_is_imported_that_takes_long(asked_by_service: list[str]) -> None:
+    """Neither the engine's client nor a network nor numpy nor Pillow, of an item and of a picture alike."""
+    picture = str(SAMPLES / "tent.jpg")
+    for words in (
+        ["similar", "two.png"], ["similar", picture, "--format", "json"], ["similar", "two.png", picture],
+        ["similar", picture, "--region", "10%,10%,50%,50%"], ["recommend", "--like", picture], ["search"],
+        ["show", "two.png"], ["facets", "category"], ["fields"], ["predict", picture],
+    ):  # fmt: skip
+        modules = imported([*words, *asked_by_service])
+        assert packages(modules) <= {
+            "query", "recq", "typer", "annotated_doc", "shellingham", "platformdirs", "pydantic", "pydantic_core",
+            "pydantic_settings", "annotated_types", "typing_extensions", "typing_inspection", "dotenv",
+            "_sysconfigdata__linux_x86_64-linux-gnu",
+        }, words  # fmt: skip
+        unused = ("recq.index.edge", "recq.models", "recq.images", "recq.face.catalog", "recq.index.connect")
+        assert {name for name in own(modules) if name.startswith(unused)} == set(), words
 
 
 def test_naming_a_picture_imports_no_more_than_embedding_one(shop: list[str]) -> None:
@@ -162,6 +197,13 @@ def require_at_most(factor: float, command: Callable[[], float], floor: Callable
 @pytest.mark.parametrize("shop", ["embedded", pytest.param("server", marks=pytest.mark.server)], indirect=True)
 def test_an_indexed_name_costs_little_more_than_the_client(shop: list[str]) -> None:
     require_at_most(1.5, lambda: processor([*RECQ, "similar", "two.png", *shop]), lambda: processor(IMPORT))
+
+
+def test_a_service_is_asked_in_less_than_half_of_what_the_client_costs(asked_by_service: list[str]) -> None:
+    """The command's own process; on the clock, that of the service as well, benchmarks/start.py has it."""
+    for target in ("two.png", str(SAMPLES / "tent.jpg")):
+        command = [*RECQ, "similar", target, *asked_by_service]
+        require_at_most(0.5, lambda command=command: processor(command), lambda: processor(IMPORT))  # type: ignore[misc]
 
 
 def test_help_costs_little_more_than_that_of_two_commands() -> None:

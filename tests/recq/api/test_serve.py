@@ -19,6 +19,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from recq.announced import SERVICES, announced
+from recq.settings import Settings
 from tests.eventually import eventually
 from tests.ingest.running import Place, environment
 
@@ -113,6 +115,20 @@ def test_beyond_loopback_a_token_is_needed(place: Place) -> None:
         code, seconds = service.stop()
         assert TOKEN not in "".join(service.said)
     assert (code, seconds < 5) == (0, True)
+
+
+def test_the_command_line_finds_it_and_only_its_own_user_does(place: Place) -> None:
+    with serving(place) as service:
+        file = place.data / SERVICES
+        assert file.stat().st_mode & 0o777 == 0o600
+        known = announced(Settings(data_dir=place.data))
+        assert [each.url for each in known] == [service.url.removesuffix("/api/v1")]
+        ask = f"{service.url}/ask"
+        assert httpx.post(ask, content=b"{}").status_code == 403  # without a token everybody may ask, but not so
+        assert httpx.post(ask, content=b"{}", headers={"Authorization": f"Bearer {known[0].own}"}).status_code == 400
+        assert service.stop()[0] == 0
+        assert not file.exists()
+        assert known[0].own not in "".join(service.said)
 
 
 def test_it_ends_in_time_whatever_its_clients_do(place: Place) -> None:

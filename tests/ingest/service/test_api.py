@@ -1,0 +1,150 @@
+"""The HTTP API beside a daemon: where it answers, who may ask, and that it lives exactly as long as the daemon."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from recq.announced import DAEMONS
+from tests.eventually import eventually
+from tests.ingest.running import NETWORK, Daemon, Place, environment
+from tests.packs import ROOT
+
+SAMPLES = ROOT / "samples"
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    (tmp_path / "drop").mkdir()
+    for name in ("tent.jpg", "basketball.jpg", "tripod.jpg"):
+        shutil.copy(SAMPLES / name, tmp_path / "drop")
+    settings = {"RECQ_API": "on", "RECQ_CACHE_DIR": str(tmp_path / "cache")}
+    return Place(tmp_path / "drop", tmp_path / "data", settings=settings, model=NETWORK)
+
+
+@pytest.fixture
+def daemon(place: Place) -> Iterator[Daemon]:
+    with place.daemon() as daemon:
+        daemon.ready()
+        yield daemon
+
+
+def address(place: Place) -> dict[str, Any] | None:
+    """Where the API of the daemon answers; None where none does yet."""
+    try:
+        found: dict[str, Any] | None = json.loads((place.data / DAEMONS).read_bytes()).get("api")
+    except FileNotFoundError:
+        return None
+    return found
+
+
+def mounted(place: Place) -> dict[str, Any]:
+    found = eventually(lambda: address(place), within=60)
+    assert found is not None
+    return found
+
+
+def recq(place: Place, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """`recq` as a process of its own; with the name of a module that it may not import in `without`."""
+    command = [sys.executable, "-m", "query.cli", *words, *place.reached]
+    settings = environment(**{**place.settings, **env})
+    return subprocess.run(command, env=settings, capture_output=True, text=True, check=False, timeout=60)
+
+
+def ask(api: Mapping[str, Any], method: str, route: str, key: str | None) -> int:
+    headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+    return httpx.request(method, f"{api['url']}/api/v1{route}", headers=headers, timeout=60).status_code
+
+
+def test_it_answers_at_the_daemons_address_whoever_has_a_key(place: Place, daemon: Daemon) -> None:
+    api = mounted(place)
+    assert (place.data / DAEMONS).stat().st_mode & 0o777 == 0o600
+    process = psutil.Process(api["pid"])
+    assert process.ppid() == daemon.process.pid
+    assert process.nice() == psutil.Process(daemon.process.pid).nice() + 5
+    assert not [word for word in process.cmdline() if api["own"] in word or api["read"] in word]
+    assert not {api["own"], api["read"]} & set(process.environ().values())
+    answers = {
+        name: [ask(api, *question, key) for question in (("GET", "/similar?target=tent.jpg"), ("POST", "/ask"))]
+        for name, key in (("own", api["own"]), ("read", api["read"]), ("none", None), ("wrong", "a wrong key"))
+    }
+    assert answers == {"own": [200, 400], "read": [200, 403], "none": [401, 401], "wrong": [401, 401]}
+    retry = [
+        httpx.post(f"{api['url']}/api/v1/retry", json={}, headers={"Authorization": f"Bearer {api[key]}"}).status_code
+        for key in ("own", "read")
+    ]
+    assert retry == [200, 403]
+    shutil.copy(SAMPLES / "hard-drive.jpg", place.root / "new.jpg")
+    daemon.said("indexed", path="new.jpg")
+    said = recq(place, "similar", "new.jpg", "--format", "json")
+    unseen = recq(place, "similar", str(SAMPLES / "laptop.jpg"), "--format", "json")
+    assert [len(json.loads(each.stdout)["results"]) for each in (said, unseen)] == [3, 4]
+    assert "api" not in daemon.log.read_text().replace("recq.api", "")  # no key, no address, no trouble
+
+
+def test_it_ends_with_the_daemon_in_time(place: Place, daemon: Daemon) -> None:
+    process = psutil.Process(mounted(place)["pid"])
+    assert daemon.stop() == 0
+    assert not process.is_running()
+    assert not (place.data / DAEMONS).exists()
+
+
+def test_it_ends_with_a_daemon_that_is_killed_and_recq_asks_the_folder(place: Place) -> None:
+    with place.daemon() as daemon:
+        daemon.ready()
+        process = psutil.Process(mounted(place)["pid"])
+        os.kill(daemon.process.pid, signal.SIGKILL)
+        daemon.process.wait(10)
+    process.wait(10)
+    assert address(place) is not None  # what a killed daemon leaves behind
+    assert recq(place, "similar", "tent.jpg").returncode == 0
+
+
+def test_one_that_dies_is_started_again(place: Place, daemon: Daemon) -> None:
+    first = mounted(place)
+    os.kill(first["pid"], signal.SIGKILL)
+    daemon.said("log", logger="recq.api")
+    second = eventually(lambda: (now := address(place)) is not None and now != first and now, within=60)
+    assert isinstance(second, dict)
+    assert (ask(second, "GET", "/fields", second["own"]), ask(second, "GET", "/fields", first["own"])) == (200, 401)
+
+
+def test_no_other_run_has_one(place: Place) -> None:
+    assert place.once("--api").returncode == 0
+    with place.daemon("--no-api") as daemon:
+        daemon.ready()
+        assert address(place) is None
+        assert not [each for each in daemon.children() if "recq.api.beside" in each.cmdline()]
+
+
+def test_tokens_that_are_set_open_it_as_well(place: Place) -> None:
+    place.settings |= {"RECQ_TOKEN": "a-token-of-a-test", "RECQ_READ_TOKEN": "another-of-a-test"}
+    with place.daemon() as daemon:
+        daemon.ready()
+        api = mounted(place)
+        routes = (("GET", "/fields"), ("POST", "/ask"))
+        answers = {
+            name: [ask(api, *each, place.settings[name]) for each in routes]
+            for name in place.settings
+            if "TOKEN" in name
+        }
+    assert answers == {"RECQ_TOKEN": [200, 403], "RECQ_READ_TOKEN": [200, 403]}
+
+
+def test_settings_that_it_cannot_have_are_reported_and_the_daemon_works(place: Place) -> None:
+    place.settings |= {"RECQ_TOKEN": "one-and-the-same", "RECQ_READ_TOKEN": "one-and-the-same"}
+    with place.daemon() as daemon:
+        daemon.ready()
+        assert "exit status 2" in daemon.said("log", logger="recq.api")["detail"]
+        assert "recq-ingest: the HTTP API cannot start: token and read_token are the same" in daemon.log.read_text()
