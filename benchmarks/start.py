@@ -11,29 +11,38 @@ least, and the time on the clock beside it. A floor is a process as well:
     typer       `--help` of a Typer app with two commands
     typer tab   the names of the commands of the same app, as a shell asks for them after Tab
 
-Bars are those of ratios of medians. The index is embedded, holds the samples, and no daemon runs.
+The rows "by service" are of a second index, whose daemon answers over HTTP: their ratios are those of the time on the
+clock, since a part of the work is done in another process.
+
+Bars are those of ratios of medians. The index is embedded, holds the samples, and no daemon runs but that one.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.measure import PROGRAMS, Ratio, Report, Section, environment, median, parser_of, ratio
+from recq.announced import announced
+from recq.settings import Settings
 
 ROUNDS = {"smoke": 1, "short": 9, "full": 15}
 SAMPLES = Path(__file__).parents[1] / "samples"
 INDEXED = "running-shoe_runx.jpg"
+ANSWERS_WITHIN = 120.0  # seconds for the daemon's start
 UNSEEN = "tent.jpg"
 """A sample that stays out of the index."""
 
@@ -100,11 +109,14 @@ def main() -> None:
 def section(rounds: int) -> Section:
     """All commands in turns: processor seconds as sides, the clock's medians as figures."""
     with tempfile.TemporaryDirectory(prefix="recq-start-") as folder:
-        found = measured(commands(Path(folder)), rounds)
+        here = commands(Path(folder))
+        with daemon(Path(folder)) as by_service:
+            found = measured(here | by_service, rounds)
     cpu = {name: [each.cpu for each in spent] for name, spent in found.items()}
-    clock = {f"{name}, on the clock, s": median([each.wall for each in spent]) for name, spent in found.items()}
+    wall = {name: [each.wall for each in spent] for name, spent in found.items()}
+    clock = {f"{name}, on the clock, s": median(spent) for name, spent in wall.items()}
     notes = [f"{rounds} rounds"]
-    return Section("One call of a command line", "processor s", cpu, ratios_of(cpu), clock, notes)
+    return Section("One call of a command line", "processor s", cpu, ratios_of(cpu, wall), clock, notes)
 
 
 def commands(folder: Path) -> dict[str, Measured]:
@@ -145,6 +157,42 @@ def commands(folder: Path) -> dict[str, Measured]:
     }
 
 
+@contextmanager
+def daemon(folder: Path) -> Iterator[dict[str, Measured]]:
+    """What is measured beside a daemon on the same pictures, in an index of its own."""
+    data = folder / "served"
+    here = {"RECQ_DATA_DIR": str(data), "RECQ_CACHE_DIR": str(folder / "cache")}
+    recq, ingest = str(PROGRAMS / "recq"), str(PROGRAMS / "recq-ingest")
+    command = [ingest, "run", str(folder / "drop")]
+    with (folder / "daemon.log").open("wb") as log:
+        process = subprocess.Popen(command, env=environment(**here), stdout=log, stderr=log)
+        try:
+            deadline = time.monotonic() + ANSWERS_WITHIN
+            while not answering(data):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise SystemExit(f"no service answers: {(folder / 'daemon.log').read_text()[-1000:]}")
+                time.sleep(0.1)
+            yield {
+                "by service, indexed": Measured([recq, "similar", INDEXED], here),
+                "by service, unseen": Measured([recq, "similar", str(SAMPLES / UNSEEN)], here),
+            }
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def answering(data: Path) -> bool:
+    """Whether the daemon's API answers for an index that holds all samples."""
+    service = next(iter(announced(Settings(data_dir=data))), None)
+    if service is None:
+        return False
+    request = Request(f"{service.url}/api/v1/status", headers={"Authorization": f"Bearer {service.own}"})
+    with suppress(OSError), urlopen(request, timeout=10) as answer:
+        indexed: int = sum(source["indexed"] for source in json.load(answer)["sources"])
+        return indexed == len([*SAMPLES.glob("*.jpg")]) - 1
+    return False
+
+
 def measured(commands: Mapping[str, Measured], rounds: int) -> dict[str, list[Spent]]:
     """The runs of every command in `rounds` rounds; one more before them is not counted, since it fills caches."""
     found: dict[str, list[Spent]] = {name: [] for name in commands}
@@ -176,12 +224,14 @@ def run(measured: Measured) -> Spent:
     return Spent(used.ru_utime + used.ru_stime, wall)
 
 
-def ratios_of(cpu: Mapping[str, Sequence[float]]) -> list[Ratio]:
-    """The ratios of processor time with their bars (None where there is none)."""
+def ratios_of(cpu: Mapping[str, Sequence[float]], wall: Mapping[str, Sequence[float]]) -> list[Ratio]:
+    """The ratios of processor time, by service of time on the clock, with their bars (None where there is none)."""
     allowed = [1.3 * one + other for one, other in zip(cpu["import"], cpu["network"], strict=True)]
     return [
         ratio("similar of an indexed name / import", cpu["similar, indexed"], cpu["import"], at_most=1.3),
         ratio("similar of an unseen picture / (1.3 import + network)", cpu["similar, unseen"], allowed, at_most=1.0),
+        ratio("by service, indexed / import, clock", wall["by service, indexed"], wall["import"], at_most=0.45),
+        ratio("by service, unseen / import, clock", wall["by service, unseen"], wall["import"], at_most=0.45),
         ratio("recq --help / typer", cpu["recq --help"], cpu["typer"], at_most=1.5),
         ratio("first tab / import", cpu["first tab, values"], cpu["import"], at_most=1.25),
         ratio("later tab / typer", cpu["later tab, values"], cpu["typer"], at_most=1.5),
