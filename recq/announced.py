@@ -37,10 +37,13 @@ API = "api"
 VERSION = f"{version.VERSION}/1"
 """Of recq, and of what the command line and a service send each other: both must be the same."""
 
-MODEL = ("preset", "model", "weights", "layer", "pooling", "size", "resize", "preprocess", "precision", "distance")
-"""The settings that name a model."""
+MODEL = (
+    "preset", "model", "weights", "layer", "pooling", "size", "resize", "preprocess", "precision", "distance",
+    "runtime",
+)  # fmt: skip
+"""The settings that name a model, and what runs it."""
 
-_ALIKE = ("url", "api_key", *MODEL, "runtime", "max_bytes", "max_pixels")
+_ALIKE = ("url", "api_key", *MODEL, "max_bytes", "max_pixels")
 """The settings that decide what is answered: a service that has others would answer something else."""
 
 _LOOPBACK = re.compile(r"http://127\.0\.0\.1:\d+")
@@ -115,11 +118,11 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 
 def _is_alive(pid: int) -> bool:
-    """Whether there is such a process. A killed service leaves its file behind."""
+    """Whether this user has such a process, as far as that can be asked. A killed service leaves its file behind."""
+    if os.name != "posix":
+        return True  # there the same call would end it
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
     except (OSError, OverflowError):
-        return os.name != "posix"
+        return False
     return True

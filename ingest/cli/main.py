@@ -119,7 +119,7 @@ def run(
         typer.Option(
             "--api/--no-api",
             show_default=False,
-            help="Answer questions over HTTP as well, which every recq then asks; on by default, never with --once. "
+            help="Answer over HTTP as well, in a process beside the daemon; on by default, never with --once. "
             "Example: recq-ingest run photos --no-api",
         ),
     ] = None,

@@ -105,7 +105,7 @@ class MountedApi:
 
 
 def as_in_shell(settings: Settings) -> Settings:
-    """The settings of an API for everybody: of a model only what environment and recq.toml name.
+    """The settings of an API for everybody: of a model only what environment and recq.toml name, as `recq` has it.
 
     A model on the daemon's command line is that of one catalog, and questions about others would be refused.
     """

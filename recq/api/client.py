@@ -25,7 +25,6 @@ from recq import errors
 from recq.announced import Announced, announced
 from recq.api.records import Unreadable, dumped, loaded
 from recq.commands import current
-from recq.errors import RecqError
 from recq.progress import Progress, silent
 from recq.search.results import Answer, Asked
 from recq.search.target import STREAM, SeenName
@@ -199,8 +198,8 @@ class _Question:
             connection.close()
         if "answer" in found:
             return _with_contents(found["answer"], self._contents)
-        kind = getattr(errors, str(found.get("error")), RecqError)
-        if issubclass(kind, _ABOUT_THE_QUESTION):
+        kind = getattr(errors, str(found.get("error")), None)
+        if isinstance(kind, type) and issubclass(kind, _ABOUT_THE_QUESTION):
             raise kind(str(found.get("message")))
         raise _Around
 

@@ -58,7 +58,7 @@ def test_keys_are_in_no_representation(settings: Settings) -> None:
         {"version": None},
         {"url": "http://192.0.2.1:4000"},
         {"url": "http://127.0.0.1.example.org:4000"},
-        {"url": "http://127.0.0.1:4000@example.org/"},
+        {"url": "http://127.0.0.1@example.org:4000"},
         {"url": "https://127.0.0.1:4000"},
         {"own": None},
         {"read": 7},

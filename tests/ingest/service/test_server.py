@@ -6,8 +6,11 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
+from recq.announced import announced
+from recq.settings import Settings
 from tests.eventually import eventually
 from tests.ingest.pictures import put
 from tests.ingest.running import MODEL, Place
@@ -147,3 +150,27 @@ def test_sources_that_share_some_files_are_two_sources(place: Place, tmp_path: P
     done = place.command("run", str(tmp_path / "press"), "--once")
     assert done.returncode == 0
     assert "event=problem" not in done.stderr
+
+
+def test_its_api_answers_from_the_server_and_outlives_an_outage(place: Place, server: QdrantServer) -> None:
+    """`recq` names the server as the daemon does; for another server, or none, the service is not asked."""
+    put(place.root / "a.jpg", 1)
+    put(place.root / "b.jpg", 2)
+    place.settings["RECQ_API"] = "on"
+    with place.daemon() as daemon:
+        daemon.ready()
+        settings = Settings(url=server.url, data_dir=place.data)
+        (service,) = eventually(lambda: announced(settings), within=60)
+        assert announced(Settings(data_dir=place.data)) == []
+
+        def answered() -> bool:
+            headers = {"Authorization": f"Bearer {service.own}"}
+            reply = httpx.get(f"{service.url}/api/v1/search", headers=headers, timeout=60)
+            return reply.status_code == 200 and len(reply.json()["results"]) == 2
+
+        assert eventually(answered)
+        server.kill()
+        assert not answered()
+        server.start()
+        assert eventually(answered)
+        assert daemon.stop() == 0

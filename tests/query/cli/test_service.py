@@ -247,6 +247,7 @@ def known_at(shop: Shop, port: int) -> Announced:
         (500, b'{"code": "unexpected", "exit_code": 1, "message": "a bug"}'),
         (503, b'["m",["error","IndexUnreachable"],["message","the index is away"]]'),
         (200, b'["m",["error","SystemExit"],["message","no error of recq"]]'),
+        (200, b'["m",["error","annotations"],["message","no class"]]'),
         (200, b'["m",["needed",["l","two.png"]]]'),
     ],
 )
