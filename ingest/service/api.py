@@ -65,13 +65,13 @@ class MountedApi:
         self._thread.join(1)
 
     def _keep(self) -> None:
-        again = FIRST_AGAIN
+        again = 0.0
         while not self._leaving.is_set():
             began = time.monotonic()
             why = self._one()
             if self._leaving.is_set():
                 return
-            again = FIRST_AGAIN if time.monotonic() - began > _STEADY else min(2 * again, LAST_AGAIN)
+            again = pause_after(again, time.monotonic() - began)
             _log.warning("the HTTP API has ended (%s): it starts again in %g s", why, again)
             self._leaving.wait(again)
 
@@ -102,6 +102,11 @@ class MountedApi:
         finally:
             self._announce(None)
             process.stdout.close()
+
+
+def pause_after(last: float, lived: float) -> float:
+    """Seconds before the next start of a process that ran for `lived`; `last` was the pause before it, 0 for none."""
+    return FIRST_AGAIN if not last or lived > _STEADY else min(2 * last, LAST_AGAIN)
 
 
 def as_in_shell(settings: Settings) -> Settings:

@@ -16,6 +16,7 @@ import httpx
 import psutil
 import pytest
 
+from ingest.service.api import pause_after
 from recq.announced import DAEMONS
 from tests.eventually import eventually
 from tests.ingest.running import NETWORK, Daemon, Place, environment
@@ -90,6 +91,9 @@ def test_it_answers_at_the_daemons_address_whoever_has_a_key(place: Place, daemo
     said = recq(place, "similar", "new.jpg", "--format", "json")
     unseen = recq(place, "similar", str(SAMPLES / "laptop.jpg"), "--format", "json")
     assert [len(json.loads(each.stdout)["results"]) for each in (said, unseen)] == [3, 4]
+    headers = {"Authorization": f"Bearer {api['read']}"}
+    numbers = httpx.get(f"{api['url']}/api/v1/metrics", headers=headers, timeout=60).text
+    assert 'recq_http_requests_total{method="POST",route="/api/v1/ask",status="200"} 3\n' in numbers, numbers
     assert "api" not in daemon.log.read_text().replace("recq.api", "")  # no key, no address, no trouble
 
 
@@ -118,6 +122,14 @@ def test_one_that_dies_is_started_again(place: Place, daemon: Daemon) -> None:
     second = eventually(lambda: (now := address(place)) is not None and now != first and now, within=60)
     assert isinstance(second, dict)
     assert (ask(second, "GET", "/fields", second["own"]), ask(second, "GET", "/fields", first["own"])) == (200, 401)
+
+
+def test_the_pauses_between_starts_grow_until_one_has_lived_for_a_while() -> None:
+    pauses = [0.0]
+    for _ in range(8):
+        pauses.append(pause_after(pauses[-1], lived=3))
+    assert pauses[1:] == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert pause_after(60, lived=3600) == 1
 
 
 def test_no_other_run_has_one(place: Place) -> None:
