@@ -104,3 +104,25 @@ def test_settings_that_contradict_each_other() -> None:
     with pytest.raises(UsageError, match=r"setting 'token'.*8 characters") as short:
         Settings(token="secret7")
     assert "secret7" not in str(short.value)
+
+
+@pytest.mark.parametrize(
+    ("keeper", "expected"),
+    [
+        (Gatekeeper(own="own-key"), {"own-key": Access.OWN, "other": Access.FULL, "": Access.FULL}),
+        (
+            Gatekeeper(own="own-key", own_read="own-read-key"),
+            {"own-key": Access.OWN, "own-read-key": Access.READ, "other": Access.NONE, "": Access.NONE},
+        ),
+        (
+            Gatekeeper(operate="a-token", read="a-read-token", own="own-key", own_read="own-read-key"),
+            {"own-key": Access.OWN, "own-read-key": Access.READ, "a-token": Access.FULL, "a-read-token": Access.READ},
+        ),
+        (Gatekeeper(operate="a-token", own="own-key"), {"own-key": Access.OWN, "other": Access.NONE}),
+    ],
+    ids=["no token", "a daemon's", "a daemon's with tokens", "a token"],
+)
+def test_the_keys_of_a_start_open_what_they_are_for(keeper: Gatekeeper, expected: dict[str, Access]) -> None:
+    """Of a service without tokens everybody may ask everything but what its own command line does."""
+    found = {key: keeper.access({"authorization": f"Bearer {key}"} if key else {}) for key in expected}
+    assert found == expected
