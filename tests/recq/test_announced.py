@@ -119,7 +119,7 @@ def test_a_service_whose_process_has_ended_is_ignored(settings: Settings, tmp_pa
     "change",
     [
         {"url": "http://127.0.0.1:6333"}, {"api_key": "a key of a server"}, {"model": "mobilenet_v2"}, {"size": 64},
-        {"max_pixels": 100}, {"max_bytes": 100}, {"runtime": "tensorflow"}, {"precision": "f32"},
+        {"max_pixels": 100}, {"max_bytes": 100}, {"runtime": "openvino"}, {"precision": "f32"},
     ],
     ids=str,
 )  # fmt: skip
