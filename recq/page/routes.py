@@ -201,7 +201,7 @@ class Pages:
         standing = None
         if looking is not None and looking.found is not None:
             standing = self.review.standing(state.catalog, looking.found, skipped)
-        operates = request.scope["access"] is Access.FULL
+        operates = request.scope["access"] >= Access.FULL
         return self.templates.page(
             request, "duplicates.html", state=state, looking=looking, standing=standing, skip=skipped, operates=operates
         )
@@ -242,7 +242,7 @@ class Pages:
 
     def _require_operating(self, request: Request) -> None:
         """Raise Forbidden where the token only reads."""
-        if request.scope["access"] is not Access.FULL:
+        if request.scope["access"] < Access.FULL:
             raise Forbidden
 
     # -- the daemon ---------------------------------------------------------------------------------------------------
@@ -277,7 +277,7 @@ class Pages:
                 "problems": list_problems(at.session, None)[:200],
             }
 
-        operates = request.scope["access"] is Access.FULL
+        operates = request.scope["access"] >= Access.FULL
         return self.templates.page(
             request, "status.html", state=state, said=said, operates=operates, **self.service.ask(state.catalog, ask)
         )
