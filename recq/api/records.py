@@ -54,6 +54,7 @@ _HOMES: Mapping[str, str] = {
     "Result": "recq.search.results",
     "SeenName": "recq.search.target",
     "StoredPrediction": "recq.index.predicted",
+    "Stamp": "recq.index.changes",
     "Strategy": "recq.index.similarity",
     "Trained": "recq.search.results",
 }
