@@ -24,10 +24,10 @@ from typing import Any, Self
 
 import qdrant_edge as edge
 
-from recq.index.edge.changes import Changes, Id
 from recq.index.edge.problem import edge_errors
 from recq.index.edge.shard import Shard
 from recq.index.edge.waste import RESERVE, free_bytes
+from recq.index.edge.written import Id, Written
 
 PAGE_NUMBERS = 1 << 16
 """Numbers of the vectors of one page: about 5 ms to read and 5 ms to write."""
@@ -78,7 +78,7 @@ class Copy:
             shutil.rmtree(folder, ignore_errors=True)
             raise
 
-    def fill(self, changes: Changes) -> None:
+    def fill(self, changes: Written) -> None:
         """All points, then those written meanwhile until they fit on a page. `changes` began before the call."""
         following: Id | None = None
         while True:
@@ -98,7 +98,7 @@ class Copy:
                 return
         raise Abandoned("points are written faster than they can be copied")
 
-    def finish(self, changes: Changes) -> None:
+    def finish(self, changes: Written) -> None:
         """The last points, on disk. Within `writes_held` of the source only."""
         _refuse_unknown(changes)
         ids = changes.take()
@@ -115,7 +115,7 @@ class Copy:
         self._unflushed = 0
 
     @contextmanager
-    def _step(self, changes: Changes) -> Iterator[None]:
+    def _step(self, changes: Written) -> Iterator[None]:
         started = time.monotonic()
         yield
         if self._unflushed >= _FLUSH_EVERY:
@@ -144,6 +144,6 @@ class Copy:
         self._unflushed += len(points)
 
 
-def _refuse_unknown(changes: Changes) -> None:
+def _refuse_unknown(changes: Written) -> None:
     if changes.unknown:
         raise Abandoned("something was written that has to be copied whole")

@@ -13,10 +13,10 @@ from typing import Any
 
 import qdrant_edge as edge
 
-from recq.index.edge.changes import Id
 from recq.index.edge.hashed_index import INDEX, KEY
 from recq.index.edge.problem import edge_errors
 from recq.index.edge.shard import Shard
+from recq.index.edge.written import Id
 
 PAGE = 100
 """Points whose payloads are read in one call: about 2 ms, in which no other thread runs."""

@@ -20,7 +20,6 @@ from typing import Any, Self
 
 import qdrant_edge as edge
 
-from recq.index.edge.changes import Changes, Id
 from recq.index.edge.conditions import Indexed, plain_key
 from recq.index.edge.convert import DISTANCES, VectorSpec
 from recq.index.edge.descriptors import has_free
@@ -29,6 +28,7 @@ from recq.index.edge.hashed_index import NarrowField, NarrowFields
 from recq.index.edge.indexes import type_word
 from recq.index.edge.problem import Problem, closed, edge_errors, needs_reopening, not_found
 from recq.index.edge.throttle import throttled
+from recq.index.edge.written import Id, Written
 
 _log = throttled(__name__)
 
@@ -78,7 +78,7 @@ class Shard:
         self._unflushed = 0
         self._first_write = self._last_write = 0.0
         self._indexed: Indexed | None = None
-        self._changes: Changes | None = None
+        self._changes: Written | None = None
         self._written = 0
         self._counts: dict[int, tuple[int, int]] = {}
         self._points_at_first = int(shard.info().points_count)
@@ -247,10 +247,10 @@ class Shard:
             points = int(shard.info().points_count)
         return points, self._written - (points - self._points_at_first)
 
-    def watch(self) -> Changes:
+    def watch(self) -> Written:
         """Note every write from here on, until `unwatch`."""
         with self._writing:
-            self._changes = Changes()
+            self._changes = Written()
             return self._changes
 
     def unwatch(self) -> None:

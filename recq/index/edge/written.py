@@ -10,7 +10,7 @@ Id = int | str | UUID
 """A point's id: Edge gives integers and UUIDs, and takes a UUID's text too."""
 
 
-class Changes:
+class Written:
     """The points written since a moment. Thread-safe."""
 
     def __init__(self) -> None:
