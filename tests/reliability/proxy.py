@@ -174,7 +174,8 @@ class Proxy:
 
     def _note(self, path: str, body: bytes) -> None:
         points = json.loads(body).get("points", []) if urlsplit(path).path.endswith("/points") else []
-        paths = frozenset(point["payload"]["file"]["path"] for point in points if isinstance(point, dict))
+        payloads = [point["payload"] for point in points if isinstance(point, dict)]
+        paths = frozenset(payload["file"]["path"] for payload in payloads if "file" in payload)  # others are tombstones
         with self._lock:
             self.acknowledged.append(Acknowledged(time.time(), paths))
 
