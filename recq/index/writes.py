@@ -130,11 +130,10 @@ class Writes:
         types = self._fields.declare_for(items, self.on_misfit)
         if not items:
             return
-        records = self._client.retrieve(
-            self._collection, ids=[item.id for item in items], with_payload=[changes.KEY, changes.GONE]
-        )
-        payloads = {str(each.id): each.payload or {} for each in records}
-        with self._stamps.batch(len(items)) as numbers:
+        ids = [item.id for item in items]
+        with self._stamps.batch(len(items)) as numbers:  # which `remove` waits for: what it takes away is seen here
+            records = self._client.retrieve(self._collection, ids=ids, with_payload=[changes.KEY, changes.GONE])
+            payloads = {str(each.id): each.payload or {} for each in records}
             for position, item in enumerate(items):
                 before = payloads.get(item.id, {})
                 if changes.GONE not in before:
