@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import shlex
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TypeVar
 
 from recq.api.service import Served, Service
@@ -110,7 +111,7 @@ class Review:
             0 if number is None else number + 1,
             len(found.groups),
             len(found.groups) - len(open_),
-            sum(1 for _ in superfluous(found, decisions)),
+            len(superfluous(found, decisions)),
         )
 
     def decide(self, catalog: str | None, seen: Sequence[str], keep: Sequence[str]) -> None:
@@ -126,14 +127,11 @@ class Review:
 
     def script(self, catalog: str | None, found: Duplicates) -> str:
         """What is superfluous by the decisions, as a shell script to read before it is run."""
-        lines = ["#!/bin/sh", "# Files that were decided not to be kept. recq deletes nothing: read this, then run it."]
-        for path, why in superfluous(found, self._decisions(catalog)):
-            lines.append(f"rm -- {shlex.quote(path)}  # {why}")
-        return "\n".join([*lines, ""])
+        return script_of(superfluous(found, self._decisions(catalog)))
 
     def listed(self, catalog: str | None, found: Duplicates) -> str:
         """The same as paths, one a line."""
-        return "".join(f"{path}\n" for path, _ in superfluous(found, self._decisions(catalog)))
+        return "".join(f"{each.path}\n" for each in superfluous(found, self._decisions(catalog)) if each.path)
 
     def _decisions(self, catalog: str | None) -> list[Decision]:
         return self._ask(catalog, lambda reviews: reviews.all())
@@ -146,16 +144,45 @@ class Review:
         return self.service.ask(catalog, asked)
 
 
-def superfluous(found: Duplicates, decisions: Sequence[Decision]) -> Iterator[tuple[str, str]]:
-    """The paths that are not to be kept, each with a comment: of which file it is a copy."""
+@dataclass(frozen=True)
+class Superfluous:
+    """A file that is not to be kept: its path, "" where that is no text or not known, its name for people, and which
+    file it is a copy of."""
+
+    path: str
+    name: str
+    of: str
+
+
+def superfluous(found: Duplicates, decisions: Sequence[Decision]) -> list[Superfluous]:
+    """What was decided not to be kept. Where nothing of a group was to be kept, all of it stays."""
+    made = []
     for group in found.groups:
         decision = _decision(group, decisions)
         if decision is None or not decision.keep:
             continue
         kept = next((each for each in group.results if each.id in decision.keep), group.results[0])
-        for each in group.results:
-            if each.id not in decision.keep and each.path is not None:
-                yield each.path, f"the same picture as {printable(kept.within)}"
+        made += [
+            Superfluous(_text(each.location), printable(each.within), printable(kept.within))
+            for each in group.results
+            if each.id not in decision.keep
+        ]
+    return made
+
+
+def script_of(files: Sequence[Superfluous]) -> str:
+    """A shell script that would delete them, with a line for each that it cannot name."""
+    lines = ["#!/bin/sh", "# Files that were decided not to be kept. recq deletes nothing: read this, then run it."]
+    for each in files:
+        told = f"{each.name}: the same picture as {each.of}"
+        lines.append(f"rm -- {shlex.quote(each.path)}  # {told}" if each.path else f"# by hand, {told}")
+    return "\n".join([*lines, ""])
+
+
+def _text(location: Path | None) -> str:
+    """A path as text; "" for one whose bytes are none, or that has a line's end, which a list cannot have."""
+    text = "" if location is None else str(location)
+    return text if text.isprintable() else ""
 
 
 def _decision(group: Group, decisions: Sequence[Decision]) -> Decision | None:

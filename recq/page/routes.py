@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
+from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
 from recq.api.access import COOKIE, Gatekeeper
@@ -304,7 +306,6 @@ class Pages:
 
     def _shown(self, make: Callable[[Request, bytes], Response]) -> Callable[..., Any]:
         """A route whose errors are pages."""
-        from starlette.concurrency import run_in_threadpool
 
         async def route(request: Request) -> Response:
             body = await request.body()
@@ -387,6 +388,4 @@ def _own_path(address: str) -> str:
 
 
 def _form(body: bytes) -> list[tuple[str, str]]:
-    from urllib.parse import parse_qsl
-
     return parse_qsl(body[:200_000].decode("utf-8", "replace"))

@@ -175,7 +175,7 @@ def test_duplicates_are_decided_by_keyboard_and_stay_decided(page: Page) -> None
     assert len(listed) == 1
     assert Path(listed[0]).name != kept
     script = page.request.get("/duplicates/superfluous.sh").text()
-    assert f"rm -- {listed[0]}  # the same picture as {kept}" in script
+    assert f"rm -- {listed[0]}  # {Path(listed[0]).name}: the same picture as {kept}" in script
     assert Path(listed[0]).exists()
     page.get_by_role("button", name="Look again").click()
     expect(page.get_by_text("1 of 2 groups decided")).to_be_visible(timeout=60_000)
