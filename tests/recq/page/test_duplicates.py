@@ -23,7 +23,7 @@ SPACE = EmbeddingSpace(
 def found(*names: str) -> Duplicates:
     """One group of files of these names."""
     results = tuple(
-        Result(rank, 1.0, f"id-{rank}", "s", name, name, Path("/root") / name, {"file": {"size": 1}})
+        Result(rank, 1.0, f"id-{rank}", "s", name, name, Path("/photos") / name, {"file": {"size": 1}})
         for rank, name in enumerate(names, start=1)
     )
     group = Group(results, (Kind.EXACT,) * len(names), Why.PATH)
@@ -58,6 +58,6 @@ def test_no_name_becomes_a_command() -> None:
     script.encode("utf-8")
     commands = [shlex.split(line, comments=True) for line in script.splitlines()]
     assert [each for each in commands if each] == [
-        ["rm", "--", f"/root/{name}"] for name in ("$(reboot).jpg", "-rf.jpg", "it's.jpg", "ü #.jpg")
+        ["rm", "--", f"/photos/{name}"] for name in ("$(reboot).jpg", "-rf.jpg", "it's.jpg", "ü #.jpg")
     ]
     assert script.count("# by hand, ") == 2
