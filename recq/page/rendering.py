@@ -50,9 +50,10 @@ class Files:
 
 
 class Templates:
-    """The templates in `recq/page/templates`; every value is escaped."""
+    """The templates in `recq/page/templates`, which name the addresses of `files`; every value is escaped."""
 
     def __init__(self) -> None:
+        self.files = Files()
         self._environment = Environment(
             loader=PackageLoader("recq.page"),
             autoescape=True,
@@ -60,7 +61,7 @@ class Templates:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.globals["static"] = Files().address
+        self._environment.globals["static"] = self.files.address
 
     def page(self, request: Request, name: str, status: int = 200, **values: Any) -> Response:
         """A template as an answer."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from typing import Any
 from urllib.parse import parse_qsl
@@ -29,7 +29,7 @@ from recq.operate.problems import list_problems
 from recq.operate.requests import retry as ask_for_retry
 from recq.operate.status import find_status
 from recq.page.duplicates import Review
-from recq.page.rendering import Files, Templates
+from recq.page.rendering import Templates
 from recq.page.state import PAGE_SIZE, State, words_filters
 from recq.page.tiles import MOST_FACETS, MOST_VALUES, Facet, chips_of, facet_of, pages_of, tiles_of, title_of
 from recq.paths import printable
@@ -53,7 +53,6 @@ class Pages:
     service: Service
     keeper: Gatekeeper
     templates: Templates = field(default_factory=Templates)
-    files: Files = field(default_factory=Files)
     review: Review = field(init=False)
     _fields: dict[str | None, tuple[float, list[str], list[str]]] = field(default_factory=dict)
 
@@ -89,12 +88,10 @@ class Pages:
 
     def look(self, request: Request, content: bytes) -> Response:
         """What looks like a picture that is sent as the body. Asked for without one: what to do."""
-        state = State.of(request.query_params.multi_items()).with_(picture=True)
-        page = State.of(request.query_params.multi_items()).page
+        state = replace(State.of(request.query_params.multi_items()), picture=True)
         if not content:
-            return self.templates.page(request, "look.html", state=state)
-        target = ContentTarget(content, "your picture")
-        return self._found(request, state.at(page), target)
+            return self.templates.page(request, "look.html", state=state.at(1))
+        return self._found(request, state, ContentTarget(content, "your picture"))
 
     def _found(self, request: Request, state: State, picture: Target | None) -> Response:
         def ask(at: Served) -> dict[str, Any]:
@@ -300,7 +297,7 @@ class Pages:
 
     def file(self, name: str) -> Response:
         """A file of the page."""
-        return self.files.answer(name)
+        return self.templates.files.answer(name)
 
     # -- all ----------------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from recq.api.access import Gatekeeper
-from recq.api.server import Server, bind
+from recq.api.server import Pages, Server, bind
 from recq.api.service import Service
 from recq.settings import Settings
 
@@ -49,11 +49,11 @@ def settings_of(options: Sequence[str], catalog: str, **more: Any) -> Settings:
 
 
 @contextmanager
-def served(settings: Settings, keeper: Gatekeeper | None = None) -> Iterator[Api]:
-    """The API on a free port of loopback, for the length of the block."""
-    bound, up = bind("127.0.0.1", 0), threading.Event()
+def served(settings: Settings, keeper: Gatekeeper | None = None, pages: Pages | None = None) -> Iterator[Api]:
+    """The API on a free port of loopback, for the length of the block; with `pages` the routes for people, too."""
+    bound, up, keeper = bind("127.0.0.1", 0), threading.Event(), keeper or Gatekeeper()
     with Service(settings) as service, bound.listening:
-        server = Server(service, keeper or Gatekeeper(), up.set)
+        server = Server(service, keeper, up.set, *([] if pages is None else [pages(service, keeper)]))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [bound.listening]})
         thread.start()
         try:

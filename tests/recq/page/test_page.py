@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html.parser import HTMLParser
@@ -17,8 +16,6 @@ import pytest
 from starlette.requests import Request
 
 from recq.api.access import Gatekeeper
-from recq.api.server import Server, bind
-from recq.api.service import Service
 from recq.page.rendering import Templates
 from recq.page.routes import Pages
 from recq.page.state import State
@@ -28,7 +25,7 @@ from tests.eventually import eventually
 from tests.ingest.pictures import put
 from tests.ingest.running import Place
 from tests.query.conftest import CATALOG, shop_root, stocked
-from tests.recq.api.serving import settings_of
+from tests.recq.api.serving import served, settings_of
 
 __all__ = ["shop_root"]
 
@@ -46,18 +43,10 @@ def settings(
 
 @contextmanager
 def opened(settings: Settings, keeper: Gatekeeper) -> Iterator[httpx.Client]:
-    bound, up = bind("127.0.0.1", 0), threading.Event()
-    with Service(settings) as service, bound.listening:
-        server = Server(service, keeper, up.set, Pages(service, keeper).router())
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [bound.listening]})
-        thread.start()
-        try:
-            assert up.wait(30)
-            with httpx.Client(base_url=bound.url, timeout=120, headers=HTML) as client:
-                yield client
-        finally:
-            server.leave()
-            thread.join(30)
+    """A browser's requests to the page, for the length of the block."""
+    with served(settings, keeper, lambda service, keeper: Pages(service, keeper).router()) as api:
+        api.client.headers.update(HTML)
+        yield api.client
 
 
 @pytest.fixture(scope="module")
