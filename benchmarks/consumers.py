@@ -21,11 +21,10 @@ import tempfile
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -82,7 +81,7 @@ def together(amount: Amount) -> Section:
             (base / f"{number}.jpg").write_bytes(pictures.another(80_000 + number))
         settings = Settings(data_dir=data, lock_wait=60)
         with daemon(["--source", f"base={base}"], data) as running:
-            running.wait_until(lambda seen: _done(seen, "base") >= amount.base)
+            running.wait_until(lambda _: running.settled("base") >= amount.base)
         quiz = _quiz(settings)
         sources = [each for path in roots for each in ("--source", f"{path.name}={path}")]
         running = stack.enter_context(daemon(sources, data, RECQ_SERVE_READ_KEY=READ_KEY))
@@ -105,7 +104,7 @@ def together(amount: Amount) -> Section:
         drops = stack.enter_context(_dropping(settings, dropped))
         began = time.perf_counter()
         (where / "all").rename(many / "all")
-        running.wait_until(lambda seen: _done(seen, many.name) >= amount.written, 3_600)
+        running.wait_until(lambda _: running.settled(many.name) >= amount.written, 3_600)
         seconds = time.perf_counter() - began
         for program in programs.values():
             program.stop()
@@ -132,11 +131,6 @@ def _none(name: str, count: int) -> Iterator[Ratio]:
 
 def _at_most(name: str, value: float, most: float) -> Ratio:
     return Ratio(name, value, value, value, at_most=most)
-
-
-def _done(seen: Sequence[Mapping[str, Any]], source: str) -> int:
-    """How many pictures of a source have been indexed."""
-    return sum(each["event"] in ("indexed", "failed") and each.get("source") == source for each in seen)
 
 
 # ---- what is asked ---------------------------------------------------------------------------------------------------

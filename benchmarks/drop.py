@@ -32,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 
 from benchmarks import generated, pictures
-from benchmarks.engines import Daemon, daemon
+from benchmarks.engines import daemon
 from benchmarks.measure import Ratio, Report, Section, median, parser_of, percentile, progress, ratio
 from ingest.events.hints import Hints, Mark
 from ingest.events.watch import Watch
@@ -129,24 +129,20 @@ def backlog(amount: Amount, model: str) -> Section:
         arguments = [str(root), str(waiting), *shlex.split(model)]
         with daemon(arguments, data) as running, _catalog(data) as catalog:
             for number in range(amount.drops):
-                done = _indexed(running)
+                done = running.settled()
                 if done - len(found) >= amount.backlog - 1:
                     break
                 found.append(1000 * _drop(root, catalog, 50_000 + number, POLL_BUSY))
                 if number % 50 == 0:
                     progress(f"    drop {number + 1} of {amount.drops}, {done:,} done: {found[-1]:.0f} ms")
                 time.sleep(0.05 * random.random())
-            left = amount.backlog + len(found) - _indexed(running)
+            left = amount.backlog + len(found) - running.settled()
     seconds = np.asarray(found) / 1000
     p99 = percentile(list(seconds), 99)
     ratios = [Ratio(f"p99 / {BUSY_P99:g} s", p99 / BUSY_P99, p99 / BUSY_P99, p99 / BUSY_P99, at_most=1.0)]
     figures = {"drop, p50, ms": percentile(found, 50), "drop, p99, ms": percentile(found, 99), "left at the end": left}
     notes = [f"{len(found)} drops while {amount.backlog:,} pictures were worked off"]
     return Section("Under a backlog: drop to first answer", "ms", {"drop": found}, ratios, figures, notes)
-
-
-def _indexed(running: Daemon) -> int:
-    return sum(each["event"] in ("indexed", "failed") for each in running.events())
 
 
 def _drop(root: Path, catalog: Catalog, number: int, poll: float) -> float:

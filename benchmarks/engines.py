@@ -61,6 +61,12 @@ class Daemon:
         self._events += [json.loads(line) for line in whole.splitlines() if line.startswith(b"{")]
         return self._events
 
+    def settled(self, source: str | None = None) -> int:
+        """How many pictures were indexed or have failed so far, of one source or of all."""
+        return sum(
+            each["event"] in ("indexed", "failed") and source in (None, each.get("source")) for each in self.events()
+        )
+
     def wait_for(self, event: str, within: float = 600.0) -> dict[str, Any]:
         """The first event of that name. Raises SystemExit where the daemon ends, or takes too long."""
         found: dict[str, Any] = self.wait_until(

@@ -35,7 +35,7 @@ import numpy as np
 
 import recq
 from benchmarks import generated, pictures
-from benchmarks.engines import Daemon, daemon, server
+from benchmarks.engines import daemon, server
 from benchmarks.measure import (
     PROGRAMS,
     Ratio,
@@ -215,7 +215,7 @@ def _worked_off(waiting: Path, count: int, where: Path, *, questions: bool) -> t
     settings = Settings(data_dir=data, lock_wait=60)
     with ExitStack() as stack:
         with daemon([str(first)], data) as running:
-            _wait_for(running, 8)
+            running.wait_until(lambda _: running.settled() >= 8)
         service = None
         if questions:
             service = stack.enter_context(serving(settings))
@@ -227,8 +227,8 @@ def _worked_off(waiting: Path, count: int, where: Path, *, questions: bool) -> t
             stack.callback(asking.join)
             stack.callback(done.set)
             asking.start()
-        began, before = time.perf_counter(), _indexed(running)
-        _wait_for(running, count)
+        began, before = time.perf_counter(), running.settled()
+        running.wait_until(lambda _: running.settled() >= count)
         return (count - before) / (time.perf_counter() - began), took
 
 
@@ -242,14 +242,6 @@ def _ask(service: Service, took: list[float], done: threading.Event) -> None:
         began = time.perf_counter()
         service.similar(f"first/{number % 8}.jpg")
         took.append(1000 * (time.perf_counter() - began))
-
-
-def _wait_for(running: Daemon, count: int) -> None:
-    running.wait_until(lambda seen: sum(each["event"] in ("indexed", "failed") for each in seen) >= count)
-
-
-def _indexed(running: Daemon) -> int:
-    return sum(each["event"] in ("indexed", "failed") for each in running.events())
 
 
 # ---- the sides -------------------------------------------------------------------------------------------------------
