@@ -7,7 +7,8 @@ process of its own: the command line (one `recq similar` after another), `recq s
 (`recq.open`), and Qdrant's JavaScript client on the daemon's own port with a read-only key, each `RATE` times a second
 at the most. All ask what looks like items of `base` among those of `base`, so every answer must be that which the
 library gave before. Meanwhile a picture is dropped every `DROP_EVERY` seconds: the time from its close to the first
-answer that finds it.
+answer that finds it. The fifth kind is a webhook: `recq watch` posts each of these drops, once; measured from the close
+of the file to the post.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -101,27 +104,34 @@ def together(amount: Amount) -> Section:
             stack.enter_context(program.asking())
         while not all(program.took for program in programs.values()):
             time.sleep(0.05)
-        drops = stack.enter_context(_dropping(settings, dropped))
+        webhook = Webhook(where, settings, dropped.name)
+        stack.enter_context(webhook.receiving())
+        drops = stack.enter_context(_dropping(settings, dropped, webhook))
         began = time.perf_counter()
         (where / "all").rename(many / "all")
         running.wait_until(lambda _: running.settled(many.name) >= amount.written, 3_600)
         seconds = time.perf_counter() - began
         for program in programs.values():
             program.stop()
-        drops.done.set()
+        drops.stop()
+        webhook.wait()
     sides = {name: program.took for name, program in programs.items()}
+    sides["webhook"] = list(webhook.took.values())
     sides["drop to answer"] = drops.took
     ratios = [
         *_none("failed questions", sum(program.failed for program in programs.values())),
         *_none("wrong answers", sum(program.wrong for program in programs.values())),
         *_none("drops that were not found", drops.lost),
+        *_none("drops that were not posted", len(webhook.waiting)),
+        *_none("posts of something else, or again", webhook.wrong),
         _at_most(f"longest drop / {DROPPED_WITHIN:g} s", max(drops.took, default=0.0) / 1000 / DROPPED_WITHIN, 1.0),
     ]
     figures = {f"{name}, {share}, ms": percentile(took, share) for name, took in sides.items() for share in (50, 99)}
     figures |= {f"{name}, questions": float(len(program.took)) for name, program in programs.items()}
     figures |= {"images/s": amount.written / seconds, "drops": float(len(drops.took))}
     notes = [each for program in programs.values() for each in program.notes]
-    title = f"{len(programs)} kinds of programs at once, while {amount.written:,} pictures are written"
+    notes += [f"{program}: {why}" for program, why in (("recq watch", webhook.said),) if why]
+    title = f"{len(programs) + 1} kinds of programs at once, while {amount.written:,} pictures are written"
     return Section(title, "ms", sides, ratios, figures, notes, not_run)
 
 
@@ -335,6 +345,93 @@ def _has_javascript(where: Path) -> bool:
     return subprocess.run(command, cwd=where, capture_output=True, check=False).returncode == 0
 
 
+# ---- the webhook -----------------------------------------------------------------------------------------------------
+
+RULE = """
+[[rule]]
+name = "dropped"
+novelty = true
+min_score = 1.0
+filters = ["file.source={source}"]
+post = "http://127.0.0.1:{port}/"
+"""
+"""Every drop: each is a picture of its own, so none reaches the score of 1 with what was there before."""
+
+
+@dataclass(eq=False)
+class Webhook:
+    """`recq watch` and what receives its posts: milliseconds of each drop from its close to its post."""
+
+    where: Path
+    settings: Settings
+    source: str
+    waiting: dict[str, float] = field(default_factory=dict)
+    """When the file of each name that was not posted yet was closed, by `time.perf_counter`."""
+    took: dict[str, float] = field(default_factory=dict)
+    wrong: int = 0
+    said: str = ""
+
+    def expect(self, name: str) -> None:
+        """A file of this name is about to be closed."""
+        self.waiting[name] = time.perf_counter()
+
+    def wait(self, within: float = 60.0) -> None:
+        """Until all that is expected has come."""
+        end = time.monotonic() + within
+        while self.waiting and time.monotonic() < end:
+            time.sleep(0.05)
+
+    def posted(self, event: dict[str, Any]) -> None:
+        """Note what was received."""
+        name = event["item"]["name"]
+        closed = self.waiting.pop(name, None)
+        if closed is None:
+            self.wrong += 1
+            return
+        self.took[name] = 1000 * (time.perf_counter() - closed)
+
+    @contextmanager
+    def receiving(self) -> Iterator[None]:
+        """Watch and receive for the length of the block; from its beginning on no drop is missed."""
+        webhook = self
+
+        class Receiver(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                webhook.posted(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name in the base
+                pass
+
+        with ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as server:
+            thread = threading.Thread(target=server.serve_forever)
+            thread.start()
+            config = self.where / "recq.toml"
+            config.write_text(RULE.format(source=self.source, port=server.server_port), "utf-8")
+            try:
+                with self._watching(config):
+                    yield
+            finally:
+                server.shutdown()
+                thread.join()
+
+    @contextmanager
+    def _watching(self, config: Path) -> Iterator[None]:
+        told = environment(RECQ_DATA_DIR=str(self.settings.data_dir), RECQ_LOCK_WAIT="60", RECQ_CONFIG=str(config))
+        # Once to its end: a rule that is new begins with what comes after it.
+        subprocess.run([str(PROGRAMS / "recq"), "watch", "--once"], env=told, check=True)
+        log = self.where / "watch.log"
+        with log.open("wb") as file:
+            process = subprocess.Popen([str(PROGRAMS / "recq"), "watch"], env=told, stdout=file, stderr=file)
+        try:
+            yield
+        finally:
+            process.terminate()
+            if process.wait(30):
+                self.said = log.read_text("utf-8")[-300:]
+
+
 # ---- drops -----------------------------------------------------------------------------------------------------------
 
 
@@ -346,9 +443,13 @@ class Drops:
     lost: int = 0
     done: threading.Event = field(default_factory=threading.Event)
 
+    def stop(self) -> None:
+        """Drop no more."""
+        self.done.set()
+
 
 @contextmanager
-def _dropping(settings: Settings, folder: Path) -> Iterator[Drops]:
+def _dropping(settings: Settings, folder: Path, webhook: Webhook) -> Iterator[Drops]:
     """Drop pictures for the length of the block."""
     drops = Drops()
 
@@ -357,6 +458,7 @@ def _dropping(settings: Settings, folder: Path) -> Iterator[Drops]:
             catalog = Catalog.open(client, settings.catalog)
             for number in itertools.count():
                 name = f"drop-{number}.jpg"
+                webhook.expect(name)
                 (folder / name).write_bytes(pictures.another(70_000 + number))
                 began = time.perf_counter()
                 while not catalog.items.count([f"file.path={name}"]):
