@@ -104,7 +104,7 @@ def together(amount: Amount) -> Section:
             stack.enter_context(program.asking())
         while not all(program.took for program in programs.values()):
             time.sleep(0.05)
-        webhook = Webhook(where, settings, dropped.name)
+        webhook = Webhook(where, settings, dropped.name, quiz.names[0])
         stack.enter_context(webhook.receiving())
         drops = stack.enter_context(_dropping(settings, dropped, webhook))
         began = time.perf_counter()
@@ -350,12 +350,12 @@ def _has_javascript(where: Path) -> bool:
 RULE = """
 [[rule]]
 name = "dropped"
-novelty = true
-min_score = 1.0
+like = ["{like}"]
+min_score = -1.0
 filters = ["file.source={source}"]
 post = "http://127.0.0.1:{port}/"
 """
-"""Every drop: each is a picture of its own, so none reaches the score of 1 with what was there before."""
+"""Every drop: no cosine is less."""
 
 
 @dataclass(eq=False)
@@ -365,6 +365,7 @@ class Webhook:
     where: Path
     settings: Settings
     source: str
+    like: str
     waiting: dict[str, float] = field(default_factory=dict)
     """When the file of each name that was not posted yet was closed, by `time.perf_counter`."""
     took: dict[str, float] = field(default_factory=dict)
@@ -408,7 +409,7 @@ class Webhook:
             thread = threading.Thread(target=server.serve_forever)
             thread.start()
             config = self.where / "recq.toml"
-            config.write_text(RULE.format(source=self.source, port=server.server_port), "utf-8")
+            config.write_text(RULE.format(like=self.like, source=self.source, port=server.server_port), "utf-8")
             try:
                 with self._watching(config):
                     yield
