@@ -402,7 +402,7 @@ class Webhook:
                 self.send_response(204)
                 self.end_headers()
 
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name in the base
+            def log_message(self, format: str, *args: object) -> None:
                 pass
 
         with ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as server:

@@ -1,7 +1,7 @@
 """What is done when nothing has been written for a while.
 
 The embedded engine's journal is shortened, so that the next opening is fast, the scale of scores is measured, so that
-no query has to, and tombstones that are too many are removed. When the first pass over a source has ended, sources with
+no query has to (now and then also in the middle of much that is written), and tombstones that are too many are removed. When the first pass over a source has ended, sources with
 the same files are looked for. Comparisons do this later on, but the first one finds nothing in the index to compare.
 For the loop's thread; the index is asked in workers.
 """
@@ -19,6 +19,8 @@ from recq.errors import RecqError
 from recq.index.catalog import Catalog
 
 _AFTER = 1.0  # seconds without a write
+_LOOK_EVERY = 2.0  # seconds between two looks, while much is written, whether the scale is still that of the catalog
+_SHARE = 0.05  # of the time that measuring it may take then
 
 
 class Afterwards:
@@ -32,11 +34,12 @@ class Afterwards:
         self._index = index
         self._flush = Repeated(Worker("flush", context.loop), flush or _nothing, _ended)
         worker = Worker("background", context.loop)
-        self._measure = Repeated(worker, self._measured, _ended)
+        self._measure = Repeated(worker, self._measured, self._has_measured)
         self._prune = Repeated(worker, self._pruned, _ended)
         self._doubles = Repeated(worker, self._look_for_doubles, _ended)
         self._first: set[str] = set()  # sources whose first pass has not ended
         self._due = float("inf")
+        self._measure_at = time.monotonic() + _LOOK_EVERY
 
     def add(self, source: str) -> None:
         """Begin the first pass over a source."""
@@ -44,7 +47,11 @@ class Afterwards:
 
     def written(self) -> None:
         """Note that something was written."""
-        self._due = time.monotonic() + _AFTER
+        now = time.monotonic()
+        self._due = now + _AFTER
+        if now >= self._measure_at:
+            self._measure_at = float("inf")
+            self._measure.ask()
 
     def next_deadline(self) -> float:
         """When `tick` has something to do, if nothing is under way then."""
@@ -69,9 +76,15 @@ class Afterwards:
         self._pruned()
         self._look_for_doubles()
 
-    def _measured(self) -> None:
+    def _measured(self) -> float:
+        """The seconds that it took."""
+        began = time.monotonic()
         with suppress(RecqError):
             self._catalog.background()
+        return time.monotonic() - began
+
+    def _has_measured(self, seconds: float) -> None:
+        self._measure_at = time.monotonic() + max(_LOOK_EVERY, seconds / _SHARE)
 
     def _pruned(self) -> None:
         with suppress(RecqError):

@@ -3,22 +3,27 @@
 A cosine of 0.8 alone means little: it is a twin in one catalog and any two pictures in another. So random pairs of
 different items are compared, and their scores are stored with the collection as quantiles. A score is then shown as the
 share of those pairs that it exceeds.
+
+The daemon measures when nothing was written for a moment, and now and then while a catalog grows. Who only asks measures
+a catalog that has grown without one, but not again and again: a scale serves questions for `SERVES` at least.
 """
 
 from __future__ import annotations
 
 import math
+import time
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Self
+from weakref import WeakKeyDictionary
 
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
 from recq.index.filters import compile_filters
+from recq.index.plain_requests import query_points
 from recq.index.schema import VECTOR
 
 KEY = "background"
@@ -32,6 +37,10 @@ FEWEST_ITEMS = 50
 
 DRIFT = 0.2
 """How far a catalog may grow or shrink, as a share of its size, before the pairs are drawn again."""
+
+SERVES = 60.0
+"""Seconds that a scale serves questions, however much the catalog has grown meanwhile. A fast backlog grows by `DRIFT`
+every few seconds, and to compare the pairs holds up all other questions for a third of a second."""
 
 UNUSUAL = 0.95
 """The share of pairs that an unusual score exceeds: `--min-score auto` leaves out what is below it.
@@ -51,13 +60,15 @@ _SAMPLE = 500
 class Background:
     """The scores of random pairs. `scores` has one for each of `LEVELS`, the least alike first.
 
-    `items` is the number of all items at that time, failed ones included, `pairs` the number of pairs compared.
+    `items` is the number of all items at that time, failed ones included, `pairs` the number of pairs compared, `at`
+    when that was, in seconds since 1970.
     """
 
     items: int
     pairs: int
     scores: tuple[float, ...]
     higher_is_better: bool = True
+    at: int = 0
 
     def share_below(self, score: float) -> float:
         """The share of pairs, 0 to 1, that are less alike than two pictures with this score."""
@@ -86,9 +97,15 @@ class Background:
         """Whether a catalog with `items` items needs new pairs."""
         return abs(items - self.items) > DRIFT * self.items
 
+    def serves(self, items: int, now: float, seconds: float) -> bool:
+        """Whether it can be used at `now` for a catalog with `items` items: it is not stale, or no older than that. An
+        age below 0 is another machine's clock."""
+        return not self.is_stale(items) or 0 <= now - self.at < seconds
+
     def to_json(self) -> dict[str, Any]:
         """The value stored with the collection."""
-        return {"items": self.items, "pairs": self.pairs, "scores": [round(score, 6) for score in self.scores]}
+        scores = [round(score, 6) for score in self.scores]
+        return {"items": self.items, "pairs": self.pairs, "scores": scores, "at": self.at}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], *, higher_is_better: bool) -> Self | None:
@@ -96,13 +113,14 @@ class Background:
         scores = tuple(map(float, data.get("scores", ())))
         if len(scores) != len(LEVELS):
             return None
-        return cls(int(data["items"]), int(data["pairs"]), scores, higher_is_better)
+        return cls(int(data["items"]), int(data["pairs"]), scores, higher_is_better, int(data.get("at", 0)))
 
     @classmethod
     def of(cls, scores: Sequence[float], items: int, *, higher_is_better: bool) -> Self:
         """The quantiles of those pairs' scores, which may be in any order (one at least)."""
         ranked = sorted(scores, reverse=not higher_is_better)
-        return cls(items, len(ranked), tuple(_quantile(ranked, level) for level in LEVELS), higher_is_better)
+        scores = tuple(_quantile(ranked, level) for level in LEVELS)
+        return cls(items, len(ranked), scores, higher_is_better, int(time.time()))
 
 
 def draw_pairs(ids: Sequence[str]) -> dict[str, list[str]]:
@@ -119,25 +137,41 @@ def draw_pairs(ids: Sequence[str]) -> dict[str, list[str]]:
     return pairs
 
 
-def current(
-    client: QdrantClient, collection: str, *, higher_is_better: bool, info: models.CollectionInfo | None = None
-) -> Background | None:
-    """The stored scale; measured anew where the collection has grown or shrunk by `DRIFT`. None: too few items.
+_unstored: WeakKeyDictionary[QdrantClient, dict[str, Background]] = WeakKeyDictionary()
+"""What a client has measured and, with a key that only reads, could not store, by collection."""
 
-    `info` is the collection as it was described, asked for where it is None. Raises the client's errors.
+
+def current(
+    client: QdrantClient,
+    collection: str,
+    *,
+    higher_is_better: bool,
+    info: models.CollectionInfo | None = None,
+    serves: float = SERVES,
+) -> Background | None:
+    """The stored scale; measured anew where the collection has grown or shrunk by `DRIFT` and it is older than `serves`
+    seconds. None: too few items.
+
+    `info` is the collection as it was described, asked for where it is None. Raises the client's errors, IndexRefused
+    for an answer that is none.
     """
     info = info or client.get_collection(collection)
     items = info.points_count or 0
     if items < FEWEST_ITEMS:
         return None
     stored = (info.config.metadata or {}).get(KEY)
-    kept = Background.from_json(stored, higher_is_better=higher_is_better) if stored else None
-    if kept is not None and not kept.is_stale(items):
-        return kept
+    read = Background.from_json(stored, higher_is_better=higher_is_better) if stored else None
+    known = [each for each in (read, _unstored.get(client, {}).get(collection)) if each is not None]
+    now = time.time()
+    for kept in sorted(known, key=lambda each: each.at, reverse=True):
+        if kept.serves(items, now, serves):
+            return kept
     fresh = measure(client, collection, compile_filters((), {}), items, higher_is_better=higher_is_better)
     if fresh is not None:
-        with suppress(UnexpectedResponse):  # the key may only read: the scale serves at least this answer
+        try:
             client.update_collection(collection, metadata={KEY: fresh.to_json()})
+        except UnexpectedResponse:  # the key may only read: the scale serves what this client asks
+            _unstored.setdefault(client, {})[collection] = fresh
     return fresh
 
 
@@ -164,8 +198,8 @@ def measure(
         )
         for one, partners in draw_pairs(ids).items()
     ]
-    answers = client.query_batch_points(collection, requests)  # so few ids that a server compares them all
-    scores = [point.score for answer in answers for point in answer.points]
+    answers = query_points(client, collection, requests)  # so few ids that a server compares them all
+    scores = [point.score for answer in answers for point in answer]
     return Background.of(scores, items, higher_is_better=higher_is_better)
 
 

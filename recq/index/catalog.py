@@ -395,12 +395,14 @@ class Catalog:
 
     @translated
     def background(self) -> Background | None:
-        """How alike random pairs of items are, the scale of scores; None where there are too few items."""
-        return background.current(self._client, self._collection, higher_is_better=self.space.higher_is_better)
+        """How alike random pairs of items are now, the scale of scores; None where there are too few items."""
+        better = self.space.higher_is_better
+        return background.current(self._client, self._collection, higher_is_better=better, serves=0.0)
 
     @translated
     def background_at_opening(self) -> Background | None:
-        """`background` as the collection was when the catalog was opened: for a question, which opens it."""
+        """The scale of scores as the collection was when the catalog was opened, or lately: for a question, which opens
+        it."""
         if self._background is None:
             better = self.space.higher_is_better
             self._background = background.current(

@@ -137,7 +137,7 @@ def explain(session: Session, target: Given, result: Given) -> Explanation:
                 "in a picture: explain in a catalog of the network's own vectors"
             )
         asked = [_asked(catalog, given) for given in (target, result)]
-        space, background = catalog.space, catalog.background()
+        space, background = catalog.space, catalog.background_at_opening()
     contents = [read_picture(each.file, session.settings, decoder=session.decoder()) for each in asked]
     notes = tuple(
         f"{describe(whole)} has changed since it was indexed: it is explained as it is now"

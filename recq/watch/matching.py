@@ -136,7 +136,7 @@ class Matcher:
     def _limit(self, catalog: Catalog) -> float:
         """The score that is wanted. Raises UsageError."""
         if self._rule.min_score is None:
-            background = catalog.background()
+            background = catalog.background_at_opening()
             if background is None:
                 raise UsageError(
                     f"rule {self._rule.name!r}: min_score = 'auto' needs {FEWEST_ITEMS} items, and catalog "

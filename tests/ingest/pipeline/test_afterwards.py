@@ -98,6 +98,20 @@ def test_doubles_are_looked_for_when_a_first_pass_has_ended_and_never_again(case
         assert case.quiet() == always
 
 
+def test_while_much_is_written_the_scale_is_measured_now_and_then(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    looks = 0
+    for _ in range(100):  # half a minute without a pause
+        now += 0.3
+        case.afterwards.written()
+        while case.afterwards._measure.busy:
+            case.loop.turn(now + 1)
+        looks = case.asked["background"]
+    assert 10 <= looks <= 15
+    assert case.asked == Counter(background=looks)
+
+
 def test_a_single_pass_ends_with_both(tmp_path: Path) -> None:
     case = Case(tmp_path, away=True)
     case.afterwards.finish()

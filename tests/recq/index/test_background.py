@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import itertools
+import time
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
+from httpx import Headers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from qdrant_client import QdrantClient
+from qdrant_client.http.exceptions import UnexpectedResponse
 
 from recq.errors import Reason
-from recq.index.background import FEWEST_ITEMS, LEVELS, PAIRS, UNUSUAL, Background, draw_pairs
+from recq.index import background as module
+from recq.index.background import FEWEST_ITEMS, LEVELS, PAIRS, SERVES, UNUSUAL, Background, draw_pairs
 from recq.index.catalog import Catalog
 from recq.index.points import ItemVector
 from recq.index.schema import FileFacts, Item, ItemError
@@ -88,6 +93,62 @@ def test_what_another_version_kept_is_measured_anew() -> None:
 @pytest.mark.parametrize(("items", "stale"), [(100, False), (120, False), (121, True), (80, False), (79, True)])
 def test_a_fifth_more_or_less_is_another_catalog(items: int, stale: bool) -> None:
     assert Background.of([0.5], 100, higher_is_better=True).is_stale(items) is stale
+
+
+@pytest.mark.parametrize(
+    ("items", "age", "serves"),
+    [(100, 1e9, True), (120, 1e9, True), (121, 59, True), (121, 60, False), (900, -5, False)],
+)
+def test_a_scale_that_is_new_serves_however_much_the_catalog_has_grown(items: int, age: float, serves: bool) -> None:
+    background = Background.of([0.5], 100, higher_is_better=True)
+    assert background.serves(items, background.at + age, SERVES) is serves
+
+
+def grown(client: QdrantClient, monkeypatch: pytest.MonkeyPatch, later: float) -> Catalog:
+    """A catalog that has twice the items of when its scale was measured, so many seconds ago."""
+    catalog = Catalog.create(client, "images", SPACE)
+    rows = vectors(2 * FEWEST_ITEMS)
+    catalog.writes.upsert([entry(number, row) for number, row in enumerate(rows[:FEWEST_ITEMS])])
+    assert catalog.background() is not None
+    catalog.writes.upsert([entry(number, row) for number, row in enumerate(rows[FEWEST_ITEMS:], start=FEWEST_ITEMS)])
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + later)
+    return catalog
+
+
+@pytest.mark.parametrize(("later", "items"), [(SERVES / 2, FEWEST_ITEMS), (2 * SERVES, 2 * FEWEST_ITEMS)])
+def test_questions_do_not_measure_a_growing_catalog_again_and_again(
+    client: QdrantClient, monkeypatch: pytest.MonkeyPatch, later: float, items: int
+) -> None:
+    grown(client, monkeypatch, later)
+    for _ in range(2):
+        background = Catalog.open(client, "images").background_at_opening()
+        assert background is not None
+        assert background.items == items
+    renewed = Catalog.open(client, "images").background()  # the daemon's own measure
+    assert renewed is not None
+    assert renewed.items == 2 * FEWEST_ITEMS
+
+
+def test_who_may_only_read_measures_once(client: QdrantClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    grown(client, monkeypatch, 2 * SERVES)
+    measured: list[int] = []
+    real = module.measure
+
+    def forbidden(*_: object, **__: object) -> None:
+        raise UnexpectedResponse(403, "Forbidden", b"", Headers())
+
+    def measure(*arguments: Any, **named: Any) -> Background | None:
+        measured.append(arguments[3])
+        return real(*arguments, **named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(client, "update_collection", forbidden)
+        patched.setattr(module, "measure", measure)
+        scales = [Catalog.open(client, "images").background_at_opening() for _ in range(3)]
+    assert measured == [2 * FEWEST_ITEMS]
+    assert scales[0] is not None
+    assert scales == scales[:1] * 3
 
 
 def test_every_engine_compares_all_pairs_of_a_small_catalog(client: QdrantClient) -> None:
