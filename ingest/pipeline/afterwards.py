@@ -1,9 +1,9 @@
 """What is done when nothing has been written for a while.
 
 The embedded engine's journal is shortened, so that the next opening is fast, the scale of scores is measured, so that
-no query has to (now and then also in the middle of much that is written), and tombstones that are too many are removed. When the first pass over a source has ended, sources with
-the same files are looked for. Comparisons do this later on, but the first one finds nothing in the index to compare.
-For the loop's thread; the index is asked in workers.
+no query has to (now and then also in the middle of much that is written), and tombstones that are too many are removed.
+When the first pass over a source has ended, sources with the same files are looked for. Comparisons do this later on,
+but the first one finds nothing in the index to compare. For the loop's thread; the index is asked in workers.
 """
 
 from __future__ import annotations

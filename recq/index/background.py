@@ -4,8 +4,8 @@ A cosine of 0.8 alone means little: it is a twin in one catalog and any two pict
 different items are compared, and their scores are stored with the collection as quantiles. A score is then shown as the
 share of those pairs that it exceeds.
 
-The daemon measures when nothing was written for a moment, and now and then while a catalog grows. Who only asks measures
-a catalog that has grown without one, but not again and again: a scale serves questions for `SERVES` at least.
+The daemon measures when nothing was written for a moment, and now and then while a catalog grows. Who only asks
+measures a catalog that has grown without one, but not again and again: a scale serves for `SERVES` at least.
 """
 
 from __future__ import annotations
