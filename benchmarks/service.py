@@ -8,7 +8,7 @@ connection that is kept, and asks the same index by the library, in turns.
 by id      `GET similar?target=NAME` / `catalog.similar(NAME)`, 10,000 items (full: 100,000, too)
 picture    `POST similar/picture` of a photograph that is not indexed, beside its parts in this process: decoding to the
            network's input, one inference, one question about a vector; the bar is 30 ms more than their sum
-ingest     pictures a second of a daemon's backlog, with and without 20 questions a second that are asked beside it
+ingest     pictures a second of a daemon's backlog, with and without 20 questions a second that `CLIENTS` ask beside it
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ Asked = TypeVar("Asked")
 K = 5
 BY_ID, MORE_MS, INGEST = 1.5, 30.0, 0.75
 RATE = 20.0
-"""Questions a second beside a backlog."""
+"""Questions a second beside a backlog, of all clients together."""
+CLIENTS = 8
 
 
 @dataclass(frozen=True)
@@ -190,15 +191,18 @@ def ingest(amount: Amount) -> Section:
     waiting = pictures.some_of("clothing", amount.backlog)
     sides: dict[str, list[float]] = {"alone": [], "with questions": []}
     asked: list[float] = []
+    rates: list[float] = []
     for number in range(amount.rounds):
         for side in list(sides)[:: -1 if number % 2 else 1]:
             with tempfile.TemporaryDirectory(prefix="recq-bench-") as folder:
                 rate, took = _worked_off(waiting, amount.backlog, Path(folder), questions=side != "alone")
             sides[side].append(rate)
-            asked += took
+            if side != "alone":
+                asked += took
+                rates.append(len(took) * rate / amount.backlog)
             progress(f"    round {number + 1} of {amount.rounds}: {side}: {rate:.1f} images/s")
     ratios = [ratio("with questions / alone", sides["with questions"], sides["alone"], at_least=INGEST)]
-    figures = {"questions": float(len(asked))}
+    figures = {"questions": float(len(asked)), "questions a second": median(rates)}
     if asked:
         figures |= {"question, p50, ms": percentile(asked, 50), "question, p99, ms": percentile(asked, 99)}
     title = f"A backlog of {amount.backlog:,} pictures, with and without {RATE:g} questions a second over HTTP"
@@ -221,27 +225,42 @@ def _worked_off(waiting: Path, count: int, where: Path, *, questions: bool) -> t
             service = stack.enter_context(serving(settings))
         running = stack.enter_context(daemon([str(first), str(waiting)], data))
         took: list[float] = []
-        done = threading.Event()
         if service is not None:
-            asking = threading.Thread(target=_ask, args=(service, took, done))
-            stack.callback(asking.join)
-            stack.callback(done.set)
-            asking.start()
+            stack.enter_context(_asking(service.address, took))
         began, before = time.perf_counter(), running.settled()
         running.wait_until(lambda _: running.settled() >= count)
         return (count - before) / (time.perf_counter() - began), took
 
 
-def _ask(service: Service, took: list[float], done: threading.Event) -> None:
-    """A question every 1 / RATE seconds, as far as answers come so soon."""
-    due = time.perf_counter()
-    for number in itertools.count():
-        due = max(due + 1 / RATE, time.perf_counter() - 1 / RATE)
-        if done.wait(max(0.0, due - time.perf_counter())):
-            return
-        began = time.perf_counter()
-        service.similar(f"first/{number % 8}.jpg")
-        took.append(1000 * (time.perf_counter() - began))
+@contextmanager
+def _asking(address: str, took: list[float]) -> Iterator[None]:
+    """Ask `RATE` questions a second for the length of the block: each is due at its time, and the next client that is
+    free asks it. What each took is counted from when it was due, in ms."""
+    done = threading.Event()
+    numbers = itertools.count()
+    began = time.perf_counter()
+
+    def ask() -> None:
+        connection = http.client.HTTPConnection(address, timeout=120)
+        service = Service(connection, address)
+        while not done.is_set():
+            number = next(numbers)
+            due = began + number / RATE
+            if done.wait(max(0.0, due - time.perf_counter())):
+                break
+            service.similar(f"first/{number % 8}.jpg")
+            took.append(1000 * (time.perf_counter() - due))
+        connection.close()
+
+    clients = [threading.Thread(target=ask) for _ in range(CLIENTS)]
+    for each in clients:
+        each.start()
+    try:
+        yield
+    finally:
+        done.set()
+        for each in clients:
+            each.join()
 
 
 # ---- the sides -------------------------------------------------------------------------------------------------------
