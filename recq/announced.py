@@ -34,7 +34,7 @@ SERVICES = "api.json"
 
 API = "api"
 
-VERSION = f"{version.VERSION}/1"
+VERSION = f"{version.VERSION}/2"
 """Of recq, and of what the command line and a service send each other: both must be the same."""
 
 MODEL = (

@@ -101,7 +101,7 @@ def test_every_option_tells_what_it_needs(
         ),
         ("recq facets -minus", "a FIELD that begins with - comes last: -- -minus (see"),
         ("recq-ingest drop one -y", "recq-ingest drop has no option -y (see"),
-        ("recq catalogs --catalog x", "recq similar, recq recommend, recq search and 14 others have (see"),
+        ("recq catalogs --catalog x", "recq similar, recq recommend, recq search and 15 others have (see"),
         ("recq show", "TARGET is missing, such as sofa_226.jpg (see 'recq show --help')"),
         ("recq explain a", "RESULT is missing, such as sofa_9.jpg"),
         ("recq evaluate", "--label FIELD is missing, as in --label category"),

@@ -120,6 +120,11 @@ class Recq(CommandsOnUse):
             "How often the nearest items have the same label: precision, recall and mAP, with every item as a query.",
             _FILTERS,
         ),
+        Listed(
+            "changes",
+            "query.cli.changes:changes",
+            "What was indexed, changed, failed and went since a cursor, in the order of the writes.",
+        ),
         Listed("serve", "query.cli.serve:serve", "Answer the same questions over HTTP, until a signal ends it."),
         Listed(
             "watch",

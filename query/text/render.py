@@ -20,6 +20,7 @@ from recq.display.table import (
     TextTable,
     answer_table,
     catalogs_table,
+    changes_table,
     comparison_table,
     duplicates_table,
     facets_table,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from recq.duplicates.groups import Duplicates
     from recq.evaluate.index_results import IndexEvaluation
     from recq.evaluate.results import Evaluation
+    from recq.index.changes import Changes
     from recq.index.facets import Facets
     from recq.learn.label_findings import LabelFindings
     from recq.learn.prediction import Prediction
@@ -68,6 +70,14 @@ class ShowFormat(StrEnum):
 
     TABLE = "table"
     JSON = "json"
+
+
+class ChangesFormat(StrEnum):
+    """The formats of `changes`."""
+
+    TABLE = "table"
+    JSON = "json"
+    JSONL = "jsonl"
 
 
 COLUMNS = ("rank", "score", "id", "source", "path", "name", "copies")
@@ -168,6 +178,25 @@ def catalogs_text(found: Sequence[CatalogSummary], form: ShowFormat, terminal: b
     if form is ShowFormat.JSON:
         return json_text([each.to_json() for each in found], indent=2)
     return _table(catalogs_table(found), terminal)
+
+
+def changes_text(found: Changes, form: ChangesFormat, terminal: bool = False) -> str:
+    """The answer of `changes`."""
+    match form:
+        case ChangesFormat.TABLE:
+            return _table(changes_table(found.changes), terminal)
+        case ChangesFormat.JSON:
+            return json_text(found.to_json(), indent=2)
+        case ChangesFormat.JSONL:
+            return change_lines(found, form)
+
+
+def change_lines(found: Changes, form: ChangesFormat) -> str:
+    """A line for each change, as it comes: JSON, or for people its time, what it is, and the item."""
+    if form is not ChangesFormat.TABLE:
+        return "".join(json_text(each.to_json()) for each in found.changes)
+    rows = changes_table(found.changes).rows
+    return "".join(f"{at}  {kind:7}  {'  '.join(filter(None, rest))}\n" for kind, at, *rest in rows)
 
 
 def fields_text(found: Sequence[FieldSummary], form: ShowFormat, terminal: bool = False) -> str:

@@ -27,7 +27,19 @@ from recq.search.inventory import catalogs
 from recq.search.target import ContentNeeded, SeenName, resolve
 
 QUESTIONS = frozenset(
-    {"similar", "similar_many", "recommend", "search", "compare", "predict", "show", "facets", "fields", "text_fields"}
+    {
+        "similar",
+        "similar_many",
+        "recommend",
+        "search",
+        "compare",
+        "predict",
+        "show",
+        "facets",
+        "fields",
+        "text_fields",
+        "changes",
+    }
 )
 """The methods of `recq.face.catalog.ImageCatalog` that can be asked for."""
 

@@ -33,6 +33,7 @@ from recq.waiting import warn
 if TYPE_CHECKING:
     from recq.face.catalog import ImageCatalog
     from recq.face.targets import Target
+    from recq.index.changes import Changes
     from recq.learn.prediction import Prediction
     from recq.search.compare import Comparison
     from recq.search.inventory import CatalogSummary, FieldSummary
@@ -119,6 +120,10 @@ class AskedFirst:
         """As `ImageCatalog.facets`."""
         given = {"field": field, "filters": list(filters), "limit": limit}
         return self._either("facets", given, lambda at: at.facets(field, filters=filters, limit=limit))
+
+    def changes(self, since: str | None, *, limit: int) -> Changes:
+        """As `ImageCatalog.changes`."""
+        return self._either("changes", {"since": since, "limit": limit}, lambda at: at.changes(since, limit=limit))
 
     def fields(self) -> Sequence[FieldSummary]:
         """As `ImageCatalog.fields`."""

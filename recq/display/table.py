@@ -17,6 +17,7 @@ from recq.search.results import Answer, ItemDetails, Result, percent_text, predi
 
 if TYPE_CHECKING:
     from recq.duplicates.groups import Duplicates
+    from recq.index.changes import Change
     from recq.index.facets import Facets
     from recq.search.compare import Comparison
     from recq.search.inventory import CatalogSummary, FieldSummary
@@ -210,6 +211,16 @@ def catalogs_table(found: Sequence[CatalogSummary]) -> TextTable:
 def moment(text: str | None) -> str:
     """A moment of ISO 8601 in UTC to the minute."""
     return "" if text is None else f"{text[:10]} {text[11:16]} UTC"
+
+
+def changes_table(changes: Sequence[Change]) -> TextTable:
+    """A row for each change, in their order."""
+    rows = tuple(
+        (each.kind.value, each.at, printable(f"{each.source}/{each.path}"), printable(each.reason or ""))
+        for each in changes
+    )
+    header = ("change", "at", "item", "reason")
+    return TextTable(header, rows, (False,) * 4, one_line=True, names="item", kept=3)
 
 
 def fields_table(found: Sequence[FieldSummary]) -> TextTable:

@@ -118,6 +118,12 @@ QUESTIONS: list[list[str]] = [
     ["show", "missing.png"],
     ["fields"],
     ["fields", "--format", "json"],
+    ["changes"],
+    ["changes", "--limit", "2", "--json"],
+    ["changes", "--since", "now", "--format", "jsonl"],
+    ["changes", "--since", "CURSOR"],
+    ["changes", "--since", "nothing"],
+    ["changes", "--limit", "5000"],
     ["facets", "category"],
     ["facets", "price", "--format", "json"],
     ["facets", "labels", "--filter", "category=nothing"],
@@ -126,7 +132,8 @@ QUESTIONS: list[list[str]] = [
     ["predict", SAMPLE, "missing.png", "--format", "json"],
     ["predict", SAMPLE, "--space", "missing"],
 ]
-"""Every kind of question, answer and error: ROOT stands for the shop's folder, `ID of` for an item's id."""
+"""Every kind of question, answer and error: ROOT stands for the shop's folder, `ID of` for an item's id, CURSOR for one
+of its changes."""
 
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda words: " ".join(map(ascii, words))[:70])
@@ -137,6 +144,9 @@ def test_the_answer_is_the_same_with_and_without_a_service(
     monkeypatch.chdir(tmp_path)
     words = [shop.id(word.removeprefix("ID of ")) if word.startswith("ID of ") else word for word in question]
     words = [word.replace("ROOT", str(shop.root)) for word in words]
+    if "CURSOR" in words:
+        cursor = json.loads(shop.ask("changes", "--limit", "3", "--json").text)["cursor"]
+        words = [cursor if word == "CURSOR" else word for word in words]
     with_it = shop.ask(*words)
     assert "this process was to answer" not in with_it.err
     monkeypatch.undo()

@@ -115,6 +115,18 @@ QUESTIONS = [
         "/recommend",
         {"like": ["two.png", "beds/three.png"], "dislike": ["twin-a.png"], "strategy": "sum"},
     ),
+    Question(["changes"], lambda c: c.changes(), "GET", "/changes", schema="changes"),
+    Question(
+        ["changes", "--limit", "2"], lambda c: c.changes(limit=2), "GET", "/changes", {"limit": 2}, schema="changes"
+    ),
+    Question(
+        ["changes", "--since", "now"],
+        lambda c: c.changes("now"),
+        "GET",
+        "/changes",
+        {"since": "now"},
+        schema="changes",
+    ),
     Question(["search"], lambda c: c.search(), "GET", "/search"),
     Question(
         ["search", "--filter", "category=sofa", "-k", "1", "--sort", "price:desc", "--fields", "price"],
@@ -203,6 +215,9 @@ BAD: list[tuple[list[str], str, str, dict[str, Any], int]] = [
         {"target": "00000000-0000-0000-0000-000000000000"},
         404,
     ),
+    (["changes", "--since", "no cursor"], "GET", "/changes", {"since": "no cursor"}, 400),
+    (["changes", "--since", "0123abcd.1.1"], "GET", "/changes", {"since": "0123abcd.1.1"}, 410),
+    (["changes", "--limit", "1001"], "GET", "/changes", {"limit": 1_001}, 400),
     (["recommend"], "POST", "/recommend", {"like": []}, 400),
     (["facets", "nothing"], "GET", "/facets/nothing", {}, 400),
     (["duplicates", "--min-score", "7"], "POST", "/duplicates", {"min_score": 7}, 400),
