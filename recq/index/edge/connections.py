@@ -2,8 +2,9 @@
 
 uvicorn has a time-out between two requests only, and answers every request with 503 once its limit is reached. Here the
 client must send a request, and read the answer, within a fixed time. Where the limit is reached, the connection that
-has waited longest is closed: one that never sent the key, or one between two requests where most have sent it. A
-connection with a request under way is never closed for another. So a client that sends the key at once is served.
+has waited longest is closed: one that never sent the key, or one between two requests where most have sent it, or where
+all are at work the one that takes longest to send its body, if that is a moment or more. One whose request has arrived
+is never closed for another. So a client that sends the key, and its request, at once is served.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from recq.index.edge.throttle import throttled
+
+SENDS_WITHIN = 0.25
+"""Seconds that a body may take, whoever else waits."""
 
 _log = throttled(__name__)
 
@@ -59,10 +63,15 @@ class Connections:
         # Oldest first: the first one has waited longest.
         self._strangers: dict[BoundedConnection, None] = {}
         self._idle: dict[BoundedConnection, None] = {}
+        self._sending: dict[BoundedConnection, None] = {}
         self._busy: dict[BoundedConnection, None] = {}
 
     def __len__(self) -> int:
-        return len(self._strangers) + len(self._idle) + len(self._busy)
+        return sum(map(len, self._groups))
+
+    @property
+    def _groups(self) -> tuple[dict[BoundedConnection, None], ...]:
+        return self._strangers, self._idle, self._sending, self._busy
 
     def protocol(self, **given: Any) -> asyncio.Protocol:
         """What uvicorn calls to make the protocol of a new connection."""
@@ -71,12 +80,11 @@ class Connections:
     def admit(self, new: BoundedConnection) -> None:
         """Admit a new connection: where the limit is reached, close another one for it, or refuse it."""
         if len(self) >= self.limit:
-            # A client with the key counts as unknown until it sends it: among few unknown ones it would be closed.
-            crowd = len(self._strangers) > self.limit // 2
-            waiting = self._strangers if crowd or not self._idle else self._idle
-            leaving = next(iter(waiting), new)
+            leaving = self._to_leave() or new
             if leaving is new:
                 _log.warning("%s is busy with %d requests: another connection was closed", self.called, self.limit)
+            elif leaving in self._sending:
+                _log.warning("%d connections to %s are open: the slowest was closed", self.limit, self.called)
             else:
                 _log.warning("%d connections to %s are open: the longest idle was closed", self.limit, self.called)
             self.forget(leaving)
@@ -85,14 +93,31 @@ class Connections:
                 return
         self._strangers[new] = None
 
+    def _to_leave(self) -> BoundedConnection | None:
+        """The one to close for another; None: all have a request under way.
+
+        A client with the key counts as unknown until it sends it: so among few unknown ones none is closed as long as
+        another can be.
+        """
+        stranger, idle = next(iter(self._strangers), None), next(iter(self._idle), None)
+        if len(self._strangers) > self.limit // 2:
+            return stranger
+        return idle or self._slowest() or stranger
+
+    def _slowest(self) -> BoundedConnection | None:
+        """The one that has been sending a body for longest, if that is long."""
+        first = next(iter(self._sending), None)
+        return first if first is not None and first.sends_since <= first.loop.time() - SENDS_WITHIN else None
+
     def forget(self, one: BoundedConnection) -> None:
         """A connection has ended, or is ending."""
-        for group in (self._strangers, self._idle, self._busy):
+        for group in self._groups:
             group.pop(one, None)
 
-    def moved(self, one: BoundedConnection, busy: bool) -> None:
-        """A connection that has sent the key is `busy` with a request, or waits for the next one."""
-        group = self._busy if busy else self._idle
+    def moved(self, one: BoundedConnection, *, answering: bool, sending: bool) -> None:
+        """A connection that has sent the key has a request under way, whose body it may be `sending`, or waits for the
+        next one."""
+        group = self._idle if not answering else self._sending if sending else self._busy
         if one not in group:
             self.forget(one)
             group[one] = None
@@ -107,6 +132,8 @@ class BoundedConnection(H11Protocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._receiving = ""  # what the deadline is for: "headers", "body", "answer" or nothing
         self._known = False
+        self.sends_since = 0.0
+        """When the headers of the last request had come, in the loop's time."""
         self.timeout_keep_alive = book.times.idle  # type: ignore[assignment]  # a number for `call_later`
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -165,9 +192,12 @@ class BoundedConnection(H11Protocol):
         answering = self.cycle is not None and not self.cycle.response_complete
         if answering and not self._known:
             self._known = self._book.authorised(self.scope)
+        sending = theirs is h11.SEND_BODY
+        if sending and self._receiving != "body":
+            self.sends_since = self.loop.time()
         if self._known:
-            self._book.moved(self, busy=answering)
-        if theirs is h11.SEND_BODY:
+            self._book.moved(self, answering=answering, sending=sending)
+        if sending:
             self._expect("body")
         elif theirs is h11.IDLE and self.timeout_keep_alive_task is None:
             self._expect("headers")

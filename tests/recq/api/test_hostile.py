@@ -127,6 +127,17 @@ def slow_uploads(client: Client) -> list[int]:
     return []
 
 
+def unfinished_uploads(client: Client) -> list[int]:
+    """More than there is room for."""
+    for _ in range(600):
+        with suppress(OSError):
+            client.connection().sendall(
+                f"POST {PREFIX}/search HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {READ}\r\n"
+                "Content-Length: 900\r\n\r\n{".encode()
+            )
+    return []
+
+
 def large_headers(client: Client) -> list[int]:
     start = f"GET {PREFIX}/fields HTTP/1.1\r\nHost: 127.0.0.1\r\n".encode()
     return [
@@ -213,6 +224,7 @@ KINDS = {
     "ids of other sources": kind(ids_of_others, 404),
     "bombs": kind(bombs, 422),
     "slow uploads": kind(slow_uploads),
+    "600 unfinished uploads": kind(unfinished_uploads),
     "large headers": kind(large_headers, 0, 400, 431),
     "wrong tokens": kind(wrong_tokens, 0, 401),
     "what the token may not": kind(beyond_the_role, 403),
