@@ -57,9 +57,9 @@ with open(sys.argv[1], "ab") as file:
 class Watched:
     """A place with rules, what watches it, and what was delivered."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         # Whoever starts may find the folder in use by the others for a moment, as with the default.
-        self.place = Place(folder / "photos", folder / "data", settings={"RECQ_LOCK_WAIT": "20"})
+        self.place = Place(folder / "photos", folder / "data", options, settings={"RECQ_LOCK_WAIT": "20"})
         self.config = folder / "recq.toml"
         self.received = folder / "received"
         self.received.touch()
@@ -135,12 +135,20 @@ def watched(tmp_path: Path) -> Watched:
     return Watched(tmp_path)
 
 
+@pytest.fixture(params=["embedded", pytest.param("server", marks=pytest.mark.server)])
+def on_any_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Watched:
+    if request.param == "embedded":
+        return Watched(tmp_path)
+    return Watched(tmp_path, "--url", request.getfixturevalue("own_server").url)
+
+
 def keeps(watched: Watched) -> str:
     """A program that keeps what it is given."""
     return json.dumps([sys.executable, "-c", KEEPS, str(watched.received)])
 
 
-def test_what_is_new_like_a_picture_or_a_copy_is_given_to_a_program_once(watched: Watched) -> None:
+def test_what_is_new_like_a_picture_or_a_copy_is_given_to_a_program_once(on_any_engine: Watched) -> None:
+    watched = on_any_engine
     for seed in range(30):
         watched.drop(f"old{seed}.png", seed)
     watched.place.once()
@@ -249,7 +257,8 @@ run = {keeps(watched)}
 @pytest.mark.parametrize(
     "events", [10, pytest.param(200, marks=[pytest.mark.long, pytest.mark.timeout(1800)])]
 )  # fmt: skip
-def test_nothing_is_lost_whoever_is_killed(watched: Watched, events: int) -> None:
+def test_nothing_is_lost_whoever_is_killed(on_any_engine: Watched, events: int) -> None:
+    watched = on_any_engine
     choice = random.Random(events)
     watched.drop("first.png", 0)
     watched.place.once()
