@@ -37,7 +37,7 @@ from recq.search.results import SCORE_DIGITS, Result, result_of
 from recq.search.session import Session
 from recq.search.vector_file import Rows, VectorFile
 from recq.settings import Settings
-from recq.space import EmbeddingSpace, require_same
+from recq.space import EmbeddingSpace
 
 if TYPE_CHECKING:
     from recq.images.indexed_files import Place, Unread
@@ -162,7 +162,8 @@ def duplicates(
     """Groups among the items that match all filters: the same bytes, and the `kinds` (empty: only bytes).
 
     `min_score` is the cosine from which two are compared (else `LEAST_COSINE`), `max_distance` the distance in catalogs
-    that compare by it (else any). The index is released while pictures are read. Raises UsageError, FilterError.
+    that compare by it (else any). The index is released while pictures are read; where the catalog moves to another
+    space meanwhile, the answer is of the vectors that were read, as its `space` says. Raises UsageError, FilterError.
     """
     started = time.perf_counter()
     with ExitStack() as stack:
@@ -171,7 +172,6 @@ def duplicates(
             reading = stack.enter_context(_Reading.of(catalog, filters, limit, vectors=bool(kinds), progress=progress))
         found, unread = _stars(reading, session.settings, kinds, progress)
         with session.opened() as catalog:
-            require_same(catalog.space, reading.space, catalog.name)  # rebuilt meanwhile?
             groups = tuple(_groups(catalog, reading, found))
             why = None if reading.facts else why_no_items(catalog, filters)
     return _duplicates(reading, groups, kinds, limit, unread, started, why)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recq.catalog_names import IMAGENET
-from recq.errors import RecqError, TargetError, UsageError
+from recq.errors import RecqError, SpaceMismatch, TargetError, UsageError
 from recq.index.parameters import Parameters
 from recq.learn.classifying import Classified, Classifying
 from recq.learn.prediction import Guess, Prediction
@@ -29,11 +29,12 @@ from recq.search.target import (
     VectorTarget,
     describe,
     picture_of,
+    read_once,
     require_embedded,
     resolve,
     text_of,
 )
-from recq.space import EmbeddingSpace, require_same
+from recq.space import EmbeddingSpace
 
 if TYPE_CHECKING:
     from recq.index.candidates import Candidate
@@ -56,7 +57,41 @@ def predict(
     """
     if top < 1:
         raise UsageError(f"--top {top} cannot be answered: ask for 1 or more")
-    chunks = (targets[start : start + CHUNK] for start in range(0, len(targets), CHUNK))
+    way = _way(session, space, top)
+    return _in_chunks(session, targets, way, lambda: _way(session, space, top))
+
+
+_Answer = list[Prediction | FailedTarget]
+_Way = Callable[[Sequence[Given]], "_Answer | _Moved"]
+"""Answers some targets in the spaces that a catalog had."""
+
+
+@dataclass(frozen=True)
+class _Moved:
+    """The catalog has moved to another space meanwhile; `targets` are to be asked for again."""
+
+    targets: Sequence[Given]
+
+
+def _in_chunks(
+    session: Session, targets: Sequence[Given], way: _Way, anew: Callable[[], _Way]
+) -> Iterator[Prediction | FailedTarget]:
+    """The answers, some targets at a time; where the catalog moves meanwhile, these once more from the beginning.
+
+    Raises SpaceMismatch where it moves once more."""
+    for start in range(0, len(targets), CHUNK):
+        found = way(targets[start : start + CHUNK])
+        if isinstance(found, _Moved):
+            way = anew()
+            found = way(found.targets)
+        if isinstance(found, _Moved):
+            raise SpaceMismatch(
+                f"catalog {session.settings.catalog!r} moves to another space again and again: ask again"
+            )
+        yield from found
+
+
+def _way(session: Session, space: str | None, top: int) -> _Way:
     with session.opened() as catalog:
         candidate = _candidate(catalog, space)
         stored, base, projection = catalog.space, catalog.base, catalog.projection
@@ -66,9 +101,9 @@ def predict(
         from recq.models.imagenet import imagenet
 
         classifier = imagenet(session.settings, base)
-        return (each for chunk in chunks for each in _named(session, chunk, classifier, top))
+        return lambda chunk: _named(session, chunk, classifier, top)
     predictor = _Predictor(Classifying.of(candidate, trained=projection is not None), top, projection)
-    return (each for chunk in chunks for each in _attempted(session, chunk, stored, predictor))
+    return lambda chunk: _attempted(session, chunk, stored, predictor)
 
 
 def _candidate(catalog: Catalog, name: str | None) -> Candidate | None:
@@ -86,9 +121,7 @@ def _candidate(catalog: Catalog, name: str | None) -> Candidate | None:
     return catalog.candidates.get(names[0]) if names else None
 
 
-def _named(
-    session: Session, targets: Sequence[Given], classifier: ImageNet, top: int
-) -> list[Prediction | FailedTarget]:
+def _named(session: Session, targets: Sequence[Given], classifier: ImageNet, top: int) -> _Answer:
     """What each target is of ImageNet's classes."""
     queries = _queries(session, targets, _picture, lambda _: session.preparer_in(classifier.space))
     return [
@@ -115,13 +148,15 @@ def _of_imagenet(classifier: ImageNet, query: Query, top: int) -> Prediction:
 
 def _attempted(
     session: Session, targets: Sequence[Given], space: EmbeddingSpace, predictor: _Predictor
-) -> list[Prediction | FailedTarget]:
+) -> _Answer | _Moved:
     """What a classifier says of each target. It takes the network's own vectors: in a trained space the pictures of
     indexed items are read as well."""
     read = _as_it_is if predictor.projection is None else _file_of
     made = _queries(session, targets, read, lambda catalog: session.preparer(catalog, base=True))
     with session.opened() as catalog:
-        require_same(catalog.space, space, catalog.name)  # rebuilt meanwhile?
+        if catalog.space.fingerprint != space.fingerprint:
+            contents = [None if isinstance(each, RecqError) else each.content for each in made]
+            return _Moved([read_once(*each) for each in zip(targets, contents, strict=True)])
         predictions = iter(predictor.predictions(catalog, [each for each in made if not isinstance(each, RecqError)]))
         return [
             FailedTarget(text_of(target), str(each)) if isinstance(each, RecqError) else next(predictions)
