@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
-from recq.cli_options import CatalogOption, DataDirOption, DebugOption, UrlOption
+from recq.cli_options import CatalogOption, DataDirOption, DebugOption, InsecureOption, UrlOption
 
 if TYPE_CHECKING:
     from recq.settings import Settings
@@ -30,12 +30,13 @@ class WholeIndex:
 
     url: UrlOption = None
     data_dir: DataDirOption = None
+    insecure: InsecureOption = False
 
     def settings(self, **others: Any) -> Settings:
         """The settings in force, `others` among them. Raises UsageError."""
         from recq.settings import Settings
 
-        return Settings.load(url=self.url, data_dir=self.data_dir, **others)
+        return Settings.load(url=self.url, data_dir=self.data_dir, insecure=self.insecure or None, **others)
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,11 @@ class Index:
     catalog: CatalogOption = None
     url: UrlOption = None
     data_dir: DataDirOption = None
+    insecure: InsecureOption = False
 
     def settings(self, **others: Any) -> Settings:
         """The settings in force, `others` among them. Raises UsageError."""
-        return WholeIndex(self.url, self.data_dir).settings(catalog=self.catalog, **others)
+        return WholeIndex(self.url, self.data_dir, self.insecure).settings(catalog=self.catalog, **others)
 
 
 def grouped(function: Callable[..., R]) -> Callable[..., R]:

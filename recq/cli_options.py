@@ -32,6 +32,14 @@ DataDirOption = Annotated[
         "Example: --data-dir ~/recq-data",
     ),
 ]
+InsecureOption = Annotated[
+    bool,
+    typer.Option(
+        "--insecure",
+        help="Send the key to a server over plain http beyond private networks as well, where it can be read on the "
+        "way. Example: --insecure",
+    ),
+]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error. Example: --debug")]
 
 

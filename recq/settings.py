@@ -86,6 +86,8 @@ class Settings(BaseSettings):
     cache_dir: Path = Field(default_factory=default_cache_dir)
     url: str | None = None
     api_key: SecretStr | None = None
+    ca_file: Path | None = None
+    insecure: bool = False
     catalog: CatalogName = "images"
     preset: Preset | None = None
     model: str | None = None

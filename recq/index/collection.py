@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from qdrant_client import QdrantClient, models
+from qdrant_client.http.exceptions import UnexpectedResponse
 
 from recq.commands import command
 from recq.errors import IndexRefused, SpaceMismatch
@@ -40,9 +41,22 @@ def collection_name(catalog: str, space: EmbeddingSpace) -> str:
 
 
 def behind(client: QdrantClient, catalog: str) -> str | None:
-    """The collection of the alias."""
+    """The collection of the alias; the alias itself where the key opens this one alone, and may list nothing.
+
+    To such a token, as `recq.index.tokens` makes it, a server shows neither aliases nor collections, and answers what
+    is asked by the name that the token has.
+    """
     aliases = client.get_aliases().aliases
-    return next((alias.collection_name for alias in aliases if alias.alias_name == catalog), None)
+    found = next((alias.collection_name for alias in aliases if alias.alias_name == catalog), None)
+    if found is not None or aliases or client.get_collections().collections:
+        return found
+    try:
+        client.get_collection(catalog)
+    except UnexpectedResponse as error:
+        if error.status_code in (403, 404):
+            return None
+        raise
+    return catalog
 
 
 def stored_space(client: QdrantClient, collection: str) -> EmbeddingSpace:

@@ -24,6 +24,7 @@ from recq.errors import IndexBusy, IndexRefused, IndexUnreachable, UsageError
 from recq.index.errors import translated
 from recq.index.hopeless import hopeless
 from recq.index.lock import FolderLock, Wanted
+from recq.index.server_access import certificates, require_unread
 from recq.index.server_version import numbers_of, server_version
 from recq.private_files import make_private_folder
 from recq.settings import Settings, shown_url
@@ -173,14 +174,16 @@ def server_client(settings: Settings, *, tried_for: float | None = None, wait: W
     key = settings.api_key.get_secret_value() if settings.api_key else None
     if key is not None and not (key.isascii() and key.isprintable()):
         raise UsageError("RECQ_API_KEY has characters that no key can have: copy it again")
+    require_unread(settings)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # "API key over http": the normal case on one machine; the README warns
+        warnings.simplefilter("ignore")  # "API key over http": `require_unread` decides
         try:
             client = QdrantClient(
                 url=settings.url,
                 api_key=key,
                 timeout=max(1, round(settings.request_timeout)),
                 check_compatibility=False,
+                verify=certificates(settings),
                 cloud_inference=True,  # else the client looks through every vector for texts to embed: twice the time
             )
         except ValueError as error:

@@ -23,7 +23,7 @@ def hopeless(error: BaseException, url: str) -> str | None:
     if refused is not None:
         return (
             f"its certificate is refused ({refused.verify_message}): use the host name that it was made for, "
-            "or name the file of its authority in SSL_CERT_FILE"
+            "or name the file of its authority in RECQ_CA_FILE"
         )
     broken = next((each for each in causes if isinstance(each, ssl.SSLError) and not isinstance(each, _PASSING)), None)
     if broken is not None:

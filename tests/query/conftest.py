@@ -20,6 +20,7 @@ from recq import paths
 from recq.errors import Reason
 from recq.index.schema import FileFacts, Item, ItemError
 from recq.settings import Settings
+from tests.secrecy import require_kept
 
 ENGINES = [
     "embedded",
@@ -184,6 +185,7 @@ def ask(capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPat
             monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
         code = run(app, PROG, arguments)
         out, err = capfdbinary.readouterr()
+        require_kept(out, err)
         return Reply(code, out, err.decode())
 
     return run_it
