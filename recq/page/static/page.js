@@ -45,7 +45,7 @@ function take(file) {
   picture = file;
   const state = document.querySelector("form[data-look]")?.getAttribute("data-look") || "";
   const kept = new URLSearchParams(state);
-  for (const name of ["like", "dislike", "region", "page", "sort"]) kept.delete(name);
+  ["like", "dislike", "region", "page", "sort"].forEach((name) => kept.delete(name));
   look(`/look?${kept}`, true);
 }
 
@@ -64,22 +64,15 @@ document.addEventListener("drop", (event) => {
 });
 
 // Links and forms that keep the user's picture send it again.
-document.addEventListener("click", (event) => {
-  const link = /** @type {Element} */ (event.target).closest("a[href^='/look']");
-  if (!link || !picture || event.ctrlKey || event.metaKey || event.shiftKey) return;
-  event.preventDefault();
-  event.stopPropagation();
-  look(link.getAttribute("href") || "/look", true);
-}, true);
-document.addEventListener("submit", (event) => {
-  const form = /** @type {HTMLFormElement} */ (event.target);
-  if (form.getAttribute("action") !== "/look" || !picture) return;
-  event.preventDefault();
-  event.stopPropagation();
-  const asked = new URLSearchParams();
-  for (const [name, value] of new FormData(form)) if (typeof value === "string" && value) asked.append(name, value);
-  look(`/look?${asked}`, true);
-}, true);
+for (const [kind, which] of [["click", "a[href^='/look']"], ["submit", "form[action='/look']"]]) {
+  document.addEventListener(kind, (/** @type {any} */ event) => {
+    const found = event.target.closest(which);
+    if (!found || !picture || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    event.stopPropagation();
+    look(found.href || `/look?${new URLSearchParams(/** @type {any} */ (new FormData(found)))}`, true);
+  }, true);
+}
 window.addEventListener("popstate", () => {
   if (location.pathname === "/look" && picture) look(location.pathname + location.search, false);
 });
@@ -133,14 +126,9 @@ document.addEventListener("pointerdown", (event) => {
     else if (near) show([x, y, nowX - x, nowY - y]);
     else show([Math.min(startX, nowX), Math.min(startY, nowY), Math.abs(nowX - startX), Math.abs(nowY - startY)]);
   };
-  const end = () => {
-    window.removeEventListener("pointermove", move);
-    window.removeEventListener("pointerup", end);
-    window.removeEventListener("pointercancel", end);
-  };
-  window.addEventListener("pointermove", move);
-  window.addEventListener("pointerup", end);
-  window.addEventListener("pointercancel", end);
+  const stop = new AbortController();
+  for (const name of ["pointerup", "pointercancel"]) window.addEventListener(name, () => stop.abort(), stop);
+  window.addEventListener("pointermove", move, stop);
 });
 
 document.addEventListener("keydown", (event) => {
@@ -152,12 +140,14 @@ document.addEventListener("keydown", (event) => {
   show(event.shiftKey ? [x, y, w + by[0], h + by[1]] : [x + by[0], y + by[1], w, h]);
 });
 
-// In a group of duplicates a digit ticks a file, or unticks it.
+// A form with data-keys: a digit ticks or chooses one of its boxes, Enter sends it from wherever it means nothing else.
 document.addEventListener("keydown", (event) => {
-  const ticks = document.querySelectorAll("[data-group] [name=keep]");
-  const tick = /** @type {HTMLInputElement | undefined} */ (ticks[Number(event.key) - 1]);
-  const typing = /** @type {Element} */ (event.target).matches("input:not([type=checkbox]), select");
-  if (tick && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) tick.checked = !tick.checked;
+  const at = /** @type {Element} */ (event.target);
+  const form = /** @type {HTMLFormElement | null} */ (at.closest("form[data-keys]") || document.querySelector("form[data-keys]"));
+  if (!form || event.ctrlKey || event.metaKey || event.altKey || at.matches("input:not([type=checkbox], [type=radio]), select, textarea")) return;
+  const boxes = form.querySelectorAll("[type=checkbox], [type=radio]");
+  /** @type {HTMLElement | undefined} */ (boxes[Number(event.key) - 1])?.click();
+  if (event.key === "Enter" && !at.closest("a, button, input, summary")) form.requestSubmit();
 });
 
 // The keyboard goes on at the beginning of a new main part, or where the page says.
