@@ -24,7 +24,7 @@ from recq.images.decode import decode
 from recq.index.catalog import Catalog
 from recq.index.connect import own_folder
 from recq.index.points import ItemVector
-from recq.index.schema import FileFacts, Item
+from recq.index.schema import SCHEMA_VERSION, FileFacts, Item
 from recq.models import ModelOptions, describe_space, open_embedder
 from recq.settings import Settings
 from recq.space import EmbeddingSpace
@@ -123,15 +123,16 @@ def folder(count: int, where: Path) -> Iterator[Settings]:
 
     A smaller one that is kept is filled up: a copy is made of it first.
     """
-    kept = pictures.DATA / f"index-{space().fingerprint}-{count}"
+    made_of = f"index-{space().fingerprint}-schema-{SCHEMA_VERSION}"
+    kept = pictures.DATA / f"{made_of}-{count}"
     if not kept.is_dir():
-        there = pictures.DATA.glob(f"index-{space().fingerprint}-*")
+        there = pictures.DATA.glob(f"{made_of}-*")
         smaller = [n for path in there if MANY <= (n := _count(path)) < count]
         unfinished = kept.with_name(f"{kept.name}.unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
         start = max(smaller, default=0)
         if start:
-            shutil.copytree(kept.with_name(f"index-{space().fingerprint}-{start}"), unfinished)
+            shutil.copytree(kept.with_name(f"{made_of}-{start}"), unfinished)
         progress(f"    filling an embedded index with {count:,} items")
         unfinished.mkdir(parents=True, exist_ok=True)
         with own_folder(Settings(data_dir=unfinished)) as owned:

@@ -40,6 +40,7 @@ from recq.index.fields import Fields
 from recq.index.finder import Finder
 from recq.index.items import Items
 from recq.index.kept import Kept
+from recq.index.latest import Latest
 from recq.index.ledger import Ledger
 from recq.index.lookups import Lookups
 from recq.index.nearest import ByEngine
@@ -80,6 +81,7 @@ class Catalog:
     """A named set of indexed images. All methods, and those of the parts, raise only errors of `recq.errors`.
 
     finder     questions that are answered in an order: rank, find
+    latest     items that match filters, the newest first, a page at a time
     items      embedded items that match filters: count, rows, entries; vectors by id
     lookups    items by id, path or name, for TARGETs
     values     the values of fields: facets, extremes
@@ -120,6 +122,7 @@ class Catalog:
         searching = ByMatches(client, collection, self.fields, space.dim, higher_is_better=space.higher_is_better)
         self._by_engine = ByEngine(space, self._points, searching)
         self.finder = Finder(self._by_engine, self._points, self.fields, self.items)
+        self.latest = Latest(self._points, self.fields, self.items)
         self.writes = Writes(client, collection, space, self.fields)
         self.ledger = Ledger(client, collection, self._points)
         self.sources = SourceRecords(client, collection, name)

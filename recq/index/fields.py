@@ -106,6 +106,7 @@ class Fields:
         self._schema = SCHEMA_VERSION
         self._searched: Mapping[str, bool] = {}
         self._predicted: frozenset[str] = frozenset()
+        self._stamped = False
         self._reading = threading.Lock()  # what was asked for later is what is known later
         self._lately: list[tuple[float, int]] = []
         self._unnoted = 0
@@ -142,6 +143,7 @@ class Fields:
             if (field := searched_field(key)) is not None
         }
         self._predicted = frozenset(field for key in info.payload_schema if (field := predictor_field(key)) is not None)
+        self._stamped = changes.NUMBER in info.payload_schema
         self._schema = (info.config.metadata or {}).get(METADATA_KEY, {}).get("schema", SCHEMA_VERSION)
         self._waiting = waiting_in(info.config.metadata or {}, indexed, info.payload_schema)
         types = self._types = {**self._waiting.types, **indexed}
@@ -185,6 +187,11 @@ class Fields:
         """
         self.types()
         return self._searched
+
+    def stamped(self) -> bool:
+        """Whether points can be asked for in the order of their stamps (`recq.index.changes`); as fresh as `types`."""
+        self.types()
+        return self._stamped
 
     def predicted(self, *, refresh: bool = False) -> frozenset[str]:
         """The fields that items may have predictions of; as fresh as `types`."""

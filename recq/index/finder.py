@@ -63,7 +63,7 @@ class Found:
 
     `total` of a search is how many rows there are in all, or how many items match where more than `DEEPEST` do.
     `cut`: rows are missing because only the nearest `DEEPEST` points were looked at. `copies` were skipped since
-    they have the bytes of an example.
+    they have the bytes of an example, or of a newer item (`recq.index.latest`).
     """
 
     hits: tuple[Hit, ...]
