@@ -96,7 +96,9 @@ class Latest:
         points = self._points.nearest([request])[0]
         return points[::-1] if span.backwards else points
 
-    def _newest(self, compiled: models.Filter, items: Iterable[Item], *, stamped: bool) -> Mapping[str, tuple[str, int]]:
+    def _newest(
+        self, compiled: models.Filter, items: Iterable[Item], *, stamped: bool
+    ) -> Mapping[str, tuple[str, int]]:
         """For the bytes of these items: the id of the newest item that has them, and how many have."""
         digests = list(dict.fromkeys(item.file.sha256 for item in items if item.file.sha256 is not None))
         if not digests:

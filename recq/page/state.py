@@ -91,6 +91,11 @@ class State:
         """Whether pictures are compared; else items are listed."""
         return bool(self.like or self.dislike or self.picture)
 
+    @property
+    def browses(self) -> bool:
+        """Whether items are listed, the newest first."""
+        return not (self.ranks or self.sort or self.group_by)
+
     def query(self) -> str:
         """The parameters of the address, without those that have their defaults."""
         pairs: list[tuple[str, str]] = []

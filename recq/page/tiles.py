@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from recq.display.table import cell, columns_of
-from recq.face.results import Answer, Facets
+from recq.face.results import Facets
 from recq.index.schema import FieldType
 from recq.page.state import PAGE_SIZE, State, negated
 from recq.paths import printable
-from recq.search.results import Result, percent_text
+from recq.search.results import Answer, Result, percent_text
 
 MOST_FACETS = 8
 """Fields that are offered beside the results."""
@@ -154,9 +154,10 @@ class Pages:
 
 
 def pages_of(state: State, shown: int, total: int) -> Pages:
-    """`shown` items are on the page, `total` match in all."""
+    """`shown` items are on the page, `total` match in all. Where copies are left out, their places are not shown."""
     pages = max(1, math.ceil(total / PAGE_SIZE))
     first = (state.page - 1) * PAGE_SIZE
+    shown = max(shown, min(PAGE_SIZE, total - first)) if state.browses else shown
     return Pages(
         state.page,
         pages,

@@ -1,0 +1,98 @@
+"""One item closer: everything that is known of it, a region of it to choose, why another is like it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from recq.api.service import Served
+from recq.display.explanation import draw
+from recq.display.table import cell
+from recq.errors import RecqError, TargetNotFound
+from recq.page.site import Site
+from recq.page.state import State
+from recq.page.tiles import title_of
+from recq.paths import printable
+from recq.region import Region
+from recq.search.target import IndexedName
+
+
+class Closer:
+    """The routes of one page."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    def add_to(self, router: APIRouter) -> None:
+        """Its routes."""
+        router.add_api_route("/items/{item_id}", self._site.shown(self.item), methods=["GET"])
+        router.add_api_route("/why", self._site.shown(self.why), methods=["GET"])
+        router.add_api_route("/why.png", self.why_picture, methods=["GET"])
+
+    def item(self, request: Request, _: bytes) -> Response:
+        """One item: its picture, a region of it to choose, everything that is known."""
+        item_id, state = request.path_params["item_id"], State.of(request.query_params.multi_items())
+
+        def ask(at: Served) -> dict[str, Any]:
+            found = at.catalog.show(IndexedName(item_id))
+            document = found.to_json()
+            payload = {name: value for name, value in document["payload"].items() if name != "file"}
+            return {
+                "item": found.item,
+                "title": title_of(payload, found.item.file.name),
+                "facts": [(printable(name), cell(value)) for name, value in payload.items() if cell(value)],
+                "file": [(name, cell(value)) for name, value in document["payload"]["file"].items() if cell(value)],
+                "error": document["error"],
+            }
+
+        return self._site.templates.page(
+            request,
+            "item.html",
+            state=state,
+            region=_per_cent(state.region),
+            **self._site.service.ask(state.catalog, ask),
+        )
+
+    def why(self, request: Request, _: bytes) -> Response:
+        """Which regions of two pictures make them similar."""
+        state = State.of(request.query_params.multi_items())
+        target, result = request.query_params.get("target", ""), request.query_params.get("result", "")
+        names = self._site.service.ask(state.catalog, lambda at: names_of(at, (target, result)))
+        if len(names) < len({target, result}):
+            raise TargetNotFound("one of the two pictures is not in the index any more")
+        return self._site.templates.page(request, "why.html", state=state, target=target, result=result, names=names)
+
+    def why_picture(self, request: Request) -> Response:
+        """The same as a picture."""
+        parameters = request.query_params
+        pair = [IndexedName(parameters.get(name, "")) for name in ("target", "result")]
+        with self._site.service.explaining():
+            explanation = self._site.service.ask(parameters.get("catalog"), lambda at: at.catalog.explain(*pair))
+        stream = BytesIO()
+        draw(explanation).save(stream, "PNG")
+        return Response(stream.getvalue(), media_type="image/png", headers={"Cache-Control": "private, max-age=300"})
+
+
+def names_of(at: Served, items: Sequence[str]) -> Mapping[str, str]:
+    """What the items are called, by id; without those that are not there."""
+    found = {}
+    for each in dict.fromkeys(items):
+        try:
+            shown = at.catalog.show(IndexedName(each))
+        except TargetNotFound:
+            continue
+        found[each] = title_of(shown.item.metadata, shown.item.file.name)
+    return found
+
+
+def _per_cent(region: str) -> tuple[float, float, float, float]:
+    """A region as numbers per cent; the middle half where there is none, or none in per cent."""
+    try:
+        parsed = Region.parse(region)
+    except (RecqError, ValueError):
+        return 25.0, 25.0, 50.0, 50.0
+    return (parsed.x, parsed.y, parsed.width, parsed.height) if parsed.percent else (25.0, 25.0, 50.0, 50.0)
