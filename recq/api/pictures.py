@@ -11,6 +11,7 @@ from starlette.responses import Response, StreamingResponse
 
 from recq.api.documents import HEADERS
 from recq.api.item_files import media_type, open_item
+from recq.api.questions import Thumbnail
 from recq.api.service import Served, Service
 from recq.api.thumbnails import encoded
 from recq.errors import ImageError, TargetError, TargetNotFound
@@ -53,15 +54,27 @@ def image(service: Service, catalog: str | None, item_id: str, known: str | None
         raise
 
 
-def thumbnail(service: Service, catalog: str | None, item_id: str, size: int, known: str | None) -> Response:
-    """The item's picture with `size` pixels on its longer side, as a JPEG; 304 where the client `known`s it."""
-    item = service.ask(catalog, lambda served: _item(served, item_id))
+def thumbnail(service: Service, question: Thumbnail, item_id: str, known: str | None) -> Response:
+    """The item's picture with `size` pixels on its longer side, as a JPEG; 304 where the client `known`s it.
+
+    Of bytes that the client names it never changes.
+    """
+    size = int(question.size)
+    if question.sha256 is not None and (content := service.thumbnails.get(question.sha256, size)) is not None:
+        return _thumbnail(content, question.sha256, size, question, known)
+    item = service.ask(question.catalog, lambda served: _item(served, item_id))
     longest = min(size, max(item.file.width or size, item.file.height or size))
     digest = item.file.sha256 or ""
     content = service.thumbnails.get(digest, longest) if digest else None
     if content is None:
-        digest, content = _made(service, catalog, item_id, longest)
-    headers = {**_HEADERS, "ETag": f'"{digest}-{longest}"'}
+        digest, content = _made(service, question.catalog, item_id, longest)
+    return _thumbnail(content, digest, longest, question, known)
+
+
+def _thumbnail(content: bytes, digest: str, size: int, question: Thumbnail, known: str | None) -> Response:
+    headers = {**_HEADERS, "ETag": f'"{digest}-{size}"'}
+    if digest == question.sha256:
+        headers["Cache-Control"] = "private, max-age=31536000, immutable"
     if _has(known, headers["ETag"]):
         return Response(status_code=304, headers=headers)
     return Response(content, headers=headers, media_type="image/jpeg")

@@ -287,6 +287,14 @@ class Thumbnail(Asked):
     size: Annotated[ThumbnailSize, Field(description="Pixels of the longer side; none is enlarged.")] = (
         ThumbnailSize.MEDIUM
     )
+    sha256: Annotated[
+        str | None,
+        Field(
+            pattern="^[0-9a-f]{64}$",
+            description="The digest of the picture's bytes, as answers have it: of these bytes the thumbnail never "
+            "changes, so it may be kept for ever, and one that is there is given without asking the index.",
+        ),
+    ] = None
 
 
 class Predict(Asked):

@@ -174,7 +174,7 @@ def _items(router: APIRouter, service: Service) -> None:
     @router.get("/items/{item_id}/thumbnail", **answering("image/jpeg", _BINARY))
     def thumbnail(item_id: ItemId, question: Annotated[asked.Thumbnail, Query()], known: Known = None) -> Response:
         """The item's picture, reduced."""
-        return pictures.thumbnail(service, question.catalog, item_id, question.size, known)
+        return pictures.thumbnail(service, question, item_id, known)
 
     @router.get("/facets/{field}", **documented("facets"))
     def facets(field: FieldName, question: Annotated[asked.Facets, Query()]) -> Response:

@@ -54,14 +54,14 @@ class Closer:
             "item.html",
             state=state,
             region=_per_cent(state.region),
-            **self._site.service.ask(state.catalog, ask),
+            **self._site.ask(state.catalog, ask),
         )
 
     def why(self, request: Request, _: bytes) -> Response:
         """Which regions of two pictures make them similar."""
         state = State.of(request.query_params.multi_items())
         target, result = request.query_params.get("target", ""), request.query_params.get("result", "")
-        names = self._site.service.ask(state.catalog, lambda at: names_of(at, (target, result)))
+        names = self._site.ask(state.catalog, lambda at: names_of(at, (target, result)))
         if len(names) < len({target, result}):
             raise TargetNotFound("one of the two pictures is not in the index any more")
         return self._site.templates.page(request, "why.html", state=state, target=target, result=result, names=names)
@@ -71,7 +71,7 @@ class Closer:
         parameters = request.query_params
         pair = [IndexedName(parameters.get(name, "")) for name in ("target", "result")]
         with self._site.service.explaining():
-            explanation = self._site.service.ask(parameters.get("catalog"), lambda at: at.catalog.explain(*pair))
+            explanation = self._site.ask(parameters.get("catalog"), lambda at: at.catalog.explain(*pair))
         stream = BytesIO()
         draw(explanation).save(stream, "PNG")
         return Response(stream.getvalue(), media_type="image/png", headers={"Cache-Control": "private, max-age=300"})

@@ -37,16 +37,14 @@ class Operating:
         """Have failed items tried again."""
         require_operating(request)
         catalog = request.query_params.get("catalog")
-        asked = self._site.service.ask(catalog, lambda at: ask_for_retry(at.session, request.query_params.get("path")))
+        asked = self._site.ask(catalog, lambda at: ask_for_retry(at.session, request.query_params.get("path")))
         return self._status(request, said=f"{sum(asked.items.values()):,} will be tried again")
 
     def confirm(self, request: Request, _: bytes) -> Response:
         """Have deletions and losses of metadata made that are held."""
         require_operating(request)
         source = request.query_params.get("source")
-        asked = self._site.service.ask(
-            request.query_params.get("catalog"), lambda at: ask_for_confirmation(at.session, source)
-        )
+        asked = self._site.ask(request.query_params.get("catalog"), lambda at: ask_for_confirmation(at.session, source))
         return self._status(request, said=f"{sum(asked.items.values()):,} held changes will be made")
 
     def _status(self, request: Request, said: str = "") -> Response:
@@ -65,5 +63,5 @@ class Operating:
             state=state,
             said=said,
             operates=operates(request),
-            **self._site.service.ask(state.catalog, ask),
+            **self._site.ask(state.catalog, ask),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 from fastapi import Request
@@ -13,11 +13,13 @@ from starlette.responses import Response
 
 from recq.api.access import Gatekeeper
 from recq.api.errors import Busy, Forbidden, kind_of
-from recq.api.service import Service
+from recq.api.service import Served, Service
 from recq.errors import RecqError
 from recq.index.edge.serving import Access
 from recq.page.rendering import Templates
 from recq.paths import printable
+
+T = TypeVar("T")
 
 MOST_OF_A_FORM = 200_000  # bytes
 
@@ -45,6 +47,10 @@ class Site:
                 return self.error(request, kind_of(error).status, printable(str(error)))
 
         return route
+
+    def ask(self, catalog: str | None, question: Callable[[Served], T]) -> T:
+        """What a catalog answers to all that one page shows, opened for it once. Raises what the question raises."""
+        return self.service.ask(catalog, lambda at: at.session.asked(lambda: question(at)))
 
     def error(self, request: Request, status: int, message: str) -> Response:
         """A page that says what is not possible."""

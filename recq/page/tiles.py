@@ -26,7 +26,8 @@ _KINDS = ("category", "labels", "kind", "type", "genre", "genres")
 
 @dataclass(frozen=True)
 class Tile:
-    """One result: `alt` says title, category and how near; `near` is the percentile in words, `score` the cosine."""
+    """One result: `alt` says title, category and how near; `near` is the percentile in words, `score` the cosine,
+    `digest` that of the picture's bytes."""
 
     id: str
     title: str
@@ -38,6 +39,7 @@ class Tile:
     facts: tuple[tuple[str, str], ...]
     width: int | None
     height: int | None
+    digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,7 @@ def _tile(result: Result, seen: Sequence[str]) -> Tile:
         tuple(facts),
         file.get("width"),
         file.get("height"),
+        file.get("sha256") or "",
     )
 
 

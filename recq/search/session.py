@@ -150,7 +150,7 @@ class Session(ClosedAtEnd):
         not answer is no such error, and standard input can be read once.
         """
         mine = self._held
-        before = mine.known
+        before, reused = mine.known, mine.reuses
         mine.reuses = before is not None
         try:
             return question()
@@ -161,7 +161,7 @@ class Session(ClosedAtEnd):
             if unread or isinstance(error, (ModelUnavailable, IndexUnreachable)):
                 raise
         finally:
-            mine.reuses = False
+            mine.reuses = reused  # by a question that this one is a part of
         mine.known = None
         return question()
 

@@ -335,3 +335,18 @@ def test_the_least_used_go_first(tmp_path: Path) -> None:
 def test_none_is_kept_without_room(tmp_path: Path) -> None:
     Thumbnails(tmp_path, most=0).put("a" * 64, 64, b"x")
     assert list(tmp_path.rglob("*.jpg")) == []
+
+
+def test_a_thumbnail_of_named_bytes_may_be_kept_for_ever(api: Api) -> None:
+    where = f"/items/{id_of('wide.png')}/thumbnail"
+    digest = api.get(f"/items/{id_of('wide.png')}").json()["payload"]["file"]["sha256"]
+    for _ in range(2):  # made, then kept
+        reply = api.get(where, sha256=digest, size=64)
+        assert reply.status_code == 200
+        assert "immutable" in reply.headers["cache-control"]
+    assert "immutable" not in api.get(where, size=64).headers["cache-control"]
+    other = api.get(where, sha256="0" * 64, size=64)  # its bytes are others now
+    assert other.content == reply.content
+    assert "no-cache" in other.headers["cache-control"]
+    for wrong in ("../../etc/passwd", "A" * 64, digest[:-1]):
+        assert api.get(where, sha256=wrong, size=64).status_code == 422
