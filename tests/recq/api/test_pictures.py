@@ -349,4 +349,4 @@ def test_a_thumbnail_of_named_bytes_may_be_kept_for_ever(api: Api) -> None:
     assert other.content == reply.content
     assert "no-cache" in other.headers["cache-control"]
     for wrong in ("../../etc/passwd", "A" * 64, digest[:-1]):
-        assert api.get(where, sha256=wrong, size=64).status_code == 422
+        assert api.get(where, sha256=wrong, size=64).status_code == 400
