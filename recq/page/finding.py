@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,16 +11,17 @@ from starlette.responses import Response
 
 from recq.api.service import Served
 from recq.errors import FilterError, IndexPending
-from recq.face.targets import Part, Target
-from recq.index.catalogs import names
+from recq.face.targets import Part
+from recq.index.catalogs import names as names_in
 from recq.index.parameters import Parameters
 from recq.page.fields import FacetedFields
 from recq.page.item import names_of
 from recq.page.site import Site
 from recq.page.state import PAGE_SIZE, State, words_filters
-from recq.page.tiles import MOST_VALUES, Facet, chips_of, facet_of, pages_of, tiles_of
+from recq.page.tiles import MOST_VALUES, Facet, Near, chips_of, facet_of, pages_of, tiles_of
 from recq.paths import printable
 from recq.search.latest import latest
+from recq.search.nearest_liked import nearest_liked
 from recq.search.results import Answer
 from recq.search.session import Session
 from recq.search.target import ContentTarget, IndexedName
@@ -59,7 +60,7 @@ class Finding:
             return self._site.templates.page(request, "look.html", state=state.at(1))
         return self._found(request, state, ContentTarget(content, "your picture"))
 
-    def _found(self, request: Request, state: State, picture: Target | None) -> Response:
+    def _found(self, request: Request, state: State, picture: ContentTarget | None) -> Response:
         def ask(at: Served) -> dict[str, Any]:
             words = (
                 words_filters(state.text, [*at.catalog.text_fields(), "file.name", "file.path"]) if state.text else []
@@ -68,11 +69,12 @@ class Finding:
             answer, total = shown.answer, shown.total
             many = self._faceted.many(at, state.catalog)
             faceted = self._faceted.of(state.catalog, wait=not many)
+            names = names_of(at, (*state.like, *state.dislike))
             return {
-                "tiles": tiles_of(answer),
+                "tiles": tiles_of(answer, _near(at, state, picture, answer, names)),
                 "pages": None if total is None else pages_of(state, len(answer.results), total),
                 "facets": None if many else _all_facets(at, state, faceted),
-                "chips": chips_of(state, names_of(at, (*state.like, *state.dislike))),
+                "chips": chips_of(state, names),
                 "causes": [] if answer.no_results is None else [each.text for each in answer.no_results.causes],
                 "notes": [*(printable(each) for each in answer.notes), *shown.notes],
                 "grouping": [name for name in faceted if not name.startswith("file.")],
@@ -99,12 +101,12 @@ class Finding:
     def _catalogs(self) -> list[str]:
         def listed(session: Session) -> list[str]:
             with session.client() as client:
-                return names(client)
+                return names_in(client)
 
         return self._site.service.ask_index(listed)
 
 
-def _shown(at: Served, state: State, picture: Target | None, words: Sequence[str]) -> Shown:
+def _shown(at: Served, state: State, picture: ContentTarget | None, words: Sequence[str]) -> Shown:
     if not state.browses:
         # What is ranked leaves out its targets, copies and groups; alternatives cannot be counted.
         uncounted = state.ranks or words or state.group_by
@@ -119,7 +121,23 @@ def _shown(at: Served, state: State, picture: Target | None, words: Sequence[str
     return Shown(page.answer, page.total, notes)
 
 
-def _answer(at: Served, state: State, picture: Target | None, words: Sequence[str]) -> Answer:
+def _liked(state: State, picture: ContentTarget | None) -> list[ContentTarget | IndexedName]:
+    return [*([] if picture is None else [picture]), *(IndexedName(each) for each in state.like)]
+
+
+def _near(
+    at: Served, state: State, picture: ContentTarget | None, answer: Answer, names: Mapping[str, str]
+) -> Mapping[str, Near]:
+    """Which of several liked pictures each result is nearest to. One alone stands in the answer itself."""
+    liked = _liked(state, picture)
+    if not liked or (len(liked) == 1 and not state.dislike):
+        return {}
+    called = [*([] if picture is None else ["your picture"]), *(names.get(each, each) for each in state.like)]
+    found = nearest_liked(at.session, liked, [each.id for each in answer.results])
+    return {item: Near(called[each.liked], each.score, each.share) for item, each in found.items()}
+
+
+def _answer(at: Served, state: State, picture: ContentTarget | None, words: Sequence[str]) -> Answer:
     keywords: dict[str, Any] = {"k": PAGE_SIZE, "page": state.page, "filters": state.filters, "any_of": words}
     keywords |= {"keep_duplicates": state.copies, "diversity": state.diversity}
     if state.sort:
@@ -128,8 +146,7 @@ def _answer(at: Served, state: State, picture: Target | None, words: Sequence[st
         keywords["group_by"] = state.group_by
     if not state.ranks:
         return at.catalog.search(**keywords)
-    liked: list[Target] = [] if picture is None else [picture]
-    liked += [IndexedName(each) for each in state.like]
+    liked = _liked(state, picture)
     if len(liked) == 1 and not state.dislike:
         return at.catalog.similar(Part(liked[0], state.region) if state.region else liked[0], **keywords)
     return at.catalog.recommend(liked, [IndexedName(each) for each in state.dislike], **keywords)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from io import BytesIO
-from typing import Any
+from threading import Lock
+from typing import Any, Self
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -18,7 +20,32 @@ from recq.page.state import State
 from recq.page.tiles import title_of
 from recq.paths import printable
 from recq.region import Region
+from recq.search.explain import Explanation
+from recq.search.hottest import hottest
+from recq.search.results import score_text
 from recq.search.target import IndexedName
+
+_KEPT = 8  # explanations
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two items that are compared, by id."""
+
+    catalog: str | None
+    target: str
+    result: str
+
+    @classmethod
+    def of(cls, request: Request) -> Self:
+        """As an address names them."""
+        given = request.query_params
+        return cls(given.get("catalog") or None, given.get("target", ""), given.get("result", ""))
+
+    @property
+    def ids(self) -> tuple[str, str]:
+        """Both."""
+        return self.target, self.result
 
 
 class Closer:
@@ -26,6 +53,8 @@ class Closer:
 
     def __init__(self, site: Site) -> None:
         self._site = site
+        self._explaining = Lock()
+        self._kept: dict[Pair, Explanation] = {}
 
     def add_to(self, router: APIRouter) -> None:
         """Its routes."""
@@ -58,23 +87,41 @@ class Closer:
         )
 
     def why(self, request: Request, _: bytes) -> Response:
-        """Which regions of two pictures make them similar."""
+        """Which regions of two pictures make them similar, and more like the warmest of them."""
         state = State.of(request.query_params.multi_items())
-        target, result = request.query_params.get("target", ""), request.query_params.get("result", "")
-        names = self._site.ask(state.catalog, lambda at: names_of(at, (target, result)))
-        if len(names) < len({target, result}):
+        pair = Pair.of(request)
+        names = self._site.ask(state.catalog, lambda at: names_of(at, pair.ids))
+        if len(names) < len(set(pair.ids)):
             raise TargetNotFound("one of the two pictures is not in the index any more")
-        return self._site.templates.page(request, "why.html", state=state, target=target, result=result, names=names)
+        explanation = self._explained(pair)
+        hot = []
+        for item, side in zip(pair.ids, (explanation.target, explanation.result), strict=True):
+            region = hottest(side)
+            if region is not None:
+                hot.append((item, state.like_only(item, str(region))))
+        values: dict[str, Any] = {"target": pair.target, "result": pair.result, "names": names, "hot": hot}
+        values["score"] = score_text(explanation.score, explanation.share)
+        return self._site.templates.page(request, "why.html", state=state, **values)
 
     def why_picture(self, request: Request) -> Response:
         """The same as a picture."""
-        parameters = request.query_params
-        pair = [IndexedName(parameters.get(name, "")) for name in ("target", "result")]
-        with self._site.service.explaining():
-            explanation = self._site.ask(parameters.get("catalog"), lambda at: at.catalog.explain(*pair))
         stream = BytesIO()
-        draw(explanation).save(stream, "PNG")
+        draw(self._explained(Pair.of(request))).save(stream, "PNG")
         return Response(stream.getvalue(), media_type="image/png", headers={"Cache-Control": "private, max-age=300"})
+
+    def _explained(self, pair: Pair) -> Explanation:
+        """The explanation of a pair; the last few are kept, since the page and its picture show the same."""
+        with self._explaining:
+            found = self._kept.pop(pair, None)
+        if found is None:
+            asked = [IndexedName(each) for each in pair.ids]
+            with self._site.service.explaining():
+                found = self._site.service.ask(pair.catalog, lambda at: at.catalog.explain(*asked))
+        with self._explaining:
+            self._kept[pair] = found
+            while len(self._kept) > _KEPT:
+                del self._kept[next(iter(self._kept))]
+        return found
 
 
 def names_of(at: Served, items: Sequence[str]) -> Mapping[str, str]:

@@ -52,7 +52,10 @@ class State:
 
     @classmethod
     def of(cls, parameters: Iterable[tuple[str, str]]) -> Self:
-        """The state of an address. Unknown parameters are left alone. Raises UsageError naming a wrong one."""
+        """The state of an address. Unknown parameters are left alone. Raises UsageError naming a wrong one.
+
+        `range` with `low` and `high`, as the form of a field's values has them, becomes filters in place of its others.
+        """
         given: dict[str, list[str]] = {}
         for name, value in parameters:
             if len(value) > MOST_TEXT:
@@ -68,6 +71,9 @@ class State:
         for name in ("like", "dislike"):
             if len(several(name)) > MOST_LIKED:
                 raise UsageError(f"{len(several(name))} pictures to {name}: {MOST_LIKED} are the most")
+        filters, ranged = several("filters"), last("range")
+        if ranged and (last("low") or last("high")):
+            filters = (*without_range(filters, ranged), *range_filters(ranged, last("low"), last("high")))
         size = last("size") or "m"
         if size not in SIZES:
             raise UsageError(f"size={size!r} is no size of tiles: {', '.join(SIZES)}")
@@ -75,7 +81,7 @@ class State:
             catalog=last("catalog") or None,
             like=several("like"),
             dislike=tuple(each for each in several("dislike") if each not in several("like")),
-            filters=several("filters"),
+            filters=filters,
             text=" ".join(last("text").split()),
             region=last("region"),
             sort=last("sort"),
@@ -98,6 +104,10 @@ class State:
 
     def query(self) -> str:
         """The parameters of the address, without those that have their defaults."""
+        return urlencode(self.pairs())
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """The same, by name and value."""
         pairs: list[tuple[str, str]] = []
         for each in fields(self):
             value = getattr(self, each.name)
@@ -109,7 +119,7 @@ class State:
                 pairs.append(
                     (each.name, "1" if value is True else f"{value:g}" if each.name == "diversity" else str(value))
                 )
-        return urlencode(pairs)
+        return pairs
 
     @property
     def address(self) -> str:
@@ -161,6 +171,29 @@ def negated(filter_: str, field: str) -> str:
     """The filter for all items that the filter `FIELD=VALUE` does not find."""
     name = escape_field(field)
     return f"{name}!={filter_.removeprefix(f'{name}=')}"
+
+
+_ENDS = (">=", "<=")
+
+
+def range_filters(field: str, low: str, high: str) -> tuple[str, ...]:
+    """The filters for values of a field from `low` to `high`, both in; "" is no end."""
+    name = escape_field(field)
+    return tuple(f"{name}{sign}{escape(end)}" for sign, end in zip(_ENDS, (low, high), strict=True) if end)
+
+
+def without_range(filters: Iterable[str], field: str) -> tuple[str, ...]:
+    """Filters without those that `range_filters` makes of a field."""
+    starts = tuple(f"{escape_field(field)}{sign}" for sign in _ENDS)
+    return tuple(each for each in filters if not each.startswith(starts))
+
+
+def range_of(filters: Iterable[str], field: str) -> tuple[str, str]:
+    """The ends that `range_filters` made filters of."""
+    low, high = (f"{escape_field(field)}{sign}" for sign in _ENDS)
+    found = list(filters)
+    ends = [next((each.removeprefix(start) for each in found if each.startswith(start)), "") for start in (low, high)]
+    return ends[0], ends[1]
 
 
 def words_filters(text: str, fields_: Sequence[str]) -> list[str]:

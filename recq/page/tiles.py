@@ -10,7 +10,7 @@ from typing import Any
 from recq.display.table import cell, columns_of
 from recq.face.results import Facets
 from recq.index.schema import FieldType
-from recq.page.state import PAGE_SIZE, State, negated
+from recq.page.state import PAGE_SIZE, State, negated, range_of, without_range
 from recq.paths import printable
 from recq.search.results import Answer, Result, percent_text
 
@@ -65,25 +65,46 @@ class FacetValue:
 
 
 @dataclass(frozen=True)
+class Typed:
+    """A range that can be typed: the kind of input, its ends as they are now, and all else that the address has."""
+
+    input: str
+    low: str
+    high: str
+    others: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
 class Facet:
-    """The values of a field. `ranges` are those of numbers and dates, for which a range can be typed, too."""
+    """The values of a field; for numbers and dates ranges, and `typed` others."""
 
     field: str
     values: tuple[FacetValue, ...]
-    ranges: bool
-    open: bool
+    typed: Typed | None = None
 
 
-def tiles_of(answer: Answer) -> list[Tile]:
-    """A tile for each result."""
+@dataclass(frozen=True)
+class Near:
+    """How near a result is to a picture, `to` is its name: the cosine, and the share of pairs that are less alike."""
+
+    to: str
+    score: float
+    share: float | None
+
+
+def tiles_of(answer: Answer, near: Mapping[str, Near] | None = None) -> list[Tile]:
+    """A tile for each result. Where several pictures steer, `near` has for each id the one that it is nearest to."""
     seen = columns_of(answer)
-    return [_tile(result, seen) for result in answer.results]
+    return [_tile(result, seen, (near or {}).get(result.id)) for result in answer.results]
 
 
-def _tile(result: Result, seen: Sequence[str]) -> Tile:
+def _tile(result: Result, seen: Sequence[str], nearest: Near | None) -> Tile:
     title = title_of(result.metadata, result.name)
     kind = next((cell(result.metadata[name]) for name in _KINDS if name in result.metadata), "")
-    near = "" if result.share is None else f"closer than {percent_text(result.share)} of pairs"
+    share, score, to = result.share, result.score, ""
+    if share is None and nearest is not None:
+        share, score, to = nearest.share, nearest.score, f" to {nearest.to}"
+    near = "" if share is None else f"closer{to} than {percent_text(share)} of pairs"
     facts = [(printable(name), text) for name in seen if name not in _TITLES and (text := cell(result.value(name)))]
     file = result.payload["file"]
     return Tile(
@@ -92,7 +113,7 @@ def _tile(result: Result, seen: Sequence[str]) -> Tile:
         printable(result.name),
         ", ".join(part for part in (title, kind, near) if part),
         near,
-        "" if result.score is None else f"{result.score:.2f}",
+        "" if score is None else f"{score:.2f}",
         result.copies,
         tuple(facts),
         file.get("width"),
@@ -123,7 +144,6 @@ def chips_of(state: State, names: Mapping[str, str]) -> list[Chip]:
 
 def facet_of(state: State, facets: Facets) -> Facet:
     """A field's values as links."""
-    ranges = facets.type in (FieldType.INTEGER, FieldType.FLOAT, FieldType.DATE)
     values = []
     for (value, count), filter_ in zip(facets.rows, facets.filters, strict=True):
         other = negated(filter_, facets.field)
@@ -139,8 +159,15 @@ def facet_of(state: State, facets: Facets) -> Facet:
                 (state.filtered(filter_) if chosen else state).filtered(other).address,
             )
         )
-    chosen_here = any(each.chosen or each.excluded for each in values)
-    return Facet(facets.field, tuple(values), ranges, chosen_here)
+    return Facet(facets.field, tuple(values), _typed(state, facets))
+
+
+def _typed(state: State, facets: Facets) -> Typed | None:
+    if facets.type not in (FieldType.INTEGER, FieldType.FLOAT, FieldType.DATE):
+        return None
+    others = state.with_(filters=without_range(state.filters, facets.field)).pairs()
+    kind = "date" if facets.type is FieldType.DATE else "number"
+    return Typed(kind, *range_of(state.filters, facets.field), tuple(others))
 
 
 @dataclass(frozen=True)
