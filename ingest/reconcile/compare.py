@@ -264,12 +264,19 @@ class Reconciliation:
 
     def losers(self) -> Iterator[Difference]:
         """The items that lose metadata and change in no other way."""
+        return (each for each, _ in self._losses())
+
+    def losses(self) -> Iterator[tuple[str, Sequence[str]]]:
+        """Their paths, each with the fields that it would lose."""
+        return ((each.path, fields) for each, fields in self._losses())
+
+    def _losses(self) -> Iterator[tuple[Difference, Sequence[str]]]:
         again = Reconciliation(self._watched, self._index)
         files = again._files()
         while page := list(islice(files, PAGE)):
             described = [each for each in again._compare(page) if each.action is Action.METADATA]
             losing = self._losing_among(described)
-            yield from (each for each in described if each.path in losing)
+            yield from ((each, losing[each.path].fields) for each in described if each.path in losing)
 
     def decided(self, survivors: Survivors) -> Iterator[Difference]:
         """What has gone and may be deleted; the rest is `held`. Called when all new files have been indexed."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from recq.commands import Place, answering
 from recq.errors import RecqError, TargetNotFound, UsageError
 from recq.operate.confirmation import CONFIRM, Held, confirm_held
+from recq.operate.held import HELD, MOST_LISTED
 from recq.operate.requests import PLACE, RETRY, mark, post
 from recq.settings import Settings
 
@@ -41,7 +42,12 @@ class DaemonRequests:
 
     def routes(self) -> dict[str, Callable[[str, bytes], Answer]]:
         """Path -> handler, as `LoopbackServer` takes them."""
-        return {RETRY: checked(self._retry), CONFIRM: checked(self._confirm), RECONCILE: checked(self._reconcile)}
+        return {
+            RETRY: checked(self._retry),
+            CONFIRM: checked(self._confirm),
+            HELD: checked(self._held),
+            RECONCILE: checked(self._reconcile),
+        }
 
     def _retry(self, question: Mapping[str, Any]) -> dict[str, object]:
         catalog, _, daemon = self._board.running()
@@ -62,6 +68,16 @@ class DaemonRequests:
                 confirm_held(beside[0], _held(beside[1]), question.get("source"))
             beside[2].look_for_requests()
         return {"items": dict(asked.items), **({"metadata": dict(asked.metadata)} if asked.metadata else {})}
+
+    def _held(self, question: Mapping[str, Any]) -> dict[str, object]:
+        from ingest.service.held_items import held_items
+
+        catalog, sources, _ = self._board.running()
+        offset, limit = int(question.get("offset", 0)), int(question.get("limit", 100))
+        if offset < 0 or not 1 <= limit <= MOST_LISTED:
+            raise UsageError(f"limit is from 1 to {MOST_LISTED:,}, offset from 0")
+        found = held_items(catalog, self._board.settings, sources, question.get("source"), offset=offset, limit=limit)
+        return found.to_json()
 
     def _reconcile(self, question: Mapping[str, Any]) -> dict[str, object]:
         _, sources, daemon = self._board.running()

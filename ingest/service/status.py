@@ -60,6 +60,11 @@ class DaemonStatus:
         self._runtime = embedder.runtime, embedder.device
         self._running = catalog, sources, daemon
 
+    @property
+    def settings(self) -> Settings:
+        """Those of the process."""
+        return self._settings
+
     def running(self) -> Shown:
         """The catalog, the sources and the daemon. Raises IndexUnreachable while it starts."""
         if self._running is None:

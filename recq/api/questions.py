@@ -271,6 +271,14 @@ class Problems(Asked):
     source: Annotated[str | None, Field(description="One source; without it all.")] = None
 
 
+class Held(Asked):
+    """Which held items."""
+
+    source: Annotated[str | None, Field(description="One source; without it all.")] = None
+    offset: Annotated[int, Field(ge=0, le=2**31, description="So many items are left out before the first.")] = 0
+    limit: Annotated[int, Field(ge=1, le=1_000, description="The largest number of items.")] = 100
+
+
 class ThumbnailSize(IntEnum):
     """Pixels of a thumbnail's longer side: few sizes, so that few are kept."""
 
@@ -336,6 +344,14 @@ class Evaluate(Asked):
     seed: Annotated[int, Field(description="What they are drawn with.")] = 0
     query_filters: Annotated[list[str], Field(description="Which items are queries.")] = []
     gallery_filters: Annotated[list[str], Field(description="Which items may be results.")] = []
+
+
+class Confirm(Asked):
+    """What was meant."""
+
+    model_config = STRICT
+
+    source: Annotated[str | None, Field(description="One source; None: all that hold something.")] = None
 
 
 class Retry(Asked):

@@ -23,7 +23,9 @@ from recq.errors import UsageError
 from recq.face.question import Compared, Matching, Ranking
 from recq.index.edge.serving import Access
 from recq.index.parameters import MAX_RESULTS
+from recq.operate.confirmation import confirm as ask_for_confirmation
 from recq.operate.failures import list_failures
+from recq.operate.held import list_held
 from recq.operate.problems import list_problems
 from recq.operate.requests import retry as ask_for_retry
 from recq.operate.status import find_status
@@ -232,6 +234,19 @@ def _keeping(router: APIRouter, service: Service, metrics: Metrics) -> None:
     def retry(question: asked.Retry) -> Response:
         """Try failed items again. It needs the token that operates, where tokens are set."""
         return answer(service.ask(question.catalog, lambda at: ask_for_retry(at.session, question.pattern)).to_json())
+
+    @router.get("/held", **documented("held"))
+    def held(question: Annotated[asked.Held, Query()]) -> Response:
+        """The items that would go, or lose metadata, when that is confirmed: a running daemon knows which."""
+        given = question.source, question.offset, question.limit
+        return answer(service.ask(question.catalog, lambda at: list_held(at.session, *given)).to_json())
+
+    @router.post("/confirm", dependencies=[Depends(_operating)], **documented("asked"))
+    def confirm(question: asked.Confirm) -> Response:
+        """Have what is held carried out. It needs the token that operates, where tokens are set."""
+        return answer(
+            service.ask(question.catalog, lambda at: ask_for_confirmation(at.session, question.source)).to_json()
+        )
 
     @router.post("/ask", dependencies=[Depends(_own)], include_in_schema=False)
     def ask(content: Annotated[bytes, Depends(_body)]) -> Response:

@@ -10,11 +10,15 @@ from starlette.responses import Response
 from recq.api.service import Served
 from recq.operate.confirmation import confirm as ask_for_confirmation
 from recq.operate.failures import list_failures
+from recq.operate.held import list_held
 from recq.operate.problems import list_problems
 from recq.operate.requests import retry as ask_for_retry
 from recq.operate.status import find_status
 from recq.page.site import Site, operates, require_operating
 from recq.page.state import State
+
+HELD_AT_ONCE = 200
+"""Items of a page of those that are held."""
 
 
 class Operating:
@@ -26,12 +30,24 @@ class Operating:
     def add_to(self, router: APIRouter) -> None:
         """Its routes."""
         router.add_api_route("/status", self._site.shown(self.status), methods=["GET"])
+        router.add_api_route("/held", self._site.shown(self.held), methods=["GET"])
         router.add_api_route("/retry", self._site.shown(self.retry), methods=["POST"])
         router.add_api_route("/confirm", self._site.shown(self.confirm), methods=["POST"])
 
     def status(self, request: Request, _: bytes) -> Response:
         """How far the daemon is, what failed, and what is wrong with metadata."""
         return self._status(request)
+
+    def held(self, request: Request, _: bytes) -> Response:
+        """What would go, or lose metadata, when it is confirmed: item by item."""
+        state = State.of(request.query_params.multi_items())
+        source = request.query_params.get("source")
+        offset = (state.page - 1) * HELD_AT_ONCE
+        found = self._site.service.ask(state.catalog, lambda at: list_held(at.session, source, offset, HELD_AT_ONCE))
+        values = {"first": offset + 1, "more": found.total > offset + len(found.items)}
+        return self._site.templates.page(
+            request, "held.html", state=state, source=source, held=found, operates=operates(request), **values
+        )
 
     def retry(self, request: Request, _: bytes) -> Response:
         """Have failed items tried again."""

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from PIL import Image
@@ -257,6 +258,158 @@ def test_by_keyboard_alone(page: Page) -> None:
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name=re.compile("^Why .* is like RunX"))).to_be_visible()
     page.locator("img.why").evaluate("picture => picture.decode()")
+
+
+def test_the_region_that_agrees_most_is_one_link_away(chromium: Browser, address: str) -> None:
+    context = chromium.new_context(base_url=address, java_script_enabled=False)
+    try:
+        page = context.new_page()
+        page.goto("/?filters=category%3DFootwear")
+        page.get_by_role("link", name="more like this RunX Running Shoe").click()
+        page.get_by_role("link", name=re.compile("^why")).first.click()
+        warmest = page.get_by_role("link", name="More like the warmest part of RunX Running Shoe")
+        region = re.search(r"region=([^&]+)", warmest.get_attribute("href") or "")
+        assert region is not None
+        sides = [float(each.rstrip("%")) for each in unquote(region[1]).split(",")]
+        assert len(sides) == 4
+        assert all(15 <= side <= 100 for side in sides[2:])
+        assert sides[0] + sides[2] <= 100
+        assert sides[1] + sides[3] <= 100
+        warmest.click()
+        assert "RunX Running Shoe (the part" in page.locator(".chip.like").inner_text()
+        assert page.locator(".chip.filter").count() == 1  # filters stay
+        assert page.locator(".tile").count() == 5
+    finally:
+        context.close()
+
+
+def test_percentiles_stand_in_front_where_several_steer(page: Page) -> None:
+    page.goto("/?filters=category%3DFootwear")
+    page.get_by_role("link", name="more like this RunX Running Shoe").click()
+    page.get_by_role("link", name=re.compile("^like, too Allstar")).click()
+    expect(page.locator(".chip.like")).to_have_count(2)
+    near = page.locator(".tile .near").all_inner_texts()
+    assert len(near) == 4
+    for each in near:
+        assert re.fullmatch(r"closer to (RunX Running Shoe|Allstar Sneakers) than [\d.]+ % of pairs 0\.\d\d", each)
+    page.set_input_files("input[type=file]", ROOT / "samples" / SHOE)
+    expect(page.locator(".chip.picture")).to_be_visible()
+    page.get_by_role("link", name=re.compile("^not this Hi-Top")).click()
+    expect(page.locator(".chip.dislike")).to_be_visible()
+    expect(page.locator(".tile .near").first).to_contain_text("closer to your picture than")
+
+
+def test_ranges_are_typed_without_a_script(chromium: Browser, address: str) -> None:
+    context = chromium.new_context(base_url=address, java_script_enabled=False)
+    try:
+        page = context.new_page()
+        page.goto("/?filters=category%3DFootwear")
+        page.get_by_label("price from").fill("50")
+        page.get_by_label("price to").fill("100")
+        page.get_by_role("button", name="only these of price").click()
+        chips = page.locator(".chip.filter > span").all_inner_texts()
+        assert chips == ["category=Footwear", "price>=50", "price<=100"]
+        assert page.get_by_label("price from").input_value() == "50"
+        few = page.locator(".tile").count()
+        page.get_by_label("price to").fill("")
+        page.get_by_label("price from").fill("")
+        page.get_by_label("price to").fill("1000")
+        page.get_by_role("button", name="only these of price").click()
+        assert page.locator(".chip.filter > span").all_inner_texts() == ["category=Footwear", "price<=1000"]
+        assert 0 < few < page.locator(".tile").count() == 6
+    finally:
+        context.close()
+
+
+def test_a_reader_of_the_screen_hears_the_page_in_its_order(page: Page) -> None:
+    """As assistive technology has it: the accessibility tree, not the markup."""
+    page.goto("/?filters=category%3DFootwear")
+    page.get_by_role("link", name="more like this RunX Running Shoe").click()
+    expect(page.locator(".tile")).to_have_count(5)
+    heard = spoken(page)
+    wanted = [
+        ("link", "Skip to the results"),
+        ("navigation", "Pages"),
+        ("main", ""),
+        ("heading", "Pictures that look alike"),
+        ("searchbox", "Words"),
+        ("list", "What steers the answer"),
+        ("complementary", "Narrow down"),
+        ("region", "Results"),
+        ("navigation", "Pages of results"),
+    ]
+    places = [heard.index(each) for each in wanted]
+    assert places == sorted(places)
+    pictures = [name for role, name in heard[places[-2] : places[-1]] if role == "image"]
+    assert len(pictures) == 5
+    for number, name in enumerate(pictures):
+        title = titles(page)[number]
+        assert re.fullmatch(rf"{re.escape(title)}, Footwear, closer than [\d.]+ % of pairs", name)
+        after = heard.index(("image", name))
+        assert ("link", f"more like this {title}") in heard[after : after + 12]
+
+
+def spoken(page: Page) -> list[tuple[str, str]]:
+    """Role and name of everything that is not ignored, in the order of the tree."""
+    tree = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
+    nodes = {node["nodeId"]: node for node in tree}
+    heard: list[tuple[str, str]] = []
+
+    def walk(number: str) -> None:
+        node = nodes.get(number)
+        if node is None:
+            return
+        if not node.get("ignored"):
+            heard.append((node["role"]["value"], node.get("name", {}).get("value", "")))
+        for child in node.get("childIds", []):
+            walk(child)
+
+    walk(tree[0]["nodeId"])
+    return heard
+
+
+def test_twenty_presses_of_page_down_move_twenty_screens(chromium: Browser, address: str) -> None:
+    with watched(chromium, address, width=360, height=480) as page:
+        page.goto("/?size=l")
+        page.locator("body").click(position={"x": 2, "y": 2})
+        screens = page.evaluate("document.documentElement.scrollHeight / window.innerHeight")
+        assert screens > 21
+        before = page.evaluate("scrollY")
+        for _ in range(20):
+            page.keyboard.press("PageDown")
+            eventually(lambda: page.evaluate("scrollY") > before + 0.7 * 480)  # noqa: B023
+            before = page.evaluate("scrollY")
+        assert before > 20 * 0.8 * 480
+        assert page.evaluate("document.documentElement.scrollHeight / window.innerHeight") == screens  # nothing came
+
+
+def test_a_printed_page_holds_twenty_tiles(page: Page) -> None:
+    page.goto("/")
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 718, "height": 1047})  # A4 at 96 dots an inch, without margins of 1 cm
+    expect(page.locator("header")).to_be_hidden()
+    ends = page.locator(".tile").evaluate_all("tiles => tiles.map((each) => each.getBoundingClientRect().bottom)")
+    assert sum(end <= 1047 for end in ends) >= 20
+    assert page.evaluate("document.documentElement.scrollWidth <= 718")
+
+
+def test_three_duplicates_are_reviewed_by_keyboard_alone(page: Page) -> None:
+    """The pictures are decided by digits and Enter, wherever the keyboard is."""
+    page.goto("/duplicates")
+    button = page.get_by_role("button", name=re.compile("^Look"))
+    button.press("Enter")
+    expect(page.get_by_role("heading", name="Group 1 of 2")).to_be_visible(timeout=60_000)
+    page.locator("h1").click()  # the keyboard is nowhere
+    page.keyboard.press("2")
+    expect(page.locator("[name=keep]:checked")).to_have_count(2)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Group 2 of 2")).to_be_visible()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Every group is decided.")).to_be_visible()
+    for left in ("1 of 2", "0 of 2"):
+        reach(page, "button", "Take the last decision back")
+        page.keyboard.press("Enter")
+        expect(page.get_by_text(f"{left} groups decided")).to_be_visible()
 
 
 def reach(page: Page, role: str, name: str) -> None:

@@ -55,6 +55,8 @@ PROMISED = {
     "GET /failed": set(),
     "GET /problems": set(),
     "GET /status": set(),
+    "GET /held": set(),
+    "POST /confirm": set(),
     "POST /retry": set(),
     "GET /healthz": set(),
     "GET /readyz": set(),

@@ -16,10 +16,12 @@ import pytest
 from starlette.requests import Request
 
 from recq.api.access import Gatekeeper
+from recq.operate.held import list_held
 from recq.page.rendering import Templates
 from recq.page.routes import Pages
 from recq.page.state import State
 from recq.page.tiles import Chip, Tile
+from recq.search.session import Session
 from recq.settings import Settings
 from tests.eventually import eventually
 from tests.ingest.pictures import put
@@ -204,12 +206,43 @@ def test_held_deletions_wait_for_a_click(tmp_path: Path) -> None:
         eventually(lambda: place.status()["sources"][0]["held"] == 30)
         settings = Settings(data_dir=place.data, cache_dir=tmp_path / "cache", workers=1)
         with opened(settings, Gatekeeper()) as page:
-            assert "30 of its pictures have gone at once" in page.get("/status").text
+            status = page.get("/status").text
+            assert "30 of its pictures have gone at once" in status
+            listed = Elements(status).all("a", "href")
+            assert "/held?source=shop" in listed
+            shown = page.get("/held?source=shop").text
+            assert "1 to 30 of 30" in shown
+            assert re.findall(r"<th scope=\"row\">(.*?)</th>", shown) == sorted(f"many/{n}.jpg" for n in range(30))
+            assert shown.count("its file is not in the folder any more") == 30
+            assert "There is no such page" in page.get("/held?source=shop&page=2").text
+            assert page.get("/held?source=none").status_code == 422
             assert len(place.items()) == 31
             answer = page.post("/confirm?source=shop")
             assert "30 held changes will be made" in answer.text
             eventually(lambda: list(place.items()) == ["stays.jpg"])
             eventually(lambda: "waits to be confirmed" not in page.get("/status").text)
+
+
+def test_held_metadata_is_listed_with_what_each_would_lose(tmp_path: Path) -> None:
+    place = Place(tmp_path / "shop", tmp_path / "data", settings={"RECQ_SETTLE": "0.1"})
+    for number in range(30):
+        put(place.root / f"{number:02d}.jpg", number)
+    rows = "".join(f"{number:02d}.jpg,{number},red\n" for number in range(30))
+    (place.root / "metadata.csv").write_text(f"file,price,colour\n{rows}")
+    with place.daemon() as daemon:
+        daemon.ready()
+        eventually(lambda: len(place.items()) == 30, within=60)
+        (place.root / "metadata.csv").write_text("file,colour\n" + rows.replace(",red", "").replace(",", ",red"))
+        eventually(lambda: place.status()["sources"][0]["held_metadata"] == 30)
+        settings = Settings(data_dir=place.data, cache_dir=tmp_path / "cache", workers=1)
+        with Session(settings) as session:
+            some = list_held(session, "shop", offset=28, limit=10)
+            assert (some.total, [each.path for each in some.items]) == (30, ["28.jpg", "29.jpg"])
+            assert {(each.kind, each.why) for each in some.items} == {("metadata", "it would lose price")}
+        with opened(settings, Gatekeeper()) as page:
+            assert page.get("/held").text.count("it would lose price") == 30
+    with Session(settings) as session:
+        assert not list_held(session, "shop").known
 
 
 def test_other_pages_cannot_have_something_done(page: httpx.Client) -> None:
