@@ -6,7 +6,7 @@
 photographs, whose thumbnails are made before anything is measured; all others are generated (`generated.py`). Over HTTP
 as a browser asks, the page on one connection and its 60 thumbnails on six; then in Chromium, whose cache is empty at
 each first screen, from the start of the navigation until all 60 pictures are decoded, and from the click until the new
-tiles stand.
+tiles stand. Last a review of 1,000 groups of duplicates, each decided over HTTP and the next one shown.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from functools import partial
 from html import unescape
 from pathlib import Path
+from urllib.parse import urlencode
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -54,13 +55,14 @@ FIRST_SCREEN, FACET = 300.0, 150.0
 
 @dataclass(frozen=True)
 class Amount:
-    """Items of the index, times that each page is asked for."""
+    """Items of the index, times that each page is asked for, groups of a review of duplicates."""
 
     items: int
     times: int
+    groups: int
 
 
-AMOUNTS = {"smoke": Amount(600, 3), "short": Amount(10_000, 30), "full": Amount(100_000, 60)}
+AMOUNTS = {"smoke": Amount(600, 3, 8), "short": Amount(10_000, 30, 100), "full": Amount(100_000, 60, 1_000)}
 
 
 def main() -> None:
@@ -74,6 +76,7 @@ def main() -> None:
         report.section(f"{engine}, {amount.items:,}, HTTP", partial(over_http, engine, amount))
         if not asked.no_browser:
             report.section(f"{engine}, {amount.items:,}, Chromium", partial(in_chromium, engine, amount))
+    report.section(f"review, {amount.groups:,} groups", partial(review, amount.groups))
 
 
 # ---- over HTTP -------------------------------------------------------------------------------------------------------
@@ -155,6 +158,15 @@ class Asking:
             raise SystemExit(f"{path}: {answer.status}: {content[:500]!r}")
         return content
 
+    def post(self, path: str, form: str) -> None:
+        """Send a form, whose answer leads elsewhere. Raises SystemExit for any other."""
+        connection = self._connections[0]
+        connection.request("POST", path, form, {"Content-Type": "application/x-www-form-urlencoded"})
+        answer = connection.getresponse()
+        content = answer.read()
+        if answer.status != 303:
+            raise SystemExit(f"{path}: {answer.status}: {content[:500]!r}")
+
     def first_screen(self) -> None:
         """The gallery, then its thumbnails."""
         found = [unescape(each) for each in re.findall(r'<img src="([^"]+/thumbnail[^"]*)"', self.get("/"))]
@@ -227,6 +239,68 @@ def _visit(page: Page) -> dict[str, float]:
     return {"first screen": first, "facet click": clicked, "next page": following}
 
 
+# ---- a review of duplicates ------------------------------------------------------------------------------------------
+
+
+def review(groups: int) -> Section:
+    """All groups of a catalog of pairs, decided one after the other as the page does it."""
+    title = f"A review of {groups:,} groups of the same picture: each decision, and the page with the next group"
+    took: dict[str, list[float]] = {"decision, first tenth": [], "decision, last tenth": []}
+    with tempfile.TemporaryDirectory(prefix="recq-bench-") as folder, ExitStack() as stack:
+        where = Path(folder)
+        settings = Settings(data_dir=where / "data", catalog="pairs", lock_wait=60)
+        with own_folder(settings) as owned:
+            _add_pairs(owned.client, groups, where / "pairs")
+            owned.engine.flush()
+        asking = Asking(stack.enter_context(serving(settings)).address)
+        began = time.perf_counter()
+        asking.post("/duplicates/look", "")
+        while "Look again" not in (page := asking.get("/duplicates")):
+            time.sleep(0.5)
+        looked = time.perf_counter() - began
+        if f"of {groups:,} groups" not in page:
+            raise SystemExit(f"not {groups:,} groups: {page}")
+        for number in range(groups):
+            seen = re.findall(r'name="seen" value="([^"]+)"', page)
+            keep = re.findall(r'name="keep" value="([^"]+)" checked', page)
+            began = time.perf_counter()
+            asking.post("/duplicates/decide", urlencode([*(("seen", s) for s in seen), *(("keep", k) for k in keep)]))
+            page = asking.get("/duplicates")
+            milliseconds = 1000 * (time.perf_counter() - began)
+            if number < max(1, groups // 10):
+                took["decision, first tenth"].append(milliseconds)
+            elif number >= groups - max(1, groups // 10):
+                took["decision, last tenth"].append(milliseconds)
+        listed = asking.get("/duplicates/superfluous.txt").splitlines()
+        if "Every group is decided" not in page or len(listed) != groups:
+            raise SystemExit(f"{len(listed)} files are listed after {groups} decisions")
+    figures = {"the look for groups, s": looked, **_spread(took)}
+    return Section(title, "ms", took, (), figures, [f"{2 * groups:,} files"], items=2 * groups)
+
+
+def _add_pairs(client: QdrantClient, groups: int, folder: Path) -> None:
+    """Photographs of 160 pixels, and each once more with 120, with vectors that are nearly those of their pair."""
+    found = pictures.pack("clothing")
+    catalog = Catalog.create(client, "pairs", generated.space())
+    folder.mkdir()
+    catalog.sources.register(folder, "pairs")
+    numbers = np.random.default_rng(7)
+    entries = []
+    for number in range(groups):
+        vector = numbers.standard_normal(catalog.space.dim).astype(np.float32)
+        with Image.open(found[number % len(found)]) as opened:
+            picture = opened.convert("RGB").rotate(90 * (number // len(found)))
+        for side in (160, 120):
+            path = folder / f"{number:04d}-{side}.jpg"
+            small = picture.copy()
+            small.thumbnail((side, side))
+            small.save(path, quality=92)
+            noise = numbers.standard_normal(catalog.space.dim).astype(np.float32) * np.float32(0.01)
+            entries.append(ItemVector(Item(_facts("pairs", folder, path), {}), vector + noise))
+    for start in range(0, len(entries), 500):
+        catalog.writes.upsert(entries[start : start + 500])
+
+
 # ---- the index -------------------------------------------------------------------------------------------------------
 
 
@@ -265,24 +339,29 @@ def _add_photographs(client: QdrantClient) -> None:
     real = generated.real_vectors(generated.FEW)
     entries = []
     for number, path in enumerate(sorted(folder.rglob("*.jpg"))):
-        with Image.open(path) as picture:
-            width, height = picture.size
-        state = path.stat()
-        facts = FileFacts(
-            "photographs",
-            path.relative_to(folder).as_posix(),
-            state.st_size,
-            state.st_mtime_ns,
-            sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-            format="JPEG",
-            width=width,
-            height=height,
-            ingested_at="2026-01-01T00:00:00+00:00",
-        )
+        facts = _facts("photographs", folder, path)
         metadata = generated.item(number).metadata
         noise = np.random.default_rng([3, number]).standard_normal(real.shape[1]).astype(np.float32) / real.shape[1]
         entries.append(ItemVector(Item(facts, metadata), real[number % len(real)] + noise))
     catalog.writes.upsert(entries)
+
+
+def _facts(source: str, folder: Path, path: Path) -> FileFacts:
+    """A file as a daemon would have found it."""
+    with Image.open(path) as picture:
+        width, height = picture.size
+    state = path.stat()
+    return FileFacts(
+        source,
+        path.relative_to(folder).as_posix(),
+        state.st_size,
+        state.st_mtime_ns,
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        format="JPEG",
+        width=width,
+        height=height,
+        ingested_at="2026-01-01T00:00:00+00:00",
+    )
 
 
 if __name__ == "__main__":

@@ -104,7 +104,8 @@ class Review:
     def standing(self, catalog: str | None, found: Duplicates, skip: int) -> Reviewed:
         """The first group that is not decided, without the `skip` first ones of those."""
         decisions = self._decisions(catalog)
-        open_ = [number for number, group in enumerate(found.groups) if _decision(group, decisions) is None]
+        decided = Decided(decisions)
+        open_ = [number for number, group in enumerate(found.groups) if decided.about(group) is None]
         number = open_[min(skip, len(open_) - 1)] if open_ else None
         return Reviewed(
             None if number is None else _members(found.groups[number]),
@@ -157,8 +158,9 @@ class Superfluous:
 def superfluous(found: Duplicates, decisions: Sequence[Decision]) -> list[Superfluous]:
     """What was decided not to be kept. Where nothing of a group was to be kept, all of it stays."""
     made = []
+    decided = Decided(decisions)
     for group in found.groups:
-        decision = _decision(group, decisions)
+        decision = decided.about(group)
         if decision is None or not decision.keep:
             continue
         kept = next((each for each in group.results if each.id in decision.keep), group.results[0])
@@ -185,10 +187,19 @@ def _text(location: Path | None) -> str:
     return text if text.isprintable() else ""
 
 
-def _decision(group: Group, decisions: Sequence[Decision]) -> Decision | None:
-    """The latest decision about all files of a group."""
-    items = [each.id for each in group.results]
-    return next((each for each in reversed(decisions) if each.covers(items)), None)
+class Decided:
+    """Decisions, found by one of their items: in a review each of a thousand groups is looked up for each page."""
+
+    def __init__(self, decisions: Sequence[Decision]) -> None:
+        self._by_item: dict[str, list[Decision]] = {}
+        for each in decisions:
+            for item in each.seen:
+                self._by_item.setdefault(item, []).append(each)
+
+    def about(self, group: Group) -> Decision | None:
+        """The latest decision about all files of a group."""
+        items = [each.id for each in group.results]
+        return next((each for each in reversed(self._by_item.get(items[0], [])) if each.covers(items)), None)
 
 
 def _members(group: Group) -> list[Member]:

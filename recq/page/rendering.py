@@ -20,7 +20,7 @@ HEADERS = {
     "Content-Security-Policy": POLICY,
     "X-Frame-Options": "DENY",
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # with none a browser calls the origin of a plain form "null", which may not ask
     "Cache-Control": "no-store",
 }
 
