@@ -287,7 +287,7 @@ def _add_pairs(client: QdrantClient, groups: int, folder: Path) -> None:
     numbers = np.random.default_rng(7)
     entries = []
     for number in range(groups):
-        vector = numbers.standard_normal(catalog.space.dim).astype(np.float32)
+        vector = numbers.standard_normal(catalog.space.dim, dtype=np.float32)
         with Image.open(found[number % len(found)]) as opened:
             picture = opened.convert("RGB").rotate(90 * (number // len(found)))
         for side in (160, 120):
@@ -295,7 +295,7 @@ def _add_pairs(client: QdrantClient, groups: int, folder: Path) -> None:
             small = picture.copy()
             small.thumbnail((side, side))
             small.save(path, quality=92)
-            noise = numbers.standard_normal(catalog.space.dim).astype(np.float32) * np.float32(0.01)
+            noise = numbers.standard_normal(catalog.space.dim, dtype=np.float32) * np.float32(0.01)
             entries.append(ItemVector(Item(_facts("pairs", folder, path), {}), vector + noise))
     for start in range(0, len(entries), 500):
         catalog.writes.upsert(entries[start : start + 500])
@@ -341,7 +341,7 @@ def _add_photographs(client: QdrantClient) -> None:
     for number, path in enumerate(sorted(folder.rglob("*.jpg"))):
         facts = _facts("photographs", folder, path)
         metadata = generated.item(number).metadata
-        noise = np.random.default_rng([3, number]).standard_normal(real.shape[1]).astype(np.float32) / real.shape[1]
+        noise = np.random.default_rng([3, number]).standard_normal(real.shape[1], dtype=np.float32) / real.shape[1]
         entries.append(ItemVector(Item(facts, metadata), real[number % len(real)] + noise))
     catalog.writes.upsert(entries)
 

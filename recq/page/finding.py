@@ -134,7 +134,8 @@ def _near(
         return {}
     called = [*([] if picture is None else ["your picture"]), *(names.get(each, each) for each in state.like)]
     found = nearest_liked(at.session, liked, [each.id for each in answer.results])
-    return {item: Near(called[each.liked], each.score, each.share) for item, each in found.items()}
+    several = len(liked) > 1
+    return {item: Near(called[each.liked] if several else "", each.score, each.share) for item, each in found.items()}
 
 
 def _answer(at: Served, state: State, picture: ContentTarget | None, words: Sequence[str]) -> Answer:

@@ -22,7 +22,6 @@ from recq.paths import printable
 from recq.region import Region
 from recq.search.explain import Explanation
 from recq.search.hottest import hottest
-from recq.search.results import score_text
 from recq.search.target import IndexedName
 
 _KEPT = 8  # explanations
@@ -99,9 +98,9 @@ class Closer:
             region = hottest(side)
             if region is not None:
                 hot.append((item, state.like_only(item, str(region))))
-        values: dict[str, Any] = {"target": pair.target, "result": pair.result, "names": names, "hot": hot}
-        values["score"] = score_text(explanation.score, explanation.share)
-        return self._site.templates.page(request, "why.html", state=state, **values)
+        return self._site.templates.page(
+            request, "why.html", state=state, target=pair.target, result=pair.result, names=names, hot=hot
+        )
 
     def why_picture(self, request: Request) -> Response:
         """The same as a picture."""

@@ -85,7 +85,8 @@ class Facet:
 
 @dataclass(frozen=True)
 class Near:
-    """How near a result is to a picture, `to` is its name: the cosine, and the share of pairs that are less alike."""
+    """How near a result is to a picture: the cosine, and the share of pairs that are less alike. `to` is the picture's
+    name where it may be one of several."""
 
     to: str
     score: float
@@ -103,7 +104,7 @@ def _tile(result: Result, seen: Sequence[str], nearest: Near | None) -> Tile:
     kind = next((cell(result.metadata[name]) for name in _KINDS if name in result.metadata), "")
     share, score, to = result.share, result.score, ""
     if share is None and nearest is not None:
-        share, score, to = nearest.share, nearest.score, f" to {nearest.to}"
+        share, score, to = nearest.share, nearest.score, f" to {nearest.to}" if nearest.to else ""
     near = "" if share is None else f"closer{to} than {percent_text(share)} of pairs"
     facts = [(printable(name), text) for name in seen if name not in _TITLES and (text := cell(result.value(name)))]
     file = result.payload["file"]

@@ -299,7 +299,9 @@ def test_percentiles_stand_in_front_where_several_steer(page: Page) -> None:
     expect(page.locator(".chip.picture")).to_be_visible()
     page.get_by_role("link", name=re.compile("^not this Hi-Top")).click()
     expect(page.locator(".chip.dislike")).to_be_visible()
-    expect(page.locator(".tile .near").first).to_contain_text("closer to your picture than")
+    expect(page.locator(".tile .near").first).to_contain_text(re.compile("^closer than"))
+    page.get_by_role("link", name=re.compile("^like, too RunX")).click()
+    expect(page.locator(".tile .near").first).to_contain_text(re.compile("^closer to (your picture|RunX Running Shoe) "))
 
 
 def test_ranges_are_typed_without_a_script(chromium: Browser, address: str) -> None:
