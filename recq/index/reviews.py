@@ -76,6 +76,7 @@ class Reviews:
             self._client.update_collection(self._collection, metadata=kept)
 
     @translated
-    def forget(self, key: str) -> None:
-        """Take a decision back; an unknown one is no error."""
-        self._client.update_collection(self._collection, metadata={PREFIX + key: None})
+    def forget(self, *keys: str) -> None:
+        """Take decisions back; an unknown one is no error."""
+        gone: dict[str, None] = {PREFIX + key: None for key in keys}
+        self._client.update_collection(self._collection, metadata=gone)

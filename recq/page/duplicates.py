@@ -60,13 +60,17 @@ class Member:
 
 @dataclass(frozen=True)
 class Reviewed:
-    """Where a review stands: a group to decide (None: all are decided), its number from 1, and the counts."""
+    """Where a review stands: a group to decide (None: all are decided), its number from 1, and the counts.
+
+    `exact`: groups that are not decided and of which all files have the same bytes.
+    """
 
     group: Sequence[Member] | None
     number: int
     groups: int
     decided: int
     superfluous: int
+    exact: int
 
 
 @dataclass
@@ -113,6 +117,7 @@ class Review:
             len(found.groups),
             len(found.groups) - len(open_),
             len(superfluous(found, decisions)),
+            sum(found.groups[each].exact for each in open_),
         )
 
     def decide(self, catalog: str | None, seen: Sequence[str], keep: Sequence[str]) -> None:
@@ -120,11 +125,25 @@ class Review:
         decision = Decision(frozenset(seen), frozenset(keep) & frozenset(seen), _now())
         self._ask(catalog, lambda reviews: reviews.write(decision))
 
+    def decide_exact(self, catalog: str | None) -> None:
+        """Decide all groups of the same bytes that are left, as suggested: one decision for each, at one time."""
+        looking, at = self.looking(catalog), _now()
+        if looking is None or looking.found is None:
+            return
+        decided = Decided(self._decisions(catalog))
+        made = [
+            Decision(frozenset(each.id for each in group.results), frozenset([group.results[0].id]), at)
+            for group in looking.found.groups
+            if group.exact and decided.about(group) is None
+        ]
+        self._ask(catalog, lambda reviews: reviews.take(made))
+
     def undo(self, catalog: str | None) -> None:
-        """Take the latest decision back, if there is one."""
+        """Take the latest decision back, if there is one; those that were made at one time all together."""
         decisions = self._decisions(catalog)
         if decisions:
-            self._ask(catalog, lambda reviews: reviews.forget(decisions[-1].key))
+            latest = [each.key for each in decisions if each.at == decisions[-1].at]
+            self._ask(catalog, lambda reviews: reviews.forget(*latest))
 
     def script(self, catalog: str | None, found: Duplicates) -> str:
         """What is superfluous by the decisions, as a shell script to read before it is run."""

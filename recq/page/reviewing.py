@@ -23,6 +23,7 @@ class Reviewing:
         router.add_api_route("/duplicates", self._site.shown(self.duplicates), methods=["GET"])
         router.add_api_route("/duplicates/look", self._site.shown(self.look_for_duplicates), methods=["POST"])
         router.add_api_route("/duplicates/decide", self._site.shown(self.decide), methods=["POST"])
+        router.add_api_route("/duplicates/exact", self._site.shown(self.decide_exact), methods=["POST"])
         router.add_api_route("/duplicates/undo", self._site.shown(self.undo), methods=["POST"])
         router.add_api_route("/duplicates/{name}", self._site.shown(self.superfluous), methods=["GET"])
 
@@ -57,6 +58,12 @@ class Reviewing:
         seen, keep = ([value for name, value in given if name == wanted] for wanted in ("seen", "keep"))
         if seen:
             self._review.decide(request.query_params.get("catalog"), seen, keep)
+        return self._back_to_duplicates(request)
+
+    def decide_exact(self, request: Request, _: bytes) -> Response:
+        """Decide all groups of the same bytes at once."""
+        require_operating(request)
+        self._review.decide_exact(request.query_params.get("catalog"))
         return self._back_to_duplicates(request)
 
     def undo(self, request: Request, _: bytes) -> Response:

@@ -301,7 +301,9 @@ def test_percentiles_stand_in_front_where_several_steer(page: Page) -> None:
     expect(page.locator(".chip.dislike")).to_be_visible()
     expect(page.locator(".tile .near").first).to_contain_text(re.compile("^closer than"))
     page.get_by_role("link", name=re.compile("^like, too RunX")).click()
-    expect(page.locator(".tile .near").first).to_contain_text(re.compile("^closer to (your picture|RunX Running Shoe) "))
+    expect(page.locator(".tile .near").first).to_contain_text(
+        re.compile("^closer to (your picture|RunX Running Shoe) ")
+    )
 
 
 def test_ranges_are_typed_without_a_script(chromium: Browser, address: str) -> None:

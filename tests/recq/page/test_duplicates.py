@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import pytest
 
 from recq.duplicates.groups import Group, Why
 from recq.duplicates.kinds import Kind
 from recq.face.findings import Duplicates
 from recq.index.reviews import Decision
-from recq.page.duplicates import script_of, superfluous
+from recq.page.duplicates import Looking, Review, script_of, superfluous
 from recq.search.results import Result
 from recq.space import EmbeddingSpace
+
+if TYPE_CHECKING:
+    from recq.api.service import Service
 
 SPACE = EmbeddingSpace(
     model="test", weights="0", layer="top", pooling="mean", size=8, resize="pad",
@@ -61,3 +68,53 @@ def test_no_name_becomes_a_command() -> None:
         ["rm", "--", f"/photos/{name}"] for name in ("$(reboot).jpg", "-rf.jpg", "it's.jpg", "ü #.jpg")
     ]
     assert script.count("# by hand, ") == 2
+
+
+class Kept:
+    """Decisions of one catalog, as the collection keeps them."""
+
+    def __init__(self) -> None:
+        self.decisions: dict[str, Decision] = {}
+
+    def all(self) -> list[Decision]:
+        return sorted(self.decisions.values(), key=lambda each: (each.at, each.key))
+
+    def write(self, decision: Decision) -> None:
+        self.take([decision])
+
+    def take(self, decisions: Iterable[Decision]) -> None:
+        self.decisions |= {each.key: each for each in decisions}
+
+    def forget(self, *keys: str) -> None:
+        for key in keys:
+            self.decisions.pop(key, None)
+
+
+def group_of(*ids: str, kind: Kind = Kind.EXACT) -> Group:
+    results = tuple(
+        Result(rank, 1.0, item, "s", item, item, Path("/photos") / item, {"file": {"size": 1}})
+        for rank, item in enumerate(ids, start=1)
+    )
+    return Group(results, (Kind.EXACT, *[kind] * (len(ids) - 1)), Why.PATH)
+
+
+def test_a_thousand_groups_of_the_same_bytes_are_decided_and_taken_back_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    groups = (*(group_of(f"a{n}", f"b{n}") for n in range(1000)), group_of("c", "d", kind=Kind.COPY))
+    review, kept = Review(cast("Service", None)), Kept()
+    monkeypatch.setattr(Review, "_ask", lambda _self, _catalog, ask: ask(kept))
+    looking = review._looking[None] = Looking()
+    looking.found = Duplicates(SPACE, groups, 2002, frozenset(), None, 0.0)
+    review.decide(None, ["a7", "b7"], ["b7"])  # what somebody has decided stays
+    assert review.standing(None, looking.found, 0).exact == 999
+    review.decide_exact(None)
+    standing = review.standing(None, looking.found, 0)
+    assert (standing.decided, standing.superfluous, standing.number, standing.exact) == (1000, 1000, 1001, 0)
+    gone = review.listed(None, looking.found).splitlines()
+    assert "/photos/a7" in gone
+    assert "/photos/b8" in gone
+    review.undo(None)
+    assert review.standing(None, looking.found, 0).decided == 1
+    review.undo(None)
+    assert kept.decisions == {}

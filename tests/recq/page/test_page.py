@@ -246,7 +246,14 @@ def test_held_metadata_is_listed_with_what_each_would_lose(tmp_path: Path) -> No
 
 
 def test_other_pages_cannot_have_something_done(page: httpx.Client) -> None:
-    for route in ("/retry", "/confirm", "/duplicates/look", "/duplicates/decide", "/duplicates/undo"):
+    for route in (
+        "/retry",
+        "/confirm",
+        "/duplicates/look",
+        "/duplicates/decide",
+        "/duplicates/exact",
+        "/duplicates/undo",
+    ):
         answer = page.post(route, headers={"Origin": "http://evil.example"})
         assert answer.status_code == 403, route
 
@@ -265,7 +272,7 @@ def test_a_token_is_asked_for_once(locked: httpx.Client) -> None:
     assert "httponly" in cookie
     assert "samesite=strict" in cookie
     assert locked.get("/").status_code == 200
-    for route in ("/retry", "/confirm", "/duplicates/decide", "/duplicates/undo"):
+    for route in ("/retry", "/confirm", "/duplicates/decide", "/duplicates/exact", "/duplicates/undo"):
         assert locked.post(route).status_code == 403, route  # readers only read
 
 

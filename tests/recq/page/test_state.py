@@ -9,8 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recq.errors import UsageError
-from recq.index.grammar import parse_any_of
-from recq.page.state import MOST_LIKED, SIZES, State, negated, words_filters
+from recq.index.grammar import Condition, parse_all, parse_any_of
+from recq.page.state import (
+    MOST_LIKED,
+    SIZES,
+    State,
+    negated,
+    range_filters,
+    range_of,
+    without_range,
+    words_filters,
+)
 
 WORDS = st.text(st.characters(codec="utf-8"), max_size=20).map(str.strip)
 IDS = st.lists(st.uuids().map(str), max_size=4, unique=True).map(tuple)
@@ -91,3 +100,20 @@ def test_words_are_literal_in_every_field(text: str) -> None:
 
 def test_negation() -> None:
     assert negated("category=a\\,b", "category") == "category!=a\\,b"
+
+
+def test_a_typed_range_becomes_filters_in_place_of_the_one_before() -> None:
+    state = read("/?filters=price%3E%3D5&filters=category%3Da&range=price&low=10&high=20.5")
+    assert state.filters == ("category=a", "price>=10", "price<=20.5")
+    assert read(state.address) == state
+    assert range_of(state.filters, "price") == ("10", "20.5")
+    assert read("/?filters=price%3C%3D5&range=price&high=7").filters == ("price<=7",)
+    assert read("/?filters=price%3C%3D5&range=price").filters == ("price<=5",)
+    assert without_range(state.filters, "price") == ("category=a",)
+
+
+@given(WORDS.filter(bool), WORDS.filter(bool))
+def test_typed_ends_are_literal(low: str, high: str) -> None:
+    filters = range_filters("a,b", low, high)
+    read_back = [(each.field, each.values) for each in parse_all(filters) if isinstance(each, Condition)]
+    assert read_back == [("a,b", (low,)), ("a,b", (high,))]
