@@ -5,8 +5,9 @@
 `recq serve` is a process of its own that asks the index of a daemon, or of a server. The newest 300 items are
 photographs, whose thumbnails are made before anything is measured; all others are generated (`generated.py`). Over HTTP
 as a browser asks, the page on one connection and its 60 thumbnails on six; then in Chromium, whose cache is empty at
-each first screen, from the start of the navigation until all 60 pictures are decoded, and from the click until the new
-tiles stand. Last a review of 1,000 groups of duplicates, each decided over HTTP and the next one shown.
+each first screen, from the start of the navigation until all 60 pictures are decoded, beside the same bytes given from
+memory, which is Chromium's own share; and from the click until the new tiles stand. Last a review of 1,000 groups of
+duplicates, each decided over HTTP and the next one shown.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from html import unescape
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -37,7 +39,7 @@ from qdrant_client import QdrantClient
 
 from benchmarks import generated, pictures
 from benchmarks.engines import daemon, server
-from benchmarks.measure import Ratio, Report, Section, interval, median, parser_of, percentile, progress
+from benchmarks.measure import Ratio, Report, Section, interval, median, parser_of, percentile, progress, ratio
 from benchmarks.service import serving
 from recq.index.catalog import Catalog
 from recq.index.connect import own_folder, server_client
@@ -51,6 +53,7 @@ CONNECTIONS = 6
 """That a browser opens to one host."""
 
 FIRST_SCREEN, FACET = 300.0, 150.0
+FIRST, PLAIN = "first screen", "first screen, the same bytes from memory"
 
 
 @dataclass(frozen=True)
@@ -211,32 +214,80 @@ def in_chromium(engine: str, amount: Amount) -> Section:
             opened = stack.enter_context(browser())
         except (pytest.skip.Exception, pytest.fail.Exception) as why:
             return Section(title, "ms", not_run={"Chromium": str(why)})
-        took: dict[str, list[float]] = {"first screen": [], "facet click": [], "next page": []}
+        plain = stack.enter_context(_from_memory(address))
+        took: dict[str, list[float]] = {FIRST: [], PLAIN: [], "facet click": [], "next page": []}
         for number in range(amount.times + 2):
-            context = opened.new_context(
-                base_url=f"http://{address}", viewport={"width": 1600, "height": 1200}, reduced_motion="reduce"
-            )
-            found = _visit(context.new_page())
-            context.close()
+            found: dict[str, float] = {}
+            for where, visit in ((address, _visit), (plain, _look_at_plain)):
+                context = opened.new_context(
+                    base_url=f"http://{where}", viewport={"width": 1600, "height": 1200}, reduced_motion="reduce"
+                )
+                found |= visit(context.new_page())
+                context.close()
             if number >= 2:
                 for side, milliseconds in found.items():
                     took[side].append(milliseconds)
-    ratios = [_bar("first screen", took["first screen"], FIRST_SCREEN), _bar("facet click", took["facet click"], FACET)]
+    ratios = [_bar("first screen", took[FIRST], FIRST_SCREEN), _bar("facet click", took["facet click"], FACET)]
+    ratios.append(ratio("first screen / the same bytes from memory", took[FIRST], took[PLAIN]))
     figures = _spread(took)
     return Section(title, "ms", took, ratios, figures, [f"{amount.times} visits"], items=amount.items)
 
 
 def _visit(page: Page) -> dict[str, float]:
-    page.goto("/?size=s", wait_until="commit")
-    page.wait_for_selector(".pages", state="attached")
-    pictures_shown, first = page.evaluate(_SHOWN)
-    if pictures_shown != 60:
-        raise SystemExit(f"{pictures_shown} tiles on the first screen")
+    first = _first_screen(page)
     page.wait_for_selector("aside a.value")
     clicked = page.evaluate(_CLICKED, "tenth t3")
     page.wait_for_selector(".chip.filter")
     following = page.evaluate(_CLICKED.replace("'aside a.value'", "'a[rel=next]'"), "next")
-    return {"first screen": first, "facet click": clicked, "next page": following}
+    return {FIRST: first, "facet click": clicked, "next page": following}
+
+
+def _look_at_plain(page: Page) -> dict[str, float]:
+    return {PLAIN: _first_screen(page)}
+
+
+def _first_screen(page: Page) -> float:
+    page.goto("/?size=s", wait_until="commit")
+    page.wait_for_selector(".pages", state="attached")
+    pictures_shown, took = page.evaluate(_SHOWN)
+    if pictures_shown != 60:
+        raise SystemExit(f"{pictures_shown} tiles on the first screen")
+    return float(took)
+
+
+@contextmanager
+def _from_memory(address: str) -> Iterator[str]:
+    """The address of a server that gives the same first screen, byte for byte, and asks nobody."""
+    kept: dict[str, tuple[bytes, str]] = {}
+
+    class Kept(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            if self.path not in kept:
+                connection = http.client.HTTPConnection(address, timeout=120)
+                connection.request("GET", self.path, headers={"Accept": "text/html"})
+                answer = connection.getresponse()
+                kept[self.path] = answer.read(), answer.getheader("Content-Type", "")
+                connection.close()
+            content, kind = kept[self.path]
+            self.send_response(200)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Kept) as serving_kept:
+        thread = threading.Thread(target=serving_kept.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{serving_kept.server_port}"
+        finally:
+            serving_kept.shutdown()
+            thread.join()
 
 
 # ---- a review of duplicates ------------------------------------------------------------------------------------------

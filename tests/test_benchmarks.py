@@ -155,6 +155,9 @@ def test_a_command_that_fails_ends_the_benchmark_with_its_last_words() -> None:
         ),
         pytest.param("footprint", [], {"RssAnon of the daemon, MB": (None, 450.0)}, marks=pytest.mark.long),
         pytest.param("growth", [], {}, marks=pytest.mark.long),
+        pytest.param(
+            "page", ["--no-server", "--no-browser"], {"first screen, ms, p50": (None, 5_000.0)}, marks=pytest.mark.long
+        ),
         pytest.param("service", ["--no-server"], {"HTTP / library, p50": (None, 6.0)}, marks=pytest.mark.long),
         pytest.param(
             "consumers", [], {"failed questions": (None, 0.0), "wrong answers": (None, 0.0)}, marks=pytest.mark.long
