@@ -34,6 +34,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"recq.learn"},
         {"recq.operate", "recq.watch"},
         {"recq.display"},
+        {"recq.site"},
         {"recq.face"},
         {"recq.api"},
         {"recq.page"},

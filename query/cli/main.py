@@ -135,7 +135,7 @@ class Recq(CommandsOnUse):
         Listed(
             "export",
             "query.cli.transfer:export",
-            "Write the whole catalog into a file: ids, metadata, vectors and embedding space. `recq import` reads it.",
+            "Write the whole catalog into a file, which `recq import` reads, or with --site as pages for a browser.",
             _FILTERS,
         ),
         Listed(

@@ -126,7 +126,7 @@ def asked(question: Ranked | Matched) -> dict[str, Any]:
     return given | {
         "filters": question.filters or [],
         "any_of": question.any_of or [],
-        "fields": _field_list(question.fields),
+        "fields": field_list(question.fields),
     }
 
 
@@ -140,7 +140,7 @@ def _limit(text: str | None, option: str, example: str) -> float | str | None:
         raise UsageError(f"{option} {text!r} is no number: write {option} {example}, or {option} {AUTO}") from None
 
 
-def _field_list(text: str | None) -> list[str] | None:
+def field_list(text: str | None) -> list[str] | None:
     """The value of --fields: names between commas. Raises UsageError."""
     if text is None:
         return None

@@ -1,32 +1,92 @@
-"""The commands of `recq` that transfer a whole catalog: export, import."""
+"""The commands of `recq` that transfer a whole catalog: export, into a file or as a site, and import."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from query.cli.option_groups import open_catalog
-from query.cli.options import FilterOption
-from query.cli.shell import PROG, counted
+from query.cli import completion
+from query.cli.option_groups import field_list, open_catalog
+from query.cli.options import FieldsOption, FilterOption
+from query.cli.shell import PROG, counted, emit
 from recq.cli_errors import complain
 from recq.cli_groups import Index, grouped
 from recq.cli_progress import bar
-from recq.transfer.transfer import ArchiveFormat, Transferred
+from recq.errors import ItemsFailed, UsageError
+from recq.paths import printable
+from recq.transfer.transfer import STREAM, ArchiveFormat, Transferred
+
+if TYPE_CHECKING:
+    from recq.site.export import ExportedSite
+
+MOST_NAMED = 20
+"""Pictures without a file that are named on standard error; --json has all."""
+
+
+@dataclass(frozen=True)
+class SiteOptions:
+    """What goes out with `--site`."""
+
+    fields: FieldsOption = None
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--without",
+            metavar="FIELD",
+            autocompletion=completion.field,
+            show_default=False,
+            help="With --site: leave a field out, also file.path; may be given several times. "
+            "Example: --without supplier",
+        ),
+    ] = None
+    title: Annotated[
+        str | None,
+        typer.Option(
+            "--title",
+            metavar="TEXT",
+            show_default=False,
+            help="With --site: what stands above the page, the catalog's name if not given. "
+            "Example: --title 'Shoes of 1990'",
+        ),
+    ] = None
+    thumbnail: Annotated[
+        int | None,
+        typer.Option(
+            "--thumbnail",
+            metavar="PIXELS",
+            min=64,
+            max=2048,
+            show_default=False,
+            help="With --site: the longer side of the pictures, 320 if not given. Example: --thumbnail 640",
+        ),
+    ] = None
+
+    def asked(self) -> dict[str, Any]:
+        """The keywords of `export_site` that were given. Raises UsageError."""
+        given = {
+            "fields": field_list(self.fields),
+            "without": self.without,
+            "title": self.title,
+            "thumbnail": self.thumbnail,
+        }
+        return {name: value for name, value in given.items() if value is not None}
 
 
 @grouped
 def export(
     *,
     file: Annotated[
-        Path,
+        Path | None,
         typer.Argument(
             metavar="FILE",
             show_default=False,
             help="The file to write; - is standard output. Example: images.parquet",
         ),
-    ],
+    ] = None,
     form: Annotated[
         ArchiveFormat | None,
         typer.Option(
@@ -35,17 +95,70 @@ def export(
             help="jsonl or parquet, else what FILE ends in. Example: --format jsonl",
         ),
     ] = None,
+    site: Annotated[
+        Path | None,
+        typer.Option(
+            "--site",
+            metavar="DIR",
+            show_default=False,
+            help="In place of FILE: a folder to be opened in a browser without a server, with pictures, metadata and "
+            "vectors. Example: --site shoes",
+        ),
+    ] = None,
+    chosen: SiteOptions,
     filters: FilterOption = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print what was written as JSON. Example: --json")] = False,
     index: Index,
-) -> None:
-    """Write the whole catalog into a file: ids, metadata, vectors and embedding space. `recq import` reads it."""
+) -> int:
+    """Write the whole catalog into a file, which `recq import` reads, or with --site as pages for a browser.
+
+    A file has ids, metadata, vectors and embedding space. A site has small pictures, metadata and vectors; the files
+    themselves are not copied.
+    """
+    asked = chosen.asked()
+    if site is not None:
+        if file is not None or form is not None:
+            raise UsageError("--site writes a folder and no file: leave out FILE and --format")
+        with open_catalog(index) as catalog, bar() as progress:
+            written = catalog.export_site(site, filters=filters or [], progress=progress, **asked)
+        return _tell_site(written, as_json=json_)
+    if file is None:
+        raise UsageError("FILE is missing, such as images.parquet; or name a folder for a site, --site DIR")
+    if asked:
+        raise UsageError(f"--{next(iter(asked))} is of a site, and {printable(str(file))} is a file: add --site DIR")
+    if json_ and file == STREAM:
+        raise UsageError("--json prints to standard output, where the export goes: name a file")
     with open_catalog(index) as catalog, bar() as progress:
         done = catalog.export(file, form=None if form is None else form.value, filters=filters, progress=progress)
-    complain(
-        PROG, f"{_told(done)} of catalog {done.catalog} written to {file if str(file) != '-' else 'standard output'}"
-    )
+    if json_:
+        emit(_json({"catalog": done.catalog, "file": str(file), "items": done.items, "failed": done.failed}))
+    else:
+        place = file if file != STREAM else "standard output"
+        complain(PROG, f"{_told(done)} of catalog {done.catalog} written to {place}")
     if done.no_items is not None:
         complain(PROG, done.no_items.text)
+    return 0
+
+
+def _tell_site(written: ExportedSite, *, as_json: bool) -> int:
+    """Report what was written, and what has no picture. Returns the exit code."""
+    if as_json:
+        emit(_json(written.to_json()))
+    else:
+        page = written.folder / "index.html"
+        complain(PROG, f"{counted(written.items, 'item')} of catalog {written.catalog}: open {page} in a browser")
+    for each in written.unpictured[:MOST_NAMED]:
+        complain(PROG, f"no picture of {each.path}: {each.reason}")
+    if not written.unpictured:
+        return 0
+    named = "" if len(written.unpictured) <= MOST_NAMED else ", of which --json names all"
+    of = counted(written.items, "item")
+    complain(PROG, f"{len(written.unpictured):,} of {of} have a placeholder for a picture{named}")
+    return ItemsFailed.exit_code
+
+
+def _json(document: dict[str, Any]) -> str:
+    return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
 
 
 @grouped

@@ -13,8 +13,8 @@ from recq.api.documents import HEADERS
 from recq.api.item_files import media_type, open_item
 from recq.api.questions import Thumbnail
 from recq.api.service import Served, Service
-from recq.api.thumbnails import encoded
 from recq.errors import ImageError, TargetError, TargetNotFound
+from recq.images.pixels import jpeg_of
 from recq.images.workers import FileChanged
 from recq.index.schema import Item
 from recq.paths import printable
@@ -88,7 +88,7 @@ def _made(service: Service, catalog: str | None, item_id: str, longest: int) -> 
         except (ImageError, FileNotFoundError, FileChanged) as error:
             why = error if isinstance(error, ImageError) else "it is being written: ask again in a moment"
             raise TargetError(f"'{printable(item.file.path)}' cannot be shown, {why}") from error
-    content = encoded(rgb)
+    content = jpeg_of(rgb)
     service.thumbnails.put(digest, longest, content)
     return digest, content
 

@@ -5,18 +5,13 @@ They are named by the bytes of their picture, so a picture that changes has anot
 
 from __future__ import annotations
 
-import io
 import os
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
-from PIL import Image
-
-from recq.images.pixels import RGBArray
 from recq.private_files import make_private_folder, replaced_privately
 
-QUALITY = 85
 _KEPT = 0.9  # of the limit, once it was reached: so that not every new one looks for old ones
 
 
@@ -78,10 +73,3 @@ class Thumbnails:
 
     def _path(self, sha256: str, size: int) -> Path:
         return self._folder / sha256[:2] / f"{sha256}-{size}.jpg"
-
-
-def encoded(rgb: RGBArray) -> bytes:
-    """Pixels, uint8 (h, w, 3), as a JPEG file."""
-    stream = io.BytesIO()
-    Image.fromarray(rgb).save(stream, "JPEG", quality=QUALITY)
-    return stream.getvalue()

@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 FIRST_FIELDS = ("category", "title", "price")
 """Metadata fields that are shown where an item has them, after the fields that the filters name."""
 
+TITLE_FIELDS = ("title", "name")
+"""Where an item's name for people is looked for; else it is that of its file."""
+
+KIND_FIELDS = ("category", "labels", "kind", "type", "genre", "genres")
+"""Where it is looked for what an item is."""
+
 MOST_FIELDS = 4
 """Metadata columns of an answer: more than these do not fit beside the paths on 100 columns."""
 

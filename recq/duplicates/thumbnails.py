@@ -24,7 +24,7 @@ from recq.duplicates.same_picture import SIDE
 from recq.errors import UsageError
 from recq.images.indexed_files import Place, Unread, read_files
 from recq.images.pixels import RGBArray
-from recq.images.resize import placement
+from recq.images.resize import without_border
 from recq.images.workers import Decoded
 from recq.progress import Progress, silent
 from recq.space import InputSpec
@@ -68,8 +68,7 @@ class Thumbnails:
                 self._keep(row, found)
 
     def _keep(self, row: int, decoded: Decoded) -> None:
-        left, top, right, bottom = placement(decoded.width, decoded.height, _SPEC).inner
-        rgb = np.ascontiguousarray(decoded.pixels[top:bottom, left:right])
+        rgb = np.ascontiguousarray(without_border(decoded.pixels, decoded.width, decoded.height, _SPEC))
         start = self._file.seek(0, os.SEEK_END)
         try:
             self._file.write(rgb.data)
@@ -79,7 +78,7 @@ class Thumbnails:
                 f"no room for the thumbnails in {tempfile.gettempdir()}: {error.strerror}; set TMPDIR to a folder with "
                 "more room, or choose fewer items with --filter"
             ) from error
-        self._found[row] = start, bottom - top, right - left
+        self._found[row] = start, rgb.shape[0], rgb.shape[1]
 
     def __contains__(self, row: int) -> bool:
         return row in self._found

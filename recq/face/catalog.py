@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from recq.learn.labels import LabelRules
     from recq.learn.prediction import Prediction
     from recq.search.many import FailedTarget
+    from recq.site.export import ExportedSite
     from recq.space import EmbeddingSpace
     from recq.transfer.transfer import Transferred
 
@@ -529,6 +530,33 @@ class ImageCatalog(ClosedAtEnd):
         chosen = None if form is None else ArchiveFormat(form)
         asked = None if filters is None else list(filters)
         return export_catalog(self._session, Path(path), chosen, asked, progress)
+
+    @checked()
+    def export_site(
+        self,
+        path: str | Path,
+        *,
+        filters: Sequence[str] = (),
+        fields: Sequence[str] | None = None,
+        without: Sequence[str] = (),
+        title: str | None = None,
+        thumbnail: int = 320,
+        progress: Progress = silent,
+    ) -> ExportedSite:
+        """Write the items that match the filters as a site: a folder whose page any browser opens, without a server.
+
+        `fields` are the metadata that go out: all of it and the path within the source where it is None, nothing of
+        `without`. Pictures have `thumbnail` pixels on their longer side; the files themselves are not copied. `title`
+        stands above the page, else the catalog's name. A site in the folder `path` is replaced when the new one is
+        whole, and its pictures are used again. Returns the number of `items`, and in `unpictured` those whose picture
+        could not be read. Raises UsageError for a folder that is neither empty nor a site, and where it cannot be
+        written; FilterError; TargetNotFound where no item matches.
+        """
+        from recq.site.export import Choice, export_site
+
+        asked = None if fields is None else tuple(fields)
+        choice = Choice(tuple(filters), asked, tuple(without), title, thumbnail)
+        return export_site(self._session, Path(path), choice, progress)
 
     # -- life -----------------------------------------------------------------------------------------------------
 

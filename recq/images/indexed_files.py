@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import StrEnum
@@ -52,6 +52,16 @@ def read_files(
 
     Raises RecqError where no decoding process starts.
     """
+    return read_fitted(wanted, lambda _: spec, settings, progress)
+
+
+def read_fitted(
+    wanted: Sequence[tuple[int, Sequence[Place]]],
+    spec_of: Callable[[int], InputSpec],
+    settings: Settings,
+    progress: Progress = silent,
+) -> Iterator[tuple[int, Decoded | Unread]]:
+    """The same, each row as the input of its own spec."""
     workers = min(settings.worker_count, max(1, len(wanted)))
     with DecodePool(
         workers=workers,
@@ -59,7 +69,7 @@ def read_files(
         memory=settings.decode_memory,
         limits=Limits.from_settings(settings),
     ) as pool:
-        for done, attempt in enumerate(_begun(wanted, spec, pool, workers * _AT_HAND)):
+        for done, attempt in enumerate(_begun(wanted, spec_of, pool, workers * _AT_HAND)):
             progress("reading pictures", done, len(wanted))
             yield attempt.row, attempt.finished(pool)
     progress("reading pictures", len(wanted), len(wanted))
@@ -105,12 +115,12 @@ class _Attempt:
 
 
 def _begun(
-    wanted: Iterable[tuple[int, Sequence[Place]]], spec: InputSpec, pool: DecodePool, most: int
+    wanted: Iterable[tuple[int, Sequence[Place]]], spec_of: Callable[[int], InputSpec], pool: DecodePool, most: int
 ) -> Iterator[_Attempt]:
     """The attempts in order, `most` of them begun at a time."""
     under_way: deque[_Attempt] = deque()
     for row, places in wanted:
-        under_way.append(_Attempt(row, places, spec, pool))
+        under_way.append(_Attempt(row, places, spec_of(row), pool))
         if len(under_way) >= most:
             yield under_way.popleft()
     yield from under_way

@@ -20,7 +20,7 @@ from recq.images.decode import Limits
 from recq.images.fitting import Displayed
 from recq.images.pixels import RGBArray
 from recq.images.reading import read_inside
-from recq.images.resize import placement
+from recq.images.resize import without_border
 from recq.images.workers import Decoded, DecodePool, FileChanged
 from recq.region import Region
 from recq.settings import Settings
@@ -90,9 +90,7 @@ class IsolatedDecoder(ClosedAtEnd):
 
 
 def _whole(found: Decoded, size: int) -> RGBArray:
-    """The picture without the white that makes a square of it."""
-    left, top, right, bottom = placement(found.width, found.height, InputSpec(size, "pad")).inner
-    return found.pixels[top:bottom, left:right]
+    return without_border(found.pixels, found.width, found.height, InputSpec(size, "pad"))
 
 
 @contextmanager

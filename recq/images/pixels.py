@@ -6,6 +6,7 @@ profiles are applied, alpha goes over white, 16 bits become 8 by rounding, and t
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,8 @@ RGBArray = npt.NDArray[np.uint8]
 """(height, width, 3), sRGB."""
 
 WHITE = 255  # in every channel
+
+_QUALITY = 85  # of pictures that are shown
 
 
 @dataclass(frozen=True)
@@ -122,3 +125,10 @@ def upright(rgb: RGBArray, orientation: int) -> RGBArray:
             return rgb.transpose(1, 0, 2)[::-1]
         case _:
             return rgb
+
+
+def jpeg_of(rgb: RGBArray) -> bytes:
+    """The pixels as a JPEG file to be shown: nothing of the file that they are from is in it."""
+    stream = io.BytesIO()
+    Image.fromarray(rgb).save(stream, "JPEG", quality=_QUALITY)
+    return stream.getvalue()

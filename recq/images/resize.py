@@ -53,6 +53,13 @@ def placement(width: int, height: int, spec: InputSpec) -> Placement:
     return Placement(everything, (x, y, x + inner_width, y + inner_height))
 
 
+def without_border(fitted: RGBArray, width: int, height: int, spec: InputSpec) -> RGBArray:
+    """What `to_input` made of a picture of `width` x `height` pixels, uint8 (size, size, 3), without the white that
+    makes a square of it: uint8 (h, w, 3)."""
+    left, top, right, bottom = placement(width, height, spec).inner
+    return fitted[top:bottom, left:right]
+
+
 def cut(rgb: RGBArray, region: Region | None) -> RGBArray:
     """The region of a picture, uint8 (h, w, 3); all of it for None. Raises Beside."""
     if region is None:

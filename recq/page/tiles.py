@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from recq.display.table import cell, columns_of
+from recq.display.table import KIND_FIELDS, TITLE_FIELDS, cell, columns_of
 from recq.face.results import Facets
 from recq.index.schema import FieldType
 from recq.page.state import PAGE_SIZE, State, negated, range_of, without_range
@@ -19,9 +19,6 @@ MOST_FACETS = 8
 
 MOST_VALUES = 12
 """Values of each that are shown at once."""
-
-_TITLES = ("title", "name")
-_KINDS = ("category", "labels", "kind", "type", "genre", "genres")
 
 
 @dataclass(frozen=True)
@@ -101,12 +98,14 @@ def tiles_of(answer: Answer, near: Mapping[str, Near] | None = None) -> list[Til
 
 def _tile(result: Result, seen: Sequence[str], nearest: Near | None) -> Tile:
     title = title_of(result.metadata, result.name)
-    kind = next((cell(result.metadata[name]) for name in _KINDS if name in result.metadata), "")
+    kind = next((cell(result.metadata[name]) for name in KIND_FIELDS if name in result.metadata), "")
     share, score, to = result.share, result.score, ""
     if share is None and nearest is not None:
         share, score, to = nearest.share, nearest.score, f" to {nearest.to}" if nearest.to else ""
     near = "" if share is None else f"closer{to} than {percent_text(share)} of pairs"
-    facts = [(printable(name), text) for name in seen if name not in _TITLES and (text := cell(result.value(name)))]
+    facts = [
+        (printable(name), text) for name in seen if name not in TITLE_FIELDS and (text := cell(result.value(name)))
+    ]
     file = result.payload["file"]
     return Tile(
         result.id,
@@ -125,7 +124,7 @@ def _tile(result: Result, seen: Sequence[str], nearest: Near | None) -> Tile:
 
 def title_of(metadata: Mapping[str, Any], name: str) -> str:
     """What an item is called: its title, else its file's name."""
-    found = next((text for each in _TITLES if (text := cell(metadata.get(each)))), "")
+    found = next((text for each in TITLE_FIELDS if (text := cell(metadata.get(each)))), "")
     return found or printable(name)
 
 

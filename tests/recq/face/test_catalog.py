@@ -535,10 +535,10 @@ NO_PATH = (5, "", b"x.jsonl", "a\0b", ["x"], object())
 NO_TARGET = (5, None, True, 1.5, ["two.png"], {"a": 1}, {"two.png"}, object(), np.ones((2, 2)), np.array("x"), print)
 NO_TARGETS = ("two.png", b"x", 5, None, Path("two.png"), {"a": 1}, object(), np.array(5), bytearray(b"x"))
 KINDS: dict[str, tuple[Any, ...]] = {
-    **dict.fromkeys(("k", "offset", "page", "limit", "sample", "seed", "top"), NO_WHOLE),
+    **dict.fromkeys(("k", "offset", "page", "limit", "sample", "seed", "top", "thumbnail"), NO_WHOLE),
     **dict.fromkeys(("min_score", "max_distance", "diversity"), NO_NUMBER),
-    **dict.fromkeys(("group_by", "sort", "field", "since", "label", "space", "url", "api_key"), NO_TEXT),
-    **dict.fromkeys(("filters", "any_of", "fields", "against", "query_filters", "gallery_filters"), NO_LIST),
+    **dict.fromkeys(("group_by", "sort", "field", "since", "label", "space", "title", "url", "api_key"), NO_TEXT),
+    **dict.fromkeys(("filters", "any_of", "fields", "without", "against", "query_filters", "gallery_filters"), NO_LIST),
     **dict.fromkeys(("keep_own_group", "keep_duplicates", "exact"), NO_FLAG),
     **dict.fromkeys(("path", "data_dir"), NO_PATH),
     **dict.fromkeys(("target", "image", "result"), NO_TARGET),

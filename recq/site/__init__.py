@@ -1,0 +1,1 @@
+"""A catalog as a folder that any browser opens: pictures, metadata, vectors and a page, without a server."""
