@@ -141,8 +141,9 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def violations(page: Page) -> list[str]:
-    """What axe finds wrong with a page: the rule, and the first place."""
+def violations(page: Page, *, fetching: bool = True) -> list[str]:
+    """What axe finds wrong with a page: the rule, and the first place. Style sheets are not read again where a page
+    forbids `fetching`."""
     page.evaluate(axe())
-    found = page.evaluate(f"axe.run(document, {{runOnly: {RULES}}})")
+    found = page.evaluate(f"axe.run(document, {{runOnly: {RULES}, preload: {str(fetching).lower()}}})")
     return [f"{each['id']}: {each['nodes'][0]['html']}" for each in found["violations"]]

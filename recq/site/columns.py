@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from recq.display.table import FIRST_FIELDS, KIND_FIELDS, TITLE_FIELDS
 from recq.index.field_value import field_value
 from recq.index.filters import known_name, require_field
 from recq.index.schema import EXACT, FieldType, FieldTypes, elements
@@ -28,13 +29,17 @@ class Column:
 def columns_of(
     types: FieldTypes, sources: int, fields: Sequence[str] | None = None, without: Iterable[str] = ()
 ) -> tuple[Column, ...]:
-    """The chosen `fields`, else all metadata, the path and, where there are several, the source; none of `without`.
+    """The chosen `fields`, else all metadata, what items are called and are first, then the path and, where there are
+    several, the source; none of `without`.
 
     Raises FilterError for an unknown field: one that was to be left out and is misspelt would go out.
     """
-    kept = {known_name(name, types): require_field(name, types) for name in fields or ()}
     if fields is None:
-        kept = {**types, PATH: FieldType.STRING, **({SOURCE: FieldType.STRING} if sources > 1 else {})}
+        first = [name for name in (*TITLE_FIELDS, *KIND_FIELDS, *FIRST_FIELDS) if name in types]
+        names = [*dict.fromkeys([*first, *sorted(types)]), PATH, *([SOURCE] if sources > 1 else [])]
+    else:
+        names = [known_name(name, types) for name in fields]
+    kept = {name: require_field(name, types) for name in names}
     for name in without:
         require_field(name, types)
         kept.pop(known_name(name, types), None)

@@ -145,7 +145,8 @@ class _Written:
         progress("reading items", len(rows), len(rows))
         if not self.items:
             why = why_no_items(catalog, choice.filters)
-            raise TargetNotFound(f"there is no item to show: {why.text if why is not None else 'they have just gone'}")
+            text = "they have just gone" if why is None else why.text.replace("\n", " ")
+            raise TargetNotFound(f"there is no item to show: {text}")
         self.head = self._head(catalog, columns)
 
     def _write(

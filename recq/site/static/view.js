@@ -108,10 +108,11 @@ function showChips(state) {
 /** @param {State} state */
 function showFacets(state) {
   const open = new Set([...place("facets").querySelectorAll("details[open]")].map((each) => each.getAttribute("data-field")));
+  const wide = window.matchMedia("(min-width: 48rem)").matches;
   const made = chooser.facets({ ...state, item: "" }).map((facet, at) => {
     const [name, type] = head.fields[facet.field];
     const asked = state.where.some((each) => each[0] === name);
-    const isOpen = asked || open.has(name) || (!open.size && at < 2 && turn === 1);
+    const isOpen = asked || open.has(name) || (turn === 1 && at < 2 && wide);
     const content = facet.least ? rangeForm(state, name, type, facet) : valueLists(state, name, facet.values);
     return element("details", { "data-field": name, open: isOpen ? "" : null }, element("summary", {}, name), ...content);
   });
@@ -141,7 +142,7 @@ function valueLists(state, name, values) {
 /** @param {State} state @param {string} name @param {string} type @param {Facet} facet @returns {Node[]} */
 function rangeForm(state, name, type, facet) {
   const asked = state.where.find((each) => each[0] === name && each[1] === "..");
-  const kind = type === "date" ? { type: "date" } : { type: "number", step: "any" };
+  const kind = { type: type === "date" ? "date" : "number", step: type === "date" ? null : "any" };
   /** @param {string} label @param {Scalar | null | undefined} value */
   const input = (label, value) => /** @type {HTMLInputElement} */ (element("input", { ...kind, "aria-label": `${name} ${label}`, value: String(value ?? "") }));
   const from = input("from", asked?.[2]);
