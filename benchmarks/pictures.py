@@ -15,6 +15,7 @@ from benchmarks.measure import ROOT, progress
 
 DATA = ROOT / "build" / "bench-data"
 SAMPLES = ROOT / "samples"
+PACKS = ("clothing", "furniture", "luma_products", "movie_posters", "demo_catalog")
 LARGE = (4000, 3000)
 """12 megapixels: a telephone's or a camera's photograph."""
 
@@ -34,6 +35,17 @@ def some_of(name: str, count: int) -> Path:
     """A folder with `count` files of a pack, spread evenly over it; more than it has are others with a byte more."""
     found = pack(name)
     return _made(f"{name}-{count}", count, lambda number: _again(found, number, count))
+
+
+def varied(count: int) -> Path:
+    """A folder with `count` pictures, no two alike: those of all packs, then parts of them, of 60 to 95 % a side."""
+    found = [path for name in PACKS for path in pack(name)]
+    found = list(dict.fromkeys(found))
+    return _made(
+        f"varied-{count}",
+        count,
+        lambda number: found[number].read_bytes() if number < len(found) else _part(found, number),
+    )
 
 
 def large(count: int) -> Path:
@@ -87,6 +99,15 @@ def _thumbnail(path: Path, side: int) -> bytes:
         picture = image.convert("RGB")
         picture.thumbnail((side, side))
     return _jpeg(picture)
+
+
+def _part(found: list[Path], number: int) -> bytes:
+    random = np.random.default_rng(number)
+    with Image.open(found[number % len(found)]) as image:
+        picture = image.convert("RGB")
+    width, height = (max(8, round(side * random.uniform(0.6, 0.95))) for side in picture.size)
+    left, top = random.integers(picture.width - width + 1), random.integers(picture.height - height + 1)
+    return _jpeg(picture.crop((int(left), int(top), int(left) + width, int(top) + height)))
 
 
 def _enlarged(path: Path, number: int) -> bytes:
