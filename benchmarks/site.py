@@ -93,16 +93,9 @@ def main() -> None:
     amount = AMOUNTS[report.size]
     with tempfile.TemporaryDirectory() as folder:
         data, site = Path(folder) / "data", Path(folder) / "site"
-        ran(
-            [
-                str(PROGRAMS / "recq-ingest"),
-                "run",
-                str(pictures.varied(amount.items)),
-                "--once",
-                "--data-dir",
-                str(data),
-            ]
-        )
+        source = pictures.varied(amount.items)
+        _describe(source)
+        ran([str(PROGRAMS / "recq-ingest"), "run", str(source), "--once", "--data-dir", str(data)])
         report.section("export", lambda: exported(data, site))
         if not site.exists():
             ran(_export(data, site))
@@ -114,7 +107,7 @@ def _describe(source: Path) -> None:
     """A title, one of forty categories and a price for each picture."""
     names = sorted(each.relative_to(source).as_posix() for each in source.rglob("*.jpg"))
     rows = [f"{name},Picture {n} of the collection,kind {n % 40},{n % 997 + 0.5}" for n, name in enumerate(names)]
-    (source / "metadata.csv").write_text("\n".join(["filename,title,category,price", *rows, ""]), "utf-8")
+    (source / "metadata.csv").write_text("\n".join(["file,title,category,price", *rows, ""]), "utf-8")
 
 
 def _export(data: Path, site: Path) -> list[str]:
