@@ -115,7 +115,9 @@ def test_more_like_this_is_what_recq_similar_prints(place: Place, page: Page) ->
         assert ids(page) == [each["id"] for each in expected], target["path"]
         assert page.locator(".tile .score").all_inner_texts() == [f"{each['score']:.2f}" for each in expected]
         near = page.locator(".tile .near").first.inner_text()
-        assert float(re.findall(r"closer than ([\d.]+) %", near)[0]) == pytest.approx(expected[0]["percentile"], abs=0.1)
+        assert float(re.findall(r"closer than ([\d.]+) %", near)[0]) == pytest.approx(
+            expected[0]["percentile"], abs=0.1
+        )
 
 
 def test_more_like_this_under_a_filter(place: Place, page: Page) -> None:
@@ -172,7 +174,9 @@ def test_what_is_hostile_is_text(page: Page, site: Path) -> None:
     assert (page.locator(".tile img").get_attribute("alt") or "").startswith(MARKUP)
     page.locator("a.picture").click()
     expect(page.locator("h2")).to_have_text(MARKUP)
-    rows = dict(page.locator("tr").evaluate_all("all => all.map(each => [...each.children].map(one => one.textContent))"))
+    rows = dict(
+        page.locator("tr").evaluate_all("all => all.map(each => [...each.children].map(one => one.textContent))")
+    )
     assert (rows["constructor"], rows["hasOwnProperty"]) == ("__proto__", "polluted")
     assert rows["javascript:window.hit`1`"] == "');window.hit=1;('"
     assert rows["toString"] == "a\\u2028b, ${window.hit=1}"

@@ -20,7 +20,7 @@ from recq.models import describe_space
 from recq.settings import Settings
 
 DOCS = Path(__file__).parents[3] / "docs"
-PAGES = ["python.md", "query.md", "quality.md", "../README.md"]
+PAGES = ["python.md", "query.md", "quality.md", "site.md", "../README.md"]
 NAMES = [f"sofa_{n}.jpg" for n in (226, 9, 7)] + [f"bed_{n}.jpg" for n in (3, 4, 5)]
 
 

@@ -9,7 +9,10 @@ import pytest
 from recq.errors import UsageError
 from recq.site.folder import MARK, SiteFolder
 
-OLD, NEW = "0" * 8 + "-0000-0000-0000-" + "0" * 12 + "-11111111.jpg", "1" * 8 + "-0000-0000-0000-" + "0" * 12 + "-11111111.jpg"
+OLD, NEW = (
+    "0" * 8 + "-0000-0000-0000-" + "0" * 12 + "-11111111.jpg",
+    "1" * 8 + "-0000-0000-0000-" + "0" * 12 + "-11111111.jpg",
+)
 
 
 def write(path: Path, content: bytes, picture: str, *, finish: bool = True) -> None:
@@ -83,7 +86,12 @@ def test_what_is_not_of_the_site_stays(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("place", "says"),
-    [("full", "is not empty, and no site of recq"), ("file", "is a file"), ("no/site", "there is no folder"), ("link", "is a file")],
+    [
+        ("full", "is not empty, and no site of recq"),
+        ("file", "is a file"),
+        ("no/site", "there is no folder"),
+        ("link", "is a file"),
+    ],
 )
 def test_what_is_no_site_is_refused(tmp_path: Path, place: str, says: str) -> None:
     (tmp_path / "full").mkdir()

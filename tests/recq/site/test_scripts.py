@@ -20,7 +20,9 @@ from recq.site.scripts import coarse_script, rest_script, script
 
 HOSTILE = ["</script><script>x()</script>", "\u2028x()", "<!--", "__proto__", '");x();("', "\\", "\ud800", "&lt;", "\0"]
 TEXTS = st.one_of(st.text(), st.sampled_from(HOSTILE))
-SCALARS = st.one_of(st.booleans(), st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False, allow_infinity=False), TEXTS)
+SCALARS = st.one_of(
+    st.booleans(), st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False, allow_infinity=False), TEXTS
+)
 TYPES = {"title": FieldType.STRING, "price": FieldType.FLOAT, "zoo": FieldType.BOOL, "made": FieldType.DATE}
 
 
