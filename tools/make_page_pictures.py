@@ -1,4 +1,4 @@
-"""Make the pictures of the page in docs/page.md and README.md: the samples, in a real browser.
+"""Make the pictures of the page in docs/page.md, docs/site.md and README.md: the samples, in a real browser.
 
     python tools/make_page_pictures.py
 
@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -41,20 +42,20 @@ def main() -> None:
             try:
                 found = re.search(r"for people at (http://\S+?)/$", process.stderr.readline().strip())
                 assert found is not None, process.stderr.read()
-                take(found[1])
+                take(found[1], SHOTS)
             finally:
                 process.terminate()
                 process.wait(30)
+        site = Path(folder) / "site"
+        export = [sys.executable, "-m", "query.cli", "export", "--site", str(site), "--title", "Samples"]
+        subprocess.run(export, check=True, cwd=ROOT, env=settings, capture_output=True)
+        take(f"{site.as_uri()}/", [("site", "light", (1180, 640), in_a_folder)])
 
 
-def take(address: str) -> None:
-    """Every picture, of the page at an address."""
+def take(address: str, shots: Sequence[Shot]) -> None:
+    """Pictures of the page at an address."""
     with browser() as opened:
-        for name, scheme, size, steps in (
-            ("page-light", "light", (1180, 760), steered),
-            ("page-dark", "dark", (1180, 760), part),
-            ("page-phone", "light", (390, 760), gallery),
-        ):
+        for name, scheme, size, steps in shots:
             with watched(opened, address, width=size[0], height=size[1], scheme=scheme) as page:
                 steps(page)
                 page.wait_for_load_state("networkidle")
@@ -85,6 +86,23 @@ def part(page: Page) -> None:
     page.get_by_role("link", name=re.compile("^Bedside Table")).click()
     for name, value in (("from the left", "48"), ("from above", "14"), ("wide", "42"), ("high", "52")):
         page.get_by_label(name, exact=True).fill(value)
+
+
+def in_a_folder(page: Page) -> None:
+    """More like a shoe, in a site."""
+    page.goto("index.html")
+    page.get_by_role("link", name="more like this RunX Running Shoe").click()
+    expect(page.locator(".near").first).to_be_visible()
+
+
+Shot = tuple[str, str, tuple[int, int], Callable[[Page], None]]
+"""The picture's name, light or dark, its size, and what to do before."""
+
+SHOTS: Sequence[Shot] = (
+    ("page-light", "light", (1180, 760), steered),
+    ("page-dark", "dark", (1180, 760), part),
+    ("page-phone", "light", (390, 760), gallery),
+)
 
 
 if __name__ == "__main__":
