@@ -27,7 +27,7 @@ from recq.paths import printable
 from recq.progress import Progress, silent
 from recq.search.no_results import why_no_items
 from recq.search.session import Session
-from recq.site.columns import PATH, SOURCE, Column, columns_of, metadata_of, values_of
+from recq.site.columns import PATH, Column, columns_of, metadata_of, values_of
 from recq.site.folder import SiteFolder
 from recq.site.quantise import quantised
 from recq.site.scripts import coarse_script, rest_script, script
@@ -194,7 +194,6 @@ class _Written:
             "kinds": numbers(KIND_FIELDS),
             "facts": [each for each in numbers(FIRST_FIELDS) if names[each] not in TITLE_FIELDS][:MOST_FIELDS],
             "path": numbers([PATH]),
-            "own": numbers([PATH, SOURCE]),
             "scale": None if background is None else [list(LEVELS), list(background.scores)],
         }
 

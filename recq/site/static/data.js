@@ -14,10 +14,10 @@
  * @typedef {{number: number, id: string, key: string, same: number, values: Array<[number, Value]>}} Item
  */
 /**
- * What is known of all items. `fields` are names and types; `titles`, `kinds`, `facts`, `path` and `own` are numbers of
- * fields; `scale` has shares of random pairs and the score that each share does not reach.
+ * What is known of all items. `fields` are names and types; `titles`, `kinds`, `facts` and `path` are numbers of fields;
+ * `scale` has shares of random pairs and the score that each share does not reach.
  * @typedef {{title: string, items: number, parts: number, rests: number, dim: number, distance: "cosine" | "euclid",
- *   fields: Array<[string, string]>, titles: number[], kinds: number[], facts: number[], path: number[], own: number[],
+ *   fields: Array<[string, string]>, titles: number[], kinds: number[], facts: number[], path: number[],
  *   scale: [number[], number[]] | null, unpictured: number[]}} Head
  */
 

@@ -99,7 +99,7 @@ class Chooser {
     this.numbers = new Map(head.fields.map(([name], number) => [name, number]));
     /** @type {string[] | null} The words of each item. */
     this.texts = null;
-    this.own = new Set(head.own);
+    this.path = head.path;
     this.offered = this.worthOffering();
   }
 
@@ -152,8 +152,8 @@ class Chooser {
   worthOffering() {
     /** @type {Array<{field: number, values: Scalar[]}>} */
     const offered = [];
-    this.fields.forEach(([name, type], field) => {
-      if (offered.length === MOST_FACETS || (this.own.has(field) && name.endsWith(".path"))) return;
+    this.fields.forEach(([, type], field) => {
+      if (offered.length === MOST_FACETS || this.path.includes(field)) return;
       const counts = this.counts(this.items, field);
       const having = [...counts.values()].reduce((sum, count) => sum + count, 0);
       const few = counts.size <= MOST_DISTINCT && counts.size <= Math.max(2, having / 2);
