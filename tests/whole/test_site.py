@@ -252,7 +252,8 @@ def test_at_the_width_of_a_phone_and_on_paper(chromium: Browser, site: Path) -> 
         page.locator("a.picture").first.click()
         expect(page.locator(".item")).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-        page.go_back()
+        page.get_by_role("link", name=re.compile("^more like this")).click()
+        expect(page.locator(".near").first).to_be_visible()
         page.set_viewport_size({"width": 718, "height": 1047})  # A4 with Chromium's margins
         page.emulate_media(media="print")
         ends = page.locator(".tile").evaluate_all("all => all.map(each => each.getBoundingClientRect().bottom)")
