@@ -19,6 +19,9 @@ RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels 
  && /opt/recq/bin/pip check
 
 FROM python:3.13-slim-trixie
+LABEL org.opencontainers.image.title=recq \
+      org.opencontainers.image.version=0.1.0 \
+      org.opencontainers.image.licenses=Apache-2.0
 COPY --from=build /opt/recq /opt/recq
 # Folders of the mounted volumes: a new volume takes their owner.
 RUN groupadd --gid 10001 recq \

@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types torture soak bench page requirements hooks dist clean
+.PHONY: help demo test lint types torture soak bench page requirements hooks dist release clean
 
 BIN := .venv/bin
 # The tests start some hundred processes: without byte code each would compile every module it imports.
@@ -27,6 +27,7 @@ help:
 	@echo 'make requirements             pin the dependencies anew (UPGRADE=1: to the newest versions)'
 	@echo 'make hooks                    run the quick checks before each commit'
 	@echo 'make dist                     wheel and source distribution in dist/'
+	@echo 'make release                  these of a clean tree whose version has its changelog, with SBOM, licences and checksums'
 	@echo 'make clean                    remove .venv and the tools'"'"' caches'
 
 demo: $(STAMPS)/base
@@ -74,6 +75,12 @@ dist: $(STAMPS)/test
 	rm -rf dist
 	$(BIN)/uv build --quiet --no-build-isolation --python $(BIN)/python --out-dir dist
 
+# Of a commit and nothing else: what is given out must be what the tag names.
+release: $(STAMPS)/test
+	PYTHONPATH=. $(BIN)/python tools/make_release.py --check
+	$(MAKE) --no-print-directory dist
+	PYTHONPATH=. $(BIN)/python tools/make_release.py
+
 # ---- pinned dependencies -------------------------------------------------------------------------------------------
 
 PIN = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
@@ -83,6 +90,7 @@ requirements: $(STAMPS)/build
 	$(PIN) requirements/build.in -o requirements/build.txt
 	$(PIN) pyproject.toml -o requirements/base.txt
 	$(PIN) pyproject.toml --extra keras --extra heic --extra parquet --extra preview --extra train --group test -c requirements/base.txt -o requirements/test.txt
+	$(PIN) requirements/release.in -o requirements/release.txt
 	$(filter-out --universal,$(PIN)) pyproject.toml requirements/quantise.in -c requirements/base.txt -o requirements/quantise.txt
 
 # ---- .venv ---------------------------------------------------------------------------------------------------------

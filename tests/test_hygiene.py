@@ -121,7 +121,7 @@ def pins(name: str) -> dict[str, str]:
     return {block.split(" \\\n")[0].strip(): block for block in blocks if block.strip()}
 
 
-@pytest.mark.parametrize("name", ["build", "base", "test", "quantise"])
+@pytest.mark.parametrize("name", ["build", "base", "test", "quantise", "release"])
 def test_requirements_are_pinned_with_hashes(name: str) -> None:
     for requirement, block in pins(name).items():
         assert re.fullmatch(r"[A-Za-z0-9._-]+(\[[a-z0-9,-]+\])?==[^\s;]+( ; .+)?", requirement), requirement

@@ -51,7 +51,6 @@ app = typer.Typer(
     help="Watch folders of pictures and keep them searchable with recq.",
     epilog="Try it: recq-ingest run ~/Pictures",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

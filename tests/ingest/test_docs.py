@@ -44,7 +44,9 @@ def test_every_option_has_a_row_that_names_its_command(command: str, parameter: 
 
 def test_no_option_is_made_up() -> None:
     documented = {switch for key in rows("Options") for switch in re.findall(r"--?[a-z][a-z-]*", key)}
-    assert documented == {switch for _, p in OPTIONS for switch in p.opts} | {"--help", "-h", "--version"}
+    assert documented == {switch for _, p in OPTIONS for switch in p.opts} | {
+        "--help", "-h", "--version", "--install-completion", "--show-completion",
+    }  # fmt: skip
 
 
 def test_exit_codes() -> None:

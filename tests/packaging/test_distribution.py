@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import tarfile
 import zipfile
 from email import message_from_bytes
 from pathlib import Path
 
-import pytest
 import yaml
 
 import recq
+from tests.packaging.building import ROOT, dist
 
-ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="module")
-def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder in which `make dist` leaves both, built as it builds them."""
-    out = tmp_path_factory.mktemp("dist")
-    options = ["--quiet", "--offline", "--no-build-isolation", "--python", sys.executable, "--out-dir", str(out)]
-    command = [str(Path(sys.executable).with_name("uv")), "build", *options]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return out
+__all__ = ["dist"]
 
 
 def test_the_wheel_has_what_it_needs_and_nothing_else(dist: Path) -> None:
