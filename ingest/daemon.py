@@ -39,6 +39,7 @@ from ingest.source.sources import Sources
 from ingest.source.watched_source import WatchedSource
 from ingest.tally import Tally
 from recq.errors import IndexUnreachable
+from recq.heartbeat import SILENT, Heartbeat
 from recq.images.workers import DecodePool
 from recq.index.catalog import Catalog
 from recq.index.schema import FieldType, Value
@@ -123,6 +124,8 @@ class Daemon:
         self._next_progress = 0.0
         self._draining = False
         self.stopped = False
+        self.heartbeat: Heartbeat = SILENT
+        """Beats at the steps of this daemon; of two that run while the catalog moves, one has it."""
 
     # -- for other threads ----------------------------------------------------------------------------------------
 
@@ -247,6 +250,7 @@ class Daemon:
 
     def _step(self) -> None:
         now = time.monotonic()
+        self.heartbeat.tick(now)
         for part in (self._queue, self._walks, self._schedule, self._disks):
             part.tick(now)
         for stage in (self._examine, self._decode, self._write, self._removals, self._losses):
@@ -265,6 +269,7 @@ class Daemon:
         stages = (self._decode, self._write, self._removals, self._losses)
         deadlines = [
             now + _FOREVER,
+            self.heartbeat.next_deadline(),
             self._examine.next_deadline(now),
             self._indexing.next_deadline(),
             *(part.next_deadline() for part in filling),

@@ -20,9 +20,9 @@ import pytest
 from filelock import FileLock
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.debian import CACHE, program
+
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-CACHE = Path(__file__).resolve().parent.parent / ".cache"
-_INSTALLED_WITHIN = 300  # seconds
 
 AXE = "axe-core@4.14.1"
 AXE_SHA256 = "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c"
@@ -39,35 +39,7 @@ def unavailable(reason: str) -> NoReturn:
 
 def chromium() -> str:
     """The path of Chromium; installed once, whatever number of test processes ask for it at the same time."""
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with FileLock(CACHE / "browser-lock"):
-        found = _found()
-        if found is None:
-            _install()
-            found = _found()
-    if found is None:
-        unavailable("apt-get has installed no chromium")
-    return found
-
-
-def _found() -> str | None:
-    return next(filter(None, map(shutil.which, NAMES)), None)
-
-
-def _install() -> None:
-    apt = shutil.which("apt-get")
-    if apt is None or os.geteuid() != 0:
-        unavailable("install chromium (Debian: apt install chromium)")
-    for command in (["update"], ["install", "--yes", "--no-install-recommends", "chromium"]):
-        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        try:
-            done = subprocess.run(
-                [apt, "-q", *command], capture_output=True, text=True, env=environment, timeout=_INSTALLED_WITHIN
-            )
-        except subprocess.TimeoutExpired:
-            unavailable(f"apt-get {command[0]} took more than {_INSTALLED_WITHIN} s")
-        if done.returncode:
-            unavailable(f"apt-get {command[0]}: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
+    return program(NAMES, "chromium", unavailable)
 
 
 @contextmanager

@@ -30,6 +30,7 @@ from ingest.source.sources import Sources
 from ingest.source.watched_source import WatchedSource
 from recq.announced import Announced
 from recq.errors import IndexRefused, IndexUnreachable, RecqError
+from recq.heartbeat import SILENT, Heartbeat
 from recq.images import Limits
 from recq.images.workers import DecodePool, Header
 from recq.index.catalog import Catalog
@@ -82,6 +83,7 @@ class Session:
     retrier: Retrier
     moves: Moves
     announce: Callable[[Announced | None], None]
+    heartbeat: Heartbeat
 
     def retrying(self, stop: threading.Event) -> Retrier:
         """Asks the index until `stop`."""
@@ -231,9 +233,10 @@ class Running:
             session.signals.ended(self.stop, wake)
 
     def show(self) -> None:
-        """Have the status show this daemon, and report that it has started."""
+        """Have the status show this daemon, systemd watch it, and report that it has started."""
         daemon, embedder = self.daemon, self._embedder
         assert embedder is not None, "it is there as soon as the daemon is"
+        daemon.heartbeat = self._session.heartbeat
         self._session.board.show(self.catalog, self.sources, daemon, embedder)
         self._reporter.event(
             "started",
@@ -253,6 +256,7 @@ class Running:
     def retire(self) -> None:
         """End it, since another one goes on in its place."""
         self._retired = True
+        self.daemon.heartbeat = SILENT
         self.daemon.retire()
         self.end()
 

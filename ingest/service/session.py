@@ -45,6 +45,7 @@ from recq.errors import (
     IndexBusy,
     TargetNotFound,
 )
+from recq.heartbeat import Heartbeat
 from recq.index.catalog import Catalog
 from recq.index.connect import (
     connect,
@@ -313,7 +314,19 @@ def _session(
     with _opened(voice, settings, board, retrier, away, meanwhile, moves, adding, once=once) as opened:
         client, flush, announce = opened
         yield Session(
-            settings, once, began, voice.signals, voice.reporter, board, client, flush, away, retrier, moves, announce
+            settings,
+            once,
+            began,
+            voice.signals,
+            voice.reporter,
+            board,
+            client,
+            flush,
+            away,
+            retrier,
+            moves,
+            announce,
+            Heartbeat(),
         )
 
 
@@ -424,6 +437,7 @@ def _work(
 
     def ready() -> None:
         running.show()
+        session.signals.working(session.heartbeat.ending)
         if not session.once:
             session.moves.attend(session, running)
         if api is not None:

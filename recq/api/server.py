@@ -12,6 +12,7 @@ import ipaddress
 import os
 import secrets
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -27,6 +28,7 @@ from recq.api.access import Gatekeeper
 from recq.api.app import gated
 from recq.api.service import Service
 from recq.errors import UsageError
+from recq.heartbeat import SILENT, Heartbeat
 from recq.index.edge.connections import Connections
 from recq.index.edge.descriptors import raise_soft_limit, room_for
 from recq.index.edge.server import STOP_WITHIN, Listening, complain
@@ -116,8 +118,10 @@ def serve(
                 _make_known(settings, bound, keeper, known)
                 ready(bound.url)
 
-            server = Server(service, keeper, tell, *more)
+            heartbeat = Heartbeat()
+            server = Server(service, keeper, tell, *more, heartbeat=heartbeat)
             signals.working(server.leave)
+            signals.working(heartbeat.ending)
             server.run(sockets=[bound.listening])
 
 
@@ -148,7 +152,14 @@ def _make_known(settings: Settings, bound: Bound, keeper: Gatekeeper, known: Exi
 class Server(uvicorn.Server):
     """uvicorn for a service; `ready` is called once it answers. Signals are left to `recq.signals`."""
 
-    def __init__(self, service: Service, keeper: Gatekeeper, ready: Callable[[], None], *more: APIRouter) -> None:
+    def __init__(
+        self,
+        service: Service,
+        keeper: Gatekeeper,
+        ready: Callable[[], None],
+        *more: APIRouter,
+        heartbeat: Heartbeat = SILENT,
+    ) -> None:
         room = room_for(raise_soft_limit())
         connections = Connections(
             room.connections,
@@ -172,6 +183,7 @@ class Server(uvicorn.Server):
         )
         self._service = service
         self._ready = ready
+        self._heartbeat = heartbeat
 
     def leave(self) -> None:
         """End, from any thread: no further connections, and a few seconds for answers under way."""
@@ -185,6 +197,11 @@ class Server(uvicorn.Server):
         await super().startup(sockets=sockets)
         if self.started:
             self._ready()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second, between two steps of the loop that answers."""
+        self._heartbeat.tick(time.monotonic())
+        return await super().on_tick(counter)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -57,7 +57,7 @@ class Told:
 
     def __init__(self, code: int) -> None:
         self.stop = threading.Event()
-        self._wake: Callable[[], None] = lambda: None
+        self._wakes: list[Callable[[], None]] = []
 
     def __enter__(self) -> Self:
         return self
@@ -66,7 +66,7 @@ class Told:
         pass
 
     def working(self, wake: Callable[[], None]) -> None:
-        self._wake = wake
+        self._wakes.append(wake)
 
     def stop_of_one(self) -> threading.Event:
         return self.stop
@@ -76,7 +76,8 @@ class Told:
 
     def end(self) -> None:
         self.stop.set()
-        self._wake()
+        for wake in self._wakes:
+            wake()
 
 
 class LastingPool(DecodePool):

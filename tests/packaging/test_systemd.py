@@ -1,0 +1,116 @@
+"""The units of deploy/systemd, as systemd itself reads them. That they were ever started is not claimed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from tests.debian import program
+from tests.packaging.building import ROOT
+
+UNITS = sorted((ROOT / "deploy" / "systemd").glob("*.service"))
+MOST_EXPOSED = 2.0
+"""Of 10, as `systemd-analyze security` counts."""
+
+
+def unavailable(reason: str) -> NoReturn:
+    """Skip the test, or fail it where the units must be checked."""
+    if os.environ.get("CI"):
+        pytest.fail(f"no systemd for the tests: {reason}", pytrace=False)
+    pytest.skip(f"no systemd for the tests: {reason}")
+
+
+def analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    found = program(["systemd-analyze"], "systemd", unavailable)
+    return subprocess.run([found, "--no-pager", *arguments], capture_output=True, text=True, check=False)
+
+
+def settings(unit: Path) -> dict[str, list[str]]:
+    """Key -> the values of all its lines, of all sections."""
+    found: dict[str, list[str]] = {}
+    for key, value in re.findall(r"^(\w+)=(.*)$", unit.read_text("utf-8"), re.MULTILINE):
+        found.setdefault(key, []).append(value)
+    return found
+
+
+def test_there_is_a_unit_for_each_service() -> None:
+    assert [unit.name for unit in UNITS] == ["recq-ingest.service", "recq-serve.service"]
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_systemd_understands_all_of_it(unit: Path, tmp_path: Path) -> None:
+    """With the programs of this environment in place of those of /opt/recq."""
+    here = tmp_path / unit.name
+    here.write_text(unit.read_text("utf-8").replace("/opt/recq/bin/", f"{sys.prefix}/bin/"))
+    done = analyze("verify", "--man=no", here)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    here.write_text(here.read_text("utf-8").replace("NoNewPrivileges=yes", "NoNewPrivilege=yes"))
+    assert "NoNewPrivilege" in analyze("verify", "--man=no", here).stderr
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_the_exposure_stays_low(unit: Path) -> None:
+    done = analyze("security", "--offline=true", f"--threshold={int(MOST_EXPOSED * 10)}", unit)
+    exposure = re.search(r"Overall exposure level for \S+: ([\d.]+)", done.stdout)
+    assert exposure is not None, done.stderr
+    assert float(exposure[1]) <= MOST_EXPOSED
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_what_a_unit_promises_is_what_the_program_does(unit: Path) -> None:
+    found = settings(unit)
+    assert found["Type"] == ["notify"]
+    assert found["NotifyAccess"] == ["main"], "processes beside it are not to speak for it"
+    assert int(found["WatchdogSec"][0]) >= 30
+    assert int(found["TimeoutStopSec"][0]) > 5, "it may take five seconds to end"
+    assert found["RestartPreventExitStatus"] == ["2 5"]
+    assert "MemoryDenyWriteExecute" not in found, "the network's runtime makes machine code"
+    assert "ProtectHome" not in found, "pictures live there"
+    assert "Environment" in found
+    assert any("RECQ_DATA_DIR=%S/recq" in line for line in found["Environment"])
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_the_command_exists_and_takes_its_options(unit: Path) -> None:
+    (line,) = settings(unit)["ExecStart"]
+    path, name, *arguments = shlex.split(line)
+    here = Path(sys.executable).with_name(Path(path).name)
+    shown = subprocess.run([here, name, "--help"], capture_output=True, text=True, check=False)
+    assert shown.returncode == 0, shown.stderr
+    assert {word for word in arguments if word.startswith("-")} <= set(re.findall(r"--[a-z-]+", shown.stdout))
+    variables = {word.partition("=")[0] for each in settings(unit)["Environment"] for word in each.split()}
+    assert {word[1:] for word in arguments if word.startswith("$")} <= variables
+
+
+def test_both_share_what_belongs_to_one_user() -> None:
+    """A data folder has one owner, and what runs on it is found there."""
+    one, other = map(settings, UNITS)
+    for key in ("User", "Group", "StateDirectory", "CacheDirectory", "UMask"):
+        assert one[key] == other[key]
+    hardening = [
+        {
+            key: value
+            for key, value in each.items()
+            if key.startswith(("Protect", "Private", "Restrict", "System", "IP"))
+        }
+        for each in (one, other)
+    ]
+    assert hardening[0] == hardening[1]
+
+
+def test_the_documented_size_is_the_one_that_was_measured() -> None:
+    """docs/operations.md sizes a machine by what benchmarks/footprint.py found last."""
+    measured = json.loads((ROOT / "docs" / "performance.json").read_text("utf-8"))["benchmarks"]
+    (footprint,) = (each for each in measured if each["benchmark"] == "footprint")
+    (largest,) = (each for each in footprint["sections"] if each["name"] == "10,000")
+    size = largest["figures"]["index on disk, KB an image"]
+    assert f"| {size:.1f} KB an image" in (ROOT / "docs" / "operations.md").read_text("utf-8")
