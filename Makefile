@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types torture soak bench page requirements hooks dist release clean
+.PHONY: help demo test lint types torture stack-check soak bench page requirements hooks dist release clean
 
 BIN := .venv/bin
 # The tests start some hundred processes: without byte code each would compile every module it imports.
@@ -20,6 +20,7 @@ help:
 	@echo 'make lint | types            one of them alone'
 	@echo 'make torture                  the reliability tests in full: hours; figures in build/torture.jsonl'
 	@echo "make torture TORTURE='-k cut' some of them alone"
+	@echo 'make stack-check              what docker-compose.yml starts, started without Docker: keys, health, kills, three nodes'
 	@echo 'make soak                     50,000 images through one daemon, whose memory has to stay flat; figures in build/soak.jsonl'
 	@echo "make soak SOAK='--images 9000 --fast'   fewer, small ones"
 	@echo 'make bench                    how fast it is, in 25 minutes: docs/performance.md anew (FULL=1: hours, AGAIN=1: all of it)'
@@ -52,6 +53,9 @@ torture: $(STAMPS)/test
 	@rm -f build/torture.jsonl
 	$(BIN)/python -m pytest tests/reliability --full --figures build/torture.jsonl -p no:xdist $(TORTURE)
 	$(if $(TORTURE),,$(BIN)/python -m pytest tests --ignore tests/reliability -m long -p no:xdist)
+
+stack-check: $(STAMPS)/test
+	$(BIN)/python -m pytest tests/packaging/test_stack.py tests/packaging/test_compose.py -p no:xdist
 
 soak: $(STAMPS)/test
 	@rm -f build/soak.jsonl

@@ -12,10 +12,17 @@ import jsonschema
 import pytest
 import yaml
 
+from tests.packaging.stack import seconds
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 SCHEMA = json.loads((HERE / "compose-spec.json").read_text("utf-8"))
-REQUIRED_KEY = re.compile(r"\$\{QDRANT_API_KEY:\?[^}]+\}")
+FILES = ["docker-compose.yml", "docker-compose.elsewhere.yml", "docker-compose.cluster.yml"]
+
+
+def required(name: str, text: str) -> bool:
+    """Whether a value is this variable, without which nothing starts."""
+    return re.fullmatch(rf"\$\{{{name}:\?[^}}]+\}}", text) is not None
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +39,11 @@ def dockerfile() -> list[list[str]]:
     return [line.split() for line in lines.splitlines() if line.strip()]
 
 
-def test_compose_file_obeys_the_specification(compose: dict[str, Any]) -> None:
+@pytest.mark.parametrize("name", FILES)
+def test_compose_files_obey_the_specification(name: str) -> None:
     validator = jsonschema.Draft202012Validator(SCHEMA)
     validator.check_schema(SCHEMA)
-    assert [error.message for error in validator.iter_errors(compose)] == []
+    assert [error.message for error in validator.iter_errors(yaml.safe_load((ROOT / name).read_text("utf-8")))] == []
 
 
 def test_the_schema_notices_mistakes(compose: dict[str, Any]) -> None:
@@ -43,20 +51,61 @@ def test_the_schema_notices_mistakes(compose: dict[str, Any]) -> None:
     assert not jsonschema.Draft202012Validator(SCHEMA).is_valid(wrong)
 
 
-def test_the_server_is_pinned_by_digest_and_needs_a_key(compose: dict[str, Any]) -> None:
-    qdrant = compose["services"]["qdrant"]
-    assert re.fullmatch(r"qdrant/qdrant:v\d+\.\d+\.\d+@sha256:[0-9a-f]{64}", qdrant["image"])
-    assert REQUIRED_KEY.fullmatch(qdrant["environment"]["QDRANT__SERVICE__API_KEY"])
-    assert REQUIRED_KEY.fullmatch(compose["services"]["ingest"]["environment"]["RECQ_API_KEY"])
+def test_the_server_is_pinned_and_needs_both_keys(compose: dict[str, Any]) -> None:
+    qdrant, ingest, page = (compose["services"][name] for name in ("qdrant", "ingest", "page"))
+    assert re.fullmatch(r"qdrant/qdrant:v\d+\.\d+\.\d+-unprivileged(@sha256:[0-9a-f]{64})?", qdrant["image"])
+    assert required("QDRANT_API_KEY", qdrant["environment"]["QDRANT__SERVICE__API_KEY"])
+    assert required("QDRANT_READ_KEY", qdrant["environment"]["QDRANT__SERVICE__READ_ONLY_API_KEY"])
+    assert required("QDRANT_API_KEY", ingest["environment"]["RECQ_API_KEY"])
+    assert required("QDRANT_READ_KEY", page["environment"]["RECQ_API_KEY"])
+    assert required("RECQ_TOKEN", page["environment"]["RECQ_TOKEN"])
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_no_comment_hands_readers_the_writers_key(name: str) -> None:
+    comments = [line for line in (ROOT / name).read_text("utf-8").splitlines() if line.lstrip().startswith("#")]
+    for line in comments:
+        assert "RECQ_API_KEY=" not in line or '"$QDRANT_READ_KEY"' in line
+
+
+def services_of(*names: str) -> list[dict[str, Any]]:
+    loaded = [yaml.safe_load((ROOT / name).read_text("utf-8"))["services"] for name in names]
+    return [each for services in loaded for each in services.values() if "image" in each]
+
+
+def test_every_service_is_locked_down() -> None:
+    found = services_of(*FILES)
+    assert len(found) == 5
+    for service in found:
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert service["restart"] == "unless-stopped"
+        assert seconds(service["stop_grace_period"]) > 5
+        assert not service.get("privileged")
+
+
+def test_the_nodes_of_the_cluster_differ_from_the_single_server_in_their_names_alone() -> None:
+    single, *nodes = (each for each in services_of(*FILES) if each["image"].startswith("qdrant/"))
+    assert len(nodes) == 2
+    for node in nodes:
+        assert node["image"] == single["image"]
+        assert node["user"] == single["user"]
+        more = {"QDRANT__CLUSTER__ENABLED": "true"}
+        assert node["environment"] == single["environment"] | more
+        assert "ports" not in node, "clients reach the cluster through the first node"
 
 
 def test_the_server_keeps_its_data_and_is_reached_from_this_machine_only(compose: dict[str, Any]) -> None:
     qdrant = compose["services"]["qdrant"]
     volumes = {target: name for name, target in (each.split(":") for each in qdrant["volumes"])}
-    assert volumes["/qdrant/storage"] in compose["volumes"]
-    assert qdrant["ports"]
-    assert all(port.startswith("127.0.0.1:") for port in qdrant["ports"])
-    assert "ports" not in compose["services"]["ingest"]
+    for key in ("STORAGE", "SNAPSHOTS"):
+        assert volumes[qdrant["environment"][f"QDRANT__STORAGE__{key}_PATH"]] in compose["volumes"]
+    published = {name: each.get("ports", []) for name, each in compose["services"].items()}
+    assert published["qdrant"]
+    assert published["page"]
+    assert not published["ingest"]
+    assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
 
 
 def test_the_health_check_runs_in_an_image_without_curl(compose: dict[str, Any]) -> None:
@@ -97,6 +146,7 @@ def test_the_folders_that_the_daemon_writes_are_volumes(compose: dict[str, Any],
     written = {name: word.split("=")[1] for word in words if "=" in word for name in [word.split("=")[0]]}
     mounted = {each.split(":")[1] for each in compose["services"]["ingest"]["volumes"] if isinstance(each, str)}
     assert {written["RECQ_DATA_DIR"], written["RECQ_CACHE_DIR"]} == mounted
+    assert mounted == {each.split(":")[1] for each in compose["services"]["page"]["volumes"] if isinstance(each, str)}
 
 
 def copied(dockerfile: list[list[str]]) -> list[str]:

@@ -11,7 +11,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-TARGETS = ["demo", "test", "lint", "types", "torture", "soak", "bench", "requirements", "dist", "release"]
+TARGETS = [
+    "demo",
+    "test",
+    "lint",
+    "types",
+    "torture",
+    "soak",
+    "bench",
+    "requirements",
+    "dist",
+    "release",
+    "stack-check",
+]
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 
 
