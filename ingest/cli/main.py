@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import recq
+from ingest.cli.doctor import doctor
 from ingest.cli.learning import train
 from ingest.cli.model import Space
 from ingest.cli.models import models
@@ -251,6 +252,7 @@ def failed(
 app.command()(retry)
 app.command()(confirm)
 app.command()(problems)
+app.command()(doctor)
 app.command()(reconcile)
 
 
