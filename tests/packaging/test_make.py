@@ -150,6 +150,21 @@ def test_the_soak_run_leaves_figures_and_may_be_shorter(checkout: Path) -> None:
     assert "tests.reliability.soak --figures build/soak.jsonl --images 9000 --fast" in planned
 
 
+def test_a_release_is_refused_before_anything_is_built(checkout: Path) -> None:
+    settled(checkout)
+    planned = plan(checkout, "release")
+    steps = ["make_release.py --check", "rm -rf dist", "uv build", "tools/make_release.py\n"]
+    positions = [planned.index(step) for step in steps]
+    assert positions == sorted(positions)
+
+
+def test_the_stack_is_checked_in_full(checkout: Path) -> None:
+    settled(checkout)
+    planned = plan(checkout, "stack-check")
+    assert "tests/packaging/test_stack.py" in planned
+    assert "not long" not in planned
+
+
 def test_ci_runs_the_tests_and_says_their_verdict_last(tmp_path: Path) -> None:
     """With a `make` that answers as pytest does, and fails."""
     script = tmp_path / "checkout" / ".ci" / "run"

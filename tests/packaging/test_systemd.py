@@ -11,9 +11,13 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
+import psutil
 import pytest
 
 from tests.debian import program
+from tests.eventually import eventually
+from tests.ingest.pictures import put
+from tests.ingest.running import environment
 from tests.packaging.building import ROOT
 
 UNITS = sorted((ROOT / "deploy" / "systemd").glob("*.service"))
@@ -114,3 +118,46 @@ def test_the_documented_size_is_the_one_that_was_measured() -> None:
     (largest,) = (each for each in footprint["sections"] if each["name"] == "10,000")
     size = largest["figures"]["index on disk, KB an image"]
     assert f"| {size:.1f} KB an image" in (ROOT / "docs" / "operations.md").read_text("utf-8")
+
+
+def allowed(*filters: str) -> set[str]:
+    """The system calls that the lines of `SystemCallFilter=` let through."""
+
+    def group(name: str) -> set[str]:
+        lines = [line.strip() for line in analyze("syscall-filter", name).stdout.splitlines()[1:]]
+        calls = [line for line in lines if line and not line.startswith("#")]
+        return {each for call in calls for each in (group(call) if call.startswith("@") else {call})}
+
+    found = group("@default")
+    for each in filters:
+        found = found - group(each[1:]) if each.startswith("~") else found | group(each)
+    return found
+
+
+@pytest.mark.long
+def test_the_daemon_needs_no_system_call_that_its_unit_forbids(tmp_path: Path) -> None:
+    """One that indexes and is ended, with its decoding processes and its API, traced."""
+    strace = program(["strace"], "strace", unavailable)
+    shop = tmp_path / "shop"
+    put(shop / "a.jpg", 1)
+    trace, log = tmp_path / "trace", tmp_path / "log"
+    command = [sys.executable, "-m", "ingest.cli", "run", str(shop), "--data-dir", str(tmp_path / "data")]
+    with log.open("wb") as output:
+        traced = subprocess.Popen(
+            [strace, "-f", "-o", trace, *command], env=environment(RECQ_API="true"), stdout=output, stderr=output
+        )
+    try:
+        eventually(lambda: traced.poll() is not None or "event=indexed" in log.read_text(), within=120)
+        if "Operation not permitted" in log.read_text():
+            unavailable("strace may trace nothing here")
+        assert traced.poll() is None, log.read_text()
+        eventually(lambda: '"api"' in (tmp_path / "data" / "serve.json").read_text(), within=120)
+        psutil.Process(traced.pid).children()[0].terminate()
+        assert traced.wait(60) == 0
+    finally:
+        for each in psutil.Process(traced.pid).children(recursive=True) if traced.poll() is None else []:
+            each.kill()
+        traced.kill()
+    used = set(re.findall(r"^\d+ +([a-z_0-9]+)\(", trace.read_text(errors="replace"), re.MULTILINE))
+    assert used >= {"openat", "inotify_add_watch", "socket"}, "it was traced while it worked"
+    assert used - allowed(*settings(UNITS[0])["SystemCallFilter"]) == set()
