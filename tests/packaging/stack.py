@@ -279,7 +279,7 @@ class Stack:
                 "QDRANT__SERVICE__GRPC_PORT": grpc,
                 "QDRANT__CLUSTER__P2P__PORT": peers,
             }
-        here = _environment() | {"PATH": f"{self._programs}:/usr/bin:/bin"}
+        here = _environment() | {"PATH": f"{self._programs}:/usr/bin:/bin", "HOME": self._here("/tmp", name, places)}
         health = given["healthcheck"]["test"] if "healthcheck" in given else ["CMD", "true"]
         checked = {
             "start_period": "0s",
