@@ -36,15 +36,26 @@ def bill_of_materials(python: Path, tools: Path) -> str:
 
     `tools` is the Python of an environment with cyclonedx-bom. Raises CalledProcessError where it is not valid.
     """
-    options = ["--output-reproducible", "--sv", "1.6", "--of", "JSON", "--pyproject", str(ROOT / "pyproject.toml")]
+    options = [
+        "--no-validate",
+        "--output-reproducible",
+        "--sv",
+        "1.6",
+        "--of",
+        "JSON",
+        "--pyproject",
+        str(ROOT / "pyproject.toml"),
+    ]
     made = subprocess.run(
         [tools, "-m", "cyclonedx_py", "environment", *options, python], stdout=subprocess.PIPE, check=True
     )
     bill: dict[str, Any] = json.loads(made.stdout)
     root = bill["metadata"]["component"]
     root |= {"version": VERSION, "purl": f"pkg:pypi/recq@{VERSION}"}
+    installed = _packages(python)
     for each in bill["components"]:
-        each.setdefault("licenses", [{"license": {"name": _declared(_packages(python)[each["name"].lower()])}}])
+        if "licenses" not in each:  # stated in a form that cyclonedx-bom does not take up
+            each["licenses"] = [{"license": {"name": _declared(installed[each["name"].lower()])}}]
     carried = carried_components()
     bill["components"] += carried
     depends = next(each for each in bill["dependencies"] if each["ref"] == root["bom-ref"])
