@@ -17,6 +17,7 @@ from email.utils import parsedate_to_datetime
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from tempfile import TemporaryFile
+from urllib.parse import urlsplit
 
 import recq
 from ingest.service import findings
@@ -26,6 +27,7 @@ from recq.commands import command
 from recq.config_file import read_config
 from recq.errors import RecqError, TargetNotFound
 from recq.index.catalog import Catalog
+from recq.index.server_access import certificates, is_private
 from recq.models.weights import BUNDLED, bundled_manifest, classes_manifest, int8_manifest
 from recq.settings import Settings
 
@@ -117,7 +119,8 @@ def _secrets(settings: Settings) -> Iterator[Finding]:
         files.append(config.path)
     yield findings.of_secrets([path for path in files if path.exists() and _is_open(path)], unreadable)
     if settings.url is not None:
-        yield findings.of_key(settings.url, key=settings.api_key is not None)
+        private = is_private(urlsplit(settings.url).hostname or "")
+        yield findings.of_key(settings.url, key=settings.api_key is not None, private=private)
 
 
 def _is_open(path: Path) -> bool:
@@ -232,7 +235,7 @@ def _server_clock(settings: Settings) -> Iterator[Finding]:
 
     assert settings.url is not None, "it is a server's"
     try:
-        answered = httpx.get(settings.url, timeout=settings.connect_timeout)
+        answered = httpx.get(settings.url, timeout=settings.connect_timeout, verify=certificates(settings))
     except httpx.HTTPError:
         return  # the engine's own finding says why
     if "date" in answered.headers:

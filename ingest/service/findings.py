@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -140,29 +138,18 @@ def of_clock(apart: float, whose: str) -> Finding:
     return Finding("clock", State.OK, f"as that of {whose}")
 
 
-def of_key(url: str, *, key: bool) -> Finding:
-    """The key for a server, and the way that it takes."""
+def of_key(url: str, *, key: bool, private: bool) -> Finding:
+    """The key for a server and its way there; `private`: no address of the host is reached over the internet."""
     parts = urlsplit(url)
     if not key:
-        if _is_near(parts.hostname or "", only_here=True):
+        if parts.hostname in ("localhost", "127.0.0.1", "::1"):
             return Finding("key", State.OK, "none, to a server of this machine")
         fix = "give the server a key (QDRANT__SERVICE__API_KEY) and set RECQ_API_KEY"
         return Finding("key", State.WARNING, "the server asks for none: whoever reaches it may change everything", fix)
-    if parts.scheme == "http" and not _is_near(parts.hostname or ""):
+    if parts.scheme == "http" and not private:
         fix = "use https, or a network that is yours alone"
-        return Finding(
-            "key", State.WRONG, f"it goes over plain http to {parts.hostname}: anyone on the way reads it", fix
-        )
-    return Finding("key", State.OK, "set, over https" if parts.scheme == "https" else "set, within this network")
-
-
-def _is_near(host: str, *, only_here: bool = False) -> bool:
-    """Whether a host is this machine, or (unless `only_here`) one of a private network; a name without dots is."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host == "localhost" or (not only_here and re.fullmatch(r"[\w-]+", host) is not None)
-    return address.is_loopback or (not only_here and address.is_private)
+        return Finding("key", State.WRONG, f"plain http to {parts.hostname}: it could be read on the way", fix)
+    return Finding("key", State.OK, "set, over https" if parts.scheme == "https" else "set, within a private network")
 
 
 def of_secrets(open_to_others: Collection[Path], unreadable: Collection[Path]) -> Finding:
