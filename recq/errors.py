@@ -12,6 +12,7 @@ A message is one line for the person at the terminal: what went wrong, with whic
     |   +-- AmbiguousTarget      3  several things have that name; the message lists them
     |   +-- CursorGone           3  some of the changes since a cursor are not known any more
     |   +-- ItemsFailed          3  items could not be embedded; `recq-ingest failed` lists them
+    |   +-- BackupDamaged        3  a file of a backup is missing, or has other bytes than were written
     +-- ImageError               3  one image cannot become an array; carries a reason from `Reason`
     +-- IndexError_              4
     |   +-- IndexUnreachable     4  no answer within `connect_timeout`
@@ -94,6 +95,10 @@ class CursorGone(TargetError):
 
 class ItemsFailed(TargetError):
     """Items could not be embedded."""
+
+
+class BackupDamaged(TargetError):
+    """A file of a backup is missing or has other bytes than were written; the message names it."""
 
 
 class ImageError(RecqError):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import recq
+from ingest.cli.backups import backup, check, restore
 from ingest.cli.doctor import doctor
 from ingest.cli.learning import train
 from ingest.cli.model import Space
@@ -341,6 +342,9 @@ def _stop(settings: Settings) -> int:
 app.command()(rollback)
 app.command()(prune)
 app.command()(token)
+app.command()(backup)
+app.command()(restore)
+app.command()(check)
 app.command()(train)
 app.add_typer(models)
 

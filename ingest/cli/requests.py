@@ -341,8 +341,6 @@ def _print_plan(settings: Settings, table: Path | None, *, verify: bool, remove_
         typer.echo(json.dumps([step.to_json() for step in steps], ensure_ascii=False, indent=2))
         return
     for step in steps:
-        was = f"{printable(step.was)} -> " if step.was is not None else ""
-        whose = f"{printable(step.source)}: " if step.source else ""
-        typer.echo(f"{step.step}  {whose}{was}{printable(step.path)}")
+        typer.echo(step.text)
     summary = ", ".join(f"{count:,} to {step}" for step, count in counted(steps).items())
     typer.echo(summary or "the index is as the folders are", err=bool(summary))

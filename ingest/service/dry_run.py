@@ -50,6 +50,13 @@ class Planned:
     path: str
     was: str | None = None
 
+    @property
+    def text(self) -> str:
+        """In a line."""
+        was = f"{paths.printable(self.was)} -> " if self.was is not None else ""
+        whose = f"{paths.printable(self.source)}: " if self.source else ""
+        return f"{self.step}  {whose}{was}{paths.printable(self.path)}"
+
     def to_json(self) -> dict[str, Any]:
         """As plain JSON."""
         return asdict(self)

@@ -20,7 +20,7 @@ from recq.commands import command
 from recq.errors import TargetNotFound, UsageError
 from recq.index import background
 from recq.index.background import Background
-from recq.index.catalogs import kept, missing
+from recq.index.catalogs import holdings, kept, missing
 from recq.index.change_log import ChangeLog
 from recq.index.collection import (
     NEXT_KEY,
@@ -59,6 +59,7 @@ from recq.space import EmbeddingSpace, require_same
 
 if TYPE_CHECKING:
     from recq.index.candidates import Candidate, Candidates, TrainedSpace
+    from recq.index.carried_records import CarriedRecords
     from recq.index.projecting import Asking
     from recq.models.heads import Projection
 
@@ -157,6 +158,13 @@ class Catalog:
         from recq.index.candidates import Candidates
 
         return Candidates(self._client, self._collection, self.name)
+
+    @cached_property
+    def records(self) -> CarriedRecords:
+        """The records that a backup carries; only those who write or read one need their module."""
+        from recq.index.carried_records import CarriedRecords
+
+        return CarriedRecords(self._client, self._collection)
 
     @cached_property
     @translated
@@ -376,6 +384,19 @@ class Catalog:
                 self.drop_source(name)
         for source in sources.values():
             self.sources.write(source)
+
+    def other_names(self) -> tuple[str, ...]:
+        """Other aliases of the catalog's collection, which other programs may use."""
+        return holdings(self._client, self.name).also
+
+    @translated
+    def take_name(self, name: str) -> bool:
+        """Let another alias name the collection as well; False where that name is taken."""
+        if behind(self._client, name) is not None or self._client.collection_exists(name):
+            return behind(self._client, name) == self._collection
+        made = models.CreateAlias(collection_name=self._collection, alias_name=name)
+        self._client.update_collection_aliases([models.CreateAliasOperation(create_alias=made)])
+        return True
 
     def kept(self) -> Kept | None:
         """The collection that the last rebuild replaced, while it is kept."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from qdrant_client import QdrantClient, models
@@ -106,6 +106,15 @@ class ChangeLog:
         rows = [row for each in records[:limit] if (row := Row.from_payload(str(each.id), each.payload or {}))]
         head = self._newest() if cut else max([cursor.newest, *(row.stamp.n for row in rows)])
         return taken(cursor, rows, head=head, now=time.time_ns() // 1000, cut=cut, newest_of=self._newest_of)
+
+    @translated
+    def gone(self, ids: Sequence[str]) -> dict[str, int]:
+        """The numbers with which items of those ids have gone, where that is still known."""
+        if not ids:
+            return {}
+        records = self._client.retrieve(self._collection, ids=list(ids), with_payload=[GONE, NUMBER])
+        payloads = {str(record.id): record.payload or {} for record in records}
+        return {id_: int(payload[KEY]["n"]) for id_, payload in payloads.items() if GONE in payload}
 
     @translated
     def prune(self, most: int = MOST_TOMBSTONES) -> int:

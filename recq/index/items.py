@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from random import Random
+from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -61,6 +62,21 @@ class Items:
         for record in self._points.scroll(wanted, payload=True, page=_ENTRIES, vectors=True):
             if (item := item_of(record)) is not None:
                 yield ItemVector(item, vector_of(record))
+
+    def page(self, start: Any, size: int) -> tuple[list[Item], Any]:
+        """The items among `size` points in the order of ids, failed ones included, from a point on (None: the first
+        one), and where the next page starts (None: nowhere).
+
+        Whoever reads page by page may open the index anew for each.
+        """
+        records = self._points.first(models.Filter(), size + 1, payload=True, start=start)
+        following = records[size].id if len(records) > size else None
+        return list(items_of(records[:size])), following
+
+    def whole(self, ids: Sequence[str]) -> list[ItemVector]:
+        """The items with those ids that exist, failed ones included, with their vectors, in no order."""
+        records = self._points.records(ids, payload=True, vectors=True)
+        return [ItemVector(item, vector_of(record)) for record in records if (item := item_of(record)) is not None]
 
     def drawn(self, count: int, random: Random) -> list[Item]:
         """`count` embedded items at random, none twice; all where there are no more, fewer where most points are none.

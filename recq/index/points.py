@@ -59,11 +59,12 @@ class Points:
         return {str(record.id): item for record in records if (item := item_of(record)) is not None}
 
     @translated
-    def records(self, ids: Sequence[str], *, payload: bool | list[str]) -> list[models.Record]:
+    def records(self, ids: Sequence[str], *, payload: bool | list[str], vectors: bool = False) -> list[models.Record]:
         """The points with those ids that exist, in no order; with the whole payload, or with some of its keys."""
         if not ids:
             return []
-        return self._client.retrieve(self._collection, ids=list(ids), with_payload=payload, with_vectors=False)
+        wanted = [VECTOR] if vectors else False
+        return self._client.retrieve(self._collection, ids=list(ids), with_payload=payload, with_vectors=wanted)
 
     @translated
     def vectors(self, ids: Sequence[str]) -> dict[str, np.ndarray]:
@@ -92,7 +93,7 @@ class Points:
         *,
         payload: bool | list[str],
         order_by: models.OrderBy | None = None,
-        start: str | None = None,
+        start: Any = None,
     ) -> list[models.Record]:
         """The first `limit` matching points, in the order of ids, from the id `start` on, or of a field."""
         records, _ = self._client.scroll(

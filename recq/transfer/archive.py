@@ -223,7 +223,7 @@ def _checked(head: Head, rows: Iterable[Row], file: str, kind: str) -> Iterator[
     for number, id_, payload, vector in rows:
         try:
             item = Item.from_payload(payload)
-            item = replace(_storable(item, f"{file}: {kind} {number}"), predicted={})  # its predictor is not here
+            item = _storable(item, f"{file}: {kind} {number}")
             entry = ItemVector(item, None if vector is None else np.asarray(vector, dtype=np.float32))
         except (KeyError, TypeError, ValueError, AttributeError, RecqError) as error:
             raise UsageError(f"{file}: {kind} {number} has no payload of recq's, or no vector: {error!r}") from error

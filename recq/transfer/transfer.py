@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
@@ -25,6 +25,7 @@ from recq.settings import Settings
 if TYPE_CHECKING:
     from recq.index.catalog import Catalog
     from recq.index.grammar import Condition
+    from recq.index.points import ItemVector
 
 STREAM = Path("-")
 _BATCH = 100
@@ -136,7 +137,7 @@ def import_catalog(settings: Settings, path: Path, progress: Progress = silent) 
                 catalog.sources.adopt(source)
             done = failed = 0
             try:
-                while batch := list(islice(entries, _BATCH)):
+                while batch := [_without_predictions(entry) for entry in islice(entries, _BATCH)]:
                     catalog.writes.upsert(batch)
                     done += len(batch)
                     failed += sum(entry.vector is None for entry in batch)
@@ -145,11 +146,16 @@ def import_catalog(settings: Settings, path: Path, progress: Progress = silent) 
                 raise UsageError(f"{name} has a vector that cannot be stored after item {done:,}: {error}") from error
             except UsageError as error:
                 raise UsageError(f"{error} ({done:,} items before it were imported)") from error
-            _make_indexes(catalog, progress)
+            make_indexes(catalog, progress)
     return Transferred(done, failed, settings.catalog)
 
 
-def _make_indexes(catalog: Catalog, progress: Progress) -> None:
+def _without_predictions(entry: ItemVector) -> ItemVector:
+    """An export has no predictors: what they said of the item is left to those of the catalog."""
+    return replace(entry, item=replace(entry.item, predicted={}))
+
+
+def make_indexes(catalog: Catalog, progress: Progress) -> None:
     """Build the indexes of many new fields, which the items did not wait for: perhaps no daemon will run."""
     for made, waiting in enumerate(catalog.fields.make_all()):
         progress("making indexes", made, made + waiting.left)
