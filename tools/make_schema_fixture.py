@@ -1,15 +1,20 @@
-"""Makes the fixture of today's schema: a small data folder and the answers it gives, before the schema changes.
+"""Makes the fixtures of today's schema: a small data folder and the answers it gives, an export and a backup of it.
 
-    .venv/bin/python tools/make_schema_fixture.py     # writes tests/data/schema-N.tar.xz and schema-N.json
+    .venv/bin/python tools/make_schema_fixture.py --moved     # writes tests/data/export-N.jsonl.xz, backup-N.tar.xz
+                                                              # and schema-N.json
+    .venv/bin/python tools/make_schema_fixture.py             # writes schema-N.tar.xz as well
 
-Run it with the last version of a schema; `tests/whole/test_upgrade.py` brings every such folder up to date and wants
+Run it with the last version of a schema, before the schema changes, and with `--moved` as soon as there is a new one;
+`tests/whole/test_upgrade.py` brings every such folder up to date, has exports imported and backups restored, and wants
 equal answers. The pictures are those of `samples/`, which the fixture does not hold: `lay` puts them where the test
 wants them, with the same times. Host and folder in it are names that stand for nothing.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+import lzma
 import os
 import shutil
 import subprocess
@@ -106,27 +111,30 @@ def answers(ask: Callable[[Sequence[str]], str], questions: Iterable[Sequence[st
     return found
 
 
-def pack(folder: Path, archive: Path) -> None:
-    """The folder `data/edge` of `folder` as an archive, by GNU tar: its holes, hundreds of MB, would take xz 100 KB.
+def pack(folder: Path, member: str, archive: Path) -> None:
+    """A folder in `folder` as an archive, by GNU tar: the holes of an index, hundreds of MB, would take xz 100 KB.
 
     Python's `tarfile` unpacks it.
     """
     anonymous = ("--owner=0", "--group=0", "--numeric-owner", f"--mtime=@{MTIME}", "--sort=name")
     subprocess.run(
         ["tar", "--create", "--xz", "--sparse", "--format=gnu", *anonymous, "--directory", str(folder),
-         "--file", str(archive), "data/edge"],
+         "--file", str(archive), "--exclude=lock", member],
         check=True,
     )  # fmt: skip
 
 
 def main() -> None:
-    """Index, answer, pack."""
+    """Index, answer, export, back up, pack."""
     from recq.index.catalog import Catalog
     from recq.index.connect import connect
     from recq.index.schema import SCHEMA_VERSION
     from recq.index.sources import Source
     from recq.settings import Settings
 
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--moved", action="store_true", help="only the export, the backup and the answers")
+    moved = parser.parse_args().moved
     with tempfile.TemporaryDirectory() as temporary:
         folder, data = Path(temporary) / "photos", Path(temporary) / "data"
         lay(folder, SCHEMA_VERSION)
@@ -144,16 +152,28 @@ def main() -> None:
         FIXTURES.mkdir(exist_ok=True)
         name = f"schema-{SCHEMA_VERSION}"
 
-        def ask(arguments: Sequence[str]) -> str:
-            command = [sys.executable, "-m", "query.cli", *arguments, "--data-dir", str(data)]
+        def call(program: str, *arguments: str) -> str:
+            command = [sys.executable, "-m", program, *arguments, "--data-dir", str(data)]
             return subprocess.run(
                 command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True, check=True
             ).stdout
 
+        def ask(arguments: Sequence[str]) -> str:
+            return call("query.cli", *arguments)
+
         text = json.dumps(answers(ask, QUESTIONS), ensure_ascii=False, indent=1)
         (FIXTURES / f"{name}.json").write_text(text + "\n", encoding="utf-8")
-        pack(data.parent, FIXTURES / f"{name}.tar.xz")
-        print(f"{name}: {(FIXTURES / f'{name}.tar.xz').stat().st_size:,} bytes")
+        archives = [FIXTURES / f"export-{SCHEMA_VERSION}.jsonl.xz", FIXTURES / f"backup-{SCHEMA_VERSION}.tar.xz"]
+        archives[0].write_bytes(
+            lzma.compress(call("query.cli", "export", "-").encode(), preset=9 | lzma.PRESET_EXTREME)
+        )
+        call("ingest.cli", "backup", str(data.parent / "backup"))
+        pack(data.parent, "backup", archives[1])
+        if not moved:
+            archives.append(FIXTURES / f"{name}.tar.xz")
+            pack(data.parent, "data/edge", archives[2])
+        for archive in archives:
+            print(f"{archive.name}: {archive.stat().st_size:,} bytes")
 
 
 if __name__ == "__main__":

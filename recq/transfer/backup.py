@@ -65,12 +65,11 @@ def back_up(settings: Settings, folder: Path, *, verify: bool = False, progress:
     """
     from recq.index.kept_connection import KeptConnection
 
-    with (
-        closing(KeptConnection(settings)) as connection,
-        Session(settings, connection=connection) as session,
-        BackupFolder(folder).writing() as writer,
-    ):
-        return _Backup(session, writer, progress).run(verify=verify)
+    with closing(KeptConnection(settings)) as connection, Session(settings, connection=connection) as session:
+        with session.opened():  # before the folder is made
+            pass
+        with BackupFolder(folder).writing() as writer:
+            return _Backup(session, writer, progress).run(verify=verify)
 
 
 class _Backup:
