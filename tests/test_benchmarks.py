@@ -158,6 +158,12 @@ def test_a_command_that_fails_ends_the_benchmark_with_its_last_words() -> None:
         pytest.param(
             "page", ["--no-server", "--no-browser"], {"first screen, ms, p50": (None, 5_000.0)}, marks=pytest.mark.long
         ),
+        pytest.param(
+            "backup",
+            [],
+            {"bytes, nothing changed / first": (None, 0.02), "items, written / changed": (1.0, 1.0)},
+            marks=pytest.mark.long,
+        ),
         pytest.param("service", ["--no-server"], {"HTTP / library, p50": (None, 6.0)}, marks=pytest.mark.long),
         pytest.param("site", [], {"equal lists of ten / targets": (1.0, None)}, marks=pytest.mark.long),
         pytest.param(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -211,6 +211,24 @@ def test_what_is_written_while_pages_are_read_is_in_the_backup(
     assert moves > 4
     assert done.items == ITEMS
     assert of_backup(tmp_path / "backup") == everything(there)[0]
+
+
+def test_a_daemon_that_starts_meanwhile_gets_the_folder_and_is_asked_from_then_on(
+    here: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backup_module, "_PAGE", 5)
+    asked = []
+    with ExitStack() as stack:
+
+        def starts(what: str, done: int, total: int) -> None:
+            if not asked:
+                owned = stack.enter_context(own_folder(here.model_copy(update={"lock_wait": 30})))
+                stack.enter_context(LoopbackServer(here.data_dir, owned.engine))
+            asked.append(done)
+
+        assert back_up(here, tmp_path / "backup", progress=starts).items == ITEMS
+    assert len(asked) > 3
+    assert of_backup(tmp_path / "backup") == everything(here)[0]
 
 
 def test_a_running_catalog_keeps_what_is_newer_and_gets_back_what_has_gone(there: Settings, tmp_path: Path) -> None:
