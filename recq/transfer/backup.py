@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recq.errors import CursorGone, IndexBusy, UsageError
+from recq.index.candidates import TRAINED_KEY
 from recq.progress import Progress, silent
 from recq.search.session import Session
 from recq.settings import Settings
@@ -195,7 +196,7 @@ class _Backup:
         if not chosen:
             return
         if self._head is None:
-            self._head = _head(catalog, 0, whole=False)
+            self._head = _head(catalog, 0)
         self._writer.write(self._head, [self._waiting.pop(id_) for id_ in chosen], self._seen)
         self._written += len(chosen)
         for id_ in chosen:
@@ -208,8 +209,9 @@ class _Backup:
 
     def _manifest(self, catalog: Catalog, began: int) -> Manifest:
         items = len(self._listed.rows)
+        trained = {} if catalog.trained is None else {TRAINED_KEY: catalog.trained.to_json()}
         return Manifest(
-            _head(catalog, items, whole=True),
+            _head(catalog, items),
             began,
             _iso(began / 1e6),
             _iso(time.time()),
@@ -217,15 +219,14 @@ class _Backup:
             list_name="",
             list_bytes=0,
             list_sha256="",
-            records=catalog.records.all(),
+            records={**catalog.records.all(), **trained},
             aliases=catalog.other_names(),
         )
 
 
-def _head(catalog: Catalog, items: int, *, whole: bool) -> Head:
-    """The head of an export; that of a part is without the trained space, which is the manifest's."""
-    trained = catalog.trained if whole else None
-    return Head(catalog.name, catalog.space, catalog.sources.all(), catalog.fields.types(), items, trained)
+def _head(catalog: Catalog, items: int) -> Head:
+    """The head of an export, without the trained space: that may be large, and is a record of the manifest's."""
+    return Head(catalog.name, catalog.space, catalog.sources.all(), catalog.fields.types(), items)
 
 
 def _require_same(before: Manifest | None, catalog: str) -> None:

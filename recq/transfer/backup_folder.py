@@ -16,6 +16,7 @@ import gzip
 import hashlib
 import json
 import os
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -76,10 +77,9 @@ class BackupFolder:
         return json.loads(data)
 
     def entries(self, part: str) -> Iterator[ItemVector]:
-        """The items of a part, dead ones, too. Raises BackupDamaged before the first where its bytes are others."""
-        stream = BytesIO(gzip.decompress(self._checked(part, ".jsonl.gz")))
-        _, found = read(stream, str(self._path(part)))
-        return found
+        """The items of a part, dead ones, too. Raises BackupDamaged, before the first where its bytes are others."""
+        packed = gzip.GzipFile(fileobj=BytesIO(self._checked(part, ".jsonl.gz")))
+        return _unpacked(packed, str(self._path(part)))
 
     def damaged(self, backup: Backup, progress: Progress = silent) -> dict[str, str]:
         """The files of a backup whose bytes are not what was written, with what is wrong. Reads all of them."""
@@ -283,6 +283,13 @@ class BackupWriter:
             file.write(data)
         _sync_folder(path.parent)
         self.bytes_written += len(data)
+
+
+def _unpacked(packed: gzip.GzipFile, file: str) -> Iterator[ItemVector]:
+    try:
+        yield from read(packed, file)[1]  # type: ignore[arg-type]
+    except (OSError, EOFError, zlib.error) as error:  # whoever wrote it gave it the right checksum
+        raise BackupDamaged(f"{file} is damaged: {error}") from error
 
 
 def _whole_lines(path: Path, counted: int, is_there: Callable[[Mapping[str, Any]], bool]) -> tuple[int, Listed]:

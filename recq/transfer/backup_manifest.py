@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -14,6 +15,7 @@ from recq.transfer.archive import Head
 from recq.transfer.backup_list import VERSION
 
 _KEY = "recq_backup"
+_LIST = re.compile(r"list-\d+\.jsonl")
 _SHA256 = "sha256"  # of all the rest, as canonical JSON
 
 
@@ -21,8 +23,9 @@ _SHA256 = "sha256"  # of all the rest, as canonical JSON
 class Manifest:
     """What a backup is of, and which list counts.
 
-    `head` is the catalog's, as of an export; `records` are those of `recq.index.carried_records`, those in `blobs` by
-    the SHA-256 of a file beside the parts. `aliases` are other names of the collection. Of the file `list_name` the
+    `head` is the catalog's, as of an export without its trained space; `records` are those of
+    `recq.index.carried_records`, and the trained space under `TRAINED_KEY`; those in `blobs` by the SHA-256 of a file
+    beside the parts. `aliases` are other names of the collection. Of the file `list_name` the
     first `list_bytes` count, whose SHA-256 is `list_sha256`. Everything that was written before `began_at` is in it,
     nothing that was written after `made_at` (both ISO 8601, UTC); `began` is `began_at` in microseconds since 1970.
     """
@@ -74,6 +77,8 @@ class Manifest:
             raise BackupDamaged(f"{file} is damaged: its content has another checksum than it says")
         try:
             named = document["list"]
+            if not _LIST.fullmatch(named["name"]):
+                raise ValueError(f"{named['name']!r} is no list")
             return cls(
                 Head.from_json(head, file),
                 int(document["began"]),

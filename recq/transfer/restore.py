@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recq.errors import BackupDamaged, ImageError
+from recq.index.candidates import TRAINED_KEY, TrainedSpace
 from recq.progress import Progress, silent
 from recq.settings import Settings
 from recq.transfer.backup_folder import Backup, BackupFolder
@@ -81,8 +82,9 @@ def restore(settings: Settings, folder: Path, *, overwrite: bool = False, progre
     backup = files.read()
     manifest = backup.manifest
     records = {**manifest.records, **{key: files.record(sha256) for key, sha256 in manifest.blobs.items()}}
+    trained = TrainedSpace.from_json(records[TRAINED_KEY]) if TRAINED_KEY in records else None
     with connect_or_make(settings) as client:
-        catalog = Catalog.create(client, settings.catalog, manifest.head.space, manifest.head.trained)
+        catalog = Catalog.create(client, settings.catalog, manifest.head.space, trained)
         catalog.upgrade()
         catalog.fields.declare(manifest.head.types)
         catalog.records.take(records, overwrite=overwrite)

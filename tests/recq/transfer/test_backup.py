@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -117,7 +119,8 @@ Content = tuple[dict[str, tuple[dict[str, Any], bytes | None]], dict[str, Any]]
 
 def everything(settings: Settings) -> Content:
     """Payloads and vectors by path, and the records."""
-    with made(settings) as catalog:
+    with connect_or_make(settings) as client:
+        catalog = Catalog.open(client, settings.catalog)
         items = {
             each.item.file.path: (each.item.to_payload(), None if each.vector is None else each.vector.tobytes())
             for each in catalog.items.entries()
@@ -217,7 +220,7 @@ def test_a_daemon_that_starts_meanwhile_gets_the_folder_and_is_asked_from_then_o
     here: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backup_module, "_PAGE", 5)
-    asked = []
+    asked: list[int] = []
     with ExitStack() as stack:
 
         def starts(what: str, done: int, total: int) -> None:
@@ -290,6 +293,29 @@ def test_names_of_other_programs_come_back(here: Settings, tmp_path: Path) -> No
     restore(back, tmp_path / "backup")
     with made(back) as catalog:
         assert catalog.other_names() == ("theirs",)
+
+
+def test_a_catalog_in_a_trained_space_comes_back_with_its_head(
+    here: Settings, there: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backup_folder, "_LARGE", 100)
+    with connect_or_make(here) as client:
+        old = Catalog.open(client, NAME)
+        trained = Catalog.begin_switch(client, NAME, "by-kind")
+        assert trained.projection is not None
+        list(trained.fill_from(old, trained.projection, lambda function, *args, **more: function(*args, **more)))
+        trained.finish_rebuild()
+    before = everything(here)
+    back_up(here, tmp_path / "backup")
+    again = back_up(here, tmp_path / "backup")
+    assert (again.written, again.parts) == (0, 0)
+    assert again.bytes < 5000  # the head is not written again
+    restore(there, tmp_path / "backup")
+    assert everything(there) == before
+    with connect_or_make(there) as client:
+        restored = Catalog.open(client, NAME)
+        assert restored.trained is not None
+        assert restored.base == SPACE
 
 
 # -- killed and damaged ----------------------------------------------------------------------------------------------
@@ -380,6 +406,43 @@ def test_killed_at_any_write_of_a_later_backup_the_earlier_one_is_whole(
         back_up(here, folder)
         assert of_backup(folder) == now
     assert step > 5, "no write was reached"
+
+
+def test_a_full_disk_is_told_and_leaves_the_backup_of_before(
+    here: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "backup"
+    back_up(here, folder)
+    before = of_backup(folder)
+    with made(here) as catalog:
+        catalog.writes.upsert([entry("new.jpg")])
+
+    def full(path: Path) -> Any:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(backup_folder, "replaced_privately", full)
+        with pytest.raises(UsageError, match="cannot be used: No space left on device"):
+            back_up(here, folder)
+    assert of_backup(folder) == before
+    assert back_up(here, folder).written == 1
+
+
+def test_a_restore_that_is_killed_is_repeated(
+    here: Settings, there: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backup_list, "MOST_ITEMS", 5)
+    back_up(here, tmp_path / "backup")
+
+    def kill(what: str, done: int, total: int) -> None:
+        if what == "restoring" and done >= 10:
+            raise Killed
+
+    with pytest.raises(Killed):
+        restore(there, tmp_path / "backup", progress=kill)
+    done = restore(there, tmp_path / "backup")
+    assert (done.restored, done.same) == (ITEMS - 10, 10)
+    assert everything(there) == everything(here)
 
 
 def files_of(folder: Path) -> list[Path]:
