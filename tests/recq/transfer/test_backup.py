@@ -368,7 +368,7 @@ def test_killed_at_any_write_there_is_the_backup_of_before_and_the_next_goes_on(
     here: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backup_list, "MOST_ITEMS", 5)
-    folder = tmp_path / "backup"
+    folder, now = tmp_path / "backup", everything(here)[0]
     for step in range(100):
         shutil.rmtree(folder, ignore_errors=True)
         if killed_at(step, monkeypatch, lambda: back_up(here, folder)) is not None:
@@ -378,7 +378,7 @@ def test_killed_at_any_write_there_is_the_backup_of_before_and_the_next_goes_on(
         resumed = back_up(here, folder)
         kept = 5 * max(0, (step - 1) // 2)  # a first line, then a part and a line each
         assert resumed.written == max(0, ITEMS - kept)
-        assert of_backup(folder) == everything(here)[0]
+        assert of_backup(folder) == now
         left = [path.name for path in folder.iterdir()]
         assert sorted(left) == ["backup.json", BackupFolder(folder).read().manifest.list_name, "lock", "parts"]
     assert step > 10, "no write was reached"
