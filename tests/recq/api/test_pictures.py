@@ -337,6 +337,7 @@ def test_none_is_kept_without_room(tmp_path: Path) -> None:
     assert list(tmp_path.rglob("*.jpg")) == []
 
 
+@pytest.mark.usefixtures("root")
 def test_a_thumbnail_of_named_bytes_may_be_kept_for_ever(api: Api) -> None:
     where = f"/items/{id_of('wide.png')}/thumbnail"
     digest = api.get(f"/items/{id_of('wide.png')}").json()["payload"]["file"]["sha256"]
