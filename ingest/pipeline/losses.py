@@ -91,9 +91,9 @@ class Losses:
     def _judged(self, keys: Sequence[Key], outcome: _Outcome) -> None:
         written, held = outcome
         for item in written.done:
-            self._context.say("metadata", source=item.file.source, path=item.file.path)
+            self._context.say("metadata", id=item.id, source=item.file.source, path=item.file.path)
         for item, detail in written.refused:
-            self._context.say("refused", source=item.file.source, path=item.file.path, detail=detail)
+            self._context.say("refused", id=item.id, source=item.file.source, path=item.file.path, detail=detail)
         for each in held:
             self._context.report_held(each)
         for key in keys:

@@ -31,6 +31,7 @@ from ingest.source.held import Held
 from ingest.source.watched_source import WatchedSource
 from recq.index.catalog import Catalog
 from recq.index.changes import Gone
+from recq.index.schema import Item
 from recq.paths import to_text
 
 _DELETED_AT_ONCE = 500  # points in one request
@@ -137,7 +138,8 @@ class Removals:
     def _removed(self, due: Sequence[Removal], outcome: tuple[Sequence[Removal], Sequence[Held]]) -> None:
         deleted, held = outcome
         for removal in deleted:
-            self._context.say("deleted", source=removal.key.source, path=facts(removal.key, None).path)
+            item = Item(facts(removal.key, None))
+            self._context.say("deleted", id=item.id, source=item.file.source, path=item.file.path)
         for each in held:
             self._held(each)
         for removal in due:

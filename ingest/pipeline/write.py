@@ -192,13 +192,13 @@ class Write:
             file, error = work.item.file, work.item.error
             name = "failed" if error is not None else "reused" if work.carried else "indexed"
             why = {"reason": str(error.reason), "detail": error.detail, "attempts": error.attempts} if error else {}
-            self._say(
-                name, source=file.source, path=file.path, ms=round((now - work.entry.observation.since) * 1000), **why
-            )
+            ms = round((now - work.entry.observation.since) * 1000)
+            self._say(name, id=work.item.id, source=file.source, path=file.path, ms=ms, **why)
             self._queue.attempted(work.key, error, now)
             self._end(work.key, losing)
         for work, error in written.refused:
-            self._say("refused", source=work.key.source, path=work.item.file.path, detail=error.detail)
+            item = work.item
+            self._say("refused", id=item.id, source=item.file.source, path=item.file.path, detail=error.detail)
             self._queue.attempted(work.key, error, now)
             self._queue.finish(work.key)
         for work in written.again:
@@ -215,9 +215,9 @@ class Write:
 
     def _described(self, items: Sequence[tuple[Key, Item]], written: Replaced) -> None:
         for item in written.done:
-            self._say("metadata", source=item.file.source, path=item.file.path)
+            self._say("metadata", id=item.id, source=item.file.source, path=item.file.path)
         for item, detail in written.refused:
-            self._say("refused", source=item.file.source, path=item.file.path, detail=detail)
+            self._say("refused", id=item.id, source=item.file.source, path=item.file.path, detail=detail)
         losing = dict(written.losing)
         for key, _ in items:
             self._end(key, losing)

@@ -79,6 +79,19 @@ def test_a_moved_file_keeps_its_vector_and_gets_its_places_metadata(place: Place
     daemon.said("reused", path="sofas/moved.jpg")
 
 
+def test_all_lines_about_an_item_have_its_id(place: Place, daemon: Daemon) -> None:
+    put(place.root / "one.jpg", 12)
+    found = daemon.said("indexed", path="one.jpg")["id"]
+    assert found == place.items()["one.jpg"].id
+    (place.root / "one.jpg.json").write_text('{"price": 5}')
+    daemon.said("metadata", id=found)
+    (place.root / "one.jpg").write_bytes(b"no picture")
+    daemon.said("failed", id=found)
+    (place.root / "one.jpg").unlink()
+    daemon.said("deleted", id=found)
+    assert {event["path"] for event in daemon.events(id=found)} == {"one.jpg"}
+
+
 def test_nested_folders_and_a_whole_folder_moved(place: Place, daemon: Daemon) -> None:
     names = [f"x/y/z/{number}/deep.jpg" for number in range(3)]
     for number, name in enumerate(names):
