@@ -48,7 +48,7 @@ def catalog(client: QdrantClient) -> Catalog:
 
 def names(catalog: Catalog, *filters: str, size: int = 4, copies: bool = False) -> list[list[str]]:
     """The names on each page, as far as there are some."""
-    found: list[str] = []
+    found: list[list[str]] = []
     for offset in range(0, 40, size):
         page = catalog.latest.page(Parameters(size, offset, list(filters), keep_duplicates=copies))
         if offset >= (page.total or 0):
