@@ -89,6 +89,9 @@ class Settings(BaseSettings):
     ca_file: Path | None = None
     insecure: bool = False
     catalog: CatalogName = "images"
+    shards: int | None = Field(None, gt=0)
+    replicas: int | None = Field(None, gt=0)
+    write_consistency: int | None = Field(None, gt=0)
     preset: Preset | None = None
     model: str | None = None
     weights: Path | None = None

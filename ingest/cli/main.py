@@ -48,6 +48,9 @@ if TYPE_CHECKING:
 
 PROG = "recq-ingest"
 
+_PLAIN = {"shards": 1, "replicas": 1, "write_consistency": 1}
+"""How a catalog lies on a server of one node, of which nothing is to be said."""
+
 app = typer.Typer(
     name=PROG,
     help="Watch folders of pictures and keep them searchable with recq.",
@@ -179,6 +182,10 @@ def status(
         at_work += f", {found.runtime} on {found.device}"
     space = f"{found.space['model']}, {found.space['dim']} numbers" if found.space else "no embedding space yet"
     typer.echo(f"catalog {found.catalog} ({found.engine}; {space}): {at_work}")
+    if found.placement is not None and found.placement != _PLAIN:
+        from recq.index.placement import placement_text
+
+        typer.echo(f"  {placement_text(found.placement)}")
     if found.detail is not None:
         typer.echo(f"  waiting: {printable(found.detail)}")
     if found.indexes_waiting:

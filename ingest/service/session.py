@@ -57,6 +57,7 @@ from recq.index.connect import (
 )
 from recq.index.edge.server import LoopbackServer
 from recq.index.edge.serving import Serving
+from recq.index.placement import Placement
 from recq.learn.predictors import chosen_of
 from recq.models import ModelOptions, describe_space, describe_variant, require_runtime
 from recq.operate.requests import mark
@@ -396,7 +397,7 @@ def _choose_catalog(client: QdrantClient, settings: Settings) -> Catalog:
     except TargetNotFound:
         space = describe_space(asked, settings)
         require_runtime(space, settings)
-        return Catalog.create(client, settings.catalog, space)
+        return Catalog.create(client, settings.catalog, space, placement=Placement.from_settings(settings))
     if asked.said:
         require_same(catalog.base, describe_variant(catalog.base, asked, settings), catalog.name)
     return catalog

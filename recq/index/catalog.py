@@ -44,6 +44,7 @@ from recq.index.latest import Latest
 from recq.index.ledger import Ledger
 from recq.index.lookups import Lookups
 from recq.index.nearest import ByEngine
+from recq.index.placement import Placement
 from recq.index.points import Points, within
 from recq.index.predicting_records import PredictingRecords
 from recq.index.problem_records import ProblemRecords
@@ -181,6 +182,12 @@ class Catalog:
         return trained_in(info.config.metadata or {}, self.space, self.name)
 
     @property
+    @translated
+    def placement(self) -> Placement:
+        """How the catalog lies on the nodes of a server."""
+        return Placement.of(self._at_opening or self._client.get_collection(self._collection))
+
+    @property
     def base(self) -> EmbeddingSpace:
         """The network's space: that of what a head takes in a trained space, else the catalog's own."""
         return self.space if self.trained is None else self.trained.base
@@ -212,7 +219,12 @@ class Catalog:
     @classmethod
     @translated
     def create(
-        cls, client: QdrantClient, name: str, space: EmbeddingSpace, trained: TrainedSpace | None = None
+        cls,
+        client: QdrantClient,
+        name: str,
+        space: EmbeddingSpace,
+        trained: TrainedSpace | None = None,
+        placement: Placement | None = None,
     ) -> Catalog:
         """The catalog, made when it does not exist, with `trained` where its space is a trained one.
 
@@ -223,7 +235,7 @@ class Catalog:
             require_same(stored_space(client, collection), space, name)
         else:
             collection = collection_name(name, space)
-            create_collection(client, collection, space, _records(trained))
+            create_collection(client, collection, space, _records(trained), placement)
             point_alias(client, name, collection)
         return cls(client, name, collection, space)
 
@@ -268,7 +280,8 @@ class Catalog:
         if current.space.fingerprint == space.fingerprint:
             raise UsageError(f"catalog {name!r} already uses {space.label}: there is nothing to rebuild")
         catalog = cls(client, name, collection_name(name, space), space)
-        create_collection(client, catalog._collection, space, _records(trained))
+        placement = Placement.of(client.get_collection(current._collection))
+        create_collection(client, catalog._collection, space, _records(trained), placement)
         upgrade_collection(client, catalog._collection)  # it may have been kept since an older recq
         catalog._take_sources_of(current)
         catalog.predicting.choose(current.predicting.all())

@@ -19,6 +19,7 @@ from recq.index import changes
 from recq.index.change_log import new_log
 from recq.index.changes import Stamp
 from recq.index.fields import Fields
+from recq.index.placement import Placement
 from recq.index.schema import METADATA_KEY, SCHEMA_VERSION, VECTOR, FieldTypes, Item, stored_payload
 from recq.space import EmbeddingSpace
 
@@ -86,7 +87,11 @@ def space_in(info: models.CollectionInfo, collection: str) -> EmbeddingSpace:
 
 
 def create(
-    client: QdrantClient, collection: str, space: EmbeddingSpace, records: Mapping[str, Any] | None = None
+    client: QdrantClient,
+    collection: str,
+    space: EmbeddingSpace,
+    records: Mapping[str, Any] | None = None,
+    placement: Placement | None = None,
 ) -> None:
     """Make the collection with the indexes of recq's own fields, or complete one whose making was interrupted.
 
@@ -99,6 +104,7 @@ def create(
                 collection,
                 vectors_config={VECTOR: models.VectorParams(size=space.dim, distance=models.Distance(space.distance))},
                 metadata={METADATA_KEY: own, **new_log(), **(records or {})},
+                **(placement or Placement()).given(),
             )
         except Exception:
             if not client.collection_exists(collection):  # else another daemon has made it

@@ -100,7 +100,7 @@ class Status:
     those that the engine would not make, which `recq-ingest problems` lists. `runtime` and `device`: what runs a
     daemon's network, and where. `kept`: what the last rebuild replaced, until that is pruned
     (`recq.index.catalogs.Kept`). `predicted`: the fields that are predicted. `rebuilding`: the rebuild that the running
-    daemon carries out.
+    daemon carries out. `placement`: how the catalog lies on a server's nodes (`recq.index.placement`).
     """
 
     catalog: str
@@ -118,6 +118,7 @@ class Status:
     kept: Mapping[str, Any] | None = None
     predicted: tuple[PredictedStatus, ...] = ()
     rebuilding: Rebuilding | None = None
+    placement: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON."""
@@ -256,7 +257,13 @@ def read_status(session: Session) -> Status:
             indexes_refused=len(waiting.refused),
             kept=kept_in(catalog),
             predicted=predicted_in(catalog, settings),
+            placement=placement_in(catalog, settings),
         )
+
+
+def placement_in(catalog: Catalog, settings: Settings) -> Mapping[str, Any] | None:
+    """How it lies on a server's nodes; None for the embedded engine."""
+    return None if settings.url is None else catalog.placement.to_json()
 
 
 def engine_of(settings: Settings) -> str:

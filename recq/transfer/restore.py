@@ -77,14 +77,16 @@ def restore(settings: Settings, folder: Path, *, overwrite: bool = False, progre
     """
     from recq.index.catalog import Catalog
     from recq.index.connect import connect_or_make
+    from recq.index.placement import Placement
 
     files = BackupFolder(folder)
     backup = files.read()
     manifest = backup.manifest
     records = {**manifest.records, **{key: files.record(sha256) for key, sha256 in manifest.blobs.items()}}
     trained = TrainedSpace.from_json(records[TRAINED_KEY]) if TRAINED_KEY in records else None
+    placement = Placement.from_settings(settings)
     with connect_or_make(settings) as client:
-        catalog = Catalog.create(client, settings.catalog, manifest.head.space, trained)
+        catalog = Catalog.create(client, settings.catalog, manifest.head.space, trained, placement)
         catalog.upgrade()
         catalog.fields.declare(manifest.head.types)
         catalog.records.take(records, overwrite=overwrite)

@@ -124,13 +124,15 @@ def import_catalog(settings: Settings, path: Path, progress: Progress = silent) 
     """
     from recq.index.catalog import Catalog
     from recq.index.connect import connect_or_make
+    from recq.index.placement import Placement
     from recq.transfer.archive import read
 
     name = "standard input" if path == STREAM else str(path)
     with _input(path) as stream:
         head, entries = read(stream, name)
         with connect_or_make(settings) as client:
-            catalog = Catalog.create(client, settings.catalog, head.space, head.trained)
+            placement = Placement.from_settings(settings)
+            catalog = Catalog.create(client, settings.catalog, head.space, head.trained, placement)
             catalog.upgrade()
             catalog.fields.declare(head.types)
             for source in head.sources.values():
