@@ -121,6 +121,7 @@ class Settings(BaseSettings):
     api_origins: tuple[str, ...] = ()
     max_upload: int = Field(32_000_000, gt=0)
     thumbnail_cache: int = Field(200_000_000, ge=0)
+    place_patches: bool = False
     settle: float = Field(0.5, ge=0)
     rescan: float = Field(300.0, gt=0)
     max_delete: float = Field(0.5, ge=0, le=1)

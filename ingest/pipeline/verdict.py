@@ -15,11 +15,11 @@ from ingest.events.stability import is_complete
 from ingest.reconcile.compare import Action, Index, decide
 from ingest.source.files import FileState, Key
 from ingest.source.metadata import SIDECAR_SUFFIX
-from ingest.source.patches import patch_name
 from ingest.source.scan import Kind, Seen, holds_image
 from ingest.source.table import TABLE_NAME
 from ingest.source.watched_source import WatchedSource
 from recq import paths
+from recq.index.patch_names import patch_name
 from recq.index.schema import FileFacts, Item
 
 

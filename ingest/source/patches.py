@@ -1,39 +1,21 @@
 """Patches: tables beside `metadata.csv` that change some fields of some items, and win over everything else.
 
-A patch is a file `metadata.NAME.csv` in the source's root. Patches come after the table, plug-ins and sidecars, in the
-order of their names, and of two that say something about a field of an item the later one holds. An empty cell says
-nothing, `recq.index.cells.REMOVED` takes the field away. Everything here is pure.
+A patch is a file `metadata.NAME.csv` in the source's root (`recq.index.patch_names`). Patches come after the table,
+plug-ins and sidecars, in the order of their names, and of two that say something about a field of an item the later one
+holds. An empty cell says nothing, `recq.index.cells.REMOVED` takes the field away. Everything here is pure.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from ingest.source.table import MetadataTable
-from recq.index.schema import FieldTypes, Metadata, Value, nfc
-
-PATCHES = "metadata.NAME.csv"
-"""How the name of a patch is written in messages."""
+from recq.index.schema import FieldTypes, Metadata, Value
 
 Patched = Mapping[str, Value | None]
 """What patches say about an item: the values of fields, None for those that they take away."""
-
-_BEGIN = "metadata."
-_PATCH = re.compile(r"metadata\.([\w.-]+)\.csv")
-
-
-def patch_name(path: str) -> str | None:
-    """NAME, where a path relative to the root may be a patch's: of letters, digits, `.`, `_` and `-`; else None."""
-    found = _PATCH.fullmatch(nfc(path)) if path.startswith(_BEGIN) else None  # asked of every file of a walk
-    return found[1] if found is not None else None
-
-
-def in_order(paths: Iterable[str]) -> list[str]:
-    """The paths of patches in the order in which they hold: compared by NAME, character by character."""
-    return sorted(paths, key=lambda path: (patch_name(path) or "", path))
 
 
 def patched(said: Iterable[tuple[Metadata, Collection[str]]]) -> Patched:

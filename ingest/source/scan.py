@@ -21,9 +21,9 @@ from pathlib import Path
 from ingest.source.files import FileState
 from ingest.source.ignore_files import IGNORE_FILE, IgnoreFile, IgnoreFiles, Ignoring, Rule, decide
 from ingest.source.met import Met
-from ingest.source.patches import patch_name
 from ingest.source.table import TABLE_NAME
 from recq.images import IMAGE_EXTENSIONS, sniff
+from recq.index.patch_names import patch_name
 
 _HEAD = 64  # bytes that `sniff` is shown
 _FOLDERS = 4096  # folders of which it is remembered whether they are skipped: their files come one after another

@@ -17,10 +17,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ingest.source.files import FileState
-from ingest.source.patches import Tables, in_order, patch_name
+from ingest.source.patches import Tables
 from ingest.source.table import TABLE_NAME, MetadataTable, Sheet, read_tables, sheet
 from recq import paths
 from recq.errors import MetadataError, UsageError
+from recq.index.patch_names import in_order, patch_name
 from recq.index.problems import Problem, ProblemKind
 from recq.index.schema import FieldTypes
 

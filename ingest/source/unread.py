@@ -10,10 +10,10 @@ import zlib
 from pathlib import Path
 
 from ingest.source.dialect import records
-from ingest.source.patches import PATCHES
 from ingest.source.table import TABLE_NAME
 from recq.errors import MetadataError
 from recq.index.cells import FILE_COLUMN
+from recq.index.patch_names import PATCHES
 
 _TEXT = frozenset({".csv", ".tab", ".tsv"})
 _NAMED = frozenset({".json", ".jsonl", ".numbers", ".ods", ".parquet", ".txt", ".xls", ".xlsx"})  # only as metadata.*

@@ -35,6 +35,7 @@ from recq.index.collection import (
 )
 from recq.index.collection import create as create_collection
 from recq.index.collection import upgrade as upgrade_collection
+from recq.index.dated_records import DatedRecords
 from recq.index.errors import translated
 from recq.index.fields import Fields
 from recq.index.finder import Finder
@@ -50,10 +51,13 @@ from recq.index.predicting_records import PredictingRecords
 from recq.index.problem_records import ProblemRecords
 from recq.index.problems import PROBLEMS_PREFIX
 from recq.index.reranked import Reranked
-from recq.index.reviews import Reviews
+from recq.index.reviews import PREFIX as DECISIONS
+from recq.index.reviews import Decision
 from recq.index.searching import ByMatches
 from recq.index.source_records import SourceRecords, sources_in
 from recq.index.sources import CONFIRMATION_PREFIX, METADATA_CONFIRMATION_PREFIX, METADATA_PREFIX, Source
+from recq.index.taggings import PREFIX as TAGGINGS
+from recq.index.taggings import Tagging
 from recq.index.values import Values
 from recq.index.writes import Writes
 from recq.space import EmbeddingSpace, require_same
@@ -95,6 +99,7 @@ class Catalog:
     candidates the trained spaces that the catalog carries beside its own
     predicting which fields are predicted, and by what
     reviews    what people decided about groups of the same picture
+    taggings   the tags that people collected and that no patch has yet
     changes    what was indexed, changed, went and failed since a cursor
     """
 
@@ -130,7 +135,8 @@ class Catalog:
         self.sources = SourceRecords(client, collection, name)
         self.problems = ProblemRecords(client, collection, self._points)
         self.predicting = PredictingRecords(client, collection)
-        self.reviews = Reviews(client, collection)
+        self.reviews = DatedRecords(client, collection, DECISIONS, Decision.from_json)
+        self.taggings = DatedRecords(client, collection, TAGGINGS, Tagging.from_json)
         self.changes = ChangeLog(client, collection, name)
 
     @property
@@ -286,6 +292,7 @@ class Catalog:
         catalog._take_sources_of(current)
         catalog.predicting.choose(current.predicting.all())
         catalog.reviews.take(current.reviews.all())
+        catalog.taggings.take(current.taggings.all())
         return catalog
 
     def fill_from(self, old: Catalog, projection: Projection, asking: Asking) -> Iterator[int]:

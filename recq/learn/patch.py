@@ -1,7 +1,7 @@
-"""Findings about labels as a patch: a table that people look at, edit and put into the source's root.
+"""Labels as a patch: a table that people look at, edit and put into the source's root.
 
-`ingest.source.patches` reads it: a column `file`, a column of the field's name, nothing else. It is UTF-8 with a byte
-order mark, without which spreadsheet programs take names for something else.
+`ingest.source.patches` reads it: a column `file`, a column for each field, nothing else. It is UTF-8 with a byte order
+mark, without which spreadsheet programs take names for something else.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,11 +25,11 @@ _NAMED = 3  # sources that a message names
 
 @dataclass(frozen=True)
 class PatchRow:
-    """A file by its path relative to the source's root, and the values that its field should have: none takes the field
-    away, None says nothing."""
+    """A file by its path relative to the source's root, and the values that its fields should have: none takes a field
+    away; of a field that is missing nothing is said."""
 
     path: str
-    values: tuple[str, ...] | None
+    values: Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -68,32 +68,39 @@ def patch_of(found: LabelFindings) -> LabelPatch:
     for each in found.findings:
         by_item.setdefault(each.result.id, []).append(each)
     rows = [_row(found, each) for each in by_item.values()]
-    data, left_out = table_of(found.field, rows, as_list=found.as_lists)
+    data, left_out = table_of({found.field: found.as_lists}, rows)
     return LabelPatch(sources[0], len(rows) - len(left_out), data, left_out)
 
 
 def _row(found: LabelFindings, of_item: Sequence[LabelFinding]) -> PatchRow:
     first = of_item[0]
     if first.unknown:
-        return PatchRow(first.result.within, None)  # a row to be filled by hand
+        return PatchRow(first.result.within, {})  # a row to be filled by hand
     removed = frozenset(label for each in of_item for label in each.removed)
     added = [label for each in of_item for label in each.added]
-    return PatchRow(first.result.within, found.rules.revised(first.values, removed, added))
+    return PatchRow(first.result.within, {found.field: found.rules.revised(first.values, removed, added)})
 
 
-def table_of(field: str, rows: Sequence[PatchRow], *, as_list: bool) -> tuple[bytes, tuple[str, ...]]:
-    """The bytes of the table, and the paths of the rows that are left out, since no cell has their values."""
+def table_of(fields: Mapping[str, bool], rows: Sequence[PatchRow]) -> tuple[bytes, tuple[str, ...]]:
+    """The bytes of the table, and the paths of the rows that are left out, since no cell has their values.
+
+    `fields` are its columns, each with whether it holds lists.
+    """
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\r\n")  # so that cells with either character are quoted
-    writer.writerow([FILE_COLUMN, field])
+    writer.writerow([FILE_COLUMN, *fields])
     left_out = []
     for row in rows:
-        if row.values is None:
-            cell: str | None = ""
-        else:
-            cell = values_cell(row.values, as_list=as_list) if row.values else REMOVED
-        if cell is None:
+        cells = [_cell(row.values.get(field), as_list=as_list) for field, as_list in fields.items()]
+        if None in cells:
             left_out.append(row.path)
         else:
-            writer.writerow([file_cell(row.path), cell])
+            writer.writerow([file_cell(row.path), *cells])
     return codecs.BOM_UTF8 + out.getvalue().encode(), tuple(left_out)
+
+
+def _cell(values: tuple[str, ...] | None, *, as_list: bool) -> str | None:
+    """What a cell says of these values; None where no cell has them."""
+    if values is None:
+        return ""
+    return values_cell(values, as_list=as_list) if values else REMOVED

@@ -1,12 +1,11 @@
 """The review of duplicates: groups are looked for once, shown one after the other, and decided. Nothing is deleted.
 
-Looking reads pictures and takes seconds to minutes: it goes on in a thread of its own, and the page asks how far it is.
+Looking reads pictures and takes seconds to minutes (`recq.page.looking`).
 """
 
 from __future__ import annotations
 
 import shlex
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,33 +15,14 @@ from typing import TypeVar
 from recq.api.service import Served, Service
 from recq.display.table import kind_text, pixels
 from recq.duplicates.groups import Group
-from recq.errors import RecqError
 from recq.face.findings import Duplicates
-from recq.index.reviews import Decision, Reviews
+from recq.index.dated_records import DatedRecords
+from recq.index.reviews import Decision
+from recq.page.looking import Looking, Looks
 from recq.page.tiles import title_of
 from recq.paths import printable
 
 T = TypeVar("T")
-
-
-@dataclass
-class Looking:
-    """One look for duplicates: how far it is, then what it `found`, or why it ended."""
-
-    doing: str = "reading items"
-    done: int = 0
-    of: int = 0
-    found: Duplicates | None = None
-    failed: str = ""
-
-    @property
-    def running(self) -> bool:
-        """Whether it goes on."""
-        return self.found is None and not self.failed
-
-    def note(self, doing: str, done: int, of: int) -> None:
-        """How far it is."""
-        self.doing, self.done, self.of = doing, done, of
 
 
 @dataclass(frozen=True)
@@ -78,32 +58,18 @@ class Review:
     """Looks for duplicates and keeps decisions, for one service."""
 
     service: Service
-    _looking: dict[str | None, Looking] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _looks: Looks[Duplicates] = field(init=False)
 
-    def looking(self, catalog: str | None) -> Looking | None:
+    def __post_init__(self) -> None:
+        self._looks = Looks(self.service)
+
+    def looking(self, catalog: str | None) -> Looking[Duplicates] | None:
         """The last look in a catalog; None where there was none."""
-        return self._looking.get(catalog)
+        return self._looks.at(catalog)
 
-    def look(self, catalog: str | None) -> Looking:
+    def look(self, catalog: str | None) -> None:
         """Begin to look, unless that goes on already."""
-        with self._lock:
-            before = self._looking.get(catalog)
-            if before is not None and before.running:
-                return before
-            made = self._looking[catalog] = Looking()
-        threading.Thread(target=self._look, args=(catalog, made), daemon=True).start()
-        return made
-
-    def _look(self, catalog: str | None, made: Looking) -> None:
-        try:
-            with self.service.alone():
-                made.found = self.service.ask(catalog, lambda at: at.catalog.duplicates(progress=made.note))
-        except RecqError as error:
-            made.failed = printable(str(error))
-        except Exception as error:  # the page says that it has ended, whatever it was
-            made.failed = f"it has ended: {type(error).__name__}"
-            raise
+        self._looks.begin(catalog, catalog, lambda at, progress: at.catalog.duplicates(progress=progress))
 
     def standing(self, catalog: str | None, found: Duplicates, skip: int) -> Reviewed:
         """The first group that is not decided, without the `skip` first ones of those."""
@@ -156,7 +122,7 @@ class Review:
     def _decisions(self, catalog: str | None) -> list[Decision]:
         return self._ask(catalog, lambda reviews: reviews.all())
 
-    def _ask(self, catalog: str | None, ask: Callable[[Reviews], T]) -> T:
+    def _ask(self, catalog: str | None, ask: Callable[[DatedRecords[Decision]], T]) -> T:
         def asked(at: Served) -> T:
             with at.session.opened() as index:
                 return ask(index.reviews)

@@ -10,6 +10,7 @@ from recq.api.service import Service
 from recq.index.edge.serving import Access
 from recq.page.finding import Finding
 from recq.page.item import Closer
+from recq.page.labels import Labelling
 from recq.page.operating import Operating
 from recq.page.reviewing import Reviewing
 from recq.page.site import Site, form_of
@@ -23,6 +24,7 @@ class Pages:
         self._finding = Finding(self._site)
         self._closer = Closer(self._site)
         self._reviewing = Reviewing(self._site)
+        self._labelling = Labelling(self._site)
         self._operating = Operating(self._site)
 
     def router(self) -> APIRouter:
@@ -31,6 +33,7 @@ class Pages:
         self._finding.add_to(router)
         self._closer.add_to(router)
         self._reviewing.add_to(router)
+        self._labelling.add_to(router)
         self._operating.add_to(router)
         router.add_api_route("/login", self.login, methods=["GET", "POST"])
         router.add_api_route("/static/{name}", self.file, methods=["GET"])

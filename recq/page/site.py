@@ -69,5 +69,5 @@ def require_operating(request: Request) -> None:
 
 
 def form_of(body: bytes) -> list[tuple[str, str]]:
-    """The fields of a form that was sent, in their order."""
-    return parse_qsl(body[:MOST_OF_A_FORM].decode("utf-8", "replace"))
+    """The fields of a form that was sent, in their order, blank ones included."""
+    return parse_qsl(body[:MOST_OF_A_FORM].decode("utf-8", "replace"), keep_blank_values=True)

@@ -60,8 +60,8 @@ def contents(draw: st.DrawFn) -> tuple[FieldType, bool, dict[str, list[Scalar] |
 @given(contents())
 def test_a_patch_is_read_back_as_it_was_written(given_: tuple[FieldType, bool, dict[str, list[Scalar] | None]]) -> None:
     kind, as_list, rows = given_
-    asked = [PatchRow(path, () if values is None else written(values)) for path, values in rows.items()]
-    data, left_out = table_of(FIELD, asked, as_list=as_list)
+    asked = [PatchRow(path, {FIELD: () if values is None else written(values)}) for path, values in rows.items()]
+    data, left_out = table_of({FIELD: as_list}, asked)
     table = read(data, kind)
     assert table.problems == ()
     for path, values in rows.items():
@@ -79,13 +79,23 @@ def test_a_patch_is_read_back_as_it_was_written(given_: tuple[FieldType, bool, d
 
 
 def test_every_row_of_a_patch_that_nothing_is_known_of_says_nothing() -> None:
-    data, left_out = table_of("kind", [PatchRow("a.jpg", None), PatchRow("b.jpg", ("x",))], as_list=False)
+    data, left_out = table_of({"kind": False}, [PatchRow("a.jpg", {}), PatchRow("b.jpg", {"kind": ("x",)})])
     (table,) = read_tables([sheet(data, "m.csv", patch=True)], {"kind": FieldType.STRING})
     assert table.rows == {"a.jpg": {}, "b.jpg": {"kind": "x"}}
     assert (table.removed, left_out, table.problems) == ({}, (), ())
 
 
+def test_several_fields_in_one_table() -> None:
+    rows = [PatchRow("a.jpg", {"kind": ("x",), "tags": ("new",)}), PatchRow("b.jpg", {"tags": ()})]
+    data, _ = table_of({"kind": False, "tags": True}, rows)
+    (table,) = read_tables([sheet(data, "m.csv", patch=True)], {})
+    assert table.rows == {"a.jpg": {"kind": "x", "tags": ["new"]}, "b.jpg": {}}
+    assert table.removed == {"b.jpg": frozenset({"tags"})}
+
+
 def test_no_cell_holds_it() -> None:
-    data, left_out = table_of("kind", [PatchRow("a.jpg", ("<remove>",)), PatchRow("b.jpg", (" x",))], as_list=False)
+    data, left_out = table_of(
+        {"kind": False}, [PatchRow("a.jpg", {"kind": ("<remove>",)}), PatchRow("b.jpg", {"kind": (" x",)})]
+    )
     assert left_out == ("a.jpg", "b.jpg")
     assert [record.cells for record in records(data, "m.csv")[1]] == [["file", "kind"]]

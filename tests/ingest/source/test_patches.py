@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 
 from ingest.source.files import FileState
 from ingest.source.nearest import Nearest
-from ingest.source.patches import in_order, patch_name, patched
+from ingest.source.patches import patched
 from ingest.source.scan import Kind, Rules, Seen, walk
 from ingest.source.table import read_table, read_tables, sheet
 from ingest.source.watched_source import WatchedSource
 from recq.index.cells import REMOVED
+from recq.index.patch_names import in_order, patch_name
 from recq.index.problems import MOST_KEPT, ProblemKind
 from recq.index.schema import FieldType, FieldTypes, Metadata, Value
 

@@ -14,7 +14,8 @@ from recq.duplicates.groups import Group, Why
 from recq.duplicates.kinds import Kind
 from recq.face.findings import Duplicates
 from recq.index.reviews import Decision
-from recq.page.duplicates import Looking, Review, script_of, superfluous
+from recq.page.duplicates import Review, script_of, superfluous
+from recq.page.looking import Looking
 from recq.search.results import Result
 from recq.space import EmbeddingSpace
 
@@ -104,17 +105,17 @@ def test_a_thousand_groups_of_the_same_bytes_are_decided_and_taken_back_at_once(
     groups = (*(group_of(f"a{n}", f"b{n}") for n in range(1000)), group_of("c", "d", kind=Kind.COPY))
     review, kept = Review(cast("Service", None)), Kept()
     monkeypatch.setattr(Review, "_ask", lambda _self, _catalog, ask: ask(kept))
-    looking = review._looking[None] = Looking()
-    looking.found = Duplicates(SPACE, groups, 2002, frozenset(), None, 0.0)
+    found = Duplicates(SPACE, groups, 2002, frozenset(), None, 0.0)
+    monkeypatch.setattr(Review, "looking", lambda _self, _catalog: Looking(found=found))
     review.decide(None, ["a7", "b7"], ["b7"])  # what somebody has decided stays
-    assert review.standing(None, looking.found, 0).exact == 999
+    assert review.standing(None, found, 0).exact == 999
     review.decide_exact(None)
-    standing = review.standing(None, looking.found, 0)
+    standing = review.standing(None, found, 0)
     assert (standing.decided, standing.superfluous, standing.number, standing.exact) == (1000, 1000, 1001, 0)
-    gone = review.listed(None, looking.found).splitlines()
+    gone = review.listed(None, found).splitlines()
     assert "/photos/a7" in gone
     assert "/photos/b8" in gone
     review.undo(None)
-    assert review.standing(None, looking.found, 0).decided == 1
+    assert review.standing(None, found, 0).decided == 1
     review.undo(None)
     assert kept.decisions == {}
