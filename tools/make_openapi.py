@@ -20,7 +20,7 @@ from recq.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 OPENAPI = ROOT / "docs" / "openapi.json"
-TAKEN = frozenset({"answer", "comparison", "evaluation", "status", "failed", "problems", "asked", "held"})
+TAKEN = frozenset({"answer", "comparison", "evaluation", "judged", "status", "failed", "problems", "asked", "held"})
 """The documented schemas that a route answers."""
 
 _BLOCK = re.compile(r"^```json(?: schema=(\w+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from query.cli.option_groups import open_catalog
 from query.cli.shell import PROG, counted, emit, terminal
-from query.text.render import ShowFormat, evaluation_text, index_evaluation_text
+from query.text.render import ShowFormat, evaluation_text, index_evaluation_text, judged_text
 from recq.cli_errors import complain
 from recq.cli_groups import Index, grouped
 from recq.cli_options import format_option
@@ -48,6 +49,16 @@ def evaluate(
             "shape of filter. Example: recq evaluate --index --sample 200",
         ),
     ] = False,
+    judgements: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--judgements",
+            metavar="FILE",
+            show_default=False,
+            help="Measure by what people judged, as the page writes it: a file of JSON Lines; may be given several "
+            "times. Example: --judgements likes.jsonl",
+        ),
+    ] = None,
     ks: Annotated[
         str,
         typer.Option(
@@ -111,14 +122,37 @@ def evaluate(
 ) -> None:
     """How often the nearest items have the same label: precision, recall and mAP, with every item as a query.
 
-    With --index, how much of the exact answer a server's index gives.
+    With --index, how much of the exact answer a server's index gives; with --judgements, nDCG by likes and dislikes.
     """
-    if label is None and not of_index:
-        raise UsageError("--label FIELD is missing, as in --label category (or --index, to measure the index)")
-    if label is not None and of_index:
-        raise UsageError("--label measures the network and --index the index: give one of them")
-    catalog = open_catalog(index)
+    ways = {"--label": label is not None, "--index": of_index, "--judgements": bool(judgements)}
+    chosen_ways = [name for name, is_given in ways.items() if is_given]
+    if not chosen_ways:
+        raise UsageError(
+            "--label FIELD is missing, as in --label category (or --index, to measure the index, or --judgements FILE)"
+        )
+    if len(chosen_ways) > 1:
+        raise UsageError(
+            "--label measures the network, --index the index and --judgements the network by likes and dislikes: give "
+            "one of them"
+        )
     chosen = numbers(ks)
+    if judgements:
+        for name, value in (
+            ("--sample", sample),
+            ("--query-filter", query_filters),
+            ("--gallery-filter", gallery_filters),
+        ):
+            if value:
+                raise UsageError(f"--judgements says which items ask, {name} belongs to --label: leave it out")
+        with open_catalog(index) as catalog, bar() as progress:
+            judged = catalog.evaluate_judgements(
+                judgements, ks=chosen, against=against or [], seed=seed, progress=progress
+            )
+        emit(judged_text(judged, form, terminal()))
+        for remark in [judged.told, *judged.remarks]:
+            complain(PROG, remark)
+        return
+    catalog = open_catalog(index)
     if label is None:
         for name, given in (("--against", against), ("--query-filter", query_filters)):
             if given:

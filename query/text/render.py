@@ -35,6 +35,7 @@ from recq.search.results import SCORE_DIGITS, Answer, ItemDetails, Result, facet
 if TYPE_CHECKING:
     from recq.duplicates.groups import Duplicates
     from recq.evaluate.index_results import IndexEvaluation
+    from recq.evaluate.judged_results import JudgedEvaluation
     from recq.evaluate.results import Evaluation
     from recq.index.changes import Changes
     from recq.index.facets import Facets
@@ -222,6 +223,17 @@ def index_evaluation_text(evaluation: IndexEvaluation, form: ShowFormat, termina
     from recq.display.index_table import index_table
 
     return _table(index_table(evaluation), terminal)
+
+
+def judged_text(found: JudgedEvaluation, form: ShowFormat, terminal: bool = False) -> str:
+    """What was measured by judgements, as a table or as JSON."""
+    if form is ShowFormat.JSON:
+        from recq.evaluate.judged_results import judged_json
+
+        return json_text(judged_json(found), indent=2)
+    from recq.display.judged_table import judged_table
+
+    return _table(judged_table(found), terminal)
 
 
 def evaluation_text(evaluation: Evaluation, form: ShowFormat, terminal: bool = False) -> str:

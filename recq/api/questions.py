@@ -346,6 +346,27 @@ class Evaluate(Asked):
     gallery_filters: Annotated[list[str], Field(description="Which items may be results.")] = []
 
 
+class Judged(BaseModel):
+    """That an item is right for a query, or not."""
+
+    model_config = STRICT
+
+    query: Annotated[str, Field(description="Name, path or id of an indexed item.")]
+    item: Annotated[str, Field(description="That of another one.")]
+    judgement: Annotated[float | Literal["like", "dislike"], Field(description="1 and 0, or a grade of your own.")]
+
+
+class EvaluateJudgements(Asked):
+    """What is measured by what people judged."""
+
+    model_config = STRICT
+
+    judgements: Annotated[list[Judged], Field(max_length=10_000, description="As in a file of judgements.")]
+    ks: Annotated[list[int], Field(max_length=20, description="Numbers of results.")] = [1, 5, 10]
+    against: Annotated[list[str], Field(max_length=20, description="Catalogs or trained spaces to compare with.")] = []
+    seed: Annotated[int, Field(description="That of the intervals of differences.")] = 0
+
+
 class Confirm(Asked):
     """What was meant."""
 

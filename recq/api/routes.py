@@ -20,6 +20,7 @@ from recq.api.metrics import MEDIA_TYPE, Metrics
 from recq.api.schemas import answering, documented, taking_picture
 from recq.api.service import Served, Service
 from recq.errors import UsageError
+from recq.evaluate.judgements import judgement_of
 from recq.face.question import Compared, Matching, Ranking
 from recq.index.edge.serving import Access
 from recq.index.parameters import MAX_RESULTS
@@ -159,6 +160,14 @@ def _questions(router: APIRouter, service: Service) -> None:
         wanted = question.model_dump(exclude={"catalog"})
         with service.alone():
             return of(question, lambda at: at.catalog.evaluate(**wanted).to_json())
+
+    @router.post("/evaluate/judgements", **documented("judged"))
+    def evaluate_judgements(question: asked.EvaluateJudgements) -> Response:
+        """How near the answers are to what people judged. Every item is compared: one such question at a time."""
+        given = [judgement_of(each.model_dump()) for each in question.judgements]
+        wanted = question.model_dump(exclude={"catalog", "judgements"})
+        with service.alone():
+            return of(question, lambda at: at.catalog.evaluate_judgements(given, **wanted).to_json())
 
 
 def _items(router: APIRouter, service: Service) -> None:

@@ -10,41 +10,29 @@ docs/quality.md defines every number.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recq.catalog_names import catalog_and_space, name_with_space
 from recq.commands import command
 from recq.errors import UsageError
+from recq.evaluate.gallery import DEFAULT_KS, PAGE, Measured, asked_of, checked_ks
 from recq.evaluate.metrics import LabelSets, Measures, Rows, bootstrap, confusions, measure
 from recq.evaluate.results import ClassMeasures, Compared, Evaluation, Interval, LeftOut
 from recq.index.field_value import field_value
 from recq.index.filters import known_name, require_field
 from recq.index.grammar import Condition
-from recq.index.parameters import Parameters
 from recq.index.schema import FILE_FIELDS, UNINDEXED_FIELDS, Item, elements
 from recq.progress import Progress, silent
 from recq.search.no_results import NoResults, why_no_items
-from recq.search.results import Trained
 from recq.search.session import Session
-from recq.search.trained import candidate_of, finder_of, trained_of
 from recq.search.vector_file import VectorFile
 
 if TYPE_CHECKING:
     from recq.index.catalog import Catalog
-    from recq.index.finder import Finder
-    from recq.space import EmbeddingSpace
-
-DEFAULT_KS = (1, 5, 10)
-LARGEST_K = 1_000
-"""The largest k: so many neighbours of every query are kept for the confusions."""
-
-_PAGE = 256  # vectors asked for at a time
 
 
 @dataclass(frozen=True)
@@ -85,27 +73,6 @@ class _Ranked:
     copies: int
 
 
-@dataclass(frozen=True)
-class _Measured:
-    """A catalog in its own space, or in one of its trained spaces."""
-
-    name: str
-    finder: Finder
-    trained: Trained | None
-
-    @classmethod
-    def of(cls, catalog: Catalog, space: str | None) -> Self:
-        """Raises TargetNotFound for an unknown trained space, SpaceMismatch for one of other vectors."""
-        parameters = Parameters(space=space)
-        trained = trained_of(candidate_of(catalog, parameters))
-        return cls(name_with_space(catalog.name, space), finder_of(catalog, parameters), trained)
-
-    @property
-    def space(self) -> EmbeddingSpace:
-        """The space of its vectors."""
-        return self.finder.space
-
-
 def evaluate(
     session: Session,
     label: str,
@@ -129,24 +96,21 @@ def evaluate(
     from recq.index.catalog import Catalog
 
     started = time.perf_counter()
-    chosen = _checked(ks)
+    chosen = checked_ks(ks)
     own = session.settings.catalog
-    asked = [(own, None), *(catalog_and_space(each, own) for each in against)]
-    names = [name_with_space(*each) for each in asked]
-    if len(set(names)) < len(names):
-        raise UsageError(f"a catalog is compared with itself: give --against other catalogs than {own!r}, each once")
+    asked = asked_of(own, against)
     with ExitStack() as files:
         with session.client() as client:
             opened = {name: Catalog.open(client, name) for name, _ in asked}
-            measured = [_Measured.of(opened[name], space) for name, space in asked]
+            measured = [Measured.of(opened[name], space) for name, space in asked]
             plan = _plan([*opened.values()], label, query_filters, gallery_filters, sample, seed, progress)
             stored = [files.enter_context(VectorFile(each.space.dim, each.space.distance)) for each in measured]
             for each, file in zip(measured, stored, strict=True):
-                _store(each, plan, file, progress)
+                each.store([one.id for one in plan.facts], file, progress)
         labels = LabelSets([each.labels for each in plan.facts])
         ranked = [
-            _ranked(plan, labels, file, chosen, f"ranking {name}", progress)
-            for name, file in zip(names, stored, strict=True)
+            _ranked(plan, labels, file, chosen, f"ranking {each.name}", progress)
+            for each, file in zip(measured, stored, strict=True)
         ]
     if not len(ranked[0].answered):
         raise UsageError(
@@ -183,13 +147,6 @@ def evaluate(
         ),
         (time.perf_counter() - started) * 1000,
     )
-
-
-def _checked(ks: Sequence[int]) -> tuple[int, ...]:
-    chosen = tuple(sorted(set(ks)))
-    if not chosen or chosen[0] < 1 or chosen[-1] > LARGEST_K:
-        raise UsageError(f"-k {','.join(map(str, ks))} cannot be measured: give numbers from 1 to {LARGEST_K:,}")
-    return chosen
 
 
 def _plan(
@@ -251,7 +208,7 @@ def _facts(
     total = catalog.items.count(filters)
     own = label in FILE_FIELDS or label in UNINDEXED_FIELDS
     for n, item in enumerate(catalog.items.rows(filters, [] if own else [label])):
-        if n % _PAGE == 0:
+        if n % PAGE == 0:
             progress("reading labels", n, total)
         labels = labels_of(item, label)
         if not labels:
@@ -274,23 +231,6 @@ def labels_of(item: Item, field: str) -> tuple[str, ...]:
 
 def _by_place(facts: _Facts) -> tuple[str, str]:
     return facts.place
-
-
-def _store(catalog: _Measured, plan: _Plan, file: VectorFile, progress: Progress) -> None:
-    """The vectors of all rows, in their order. Raises UsageError when an item was deleted meanwhile."""
-    for page in _pages([each.id for each in plan.facts]):
-        progress(f"reading {catalog.name}", file.rows, len(plan.facts))
-        found = catalog.finder.vectors(page)
-        if len(found) < len(page):
-            raise UsageError(f"items of catalog {catalog.name!r} were deleted meanwhile: ask again")
-        file.append(np.stack([found[each] for each in page]))
-    progress(f"reading {catalog.name}", len(plan.facts), len(plan.facts))
-
-
-def _pages(ids: Sequence[str]) -> Iterator[list[str]]:
-    rest = iter(ids)
-    while page := list(islice(rest, _PAGE)):
-        yield page
 
 
 def _ranked(

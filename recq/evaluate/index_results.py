@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from recq.evaluate.drawn_filters import Shape
 from recq.evaluate.metrics import LEVEL
+from recq.evaluate.results import rounded
 
 _NORMAL = 1.959964
 """The quantile of the normal distribution that leaves 5 % outside on both sides together (`LEVEL`)."""
@@ -115,7 +116,7 @@ def index_evaluation_json(evaluation: IndexEvaluation) -> dict[str, Any]:
             {
                 "shape": str(each.shape),
                 "filters": each.filters,
-                "share": [_rounded(each.least), _rounded(each.most)],
+                "share": [rounded(each.least), rounded(each.most)],
                 "example": each.example,
                 **_recalled(each.recalled),
                 "ms": round(each.ms, 2),
@@ -131,15 +132,11 @@ def index_evaluation_json(evaluation: IndexEvaluation) -> dict[str, Any]:
 def _recalled(recalled: Recalled) -> dict[str, Any]:
     return {
         "queries": recalled.queries,
-        "recall": _rounded(recalled.recall),
-        "interval": [_rounded(recalled.low), _rounded(recalled.high)],
-        "worst": _rounded(recalled.worst),
+        "recall": rounded(recalled.recall),
+        "interval": [rounded(recalled.low), rounded(recalled.high)],
+        "worst": rounded(recalled.worst),
         "perfect": recalled.perfect,
     }
-
-
-def _rounded(number: float) -> float:
-    return round(number, 6)
 
 
 assert LEVEL == 0.95, "_NORMAL is for 95 %"

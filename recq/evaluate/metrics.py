@@ -184,3 +184,15 @@ def confusions(labels: LabelSets, queries: Rows, neighbours: Sequence[Rows]) -> 
         for pair, n in zip(pairs.tolist(), counts.tolist(), strict=True)
     ]
     return sorted(rows, key=lambda row: (-row.count, row.label, row.taken_for))
+
+
+def ndcg(ranked: Floats, k: int | None = None) -> float:
+    """Normalised discounted cumulative gain of the first k, of all for None; 1 is the best order. Some gain is above 0.
+
+    The gain at rank i counts 1 / log2(i + 1), and the sum is divided by that of the best order of the same gains
+    (Järvelin & Kekäläinen, Cumulated gain-based evaluation of IR techniques, ACM TOIS 20(4), 2002, with the discount at
+    all ranks of Burges et al., Learning to rank using gradient descent, ICML 2005, and of scikit-learn).
+    """
+    best = -np.sort(-ranked)[:k]
+    discounts = 1 / np.log2(np.arange(2, len(best) + 2))
+    return float((ranked[:k] * discounts).sum() / (best * discounts).sum())

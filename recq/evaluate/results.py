@@ -81,7 +81,7 @@ def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
     """The document that `recq evaluate --format json` prints."""
     return {
         "catalog": evaluation.catalog,
-        "space": _space(evaluation.space),
+        "space": space_json(evaluation.space),
         "label": evaluation.label,
         "k": list(evaluation.ks),
         "items": evaluation.items,
@@ -94,11 +94,11 @@ def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
             | (_measures(each.measures) if each.measures else {})
             for each in evaluation.per_class
         },
-        "confusion": [vars(each) | {"share": _rounded(each.share)} for each in evaluation.confusion],
+        "confusion": [vars(each) | {"share": rounded(each.share)} for each in evaluation.confusion],
         "against": [
             {
                 "catalog": each.catalog,
-                "space": _space(each.space) | ({} if each.trained is None else {"trained": each.trained.to_json()}),
+                "space": space_json(each.space, each.trained),
                 **_measures(each.measures),
                 "interval": _interval(each.interval),
                 "difference": _measures(each.difference) | {"interval": _interval(each.difference_interval)},
@@ -110,19 +110,21 @@ def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def _space(space: EmbeddingSpace) -> dict[str, Any]:
-    return {**space.summary(), "label": space.label}
+def space_json(space: EmbeddingSpace, trained: Trained | None = None) -> dict[str, Any]:
+    """A space, and the trained space that was measured in its place."""
+    return {**space.summary(), "label": space.label} | ({} if trained is None else {"trained": trained.to_json()})
 
 
-def _rounded(number: float) -> float:
+def rounded(number: float) -> float:
+    """A measure as JSON has it."""
     return round(number, 6)
 
 
 def _measures(measures: Measures) -> dict[str, Any]:
     return {
-        "map": _rounded(measures.map),
-        "precision": {str(k): _rounded(value) for k, value in measures.precision.items()},
-        "recall": {str(k): _rounded(value) for k, value in measures.recall.items()},
+        "map": rounded(measures.map),
+        "precision": {str(k): rounded(value) for k, value in measures.precision.items()},
+        "recall": {str(k): rounded(value) for k, value in measures.recall.items()},
     }
 
 

@@ -254,6 +254,19 @@ def label_rules(name: str, value: Any) -> Any:
     raise wrong(name, value, "a recq.learn.labels.LabelRules", "LabelRules(split=',')")
 
 
+def judgements(name: str, value: Any) -> Any:
+    """A file of judgements, or a list of files and of judgements."""
+    if isinstance(value, str | Path):
+        return path("likes.jsonl")(name, value)
+    from recq.evaluate.judgements import Judgement
+
+    listed = isinstance(value, Iterable) and not isinstance(value, Mapping | bytes)
+    found = _items(name, value) if listed else ()
+    if not found or not all(isinstance(each, Judgement | str | Path) and each != "" for each in found):
+        raise wrong(name, value, "a file, or a list of files or recq.evaluate.judgements.Judgement,", "'likes.jsonl'")
+    return found
+
+
 def callback(name: str, value: Any) -> Any:
     """A function, or another object that can be called."""
     if callable(value):
@@ -331,6 +344,7 @@ CHECKS: dict[str, Check] = {
     "dislike": targets,
     "targets": targets,
     "rules": label_rules,
+    "judgements": judgements,
     "progress": callback,
     "path": path("images.parquet"),
     "data_dir": path("~/recq-data"),

@@ -31,7 +31,16 @@ from recq.search.session import Session
 from recq.settings import Settings
 
 if TYPE_CHECKING:
-    from recq.face.findings import Comparison, Duplicates, Evaluation, Explanation, IndexEvaluation, LabelFindings
+    from recq.evaluate.judgements import Judgement
+    from recq.face.findings import (
+        Comparison,
+        Duplicates,
+        Evaluation,
+        Explanation,
+        IndexEvaluation,
+        JudgedEvaluation,
+        LabelFindings,
+    )
     from recq.face.results import Answer, Answers, Facets, Fields, Item
     from recq.index.changes import Changes
     from recq.learn.label_findings import Question
@@ -373,6 +382,37 @@ class ImageCatalog(ClosedAtEnd):
             progress=progress,
         )
         return shown_as(Evaluation, found)
+
+    @checked()
+    def evaluate_judgements(
+        self,
+        judgements: str | Path | Iterable[str | Path | Judgement],
+        *,
+        ks: Iterable[int] = (1, 5, 10),
+        against: Sequence[str] = (),
+        seed: int = 0,
+        progress: Progress = silent,
+    ) -> JudgedEvaluation:
+        """How near the answers are to what people judged: nDCG of the judged items, and of the first of all items.
+
+        `judgements` is a file of JSON Lines as the page writes it, or a list of such files and of
+        `recq.evaluate.judgements.Judgement`: an item is worth `gain` as an answer for a query. `ks` are the numbers of
+        results that nDCG looks at among all items; `against` are other catalogs of the same files, or trained spaces,
+        as for `evaluate`. `seed` is that of the intervals of differences. Raises UsageError for a file that is none,
+        and where no judgement can be used, TargetNotFound for an unknown catalog or trained space, AmbiguousTarget.
+        """
+        from recq.evaluate.judged import evaluate_judgements
+        from recq.evaluate.judgements import all_judgements
+        from recq.face.findings import JudgedEvaluation
+        from recq.face.results import shown_as
+
+        if seed < 0:
+            raise UsageError(f"--seed {seed} cannot be used: give 0 or more")
+        given = all_judgements([judgements] if isinstance(judgements, str | Path) else judgements)
+        found = evaluate_judgements(
+            self._session, given, ks=tuple(ks), against=tuple(against), seed=seed, progress=progress
+        )
+        return shown_as(JudgedEvaluation, found)
 
     @checked()
     def evaluate_index(

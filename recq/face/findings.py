@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from recq.display.evaluation_table import evaluation_tables
 from recq.display.index_table import index_table
+from recq.display.judged_table import judged_table
 from recq.display.label_table import label_table
 from recq.display.table import TextTable, comparison_table, duplicates_table
 from recq.duplicates import groups
-from recq.evaluate import index_results
+from recq.evaluate import index_results, judged_results
 from recq.evaluate import results as evaluation
 from recq.face.arguments import checked
 from recq.face.results import Pictured, Shown, record_of
@@ -108,6 +109,36 @@ class Evaluation(Shown, evaluation.Evaluation):
                 **{f"{what}@{k}": value for what in ("precision", "recall") for k, value in each[what].items()},
             }
             for each in (document, *document["against"])
+        ]
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class JudgedEvaluation(Shown, judged_results.JudgedEvaluation):
+    """How near the answers are to what people judged: the `first` catalog and those `against` it, each with the nDCG
+    of the judged items' `order` and of the first k of all `at`, with their intervals; `not_used` counts judgements.
+    docs/quality.md defines every number."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The document that `recq evaluate --judgements --format json` prints."""
+        return judged_results.judged_json(self)
+
+    def _tables(self) -> Sequence[TextTable]:
+        return [judged_table(self)]
+
+    def _remarks(self) -> Sequence[str]:
+        return self.remarks
+
+    def _records(self) -> list[dict[str, Any]]:
+        """One for each catalog."""
+        return [
+            {
+                "catalog": each.catalog,
+                "model": each.space.model,
+                "queries": self.queries,
+                "ndcg": None if each.order is None else each.order.mean,
+                **{f"ndcg@{k}": gained.mean for k, gained in each.at.items()},
+            }
+            for each in (self.first, *self.against)
         ]
 
 

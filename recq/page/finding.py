@@ -16,6 +16,7 @@ from recq.index.catalogs import names as names_in
 from recq.index.parameters import Parameters
 from recq.page.fields import FacetedFields
 from recq.page.item import names_of
+from recq.page.judgements import has_judgements, judgements_file
 from recq.page.site import Site
 from recq.page.state import PAGE_SIZE, State, words_filters
 from recq.page.tiles import MOST_VALUES, Facet, Near, chips_of, facet_of, pages_of, tiles_of
@@ -48,6 +49,7 @@ class Finding:
         router.add_api_route("/", self._site.shown(self.find), methods=["GET"])
         router.add_api_route("/narrow", self._site.shown(self.narrow), methods=["GET"])
         router.add_api_route("/look", self._site.shown(self.look), methods=["GET", "POST"])
+        router.add_api_route("/judgements.jsonl", self._site.shown(self.judgements), methods=["GET"])
 
     def find(self, request: Request, _: bytes) -> Response:
         """The gallery, or what looks like the liked pictures."""
@@ -88,8 +90,13 @@ class Finding:
             catalogs=self._catalogs(),
             default=self._site.service.settings.catalog,
             page_size=PAGE_SIZE,
+            judged=has_judgements(state),
             **self._site.ask(state.catalog, ask),
         )
+
+    def judgements(self, request: Request, _: bytes) -> Response:
+        """What is liked and disliked, as a file."""
+        return judgements_file(self._site.service, request)
 
     def narrow(self, request: Request, _: bytes) -> Response:
         """The values that narrow down, by themselves."""

@@ -83,10 +83,10 @@ def evaluate(folder: Path, ask: Callable[[list[str]], Reply]) -> Ask:
     return asked
 
 
-def document(reply: Reply) -> dict[str, Any]:
+def document(reply: Reply, schema: str = "evaluation") -> dict[str, Any]:
     assert reply.code == 0, reply.err
     found: dict[str, Any] = json.loads(reply.out)
-    match = re.search(r"^```json schema=evaluation\n(.*?)^```$", DOCS, re.MULTILINE | re.DOTALL)
+    match = re.search(rf"^```json schema={schema}\n(.*?)^```$", DOCS, re.MULTILINE | re.DOTALL)
     assert match is not None
     jsonschema.Draft202012Validator(json.loads(match[1])).validate(found)
     return found
@@ -288,3 +288,42 @@ def test_the_index_or_a_label_and_what_belongs_to_it(evaluate: Ask, arguments: l
     reply = evaluate(*arguments)
     assert reply.code == 2
     assert said in reply.err
+
+
+def judgements(folder: Path, **judged: str) -> Path:
+    """A file of judgements of `a`."""
+    file = folder / "likes.jsonl"
+    file.write_text(
+        "".join(json.dumps({"query": "a", "item": each, "judgement": how}) + "\n" for each, how in judged.items())
+    )
+    return file
+
+
+def test_what_people_judged_is_measured(evaluate: Ask, tmp_path: Path) -> None:
+    file = judgements(tmp_path, d="like", b="dislike", x="like", gone="like")
+    found = document(evaluate("--judgements", str(file), "-k", "1", "--against", "other", "--format", "json"), "judged")
+    assert (found["queries"], found["likes"], found["dislikes"]) == (1, 1, 1)
+    assert (found["not_used"]["elsewhere"], found["unknown"]) == (1, ["gone"])
+    assert found["ndcg"]["mean"] == pytest.approx(1 / math.log2(3), abs=1e-6)
+    assert found["against"][0]["difference"]["ndcg"]["interval"] is None
+    table = evaluate("--judgements", str(file), "--judgements", str(file), "--against", "other")
+    assert "1 query, 1 like and 1 dislike among 7 items" in table.err
+    for remark in ("2 judgements left out, of items that are not in the catalog: gone", "tell little", "given again"):
+        assert remark in table.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--judgements", "nothing.jsonl"], "nothing.jsonl cannot be read"),
+        (["--judgements", "nothing.jsonl", "--label", "kind"], "give one of them"),
+        (["--judgements", "nothing.jsonl", "--sample", "3"], "leave it out"),
+        (["--judgements", "nothing.jsonl", "--query-filter", "kind=hat"], "leave it out"),
+        (["--judgements", "nothing.jsonl", "-k", "x"], "cannot be read"),
+    ],
+)
+def test_judgements_that_cannot_be_used_are_one_line(evaluate: Ask, arguments: list[str], says: str) -> None:
+    reply = evaluate(*arguments)
+    assert (reply.code, reply.out) == (2, b"")
+    assert says in reply.err
+    assert len(reply.err.splitlines()) == 1

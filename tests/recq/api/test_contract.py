@@ -313,6 +313,32 @@ def test_several_targets_are_answered_alike(any_shop: Shop, api: Api, library: I
     assert [found[place] for place in (0, 2, 3)] == [in_python[place] for place in (0, 2, 3)]
 
 
+def test_judgements_are_measured_alike(any_shop: Shop, api: Api, library: ImageCatalog, tmp_path: Path) -> None:
+    judged: list[dict[str, Any]] = [
+        {"query": "two.png", "item": any_shop.id("beds/three.png"), "judgement": "like"},
+        {"query": "two.png", "item": "sofas/one.png", "judgement": "dislike"},
+        {"query": FAILED, "item": "two.png", "judgement": 3},
+    ]
+    reply = api.post("/evaluate/judgements", judgements=judged, ks=[1])
+    assert reply.status_code == 200, reply.text
+    kept_to("judged", reply.json())
+    file = tmp_path / "judged.jsonl"
+    file.write_text("".join(json.dumps(each) + "\n" for each in judged))
+    said = any_shop.ask("evaluate", "--judgements", str(file), "-k", "1", "--format", "json")
+    assert timeless(reply.json()) == timeless(json.loads(said.text))
+    assert timeless(reply.json()) == timeless(library.evaluate_judgements(file, ks=[1]).to_json())
+    assert reply.json()["not_used"]["unembedded"] == 1
+    for wrong in (
+        [],
+        [{**judged[0], "judgement": "love"}],
+        [{**judged[0], "judgement": -1}],
+        [{**judged[0], "item": "gone"}],
+    ):
+        refused = api.post("/evaluate/judgements", judgements=wrong)
+        assert (refused.status_code, refused.json()["exit_code"]) == (400, 2), wrong
+        assert "\n" not in refused.json()["message"]
+
+
 def test_a_vector_is_a_target(any_shop: Shop, api: Api, library: ImageCatalog) -> None:
     vector = np.zeros(library.space.dim)
     vector[0] = 3.0

@@ -44,6 +44,7 @@ PROMISED = {
     "POST /predict": {"targets"},
     "POST /duplicates": set(),
     "POST /evaluate": {"label"},
+    "POST /evaluate/judgements": {"judgements"},
     "GET /items/{item_id}": {"item_id"},
     "GET /items/{item_id}/image": {"item_id"},
     "GET /items/{item_id}/thumbnail": {"item_id"},

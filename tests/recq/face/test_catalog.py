@@ -28,6 +28,7 @@ from recq.errors import (
     TargetNotFound,
     UsageError,
 )
+from recq.evaluate.judgements import Judgement
 from recq.index.connect import own_folder
 from recq.index.edge import LoopbackServer
 from recq.search.many import FailedTarget
@@ -397,6 +398,9 @@ def test_measured_and_carried(catalog: recq.ImageCatalog, tmp_path: Path) -> Non
     evaluation = catalog.evaluate("category", ks=[1])
     assert evaluation.to_pandas()["precision@1"].tolist() == [evaluation.to_json()["precision"]["1"]]
     assert "by class" in str(evaluation)
+    judged = catalog.evaluate_judgements([Judgement("two.png", "three.png", 1.0)], ks=[1])
+    assert judged.to_pandas()["queries"].tolist() == [1]
+    assert "1 query, 1 like and 0 dislikes" in str(judged)
     index = catalog.evaluate_index(sample=3, k=2, filters=["category=bed"])
     assert index.to_pandas()["recall"].tolist() == [1.0] * len(index.shapes)
     assert "exact by construction" in str(index)
@@ -549,6 +553,7 @@ KINDS: dict[str, tuple[Any, ...]] = {
     "form": ("csv", 5, object()),
     "kinds": ("copy", 5, ["copies"], [5], {"copy": 1}, object(), np.array(5)),
     "ks": ("1,5", 5, ["1"], [True], [1.5], {1: 1}, object(), np.array(5)),
+    "judgements": (5, "", b"x.jsonl", [], [5], [""], {"a": 1}, object(), np.array(5)),
     "rules": (5, "a,b", {"split": ","}, object()),
     "progress": (3, "print", [print], object()),
 }
@@ -556,7 +561,7 @@ KINDS: dict[str, tuple[Any, ...]] = {
 
 RIGHT: dict[str, Any] = {
     **{"target": "two.png", "image": "two.png", "result": "two.png", "targets": ["two.png"], "like": ["two.png"]},
-    **{"against": ["beds"], "field": "category", "label": "category", "path": "x.jsonl"},
+    **{"against": ["beds"], "field": "category", "label": "category", "path": "x.jsonl", "judgements": "likes.jsonl"},
 }
 """What the arguments without a default are given while another is wrong."""
 
@@ -707,13 +712,16 @@ def test_names_that_are_not_harmless_stay_text(catalog: recq.ImageCatalog) -> No
     assert "&lt;b&gt;" in markup(element("td", "<b>"))
 
 
-@pytest.mark.parametrize("what", ["fields", "facets", "show", "evaluate", "index", "duplicates", "catalogs", "many"])
+@pytest.mark.parametrize(
+    "what", ["fields", "facets", "show", "evaluate", "judged", "index", "duplicates", "catalogs", "many"]
+)
 def test_everything_shows_itself(catalog: recq.ImageCatalog, folder: Path, what: str) -> None:
     made: dict[str, Callable[[], Any]] = {
         "fields": catalog.fields,
         "facets": lambda: catalog.facets("category"),
         "show": lambda: catalog.show("two.png"),
         "evaluate": lambda: catalog.evaluate("category"),
+        "judged": lambda: catalog.evaluate_judgements([Judgement("two.png", "three.png", 1.0)]),
         "index": lambda: catalog.evaluate_index(sample=2, k=2),
         "duplicates": lambda: catalog.duplicates(kinds=["copy"]),
         "catalogs": lambda: recq.catalogs(data_dir=folder),

@@ -16,6 +16,7 @@ import pytest
 from starlette.requests import Request
 
 from recq.api.access import Gatekeeper
+from recq.evaluate.judgements import Judgement, read_judgements
 from recq.operate.held import list_held
 from recq.page.rendering import Templates
 from recq.page.routes import Pages
@@ -106,6 +107,25 @@ def test_likes_and_filters_steer_and_are_shown_as_chips(page: httpx.Client) -> N
     text = page.get(dislike).text
     assert 'class="chip dislike"' in text
     assert len(re.findall(r'class="chip ', text)) == 2
+
+
+def test_what_is_judged_can_be_kept(page: httpx.Client, tmp_path: Path) -> None:
+    items = [
+        each.removeprefix("/items/").partition("?")[0]
+        for each in Elements(page.get("/").text).all("a", "href")
+        if each.startswith("/items/")
+    ]
+    query, right, wrong = items[:3]
+    address = f"/?like={query}&like={right}&dislike={wrong}"
+    (link,) = (each for each in Elements(page.get(address).text).all("a", "href") if each.startswith("/judgements"))
+    answer = page.get(link)
+    assert "judgements.jsonl" in answer.headers["content-disposition"]
+    file = tmp_path / "judgements.jsonl"
+    file.write_bytes(answer.content)
+    assert read_judgements(file) == [Judgement(query, right, 1.0), Judgement(query, wrong, 0.0)]
+    assert "/judgements" not in page.get(f"/?like={query}").text
+    for nothing in (f"?like={query}", "", f"?like={query}&like=gone"):
+        assert page.get(f"/judgements.jsonl{nothing}").status_code == 404, nothing
 
 
 def test_a_picture_that_is_sent(page: httpx.Client, shop_root: Path) -> None:
@@ -296,7 +316,13 @@ def test_metadata_and_names_are_text() -> None:
         "pages": None,
         "facets": [],
     }
-    values |= {"chips": [Chip("like", hostile, "/", hostile)], "causes": [], "notes": [hostile], "grouping": [hostile]}
+    values |= {
+        "chips": [Chip("like", hostile, "/", hostile)],
+        "causes": [],
+        "notes": [hostile],
+        "grouping": [hostile],
+        "judged": True,
+    }
     shown = Templates().page(request, "find.html", state=State(text=hostile, like=("1",)), empty=False, **values)
     assert b"<script>alert" not in shown.body
     assert b"&lt;script&gt;" in shown.body
