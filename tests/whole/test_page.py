@@ -28,7 +28,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """The samples, a copy of one and a small form of another, and a file that is no picture, with a daemon."""
     folder = tmp_path_factory.mktemp("page")
     shutil.copytree(ROOT / "samples", folder / "drop")
-    shutil.copy2(folder / "drop/tent.jpg", folder / "drop/another-tent.jpg")
+    for name in ("tent", "tripod"):
+        shutil.copy2(folder / f"drop/{name}.jpg", folder / f"drop/another-{name}.jpg")
     with Image.open(folder / "drop/basketball.jpg") as ball:
         ball.resize((ball.width // 2, ball.height // 2)).save(folder / "drop/ball-small.jpg")
     (folder / "drop/broken.jpg").write_bytes((folder / "drop" / SHOE).read_bytes()[:100])
@@ -164,14 +165,14 @@ def test_a_failed_file_and_its_retry(page: Page, place: Place) -> None:
 def test_duplicates_are_decided_by_keyboard_and_stay_decided(page: Page) -> None:
     page.goto("/duplicates")
     page.get_by_role("button", name="Look for duplicates").press("Enter")
-    expect(page.get_by_role("heading", name="Group 1 of 2")).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("heading", name="Group 1 of 3")).to_be_visible(timeout=60_000)
     expect(page.get_by_role("button", name="Keep what is ticked")).to_be_focused()
     expect(page.locator("[name=keep]:checked")).to_have_count(1)
     page.keyboard.press("1")
     page.keyboard.press("2")
     kept = page.locator(".tile", has=page.locator("[name=keep]:checked")).locator(".title").inner_text()
     page.keyboard.press("Enter")
-    expect(page.get_by_text("1 of 2 groups decided; 1 files are not to be kept")).to_be_visible()
+    expect(page.get_by_text("1 of 3 groups decided; 1 files are not to be kept")).to_be_visible()
     listed = page.request.get("/duplicates/superfluous.txt").text().splitlines()
     assert len(listed) == 1
     assert Path(listed[0]).name != kept
@@ -179,11 +180,13 @@ def test_duplicates_are_decided_by_keyboard_and_stay_decided(page: Page) -> None
     assert f"rm -- {listed[0]}  # {Path(listed[0]).name}: the same picture as {kept}" in script
     assert Path(listed[0]).exists()
     page.get_by_role("button", name="Look again").click()
-    expect(page.get_by_text("1 of 2 groups decided")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("1 of 3 groups decided")).to_be_visible(timeout=60_000)
     expect(page.get_by_role("button", name="Keep what is ticked")).to_be_focused()
     page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Group 3 of 3")).to_be_visible()
+    page.keyboard.press("Enter")
     expect(page.get_by_text("Every group is decided.")).to_be_visible()
-    for left in ("1 of 2", "0 of 2"):
+    for left in ("2 of 3", "1 of 3", "0 of 3"):
         page.get_by_role("button", name="Take the last decision back").click()
         expect(page.get_by_text(f"{left} groups decided")).to_be_visible()
 
@@ -406,15 +409,17 @@ def test_three_duplicates_are_reviewed_by_keyboard_alone(page: Page) -> None:
     button = page.get_by_role("button", name=re.compile("^Look"))
     button.press("Enter")
     expect(page.get_by_role("button", name="Keep what is ticked")).to_be_focused(timeout=60_000)
-    expect(page.get_by_role("heading", name="Group 1 of 2")).to_be_visible()
+    expect(page.get_by_role("heading", name="Group 1 of 3")).to_be_visible()
     page.locator("h1").click()  # the keyboard is nowhere
     page.keyboard.press("2")
     expect(page.locator("[name=keep]:checked")).to_have_count(2)
     page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", name="Group 2 of 2")).to_be_visible()
+    expect(page.get_by_role("heading", name="Group 2 of 3")).to_be_visible()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Group 3 of 3")).to_be_visible()
     page.keyboard.press("Enter")
     expect(page.get_by_text("Every group is decided.")).to_be_visible()
-    for left in ("1 of 2", "0 of 2"):
+    for left in ("2 of 3", "1 of 3", "0 of 3"):
         reach(page, "button", "Take the last decision back")
         page.keyboard.press("Enter")
         expect(page.get_by_text(f"{left} groups decided")).to_be_visible()
