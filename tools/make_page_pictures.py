@@ -88,6 +88,20 @@ def part(page: Page) -> None:
         page.get_by_label(name, exact=True).fill(value)
 
 
+def labelled(page: Page) -> None:
+    """A picture and its like, some of which are ticked."""
+    page.goto("/")
+    page.get_by_role("link", name=re.compile("^Bedside Table")).click()
+    page.get_by_role("link", name="Label it and its like").click()
+    expect(page.locator(".tile").first).to_be_visible()
+    page.get_by_label("Field", exact=True).fill("room")
+    page.get_by_label("Value", exact=True).fill("living room")
+    page.locator("h1").click()
+    for digit in "234":
+        page.keyboard.press(digit)
+    page.evaluate("document.activeElement.blur()")
+
+
 def in_a_folder(page: Page) -> None:
     """More like a shoe, in a site."""
     page.goto("index.html")
@@ -102,6 +116,7 @@ SHOTS: Sequence[Shot] = (
     ("page-light", "light", (1180, 760), steered),
     ("page-dark", "dark", (1180, 760), part),
     ("page-phone", "light", (390, 760), gallery),
+    ("page-labels", "light", (1180, 760), labelled),
 )
 
 
