@@ -67,6 +67,7 @@ def papers(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.long
 def test_the_bill_of_materials_has_every_pin_and_what_is_carried(papers: Path) -> None:
     bill = json.loads((papers / f"recq-{recq.__version__}.cdx.json").read_text("utf-8"))
     assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
@@ -93,6 +94,7 @@ def test_every_file_that_is_carried_is_in_the_bill_with_its_digest() -> None:
     assert listed == {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
+@pytest.mark.long
 def test_the_licences_are_there_whole(papers: Path) -> None:
     text = (papers / f"recq-{recq.__version__}-third-party-licenses.txt").read_text("utf-8")
     for package in ("openvino 2026", "numpy 2", "qdrant-client 1.18", "efficientnet_lite2 0.1.0: Apache-2.0"):
@@ -101,6 +103,7 @@ def test_the_licences_are_there_whole(papers: Path) -> None:
     assert text.count("Apache License") > 5
 
 
+@pytest.mark.long
 def test_checksums_hold(papers: Path) -> None:
     done = subprocess.run(
         ["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=papers, capture_output=True, text=True, check=False

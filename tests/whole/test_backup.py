@@ -135,6 +135,7 @@ def test_check_lists_what_differs_and_ends_with_3(tmp_path: Path) -> None:
     assert part.name in done.stderr
 
 
+@pytest.mark.long
 @pytest.mark.server
 def test_an_embedded_catalog_goes_to_a_server_and_back(tmp_path: Path, own_server: QdrantServer) -> None:
     root = tmp_path / "pictures"

@@ -182,6 +182,7 @@ def test_a_collection_on_a_server_answers_as_before_once_it_is_upgraded(
 
 
 @pytest.mark.server
+@pytest.mark.long
 def test_a_server_of_the_last_schema_is_read_and_backed_up_as_it_is(
     tmp_path: Path, qdrant_server: QdrantServer
 ) -> None:

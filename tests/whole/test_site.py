@@ -220,7 +220,7 @@ def test_a_picture_that_could_not_be_read_has_a_placeholder(page: Page) -> None:
     assert page.locator(".tile img").evaluate("each => each.decode().then(() => each.naturalWidth)") == 320
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.long)])
 def test_everybody_can_use_it(chromium: Browser, site: Path, scheme: str) -> None:
     with opened(chromium, site, scheme=scheme) as page:
         item = ids(page)[0]

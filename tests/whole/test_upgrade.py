@@ -72,7 +72,11 @@ def test_the_index_of_the_last_schema_is_upgraded_by_a_daemon_and_answers_as_bef
     assert '"event": "metadata"' not in again.stderr
 
 
-@pytest.mark.parametrize(("place", "schema"), [(name, name) for name in SCHEMAS[:-1]], indirect=["place"])
+@pytest.mark.parametrize(
+    ("place", "schema"),
+    [pytest.param(name, name, marks=pytest.mark.long if name != SCHEMAS[0] else (), id=name) for name in SCHEMAS[:-1]],
+    indirect=["place"],
+)
 def test_an_index_of_an_older_schema_answers_as_before_once_it_is_upgraded(place: Place, schema: str) -> None:
     """The same upgrade, in this process: what a daemon does besides is that of the test above."""
     if schema == "schema-3":

@@ -147,6 +147,11 @@ def keeps(watched: Watched) -> str:
     return json.dumps([sys.executable, "-c", KEEPS, str(watched.received)])
 
 
+@pytest.mark.parametrize(
+    "on_any_engine",
+    ["embedded", pytest.param("server", marks=[pytest.mark.server, pytest.mark.long])],
+    indirect=True,
+)
 def test_what_is_new_like_a_picture_or_a_copy_is_given_to_a_program_once(on_any_engine: Watched) -> None:
     watched = on_any_engine
     for seed in range(30):
