@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import secrecy
 from tests.qdrant_server import own_server, qdrant_server
 from tests.secrecy import require_kept, require_kept_below
 
@@ -37,6 +38,13 @@ LONG = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long files first; everything else in the order it is found in."""
     items.sort(key=lambda item: next((at for at, long in enumerate(LONG) if item.nodeid.startswith(long)), len(LONG)))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """The keys of other files' tests are not looked for any more: they would be hundreds."""
+    if item.nodeid.partition("::")[0] != secrecy.KNOWN_OF:
+        secrecy.KNOWN_OF = item.nodeid.partition("::")[0]
+        secrecy.KNOWN.clear()
 
 
 @pytest.hookimpl(wrapper=True)

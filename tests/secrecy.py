@@ -12,9 +12,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 KNOWN: set[bytes] = set()
+KNOWN_OF = ""
+"""The file whose tests have made them."""
 
 HOLDS_KEYS = re.compile(r"serve\.json|api\.json|recq\.toml|.*(key|token).*|.*\.(xz|pem)")
 """Names of files that are there to hold keys: addresses that only their user can read, settings, files of keys."""
+
+_ENGINES = frozenset({"edge", "storage", "snapshots"})
+"""Folders of engines: many megabytes, which one test looks through for all (`tests/test_secrecy.py`)."""
 
 _MOST = 1_000_000  # bytes of a file that is looked through
 _SHORTEST = 8  # characters of a key: less could be in anything
@@ -44,19 +49,22 @@ def require_kept(*outputs: str | bytes) -> None:
         assert not found, f"a key is in the output: {found}"
 
 
-def require_kept_below(folder: Path) -> None:
-    """Raise AssertionError where a file below the folder has a key, and is not there to hold it."""
-    for path in _files(folder) if KNOWN else ():
+def require_kept_below(folder: Path, *, engines: bool = False) -> None:
+    """Raise AssertionError where a file below the folder has a key, and is not there to hold it; `engines`: also one of
+    an engine's, whatever its size."""
+    for path in _files(folder, engines=engines) if KNOWN else ():
         try:
-            content = path.read_bytes() if path.stat().st_size <= _MOST else b""
+            content = path.read_bytes() if engines or path.stat().st_size <= _MOST else b""
         except OSError:  # it has just gone, or nobody may read it
             continue
         found = [key.decode("utf-8", "replace") for key in KNOWN if key in content]
         assert not found, f"a key is in {path.relative_to(folder)}: {found}"
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    for where, _, names in os.walk(folder):
+def _files(folder: Path, *, engines: bool) -> Iterator[Path]:
+    for where, folders, names in os.walk(folder):
+        if not engines:
+            folders[:] = [each for each in folders if each not in _ENGINES]
         for name in names:
             path = Path(where, name)
             if not HOLDS_KEYS.fullmatch(name) and path.is_file() and not path.is_symlink():

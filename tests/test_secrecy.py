@@ -15,6 +15,8 @@ from ingest.cli.main import app as ingest_app
 from query.cli.main import app as query_app
 from recq.cli_commands import leaves
 from tests import secrecy
+from tests.ingest.pictures import put
+from tests.ingest.running import Place
 from tests.packs import ROOT
 from tests.secrecy import note_keys, require_kept, require_kept_below, secret
 
@@ -40,6 +42,21 @@ def test_a_key_is_found_in_output_and_in_files(tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="a key is in deep/log"):
         require_kept_below(tmp_path)
     secrecy.KNOWN.clear()  # what this test wrote is not to fail it
+
+
+def test_no_key_is_in_what_an_engine_keeps(tmp_path: Path) -> None:
+    keys = {f"RECQ_{name}": secrets.token_hex(16) for name in ("SERVE_KEY", "SERVE_READ_KEY", "TOKEN", "READ_TOKEN")}
+    place = Place(tmp_path / "shop", tmp_path / "data", settings=keys)
+    put(place.root / "a.jpg", 1)
+    (place.root / "broken.jpg").write_bytes(b"no picture")
+    assert place.once().returncode == 3
+    with place.daemon() as running:
+        running.ready()
+        put(place.root / "b.jpg", 2)
+        running.said("indexed", path="b.jpg")
+    assert place.command("status").returncode == 0
+    assert len(secrecy.KNOWN) == len(keys)
+    require_kept_below(tmp_path, engines=True)
 
 
 @pytest.mark.parametrize("app", [query_app, ingest_app])
