@@ -96,6 +96,7 @@ def test_an_export_of_every_schema_is_imported_and_answers_as_its_index_did(sche
         assert catalog.changes.known
 
 
+@pytest.mark.long  # of the newest schema tests/whole/test_backup.py does the same beside a daemon
 @pytest.mark.parametrize("schema", BACKUPS)
 def test_a_backup_of_every_schema_is_restored_and_goes_on(schema: int, tmp_path: Path) -> None:
     place = Place(tmp_path / "photos", tmp_path / "data")

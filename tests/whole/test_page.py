@@ -218,7 +218,7 @@ def test_without_javascript(chromium: Browser, address: str) -> None:
         context.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.long)])
 def test_everybody_can_use_it(chromium: Browser, address: str, scheme: str) -> None:
     with watched(chromium, address, scheme=scheme) as page:
         page.goto("/")

@@ -218,6 +218,7 @@ def test_a_question_whose_catalog_moves_meanwhile_follows_it(place: Place, monke
         assert query.example.shape == (catalog.space.dim,) == (16,)
 
 
+@pytest.mark.long
 def test_predicted_fields_go_on_from_the_networks_own_vectors(place: Place) -> None:
     """What is stored stays; a new picture has the network's vector at hand; what lost its label is read again."""
 
