@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
@@ -21,6 +23,7 @@ from filelock import FileLock
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.debian import CACHE, program
+from tests.packs import ROOT
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
@@ -54,6 +57,22 @@ def browser() -> Iterator[Browser]:
             yield opened
         finally:
             opened.close()
+
+
+@contextmanager
+def served_page(env: Mapping[str, str], *options: str) -> Iterator[str]:
+    """The address for people of a `recq serve` as a process of its own, for the length of the block."""
+    command = [sys.executable, "-m", "query.cli", "serve", "--port", "0", *options]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env, cwd=ROOT) as process:
+        assert process.stderr is not None
+        try:
+            said = process.stderr.readline()
+            found = re.search(r"for people at (http://\S+?)/$", said.strip())
+            assert found is not None, said + process.stderr.read()
+            yield found[1]
+        finally:
+            process.terminate()
+            process.wait(30)
 
 
 @contextmanager

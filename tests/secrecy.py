@@ -45,8 +45,7 @@ def require_kept(*outputs: str | bytes) -> None:
     """Raise AssertionError where one has a key."""
     for each in outputs:
         content = each if isinstance(each, bytes) else each.encode("utf-8", "surrogateescape")
-        found = [key.decode("utf-8", "replace") for key in KNOWN if key in content]
-        assert not found, f"a key is in the output: {found}"
+        _require_none(content, "the output")
 
 
 def require_kept_below(folder: Path, *, engines: bool = False) -> None:
@@ -57,8 +56,12 @@ def require_kept_below(folder: Path, *, engines: bool = False) -> None:
             content = path.read_bytes() if engines or path.stat().st_size <= _MOST else b""
         except OSError:  # it has just gone, or nobody may read it
             continue
-        found = [key.decode("utf-8", "replace") for key in KNOWN if key in content]
-        assert not found, f"a key is in {path.relative_to(folder)}: {found}"
+        _require_none(content, str(path.relative_to(folder)))
+
+
+def _require_none(content: bytes, where: str) -> None:
+    found = [key.decode("utf-8", "replace") for key in KNOWN if key in content]
+    assert not found, f"a key is in {where}: {found}"
 
 
 def _files(folder: Path, *, engines: bool) -> Iterator[Path]:

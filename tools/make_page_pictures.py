@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from tests.browser import browser, watched
+from tests.browser import browser, served_page, watched
 from tests.ingest.running import environment
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,16 +36,8 @@ def main() -> None:
         settings = environment(RECQ_DATA_DIR=f"{folder}/data", RECQ_CACHE_DIR=f"{folder}/cache")
         ingest = [sys.executable, "-m", "ingest.cli", "run", str(ROOT / "samples"), "--once"]
         subprocess.run(ingest, check=True, cwd=ROOT, env=settings, capture_output=True)
-        serve = [sys.executable, "-m", "query.cli", "serve", "--port", "0"]
-        with subprocess.Popen(serve, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=settings) as process:
-            assert process.stderr is not None
-            try:
-                found = re.search(r"for people at (http://\S+?)/$", process.stderr.readline().strip())
-                assert found is not None, process.stderr.read()
-                take(found[1], SHOTS)
-            finally:
-                process.terminate()
-                process.wait(30)
+        with served_page(settings) as address:
+            take(address, SHOTS)
         site = Path(folder) / "site"
         export = [sys.executable, "-m", "query.cli", "export", "--site", str(site), "--title", "Samples"]
         subprocess.run(export, check=True, cwd=ROOT, env=settings, capture_output=True)

@@ -29,8 +29,9 @@ def token(
     settings = index.settings()
     from recq.index.tokens import SHORTEST_KEY, token_for
 
-    made = token_for(settings, read=read, expires=int(time.time()) + days * 86_400)
-    until = datetime.fromtimestamp(time.time() + days * 86_400, UTC).date().isoformat()
+    expires = int(time.time()) + days * 86_400
+    made = token_for(settings, read=read, expires=expires)
+    until = datetime.fromtimestamp(expires, UTC).date().isoformat()
     may = "read" if read else "read and write"
     complain(PROG, f"until {until} it may {may} catalog {settings.catalog!r}, and nothing else")
     key = settings.api_key

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import csv
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser import browser, violations, watched
+from tests.browser import browser, served_page, violations, watched
 from tests.eventually import eventually
 from tests.ingest.running import NETWORK, Place, environment
 from tests.whole.test_label_patches import KINDS, picture
@@ -47,18 +45,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 @pytest.fixture(scope="module")
 def address(place: Place) -> Iterator[str]:
     """`recq serve` on it, which may place patches."""
-    command = [sys.executable, "-m", "query.cli", "serve", "--port", "0", "--data-dir", str(place.data)]
-    env = environment(**place.settings, RECQ_PLACE_PATCHES="true")
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env, cwd=ROOT) as process:
-        assert process.stderr is not None
-        try:
-            said = process.stderr.readline()
-            found = re.search(r"for people at (http://\S+?)/$", said.strip())
-            assert found is not None, said + process.stderr.read()
-            yield found[1]
-        finally:
-            process.terminate()
-            process.wait(30)
+    with served_page(environment(**place.settings, RECQ_PLACE_PATCHES="true"), "--data-dir", str(place.data)) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

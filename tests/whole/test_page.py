@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
@@ -14,7 +12,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser import browser, violations, watched
+from tests.browser import browser, served_page, violations, watched
 from tests.eventually import eventually
 from tests.ingest.pictures import put
 from tests.ingest.running import NETWORK, Place, environment
@@ -42,19 +40,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 @pytest.fixture(scope="module")
 def address(place: Place) -> Iterator[str]:
     """`recq serve` on it."""
-    command = [sys.executable, "-m", "query.cli", "serve", "--port", "0", "--data-dir", str(place.data)]
-    with subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, env=environment(**place.settings), cwd=ROOT
-    ) as process:
-        assert process.stderr is not None
-        try:
-            said = process.stderr.readline()
-            found = re.search(r"for people at (http://\S+?)/$", said.strip())
-            assert found is not None, said + process.stderr.read()
-            yield found[1]
-        finally:
-            process.terminate()
-            process.wait(30)
+    with served_page(environment(**place.settings), "--data-dir", str(place.data)) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

@@ -18,24 +18,12 @@ from recq import paths
 from recq.api.access import Gatekeeper
 from recq.page.routes import Pages
 from recq.settings import Settings
-from tests.query.conftest import CATALOG, shop_root, stocked
-from tests.recq.api.serving import served, settings_of
-
-__all__ = ["shop_root"]
+from tests.recq.api.serving import served
 
 SOFA, OTHER, BED = (
     paths.item_id("shop", *paths.to_text(each)) for each in ("sofas/one.png", "sofas/two.png", "beds/one.png")
 )
 CHANGING = ("answer?queue=audit", "tag", "undo", "forget", "place")
-
-
-@pytest.fixture(scope="module")
-def settings(
-    request: pytest.FixtureRequest, shop_root: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Settings]:
-    folder = tmp_path_factory.mktemp("data")
-    with stocked("loopback", folder, shop_root, request) as options:
-        yield settings_of(options, CATALOG, cache_dir=folder / "cache", workers=1)
 
 
 @contextmanager

@@ -27,21 +27,9 @@ from recq.settings import Settings
 from tests.eventually import eventually
 from tests.ingest.pictures import put
 from tests.ingest.running import Place
-from tests.query.conftest import CATALOG, shop_root, stocked
-from tests.recq.api.serving import served, settings_of
-
-__all__ = ["shop_root"]
+from tests.recq.api.serving import served
 
 HTML = {"Accept": "text/html"}
-
-
-@pytest.fixture(scope="module")
-def settings(
-    request: pytest.FixtureRequest, shop_root: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Settings]:
-    folder = tmp_path_factory.mktemp("data")
-    with stocked("loopback", folder, shop_root, request) as options:
-        yield settings_of(options, CATALOG, cache_dir=folder / "cache", workers=1)
 
 
 @contextmanager
