@@ -10,8 +10,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
+import threading
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from recq.paths import printable
 from recq.waiting import LOGGER as WAITING
@@ -86,7 +87,7 @@ class Reporter:
             else structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"])
         )
         self._log = structlog.wrap_logger(
-            structlog.PrintLogger(sys.stderr) if self._bar is None else _Above(self._bar.console),
+            _Lines(sys.stderr) if self._bar is None else _Above(self._bar.console),
             processors=[
                 structlog.processors.add_log_level,
                 structlog.processors.TimeStamper(fmt="iso", utc=True, key="timestamp"),
@@ -136,6 +137,28 @@ class Reporter:
         self._logged.close()
         if self._bar is not None:
             self._bar.stop()
+
+
+class _Lines:
+    """A logger that writes lines. One that a full disk has cut is ended before the next, so that it spoils only itself.
+
+    What could not be written is not tried again: standard error may or may not have kept the rest of a line.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+        self._cut = False
+
+    def msg(self, message: str) -> None:
+        with self._lock:
+            start = "\n" if self._cut else ""
+            self._cut = True
+            self._stream.write(f"{start}{message}\n")
+            self._stream.flush()
+            self._cut = False
+
+    info = warning = msg
 
 
 class _Above:

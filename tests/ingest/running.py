@@ -151,10 +151,10 @@ class Daemon:
     offset: int = 0
 
     def events(self, name: str | None = None, **fields: object) -> list[dict[str, Any]]:
-        """Its events so far, those of one name and with these fields."""
+        """Its events so far, those of one name and with these fields; not one that a full disk has cut."""
         with self.log.open("rb") as file:
             file.seek(self.offset)
-            lines = [line for line in file.read().split(b"\n") if line.startswith(b"{")]
+            lines = [line for line in file.read().split(b"\n") if line.startswith(b"{") and line.endswith(b"}")]
         events = [json.loads(line) for line in lines]
         wanted = fields | ({"event": name} if name else {})
         return [event for event in events if all(event.get(key) == value for key, value in wanted.items())]

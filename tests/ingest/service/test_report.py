@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import os
 import re
@@ -13,7 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typing_extensions import Buffer
 
+from ingest.report import LogFormat, Reporter
 from ingest.service.outcome import Outcome, Standing, summary
 from ingest.tally import Counts
 from tests import forked
@@ -152,3 +156,42 @@ def test_what_is_logged_is_an_event_where_events_are_json(place: Place) -> None:
 )
 def test_one_line_says_how_a_run_ended(counts: Counts, standing: Standing, line: str) -> None:
     assert summary(Outcome(False, counts, standing, 12.34)) == line
+
+
+class SmallFile(io.RawIOBase):
+    """A file on a disk with so many bytes left."""
+
+    def __init__(self, left: int) -> None:
+        self.left, self.written = left, b""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Buffer, /) -> int:
+        taken = bytes(data)[: self.left]
+        if not taken:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        self.left -= len(taken)
+        self.written += taken
+        return len(taken)
+
+
+@pytest.mark.parametrize("buffered", [True, False])
+@pytest.mark.parametrize("left", [0, 1, 10, 400, 401])
+def test_a_line_that_a_full_disk_cuts_spoils_only_itself(
+    monkeypatch: pytest.MonkeyPatch, left: int, buffered: bool
+) -> None:
+    file = SmallFile(left)
+    binary = io.BufferedWriter(file, 64) if buffered else file
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(binary, line_buffering=True))  # type: ignore[type-var]
+    reporter = Reporter(LogFormat.JSON)
+    try:
+        for number in range(10):
+            reporter.event("indexed", number=number, path="x" * 100)
+        file.left = 10_000
+        reporter.event("recovered", number=10)
+        reporter.event("indexed", number=11)
+    finally:
+        reporter.close()
+    *_, recovered, last = file.written.splitlines()
+    assert (json.loads(recovered)["event"], json.loads(last)["number"]) == ("recovered", 11)

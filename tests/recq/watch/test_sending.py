@@ -73,6 +73,7 @@ def test_nothing_else_has_and_no_redirect_is_followed(receiver: ThreadingHTTPSer
 
 def test_no_answer_tells_no_address(receiver: ThreadingHTTPServer) -> None:
     rule = posted(receiver, "204")
+    receiver.shutdown()  # else its thread's poll holds the socket open for a moment, and the connection is reset
     receiver.server_close()
     with pytest.raises(Undelivered) as caught:
         deliver(rule, EVENT, threading.Event())
