@@ -371,12 +371,14 @@ def test_twenty_presses_of_page_down_move_twenty_screens(chromium: Browser, addr
         page.locator("body").click(position={"x": 2, "y": 2})
         screens = page.evaluate("document.documentElement.scrollHeight / window.innerHeight")
         assert screens > 21
+        # A press in the last moments of a scroll's animation is lost to Chromium, whatever the page does.
+        page.evaluate("document.addEventListener('scrollend', () => (window.ended = (window.ended ?? 0) + 1))")
         before = page.evaluate("scrollY")
-        for _ in range(20):
+        for number in range(20):
             page.keyboard.press("PageDown")
-            page.wait_for_function("before => scrollY > before + 0.7 * innerHeight", arg=before)
+            page.wait_for_function("number => window.ended > number", arg=number)
+            assert page.evaluate("scrollY") > before + 0.8 * 480
             before = page.evaluate("scrollY")
-        assert before > 20 * 0.8 * 480
         assert page.evaluate("document.documentElement.scrollHeight / window.innerHeight") == screens  # nothing came
 
 
