@@ -4,10 +4,10 @@
 
 `recq serve` is a process of its own that asks the index of a daemon, or of a server. The newest 300 items are
 photographs, whose thumbnails are made before anything is measured; all others are generated (`generated.py`). Over HTTP
-as a browser asks, the page on one connection and its 60 thumbnails on six; then in Chromium, whose cache is empty at
-each first screen, from the start of the navigation until all 60 pictures are decoded, beside the same bytes given from
-memory, which is Chromium's own share; and from the click until the new tiles stand. Last a review of 1,000 groups of
-duplicates, each decided over HTTP and the next one shown.
+as a browser asks, the page on one connection and its 60 thumbnails on six; then in Chromium, from the start of the
+navigation until all 60 pictures are decoded: warm, in a tab that has shown them before, and with nothing in the cache,
+each beside the same bytes given from memory, which is Chromium's own share; and from the click until the new tiles
+stand. Last a review of 1,000 groups of duplicates, each decided over HTTP and the next one shown.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ CONNECTIONS = 6
 """That a browser opens to one host."""
 
 FIRST_SCREEN, FACET = 300.0, 150.0
-FIRST, PLAIN = "first screen", "first screen, the same bytes from memory"
+WARM, COLD, CLICK = "first screen, warm", "first screen, nothing cached", "facet click"
+FROM_MEMORY = ", the same bytes from memory"
 
 
 @dataclass(frozen=True)
@@ -215,7 +216,8 @@ def in_chromium(engine: str, amount: Amount) -> Section:
         except (pytest.skip.Exception, pytest.fail.Exception) as why:
             return Section(title, "ms", not_run={"Chromium": str(why)})
         plain = stack.enter_context(_from_memory(address))
-        took: dict[str, list[float]] = {FIRST: [], PLAIN: [], "facet click": [], "next page": []}
+        names = (WARM, WARM + FROM_MEMORY, COLD, COLD + FROM_MEMORY, CLICK, "next page")
+        took: dict[str, list[float]] = {name: [] for name in names}
         for number in range(amount.times + 2):
             found: dict[str, float] = {}
             for where, visit in ((address, _visit), (plain, _look_at_plain)):
@@ -227,23 +229,29 @@ def in_chromium(engine: str, amount: Amount) -> Section:
             if number >= 2:
                 for side, milliseconds in found.items():
                     took[side].append(milliseconds)
-    ratios = [_bar("first screen", took[FIRST], FIRST_SCREEN), _bar("facet click", took["facet click"], FACET)]
-    ratios.append(ratio("first screen / the same bytes from memory", took[FIRST], took[PLAIN]))
+    ratios = [_bar(WARM, took[WARM], FIRST_SCREEN), _bar(CLICK, took[CLICK], FACET)]
+    ratios += [
+        ratio(f"{name} / the same bytes from memory", took[name], took[name + FROM_MEMORY]) for name in (WARM, COLD)
+    ]
     figures = _spread(took)
     return Section(title, "ms", took, ratios, figures, [f"{amount.times} visits"], items=amount.items)
 
 
 def _visit(page: Page) -> dict[str, float]:
-    first = _first_screen(page)
+    first = _first_screens(page)
     page.wait_for_selector("aside a.value")
     clicked = page.evaluate(_CLICKED, "tenth t3")
     page.wait_for_selector(".chip.filter")
     following = page.evaluate(_CLICKED.replace("'aside a.value'", "'a[rel=next]'"), "next")
-    return {FIRST: first, "facet click": clicked, "next page": following}
+    return first | {CLICK: clicked, "next page": following}
 
 
 def _look_at_plain(page: Page) -> dict[str, float]:
-    return {PLAIN: _first_screen(page)}
+    return {name + FROM_MEMORY: took for name, took in _first_screens(page).items()}
+
+
+def _first_screens(page: Page) -> dict[str, float]:
+    return {name: _first_screen(page) for name in (COLD, WARM)}
 
 
 def _first_screen(page: Page) -> float:
@@ -258,7 +266,7 @@ def _first_screen(page: Page) -> float:
 @contextmanager
 def _from_memory(address: str) -> Iterator[str]:
     """The address of a server that gives the same first screen, byte for byte, and asks nobody."""
-    kept: dict[str, tuple[bytes, str]] = {}
+    kept: dict[str, tuple[bytes, dict[str, str]]] = {}
 
     class Kept(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -268,12 +276,13 @@ def _from_memory(address: str) -> Iterator[str]:
                 connection = http.client.HTTPConnection(address, timeout=120)
                 connection.request("GET", self.path, headers={"Accept": "text/html"})
                 answer = connection.getresponse()
-                kept[self.path] = answer.read(), answer.getheader("Content-Type", "")
+                headers = {name: answer.getheader(name, "") for name in ("Content-Type", "Cache-Control")}
+                kept[self.path] = answer.read(), headers
                 connection.close()
-            content, kind = kept[self.path]
+            content, headers = kept[self.path]
             self.send_response(200)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(content)))
+            for name, value in (headers | {"Content-Length": str(len(content))}).items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(content)
 
