@@ -96,7 +96,7 @@ CALLS = [
     (f"{file.relative_to(ROOT)}:{node.lineno}", node)
     for file in FILES
     for node in ast.walk(ast.parse(file.read_text("utf-8")))
-    if isinstance(node, ast.Call) and ast.unparse(node.func) in ("command", "command_line")
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("command", "command_line")
 ]
 
 

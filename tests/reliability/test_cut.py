@@ -28,7 +28,7 @@ from tests.reliability.world import KEPT
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(PATIENT)]
 
-SHORT, FULL = 16, 1500
+SHORT, FULL = 12, 1500
 """Operations on the folder."""
 
 TIMEOUT = 1

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import ndcg_score
 
 from recq.errors import UsageError
 from recq.evaluate.judged import evaluate_judgements
@@ -33,8 +32,17 @@ ANGLES = {"a": 0.0, "b": 0.1, "c": 0.2, "d": 0.3, "e": 0.4, "copy": 0.05, "alone
 """Seen from a: copy, b, c, d, e, alone. In the other catalog it is alone, e, d, c, b, copy."""
 
 
-@given(st.lists(st.integers(0, 5), min_size=2, max_size=12).filter(any), st.integers(1, 12))
-def test_ndcg_is_that_of_scikit_learn(gains: list[int], k: int) -> None:
+@pytest.fixture(scope="module")
+def ndcg_score() -> Callable[..., float]:
+    """Not imported before: every process of the tests collects this file."""
+    from sklearn.metrics import ndcg_score
+
+    found: Callable[..., float] = ndcg_score
+    return found
+
+
+@given(gains=st.lists(st.integers(0, 5), min_size=2, max_size=12).filter(any), k=st.integers(1, 12))
+def test_ndcg_is_that_of_scikit_learn(ndcg_score: Callable[..., float], gains: list[int], k: int) -> None:
     scores = [-float(place) for place in range(len(gains))]
     wanted = ndcg_score([gains], [scores], k=k)
     assert ndcg(np.array(gains, float), k) == pytest.approx(wanted)

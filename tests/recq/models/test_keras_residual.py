@@ -12,7 +12,12 @@ from recq.learn.selection import Retrieval
 from tests.recq.learn.drawn import drawn
 
 pytestmark = pytest.mark.keras
-tf = pytest.importorskip("tensorflow")
+
+
+@pytest.fixture(autouse=True)
+def tensorflow() -> None:
+    """Not imported before: every process of the tests collects this file."""
+    pytest.importorskip("tensorflow")
 
 
 def test_it_begins_as_the_identity(monkeypatch: pytest.MonkeyPatch) -> None:
