@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types torture stack-check soak bench page requirements hooks dist release clean
+.PHONY: help demo test lint types collected torture stack-check soak bench page requirements hooks dist release clean
 
 BIN := .venv/bin
 # The tests start some hundred processes: without byte code each would compile every module it imports.
@@ -38,7 +38,8 @@ else
 	@$(BIN)/python tools/demo.py
 endif
 
-test: lint types
+test: lint
+	@$(MAKE) --no-print-directory -j 2 types collected
 	$(BIN)/python -m pytest $(PYTEST)
 
 lint: $(STAMPS)/test
@@ -47,6 +48,10 @@ lint: $(STAMPS)/test
 
 types: $(STAMPS)/test
 	$(BIN)/mypy
+
+# The asserts of all test files are rewritten once, on the core that mypy leaves, not by each of the tests' processes.
+collected: $(STAMPS)/test
+	@$(BIN)/python -m pytest -p no:xdist --collect-only -q >/dev/null || :
 
 # One test at a time: some measure. What they measured is in build/, which git ignores.
 torture: $(STAMPS)/test

@@ -90,7 +90,7 @@ def test_a_fresh_clone_bootstraps_before_anything_else(checkout: Path) -> None:
 
 
 def test_installs_check_hashes(checkout: Path) -> None:
-    planned = plan(checkout, "test")
+    planned = plan(checkout, "types")
     assert planned.count("--require-hashes -r requirements/") == 3
     assert planned.count("--no-deps --no-build-isolation -e .") == 1
 
