@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -119,6 +120,8 @@ class Settings(BaseSettings):
     read_token_file: Path | None = None
     api_hosts: tuple[str, ...] = ()
     api_origins: tuple[str, ...] = ()
+    api_proxies: tuple[str, ...] = ()
+    rate: float = Field(50.0, ge=0, le=1_000_000)
     max_upload: int = Field(32_000_000, gt=0)
     thumbnail_cache: int = Field(200_000_000, ge=0)
     place_patches: bool = False
@@ -154,6 +157,19 @@ class Settings(BaseSettings):
         if fault is not None:
             raise PydanticCustomError("key", "{fault}", {"fault": fault})
         return key
+
+    @field_validator("api_proxies")
+    @classmethod
+    def _addresses(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        """Addresses and networks: what a name means may change, and with it who is believed."""
+        for each in proxies:
+            try:
+                ip_network(each)
+            except ValueError:
+                raise PydanticCustomError(
+                    "address", "addresses or networks are needed, 10.0.0.0/8 for example"
+                ) from None
+        return proxies
 
     @classmethod
     def settings_customise_sources(
@@ -254,7 +270,7 @@ def _place(settings: Settings) -> Place:
     return Place(settings.catalog, None if settings.url is None else shown_url(settings.url), settings.data_dir)
 
 
-_OPTIONS = frozenset({"catalog", "data_dir", "model", "weights", "layer", "size"})
+_OPTIONS = frozenset({"catalog", "data_dir", "model", "weights", "layer", "size", "rate"})
 """Settings that are options of the same name on a command line."""
 
 _SECRET = frozenset({"api_key", "url", "serve_key", "serve_read_key", "token", "read_token", "rule"})

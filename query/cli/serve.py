@@ -29,10 +29,20 @@ def serve(
         int,
         typer.Option("--port", metavar="N", min=0, max=65535, help="The port; 0 is a free one. Example: --port 8080"),
     ] = 6340,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            "--rate",
+            metavar="N",
+            min=0,
+            help="How many questions a second each client beyond this machine may ask, else RECQ_RATE, else 50; 0: any "
+            "number. Example: --rate 10",
+        ),
+    ] = None,
     index: Index,
 ) -> None:
     """Answer the same questions over HTTP, until a signal ends it."""
-    settings = index.settings()
+    settings = index.settings(rate=rate)
     from recq.api.server import address_of
     from recq.api.server import serve as answer
     from recq.page.routes import Pages

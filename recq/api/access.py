@@ -19,7 +19,10 @@ from recq.errors import UsageError
 from recq.index.edge.serving import Access, key_of
 from recq.settings import Settings
 
-OPEN = frozenset({"/api/v1/healthz", "/api/v1/readyz", "/login"})
+LOGIN = "/login"
+"""Where a browser's token is given: the body of a POST has it."""
+
+OPEN = frozenset({"/api/v1/healthz", "/api/v1/readyz", LOGIN})
 """Paths that need no token: whether the service runs, for whoever starts it again, and where a token is given."""
 
 OPEN_BELOW = "/static/"
@@ -82,7 +85,7 @@ class Gatekeeper:
 
     def access(self, headers: Mapping[str, str]) -> Access:
         """What the token of a request allows; every token is compared in constant time."""
-        token = _token_of(headers).encode("utf-8", "surrogateescape")
+        token = token_of(headers).encode("utf-8", "surrogateescape")
         keys = (
             (Access.OWN, self.own),
             (Access.FULL, self.operate),
@@ -107,8 +110,8 @@ class Gatekeeper:
         return True
 
 
-def _token_of(headers: Mapping[str, str]) -> str:
-    """The token that a request brings: in its header, else in a browser's cookie."""
+def token_of(headers: Mapping[str, str]) -> str:
+    """The token that a request brings: in its header, else in a browser's cookie; "" for none."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return token.strip()

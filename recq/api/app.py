@@ -30,6 +30,7 @@ from recq.api.errors import (
 )
 from recq.api.gate import Gate
 from recq.api.metrics import Metrics
+from recq.api.rates import Rates
 from recq.api.routes import PREFIX, routes
 from recq.api.schemas import components
 from recq.api.service import Service
@@ -85,7 +86,16 @@ def gated(service: Service, keeper: Gatekeeper, *more: APIRouter) -> ASGIApp:
     app, metrics = api(service)
     for router in more:
         app.include_router(router)
-    gate: ASGIApp = Gate(app, keeper, service.settings.max_upload, metrics.observe)
+    settings = service.settings
+    gate: ASGIApp = Gate(
+        app,
+        keeper,
+        metrics,
+        max_body=settings.max_upload,
+        rates=Rates(settings.rate),
+        has_pages=bool(more),
+        names_proxies=bool(settings.api_proxies),
+    )
     if not keeper.origins:
         return gate
     return CORSMiddleware(

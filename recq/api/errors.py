@@ -46,8 +46,9 @@ FORBIDDEN = Kind(403, "forbidden")
 NO_ROUTE = Kind(404, "no-route")
 NO_METHOD = Kind(405, "no-method")
 TOO_LARGE = Kind(413, "too-large")
+TOO_MANY = Kind(429, "too-many")
 BUSY = Kind(503, "busy")
-OF_HTTP = (UNAUTHORISED, FORBIDDEN, NO_ROUTE, NO_METHOD, TOO_LARGE, BUSY)
+OF_HTTP = (UNAUTHORISED, FORBIDDEN, NO_ROUTE, NO_METHOD, TOO_LARGE, TOO_MANY, BUSY)
 """Kinds that the command line has no counterpart of: their `exit_code` is null."""
 
 

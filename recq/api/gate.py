@@ -1,4 +1,4 @@
-"""What a request passes before it reaches a route: who asks, how much is sent, how long it takes.
+"""What a request passes before it reaches a route: who asks, how often, how much is sent, how long it takes.
 
 The body is read here, up to `max_upload` bytes, and counted with those of all other requests under way: 500 connections
 that each send a picture would else fill the memory.
@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from recq.api.access import Gatekeeper
+from recq.api.access import LOGIN, Gatekeeper, token_of
 from recq.api.documents import answer
-from recq.api.errors import BUSY, FORBIDDEN, TOO_LARGE, UNAUTHORISED, Kind, document
+from recq.api.errors import BUSY, FORBIDDEN, TOO_LARGE, TOO_MANY, UNAUTHORISED, Kind, document
+from recq.api.metrics import Metrics
+from recq.api.rates import Asking, Rates, TooMany, Why, cost_of, network_of
 from recq.index.edge.throttle import throttled
 
 AT_ONCE = 4
@@ -25,18 +27,34 @@ AT_ONCE = 4
 
 _log = throttled(__name__)
 
-Observe = Callable[[str, str, int, float], None]
-"""Takes method, the route's path with its parameters' names, status and seconds of an answer."""
+REFUSED = "/refused"
+"""The page's own route for what is refused to people: it shows `scope["refused"]`, a `TooMany`."""
 
 
 class Gate:
-    """ASGI middleware. For the event loop's thread only."""
+    """ASGI middleware. For the event loop's thread only.
 
-    def __init__(self, app: ASGIApp, keeper: Gatekeeper, max_body: int, observe: Observe) -> None:
+    `names_proxies`: the addresses of clients are those that proxies report, where there are any (`api_proxies`).
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        keeper: Gatekeeper,
+        metrics: Metrics,
+        *,
+        max_body: int,
+        rates: Rates,
+        has_pages: bool,
+        names_proxies: bool,
+    ) -> None:
         self._app = app
         self._keeper = keeper
+        self._metrics = metrics
         self._max_body = max_body
-        self._observe = observe
+        self._rates = rates
+        self._has_pages = has_pages
+        self._names_proxies = names_proxies
         self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -57,11 +75,16 @@ class Gate:
             if not status:
                 await _refuse(BUSY, "the service is about to end: ask again in a moment", scope, receive, note)
         route = scope.get("route")
-        self._observe(scope["method"], getattr(route, "path", "none"), status, time.perf_counter() - began)
+        self._metrics.observe(scope["method"], getattr(route, "path", "none"), status, time.perf_counter() - began)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         refusal = self._keeper.refusal(scope["path"], headers)
+        if refusal is None or refusal.status == UNAUTHORISED.status:
+            too_many = self._too_many(scope, headers)
+            if too_many is not None:
+                await self._refuse_many(too_many, scope, receive, send)
+                return
         if refusal is not None:
             if refusal.status == UNAUTHORISED.status and _is_browser(scope, headers):
                 to = quote(
@@ -98,6 +121,40 @@ class Gate:
         finally:
             self._held -= held
 
+    def _too_many(self, scope: Scope, headers: Mapping[str, str]) -> TooMany | None:
+        """Why a request comes too soon; None where it may be answered."""
+        client = scope.get("client")
+        network = network_of(client[0] if client else None)
+        if network is None and "x-forwarded-for" in headers and not self._names_proxies:
+            _log.warning("a proxy on this machine asks for others: their rate is its own matter (see api_proxies)")
+        asking = Asking(
+            network,
+            self._keeper.access(headers),
+            token_of(headers) if self._keeper.needs_token else "",
+            cost_of(scope["method"], scope["path"], headers.get("content-length", "")),
+            logs_in=scope["method"] == "POST" and scope["path"] == LOGIN,
+        )
+        found = self._rates.refusal(asking, time.monotonic())
+        if found is None:
+            return None
+        self._metrics.refuse(found.why)
+        whose = network or "this machine"
+        if found.why is Why.TOKENS:
+            _log.warning("too many wrong tokens come from %s: for a while none of its tokens is looked at", whose)
+        else:
+            _log.warning("%s asks for more than the setting rate allows: some of it is refused", whose)
+        return found
+
+    async def _refuse_many(self, found: TooMany, scope: Scope, receive: Receive, send: Send) -> None:
+        """429, to people as a page."""
+        path = scope["path"]
+        if self._has_pages and not path.startswith("/api/"):
+            shown = {**scope, "path": REFUSED, "raw_path": REFUSED.encode(), "method": "GET", "refused": found}
+            await self._app(shown, _replayed(b"", receive), send)
+            return
+        told = f"{found}: ask again in {found.retry_after} s"
+        await _refuse(TOO_MANY, told, scope, receive, send, found.retry_after)
+
 
 def _is_browser(scope: Scope, headers: Mapping[str, str]) -> bool:
     """Whether somebody opens a page, rather than a program asking the API."""
@@ -120,10 +177,10 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
     return next_message
 
 
-async def _refuse(kind: Kind, message: str, scope: Scope, receive: Receive, send: Send) -> None:
+async def _refuse(kind: Kind, message: str, scope: Scope, receive: Receive, send: Send, retry_after: int = 1) -> None:
     headers: dict[str, Any] = {"Connection": "close"}
     if kind is UNAUTHORISED:
         headers["WWW-Authenticate"] = "Bearer"
-    if kind is BUSY:
-        headers["Retry-After"] = "1"
+    if kind in (BUSY, TOO_MANY):
+        headers["Retry-After"] = str(retry_after)
     await answer(document(kind, message), kind.status, headers)(scope, receive, send)

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from recq.api.rates import Why
+
 if TYPE_CHECKING:
     from recq.operate.status import Status
 
@@ -29,6 +31,7 @@ class Metrics:
         self._answers: defaultdict[tuple[str, str, int], int] = defaultdict(int)
         self._times: defaultdict[str, list[int]] = defaultdict(lambda: [0] * (len(BUCKETS) + 1))
         self._seconds: defaultdict[str, float] = defaultdict(float)
+        self._refused = dict.fromkeys(Why, 0)
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count an answer of a route, which is named by its path with the names of its parameters."""
@@ -38,6 +41,11 @@ class Metrics:
             self._times[route][bisect_left(BUCKETS, seconds)] += 1
             self._seconds[route] += seconds
 
+    def refuse(self, why: Why) -> None:
+        """Count a request that came too soon."""
+        with self._lock:
+            self._refused[why] += 1
+
     def text(self, status: Status) -> str:
         """All of it, and what a catalog holds."""
         return "".join(f"{line}\n" for line in [*self._of_answers(), *_of_catalog(status)])
@@ -45,11 +53,15 @@ class Metrics:
     def _of_answers(self) -> Iterable[str]:
         with self._lock:
             answers, times = dict(self._answers), {route: list(counts) for route, counts in self._times.items()}
-            seconds = dict(self._seconds)
+            seconds, refused = dict(self._seconds), dict(self._refused)
         yield from _about("recq_http_requests_total", "counter", "Answers, by route and status.")
         for (method, route, code), count in sorted(answers.items()):
             labels = _labels(method=method, route=route, status=str(code))
             yield f"recq_http_requests_total{labels} {count}"
+        about = "Requests that came too soon: more than the rate of a client, or after too many wrong tokens."
+        yield from _about("recq_http_requests_refused_total", "counter", about)
+        for why, count in refused.items():
+            yield f"recq_http_requests_refused_total{_labels(reason=why)} {count}"
         yield from _about("recq_http_request_duration_seconds", "histogram", "Time to the end of an answer, by route.")
         for route, counts in sorted(times.items()):
             total = 0

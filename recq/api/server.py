@@ -177,7 +177,8 @@ class Server(uvicorn.Server):
                 log_level="warning",
                 access_log=False,
                 server_header=False,
-                proxy_headers=False,
+                proxy_headers=bool(service.settings.api_proxies),
+                forwarded_allow_ips=list(service.settings.api_proxies),
                 timeout_graceful_shutdown=int(STOP_WITHIN),
             )
         )

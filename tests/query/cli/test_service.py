@@ -254,6 +254,7 @@ def known_at(shop: Shop, port: int) -> Announced:
         (200, b'["m"]'),
         (403, b'{"code": "forbidden", "exit_code": null, "message": "another key"}'),
         (404, b'{"code": "no-route", "exit_code": null, "message": "an older service"}'),
+        (429, b'{"code": "too-many", "exit_code": null, "message": "more is asked than the service allows"}'),
         (500, b'{"code": "unexpected", "exit_code": 1, "message": "a bug"}'),
         (503, b'["m",["error","IndexUnreachable"],["message","the index is away"]]'),
         (200, b'["m",["error","SystemExit"],["message","no error of recq"]]'),

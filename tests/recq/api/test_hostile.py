@@ -152,6 +152,20 @@ def wrong_tokens(client: Client) -> list[int]:
     return [client.asked("GET", f"{PREFIX}/fields", token=each) for each in guesses]
 
 
+def a_flood(client: Client) -> list[int]:
+    """Of one client behind the proxy."""
+    return [client.asked("GET", f"{PREFIX}/items/none", b"", "X-Forwarded-For: 203.0.113.7") for _ in range(400)]
+
+
+def many_addresses(client: Client) -> list[int]:
+    """Each guesses once, as a client with an IPv6 network of its own can."""
+    addresses = [f"2001:db8:{number:x}::1" for number in range(300)] + ["no address", "203.0.113.9, " * 900, "\0"]
+    return [
+        client.asked("GET", f"{PREFIX}/fields", b"", f"X-Forwarded-For: {each}", token=f"guess-{number}")
+        for number, each in enumerate(addresses)
+    ]
+
+
 def beyond_the_role(client: Client) -> list[int]:
     return [client.posted("/retry") for _ in range(50)]
 
@@ -226,7 +240,9 @@ KINDS = {
     "slow uploads": kind(slow_uploads),
     "600 unfinished uploads": kind(unfinished_uploads),
     "large headers": kind(large_headers, 0, 400, 431),
-    "wrong tokens": kind(wrong_tokens, 0, 401),
+    "wrong tokens": kind(wrong_tokens, 0, 401, 429),
+    "a flood": kind(a_flood, 404, 429),
+    "many addresses": kind(many_addresses, 0, 400, 401),
     "what the token may not": kind(beyond_the_role, 403),
     "large filters": kind(large_filters, 0, 400),
     "no HTTP": kind(no_http, 0, 400, 401, 403),
@@ -237,7 +253,9 @@ KINDS = {
 
 @pytest.fixture
 def service(place: Place) -> Iterator[Serving]:
-    with serving(place, RECQ_TOKEN=OPERATE, RECQ_READ_TOKEN=READ, RECQ_DECODE_TIMEOUT="5") as service:
+    """It believes a proxy on this machine, which nobody else here is."""
+    env = {"RECQ_TOKEN": OPERATE, "RECQ_READ_TOKEN": READ, "RECQ_API_PROXIES": '["127.0.0.1"]', "RECQ_RATE": "1"}
+    with serving(place, RECQ_DECODE_TIMEOUT="5", **env) as service:
         yield service
 
 
@@ -279,6 +297,7 @@ def logged_once(service: Serving) -> None:
 def met(service: Serving, client: Client, name: str) -> None:
     """The kind, with a fair client beside it."""
     found = KINDS[name].begin(client)
+    assert 429 in found or 429 not in KINDS[name].answers, f"{name}: {Counter(found)}"
     assert set(found) <= KINDS[name].answers, f"{name}: {Counter(found)}"
     assert fair(service) < 10, name
 
