@@ -21,7 +21,7 @@ from ingest.index.missing_indexes import Indexing
 from ingest.index.predictions import Predictions
 from ingest.index.retrying import Retrier
 from ingest.index.retrying_index import RetryingIndex
-from ingest.loop import Loop
+from ingest.loop import Loop, Quiet
 from ingest.pipeline.afterwards import Afterwards
 from ingest.pipeline.commit import Committer
 from ingest.pipeline.decode import Decode
@@ -55,6 +55,7 @@ _MISFIT = (
     "stored, but filters on the field do not find it; a field's type is fixed while the catalog has sources: "
     "forget every source and index again to change it"
 )
+_QUIET_AFTER = 1.0  # seconds without anything to do, after which it counts as resting
 _PROGRESS = 0.1  # seconds between two looks of the bar
 _GATHER = 0.02
 """Seconds for which results are gathered before the stages are looked through again, while many paths are under way.
@@ -126,6 +127,7 @@ class Daemon:
         self.stopped = False
         self.heartbeat: Heartbeat = SILENT
         """Beats at the steps of this daemon; of two that run while the catalog moves, one has it."""
+        self._quiet, self._rested = Quiet(_QUIET_AFTER), _nothing
 
     # -- for other threads ----------------------------------------------------------------------------------------
 
@@ -158,6 +160,15 @@ class Daemon:
     def reason(self) -> str | None:
         """Why the index is waited for; None: it answers."""
         return self._retrier.reason
+
+    def tell_of_rest(self, rested: Callable[[], None]) -> None:
+        """Have `rested` called in the loop's thread when all is compared and written and nothing has come for a moment:
+        once now, and again each time that there was something to do."""
+
+        def begin() -> None:
+            self._quiet, self._rested = Quiet(_QUIET_AFTER), rested
+
+        self._loop.post(begin)
 
     def adopt(self) -> None:
         """The collection that is filled is the catalog's from now on."""
@@ -258,6 +269,8 @@ class Daemon:
         self._indexing.tick(now, hurry=not self._context.live and self._all_written())
         if self._idle:
             self._afterwards.tick(now, self._is_settled)
+        if self._context.live and self._quiet.tick(now, nothing_left=self._settled()):
+            self._rested()
         if now >= self._next_progress:
             self._next_progress = now + _PROGRESS
             self._show()
@@ -272,6 +285,7 @@ class Daemon:
             self.heartbeat.next_deadline(),
             self._examine.next_deadline(now),
             self._indexing.next_deadline(),
+            self._quiet.next_deadline(),
             *(part.next_deadline() for part in filling),
             *(stage.next_deadline() for stage in stages),
         ]

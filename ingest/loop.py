@@ -151,3 +151,26 @@ class Repeated(Generic[T]):
             self._again = False
             self.ask()
         self._then(result)
+
+
+class Quiet:
+    """Tells when nothing has been left to do for `after` seconds: once, until there was something again."""
+
+    def __init__(self, after: float) -> None:
+        self._after = after
+        self._due: float | None = None
+
+    def tick(self, now: float, *, nothing_left: bool) -> bool:
+        """Whether that is so now, for the first time since there was something."""
+        if not nothing_left:
+            self._due = None
+        elif self._due is None:
+            self._due = now + self._after
+        elif now >= self._due:
+            self._due = float("inf")
+            return True
+        return False
+
+    def next_deadline(self) -> float:
+        """When `tick` may have something to tell, if nothing happens until then."""
+        return float("inf") if self._due is None else self._due

@@ -114,6 +114,7 @@ class Settings(BaseSettings):
     serve_read_key_file: Path | None = None
     client: bool = True
     api: bool = True
+    api_warm: bool = True
     token: SecretStr | None = None
     token_file: Path | None = None
     read_token: SecretStr | None = None

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 
 from recq.announced import MODEL, Announced
-from recq.api.beside import read_place, send
+from recq.api.beside import read_place, send, tell_of_rest
 from recq.images.process import environment_without_settings
 from recq.settings import Settings
 
@@ -38,6 +38,10 @@ class MountedApi:
         self._announce = announce
         self._leaving = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
+        self._ready: subprocess.Popen[bytes] | None = None
+        """The process, from when it answers to when it is to end."""
+        self._rests = ""
+        """The fingerprint of the space in whose catalog nothing was left to do lately."""
         self._starting = threading.Lock()
         self._thread = threading.Thread(target=self._keep, name="api", daemon=True)
 
@@ -49,10 +53,29 @@ class MountedApi:
         """Ask it to end, from any thread; no other is started."""
         self._leaving.set()
         with self._starting:
-            process = self._process
+            process, self._ready = self._process, None
         if process is not None and process.stdin is not None:
             with contextlib.suppress(OSError, ValueError):
                 process.stdin.close()
+
+    def rested(self, space: str) -> None:
+        """Nothing is left to do for the catalog, whose space has that fingerprint: the network may be loaded.
+
+        From any thread; it does not wait.
+        """
+        if not self._settings.api_warm:
+            return
+        self._rests = space
+        if self._starting.acquire(blocking=False):  # else it is just starting, or ending
+            try:
+                self._tell()
+            finally:
+                self._starting.release()
+
+    def _tell(self) -> None:
+        if self._rests and self._ready is not None and self._ready.stdin is not None:
+            with contextlib.suppress(OSError, ValueError):  # it has ended, or has not read what was sent before
+                tell_of_rest(self._ready.stdin, self._rests)
 
     def close(self) -> None:
         """End it, and wait for its end."""
@@ -98,8 +121,12 @@ class MountedApi:
                 place = read_place(process.stdout)
                 if place is not None:
                     self._announce(place)
+                    with self._starting:
+                        self._ready = None if self._leaving.is_set() else process
+                        self._tell()
             return f"exit status {process.wait()}"
         finally:
+            self._ready = None
             self._announce(None)
             process.stdout.close()
 

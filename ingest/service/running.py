@@ -23,12 +23,12 @@ from ingest.index.retrying import Retrier
 from ingest.index.retrying_index import replaced
 from ingest.reconcile.rebuild_check import require_whole
 from ingest.report import Reports
+from ingest.service.api import MountedApi
 from ingest.service.outcome import Outcome, Standing
 from ingest.service.roots import begin
 from ingest.service.status import DaemonStatus
 from ingest.source.sources import Sources
 from ingest.source.watched_source import WatchedSource
-from recq.announced import Announced
 from recq.errors import IndexRefused, IndexUnreachable, RecqError
 from recq.heartbeat import SILENT, Heartbeat
 from recq.images import Limits
@@ -68,7 +68,7 @@ class Away:
 class Session:
     """What is open while daemons work; `flush` shortens the embedded engine's journal.
 
-    `retrier` is for what is asked before a daemon runs, `announce` for where its API answers.
+    `retrier` is for what is asked before a daemon runs, `api` the daemon's HTTP API, where it has one.
     """
 
     settings: Settings
@@ -82,8 +82,13 @@ class Session:
     away: Away
     retrier: Retrier
     moves: Moves
-    announce: Callable[[Announced | None], None]
     heartbeat: Heartbeat
+    api: MountedApi | None
+
+    def rested(self, catalog: Catalog) -> None:
+        """Nothing is left to do for the daemon of a catalog: there is time for what is not urgent."""
+        if self.api is not None:
+            self.api.rested(catalog.space.fingerprint)
 
     def retrying(self, stop: threading.Event) -> Retrier:
         """Asks the index until `stop`."""
@@ -237,6 +242,7 @@ class Running:
         daemon, embedder = self.daemon, self._embedder
         assert embedder is not None, "it is there as soon as the daemon is"
         daemon.heartbeat = self._session.heartbeat
+        daemon.tell_of_rest(lambda: self._session.rested(self.catalog))
         self._session.board.show(self.catalog, self.sources, daemon, embedder)
         self._reporter.event(
             "started",

@@ -314,6 +314,7 @@ def _session(
     moves = Switching(board, settings, adding)
     with _opened(voice, settings, board, retrier, away, meanwhile, moves, adding, once=once) as opened:
         client, flush, announce = opened
+        api = None if once or not settings.api else MountedApi(settings, announce)
         yield Session(
             settings,
             once,
@@ -326,8 +327,8 @@ def _session(
             away,
             retrier,
             moves,
-            announce,
             Heartbeat(),
+            api,
         )
 
 
@@ -433,8 +434,7 @@ def _work(
 ) -> Outcome:
     """Run a daemon on a catalog until it is done or stopped; `old` is the catalog that a rebuild replaces."""
     tables = dict.fromkeys(roots, table)  # where one was named, there is one source
-    running = Running(session, catalog, roots, tables, old=old, verify=verify)
-    api = None if session.once or not session.settings.api else MountedApi(session.settings, session.announce)
+    running, api = Running(session, catalog, roots, tables, old=old, verify=verify), session.api
 
     def ready() -> None:
         running.show()

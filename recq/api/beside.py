@@ -3,7 +3,9 @@
 It asks the daemon's engine on loopback, or the server that the daemon works for, as any other program does: what it
 spends, on its network most of all, is not the daemon's, and it runs at a lower priority, so that a new drop goes
 first. The daemon sends settings and keys through standard input, which it then keeps open: whatever ends the daemon,
-SIGKILL as well, ends that, and the process with it. Where it answers is written to standard output.
+SIGKILL as well, ends that, and the process with it. Where it answers is written to standard output. A line on standard
+input is the fingerprint of the catalog's space at a moment when the daemon has nothing to do: the network is loaded
+then, before anybody asks about a picture.
 """
 
 from __future__ import annotations
@@ -26,11 +28,13 @@ from recq.settings import Settings
 
 if TYPE_CHECKING:
     from recq.api.server import Server
+    from recq.api.warming import Warming
 
 PRIORITY = 5
 """By which it is lowered (nice): beside a backlog that takes every core it gets a third of the daemon's share."""
 
 _HOST = "127.0.0.1"
+_LOADED_WITHIN = 1.0  # seconds that a network has, when the process is to end, to be loaded to its end
 
 
 def send(stream: IO[bytes], settings: Settings, own: str, read: str) -> None:
@@ -40,6 +44,16 @@ def send(stream: IO[bytes], settings: Settings, own: str, read: str) -> None:
     """
     pickle.dump((settings, own, read), stream)  # from one process to its child, of the same program
     stream.flush()
+
+
+def tell_of_rest(stream: IO[bytes], space: str) -> None:
+    """Tell the other process that the daemon has nothing to do; `space` is the fingerprint of the catalog's space.
+
+    It does not wait for the other process to read it. Raises OSError, ValueError where the stream is closed.
+    """
+    number = stream.fileno()
+    os.set_blocking(number, False)
+    os.write(number, f"{space}\n".encode())
 
 
 def read_place(stream: IO[bytes]) -> Announced | None:
@@ -67,6 +81,7 @@ def _serve(settings: Settings, own: str, read: str) -> None:
     from recq.api.access import Gatekeeper
     from recq.api.server import Server, announcement, bind
     from recq.api.service import Service
+    from recq.api.warming import Warming
 
     keeper = replace(Gatekeeper.from_settings(settings, _HOST), own=own, own_read=read)
     bound = bind(_HOST, 0)
@@ -81,15 +96,19 @@ def _serve(settings: Settings, own: str, read: str) -> None:
             sys.stdout.flush()
 
         server = Server(service, keeper, tell)
-        threading.Thread(target=_leave_with_daemon, args=(server,), daemon=True).start()
+        warming = Warming(service)
+        threading.Thread(target=_follow_daemon, args=(server, warming), daemon=True).start()
         server.run(sockets=[bound.listening])
+        if not warming.has_ended(_LOADED_WITHIN):  # no network is loaded further while the interpreter ends
+            os._exit(0)
 
 
-def _leave_with_daemon(server: Server) -> None:
-    """Leave when standard input ends; at once where that lasts."""
+def _follow_daemon(server: Server, warming: Warming) -> None:
+    """Be ready for pictures when the daemon rests, and leave when standard input ends; at once where that lasts."""
     from recq.index.edge.server import STOP_WITHIN
 
-    sys.stdin.buffer.read()
+    for line in sys.stdin.buffer:
+        warming.rested(line.decode().strip())
     server.leave()
     time.sleep(STOP_WITHIN + 1)
     os._exit(0)
