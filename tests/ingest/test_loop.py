@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from ingest.loop import Loop
+from ingest.loop import Loop, Quiet
 
 
 def test_what_is_posted_soon_after_is_run_in_the_same_turn_where_results_are_gathered() -> None:
@@ -49,3 +49,22 @@ def test_gathering_ends_at_its_time_however_much_is_posted() -> None:
     loop.post(again)
     loop.turn(time.monotonic() + 60, gather=60)
     assert count > 1
+
+
+def test_quiet_is_told_once_after_a_while_and_again_after_something_came() -> None:
+    quiet = Quiet(after=1.0)
+    seen = [
+        (0.0, True), (0.5, True), (0.6, False), (0.7, True), (1.6, True), (1.8, True), (9.0, True), (9.5, False),
+        (10.0, True), (11.0, True), (12.0, True),
+    ]  # fmt: skip
+    told = [(now, quiet.tick(now, nothing_left=left)) for now, left in seen]
+    assert [now for now, told_now in told if told_now] == [1.8, 11.0]
+
+
+def test_quiet_wakes_the_loop_when_it_would_be_told() -> None:
+    quiet = Quiet(after=1.0)
+    assert quiet.next_deadline() == float("inf")
+    quiet.tick(5.0, nothing_left=True)
+    assert quiet.next_deadline() == 6.0
+    quiet.tick(6.0, nothing_left=True)
+    assert quiet.next_deadline() == float("inf")

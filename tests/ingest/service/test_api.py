@@ -16,8 +16,10 @@ import httpx
 import psutil
 import pytest
 
-from ingest.service.api import pause_after
+from ingest.service.api import MountedApi, pause_after
 from recq.announced import DAEMONS
+from recq.api.beside import tell_of_rest
+from recq.settings import Settings
 from tests.eventually import eventually
 from tests.ingest.running import NETWORK, Daemon, Place, environment
 from tests.packs import ROOT
@@ -61,6 +63,11 @@ def recq(place: Place, *words: str, **env: str) -> subprocess.CompletedProcess[s
     command = [sys.executable, "-m", "query.cli", *words, *place.reached]
     settings = environment(**{**place.settings, **env})
     return subprocess.run(command, env=settings, capture_output=True, text=True, check=False, timeout=60)
+
+
+def runs_network(api: Mapping[str, Any]) -> bool:
+    """Whether a network's runtime is loaded in the service's process."""
+    return any("openvino" in each.path for each in psutil.Process(api["pid"]).memory_maps())
 
 
 def ask(api: Mapping[str, Any], method: str, route: str, key: str | None) -> int:
@@ -115,13 +122,17 @@ def test_it_ends_with_a_daemon_that_is_killed_and_recq_asks_the_folder(place: Pl
     assert recq(place, "similar", "tent.jpg").returncode == 0
 
 
-def test_one_that_dies_is_started_again(place: Place, daemon: Daemon) -> None:
+def test_its_network_is_loaded_before_anybody_asks_and_one_that_dies_is_started_again(
+    place: Place, daemon: Daemon
+) -> None:
     first = mounted(place)
+    assert eventually(lambda: runs_network(first), within=60)
     os.kill(first["pid"], signal.SIGKILL)
     daemon.said("log", logger="recq.api")
     second = eventually(lambda: (now := address(place)) is not None and now != first and now, within=60)
     assert isinstance(second, dict)
     assert (ask(second, "GET", "/fields", second["own"]), ask(second, "GET", "/fields", first["own"])) == (200, 401)
+    assert eventually(lambda: runs_network(second), within=60)
 
 
 def test_the_pauses_between_starts_grow_until_one_has_lived_for_a_while() -> None:
@@ -160,3 +171,90 @@ def test_settings_that_it_cannot_have_are_reported_and_the_daemon_works(place: P
         daemon.ready()
         assert "exit status 2" in daemon.said("log", logger="recq.api")["detail"]
         assert "recq-ingest: the HTTP API cannot start: token and read_token are the same" in daemon.log.read_text()
+
+
+@pytest.mark.long
+def test_an_empty_catalog_has_none_until_something_comes(place: Place) -> None:
+    for each in place.root.iterdir():
+        each.unlink()
+    with place.daemon() as daemon:
+        daemon.ready()
+        api = mounted(place)
+        assert ask(api, "GET", "/fields", api["own"]) == 200
+        assert not runs_network(api)
+        shutil.copy(SAMPLES / "laptop.jpg", place.root)
+        assert eventually(lambda: runs_network(api), within=60)
+
+
+LOADING = """
+import pathlib, sys, time
+if "recq.api.beside" in sys.orig_argv:
+    import recq.models.embedder
+    real = recq.models.embedder.open_embedder
+    def noted(space, *given, **more):
+        with pathlib.Path({mark!r}).open("a") as file:
+            file.write(space.model + chr(10))
+        time.sleep({seconds})
+        return real(space, *given, **more)
+    recq.models.embedder.open_embedder = noted
+"""
+
+
+def note_loading(place: Place, folder: Path, seconds: float) -> Path:
+    """Have the service's process write the names of the networks that it loads, and take so long for each."""
+    mark = folder / "loading"
+    (folder / "noting").mkdir()
+    (folder / "noting" / "sitecustomize.py").write_text(LOADING.format(mark=str(mark), seconds=seconds), "utf-8")
+    found = [str(folder / "noting"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    place.settings["PYTHONPATH"] = os.pathsep.join(found)
+    return mark
+
+
+def test_it_answers_and_ends_in_time_while_it_loads(place: Place, tmp_path: Path) -> None:
+    mark = note_loading(place, tmp_path, seconds=600)
+    with place.daemon() as daemon:
+        daemon.ready()
+        api = mounted(place)
+        assert eventually(mark.exists, within=60)
+        assert ask(api, "GET", "/similar?target=tent.jpg", api["own"]) == 200
+        process = psutil.Process(api["pid"])
+        assert daemon.stop() == 0  # within five seconds
+        assert not process.is_running()
+
+
+@pytest.mark.long
+def test_a_catalog_that_moves_to_another_model_has_that_loaded(place: Place, tmp_path: Path) -> None:
+    mark = note_loading(place, tmp_path, seconds=0)
+    with place.daemon() as daemon:
+        daemon.ready()
+        mounted(place)
+        assert eventually(lambda: mark.exists() and mark.read_text("utf-8").split() == [NETWORK], within=60)
+        done = place.command("rebuild", "--model", "pixels:8")
+        assert done.returncode == 0, done.stderr
+        eventually(lambda: mark.read_text("utf-8").split() == [NETWORK, "pixels:8"], within=60)
+
+
+@pytest.mark.parametrize("warm", [True, False])
+def test_its_process_is_told_of_rest_unless_that_is_turned_off(warm: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through the pipe that it has; one that does not read is not waited for."""
+    told: list[str] = []
+    monkeypatch.setattr("ingest.service.api.tell_of_rest", lambda _, space: told.append(space))
+    api = MountedApi(Settings(api_warm=warm), lambda _: None)
+    api.rested("before it answers")
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+        api._ready = process
+        api.rested("a")
+        api.leave()
+        api.rested("at the end")
+        assert process.stdin is not None
+        process.stdin.close()
+    assert told == (["a"] if warm else [])
+
+
+def test_a_pipe_that_is_full_holds_nothing_up() -> None:
+    with subprocess.Popen(["sleep", "60"], stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        with pytest.raises(BlockingIOError):  # noqa: PT012 - after how many of them depends on the system
+            for _ in range(100_000):
+                tell_of_rest(process.stdin, "0123456789ab")
+        process.kill()
