@@ -99,7 +99,11 @@ def gated(service: Service, keeper: Gatekeeper, *more: APIRouter) -> ASGIApp:
     if not keeper.origins:
         return gate
     return CORSMiddleware(
-        gate, allow_origins=sorted(keeper.origins), allow_methods=["GET", "POST"], allow_headers=["*"]
+        gate,
+        allow_origins=sorted(keeper.origins),
+        allow_methods=["GET", "POST"],
+        allow_headers=["*"],
+        expose_headers=["Retry-After"],
     )
 
 

@@ -20,6 +20,7 @@ from recq.api.documents import answer
 from recq.api.errors import BUSY, FORBIDDEN, TOO_LARGE, TOO_MANY, UNAUTHORISED, Kind, document
 from recq.api.metrics import Metrics
 from recq.api.rates import Asking, Rates, TooMany, Why, cost_of, network_of
+from recq.index.edge.serving import Access
 from recq.index.edge.throttle import throttled
 
 AT_ONCE = 4
@@ -79,9 +80,9 @@ class Gate:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        refusal = self._keeper.refusal(scope["path"], headers)
+        access, refusal = self._keeper.access(headers), self._keeper.refusal(scope["path"], headers)
         if refusal is None or refusal.status == UNAUTHORISED.status:
-            too_many = self._too_many(scope, headers)
+            too_many = self._too_many(scope, headers, access)
             if too_many is not None:
                 await self._refuse_many(too_many, scope, receive, send)
                 return
@@ -96,7 +97,7 @@ class Gate:
             _log.warning("a request was refused: %s", refusal.message)
             await _refuse(kind, refusal.message, scope, receive, send)
             return
-        scope["access"] = self._keeper.access(headers)
+        scope["access"] = access
         held = 0
         parts: list[bytes] = []
         try:
@@ -121,7 +122,7 @@ class Gate:
         finally:
             self._held -= held
 
-    def _too_many(self, scope: Scope, headers: Mapping[str, str]) -> TooMany | None:
+    def _too_many(self, scope: Scope, headers: Mapping[str, str], access: Access) -> TooMany | None:
         """Why a request comes too soon; None where it may be answered."""
         client = scope.get("client")
         network = network_of(client[0] if client else None)
@@ -129,7 +130,7 @@ class Gate:
             _log.warning("a proxy on this machine asks for others: their rate is its own matter (see api_proxies)")
         asking = Asking(
             network,
-            self._keeper.access(headers),
+            access,
             token_of(headers) if self._keeper.needs_token else "",
             cost_of(scope["method"], scope["path"], headers.get("content-length", "")),
             logs_in=scope["method"] == "POST" and scope["path"] == LOGIN,

@@ -13,7 +13,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import cast
@@ -178,7 +178,7 @@ class Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 proxy_headers=bool(service.settings.api_proxies),
-                forwarded_allow_ips=list(service.settings.api_proxies),
+                forwarded_allow_ips=proxies_as_seen(service.settings.api_proxies),
                 timeout_graceful_shutdown=int(STOP_WITHIN),
             )
         )
@@ -208,6 +208,15 @@ class Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Capture none."""
         yield
+
+
+def proxies_as_seen(proxies: Sequence[str]) -> list[str]:
+    """The addresses and networks of proxies, also as a socket of both families shows those of IPv4."""
+    found = list(proxies)
+    for each in map(ipaddress.ip_network, proxies):
+        if each.version == 4:
+            found.append(f"::ffff:{each.network_address}/{96 + each.prefixlen}")
+    return found
 
 
 def address_of(url: str) -> str:

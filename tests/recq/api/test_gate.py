@@ -69,6 +69,7 @@ def test_pages_of_an_origin_that_may_ask(settings: Settings) -> None:
         assert reply.status_code == 200
         for each in (preflight, reply):
             assert each.headers["access-control-allow-origin"] == "https://shop.example"
+        assert reply.headers["access-control-expose-headers"] == "Retry-After", "a script has to see it"
         assert api.client.get(f"{PREFIX}/fields", headers=page).status_code == 401
 
 

@@ -13,6 +13,7 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from uvicorn.middleware.proxy_headers import _TrustedHosts
 
 from recq.api.access import COOKIE, Gatekeeper
 from recq.api.bucket import Bucket, Lately, Rate, taken
@@ -35,6 +36,7 @@ from recq.api.rates import (
     network_of,
 )
 from recq.api.routes import routes
+from recq.api.server import proxies_as_seen
 from recq.api.service import Service
 from recq.errors import UsageError
 from recq.index.edge.serving import Access
@@ -390,6 +392,14 @@ def test_a_proxy_is_named_by_its_address(monkeypatch: pytest.MonkeyPatch, value:
     monkeypatch.setenv("RECQ_API_PROXIES", value)
     with pytest.raises(UsageError, match="addresses or networks are needed"):
         Settings()
+
+
+def test_a_proxy_of_ipv4_is_known_on_a_socket_of_both_families() -> None:
+    trusted = _TrustedHosts(proxies_as_seen(["127.0.0.1", "10.0.0.0/8", "2001:db8::/32"]))
+    for proxy in ("127.0.0.1", "::ffff:127.0.0.1", "10.9.9.9", "::ffff:10.9.9.9", "2001:db8::9"):
+        assert proxy in trusted
+    for other in ("127.0.0.2", "::ffff:127.0.0.2", "11.0.0.1", "::ffff:11.0.0.1", "2001:db9::", "proxy.example"):
+        assert other not in trusted
 
 
 @pytest.mark.parametrize("value", ["-1", "nan", "inf", "many"])
