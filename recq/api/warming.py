@@ -18,8 +18,8 @@ class Warming:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._ready_for = ""
-        """The fingerprint of the space whose network is loaded, or cannot be had."""
+        self._wanted = self._ready_for = ""
+        """The fingerprints of the catalog's space, and of that whose network is loaded, or cannot be had."""
         self._thread = threading.Thread()
 
     def rested(self, space: str) -> None:
@@ -27,8 +27,9 @@ class Warming:
 
         Called by one thread.
         """
-        if space != self._ready_for and not self._thread.is_alive() and not self._service.ending.is_set():
-            self._thread = threading.Thread(target=self._warm, args=(space,), name="warm", daemon=True)
+        self._wanted = space
+        if space != self._ready_for and not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._warm, name="warm", daemon=True)
             self._thread.start()
 
     def has_ended(self, within: float) -> bool:
@@ -37,19 +38,23 @@ class Warming:
             self._thread.join(within)
         return not self._thread.is_alive()
 
-    def _warm(self, space: str) -> None:
+    def _warm(self) -> None:
+        """Until it is ready for what is wanted by then, or nothing can be loaded now."""
+        while (space := self._wanted) != self._ready_for and not self._service.ending.is_set() and self._warmed():
+            self._ready_for = space
+
+    def _warmed(self) -> bool:
+        """Whether there is nothing left to be loaded; else it is tried when the daemon rests again."""
         try:
-            ready = self._service.ask(None, _asked_with_a_picture)
+            return self._service.ask(None, _asked_with_a_picture)
         except IndexUnreachable:
-            return  # the next time that the daemon rests
+            return False
         except RecqError:
-            ready = True  # what is missing here is the matter of whoever asks
+            return True  # what is missing here is the matter of whoever asks
         except Exception as error:
-            ready = True
             if not self._service.ending.is_set():  # the decoding processes are gone by then
                 _log.warning("the network could not be loaded ahead of a question: %s", error)
-        if ready:
-            self._ready_for = space
+            return True
 
 
 def _asked_with_a_picture(served: Served) -> bool:

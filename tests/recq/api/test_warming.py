@@ -28,9 +28,12 @@ class Asked:
         self.ending = threading.Event()
         self.times = 0
         self.answer: bool | Exception = True
+        self.meanwhile: list[Callable[[], None]] = []
 
     def ask(self, *_: object) -> bool:
         self.times += 1
+        while self.meanwhile:
+            self.meanwhile.pop()()
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
@@ -73,6 +76,14 @@ def test_again_where_nothing_could_be_loaded_yet(
 def test_not_again_where_it_cannot_be_had(asked: Asked, rest: Callable[[str], int], answer: Exception) -> None:
     asked.answer = answer
     assert [rest("a"), rest("a"), rest("b")] == [1, 1, 2]
+
+
+def test_a_catalog_that_moves_meanwhile_has_its_next_network_loaded(asked: Asked) -> None:
+    warming = Warming(cast(Service, asked))
+    asked.meanwhile.append(lambda: warming.rested("b"))
+    warming.rested("a")
+    assert warming.has_ended(30)
+    assert asked.times == 2
 
 
 def test_nothing_begins_at_the_end(asked: Asked, rest: Callable[[str], int]) -> None:
