@@ -159,7 +159,11 @@ def a_flood(client: Client) -> list[int]:
 
 def many_addresses(client: Client) -> list[int]:
     """Each guesses once, as a client with an IPv6 network of its own can."""
-    addresses = [f"2001:db8:{number:x}::1" for number in range(300)] + ["no address", "203.0.113.9, " * 900, "\0"]
+    addresses = [f"2001:db8:{number:x}::1" for number in range(300)] + [
+        "no address",
+        "203.0.113.9, " * 900 + "203.0.113.9",
+        "\0",
+    ]
     return [
         client.asked("GET", f"{PREFIX}/fields", b"", f"X-Forwarded-For: {each}", token=f"guess-{number}")
         for number, each in enumerate(addresses)
