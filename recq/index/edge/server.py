@@ -39,7 +39,7 @@ from recq.index.edge.transport import content_type
 from recq.private_files import make_private_folder
 
 MAX_BODY = 32 * 2**20  # bytes; a server's own default
-STOP_WITHIN = 3.0  # seconds for answers under way, of the 5 that a daemon has to stop
+STOP_WITHIN = 2.0  # seconds for answers under way, of the 5 that a daemon has to stop
 _QUEUE = 1024  # connections that wait in the kernel; they take no descriptors
 _OPEN_PATHS = frozenset({"/healthz", "/livez", "/readyz"})  # report only that the server runs; open on a server too
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
