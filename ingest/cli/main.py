@@ -20,6 +20,7 @@ from ingest.cli.doctor import doctor
 from ingest.cli.learning import train
 from ingest.cli.model import Space
 from ingest.cli.models import models
+from ingest.cli.quantisation import quantise
 from ingest.cli.requests import (
     LogOption,
     MetadataOption,
@@ -186,6 +187,10 @@ def status(
         from recq.index.placement import placement_text
 
         typer.echo(f"  {placement_text(found.placement)}")
+    if found.quantised is not None:
+        from recq.index.quantisation import quantised_text
+
+        typer.echo(f"  quantised: {quantised_text(found.quantised)}")
     if found.detail is not None:
         typer.echo(f"  waiting: {printable(found.detail)}")
     if found.indexes_waiting:
@@ -349,6 +354,7 @@ def _stop(settings: Settings) -> int:
 app.command()(rollback)
 app.command()(prune)
 app.command()(token)
+app.command()(quantise)
 app.command()(backup)
 app.command()(restore)
 app.command()(check)

@@ -21,6 +21,7 @@ from recq.operate.status import (
     kept_in,
     placement_in,
     predicted_in,
+    quantised_in,
 )
 from recq.settings import Settings
 
@@ -53,6 +54,7 @@ class DaemonStatus:
         self._counted: dict[str, Counted] = {}
         self._kept: Mapping[str, Any] | None = None
         self._placement: Mapping[str, Any] | None = None
+        self._quantised: Mapping[str, Any] | None = None
         self._predicted: tuple[PredictedStatus, ...] = ()
         self._counting: threading.Thread | None = None
         self._lock = threading.Lock()
@@ -94,7 +96,7 @@ class DaemonStatus:
             settings.catalog, engine_of(settings), catalog.space.summary(), True, os.getpid(), state,
             detail if state == "waiting" else None, shown, daemon.indexes_waiting,
             len(catalog.fields.known_waiting.refused), *self._runtime, self._kept, self._predicted, self.rebuilding(),
-            self._placement,
+            self._placement, self._quantised,
         )  # fmt: skip
 
     def _count(self, catalog: Catalog, names: Sequence[str]) -> None:
@@ -119,6 +121,8 @@ class DaemonStatus:
             self._kept = kept_in(catalog)
         with contextlib.suppress(RecqError):
             self._placement = placement_in(catalog, self._settings)
+        with contextlib.suppress(RecqError):
+            self._quantised = quantised_in(catalog)
         with contextlib.suppress(RecqError):
             self._predicted = predicted_in(catalog, self._settings)
 

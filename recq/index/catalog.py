@@ -50,6 +50,7 @@ from recq.index.points import Points, within
 from recq.index.predicting_records import PredictingRecords
 from recq.index.problem_records import ProblemRecords
 from recq.index.problems import PROBLEMS_PREFIX
+from recq.index.quantisation import Quantised
 from recq.index.reranked import Reranked
 from recq.index.reviews import PREFIX as DECISIONS
 from recq.index.reviews import Decision
@@ -194,6 +195,12 @@ class Catalog:
         return Placement.of(self._at_opening or self._client.get_collection(self._collection))
 
     @property
+    @translated
+    def quantised(self) -> Quantised | None:
+        """How a server keeps the vectors small, now; None where it does not."""
+        return Quantised.of(self._client.get_collection(self._collection))
+
+    @property
     def base(self) -> EmbeddingSpace:
         """The network's space: that of what a head takes in a trained space, else the catalog's own."""
         return self.space if self.trained is None else self.trained.base
@@ -286,8 +293,11 @@ class Catalog:
         if current.space.fingerprint == space.fingerprint:
             raise UsageError(f"catalog {name!r} already uses {space.label}: there is nothing to rebuild")
         catalog = cls(client, name, collection_name(name, space), space)
-        placement = Placement.of(client.get_collection(current._collection))
-        create_collection(client, catalog._collection, space, _records(trained), placement)
+        info = client.get_collection(current._collection)
+        placement, quantised = Placement.of(info), Quantised.of(info)
+        if quantised is not None:
+            quantised = quantised.elsewhere
+        create_collection(client, catalog._collection, space, _records(trained), placement, quantised)
         upgrade_collection(client, catalog._collection)  # it may have been kept since an older recq
         catalog._take_sources_of(current)
         catalog.predicting.choose(current.predicting.all())

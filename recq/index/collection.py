@@ -20,6 +20,7 @@ from recq.index.change_log import new_log
 from recq.index.changes import Stamp
 from recq.index.fields import Fields
 from recq.index.placement import Placement
+from recq.index.quantisation import Quantised
 from recq.index.schema import METADATA_KEY, SCHEMA_VERSION, VECTOR, FieldTypes, Item, stored_payload
 from recq.space import EmbeddingSpace
 
@@ -38,7 +39,12 @@ OLDEST_SCHEMA = 1
 
 def collection_name(catalog: str, space: EmbeddingSpace) -> str:
     """One collection per catalog and embedding space."""
-    return f"{catalog}--{space.fingerprint}"
+    return collection_name_of(catalog, space.fingerprint)
+
+
+def collection_name_of(catalog: str, digest: str) -> str:
+    """That of 12 hex digits, which everything of a catalog is named after (`others`)."""
+    return f"{catalog}--{digest}"
 
 
 def behind(client: QdrantClient, catalog: str) -> str | None:
@@ -92,6 +98,7 @@ def create(
     space: EmbeddingSpace,
     records: Mapping[str, Any] | None = None,
     placement: Placement | None = None,
+    quantised: Quantised | None = None,
 ) -> None:
     """Make the collection with the indexes of recq's own fields, or complete one whose making was interrupted.
 
@@ -102,8 +109,19 @@ def create(
         try:
             client.create_collection(
                 collection,
-                vectors_config={VECTOR: models.VectorParams(size=space.dim, distance=models.Distance(space.distance))},
-                metadata={METADATA_KEY: own, **new_log(), **(records or {})},
+                vectors_config={
+                    VECTOR: models.VectorParams(
+                        size=space.dim,
+                        distance=models.Distance(space.distance),
+                        **({} if quantised is None else quantised.params()),
+                    )
+                },
+                metadata={
+                    METADATA_KEY: own,
+                    **new_log(),
+                    **({} if quantised is None else quantised.record()),
+                    **(records or {}),
+                },
                 **(placement or Placement()).given(),
             )
         except Exception:

@@ -25,7 +25,8 @@ from recq.index.errors import translated
 from recq.index.hopeless import hopeless
 from recq.index.lock import FolderLock, Wanted
 from recq.index.server_access import certificates, require_unread
-from recq.index.server_version import numbers_of, server_version
+from recq.index.server_features import Feature, can, since
+from recq.index.server_version import server_version
 from recq.private_files import make_private_folder
 from recq.settings import Settings, shown_url
 from recq.start_up import over
@@ -36,9 +37,6 @@ if TYPE_CHECKING:
 
     from recq.index.catalog import Catalog
     from recq.index.edge import Address, EdgeEngine
-
-OLDEST_SERVER = (1, 16)
-"""Collection metadata, which has the space's fingerprint, needs this version."""
 
 _ENGINE = "edge"  # the engine's folder in a data folder
 _LOCK_POLL = 0.05  # seconds between two looks at a taken lock
@@ -269,8 +267,8 @@ def _require_version(client: QdrantClient) -> None:
             raise
         raise IndexRefused("the service that answers there is no Qdrant server: correct --url / RECQ_URL") from error
     client.get_aliases()  # `info` needs no API key; this does
-    if numbers_of(version) < OLDEST_SERVER:
-        wanted = ".".join(map(str, OLDEST_SERVER))
+    if not can(version, Feature.METADATA):
+        wanted = since(Feature.METADATA)
         raise IndexRefused(f"the Qdrant server is version {version}, recq needs {wanted} or newer: update the server")
 
 

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 
 from qdrant_client import models
 
+from recq.index.server_features import SINCE, Feature
+
 EXACT_NUMBERS = 32_000_000
 """Numbers that are compared at most where a filter holds for few: 25,000 vectors of 1,280 numbers, 130 MB."""
 
@@ -45,9 +47,6 @@ TRUSTED = 0.985
 """The share of random pairs that are less alike than each row of an answer that is trusted: what a walk missed lay
 below it nearly always, and of questions whose matches are anywhere some 7 % are asked again."""
 
-ACORN_SINCE = (1, 16)
-"""The version of a server that brought it; an older one would ignore it silently."""
-
 
 @dataclass(frozen=True)
 class Graph:
@@ -55,19 +54,21 @@ class Graph:
 
     `points` is how many points there are, `in_graphs` how many of their vectors a graph leads to, `dim` the numbers of
     a vector. A server can be told to refuse exact searches (`exact`) and longer walks than `longest` (strict mode).
+    `oversampling` is by how much more candidates a quantised collection asks its originals about; None where it is not.
     """
 
     points: int
     in_graphs: int
     dim: int
-    version: tuple[int, ...] = ACORN_SINCE
+    version: tuple[int, ...] = SINCE[Feature.ACORN]
     exact: bool = True
     longest: int | None = None
+    oversampling: float | None = None
 
     @property
     def acorn(self) -> bool:
         """Whether the server knows ACORN."""
-        return self.version >= ACORN_SINCE
+        return self.version >= SINCE[Feature.ACORN]
 
 
 def is_compared(graph: Graph, among: int, limit: int) -> bool:
@@ -85,7 +86,10 @@ def search_params(graph: Graph, matches: int | None, limit: int) -> models.Searc
         return None  # every engine compares all of them
     if is_compared(graph, graph.points if matches is None else matches, limit):
         return models.SearchParams(exact=True)
-    return models.SearchParams(hnsw_ef=_walk(graph, max(WALK if matches is None else FILTERED_WALK, limit)))
+    return models.SearchParams(
+        hnsw_ef=_walk(graph, max(WALK if matches is None else FILTERED_WALK, limit)),
+        quantization=_rescored(graph),
+    )
 
 
 def thorough(graph: Graph, matches: int | None, limit: int) -> models.SearchParams:
@@ -97,6 +101,7 @@ def thorough(graph: Graph, matches: int | None, limit: int) -> models.SearchPara
     return models.SearchParams(
         hnsw_ef=_walk(graph, max(THOROUGH_WALK, limit)),
         acorn=models.AcornSearchParams(enable=True, max_selectivity=1.0) if stepping else None,
+        quantization=_rescored(graph),
     )
 
 
@@ -107,6 +112,13 @@ def went_astray(found: int, wanted: int, last: float | None) -> bool:
     nobody knows.
     """
     return found < wanted or (last is not None and last < TRUSTED)
+
+
+def _rescored(graph: Graph) -> models.QuantizationSearchParams | None:
+    """How a walk over quantised vectors is corrected; an exact search reads the originals anyway."""
+    if graph.oversampling is None:
+        return None
+    return models.QuantizationSearchParams(rescore=True, oversampling=graph.oversampling)
 
 
 def _walk(graph: Graph, length: int) -> int:

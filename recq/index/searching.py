@@ -21,6 +21,7 @@ from recq.index import background
 from recq.index.errors import translated
 from recq.index.fields import Fields
 from recq.index.filters import alternatives_of, conditions_of
+from recq.index.quantisation import Quantised
 from recq.index.search_params import Graph, is_compared, search_params, thorough, went_astray
 from recq.index.server_version import numbers_of, server_version
 
@@ -151,6 +152,7 @@ class ByMatches:
         strict = info.config.strict_mode_config
         if strict is not None and not strict.enabled:
             strict = None
+        quantised = Quantised.of(info) if in_graphs else None
         return Graph(
             points=info.points_count or 0,
             in_graphs=in_graphs,
@@ -158,6 +160,7 @@ class ByMatches:
             version=numbers_of(server_version(self._client)) if in_graphs else (),
             exact=strict is None or strict.search_allow_exact is not False,
             longest=None if strict is None else strict.search_max_hnsw_ef,
+            oversampling=None if quantised is None else quantised.oversampling,
         )
 
     def _matches(self, asked: models.Filter, graph: Graph, limit: int) -> int:

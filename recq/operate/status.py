@@ -100,7 +100,8 @@ class Status:
     those that the engine would not make, which `recq-ingest problems` lists. `runtime` and `device`: what runs a
     daemon's network, and where. `kept`: what the last rebuild replaced, until that is pruned
     (`recq.index.catalogs.Kept`). `predicted`: the fields that are predicted. `rebuilding`: the rebuild that the running
-    daemon carries out. `placement`: how the catalog lies on a server's nodes (`recq.index.placement`).
+    daemon carries out. `placement`: how the catalog lies on a server's nodes (`recq.index.placement`). `quantised`:
+    how the server keeps its vectors small (`recq.index.quantisation`).
     """
 
     catalog: str
@@ -119,6 +120,7 @@ class Status:
     predicted: tuple[PredictedStatus, ...] = ()
     rebuilding: Rebuilding | None = None
     placement: Mapping[str, Any] | None = None
+    quantised: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON."""
@@ -258,12 +260,19 @@ def read_status(session: Session) -> Status:
             kept=kept_in(catalog),
             predicted=predicted_in(catalog, settings),
             placement=placement_in(catalog, settings),
+            quantised=quantised_in(catalog),
         )
 
 
 def placement_in(catalog: Catalog, settings: Settings) -> Mapping[str, Any] | None:
     """How it lies on a server's nodes; None for the embedded engine."""
     return None if settings.url is None else catalog.placement.to_json()
+
+
+def quantised_in(catalog: Catalog) -> Mapping[str, Any] | None:
+    """How the server keeps the vectors small; None where it does not."""
+    found = catalog.quantised
+    return None if found is None else found.to_json()
 
 
 def engine_of(settings: Settings) -> str:
