@@ -45,7 +45,7 @@ class _Method:
 METHODS: Mapping[Kind, _Method] = {
     Kind.INT8: _Method(8, 3.0),
     Kind.TURBO: _Method(4, 4.0, Feature.TURBO_QUANT),
-    Kind.PRODUCT: _Method(2, 4.0),
+    Kind.PRODUCT: _Method(2, 6.0),
     Kind.BINARY: _Method(2, 12.0, Feature.TWO_BITS),
 }
 """One bit alone is not offered: networks whose numbers are never negative have nearly the same sign everywhere, and 0.4
