@@ -93,6 +93,7 @@ class Settings(BaseSettings):
     shards: int | None = Field(None, gt=0)
     replicas: int | None = Field(None, gt=0)
     write_consistency: int | None = Field(None, gt=0)
+    affinity: str | None = Field(None, pattern=r"^[!-~]{1,64}$")
     preset: Preset | None = None
     model: str | None = None
     weights: Path | None = None

@@ -25,7 +25,7 @@ from recq.index.errors import translated
 from recq.index.hopeless import hopeless
 from recq.index.lock import FolderLock, Wanted
 from recq.index.server_access import certificates, require_unread
-from recq.index.server_features import Feature, can, since
+from recq.index.server_features import AFFINITY_HEADER, Feature, can, require_feature, since
 from recq.index.server_version import server_version
 from recq.private_files import make_private_folder
 from recq.settings import Settings, shown_url
@@ -183,6 +183,7 @@ def server_client(settings: Settings, *, tried_for: float | None = None, wait: W
                 check_compatibility=False,
                 verify=certificates(settings),
                 cloud_inference=True,  # else the client looks through every vector for texts to embed: twice the time
+                headers=None if settings.affinity is None else {AFFINITY_HEADER: settings.affinity},
             )
         except ValueError as error:
             told = str(error).replace(settings.url, shown)
@@ -201,6 +202,7 @@ def server_client(settings: Settings, *, tried_for: float | None = None, wait: W
     except BaseException:
         client.close()
         raise
+    _require_affinity(client, settings)
     return client
 
 
@@ -270,6 +272,18 @@ def _require_version(client: QdrantClient) -> None:
     if not can(version, Feature.METADATA):
         wanted = since(Feature.METADATA)
         raise IndexRefused(f"the Qdrant server is version {version}, recq needs {wanted} or newer: update the server")
+
+
+@translated
+def _require_affinity(client: QdrantClient, settings: Settings) -> None:
+    """Raise IndexRefused where the server would ignore the setting `affinity`; the client is closed then."""
+    if settings.affinity is None:
+        return
+    try:
+        require_feature(client, Feature.ROUTE_AFFINITY, "setting 'affinity'")
+    except BaseException:
+        client.close()
+        raise
 
 
 def _lock_or_daemon(settings: Settings, stack: ExitStack) -> QdrantClient:

@@ -35,6 +35,10 @@ SINCE: Mapping[Feature, tuple[int, int]] = {
 """Major and minor version of the first server that can."""
 
 
+AFFINITY_HEADER = "X-Qdrant-Route-Affinity"
+"""Reads with the same value go to the same copy of a shard, so that what was seen once is seen again."""
+
+
 def since(feature: Feature) -> str:
     """The first version that can, as people write it."""
     return ".".join(map(str, SINCE[feature]))

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import httpx
 import pytest
 from qdrant_client import QdrantClient
 
-from recq.errors import IndexRefused
-from recq.index.server_features import SINCE, Feature, can, require_feature, since
+from recq.errors import IndexRefused, UsageError
+from recq.index.connect import server_client
+from recq.index.server_features import AFFINITY_HEADER, SINCE, Feature, can, require_feature, since
+from recq.settings import Settings
 from tests.qdrant_server import QdrantServer
 
 OPERATIONS = (Path(__file__).parents[3] / "docs" / "operations.md").read_text("utf-8")
@@ -62,3 +66,32 @@ def test_the_documented_table_is_the_table() -> None:
     section = OPERATIONS.partition("## What servers can do\n")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| ([^|]+) \| (\d+\.\d+) \|", section, re.MULTILINE)
     assert rows == [(str(feature), since(feature)) for feature in Feature]
+
+
+@pytest.mark.server
+def test_route_affinity_goes_with_every_request_and_is_refused_by_an_older_server(
+    qdrant_server: QdrantServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(url=qdrant_server.url, affinity="shop-page")
+    with pytest.raises(IndexRefused, match=r"^setting 'affinity' needs route affinity, which Qdrant has since 1\.19"):
+        server_client(settings)
+    monkeypatch.setattr("recq.index.server_features.server_version", lambda _: "1.19.1")
+    client = server_client(settings)
+    try:
+        seen: list[str | None] = []
+
+        def noting(request: httpx.Request, send: Callable[[httpx.Request], httpx.Response]) -> httpx.Response:
+            seen.append(request.headers.get(AFFINITY_HEADER))
+            return send(request)
+
+        client.http.client.add_middleware(noting)
+        client.get_collections()
+        assert seen == ["shop-page"]
+    finally:
+        client.close()
+
+
+@pytest.mark.parametrize("bad", ["", "two words", "ä", "x" * 65])
+def test_an_affinity_that_no_header_can_carry_is_refused(bad: str) -> None:
+    with pytest.raises(UsageError, match="setting 'affinity'"):
+        Settings(affinity=bad)
