@@ -24,7 +24,7 @@ help:
 	@echo 'make soak                     50,000 images through one daemon, whose memory has to stay flat; figures in build/soak.jsonl'
 	@echo "make soak SOAK='--images 9000 --fast'   fewer, small ones"
 	@echo 'make bench                    how fast it is, in 25 minutes: docs/performance.md anew (FULL=1: hours, AGAIN=1: all of it)'
-	@echo 'make page                     docs/performance.md alone, of what was measured so far'
+	@echo 'make page                     docs/performance.md and docs/scale.md alone, of what was measured so far'
 	@echo 'make requirements             pin the dependencies anew (UPGRADE=1: to the newest versions)'
 	@echo 'make hooks                    run the quick checks before each commit'
 	@echo 'make dist                     wheel and source distribution in dist/'
@@ -72,10 +72,11 @@ bench: $(STAMPS)/test
 	@set -e; for name in $(BENCHMARKS); do \
 	  echo "benchmarks/$$name.py"; \
 	  $(BIN)/python "benchmarks/$$name.py" $(if $(FULL),--full) $(if $(AGAIN),--again); \
-	done; $(BIN)/python tools/make_performance_page.py --take
+	done; $(BIN)/python tools/make_performance_page.py --take; $(BIN)/python tools/make_scale_page.py
 
 page: $(STAMPS)/test
 	$(BIN)/python tools/make_performance_page.py $(if $(wildcard build/bench/*.json),--take)
+	$(BIN)/python tools/make_scale_page.py $(if $(wildcard build/bench/server_size.json),--take)
 
 hooks: $(STAMPS)/test
 	$(BIN)/pre-commit install

@@ -32,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import generated, pictures
 from benchmarks.filters import FIELDS, Generator, metadata, real_vectors
-from benchmarks.measure import Ratio, Report, Section, exponent, median, parser_of, percentile, progress
+from benchmarks.measure import ROOT, Ratio, Report, Section, exponent, median, parser_of, percentile, progress
 from recq.evaluate.index_recall import recall
 from recq.index.catalog import Catalog
 from recq.index.connect import connect
@@ -80,7 +80,7 @@ def _source(asked: argparse.Namespace) -> tuple[Generator, EmbeddingSpace]:
         return Generator(generated.real_vectors(generated.FEW)), generated.space()
     work = pictures.DATA / "real-packs"
     work.mkdir(parents=True, exist_ok=True)
-    real, space = real_vectors(pictures.ROOT.parent / "shared" / "data", work)
+    real, space = real_vectors(ROOT.parent / "shared" / "data", work)
     progress(f"    {len(real):,} real vectors")
     return Generator(real), space
 

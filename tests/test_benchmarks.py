@@ -165,6 +165,7 @@ def test_a_command_that_fails_ends_the_benchmark_with_its_last_words() -> None:
             marks=pytest.mark.long,
         ),
         pytest.param("service", ["--no-server"], {"HTTP / library, p50": (None, 6.0)}, marks=pytest.mark.long),
+        pytest.param("server_size", [], {}, marks=[pytest.mark.long, pytest.mark.server]),
         pytest.param("site", [], {"equal lists of ten / targets": (1.0, None)}, marks=pytest.mark.long),
         pytest.param(
             "consumers", [], {"failed questions": (None, 0.0), "wrong answers": (None, 0.0)}, marks=pytest.mark.long

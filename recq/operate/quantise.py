@@ -50,7 +50,7 @@ MOST = 20_000
 _AROUND = 2.0  # of the candidates that are rescored, how many times as many neighbours the sample has of each
 _PAGE = 100  # vectors of one request
 _LOOK = 0.5  # seconds between two looks at a server that quantises
-_CALM = 2  # looks in a row that find nothing to do: between two of its steps a server says so as well
+_CALM = 3  # looks in a row that find nothing to do: between two of its steps a server says so as well
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,15 @@ from qdrant_client import QdrantClient, models
 from ingest.cli.main import app
 from recq.cli_errors import run
 from recq.errors import TargetNotFound, UsageError
-from recq.index import points
 from recq.index.catalog import Catalog
 from recq.index.collection import collection_name_of
 from recq.index.parameters import Parameters
+from recq.index.plain_requests import query_points
 from recq.index.points import ItemVector
 from recq.index.quantisation import Kind, Quantised
 from recq.index.quantisation_trial import _NAME
 from recq.index.schema import FileFacts, Item
+from recq.index.similarity import Liked, Strategy
 from recq.operate import quantise as module
 from recq.operate.quantise import keep_whole, quantise_catalog
 from recq.settings import Settings
@@ -100,13 +101,13 @@ def test_it_is_measured_refused_switched_on_searched_and_switched_off(
 
     # questions with and without filters go over the small vectors, and are rescored; exact ones read the originals
     asked: list[models.SearchParams | None] = []
-    ask = points.query_points
+    ask = query_points
 
     def noting(client: QdrantClient, name: str, requests: list[models.QueryRequest]) -> object:
         asked.extend(each.params for each in requests)
         return ask(client, name, requests)
 
-    monkeypatch.setattr(points, "query_points", noting)
+    monkeypatch.setattr("recq.index.points.query_points", noting)
     monkeypatch.setattr("recq.index.search_params.EXACT_NUMBERS", 10)
     monkeypatch.setattr("recq.index.search_params.EXACT_SHARE", 1.0)
     vector = things(1)[0].vector
@@ -125,6 +126,12 @@ def test_it_is_measured_refused_switched_on_searched_and_switched_off(
     assert {hit.item.metadata["category"] for hit in filtered} == {"kind0"}
     assert asked[0] is not None
     assert asked[0].quantization == rescored
+    liked = [hit.item.id for hit in rows[:2]]
+    for question in (Liked((liked[0], vector)), Liked((liked[0],), (liked[1],), Strategy.BEST)):
+        asked.clear()
+        assert catalog.finder.rank(question, Parameters(k=5, keep_duplicates=True)).hits
+        assert asked[0] is not None
+        assert asked[0].quantization == rescored
 
     # and off again, which is no error a second time
     assert keep_whole(settings)
