@@ -45,7 +45,7 @@ from recq.settings import Settings
 from recq.space import EmbeddingSpace
 from tests.qdrant_server import QdrantServer
 
-SIZES = {"smoke": (600, 1_200), "short": (10_000, 20_000), "full": (10_000, 50_000, 100_000)}
+SIZES = {"smoke": (600, 1_200), "short": (10_000, 20_000), "full": (10_000, 25_000, 50_000, 100_000)}
 QUERIES = {"smoke": 20, "short": 100, "full": 200}
 K = 10
 NAME = "size"
