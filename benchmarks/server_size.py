@@ -7,9 +7,9 @@ the generator of benchmarks/filters.py, which makes mixtures of real ones whose 
 of real ones. recq itself writes them as items with nine fields; the server builds its graph; it is stopped, started and
 asked; memory is measured before (what it loads) and after (what the questions have touched besides). Then
 `recq-ingest quantise` is done and all of it is measured once more. Processor time of the server is what counts on a
-busy machine; seconds are there besides. The last section fits each cost over N (the slope of log cost over log N): 1 is
-linear; bytes also with a straight line, since a server takes some before its first vector. docs/scale.md is made of the
-result (tools/make_scale_page.py).
+busy machine; seconds are there besides. The last section fits each processor time over N (the slope of log cost over
+log N: 1 is linear), and bytes by a straight line, since a server takes some before its first vector. docs/scale.md is
+made of the result (tools/make_scale_page.py).
 """
 
 from __future__ import annotations
@@ -191,7 +191,10 @@ def _scores(catalog: Catalog, vector: np.ndarray, *, exact: bool = False) -> lis
 
 
 def growth(sections: Sequence[Mapping[str, Any]]) -> Section:
-    """The exponent of each cost over the number of vectors; of bytes also a straight line."""
+    """The exponent of each processor time over the number of vectors, and a straight line through each kind of bytes.
+
+    Seconds are left out: on a busy machine they tell more of what else it does.
+    """
     more: dict[str, float] = {}
     series: dict[str, dict[int, float]] = defaultdict(dict)
     for section in sections:
@@ -202,13 +205,15 @@ def growth(sections: Sequence[Mapping[str, Any]]) -> Section:
     for name, points in series.items():
         sizes = sorted(points)
         costs = [points[size] * (size if "a vector" in name else 1) for size in sizes]
-        if len(sizes) > 1 and min(costs) > 0 and RIGHT not in name:
-            whole = name.replace(" a vector", "").replace("bytes: ", "")
+        if len(sizes) < 2 or min(costs) <= 0:
+            continue
+        if "processor" in name:
+            whole = name.replace(" a vector", ", all vectors")
             ratios.append(Ratio(f"{whole} ({sizes[0]:,} to {sizes[-1]:,})", *exponent(sizes, costs)))
-            if "bytes" in name:
-                slope, fixed = np.polyfit(sizes, costs, 1)
-                more[f"{name}, each further one"] = float(slope)
-                more[name.replace("bytes a vector", "bytes that do not grow")] = float(fixed)
+        elif "bytes" in name:
+            slope, fixed = np.polyfit(sizes, costs, 1)
+            more[f"{name}, each further one"] = float(slope)
+            more[name.replace("bytes a vector", "bytes that do not grow")] = float(fixed)
     return Section("How costs grow with the number of vectors", "exponent", ratios=ratios, figures=more)
 
 

@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from scale_plan import WAYS, Assumptions, Costs, costs_of, limits, performance_cores, plan
 
 from benchmarks.server_size import INT8, WHOLE, growth
+from benchmarks.server_size import SIZES as SERVER_SIZES
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -47,8 +48,7 @@ def page(simulation: Document, performance: Document, operations: str, assumed: 
     planned = {way: plan(SIZES[-1], way, costs, assumed) for way in WAYS}
     parts = [
         "# A hundred million pictures: the plan, and what it rests on",
-        "<!-- Made by tools/make_scale_page.py of docs/scale.json, docs/performance.json and docs/operations.md: do "
-        "not edit. -->",
+        "<!-- Made by tools/make_scale_page.py of docs/scale.json and docs/performance.json: do not edit. -->",
         _text(
             f"recq was tried with up to {largest} vectors on a server for this page, on one machine of "
             f"{simulation['machine']['cores']} cores. What follows for more is **arithmetic**: each table says what is "
@@ -70,7 +70,7 @@ def page(simulation: Document, performance: Document, operations: str, assumed: 
             "answers are measured; then `recq-ingest quantise` is done, and all of it is measured again."
         ),
         f"```sh\n{simulation['command']}\n```",
-        _text(_machine(simulation)),
+        _text(_machine(simulation) + _left_out(simulation)),
         *_simulated(simulation),
         "## Unit costs",
         _table(["what", "value", "rests on"], _unit_costs(costs)),
@@ -80,7 +80,8 @@ def page(simulation: Document, performance: Document, operations: str, assumed: 
             "included. Graph and questions are of shards of "
             f"{_count(min(SIZES[-1], assumed.shard))} vectors at the most, "
             f"{min(assumed.shard, SIZES[-1]) / costs.largest:,.0f} times as many as were measured: there the exponents "
-            "of the simulation are continued."
+            "of the simulation are continued. Memory is what a server loads when it starts; what questions read of the "
+            "originals on disk comes on top, and a system takes it away where it needs room."
         ),
         _table(["", *(f"{_count(size)}, {way}" for size in SIZES for way in WAYS)], _planned(costs, assumed)),
         _text(
@@ -134,9 +135,9 @@ def _simulated(simulation: Document) -> Iterator[str]:
     yield _table(heads, [[name, *(_number(each["figures"].get(name)) for each in sized)] for name in names])
     section = growth(sized)
     yield _text(
-        "How these grow: the exponent of each cost over the number of vectors (1 is linear, 0 costs the same at every "
-        "size), and what each further vector takes by a straight line. Where the interval is wide, too few sizes were "
-        "measured to tell."
+        "How these grow: the exponent of each processor time over the number of vectors (1 is linear, 0 costs the same "
+        "at every size), and what each further vector takes by a straight line. Where the interval is wide, too few "
+        "sizes were measured to tell."
     )
     yield _table(
         ["cost", "exponent", "interval"],
@@ -172,7 +173,11 @@ def _unit_costs(costs: Costs) -> list[list[str]]:
     build = costs.build.value / costs.build.at
     rows += [
         ["graph of a vector, processor", f"{build:.2f} ms at {costs.build.at:,}", here],
-        ["its exponent over all vectors", f"{costs.build.exponent:.2f}", "fitted to these"],
+        [
+            "its exponent over all vectors",
+            f"{costs.build.exponent:.2f} ({costs.build.low:.2f} to {costs.build.high:.2f})",
+            "fitted to these",
+        ],
     ]
     rows += [
         [
@@ -226,6 +231,13 @@ def _machine(simulation: Document) -> str:
     )
 
 
+def _left_out(simulation: Document) -> str:
+    """Which sizes of that command are still to be measured."""
+    there = {section.get("items") for section in simulation["sections"]}
+    left = [f"{size:,}" for size in SERVER_SIZES[simulation["size"]] if size not in there]
+    return f" Of the sizes of this command {' and '.join(left)} was not run for this page." if left else ""
+
+
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [f"| {' | '.join(cells)} |" for cells in (heads, *rows)]
     return "\n".join([lines[0].replace("|  |", "| |"), f"|{'---|' * len(heads)}", *lines[1:]])
@@ -266,6 +278,7 @@ def _upper(text: str) -> str:
 def taken(result: Document) -> dict[str, Any]:
     """What docs/scale.json keeps of a result of benchmarks/server_size.py."""
     sections = [section for section in result["sections"] if section.get("items")]
+    sections.sort(key=lambda section: int(section["items"]))
     return {**result, "sections": sections}
 
 

@@ -77,11 +77,14 @@ class Line:
 
 @dataclass(frozen=True)
 class Power:
-    """A cost that was `value` at `at` vectors and grows with their number to the power of `exponent`."""
+    """A cost that was `value` at `at` vectors and grows with their number to the power of `exponent`, whose interval is
+    `low` to `high`."""
 
     at: int
     value: float
     exponent: float
+    low: float = -math.inf
+    high: float = math.inf
 
     def of(self, count: float) -> float:
         """At so many."""
@@ -258,4 +261,4 @@ def _power(sized: Sequence[Document], name: str, *, times_count: bool = False) -
     sizes = sorted(int(each["items"]) for each in sized)
     by_size = {int(each["items"]): float(each["figures"][name]) for each in sized}
     costs = [by_size[size] * (size if times_count else 1) for size in sizes]
-    return Power(sizes[-1], costs[-1], exponent(sizes, costs)[0])
+    return Power(sizes[-1], costs[-1], *exponent(sizes, costs))
