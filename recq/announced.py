@@ -22,8 +22,6 @@ from recq import version
 from recq.private_files import read_private, write_private
 
 if TYPE_CHECKING:
-    from pydantic import SecretStr
-
     from recq.settings import Settings
 
 DAEMONS = "serve.json"
@@ -43,8 +41,9 @@ MODEL = (
 )  # fmt: skip
 """The settings that name a model, and what runs it."""
 
-_ALIKE = ("url", "api_key", *MODEL, "max_bytes", "max_pixels")
-"""The settings that decide what is answered: a service that has others would answer something else."""
+_ALIKE = ("url", *MODEL, "max_bytes", "max_pixels")
+"""The settings that decide what is answered, besides a server's key: a service that has others would answer something
+else."""
 
 _LOOPBACK = re.compile(r"http://127\.0\.0\.1:\d+")
 
@@ -100,13 +99,13 @@ def withdraw(data_dir: Path, service: Announced) -> None:
 
 def alike(settings: Settings) -> str:
     """A digest of the settings that decide what is answered, but for the data folder, which has the file."""
-    values = [_text(getattr(settings, name)) for name in _ALIKE]
+    key = settings.key("api_key") if settings.url is not None else None
+    values = [key, *(_text(getattr(settings, name)) for name in _ALIKE)]
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()
 
 
-def _text(value: str | Path | int | SecretStr | None) -> str | None:
-    secret = getattr(value, "get_secret_value", None)
-    return None if value is None else str(value if secret is None else secret())
+def _text(value: str | Path | int | None) -> str | None:
+    return None if value is None else str(value)
 
 
 def _read(path: Path) -> Mapping[str, Any]:

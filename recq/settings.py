@@ -27,6 +27,7 @@ from recq.commands import Place, keep, overriding
 from recq.config_file import ConfigFile, read_config
 from recq.errors import UsageError
 from recq.folders import default_cache_dir, default_data_dir
+from recq.keys import KEY_FILES, KEYS, foreign_key_fault, key_fault, key_of
 from recq.needed import needed
 from recq.paths import printable
 from recq.space import DistanceName, Pooling, Precision, Preprocess, Preset, Resize
@@ -87,6 +88,7 @@ class Settings(BaseSettings):
     cache_dir: Path = Field(default_factory=default_cache_dir)
     url: str | None = None
     api_key: SecretStr | None = None
+    api_key_file: Path | None = None
     ca_file: Path | None = None
     insecure: bool = False
     catalog: CatalogName = "images"
@@ -147,9 +149,9 @@ class Settings(BaseSettings):
 
     @field_validator("url")
     @classmethod
-    def _without_slash(cls, url: str | None) -> str | None:
-        """One spelling of an address, so that a daemon and a query can compare theirs."""
-        return url.rstrip("/") if url else None
+    def _one_spelling(cls, url: str | None) -> str | None:
+        """One spelling of the addresses, so that a daemon and a query can compare theirs."""
+        return ",".join(addresses_of(url)) or None if url else None
 
     @field_validator("serve_key", "serve_read_key", "token", "read_token")
     @classmethod
@@ -217,6 +219,11 @@ class Settings(BaseSettings):
         said = {name: value for name, value in command_line.items() if value is not None}
         if "data_dir" in said:
             said.setdefault("url", None)
+        for name, file in zip(KEYS, KEY_FILES, strict=True):  # an argument stands for both
+            if name in said:
+                said.setdefault(file, None)
+            elif file in said:
+                said[name] = None
         settings = cls(**said)
         keep(overriding(_place(settings), cls._shell_place() if _PLACE & said.keys() else _place(settings)))
         return settings
@@ -238,27 +245,34 @@ class Settings(BaseSettings):
         except UsageError:
             return Place()
 
+    def key(self, name: str) -> str | None:
+        """The key of the setting `name`, one of `recq.keys.KEYS`, or of the file that stands in its place; None where
+        there is none. Raises UsageError for a file without one."""
+        fault_of = foreign_key_fault if name == "api_key" else key_fault
+        return key_of(name, getattr(self, name), getattr(self, f"{name}_file"), fault_of)
+
     @property
     def worker_count(self) -> int:
         """Decoding processes: `workers`, or all cores (one at least) where that is 0."""
         return self.workers or max(1, os.cpu_count() or 1)
 
 
-SHORTEST_KEY = 8
-"""The least number of characters of a key or a token that is set for a server of recq's; recq's own keys have 43."""
+_ADDRESS = re.compile(r"[,\s]+(?=https?://)")
+"""What parts two addresses; a password may have a comma."""
 
 
-def key_fault(key: str) -> str | None:
-    """What is wrong with a key or a token for a server of recq's, without showing it; None for a usable one."""
-    if len(key) < SHORTEST_KEY:
-        return f"a key has {SHORTEST_KEY} characters or more"
-    if not (key.isascii() and key.isprintable()) or " " in key:
-        return "a key has letters, digits and signs of ASCII only, and no space"
-    return None
+def addresses_of(url: str) -> tuple[str, ...]:
+    """The addresses that the setting `url` names, in their order, each once."""
+    found = (each.rstrip("/, \t\n") for each in _ADDRESS.split(url.strip()))
+    return tuple(dict.fromkeys(each for each in found if each))
 
 
 def shown_url(url: str) -> str:
-    """A URL for messages: without user, password and query, which may be secret."""
+    """A URL, or several, for messages: without user, password and query, which may be secret."""
+    return ",".join(map(_shown_address, _ADDRESS.split(url)))
+
+
+def _shown_address(url: str) -> str:
     without = re.sub(r"^([a-zA-Z][a-zA-Z0-9+.-]*://)?.*@", r"\1***@", url, flags=re.DOTALL)
     address, mark, _ = without.partition("?")
     return f"{address}?***" if mark else address
@@ -275,7 +289,7 @@ def _place(settings: Settings) -> Place:
 _OPTIONS = frozenset({"catalog", "data_dir", "model", "weights", "layer", "size", "rate"})
 """Settings that are options of the same name on a command line."""
 
-_SECRET = frozenset({"api_key", "url", "serve_key", "serve_read_key", "token", "read_token", "rule"})
+_SECRET = frozenset({*KEYS, "url", "rule"})
 """Settings whose values are in no message; values of unknown settings are in none either."""
 
 

@@ -183,6 +183,8 @@ def status(
         at_work += f", {found.runtime} on {found.device}"
     space = f"{found.space['model']}, {found.space['dim']} numbers" if found.space else "no embedding space yet"
     typer.echo(f"catalog {found.catalog} ({found.engine}; {space}): {at_work}")
+    if found.node is not None and found.node != found.engine:
+        typer.echo(f"  {found.node} answers")
     if found.placement is not None and found.placement != _PLAIN:
         from recq.index.placement import placement_text
 

@@ -34,8 +34,8 @@ def token(
     until = datetime.fromtimestamp(expires, UTC).date().isoformat()
     may = "read" if read else "read and write"
     complain(PROG, f"until {until} it may {may} catalog {settings.catalog!r}, and nothing else")
-    key = settings.api_key
-    if key is not None and len(key.get_secret_value().encode()) < SHORTEST_KEY:
+    key = settings.key("api_key")
+    if key is not None and len(key.encode()) < SHORTEST_KEY:
         complain(
             PROG,
             f"the server's key has fewer than {SHORTEST_KEY} characters, so who has a token can find it by trying: "

@@ -12,7 +12,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from email.utils import parsedate_to_datetime
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
@@ -27,18 +27,21 @@ from recq.commands import command
 from recq.config_file import read_config
 from recq.errors import RecqError, TargetNotFound
 from recq.index.catalog import Catalog
-from recq.index.server_access import certificates, is_private
+from recq.index.nodes import base_of, cluster_of
+from recq.index.server_access import certificates, is_private, server_addresses
+from recq.keys import KEY_FILES, KEYS
 from recq.models.weights import BUNDLED, bundled_manifest, classes_manifest, int8_manifest
-from recq.settings import Settings
+from recq.settings import Settings, shown_url
 
 COUNTED_WITHIN = 5.0
 """Seconds for which the folders of all sources are counted."""
 
+NODE_ANSWERS_WITHIN = 3.0
+"""Seconds for a connection to one of several nodes."""
+
 _OTHERS = 0o077
 _WATCHES = Path("/proc/sys/fs/inotify/max_user_watches")
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
-_FILES = ("serve_key_file", "serve_read_key_file", "token_file", "read_token_file")
-_SECRET = ("api_key", "serve_key", "serve_read_key", "token", "read_token")
 
 
 def examine(settings: Settings) -> list[Finding]:
@@ -54,7 +57,7 @@ def examine(settings: Settings) -> list[Finding]:
         ("engine", lambda: _index(settings)),
     ]
     if not embedded:
-        looks.append(("clock", lambda: _server_clock(settings)))
+        looks += [("nodes", lambda: _nodes(settings)), ("clock", lambda: _server_clock(settings))]
     found: list[Finding] = []
     for name, look in looks:
         try:
@@ -113,14 +116,18 @@ def _digest(path: Path) -> str | None:
 
 def _secrets(settings: Settings) -> Iterator[Finding]:
     config = read_config()
-    files = [Path(path) for name in _FILES if (path := getattr(settings, name)) is not None]
+    files = [Path(path) for name in KEY_FILES if (path := getattr(settings, name)) is not None]
     unreadable = [path for path in files if not os.access(path, os.R_OK)]
-    if any(name in config.values for name in _SECRET):
+    if any(name in config.values for name in KEYS):
         files.append(config.path)
     yield findings.of_secrets([path for path in files if path.exists() and _is_open(path)], unreadable)
     if settings.url is not None:
-        private = is_private(urlsplit(settings.url).hostname or "")
-        yield findings.of_key(settings.url, key=settings.api_key is not None, private=private)
+        key = settings.key("api_key") is not None
+        found = [
+            findings.of_key(each, key=key, private=is_private(urlsplit(each).hostname or ""))
+            for each in server_addresses(settings)
+        ]
+        yield max(found, key=lambda each: list(State).index(each.state))
 
 
 def _is_open(path: Path) -> bool:
@@ -229,15 +236,40 @@ def _count(roots: list[Path]) -> tuple[int, bool]:
     return count, True
 
 
+def _nodes(settings: Settings) -> Iterator[Finding]:
+    """Each of several addresses by itself, and whether those that answer are of one cluster."""
+    from recq.index.connect import server_client
+
+    addresses = server_addresses(settings)
+    if len(addresses) == 1:
+        return
+    members: dict[str, list[str]] = {}
+    for each in addresses:
+        alone = settings.model_copy(
+            update={"url": each, "connect_timeout": min(settings.connect_timeout, NODE_ANSWERS_WITHIN)}
+        )
+        try:
+            with closing(server_client(alone)) as client:
+                yield findings.of_node(shown_url(each), None)
+                with suppress(RecqError):  # a token for one catalog may not ask
+                    members[shown_url(each)] = cluster_of(client)
+        except RecqError as error:
+            yield findings.of_node(shown_url(each), str(error))
+    if len(members) > 1:
+        yield findings.of_cluster(members)
+
+
 def _server_clock(settings: Settings) -> Iterator[Finding]:
     """By the `Date` of an answer, which has whole seconds."""
     import httpx
 
-    assert settings.url is not None, "it is a server's"
-    try:
-        answered = httpx.get(settings.url, timeout=settings.connect_timeout, verify=certificates(settings))
-    except httpx.HTTPError:
-        return  # the engine's own finding says why
-    if "date" in answered.headers:
-        there = parsedate_to_datetime(answered.headers["date"]).timestamp()
-        yield findings.of_clock(time.time() - there - 0.5, "the server")
+    addresses = server_addresses(settings)
+    for each in addresses:
+        try:
+            answered = httpx.get(str(base_of(each)), timeout=settings.connect_timeout, verify=certificates(settings))
+        except (httpx.HTTPError, ValueError):
+            continue  # the engine's own finding, or the node's, says why
+        if "date" in answered.headers:
+            there = parsedate_to_datetime(answered.headers["date"]).timestamp()
+            whose = "the server" if len(addresses) == 1 else f"the server at {shown_url(each)}"
+            yield findings.of_clock(time.time() - there - 0.5, whose)

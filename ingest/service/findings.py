@@ -63,6 +63,28 @@ def of_server(version: str, client: str) -> Finding:
     return Finding("engine", State.OK, detail)
 
 
+def of_node(address: str, why: str | None) -> Finding:
+    """One of several nodes; `why` it does not answer, None where it does."""
+    check = f"node {address}"
+    if why is None:
+        return Finding(check, State.OK, "answers")
+    return Finding(check, State.WRONG, why, "start it, or take its address out of RECQ_URL")
+
+
+def of_cluster(members: Mapping[str, Collection[str]]) -> Finding:
+    """Whether nodes that answer, by their addresses, belong together: each lists the members of its cluster, none where
+    it is a server by itself."""
+    if any(not each for each in members.values()):
+        alone = next(address for address, each in members.items() if not each)
+        fix = "name nodes of one cluster: each server by itself would have its own part of the pictures"
+        return Finding("cluster", State.WRONG, f"{alone} is a server by itself", fix)
+    if len({frozenset(each) for each in members.values()}) > 1:
+        fix = "name nodes of one cluster, and wait until one that has just joined knows the others"
+        return Finding("cluster", State.WRONG, f"not all of these know the same nodes: {', '.join(members)}", fix)
+    count = len(next(iter(members.values())))
+    return Finding("cluster", State.OK, f"of {count} nodes, {len(members)} answer at the addresses that are set")
+
+
 def of_room(folder: Path, free: int, index: int, reserve: int) -> Finding:
     """The disk of an embedded index: bytes free, those that the index takes, and those without which nothing is
     written."""

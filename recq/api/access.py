@@ -16,7 +16,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from recq.errors import UsageError
-from recq.index.edge.serving import Access, key_of
+from recq.index.edge.serving import Access
 from recq.settings import Settings
 
 LOGIN = "/login"
@@ -59,8 +59,8 @@ class Gatekeeper:
     @classmethod
     def from_settings(cls, settings: Settings, host: str) -> Self:
         """From the settings, for a service that listens on `host`. Raises UsageError naming the setting."""
-        operate = key_of("token", settings.token, settings.token_file)
-        read = key_of("read_token", settings.read_token, settings.read_token_file)
+        operate = settings.key("token")
+        read = settings.key("read_token")
         if operate is not None and operate == read:
             raise UsageError("token and read_token are the same: readers need a token of their own")
         own = {"localhost", host, socket.gethostname(), *settings.api_hosts}

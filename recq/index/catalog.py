@@ -45,6 +45,7 @@ from recq.index.latest import Latest
 from recq.index.ledger import Ledger
 from recq.index.lookups import Lookups
 from recq.index.nearest import ByEngine
+from recq.index.nodes import node_of
 from recq.index.placement import Placement
 from recq.index.points import Points, within
 from recq.index.predicting_records import PredictingRecords
@@ -199,6 +200,11 @@ class Catalog:
     def quantised(self) -> Quantised | None:
         """How a server keeps the vectors small, now; None where it does not."""
         return Quantised.of(self._client.get_collection(self._collection))
+
+    @property
+    def node(self) -> str | None:
+        """The address that answers, of a server's nodes; None for the embedded engine."""
+        return node_of(self._client)
 
     @property
     def base(self) -> EmbeddingSpace:

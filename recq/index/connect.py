@@ -12,19 +12,19 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import httpx
 from qdrant_client import QdrantClient
 from qdrant_client.http.exceptions import UnexpectedResponse
 
 from recq.commands import command
 from recq.errors import IndexBusy, IndexRefused, IndexUnreachable, UsageError
 from recq.index.errors import translated
-from recq.index.hopeless import hopeless
 from recq.index.lock import FolderLock, Wanted
-from recq.index.server_access import certificates, require_unread
+from recq.index.nodes import Nodes, ServerClient
+from recq.index.server_access import certificates, require_unread, server_addresses, server_key
 from recq.index.server_features import AFFINITY_HEADER, Feature, can, require_feature, since
 from recq.index.server_version import server_version
 from recq.private_files import make_private_folder
@@ -159,25 +159,25 @@ def require_room_for_another(settings: Settings, catalog: Catalog, other: Catalo
         raise IndexUnreachable(f"{lack}. The old vectors still answer{prune}")
 
 
-def server_client(settings: Settings, *, tried_for: float | None = None, wait: Wait | None = None) -> QdrantClient:
-    """A client of the server at `settings.url`, tried for `connect_timeout` seconds.
+def server_client(settings: Settings, *, tried_for: float | None = None, wait: Wait | None = None) -> ServerClient:
+    """A client of the server at `settings.url`, or of a cluster's nodes there, tried for `connect_timeout` seconds.
 
     `tried_for` is for one of many tries: the seconds that a connection may take. The first answer may take as long as
     any other; the try is a part of `wait`. Raises IndexUnreachable, IndexRefused (wrong key, old server, impossible
     TLS) or UsageError (not a URL).
     """
-    shown = shown_url(settings.url or "")
-    if settings.url is None or not settings.url.startswith(("http://", "https://")):
-        raise UsageError(f"--url {shown!r} is not a URL: write it as http://HOST:6333")
-    key = settings.api_key.get_secret_value() if settings.api_key else None
-    if key is not None and not (key.isascii() and key.isprintable()):
-        raise UsageError("RECQ_API_KEY has characters that no key can have: copy it again")
+    addresses = server_addresses(settings)
+    shown = " or ".join(map(shown_url, addresses))
+    key = server_key(settings)
     require_unread(settings)
+    seconds = settings.connect_timeout if tried_for is None else min(tried_for, settings.connect_timeout)
+    first = settings.request_timeout if tried_for is not None else _SLOW_ANSWER
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "API key over http": `require_unread` decides
         try:
-            client = QdrantClient(
-                url=settings.url,
+            nodes = Nodes(addresses, settings, seconds, first)
+            client = ServerClient(
+                url=addresses[0],
                 api_key=key,
                 timeout=max(1, round(settings.request_timeout)),
                 check_compatibility=False,
@@ -186,13 +186,13 @@ def server_client(settings: Settings, *, tried_for: float | None = None, wait: W
                 headers=None if settings.affinity is None else {AFFINITY_HEADER: settings.affinity},
             )
         except ValueError as error:
-            told = str(error).replace(settings.url, shown)
+            told = reduce(lambda text, each: text.replace(each, shown_url(each)), addresses, str(error))
             raise UsageError(f"--url {shown!r} cannot be used: {told}") from error
-    seconds = settings.connect_timeout if tried_for is None else min(tried_for, settings.connect_timeout)
+    client.nodes = nodes
+    client.http.client.add_middleware(nodes)
     try:
         with nullcontext(wait) if wait else waiting(f"a Qdrant server at {shown} to answer", seconds) as under_way:
-            first = settings.request_timeout if tried_for is not None else _SLOW_ANSWER
-            _connect(client, settings, _Rests(settings, seconds, first), under_way)
+            _connect(client, shown, under_way)
     except IndexUnreachable as error:
         client.close()
         raise IndexUnreachable(
@@ -206,18 +206,16 @@ def server_client(settings: Settings, *, tried_for: float | None = None, wait: W
     return client
 
 
-def _connect(client: QdrantClient, settings: Settings, rests: _Rests, wait: Wait) -> None:
+def _connect(client: ServerClient, shown: str, wait: Wait) -> None:
     """Try until it answers. Raises IndexUnreachable, and IndexRefused for a failure that waiting cannot cure."""
     from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-    client.http.client.add_middleware(rests)
-
     def note(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome is not None else None
-        wait.what = f"a Qdrant server at {shown_url(settings.url or '')} ({error})"
+        wait.what = f"a Qdrant server at {shown} ({error})"
 
     patience = Retrying(
-        stop=stop_after_delay(rests.seconds),
+        stop=stop_after_delay(client.nodes.seconds),
         wait=wait_random_exponential(multiplier=0.1, max=1.0),
         retry=retry_if_exception_type(IndexUnreachable),
         before_sleep=note,
@@ -228,36 +226,11 @@ def _connect(client: QdrantClient, settings: Settings, rests: _Rests, wait: Wait
             try:
                 _require_version(client)
             except IndexUnreachable as error:
-                why = hopeless(error, settings.url or "")
+                why = client.nodes.hopeless()
                 if why is not None:
-                    shown = shown_url(settings.url or "")
-                    raise IndexRefused(f"the server at {shown} cannot be used: {why}, in --url / RECQ_URL") from error
+                    raise IndexRefused(f"{why}, in --url / RECQ_URL") from error
                 raise
-    rests.connected = True
-
-
-class _Rests:
-    """The timeouts of a client's requests: none waits longer than `connect_timeout` for a connection.
-
-    Until `connected`, all of them together wait at most `seconds` for one; a server that accepts it may be slow, and
-    gets at least `first` seconds for its answer.
-    """
-
-    def __init__(self, settings: Settings, seconds: float, first: float) -> None:
-        self.connected = False
-        self.seconds = seconds
-        self._deadline = time.monotonic() + seconds
-        self._longest = settings.connect_timeout
-        self._first = first
-
-    def __call__(self, request: httpx.Request, send: Callable[[httpx.Request], httpx.Response]) -> httpx.Response:
-        timeout = dict(request.extensions.get("timeout", {}))
-        timeout["connect"] = self._longest
-        if not self.connected:
-            left = max(0.05, self._deadline - time.monotonic())
-            timeout |= {"connect": left, "read": max(left, self._first)}
-        request.extensions["timeout"] = timeout
-        return send(request)
+    client.nodes.connected = True
 
 
 @translated

@@ -31,13 +31,14 @@ def token_for(settings: Settings, *, read: bool, expires: int) -> str:
         raise UsageError(
             "only a Qdrant server takes tokens: name one with --url. The embedded engine has serve_read_key"
         )
-    if settings.api_key is None:
+    key = settings.key("api_key")
+    if key is None:
         raise UsageError("a token is made with the server's key: set RECQ_API_KEY")
     with connect(settings) as client:
         Catalog.open(client, settings.catalog)
-    made = token(settings.api_key.get_secret_value(), settings.catalog, read=read, expires=expires)
+    made = token(key, settings.catalog, read=read, expires=expires)
     try:
-        with connect(settings.model_copy(update={"api_key": SecretStr(made)})) as client:
+        with connect(settings.model_copy(update={"api_key": SecretStr(made), "api_key_file": None})) as client:
             Catalog.open(client, settings.catalog)
     except (IndexRefused, TargetNotFound) as error:
         raise IndexRefused(

@@ -93,12 +93,13 @@ class PredictedStatus:
 class Status:
     """A catalog and its sources.
 
-    `engine` is `embedded` or the server's URL, `space` names the embedding space (None before there is one), `state` is
-    one of starting, reconciling, indexing, idle, waiting (for the index), draining, and `stopped` without a daemon.
-    `detail` is the reason why it waits: the index's last error, or for how long it has not answered. `indexes_waiting`:
-    payload indexes of new fields that are still to be made; a filter that needs one is refused. `indexes_refused`:
-    those that the engine would not make, which `recq-ingest problems` lists. `runtime` and `device`: what runs a
-    daemon's network, and where. `kept`: what the last rebuild replaced, until that is pruned
+    `engine` is `embedded` or the server's URL, those of several nodes with commas between; `node` is the one that
+    answers (None for the embedded engine, and before one has). `space` names the embedding space (None before there is
+    one), `state` is one of starting, reconciling, indexing, idle, waiting (for the index), draining, and `stopped`
+    without a daemon. `detail` is the reason why it waits: the index's last error, or for how long it has not answered.
+    `indexes_waiting`: payload indexes of new fields that are still to be made; a filter that needs one is refused.
+    `indexes_refused`: those that the engine would not make, which `recq-ingest problems` lists. `runtime` and `device`:
+    what runs a daemon's network, and where. `kept`: what the last rebuild replaced, until that is pruned
     (`recq.index.catalogs.Kept`). `predicted`: the fields that are predicted. `rebuilding`: the rebuild that the running
     daemon carries out. `placement`: how the catalog lies on a server's nodes (`recq.index.placement`). `quantised`:
     how the server keeps its vectors small (`recq.index.quantisation`).
@@ -121,6 +122,7 @@ class Status:
     rebuilding: Rebuilding | None = None
     placement: Mapping[str, Any] | None = None
     quantised: Mapping[str, Any] | None = None
+    node: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON."""
@@ -261,6 +263,7 @@ def read_status(session: Session) -> Status:
             predicted=predicted_in(catalog, settings),
             placement=placement_in(catalog, settings),
             quantised=quantised_in(catalog),
+            node=catalog.node,
         )
 
 

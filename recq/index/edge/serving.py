@@ -10,13 +10,10 @@ import hmac
 import secrets
 from dataclasses import dataclass, field
 from enum import IntEnum
-from pathlib import Path
 from typing import Self
 
-from pydantic import SecretStr
-
 from recq.errors import UsageError
-from recq.settings import Settings, key_fault
+from recq.settings import Settings
 
 
 class Access(IntEnum):
@@ -43,8 +40,8 @@ class Serving:
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
         """From the settings. Raises UsageError naming the setting, never a key."""
-        key = key_of("serve_key", settings.serve_key, settings.serve_key_file)
-        read_key = key_of("serve_read_key", settings.serve_read_key, settings.serve_read_key_file)
+        key = settings.key("serve_key")
+        read_key = settings.key("serve_read_key")
         if key is not None and key == read_key:
             raise UsageError("serve_key and serve_read_key are the same: readers need a key of their own")
         return cls(port=settings.serve_port, given_key=key, read_key=read_key)
@@ -57,20 +54,3 @@ class Serving:
             for key in (self.key, self.given_key, self.read_key)
         )
         return Access.FULL if own or full else Access.READ if read else Access.NONE
-
-
-def key_of(name: str, key: SecretStr | None, file: Path | None) -> str | None:
-    """The key of the setting `name`, or the one in a file. Raises UsageError."""
-    if file is None:
-        return None if key is None else key.get_secret_value()
-    if key is not None:
-        raise UsageError(f"{name} and {name}_file are both set: leave one out")
-    try:
-        text = file.expanduser().read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "not text"
-        raise UsageError(f"setting '{name}_file': {file} cannot be read: {why}") from error
-    fault = key_fault(text)
-    if fault is not None:
-        raise UsageError(f"setting '{name}_file': in {file}, {fault}")
-    return text

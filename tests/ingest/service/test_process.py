@@ -98,7 +98,7 @@ def test_status_without_a_daemon_reads_the_index(place: Place) -> None:
             "pending": None, "problems": [], "problem_counts": {}, "held": 0, "held_metadata": 0,
             "oldest_pending_seconds": None,
         }],
-        "kept": None, "predicted": [], "rebuilding": None, "placement": None, "quantised": None,
+        "kept": None, "predicted": [], "rebuilding": None, "placement": None, "quantised": None, "node": None,
         "indexes_waiting": 0,
         "indexes_refused": 0,
         "runtime": None,
