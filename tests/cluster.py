@@ -75,6 +75,4 @@ def cluster(folder: Path, count: int = 3, api_key: str | None = None) -> Iterato
 
 def _free_ports(count: int) -> list[int]:
     with ExitStack() as held:
-        return [
-            held.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in range(count)
-        ]
+        return [held.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in range(count)]

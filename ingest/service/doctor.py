@@ -11,7 +11,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from email.utils import parsedate_to_datetime
 from importlib.metadata import PackageNotFoundError, requires, version
@@ -127,7 +127,12 @@ def _secrets(settings: Settings) -> Iterator[Finding]:
             findings.of_key(each, key=key, private=is_private(urlsplit(each).hostname or ""))
             for each in server_addresses(settings)
         ]
-        yield max(found, key=lambda each: list(State).index(each.state))
+        yield _worst(found)
+
+
+def _worst(found: Iterable[Finding]) -> Finding:
+    """The first of those that are in the worst state."""
+    return max(found, key=lambda each: list(State).index(each.state))
 
 
 def _is_open(path: Path) -> bool:
@@ -263,7 +268,7 @@ def _server_clock(settings: Settings) -> Iterator[Finding]:
     """By the `Date` of an answer, which has whole seconds."""
     import httpx
 
-    addresses = server_addresses(settings)
+    addresses, found = server_addresses(settings), []
     for each in addresses:
         try:
             answered = httpx.get(str(base_of(each)), timeout=settings.connect_timeout, verify=certificates(settings))
@@ -272,4 +277,6 @@ def _server_clock(settings: Settings) -> Iterator[Finding]:
         if "date" in answered.headers:
             there = parsedate_to_datetime(answered.headers["date"]).timestamp()
             whose = "the server" if len(addresses) == 1 else f"the server at {shown_url(each)}"
-            yield findings.of_clock(time.time() - there - 0.5, whose)
+            found.append(findings.of_clock(time.time() - there - 0.5, whose))
+    if found:
+        yield _worst(found)

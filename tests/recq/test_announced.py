@@ -118,7 +118,7 @@ def test_a_service_whose_process_has_ended_is_ignored(settings: Settings, tmp_pa
 @pytest.mark.parametrize(
     "change",
     [
-        {"url": "http://127.0.0.1:6333"}, {"api_key": "a key of a server"}, {"model": "mobilenet_v2"}, {"size": 64},
+        {"url": "http://127.0.0.1:6333"}, {"model": "mobilenet_v2"}, {"size": 64},
         {"max_pixels": 100}, {"max_bytes": 100}, {"runtime": "openvino"}, {"precision": "f32"},
     ],
     ids=str,
@@ -130,10 +130,19 @@ def test_a_service_with_settings_that_answer_otherwise_is_ignored(
     assert announced(Settings(data_dir=tmp_path, **change)) == []
 
 
-@pytest.mark.parametrize("change", [{"catalog": "other"}, {"lock_wait": 1.0}, {"workers": 3}], ids=str)
+@pytest.mark.parametrize(
+    "change", [{"catalog": "other"}, {"lock_wait": 1.0}, {"workers": 3}, {"api_key": "no server"}], ids=str
+)
 def test_other_settings_make_no_difference(settings: Settings, tmp_path: Path, change: dict[str, Any]) -> None:
     announce(tmp_path, service(settings))
     assert announced(Settings(data_dir=tmp_path, **change)) == [service(settings)]
+
+
+def test_a_servers_key_counts_wherever_it_stands(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("one key\n")
+    one, other = (alike(Settings(url="http://h:1", api_key=key)) for key in ("one key", "other key"))
+    assert one != other
+    assert alike(Settings(url="http://h:1", api_key_file=tmp_path / "key")) == one
 
 
 def test_no_secret_of_the_settings_can_be_read_there() -> None:

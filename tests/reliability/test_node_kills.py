@@ -61,7 +61,7 @@ class Asking:
             near = catalog.similar(KEPT, k=NEAR)
             (found,) = catalog.search(filters=[f"file.name={KEPT}"], k=5)
             if Path(found.path).name != KEPT or len(near) != NEAR:
-                raise AssertionError(f"{KEPT} found {found.path}, {len(near)} near it")  # noqa: TRY301
+                raise AssertionError(f"{KEPT} found {found.path}, {len(near)} near it")
         except Exception as error:
             self.failed.append(f"{type(error).__name__}: {error}")
         self.took.append(time.monotonic() - began)
