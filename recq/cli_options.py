@@ -20,7 +20,8 @@ UrlOption = Annotated[
     typer.Option(
         metavar="URL",
         show_default=False,
-        help="The Qdrant server to use (RECQ_URL; its key in RECQ_API_KEY). Example: --url http://localhost:6333",
+        help="The Qdrant server to use, or several nodes of a cluster with commas between (RECQ_URL; its key in "
+        "RECQ_API_KEY). Example: --url http://localhost:6333",
     ),
 ]
 DataDirOption = Annotated[

@@ -151,7 +151,7 @@ class Settings(BaseSettings):
     @classmethod
     def _one_spelling(cls, url: str | None) -> str | None:
         """One spelling of the addresses, so that a daemon and a query can compare theirs."""
-        return ",".join(addresses_of(url)) or None if url else None
+        return (",".join(addresses_of(url)) or url) if url else None
 
     @field_validator("serve_key", "serve_read_key", "token", "read_token")
     @classmethod

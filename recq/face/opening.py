@@ -35,8 +35,9 @@ def open_catalog(
 ) -> ImageCatalog:
     """Open the catalog `name`; without a name the one of the settings ("images" by default).
 
-    The index is the server at `url` (with its `api_key`), or the embedded index in the folder `data_dir`: give one of
-    the two. Without either, the `RECQ_*` variables and recq.toml decide. A `settings` object replaces all of these.
+    The index is the server at `url` (with its `api_key`; several nodes of a cluster with commas between), or the
+    embedded index in the folder `data_dir`: give one of the two. Without either, the `RECQ_*` variables and recq.toml
+    decide. A `settings` object replaces all of these.
 
     Raises TargetNotFound for a catalog that does not exist, UsageError for arguments that cannot be used or contradict
     each other, IndexError_ for an index that does not answer or a folder without one.

@@ -12,7 +12,8 @@ import jsonschema
 import pytest
 import yaml
 
-from tests.packaging.stack import seconds
+from recq.settings import addresses_of
+from tests.packaging.stack import CLUSTER, COMPOSE, load, seconds
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -93,7 +94,15 @@ def test_the_nodes_of_the_cluster_differ_from_the_single_server_in_their_names_a
         assert node["user"] == single["user"]
         more = {"QDRANT__CLUSTER__ENABLED": "true"}
         assert node["environment"] == single["environment"] | more
-        assert "ports" not in node, "clients reach the cluster through the first node"
+        assert "ports" not in node, "from outside the cluster is reached through the first node"
+
+
+def test_who_asks_the_cluster_knows_all_of_its_nodes() -> None:
+    services = load(COMPOSE, CLUSTER)
+    nodes = [f"http://{name}:6333" for name, each in services.items() if each["image"].startswith("qdrant/")]
+    for name in ("ingest", "page"):
+        assert sorted(addresses_of(services[name]["environment"]["RECQ_URL"])) == sorted(nodes)
+    assert int(services["ingest"]["environment"]["RECQ_REPLICAS"]) > 1, "one of them may be away"
 
 
 def test_the_server_keeps_its_data_and_is_reached_from_this_machine_only(compose: dict[str, Any]) -> None:

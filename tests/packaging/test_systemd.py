@@ -14,6 +14,7 @@ from typing import NoReturn
 import psutil
 import pytest
 
+from recq.keys import KEY_FILES
 from tests.debian import program
 from tests.eventually import eventually
 from tests.ingest.pictures import put
@@ -21,6 +22,7 @@ from tests.ingest.running import environment
 from tests.packaging.building import ROOT
 
 UNITS = sorted((ROOT / "deploy" / "systemd").glob("*.service"))
+KEY_DROP_IN = ROOT / "deploy" / "systemd" / "key.conf"
 MOST_EXPOSED = 2.0
 """Of 10, as `systemd-analyze security` counts."""
 
@@ -58,6 +60,25 @@ def test_systemd_understands_all_of_it(unit: Path, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     here.write_text(here.read_text("utf-8").replace("NoNewPrivileges=yes", "NoNewPrivilege=yes"))
     assert "NoNewPrivilege" in analyze("verify", "--man=no", here).stderr
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_the_key_of_a_server_comes_as_a_credential(unit: Path, tmp_path: Path) -> None:
+    """The drop-in is understood, and names what the settings know."""
+    here, dropped = tmp_path / unit.name, tmp_path / f"{unit.name}.d" / "key.conf"
+    here.write_text(unit.read_text("utf-8").replace("/opt/recq/bin/", f"{sys.prefix}/bin/"))
+    dropped.parent.mkdir()
+    dropped.write_text(KEY_DROP_IN.read_text("utf-8"))
+    done = analyze("verify", "--man=no", here)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    found = settings(KEY_DROP_IN)
+    assert found.keys() == {"LoadCredential", "Environment"}
+    name = found["LoadCredential"][0].partition(":")[0]
+    variable, _, path = found["Environment"][0].partition("=")
+    assert path == f"%d/{name}"
+    assert variable.removeprefix("RECQ_").lower() in KEY_FILES
+    dropped.write_text(KEY_DROP_IN.read_text("utf-8").replace("LoadCredential", "LoadCredentials"))
+    assert "LoadCredentials" in analyze("verify", "--man=no", here).stderr, "it was read"
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)

@@ -112,7 +112,7 @@ def a_file_with_a_key_is_missing(data: Path, patch: pytest.MonkeyPatch) -> None:
 def a_file_with_a_key_is_open(data: Path, patch: pytest.MonkeyPatch) -> None:
     (data.parent / "key").write_text("secret-secret")
     (data.parent / "key").chmod(0o640)
-    patch.setenv("RECQ_SERVE_KEY_FILE", str(data.parent / "key"))
+    patch.setenv("RECQ_API_KEY_FILE", str(data.parent / "key"))
 
 
 def the_data_folder_is_open(data: Path, _: pytest.MonkeyPatch) -> None:
@@ -291,9 +291,39 @@ def test_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert "wrong-key" not in str(wrong)
         monkeypatch.setattr(doctor, "time", SimpleNamespace(time=lambda: time.time() - 100, monotonic=time.monotonic))
         assert examined(tmp_path / "data", url=server.url, api_key="right-key")["clock"].state is State.WRONG
+        monkeypatch.undo()
+        monkeypatch.setenv("RECQ_CONFIG", os.devnull)
+        (tmp_path / "key").write_text("right-key")
+        (tmp_path / "key").chmod(0o600)
+        several = f"http://127.0.0.1:9,{server.url}"
+        found = examined(tmp_path / "data", url=several, api_key_file=tmp_path / "key")
+        states = {name: each.state for name, each in found.items() if name in ("engine", "clock", "key", "secrets")}
+        assert set(states.values()) == {State.OK}, states
+        assert found["node http://127.0.0.1:9"].state is State.WRONG
+        assert "no Qdrant server answers at http://127.0.0.1:9 " in found["node http://127.0.0.1:9"].detail
+        assert found[f"node {server.url}"].state is State.OK
+        assert "right-key" not in str(found)
+        both = examined(
+            tmp_path / "data", url=f"{server.url},{server.url.replace('127.0.0.1', 'localhost')}", api_key="right-key"
+        )
+        assert (both["cluster"].state, "by itself" in both["cluster"].detail) == (State.WRONG, True)
     away = examined(tmp_path / "data", url=server.url, api_key="right-key")
     assert away["engine"].state is State.WRONG
     assert "no Qdrant server answers" in away["engine"].detail
+
+
+@pytest.mark.parametrize(
+    ("members", "state", "told"),
+    [
+        ({"a": "123", "b": "123"}, State.OK, "of 3 nodes, 2 answer"),
+        ({"a": "123", "b": "124"}, State.WRONG, "know the same nodes: a, b"),
+        ({"a": "12", "b": ""}, State.WRONG, "b is a server by itself"),
+    ],
+)
+def test_nodes_of_one_cluster(members: dict[str, str], state: State, told: str) -> None:
+    found = findings.of_cluster(members)
+    assert found.state is state
+    assert told in found.detail
 
 
 @pytest.mark.parametrize(
