@@ -377,7 +377,7 @@ def served(url: str | None, work: Path) -> Iterator[tuple[QdrantClient, QdrantCl
     if server is not None:
         server.start()
     try:
-        rest = server_client(Settings.load(url=url or getattr(server, "url", None), catalog=NAME))
+        rest: QdrantClient = server_client(Settings.load(url=url or getattr(server, "url", None), catalog=NAME))
         options: dict[str, Any] = {"check_compatibility": False, "cloud_inference": True, "timeout": 300}
         fast = rest
         if server is not None:

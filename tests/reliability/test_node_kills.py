@@ -60,7 +60,7 @@ class Asking:
         try:
             near = catalog.similar(KEPT, k=NEAR)
             (found,) = catalog.search(filters=[f"file.name={KEPT}"], k=5)
-            if Path(found.path).name != KEPT or len(near) != NEAR:
+            if Path(found.path or "").name != KEPT or len(near) != NEAR:
                 raise AssertionError(f"{KEPT} found {found.path}, {len(near)} near it")
         except Exception as error:
             self.failed.append(f"{type(error).__name__}: {error}")
