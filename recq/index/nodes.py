@@ -110,12 +110,14 @@ class Nodes:
     def __call__(self, request: httpx.Request, send: Send) -> httpx.Response:
         """The answer of the first node that gives one. Raises the last one's error."""
         began, beginning, count = time.monotonic(), self._at, len(self._bases)
-        rest = request.url.raw_path[len(self._bases[0].raw_path.rstrip(b"/")) :]
+        own = request.url
+        rest = own.raw_path[len(self._bases[0].raw_path.rstrip(b"/")) :]
         kind = kind_of(request.method, rest.partition(b"?")[0].decode("ascii"))
         given = dict(request.extensions.get("timeout", {}))
         for turn in range(count):
             at, last = (beginning + turn) % count, turn == count - 1
-            _send_to(request, self._bases[at], rest)
+            base = self._bases[at]
+            _send_to(request, own if at == 0 else base.copy_with(raw_path=base.raw_path.rstrip(b"/") + rest))
             parted = 1 if last else 2
             request.extensions["timeout"] = self._limits(given, time.monotonic() - began, parted, kind)
             try:
@@ -129,7 +131,8 @@ class Nodes:
                 continue
             if last or kind is Kind.ONCE or response.status_code not in _AWAY:
                 self._failures.pop(at, None)
-                self._at = at
+                if response.status_code not in _AWAY:
+                    self._at = at
                 return response
         raise AssertionError("the last node's answer is returned, its error raised")
 
@@ -145,9 +148,9 @@ class Nodes:
         return given | {"connect": connect, "read": read}
 
 
-def _send_to(request: httpx.Request, base: httpx.URL, rest: bytes) -> None:
-    request.url = base.copy_with(raw_path=base.raw_path.rstrip(b"/") + rest)
-    request.headers["Host"] = request.url.netloc.decode("ascii")
+def _send_to(request: httpx.Request, url: httpx.URL) -> None:
+    request.url = url
+    request.headers["Host"] = url.netloc.decode("ascii")
 
 
 class ServerClient(QdrantClient):
