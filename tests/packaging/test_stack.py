@@ -148,7 +148,7 @@ def test_beside_a_server_elsewhere_two_services_are_enough(running: Stack) -> No
 
 
 @pytest.mark.long
-def test_three_nodes_become_a_cluster_that_the_daemon_fills() -> None:
+def test_three_nodes_become_a_cluster_that_the_daemon_fills_also_when_one_is_killed() -> None:
     with stack(load(COMPOSE, CLUSTER)) as made:
         dropped(made, "tent.jpg")
         made.up("qdrant", "qdrant-2", "qdrant-3")
@@ -159,6 +159,11 @@ def test_three_nodes_become_a_cluster_that_the_daemon_fills() -> None:
             return len(status["peers"]) if status["status"] == "enabled" else 0
 
         eventually(lambda: peers() == 3, within=60)
-        made.up("ingest", "page")
+        made.up("ingest")
+        eventually(lambda: index(made, "GET", "/collections/images", READER) == 200, within=90)
+        made.up("page")  # which ends without a catalog, and would be started again
         made.services["page"].healthy()
         eventually(lambda: names(made) == {"tent.jpg"}, within=60)
+        made.services["qdrant"].kill()  # the one that all ask first
+        dropped(made, "laptop.jpg")
+        eventually(lambda: names(made) == {"tent.jpg", "laptop.jpg"}, within=60)
