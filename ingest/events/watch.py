@@ -260,6 +260,18 @@ class _Handler(FileSystemEventHandler):
         return None if not relative or self._rules.ignores_path(relative) else Key(self._source, relative)
 
 
+def _forget_other_path(group: Any, descriptor: int, path: bytes) -> None:
+    """Take an older path from a folder that is watched at a new one.
+
+    A folder that leaves the root keeps its watch, and so do those in it. When they come back under another name,
+    watchdog (7.1) gives the watch the new path, but does not forget the old one: as soon as another folder of the old
+    name is moved, it takes the watch along, and what happens in the first one is reported where nothing is.
+    """
+    before = group._active_callbacks_by_watch.get(descriptor)  # called with the group's lock
+    if before not in (None, path) and group._active_callbacks_by_path.get(before) == descriptor:
+        del group._active_callbacks_by_path[before]
+
+
 def _native_observer(ran_over: Callable[[], None], refused: Callable[[], None]) -> BaseObserver:
     """watchdog's native observer; on Linux one that reports lost events and folders that it cannot watch."""
     if sys.platform != "linux":
@@ -274,13 +286,15 @@ def _native_observer(ran_over: Callable[[], None], refused: Callable[[], None]) 
     warnings.filterwarnings("ignore", message="Callback with id", category=RuntimeWarning)
 
     class TellingInotify(InotifyFD):
-        def add_callback(self, *args: Any, **kwargs: Any) -> Any:
+        def add_callback(self, path: bytes, mask: Any, callback: Any, id_: Any) -> Any:
             try:
-                return super().add_callback(*args, **kwargs)
+                descriptor = super().add_callback(path, mask, callback, id_)
             except OSError as error:
                 if error.errno == errno.ENOSPC:
                     refused()
                 raise
+            _forget_other_path(callback, descriptor, path)
+            return descriptor
 
         def handle_event(self, event: InotifyEvent) -> None:
             super().handle_event(event)

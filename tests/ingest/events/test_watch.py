@@ -108,6 +108,25 @@ def test_native_folders(start: Start, tmp_path: Path) -> None:
     eventually(lambda: seeing.has("folders", "moved") and seeing.has("lost", "tree"))
     put(seeing.root / "moved/deep/late.jpg", 3)
     eventually(lambda: seeing.mark("moved/deep/late.jpg") is Mark.CLOSED)
+
+
+def test_a_folder_that_came_back_under_another_name_is_seen_where_it_is(start: Start, tmp_path: Path) -> None:
+    """Also when another one of its old name is moved, which took its watch along."""
+    seeing = start("native")
+    put(seeing.root / "old/deep/a.jpg", 1)
+    eventually(lambda: seeing.mark("old/deep/a.jpg") is not None)
+    (seeing.root / "old").rename(tmp_path / "outside")
+    eventually(lambda: seeing.has("lost", "old"))
+    (tmp_path / "outside").rename(seeing.root / "back")
+    eventually(lambda: seeing.has("folders", "back"))
+    put(seeing.root / "old/b.jpg", 2)
+    eventually(lambda: seeing.mark("old/b.jpg") is not None)
+    (seeing.root / "old").rename(seeing.root / "moved")
+    eventually(lambda: seeing.has("folders", "moved"))
+    put(seeing.root / "back/deep/d.jpg", 4)
+    eventually(lambda: seeing.mark("back/deep/d.jpg") is Mark.CLOSED)
+    put(seeing.root / "moved/e.jpg", 5)
+    eventually(lambda: seeing.mark("moved/e.jpg") is Mark.CLOSED)
     (seeing.root / "moved").rename(tmp_path / "gone")
     eventually(lambda: seeing.has("lost", "moved"))
 
