@@ -104,10 +104,9 @@ def test_both_programs_open_a_server_with_the_key_of_a_file(tmp_path: Path, monk
         put(place.root / "a.jpg", 1)
         filled = place.once()
         assert filled.returncode == 0, filled.stderr
-        status = place.status()
-        assert (status["engine"], status["node"]) == (f"http://127.0.0.1:9,{server.url}", server.url)
         shown = place.command("status")
-        assert f"  {server.url} answers\n" in shown.stdout
+        assert f"catalog images (http://127.0.0.1:9,{server.url}; " in shown.stdout
+        assert f"\n  {server.url} answers\n" in shown.stdout
         asked = forked.run("query.cli", ["show", "a.jpg", "--format", "json"], environment(**given), 120)
         assert json.loads(asked.stdout)["path"].endswith("a.jpg"), asked.stderr
         wrong = forked.run("query.cli", ["fields"], environment(**given, RECQ_API_KEY=key), 120)
