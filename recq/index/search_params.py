@@ -23,6 +23,10 @@ from recq.index.server_features import SINCE, Feature
 EXACT_NUMBERS = 32_000_000
 """Numbers that are compared at most where a filter holds for few: 25,000 vectors of 1,280 numbers, 130 MB."""
 
+COMPARED_ANYWAY = 2_560_000
+"""Numbers that a server compares rather than walk, unless it was told otherwise: 2,000 vectors of 1,280 numbers
+(`full_scan_threshold`). Not to trust what it found so would only have all of them compared again."""
+
 FEW = 0.08
 """The share of all points up to which a filter leaves too little of a graph: there as many as that are compared."""
 
@@ -73,7 +77,8 @@ class Graph:
 
 def is_compared(graph: Graph, among: int, limit: int) -> bool:
     """Whether all of `among` points are compared for the first `limit` of them."""
-    few = among <= FEW * graph.points and among * graph.dim <= EXACT_NUMBERS
+    numbers = among * graph.dim
+    few = numbers <= COMPARED_ANYWAY or (among <= FEW * graph.points and numbers <= EXACT_NUMBERS)
     return graph.exact and (few or limit >= EXACT_SHARE * among)
 
 

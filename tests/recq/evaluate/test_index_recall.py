@@ -183,6 +183,7 @@ def test_a_graph_loses_answers_and_recqs_decision_gives_them_back(
     own = measured()
     monkeypatch.setattr("recq.index.searching.search_params", decided)
     monkeypatch.setattr(search_params, "EXACT_NUMBERS", 1000 * WIDE.dim)
+    monkeypatch.setattr(search_params, "COMPARED_ANYWAY", 0)
     monkeypatch.setattr(search_params, "EXACT_SHARE", 1.0)
     ours = measured()
     for found in (own, ours):

@@ -42,6 +42,8 @@ def told(params: models.SearchParams | None) -> str:
         pytest.param(Graph(10_000, 10_000, 1280), None, 17, WALK, id="a small catalog"),
         pytest.param(Graph(10_000, 10_000, 1280), 5_000, 17, FILTERED, id="half of a small catalog: a whole graph"),
         pytest.param(Graph(10_000, 10_000, 1280), 500, 17, "exact", id="a little of a small catalog"),
+        pytest.param(Graph(10_000, 10_000, 1280), 2_000, 17, "exact", id="as many as a server compares by itself"),
+        pytest.param(Graph(10_000, 10_000, 1280), 2_001, 17, FILTERED, id="one more than it compares"),
         pytest.param(Graph(300_000, 9_000, 1280), HALF, 17, FILTERED, id="half built"),
         pytest.param(Graph(300_000, 300_000, 1280, exact=False), 10, 17, FILTERED, id="exact forbidden"),
         pytest.param(Graph(300_000, 300_000, 1280, exact=False, longest=77), HALF, 5_000, "ef 77", id="walks bounded"),

@@ -157,6 +157,7 @@ def test_an_and_that_seems_to_hold_for_many_is_counted(
 ) -> None:
     """A server multiplies the shares of the parts: of those that exclude each other that is far too much."""
     monkeypatch.setattr(search_params, "EXACT_NUMBERS", 10 * SPACE.dim)
+    monkeypatch.setattr(search_params, "COMPARED_ANYWAY", 0)
     monkeypatch.setattr(search_params, "EXACT_SHARE", 1.0)
     catalog, spy = spied
     spy.in_graphs, spy.estimate = 60, 50
@@ -234,6 +235,7 @@ def test_an_answer_that_chance_could_have_given_is_searched_for_again(
 ) -> None:
     monkeypatch.setattr(search_params, "TRUSTED", trusted)
     monkeypatch.setattr(search_params, "EXACT_NUMBERS", 0)
+    monkeypatch.setattr(search_params, "COMPARED_ANYWAY", 0)
     monkeypatch.setattr(search_params, "EXACT_SHARE", 1.0)
     catalog, spy = spied
     plain = nearest(catalog, vector(1), 5, filters=filters, min_score=min_score)
@@ -249,6 +251,7 @@ def test_all_that_are_searched_for_again_are_asked_in_one_request(
 ) -> None:
     """Of five questions two are answered by what chance could have given: their score is below the trusted one."""
     monkeypatch.setattr(search_params, "EXACT_NUMBERS", 0)
+    monkeypatch.setattr(search_params, "COMPARED_ANYWAY", 0)
     monkeypatch.setattr(search_params, "EXACT_SHARE", 1.0)
     catalog, spy = spied
     questions = [vector(number) for number in range(5)]
@@ -270,6 +273,7 @@ def test_scores_that_random_pairs_say_nothing_of_are_searched_for_thoroughly(
 ) -> None:
     monkeypatch.setattr(search_params, "TRUSTED", 0.0)
     monkeypatch.setattr(search_params, "EXACT_NUMBERS", 0)
+    monkeypatch.setattr(search_params, "COMPARED_ANYWAY", 0)
     monkeypatch.setattr(search_params, "EXACT_SHARE", 1.0)
     catalog, spy = spied
     spy.in_graphs = 60
