@@ -9,12 +9,13 @@ from __future__ import annotations
 import stat
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from qdrant_client import QdrantClient
 from qdrant_client.http.exceptions import UnexpectedResponse
@@ -42,6 +43,11 @@ _ENGINE = "edge"  # the engine's folder in a data folder
 _LOCK_POLL = 0.05  # seconds between two looks at a taken lock
 _ASK_EVERY = 0.5  # seconds between two calls of `meanwhile`
 _SLOW_ANSWER = 5.0  # seconds that a server which takes connections may need for its first answer
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
+_KEPT_OPEN = httpx.Limits(max_connections=None, keepalive_expiry=4.0)
+"""Connections that are used again, and given up before the server does so, after 5 s: a request that met its end would
+have to be made again."""
+
 _DAEMON_ANSWERS_WITHIN = 60  # seconds for a daemon on the same machine, which may be in one long call of its engine
 
 
@@ -183,7 +189,7 @@ def server_client(settings: Settings, *, tried_for: float | None = None, wait: W
                 check_compatibility=False,
                 verify=certificates(settings),
                 cloud_inference=True,  # else the client looks through every vector for texts to embed: twice the time
-                headers=None if settings.affinity is None else {AFFINITY_HEADER: settings.affinity},
+                **_transfer(addresses, settings.affinity),
             )
         except ValueError as error:
             told = reduce(lambda text, each: text.replace(each, shown_url(each)), addresses, str(error))
@@ -204,6 +210,19 @@ def server_client(settings: Settings, *, tried_for: float | None = None, wait: W
         raise
     _require_affinity(client, settings)
     return client
+
+
+def _transfer(addresses: Sequence[str], affinity: str | None) -> dict[str, Any]:
+    """The client's arguments that decide how it sends: to this machine over connections that are used again, for
+    uncompressed answers.
+
+    The client itself makes a new connection for each request to this machine. It asks for compressed answers, which
+    come in several parts, and over a connection that stays open the last one waits for an acknowledgement (40 ms).
+    """
+    headers = {} if affinity is None else {AFFINITY_HEADER: affinity}
+    if any(urlsplit(each).hostname not in _THIS_MACHINE for each in addresses):
+        return {"headers": headers}
+    return {"limits": _KEPT_OPEN, "headers": headers | {"Accept-Encoding": "identity"}}
 
 
 def _connect(client: ServerClient, shown: str, wait: Wait) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import socket
@@ -12,8 +13,9 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
@@ -57,6 +59,49 @@ def website(request: pytest.FixtureRequest) -> Iterator[str]:
 def test_another_service_is_refused_with_advice(website: str) -> None:
     with pytest.raises(IndexRefused, match="correct --url"):
         server_client(Settings.load(url=website))
+
+
+class Qdrant(BaseHTTPRequestHandler):
+    """Answers as a server does that recq takes, and notes who connects and how answers may be encoded."""
+
+    protocol_version = "HTTP/1.1"
+    connections: ClassVar[list[int]] = []
+    encodings: ClassVar[set[str | None]] = set()
+
+    def setup(self) -> None:
+        super().setup()
+        self.connections.append(self.client_address[1])
+
+    def do_GET(self) -> None:
+        self.encodings.add(self.headers["Accept-Encoding"])
+        told: dict[str, Any] = {"title": "qdrant", "version": "1.17.0"}
+        if self.path == "/aliases":
+            told = {"result": {"aliases": []}, "status": "ok", "time": 0}
+        content = json.dumps(told).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Silent."""
+
+
+def test_a_server_on_this_machine_is_asked_over_one_connection_for_plain_answers() -> None:
+    """Compressed ones would come in several parts, the last one late over a connection that stays open."""
+    Qdrant.connections.clear()
+    Qdrant.encodings.clear()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Qdrant) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        client = server_client(Settings.load(url=f"http://127.0.0.1:{server.server_port}"))
+        for _ in range(3):
+            client.get_aliases()
+        client.close()
+        server.shutdown()
+        thread.join()
+    assert len(Qdrant.connections) == 1
+    assert Qdrant.encodings == {"identity"}
 
 
 def test_nothing_there() -> None:
