@@ -6,7 +6,8 @@ For each number of vectors (10,000; full: 100,000 and 300,000 as well, generated
 filter (none; values that hold for 50, 10 and 1 % of the items), in turns, one question of each side after another:
 
     recq      `catalog.similar(ID, k=5, filters=[...])`, the folder held or the connection kept
-    client    `QdrantClient.query_points` with the same id, filter, limit and whole payloads, on the same engine
+    client    `QdrantClient.query_points` with the same id, filter, limit and whole payloads, on the same engine (of a
+              server: `QdrantClient(url=URL)`, as anybody makes it)
     edge      Qdrant Edge's own `query` with the stored vector (embedded only): no client, no JSON
 
 Then a thousand targets in one process, `similar_many` beside as many calls of the client; and questions a second with
@@ -22,7 +23,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -169,9 +170,9 @@ def _on_server(count: int, where: Path) -> Iterator[Asked | None]:
         progress(f"    filling a server with {count:,} items")
         generated.fill(client, "bench", count)
         _wait_until_indexed(client)
-        with recq.open(settings=settings) as catalog:
-            yield _asked(catalog, client)
         client.close()
+        with recq.open(settings=settings) as catalog, closing(QdrantClient(url=url)) as plain:
+            yield _asked(catalog, plain)
 
 
 def _asked(catalog: ImageCatalog, client: QdrantClient) -> Asked:
