@@ -23,6 +23,8 @@ _ESCAPED = re.compile(rb"%([0-9A-F]{2})")
 
 def to_text(path: str) -> tuple[str, bool]:
     """The text form of an operating-system path (surrogate-escaped `str`) and whether bytes had to be encoded."""
+    if path.isascii():
+        return path, False
     raw = os.fsencode(path)
     try:
         return raw.decode("utf-8"), False

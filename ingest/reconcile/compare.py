@@ -140,6 +140,8 @@ class _Rows:
 
     def met(self, text: str, kind: Kind) -> None:
         """Match the file at `text` with its row."""
+        if not self.table.rows:
+            return
         row = self.table.row_of(text)
         if row is not None:
             self.missing.discard(row)

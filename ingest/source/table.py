@@ -42,7 +42,9 @@ class MetadataTable:
 
     def row_of(self, path: str) -> str | None:
         """The `file` of the row for the file at `path`: exactly its path, else the path in another form."""
-        return path if path in self.rows else self.plain.get(_plain(path))
+        if path in self.rows:
+            return path
+        return self.plain.get(_plain(path)) if self.plain else None
 
 
 @dataclass(frozen=True)

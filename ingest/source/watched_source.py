@@ -486,9 +486,11 @@ class WatchedSource:
         file = self._file(path)
         found = [source.fingerprint(file) for source in self._sources]
         patched = self._patched(paths.to_text(path)[0])
-        if digest in (_digest(found, patched), _digest([*map(without_ctime, found)], patched)):
-            return True
-        return digest == self.describe(path).digest
+        return (
+            digest == _digest(found, patched)
+            or digest == _digest([*map(without_ctime, found)], patched)
+            or digest == self.describe(path).digest
+        )
 
     @property
     def field_types(self) -> FieldTypes:

@@ -15,6 +15,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from random import Random
 from typing import Any, Self
 from weakref import WeakKeyDictionary
@@ -72,9 +73,8 @@ class Background:
 
     def share_below(self, score: float) -> float:
         """The share of pairs, 0 to 1, that are less alike than two pictures with this score."""
-        sign = 1.0 if self.higher_is_better else -1.0
-        ascending = [sign * each for each in self.scores]
-        wanted = sign * score
+        ascending = self._ascending
+        wanted = score if self.higher_is_better else -score
         above = bisect_left(ascending, wanted)
         if above == 0:
             return 0.0
@@ -83,6 +83,11 @@ class Background:
         low, high = ascending[above - 1], ascending[above]
         part = (wanted - low) / (high - low)  # high > low, since bisect_left put `wanted` above `low`
         return LEVELS[above - 1] + part * (LEVELS[above] - LEVELS[above - 1])
+
+    @cached_property
+    def _ascending(self) -> Sequence[float]:
+        """The scores, negative where less is nearer."""
+        return self.scores if self.higher_is_better else [-each for each in self.scores]
 
     @property
     def unusual(self) -> float:

@@ -72,11 +72,12 @@ class Stamp:
     @classmethod
     def from_json(cls, data: object) -> Self | None:
         """The stamp of a payload; None where it has none, or a malformed one."""
+        if not isinstance(data, Mapping):
+            return None
         try:
-            assert isinstance(data, Mapping)
             (first, last), (born, born_by) = data["of"], data["new"]
             return cls(int(data["n"]), int(data["by"]), (int(first), int(last)), int(born), int(born_by))
-        except (AssertionError, KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError):
             return None
 
 

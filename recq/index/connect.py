@@ -332,6 +332,7 @@ class DaemonClient(QdrantClient):
             cloud_inference=True,
             trust_env=False,  # no proxy from the environment between two processes of one machine
             verify=no_certificates(),
+            limits=_KEPT_OPEN,
         )
         self.address = address
         self.succeeded = False

@@ -53,14 +53,24 @@ def query_beside(
     faster than by a filter.
     """
     if _direct(client) is not None:
-        known = _post(client, collection, "/points", {"ids": [point_id], "with_payload": True})
-        payload = known[0].get("payload") if known else None
-        return query_points(client, collection, [request])[0], payload
+        known = stored_payloads(client, collection, [point_id], True)
+        return query_points(client, collection, [request])[0], known.get(point_id)
     only = models.Filter(must=[models.HasIdCondition(has_id=[point_id])])
     found, one = query_points(
         client, collection, [request, models.QueryRequest(filter=only, limit=1, with_payload=True)]
     )
     return found, one[0].payload if one else None
+
+
+def stored_payloads(
+    client: QdrantClient, collection: str, ids: Sequence[str], payload: bool | list[str]
+) -> dict[str, Mapping[str, Any]]:
+    """The payloads of those ids that exist, by id, whole or some of their keys. Raises as above."""
+    found = _post(client, collection, "/points", {"ids": list(ids), "with_payload": payload})
+    try:
+        return {str(each["id"]): each.get("payload") or {} for each in found}
+    except (AttributeError, KeyError, TypeError) as error:
+        raise _unreadable() from error
 
 
 def stored_vectors(client: QdrantClient, collection: str, ids: Sequence[str], using: str) -> dict[str, Floats]:

@@ -13,7 +13,7 @@ import numpy as np
 from qdrant_client import QdrantClient, models
 
 from recq.index.errors import translated
-from recq.index.plain_requests import Near, query_beside, query_points, stored_vectors
+from recq.index.plain_requests import Near, query_beside, query_points, stored_payloads, stored_vectors
 from recq.index.schema import VECTOR, Item
 
 PAGE = 500
@@ -55,8 +55,10 @@ class Points:
     @translated
     def items(self, ids: Sequence[str], *, payload: bool | list[str] = True) -> dict[str, Item]:
         """The items with those ids that exist, by id; with the whole payload, or with some of its keys."""
-        records = self.records(ids, payload=payload)
-        return {str(record.id): item for record in records if (item := item_of(record)) is not None}
+        if not ids:
+            return {}
+        found = stored_payloads(self._client, self._collection, ids, payload)
+        return {item_id: item for item_id, stored in found.items() if (item := item_in(stored)) is not None}
 
     @translated
     def records(self, ids: Sequence[str], *, payload: bool | list[str], vectors: bool = False) -> list[models.Record]:

@@ -145,7 +145,11 @@ class FileFacts:
         Other members that recq does not write in this form are left out, also those of a newer recq.
         """
         data = require_facts(data)
-        more = {name: data[name] for name, kind in _MORE_FACTS.items() if _is_a(data.get(name), kind)}
+        more = {
+            name: value
+            for name, kind in _MORE_FACTS.items()
+            if (value := data.get(name)) is not None and (type(value) is kind or _is_a(value, kind))
+        }
         return cls(data["source"], data["path"], int(data["size"]), int(data["mtime_ns"]), **more)
 
     @property
@@ -169,7 +173,7 @@ def require_facts(data: object) -> Mapping[str, Any]:
     if not isinstance(data, Mapping):
         raise TypeError(f"`file` is {type(data).__name__}, not an object")
     for name, kind in FACTS.items():
-        if not _is_a(data[name], kind):
+        if type(data[name]) is not kind and not _is_a(data[name], kind):
             raise TypeError(f"`file.{name}` is {type(data[name]).__name__}, not {kind.__name__}")
     return data
 
@@ -358,10 +362,12 @@ def _each(value: Value, change: Callable[[str], str]) -> Value:
     return change(value) if isinstance(value, str) else value
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
 def metadata_digest(metadata: Metadata) -> str:
     """First 16 hex digits of the SHA-256 of the canonical JSON: it shows a change of metadata."""
-    canonical = json.dumps(metadata, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+    return hashlib.sha256(_CANONICAL.encode(metadata).encode()).hexdigest()[:16]
 
 
 def field_problem(name: str) -> str | None:

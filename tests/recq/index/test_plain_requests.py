@@ -13,7 +13,7 @@ from qdrant_client import QdrantClient, models
 from recq.errors import IndexRefused, RecqError, RequestRefused
 from recq.index.catalog import Catalog
 from recq.index.parameters import Parameters
-from recq.index.plain_requests import query_beside, query_points
+from recq.index.plain_requests import query_beside, query_points, stored_payloads
 from recq.index.points import ItemVector, Points
 from recq.index.ranking import NOTHING_OWN, Own
 from recq.index.schema import VECTOR, FileFacts, Item, ItemError
@@ -65,6 +65,17 @@ def test_a_point_is_read_beside_a_question(plain: Catalog) -> None:
     (record,) = client.retrieve(collection, [wanted])
     assert payload == record.payload
     assert query_beside(client, collection, request, str(UUID(int=99)))[1] is None
+
+
+@pytest.mark.parametrize("payload", [True, False, ["file", "error"], ["category"]])
+def test_payloads_by_id_are_those_that_the_clients_own_call_gives(plain: Catalog, payload: bool | list[str]) -> None:
+    client, collection = plain._client, plain._collection
+    broken = Item(FileFacts("s", "broken.jpg", 1, 1)).id
+    ids = [full(3).item.id, broken, str(UUID(int=99)), full(5).item.id]
+    records = client.retrieve(collection, ids, with_payload=payload)
+    found = stored_payloads(client, collection, ids, payload)
+    assert found == {str(record.id): record.payload or {} for record in records}
+    assert len(found) == 3
 
 
 @pytest.mark.parametrize("own", [lambda _: NOTHING_OWN, lambda it: Own(digests=frozenset({it.file.sha256}))])
@@ -125,6 +136,12 @@ def test_an_answer_that_is_none_is_one_error_of_recq(answer: Any, together: int)
     points = Points(answering(200, answer), "c")
     with pytest.raises(IndexRefused, match="cannot read the answer"):
         points.nearest(requests()[:together])
+
+
+@pytest.mark.parametrize("answer", [[], {}, {"result": None}, {"result": [None]}, {"result": [{}]}], ids=json.dumps)
+def test_items_of_an_answer_that_is_none_are_the_same_error(answer: Any) -> None:
+    with pytest.raises(IndexRefused, match="cannot read the answer"):
+        Points(answering(200, answer), "c").items([str(UUID(int=99))])
 
 
 def test_a_refusal_is_the_servers_own(plain: Catalog) -> None:
