@@ -54,6 +54,11 @@ ONNX_PACKAGES = ("onnx==1.23.2", "onnxruntime==1.30.0", "tf2onnx==1.17.0")
 MOBILENET = "MobileNetV2"
 SMALL = {f"{MOBILENET} int8": "--model mobilenet_v2 --precision int8"}
 DEFAULT = "default"
+MIDDLE = "its middle eight tenths"
+"""The pictures between the first and the last tenth of a run, without its start and its end: the others' sides count
+neither."""
+
+_MANY = 500  # pictures: fewer are written in too few batches to tell
 
 
 @dataclass(frozen=True)
@@ -136,10 +141,12 @@ def measure(where: Callable[[], Path], title: str, amount: Amount, asked: Sides)
         f"{amount.rounds} rounds; {len(files):,} files for the daemon, whose start and end are counted; "
         f"{len(some):,} of them for the others, {len(few)} for the loop, without their starts"
     ]
+    middle: dict[str, list[float]] = {}
     sides: dict[str, Callable[[], float]] = {}
     for name, options in models.items():
         space = json.dumps({"space": space_of(options)})
-        sides[f"recq, {name}"] = partial(recq_ingest, folder, len(files), options, None)
+        middle[name] = []
+        sides[f"recq, {name}"] = partial(recq_ingest, folder, len(files), options, None, middle[name].append)
         sides[f"decode alone, {name}"] = partial(other, "decode", some, space)
         sides[f"inference alone, {name}"] = partial(other, "inference", some, space)
     not_run = {}
@@ -163,6 +170,8 @@ def measure(where: Callable[[], Path], title: str, amount: Amount, asked: Sides)
     rates = in_turns(sides, amount.rounds)
     for name in models:
         decode, inference = rates[f"decode alone, {name}"], rates[f"inference alone, {name}"]
+        if middle[name]:
+            rates[f"recq, {name}, {MIDDLE}"] = middle[name]
         rates[f"(d) bound, {name}"] = [1 / (1 / d + 1 / i) for d, i in zip(decode, inference, strict=True)]
     return Section(title, "images/s", rates, ratios_of(rates), notes=notes, not_run=not_run)
 
@@ -173,6 +182,7 @@ def ratios_of(rates: dict[str, list[float]]) -> list[Ratio]:
     small = next((name.removeprefix("recq, ") for name in rates if name.startswith(f"recq, {MOBILENET}")), MOBILENET)
     wanted: list[tuple[str, str, str, float | None]] = [
         (f"recq, {DEFAULT} / (d)", f"recq, {DEFAULT}", f"(d) bound, {DEFAULT}", 0.90),
+        (f"recq, {DEFAULT}, {MIDDLE} / (d)", f"recq, {DEFAULT}, {MIDDLE}", f"(d) bound, {DEFAULT}", None),
         (f"recq, {DEFAULT}, server / (d)", f"recq, {DEFAULT}, server", f"(d) bound, {DEFAULT}", None),
         (f"recq, {DEFAULT} / (a)", f"recq, {DEFAULT}", loop, 8.0),
         (f"recq, {small} / (d)", f"recq, {small}", f"(d) bound, {small}", None),
@@ -193,8 +203,13 @@ def other(side: str, files: Sequence[str], options: str = "{}") -> float:
     return float(done.output.split()[-1])
 
 
-def recq_ingest(folder: Path, count: int, options: str, url: str | None) -> float:
-    """Images a second of the whole daemon, between its own "started" and "stopped"."""
+def recq_ingest(
+    folder: Path, count: int, options: str, url: str | None, middle: Callable[[float], object] = lambda _: None
+) -> float:
+    """Images a second of the whole daemon, between its own "started" and "stopped".
+
+    `middle` is called with those of its middle eight tenths.
+    """
     with tempfile.TemporaryDirectory(prefix="recq-bench-") as data:
         command = [str(PROGRAMS / "recq-ingest"), "run", str(folder), "--once", "--log-format", "text"]
         command += ["--data-dir", data, *shlex.split(options)]
@@ -211,6 +226,10 @@ def recq_ingest(folder: Path, count: int, options: str, url: str | None) -> floa
     said = re.findall(r"event=stopped .*?indexed=(\d+) reused=(\d+)", log)
     if not said or sum(map(int, said[0])) != count:
         raise SystemExit(f"{count} pictures were expected, the daemon's last words: {log.splitlines()[-1]}")
+    indexed = sorted(map(datetime.fromisoformat, re.findall(r"timestamp=(\S+) .*event=indexed", log)))
+    first, last = len(indexed) // 10, len(indexed) * 9 // 10
+    if count >= _MANY:
+        middle((last - first) / max((indexed[last] - indexed[first]).total_seconds(), 1e-9))
     return count / (moments[1] - moments[0]).total_seconds()
 
 
