@@ -10,7 +10,8 @@ backlog   the same while the daemon works off the pictures that it found when it
 
 The parts, measured in turns with the idle drops by the same code in this process: noticing (close of a file -> the
 watch's hint), reading with hash and decoding (a decoding process), inference (the Embedder, one picture), a waited
-upsert of one item (an embedded catalog) and one query (the same that looks for the drop).
+upsert of one item (an embedded catalog) and one query (the same that looks for the drop). In turns with them comes a
+drop that nobody asks for, until the daemon's event: what the queries add to the others.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -32,7 +34,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 
 from benchmarks import generated, pictures
-from benchmarks.engines import daemon
+from benchmarks.engines import Daemon, daemon
 from benchmarks.measure import Ratio, Report, Section, median, parser_of, percentile, progress, ratio
 from ingest.events.hints import Hints, Mark
 from ingest.events.watch import Watch
@@ -51,6 +53,10 @@ POLL = 0.004
 """Seconds between two queries while the daemon is idle: each takes it a millisecond or two."""
 
 POLL_BUSY = 0.02
+UNASKED = "drop to event, nobody asking"
+"""From the close of a file to the daemon's event that it is stored: the queries of the other drops are part of what
+these take, each some milliseconds of the two cores that the network runs on."""
+
 FOUND_WITHIN = 60.0
 REST = 0.15
 """Seconds between an idle drop and the next, and as much again at random: drops keep no step with the daemon."""
@@ -96,17 +102,21 @@ def idle(amount: Amount, model: str) -> Section:
             time.sleep(REST * (1 + random.random()))
             measured = {"drop": _drop(root, catalog, number, POLL)}
             measured |= {name: part() for name, part in parts.items()}
+            measured[UNASKED] = _unasked(root, running, 20_000 + number)
             if number >= 2:  # the first ones warm up
                 for name, took in measured.items():
                     samples.setdefault(name, []).append(1000 * took)
             if number % 50 == 2:
                 progress(f"    drop {number - 1} of {amount.drops}: {1000 * measured['drop']:.0f} ms")
-    road = [sum(each) for each in zip(*(samples[name] for name in samples if name != "drop"), strict=True)]
-    total = sum(median(samples[name]) for name in samples if name != "drop")
+    on_road = [name for name in samples if name not in ("drop", UNASKED)]
+    road = [sum(each) for each in zip(*(samples[name] for name in on_road), strict=True)]
+    total = sum(median(samples[name]) for name in on_road)
+    stored = [each - asking for each, asking in zip(road, samples["query"], strict=True)]
     samples["the parts of a road together"] = road
     ratios = [
         ratio("p50 of drops / p50 of the sum", samples["drop"], road, at_most=IDLE_P50),
         ratio("p99 of drops / p50 of the sum", samples["drop"], road, share=99, below_share=50, at_most=IDLE_P99),
+        ratio(f"p50 of {UNASKED} / p50 of the sum without the query", samples[UNASKED], stored),
     ]
     figures = {
         "drop, p50, ms": percentile(samples["drop"], 50),
@@ -157,6 +167,20 @@ def _drop(root: Path, catalog: Catalog, number: int, poll: float) -> float:
             return time.perf_counter() - began
         time.sleep(poll)
     raise SystemExit(f"{name} was not found within {FOUND_WITHIN:g} s")
+
+
+def _unasked(root: Path, running: Daemon, number: int) -> float:
+    """Seconds from the close of a new file to the moment at which the daemon reports that it is indexed."""
+    name = f"drop-{number}.jpg"
+    content = pictures.another(number)
+    with (root / name).open("wb") as file:
+        file.write(content)
+    began = time.time()
+    event = running.wait_until(
+        lambda seen: next((each for each in seen if each["event"] == "indexed" and each["path"] == name), None),
+        FOUND_WITHIN,
+    )
+    return datetime.fromisoformat(event["timestamp"]).timestamp() - began
 
 
 def _finds(catalog: Catalog, name: str) -> bool:
