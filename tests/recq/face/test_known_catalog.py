@@ -24,6 +24,7 @@ from recq.index import points
 from recq.index.catalog import Catalog
 from recq.index.connect import own_folder
 from recq.index.edge import LoopbackServer
+from recq.index.plain_requests import stored_payloads
 from recq.index.points import ItemVector
 from recq.index.schema import FileFacts, Item
 from recq.search import session
@@ -158,7 +159,7 @@ def test_targets_that_are_ids_are_read_in_one_request_each_chunk(
     ids = [entry(number).item.id for number in range(30)]
     nobody = "00000000-0000-5000-8000-000000000000"
     notes: list[str] = []
-    monkeypatch.setattr(points, "stored_payloads", noting(notes, "by id", points.stored_payloads))
+    monkeypatch.setattr(points, "stored_payloads", noting(notes, "by id", stored_payloads))
     answers = asked.similar_many([ids[0].upper(), *ids[1:], nobody], k=3)
     assert [len(answer) for answer in answers if isinstance(answer, Answer)] == [3] * 30
     assert len(answers) == 31
