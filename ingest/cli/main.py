@@ -207,6 +207,8 @@ def status(
             f"  moving to {printable(into)}: {rebuilding.stage}, {rebuilding.done:,} of {rebuilding.total:,} items; "
             "the old vectors answer meanwhile"
         )
+        if rebuilding.detail is not None and rebuilding.detail != found.detail:
+            typer.echo(f"  waiting: {printable(rebuilding.detail)}")
     if found.kept is not None:
         size = f"about {found.kept['size'] / 1e6:,.1f} MB of vectors"
         typer.echo(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
     from recq.index.candidates import Candidate
+    from recq.index.catalog import Catalog
 
 Kind = Literal["shipped", "cached", "own", "built-in", "missing", "trained"]
 
@@ -184,24 +185,26 @@ def _read(client: QdrantClient) -> _InIndex:
         try:
             catalog = Catalog.open(client, name)
             spaces[name] = catalog.space
-            trained += [
-                _trained(name, catalog.space, catalog.candidates.get(each)) for each in catalog.candidates.names()
-            ]
+            trained += [_trained(name, catalog, catalog.candidates.get(each)) for each in catalog.candidates.names()]
         except RecqError as error:  # made by a newer recq, or dropped since
             trained.append(Model(name, "trained", 0, "", catalogs=(name,), problem=str(error)))
     return _InIndex(spaces, trained)
 
 
-def _trained(catalog: str, space: EmbeddingSpace, candidate: Candidate) -> Model:
-    stale = candidate.from_ != space.fingerprint
-    fingerprint = candidate.from_ if stale else candidate.space(space).fingerprint
+def _trained(name: str, catalog: Catalog, candidate: Candidate) -> Model:
+    stale, problem = candidate.from_ != catalog.base.fingerprint, None
+    if stale:
+        problem = f"learned from vectors of [{candidate.from_}]: train it again"
+    elif catalog.trained is not None:
+        problem = f"predicts only: the catalog is in the trained space {catalog.trained.candidate.name}"
+    fingerprint = candidate.from_ if stale else candidate.space(catalog.base).fingerprint
     return Model(
-        name=f"{catalog}@{candidate.name}",
+        name=f"{name}@{candidate.name}",
         kind="trained",
         numbers=candidate.head.dim,
         fingerprint=fingerprint,
         bytes=len(json.dumps(candidate.to_json())),
         quality=dict(candidate.quality) or None,
-        catalogs=(catalog,),
-        problem=f"learned from vectors of [{candidate.from_}]: train it again" if stale else None,
+        catalogs=(name,),
+        problem=problem,
     )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ingest.service.additions import given_settings
 from ingest.service.outcome import Outcome, Standing
+from ingest.service.running import Away
 from ingest.service.switching import REBUILD, REBUILD_PROGRESS, REBUILD_STOP, Wanted
 from ingest.tally import Counts
 from recq.errors import IndexUnreachable, RecqError, UsageError
@@ -119,6 +120,7 @@ def _answer(settings: Settings, question: Mapping[str, Any]) -> tuple[int, Any] 
 def follow(followed: Followed, reporter: Reporter, began: float) -> Outcome:
     """Wait until the catalog has moved. Raises why it does not, and IndexUnreachable where the daemon ends before."""
     settings, answered = followed.settings, time.monotonic()
+    away = Away(reporter)
     while True:
         try:
             with waiting(f"process {followed.pid}, which has the data folder, to answer", ANSWERS_WITHIN):
@@ -136,6 +138,10 @@ def follow(followed: Followed, reporter: Reporter, began: float) -> Outcome:
             )
         state: dict[str, Any] = found[1]
         reporter.progress(state["stage"], state["done"], state["total"], 0, known=True)
+        if state["detail"] is None:
+            away.recovered()
+        else:
+            away.waiting(state["detail"])
         if state["ended"]:
             break
         time.sleep(_LOOK_EVERY)

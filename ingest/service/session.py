@@ -58,6 +58,7 @@ from recq.index.connect import (
 from recq.index.edge.server import LoopbackServer
 from recq.index.edge.serving import Serving
 from recq.index.placement import Placement
+from recq.learn.carrying import carry
 from recq.learn.predictors import chosen_of
 from recq.models import ModelOptions, describe_space, describe_variant, require_runtime
 from recq.operate.requests import mark
@@ -161,9 +162,9 @@ def rebuild(settings: Settings, *, table: Path | None, log_format: LogFormat | N
         require_one_source(table, roots)
         space = wanted_space(settings, old)
         require_runtime(space, settings)
+        require_room_for_another(settings, old, space)
         catalog = Catalog.begin_rebuild(session.client, settings.catalog, space)
         _choose_predictions(session, old, catalog)
-        require_room_for_another(settings, old, catalog)
         mark(catalog, None)  # items that failed in an unfinished rebuild are tried again
         outcome = _work(session, catalog, roots, table, old=old)
         if not outcome.stopped:
@@ -188,8 +189,8 @@ def switch(settings: Settings, candidate: str, *, log_format: LogFormat | None) 
         old = Catalog.open(session.client, settings.catalog)
         require_base(settings, old)
         _upgrade(session, old)
+        require_room_for_another(settings, old, old.switched_to(candidate).space)
         new = Catalog.begin_switch(session.client, settings.catalog, candidate)
-        require_room_for_another(settings, old, new)
         return _switched(session, old, new)
 
     return _by_daemon_or(here, settings, partial(ask_for_rebuild, settings, candidate, None), log_format)
@@ -254,6 +255,7 @@ def _switched(session: Session, old: Catalog, new: Catalog) -> Outcome:
     for _ in new.fields.make_all():  # of many fields: nothing that could be asked before is refused afterwards
         if stop.is_set():
             return Outcome(stopped=True)
+    retrier(carry, old, new)
     retrier(require_all_there, old, new)
     _finish(session, old, new)
     problems = sum(sum(new.problems.count(name).values()) for name in new.sources.all())

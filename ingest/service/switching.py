@@ -36,6 +36,7 @@ from recq.commands import command
 from recq.errors import IndexUnreachable, RecqError, TargetError, TargetNotFound, UsageError
 from recq.index.catalog import Catalog
 from recq.index.connect import require_room_for_another
+from recq.learn.carrying import carry
 from recq.models import require_runtime
 from recq.operate.requests import mark
 from recq.operate.status import Rebuilding, engine_of
@@ -61,6 +62,11 @@ class Wanted:
 
     space: EmbeddingSpace | None = None
     candidate: str | None = None
+
+    def space_in(self, catalog: Catalog) -> EmbeddingSpace | None:
+        """The space of the collection that is made for a catalog; None where what was kept is taken. Raises as
+        `Catalog.switched_to`."""
+        return self.space if self.candidate is None else catalog.switched_to(self.candidate).space
 
     def begin(self, client: QdrantClient, name: str) -> Catalog:
         """The collection, new or as an interruption has left it. Raises as those methods of `Catalog` do."""
@@ -161,7 +167,12 @@ class Move:
             return None
         space = self._space
         summary = None if space is None else space.summary()
-        return Rebuilding(summary, self.wanted.candidate, self._stage, self._done, self._total)
+        return Rebuilding(summary, self.wanted.candidate, self._stage, self._done, self._total, self._reason)
+
+    @property
+    def _reason(self) -> str | None:
+        """Why it waits for the index, where it does."""
+        return self._retrier.reason or (None if self.new is None else self.new.retrier.reason)
 
     @property
     def beside(self) -> Shown | None:
@@ -182,6 +193,7 @@ class Move:
             "stage": self._stage,
             "done": self._done,
             "total": self._total,
+            "detail": None if ended else self._reason,
             "adopted": self.adopted,
             "error": None if self.error is None else {"error": str(self.error), "code": self.error.exit_code},
             "result": self.result,
@@ -259,9 +271,11 @@ class Move:
             roots = retrier(all_roots, old.catalog)
         else:
             roots = {each: watched.root for each, watched in old.sources.items()}
+        space = retrier(self.wanted.space_in, old.catalog)
+        if space is not None:  # once: who asked for it is to know at once that there is no room
+            require_room_for_another(session.settings, old.catalog, space)
         new = self._catalog = retrier(self.wanted.begin, session.client, name)
         self._space = new.space
-        retrier(require_room_for_another, session.settings, old.catalog, new)
         retrier(old.catalog.note_next, self.wanted.to_json())
         session.reporter.event("rebuilding", catalog=name, space=new.space.label)
         self._total = retrier(size_of, old.catalog)
@@ -289,6 +303,7 @@ class Move:
             began = time.monotonic()
         for _ in new.fields.make_all():  # of many fields: nothing that could be asked before is refused afterwards
             self._go_on()
+        self._retrier(carry, self._old.catalog, new)
 
     def _until_whole(self, running: Running) -> None:
         """Wait until the new collection has all that the folders have, and is asked as fast as the old one."""

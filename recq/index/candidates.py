@@ -36,6 +36,9 @@ class Candidate:
     `closed_set`: pictures of classes that were not among the labels are found worse than before. `calibration` is what
     `classifier`'s scores are worth (`recq.learn.calibration`), as plain JSON; so is `quality`, how well held-out items
     are found `before` and `after` (`recq.learn.training.Quality`). `made_at` is ISO 8601 UTC.
+
+    `near`: of one that was carried along into the space of another one, how near labelled items lie to each other there
+    (`recq.learn.carrying`). There it predicts, and orders nothing: the vectors that its head takes are not stored.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Candidate:
     closed_set: bool = False
     calibration: Mapping[str, Any] = field(default_factory=dict)
     quality: Mapping[str, Any] = field(default_factory=dict)
+    near: tuple[float, ...] = ()
 
     def space(self, base: EmbeddingSpace) -> EmbeddingSpace:
         """The embedding space of its vectors. Raises SpaceMismatch where it was learned in another than `base`."""
@@ -68,6 +72,7 @@ class Candidate:
             "closed_set": self.closed_set,
             "calibration": dict(self.calibration),
             "quality": dict(self.quality),
+            **({"near": list(self.near)} if self.near else {}),
         }
 
     @classmethod
@@ -84,6 +89,7 @@ class Candidate:
             bool(data["closed_set"]),
             data.get("calibration", {}),
             data.get("quality", {}),
+            tuple(data.get("near", ())),
         )
 
 

@@ -8,7 +8,7 @@ them can be made and tested alone; what needs several of them is done here.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from itertools import islice
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from qdrant_client import QdrantClient, models
 
 from recq.commands import command
-from recq.errors import TargetNotFound, UsageError
+from recq.errors import SpaceMismatch, TargetNotFound, UsageError
 from recq.index import background
 from recq.index.background import Background
 from recq.index.catalogs import holdings, kept, missing
@@ -150,13 +150,19 @@ class Catalog:
         """The trained space of that name, and what answers in its order; read once.
 
         The one that the catalog's own vectors are of answers as the catalog does. Raises TargetNotFound, and
-        SpaceMismatch for one that was learned in another space than the catalog's.
+        SpaceMismatch for one that was learned in another space than the catalog's, or whose vectors are not stored.
         """
         if name not in self._tried:
             if self.trained is not None and self.trained.candidate.name == name:
                 self._tried[name] = Tried(self.trained.candidate, self.finder)
                 return self._tried[name]
             candidate = self.candidates.get(name)
+            if self.trained is not None:
+                raise SpaceMismatch(
+                    f"catalog {self.name!r} is in the trained space {self.trained.candidate.name!r}, and does not have "
+                    f"the vectors that {name!r} takes any more: ask without --space, or go back to them with "
+                    f"{command('recq-ingest', 'rollback', catalog=self.name)}"
+                )
             nearest = Reranked(self._by_engine, self._points, candidate.head, candidate.space(self.space))
             self._tried[name] = Tried(candidate, Finder(nearest, self._points, self.fields, self.items))
         return self._tried[name]
@@ -272,25 +278,32 @@ class Catalog:
     def begin_switch(cls, client: QdrantClient, name: str, candidate: str) -> Catalog:
         """`begin_rebuild` in the space of a candidate, with all records of the catalog: problems, confirmations.
 
-        It has the fields of the catalog, and no items yet (`fill_from`). Raises TargetNotFound for an unknown
-        candidate, SpaceMismatch for one of another space, UsageError in a catalog that is in a trained space.
+        It has the fields of the catalog, and no items yet (`fill_from`). Raises as `switched_to`.
         """
-        from recq.index.candidates import TrainedSpace
-
         current = cls.open(client, name)
-        if current.trained is not None:
-            raise UsageError(
-                f"catalog {name!r} is in a trained space already, {current.trained.candidate.name!r}: go back to the "
-                f"network's own vectors first, with {command('recq-ingest', 'rollback', catalog=name)} or "
-                f"{command('recq-ingest', 'rebuild', '--model', current.base.model, catalog=name)}"
-            )
-        trained = TrainedSpace(current.candidates.get(candidate), current.space)
+        trained = current.switched_to(candidate)
         catalog = cls._next(current, trained.space, trained)
         own = client.get_collection(current._collection).config.metadata or {}
         records = {key: value for key, value in own.items() if key.startswith(_RECORDS)}
         client.update_collection(catalog._collection, metadata=records)
         catalog.fields.declare(current.fields.types())
         return catalog
+
+    @translated
+    def switched_to(self, candidate: str) -> TrainedSpace:
+        """The trained space that `begin_switch` moves to. Raises TargetNotFound for an unknown candidate, SpaceMismatch
+        for one of another space, UsageError in a catalog that is in a trained space."""
+        from recq.index.candidates import TrainedSpace
+
+        if self.trained is not None:
+            raise UsageError(
+                f"catalog {self.name!r} is in a trained space already, {self.trained.candidate.name!r}: go back to the "
+                f"network's own vectors first, with {command('recq-ingest', 'rollback', catalog=self.name)} or "
+                f"{command('recq-ingest', 'rebuild', '--model', self.base.model, catalog=self.name)}"
+            )
+        found = TrainedSpace(replace(self.candidates.get(candidate), near=()), self.space)
+        found.candidate.space(self.space)
+        return found
 
     @classmethod
     def _next(cls, current: Catalog, space: EmbeddingSpace, trained: TrainedSpace | None = None) -> Catalog:

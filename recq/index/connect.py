@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from recq.index.catalog import Catalog
     from recq.index.edge import Address, EdgeEngine
+    from recq.space import EmbeddingSpace
 
 _ENGINE = "edge"  # the engine's folder in a data folder
 _LOCK_POLL = 0.05  # seconds between two looks at a taken lock
@@ -146,21 +147,23 @@ def require_room(settings: Settings) -> None:
         raise IndexUnreachable(lack)
 
 
-def require_room_for_another(settings: Settings, catalog: Catalog, other: Catalog) -> None:
-    """Raise IndexUnreachable where an embedded folder's disk has no room to make a catalog's `other` collection.
+def require_room_for_another(settings: Settings, catalog: Catalog, space: EmbeddingSpace) -> None:
+    """Raise IndexUnreachable where an embedded folder's disk has no room to make a catalog's collection in `space`.
 
-    It takes what the present one takes, with vectors of another length, less what it has already. A server's disk is
-    not known.
+    It takes what the present one takes, with vectors of another length, less what it has already, where it was begun.
+    A server's disk is not known.
     """
     if settings.url is not None:
         return
+    from recq.index.collection import collection_name
     from recq.index.edge.disk import RESERVE, shortage
     from recq.index.edge.folder import bytes_of
 
     folder = settings.data_dir / _ENGINE
     items = catalog.items.count()
-    wanted = bytes_of(folder, catalog.collection) + 4 * items * (other.space.dim - catalog.space.dim)
-    lack = shortage(folder, max(wanted - bytes_of(folder, other.collection), 0) + RESERVE)
+    wanted = bytes_of(folder, catalog.collection) + 4 * items * (space.dim - catalog.space.dim)
+    there = bytes_of(folder, collection_name(catalog.name, space))
+    lack = shortage(folder, max(wanted - there, 0) + RESERVE, then="the same command then begins")
     if lack is not None:
         prune = "" if catalog.kept() is None else f"; {command('recq-ingest', 'prune')} deletes those from before them"
         raise IndexUnreachable(f"{lack}. The old vectors still answer{prune}")

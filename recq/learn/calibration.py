@@ -100,11 +100,11 @@ def calibrated(seen: OutOfFold, *, several: bool) -> Calibration:
     # Split conformal prediction (Vovk et al. 2005): the rank is that of n + 1 items, the new one among them.
     rank = int(np.floor((1 - COVERAGE) * (len(true) + 1)))
     least = float(np.sort(true)[rank - 1]) if rank else 0.0
-    return Calibration(scale, offset, least, _quantiles(seen.nearness), _quantiles(seen.trained))
+    return Calibration(scale, offset, least, levels_of(seen.nearness), levels_of(seen.trained))
 
 
-def _quantiles(nearness: Floats) -> Floats:
-    """At `_LEVELS`; none of what was not measured."""
+def levels_of(nearness: Floats) -> Floats:
+    """The quantiles at `_LEVELS` of nearness (n,), as `Calibration` has them; none of what was not measured."""
     return np.quantile(nearness, _LEVELS).astype(np.float32) if nearness.size else nearness
 
 

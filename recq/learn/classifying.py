@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -42,7 +42,8 @@ class Classified:
 
 @dataclass(frozen=True, eq=False)
 class Classifying:
-    """A candidate's classifier, and what its scores are worth. `trained`: the catalog's space is the candidate's."""
+    """A candidate's classifier, and what its scores are worth. `trained`: the catalog is in a trained space, the
+    candidate's own or one beside which it was carried along."""
 
     candidate: Candidate
     calibration: Calibration
@@ -52,6 +53,8 @@ class Classifying:
     def of(cls, candidate: Candidate, *, trained: bool = False) -> Self:
         """Of a trained space. Raises SpaceMismatch where nobody measured what is near in it."""
         calibration = Calibration.from_json(candidate.calibration)
+        if trained and candidate.near:
+            calibration = replace(calibration, trained=np.asarray(candidate.near, np.float32))
         if trained and not calibration.trained.size:
             raise SpaceMismatch(f"the trained space {candidate.name!r} was made by an older recq: train it again")
         return cls(candidate, calibration, trained)
@@ -72,11 +75,16 @@ class Classifying:
         ]
 
     def nearness(self, catalog: Catalog, examples: Sequence[Example], owns: Sequence[Own]) -> list[float]:
-        """The mean cosine of each, an item by its id or a vector, to the labelled items of the catalog that are nearest
-        to it, but for what is its own."""
-        label = known_name(self.candidate.label, catalog.fields.types())
-        if label not in {**catalog.fields.types(), **FILE_FIELDS}:  # the sources that had labels were forgotten
-            return [FARTHEST] * len(examples)
-        labelled = Parameters(k=NEIGHBOURS, filters=(Condition(label, Op.EXISTS),))
-        found = catalog.finder.rank_many(list(examples), labelled, own=list(owns))
-        return [float(np.mean([hit.score for hit in each.hits])) if each.hits else FARTHEST for each in found]
+        """`nearness_in` of its label."""
+        return nearness_in(catalog, self.candidate.label, examples, owns)
+
+
+def nearness_in(catalog: Catalog, label: str, examples: Sequence[Example], owns: Sequence[Own]) -> list[float]:
+    """The mean cosine of each, an item by its id or a vector, to the items of the catalog with a `label` that are
+    nearest to it, but for what is its own."""
+    label = known_name(label, catalog.fields.types())
+    if label not in {**catalog.fields.types(), **FILE_FIELDS}:  # the sources that had labels were forgotten
+        return [FARTHEST] * len(examples)
+    labelled = Parameters(k=NEIGHBOURS, filters=(Condition(label, Op.EXISTS),))
+    found = catalog.finder.rank_many(list(examples), labelled, own=list(owns))
+    return [float(np.mean([hit.score for hit in each.hits])) if each.hits else FARTHEST for each in found]

@@ -55,7 +55,7 @@ class Rebuilding:
     """A rebuild beside the running daemon: the `space` that the catalog moves to (None while that is not known yet).
 
     `trained` is the name of a trained space. `stage` is what is being done, `done` of `total` items are in the new
-    collection.
+    collection. `detail` is the reason why it waits for the index, such as a full disk.
     """
 
     space: Mapping[str, Any] | None
@@ -63,6 +63,7 @@ class Rebuilding:
     stage: str
     done: int
     total: int
+    detail: str | None = None
 
 
 @dataclass(frozen=True)

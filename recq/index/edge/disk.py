@@ -21,15 +21,15 @@ _INSUFFICIENT_STORAGE = 507
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
-def shortage(folder: Path, needed: int = RESERVE) -> str | None:
-    """That the file system of the existing `folder` has less than `needed` bytes free, in words; None when it has
-    enough."""
+def shortage(folder: Path, needed: int = RESERVE, then: str = "recq then continues") -> str | None:
+    """That the file system of the existing `folder` has less than `needed` bytes free, and what follows when some are
+    freed, in words; None when it has enough."""
     status = os.statvfs(folder)
     free = status.f_bavail * status.f_frsize
     if free >= needed:
         return None
     wanted = f"{free // 2**20:,} MB are free, {needed // 2**20:,} MB are required"
-    return f"no space left for {folder}: {wanted}. Free some space: recq then continues"
+    return f"no space left for {folder}: {wanted}. Free some space: {then}"
 
 
 def require_room(folder: Path) -> None:

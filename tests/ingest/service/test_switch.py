@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,12 @@ import pytest
 from ingest.service.outcome import Outcome
 from ingest.service.session import switch
 from recq.errors import IndexUnreachable, ModelUnavailable, SpaceMismatch, TargetError, UsageError
-from recq.index.candidates import Candidate
 from recq.index.catalog import Catalog
 from recq.index.connect import connect
 from recq.index.sources import host_name
 from recq.learn.predict import predict
 from recq.learn.prediction import Prediction
-from recq.models import describe_space
 from recq.models.embedder import open_embedder
-from recq.models.heads import Classifier, Joined
 from recq.search.explain import explain
 from recq.search.many import FailedTarget
 from recq.search.prepare import Preparer, Query
@@ -31,28 +29,10 @@ from recq.search.session import Session
 from recq.search.target import ContentTarget, Given, Target
 from recq.settings import Settings
 from tests import forked
+from tests.ingest.moving import BASE, CLASSES, NAME, PICTURES, SPACE, candidate
 from tests.ingest.pictures import jpeg, put
 from tests.ingest.running import STARTS_WITHIN, Place, environment
 from tests.qdrant_server import QdrantServer
-
-BASE = "pixels:8"  # a network that costs nothing
-SPACE = describe_space(BASE, Settings())
-CLASSES = ("bag", "hat", "shoe")
-NAME = "by-category"
-PICTURES = 24
-
-
-def candidate() -> Candidate:
-    rng = np.random.default_rng(3)
-    weights = rng.normal(size=(3, SPACE.dim)).astype(np.float32)
-    classifier = Classifier(CLASSES, weights, np.zeros(3, np.float32))
-    turned = np.linalg.qr(rng.normal(size=(SPACE.dim + 3, 16)))[0].astype(np.float32)
-    levels = np.linspace(-1, 1, 101).tolist()
-    calibration = {
-        "scale": [1.0] * 3, "offset": [0.0] * 3, "least": 0.3, "nearness": levels, "trained": levels,
-    }  # fmt: skip
-    head = Joined(classifier, 0.6, turned)
-    return Candidate(NAME, "category", head, classifier, SPACE.fingerprint, "now", calibration=calibration)
 
 
 @pytest.fixture(scope="module")
@@ -257,6 +237,53 @@ def test_predicted_fields_go_on_from_the_networks_own_vectors(place: Place) -> N
     assert (status["by"], status["labelled"] + status["unknown"], status["waiting"]) == (NAME, 3, 0)
 
 
+def test_what_other_spaces_predict_goes_on(place: Place) -> None:
+    """Their classifiers take the network's own vectors, which the trained space has where a picture is read."""
+
+    def predicted() -> dict[str, tuple[object, str]]:
+        found = {path: item.predicted.get("kind") for path, item in place.items().items()}
+        return {path: (each.label, each.by) for path, each in found.items() if each is not None}
+
+    kinds = [f"{number}.jpg,{CLASSES[number % 3]},{CLASSES[number % 2]}" for number in range(4, PICTURES)]
+    rows = [f"{number}.jpg,{CLASSES[number % 3]}," for number in range(4)]
+    (place.root / "metadata.csv").write_text("\n".join(["file,category,kind", *rows, *kinds]))
+    with place.catalog() as catalog:
+        catalog.candidates.write(candidate("by-kind", "kind"))
+        catalog.candidates.write(replace(candidate("older", "kind"), from_="0" * 12))
+    assert place.once("--predict", "kind=by-kind").returncode == 3  # one item has failed before
+    before = predicted()
+    assert before.keys() == {f"{number}.jpg" for number in range(4)}
+    target = ContentTarget(jpeg(99), "new.jpg")
+    with session(place) as asked:
+        told = guesses(next(iter(predict(asked, [target], space="by-kind"))), "by-kind", "kind")
+    switched(place)
+    assert predicted() == before
+    with place.catalog() as catalog:
+        assert catalog.candidates.names() == ["by-kind"], "what was learned in another space stays behind"
+        levels = catalog.candidates.get("by-kind").near
+        assert list(levels) == sorted(levels)
+        assert max(map(abs, levels)) <= 1.0001
+    new = put(place.root / "new.jpg", 99)
+    assert place.once().returncode == 3
+    (status,) = place.status()["predicted"]
+    assert (status["by"], status["labelled"] + status["unknown"], status["waiting"]) == ("by-kind", 5, 0)
+    assert status["detail"] is None
+    assert {path: each for path, each in predicted().items() if path != new.name} == before
+    with session(place) as asked:
+        (found,) = predict(asked, ["new.jpg"], space="by-kind")
+        assert guesses(found, "by-kind", "kind") == told
+        assert isinstance(found, Prediction)
+        label = None if found.unknown else found.guesses[0].label
+        assert predicted()["new.jpg"] == (label, before["0.jpg"][1])
+        with pytest.raises(SpaceMismatch, match=r"is in the trained space 'by-category'.*ask without --space"):
+            near(asked, space="by-kind")
+    done = place.command("rollback")
+    assert done.returncode == 0, done.stderr
+    with place.catalog() as catalog:
+        assert catalog.candidates.names() == ["by-category", "by-kind", "older"]
+        assert not catalog.candidates.get("by-kind").near
+
+
 def test_predictions_are_as_before(place: Place) -> None:
     targets: list[Given] = ["1.jpg", ContentTarget(jpeg(77), "mine.jpg")]
     with session(place) as asked:
@@ -272,9 +299,11 @@ def test_predictions_are_as_before(place: Place) -> None:
         assert isinstance(broken, FailedTarget)
 
 
-def guesses(found: Prediction | FailedTarget) -> list[tuple[str, float]]:
+def guesses(
+    found: Prediction | FailedTarget, space: str = NAME, field: str = "category"
+) -> list[tuple[str, float]]:
     assert isinstance(found, Prediction)
-    assert (found.space, found.field) == (NAME, "category")
+    assert (found.space, found.field) == (space, field)
     return [(each.label, round(each.probability, 4)) for each in found.guesses]
 
 

@@ -1,84 +1,24 @@
-"""A catalog moves to another collection beside its running daemon: both are kept current, and a kill loses nothing.
-
-What the daemon is held at, or killed at, is patched into its process.
-"""
+"""A catalog moves to another collection beside its running daemon: both are kept current, and a kill loses nothing."""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryFile
 
 import pytest
 
 from recq.models import describe_space
 from recq.settings import Settings
-from tests import forked
 from tests.eventually import eventually
+from tests.ingest.moving import AFTER, BEFORE, KILLING, OF_NEW, Held, stage
 from tests.ingest.pictures import put
-from tests.ingest.running import STARTS_WITHIN, Place, environment
+from tests.ingest.running import STARTS_WITHIN, Place
 from tests.qdrant_server import QdrantServer
 
 OTHER = "pixels:12"
 OLD, NEW = (describe_space(name, Settings()).dim for name in ("pixels:8", OTHER))
 PICTURES = 12
-
-HELD = """
-import os, signal
-from pathlib import Path
-from recq.index.catalog import Catalog
-from recq.index.writes import Writes
-held = Path({held!r})
-Catalog.is_being_indexed = lambda self: held.exists()
-{more}
-from ingest.cli.main import main
-main()
-"""
-KILLING = """
-before = {owner}.{method}
-def killing(self, *arguments):
-    {order}
-{owner}.{method} = killing
-"""
-OF_NEW = "before(self, *arguments); self._space.dim == {dim} and os.kill(os.getpid(), signal.SIGKILL)"
-AFTER = "before(self, *arguments); os.kill(os.getpid(), signal.SIGKILL)"
-BEFORE = "os.kill(os.getpid(), signal.SIGKILL)"
-
-
-@dataclass
-class Held(Place):
-    """A place whose daemon does not move the catalog while the file `held` is there; `more` is run in its process."""
-
-    more: str = ""
-
-    @property
-    def held(self) -> Path:
-        return self.data.with_suffix(".held")
-
-    def _start(self, arguments: Sequence[str], env: Mapping[str, str], output: int) -> forked.Running:
-        script = HELD.format(held=str(self.held), more=self.more)
-        return forked.start("-c", [script, *arguments], env, output, output)
-
-    def asked(self, *arguments: str) -> Command:
-        """A command that goes on meanwhile."""
-        return Command([*arguments, *self.reached])
-
-
-class Command:
-    """A command beside everything else."""
-
-    def __init__(self, arguments: Sequence[str]) -> None:
-        self._output = TemporaryFile()  # noqa: SIM115 - closed with the object
-        output = self._output.fileno()
-        self.process = forked.start("ingest.cli", arguments, environment(), output, output)
-
-    def ended(self) -> tuple[int, str]:
-        """Its exit code, and what it has written."""
-        code = self.process.wait(STARTS_WITHIN)
-        self._output.seek(0)
-        return code, self._output.read().decode()
 
 
 @pytest.fixture(params=["embedded", pytest.param("server", marks=pytest.mark.server)])
@@ -96,11 +36,6 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Held]:
 
 def dims(place: Place) -> set[int]:
     return {vector.shape[0] for vector in place.vectors().values()}
-
-
-def stage(place: Place) -> str | None:
-    rebuilding = place.status()["rebuilding"]
-    return None if rebuilding is None else rebuilding["stage"]
 
 
 def test_both_collections_are_current_until_the_alias_moves(place: Held, tmp_path: Path) -> None:
