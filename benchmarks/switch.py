@@ -10,7 +10,8 @@ undisturbed   questions alone (the baseline), then `recq-ingest rebuild --space`
 disturbed     the same, with the daemon killed three times on the way and started again; then `recq-ingest rollback`
 
 A question that fails, or an answer of which some results have one space's scores and some the other's, misses the bar;
-so does an item that the new collection lacks at the end. The head is of the form and the size that `recq-ingest train`
+so do an item that the new collection lacks at the end, and answers of which 95 % take more than three times as long as
+before, while it is killed as well. The head is of the form and the size that `recq-ingest train`
 makes (class means joined to the vector, 64 numbers): how good it is, learning.py measures.
 """
 
@@ -162,11 +163,16 @@ def disturbed(engine: str, amount: Amount, rate: float, seconds: float) -> Secti
             drops = load.drops
         lost = place.lost(drops)
     ratios = [
+        *(
+            ratio(f"p95 during the {phase} / before", load.of(phase), load.of("before"), share=95, at_most=P95)
+            for phase in ("switch", "rollback")
+        ),
         *_none("failed questions", load.failed),
         *_none("mixed answers", load.mixed),
         *_none("items lost", lost),
     ]
     figures = {"drops": float(drops), "answered": float(load.answered)}
+    figures |= {f"p95, {phase}, ms": percentile(load.of(phase), 95) for phase in load.phases()}
     figures |= {f"longest, {phase}, ms": max(load.of(phase)) for phase in load.phases()}
     sides = {phase: load.of(phase) for phase in load.phases()}
     return Section(title, "ms", sides, ratios, figures, load.notes(rate), items=amount.items)

@@ -170,6 +170,12 @@ def test_a_command_that_fails_ends_the_benchmark_with_its_last_words() -> None:
         pytest.param(
             "consumers", [], {"failed questions": (None, 0.0), "wrong answers": (None, 0.0)}, marks=pytest.mark.long
         ),
+        pytest.param(
+            "switch",
+            [],
+            {"failed questions": (None, 0.0), "mixed answers": (None, 0.0), "items lost": (None, 0.0)},
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_a_benchmark_in_its_smallest_form(

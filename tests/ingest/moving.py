@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,9 +89,12 @@ class Command:
 
     def ended(self) -> tuple[int, str]:
         """Its exit code, and what it has written."""
-        code = self.process.wait(STARTS_WITHIN)
-        self._output.seek(0)
-        return code, self._output.read().decode()
+        return self.process.wait(STARTS_WITHIN), self.told()
+
+    def told(self) -> str:
+        """What it has written so far."""
+        output = self._output.fileno()
+        return os.pread(output, os.fstat(output).st_size, 0).decode()  # where it goes on writing stays
 
 
 def stage(place: Place) -> str | None:

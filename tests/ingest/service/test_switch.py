@@ -299,9 +299,7 @@ def test_predictions_are_as_before(place: Place) -> None:
         assert isinstance(broken, FailedTarget)
 
 
-def guesses(
-    found: Prediction | FailedTarget, space: str = NAME, field: str = "category"
-) -> list[tuple[str, float]]:
+def guesses(found: Prediction | FailedTarget, space: str = NAME, field: str = "category") -> list[tuple[str, float]]:
     assert isinstance(found, Prediction)
     assert (found.space, found.field) == (space, field)
     return [(each.label, round(each.probability, 4)) for each in found.guesses]
