@@ -25,7 +25,7 @@ from recq.display.training_plots import (
     measures_plot,
     precisions_plot,
 )
-from recq.learn.held_out import LabelPrecision, Spread
+from recq.learn.held_out import Bin, LabelPrecision, Spread, Taken
 from recq.learn.training_result import ClassQuality, Quality
 from recq.paths import printable
 
@@ -62,9 +62,9 @@ def page_of_training(training: Training, catalog: str) -> Iterator[str]:
     if training.precisions:
         yield from _precisions(training.precisions)
     if training.taken:
-        yield from _confusion(training)
+        yield from _confusion(training.taken)
     if training.bins:
-        yield from _calibration(training)
+        yield from _calibration(training.bins, training.calibration_error, several=training.several)
     yield from _unseen(training)
     yield "</main>\n</body>\n</html>\n"
 
@@ -88,6 +88,12 @@ def page_of_finetuning(tuning: Finetuning, catalog: str) -> Iterator[str]:
     yield from _quality(tuning.before, tuning.after, f"What is shown is {how}.")
     yield from _epochs(tuning.trainings)
     yield from _classes(tuning.classes)
+    if tuning.precisions:
+        yield from _precisions(tuning.precisions)
+    if tuning.taken:
+        yield from _confusion(tuning.taken)
+    if tuning.bins:
+        yield from _calibration(tuning.bins, tuning.calibration_error, several=tuning.network.several)
     if tuning.unseen:
         rows = [
             [", ".join(each.classes), _number(each.before), _number(each.after), _gain(each.after - each.before)]
@@ -226,32 +232,32 @@ def _precisions(precisions: Sequence[LabelPrecision]) -> Iterator[str]:
     )
 
 
-def _confusion(training: Training) -> Iterator[str]:
+def _confusion(taken: Sequence[Taken]) -> Iterator[str]:
     totals: dict[str, int] = {}
-    for each in training.taken:
+    for each in taken:
         totals[each.label] = totals.get(each.label, 0) + each.count
     wrong = sorted(
-        (each for each in training.taken if each.label != each.as_),
+        (each for each in taken if each.label != each.as_),
         key=lambda each: (-each.count, each.label, each.as_),
     )
     yield from _section(
         "What is taken for what",
-        "The most probable class of each held-out item, over the five seeds; in a matrix, % of the items of a row.",
-        confusion_plot(training.taken),
+        "The most probable class of each held-out item, over all seeds; in a matrix, % of the items of a row.",
+        confusion_plot(taken),
         ["label", "predicted", "items", "% of the label's"],
         [[each.label, each.as_, f"{each.count:,}", _number(each.count / totals[each.label])] for each in wrong],
         texts=2,
     )
 
 
-def _calibration(training: Training) -> Iterator[str]:
-    several = " of each label" if training.several else " of the most probable class"
+def _calibration(bins: Sequence[Bin], error: Spread, *, several: bool) -> Iterator[str]:
+    of = "of each label" if several else "of the most probable class"
     yield from _section(
         "How far probabilities can be believed",
-        f"Predictions{several} on held-out items, in bins of one width: how often those were right that said so much.",
-        calibration_plot(training.bins, training.calibration_error),
+        f"Predictions {of} on held-out items, in bins of one width: how often those were right that said so much.",
+        calibration_plot(bins, error),
         ["mean probability, %", "right, %", "predictions"],
-        [[_number(each.confidence), _number(each.right), f"{each.count:,}"] for each in training.bins],
+        [[_number(each.confidence), _number(each.right), f"{each.count:,}"] for each in bins],
     )
 
 

@@ -32,11 +32,12 @@ from recq.errors import UsageError
 from recq.evaluate.metrics import bootstrap
 from recq.images.indexed_files import Unread
 from recq.index.candidates import require_name
+from recq.learn.calibration import calibration_error
 from recq.learn.checkpoint import remove_remainders, remove_states
 from recq.learn.epochs import Epoch, Part, planned
 from recq.learn.examples import Examples, Rows, read_examples, with_views
 from recq.learn.fits import require_scikit_learn
-from recq.learn.held_out import Spread
+from recq.learn.held_out import Bin, LabelPrecision, Spread, Taken, bins_of, label_precisions, taken_for
 from recq.learn.labels import LabelRules
 from recq.learn.network_trainings import Answers, Task, Trainings
 from recq.learn.pictures import Base, Files, Start, base_of, read_pictures, usable_examples
@@ -132,7 +133,9 @@ class Finetuning:
 
     `before`, `after`: the items that were held out, `held` in each seed, in the catalog's space and in that of networks
     that have not seen them: with bootstrap intervals over the items of one seed, over the seeds where there are more.
-    `ranking` is what the probabilities are worth where items have several labels. `unread` are pictures that could not
+    `ranking` is what the probabilities are worth where items have several labels; `bins` and `calibration_error` say
+    how far they can be believed, `taken`, of one label each, which classes were predicted, `precisions`, of several,
+    how each label ranks. `unread` are pictures that could not
     be used, by reason; `resumed` counts the epochs that an earlier process had done.
     """
 
@@ -151,6 +154,10 @@ class Finetuning:
     unseen: tuple[UnseenClasses, ...]
     ranking: LabelRanking | None
     classes: tuple[ClassQuality, ...]
+    calibration_error: Spread
+    bins: tuple[Bin, ...]
+    taken: tuple[Taken, ...]
+    precisions: tuple[LabelPrecision, ...]
     resumed: int
     took_s: float
 
@@ -193,6 +200,10 @@ class Finetuning:
             },
             "ranking": None if self.ranking is None else self.ranking.to_json(),
             "classes": [each.to_json() for each in self.classes],
+            "calibration_error": self.calibration_error.to_json(),
+            "calibration": [each.to_json() for each in self.bins],
+            "predicted": [each.to_json() for each in self.taken],
+            "label_precisions": [each.to_json() for each in self.precisions],
             "took_s": round(self.took_s, 1),
         }
 
@@ -248,6 +259,7 @@ def finetune(
         remove_states(folder)
     asked = [_Holdout.of(examples, *found[task.name]) for task in holdouts]
     before, after = (_quality([getattr(each, side) for each in asked]) for side in ("before", "after"))
+    several, predictions = examples.several, [(examples.classes, each.probabilities, each.truth) for each in asked]
     return Finetuning(
         label=label,
         network=network,
@@ -266,6 +278,12 @@ def finetune(
         unseen=tuple(_unseen(examples, *found[task.name]) for task in unseen),
         ranking=_ranking(asked) if examples.several else None,
         classes=class_qualities(examples, [each.by_class for each in asked]),
+        calibration_error=Spread.of(
+            [calibration_error(each.probabilities, each.truth, several=several) for each in asked]
+        ),
+        bins=bins_of([(each.probabilities, each.truth) for each in asked], several=several),
+        taken=() if several else taken_for(examples.classes, predictions),
+        precisions=label_precisions(predictions) if several else (),
         resumed=sum(each.resumed for _, each in found.values()),
         took_s=time.perf_counter() - started,
     )

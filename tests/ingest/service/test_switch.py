@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from qdrant_client import models
 
 from ingest.service.outcome import Outcome
 from ingest.service.session import switch
@@ -389,7 +390,11 @@ def test_beside_a_running_daemon_back_and_forth(place: Place) -> None:
     before = place.items()
     with place.daemon() as daemon:
         daemon.ready()
-        switched(place)
+        with place.catalog() as catalog:
+            pages = catalog._points.scroll(models.Filter(), payload=True, page=5)
+            begun = next(pages)
+            switched(place)
+            assert len([begun, *pages]) == PICTURES + 1, "what reads on stays with what it began with"
         assert place.items() == before, "metadata, failures and what is known of files are as they were"
         assert place.status()["kept"]["items"] == PICTURES + 1
         assert place.status()["sources"][0]["failed"] == 1

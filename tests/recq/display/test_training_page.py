@@ -175,14 +175,19 @@ def test_the_page_of_a_network(tmp_path: Path) -> None:
     tuning = Finetuning(
         label="kind", network=network, file=tmp_path, space=SPACE, items=100, held=20, groups=100, seeds=1, unread={},
         trainings=(first, last), before=QUALITY, after=QUALITY, unseen=(UnseenClasses(HOSTILE[:2], 0.5, 0.45),),
-        ranking=None, classes=tuple(ClassQuality(each, 10, None, None) for each in HOSTILE), resumed=0, took_s=3.0,
+        ranking=None, classes=tuple(ClassQuality(each, 10, None, None) for each in HOSTILE),
+        calibration_error=Spread.of([0.07]), bins=(Bin(20, 0.9, 0.83),), taken=(Taken(*HOSTILE[:2], 3),),
+        precisions=(), resumed=0, took_s=3.0,
     )  # fmt: skip
     page = Reader("".join(page_of_finetuning(tuning, "images")))
-    assert page.tags["svg"] == 2, "of classes nothing was measured"
+    assert page.tags["svg"] == 4, "of classes nothing was measured"
+    assert "What is taken for what" in page.text
+    assert "Expected calibration error 7.0 points" in page.text
     assert page.tags["script"] == 0
     assert "The lowest validation loss is 1.2000, of epoch 2 of 2." in page.text
     assert "-5.0 points of mAP on average" in page.text
-    rest = Reader("".join(page_of_finetuning(replace(tuning, trainings=(last,), unseen=()), "images")))
+    several = replace(tuning, trainings=(last,), unseen=(), bins=(), taken=(), precisions=())
+    rest = Reader("".join(page_of_finetuning(several, "images")))
     assert (rest.tags["svg"], "--unseen N leaves some out" in rest.text) == (1, True)
 
 

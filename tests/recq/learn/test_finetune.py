@@ -117,6 +117,12 @@ def test_killed_and_begun_again_equals_never_interrupted(
     assert [each["name"] for each in lists["trainings"]] == ["holdout-1", "holdout-0"]
     assert lists["ranking"]["base_rate"]["mean"] == pytest.approx((10 * 0.1 + 2 * 0.5) / 12, abs=0.01)
     assert 0 < lists["ranking"]["macro_ap"]["mean"] < 1
+    assert (lists["predicted"], len(lists["label_precisions"])) == ([], 12)
+
+    # Which classes the items held out were taken for, and how far probabilities can be believed.
+    assert sum(each["count"] for each in whole["predicted"]) == whole["held_out"]
+    assert sum(each["count"] for each in whole["calibration"]) == whole["held_out"]
+    assert (0 <= whole["calibration_error"]["mean"] <= 1, whole["label_precisions"]) == (True, [])
     assert lists["after"]["map"]["low"] < lists["after"]["map"]["mean"] < lists["after"]["map"]["high"]
 
     assert (whole["items"], whole["held_out"], len(whole["classes"])) == (10 * SUBSET, 2 * SUBSET, 10)
