@@ -192,11 +192,7 @@ def _read(client: QdrantClient) -> _InIndex:
 
 
 def _trained(name: str, catalog: Catalog, candidate: Candidate) -> Model:
-    stale, problem = candidate.from_ != catalog.base.fingerprint, None
-    if stale:
-        problem = f"learned from vectors of [{candidate.from_}]: train it again"
-    elif catalog.trained is not None:
-        problem = f"predicts only: the catalog is in the trained space {catalog.trained.candidate.name}"
+    stale = candidate.from_ != catalog.base.fingerprint
     fingerprint = candidate.from_ if stale else candidate.space(catalog.base).fingerprint
     return Model(
         name=f"{name}@{candidate.name}",
@@ -206,5 +202,5 @@ def _trained(name: str, catalog: Catalog, candidate: Candidate) -> Model:
         bytes=len(json.dumps(candidate.to_json())),
         quality=dict(candidate.quality) or None,
         catalogs=(name,),
-        problem=problem,
+        problem=f"learned from vectors of [{candidate.from_}]: train it again" if stale else None,
     )

@@ -135,8 +135,8 @@ class Finetuning:
     that have not seen them: with bootstrap intervals over the items of one seed, over the seeds where there are more.
     `ranking` is what the probabilities are worth where items have several labels; `bins` and `calibration_error` say
     how far they can be believed, `taken`, of one label each, which classes were predicted, `precisions`, of several,
-    how each label ranks. `unread` are pictures that could not
-    be used, by reason; `resumed` counts the epochs that an earlier process had done.
+    how each label ranks. `unread` are pictures that could not be used, by reason; `resumed` counts the epochs that an
+    earlier process had done.
     """
 
     label: str

@@ -278,6 +278,8 @@ def test_what_other_spaces_predict_goes_on(place: Place) -> None:
         assert predicted()["new.jpg"] == (label, before["0.jpg"][1])
         with pytest.raises(SpaceMismatch, match=r"is in the trained space 'by-category'.*ask without --space"):
             near(asked, space="by-kind")
+    listed = place.command("models")
+    assert ("images@by-kind" in listed.stdout, "train it again" in listed.stderr) == (True, False), listed.stderr
     done = place.command("rollback")
     assert done.returncode == 0, done.stderr
     with place.catalog() as catalog:
