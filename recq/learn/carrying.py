@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from recq.errors import SpaceMismatch
 from recq.index.filters import known_name
 from recq.index.grammar import Condition
 from recq.index.operators import Op
@@ -31,8 +32,8 @@ MEASURED = 1_000
 def carry(old: Catalog, new: Catalog) -> None:
     """Give `new`, which is filled and in a trained space of `old`, the other trained spaces of `old`.
 
-    One that was learned in another embedding space stays behind, and so does one of a field that fewer items have than
-    a neighbourhood takes. May be repeated.
+    One that was learned in another embedding space, or made by a newer recq, stays behind, and so does one of a field
+    that fewer items have than a neighbourhood takes. May be repeated.
     """
     own = new.trained
     assert own is not None, "it is in a trained space"
@@ -40,7 +41,10 @@ def carry(old: Catalog, new: Catalog) -> None:
     for name in old.candidates.names():
         if name == own.candidate.name:
             continue
-        candidate = old.candidates.get(name)
+        try:
+            candidate = old.candidates.get(name)
+        except SpaceMismatch:
+            continue
         near = _near(new, candidate.label) if candidate.from_ == new.base.fingerprint else ()
         if near:
             new.candidates.write(replace(candidate, near=near))

@@ -97,11 +97,11 @@ def test_without_room_for_both_it_is_refused_before_it_begins(
         assert (done.returncode, len(told(done))) == (4, 1), done.stderr
         assert "no space left for" in done.stderr
         assert "The old vectors still answer" in done.stderr
-        assert daemon.said("abandoned")["detail"] in done.stderr
+        assert daemon.said("abandoned", within=STARTS_WITHIN)["detail"] in done.stderr
         status = place.status()
         assert (status["rebuilding"], status["state"], status["detail"]) == (None, "idle", None)
         put(place.root / "new.jpg", 99)
-        daemon.said("indexed", path="new.jpg")
+        daemon.said("indexed", path="new.jpg", within=STARTS_WITHIN)
         assert dims(place) == {SPACE.dim}
         disk.empty()
         done = place.command("rebuild", *asked)
@@ -122,11 +122,11 @@ def test_a_disk_that_fills_up_on_the_way_is_waited_out_even_by_the_next_daemon(t
     with place.daemon() as daemon:
         daemon.ready()
         command = place.asked("rebuild", "--space", NAME)
-        eventually(lambda: stage(place) == "copying")
+        eventually(lambda: stage(place) == "copying", within=STARTS_WITHIN)
         disk.fill()
         place.held.unlink()
-        eventually(waits_for_space)
-        eventually(lambda: "no space left for" in command.told())
+        eventually(waits_for_space, within=STARTS_WITHIN)
+        eventually(lambda: "no space left for" in command.told(), within=STARTS_WITHIN)
         assert "no space left for" in place.command("status").stdout
         assert place.items() == before, "the old collection answers"
         daemon.process.kill()
@@ -137,7 +137,7 @@ def test_a_disk_that_fills_up_on_the_way_is_waited_out_even_by_the_next_daemon(t
         disk.empty()
         daemon.said("started", within=STARTS_WITHIN)  # until then, who asks would hold the folder against it
         eventually(lambda: dims(place) == {16}, within=STARTS_WITHIN)
-        eventually(lambda: place.status()["rebuilding"] is None)
+        eventually(lambda: place.status()["rebuilding"] is None, within=STARTS_WITHIN)
         assert place.items() == before
 
 
@@ -167,8 +167,8 @@ def test_killed_while_a_head_fills_it_the_next_daemon_goes_on(place: Held, owner
     put(place.root / "new.jpg", 99)
     with place.daemon() as daemon:
         daemon.ready()
-        eventually(lambda: dims(place) == {16} and place.status()["rebuilding"] is None)
-        eventually(lambda: place.items().keys() == before.keys() | {"new.jpg"})
+        eventually(lambda: dims(place) == {16} and place.status()["rebuilding"] is None, within=STARTS_WITHIN)
+        eventually(lambda: place.items().keys() == before.keys() | {"new.jpg"}, within=STARTS_WITHIN)
         assert daemon.events("abandoned") == []
         done = place.command("rollback")
         assert done.returncode == 0, done.stderr
@@ -182,13 +182,13 @@ def test_the_next_daemon_lacks_the_network(place: Held) -> None:
     with place.catalog() as catalog:
         catalog.note_next(Wanted(wanted).to_json())
     with place.daemon() as daemon:
-        why = daemon.said("abandoned")["detail"]
+        why = daemon.said("abandoned", within=STARTS_WITHIN)["detail"]
         assert "trained:genres with the weights aaaaaaaaaaaaaaaa is not on this machine" in why
         assert "\n" not in why
         daemon.ready()
         assert place.status()["rebuilding"] is None
         put(place.root / "new.jpg", 99)
-        daemon.said("indexed", path="new.jpg")
+        daemon.said("indexed", path="new.jpg", within=STARTS_WITHIN)
         assert dims(place) == {SPACE.dim}
     with place.catalog() as catalog:
         assert catalog.next() is None, "it is not tried at each start"
@@ -209,8 +209,8 @@ running.open_embedder = missing
         daemon.ready()
         done = place.command("rebuild", "--model", OTHER)
         assert (done.returncode, told(done)) == (5, ["recq-ingest: the weights of pixels:12 have gone"])
-        assert daemon.said("abandoned")["detail"] == "the weights of pixels:12 have gone"
+        assert daemon.said("abandoned", within=STARTS_WITHIN)["detail"] == "the weights of pixels:12 have gone"
         put(place.root / "new.jpg", 99)
-        daemon.said("indexed", path="new.jpg")
+        daemon.said("indexed", path="new.jpg", within=STARTS_WITHIN)
         assert dims(place) == {SPACE.dim}
         assert place.status()["rebuilding"] is None
