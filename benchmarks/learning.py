@@ -4,8 +4,9 @@
 
 Each pack is indexed by `recq-ingest run --once` as a user would (with --index the catalogs stay). Parts: training on
 each pack, with what a field that groups views changes; how many labels a class it takes; how honest predictions are
-(calibration, coverage of label sets over 20 seeds, how many pictures of other packs are called unknown). With --large,
-time and memory of training on 100,000 stored vectors, generated around real ones, in a process of its own.
+(calibration, coverage of label sets over 20 seeds, how many pictures of other packs are called unknown, also by a space
+that went along with a switch). With --large, time and memory of training on 100,000 stored vectors, generated around
+real ones, in a process of its own.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks import generated, pictures
 from benchmarks.measure import PROGRAMS, ROOT, progress, ran
 from recq.evaluate.metrics import Measures
-from recq.learn.calibration import calibrated
+from recq.learn.calibration import NEIGHBOURS, UNKNOWN, calibrated, levels_of, nearness_of
 from recq.learn.examples import Examples, read_examples, with_near_duplicates
 from recq.learn.fits import Fit, JoinedRecipe
 from recq.learn.labels import LabelRules
@@ -71,6 +72,7 @@ def main() -> None:
             for pack in PACKS:
                 index(pack, data)
             found |= {"training": trainings(data), "curve": curve(data), "predictions": predictions(data)}
+            found["carried"] = carried(data)
         if asked.large or asked.only_large:
             found["large"] = large(data)
     out = ROOT / "build" / "learning.json"
@@ -171,6 +173,33 @@ def predictions(data: Path) -> dict[str, Any]:
             ]
             unknown[pack] = sum(each.unknown for each in answered) / len(answered)
     return {"coverage": _spread(covered), "labels_in_a_set": _spread(sizes), "unknown": unknown}
+
+
+def carried(data: Path) -> dict[str, dict[str, dict[str, float]]]:
+    """After a switch: which share of new clothing and of furniture another field's space calls unknown.
+
+    The head has learned from all labels or half of them; the other field has the same items, a third of these, or
+    others. What is near among them is measured as `recq.learn.carrying` does, four times.
+    """
+    examples, furniture = _examples(data, "clothing"), _examples(data, "furniture").vectors
+    found: dict[str, dict[str, list[float]]] = {}
+    for seed in range(4):
+        learned, held = next(seen_splits(examples, 5, seed))
+        random.Random(seed).shuffle(rows := learned.tolist())
+        for named, count in (("all", len(rows)), ("half", len(rows) // 2)):
+            progress(f"carried: seed {seed + 1} of 4, {named}")
+            head = Fit(examples.at(np.sort(rows[:count]))).head(CURVE)
+            vectors, others = head.apply(examples.vectors), head.apply(furniture)
+            of_field = {"the same": rows[:count], "a third": rows[: count // 3], "others": rows[count:]}
+            for name, some in of_field.items():
+                if len(some) <= NEIGHBOURS:
+                    continue
+                near = [nearness_of(vectors[[row]], vectors[[n for n in some if n != row]])[0] for row in some]
+                least = levels_of(np.array(near, np.float32))[round(100 * UNKNOWN)]
+                case = found.setdefault(f"{named}; {name}", {"clothing": [], "furniture": []})
+                for kind, tested in (("clothing", vectors[held]), ("furniture", others)):
+                    case[kind].append(float((nearness_of(tested, vectors[some]) < least).mean()))
+    return {case: {kind: _spread(shares) for kind, shares in each.items()} for case, each in found.items()}
 
 
 def _spread(values: list[float]) -> dict[str, float]:
