@@ -174,7 +174,7 @@ def test_a_command_that_fails_ends_the_benchmark_with_its_last_words() -> None:
             "switch",
             [],
             {"failed questions": (None, 0.0), "mixed answers": (None, 0.0), "items lost": (None, 0.0)},
-            marks=pytest.mark.long,
+            marks=[pytest.mark.long, pytest.mark.timeout(900)],
         ),
     ],
 )
