@@ -98,6 +98,7 @@ def daemon(arguments: Sequence[str], data: Path, command: Sequence[str] = (), **
     """
     data.mkdir(parents=True, exist_ok=True)
     log = data.with_name(f"{data.name}.log")
+    log.unlink(missing_ok=True)  # what a killed daemon has left may still write to it, and not from its beginning
     with log.open("wb") as errors:
         started = time.time()
         process = subprocess.Popen(
