@@ -31,6 +31,7 @@ from ingest.pipeline.losses import Losses
 from ingest.pipeline.places import GROUP, Places
 from ingest.pipeline.removal import Deleter, Removals
 from ingest.pipeline.write import Write
+from ingest.reconcile.claims import Claims
 from ingest.reconcile.disks import Disks
 from ingest.reconcile.schedule import Schedule
 from ingest.reconcile.walks import Walks
@@ -90,7 +91,7 @@ class Daemon:
         self.tally = Tally(reporter)
         self._loop = Loop()
         self._context = context = Context(settings, sources, self._loop, self.tally.report, stop, live=not once)
-        self._index = index = RetryingIndex(catalog, retrier, old=old)
+        self._index = index = RetryingIndex(catalog, retrier, old=old, part=settings.part)
         self._predictions = predictions = Predictions(catalog, settings, retrier, stop)
         self._committer = committer = Committer(
             catalog, retrier, sources, index, rebuilding=old is not None, predictions=predictions
@@ -119,6 +120,7 @@ class Daemon:
         self._walks = Walks(context, self._queue, index)
         self._watches = Watches(context, self._queue)
         self._schedule = Schedule(context, self._queue, index, self._walks, self._watches, predictions, verify=verify)
+        self._claims = Claims(context, catalog, retrier, lambda name: self._queue.paths.count(name)[0])
         self._indexing = Indexing(
             self._loop, catalog.fields, catalog.writes.probe, retrier, self.tally.report, look_every=settings.rescan
         )
@@ -266,6 +268,7 @@ class Daemon:
             part.tick(now)
         for stage in (self._examine, self._decode, self._write, self._removals, self._losses):
             stage.tick(now)
+        self._claims.tick(now)
         self._indexing.tick(now, hurry=not self._context.live and self._all_written())
         if self._idle:
             self._afterwards.tick(now, self._is_settled)
@@ -286,6 +289,7 @@ class Daemon:
             self._examine.next_deadline(now),
             self._indexing.next_deadline(),
             self._quiet.next_deadline(),
+            self._claims.next_deadline(),
             *(part.next_deadline() for part in filling),
             *(stage.next_deadline() for stage in stages),
         ]

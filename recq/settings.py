@@ -29,6 +29,7 @@ from recq.errors import UsageError
 from recq.folders import default_cache_dir, default_data_dir
 from recq.keys import KEY_FILES, KEYS, foreign_key_fault, key_fault, key_of
 from recq.needed import needed
+from recq.part import WHOLE, Part
 from recq.paths import printable
 from recq.space import DistanceName, Pooling, Precision, Preprocess, Preset, Resize
 from recq.spelling import nearest
@@ -132,6 +133,7 @@ class Settings(BaseSettings):
     settle: float = Field(0.5, ge=0)
     rescan: float = Field(300.0, gt=0)
     max_delete: float = Field(0.5, ge=0, le=1)
+    partition: str | None = None
     watch: WatchMode = "auto"
     poll_interval: float = Field(5.0, gt=0)
     ignore: tuple[str, ...] = DEFAULT_IGNORE
@@ -174,6 +176,15 @@ class Settings(BaseSettings):
                     "address", "addresses or networks are needed, 10.0.0.0/8 for example"
                 ) from None
         return proxies
+
+    @field_validator("partition")
+    @classmethod
+    def _usable_part(cls, text: str | None) -> str | None:
+        """One spelling of a part."""
+        try:
+            return None if text is None else str(Part.parse(text))
+        except ValueError as error:
+            raise PydanticCustomError("partition", "{fault}", {"fault": str(error)}) from None
 
     @classmethod
     def settings_customise_sources(
@@ -252,6 +263,11 @@ class Settings(BaseSettings):
         return key_of(name, getattr(self, name), getattr(self, f"{name}_file"), fault_of)
 
     @property
+    def part(self) -> Part:
+        """The part of each source that a daemon sees to."""
+        return WHOLE if self.partition is None else Part.parse(self.partition)
+
+    @property
     def worker_count(self) -> int:
         """Decoding processes: `workers`, or all cores (one at least) where that is 0."""
         return self.workers or max(1, os.cpu_count() or 1)
@@ -286,7 +302,7 @@ def _place(settings: Settings) -> Place:
     return Place(settings.catalog, None if settings.url is None else shown_url(settings.url), settings.data_dir)
 
 
-_OPTIONS = frozenset({"catalog", "data_dir", "model", "weights", "layer", "size", "rate"})
+_OPTIONS = frozenset({"catalog", "data_dir", "model", "weights", "layer", "size", "rate", "partition"})
 """Settings that are options of the same name on a command line."""
 
 _SECRET = frozenset({*KEYS, "url", "rule"})

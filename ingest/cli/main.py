@@ -106,6 +106,15 @@ def run(
             help="How to notice changes; auto (the default) decides by file system. Example: --watch poll",
         ),
     ] = None,
+    partition: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NUMBER/PARTS",
+            show_default=False,
+            help="Share the folders with other daemons, on a Qdrant server: this one sees to one part of their files. "
+            "Example: --partition 2/5",
+        ),
+    ] = None,
     predict: Annotated[
         list[str] | None,
         typer.Option(
@@ -141,7 +150,9 @@ def run(
     if predict and no_predict:
         raise UsageError("--predict and --no-predict exclude each other: give one of them")
     predicted = () if no_predict else tuple(predict) if predict else None
-    settings = index.settings(watch=watch.value if watch else None, predict=predicted, api=api, **space.settings())
+    settings = index.settings(
+        watch=watch.value if watch else None, partition=partition, predict=predicted, api=api, **space.settings()
+    )
     from ingest.source.targets import parse_targets, require_usable
 
     targets = parse_targets(folders or [], sources or [])
@@ -224,6 +235,8 @@ def status(
             f"  {printable(source.name)}: {source.indexed:,} indexed, {source.failed:,} failed{pending}, "
             f"{source.ignored:,} ignored files  {printable(source.root or '')}"
         )
+        for part in source.parts:
+            typer.echo(f"    {part}")
         if source.held:
             items = "1 item has" if source.held == 1 else f"{source.held:,} items have"
             confirm_it = command(PROG, "confirm", source.name)

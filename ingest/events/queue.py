@@ -15,6 +15,7 @@ from functools import partial
 from ingest.context import Context
 from ingest.events.hints import MOST, Mark
 from ingest.events.looks import Looks
+from ingest.events.other_parts import OtherParts
 from ingest.events.pending import Pending, PendingPath
 from ingest.events.retry import Retries
 from ingest.loop import Workers
@@ -36,13 +37,14 @@ class SourceDue:
 
 
 class Queue:
-    """What is due: `paths`, folders and sources.
+    """What is due: `paths`, folders and sources. `others` are new files that other daemons see to.
 
     `silent` are the sources whose disk does not answer, `comparing` those that are compared with the index just now.
     """
 
     def __init__(self, context: Context) -> None:
         self.paths = Pending()
+        self.others = OtherParts()
         self.silent: set[str] = set()
         self.comparing: set[str] = set()
         self._context = context

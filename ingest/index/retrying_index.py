@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
+from typing import Any
 from uuid import uuid4
 
 from ingest.index.isolation import Isolation
@@ -20,15 +21,20 @@ from recq.index.ledger import Carried
 from recq.index.points import PAGE
 from recq.index.schema import Item
 from recq.index.sources import Watcher
+from recq.part import WHOLE, Part
 
 _MOST_HOLDERS = 20 * SAMPLE  # items with the bytes of a sample that are looked at: copies may be many
 
 
 class RetryingIndex:
-    """`ingest.reconcile.compare.Index` for a catalog that may be away; `old` is the one that a rebuild replaces."""
+    """`ingest.reconcile.compare.Index` for a catalog that may be away; `old` is the one that a rebuild replaces.
 
-    def __init__(self, catalog: Catalog, retrier: Retrier, *, old: Catalog | None = None) -> None:
+    Of sources that daemons share it has this daemon's `part`.
+    """
+
+    def __init__(self, catalog: Catalog, retrier: Retrier, *, old: Catalog | None = None, part: Part = WHOLE) -> None:
         self._catalog = catalog
+        self._part = part
         self._old = old
         self._retired = False
         self._retrier = retrier
@@ -73,7 +79,7 @@ class RetryingIndex:
 
     def scan(self, source: str) -> Iterator[Item]:
         """Every item of a source; each page of them is waited for while the index is away."""
-        return self._streams.scan(source)
+        return self._streams.scan(source, self._part)
 
     def holders(
         self,
@@ -92,25 +98,40 @@ class RetryingIndex:
 
     def confirmed(self) -> Mapping[str, int]:
         """Deletions that were confirmed and not made yet, by source."""
-        return self._retrier(self._catalog.sources.confirmed)
+        return self._own(self._retrier(self._catalog.sources.confirmed))
 
     def confirmed_metadata(self) -> Mapping[str, int]:
         """Losses of metadata that were confirmed and not made yet, by source."""
-        return self._retrier(self._catalog.sources.confirmed_metadata)
+        return self._own(self._retrier(self._catalog.sources.confirmed_metadata))
+
+    def _own(self, numbers: Mapping[str, int]) -> Mapping[str, int]:
+        """Those that were recorded for this part, by source."""
+        by_key = {key: (key.partition("/")[0], number) for key, number in numbers.items()}
+        return {name: number for key, (name, number) in by_key.items() if key == self._part.key(name)}
 
     def keep_ctimes(self, ctimes: Mapping[str, int]) -> None:
         """Note the ctime of items by their ids; nothing else of them changes."""
         self._isolation.each(lambda some: self._catalog.ledger.keep_ctimes(dict(some)), list(ctimes.items()))
 
+    def compared_ns(self, source: str) -> int | None:
+        """When this part of a source was compared last, in nanoseconds since the epoch; None where it has all of it."""
+        if self._part.is_whole:
+            return None
+        found = (each for each in self._retrier(self._catalog.parts.all, source) if each.part == self._part)
+        at = next((each.reconciled_at for each in found), None)
+        return None if at is None else int(datetime.fromisoformat(at).timestamp() * 1e9)
+
     def size(self, source: str) -> int:
         """How many items of a source the index has, failed ones included."""
+        if not self._part.is_whole:
+            return self._retrier(self._catalog.ledger.count_part, source, self._part).items
         embedded = self._retrier(lambda: self._catalog.items.count(source=source))
         return embedded + self._retrier(lambda: self._catalog.ledger.count_failed(source=source))
 
     def record_problems(self, watched: WatchedSource) -> None:
         """Store what is wrong with a source as a whole; one thread at a time, so that the latest state is kept."""
         with self._recording:
-            self._retrier(self._catalog.problems.record, watched.name, watched.own_problems())
+            self._retrier(self._catalog.problems.record, watched.key, watched.own_problems())
 
     def look_for_double(self, watched: WatchedSource) -> bool:
         """Note another source that has most of this one's files, if there is one. Returns whether that is new."""
@@ -148,22 +169,25 @@ class RetryingIndex:
         """
         source = watched.name
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        before = self._retrier(
-            self._catalog.sources.record_reconcile,
-            source,
-            ignored=len(watched.ignored),
-            held=watched.held,
-            held_metadata=watched.held_metadata,
-            at=now,
-            watcher=watcher,
-            plugins=watched.plugins,
-        )
+        found: dict[str, Any] = {
+            "ignored": len(watched.ignored),
+            "held": watched.held,
+            "held_metadata": watched.held_metadata,
+            "plugins": watched.plugins,
+        }
+        before = None
+        if self._part.is_whole:
+            before = self._retrier(self._catalog.sources.record_reconcile, source, at=now, watcher=watcher, **found)
+        else:  # whose it is was recorded before (`ingest.service.claims`)
+            self._retrier(
+                self._catalog.parts.update, source, self._part, reconciled_at=now, items=self.size(source), **found
+            )
         self.look_for_double(watched)
         self.record_problems(watched)
         if confirmed is not None and self.confirmed().get(source) == confirmed:
-            self._retrier(self._catalog.sources.confirm, source, None)
+            self._retrier(self._catalog.sources.confirm, watched.key, None)
         if confirmed_metadata is not None and self.confirmed_metadata().get(source) == confirmed_metadata:
-            self._retrier(self._catalog.sources.confirm_metadata, source, None)
+            self._retrier(self._catalog.sources.confirm_metadata, watched.key, None)
         return before
 
 

@@ -104,6 +104,8 @@ class Examine:
                     self._queue.wait(verdict.entry, verdict.state, quiet)
                 case Fate.SIDECAR:
                     self._queue.look({Key(key.source, verdict.picture or key.path): Mark.CLOSED})
+                case Fate.OTHERS if verdict.state is not None:
+                    self._queue.others.appeared([(key, verdict.state.size)], time.monotonic())
                 case Fate.TABLE:
                     self._exits.disks.reload_table(key)
             self._queue.finish(key)

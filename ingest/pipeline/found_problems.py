@@ -21,4 +21,4 @@ def problems_kept(sources: Mapping[str, WatchedSource], catalog: Catalog, retrie
     for name, watched in sources.items():
         now = watched.refused, watched.missing
         if now != before.get(name, now):  # a source without a `before` was added meanwhile
-            retrier(catalog.problems.record, name, watched.own_problems())
+            retrier(catalog.problems.record, watched.key, watched.own_problems())

@@ -18,7 +18,7 @@ from ingest.context import Context
 from ingest.events.queue import Queue
 from ingest.index.isolation import Isolation
 from ingest.index.retrying import Retrier
-from ingest.loop import Workers
+from ingest.loop import Worker, Workers
 from ingest.pipeline.afterwards import Afterwards
 from ingest.pipeline.found_problems import problems_kept
 from ingest.pipeline.last_look import last_look
@@ -82,6 +82,7 @@ class Removals:
         self._waiting: dict[str, dict[Key, Removal]] = {}
         self._waves: dict[str, tuple[float, float]] = {}  # by source: when its removals began, and when the last came
         self._next = 0.0
+        self._asking = Worker("other parts", context.loop)
 
     @property
     def idle(self) -> bool:
@@ -128,12 +129,24 @@ class Removals:
                 for each in waiting.values()
                 if not (compared if each.ruled else _may_have_moved(each, may_appear_since(each.size)))
             ]
+            due = self._not_elsewhere(due, now)
             for removal in due:
                 del waiting[removal.key]
             if due:
                 self._workers[name].submit(partial(self._deleter.delete, due), partial(self._removed, due))
             if not waiting:
                 del self._waiting[name], self._waves[name]
+
+    def _not_elsewhere(self, due: list[Removal], now: float) -> list[Removal]:
+        """Those that no file in another daemon's part may be, which the index does not have yet."""
+        others = self._queue.others
+        places = {
+            each.key: others.places(each.key.source, each.size, each.since, now) for each in due if each.state is None
+        }
+        wanted = list({place: None for found in places.values() for place in found})
+        if wanted and not self._asking.busy:
+            self._asking.submit(partial(self._deleter.indexed, wanted), others.written)
+        return [each for each in due if not places.get(each.key)]
 
     def _removed(self, due: Sequence[Removal], outcome: tuple[Sequence[Removal], Sequence[Held]]) -> None:
         deleted, held = outcome
@@ -208,7 +221,7 @@ class Deleter:
                 held.append(Held(name, len(ruled), too_many(name), hinted=True))
                 lost = [removal for removal in lost if not removal.ruled]
             if len(lost) > watched.guard.left:
-                watched.guard.grown(self._retrier(partial(self._catalog.items.count, source=name)))
+                watched.guard.grown(self._retrier(partial(self._size, watched)))
             if watched.guard.takes(len(lost)):
                 deleted += lost
             else:
@@ -224,6 +237,20 @@ class Deleter:
                     self._sources[removal.key.source].note_refusal(to_text(removal.key.path)[0], detail)
                     deleted.remove(removal)
         return deleted, held
+
+    def _size(self, watched: WatchedSource) -> int:
+        if watched.part.is_whole:
+            return self._catalog.items.count(source=watched.name)
+        return self._catalog.ledger.count_part(watched.name, watched.part).items
+
+    def indexed(self, keys: Sequence[Key]) -> list[Key]:
+        """Those of some files that the index has."""
+        ids = {facts(key, None).id: key for key in keys}
+        known: list[Key] = []
+        for start in range(0, len(keys), _DELETED_AT_ONCE):
+            some = list(ids)[start : start + _DELETED_AT_ONCE]
+            known += [ids[item_id] for item_id in self._retrier(self._catalog.ledger.known, some)]
+        return known
 
     def _split(self, source: str, removals: Sequence[Removal]) -> tuple[list[Removal], list[Removal]]:
         """Removals that lose nothing (the same bytes are elsewhere, or the item had failed), and those that do."""

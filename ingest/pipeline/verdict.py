@@ -35,6 +35,7 @@ class Fate(StrEnum):
     PREDICT = "predict"  # read for what is predicted of it; its metadata may have changed as well
     DELETE = "delete"
     SIDECAR = "sidecar"  # it belongs to a picture, which has to be looked at
+    OTHERS = "others"  # another daemon sees to it
     TABLE = "table"  # it is the source's metadata.csv, or a patch
 
 
@@ -81,6 +82,10 @@ def _examine(entry: PendingPath, watched: WatchedSource, known: Item | None, now
         return Verdict(entry, Fate.SETTLING, state)
     if entry.key.path == TABLE_NAME or patch_name(entry.key.path) is not None:
         return Verdict(entry, Fate.TABLE)
+    if not watched.has(entry.key.path):
+        if entry.key.path.endswith(SIDECAR_SUFFIX):
+            return Verdict(entry, Fate.SIDECAR, picture=watched.picture_of(entry.key.path))
+        return Verdict(entry, Fate.OTHERS, state)
     is_item = seen is not None and _is_item(seen, watched)
     if seen is None or is_item:
         watched.ignored.discard(entry.key.path)

@@ -43,6 +43,7 @@ from recq.index.schema import Item, ItemError
 PAGE = 500
 """Files that are looked up at a time."""
 
+_MOST_NEW = 10_000  # files of other parts among which those that have gone from this one are looked for
 _EXAMPLES = 20  # items that are held, among which one is looked for that a rule ignores
 
 
@@ -155,7 +156,8 @@ class Reconciliation:
     `first`: the first one of a process, which tries items again at once that failed for a passing cause. With `verify`
     the bytes of every file are read and compared. So many `confirmed` deletions and `confirmed_metadata` losses are
     allowed. A comparison that is `resumed` continues the pass of the one before, so what has gone stays counted. `keep`
-    is called with ctimes by id, of unchanged items that an older recq stored without one.
+    is called with ctimes by id, of unchanged items that an older recq stored without one, and `others` with files of
+    other daemons' parts, and their sizes, that appeared since the last comparison, at `compared_ns`.
     """
 
     def __init__(
@@ -169,6 +171,8 @@ class Reconciliation:
         confirmed_metadata: int | None = None,
         resumed: bool = False,
         keep: Callable[[Mapping[str, int]], None] = lambda _: None,
+        others: Callable[[Sequence[tuple[str, int]]], None] = lambda _: None,
+        compared_ns: int | None = None,
     ) -> None:
         self.items = 0
         self.differing = 0
@@ -187,9 +191,13 @@ class Reconciliation:
         self.confirmed = confirmed
         self._resumed = resumed
         self._keep = keep
+        self._tell_others = others
+        self._compared_ns = compared_ns
+        self._new_others: list[tuple[str, int]] = []
         self.confirmed_metadata = confirmed_metadata
         self._first_losing: tuple[str, Sequence[str]] = "", ()
         self._met = 0
+        self._others = 0  # items of other daemons' parts: the folder is not empty
         self._rows = [_Rows(table) for table in watched.tables.all]
         self._unread: list[Problem] = []
         self._skipped = Skipped()
@@ -211,8 +219,10 @@ class Reconciliation:
         while page := list(islice(files, PAGE)):
             yield from self._counted(self._without_losing(list(self._compare(page))))
         self._watched.ignored.replace(self._ignored)
+        if self._new_others:
+            self._tell_others(self._new_others)
         known = self._index.size(self._watched.name)
-        if self.items == 0 and known and not self._may_be_empty():
+        if self.items + self._others == 0 and known and not self._may_be_empty():
             self.held = known  # a folder that lost everything at once was unmounted rather than emptied
             self._note_rule(islice(self._index.scan(self._watched.name), _EXAMPLES))
         elif before - self._met > guard.left:
@@ -320,10 +330,19 @@ class Reconciliation:
                 self.unreadable.append(found)
                 continue
             self._note(found)
-            if found.kind is Kind.IGNORED:
+            if not self._watched.has(found.path):
+                self._note_other(found)
+            elif found.kind is Kind.IGNORED:
                 self._ignored[found.path] = found.state
             else:
                 yield found
+
+    def _note_other(self, found: Seen) -> None:
+        """Count a file of another part; one whose ctime is new may have been moved there."""
+        self._others += found.kind is Kind.ITEM
+        ctime, compared = found.state.ctime_ns, self._compared_ns
+        if ctime is not None and compared is not None and ctime >= compared and len(self._new_others) < _MOST_NEW:
+            self._new_others.append((found.path, found.state.size))
 
     def _note(self, found: Seen) -> None:
         """Match a file with the rows of the tables, and note a problem where it is not read or not indexed."""

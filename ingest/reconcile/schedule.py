@@ -201,12 +201,18 @@ class Schedule:
             confirmed_metadata=confirmed_metadata,
             resumed=resumed,
             keep=self._index.keep_ctimes,
+            others=partial(self._note_others, name),
+            compared_ns=self._index.compared_ns(name),
         )
         self._walks.hand_over(name, reconciliation.differences())
         self._seen.add(name)
         if not reconciliation.undecided:
             self._record(name, reconciliation)
         return reconciliation, began
+
+    def _note_others(self, name: str, found: Sequence[tuple[str, int]]) -> None:
+        files = [(Key(name, path), size) for path, size in found]
+        self._context.loop.post(lambda: self._queue.others.appeared(files, time.monotonic()))
 
     def _decide(self, name: str, reconciliation: Reconciliation) -> tuple[Reconciliation, float]:
         """Hand over deletions of items that have moved or may go."""

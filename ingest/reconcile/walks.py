@@ -24,6 +24,7 @@ from ingest.index.retrying_index import RetryingIndex
 from ingest.loop import Stopping, Workers
 from ingest.reconcile.compare import Action, Difference
 from ingest.source.files import Key
+from ingest.source.metadata import SIDECAR_SUFFIX
 from ingest.source.scan import Kind, Unreadable
 from recq import paths
 
@@ -176,11 +177,14 @@ class Walks:
             self._context.loop.post(partial(self._found, source, chunk, fresh))
 
     def _walk_folders(self, source: str, folders: Sequence[str]) -> None:
-        found = (each for folder in folders for each in self._context.sources[source].walk(folder))
+        watched = self._context.sources[source]
+        found = (each for folder in folders for each in watched.walk(folder))
         differences = (
             Difference(seen.path, seen.state, None, Action.EMBED)
             for seen in found
-            if not isinstance(seen, Unreadable) and seen.kind is not Kind.IGNORED
+            if not isinstance(seen, Unreadable)
+            and seen.kind is not Kind.IGNORED
+            and (watched.has(seen.path) or seen.path.endswith(SIDECAR_SUFFIX))
         )
         self.hand_over(source, differences, fresh=True)
 

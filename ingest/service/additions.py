@@ -87,6 +87,7 @@ class HandOver:
             "settings": given_settings(settings),
             "compare": once,
             "predict": settings.predict,
+            "partition": settings.partition,
         }
         self.taken: Taken | None = None
 
@@ -223,6 +224,7 @@ class Additions:
         table = None if question["table"] is None else _path_of(question["table"])
         with self._one_at_a_time:
             catalog, sources, daemon = self._board.running()  # another one where the catalog has just moved
+            require_same_part(self._settings, question.get("partition"))
             require_same_settings(self._settings, question["settings"])
             for target in targets:
                 require_addable(target, sources, table)
@@ -268,6 +270,17 @@ class Additions:
                 "standing": vars(Standing.of(catalog, sources[name])) if settled else None,
             }
         return {"state": daemon.state, "sources": answer}
+
+
+def require_same_part(settings: Settings, given: str | None) -> None:
+    """Raise UsageError unless folders are given to a daemon for the part of them that it sees to."""
+    if given != settings.partition:
+        own = "all of its sources" if settings.partition is None else f"part {settings.partition} of its sources"
+        wanted = "all" if given is None else f"part {given}"
+        raise UsageError(
+            f"the daemon that has the data folder {settings.data_dir} sees to {own}, and this asks for {wanted}: name "
+            "another data folder with --data-dir, one for each daemon"
+        )
 
 
 def require_same_settings(settings: Settings, given: Mapping[str, Any]) -> None:

@@ -6,17 +6,19 @@ dropped = drop(settings, plan)    # raises IndexBusy while a daemon works on it
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from qdrant_client import QdrantClient
 
+from ingest.source.claims import living
 from ingest.source.other_daemons import is_living_other, own_watcher, started
 from recq.errors import IndexBusy, RecqError, TargetNotFound
 from recq.index.catalog import Catalog
 from recq.index.catalogs import Holdings, holdings
 from recq.index.catalogs import drop as drop_collections
 from recq.index.connect import connect
+from recq.index.parts import PartRecord
 from recq.index.sources import Source
 from recq.operate.status import ask_daemon
 from recq.paths import printable, to_text
@@ -63,12 +65,13 @@ def planned(settings: Settings) -> Plan:
         held = holdings(client, settings.catalog)
         sources: dict[str, Source] = {}
         items = failed = 0
+        parts: list[PartRecord] = []
         catalog = _readable(client, settings.catalog)
         if catalog is not None:
             failed = catalog.ledger.count_failed()
             items = catalog.items.count() + failed
-            sources = catalog.sources.all()
-    require_no_watcher(settings, sources)
+            sources, parts = catalog.sources.all(), catalog.parts.all()
+    require_no_watcher(settings, sources, parts)
     roots = {name: source.any_root() for name, source in sorted(sources.items())}
     shown = {name: "" if root is None else printable(to_text(str(root))[0]) for name, root in roots.items()}
     return Plan(held, items, failed, shown)
@@ -97,7 +100,7 @@ def require_no_daemon(settings: Settings) -> None:
         raise IndexBusy(f"catalog {settings.catalog!r} is being watched by process {status.pid}: stop it first")
 
 
-def require_no_watcher(settings: Settings, sources: Mapping[str, Source]) -> None:
+def require_no_watcher(settings: Settings, sources: Mapping[str, Source], parts: Sequence[PartRecord]) -> None:
     """Raise IndexBusy where a daemon that does not share this data folder compares a source on the same server."""
     if settings.url is None:
         return  # a daemon that watches an embedded catalog has its folder, and has answered before
@@ -111,4 +114,11 @@ def require_no_watcher(settings: Settings, sources: Mapping[str, Source]) -> Non
         raise IndexBusy(
             f"source {name!r} of catalog {settings.catalog!r} is being watched by process {watcher.pid}{where}: "
             f"stop it first{ended}"
+        )
+    for each in living(parts, own, started):
+        assert each.watcher is not None
+        where = "" if each.watcher.host == own.host else f" on {printable(each.watcher.host)}"
+        raise IndexBusy(
+            f"part {each.part} of source {each.source!r} of catalog {settings.catalog!r} is being watched by process "
+            f"{each.watcher.pid}{where}: stop the daemons of all parts first"
         )

@@ -114,7 +114,7 @@ def dry_run(settings: Settings, *, table: Path | None, verify: bool) -> list[Pla
         steps: list[Planned] = []
         for name, root in roots_here(catalog, table).items():
             watched = ready(catalog, settings, name, root, table, lambda _path, _message: None)
-            index = RetryingIndex(catalog, retrier)
+            index = RetryingIndex(catalog, retrier, part=settings.part)
             steps += plan(watched, index, verify=verify)
         return steps
 

@@ -46,7 +46,7 @@ def _held_of(catalog: Catalog, settings: Settings, watched: WatchedSource) -> It
     retrier = Retrier(
         threading.Event(), give_up_after=settings.connect_timeout, waiting=lambda _: None, recovered=lambda: None
     )
-    comparison = Reconciliation(fresh, RetryingIndex(catalog, retrier))
+    comparison = Reconciliation(fresh, RetryingIndex(catalog, retrier, part=settings.part))
     differences = list(comparison.differences())
     if watched.held:
         beyond = comparison.undecided or comparison.held

@@ -31,7 +31,7 @@ def rollback(settings: Settings) -> EmbeddingSpace:
     require_no_daemon(settings)
     with connect(settings) as client:
         catalog = Catalog.open(client, settings.catalog)
-        require_no_watcher(settings, catalog.sources.all())
+        require_no_watcher(settings, catalog.sources.all(), catalog.parts.all())
         return Catalog.rollback(client, settings.catalog).space
 
 

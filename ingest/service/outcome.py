@@ -42,14 +42,19 @@ class Standing:
 
     @classmethod
     def of(cls, catalog: Catalog, watched: WatchedSource) -> Self:
-        """The state of one source, asked of the index."""
+        """The state of one source, or of a daemon's part of it, asked of the index."""
         problems = catalog.problems.count(watched.name)
         unmet = watched.is_unmet() or not UNMET.isdisjoint(problems)
         found = islice(catalog.ledger.scan(watched.name), _EXAMPLES)
         typed = (_target(catalog, item) for item in found if item.error is None and item.file.path.isprintable())
+        if watched.part.is_whole:
+            items, failed = catalog.items.count(source=watched.name), catalog.ledger.count_failed(source=watched.name)
+        else:
+            all_, failed = catalog.ledger.count_part(watched.name, watched.part)
+            items = all_ - failed
         return cls(
-            items=catalog.items.count(source=watched.name),
-            failed=catalog.ledger.count_failed(source=watched.name),
+            items=items,
+            failed=failed,
             held=watched.held + watched.held_metadata,
             problems=sum(problems.values()),
             unmet=[watched.name] if unmet else [],

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from recq.commands import Place, answering
 from recq.errors import RecqError, TargetNotFound, UsageError
-from recq.operate.confirmation import CONFIRM, Held, confirm_held
+from recq.operate.confirmation import CONFIRM, Held, confirm_held, recorded_held
 from recq.operate.held import HELD, MOST_LISTED
 from recq.operate.requests import PLACE, RETRY, mark, post
 from recq.settings import Settings
@@ -61,7 +61,9 @@ class DaemonRequests:
 
     def _confirm(self, question: Mapping[str, Any]) -> dict[str, object]:
         catalog, sources, daemon = self._board.running()
-        asked = confirm_held(catalog, _held(sources), question.get("source"))
+        shared = self._board.settings.partition is not None  # then other daemons' parts are meant as well
+        held = recorded_held(catalog) if shared else _held(sources)
+        asked = confirm_held(catalog, held, question.get("source"))
         daemon.look_for_requests()
         if (beside := self._board.beside()) is not None:
             with suppress(TargetNotFound):  # the source was just added, and is handed over later

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ingest.index.isolation import Isolation, declare_each
 from ingest.index.retrying import Retrier
+from ingest.reconcile.claims import take
 from ingest.report import Reports
 from ingest.source.filesystems import tells_ctime
 from ingest.source.headers import Headers, header_pool
@@ -57,6 +58,24 @@ def all_roots(catalog: Catalog) -> dict[str, Path]:
     return roots
 
 
+def require_shared(settings: Settings) -> None:
+    """Raise UsageError where a part of sources is asked for that no other daemon can share: the index is embedded."""
+    if settings.partition is not None and settings.url is None:
+        raise UsageError(
+            f"--partition {settings.partition} is for daemons that share an index on a Qdrant server: name it with "
+            "--url, or leave --partition out, since an embedded index has one daemon"
+        )
+
+
+def require_undivided(settings: Settings) -> None:
+    """Raise UsageError where a daemon has a part of its sources: what is to be done needs all of them."""
+    if settings.partition is not None:
+        raise UsageError(
+            f"the vectors of a whole catalog are moved, and this has part {settings.partition} of its sources: stop "
+            "the daemons of all parts, and run it without partition"
+        )
+
+
 def ready(
     catalog: Catalog,
     settings: Settings,
@@ -85,6 +104,7 @@ def ready(
         ignore=settings.ignore,
         plugin_timeout=settings.plugin_timeout,
         known_plugins=known.plugins if known is not None else {},
+        part=settings.part,
     )
     watched.load_tables()
     return watched
@@ -99,11 +119,16 @@ def begin(
     root: Path,
     table: Path | None,
 ) -> WatchedSource:
-    """A source with which a daemon can begin: it is ready, and the index knows the fields of its tables."""
+    """A source with which a daemon can begin: it is ready, and the index knows the fields of its tables.
+
+    Raises IndexBusy where another daemon has it, or the same part of it.
+    """
 
     def say(path: str, message: str) -> None:
         reporter.event("problem", source=name, path=path, detail=message)
 
+    if settings.url is not None:
+        retrier(take, catalog, name, settings.part, rescan=settings.rescan)
     watched = ready(catalog, settings, name, root, table, say, retrier)
     declare_each(catalog, Isolation(retrier, catalog.writes.probe), watched.tables.types)
     return watched

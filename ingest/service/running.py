@@ -21,6 +21,7 @@ from qdrant_client import QdrantClient
 from ingest.daemon import Daemon
 from ingest.index.retrying import Retrier
 from ingest.index.retrying_index import replaced
+from ingest.reconcile.claims import give_back
 from ingest.reconcile.rebuild_check import require_whole
 from ingest.report import Reports
 from ingest.service.api import MountedApi
@@ -190,8 +191,12 @@ class Running:
 
     def _run(self, ready: Callable[[], None]) -> Outcome:
         session, settings = self._session, self._session.settings
-        for name, root in self._roots.items():
-            self.sources.add(self.add(name, root, self._tables.get(name)))
+        try:
+            for name, root in self._roots.items():
+                self.sources.add(self.add(name, root, self._tables.get(name)))
+        except BaseException:
+            self._give_back()
+            raise
         pool = DecodePool(
             workers=settings.worker_count,
             timeout=settings.decode_timeout,
@@ -236,6 +241,15 @@ class Running:
         finally:
             pool.close(cancel=True)
             session.signals.ended(self.stop, wake)
+            self._give_back()
+
+    def _give_back(self) -> None:
+        """Let other daemons have its sources, or its parts of them. An index that is away is not waited for."""
+        if self._session.settings.url is None or self.retrier.away:
+            return
+        for name in self.sources:
+            with contextlib.suppress(RecqError):
+                give_back(self.catalog, name, self._session.settings.part)
 
     def show(self) -> None:
         """Have the status show this daemon, systemd watch it, and report that it has started."""
@@ -251,6 +265,7 @@ class Running:
             runtime=embedder.runtime,
             device=embedder.device,
             pid=os.getpid(),
+            **({} if self._session.settings.partition is None else {"partition": self._session.settings.partition}),
         )
 
     def end(self) -> None:

@@ -22,6 +22,7 @@ from ingest.reconcile.rebuild_check import require_all_there
 from ingest.report import LogFormat, Reporter
 from ingest.service.additions import Additions, HandOver, Taken, wait_until_done
 from ingest.service.api import MountedApi
+from ingest.service.drop import require_no_watcher
 from ingest.service.kept import report_kept
 from ingest.service.outcome import Outcome, Standing, size_of
 from ingest.service.rebuilds import (
@@ -33,7 +34,7 @@ from ingest.service.rebuilds import (
     wanted_space,
 )
 from ingest.service.requests import DaemonRequests
-from ingest.service.roots import all_roots, begin, roots_here
+from ingest.service.roots import all_roots, begin, require_shared, require_undivided, roots_here
 from ingest.service.running import Away, Running, Session, retrying
 from ingest.service.status import DaemonStatus
 from ingest.service.switching import Switching
@@ -81,6 +82,7 @@ def ingest(
     Raises the error with which the daemon ends.
     """
     require_usable(targets, table, settings)
+    require_shared(settings)
     offer = HandOver(settings, targets, table, once=once)
     began = time.monotonic()
 
@@ -128,6 +130,7 @@ def reconcile(settings: Settings, *, table: Path | None, verify: bool, log_forma
 
     With `verify` the bytes of every file are read and compared.
     """
+    require_shared(settings)
     try:
         with _voice(INTERRUPTED, log_format) as voice, _session(voice, settings, once=True) as session:
             catalog = session.retrier(Catalog.open, session.client, settings.catalog)
@@ -155,6 +158,8 @@ def rebuild(settings: Settings, *, table: Path | None, log_format: LogFormat | N
     place, when a source could not be read whole or an item that is found today would be lost
     (`ingest.reconcile.rebuild_check`).
     """
+
+    require_undivided(settings)
 
     def here(session: Session) -> Outcome:
         old = Catalog.open(session.client, settings.catalog)
@@ -184,6 +189,8 @@ def switch(settings: Settings, candidate: str, *, log_format: LogFormat | None) 
     space, UsageError in a catalog that is in a trained space, and TargetError, with the old collection in place, when
     an item would be lost (`ingest.reconcile.rebuild_check`).
     """
+
+    require_undivided(settings)
 
     def here(session: Session) -> Outcome:
         old = Catalog.open(session.client, settings.catalog)
@@ -281,6 +288,7 @@ def forget(settings: Settings, source: str) -> int:
         raise IndexBusy(f"source {source!r} is being watched by process {status.pid}: stop it first")
     with connect(settings) as client:
         catalog = Catalog.open(client, settings.catalog)
+        require_no_watcher(settings, {}, catalog.parts.all(source))
         return catalog.drop_source(catalog.sources.get(source).name)
 
 

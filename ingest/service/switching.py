@@ -28,7 +28,7 @@ from ingest.service.additions import require_same_settings
 from ingest.service.kept import report_kept
 from ingest.service.outcome import Standing, size_of
 from ingest.service.requests import Answer, checked
-from ingest.service.roots import all_roots
+from ingest.service.roots import all_roots, require_undivided
 from ingest.service.running import Running, Session
 from ingest.service.status import DaemonStatus, Shown
 from ingest.tally import Counts
@@ -444,7 +444,7 @@ class Switching:
 
     def attend(self, session: Session, running: Running) -> None:
         """Moves are of this daemon's catalog from now on; one that was interrupted goes on."""
-        noted = running.retrier(running.catalog.next)
+        noted = running.retrier(running.catalog.next) if self._settings.partition is None else None
         with self._lock:
             self._session, self._running = session, running
             if noted is not None:
@@ -487,6 +487,7 @@ class Switching:
         live = daemon.live and same
         if not live or "wanted" not in question:
             return {"live": live}
+        require_undivided(self._settings)
         wanted = Wanted.from_json(question["wanted"])
         with self._lock:
             if self._session is None:

@@ -34,6 +34,7 @@ from recq.index.problems import MOST_KEPT, UNMET, Problem, ProblemKind, bounded,
 from recq.index.remedies import undoubled
 from recq.index.schema import FieldTypes, Metadata, Value, composed, dated, metadata_digest, storable
 from recq.index.sources import Plugin
+from recq.part import WHOLE, Part
 
 _MOST_IGNORED = 200_000  # paths that are remembered; more are only counted
 _MOST_PROBLEMS = 100
@@ -125,7 +126,8 @@ class WatchedSource:
     together with too many others. `ignore` are the patterns of names that are skipped. `tells_ctime(root)` is
     asked whether the ctime of its files shows changes; where it does not, no state has one. With `headers`, EXIF is
     metadata. `plugin_timeout`: seconds that a plug-in has for an answer. `known_plugins` gave the source metadata when
-    it was compared last. Safe to use from several threads: the tables are replaced whole.
+    it was compared last. `part`: its items that this daemon sees to; all files are seen all the same. Safe to use from
+    several threads: the tables are replaced whole.
     """
 
     def __init__(
@@ -142,8 +144,10 @@ class WatchedSource:
         headers: Headers | None = None,
         plugin_timeout: float = 30.0,
         known_plugins: Mapping[str, Plugin] | None = None,
+        part: Part = WHOLE,
     ) -> None:
         self.name = name
+        self.part = part
         self.guard = Guard(max_delete)
         self.losses = LossGuard(max_delete)
         self.held = 0
@@ -198,6 +202,15 @@ class WatchedSource:
                 yield found
             else:
                 yield replace(found, state=found.state.without_ctime())
+
+    def has(self, path: str) -> bool:
+        """Whether the item at a path is in the part that this daemon sees to."""
+        return self.part.is_whole or self.part.has(paths.item_id(self.name, *paths.to_text(path)))
+
+    @property
+    def key(self) -> str:
+        """The name under which what was found of this part is recorded."""
+        return self.part.key(self.name)
 
     def rule_ignoring(self, path: str) -> Rule | None:
         """The rule by which the file at a path is ignored; None where no rule does, or nothing is there."""

@@ -46,6 +46,7 @@ from recq.index.ledger import Ledger
 from recq.index.lookups import Lookups
 from recq.index.nearest import ByEngine
 from recq.index.nodes import node_of
+from recq.index.part_records import PartRecords
 from recq.index.placement import Placement
 from recq.index.points import Points, within
 from recq.index.predicting_records import PredictingRecords
@@ -98,6 +99,7 @@ class Catalog:
     ledger     the daemon's records: what is done, what failed, which bytes are known
     sources    the watched folders, and what was confirmed for each
     problems   what is wrong with sources and items
+    parts      the parts of a source that several daemons share: who has them, what each has found
     candidates the trained spaces that the catalog carries beside its own
     predicting which fields are predicted, and by what
     reviews    what people decided about groups of the same picture
@@ -136,6 +138,7 @@ class Catalog:
         self.ledger = Ledger(client, collection, self._points)
         self.sources = SourceRecords(client, collection, name)
         self.problems = ProblemRecords(client, collection, self._points)
+        self.parts = PartRecords(client, collection)
         self.predicting = PredictingRecords(client, collection)
         self.reviews = DatedRecords(client, collection, DECISIONS, Decision.from_json)
         self.taggings = DatedRecords(client, collection, TAGGINGS, Tagging.from_json)
@@ -509,6 +512,7 @@ class Catalog:
         while self.changes.known and (page := [item.gone() for item in islice(items, _REMOVED_AT_ONCE)]):
             self.writes.remove(page)
         self._client.delete(self._collection, points_selector=models.FilterSelector(filter=condition), wait=True)
+        self.parts.forget(name, [each.part for each in self.parts.all(name)])
         self.problems.forget(name)
         self.sources.forget(name)  # last: while it is recorded, an interrupted removal can be repeated
         if not self.sources.all():

@@ -18,10 +18,12 @@ from recq.index.filters import NO_ERROR, NO_FILE
 from recq.index.points import LEDGER_KEYS, PAGE, Asking, ItemVector, Points, item_of, items_of, vector_of, within
 from recq.index.predicted import Prediction
 from recq.index.schema import FACTS, Item, payload_key, predicted_key
+from recq.part import WHOLE, Part
 
 PREDICTED_AT_ONCE = 100
 """Items with their vectors that a scroll asks for at a time."""
 
+_COUNTED_AT_ONCE = 10_000  # ids of a part that are read at a time
 _TRIES = 3  # of a write to points that may be deleted meanwhile
 _NOT_FOUND = 404  # one of the points of a request is not there
 
@@ -66,6 +68,13 @@ class Carried(NamedTuple):
 
     vector: np.ndarray
     decoder: int
+
+
+class PartCount(NamedTuple):
+    """How many items a part of a source has, `failed` ones included, and how many of them have failed."""
+
+    items: int
+    failed: int
 
 
 class PredictionCounts(NamedTuple):
@@ -156,9 +165,19 @@ class Ledger:
         mark = models.FieldCondition(key="error.retry", match=models.MatchValue(value=True))
         return items_of(self._points.scroll(within(models.Filter(must=[mark]), source), payload=LEDGER_KEYS))
 
-    def scan(self, source: str) -> Iterator[Item]:
-        """Every item of a source, failed ones included, without metadata: file facts and error alone. Streams."""
-        return items_of(self._points.scroll(within(models.Filter(), source), payload=LEDGER_KEYS))
+    def scan(self, source: str, part: Part = WHOLE) -> Iterator[Item]:
+        """Every item of a source, or of a part of it, failed ones included, without metadata: file facts and error
+        alone. Streams."""
+        return items_of(self._points.scroll(within(models.Filter(), source), payload=LEDGER_KEYS, part=part))
+
+    def count_part(self, source: str, part: Part) -> PartCount:
+        """How many items a part of a source has. Reads its ids, since no engine counts a range of them."""
+
+        def count(condition: models.Filter) -> int:
+            ids = self._points.scroll(within(condition, source), payload=False, page=_COUNTED_AT_ONCE, part=part)
+            return sum(1 for _ in ids)
+
+        return PartCount(count(models.Filter()), count(_FAILED))
 
     def predictions_by_sha256(self, digests: Collection[str], field: str, by: str) -> dict[str, Prediction]:
         """What the predictor `by` says of embedded items with those bytes: it holds for every copy of them."""

@@ -15,6 +15,7 @@ from qdrant_client import QdrantClient, models
 from recq.index.errors import translated
 from recq.index.plain_requests import Near, query_beside, query_points, stored_payloads, stored_vectors
 from recq.index.schema import VECTOR, Item
+from recq.part import WHOLE, Part
 
 PAGE = 500
 """Points of one page of a scroll: it limits the memory of a pass over the whole catalog."""
@@ -120,12 +121,21 @@ class Points:
         return found, None if payload is None else item_in(payload)
 
     def scroll(
-        self, condition: models.Filter, *, payload: bool | list[str], page: int = PAGE, vectors: bool = False
+        self,
+        condition: models.Filter,
+        *,
+        payload: bool | list[str],
+        page: int = PAGE,
+        vectors: bool = False,
+        part: Part = WHOLE,
     ) -> Iterator[models.Record]:
-        """Every matching point, a page at a time, in the order of ids."""
-        offset: Any = None
+        """Every matching point, of a source's part where one is named, a page at a time, in the order of ids."""
+        offset: Any = part.first
         while True:
             records, offset = self._asking(self._page, condition, payload, page, offset, vectors)
+            if part.end is not None and records and str(records[-1].id) >= part.end:
+                yield from (record for record in records if str(record.id) < part.end)
+                return
             yield from records
             if offset is None:
                 return

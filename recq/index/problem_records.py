@@ -26,16 +26,21 @@ class ProblemRecords:
 
     @translated
     def record(self, name: str, problems: Sequence[Problem]) -> None:
-        """Store the problems of a source as a whole, in place of the earlier ones; each has its `path`."""
+        """Store the problems of a source as a whole, in place of the earlier ones; each has its `path`.
+
+        `name` is the source's, or that of one of its parts (`recq.index.parts.Part.key`).
+        """
         kept = [problem.to_json() for problem in problems] or None
         self._client.update_collection(self._collection, metadata={PROBLEMS_PREFIX + name: kept})
 
     @translated
     def of_source(self, name: str) -> tuple[Problem, ...]:
-        """The stored problems of a source as a whole."""
+        """The stored problems of a source as a whole. What several of its parts have found is there once."""
         metadata = self._client.get_collection(self._collection).config.metadata or {}
-        kept = metadata.get(PROBLEMS_PREFIX + name) or ()
-        return tuple(problem for data in kept if (problem := Problem.from_json(data)))
+        own = PROBLEMS_PREFIX + name
+        keys = [own, *(key for key in sorted(metadata) if key.startswith(f"{own}/"))]
+        found = (Problem.from_json(data) for key in keys for data in metadata.get(key) or ())
+        return tuple(dict.fromkeys(problem for problem in found if problem is not None))
 
     def items(self, source: str | None = None) -> Iterator[Item]:
         """The items whose metadata have problems, without the metadata. Streams."""

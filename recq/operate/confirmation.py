@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -38,28 +39,44 @@ def confirm(session: Session, source: str | None) -> Asked:
     Raises TargetNotFound for an unknown source, TargetError when its folder has gone.
     """
 
-    def through_index(catalog: Catalog) -> Asked:
-        held = {name: Held(each.held, each.held_metadata) for name, each in catalog.sources.all().items()}
-        return confirm_held(catalog, held, source)
+    return ask(
+        session, CONFIRM, {"source": source}, lambda catalog: confirm_held(catalog, recorded_held(catalog), source)
+    )
 
-    return ask(session, CONFIRM, {"source": source}, through_index)
+
+def recorded_held(catalog: Catalog) -> dict[str, Held]:
+    """What the last comparisons have held, by the name under which each was recorded: a source's, or its part's."""
+    held = {name: Held(each.held, each.held_metadata) for name, each in catalog.sources.all().items()}
+    for each in catalog.parts.all():
+        held.pop(each.source, None)  # a source is recorded as a whole or by its parts
+        held[each.part.key(each.source)] = Held(each.held, each.held_metadata)
+    return held
 
 
 def confirm_held(catalog: Catalog, held: Mapping[str, Held], source: str | None) -> Asked:
-    """Confirm what is held of one source, or of all. Raises TargetNotFound and TargetError."""
+    """Confirm what is held of one source, or of all. Raises TargetNotFound and TargetError.
+
+    `held` is by source, or by part of it (`Part.key`).
+    """
     sources = catalog.sources.all() if source is None else {source: catalog.sources.get(source)}
-    chosen = {name: each for name, each in held.items() if each.total and source in (None, name)}
-    for name in chosen:
+    chosen = {key: each for key, each in held.items() if each.total and source in (None, _source(key))}
+    for name in {_source(key): None for key in chosen}:
         root = sources[name].root_here() if name in sources else None
         if root is not None and not root.is_dir():
             raise TargetError(
                 f"the folder {printable(str(root))} has gone: mount it again, or take it out of the index with "
                 + command("recq-ingest", "forget", name)
             )
-    for name, each in chosen.items():
+    totals, metadata = Counter[str](), Counter[str]()
+    for key, each in chosen.items():
         if each.deletions:
-            catalog.sources.confirm(name, each.deletions)
+            catalog.sources.confirm(key, each.deletions)
         if each.metadata:
-            catalog.sources.confirm_metadata(name, each.metadata)
-    totals = {name: each.total for name, each in chosen.items()}
-    return Asked(totals, None, {name: each.metadata for name, each in chosen.items() if each.metadata})
+            catalog.sources.confirm_metadata(key, each.metadata)
+        totals[_source(key)] += each.total
+        metadata[_source(key)] += each.metadata
+    return Asked(dict(totals), None, {name: number for name, number in metadata.items() if number})
+
+
+def _source(key: str) -> str:
+    return key.partition("/")[0]

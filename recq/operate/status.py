@@ -27,13 +27,42 @@ _MOST_PROBLEMS = 20  # that are reported in words
 
 
 @dataclass(frozen=True)
+class PartStatus:
+    """A part of a source that several daemons share. `host`, `pid` and `at` (ISO 8601) are of the daemon that recorded
+    last that it has it, a quarter of a minute ago at most while it runs; None where none has it.
+
+    `pending` is as it was then; `items`, `ignored`, `held` and `held_metadata` as its last comparison left them.
+    """
+
+    partition: str
+    host: str | None = None
+    pid: int | None = None
+    at: str | None = None
+    pending: int = 0
+    items: int = 0
+    ignored: int = 0
+    held: int = 0
+    held_metadata: int = 0
+
+    def __str__(self) -> str:
+        """One line."""
+        if self.host is None:
+            return f"part {self.partition}: no daemon has it, and nobody sees to its files"
+        return (
+            f"part {self.partition}: process {self.pid} on {printable(self.host)} at {self.at}, {self.items:,} items, "
+            f"{self.pending:,} pending"
+        )
+
+
+@dataclass(frozen=True)
 class SourceStatus:
     """One source. `items` = indexed + failed + files that are new and not written yet.
 
     `pending`: paths that wait or are under way; None where no daemon runs. `oldest_pending_seconds`: for how long the
     one that came first has; None where there is none. `problems`: what is wrong
     with the source as a whole, the first few; `problem_counts`: how many problems there are, of it and of its items, by
-    kind. `held`: deletions that wait to be confirmed, `held_metadata`: items that keep metadata until then.
+    kind. `held`: deletions that wait to be confirmed, `held_metadata`: items that keep metadata until then. `parts`: of
+    a source that several daemons share; what is `pending` is in the part of the daemon here then.
     """
 
     name: str
@@ -48,6 +77,7 @@ class SourceStatus:
     held_metadata: int = 0
     problem_counts: Mapping[str, int] = field(default_factory=dict)
     oldest_pending_seconds: float | None = None
+    parts: tuple[PartStatus, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -133,7 +163,13 @@ class Status:
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """The status that `to_json` wrote; keys that only a newer recq has are left out."""
         sources = tuple(
-            SourceStatus(**{**_known(SourceStatus, source), "problems": tuple(source["problems"])})
+            SourceStatus(
+                **{
+                    **_known(SourceStatus, source),
+                    "problems": tuple(source["problems"]),
+                    "parts": tuple(PartStatus(**_known(PartStatus, each)) for each in source.get("parts", ())),
+                }
+            )
             for source in data["sources"]
         )
         predicted = tuple(PredictedStatus(**_known(PredictedStatus, each)) for each in data.get("predicted", ()))
@@ -156,9 +192,16 @@ class Counted:
     failed: int
     problems: tuple[str, ...] = ()
     problem_counts: Mapping[str, int] = field(default_factory=dict)
+    parts: tuple[PartStatus, ...] = ()
 
     def status(self, name: str, root: Path | None, *, new: int, **more: Any) -> SourceStatus:
-        """The status of the source, with what else is known; `new` files are not written yet."""
+        """The status of the source, with what else is known; `new` files are not written yet.
+
+        Of a source in parts that is the sum of what they have recorded.
+        """
+        if self.parts:
+            for counted_ in ("ignored", "held", "held_metadata"):
+                more[counted_] = sum(getattr(each, counted_) for each in self.parts)
         return SourceStatus(
             name=name,
             root=None if root is None else paths.to_text(str(root))[0],
@@ -167,6 +210,7 @@ class Counted:
             failed=self.failed,
             problems=self.problems,
             problem_counts=self.problem_counts,
+            parts=self.parts,
             **more,
         )
 
@@ -175,7 +219,30 @@ def counted(catalog: Catalog, name: str) -> Counted:
     """Ask the index about a source."""
     problems = tuple(problem.detail for problem in catalog.problems.of_source(name)[:_MOST_PROBLEMS])
     counts = {str(kind): number for kind, number in catalog.problems.count(name).items()}
-    return Counted(catalog.items.count(source=name), catalog.ledger.count_failed(source=name), problems, counts)
+    items, failed = catalog.items.count(source=name), catalog.ledger.count_failed(source=name)
+    return Counted(items, failed, problems, counts, parts_in(catalog, name))
+
+
+def parts_in(catalog: Catalog, name: str) -> tuple[PartStatus, ...]:
+    """The parts of a source that several daemons share; none of one that is not shared."""
+    from recq.index.parts import lacking
+
+    known = catalog.parts.all(name)
+    shown = [
+        PartStatus(
+            partition=str(each.part),
+            host=None if each.watcher is None else each.watcher.host,
+            pid=None if each.watcher is None else each.watcher.pid,
+            at=None if each.watcher is None else each.watcher.at,
+            pending=each.pending,
+            items=each.items,
+            ignored=each.ignored,
+            held=each.held,
+            held_metadata=each.held_metadata,
+        )
+        for each in known
+    ]
+    return (*shown, *(PartStatus(str(part)) for part in lacking(known)))
 
 
 def kept_in(catalog: Catalog) -> Mapping[str, Any] | None:
