@@ -39,14 +39,15 @@ def places(tmp_path: Path, own_server: QdrantServer) -> tuple[Place, Place]:
 
 
 @pytest.mark.server
-def test_each_file_is_seen_to_by_one_daemon(places: tuple[Place, Place]) -> None:
+def test_each_file_is_seen_to_by_one_daemon(places: tuple[Place, Place], tmp_path: Path) -> None:
     first, second = places
-    for number in range(12):
+    third = Place(first.root, tmp_path / "three", first.options, first.settings)
+    for number in range(8):
         put(first.root / f"{number}.jpg", number)
     (first.root / "0.jpg.json").write_text('{"price": 3}')
     with first.daemon("--partition", "1/2") as one:
         one.ready()
-        mine = {path for path in (f"{number}.jpg" for number in range(12)) if part_of(path) == ONE}
+        mine = {path for path in (f"{number}.jpg" for number in range(8)) if part_of(path) == ONE}
         eventually(lambda: first.items().keys() == mine)
         (alone,) = first.status()["sources"]
         assert [(each["partition"], each["pid"]) for each in alone["parts"]] == [
@@ -56,7 +57,7 @@ def test_each_file_is_seen_to_by_one_daemon(places: tuple[Place, Place]) -> None
         assert "part 2/2: no daemon has it" in first.command("status").stdout
         with second.daemon("--partition", "2/2") as two:
             two.ready()
-            eventually(lambda: len(first.items()) == 12)
+            eventually(lambda: len(first.items()) == 8)
             # A file that moves from one part to the other keeps its vector: nothing is embedded.
             before, after = name_in(ONE), name_in(TWO, "moved {}.jpg")
             embedded = len(two.events("indexed"))
@@ -65,36 +66,33 @@ def test_each_file_is_seen_to_by_one_daemon(places: tuple[Place, Place]) -> None
             two.said("reused", path=after)
             assert len(two.events("indexed")) == embedded
             # The sidecar of a picture lies in whichever part, and is the picture's.
-            for number in range(12):
+            for number in range(8):
                 (first.root / f"{number}.jpg.json").write_text('{"price": 7}')
             left = [path for path in first.items() if path != after]
             eventually(lambda: all(first.items()[path].metadata.get("price") == 7 for path in left))
             (shown,) = second.status()["sources"]
             assert [each["pid"] for each in shown["parts"]] == [one.process.pid, two.process.pid]
-            assert shown["indexed"] == 12
+            assert shown["indexed"] == 8
+            for arguments, message in (
+                (("--partition", "1/2"), f"part 1/2 of source 'shop' is that of process {one.process.pid}: choose"),
+                (("--partition", "3/3"), "source 'shop' is shared by 2 daemons, and process"),
+                ((), "source 'shop' is shared by several daemons, and process"),
+            ):
+                done = third.once(*arguments)
+                assert (done.returncode, len(done.stderr.splitlines())) == (4, 1), done.stderr
+                assert message in done.stderr
             assert not one.events("another")
     (stopped,) = first.status()["sources"]
     assert [each["pid"] for each in stopped["parts"]] == [None, None]
 
 
 @pytest.mark.server
-def test_parts_that_do_not_go_together_are_refused(places: tuple[Place, Place], tmp_path: Path) -> None:
+@pytest.mark.long
+def test_whatever_needs_all_parts_is_refused_while_one_is_watched(places: tuple[Place, Place], tmp_path: Path) -> None:
     first, second = places
     put(first.root / "a.jpg", 1)
     with first.daemon("--partition", "1/2") as one:
         one.ready()
-        pid = one.process.pid
-        for arguments, message in (
-            (("--partition", "1/2"), f"part 1/2 of source 'shop' is that of process {pid}: choose another one"),
-            (
-                ("--partition", "3/3"),
-                f"source 'shop' is shared by 2 daemons, and process {pid} has part 1/2: stop",
-            ),
-            ((), f"source 'shop' is shared by several daemons, and process {pid} has part 1/2: run this with"),
-        ):
-            done = second.once(*arguments)
-            assert (done.returncode, len(done.stderr.splitlines())) == (4, 1), done.stderr
-            assert message in done.stderr
         done = first.once("--partition", "2/2")
         assert done.returncode == 2
         assert f"the daemon that has the data folder {first.data} sees to part 1/2 of its sources" in done.stderr
@@ -111,7 +109,10 @@ def test_parts_that_do_not_go_together_are_refused(places: tuple[Place, Place], 
         assert done.returncode == 4
         assert "is watched by process" in done.stderr
         assert second.status()["sources"][0]["parts"] == []
-    embedded = Place(tmp_path / "shop", tmp_path / "three")
+
+
+def test_an_embedded_index_has_no_parts(tmp_path: Path) -> None:
+    embedded = Place(tmp_path / "shop", tmp_path / "data")
     done = embedded.once("--partition", "1/2")
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
     assert "is for daemons that share an index on a Qdrant server" in done.stderr
@@ -121,6 +122,7 @@ def test_parts_that_do_not_go_together_are_refused(places: tuple[Place, Place], 
 
 
 @pytest.mark.server
+@pytest.mark.long
 def test_each_part_holds_its_own_losses(places: tuple[Place, Place]) -> None:
     first, second = places
     for number in range(120):
