@@ -11,10 +11,11 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from ingest.context import Context
+from ingest.events.hints import Mark
 from ingest.events.queue import Queue
 from ingest.events.watches import Watches
 from ingest.index.missing_indexes import Indexing
@@ -36,6 +37,7 @@ from ingest.reconcile.disks import Disks
 from ingest.reconcile.schedule import Schedule
 from ingest.reconcile.walks import Walks
 from ingest.report import Reports
+from ingest.source.files import Key
 from ingest.source.sources import Sources
 from ingest.source.watched_source import WatchedSource
 from ingest.tally import Tally
@@ -67,7 +69,10 @@ _FOREVER = 3600.0  # seconds; the loop wakes now and then even when there is not
 
 
 class Daemon:
-    """Keeps one catalog equal to its sources. `run` returns when `once` is done or a stop was asked for."""
+    """Keeps one catalog equal to its sources. `run` returns when `once` is done or a stop was asked for.
+
+    A daemon that is `fed` sees to the paths that it is given (`see_to`) and to no others, until a stop.
+    """
 
     def __init__(
         self,
@@ -84,8 +89,11 @@ class Daemon:
         flush: Callable[[], None] | None,
         old: Catalog | None = None,
         verify: bool = False,
+        fed: bool = False,
     ) -> None:
         self._catalog = catalog
+        self._fed = fed
+        self._waiting: list[threading.Event] = []
         self._retrier = retrier
         self._reporter = reporter
         self.tally = Tally(reporter)
@@ -218,6 +226,17 @@ class Daemon:
 
         self._decided(begin)
 
+    def see_to(self, marks: Mapping[Key, Mark]) -> threading.Event:
+        """Have these paths looked at, of a daemon that is `fed`. The event is set when nothing is left to be done."""
+        done = threading.Event()
+
+        def look() -> None:
+            self._queue.look(marks)
+            self._waiting.append(done)
+
+        self._loop.post(look)
+        return done
+
     def _decided(self, decide: Callable[[], T]) -> T:
         """The result of `decide` in the loop's thread, called from another one."""
         results: queue.SimpleQueue[T] = queue.SimpleQueue()
@@ -241,7 +260,7 @@ class Daemon:
         try:
             for watched in self._context.sources.values():
                 self._add(watched)
-            while not stop.is_set() and not (once and self._settled()):
+            while not stop.is_set() and not (once and not self._fed and self._settled()):
                 self._step()
             self.stopped = stop.is_set()
             if once and not self.stopped:
@@ -258,8 +277,10 @@ class Daemon:
         name = watched.name
         for stage in (self._places, self._write, self._decode, self._afterwards, self._walks):
             stage.add(name)
-        for part in (self._queue, self._disks, self._watches):
+        for part in (self._queue, self._disks):
             part.add(watched)
+        if not self._fed:
+            self._watches.add(watched)
 
     def _step(self) -> None:
         now = time.monotonic()
@@ -277,6 +298,10 @@ class Daemon:
         if now >= self._next_progress:
             self._next_progress = now + _PROGRESS
             self._show()
+        if self._waiting and self._settled():
+            for waiting in self._waiting:
+                waiting.set()
+            self._waiting.clear()
         self._loop.turn(self._deadline(), gather=_GATHER if self._places.taken >= GROUP else 0.0)
 
     def _deadline(self) -> float:

@@ -142,6 +142,7 @@ class Settings(BaseSettings):
     decode_timeout: float = Field(30.0, gt=0)
     decode_memory: int = Field(2_000_000_000, gt=0)
     workers: int = Field(0, ge=0)
+    threads: int = Field(0, ge=0)
     batch: int = Field(32, gt=0, le=1000)
     exif: bool = False
     plugin_timeout: float = Field(30.0, gt=0)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import recq
+from ingest.cli.backfill import backfill
 from ingest.cli.backups import backup, check, restore
 from ingest.cli.doctor import doctor
 from ingest.cli.learning import train
@@ -372,6 +373,7 @@ app.command()(rollback)
 app.command()(prune)
 app.command()(token)
 app.command()(quantise)
+app.command()(backfill)
 app.command()(backup)
 app.command()(restore)
 app.command()(check)

@@ -197,18 +197,10 @@ class Running:
         except BaseException:
             self._give_back()
             raise
-        pool = DecodePool(
-            workers=settings.worker_count,
-            timeout=settings.decode_timeout,
-            memory=settings.decode_memory,
-            limits=Limits.from_settings(settings),
-            headers=partial(_note_header, self.sources) if settings.exif else None,
-        )
+        pool = decoding(settings, self.sources)
         wake: Callable[[], None] | None = None
         try:
-            means = of_one_pass(settings, self.catalog.base) is not None  # `--predict imagenet` may come at any time
-            projection = self.catalog.projection
-            with open_embedder(self.catalog.space, settings, projection=projection, means=means) as embedder:
+            with network(settings, self.catalog) as embedder:
                 daemon = Daemon(
                     settings,
                     self.catalog,
@@ -287,6 +279,23 @@ class Running:
             if not self.catalog.still_current():
                 return replaced(self.catalog)
         return error
+
+
+def decoding(settings: Settings, sources: Sources) -> DecodePool:
+    """The decoding processes of a daemon."""
+    return DecodePool(
+        workers=settings.worker_count,
+        timeout=settings.decode_timeout,
+        memory=settings.decode_memory,
+        limits=Limits.from_settings(settings),
+        headers=partial(_note_header, sources) if settings.exif else None,
+    )
+
+
+def network(settings: Settings, catalog: Catalog) -> Embedder:
+    """The network of a daemon. Raises as `open_embedder` does."""
+    means = of_one_pass(settings, catalog.base) is not None  # `--predict imagenet` may come at any time
+    return open_embedder(catalog.space, settings, projection=catalog.projection, means=means)
 
 
 def _note_header(sources: Sources, path: str, header: Header) -> None:

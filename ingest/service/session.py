@@ -94,7 +94,7 @@ def ingest(
 
     try:
         with _voice(0, log_format) as voice, _session(voice, settings, once=once, meanwhile=hand_over) as session:
-            catalog = session.retrier(_choose_catalog, session.client, settings)
+            catalog = session.retrier(choose_catalog, session.client, settings)
             _upgrade(session, catalog)
             _choose_predictions(session, catalog, catalog)
             roots = session.retrier(catalog.sources.names_for, [(target.root, target.name) for target in targets])
@@ -397,7 +397,7 @@ def _server_for_ever(settings: Settings, retrier: Retrier, away: Away) -> Qdrant
     return client
 
 
-def _choose_catalog(client: QdrantClient, settings: Settings) -> Catalog:
+def choose_catalog(client: QdrantClient, settings: Settings) -> Catalog:
     """The catalog, created in the space of the settings where there is none. Raises SpaceMismatch.
 
     The settings that are given must agree with a catalog that exists; all others are as they are there.

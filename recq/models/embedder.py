@@ -242,4 +242,4 @@ def open_runtime(
             _log.warning("Keras cannot run the network on this GPU, OpenVINO does so on the CPU: %s", error)
     from recq.models.openvino_runtime import OpenVINORuntime
 
-    return OpenVINORuntime(network, pooling, one_shot=one_shot, means=means)
+    return OpenVINORuntime(network, pooling, one_shot=one_shot, means=means, threads=settings.threads)

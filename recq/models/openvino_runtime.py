@@ -26,13 +26,15 @@ class OpenVINORuntime:
 
     `pooling` None gives the feature maps themselves. `one_shot` spends every core on one picture instead of one core
     on each of several. With `means` each vector is followed by the mean of its map, from the same pass; without it the
-    graph is the one that it always was.
+    graph is the one that it always was. `threads` compute at the most, 0: one a core.
     """
 
     name, device = "openvino", "CPU"
     batch = 1
 
-    def __init__(self, network: Network, pooling: str | None, *, one_shot: bool = False, means: bool = False) -> None:
+    def __init__(
+        self, network: Network, pooling: str | None, *, one_shot: bool = False, means: bool = False, threads: int = 0
+    ) -> None:
         ov = openvino()
         core = ov.Core()
         model = core.read_model(network.ir)
@@ -41,7 +43,10 @@ class OpenVINORuntime:
             model = _pooled(ov, model, pooling, network.side, means=means)
         hint = "LATENCY" if one_shot else "THROUGHPUT"
         # With no precision hint some processors choose bfloat16 and give other vectors (docs/models.md).
-        compiled = core.compile_model(model, "CPU", {"PERFORMANCE_HINT": hint, "INFERENCE_PRECISION_HINT": "f32"})
+        config: dict[str, Any] = {"PERFORMANCE_HINT": hint, "INFERENCE_PRECISION_HINT": "f32"}
+        if threads:
+            config["INFERENCE_NUM_THREADS"] = threads
+        compiled = core.compile_model(model, "CPU", config)
         # Twice as many requests as run at once: while one thread waits for the interpreter to return its answer, the
         # next picture is already queued inside OpenVINO (the daemon: 1.5 of 2 cores busy without, 1.9 with).
         self.concurrency: int = (1 if one_shot else 2) * compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")

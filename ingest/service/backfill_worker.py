@@ -1,0 +1,120 @@
+"""One worker of a backfill: the daemon's road over the paths that it is handed, with a network and a decoder of its
+own.
+
+What it needs is opened with the first batch and kept. What recq has a word for is in its answer, and not raised.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ingest.daemon import Daemon
+from ingest.events.hints import Mark
+from ingest.index.retrying import Retrier
+from ingest.service.roots import begin
+from ingest.service.running import decoding, network
+from ingest.source.files import Key
+from ingest.source.sources import Sources
+from ingest.source.watched_source import WatchedSource
+from ingest.tally import Counts
+from recq.errors import IndexUnreachable, RecqError
+from recq.index.catalog import Catalog
+from recq.index.connect import server_client
+from recq.settings import Settings
+
+if TYPE_CHECKING:
+    from ingest.service.backfill_paths import Listing
+
+_LOOK_EVERY = 0.5  # seconds between two looks at a daemon that may have ended
+_STILL_WRITTEN = 5.0  # seconds since the last change of a file from which on it is not looked at twice
+
+
+class Road:
+    """Indexes batches of the paths of a listing. One core: one thread of the network, one decoding process."""
+
+    def __init__(self, settings: Settings, listing: Listing) -> None:
+        self._settings = settings.model_copy(update={"workers": 1, "threads": 1})
+        self._listing = listing
+        self._opened: _Opened | None = None
+
+    def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[Any]]:
+        """What was done with the `path`s (bytes, relative to the root): one row of counts, or of an error."""
+        began, paths = time.time(), [path.decode("utf-8", "surrogateescape") for path in batch["path"]]
+        counts, error, code = Counts(), "", 0
+        try:
+            if self._opened is None:
+                self._opened = _Opened(self._settings, self._listing)
+            counts = self._opened.indexed(paths)
+        except RecqError as problem:
+            error, code = str(problem), problem.exit_code
+        row = {"paths": len(paths), "began": began, "error": error, "code": code, **vars(counts)}
+        return {name: [value] for name, value in row.items()}
+
+
+class _Opened:
+    """What a worker keeps from one batch to the next: a daemon that compares and watches nothing, in its own thread."""
+
+    def __init__(self, settings: Settings, listing: Listing) -> None:
+        self._catalog = Catalog.open(server_client(settings), settings.catalog)
+        retrier = Retrier(
+            threading.Event(), give_up_after=settings.connect_timeout, waiting=lambda _: None, recovered=lambda: None
+        )
+        self._watched = begin(self._catalog, settings, retrier, _Silent(), listing.name, listing.root, table=None)
+        sources = Sources([self._watched])
+        self._daemon = Daemon(
+            settings,
+            self._catalog,
+            sources,
+            decoding(settings, sources),
+            network(settings, self._catalog),
+            retrier,
+            _Silent(),
+            stop=threading.Event(),
+            once=True,
+            flush=None,
+            fed=True,
+        )
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="daemon", daemon=True)
+        self._thread.start()
+
+    def indexed(self, paths: Sequence[str]) -> Counts:
+        """Index the files at these paths that the index does not have as they are. Raises what ended the daemon."""
+        before = self._daemon.tally.of(self._watched.name)
+        done = self._daemon.see_to({Key(self._watched.name, path): _mark(self._watched, path) for path in paths})
+        while not done.wait(_LOOK_EVERY):
+            if not self._thread.is_alive():
+                raise self._error or IndexUnreachable("the worker has ended")
+        now = vars(self._daemon.tally.of(self._watched.name))
+        return Counts(**{name: count - getattr(before, name) for name, count in now.items()})
+
+    def _run(self) -> None:
+        try:
+            self._daemon.run()
+        except BaseException as error:
+            self._error = error
+
+
+def _mark(watched: WatchedSource, path: str) -> Mark:
+    """A file that was changed a moment ago may still be written."""
+    try:
+        changed = (watched.root / path).stat().st_mtime
+    except OSError:
+        return Mark.CLOSED  # which finds that out again
+    return Mark.APPEARED if abs(time.time() - changed) < _STILL_WRITTEN else Mark.CLOSED
+
+
+class _Silent:
+    """Reports nothing: what failed is in the index."""
+
+    def event(self, name: str, **fields: object) -> None:
+        """Nothing."""
+
+    def progress(self, state: str, done: int, total: int, failed: int, *, known: bool) -> None:
+        """Nothing."""
+
+    def stage(self, name: str, done: int, total: int) -> None:
+        """Nothing."""
