@@ -100,6 +100,7 @@ requirements: $(STAMPS)/build
 	$(PIN) requirements/build.in -o requirements/build.txt
 	$(PIN) pyproject.toml -o requirements/base.txt
 	$(PIN) pyproject.toml --extra keras --extra heic --extra parquet --extra preview --extra train --group test -c requirements/base.txt -o requirements/test.txt
+	$(PIN) pyproject.toml --extra ray -c requirements/test.txt -o requirements/ray.txt
 	$(PIN) requirements/release.in -o requirements/release.txt
 	$(filter-out --universal,$(PIN)) pyproject.toml requirements/quantise.in -c requirements/base.txt -o requirements/quantise.txt
 

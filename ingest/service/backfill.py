@@ -7,6 +7,7 @@ unchanged is skipped, so a backfill that was killed goes on where it was. Nothin
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 import secrets
@@ -73,6 +74,8 @@ def backfill(
         raise UsageError("backfill fills an index on a Qdrant server: name it with --url")
     if settings.partition is not None:
         raise UsageError("backfill hands out all files by itself: leave partition out")
+    if importlib.util.find_spec("ray") is None:
+        raise UsageError(_NO_RAY)
     began = time.monotonic()
     client = server_client(settings)
     try:
@@ -142,10 +145,7 @@ def _ray(address: str, workers: int | None) -> Iterator[int]:
     try:
         if own is not None:
             os.environ["RAY_AUTH_TOKEN_PATH"] = str(_token(own))
-        try:
-            import ray
-        except ImportError as error:
-            raise UsageError(_NO_RAY) from error
+        import ray
         import ray.data
 
         quiet = {"log_to_driver": False, "logging_level": logging.ERROR}

@@ -53,26 +53,34 @@ class Road:
         row = {"paths": len(paths), "began": began, "error": error, "code": code, **vars(counts)}
         return {name: [value] for name, value in row.items()}
 
+    def close(self) -> None:
+        """Give back what was opened. Ray ends the process instead."""
+        if self._opened is not None:
+            self._opened.close()
+
 
 class _Opened:
     """What a worker keeps from one batch to the next: a daemon that compares and watches nothing, in its own thread."""
 
     def __init__(self, settings: Settings, listing: Listing) -> None:
-        self._catalog = Catalog.open(server_client(settings), settings.catalog)
+        self._client = server_client(settings)
+        catalog = Catalog.open(self._client, settings.catalog)
         retrier = Retrier(
             threading.Event(), give_up_after=settings.connect_timeout, waiting=lambda _: None, recovered=lambda: None
         )
-        self._watched = begin(self._catalog, settings, retrier, _Silent(), listing.name, listing.root, table=None)
+        self._watched = begin(catalog, settings, retrier, _Silent(), listing.name, listing.root, table=None)
         sources = Sources([self._watched])
+        self._pool, self._embedder = decoding(settings, sources), network(settings, catalog)
+        self._stop = threading.Event()
         self._daemon = Daemon(
             settings,
-            self._catalog,
+            catalog,
             sources,
-            decoding(settings, sources),
-            network(settings, self._catalog),
+            self._pool,
+            self._embedder,
             retrier,
             _Silent(),
-            stop=threading.Event(),
+            stop=self._stop,
             once=True,
             flush=None,
             fed=True,
@@ -90,6 +98,15 @@ class _Opened:
                 raise self._error or IndexUnreachable("the worker has ended")
         now = vars(self._daemon.tally.of(self._watched.name))
         return Counts(**{name: count - getattr(before, name) for name, count in now.items()})
+
+    def close(self) -> None:
+        """End it all."""
+        self._stop.set()
+        self._daemon.wake()
+        self._thread.join()
+        self._pool.close(cancel=True)
+        self._embedder.close()
+        self._client.close()
 
     def _run(self) -> None:
         try:

@@ -1,0 +1,206 @@
+"""A backfill: what a worker does with the paths that it is handed, and the whole of it with Ray, killed and resumed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from fresh_environment import fresh, install
+
+from ingest.service.backfill import _environment
+from ingest.service.backfill_paths import Listing, listing_of
+from ingest.service.backfill_worker import Road
+from recq.errors import UsageError
+from recq.index.catalog import Catalog
+from recq.index.connect import connect
+from recq.settings import Settings
+from tests.eventually import eventually
+from tests.ingest.pictures import jpeg, put
+from tests.ingest.running import COMMAND, Place, environment
+from tests.qdrant_server import QdrantServer
+
+ROOT = Path(__file__).resolve().parents[3]
+ENDS_WITHIN = 240.0  # seconds; Ray alone takes some 20 of a busy machine to start
+
+
+@pytest.fixture
+def place(tmp_path: Path, own_server: QdrantServer) -> Place:
+    return Place(tmp_path / "shop", tmp_path / "data", ("--url", own_server.url))
+
+
+def batch(*paths: str) -> dict[str, np.ndarray]:
+    return {"path": np.array([os.fsencode(path) for path in paths], dtype=object)}
+
+
+@pytest.mark.server
+def test_a_worker_is_the_daemons_road(place: Place, own_server: QdrantServer) -> None:
+    put(place.root / "first.jpg", 1)
+    assert place.once().returncode == 0
+    put(place.root / "chairs" / "oak.jpg", 2)
+    put(place.root / "copy.jpg", 1)
+    (place.root / "chairs" / "oak.jpg.json").write_text('{"price": 7}')
+    (place.root / "bad.jpg").write_bytes(jpeg(3)[:200])
+    settings = Settings(url=own_server.url, data_dir=place.data, connect_timeout=2)
+    road = Road(settings, Listing("shop", place.root))
+    try:
+        row = road(batch("first.jpg", "chairs/oak.jpg", "chairs/oak.jpg.json", "copy.jpg", "bad.jpg", "gone.jpg"))
+        done = {name: values[0] for name, values in row.items()}
+        assert (done["error"], done["code"], done["paths"]) == ("", 0, 6)
+        assert (done["indexed"], done["reused"], done["failed"], done["deleted"]) == (1, 1, 1, 0)
+        again = road(batch("first.jpg", "chairs/oak.jpg", "copy.jpg", "bad.jpg"))
+        assert [again[name] for name in ("indexed", "reused", "failed", "metadata")] == [[0]] * 4
+    finally:
+        road.close()
+    items = place.items()
+    assert items.keys() == {"first.jpg", "chairs/oak.jpg", "copy.jpg", "bad.jpg"}
+    assert items["chairs/oak.jpg"].metadata == {"category": "chairs", "price": 7}
+    assert items["bad.jpg"].error is not None
+    absent = Road(settings.of_catalog("absent"), Listing("shop", place.root))
+    (error,), (code,) = (absent(batch("first.jpg"))[name] for name in ("error", "code"))
+    assert "absent" in error
+    assert code == 3
+
+
+@pytest.mark.server
+def test_what_a_folder_and_a_list_mean(tmp_path: Path, place: Place, own_server: QdrantServer) -> None:
+    for name in ("a.jpg", "b/c.jpg", ".hidden.jpg"):
+        put(place.root / name, len(name))
+    assert place.once().returncode == 0
+    settings = Settings(url=own_server.url, data_dir=place.data)
+    with connect(settings) as client:
+        catalog = Catalog.open(client, "images")
+        whole = listing_of(place.root, None, catalog)
+        assert (whole.name, sorted(whole.paths(settings))) == ("shop", ["a.jpg", "b/c.jpg"])
+        listed = tmp_path / "list"
+        listed.write_text(f"{place.root}/a.jpg\n\nb/c.jpg\r\n")
+        for name in (None, "shop"):
+            some = listing_of(listed, name, catalog)
+            assert (some.name, list(some.paths(settings))) == ("shop", ["a.jpg", "b/c.jpg"])
+        listed.write_text("/elsewhere/a.jpg\n")
+        with pytest.raises(UsageError, match="lies in no source of this host"):
+            listing_of(listed, None, catalog)
+        with pytest.raises(UsageError, match=r"list:1: '/elsewhere/a.jpg' does not lie in"):
+            list(listing_of(listed, "shop", catalog).paths(settings))
+        for what, name in ((tmp_path / "absent", None), (listed, "absent")):
+            with pytest.raises(UsageError):
+                listing_of(what, name, catalog)
+
+
+def test_a_token_is_asked_for_and_nothing_is_reported_to_rays_makers() -> None:
+    assert _environment({})["RAY_AUTH_MODE"] == "token"
+    assert _environment({})["RAY_USAGE_STATS_ENABLED"] == "0"
+    assert _environment({"RAY_AUTH_MODE": "k8s"})["RAY_AUTH_MODE"] == "k8s"
+    with pytest.raises(UsageError, match="without a token"):
+        _environment({"RAY_AUTH_MODE": "disabled"})
+
+
+def test_what_it_needs_is_said_in_one_line(tmp_path: Path) -> None:
+    place = Place(tmp_path / "shop", tmp_path / "data")
+    for options, message in (((), "on a Qdrant server"), (("--url", "http://127.0.0.1:9"), "pip install 'recq[ray]'")):
+        done = place.command("backfill", str(place.root), *options)
+        assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
+        assert message in done.stderr
+
+
+@pytest.fixture(scope="module")
+def with_ray(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment with Ray, which the tests' own has not: 300 MB."""
+    python = fresh(tmp_path_factory.mktemp("ray") / "environment")
+    install(python, "--require-hashes", "--compile-bytecode", "-r", ROOT / "requirements" / "ray.txt")
+    return python
+
+
+def start(python: Path, place: Place, *arguments: str) -> subprocess.Popen[str]:
+    command = [str(python), *COMMAND[1:], "backfill", str(place.root), "--json", *arguments, *place.reached]
+    env = environment(**place.settings, PYTHONPATH=str(ROOT))
+    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def ended(process: subprocess.Popen[str]) -> dict[str, int]:
+    """Its summary; one picture could not be indexed."""
+    out, err = process.communicate(timeout=ENDS_WITHIN)
+    assert process.returncode == 3, err
+    assert len(err.splitlines()) == 1, err
+    found: dict[str, int] = json.loads(out)
+    return found
+
+
+def count(place: Place) -> int:
+    with place.catalog() as catalog:
+        return catalog.items.count()
+
+
+@pytest.fixture
+def running(with_ray: Path, place: Place) -> Iterator[list[subprocess.Popen[str]]]:
+    """Backfills that were started; none is left, and no process of their Ray."""
+    started: list[subprocess.Popen[str]] = []
+    children: list[psutil.Process] = []
+    yield started
+    for process in started:
+        if process.poll() is None:
+            children += psutil.Process(process.pid).children(recursive=True)
+            process.kill()
+        process.wait()
+    for child in children:
+        if child.is_running():
+            child.kill()
+
+
+@pytest.mark.long
+@pytest.mark.server
+@pytest.mark.timeout(900)
+def test_killed_it_goes_on_and_a_worker_that_dies_is_replaced(
+    with_ray: Path, place: Place, running: list[subprocess.Popen[str]]
+) -> None:
+    pictures = 2_000
+    for number in range(pictures):
+        put(place.root / f"{number // 100}" / f"{number}.jpg", number)
+    (place.root / "bad.jpg").write_bytes(jpeg(3)[:200])
+    assert place.command("run", str(place.root), "--source", "shop=" + str(place.root), "--once").returncode == 2
+    put(place.data.parent / "other" / "a.jpg", 1)  # the catalog, without anything of the folder
+    assert place.command("run", str(place.data.parent / "other"), "--once", "--model", "pixels:64").returncode == 0
+
+    killed = start(with_ray, place, "--workers", "2")
+    running.append(killed)
+    eventually(lambda: count(place) > 300, within=ENDS_WITHIN, every=0.1)
+    processes = psutil.Process(killed.pid).children(recursive=True)
+    (head,) = (each for each in processes if "gcs_server" in each.name())
+    (port,) = {each.laddr.port for each in head.net_connections("inet") if each.status == psutil.CONN_LISTEN}
+    refused = subprocess.run(
+        [str(with_ray), "-c", f"import ray; ray.init(address='127.0.0.1:{port}')"],
+        env=environment(RAY_AUTH_MODE="disabled", RAY_USAGE_STATS_ENABLED="0"),
+        capture_output=True, text=True, check=False, timeout=ENDS_WITHIN,
+    )  # fmt: skip
+    assert refused.returncode != 0
+    assert "auth" in refused.stderr.lower()
+    token = next(Path(psutil.Process(killed.pid).environ().get("TMPDIR", "/tmp")).glob("recq-*/token"))
+    assert (token.stat().st_mode & 0o777, token.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    killed.kill()
+    killed.wait()
+    eventually(lambda: not [each for each in processes if each.is_running()], within=60)
+    before = count(place)
+    assert before < pictures
+
+    process = start(with_ray, place, "--workers", "1")
+    running.append(process)
+    eventually(lambda: count(place) > before + 200, within=ENDS_WITHIN, every=0.1)
+    (worker,) = (
+        each for each in psutil.Process(process.pid).children(recursive=True) if "MapWorker" in " ".join(each.cmdline())
+    )
+    worker.kill()
+    done = ended(process)
+    assert done["paths"] == pictures + 1
+    with place.catalog() as catalog:
+        assert (catalog.items.count(source="shop"), catalog.ledger.count_failed()) == (pictures, 1)
+    again = start(with_ray, place)
+    running.append(again)
+    out, _ = again.communicate(timeout=ENDS_WITHIN)
+    assert again.returncode == 0  # what failed before has not changed
+    assert json.loads(out)["unchanged"] == pictures + 1
+    assert "changes=0" in place.once().stderr
