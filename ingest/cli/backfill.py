@@ -26,7 +26,7 @@ def backfill(
     what: Annotated[
         Path,
         typer.Argument(
-            metavar="FOLDER|LIST",
+            metavar="PATH",
             show_default=False,
             help="A folder to index, or a file with one path of a source a line. Example: /mnt/photos",
         ),

@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +56,11 @@ class Filled:
     refused: int
     workers: int
     seconds: float
+    working_since: str | None
     working_seconds: float
 
     def to_json(self) -> dict[str, Any]:
-        """As plain JSON. `working_seconds` are those from the first batch that a worker began."""
+        """As plain JSON. The work began when the first worker had all that it needs (ISO 8601 UTC)."""
         return {**asdict(self), "seconds": round(self.seconds, 1), "working_seconds": round(self.working_seconds, 1)}
 
 
@@ -121,6 +123,7 @@ def _filled(settings: Settings, listing: Listing, workers: int, progress: Progre
         **{each: done[each] for each in ("indexed", "reused", "metadata", "failed", "refused")},
         workers=workers,
         seconds=time.monotonic() - began,
+        working_since=datetime.fromtimestamp(first, UTC).isoformat(timespec="milliseconds") if first else None,
         working_seconds=time.time() - first if first else 0.0,
     )
 
@@ -160,7 +163,7 @@ def _ray(address: str, workers: int | None) -> Iterator[int]:
                     include_dashboard=False,
                     object_store_memory=_OBJECTS,
                     _node_ip_address="127.0.0.1",
-                    _temp_dir=str(own),
+                    _temp_dir=str(own / "ray"),  # which Ray opens to everybody
                     **quiet,
                 )
         except Exception as error:  # Ray has no one class for these

@@ -42,11 +42,13 @@ class Road:
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[Any]]:
         """What was done with the `path`s (bytes, relative to the root): one row of counts, or of an error."""
-        began, paths = time.time(), [path.decode("utf-8", "surrogateescape") for path in batch["path"]]
+        paths = [path.decode("utf-8", "surrogateescape") for path in batch["path"]]
+        began = time.time()
         counts, error, code = Counts(), "", 0
         try:
             if self._opened is None:
                 self._opened = _Opened(self._settings, self._listing)
+                began = time.time()
             counts = self._opened.indexed(paths)
         except RecqError as problem:
             error, code = str(problem), problem.exit_code

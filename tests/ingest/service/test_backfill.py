@@ -21,6 +21,7 @@ from recq.index.catalog import Catalog
 from recq.index.connect import connect
 from recq.settings import Settings
 from tests.eventually import eventually
+from tests.ingest.documented import validated
 from tests.ingest.pictures import jpeg, put
 from tests.ingest.running import COMMAND, Place, environment
 from tests.qdrant_server import QdrantServer
@@ -79,17 +80,17 @@ def test_what_a_folder_and_a_list_mean(tmp_path: Path, place: Place, own_server:
         assert (whole.name, sorted(whole.paths(settings))) == ("shop", ["a.jpg", "b/c.jpg"])
         listed = tmp_path / "list"
         listed.write_text(f"{place.root}/a.jpg\n\nb/c.jpg\r\n")
-        for name in (None, "shop"):
-            some = listing_of(listed, name, catalog)
+        for source in (None, "shop"):
+            some = listing_of(listed, source, catalog)
             assert (some.name, list(some.paths(settings))) == ("shop", ["a.jpg", "b/c.jpg"])
         listed.write_text("/elsewhere/a.jpg\n")
         with pytest.raises(UsageError, match="lies in no source of this host"):
             listing_of(listed, None, catalog)
         with pytest.raises(UsageError, match=r"list:1: '/elsewhere/a.jpg' does not lie in"):
             list(listing_of(listed, "shop", catalog).paths(settings))
-        for what, name in ((tmp_path / "absent", None), (listed, "absent")):
+        for what, source in ((tmp_path / "absent", None), (listed, "absent")):
             with pytest.raises(UsageError):
-                listing_of(what, name, catalog)
+                listing_of(what, source, catalog)
 
 
 def test_a_token_is_asked_for_and_nothing_is_reported_to_rays_makers() -> None:
@@ -127,7 +128,7 @@ def ended(process: subprocess.Popen[str]) -> dict[str, int]:
     out, err = process.communicate(timeout=ENDS_WITHIN)
     assert process.returncode == 3, err
     assert len(err.splitlines()) == 1, err
-    found: dict[str, int] = json.loads(out)
+    found: dict[str, int] = validated("filled", json.loads(out))
     return found
 
 
