@@ -13,12 +13,13 @@ import os
 import secrets
 import shutil
 import signal
+import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,10 @@ _NO_RAY = "backfill needs Ray: pip install 'recq[ray]'"
 
 @dataclass(frozen=True)
 class Filled:
-    """What a backfill has done: `paths` that it saw, of which so many were `unchanged` or no picture."""
+    """What a backfill has done: `paths` that it saw, of which so many were `unchanged` or no picture.
+
+    `failed` are all items of the source that could not be indexed, those of earlier runs included.
+    """
 
     paths: int
     unchanged: int
@@ -89,7 +93,7 @@ def backfill(
         with suppress(IndexUnreachable):
             catalog.background()
             catalog.changes.prune()
-        return filled
+        return replace(filled, failed=catalog.ledger.count_failed(source=listing.name))
     finally:
         client.close()
 
@@ -153,19 +157,19 @@ def _ray(address: str, workers: int | None) -> Iterator[int]:
 
         quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
         try:
-            if own is None:
-                ray.init(address=address, **quiet)
-            else:
-                count = workers or os.cpu_count() or 1
-                ray.init(
-                    address=LOCAL,
-                    num_cpus=count,
-                    include_dashboard=False,
-                    object_store_memory=_OBJECTS,
-                    _node_ip_address="127.0.0.1",
-                    _temp_dir=str(own / "ray"),  # which Ray opens to everybody
-                    **quiet,
-                )
+            with _unheard():
+                if own is None:
+                    ray.init(address=address, **quiet)
+                else:
+                    ray.init(
+                        address=LOCAL,
+                        num_cpus=workers or os.cpu_count() or 1,
+                        include_dashboard=False,
+                        object_store_memory=_OBJECTS,
+                        _node_ip_address="127.0.0.1",
+                        _temp_dir=str(own / "ray"),  # which Ray opens to everybody
+                        **quiet,
+                    )
         except Exception as error:  # Ray has no one class for these
             line = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise IndexUnreachable(f"Ray at {address} cannot be used: {line}") from error
@@ -180,6 +184,20 @@ def _ray(address: str, workers: int | None) -> Iterator[int]:
     finally:
         if own is not None:
             shutil.rmtree(own, ignore_errors=True)
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Without what Ray's own code writes to standard error while it starts, not by Python's; its errors are raised."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _environment(given: Mapping[str, str]) -> dict[str, str]:
