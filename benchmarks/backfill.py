@@ -44,23 +44,20 @@ _EVERY = 0.2  # seconds between two looks at the processor time
 
 @dataclass
 class Watched:
-    """Processes and all their children while they run, and the processor time of all of them."""
+    """A process and all its children while they run, and the processor time of all of them."""
 
-    processes: Sequence[subprocess.Popen[str]]
+    process: subprocess.Popen[str]
     seen: dict[tuple[int, float], float] = field(default_factory=dict)
     looks: list[tuple[float, float]] = field(default_factory=list)
 
-    def until_ended(self) -> None:
-        """Look at them until all have ended."""
-        while any(each.poll() is None for each in self.processes):
-            for process in self.processes:
-                self._look(process.pid)
-            self.looks.append((time.time(), sum(self.seen.values())))
-            time.sleep(_EVERY)
+    def look(self) -> None:
+        """Note how much they have taken until now."""
+        self._add()
+        self.looks.append((time.time(), sum(self.seen.values())))
 
-    def _look(self, pid: int) -> None:
+    def _add(self) -> None:
         try:
-            family = [(top := psutil.Process(pid)), *top.children(recursive=True)]
+            family = [(top := psutil.Process(self.process.pid)), *top.children(recursive=True)]
         except psutil.Error:
             return
         for each in family:
@@ -132,8 +129,8 @@ def backfill(python: Path, folder: Path, count: int, workers: int, there: Path, 
     """By Ray."""
     arguments = ["backfill", str(folder), "--workers", str(workers), "--json"]
     process = started(python, arguments, url, there / "data")
-    watched = Watched([process])
-    watched.until_ended()
+    watched = Watched(process)
+    until_ended([watched])
     assert process.stdout is not None
     done = json.loads(process.stdout.read())
     assert done["indexed"] + done["reused"] == count, done
@@ -142,7 +139,7 @@ def backfill(python: Path, folder: Path, count: int, workers: int, there: Path, 
 
 
 def parts(folder: Path, count: int, workers: int, there: Path, url: str) -> Took:
-    """By daemons, of which the first makes the catalog."""
+    """By daemons, of which the first makes the catalog; each counts from when it has started."""
     processes, logs = [], []
     for number in range(1, workers + 1):
         arguments = ["run", str(folder), "--once", "--log-format", "json"]
@@ -151,13 +148,21 @@ def parts(folder: Path, count: int, workers: int, there: Path, url: str) -> Took
         processes.append(started(Path(sys.executable), arguments, url, there / str(number), logs[-1]))
         while number == 1 and not events(logs[0], "started"):
             time.sleep(_EVERY)
-    watched = Watched(processes)
-    watched.until_ended()
+    watched = [Watched(process) for process in processes]
+    until_ended(watched)
     done = [event for log in logs for name in ("indexed", "reused") for event in events(log, name)]
     assert len(done) == count, len(done)
-    began = min(moment(events(log, "started")[0]) for log in logs)
-    ended = max(moment(events(log, "stopped")[0]) for log in logs)
-    return Took(ended - began, watched.between(began, ended))
+    times = [tuple(moment(events(log, name)[0]) for name in ("started", "stopped")) for log in logs]
+    processor = sum(each.between(began, ended) for each, (began, ended) in zip(watched, times, strict=True))
+    return Took(max(ended - began for began, ended in times), processor)
+
+
+def until_ended(watched: Sequence[Watched]) -> None:
+    """Look at them until all have ended."""
+    while any(each.process.poll() is None for each in watched):
+        for each in watched:
+            each.look()
+        time.sleep(_EVERY)
 
 
 def started(

@@ -110,7 +110,7 @@ def require_no_watcher(settings: Settings, sources: Mapping[str, Source], parts:
         if watcher is None or not is_living_other(watcher, own, within=within, started=started):
             continue
         where = "" if watcher.host == own.host else f" on {printable(watcher.host)}"
-        ended = f" (after its end it counts as running for {within:,.0f} s)" if where else ""
+        ended = f" (after a kill it counts as running for {within:,.0f} s)" if where else ""
         raise IndexBusy(
             f"source {name!r} of catalog {settings.catalog!r} is being watched by process {watcher.pid}{where}: "
             f"stop it first{ended}"
