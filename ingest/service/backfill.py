@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -88,7 +88,7 @@ def backfill(
         catalog = choose_catalog(client, settings)
         catalog.upgrade()
         listing = listing_of(what, name, catalog)
-        with _ray(address, workers) as count:
+        with redirect_stdout(sys.stderr), _ray(address, workers) as count:  # Ray prints that a worker died
             filled = _filled(settings, listing, count, progress, began)
         with suppress(IndexUnreachable):
             catalog.background()
