@@ -133,6 +133,11 @@ def ended(process: subprocess.Popen[str]) -> dict[str, int]:
     return found
 
 
+def workers(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    children = psutil.Process(process.pid).children(recursive=True)
+    return [each for each in children if "MapWorker" in " ".join(each.cmdline())]
+
+
 def lives(process: psutil.Process) -> bool:
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
@@ -180,6 +185,8 @@ def test_killed_it_goes_on_and_a_worker_that_dies_is_replaced(
     killed = start(with_ray, place, "--workers", "2")
     running.append(killed)
     eventually(lambda: count(place) > 300, within=ENDS_WITHIN, every=0.1)
+    for each in workers(killed):
+        each.suspend()  # until it is killed
     processes = psutil.Process(killed.pid).children(recursive=True)
     own = [each for each in processes if not each.name().endswith("Agent")]  # Ray's agents end after a minute
     (head,) = (each for each in processes if "gcs_server" in each.name())
@@ -193,6 +200,8 @@ def test_killed_it_goes_on_and_a_worker_that_dies_is_replaced(
     assert "auth" in refused.stderr.lower()
     (token,) = Path(place.settings["TMPDIR"]).glob("recq-*/token")
     assert (token.stat().st_mode & 0o777, token.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    for each in workers(killed):
+        each.resume()
     killed.kill()
     killed.wait()
     eventually(lambda: not [each for each in own if lives(each)], within=60)
@@ -202,9 +211,7 @@ def test_killed_it_goes_on_and_a_worker_that_dies_is_replaced(
     process = start(with_ray, place, "--workers", "1")
     running.append(process)
     eventually(lambda: count(place) > before + 200, within=ENDS_WITHIN, every=0.1)
-    (worker,) = (
-        each for each in psutil.Process(process.pid).children(recursive=True) if "MapWorker" in " ".join(each.cmdline())
-    )
+    (worker,) = workers(process)
     worker.kill()
     done = ended(process)
     assert done["paths"] == pictures + 1
