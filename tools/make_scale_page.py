@@ -99,6 +99,12 @@ def page(simulation: Document, performance: Document, operations: str, assumed: 
             f"{_gb(SIZES[-1] * 4 * 1280 / 1e9)} of {_count(SIZES[-1])}: give them filters. The page's gallery and the "
             "changes are read in the order of an index, a page at a time."
         ),
+        _text(
+            "A backlog of that size is indexed once by `recq-ingest backfill --ray` (one walk of the folder, any number "
+            "of machines) or by parts (`run --partition 2/5`: each daemon walks the whole folder and reads its part of "
+            "the index); both are the daemon's own road. What Ray adds is in [ingest.md](ingest.md#a-backfill-with-ray). "
+            "Not measured: more than two cores, more than one machine, where the server's writes limit first."
+        ),
         "## Assumptions",
         _text(
             "Money is in whatever currency the prices are. Each can be replaced, and the page is printed with yours:"

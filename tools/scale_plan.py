@@ -174,7 +174,7 @@ def limits(costs: Costs, assumed: Assumptions) -> list[Limit]:
         Limit(
             assumed.rescan * 1000 / costs.compare,
             f"one daemon compares folder and index for longer than `rescan` ({assumed.rescan:g} s), and never rests",
-            "a larger `rescan`; several daemons, each with folders of its own; events still come at once",
+            "`run --partition`: several daemons, each with a part; a larger `rescan`; events still come at once",
         ),
         Limit(
             node / costs.memory[WHOLE].each,
@@ -194,7 +194,7 @@ def limits(costs: Costs, assumed: Assumptions) -> list[Limit]:
         Limit(
             costs.images * assumed.cores * assumed.patience * _DAY,
             f"a backlog takes one machine of {assumed.cores:g} cores more than {assumed.patience:g} days",
-            "more machines that embed, a source each",
+            "`recq-ingest backfill --ray` over more machines, or `run --partition` on each",
         ),
         Limit(
             _DAY * 1000 / costs.backup,
