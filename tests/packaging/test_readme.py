@@ -59,7 +59,7 @@ def test_the_blocks_are_found() -> None:
     assert [len(group) for group in (MAKE, TOUR, ON_A_SERVER, blocks("console"))] == [2, 4, 1, 1]
 
 
-@pytest.mark.parametrize("block", MAKE)
+@pytest.mark.parametrize("block", [MAKE[0], *(pytest.param(block, marks=pytest.mark.long) for block in MAKE[1:])])
 def test_make(block: str, tmp_path: Path) -> None:
     environment = {"RECQ_CACHE_DIR": str(tmp_path / "cache")}
     (ROOT / "demo-grid.png").unlink(missing_ok=True)

@@ -37,7 +37,7 @@ TIMEOUT = 1
 IN_ORDER = (Fate.REFUSED, Fate.CUT_BEFORE, Fate.CUT, Fate.CUT, Fate.HALF, Fate.SILENT, Fate.FAILED, Fate.BUSY)
 
 
-@pytest.mark.parametrize("late", [False, True], ids=["in order", "late"])
+@pytest.mark.parametrize("late", [False, pytest.param(True, marks=pytest.mark.long)], ids=["in order", "late"])
 def test_writes_whose_answer_is_lost(
     late: bool, own_server: QdrantServer, tmp_path: Path, full: bool, figures: Figures
 ) -> None:

@@ -63,6 +63,7 @@ def test_a_server_that_fails_at_one_point_blocks_no_other(tmp_path: Path, proxy:
             eventually(lambda: catalog.problems.of_source("shop") == ())
 
 
+@pytest.mark.long
 def test_once_ends_with_what_the_server_did_not_take_in_its_exit_code(tmp_path: Path, proxy: Proxy) -> None:
     place = Place(tmp_path / "shop", tmp_path / "data", ("--url", proxy.url))
     poisoned = point("1.jpg")

@@ -96,7 +96,7 @@ def test_status_without_a_daemon_reads_the_index(place: Place) -> None:
         "sources": [{
             "name": "shop", "root": str(place.root), "items": 1, "indexed": 1, "failed": 0, "ignored": 1,
             "pending": None, "problems": [], "problem_counts": {}, "held": 0, "held_metadata": 0,
-            "oldest_pending_seconds": None,
+            "oldest_pending_seconds": None, "parts": [],
         }],
         "kept": None, "predicted": [], "rebuilding": None, "placement": None, "quantised": None, "node": None,
         "indexes_waiting": 0,

@@ -109,6 +109,7 @@ def test_it_is_measured_refused_switched_on_searched_and_switched_off(
 
     monkeypatch.setattr("recq.index.points.query_points", noting)
     monkeypatch.setattr("recq.index.search_params.EXACT_NUMBERS", 10)
+    monkeypatch.setattr("recq.index.search_params.COMPARED_ANYWAY", 10)
     monkeypatch.setattr("recq.index.search_params.EXACT_SHARE", 1.0)
     vector = things(1)[0].vector
     assert vector is not None
