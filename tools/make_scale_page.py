@@ -101,9 +101,10 @@ def page(simulation: Document, performance: Document, operations: str, assumed: 
         ),
         _text(
             "A backlog of that size is indexed once by `recq-ingest backfill --ray` (one walk of the folder, any "
-            "number of machines) or by parts (`run --partition 2/5`: each daemon walks the whole folder and reads its part of "
-            "the index); both are the daemon's own road. What Ray adds is in "
-            "[ingest.md](ingest.md#a-backfill-with-ray). Not measured: more than two cores, more than one machine, where the server's writes limit first."
+            "number of machines) or by parts (`run --partition 2/5`: each daemon walks the whole folder and reads its "
+            "part of the index); both are the daemon's own road. What Ray adds is in "
+            "[ingest.md](ingest.md#a-backfill-with-ray). Not measured: more than two cores, more than one machine, "
+            "where the server's writes limit first."
         ),
         "## Assumptions",
         _text(
