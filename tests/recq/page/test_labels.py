@@ -12,12 +12,19 @@ from pathlib import Path
 from urllib.parse import quote, urlencode
 
 import httpx
+import numpy as np
 import pytest
 
 from recq import paths
 from recq.api.access import Gatekeeper
+from recq.index.catalog import Catalog
+from recq.index.connect import own_folder
+from recq.index.points import ItemVector
+from recq.index.predicted import Prediction
+from recq.index.schema import FileFacts, Item
 from recq.page.routes import Pages
 from recq.settings import Settings
+from recq.space import EmbeddingSpace
 from tests.recq.api.serving import served
 
 SOFA, OTHER, BED = (
@@ -216,3 +223,32 @@ def test_a_patch_is_placed_only_where_the_setting_allows_it(
             for each in shop_root.glob("metadata*"):
                 each.unlink()
     assert [each for each in shop_root.iterdir() if each.name.startswith(".")] == []
+
+
+SPACE = EmbeddingSpace(
+    model="test", weights="0", layer="top", pooling="mean", size=8, resize="pad",
+    preprocessing="none", precision="f32", dim=2,
+)  # fmt: skip
+PREDICTED = [
+    (Prediction("f", ("sofa",), (0.974,)), "predicted sofa 97 %"),
+    (Prediction("f", ("War", "Drama"), (0.91, 0.5), several=True), "predicted War 91 %, Drama 50 %"),
+    (Prediction("f", ("<b>1 2</b>",)), "predicted <b>1 2</b>"),
+    (Prediction("f"), "predicted like nothing that is labelled"),
+]
+
+
+def test_what_is_predicted_stands_beside_neighbours_with_its_confidence(tmp_path: Path) -> None:
+    items = [
+        Item(FileFacts("shop", f"{number}.jpg", 1, 1, f"{number}" * 64, "PNG", 8, 8), predicted={"category": each})
+        for number, (each, _) in enumerate(PREDICTED)
+    ]
+    settings = Settings(data_dir=tmp_path / "data", catalog="one")
+    with own_folder(settings) as owned:
+        writes = Catalog.create(owned.client, "one", SPACE).writes
+        writes.upsert([ItemVector(each, np.array([1.0, n / 10], np.float32)) for n, each in enumerate(items)])
+    with opened(settings) as page:
+        near = page.get(f"/labels/near?item={items[0].id}&field=category").text
+        other = page.get(f"/labels/near?item={items[0].id}&field=season").text
+    shown = [unescape(each) for each in re.findall(r'<span class="fact">(predicted .*?)</span>', near)]
+    assert shown == [told for _, told in PREDICTED]
+    assert "predicted" not in other
