@@ -124,7 +124,7 @@ class Daemon:
         )
         self._disks = Disks(context, self._queue, index, committer.declare)
         exits = Exits(self._decode, self._write, self._removals, self._disks)
-        self._examine = Examine(context, self._queue, index, self._places, exits)
+        self._examine = Examine(context, self._queue, index, self._places, exits, fed=fed)
         self._walks = Walks(context, self._queue, index)
         self._watches = Watches(context, self._queue)
         self._schedule = Schedule(context, self._queue, index, self._walks, self._watches, predictions, verify=verify)

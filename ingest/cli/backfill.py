@@ -81,10 +81,18 @@ def backfill(
             f"{done.paths:,} files: {new:,} indexed, {done.metadata:,} updated, {done.failed:,} failed, "
             f"{done.unchanged:,} unchanged or no pictures, in {done.seconds:.1f} s on {done.workers} cores"
         )
+    if done.unseen:
+        complain(
+            _PROG,
+            f"{done.unseen:,} of these a worker could not see, the first is '{done.first_unseen}': what the index has "
+            "of them stays; is the folder mounted, and readable, on every machine?",
+        )
     if done.failed or done.refused:
         items = done.failed + done.refused
         raise ItemsFailed(
             f"{items:,} {'item' if items == 1 else 'items'} could not be indexed: "
             f"{command(_PROG, 'failed')} lists them with the reason"
         )
+    if done.unseen:
+        raise ItemsFailed("not all files were seen: run it again where they are")
     return 0

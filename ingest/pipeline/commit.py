@@ -11,13 +11,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from typing import Protocol
 
 from ingest.events.pending import PendingPath
 from ingest.index.isolation import Isolation, declare_each
 from ingest.index.predictions import Attached, ItemRead, Predictions, Refreshed
 from ingest.index.retrying import Retrier
+from ingest.index.size import embedded_in
 from ingest.pipeline.found_problems import problems_kept
 from ingest.pipeline.last_look import last_look
 from ingest.pipeline.vectors import Vector
@@ -269,7 +269,7 @@ class Committer:
             described = {key: self._described(key, item, before.get(item.id, {})) for key, item in own}
             losing = [key for key, each in described.items() if each.lost]
             if len(losing) > watched.losses.left:
-                count = self._retrier(partial(self._catalog.items.count, source=name))
+                count = self._retrier(embedded_in, self._catalog, name, watched.part)
                 watched.losses.grown(count - len(losing))  # where they have moved from may still be counted, too
             taken = not (losing and watched.losses.held) and watched.losses.takes(len(losing))
             if taken:

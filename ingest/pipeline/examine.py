@@ -39,14 +39,20 @@ class Exits:
 
 
 class Examine:
-    """Takes paths from the queue and sends each through one of the `exits`."""
+    """Takes paths from the queue and sends each through one of the `exits`.
 
-    def __init__(self, context: Context, queue: Queue, index: Index, places: Places, exits: Exits) -> None:
+    Of a daemon that is `fed` nothing is deleted, and no table compared: what it does not see another machine may.
+    """
+
+    def __init__(
+        self, context: Context, queue: Queue, index: Index, places: Places, exits: Exits, *, fed: bool = False
+    ) -> None:
         self._context = context
         self._queue = queue
         self._index = index
         self._places = places
         self._exits = exits
+        self._fed = fed
         self._workers = Workers("examine", context.loop)
         self._examined = 0  # paths, of all sources
 
@@ -96,7 +102,7 @@ class Examine:
                 case Fate.METADATA:
                     self._exits.write.describe(verdict)
                     continue
-                case Fate.DELETE:
+                case Fate.DELETE if not self._fed:
                     self._exits.removals.put(verdict)
                     continue
                 case Fate.SETTLING:
@@ -106,6 +112,6 @@ class Examine:
                     self._queue.look({Key(key.source, verdict.picture or key.path): Mark.CLOSED})
                 case Fate.OTHERS if verdict.state is not None:
                     self._queue.others.appeared([(key, verdict.state.size)], time.monotonic())
-                case Fate.TABLE:
+                case Fate.TABLE if not self._fed:
                     self._exits.disks.reload_table(key)
             self._queue.finish(key)

@@ -18,6 +18,7 @@ from ingest.context import Context
 from ingest.events.queue import Queue
 from ingest.index.isolation import Isolation
 from ingest.index.retrying import Retrier
+from ingest.index.size import embedded_in
 from ingest.loop import Worker, Workers
 from ingest.pipeline.afterwards import Afterwards
 from ingest.pipeline.found_problems import problems_kept
@@ -221,7 +222,7 @@ class Deleter:
                 held.append(Held(name, len(ruled), too_many(name), hinted=True))
                 lost = [removal for removal in lost if not removal.ruled]
             if len(lost) > watched.guard.left:
-                watched.guard.grown(self._retrier(partial(self._size, watched)))
+                watched.guard.grown(self._retrier(embedded_in, self._catalog, name, watched.part))
             if watched.guard.takes(len(lost)):
                 deleted += lost
             else:
@@ -237,11 +238,6 @@ class Deleter:
                     self._sources[removal.key.source].note_refusal(to_text(removal.key.path)[0], detail)
                     deleted.remove(removal)
         return deleted, held
-
-    def _size(self, watched: WatchedSource) -> int:
-        if watched.part.is_whole:
-            return self._catalog.items.count(source=watched.name)
-        return self._catalog.ledger.count_part(watched.name, watched.part).items
 
     def indexed(self, keys: Sequence[Key]) -> list[Key]:
         """Those of some files that the index has."""

@@ -31,6 +31,7 @@ from ingest.tally import Counts
 from recq.errors import IndexUnreachable, RecqError, UsageError
 from recq.index.connect import server_client
 from recq.operate.requests import error_of
+from recq.paths import printable
 from recq.progress import Progress
 from recq.settings import Settings
 
@@ -40,6 +41,7 @@ LOCAL = "local"
 BATCH = 256
 """Paths that a worker is handed at a time: what is done again where one is killed."""
 
+_ASKING = ("token", "k8s")  # modes of Ray in which it asks for a token
 _OBJECTS = 128_000_000  # bytes of Ray's memory for what is handed over, of a Ray of our own: paths and counts
 _NO_RAY = "backfill needs Ray: pip install 'recq[ray]'"
 
@@ -48,7 +50,8 @@ _NO_RAY = "backfill needs Ray: pip install 'recq[ray]'"
 class Filled:
     """What a backfill has done: `paths` that it saw, of which so many were `unchanged` or no picture.
 
-    `failed` are all items of the source that could not be indexed, those of earlier runs included.
+    `failed` are all items of the source that could not be indexed, those of earlier runs included; `unseen` are paths
+    where a worker saw no file (`first_unseen`), or a folder that it could not list: what the index has there stays.
     """
 
     paths: int
@@ -58,6 +61,8 @@ class Filled:
     metadata: int
     failed: int
     refused: int
+    unseen: int
+    first_unseen: str | None
     workers: int
     seconds: float
     working_since: str | None
@@ -101,7 +106,7 @@ def backfill(
 def _filled(settings: Settings, listing: Listing, workers: int, progress: Progress, began: float) -> Filled:
     import ray.data
 
-    done, first = Counter[str](), 0.0
+    done, first, unseen = Counter[str](), 0.0, ""
     found = ray.data.read_datasource(paths_source(settings, listing), override_num_blocks=1, num_cpus=0)
     rows = found.map_batches(
         Road,
@@ -116,15 +121,17 @@ def _filled(settings: Settings, listing: Listing, workers: int, progress: Progre
             if row["error"]:
                 raise error_of({"error": row["error"], "code": row["code"]})
             first = min(first or row["began"], row["began"])
-            done.update({each: row[each] for each in ("paths", *Counts.__dataclass_fields__)})
+            unseen = unseen or row["first"]
+            done.update({each: row[each] for each in ("paths", "unseen", *Counts.__dataclass_fields__)})
             progress("images", done["paths"], 0)
     except ray.exceptions.RayError as error:
         raise _cause(error) from error
-    settled = sum(done[each] for each in ("indexed", "reused", "metadata", "failed", "refused", "deleted"))
+    settled = sum(done[each] for each in ("indexed", "reused", "metadata", "failed", "refused", "unseen"))
     return Filled(
         paths=done["paths"],
         unchanged=done["paths"] - settled,
-        **{each: done[each] for each in ("indexed", "reused", "metadata", "failed", "refused")},
+        **{each: done[each] for each in ("indexed", "reused", "metadata", "failed", "refused", "unseen")},
+        first_unseen=unseen or None,
         workers=workers,
         seconds=time.monotonic() - began,
         working_since=datetime.fromtimestamp(first, UTC).isoformat(timespec="milliseconds") if first else None,
@@ -202,11 +209,11 @@ def _unheard() -> Iterator[None]:
 
 def _environment(given: Mapping[str, str]) -> dict[str, str]:
     """What Ray has to find in the environment. Raises UsageError where it was told to ask for no token."""
-    mode = given.get("RAY_AUTH_MODE", "token")
-    if mode == "disabled":
+    mode = given.get("RAY_AUTH_MODE", "token").lower()
+    if mode not in _ASKING:
         raise UsageError(
-            "RAY_AUTH_MODE=disabled: whoever reaches a Ray without a token runs programs on it; start the cluster with "
-            "RAY_AUTH_MODE=token, and leave the variable out here"
+            f"RAY_AUTH_MODE={printable(mode)}: whoever reaches a Ray without a token runs programs on it; start the "
+            "cluster with RAY_AUTH_MODE=token, and leave the variable out here"
         )
     quiet = {"RAY_BACKEND_LOG_LEVEL": "fatal", "RAY_DATA_DISABLE_PROGRESS_BARS": "1"}  # its own lines, not the errors
     return {"RAY_AUTH_MODE": mode, "RAY_USAGE_STATS_ENABLED": "0", **quiet}

@@ -32,8 +32,8 @@ class Listing:
         """The paths, relative to the root. Raises UsageError for a line that is none of it, OSError."""
         if self.listed is None:
             for seen in walk(Rules(settings.ignore, self.root)):
-                if not isinstance(seen, Unreadable) and seen.kind is not Kind.IGNORED:
-                    yield seen.path
+                if isinstance(seen, Unreadable) or seen.kind is not Kind.IGNORED:
+                    yield seen.path  # a folder that cannot be listed is told by the worker that is handed it
             return
         with self.listed.open(encoding="utf-8", errors="surrogateescape", newline="\n") as lines:
             for number, line in enumerate(lines, 1):
@@ -44,7 +44,10 @@ class Listing:
 def _relative(root: Path, listed: Path, number: int, text: str) -> str:
     path = Path(text) if Path(text).is_absolute() else root / text
     try:
-        return str(path.relative_to(root))
+        inside = path.relative_to(root)
+        if ".." in inside.parts:
+            raise ValueError
+        return str(inside)
     except ValueError:
         raise UsageError(
             f"{printable(str(listed))}:{number}: '{printable(text)}' does not lie in {printable(str(root))}: one list "

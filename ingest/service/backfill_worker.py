@@ -6,6 +6,7 @@ What it needs is opened with the first batch and kept. What recq has a word for 
 
 from __future__ import annotations
 
+import stat
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -18,11 +19,13 @@ from ingest.service.roots import begin
 from ingest.service.running import decoding, network
 from ingest.source.files import Key
 from ingest.source.sources import Sources
+from ingest.source.targets import require_folder
 from ingest.source.watched_source import WatchedSource
 from ingest.tally import Counts
 from recq.errors import IndexUnreachable, RecqError
 from recq.index.catalog import Catalog
 from recq.index.connect import server_client
+from recq.paths import printable
 from recq.settings import Settings
 
 if TYPE_CHECKING:
@@ -41,18 +44,23 @@ class Road:
         self._opened: _Opened | None = None
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[Any]]:
-        """What was done with the `path`s (bytes, relative to the root): one row of counts, or of an error."""
+        """What was done with the `path`s (bytes, relative to the root): one row of counts, or of an error.
+
+        `unseen` are those that cannot be seen here, with the `first` of them: what the index has of these stays.
+        """
         paths = [path.decode("utf-8", "surrogateescape") for path in batch["path"]]
         began = time.time()
-        counts, error, code = Counts(), "", 0
+        counts, error, code, unseen = Counts(), "", 0, list[str]()
         try:
             if self._opened is None:
                 self._opened = _Opened(self._settings, self._listing)
                 began = time.time()
-            counts = self._opened.indexed(paths)
+            counts, unseen = self._opened.indexed(paths)
         except RecqError as problem:
             error, code = str(problem), problem.exit_code
+        first = printable(unseen[0]) if unseen else ""
         row = {"paths": len(paths), "began": began, "error": error, "code": code, **vars(counts)}
+        row |= {"unseen": len(unseen), "first": first}
         return {name: [value] for name, value in row.items()}
 
     def close(self) -> None:
@@ -65,12 +73,16 @@ class _Opened:
     """What a worker keeps from one batch to the next: a daemon that compares and watches nothing, in its own thread."""
 
     def __init__(self, settings: Settings, listing: Listing) -> None:
+        require_folder(listing.root)
         self._client = server_client(settings)
         catalog = Catalog.open(self._client, settings.catalog)
         retrier = Retrier(
             threading.Event(), give_up_after=settings.connect_timeout, waiting=lambda _: None, recovered=lambda: None
         )
         self._watched = begin(catalog, settings, retrier, _Silent(), listing.name, listing.root, table=None)
+        # Only a comparison can tell what a table has taken away: what items have stays, until a daemon makes one.
+        self._watched.losses.hold()
+        self._watched.losses.decided = True
         sources = Sources([self._watched])
         self._pool, self._embedder = decoding(settings, sources), network(settings, catalog)
         self._stop = threading.Event()
@@ -91,15 +103,22 @@ class _Opened:
         self._thread = threading.Thread(target=self._run, name="daemon", daemon=True)
         self._thread.start()
 
-    def indexed(self, paths: Sequence[str]) -> Counts:
-        """Index the files at these paths that the index does not have as they are. Raises what ended the daemon."""
+    def indexed(self, paths: Sequence[str]) -> tuple[Counts, list[str]]:
+        """Index the files at these paths that the index does not have as they are, and tell which cannot be seen.
+
+        Raises what ended the daemon.
+        """
         before = self._daemon.tally.of(self._watched.name)
-        done = self._daemon.see_to({Key(self._watched.name, path): _mark(self._watched, path) for path in paths})
+        marks = {path: _mark(self._watched, path) for path in paths}
+        unseen = [path for path, mark in marks.items() if mark is None]
+        done = self._daemon.see_to(
+            {Key(self._watched.name, path): mark for path, mark in marks.items() if mark is not None}
+        )
         while not done.wait(_LOOK_EVERY):
             if not self._thread.is_alive():
                 raise self._error or IndexUnreachable("the worker has ended")
         now = vars(self._daemon.tally.of(self._watched.name))
-        return Counts(**{name: count - getattr(before, name) for name, count in now.items()})
+        return Counts(**{name: count - getattr(before, name) for name, count in now.items()}), unseen
 
     def close(self) -> None:
         """End it all."""
@@ -117,13 +136,15 @@ class _Opened:
             self._error = error
 
 
-def _mark(watched: WatchedSource, path: str) -> Mark:
-    """A file that was changed a moment ago may still be written."""
+def _mark(watched: WatchedSource, path: str) -> Mark | None:
+    """A file that was changed a moment ago may still be written; None where there is no file, or none can be seen."""
     try:
-        changed = (watched.root / path).stat().st_mtime
+        found = (watched.root / path).stat()
     except OSError:
-        return Mark.CLOSED  # which finds that out again
-    return Mark.APPEARED if abs(time.time() - changed) < _STILL_WRITTEN else Mark.CLOSED
+        return None
+    if not stat.S_ISREG(found.st_mode):
+        return None
+    return Mark.APPEARED if abs(time.time() - found.st_mtime) < _STILL_WRITTEN else Mark.CLOSED
 
 
 class _Silent:

@@ -55,6 +55,7 @@ def test_a_worker_is_the_daemons_road(place: Place, own_server: QdrantServer) ->
         done = {name: values[0] for name, values in row.items()}
         assert (done["error"], done["code"], done["paths"]) == ("", 0, 6)
         assert (done["indexed"], done["reused"], done["failed"], done["deleted"]) == (1, 1, 1, 0)
+        assert (done["unseen"], done["first"]) == (1, "gone.jpg")
         again = road(batch("first.jpg", "chairs/oak.jpg", "copy.jpg", "bad.jpg"))
         assert [again[name] for name in ("indexed", "reused", "failed", "metadata")] == [[0]] * 4
     finally:
@@ -84,6 +85,9 @@ def test_what_a_folder_and_a_list_mean(tmp_path: Path, place: Place, own_server:
         for source in (None, "shop"):
             some = listing_of(listed, source, catalog)
             assert (some.name, list(some.paths(settings))) == ("shop", ["a.jpg", "b/c.jpg"])
+        listed.write_text("b/../../elsewhere/a.jpg\n")
+        with pytest.raises(UsageError, match="does not lie in"):
+            list(listing_of(listed, "shop", catalog).paths(settings))
         listed.write_text("/elsewhere/a.jpg\n")
         with pytest.raises(UsageError, match="lies in no source of this host"):
             listing_of(listed, None, catalog)
@@ -94,12 +98,39 @@ def test_what_a_folder_and_a_list_mean(tmp_path: Path, place: Place, own_server:
                 listing_of(what, source, catalog)
 
 
+@pytest.mark.server
+def test_what_a_worker_does_not_see_stays_as_it_is(place: Place, own_server: QdrantServer, tmp_path: Path) -> None:
+    """A folder that is not mounted there, a sidecar and a table that have gone: only a comparison may judge these."""
+    for number in range(3):
+        put(place.root / f"{number}.jpg", number)
+    put(place.root / "mounted" / "far.jpg", 7)
+    (place.root / "0.jpg.json").write_text('{"price": 7}')
+    (place.root / "metadata.csv").write_text("file,colour\n1.jpg,red\n")
+    assert place.once().returncode == 0
+    before = place.items()
+    (place.root / "mounted").rename(tmp_path / "away")
+    (place.root / "0.jpg.json").unlink()
+    (place.root / "metadata.csv").unlink()
+    settings = Settings(url=own_server.url, data_dir=place.data, connect_timeout=2)
+    road = Road(settings, Listing("shop", place.root))
+    paths = ("0.jpg", "0.jpg.json", "1.jpg", "2.jpg", "metadata.csv", "mounted/far.jpg", "mounted")
+    try:
+        done = {name: values[0] for name, values in road(batch(*paths)).items()}
+    finally:
+        road.close()
+    assert (done["error"], done["unseen"], done["deleted"]) == ("", 4, 0)
+    assert place.items() == before
+    unmounted = Road(settings, Listing("shop", tmp_path / "nowhere"))
+    assert "does not exist" in unmounted(batch("0.jpg"))["error"][0]
+
+
 def test_a_token_is_asked_for_and_nothing_is_reported_to_rays_makers() -> None:
     assert _environment({})["RAY_AUTH_MODE"] == "token"
     assert _environment({})["RAY_USAGE_STATS_ENABLED"] == "0"
     assert _environment({"RAY_AUTH_MODE": "k8s"})["RAY_AUTH_MODE"] == "k8s"
-    with pytest.raises(UsageError, match="without a token"):
-        _environment({"RAY_AUTH_MODE": "disabled"})
+    for mode in ("disabled", "DISABLED", "", "none"):
+        with pytest.raises(UsageError, match="without a token"):
+            _environment({"RAY_AUTH_MODE": mode})
 
 
 def test_what_it_needs_is_said_in_one_line(tmp_path: Path) -> None:
