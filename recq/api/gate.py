@@ -19,7 +19,7 @@ from recq.api.access import LOGIN, Gatekeeper, token_of
 from recq.api.documents import answer
 from recq.api.errors import BUSY, FORBIDDEN, TOO_LARGE, TOO_MANY, UNAUTHORISED, Kind, document
 from recq.api.metrics import Metrics
-from recq.api.rates import Asking, Rates, TooMany, Why, cost_of, network_of
+from recq.api.rates import MOST_OF_A_QUESTION, UNKNOWN, Asking, Rates, TooMany, Why, cost_of, network_of
 from recq.index.edge.serving import Access
 from recq.index.edge.throttle import throttled
 
@@ -98,6 +98,7 @@ class Gate:
             await _refuse(kind, refusal.message, scope, receive, send)
             return
         scope["access"] = access
+        most = self._max_body if access is not Access.NONE else min(self._max_body, MOST_OF_A_QUESTION)
         held = 0
         parts: list[bytes] = []
         try:
@@ -109,9 +110,9 @@ class Gate:
                 part, more = message.get("body", b""), message.get("more_body", False)
                 held += len(part)
                 self._held += len(part)
-                if held > self._max_body:
+                if held > most:
                     _log.warning("a request was refused: its body is larger than max_upload")
-                    told = f"a body may have {self._max_body:,} bytes, the setting max_upload"
+                    told = f"a body may have {most:,} bytes" + (", the setting max_upload" if access else " here")
                     await _refuse(TOO_LARGE, told, scope, receive, send)
                     return
                 if self._held > AT_ONCE * self._max_body:
@@ -126,13 +127,21 @@ class Gate:
         """Why a request comes too soon; None where it may be answered."""
         client = scope.get("client")
         network = network_of(client[0] if client else None)
-        if network is None and "x-forwarded-for" in headers and not self._names_proxies:
-            _log.warning("a proxy on this machine asks for others: their rate is its own matter (see api_proxies)")
+        if network is None and "x-forwarded-for" in headers:
+            if self._names_proxies:  # whoever says so came through a proxy, and this machine's own does not
+                network = UNKNOWN
+            else:
+                _log.warning(
+                    "a proxy on this machine asks for others, who count as one client, also where one of them guesses "
+                    "tokens: list it in api_proxies"
+                )
         asking = Asking(
             network,
             access,
             token_of(headers) if self._keeper.needs_token else "",
-            cost_of(scope["method"], scope["path"], headers.get("content-length", "")),
+            cost_of(
+                scope["method"], scope["path"], headers.get("content-length", headers.get("transfer-encoding", ""))
+            ),
             logs_in=scope["method"] == "POST" and scope["path"] == LOGIN,
         )
         found = self._rates.refusal(asking, time.monotonic())

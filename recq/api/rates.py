@@ -51,7 +51,8 @@ HEAVY_ROUTES = frozenset(
     }
 )
 _SMALLEST = 2 * HEAVY  # units that a bucket holds, however low the rate: one question must be possible
-_UNKNOWN = "an address that cannot be read"  # all of these are one client
+UNKNOWN = "an address that cannot be read"
+"""All of these are one client."""
 
 
 class Why(StrEnum):
@@ -153,7 +154,7 @@ def network_of(host: str | None) -> str | None:
     try:
         address = ipaddress.ip_address(host or "")
     except ValueError:
-        return _UNKNOWN
+        return UNKNOWN
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is None:
             first = ipaddress.IPv6Address(int(address) >> 64 << 64)
@@ -163,10 +164,13 @@ def network_of(host: str | None) -> str | None:
 
 
 def cost_of(method: str, path: str, length: str) -> float:
-    """The units of a request; `length` is its header Content-Length, "" where it has none."""
+    """The units of a request; `length` is its header Content-Length, "" where it has none, which a POST's body may
+    be of any length without."""
+    if (length or method == "POST") and not _is_short(length):
+        return HEAVY
     if path in FREE_ROUTES or path.startswith(_FILES):
         return FREE
-    if path in HEAVY_ROUTES or (method == "POST" and not _is_short(length)):
+    if path in HEAVY_ROUTES:
         return HEAVY
     if path.startswith("/api/v1/items/") and path.endswith(_PICTURES):
         return LIGHT

@@ -9,7 +9,7 @@ measured before it was switched on (`recq.operate.quantise`), in its metadata un
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from typing import Any, Self
 
@@ -67,6 +67,12 @@ class Measured:
     queries: int
     at: str
 
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Self | None:
+        """What a record says; None where it lacks something. What a newer recq has added is left out."""
+        names = [each.name for each in fields(cls)]
+        return cls(**{name: record[name] for name in names}) if all(name in record for name in names) else None
+
 
 @dataclass(frozen=True)
 class Quantised:
@@ -102,7 +108,7 @@ class Quantised:
             kind,
             float(record.get("oversampling", METHODS[kind].oversampling)),
             bool(params.on_disk),
-            None if measured is None else Measured(**measured),
+            None if measured is None else Measured.of(measured),
         )
 
     @property

@@ -20,7 +20,7 @@ from recq.index.errors import translated
 from recq.index.plain_requests import query_points
 from recq.index.quantisation import Quantised
 from recq.index.schema import METADATA_KEY, VECTOR
-from recq.index.search_params import THOROUGH_WALK
+from recq.index.search_params import WALK
 from recq.progress import Progress, silent
 
 _NAME = hashlib.sha256(b"quantisation trial").hexdigest()[:12]  # where a space's fingerprint stands
@@ -43,14 +43,14 @@ class Trial:
         return self._ask(numbers, k, models.SearchParams(exact=True))
 
     def walked(self, numbers: Sequence[int], k: int) -> list[list[float]]:
-        """A long walk over the originals: what is missing here is the graph's fault."""
+        """A walk over the originals, as questions make it: what is missing here is the graph's fault."""
         ignored = models.QuantizationSearchParams(ignore=True)
-        return self._ask(numbers, k, models.SearchParams(hnsw_ef=THOROUGH_WALK, quantization=ignored))
+        return self._ask(numbers, k, models.SearchParams(hnsw_ef=WALK, quantization=ignored))
 
     def quantised(self, numbers: Sequence[int], k: int) -> list[list[float]]:
         """The same walk over the quantised vectors, rescored as the catalog's questions would be."""
         rescored = models.QuantizationSearchParams(rescore=True, oversampling=self._quantised.oversampling)
-        return self._ask(numbers, k, models.SearchParams(hnsw_ef=THOROUGH_WALK, quantization=rescored))
+        return self._ask(numbers, k, models.SearchParams(hnsw_ef=WALK, quantization=rescored))
 
     @translated
     def _ask(self, numbers: Sequence[int], k: int, params: models.SearchParams) -> list[list[float]]:

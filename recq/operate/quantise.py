@@ -19,7 +19,7 @@ import numpy as np
 from qdrant_client import QdrantClient, models
 
 from recq.commands import command
-from recq.errors import UsageError
+from recq.errors import IndexRefused, UsageError
 from recq.evaluate.index_recall import recall
 from recq.evaluate.index_results import Recalled
 from recq.evaluate.results import rounded
@@ -37,6 +37,9 @@ BAR = 0.99
 
 K = 10
 """Of how many nearest the recall is measured."""
+
+MOST_OVERSAMPLING = 16.0
+"""Beyond it a whole collection is nearly compared; a sample around few items would say nothing."""
 
 QUERIES = 200
 """Items whose nearest are asked for, unless given."""
@@ -120,12 +123,12 @@ def quantise_catalog(
 ) -> Trialled:
     """Measure, and switch on what reaches `bar`, or whatever was found with `force`; then wait until that is done.
 
-    Raises UsageError for the embedded engine, an oversampling below 1 and fewer than `FEWEST` items, IndexRefused for a
-    server that is too old, TargetNotFound without such a catalog, and the errors of an index.
+    Raises UsageError for the embedded engine, an oversampling out of range and fewer than `FEWEST` items, IndexRefused
+    for a server that is too old or cannot go on, TargetNotFound without such a catalog, and the errors of an index.
     """
     require_server(settings)
-    if wanted.oversampling < 1:
-        raise UsageError(f"--oversampling {wanted.oversampling:g}: give 1 or more")
+    if not 1 <= wanted.oversampling <= MOST_OVERSAMPLING:
+        raise UsageError(f"--oversampling {wanted.oversampling:g}: give 1 to {MOST_OVERSAMPLING:g}")
     with connect(settings) as client:
         _require_kind(client, wanted.kind)
         catalog = Catalog.open(client, settings.catalog)
@@ -230,11 +233,16 @@ def _vectors(catalog: Catalog, ids: Sequence[str], progress: Progress) -> dict[s
 
 @translated
 def _wait(client: QdrantClient, collection: str, progress: Progress) -> None:
-    """Until the server has nothing to do any more; it answers questions meanwhile, and goes on without this."""
+    """Until the server has nothing to do any more; it answers questions meanwhile, and goes on without this.
+
+    Raises IndexRefused where it cannot go on.
+    """
     calm = 0
     while calm < _CALM:
         time.sleep(_LOOK)
         info = client.get_collection(collection)
+        if info.status == models.CollectionStatus.RED:
+            raise IndexRefused(f"the server could not go on with {collection!r}: {info.optimizer_status}")
         total = info.points_count or 0
         progress("the server works", min(info.indexed_vectors_count or 0, total), total)
         calm = calm + 1 if info.status == models.CollectionStatus.GREEN else 0

@@ -27,6 +27,7 @@ from recq.api.rates import (
     HEAVY_ROUTES,
     KNOWN_FOR,
     LIGHT,
+    MOST_OF_A_QUESTION,
     PLAIN,
     Asking,
     Rates,
@@ -141,6 +142,11 @@ def test_who_counts_as_one_client(host: str | None, network: str | None) -> None
         ("GET", f"{PREFIX}/readyz", "", FREE),
         ("GET", "/static/page.css", "", FREE),
         ("GET", f"{PREFIX}/metrics", "", PLAIN),
+        ("GET", f"{PREFIX}/metrics", "70000", HEAVY),
+        ("PUT", f"{PREFIX}/metrics", "chunked", HEAVY),
+        ("POST", f"{PREFIX}/healthz", "70000", HEAVY),
+        ("POST", "/static/page.css", "chunked", HEAVY),
+        ("GET", f"{PREFIX}/items/7/thumbnail", "70000", HEAVY),
         ("GET", f"{PREFIX}/changes/stream", "", PLAIN),
         ("GET", f"{PREFIX}/items/7/thumbnail", "", LIGHT),
         ("GET", "/nothing/thumbnail", "", PLAIN),
@@ -339,6 +345,17 @@ def test_only_a_proxy_that_was_named_says_who_asks(limited: Settings) -> None:
         ]
         assert 429 in found, "what a client puts before its address is not believed"
         assert 429 in statuses(api, 40, of("no address"))
+        assert 429 in statuses(api, 40, of("127.0.0.1")), "who comes through a proxy is not this machine"
+
+
+def test_a_stranger_sends_no_more_than_a_login_needs(limited: Settings) -> None:
+    with served(limited.model_copy(update={"rate": 0}), Gatekeeper(read=READ)) as api:
+        for method, route in (("POST", f"{PREFIX}/healthz"), ("PUT", f"{PREFIX}/readyz"), ("POST", "/static/page.css")):
+            sent = api.client.request(method, route, content=bytes(MOST_OF_A_QUESTION + 1))
+            assert sent.status_code == 413, (method, route)
+        headers = {"Authorization": f"Bearer {READ}"}
+        known = api.client.request("POST", f"{PREFIX}/healthz", content=bytes(MOST_OF_A_QUESTION + 1), headers=headers)
+        assert known.status_code == 405
 
 
 def test_people_get_a_page_that_says_what_to_do(api: Api) -> None:

@@ -163,8 +163,9 @@ def test_what_cannot_be_measured_is_refused(own_server: QdrantServer) -> None:
     settings, client = filled(own_server, 20)
     with pytest.raises(UsageError, match="'shop' has 20 items: recall is measured of 500 at least"):
         quantise_catalog(settings, INT8)
-    with pytest.raises(UsageError, match=r"--oversampling 0\.5: give 1 or more"):
-        quantise_catalog(settings, Quantised.of_kind(Kind.INT8, 0.5))
+    for oversampling in (0.5, -1, 1e9, float("inf"), float("nan")):
+        with pytest.raises(UsageError, match=r"--oversampling \S+: give 1 to 16"):
+            quantise_catalog(settings, Quantised.of_kind(Kind.INT8, oversampling))
     with pytest.raises(TargetNotFound):
         keep_whole(settings.of_catalog("none"))
     only_the_catalog(client)
