@@ -154,9 +154,19 @@ class _Lines:
         with self._lock:
             start = "\n" if self._cut else ""
             self._cut = True
-            self._stream.write(f"{start}{message}\n")
-            self._stream.flush()
+            self._write(f"{start}{message}\n")
             self._cut = False
+
+    def _write(self, text: str) -> None:
+        binary = getattr(self._stream, "buffer", None)
+        if binary is None:  # a stream of a test's, or of another program that this one runs in
+            self._stream.write(text)
+        else:
+            # An unbuffered file takes what there is room for, says how much that was, and raises nothing.
+            left = text.encode("utf-8", "backslashreplace")
+            while left:
+                left = left[binary.write(left) or 0 :]
+        self._stream.flush()
 
     info = warning = msg
 
