@@ -23,28 +23,34 @@ class OtherParts:
 
     def __init__(self) -> None:
         self._files: dict[Key, tuple[int, float]] = {}  # size, and when it was noticed (monotonic): in that order
+        self._of_size: dict[tuple[str, int], dict[Key, None]] = {}  # in the same order: thousands of moves ask by these
 
     def appeared(self, files: Iterable[tuple[Key, int]], now: float) -> None:
         """Note files with their sizes in bytes."""
         for key, size in files:
-            self._files.pop(key, None)
+            self._forget(key)
             self._files[key] = size, now
+            self._of_size.setdefault((key.source, size), {})[key] = None
         for key, (_, at) in list(self._files.items()):
             if len(self._files) <= _MOST and at >= now - WAITS - _TOGETHER:
                 break
-            del self._files[key]
+            self._forget(key)
 
     def places(self, source: str, size: int, since: float, now: float) -> list[Key]:
         """Where a file of that many bytes may be that is gone `since` (monotonic); none where nothing is waited for."""
         if now > since + WAITS:
             return []
-        return [
-            key
-            for key, (its, at) in self._files.items()
-            if key.source == source and its == size and at >= since - _TOGETHER
-        ]
+        return [key for key in self._of_size.get((source, size), ()) if self._files[key][1] >= since - _TOGETHER]
 
     def written(self, keys: Collection[Key]) -> None:
         """Note that the index has these."""
         for key in keys:
-            self._files.pop(key, None)
+            self._forget(key)
+
+    def _forget(self, key: Key) -> None:
+        size, _ = self._files.pop(key, (None, None))
+        if size is not None:
+            alike = self._of_size[key.source, size]
+            del alike[key]
+            if not alike:
+                del self._of_size[key.source, size]

@@ -135,8 +135,9 @@ class Quantised:
         return asdict(self)
 
 
+@translated
 def require_quantising(client: QdrantClient, kind: Kind) -> None:
-    """Raise IndexRefused where the server is too old for that kind."""
+    """Raise IndexRefused where the server is too old for that kind, and the errors of an index."""
     needs = METHODS[kind].needs
     if needs is not None:
         require_feature(client, needs, f"--kind {kind}")

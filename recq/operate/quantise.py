@@ -27,7 +27,7 @@ from recq.index.catalog import Catalog
 from recq.index.connect import connect
 from recq.index.errors import translated
 from recq.index.parameters import Parameters
-from recq.index.quantisation import FULL_BITS, Kind, Measured, Quantised, quantise, require_quantising
+from recq.index.quantisation import FULL_BITS, Measured, Quantised, quantise, require_quantising
 from recq.index.quantisation_trial import trial
 from recq.progress import Progress, silent
 from recq.settings import Settings
@@ -130,7 +130,7 @@ def quantise_catalog(
     if not 1 <= wanted.oversampling <= MOST_OVERSAMPLING:
         raise UsageError(f"--oversampling {wanted.oversampling:g}: give 1 to {MOST_OVERSAMPLING:g}")
     with connect(settings) as client:
-        _require_kind(client, wanted.kind)
+        require_quantising(client, wanted.kind)
         catalog = Catalog.open(client, settings.catalog)
         found = _measured(client, catalog, wanted, queries, bar, seed, most, progress)
         if only_measure or not (found.enough or force):
@@ -162,11 +162,6 @@ def require_server(settings: Settings) -> None:
             "only a Qdrant server quantises: name one with --url. The embedded engine reads its vectors from a mapped "
             "file, and compares all of them"
         )
-
-
-@translated
-def _require_kind(client: QdrantClient, kind: Kind) -> None:
-    require_quantising(client, kind)
 
 
 def _measured(
