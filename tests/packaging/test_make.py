@@ -140,8 +140,23 @@ def test_the_demo_takes_a_folder_from_the_command_line_only(checkout: Path) -> N
 def test_torture_is_the_full_form_and_a_part_can_be_chosen(checkout: Path) -> None:
     settled(checkout)
     planned = plan(checkout, "torture", "TORTURE=-k kill")
-    assert "pytest tests/reliability --full --figures build/torture.jsonl" in planned
-    assert planned.rstrip().endswith("-k kill")
+    assert " tests/reliability --full --figures build/torture.jsonl -k kill" in planned
+    assert "-m long" not in planned
+    assert "-m long" in plan(checkout, "torture")
+
+
+def test_torture_goes_on_behind_a_failure_and_fails_at_its_end(checkout: Path) -> None:
+    """With a `python` that notes what it is asked and fails at the first."""
+    settled(checkout)
+    asked = checkout / "asked"
+    (checkout / "stand-in").mkdir()
+    python = checkout / "stand-in" / "python"
+    python.write_text(
+        f'#!/bin/sh\ncase "$*" in *pytest*) echo "$*" >> {asked}; test "$(wc -l < {asked})" -gt 1;; esac\n'
+    )
+    python.chmod(0o755)
+    assert make(checkout, "torture", "BIN=stand-in").returncode
+    assert len(asked.read_text().splitlines()) == 2
 
 
 def test_the_soak_run_leaves_figures_and_may_be_shorter(checkout: Path) -> None:

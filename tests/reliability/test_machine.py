@@ -34,7 +34,7 @@ from tests.reliability.world import OPERATIONS, World
 
 pytestmark = pytest.mark.timeout(PATIENT)
 
-SHORT, FULL = 4, 300
+SHORT, FULL = 4, 100
 """Sequences."""
 
 LONG = 20
