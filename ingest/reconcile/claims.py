@@ -21,7 +21,7 @@ from ingest.source.other_daemons import is_living_other, own_watcher, started
 from recq.errors import IndexBusy
 from recq.index.catalog import Catalog
 from recq.index.sources import Watcher
-from recq.part import Part
+from recq.part import WHOLE, Part
 
 
 def _began() -> str:
@@ -46,7 +46,8 @@ def take(catalog: Catalog, source: str, part: Part, *, rescan: float) -> None:
     whole = known.watcher if (known := catalog.sources.all().get(source)) is not None else None
     if not part.is_whole and whole is not None and is_living_other(whole, own, within=2 * rescan, started=started):
         raise IndexBusy(refused_by_whole(source, whole, own, 2 * rescan))
-    catalog.parts.forget(source, [each.part for each in records if each.part.of != part.of])
+    gone = {each.part for each in records if each.part.of != part.of}
+    catalog.parts.forget(source, gone if part.is_whole else {WHOLE, *gone})
     if not part.is_whole:
         catalog.parts.update(source, part, watcher=own, since=_began())
 

@@ -100,6 +100,11 @@ def require_no_daemon(settings: Settings) -> None:
         raise IndexBusy(f"catalog {settings.catalog!r} is being watched by process {status.pid}: stop it first")
 
 
+def require_unshared(settings: Settings, catalog: Catalog) -> None:
+    """Raise IndexBusy where a daemon that does not share this data folder works on a source of a catalog."""
+    require_no_watcher(settings, catalog.sources.all(), catalog.parts.all())
+
+
 def require_no_watcher(settings: Settings, sources: Mapping[str, Source], parts: Sequence[PartRecord]) -> None:
     """Raise IndexBusy where a daemon that does not share this data folder compares a source on the same server."""
     if settings.url is None:

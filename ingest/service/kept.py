@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ingest.report import Reporter
-from ingest.service.drop import require_no_daemon, require_no_watcher
+from ingest.service.drop import require_no_daemon, require_unshared
 from recq.commands import command
 from recq.errors import IndexBusy, TargetNotFound
 from recq.index.catalog import Catalog
@@ -31,7 +31,7 @@ def rollback(settings: Settings) -> EmbeddingSpace:
     require_no_daemon(settings)
     with connect(settings) as client:
         catalog = Catalog.open(client, settings.catalog)
-        require_no_watcher(settings, catalog.sources.all(), catalog.parts.all())
+        require_unshared(settings, catalog)
         return Catalog.rollback(client, settings.catalog).space
 
 

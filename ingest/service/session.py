@@ -22,7 +22,7 @@ from ingest.reconcile.rebuild_check import require_all_there
 from ingest.report import LogFormat, Reporter
 from ingest.service.additions import Additions, HandOver, Taken, wait_until_done
 from ingest.service.api import MountedApi
-from ingest.service.drop import require_no_watcher
+from ingest.service.drop import require_no_watcher, require_unshared
 from ingest.service.kept import report_kept
 from ingest.service.outcome import Outcome, Standing, size_of
 from ingest.service.rebuilds import (
@@ -156,13 +156,14 @@ def rebuild(settings: Settings, *, table: Path | None, log_format: LogFormat | N
 
     After an interruption the next call continues where it stopped. Raises TargetError, with the old collection in
     place, when a source could not be read whole or an item that is found today would be lost
-    (`ingest.reconcile.rebuild_check`).
+    (`ingest.reconcile.rebuild_check`), IndexBusy while a daemon of another data folder works on the catalog.
     """
 
     require_undivided(settings)
 
     def here(session: Session) -> Outcome:
         old = Catalog.open(session.client, settings.catalog)
+        require_unshared(settings, old)
         roots = all_roots(old)
         require_one_source(table, roots)
         space = wanted_space(settings, old)
@@ -187,13 +188,14 @@ def switch(settings: Settings, candidate: str, *, log_format: LogFormat | None) 
 
     Raises TargetNotFound for an unknown candidate, SpaceMismatch where it or the model of the settings is of another
     space, UsageError in a catalog that is in a trained space, and TargetError, with the old collection in place, when
-    an item would be lost (`ingest.reconcile.rebuild_check`).
+    an item would be lost (`ingest.reconcile.rebuild_check`), and IndexBusy as `rebuild`.
     """
 
     require_undivided(settings)
 
     def here(session: Session) -> Outcome:
         old = Catalog.open(session.client, settings.catalog)
+        require_unshared(settings, old)
         require_base(settings, old)
         _upgrade(session, old)
         require_room_for_another(settings, old, old.switched_to(candidate).space)

@@ -25,6 +25,7 @@ from ingest.loop import Stopping
 from ingest.reconcile.rebuild_check import require_whole
 from ingest.report import Reporter
 from ingest.service.additions import require_same_settings
+from ingest.service.drop import require_unshared
 from ingest.service.kept import report_kept
 from ingest.service.outcome import Standing, size_of
 from ingest.service.requests import Answer, checked
@@ -33,7 +34,7 @@ from ingest.service.running import Running, Session
 from ingest.service.status import DaemonStatus, Shown
 from ingest.tally import Counts
 from recq.commands import command
-from recq.errors import IndexUnreachable, RecqError, TargetError, TargetNotFound, UsageError
+from recq.errors import IndexBusy, IndexUnreachable, RecqError, TargetError, TargetNotFound, UsageError
 from recq.index.catalog import Catalog
 from recq.index.connect import require_room_for_another
 from recq.learn.carrying import carry
@@ -48,6 +49,7 @@ REBUILD_PROGRESS = "/recq/rebuild/progress"
 REBUILD_STOP = "/recq/rebuild/stop"
 
 _LOOK_EVERY = 0.2  # seconds between two looks at how far the new collection is
+_LOOKS_AGAIN = 2.0  # seconds between two looks at what keeps it from going on
 _COUNT_EVERY = 1.0  # seconds between two counts of its items
 _TRIES = 3  # checks of the new collection: a file that is written at that moment is not lost
 _CATCHES_UP_WITHIN = 10.0
@@ -133,6 +135,9 @@ class Move:
         self._session = session
         self._old = old
         self._adding = adding
+        self._resumed = resumed
+        self._hindered: str | None = None
+        """Why what goes on after an interruption cannot go on yet."""
         self._beside = _Beside(session.reporter)
         self._stop = session.signals.stop_of_one()
         self._retrier = session.retrying(self._stop)
@@ -172,7 +177,7 @@ class Move:
     @property
     def _reason(self) -> str | None:
         """Why it waits for the index, where it does."""
-        return self._retrier.reason or (None if self.new is None else self.new.retrier.reason)
+        return self._hindered or self._retrier.reason or (None if self.new is None else self.new.retrier.reason)
 
     @property
     def beside(self) -> Shown | None:
@@ -271,9 +276,7 @@ class Move:
             roots = retrier(all_roots, old.catalog)
         else:
             roots = {each: watched.root for each, watched in old.sources.items()}
-        space = retrier(self.wanted.space_in, old.catalog)
-        if space is not None:  # once: who asked for it is to know at once that there is no room
-            require_room_for_another(session.settings, old.catalog, space)
+        self._until_possible(retrier(self.wanted.space_in, old.catalog))
         new = self._catalog = retrier(self.wanted.begin, session.client, name)
         self._space = new.space
         retrier(old.catalog.note_next, self.wanted.to_json())
@@ -289,6 +292,24 @@ class Move:
         running.start()
         self._until_whole(running)
         self._exchange(running)
+
+    def _until_possible(self, space: EmbeddingSpace | None) -> None:
+        """Raise at once what keeps it from beginning, for whoever asked for it; what was begun before waits."""
+        settings, catalog = self._session.settings, self._old.catalog
+        while True:
+            try:
+                require_unshared(settings, catalog)
+                if space is not None:
+                    require_room_for_another(settings, catalog, space)
+            except (IndexBusy, IndexUnreachable) as error:
+                if not self._resumed:
+                    raise
+                self._hindered = str(error)
+            else:
+                self._hindered = None
+                return
+            if self._stop.wait(_LOOKS_AGAIN):
+                raise Stopping
 
     def _fill(self, new: Catalog) -> None:
         """Copy the vectors through the head."""

@@ -52,5 +52,5 @@ def serve(
         host,
         port,
         lambda url: complain(PROG, f"answering at {address_of(url)}, for people at {url}/"),
-        pages=lambda service, keeper: Pages(service, keeper).router(),
+        pages=Pages,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
@@ -31,6 +31,7 @@ from recq.api.errors import (
 from recq.api.gate import Gate
 from recq.api.metrics import Metrics
 from recq.api.rates import Rates
+from recq.api.refusals import Pages, is_for_people, refused
 from recq.api.routes import PREFIX, routes
 from recq.api.schemas import components
 from recq.api.service import Service
@@ -81,11 +82,11 @@ def api(service: Service) -> tuple[FastAPI, Metrics]:
     return app, metrics
 
 
-def gated(service: Service, keeper: Gatekeeper, *more: APIRouter) -> ASGIApp:
-    """The application as it is served, with `more` routes beside the API's."""
+def gated(service: Service, keeper: Gatekeeper, pages: Pages | None = None) -> ASGIApp:
+    """The application as it is served, with `pages` beside the API."""
     app, metrics = api(service)
-    for router in more:
-        app.include_router(router)
+    if pages is not None:
+        app.include_router(pages.router())
     settings = service.settings
     gate: ASGIApp = Gate(
         app,
@@ -93,7 +94,7 @@ def gated(service: Service, keeper: Gatekeeper, *more: APIRouter) -> ASGIApp:
         metrics,
         max_body=settings.max_upload,
         rates=Rates(settings.rate),
-        has_pages=bool(more),
+        pages=pages,
         names_proxies=bool(settings.api_proxies),
     )
     if not keeper.origins:
@@ -124,15 +125,16 @@ def openapi_of(app: FastAPI) -> dict[str, Any]:
     return app.openapi_schema
 
 
-async def _of_recq(_: Request, error: RecqError) -> Response:
+async def _of_recq(request: Request, error: RecqError) -> Response:
     kind = kind_of(error)
-    return answer(document_of(error), kind.status, {"Retry-After": "1"} if kind.status == BUSY.status else None)
+    again = {"Retry-After": "1"} if kind.status == BUSY.status else None
+    return refused(request.scope, document_of(error), kind.status, again)
 
 
-async def _of_request(_: Request, error: RequestValidationError) -> Response:
+async def _of_request(request: Request, error: RequestValidationError) -> Response:
     """A parameter that is missing, unknown or of another type: a usage error, as on a command line."""
     found = UsageError(_told(error.errors()))
-    return answer(document_of(found), kind_of(found).status)
+    return refused(request.scope, document_of(found), kind_of(found).status)
 
 
 def _told(errors: Any) -> str:
@@ -155,11 +157,13 @@ def _told(errors: Any) -> str:
 async def _of_http(request: Request, error: HTTPException) -> Response:
     if error.status_code == NO_METHOD.status:
         allowed = {"Allow": ", ".join(_methods_of(request))}
-        return answer(document(NO_METHOD, "this route has other methods: docs/api.md"), NO_METHOD.status, allowed)
+        told = document(NO_METHOD, "this route has other methods: docs/api.md")
+        return refused(request.scope, told, NO_METHOD.status, allowed)
     if error.status_code == NO_ROUTE.status:
-        return answer(document(NO_ROUTE, f"there is no such route: all begin with {PREFIX}/"), NO_ROUTE.status)
+        what = "page" if is_for_people(request.scope) else f"route: all begin with {PREFIX}/"
+        return refused(request.scope, document(NO_ROUTE, f"there is no such {what}"), NO_ROUTE.status)
     found = UsageError(printable(str(error.detail)))
-    return answer(document_of(found), error.status_code)
+    return refused(request.scope, document_of(found), error.status_code)
 
 
 def _methods_of(request: Request) -> list[str]:
@@ -169,15 +173,16 @@ def _methods_of(request: Request) -> list[str]:
     return sorted({method for methods in found for method in methods})
 
 
-async def _busy(_: Request, error: Busy) -> Response:  # noqa: ARG001 - Starlette's signature
+async def _busy(request: Request, error: Busy) -> Response:  # noqa: ARG001 - Starlette's signature
     told = "another question of this kind is being answered: ask again when it has its answer"
-    return answer(document(BUSY, told), BUSY.status, {"Retry-After": "10"})
+    return refused(request.scope, document(BUSY, told), BUSY.status, {"Retry-After": "10"})
 
 
-async def _forbidden(_: Request, error: Forbidden) -> Response:  # noqa: ARG001
-    return answer(document(FORBIDDEN, "this token only reads: RECQ_TOKEN is needed"), FORBIDDEN.status)
+async def _forbidden(request: Request, error: Forbidden) -> Response:  # noqa: ARG001
+    told = "this token only reads: RECQ_TOKEN is needed"
+    return refused(request.scope, document(FORBIDDEN, told), FORBIDDEN.status)
 
 
-async def _unexpected(_: Request, error: Exception) -> Response:
+async def _unexpected(request: Request, error: Exception) -> Response:
     told = f"unexpected: {type(error).__name__} (the log of the service has the traceback)"
-    return answer(document(UNEXPECTED, told, 1), UNEXPECTED.status)
+    return refused(request.scope, document(UNEXPECTED, told, 1), UNEXPECTED.status)

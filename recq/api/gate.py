@@ -9,27 +9,27 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
-from starlette.responses import RedirectResponse
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from recq.api.access import LOGIN, Gatekeeper, token_of
-from recq.api.documents import answer
 from recq.api.errors import BUSY, FORBIDDEN, TOO_LARGE, TOO_MANY, UNAUTHORISED, Kind, document
 from recq.api.metrics import Metrics
 from recq.api.rates import MOST_OF_A_QUESTION, UNKNOWN, Asking, Rates, TooMany, Why, cost_of, network_of
+from recq.api.refusals import Pages, is_for_people, meant_for_people, refused
 from recq.index.edge.serving import Access
 from recq.index.edge.throttle import throttled
 
 AT_ONCE = 4
 """Bodies of the largest size whose bytes are in memory at once."""
 
-_log = throttled(__name__)
+READ_OUT = 4
+"""Times the size that a body may have that are read, and thrown away, of one that is larger. Who sends it looks for the
+answer when all is sent, and loses it where the connection ends before."""
 
-REFUSED = "/refused"
-"""The page's own route for what is refused to people: it shows `scope["refused"]`, a `TooMany`."""
+_log = throttled(__name__)
 
 
 class Gate:
@@ -46,7 +46,7 @@ class Gate:
         *,
         max_body: int,
         rates: Rates,
-        has_pages: bool,
+        pages: Pages | None,
         names_proxies: bool,
     ) -> None:
         self._app = app
@@ -54,7 +54,7 @@ class Gate:
         self._metrics = metrics
         self._max_body = max_body
         self._rates = rates
-        self._has_pages = has_pages
+        self._pages = pages
         self._names_proxies = names_proxies
         self._held = 0
 
@@ -62,19 +62,26 @@ class Gate:
         """One request."""
         if scope["type"] != "http":
             return
-        began, status = time.perf_counter(), 0
+        meant_for_people(scope, self._pages)
+        began, status, complete = time.perf_counter(), 0, False
 
         async def note(message: Message) -> None:
-            nonlocal status
+            nonlocal status, complete
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
+            complete = message["type"] == "http.response.body" and not message.get("more_body", False)
 
         try:
             await self._answer(scope, receive, note)
         except asyncio.CancelledError:  # the service ends, and has given it the time that there was
             if not status:
                 await _refuse(BUSY, "the service is about to end: ask again in a moment", scope, receive, note)
+        except Exception:
+            if not complete:
+                raise
+            # It was answered in the one form. Raised, it would end a connection on which the next request is under way.
+            _log.exception("an unexpected error")
         route = scope.get("route")
         self._metrics.observe(scope["method"], getattr(route, "path", "none"), status, time.perf_counter() - began)
 
@@ -84,14 +91,12 @@ class Gate:
         if refusal is None or refusal.status == UNAUTHORISED.status:
             too_many = self._too_many(scope, headers, access)
             if too_many is not None:
-                await self._refuse_many(too_many, scope, receive, send)
+                again = too_many.retry_after
+                await _refuse(TOO_MANY, f"{too_many}: ask again in {again} s", scope, receive, send, again)
                 return
         if refusal is not None:
-            if refusal.status == UNAUTHORISED.status and _is_browser(scope, headers):
-                to = quote(
-                    scope["path"] + ("?" + scope["query_string"].decode("latin-1") if scope["query_string"] else "")
-                )
-                await RedirectResponse(f"/login?to={to}", 303)(scope, receive, send)
+            if refusal.status == UNAUTHORISED.status and is_for_people(scope):
+                await _lead_to_login(scope, headers, receive, send)
                 return
             kind = UNAUTHORISED if refusal.status == UNAUTHORISED.status else FORBIDDEN
             _log.warning("a request was refused: %s", refusal.message)
@@ -113,6 +118,7 @@ class Gate:
                 if held > most:
                     _log.warning("a request was refused: its body is larger than max_upload")
                     told = f"a body may have {most:,} bytes" + (", the setting max_upload" if access else " here")
+                    await _read_out(receive, READ_OUT * most, more)
                     await _refuse(TOO_LARGE, told, scope, receive, send)
                     return
                 if self._held > AT_ONCE * self._max_body:
@@ -155,22 +161,28 @@ class Gate:
             _log.warning("%s asks for more than the setting rate allows: some of it is refused", whose)
         return found
 
-    async def _refuse_many(self, found: TooMany, scope: Scope, receive: Receive, send: Send) -> None:
-        """429, to people as a page."""
-        path = scope["path"]
-        if self._has_pages and not path.startswith("/api/"):
-            shown = {**scope, "path": REFUSED, "raw_path": REFUSED.encode(), "method": "GET", "refused": found}
-            await self._app(shown, _replayed(b"", receive), send)
-            return
-        told = f"{found}: ask again in {found.retry_after} s"
-        await _refuse(TOO_MANY, told, scope, receive, send, found.retry_after)
+
+async def _lead_to_login(scope: Scope, headers: Mapping[str, str], receive: Receive, send: Send) -> None:
+    """Where a token is given, and from there back to what was asked, or to the page that asked for a part of itself."""
+    back = urlsplit(headers["hx-current-url"]) if "hx-current-url" in headers else None
+    if back is not None:
+        path, query = back.path or "/", back.query
+    elif scope["method"] == "GET":
+        path, query = scope["path"], scope["query_string"].decode("latin-1")
+    else:
+        path, query = "/", ""
+    to = f"{LOGIN}?to={quote(f'{path}?{query}' if query else path)}"
+    # htmx would put the answer to a redirection in place of what it asked for.
+    led = Response(status_code=401, headers={"HX-Redirect": to}) if back is not None else RedirectResponse(to, 303)
+    await led(scope, receive, send)
 
 
-def _is_browser(scope: Scope, headers: Mapping[str, str]) -> bool:
-    """Whether somebody opens a page, rather than a program asking the API."""
-    return (
-        scope["method"] == "GET" and not scope["path"].startswith("/api/") and "text/html" in headers.get("accept", "")
-    )
+async def _read_out(receive: Receive, most: int, more: bool) -> None:
+    """Throw away what still comes of a body, up to `most` bytes."""
+    while more and most > 0:
+        message = await receive()
+        more = message.get("more_body", False)
+        most -= len(message.get("body", b""))
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:
@@ -188,9 +200,9 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
 
 
 async def _refuse(kind: Kind, message: str, scope: Scope, receive: Receive, send: Send, retry_after: int = 1) -> None:
-    headers: dict[str, Any] = {"Connection": "close"}
+    headers = {"Connection": "close"}
     if kind is UNAUTHORISED:
         headers["WWW-Authenticate"] = "Bearer"
     if kind in (BUSY, TOO_MANY):
         headers["Retry-After"] = str(retry_after)
-    await answer(document(kind, message), kind.status, headers)(scope, receive, send)
+    await refused(scope, document(kind, message), kind.status, headers)(scope, receive, send)

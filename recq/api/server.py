@@ -20,25 +20,25 @@ from typing import cast
 
 import anyio.to_thread
 import uvicorn
-from fastapi import APIRouter
 from starlette.requests import Request
 
 from recq.announced import Announced, alike, announce, withdraw
 from recq.api.access import Gatekeeper
 from recq.api.app import gated
+from recq.api.refusals import Pages
 from recq.api.service import Service
 from recq.errors import UsageError
 from recq.heartbeat import SILENT, Heartbeat
 from recq.index.edge.connections import Connections
 from recq.index.edge.descriptors import raise_soft_limit, room_for
-from recq.index.edge.server import STOP_WITHIN, Listening, complain
+from recq.index.edge.server import STOP_WITHIN, Listening, accept_for, complain
 from recq.index.edge.serving import Access
 from recq.index.edge.throttle import throttled
 from recq.private_files import make_private_folder
 from recq.settings import Settings
 from recq.signals import Signals
 
-Pages = Callable[[Service, Gatekeeper], APIRouter]
+MakePages = Callable[[Service, Gatekeeper], Pages]
 
 AT_ONCE = 16
 """Questions that are answered at the same time; others wait for a thread."""
@@ -93,7 +93,7 @@ def _why(error: Exception) -> str:
 
 
 def serve(
-    settings: Settings, host: str, port: int, ready: Callable[[str], None], *, pages: Pages | None = None
+    settings: Settings, host: str, port: int, ready: Callable[[str], None], *, pages: MakePages | None = None
 ) -> None:
     """Answer until SIGTERM or Ctrl-C; `ready` is given the address once questions are answered.
 
@@ -111,7 +111,7 @@ def serve(
                 "that those who ask have to send"
             )
         service.ask(None, lambda served: served.catalog.space)
-        more = [] if pages is None else [pages(service, keeper)]
+        shown = None if pages is None else pages(service, keeper)
         with ExitStack() as known:
 
             def tell() -> None:
@@ -119,7 +119,7 @@ def serve(
                 ready(bound.url)
 
             heartbeat = Heartbeat()
-            server = Server(service, keeper, tell, *more, heartbeat=heartbeat)
+            server = Server(service, keeper, tell, shown, heartbeat=heartbeat)
             signals.working(server.leave)
             signals.working(heartbeat.ending)
             server.run(sockets=[bound.listening])
@@ -157,18 +157,19 @@ class Server(uvicorn.Server):
         service: Service,
         keeper: Gatekeeper,
         ready: Callable[[], None],
-        *more: APIRouter,
+        pages: Pages | None = None,
+        *,
         heartbeat: Heartbeat = SILENT,
     ) -> None:
         room = room_for(raise_soft_limit())
         connections = Connections(
-            room.connections,
+            room,
             lambda scope: keeper.access(Request(scope).headers) > Access.NONE,
             called="the HTTP API",
         )
         super().__init__(
             uvicorn.Config(
-                gated(service, keeper, *more),
+                gated(service, keeper, pages),
                 http=cast(type[asyncio.Protocol], connections.protocol),
                 ws="none",
                 backlog=room.backlog,
@@ -182,6 +183,7 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=int(STOP_WITHIN),
             )
         )
+        self._connections = connections
         self._service = service
         self._ready = ready
         self._heartbeat = heartbeat
@@ -194,6 +196,7 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept connections."""
         asyncio.get_running_loop().set_exception_handler(complain)
+        accept_for(self._connections, sockets)
         anyio.to_thread.current_default_thread_limiter().total_tokens = AT_ONCE
         await super().startup(sockets=sockets)
         if self.started:

@@ -47,6 +47,7 @@ from recq.index.lookups import Lookups
 from recq.index.nearest import ByEngine
 from recq.index.nodes import node_of
 from recq.index.part_records import PartRecords
+from recq.index.parts import PART_PREFIX
 from recq.index.placement import Placement
 from recq.index.points import Points, within
 from recq.index.predicting_records import PredictingRecords
@@ -71,7 +72,7 @@ if TYPE_CHECKING:
     from recq.index.projecting import Asking
     from recq.models.heads import Projection
 
-_RECORDS = (METADATA_PREFIX, PROBLEMS_PREFIX, CONFIRMATION_PREFIX, METADATA_CONFIRMATION_PREFIX)
+_RECORDS = (METADATA_PREFIX, PROBLEMS_PREFIX, CONFIRMATION_PREFIX, METADATA_CONFIRMATION_PREFIX, PART_PREFIX)
 """Collection-metadata keys of what is known of sources, whatever space the vectors are of."""
 
 

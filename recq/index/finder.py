@@ -44,6 +44,9 @@ from recq.index.schema import UNINDEXED_FIELDS, FieldType, Item
 from recq.index.similarity import Metric, Question, metric_of, scale_of
 from recq.space import EmbeddingSpace
 
+ASKED_AT_ONCE = 100
+"""Questions whose requests are made together: a thousand on a large index would take longer than a request may."""
+
 
 @dataclass(frozen=True)
 class Hit:
@@ -123,7 +126,10 @@ class Finder:
     ) -> list[Found]:
         """`rank` of several questions, whose requests are made together as far as possible; `own` is of each."""
         owns = [NOTHING_OWN] * len(questions) if own is None else own
-        rankings = self._nearest.ranked(questions, self._scope(questions, parameters), owns)
+        scope, rankings = self._scope(questions, parameters), list[Grown]()
+        for first in range(0, len(questions), ASKED_AT_ONCE):
+            some = slice(first, first + ASKED_AT_ONCE)
+            rankings += self._nearest.ranked(questions[some], scope, owns[some])
         return self._found(questions, parameters, rankings, owns)
 
     def rank_from(self, item_id: str, parameters: Parameters, own: Callable[[Item], Own]) -> tuple[Item, Found] | None:

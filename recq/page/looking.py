@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 from recq.api.errors import Busy
 from recq.api.service import Served, Service
 from recq.errors import RecqError
+from recq.index.edge.throttle import throttled
 from recq.paths import printable
 from recq.progress import Progress
 
@@ -18,10 +19,15 @@ MOST_KEPT = 20
 
 T = TypeVar("T")
 
+_log = throttled(__name__)
 
-@dataclass
+
+@dataclass(frozen=True)
 class Looking(Generic[T]):
-    """One look: how far it is, then what it `found`, or why it ended."""
+    """One look as it was at one moment: how far it is, then what it `found`, or why it ended.
+
+    It never changes: a page that asks it twice while it is made would else show the middle of two moments.
+    """
 
     doing: str = "reading items"
     done: int = 0
@@ -33,10 +39,6 @@ class Looking(Generic[T]):
     def running(self) -> bool:
         """Whether it goes on."""
         return self.found is None and not self.failed
-
-    def note(self, doing: str, done: int, of: int) -> None:
-        """How far it is."""
-        self.doing, self.done, self.of = doing, done, of
 
 
 @dataclass
@@ -61,17 +63,22 @@ class Looks(Generic[T]):
             over = [each for each, looking in self._looking.items() if not looking.running]
             for each in over[: max(0, len(self._looking) - MOST_KEPT + 1)]:
                 del self._looking[each]
-            made = self._looking[key] = Looking[T]()
-        threading.Thread(target=self._look, args=(catalog, ask, made), daemon=True).start()
+            self._looking[key] = Looking[T]()
+        threading.Thread(target=self._look, args=(key, catalog, ask), daemon=True).start()
 
-    def _look(self, catalog: str | None, ask: Callable[[Served, Progress], T], made: Looking[T]) -> None:
+    def _look(self, key: Hashable, catalog: str | None, ask: Callable[[Served, Progress], T]) -> None:
+        def note(doing: str, done: int, of: int) -> None:
+            self._looking[key] = Looking(doing, done, of)
+
         try:
             with self.service.alone():
-                made.found = self.service.ask(catalog, lambda at: ask(at, made.note))
+                found = self.service.ask(catalog, lambda at: ask(at, note))
+            self._looking[key] = Looking(found=found)
         except RecqError as error:
-            made.failed = printable(str(error))
+            self._looking[key] = Looking(failed=printable(str(error)))
         except Busy:
-            made.failed = "another question reads every item just now: look again when it has its answer"
+            told = "another question reads every item just now: look again when it has its answer"
+            self._looking[key] = Looking(failed=told)
         except Exception as error:  # the page says that it has ended, whatever it was
-            made.failed = f"it has ended: {type(error).__name__}"
-            raise
+            self._looking[key] = Looking(failed=f"it has ended: {type(error).__name__}")
+            _log.exception("what a page looked for has ended")

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Request
-from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
 from recq.api.access import COOKIE, LOGIN, Gatekeeper
-from recq.api.gate import REFUSED
-from recq.api.rates import TooMany
 from recq.api.service import Service
 from recq.index.edge.serving import Access
 from recq.page.finding import Finding
@@ -38,7 +35,6 @@ class Pages:
         self._reviewing.add_to(router)
         self._labelling.add_to(router)
         self._operating.add_to(router)
-        router.add_api_route(REFUSED, self.refused, methods=["GET"])
         router.add_api_route(LOGIN, self.login, methods=["GET", "POST"])
         router.add_api_route("/static/{name}", self.file, methods=["GET"])
         return router
@@ -55,16 +51,9 @@ class Pages:
         answer.set_cookie(COOKIE, token, httponly=True, samesite="strict", max_age=30 * 24 * 3600)
         return answer
 
-    def refused(self, request: Request) -> Response:
-        """What the gate does not let through, as a page; nobody is led here otherwise."""
-        found: TooMany | None = request.scope.get("refused")
-        if found is None:
-            raise HTTPException(404)
-        after = found.retry_after
-        answer = self._site.error(request, 429, f"{str(found).capitalize()}. Wait {after} s, then try again.")
-        answer.headers["Retry-After"] = str(after)
-        answer.headers["Connection"] = "close"  # whatever else was sent is not read
-        return answer
+    def error(self, request: Request, status: int, message: str) -> Response:
+        """A page that says what is not possible."""
+        return self._site.error(request, status, message)
 
     def file(self, name: str) -> Response:
         """A file of the page."""

@@ -20,7 +20,7 @@ import pytest
 
 from recq.index.edge import LoopbackServer, read_address
 from recq.index.edge.address import Address
-from recq.index.edge.connections import TimeLimits
+from recq.index.edge.connections import GREETS_WITHIN, Connections, TimeLimits
 from recq.index.edge.descriptors import MOST, Room, raise_soft_limit, room_for
 from recq.index.edge.throttle import Throttle
 from tests.eventually import eventually
@@ -174,7 +174,53 @@ def test_connections_never_take_the_descriptors_of_the_index(descriptors: int) -
     room = room_for(descriptors)
     assert room.connections + 2 * room.backlog <= descriptors - min(256, descriptors // 2)
     assert room.connections >= 8
-    assert room_for(4096) == Room(512, 128)
+    assert room_for(4096) == Room(512, 32)
+
+
+@dataclass(eq=False)
+class New:
+    """In place of a connection that has just come."""
+
+    since: float
+    ended: bool = False
+
+    def abort(self) -> None:
+        self.ended = True
+
+
+def test_who_has_just_come_is_not_closed_for_the_next_ones() -> None:
+    """Its request is on its way: so others are accepted when there is room without it."""
+    book = Connections(room := Room(64, 4), lambda _: False)
+    come: list[New] = []
+
+    def all_that_may(now: float) -> int:
+        count = 0
+        while book.has_room(now):
+            for _ in range(2 * room.backlog):  # so many are on their way when there is no more
+                come.append(New(now))
+                book.admit(come[-1])  # type: ignore[arg-type]
+                count += 1
+        return count
+
+    first = all_that_may(0.0)
+    assert 2 * room.backlog < first <= room.connections // 2
+    assert all_that_may(GREETS_WITHIN / 2) == 0
+    assert not any(each.ended for each in come)
+    for now in (GREETS_WITHIN, 2 * GREETS_WITHIN, 3 * GREETS_WITHIN):
+        assert all_that_may(now)
+        young = [each for each in come if now - each.since < GREETS_WITHIN]
+        assert young
+        assert not any(each.ended for each in young)
+    assert any(each.ended for each in come)
+    assert len(book) <= room.connections
+
+
+def test_however_few_there_is_room_for_somebody_gets_in() -> None:
+    book = Connections(Room(8, 8), lambda _: False)
+    assert book.has_room(0.0)
+    book.admit(New(0.0))  # type: ignore[arg-type]
+    assert not book.has_room(0.1)
+    assert book.has_room(GREETS_WITHIN)
 
 
 QUICK = TimeLimits(headers=0.3, body=0.4, idle=0.3, answer=0.3)

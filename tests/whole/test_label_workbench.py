@@ -160,8 +160,7 @@ def test_what_to_label_first_is_mended_and_ticked(page: Page) -> None:
         expect(page.get_by_text("2 items without kind; " + str(2 - left))).to_be_visible()
 
 
-@pytest.mark.long
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 360)])
+@pytest.mark.parametrize(("scheme", "width"), [pytest.param("light", 1280, marks=pytest.mark.long), ("dark", 360)])
 def test_everybody_can_use_the_workbench(
     chromium: Browser, address: str, place: Place, scheme: str, width: int
 ) -> None:

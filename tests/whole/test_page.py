@@ -187,6 +187,32 @@ def test_at_the_width_of_a_phone_and_in_the_dark(chromium: Browser, address: str
         assert dark == "rgb(22, 24, 27)"
 
 
+def test_what_is_shown_stays_where_no_page_comes(chromium: Browser, address: str) -> None:
+    """A proxy answers in the service's place, or nobody does; and it is over when a page comes."""
+    context = chromium.new_context(base_url=address)
+    try:
+        page = context.new_page()
+        page.goto("/")
+        shown = titles(page)
+        said = page.locator("#said")
+        link = page.get_by_role("link", name="Status", exact=True)
+        page.route("**/status", lambda asked: asked.fulfill(status=502, body="<html><body>bad gateway</body></html>"))
+        link.click()
+        expect(said).to_have_text("The service gave no page")
+        assert said.bounding_box()["height"] > 10  # type: ignore[index]
+        page.unroute("**/status")
+        page.route("**/status", lambda asked: asked.abort())
+        link.click()
+        expect(said).to_have_text("The service does not answer")
+        assert titles(page) == shown
+        page.unroute("**/status")
+        link.click()
+        expect(page.get_by_role("heading", name="Status")).to_be_visible()
+        expect(said).to_have_text("")
+    finally:
+        context.close()
+
+
 def test_without_javascript(chromium: Browser, address: str) -> None:
     context = chromium.new_context(base_url=address, java_script_enabled=False)
     try:

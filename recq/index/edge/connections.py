@@ -17,7 +17,12 @@ from typing import Any, cast
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from recq.index.edge.descriptors import Room
 from recq.index.edge.throttle import throttled
+
+GREETS_WITHIN = 0.25
+"""Seconds that a new connection has to send the key, whoever else waits. On a busy machine a good client's request
+comes some tens of milliseconds after its connection, and hundreds of others may have come in between."""
 
 SENDS_WITHIN = 0.25
 """Seconds that a body may take, whoever else waits."""
@@ -44,19 +49,21 @@ Authorised = Callable[[Any], bool]
 
 
 class Connections:
-    """All open connections of one server, at most `limit`; messages name it as it is `called`.
+    """All open connections of one server, for which there is `room`; messages name it as it is `called`.
 
     For the event loop's thread only.
     """
 
     def __init__(
         self,
-        limit: int,
+        room: Room,
         authorised: Authorised,
         times: TimeLimits | None = None,
         called: str = "the loopback server",
     ) -> None:
-        self.limit = limit
+        self.limit = room.connections
+        # What is accepted comes into the book two steps later.
+        self._most_new = max(1, self.limit // 2 - 2 * room.backlog)
         self.authorised = authorised
         self.times = times or TimeLimits()
         self.called = called
@@ -72,6 +79,19 @@ class Connections:
     @property
     def _groups(self) -> tuple[dict[BoundedConnection, None], ...]:
         return self._strangers, self._idle, self._sending, self._busy
+
+    def has_room(self, now: float) -> bool:
+        """Whether another connection may be accepted, at a time of the loop: not while too many have just come.
+
+        Each of those may be a good client whose request is on its way, and would be closed for the next ones. Who is
+        not accepted waits in the kernel's queue.
+        """
+        for count, each in enumerate(reversed(self._strangers), start=1):
+            if now - each.since >= GREETS_WITHIN:
+                return True
+            if count >= self._most_new:
+                return False
+        return True
 
     def protocol(self, **given: Any) -> asyncio.Protocol:
         """What uvicorn calls to make the protocol of a new connection."""
@@ -132,6 +152,8 @@ class BoundedConnection(H11Protocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._receiving = ""  # what the deadline is for: "headers", "body", "answer" or nothing
         self._known = False
+        self.since = 0.0
+        """When it was made, in the loop's time."""
         self.sends_since = 0.0
         """When the headers of the last request had come, in the loop's time."""
         self.timeout_keep_alive = book.times.idle  # type: ignore[assignment]  # a number for `call_later`
@@ -139,6 +161,7 @@ class BoundedConnection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A place in the book, and a deadline for the first request."""
         super().connection_made(transport)
+        self.since = self.loop.time()
         self._expect("headers")
         self._book.admit(self)
 

@@ -14,7 +14,7 @@ MOST = 65_536
 """Where the hard limit is a billion, some child programs would close every number below it one by one."""
 
 _OWN = 256  # the index (some 30 a collection), models, watchers, decoding processes
-_BACKLOG = 128
+_BACKLOG = 32
 _CONNECTIONS = 512
 _FEWEST = 8
 

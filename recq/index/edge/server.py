@@ -13,7 +13,7 @@ import errno
 import os
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, cast
@@ -90,9 +90,7 @@ class LoopbackServer:
         self._hosts = frozenset({f"127.0.0.1:{port}", f"localhost:{port}"})
         app = Starlette(routes=[Route("/{path:path}", self._answer, methods=_METHODS)])
         room = room_for(raise_soft_limit())
-        connections = Connections(
-            room.connections, lambda scope: self._access(Request(scope)) > Access.NONE, self._times
-        )
+        connections = Connections(room, lambda scope: self._access(Request(scope)) > Access.NONE, self._times)
         config = uvicorn.Config(
             app,
             http=cast(type[asyncio.Protocol], connections.protocol),
@@ -104,7 +102,7 @@ class LoopbackServer:
             server_header=False,
             timeout_graceful_shutdown=int(STOP_WITHIN),
         )
-        self._server = _Announcing(config)
+        self._server = _Announcing(config, connections)
         self._thread = threading.Thread(
             target=self._server.run, kwargs={"sockets": [listening]}, name="recq-loopback", daemon=True
         )
@@ -213,25 +211,44 @@ def _bound(port: int) -> socket.socket:
 
 
 class Listening(socket.socket):
-    """A socket whose queue in the kernel is longer than what asyncio accepts in one step.
+    """A socket whose queue in the kernel is longer than what asyncio accepts in one step, and that accepts nobody while
+    `has_room` says no.
 
     asyncio uses one number for both. Where that queue is full, a client's next try comes a second later.
     """
+
+    has_room: Callable[[], bool] | None = None
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """The next connection. Raises BlockingIOError where none waits, or has to."""
+        if self.has_room is not None and not self.has_room():
+            raise BlockingIOError
+        return super().accept()
 
     def listen(self, backlog: int = 0, /) -> None:
         """Listen with at least that queue."""
         super().listen(max(backlog, _QUEUE))
 
 
+def accept_for(connections: Connections, sockets: Iterable[socket.socket] | None) -> None:
+    """Have sockets accept a connection where there is room for it, by the running loop's time."""
+    loop = asyncio.get_running_loop()
+    for each in sockets or ():
+        if isinstance(each, Listening):
+            each.has_room = lambda: connections.has_room(loop.time())
+
+
 class _Announcing(uvicorn.Server):
     """uvicorn that reports when it accepts connections, or that it failed to start."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, connections: Connections) -> None:
         super().__init__(config)
+        self._connections = connections
         self.up = threading.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         asyncio.get_running_loop().set_exception_handler(complain)
+        accept_for(self._connections, sockets)
         try:
             await super().startup(sockets=sockets)
         finally:

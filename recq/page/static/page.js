@@ -1,22 +1,24 @@
 // @ts-check
-// What the page does beyond links and forms: a picture of the user's, and a region that is drawn.
+// What links and forms cannot: a picture of the user's, and a region that is drawn.
 "use strict";
 
-/** @type {File | Blob | null} The picture that is asked with; it is in no address and not kept anywhere else. */
+/** @type {Blob | null} The picture that is asked with; it is in no address and not kept anywhere else. */
 let picture = null;
 
-/** @param {string} text A line for screen readers. */
-function say(text) {
+/** @param {string} text A line for screen readers. @param {boolean} [all] And for everybody else. */
+function say(text, all) {
   const place = document.getElementById("said");
-  if (place) place.textContent = text;
+  if (!place) return;
+  place.textContent = text;
+  place.className = all ? "error" : "unseen";
 }
 
 /**
  * Show what looks like `picture`, as an address below /look says it.
  * @param {string} address
- * @param {boolean} push Whether it becomes an entry of the history.
+ * @param {boolean} [push] Whether it becomes an entry of the history.
  */
-async function look(address, push) {
+async function look(address, push = true) {
   if (!picture) return;
   const main = document.getElementById("main");
   main?.setAttribute("aria-busy", "true");
@@ -25,7 +27,7 @@ async function look(address, push) {
     const answer = await fetch(address, { method: "POST", body: picture });
     const made = new DOMParser().parseFromString(await answer.text(), "text/html");
     const found = made.getElementById("main");
-    if (!found || !main) throw new Error("the service gave no page");
+    if (!found || !main) throw new Error("it gave no page");
     if (push) history.pushState({ look: true }, "", address);
     document.title = made.title;
     main.replaceWith(document.adoptNode(found));
@@ -35,7 +37,7 @@ async function look(address, push) {
     say(found.querySelector(".place")?.textContent?.trim() || "Nothing was found");
   } catch (error) {
     main?.removeAttribute("aria-busy");
-    say(`The service did not answer: ${error}`);
+    say(`The service does not answer: ${error}`, true);
   }
 }
 
@@ -46,7 +48,7 @@ function take(file) {
   const state = document.querySelector("form[data-look]")?.getAttribute("data-look") || "";
   const kept = new URLSearchParams(state);
   ["like", "dislike", "region", "page", "sort"].forEach((name) => kept.delete(name));
-  look(`/look?${kept}`, true);
+  look(`/look?${kept}`);
 }
 
 document.addEventListener("change", (event) => {
@@ -70,31 +72,32 @@ for (const [kind, which] of [["click", "a[href^='/look']"], ["submit", "form[act
     if (!found || !picture || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
     event.stopPropagation();
-    look(found.href || `/look?${new URLSearchParams(/** @type {any} */ (new FormData(found)))}`, true);
+    look(found.href || `/look?${new URLSearchParams(/** @type {any} */ (new FormData(found)))}`);
   }, true);
 }
 window.addEventListener("popstate", () => {
   if (location.pathname === "/look" && picture) look(location.pathname + location.search, false);
 });
 
-// ---- a region: drawn, moved and sized by mouse, touch and arrow keys; the number fields say the same ----------------
+// A region: drawn, moved and sized by mouse, touch and arrow keys; the number fields say the same.
 
-/** @param {Element} form @returns {HTMLInputElement[]} x, y, w, h */
-const sides = (form) => ["x", "y", "w", "h"].map((each) => /** @type {any} */ (form.querySelector(`[data-side=${each}]`)));
+/** @returns {HTMLInputElement[]} x, y, w, h */
+const sides = () => ["x", "y", "w", "h"].map((each) => /** @type {any} */ (document.querySelector(`.region [data-side=${each}]`)));
 
 /** @param {number} value @param {number} least @param {number} most */
 const between = (value, least, most) => Math.min(most, Math.max(least, Math.round(value * 10) / 10));
 
 /** Write a region into the fields, the hidden one and the drawing. @param {number[]} numbers */
 function show([x, y, w, h]) {
-  const form = document.querySelector("form.region");
-  if (!form) return;
+  /** @type {any} */
+  const region = document.querySelector(".region [name=region]");
+  if (!region) return;
   w = between(w, 1, 100);
   h = between(h, 1, 100);
   x = between(x, 0, 100 - w);
   y = between(y, 0, 100 - h);
-  sides(form).forEach((field, at) => { field.value = String([x, y, w, h][at]); });
-  /** @type {any} */ (form.querySelector("[name=region]")).value = [x, y, w, h].map((each) => `${each}%`).join(",");
+  sides().forEach((field, at) => { field.value = String([x, y, w, h][at]); });
+  region.value = [x, y, w, h].map((each) => `${each}%`).join(",");
   const rect = document.querySelector("[data-region] rect");
   for (const [name, value] of Object.entries({ x, y, width: w, height: h })) rect?.setAttribute(name, String(value));
   const corner = document.querySelector("[data-region] circle");
@@ -102,7 +105,7 @@ function show([x, y, w, h]) {
   corner?.setAttribute("cy", String(y + h));
 }
 
-const shown = () => sides(/** @type {Element} */ (document.querySelector("form.region"))).map((field) => Number(field.value) || 0);
+const shown = () => sides().map((field) => Number(field.value) || 0);
 
 document.addEventListener("input", (event) => {
   if (/** @type {Element} */ (event.target).hasAttribute("data-side")) show(shown());
@@ -143,16 +146,26 @@ document.addEventListener("keydown", (event) => {
 // A form with data-keys: a digit ticks or chooses one of its boxes, Enter sends it from wherever it means nothing else.
 document.addEventListener("keydown", (event) => {
   const at = /** @type {Element} */ (event.target);
-  const form = /** @type {HTMLFormElement | null} */ (at.closest("form[data-keys]") || document.querySelector("form[data-keys]"));
+  const form = /** @type {any} */ (at.closest("[data-keys]") || document.querySelector("[data-keys]"));
   if (!form || event.ctrlKey || event.metaKey || event.altKey || at.matches("input:not([type=checkbox], [type=radio]), select, textarea")) return;
   const boxes = form.querySelectorAll("[type=checkbox], [type=radio]");
-  /** @type {HTMLElement | undefined} */ (boxes[Number(event.key) - 1])?.click();
+  boxes[Number(event.key) - 1]?.click();
   if (event.key === "Enter" && !at.closest("a, button, input, summary")) form.requestSubmit();
 });
 
-// The keyboard goes on at the beginning of a new main part, or where the page says.
-const first = () => /** @type {HTMLElement | null} */ (document.querySelector("[data-first]"));
-document.addEventListener("htmx:afterSettle", (event) => {
-  if (/** @type {any} */ (event).detail.elt.id === "main") (first() || document.getElementById("main"))?.focus({ preventScroll: true });
+// What is shown stays where no page comes in its place.
+document.addEventListener("htmx:beforeSwap", (/** @type {any} */ { detail }) => {
+  if (detail.target.id !== "main" || detail.serverResponse.includes('id="main"')) return;
+  detail.shouldSwap = false;
+  say("The service gave no page", true);
+});
+document.addEventListener("htmx:sendError", () => say("The service does not answer", true));
+
+// The keyboard goes on where a new main part begins, or says.
+const first = () => /** @type {any} */ (document.querySelector("[data-first]"));
+document.addEventListener("htmx:afterSettle", (/** @type {any} */ { detail }) => {
+  if (detail.elt.id !== "main") return;
+  say("");
+  (first() || document.getElementById("main"))?.focus({ preventScroll: true });
 });
 first()?.focus();

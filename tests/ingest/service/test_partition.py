@@ -97,18 +97,27 @@ def test_whatever_needs_all_parts_is_refused_while_one_is_watched(places: tuple[
         assert done.returncode == 2
         assert f"the daemon that has the data folder {first.data} sees to part 1/2 of its sources" in done.stderr
         assert second.command("forget", "shop").returncode == 4
+        done = second.command("rebuild", "--model", "pixels:4")
+        assert done.returncode == 4
+        assert "part 1/2 of source 'shop' of catalog" in done.stderr
         assert second.once("--partition", "2/2").returncode == 0
         done = first.command("rebuild", "--model", "pixels:4")
         assert done.returncode == 2
         assert "stop the daemons of all parts" in done.stderr
     done = second.once("--partition", "2/3")  # all have ended: they may share it otherwise
     assert done.returncode == 0, done.stderr
+    (second.root / "metadata.csv").write_text("file,price\nb.jpg,1\n")  # a row for no file: the source's problem
     with second.daemon() as whole:
         whole.ready()
+        eventually(lambda: second.status()["sources"][0]["problems"])
         done = first.once("--partition", "1/2")
         assert done.returncode == 4
         assert "is watched by process" in done.stderr
         assert second.status()["sources"][0]["parts"] == []
+    (second.root / "metadata.csv").unlink()
+    for part in ("1/2", "2/2"):
+        assert first.once("--partition", part).returncode == 0
+    assert not first.status()["sources"][0]["problems"], "what it had found as a whole has gone with it"
 
 
 def test_an_embedded_index_has_no_parts(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from recq.api.access import Gatekeeper
-from recq.api.server import Pages, Server, bind
+from recq.api.server import MakePages, Server, bind
 from recq.api.service import Service
 from recq.settings import Settings
 from tests.secrecy import secret
@@ -50,13 +50,13 @@ def settings_of(options: Sequence[str], catalog: str, **more: Any) -> Settings:
 
 
 @contextmanager
-def served(settings: Settings, keeper: Gatekeeper | None = None, pages: Pages | None = None) -> Iterator[Api]:
+def served(settings: Settings, keeper: Gatekeeper | None = None, pages: MakePages | None = None) -> Iterator[Api]:
     """The API on a free port of loopback, for the length of the block; with `pages` the routes for people, too."""
     bound, up, keeper = bind("127.0.0.1", 0), threading.Event(), keeper or Gatekeeper()
     for key in (keeper.operate, keeper.read, keeper.own, keeper.own_read):
         secret(key or "")
     with Service(settings) as service, bound.listening:
-        server = Server(service, keeper, up.set, *([] if pages is None else [pages(service, keeper)]))
+        server = Server(service, keeper, up.set, None if pages is None else pages(service, keeper))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [bound.listening]})
         thread.start()
         try:

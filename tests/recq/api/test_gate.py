@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from recq.api.access import Gatekeeper
+from recq.api.gate import READ_OUT
 from recq.api.routes import PREFIX
 from recq.settings import Settings
 from tests.recq.api.serving import JSON, Api, served
@@ -74,7 +75,7 @@ def test_pages_of_an_origin_that_may_ask(settings: Settings) -> None:
 
 
 def test_bodies_are_limited(api: Api) -> None:
-    for content in (bytes(LARGEST + 1), (bytes(1000) for _ in range(LARGEST // 1000 + 1))):
+    for content in (bytes(LARGEST + 1), bytes(READ_OUT * LARGEST), (bytes(1000) for _ in range(LARGEST // 1000 + 1))):
         with httpx.Client(base_url=api.client.base_url) as client:
             reply = client.post(f"{PREFIX}/similar/picture", content=content, headers=api.client.headers)
         assert (reply.status_code, reply.json()["code"]) == (413, "too-large")

@@ -22,12 +22,14 @@ from recq.index.problems import Problem, ProblemKind
 from recq.index.schema import FileFacts, Item, ItemError
 from recq.index.sources import Source
 from recq.models.heads import Classifier, Floats, Joined, Linear
+from recq.part import Part
 from tests.recq.index.conftest import SPACE
 
 ITEMS = 60
 FOREIGN = 7
 """A point of another program, with a vector: it is no item, and no name of one."""
 NAME = "switched"
+PART = Part(2, 5)
 CLASSES = ("bag", "hat", "shoe")
 
 
@@ -72,6 +74,8 @@ def old(client: QdrantClient, monkeypatch: pytest.MonkeyPatch) -> Catalog:
     made.writes.upsert(entries())
     made.sources.confirm("shop", 2)
     made.problems.record("shop", [Problem(ProblemKind.TABLE, "is held", path="metadata.csv")])
+    made.problems.record(PART.key("shop"), [Problem(ProblemKind.TABLE, "of a part", path="metadata.csv")])
+    made.parts.update("shop", PART, items=3)
     made.candidates.write(candidate())
     foreign = models.PointStruct(id=FOREIGN, vector={"image": [1.0] * SPACE.dim}, payload={"x": 1})
     client.upsert(made._collection, [foreign], wait=True)
@@ -111,7 +115,9 @@ def test_a_candidate_becomes_the_space_and_nothing_else_changes(client: QdrantCl
     assert (now.items.count(), now.ledger.count_failed()) == (ITEMS, 1)
     assert [each.error and each.error.attempts for each in now.ledger.marked("shop")] == [3]
     assert (now.sources.all(), now.sources.confirmed()) == (old_sources(), {"shop": 2})
-    assert [each.detail for each in now.problems.of_source("shop")] == ["is held"]
+    assert [each.detail for each in now.problems.of_source("shop")] == ["is held", "of a part"]
+    now.parts.forget("shop", [each.part for each in now.parts.all("shop")])
+    assert [each.detail for each in now.problems.of_source("shop")] == ["is held"], "as by whoever has all of it next"
     assert now.items.count(["category=hat", "price>10"]) > 0
     assert now.fields.waiting(refresh=True).left == 0
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from qdrant_client import QdrantClient, models
 
-from recq.index import points, search_params, searching
+from recq.index import finder, points, search_params, searching
 from recq.index.catalog import Catalog
 from recq.index.filters import NO_ERROR, NO_FILE, compile_filters, conditions_of, without_own
 from recq.index.parameters import Parameters
@@ -244,6 +244,16 @@ def test_an_answer_that_chance_could_have_given_is_searched_for_again(
     again = Catalog.open(catalog._client, "spied")
     assert nearest(again, vector(1), 5, filters=filters, min_score=min_score) == plain
     assert [bool(params is not None and params.exact) for params in spy.params] == exact
+
+
+def test_many_questions_are_asked_some_at_a_time(spied: tuple[Catalog, Spy], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request for all of them would take longer on a large index than a request may."""
+    monkeypatch.setattr(finder, "ASKED_AT_ONCE", 2)
+    catalog, spy = spied
+    spy.together.clear()
+    found = catalog.finder.rank_many([vector(number) for number in range(5)], Parameters(5))
+    assert spy.together == [2, 2, 1]
+    assert found == [catalog.finder.rank(vector(number), Parameters(5)) for number in range(5)]
 
 
 def test_all_that_are_searched_for_again_are_asked_in_one_request(

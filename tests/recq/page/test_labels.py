@@ -35,7 +35,7 @@ CHANGING = ("answer?queue=audit", "tag", "undo", "forget", "place")
 
 @contextmanager
 def opened(settings: Settings, keeper: Gatekeeper | None = None) -> Iterator[httpx.Client]:
-    with served(settings, keeper, lambda service, keeper: Pages(service, keeper).router()) as api:
+    with served(settings, keeper, Pages) as api:
         api.client.headers["Accept"] = "text/html"
         api.client.follow_redirects = True
         yield api.client

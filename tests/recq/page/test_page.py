@@ -35,7 +35,7 @@ HTML = {"Accept": "text/html"}
 @contextmanager
 def opened(settings: Settings, keeper: Gatekeeper) -> Iterator[httpx.Client]:
     """A browser's requests to the page, for the length of the block."""
-    with served(settings, keeper, lambda service, keeper: Pages(service, keeper).router()) as api:
+    with served(settings, keeper, Pages) as api:
         api.client.headers.update(HTML)
         yield api.client
 
@@ -264,6 +264,51 @@ def test_other_pages_cannot_have_something_done(page: httpx.Client) -> None:
     ):
         answer = page.post(route, headers={"Origin": "http://evil.example"})
         assert answer.status_code == 403, route
+
+
+@pytest.mark.parametrize(
+    ("method", "address", "headers", "status"),
+    [
+        ("GET", "/no-such-page", {}, 404),
+        ("GET", "/retry", {}, 405),
+        ("POST", "/labels/look", {"Origin": "http://evil.example"}, 403),
+        ("GET", "/", {"Host": "evil.example"}, 403),
+        ("POST", "/look", {}, 413),
+        ("GET", "/labels", {}, 500),
+        ("GET", "/?filters=no-such-field%3D1", {}, 400),
+    ],
+)
+@pytest.mark.parametrize("accepts", ["text/html", "*/*"])
+def test_whatever_goes_wrong_is_a_page(
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    address: str,
+    headers: dict[str, str],
+    status: int,
+    accepts: str,
+) -> None:
+    """It is put in place of what is shown, also by a script, whose requests accept anything."""
+    monkeypatch.setattr("recq.page.labels.usual_name", lambda: 1 / 0)
+    small = settings.model_copy(update={"max_upload": 100_000})
+    with opened(small, Gatekeeper()) as page:
+        content = bytes(400_000) if status == 413 else b""
+        answer = page.request(method, address, headers={**headers, "Accept": accepts}, content=content)
+        assert (answer.status_code, answer.headers["content-type"]) == (status, "text/html; charset=utf-8")
+        assert '<main id="main"' in answer.text
+        assert 'role="alert"' in answer.text
+        assert "Content-Security-Policy" in answer.headers
+        assert page.get("/api/v1/no-such-route").json()["code"] == "no-route"
+
+
+def test_a_page_whose_token_is_no_longer_one_leads_to_where_it_is_given(locked: httpx.Client) -> None:
+    """It asks by a script, which would put an answer to a redirection into the page."""
+    shown = {"HX-Request": "true", "HX-Current-URL": f"{locked.base_url}/labels?field=kind&queue=audit"}
+    for method, address in (("GET", "/narrow"), ("POST", "/labels/look")):
+        answer = locked.request(method, address, headers={**shown, "Accept": "*/*"})
+        assert answer.headers["hx-redirect"] == "/login?to=/labels%3Ffield%3Dkind%26queue%3Daudit"
+    sent = locked.post("/labels/look")  # without a script
+    assert (sent.status_code, sent.headers["location"]) == (303, "/login?to=/")
 
 
 def test_a_token_is_asked_for_once(locked: httpx.Client) -> None:
