@@ -27,7 +27,13 @@ class Cluster:
         return ",".join(node.url for node in self.nodes)
 
     def whole(self) -> bool:
-        """Whether each node answers, knows all others, and has no copy of a collection that is not up to date."""
+        """Whether each node answers, knows all others, and has no copy of a collection that is not up to date.
+
+        A node that comes back takes its copies for good ones until the others have agreed that they are not, which they
+        do once they have a leader again: so the copies of a shard have to have the same number of points, too. While
+        something is written that is not so.
+        """
+        points: dict[tuple[str, int], set[int]] = {}
         for node in self.nodes:
             found = _asked(node, "/cluster")
             if found is None or len(found["peers"]) != len(self.nodes) or found["raft_info"]["pending_operations"]:
@@ -39,7 +45,9 @@ class Cluster:
                 states = [one["state"] for one in (*shards["local_shards"], *shards["remote_shards"])]
                 if set(states) - {"Active"}:
                     return False
-        return True
+                for one in shards["local_shards"]:
+                    points.setdefault((each["name"], one["shard_id"]), set()).add(one["points_count"])
+        return all(len(counts) == 1 for counts in points.values())
 
 
 def _asked(node: QdrantServer, path: str) -> dict[str, Any] | None:

@@ -78,7 +78,13 @@ class Indexing:
         self._look_at = 0.0
         self._next = 0.0
         self._began: float | None = None
-        self.made = 0
+        self._done: set[Missing] = set()
+
+    @property
+    def made(self) -> int:
+        """How many were made since something waited. One may be made twice: a look at what waits that began before it
+        was made shows it once more."""
+        return len(self._done)
 
     @property
     def left(self) -> int:
@@ -132,9 +138,9 @@ class Indexing:
         if step.missing is None:
             if self._began is not None:
                 self._say("indexes", made=self.made, waiting=self.left, seconds=round(now - self._began, 1))
-            self._began, self.made = None, 0
+            self._began, self._done = None, set()
         elif step.refused is not None:
             self._refused |= {step.missing}
             self._say("unindexed", field=step.missing.field, detail=step.refused)
         else:
-            self.made += 1
+            self._done.add(step.missing)

@@ -24,17 +24,25 @@ _UNSENDABLE = (pydantic_core.PydanticSerializationError, httpx.InvalidURL, Unico
 """What the client raises for a request that cannot be encoded, such as half a surrogate pair in a text."""
 
 
+class NoNode(ResponseHandlingException):
+    """None of several nodes answers: the last one's error, and what became of the request at each, in `told`."""
+
+    def __init__(self, source: Exception, told: str) -> None:
+        super().__init__(source)
+        self.told = told
+
+
 def translate(error: Exception) -> RecqError:
     """The error of `recq.errors` for one of the client's."""
     if isinstance(error, UnexpectedResponse):
-        said = _said(error)
+        told = said(error.content) or error.reason_phrase
         if error.status_code in (401, 403):
-            return IndexRefused(f"the index refused the API key: set RECQ_API_KEY to the right one ({said})")
+            return IndexRefused(f"the index refused the API key: set RECQ_API_KEY to the right one ({told})")
         if error.status_code in (408, 429):
-            return IndexUnreachable(f"the index cannot answer now: {error.status_code} {said}")
+            return IndexUnreachable(f"the index cannot answer now: {error.status_code} {told}")
         if error.status_code in _FAILING and error.status_code != _NOT_IMPLEMENTED:
-            return IndexFailing(f"the index cannot answer now: {error.status_code} {said}")
-        return RequestRefused(f"the index refused the request: {error.status_code} {said}")
+            return IndexFailing(f"the index cannot answer now: {error.status_code} {told}")
+        return RequestRefused(f"the index refused the request: {error.status_code} {told}")
     if isinstance(error, _UNSENDABLE):
         return RequestRefused(f"the request cannot be sent: {' '.join(str(error).split())[:300]}")
     cause = error.source if isinstance(error, ResponseHandlingException) else error
@@ -42,20 +50,22 @@ def translate(error: Exception) -> RecqError:
         return IndexRefused(
             f"this recq cannot read the answer of the index: update recq ({cause.error_count()} differences)"
         )
+    if isinstance(error, NoNode):
+        return IndexUnreachable(f"no node of the index can answer: {error.told}")
     if isinstance(cause, httpx.TimeoutException):
         return IndexUnreachable("the index did not answer in time")
-    return IndexUnreachable(f"the index cannot be reached: {cause or type(cause).__name__}")
+    return IndexUnreachable(f"the index cannot be reached: {str(cause) or type(cause).__name__}")
 
 
-def _said(error: UnexpectedResponse) -> str:
-    """The server's message, in one line."""
-    text = error.content.decode(errors="replace")
+def said(content: bytes) -> str:
+    """The message of a server's answer that is an error, in one line."""
+    text = content.decode(errors="replace")
     try:
         status = json.loads(text)["status"]
         text = status["error"] if isinstance(status, dict) else str(status)
     except (ValueError, KeyError, TypeError):
         pass
-    return " ".join(text.split())[:300] or error.reason_phrase
+    return " ".join(text.split())[:300]
 
 
 def translated(function: Callable[P, R]) -> Callable[P, R]:

@@ -19,7 +19,7 @@ import httpx
 from qdrant_client import QdrantClient
 from qdrant_client.http.exceptions import ResponseHandlingException
 
-from recq.index.errors import translated
+from recq.index.errors import NoNode, said, translated
 from recq.index.hopeless import hopeless
 from recq.settings import Settings, shown_url
 
@@ -113,7 +113,7 @@ class Nodes:
         own = request.url
         rest = own.raw_path[len(self._bases[0].raw_path.rstrip(b"/")) :]
         kind = kind_of(request.method, rest.partition(b"?")[0].decode("ascii"))
-        given = dict(request.extensions.get("timeout", {}))
+        given, told = dict(request.extensions.get("timeout", {})), list[str]()
         for turn in range(count):
             at, last = (beginning + turn) % count, turn == count - 1
             base = self._bases[at]
@@ -124,9 +124,12 @@ class Nodes:
                 response = send(request)
             except ResponseHandlingException as error:
                 self._failures[at] = error
+                told.append(f"{shown_url(self._addresses[at])}: {str(error.source) or type(error.source).__name__}")
                 if self._at == at:  # the next request, of whatever thread, need not try it again
                     self._at = (at + 1) % count
                 if last or not may_go_on(kind, error.source):
+                    if len(told) > 1:
+                        raise NoNode(error.source, "; ".join(told)) from error
                     raise
                 continue
             if last or kind is Kind.ONCE or response.status_code not in _AWAY:
@@ -134,6 +137,7 @@ class Nodes:
                 if response.status_code not in _AWAY:
                     self._at = at
                 return response
+            told.append(f"{shown_url(self._addresses[at])}: {response.status_code} {said(response.content)}")
         raise AssertionError("the last node's answer is returned, its error raised")
 
     def _limits(self, given: dict[str, float | None], spent: float, parted: int, kind: Kind) -> dict[str, float | None]:

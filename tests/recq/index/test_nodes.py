@@ -19,6 +19,7 @@ from recq.index import server_access
 from recq.index.catalog import Catalog
 from recq.index.connect import connect, server_client
 from recq.index.edge.routes import ROUTES
+from recq.index.errors import translate
 from recq.index.nodes import Kind, Nodes, base_of, cluster_of, kind_of, may_go_on
 from recq.index.points import ItemVector
 from recq.index.schema import FileFacts, Item
@@ -123,7 +124,7 @@ class Three:
         fate = self.fates[request.url.host]
         if isinstance(fate, Exception):
             raise ResponseHandlingException(fate)
-        return httpx.Response(fate)
+        return httpx.Response(fate, text="broken")
 
 
 @pytest.fixture
@@ -161,6 +162,8 @@ def test_where_none_answers_the_last_error_is_raised(
     with pytest.raises(ResponseHandlingException) as raised:
         three.ask(*request_)
     assert raised.value.source is fate
+    told = str(translate(raised.value))
+    assert all((f"{address}: {fate}" in told) is (asked == 3) for address in ADDRESSES), told
     assert len(three.arrived) == asked
     three.fates["one"] = three.fates["two"] = three.fates["three"] = 200
     assert three.ask(*request_) == 200
@@ -181,6 +184,15 @@ def test_an_internal_error_is_asked_of_the_others_and_a_refusal_is_not(three: Th
     three.nodes = Three().nodes
     three.fates = {"one": status, "two": 200, "three": 200}
     assert three.ask(*READ) == (200 if asked == 3 else status)
+
+
+def test_where_none_answers_it_is_told_what_each_said(three: Three) -> None:
+    three.fates = {"one": 500, "two": httpx.ReadTimeout(""), "three": REFUSED}
+    with pytest.raises(ResponseHandlingException) as raised:
+        three.ask(*READ)
+    told = translate(raised.value)
+    assert isinstance(told, IndexUnreachable)
+    assert str(told).endswith(f"{ONE}: 500 broken; {TWO}: ReadTimeout; {THREE}: refused"), told
 
 
 def test_all_tries_together_have_the_time_of_one(three: Three) -> None:
