@@ -53,13 +53,13 @@ types: $(STAMPS)/test
 collected: $(STAMPS)/test
 	@$(BIN)/python -m pytest -p no:xdist --collect-only -q >/dev/null || :
 
-# Two files at a time: most of their time they wait for processes. What they measured is in build/, which git ignores.
+# Three files at a time: most of their time they wait for processes. What they measured is in build/, which git ignores.
 # A test that fails keeps none of the others from running.
-TWO = -n 2 --dist loadfile --no-loadscope-reorder --durations 40
+THREE = -n 3 --dist loadfile --no-loadscope-reorder --durations 40
 torture: $(STAMPS)/test
 	@rm -f build/torture.jsonl
-	$(BIN)/python -m pytest $(TWO) tests/reliability --full --figures build/torture.jsonl $(TORTURE) || failed=1; \
-	$(if $(TORTURE),,$(BIN)/python -m pytest $(TWO) tests --ignore tests/reliability -m long || failed=1;) \
+	$(BIN)/python -m pytest $(THREE) tests/reliability --full --figures build/torture.jsonl $(TORTURE) || failed=1; \
+	$(if $(TORTURE),,$(BIN)/python -m pytest $(THREE) tests --ignore tests/reliability -m long || failed=1;) \
 	test -z "$$failed"
 
 stack-check: $(STAMPS)/test

@@ -13,7 +13,6 @@ from recq.cli_errors import complain
 from recq.cli_groups import Index, grouped
 from recq.cli_options import json_option
 from recq.cli_progress import bar
-from recq.commands import command
 from recq.errors import ItemsFailed
 from recq.signals import INTERRUPTED
 
@@ -66,6 +65,8 @@ def backfill(
     """
     settings = index.settings(**space.settings())
     from ingest.service.backfill import backfill as fill
+    from ingest.service.outcome import Outcome, Standing, require_none_failed
+    from ingest.tally import Counts
 
     try:
         with bar() as progress:
@@ -87,12 +88,8 @@ def backfill(
             f"{done.unseen:,} of these a worker could not see, the first is '{done.first_unseen}': what the index has "
             "of them stays; is the folder mounted, and readable, on every machine?",
         )
-    if done.failed or done.refused:
-        items = done.failed + done.refused
-        raise ItemsFailed(
-            f"{items:,} {'item' if items == 1 else 'items'} could not be indexed: "
-            f"{command(_PROG, 'failed')} lists them with the reason"
-        )
+    standing = Standing(failed=done.failed, unmet=(done.source,) if done.unmet else ())
+    require_none_failed(Outcome(stopped=False, counts=Counts(refused=done.refused), standing=standing))
     if done.unseen:
         raise ItemsFailed("not all files were seen: run it again where they are")
     return 0

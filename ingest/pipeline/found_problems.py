@@ -20,5 +20,5 @@ def problems_kept(sources: Mapping[str, WatchedSource], catalog: Catalog, retrie
     yield
     for name, watched in sources.items():
         now = watched.refused, watched.missing
-        if now != before.get(name, now):  # a source without a `before` was added meanwhile
+        if watched.records_problems and now != before.get(name, now):  # a source without a `before` was added meanwhile
             retrier(catalog.problems.record, watched.key, watched.own_problems())

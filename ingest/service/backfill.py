@@ -8,6 +8,7 @@ unchanged is skipped, so a backfill that was killed goes on where it was. Nothin
 from __future__ import annotations
 
 import importlib.util
+import json
 import logging
 import os
 import secrets
@@ -30,6 +31,7 @@ from ingest.service.session import choose_catalog
 from ingest.tally import Counts
 from recq.errors import IndexUnreachable, RecqError, UsageError
 from recq.index.connect import server_client
+from recq.index.problems import UNMET, Problem, bounded
 from recq.operate.requests import error_of
 from recq.paths import printable
 from recq.progress import Progress
@@ -52,7 +54,10 @@ class Filled:
 
     `failed` are all items of the source that could not be indexed, those of earlier runs included; `unseen` are paths
     where a worker saw no file (`first_unseen`), or a folder that it could not list: what the index has there stays.
+    `unmet`: the index lacks metadata of the `source`, whose problems say which.
     """
+
+    source: str
 
     paths: int
     unchanged: int
@@ -63,6 +68,7 @@ class Filled:
     refused: int
     unseen: int
     first_unseen: str | None
+    unmet: bool
     workers: int
     seconds: float
     working_since: str | None
@@ -94,20 +100,39 @@ def backfill(
         catalog.upgrade()
         listing = listing_of(what, name, catalog)
         with redirect_stdout(sys.stderr), _ray(address, workers) as count:  # Ray prints that a worker died
-            filled = _filled(settings, listing, count, progress, began)
+            filled, problems = _filled(settings, listing, count, progress, began)
+        if problems:
+            known = [each for each in catalog.problems.of_source(listing.name) if each not in problems]
+            catalog.problems.record(listing.name, [*known, *problems])
         with suppress(IndexUnreachable):
             catalog.background()
             catalog.changes.prune()
-        return replace(filled, failed=catalog.ledger.count_failed(source=listing.name))
+        return replace(
+            filled,
+            failed=catalog.ledger.count_failed(source=listing.name),
+            unmet=filled.unmet or not UNMET.isdisjoint(catalog.problems.count(listing.name)),
+        )
     finally:
         client.close()
 
 
-def _filled(settings: Settings, listing: Listing, workers: int, progress: Progress, began: float) -> Filled:
+def _filled(
+    settings: Settings, listing: Listing, workers: int, progress: Progress, began: float
+) -> tuple[Filled, list[Problem]]:
+    """What was done, and the problems of the source as a whole that the workers know."""
     import ray.data
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    done, first, unseen = Counter[str](), 0.0, ""
-    found = ray.data.read_datasource(paths_source(settings, listing), override_num_blocks=1, num_cpus=0)
+    done, first, unseen, unmet = Counter[str](), 0.0, "", False
+    problems: dict[Problem, None] = {}
+    # Folder and list are those of this machine, whoever else has a folder of that name.
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    found = ray.data.read_datasource(
+        paths_source(settings, listing),
+        override_num_blocks=1,
+        num_cpus=0,
+        ray_remote_args={"scheduling_strategy": here},
+    )
     rows = found.map_batches(
         Road,
         fn_constructor_args=(settings, listing),
@@ -121,22 +146,27 @@ def _filled(settings: Settings, listing: Listing, workers: int, progress: Progre
             if row["error"]:
                 raise error_of({"error": row["error"], "code": row["code"]})
             first = min(first or row["began"], row["began"])
-            unseen = unseen or row["first"]
+            unseen, unmet = unseen or row["first"], unmet or bool(row["unmet"])
+            told = map(Problem.from_json, json.loads(row["problems"]))
+            problems |= dict.fromkeys(each for each in told if each is not None)
             done.update({each: row[each] for each in ("paths", "unseen", *Counts.__dataclass_fields__)})
             progress("images", done["paths"], 0)
     except ray.exceptions.RayError as error:
         raise _cause(error) from error
     settled = sum(done[each] for each in ("indexed", "reused", "metadata", "failed", "refused", "unseen"))
-    return Filled(
+    filled = Filled(
+        source=listing.name,
         paths=done["paths"],
         unchanged=done["paths"] - settled,
         **{each: done[each] for each in ("indexed", "reused", "metadata", "failed", "refused", "unseen")},
         first_unseen=unseen or None,
+        unmet=unmet,
         workers=workers,
         seconds=time.monotonic() - began,
         working_since=datetime.fromtimestamp(first, UTC).isoformat(timespec="milliseconds") if first else None,
         working_seconds=time.time() - first if first else 0.0,
     )
+    return filled, bounded(list(problems))
 
 
 def _cause(error: BaseException) -> RecqError:

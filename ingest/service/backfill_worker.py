@@ -6,6 +6,7 @@ What it needs is opened with the first batch and kept. What recq has a word for 
 
 from __future__ import annotations
 
+import json
 import stat
 import threading
 import time
@@ -25,6 +26,7 @@ from ingest.tally import Counts
 from recq.errors import IndexUnreachable, RecqError
 from recq.index.catalog import Catalog
 from recq.index.connect import server_client
+from recq.index.problems import ProblemKind
 from recq.paths import printable
 from recq.settings import Settings
 
@@ -47,20 +49,23 @@ class Road:
         """What was done with the `path`s (bytes, relative to the root): one row of counts, or of an error.
 
         `unseen` are those that cannot be seen here, with the `first` of them: what the index has of these stays.
+        `problems` are those of the source as a whole that are known here, a line of JSON, and `unmet` is whether the
+        index lacks metadata for them: whoever hands the paths out records them, since workers know some each.
         """
         paths = [path.decode("utf-8", "surrogateescape") for path in batch["path"]]
         began = time.time()
-        counts, error, code, unseen = Counts(), "", 0, list[str]()
+        counts, error, code, unseen, problems, unmet = Counts(), "", 0, list[str](), "[]", False
         try:
             if self._opened is None:
                 self._opened = _Opened(self._settings, self._listing)
                 began = time.time()
             counts, unseen = self._opened.indexed(paths)
+            problems, unmet = self._opened.problems(), self._opened.unmet
         except RecqError as problem:
             error, code = str(problem), problem.exit_code
         first = printable(unseen[0]) if unseen else ""
         row = {"paths": len(paths), "began": began, "error": error, "code": code, **vars(counts)}
-        row |= {"unseen": len(unseen), "first": first}
+        row |= {"unseen": len(unseen), "first": first, "problems": problems, "unmet": unmet}
         return {name: [value] for name, value in row.items()}
 
     def close(self) -> None:
@@ -81,6 +86,7 @@ class _Opened:
         )
         self._watched = begin(catalog, settings, retrier, _Silent(), listing.name, listing.root, table=None)
         # Only a comparison can tell what a table has taken away: what items have stays, until a daemon makes one.
+        self._watched.records_problems = False
         self._watched.losses.hold()
         self._watched.losses.decided = True
         sources = Sources([self._watched])
@@ -119,6 +125,16 @@ class _Opened:
                 raise self._error or IndexUnreachable("the worker has ended")
         now = vars(self._daemon.tally.of(self._watched.name))
         return Counts(**{name: count - getattr(before, name) for name, count in now.items()}), unseen
+
+    @property
+    def unmet(self) -> bool:
+        """Whether the index lacks metadata of the folder."""
+        return self._watched.is_unmet()
+
+    def problems(self) -> str:
+        """The problems of the source that are known here, as JSON; what is held is another's to tell."""
+        known = (each for each in self._watched.own_problems() if each.kind is not ProblemKind.HELD)
+        return json.dumps([each.to_json() for each in known])
 
     def close(self) -> None:
         """End it all."""

@@ -160,6 +160,8 @@ class WatchedSource:
         self.tables = Tables()
         self.ignored = Ignored()
         self.problems = Problems(say)
+        self.records_problems = True
+        """Whether this process records what is wrong with the source as a whole; of several that work on it one."""
         self.refused: dict[str, Problem] = {}
         """What the index takes in no form at all, by path (text form)."""
         self._files = TableFiles(root, table_path, self.reliable)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from typing import BinaryIO
@@ -33,6 +34,10 @@ def named(item_id: str) -> IndexedName:
     if not is_id(item_id):
         raise TargetNotFound(f"'{printable(item_id)[:100]}' is no id of an item: answers have them as `id`")
     return IndexedName(item_id)
+
+
+_TAG = re.compile(r'"[^"]*"')
+"""The part of an entity tag, weak or strong, that is compared (RFC 9110, 8.8.3.2)."""
 
 
 def image(service: Service, catalog: str | None, item_id: str, known: str | None) -> Response:
@@ -105,7 +110,7 @@ def _opened(served: Served, item_id: str) -> tuple[Item, BinaryIO, str]:
 
 def _has(known: str | None, tag: str) -> bool:
     """Whether an If-None-Match names the tag (RFC 9110, 13.1.2)."""
-    return known is not None and ("*" in known or tag in (each.strip().removeprefix("W/") for each in known.split(",")))
+    return known is not None and (known.strip() == "*" or tag in _TAG.findall(known))
 
 
 def _parts(file: BinaryIO, size: int) -> Iterator[bytes]:

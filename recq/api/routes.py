@@ -177,12 +177,12 @@ def _items(router: APIRouter, service: Service) -> None:
         wanted = pictures.named(item_id)
         return answer(service.ask(question.catalog, lambda at: at.catalog.show(wanted).to_json()))
 
-    @router.get("/items/{item_id}/image", **answering("image/*", _BINARY))
+    @router.get("/items/{item_id}/image", **answering("image/*", _BINARY, conditional=True))
     def image(item_id: ItemId, question: Annotated[asked.Asked, Query()], known: Known = None) -> Response:
         """The item's file as it is now."""
         return pictures.image(service, question.catalog, item_id, known)
 
-    @router.get("/items/{item_id}/thumbnail", **answering("image/jpeg", _BINARY))
+    @router.get("/items/{item_id}/thumbnail", **answering("image/jpeg", _BINARY, conditional=True))
     def thumbnail(item_id: ItemId, question: Annotated[asked.Thumbnail, Query()], known: Known = None) -> Response:
         """The item's picture, reduced."""
         return pictures.thumbnail(service, question, item_id, known)

@@ -158,10 +158,11 @@ def documented(name: str, *, several: bool = False) -> dict[str, Any]:
     return answering("application/json", schema)
 
 
-def answering(media_type: str, schema: dict[str, Any]) -> dict[str, Any]:
-    """The keywords of a route that answers with that type."""
+def answering(media_type: str, schema: dict[str, Any], *, conditional: bool = False) -> dict[str, Any]:
+    """The keywords of a route that answers with that type; a `conditional` one with nothing to who has that already."""
     told = {"description": "The answer.", "content": {media_type: {"schema": schema}}}
-    return {"responses": {200: told, "default": _REFUSED}}
+    same = {304: {"description": "It is what the client has."}} if conditional else {}
+    return {"responses": {200: told, **same, "default": _REFUSED}}
 
 
 def taking_picture() -> dict[str, Any]:

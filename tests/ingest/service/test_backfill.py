@@ -8,18 +8,22 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import psutil
 import pytest
 from fresh_environment import fresh, install
 
+from ingest.index.retrying import Retrier
+from ingest.pipeline.found_problems import problems_kept
 from ingest.service.backfill import _environment
 from ingest.service.backfill_paths import Listing, listing_of
 from ingest.service.backfill_worker import Road
 from recq.errors import UsageError
 from recq.index.catalog import Catalog
 from recq.index.connect import connect
+from recq.index.problems import Problem, ProblemKind
 from recq.settings import Settings
 from tests.eventually import eventually
 from tests.ingest.documented import validated
@@ -58,6 +62,25 @@ def test_a_worker_is_the_daemons_road(place: Place, own_server: QdrantServer) ->
         assert (done["unseen"], done["first"]) == (1, "gone.jpg")
         again = road(batch("first.jpg", "chairs/oak.jpg", "copy.jpg", "bad.jpg"))
         assert [again[name] for name in ("indexed", "reused", "failed", "metadata")] == [[0]] * 4
+        assert (again["problems"], again["unmet"]) == (["[]"], [False])
+    finally:
+        road.close()
+    (place.root / "metadata.csv").write_text("file,price\nfirst.jpg,7,8\n")
+    road = Road(settings, Listing("shop", place.root))
+    try:
+        row = road(batch("first.jpg"))
+        (problem,) = json.loads(row["problems"][0])
+        assert (row["unmet"], problem["kind"], problem["path"]) == ([True], "row", "metadata.csv")
+        opened = road._opened
+        assert opened is not None
+        with connect(settings) as client:
+            catalog = Catalog.open(client, "images")
+            kept = [Problem(ProblemKind.REFUSED, "of another worker", path="other.jpg")]
+            catalog.problems.record("shop", kept)
+            with problems_kept({"shop": opened._watched}, catalog, cast(Retrier, lambda asked, *given: asked(*given))):
+                opened._watched.note_refusal("mine.jpg", "whatever it says")
+            assert catalog.problems.of_source("shop") == tuple(kept), "each knows some, so none records its own"
+        assert "mine.jpg" in opened.problems()
     finally:
         road.close()
     items = place.items()
@@ -209,6 +232,7 @@ def test_killed_it_goes_on_and_a_worker_that_dies_is_replaced(
     for number in range(pictures):
         put(place.root / f"{number // 100}" / f"{number}.jpg", number)
     (place.root / "bad.jpg").write_bytes(jpeg(3)[:200])
+    (place.root / "metadata.csv").write_text("file,price\n0/1.jpg,7\n0/2.jpg,7,8\n")
     assert place.command("run", str(place.root), "--source", "shop=" + str(place.root), "--once").returncode == 2
     put(place.data.parent / "other" / "a.jpg", 1)  # the catalog, without anything of the folder
     assert place.command("run", str(place.data.parent / "other"), "--once", "--model", "pixels:64").returncode == 0
@@ -245,9 +269,10 @@ def test_killed_it_goes_on_and_a_worker_that_dies_is_replaced(
     (worker,) = workers(process)
     worker.kill()
     done = ended(process)
-    assert done["paths"] == pictures + 1
+    assert (done["paths"], done["unmet"]) == (pictures + 1, True)
     with place.catalog() as catalog:
         assert (catalog.items.count(source="shop"), catalog.ledger.count_failed()) == (pictures, 1)
+        assert [each.line for each in catalog.problems.of_source("shop")] == [3]
     again = start(with_ray, place)
     running.append(again)
     assert ended(again)["unchanged"] == pictures + 1
