@@ -16,7 +16,7 @@ import typer
 from ingest.cli.model import PreprocessOption, ResizeOption, SizeOption
 from ingest.cli.networks import train_network
 from ingest.cli.pages import require_page, write_page
-from ingest.cli.quality import class_lines, interval, ranking_line, told
+from ingest.cli.quality import class_lines, curve_lines, ranking_line, told
 from recq.cli_groups import Index, grouped
 from recq.cli_labels import LabelColumn, views_option
 from recq.cli_options import json_option
@@ -166,7 +166,8 @@ def train(
         bool,
         typer.Option(
             "--curve",
-            help="Measure also what fewer labels of each class would give; --report does so anyway. Example: --curve",
+            help="Measure also what fewer labels of each class would give. Of a head --report does so anyway; finetune "
+            "trains a network for each point. Example: --curve",
         ),
     ] = False,
     report: Annotated[
@@ -196,8 +197,6 @@ def train(
             raise UsageError("--closed-set is for --method head: a network is stored whatever it does to other classes")
         if head is not None:
             raise UsageError("--head is for --method head: a network has the layers that finetune gives it")
-        if curve:
-            raise UsageError("--curve is for --method head: a network would be trained once for each point")
         from recq.learn.finetune import EPOCHS, FinetuneOptions
 
         tuning = FinetuneOptions(
@@ -209,6 +208,7 @@ def train(
             seeds=1 if seeds is None else seeds,
             unseen=unseen or 0,
             fit_all=not no_fit_all,
+            curve=curve,
             epochs=EPOCHS if epochs is None else epochs,
             start=(from_ or From.CATALOG).value,
             size=size,
@@ -285,9 +285,7 @@ def _report(training: Training, catalog: str) -> Iterator[str]:
         items, classes = training.sampled
         of = "" if classes == len(training.classes) else f" of {classes:,} classes"
         yield f"chosen and measured on {items:,} items{of}; learned from all"
-    for each in training.curve:
-        count = "all labels" if each.labels is None else f"{each.labels} labels a class"
-        yield f"  {count:{width}}  mAP {interval(each.map)}"
+    yield from curve_lines(training.curve, width)
     yield from class_lines(training.classes)
     if training.stored:
         asked = command("recq", "similar", "TARGET", "--space", training.candidate.name, catalog=catalog)

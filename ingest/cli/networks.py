@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 import typer
 
 from ingest.cli.pages import write_page
-from ingest.cli.quality import MEASURES, class_lines, ranking_line, told
+from ingest.cli.quality import MEASURES, class_lines, curve_lines, ranking_line, told
 from recq.cli_progress import bar
 from recq.commands import command
 from recq.paths import printable
 
 if TYPE_CHECKING:
-    from recq.learn.finetune import FinetuneOptions, Finetuning, NetworkTraining
+    from recq.learn.finetune import FinetuneOptions
+    from recq.learn.finetuning_result import Finetuning, NetworkTraining
     from recq.settings import Settings
 
 _NAMED = 4  # classes left out that a line names
@@ -64,6 +65,8 @@ def _report(tuning: Finetuning, catalog: str) -> Iterator[str]:
     yield from _unseen(tuning)
     if tuning.ranking is not None:
         yield ranking_line(tuning.ranking)
+    yield f"probabilities: expected calibration error {tuning.calibration_error.mean:.3f}"
+    yield from curve_lines(tuning.curve, width)
     yield from class_lines(tuning.classes)
     rebuild = command("recq-ingest", "rebuild", "--model", tuning.network.model, catalog=catalog)
     yield f"{tuning.network.model} ({tuning.space.dim:,} numbers) is stored; nothing was switched: {rebuild}"

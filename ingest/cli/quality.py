@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from recq.paths import printable
 
 if TYPE_CHECKING:
-    from recq.learn.held_out import Spread
+    from recq.learn.held_out import CurvePoint, Spread
     from recq.learn.training_result import ClassQuality, LabelRanking, Quality
 
 _CLASSES = 20  # classes of the table, those with the most items; JSON has all
@@ -33,6 +33,13 @@ def class_lines(classes: Sequence[ClassQuality]) -> Iterator[str]:
         yield f"  {printable(each.label):{longest}}  {each.items:>6,} items  mAP {numbers}"
     if len(by_size) > _CLASSES:
         yield f"  and {len(by_size) - _CLASSES:,} smaller classes: --json has all"
+
+
+def curve_lines(curve: Sequence[CurvePoint], width: int) -> Iterator[str]:
+    """What fewer labels of each class give, a line for each number; nothing where that was not measured."""
+    for each in curve:
+        count = "all labels" if each.labels is None else f"{each.labels} labels a class"
+        yield f"  {count:{width}}  mAP {interval(each.map)}"
 
 
 def ranking_line(ranking: LabelRanking) -> str:

@@ -25,12 +25,12 @@ from recq.display.training_plots import (
     measures_plot,
     precisions_plot,
 )
-from recq.learn.held_out import Bin, LabelPrecision, Spread, Taken
+from recq.learn.held_out import Bin, CurvePoint, LabelPrecision, Spread, Taken
 from recq.learn.training_result import ClassQuality, Quality
 from recq.paths import printable
 
 if TYPE_CHECKING:
-    from recq.learn.finetune import Finetuning, NetworkTraining
+    from recq.learn.finetuning_result import Finetuning, NetworkTraining
     from recq.learn.training_result import Training
 
 MOST_ROWS = 500
@@ -47,17 +47,7 @@ def page_of_training(training: Training, catalog: str) -> Iterator[str]:
     yield from _top(training.label, _facts(training, catalog), _warnings(training))
     yield from _quality(training.before, training.after, "The mean of five seeds, each with its own held-out items.")
     if training.curve:
-        yield from _section(
-            "How many labels it takes",
-            "What the same head gives when fewer items of each class have a label. Where the curve still rises at its "
-            "end, more labels are worth the work.",
-            curve_plot(training.curve, training.sampled[0]),
-            ["labels of each class", "mAP", "P@5"],
-            [
-                ["all" if each.labels is None else f"{each.labels}", _told(each.map), _told(each.precision_at_5)]
-                for each in training.curve
-            ],
-        )
+        yield from _curve(training.curve, "the same head", training.sampled[0])
     yield from _classes(training.classes)
     if training.precisions:
         yield from _precisions(training.precisions)
@@ -86,6 +76,8 @@ def page_of_finetuning(tuning: Finetuning, catalog: str) -> Iterator[str]:
     yield from _top(tuning.label, facts, notes)
     how = "the mean of the seeds" if tuning.seeds > 1 else "one holdout, with bootstrap intervals over its items"
     yield from _quality(tuning.before, tuning.after, f"What is shown is {how}.")
+    if tuning.curve:
+        yield from _curve(tuning.curve, "a network that is trained in the same way", tuning.items)
     yield from _epochs(tuning.trainings)
     yield from _classes(tuning.classes)
     if tuning.precisions:
@@ -102,6 +94,20 @@ def page_of_finetuning(tuning: Finetuning, catalog: str) -> Iterator[str]:
         told = f"{_points(tuning.gains)} points of mAP on average, {_gain(min(tuning.gains))} for the worst."
         yield from _listed("Classes that a network has not seen", told, ["classes", "before", "after", "gain"], rows)
     yield "</main>\n</body>\n</html>\n"
+
+
+def _curve(curve: Sequence[CurvePoint], what: str, items: int) -> Iterator[str]:
+    yield from _section(
+        "How many labels it takes",
+        f"What {what} gives when fewer items of each class have a label. Where the curve still rises at its end, more "
+        "labels are worth the work.",
+        curve_plot(curve, items),
+        ["labels of each class", "mAP", "P@5"],
+        [
+            ["all" if each.labels is None else f"{each.labels}", _told(each.map), _told(each.precision_at_5)]
+            for each in curve
+        ],
+    )
 
 
 def _epochs(trainings: Sequence[NetworkTraining]) -> Iterator[str]:

@@ -94,7 +94,7 @@ class Calibration:
 
 def calibrated(seen: OutOfFold, *, several: bool) -> Calibration:
     """Learned from those items: one temperature for all classes, or a line for each label where there are several."""
-    scale, offset = _lines(seen) if several else _temperature(seen)
+    scale, offset = lines_of(seen.scores, seen.truth, several=several)
     probabilities = probabilities_of(seen.scores * scale + offset, several=several)
     true = np.where(seen.truth, probabilities, 1.0).min(axis=1)  # of several labels the least probable one
     # Split conformal prediction (Vovk et al. 2005): the rank is that of n + 1 items, the new one among them.
@@ -108,28 +108,34 @@ def levels_of(nearness: Floats) -> Floats:
     return np.quantile(nearness, _LEVELS).astype(np.float32) if nearness.size else nearness
 
 
-def _temperature(seen: OutOfFold) -> tuple[Floats, Floats]:
+def lines_of(scores: Floats, truth: npt.NDArray[np.bool_], *, several: bool) -> tuple[Floats, Floats]:
+    """Scale and offset (classes,) of scores (n, classes) that were not learned from, after which the probabilities are
+    right as often as they say: one temperature for all classes, or a line for each label where there are `several`."""
+    return _lines(scores, truth) if several else _temperature(scores, truth)
+
+
+def _temperature(scores: Floats, truth: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:
     """The temperature of least negative log likelihood."""
     from scipy.optimize import minimize_scalar
 
     def loss(logarithm: float) -> float:
-        probabilities = probabilities_of(seen.scores, float(np.exp(logarithm)))
-        return -float(np.log(np.maximum(probabilities[seen.truth], 1e-12)).mean())
+        probabilities = probabilities_of(scores, float(np.exp(logarithm)))
+        return -float(np.log(np.maximum(probabilities[truth], 1e-12)).mean())
 
     found = minimize_scalar(loss, bounds=tuple(np.log(_TEMPERATURES)), method="bounded")
-    classes = seen.scores.shape[1]
+    classes = scores.shape[1]
     return np.full(classes, 1 / np.exp(found.x), np.float32), np.zeros(classes, np.float32)
 
 
-def _lines(seen: OutOfFold) -> tuple[Floats, Floats]:
+def _lines(scores: Floats, truth: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:
     """A logistic line for each label's scores (Platt 1999); a label that nobody or everybody has keeps its scores."""
     from sklearn.linear_model import LogisticRegression
 
-    scale, offset = np.ones(seen.scores.shape[1], np.float32), np.zeros(seen.scores.shape[1], np.float32)
+    scale, offset = np.ones(scores.shape[1], np.float32), np.zeros(scores.shape[1], np.float32)
     for label in range(len(scale)):
-        truth = seen.truth[:, label]
-        if truth.any() and not truth.all():
-            fitted = LogisticRegression(C=1.0).fit(seen.scores[:, [label]], truth)
+        own = truth[:, label]
+        if own.any() and not own.all():
+            fitted = LogisticRegression(C=1.0).fit(scores[:, [label]], own)
             scale[label], offset[label] = fitted.coef_[0, 0], fitted.intercept_[0]
     return scale, offset
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -30,28 +30,36 @@ from filelock import FileLock, Timeout
 
 from recq.errors import UsageError
 from recq.evaluate.metrics import bootstrap
-from recq.images.indexed_files import Unread
 from recq.index.candidates import require_name
 from recq.learn.calibration import calibration_error
 from recq.learn.checkpoint import remove_remainders, remove_states
-from recq.learn.epochs import Epoch, Part, planned
-from recq.learn.examples import Examples, Rows, read_examples, with_views
+from recq.learn.epochs import Part, planned
+from recq.learn.examples import Examples, Floats, Rows, read_examples, with_views
+from recq.learn.finetuning_result import Finetuning, NetworkTraining, UnseenClasses
 from recq.learn.fits import require_scikit_learn
-from recq.learn.held_out import Bin, LabelPrecision, Spread, Taken, bins_of, label_precisions, taken_for
+from recq.learn.held_out import (
+    CurvePoint,
+    Spread,
+    bins_of,
+    counts_of,
+    label_precisions,
+    some_of_each,
+    taken_for,
+)
 from recq.learn.labels import LabelRules
 from recq.learn.network_trainings import Answers, Task, Trainings
 from recq.learn.pictures import Base, Files, Start, base_of, read_pictures, usable_examples
 from recq.learn.selection import KS, Retrieval, class_splits, means_of, seen_splits, without_classes
 from recq.learn.training import require_groups, require_holdout
-from recq.learn.training_result import ClassQuality, LabelRanking, Quality, by_class, class_qualities, ranked_labels
+from recq.learn.training_result import LabelRanking, Quality, by_class, class_qualities, ranked_labels
 from recq.models.backend import backend_name, require_keras, require_tensorflow
+from recq.models.heads import probabilities_of
 from recq.models.options import ModelOptions
 from recq.models.trained import TrainedNetwork, store_trained, trained_root
 from recq.models.zoo import describe_space
-from recq.paths import printable
 from recq.private_files import make_private_folder
 from recq.progress import Progress, silent
-from recq.space import EmbeddingSpace, Preprocess, Resize
+from recq.space import Preprocess, Resize
 
 if TYPE_CHECKING:
     from recq.models.keras_finetune import FineTuner
@@ -63,7 +71,7 @@ EPOCHS = 12
 _VALIDATION = 5  # one part in so many of what is not held out says when to stop
 _SAVED = ".saved-"
 _RESAMPLES = 500  # of one holdout, for the interval of its labels' average precisions
-_REVISION = 3  # of what a checkpoint can be gone on with: with another number trainings begin anew
+_REVISION = 4  # of what a checkpoint can be gone on with: with another number trainings begin anew
 
 
 @dataclass(frozen=True)
@@ -72,7 +80,8 @@ class FinetuneOptions:
 
     `holdout` is held out in each of the `seeds`; in `unseen` further trainings classes are left out, all of them in
     turn where there are trainings enough. With `fit_all` the network that is kept learns from all items, else it is
-    that of the first seed. `start`: with the catalog's own network, or from `scratch` with a small one. `size` and
+    that of the first seed. With `curve` it is measured, in the first seed, what fewer labels of each class would give:
+    each point is a training. `start`: with the catalog's own network, or from `scratch` with a small one. `size` and
     `resize` are the catalog's unless given (from scratch `SCRATCH_SIZE`); `preprocess` is for one from scratch.
     """
 
@@ -84,128 +93,12 @@ class FinetuneOptions:
     seeds: int = 1
     unseen: int = 0
     fit_all: bool = True
+    curve: bool = False
     epochs: int = EPOCHS
     start: Start = "catalog"
     size: int | None = None
     resize: Resize | None = None
     preprocess: Preprocess | None = None
-
-
-@dataclass(frozen=True)
-class NetworkTraining:
-    """One of the trainings: how many items it `learned` from, its epochs, and the number of the best one.
-
-    `name` is `holdout-SEED`, `unseen-SPLIT` or `all`; the last training made the network that is kept.
-    """
-
-    name: str
-    learned: int
-    epochs: tuple[Epoch, ...]
-    best: int
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON."""
-        return {
-            "name": self.name,
-            "learned": self.learned,
-            "best_epoch": self.best,
-            "epochs": [each.to_json() for each in self.epochs],
-        }
-
-
-@dataclass(frozen=True)
-class UnseenClasses:
-    """Classes that a network has not seen: mAP of their items, looking for each other among all, in the catalog's space
-    and in that of the network."""
-
-    classes: tuple[str, ...]
-    before: float
-    after: float
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON."""
-        return {"classes": list(self.classes), "before": round(self.before, 4), "after": round(self.after, 4)}
-
-
-@dataclass(frozen=True)
-class Finetuning:
-    """What was trained, and what it gives.
-
-    `before`, `after`: the items that were held out, `held` in each seed, in the catalog's space and in that of networks
-    that have not seen them: with bootstrap intervals over the items of one seed, over the seeds where there are more.
-    `ranking` is what the probabilities are worth where items have several labels; `bins` and `calibration_error` say
-    how far they can be believed, `taken`, of one label each, which classes were predicted, `precisions`, of several,
-    how each label ranks. `unread` are pictures that could not be used, by reason; `resumed` counts the epochs that an
-    earlier process had done.
-    """
-
-    label: str
-    network: TrainedNetwork
-    file: Path
-    space: EmbeddingSpace
-    items: int
-    held: int
-    groups: int
-    seeds: int
-    unread: Mapping[Unread, int]
-    trainings: tuple[NetworkTraining, ...]
-    before: Quality
-    after: Quality
-    unseen: tuple[UnseenClasses, ...]
-    ranking: LabelRanking | None
-    classes: tuple[ClassQuality, ...]
-    calibration_error: Spread
-    bins: tuple[Bin, ...]
-    taken: tuple[Taken, ...]
-    precisions: tuple[LabelPrecision, ...]
-    resumed: int
-    took_s: float
-
-    @property
-    def kept(self) -> NetworkTraining:
-        """The training of the network that is kept."""
-        return self.trainings[-1]
-
-    @property
-    def gains(self) -> tuple[float, ...]:
-        """mAP that classes won, or lost, in a network that has not seen them."""
-        return tuple(each.after - each.before for each in self.unseen)
-
-    def to_json(self) -> dict[str, Any]:
-        """The document that `--json` prints."""
-        network, gains = self.network, self.gains
-        return {
-            "label": self.label,
-            "model": network.model,
-            "weights": network.weights,
-            "base": network.base,
-            "file": printable(str(self.file)),
-            "size": network.size,
-            "resize": network.resize,
-            "dim": self.space.dim,
-            "items": self.items,
-            "held_out": self.held,
-            "groups": self.groups,
-            "several_labels": network.several,
-            "unread": {str(reason): count for reason, count in self.unread.items()},
-            "seeds": self.seeds,
-            "trainings": [each.to_json() for each in self.trainings],
-            "resumed_after": self.resumed,
-            "before": self.before.to_json(),
-            "after": self.after.to_json(),
-            "unseen": {
-                "mean_gain": round(float(np.mean(gains)), 4) if gains else None,
-                "worst_gain": round(min(gains), 4) if gains else None,
-                "splits": [each.to_json() for each in self.unseen],
-            },
-            "ranking": None if self.ranking is None else self.ranking.to_json(),
-            "classes": [each.to_json() for each in self.classes],
-            "calibration_error": self.calibration_error.to_json(),
-            "calibration": [each.to_json() for each in self.bins],
-            "predicted": [each.to_json() for each in self.taken],
-            "label_precisions": [each.to_json() for each in self.precisions],
-            "took_s": round(self.took_s, 1),
-        }
 
 
 def finetune(
@@ -234,15 +127,17 @@ def finetune(
         plan = planned(options.epochs, scratch=base.archive is None)
         holdouts = [_holdout(examples, options.holdout, seed, plan) for seed in range(options.seeds)]
         unseen = tasks_without_classes(examples, label, options.unseen, plan)
+        fewer = _with_fewer_labels(examples, holdouts[0]) if options.curve else {}
         identity = _identity(examples, [files.places[n].sha256 for n in kept], options, base)
-        of = len(holdouts) + len(unseen) + options.fit_all
+        of = len(holdouts) + len(unseen) + len(fewer) + options.fit_all
         trainings = Trainings(base, pixels, examples, folder, identity, of, progress)
         # The network that is kept comes last.
-        measured = [*holdouts[0 if options.fit_all else 1 :], *unseen]
+        measured = [*holdouts[0 if options.fit_all else 1 :], *unseen, *fewer.values()]
         found = {task.name: (task, trainings.answers(task)) for task in measured}
         last = _last([found[task.name][1] for task in holdouts], examples, plan) if options.fit_all else holdouts[0]
         tuner, answers = trainings.network(last)
         found[last.name] = last, answers
+        tuner.calibrate(*_lines([found[task.name][1] for task in holdouts]))
         network = TrainedNetwork(
             name=name,
             field=label,
@@ -284,6 +179,7 @@ def finetune(
         bins=bins_of([(each.probabilities, each.truth) for each in asked], several=several),
         taken=() if several else taken_for(examples.classes, predictions),
         precisions=label_precisions(predictions) if several else (),
+        curve=_curve(asked[0], {count: found[task.name][1] for count, task in fewer.items()}, examples, holdouts[0]),
         resumed=sum(each.resumed for _, each in found.values()),
         took_s=time.perf_counter() - started,
     )
@@ -354,11 +250,32 @@ def _validated(examples: Examples, rows: Rows, seed: int) -> tuple[Rows, Rows]:
     return rows[learned], rows[validation]
 
 
+def _with_fewer_labels(examples: Examples, holdout: Task) -> dict[int, Task]:
+    """Trainings on some items of each class of those that a holdout has, by how many, asked the same."""
+    assert holdout.validation is not None, "it is told when to stop"
+    inner = np.sort(np.concatenate([holdout.learned, holdout.validation]))
+    indicators = examples.at(inner).indicators(holdout.classes)
+    tasks = {}
+    for count in counts_of(indicators.sum(axis=0).tolist()):
+        some = inner[some_of_each(indicators, count, holdout.seed)]
+        if len(np.unique(examples.groups[some])) < _VALIDATION:
+            continue
+        learned, validation = _validated(examples, some, holdout.seed)
+        tasks[count] = replace(holdout, name=f"labels-{count}", learned=learned, validation=validation)
+    return tasks
+
+
 def _last(holdouts: Sequence[Answers], examples: Examples, plan: tuple[Part, ...]) -> Task:
     """All items, for as many epochs as were best in the median."""
     epochs = round(float(np.median([each.best for each in holdouts])))
     everything = np.arange(len(examples))
     return Task("all", everything, None, everything[:0], examples.classes, plan[:epochs], 0)
+
+
+def _lines(holdouts: Sequence[Answers]) -> tuple[Floats, Floats]:
+    """What calibrates the network that is kept: the median of the holdouts'."""
+    scale, offset = (np.median([getattr(each, name) for each in holdouts], axis=0) for name in ("scale", "offset"))
+    return scale.astype(np.float32), offset.astype(np.float32)
 
 
 def _identity(examples: Examples, digests: Sequence[str], options: FinetuneOptions, base: Base) -> str:
@@ -408,7 +325,8 @@ class _Holdout:
         retrieval = Retrieval(held, None, task.seed)
         before, after = retrieval.rows(held.vectors), retrieval.rows(answers.vectors)
         classes = by_class([held.labels[query] for query in retrieval.queries.tolist()], before, after)
-        return cls(before, after, classes, answers.probabilities, held.indicators(task.classes))
+        probabilities = probabilities_of(answers.scores * answers.scale + answers.offset, several=held.several)
+        return cls(before, after, classes, probabilities, held.indicators(task.classes))
 
 
 def _quality(seeds: Sequence[npt.NDArray[np.float64]]) -> Quality:
@@ -422,6 +340,19 @@ def _quality(seeds: Sequence[npt.NDArray[np.float64]]) -> Quality:
     low, high = bootstrap(rows, 0)
     spreads = [Spread(*map(float, each)) for each in zip(rows.mean(axis=0), low, high, strict=True)]
     return Quality(spreads[0], dict(zip(KS, spreads[1:], strict=True)))
+
+
+def _curve(whole: _Holdout, fewer: Mapping[int, Answers], examples: Examples, holdout: Task) -> tuple[CurvePoint, ...]:
+    """From the vectors as they are to all labels, with intervals over the items of one seed; empty where no fewer were
+    tried."""
+    if not fewer:
+        return ()
+    retrieval = Retrieval(examples.at(holdout.asked), None, holdout.seed)
+    rows: dict[int | None, npt.NDArray[np.float64]] = {0: whole.before}
+    rows |= {count: retrieval.rows(answers.vectors) for count, answers in fewer.items()}
+    rows[None] = whole.after
+    qualities = {count: _quality([each]) for count, each in rows.items()}
+    return tuple(CurvePoint(count, each.map, each.precision[5]) for count, each in qualities.items())
 
 
 def _ranking(holdouts: Sequence[_Holdout]) -> LabelRanking | None:

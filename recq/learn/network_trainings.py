@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from recq.learn.calibration import lines_of
 from recq.learn.checkpoint import Checkpoint
 from recq.learn.epochs import Epoch, Part, Run, best_of
 from recq.learn.examples import Examples, Floats, Rows
@@ -24,6 +25,10 @@ from recq.progress import Progress, silent
 
 if TYPE_CHECKING:
     from recq.models.keras_finetune import FineTuner
+
+
+_ARRAYS = ("vectors", "scores", "scale", "offset")
+"""Of answers, as they are stored."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,14 +47,18 @@ class Task:
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What a training came to: its epochs, and of the rows asked about vectors (n, d) and probabilities (n, classes).
+    """What a training came to: its epochs, and of the rows asked about vectors (n, d) and scores (n, classes).
 
+    `scale` and `offset` (classes,) make probabilities of the scores that are right as often as they say
+    (`recq.learn.calibration.lines_of`): learned from the rows that said when to stop, and nothing where there are none.
     `resumed`: how many epochs an earlier process had done.
     """
 
     history: tuple[Epoch, ...]
     vectors: Floats
-    probabilities: Floats
+    scores: Floats
+    scale: Floats
+    offset: Floats
     resumed: int
 
     @property
@@ -86,9 +95,9 @@ class Trainings:
             self._done += 1
             history, arrays = stored
             epochs = tuple(Epoch(**each) for each in history)
-            return Answers(epochs, arrays["vectors"][0], arrays["probabilities"][0], len(epochs))
+            return Answers(epochs, **{name: arrays[name][0] for name in _ARRAYS}, resumed=len(epochs))
         found = self.network(task)[1]
-        told = {"vectors": [found.vectors], "probabilities": [found.probabilities]}
+        told = {name: [getattr(found, name)] for name in _ARRAYS}
         finished.write([asdict(each) for each in found.history], told)
         return found
 
@@ -101,8 +110,13 @@ class Trainings:
         run = Run(tuner, checkpoint, task.plan, self._pixels, targets, task.learned, task.validation)
         resumed = run.resume()
         run.train(self._progress, "training" if self._of == 1 else f"training {self._done} of {self._of}")
-        vectors, probabilities = tuner.answers(self._pixels, task.asked)
-        return tuner, Answers(tuple(run.history), vectors, probabilities, resumed)
+        vectors, scores = tuner.answers(self._pixels, task.asked)
+        scale, offset = np.ones(len(task.classes), np.float32), np.zeros(len(task.classes), np.float32)
+        if task.validation is not None:
+            validated = tuner.answers(self._pixels, task.validation)[1]
+            truth = targets[task.validation].astype(bool)
+            scale, offset = lines_of(validated, truth, several=self._examples.several)
+        return tuner, Answers(tuple(run.history), vectors, scores, scale, offset, resumed)
 
     def _identity_of(self, task: Task) -> str:
         return f"{self._identity}/{task.name}/{len(task.plan)}"

@@ -92,7 +92,8 @@ class FineTuner:
         scores = last(features)
         probabilities = layers.Activation("sigmoid" if several else "softmax", name="predictions")(scores)
         self._network = keras.Model(pictures, probabilities, name="finetuned")
-        self._asked = keras.Model(pictures, [features, probabilities])
+        self._scores = last
+        self._asked = keras.Model(pictures, [features, scores])
         self._asked.jit_compile = compiles()
         # Apart from what learns, which JAX could not compile with them.
         self._augment = keras.Sequential(
@@ -146,13 +147,19 @@ class FineTuner:
         return total / len(rows)
 
     def answers(self, pixels: Pixels, rows: Rows) -> tuple[Floats, Floats]:
-        """What it gives for those rows: vectors (n, `NUMBERS`) of length 1, and the labels' probabilities."""
+        """What it gives for those rows: vectors (n, `NUMBERS`) of length 1, and the labels' scores (n, classes)."""
         vectors = np.empty((len(rows), NUMBERS), np.float32)
-        probabilities = np.empty((len(rows), len(self._positive)), np.float32)
+        scores = np.empty((len(rows), len(self._positive)), np.float32)
         for at in range(0, len(rows), BATCH):
             some = slice(at, at + BATCH)
-            vectors[some], probabilities[some] = self._asked.predict_on_batch(pixels[rows[some]])
-        return vectors / np.float32(_LENGTH), probabilities
+            vectors[some], scores[some] = self._asked.predict_on_batch(pixels[rows[some]])
+        return vectors / np.float32(_LENGTH), scores
+
+    def calibrate(self, scale: Floats, offset: Floats) -> None:
+        """Have its scores become `scale` times what they are, and `offset` more, each (classes,): its probabilities are
+        calibrated then. The embedding stays; nothing can be learned afterwards."""
+        kernel, bias = self._scores.get_weights()
+        self._scores.set_weights([kernel * scale, bias * scale + offset])
 
     def arrays(self) -> dict[str, list[npt.NDArray[Any]]]:
         """Everything that later epochs depend on, but for the part that is changed."""

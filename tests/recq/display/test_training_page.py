@@ -19,7 +19,7 @@ from recq.errors import UsageError
 from recq.index.candidates import Candidate
 from recq.learn.calibration import OutOfFold
 from recq.learn.epochs import Epoch
-from recq.learn.finetune import Finetuning, NetworkTraining, UnseenClasses
+from recq.learn.finetuning_result import Finetuning, NetworkTraining, UnseenClasses
 from recq.learn.fits import JoinedRecipe
 from recq.learn.held_out import Bin, CurvePoint, LabelPrecision, Spread, Taken
 from recq.learn.selection import Selection, Trial
@@ -177,7 +177,7 @@ def test_the_page_of_a_network(tmp_path: Path) -> None:
         trainings=(first, last), before=QUALITY, after=QUALITY, unseen=(UnseenClasses(HOSTILE[:2], 0.5, 0.45),),
         ranking=None, classes=tuple(ClassQuality(each, 10, None, None) for each in HOSTILE),
         calibration_error=Spread.of([0.07]), bins=(Bin(20, 0.9, 0.83),), taken=(Taken(*HOSTILE[:2], 3),),
-        precisions=(), resumed=0, took_s=3.0,
+        precisions=(), curve=(), resumed=0, took_s=3.0,
     )  # fmt: skip
     page = Reader("".join(page_of_finetuning(tuning, "images")))
     assert page.tags["svg"] == 4, "of classes nothing was measured"
@@ -186,6 +186,10 @@ def test_the_page_of_a_network(tmp_path: Path) -> None:
     assert page.tags["script"] == 0
     assert "The lowest validation loss is 1.2000, of epoch 2 of 2." in page.text
     assert "-5.0 points of mAP on average" in page.text
+    points = tuple(CurvePoint(count, Spread.of([0.4]), Spread.of([0.5])) for count in (0, 5, None))
+    with_curve = Reader("".join(page_of_finetuning(replace(tuning, curve=points), "images")))
+    assert with_curve.tags["svg"] == 5
+    assert "a network that is trained in the same way" in with_curve.text
     several = replace(tuning, trainings=(last,), unseen=(), bins=(), taken=(), precisions=())
     rest = Reader("".join(page_of_finetuning(several, "images")))
     assert (rest.tags["svg"], "--unseen N leaves some out" in rest.text) == (1, True)

@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from recq.learn.checkpoint import Checkpoint
-from recq.learn.finetune import FinetuneOptions, Finetuning, finetune
+from recq.learn.finetune import FinetuneOptions, finetune
+from recq.learn.finetuning_result import Finetuning
 from recq.models import export
 from recq.models.keras_build import keras_package
 from recq.search.session import Session
@@ -29,7 +30,7 @@ from recq.settings import Settings
 
 PRELOADED = ("sklearn.model_selection", "recq.index.edge.client", "recq.models.embedder", "recq.models.keras_finetune")
 OPTIONS = FinetuneOptions(epochs=2, start="scratch", size=32, resize="stretch", unseen=1)
-LISTS = replace(OPTIONS, epochs=1, seeds=2, unseen=0, fit_all=False)
+LISTS = replace(OPTIONS, epochs=1, seeds=2, unseen=0, fit_all=False, curve=True)
 DIES_AT = 4
 """Two epochs and the answers of the holdout, one epoch without some classes."""
 

@@ -114,7 +114,11 @@ def test_killed_and_begun_again_equals_never_interrupted(
 
     # Lists: the first holdout's network is kept.
     assert lists["several_labels"]
-    assert [each["name"] for each in lists["trainings"]] == ["holdout-1", "holdout-0"]
+    assert [each["name"] for each in lists["trainings"]] == ["holdout-1", "labels-5", "holdout-0"]
+    assert [each["learned"] < lists["trainings"][-1]["learned"] for each in lists["trainings"]] == [False, True, False]
+    assert [each["labels_per_class"] for each in lists["curve"]] == [0, 5, None]
+    assert all(each["map"]["low"] <= each["map"]["mean"] <= each["map"]["high"] for each in lists["curve"])
+    assert whole["curve"] == []
     assert lists["ranking"]["base_rate"]["mean"] == pytest.approx((10 * 0.1 + 2 * 0.5) / 12, abs=0.01)
     assert 0 < lists["ranking"]["macro_ap"]["mean"] < 1
     assert (lists["predicted"], len(lists["label_precisions"])) == ([], 12)
@@ -186,6 +190,16 @@ def test_the_network_of_a_catalog_is_trained_from_the_top(tmp_path: Path) -> Non
     other.restore(state)
     assert list(other.epoch(2, pixels, targets, rows)) == expected
     assert other.loss(pixels, targets, rows) == one.loss(pixels, targets, rows)
+
+    vectors, scores = one.answers(pixels, rows)
+    scale, offset = np.array([0.5, 2.0], np.float32), np.array([0.25, 0.0], np.float32)
+    one.calibrate(scale, offset)
+    kept, calibrated = one.answers(pixels, rows)
+    assert np.array_equal(kept, vectors), "the embedding stays"
+    assert np.allclose(calibrated, scores * scale + offset, atol=1e-5)
+    one.save(tmp_path / "kept.keras")
+    told = keras.models.load_model(tmp_path / "kept.keras", compile=False).predict_on_batch(pixels)
+    assert np.allclose(told, 1 / (1 + np.exp(-calibrated)), atol=1e-5), "whoever opens the file gets these"
 
 
 @pytest.mark.parametrize(

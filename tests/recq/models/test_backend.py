@@ -78,9 +78,12 @@ first = list(one.epoch(0, pixels, truth, rows))
 other.restore(one.arrays())
 assert list(other.epoch(1, pixels, truth, rows)) == list(one.epoch(1, pixels, truth, rows)), "gone on with"
 assert one.loss(pixels, truth, rows) > 0
-vectors, probabilities = one.answers(pixels, rows)
+vectors, scores = one.answers(pixels, rows)
+one.calibrate(np.full(2, 0.5, np.float32), np.array([0.25, 0], np.float32))
+calibrated = one.answers(pixels, rows)
+assert np.array_equal(calibrated[0], vectors), "the embedding stays"
+assert np.allclose(calibrated[1], scores * 0.5 + [0.25, 0], atol=1e-5)
 assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
-assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-5)
 assert learn_residual(vectors, truth > 0, several=False, seed=0).gate != 0
 """
 
