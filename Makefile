@@ -18,7 +18,7 @@ help:
 	@echo 'make demo FOLDER=~/Pictures   the same on a folder of your own, which is only read'
 	@echo 'make test                     lint, types and all tests (adds TensorFlow to .venv)'
 	@echo 'make lint | types            one of them alone'
-	@echo 'make torture                  the reliability tests in full: hours; figures in build/torture.jsonl'
+	@echo 'make torture                  the reliability tests in full, in an hour or two; figures in build/torture.jsonl'
 	@echo "make torture TORTURE='-k cut' some of them alone"
 	@echo 'make stack-check              what docker-compose.yml starts, started without Docker: keys, health, kills, three nodes'
 	@echo 'make soak                     50,000 images through one daemon, whose memory has to stay flat; figures in build/soak.jsonl'
