@@ -118,6 +118,8 @@ class Gate:
                 if held > most:
                     _log.warning("a request was refused: its body is larger than max_upload")
                     told = f"a body may have {most:,} bytes" + (", the setting max_upload" if access else " here")
+                    parts.clear()
+                    self._held, held = self._held - held, 0
                     await _read_out(receive, READ_OUT * most, more)
                     await _refuse(TOO_LARGE, told, scope, receive, send)
                     return
