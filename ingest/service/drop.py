@@ -105,6 +105,11 @@ def require_unshared(settings: Settings, catalog: Catalog) -> None:
     require_no_watcher(settings, catalog.sources.all(), catalog.parts.all())
 
 
+def require_unparted(settings: Settings, catalog: Catalog, source: str | None = None) -> None:
+    """Raise IndexBusy where daemons have parts of a source, or of any; one that watches all of it notices a move."""
+    require_no_watcher(settings, {}, catalog.parts.all(source))
+
+
 def require_no_watcher(settings: Settings, sources: Mapping[str, Source], parts: Sequence[PartRecord]) -> None:
     """Raise IndexBusy where a daemon that does not share this data folder compares a source on the same server."""
     if settings.url is None:

@@ -22,7 +22,7 @@ from ingest.reconcile.rebuild_check import require_all_there
 from ingest.report import LogFormat, Reporter
 from ingest.service.additions import Additions, HandOver, Taken, wait_until_done
 from ingest.service.api import MountedApi
-from ingest.service.drop import require_no_watcher, require_unshared
+from ingest.service.drop import require_unparted
 from ingest.service.kept import report_kept
 from ingest.service.outcome import Outcome, Standing, size_of
 from ingest.service.rebuilds import (
@@ -156,14 +156,14 @@ def rebuild(settings: Settings, *, table: Path | None, log_format: LogFormat | N
 
     After an interruption the next call continues where it stopped. Raises TargetError, with the old collection in
     place, when a source could not be read whole or an item that is found today would be lost
-    (`ingest.reconcile.rebuild_check`), IndexBusy while a daemon of another data folder works on the catalog.
+    (`ingest.reconcile.rebuild_check`), IndexBusy while daemons have parts of its sources.
     """
 
     require_undivided(settings)
 
     def here(session: Session) -> Outcome:
         old = Catalog.open(session.client, settings.catalog)
-        require_unshared(settings, old)
+        require_unparted(settings, old)
         roots = all_roots(old)
         require_one_source(table, roots)
         space = wanted_space(settings, old)
@@ -195,7 +195,7 @@ def switch(settings: Settings, candidate: str, *, log_format: LogFormat | None) 
 
     def here(session: Session) -> Outcome:
         old = Catalog.open(session.client, settings.catalog)
-        require_unshared(settings, old)
+        require_unparted(settings, old)
         require_base(settings, old)
         _upgrade(session, old)
         require_room_for_another(settings, old, old.switched_to(candidate).space)
@@ -290,7 +290,7 @@ def forget(settings: Settings, source: str) -> int:
         raise IndexBusy(f"source {source!r} is being watched by process {status.pid}: stop it first")
     with connect(settings) as client:
         catalog = Catalog.open(client, settings.catalog)
-        require_no_watcher(settings, {}, catalog.parts.all(source))
+        require_unparted(settings, catalog, source)
         return catalog.drop_source(catalog.sources.get(source).name)
 
 

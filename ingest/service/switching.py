@@ -25,7 +25,7 @@ from ingest.loop import Stopping
 from ingest.reconcile.rebuild_check import require_whole
 from ingest.report import Reporter
 from ingest.service.additions import require_same_settings
-from ingest.service.drop import require_unshared
+from ingest.service.drop import require_unparted
 from ingest.service.kept import report_kept
 from ingest.service.outcome import Standing, size_of
 from ingest.service.requests import Answer, checked
@@ -298,7 +298,7 @@ class Move:
         settings, catalog = self._session.settings, self._old.catalog
         while True:
             try:
-                require_unshared(settings, catalog)
+                require_unparted(settings, catalog)
                 if space is not None:
                     require_room_for_another(settings, catalog, space)
             except (IndexBusy, IndexUnreachable) as error:

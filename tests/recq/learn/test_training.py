@@ -160,7 +160,6 @@ def test_without_keras_there_is_no_gated_residual(folder: Path, monkeypatch: pyt
         (["--label", "kind", "--map", "missing.csv"], "--map missing.csv cannot be read"),
         (["--label", "kind", "--report", "kind.png"], "a report is an HTML page, name it kind.html"),
         (["--label", "kind", "--report", "nowhere/kind.html"], "there is no folder nowhere"),
-        (["--label", "kind", "--method", "finetune", "--curve"], "--curve is for --method head"),
         (["--label", "kind", "--method", "finetune", "--head", "residual"], "--head is for --method head"),
     ],
 )
