@@ -166,7 +166,10 @@ class Gate:
 
 async def _lead_to_login(scope: Scope, headers: Mapping[str, str], receive: Receive, send: Send) -> None:
     """Where a token is given, and from there back to what was asked, or to the page that asked for a part of itself."""
-    back = urlsplit(headers["hx-current-url"]) if "hx-current-url" in headers else None
+    try:
+        back = urlsplit(headers["hx-current-url"]) if "hx-current-url" in headers else None
+    except ValueError:  # nobody's address
+        back = urlsplit("/")
     if back is not None:
         path, query = back.path or "/", back.query
     elif scope["method"] == "GET":

@@ -307,6 +307,8 @@ def test_a_page_whose_token_is_no_longer_one_leads_to_where_it_is_given(locked: 
     for method, address in (("GET", "/narrow"), ("POST", "/labels/look")):
         answer = locked.request(method, address, headers={**shown, "Accept": "*/*"})
         assert answer.headers["hx-redirect"] == "/login?to=/labels%3Ffield%3Dkind%26queue%3Daudit"
+    wrong = locked.get("/narrow", headers={"HX-Current-URL": "http://[", "Accept": "*/*"})
+    assert (wrong.status_code, wrong.headers["hx-redirect"]) == (401, "/login?to=/")
     sent = locked.post("/labels/look")  # without a script
     assert (sent.status_code, sent.headers["location"]) == (303, "/login?to=/")
 
