@@ -194,6 +194,11 @@ class Pending:
         entry = self._again.get(key) or self._waiting.get(key)
         return entry.observation if entry is not None else None
 
+    def being_written(self, source: str) -> list[Key]:
+        """The paths of a source that are being worked on and at which a file was seen: the index may yet get them."""
+        working = ((key, entry) for key, entry in self._working.items() if key.source == source)
+        return [key for key, entry in working if entry.observation.state is not None or key in self._kept_aside]
+
     def working_below(self, folders: Collection[Key]) -> list[Key]:
         """The paths below any of these folders that are being worked on."""
         return [

@@ -51,6 +51,7 @@ class Queue:
         self._workers = Workers("look", context.loop)
         self._looks: dict[str, Looks] = {}
         self._retries = Retries()
+        self._unsure: set[Key] = set()  # paths that were being written when a comparison began
         self._appeared: dict[Key, float] = {}  # since when each waits (monotonic)
         self._gone: dict[Key, float] = {}
         self._due: dict[SourceDue, None] = {}
@@ -123,6 +124,14 @@ class Queue:
         """A source has to be compared with the index; `verify` reads the bytes of every file."""
         self._due[SourceDue(name, verify=verify)] = None
 
+    def comparison_begins(self, name: str) -> None:
+        """Look at the paths of a source that are being written once more when that has ended.
+
+        What is written of them was described before: by a table, perhaps, that is another now. The comparison may ask
+        the index what it has of them before it is written, and find that it is as it should be.
+        """
+        self._unsure.update(self.paths.being_written(name))
+
     def doubt(self, name: str) -> None:
         """Compare a source again soon, since what has gone from it may have moved after all."""
         self._due[SourceDue(name, doubted=True)] = None
@@ -136,6 +145,9 @@ class Queue:
     def finish(self, key: Key) -> None:
         """End the work on a path."""
         self.paths.finish(key)
+        if key in self._unsure:
+            self._unsure.remove(key)
+            self.look({key: Mark.TOUCHED})
 
     # -- for those who take ---------------------------------------------------------------------------------------
 

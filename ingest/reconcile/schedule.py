@@ -180,6 +180,7 @@ class Schedule:
         if not resumed:
             self._passes[name] = now
         self._finished[name] = self._queue.paths.finished
+        self._queue.comparison_begins(name)
         self._workers[name].submit(partial(self._compare, name, verify, resumed), partial(self._compared, name))
 
     # -- in workers -----------------------------------------------------------------------------------------------

@@ -46,6 +46,21 @@ def test_what_is_worked_on_below_a_folder() -> None:
     assert pending.working_below({Key("other", "a")}) == []
 
 
+def test_what_may_yet_be_written() -> None:
+    """Files, also those whose losses are judged later; nothing that only goes, or that waits."""
+    pending = Pending()
+    for each in (entry("file"), entry("aside"), entry("gone")):
+        pending.put(each)
+    pending.put(replace(entry("gone"), observation=Observation(None, 0.0, 0.0)))
+    pending.put(replace(entry("file"), key=Key("t", "file")))
+    assert pending.being_written("s") == []
+    pending.take(1.0, 9, 9)
+    pending.put(entry("waits"))
+    pending.written(Key("s", "aside"))
+    pending.set_aside(Key("s", "aside"))
+    assert sorted(key.path for key in pending.being_written("s")) == ["aside", "file"]
+
+
 def test_since_when_the_first_of_a_source_waits() -> None:
     """Whatever happens to it meanwhile, and whoever is taken before it; other sources have their own."""
     pending = Pending()

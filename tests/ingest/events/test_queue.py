@@ -115,6 +115,23 @@ def test_a_folder_that_goes_has_paths_looked_at_that_are_on_their_way_from_it(ca
     assert again.observation.state is None
 
 
+def test_what_is_written_while_a_comparison_begins_is_looked_at_once_more(case: Case) -> None:
+    during, other, later = Key("s", "during.jpg"), Key("t", "other.jpg"), Key("s", "later.jpg")
+    put(case.folder / "s/during.jpg", 1)
+    for key in (during, other):
+        case.work_on(key)
+    case.queue.comparison_begins("s")
+    case.work_on(later)
+    for key in (during, other, later):
+        case.queue.finish(key)
+    case.turn_until(lambda: case.queue.idle)
+    (again,) = case.queue.paths.take(time.monotonic(), 9, 9)
+    assert again.key == during
+    case.queue.finish(during)
+    case.turn_until(lambda: case.queue.idle)
+    assert case.queue.paths.take(time.monotonic(), 9, 9) == []
+
+
 def test_other_rules_below_a_folder_are_a_walk_a_look_and_a_count_those_of_a_root_a_comparison(case: Case) -> None:
     case.queue.rules_changed({Key("s", "old"), Key("t", "")})
     assert case.queue.take_appeared() == [Key("s", "old")]

@@ -218,6 +218,24 @@ def test_confirmed_deletions_behind_a_long_backlog_keep_their_pass(case: Case, m
     assert case.resumed == [False, True, False]
 
 
+def test_what_is_being_written_when_a_comparison_begins_is_looked_at_once_more(case: Case, tmp_path: Path) -> None:
+    """It was described by a table that is another now, perhaps, and is written when the comparison has passed it."""
+    key, absent = Key("s", "a.jpg"), Key("s", "gone.jpg")
+    state = FileState.of(put(tmp_path / "a.jpg", 1).stat())
+    case.queue.add(case.watched)
+    for each, seen in ((key, state), (absent, None)):
+        case.queue.paths.put(PendingPath(each, Observation(seen, 0.0, 0.0), fresh=False, known=True))
+    case.queue.paths.take(1.0, 9, 9)
+    case.queue.compare("s")
+    case.until(1)
+    for each in (key, absent):
+        case.queue.finish(each)
+    while not case.queue.idle:
+        case.loop.turn(time.monotonic() + 30)
+    (again,) = case.queue.paths.take(time.monotonic(), 9, 9)
+    assert (again.key, again.observation.state) == (key, state)
+
+
 class Predicting:
     """Predictions that are made once, and a field that has no predictor."""
 
