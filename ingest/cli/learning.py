@@ -16,7 +16,7 @@ import typer
 from ingest.cli.model import PreprocessOption, ResizeOption, SizeOption
 from ingest.cli.networks import train_network
 from ingest.cli.pages import require_page, write_page
-from ingest.cli.quality import class_lines, curve_lines, ranking_line, told
+from ingest.cli.quality import calibration_line, class_lines, curve_lines, ranking_line, told
 from recq.cli_groups import Index, grouped
 from recq.cli_labels import LabelColumn, views_option
 from recq.cli_options import json_option
@@ -278,7 +278,7 @@ def _report(training: Training, catalog: str) -> Iterator[str]:
         yield "classes without a label: not measured, there are too few classes to leave two out"
     else:
         yield f"classes left out: {100 * mean:+.1f} points of mAP on average, {100 * worst:+.1f} for the worst"
-    yield f"probabilities: expected calibration error {training.calibration_error.mean:.3f}"
+    yield calibration_line(training.calibration_error, training.calibration_by_chance)
     if training.ranking is not None:
         yield ranking_line(training.ranking)
     if training.sampled[0] < training.items:

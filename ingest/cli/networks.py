@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ingest.cli.pages import write_page
-from ingest.cli.quality import MEASURES, class_lines, curve_lines, ranking_line, told
+from ingest.cli.quality import MEASURES, calibration_line, class_lines, curve_lines, ranking_line, told
 from recq.cli_progress import bar
 from recq.commands import command
 from recq.paths import printable
@@ -65,7 +65,7 @@ def _report(tuning: Finetuning, catalog: str) -> Iterator[str]:
     yield from _unseen(tuning)
     if tuning.ranking is not None:
         yield ranking_line(tuning.ranking)
-    yield f"probabilities: expected calibration error {tuning.calibration_error.mean:.3f}"
+    yield calibration_line(tuning.calibration_error, tuning.calibration_by_chance)
     yield from curve_lines(tuning.curve, width)
     yield from class_lines(tuning.classes)
     rebuild = command("recq-ingest", "rebuild", "--model", tuning.network.model, catalog=catalog)

@@ -50,6 +50,12 @@ def ranking_line(ranking: LabelRanking) -> str:
     )
 
 
+def calibration_line(error: Spread, by_chance: float) -> str:
+    """How far probabilities can be believed."""
+    exact = f"exact ones would show {by_chance:.3f} of so few items"
+    return f"probabilities: expected calibration error {error.mean:.3f}; {exact}"
+
+
 def interval(spread: Spread) -> str:
     """In %, the mean and its interval."""
     return f"{100 * spread.mean:.1f} ({100 * spread.low:.1f}..{100 * spread.high:.1f})"

@@ -8,6 +8,7 @@ there.
 
 from __future__ import annotations
 
+import sys
 import threading
 from pathlib import Path
 
@@ -22,8 +23,14 @@ FEW = 20
 """Deletions in one pass that need no confirmation, however small the source."""
 
 
+_ALL = sys.maxsize  # more than ever go
+
+
 class Guard:
-    """Counts the deletions of a pass. `share` of a source's items may go. Safe to use from several threads."""
+    """Counts the deletions of a pass. `share` of a source's items may go. Safe to use from several threads.
+
+    A share of 1 lets everything go, however often in one pass: an item may come and go, or lose metadata, repeatedly.
+    """
 
     def __init__(self, share: float) -> None:
         self._share = share
@@ -35,7 +42,7 @@ class Guard:
     def begin(self, items: int, confirmed: int | None = None) -> None:
         """A pass begins with so many items in the index; `confirmed` deletions (and a few more) are allowed."""
         with self._lock:
-            self._most = max(FEW, int(self._share * items), (confirmed or 0) + FEW)
+            self._most = max(FEW, self._of(items), (confirmed or 0) + FEW)
             self._taken = 0
             self._confirmed = confirmed is not None
 
@@ -49,11 +56,15 @@ class Guard:
     def grown(self, items: int) -> None:
         """The index has so many items now, after all deletions: a source that has grown since may lose more."""
         with self._lock:
-            self._most = max(self._most, int(self._share * (items + self._taken)))
+            self._most = max(self._most, self._of(items + self._taken))
 
     def allows(self, lost: int, items: int) -> bool:
         """Whether so many of a source's items may go at once, whatever has gone in this pass."""
-        return lost <= max(FEW, int(self._share * items))
+        return lost <= max(FEW, self._of(items))
+
+    def _of(self, items: int) -> int:
+        """How many of so many items may go."""
+        return _ALL if self._share >= 1 else int(self._share * items)
 
     @property
     def left(self) -> int:
@@ -90,7 +101,7 @@ class LossGuard(Guard):
     def met(self, items: int) -> None:
         """Note that so many items of the index are in the folder: the share that may lose metadata is one of these."""
         with self._lock:
-            self._most = max(self._most, int(self._share * items))
+            self._most = max(self._most, self._of(items))
 
     def suspect(self) -> None:
         """Note that there is another table, or that a comparison begins: losses have to be counted first."""

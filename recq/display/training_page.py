@@ -25,6 +25,7 @@ from recq.display.training_plots import (
     measures_plot,
     precisions_plot,
 )
+from recq.learn.calibration import GOOD_ERROR, beyond_chance
 from recq.learn.held_out import Bin, CurvePoint, LabelPrecision, Spread, Taken
 from recq.learn.training_result import ClassQuality, Quality
 from recq.paths import printable
@@ -35,9 +36,6 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 500
 """Rows of a table; JSON has all."""
-
-GOOD_ERROR = 0.05
-"""The expected calibration error up to which probabilities may be taken at their word."""
 
 Cells = Sequence[str]
 
@@ -54,7 +52,9 @@ def page_of_training(training: Training, catalog: str) -> Iterator[str]:
     if training.taken:
         yield from _confusion(training.taken)
     if training.bins:
-        yield from _calibration(training.bins, training.calibration_error, several=training.several)
+        yield from _calibration(
+            training.bins, training.calibration_error, training.calibration_by_chance, several=training.several
+        )
     yield from _unseen(training)
     yield "</main>\n</body>\n</html>\n"
 
@@ -85,7 +85,9 @@ def page_of_finetuning(tuning: Finetuning, catalog: str) -> Iterator[str]:
     if tuning.taken:
         yield from _confusion(tuning.taken)
     if tuning.bins:
-        yield from _calibration(tuning.bins, tuning.calibration_error, several=tuning.network.several)
+        yield from _calibration(
+            tuning.bins, tuning.calibration_error, tuning.calibration_by_chance, several=tuning.network.several
+        )
     if tuning.unseen:
         rows = [
             [", ".join(each.classes), _number(each.before), _number(each.after), _gain(each.after - each.before)]
@@ -182,10 +184,13 @@ def _warnings(training: Training) -> list[str]:
         found.append(
             f"Measured on {measured:,} of {len(training.classes):,} classes, which is easier than all of them."
         )
-    if training.calibration_error.mean > GOOD_ERROR:
+    error, by_chance = training.calibration_error.mean, training.calibration_by_chance
+    if beyond_chance(error, by_chance) > GOOD_ERROR:
+        found.append(f"Probabilities are {100 * error:.1f} points off on average: do not take them at their word.")
+    elif error > GOOD_ERROR:
         found.append(
-            f"Probabilities are {100 * training.calibration_error.mean:.1f} points off on average: do not take them at "
-            "their word."
+            f"Whether probabilities can be taken at their word cannot be told of so few items: they are "
+            f"{100 * error:.1f} points off on average, exact ones would be {100 * by_chance:.1f}."
         )
     return found
 
@@ -256,11 +261,12 @@ def _confusion(taken: Sequence[Taken]) -> Iterator[str]:
     )
 
 
-def _calibration(bins: Sequence[Bin], error: Spread, *, several: bool) -> Iterator[str]:
+def _calibration(bins: Sequence[Bin], error: Spread, by_chance: float, *, several: bool) -> Iterator[str]:
     of = "of each label" if several else "of the most probable class"
     yield from _section(
         "How far probabilities can be believed",
-        f"Predictions {of} on held-out items, in bins of one width: how often those were right that said so much.",
+        f"Predictions {of} on held-out items, in bins of one width: how often those were right that said so much. Of "
+        f"so few items exact probabilities would be {100 * by_chance:.1f} points off as well.",
         calibration_plot(bins, error),
         ["mean probability, %", "right, %", "predictions"],
         [[_number(each.confidence), _number(each.right), f"{each.count:,}"] for each in bins],

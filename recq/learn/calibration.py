@@ -18,12 +18,16 @@ from recq.models.heads import Floats, probabilities_of
 BINS = 15
 """Of the expected calibration error: equally wide, from 0 to 1 (Guo et al. 2017)."""
 
+GOOD_ERROR = 0.05
+"""The expected calibration error up to which probabilities may be taken at their word."""
+
 NEIGHBOURS = 5
 """Labelled items whose mean cosine says whether a picture is of a known kind at all."""
 
 COVERAGE = 0.9
 """Share of items whose true label is in their label set."""
 
+_DRAWS = 50
 _LEVELS = np.linspace(0, 1, 101)
 _TEMPERATURES = (0.02, 50.0)
 
@@ -145,11 +149,30 @@ def calibration_error(probabilities: Floats, truth: npt.NDArray[np.bool_], *, se
 
     The distance of mean probability and share of right ones in each bin, weighted by the bin's size (Guo et al. 2017).
     """
-    confidence, right = confidence_of(probabilities, truth, several=several)
+    return _error(*confidence_of(probabilities, truth, several=several))
+
+
+def calibration_error_by_chance(probabilities: Floats, *, several: bool) -> float:
+    """The `calibration_error` that probabilities (n, classes) show on average if each of them is exactly right.
+
+    With few items a bin is off by chance alone. Consistency resampling (Bröcker and Smith 2007): what is right is drawn
+    of the probabilities themselves, `_DRAWS` times.
+    """
+    confidence = probabilities.ravel() if several else probabilities.max(axis=1)
+    random = np.random.default_rng(0)
+    return float(np.mean([_error(confidence, random.random(len(confidence)) < confidence) for _ in range(_DRAWS)]))
+
+
+def beyond_chance(error: float, by_chance: float) -> float:
+    """What of a calibration error is not chance: about the root of the difference of the squares, of independent
+    parts."""
+    return float(np.sqrt(max(0.0, error**2 - by_chance**2)))
+
+
+def _error(confidence: Floats, right: npt.NDArray[np.bool_]) -> float:
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    counts = np.bincount(bins, minlength=BINS)
     gaps = np.bincount(bins, confidence, BINS) - np.bincount(bins, right, BINS)
-    return float(np.abs(gaps).sum() / counts.sum())
+    return float(np.abs(gaps).sum() / len(confidence))
 
 
 def confidence_of(

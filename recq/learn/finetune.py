@@ -31,7 +31,7 @@ from filelock import FileLock, Timeout
 from recq.errors import UsageError
 from recq.evaluate.metrics import bootstrap
 from recq.index.candidates import require_name
-from recq.learn.calibration import calibration_error
+from recq.learn.calibration import calibration_error, calibration_error_by_chance
 from recq.learn.checkpoint import remove_remainders, remove_states
 from recq.learn.epochs import Part, planned
 from recq.learn.examples import Examples, Floats, Rows, read_examples, with_views
@@ -175,6 +175,9 @@ def finetune(
         classes=class_qualities(examples, [each.by_class for each in asked]),
         calibration_error=Spread.of(
             [calibration_error(each.probabilities, each.truth, several=several) for each in asked]
+        ),
+        calibration_by_chance=float(
+            np.mean([calibration_error_by_chance(each.probabilities, several=several) for each in asked])
         ),
         bins=bins_of([(each.probabilities, each.truth) for each in asked], several=several),
         taken=() if several else taken_for(examples.classes, predictions),

@@ -61,9 +61,10 @@ class Finetuning:
     `before`, `after`: the items that were held out, `held` in each seed, in the catalog's space and in that of networks
     that have not seen them: with bootstrap intervals over the items of one seed, over the seeds where there are more.
     `ranking` is what the probabilities are worth where items have several labels; `bins` and `calibration_error` say
-    how far they can be believed, `taken`, of one label each, which classes were predicted, `precisions`, of several,
-    how each label ranks. `curve`, empty unless asked for, has intervals over the items of the first seed. `unread` are
-    pictures that could not be used, by reason; `resumed` counts the epochs that an earlier process had done.
+    how far they can be believed, `calibration_by_chance` what exact ones would show of as many items, `taken`, of one
+    label each, which classes were predicted, `precisions`, of several, how each label ranks. `curve`, empty unless
+    asked for, has intervals over the items of the first seed. `unread` are pictures that could not be used, by reason;
+    `resumed` counts the epochs that an earlier process had done.
     """
 
     label: str
@@ -82,6 +83,7 @@ class Finetuning:
     ranking: LabelRanking | None
     classes: tuple[ClassQuality, ...]
     calibration_error: Spread
+    calibration_by_chance: float
     bins: tuple[Bin, ...]
     taken: tuple[Taken, ...]
     precisions: tuple[LabelPrecision, ...]
@@ -129,6 +131,7 @@ class Finetuning:
             "ranking": None if self.ranking is None else self.ranking.to_json(),
             "classes": [each.to_json() for each in self.classes],
             "calibration_error": self.calibration_error.to_json(),
+            "calibration_error_by_chance": round(self.calibration_by_chance, 4),
             "calibration": [each.to_json() for each in self.bins],
             "predicted": [each.to_json() for each in self.taken],
             "label_precisions": [each.to_json() for each in self.precisions],

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from recq.errors import UsageError
 from recq.evaluate.metrics import Measures
 from recq.index.candidates import Candidate, require_name
-from recq.learn.calibration import calibrated, calibration_error
+from recq.learn.calibration import calibrated, calibration_error, calibration_error_by_chance
 from recq.learn.examples import Examples, Floats, read_examples, require_own_vectors, with_views
 from recq.learn.fits import Fit, Recipe, joined_recipes, plain_recipes, require_scikit_learn, residual_recipes
 from recq.learn.held_out import (
@@ -150,6 +150,7 @@ def train(
         ungrouped=Quality.of([each.after for each in apart]) if apart else None,
         classes=class_qualities(every, [each.by_class for each in holdouts]),
         calibration_error=Spread.of([each.error for each in holdouts]),
+        calibration_by_chance=float(np.mean([each.error_by_chance for each in holdouts])),
         ranking=_ranking(holdouts) if every.several else None,
         sampled=(len(sample), len(sample.classes)),
         bins=bins_of([(each.probabilities, each.truth) for each in holdouts], several=every.several),
@@ -243,6 +244,11 @@ class _Holdout:
     def error(self) -> float:
         """The expected calibration error."""
         return calibration_error(self.probabilities, self.truth, several=self.several)
+
+    @property
+    def error_by_chance(self) -> float:
+        """What it would be of exact probabilities."""
+        return calibration_error_by_chance(self.probabilities, several=self.several)
 
     @property
     def ranking(self) -> tuple[float, float] | None:

@@ -73,10 +73,11 @@ class Training:
 
     `before`, `after`: held-out items in the catalog's space and in the new one. `ungrouped`: `after` as it would be
     estimated if views of one thing were on both sides of a split; None without `group_by`. `calibration_error` is that
-    of the predicted probabilities (`recq.learn.calibration`), `ranking` what they are worth where items have several
-    labels, `stored` whether the candidate may be asked for. `sampled` are the items and classes that heads were chosen
-    and measured on. `taken`, of one label each, says which classes were predicted, `precisions`, of several, how each
-    label ranks. `curve` is empty unless asked for.
+    of the predicted probabilities (`recq.learn.calibration`), `calibration_by_chance` what exact ones would show of as
+    many items, `ranking` what they are worth where items have several labels, `stored` whether the candidate may be
+    asked for. `sampled` are the items and classes that heads were chosen and measured on. `taken`, of one label each,
+    says which classes were predicted, `precisions`, of several, how each label ranks. `curve` is empty unless asked
+    for.
     """
 
     label: str
@@ -91,6 +92,7 @@ class Training:
     ungrouped: Quality | None
     classes: tuple[ClassQuality, ...]
     calibration_error: Spread
+    calibration_by_chance: float
     ranking: LabelRanking | None
     sampled: tuple[int, int]
     bins: tuple[Bin, ...]
@@ -122,6 +124,7 @@ class Training:
             "ungrouped": None if self.ungrouped is None else self.ungrouped.to_json(),
             "unseen": _unseen_json(self.chosen),
             "calibration_error": self.calibration_error.to_json(),
+            "calibration_error_by_chance": round(self.calibration_by_chance, 4),
             "ranking": None if self.ranking is None else self.ranking.to_json(),
             "classes": [each.to_json() for each in self.classes],
             "measured_on": dict(zip(("items", "classes"), self.sampled, strict=True)),

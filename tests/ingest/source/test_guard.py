@@ -46,6 +46,22 @@ def test_what_is_held_stays_so_until_a_comparison_finds_otherwise() -> None:
     assert guard.left == 500 > FEW
 
 
+@pytest.mark.parametrize("kind", [Guard, LossGuard])
+def test_a_share_of_all_holds_nothing_however_often_it_goes(kind: type[Guard]) -> None:
+    """Within one pass an item may come and go again, or lose what each of several tables gave it."""
+    guard = kind(1.0)
+    guard.begin(0)
+    guard.grown(30)
+    assert all(guard.takes(30) for _ in range(10))
+    assert guard.left > 30
+    assert guard.allows(1_000, 30)
+    guard.resume(None)
+    if isinstance(guard, LossGuard):
+        guard.met(30)
+        assert guard.decide(30, blind=False)
+        assert not guard.decide(1, blind=True), "what the table says is not known"
+
+
 def test_deletions_go_on_after_some_were_held() -> None:
     """What is held waits for a comparison; what goes besides, little by little, does not wait for it."""
     guard = Guard(0.5)

@@ -60,6 +60,7 @@ def training(names: tuple[str, ...] = HOSTILE, **changes: Any) -> Training:
         ungrouped=None,
         classes=tuple(ClassQuality(each, 10, 0.2, 0.5) for each in names),
         calibration_error=SPREAD,
+        calibration_by_chance=0.02,
         ranking=None,
         sampled=(100, len(names)),
         bins=(Bin(10, 0.5, 0.6), Bin(90, 0.9, 0.9)),
@@ -151,6 +152,8 @@ def test_plots_have_the_colours_of_the_page(page: Reader) -> None:
         ({"stored": False}, "Nothing was stored"),
         ({"sampled": (50, 2)}, "Measured on 2 of 10 classes"),
         ({}, "give --group-by"),
+        ({"calibration_error": Spread.of([0.09]), "calibration_by_chance": 0.02}, "9.0 points off on average: do not"),
+        ({"calibration_error": Spread.of([0.09]), "calibration_by_chance": 0.08}, "cannot be told of so few items"),
     ],
 )
 def test_what_has_to_be_known(changes: dict[str, Any], warning: str) -> None:
@@ -176,7 +179,8 @@ def test_the_page_of_a_network(tmp_path: Path) -> None:
         label="kind", network=network, file=tmp_path, space=SPACE, items=100, held=20, groups=100, seeds=1, unread={},
         trainings=(first, last), before=QUALITY, after=QUALITY, unseen=(UnseenClasses(HOSTILE[:2], 0.5, 0.45),),
         ranking=None, classes=tuple(ClassQuality(each, 10, None, None) for each in HOSTILE),
-        calibration_error=Spread.of([0.07]), bins=(Bin(20, 0.9, 0.83),), taken=(Taken(*HOSTILE[:2], 3),),
+        calibration_error=Spread.of([0.07]), calibration_by_chance=0.02, bins=(Bin(20, 0.9, 0.83),),
+        taken=(Taken(*HOSTILE[:2], 3),),
         precisions=(), curve=(), resumed=0, took_s=3.0,
     )  # fmt: skip
     page = Reader("".join(page_of_finetuning(tuning, "images")))

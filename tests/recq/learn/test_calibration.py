@@ -9,11 +9,14 @@ import pytest
 
 from recq.learn.calibration import (
     COVERAGE,
+    GOOD_ERROR,
     UNKNOWN,
     Calibration,
     OutOfFold,
+    beyond_chance,
     calibrated,
     calibration_error,
+    calibration_error_by_chance,
     nearness_of,
 )
 from recq.models.heads import probabilities_of
@@ -80,6 +83,30 @@ def test_the_error_names_what_it_counts() -> None:
     sure = np.array([[0.9, 0.1], [0.9, 0.1]], np.float32)
     assert calibration_error(sure, truth, several=False) == pytest.approx(0.4, abs=1e-6)
     assert calibration_error(truth.astype(np.float32), truth, several=False) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("count", [70, 2_000])
+@pytest.mark.parametrize("several", [False, True])
+def test_exact_probabilities_show_an_error_by_chance_that_is_known(count: int, several: bool) -> None:
+    """It is what is measured of as many items, a hundred times; with more items it vanishes."""
+    random = np.random.default_rng(6)
+    found, expected = [], []
+    for _ in range(100):
+        scores = random.standard_normal((count, 4)).astype(np.float32)
+        exact = probabilities_of(scores, several=several)
+        if several:
+            truth = random.random((count, 4)) < exact
+        else:
+            drawn = (random.random((count, 1)) > np.cumsum(exact, axis=1)).sum(axis=1).clip(0, 3)
+            truth = np.eye(4, dtype=bool)[drawn]
+        found.append(calibration_error(exact, truth, several=several))
+        expected.append(calibration_error_by_chance(exact, several=several))
+    assert np.mean(expected) == pytest.approx(np.mean(found), rel=0.1)
+    assert np.mean(found) > 0.04 if count == 70 else np.mean(found) < 0.03
+    assert beyond_chance(float(np.mean(found)), float(np.mean(expected))) < GOOD_ERROR
+    sure = np.where(exact == exact.max(axis=1, keepdims=True), 0.99, 0.0025).astype(np.float32)
+    wrong = calibration_error(sure, truth, several=several)
+    assert beyond_chance(wrong, calibration_error_by_chance(sure, several=several)) > GOOD_ERROR
 
 
 def test_nearness_is_the_mean_of_the_nearest() -> None:
