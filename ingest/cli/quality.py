@@ -52,7 +52,7 @@ def ranking_line(ranking: LabelRanking) -> str:
 
 def calibration_line(error: Spread, by_chance: float) -> str:
     """How far probabilities can be believed."""
-    exact = f"exact ones would show {by_chance:.3f} of so few items"
+    exact = f"exact ones would show {by_chance:.3f} of as many items"
     return f"probabilities: expected calibration error {error.mean:.3f}; {exact}"
 
 

@@ -266,7 +266,7 @@ def _calibration(bins: Sequence[Bin], error: Spread, by_chance: float, *, severa
     yield from _section(
         "How far probabilities can be believed",
         f"Predictions {of} on held-out items, in bins of one width: how often those were right that said so much. Of "
-        f"so few items exact probabilities would be {100 * by_chance:.1f} points off as well.",
+        f"as many items exact probabilities would be {100 * by_chance:.1f} points off as well.",
         calibration_plot(bins, error),
         ["mean probability, %", "right, %", "predictions"],
         [[_number(each.confidence), _number(each.right), f"{each.count:,}"] for each in bins],
