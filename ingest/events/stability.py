@@ -7,7 +7,8 @@
   opens and closes it for each of them.
 - A file that is found in another state than the one observed starts over.
 
-The scan at start-up obeys the same rules.
+The scan at start-up obeys the same rules; for a file whose own times show that it has not changed for long, it need not
+wait to see that.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from ingest.source.files import FileState
 
 WRITING = 10.0
 """Times `settle`: how long a file that a process has open for writing must be unchanged."""
+
+COARSE = 5.0
+"""Seconds: a ctime tells no shorter age for certain, since FAT writes down two seconds only."""
 
 DOUBTFUL = 4.0
 """Times `settle`: how long a file that is cut short must be unchanged before it fails."""
@@ -47,6 +51,20 @@ def observe(before: Observation | None, state: FileState | None, now: float, qui
 def completed(state: FileState | None, now: float) -> Observation:
     """The system reported the end of writing, a rename into place or a removal."""
     return Observation(state, now, 0.0)
+
+
+def quiet_when_found(state: FileState | None, settle: float, clock: float) -> float:
+    """Seconds that what a walk found must stay as it is, at `clock` (seconds since the epoch); absences are certain.
+
+    A ctime, where there is one, is this machine's own, and every write sets it. One that is older than a writer may
+    pause (`WRITING`) has shown already what the wait would.
+    """
+    if state is None:
+        return 0.0
+    if state.ctime_ns is None:
+        return settle
+    unchanged = clock - max(state.ctime_ns, state.mtime_ns) / 1e9
+    return 0.0 if unchanged >= max(WRITING * settle, COARSE) else settle
 
 
 def is_complete(observation: Observation, state: FileState | None, now: float) -> bool:

@@ -64,8 +64,8 @@ class Decode:
         return self._files.next_deadline()
 
     def tick(self, now: float) -> None:
-        """Keep a disk that hangs from holding up other sources."""
-        self._files.tick(now)
+        """Have processes enough for a backlog, and keep a disk that hangs from holding up other sources."""
+        self._files.tick(now, len(self._queue.paths))
 
     def examined(self, verdict: Verdict) -> None:
         """Read the file of a verdict."""

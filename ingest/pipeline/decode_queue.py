@@ -1,5 +1,8 @@
 """Hands files to the decoding processes: a few at a time, fresh ones first, and no source holds up another.
 
+A process waits for the daemon's threads between two files, and whenever it asks whether it need decode one. While many
+files wait, there are some processes more than cores, so that the cores do not wait with it.
+
 A file on a disk that hangs holds its process until the deadline, and the kernel may hold it for longer. When the files
 of a source take so long that its disk seems to hang, and another source waits, then files that no process has begun
 are taken back, the source gets no further process, and the pool starts a process for each that is held. For the loop's
@@ -21,6 +24,8 @@ from recq.images.workers import DecodePool, Hashed
 from recq.space import InputSpec
 
 _AT_HAND = 4  # files handed to the decoding processes, for each: the loop may look at results every 20 ms only
+_MANY = 200  # paths that wait from which on it is worth to start processes more: each takes 0.2 s of a core
+_MORE = 2  # of them
 _STUCK_AFTER = 3.0  # seconds that a source's file may take while another one waits: most take a tenth of one
 
 Then = Callable[[Future[Hashed]], None]
@@ -46,7 +51,7 @@ class DecodeQueue:
         self._loop = loop
         self._pool = pool
         self._spec = spec
-        self._places = _AT_HAND * pool.workers
+        self._wide = False
         self._waiting: dict[str, FreshFirst[_Job]] = {}
         self._handed: dict[str, list[_Job]] = {}
         self._stuck: set[str] = set()
@@ -68,8 +73,17 @@ class DecodeQueue:
         due = (jobs[0].handed + _STUCK_AFTER for name, jobs in self._handed.items() if jobs and self._in_the_way(name))
         return min(due, default=float("inf"))
 
-    def tick(self, now: float) -> None:
-        """Keep a source whose files take too long from holding up the others."""
+    def tick(self, now: float, waiting: int) -> None:
+        """Have processes enough for so many paths that wait, and keep a slow source from holding up the others."""
+        if waiting >= _MANY and not self._wide:
+            self._wide = True
+            for _ in range(_MORE):
+                self._pool.widen()
+            self._feed()
+        elif not waiting and self._wide:
+            self._wide = False
+            for _ in range(_MORE):
+                self._pool.narrow()
         if len(self._waiting) > 1:
             for name, jobs in self._handed.items():
                 if jobs and now >= jobs[0].handed + _STUCK_AFTER and self._in_the_way(name):
@@ -104,7 +118,7 @@ class DecodeQueue:
         """The next job, where there is a place: a fresh one of any source, else one of the source with the fewest."""
         busy = sum(len(jobs) for name, jobs in self._handed.items() if name not in self._stuck)
         ready = [name for name, queue in self._waiting.items() if queue and name not in self._stuck]
-        if busy >= self._places or not ready:
+        if busy >= _AT_HAND * (self._pool.workers + _MORE * self._wide) or not ready:
             return None
         chosen = min(ready, key=lambda name: (not self._waiting[name].has_fresh, len(self._handed[name])))
         return self._waiting[chosen].take()

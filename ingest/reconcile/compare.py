@@ -22,7 +22,7 @@ from enum import StrEnum
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from ingest.events.retry import PASSING, is_due
 from ingest.reconcile.outdated import needs_decoding
@@ -43,8 +43,12 @@ from recq.index.schema import Item, ItemError
 PAGE = 500
 """Files that are looked up at a time."""
 
+_FIRST = 50  # of them at first: the decoding processes begin while the rest is found
+
 _MOST_NEW = 10_000  # files of other parts among which those that have gone from this one are looked for
 _EXAMPLES = 20  # items that are held, among which one is looked for that a rule ignores
+
+T = TypeVar("T")
 
 
 class Action(StrEnum):
@@ -56,6 +60,14 @@ class Action(StrEnum):
     METADATA = "metadata"
     PREDICT = "predict"  # it is as known, and read again for what is predicted of it
     DELETE = "delete"
+
+
+def in_pieces(found: Iterable[T], most: int) -> Iterator[list[T]]:
+    """All that is found in its order: a few at first, and `most` at a time from there on."""
+    found, count = iter(found), min(_FIRST, most)
+    while piece := list(islice(found, count)):
+        yield piece
+        count = most
 
 
 def decide(
@@ -216,7 +228,7 @@ class Reconciliation:
             guard.begin(before, self.confirmed)
             losses.begin(0, self.confirmed_metadata)  # `_decide_losses` sets the number of items
         files = self._files()
-        while page := list(islice(files, PAGE)):
+        for page in in_pieces(files, PAGE):
             yield from self._counted(self._without_losing(list(self._compare(page))))
         self._watched.ignored.replace(self._ignored)
         if self._new_others:

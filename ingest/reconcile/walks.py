@@ -12,17 +12,16 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
 from pathlib import PurePosixPath
 
 from ingest.context import Context
 from ingest.events.hints import MOST, outermost
 from ingest.events.pending import PendingPath
 from ingest.events.queue import Queue
-from ingest.events.stability import observe
+from ingest.events.stability import observe, quiet_when_found
 from ingest.index.retrying_index import RetryingIndex
 from ingest.loop import Stopping, Workers
-from ingest.reconcile.compare import Action, Difference
+from ingest.reconcile.compare import Action, Difference, in_pieces
 from ingest.source.files import Key
 from ingest.source.metadata import SIDECAR_SUFFIX
 from ingest.source.scan import Kind, Unreadable
@@ -139,10 +138,10 @@ class Walks:
 
     def _found(self, source: str, differences: Sequence[Difference], fresh: bool) -> None:
         self._at_hand.release()
-        now, queued = time.monotonic(), self._queue.paths
+        now, clock, queued = time.monotonic(), time.time(), self._queue.paths
         for difference in differences:
             key = Key(source, difference.path)
-            quiet = 0.0 if difference.state is None else self._context.settings.settle
+            quiet = quiet_when_found(difference.state, self._context.settings.settle, clock)
             observation = observe(queued.observation(key), difference.state, now, quiet)
             entry = PendingPath(
                 key,
@@ -166,7 +165,7 @@ class Walks:
     def hand_over(self, source: str, differences: Iterator[Difference], *, fresh: bool = False) -> None:
         """Post differences in chunks; pause while too many paths wait. Raises Stopping."""
         met = self._context.sources[source].met
-        while chunk := list(islice(differences, CHUNK)):
+        for chunk in in_pieces(differences, CHUNK):
             self._may_walk[source].wait()
             self._at_hand.acquire()
             if self._context.stop.is_set():

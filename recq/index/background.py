@@ -21,12 +21,15 @@ from typing import Any, Self
 from weakref import WeakKeyDictionary
 
 import numpy as np
+import numpy.typing as npt
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
 from recq.index.filters import compile_filters
 from recq.index.plain_requests import stored_vectors
 from recq.index.schema import VECTOR
+
+Places = npt.NDArray[np.int64]
 
 KEY = "background"
 """The collection-metadata key that it is stored under."""
@@ -55,7 +58,7 @@ LEVELS = (*(n / 100 for n in range(100)), *(0.99 + n / 1000 for n in range(1, 10
 """The shares whose scores are stored: every hundredth, and finer steps near 1."""
 
 _SAMPLE = 500
-"""Items that the pairs are drawn from: each is queried once, with some twenty partners."""
+"""Items that the pairs are drawn from, some forty with each."""
 
 
 @dataclass(frozen=True)
@@ -129,18 +132,15 @@ class Background:
         return cls(items, len(ranked), scores, higher_is_better, int(time.time()))
 
 
-def draw_pairs(ids: Sequence[str]) -> dict[str, list[str]]:
-    """Random pairs of different ids, none twice: for each drawn id its partners. The same ids give the same pairs.
+def draw_pairs(count: int) -> tuple[Places, Places]:
+    """Random pairs of two different ones of `count` items, none twice: the places of one and of the other, int64 (n,).
 
-    There are `PAIRS` of them, or all pairs where there are fewer.
+    There are `PAIRS` of them, or all pairs where there are fewer. The same count gives the same pairs.
     """
-    ids = sorted(ids)
-    every = math.comb(len(ids), 2)
-    pairs: dict[str, list[str]] = {}
-    for number in Random(0).sample(range(every), min(PAIRS, every)):
-        later = (1 + math.isqrt(1 + 8 * number)) // 2  # pairs in the order (0, 1) (0, 2) (1, 2) (0, 3) (1, 3) ...
-        pairs.setdefault(ids[later], []).append(ids[number - math.comb(later, 2)])
-    return pairs
+    every = math.comb(count, 2)
+    numbers = np.array(Random(0).sample(range(every), min(PAIRS, every)), np.int64)
+    later = (1 + np.sqrt(1 + 8 * numbers).astype(np.int64)) // 2  # pairs as (0, 1) (0, 2) (1, 2) (0, 3) (1, 3) ...
+    return later, numbers - later * (later - 1) // 2
 
 
 _unstored: WeakKeyDictionary[QdrantClient, dict[str, Background]] = WeakKeyDictionary()
@@ -196,14 +196,15 @@ def measure(
     vectors = stored_vectors(client, collection, ids, VECTOR) if len(ids) >= FEWEST_ITEMS else {}
     if len(vectors) < FEWEST_ITEMS:  # some may have gone meanwhile
         return None
-    scores: list[float] = []
-    for one, partners in draw_pairs(list(vectors)).items():
-        others = np.stack([vectors[each] for each in partners])
-        if higher_is_better:
-            scores += np.einsum("ij,j->i", others, vectors[one]).tolist()  # cosines: all have length 1
-        else:
-            scores += np.linalg.norm(others - vectors[one], axis=1).tolist()
-    return Background.of(scores, items, higher_is_better=higher_is_better)
+    rows = np.stack([vectors[each] for each in sorted(vectors)])
+    first, second = draw_pairs(len(rows))
+    if higher_is_better:
+        scores = (rows @ rows.T)[first, second]  # cosines: all have length 1
+    else:
+        rows = rows.astype(np.float64)  # the difference of two large numbers
+        squares = np.einsum("ij,ij->i", rows, rows)
+        scores = np.sqrt(np.maximum(squares[first] + squares[second] - 2 * (rows @ rows.T)[first, second], 0))
+    return Background.of(scores.tolist(), items, higher_is_better=higher_is_better)
 
 
 def _quantile(ranked: Sequence[float], level: float) -> float:

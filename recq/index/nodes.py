@@ -1,10 +1,11 @@
 """Which node of a server a request goes to: the one that answered last, and the next one where it does not answer.
 
 `RECQ_URL` may name several nodes of one cluster. A request that reads is sent again to the next node whatever happened
-to it; a write by ids, of which a second one changes nothing, where the connection broke or the node answered with an
-internal error; what makes, deletes or renames a collection only where it was never sent. All tries of one request
-together have the time that one had (`connect_timeout`, `request_timeout`): each node has half of what is left, the last
-one all of it, and a write all of it at each.
+to it, and where there is no other, once to the same one if the connection broke; a write by ids, of which a second one
+changes nothing, where the connection broke or the node answered with an internal error; what makes, deletes or renames
+a collection only where it was never sent. All tries of one request together have the time that one had
+(`connect_timeout`, `request_timeout`): each node has half of what is left, the last one all of it, and a write all of
+it at each.
 """
 
 from __future__ import annotations
@@ -34,6 +35,11 @@ _BY_ID = re.compile(r"/collections/[^/]+/(points|index)(/.*)?")
 _COLLECTION = re.compile(r"/collections/[^/]+")
 
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+_BROKEN = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
+"""Ends of a connection, which mostly was kept open since an earlier request: the server may have closed it meanwhile,
+or the client's own pool, of another thread's request (httpcore 1.0). A new connection shows whether it is the server.
+"""
+
 _AWAY = frozenset({500, 502, 503, 504, 507})
 """Answers of a node that cannot, though another one may."""
 
@@ -121,7 +127,13 @@ class Nodes:
             parted = 1 if last else 2
             request.extensions["timeout"] = self._limits(given, time.monotonic() - began, parted, kind)
             try:
-                response = send(request)
+                try:
+                    response = send(request)
+                except ResponseHandlingException as error:
+                    if not (count == 1 and kind is Kind.READS and isinstance(error.source, _BROKEN)):
+                        raise
+                    request.extensions["timeout"] = self._limits(given, time.monotonic() - began, parted, kind)
+                    response = send(request)
             except ResponseHandlingException as error:
                 self._failures[at] = error
                 told.append(f"{shown_url(self._addresses[at])}: {str(error.source) or type(error.source).__name__}")

@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ingest.events.hints import Mark, observation_of
-from ingest.events.stability import DOUBTFUL, WRITING, Observation, completed, is_complete, observe
+from ingest.events.stability import (
+    COARSE,
+    DOUBTFUL,
+    WRITING,
+    Observation,
+    completed,
+    is_complete,
+    observe,
+    quiet_when_found,
+)
 from ingest.source.files import FileState
 
 SMALL, GROWN = FileState(10, 1), FileState(20, 2)
@@ -56,3 +67,32 @@ def test_what_events_mean() -> None:
     writing = observe(None, SMALL, 100.0, WRITING * SETTLE)
     assert after(Mark.TOUCHED, writing) == WRITING * SETTLE  # a change of mode says nothing about the writer
     assert after(Mark.CLOSED, writing) == 0.0
+
+
+CLOCK, SECOND = 1_000_000.0, 10**9
+NOW_NS = int(CLOCK) * SECOND
+LONG = int(WRITING * SETTLE * SECOND)
+
+
+@pytest.mark.parametrize(
+    ("state", "quiet"),
+    [
+        (None, 0.0),
+        (FileState(10, NOW_NS - LONG, NOW_NS - LONG), 0.0),
+        (FileState(10, NOW_NS - LONG, NOW_NS - LONG + SECOND), SETTLE),  # `cp -p`: an old time, written a moment ago
+        (FileState(10, NOW_NS - LONG + SECOND, NOW_NS - LONG), SETTLE),
+        (FileState(10, NOW_NS + SECOND, NOW_NS - LONG), SETTLE),  # a time in the future tells nothing
+        (FileState(10, NOW_NS - LONG, NOW_NS + SECOND), SETTLE),  # the clock was set back
+        (FileState(10, NOW_NS - 100 * LONG, None), SETTLE),  # a polled folder: another machine's clock, or none
+    ],
+)
+def test_what_a_walk_finds_waits_unless_its_own_ctime_shows_that_it_is_complete(
+    state: FileState | None, quiet: float
+) -> None:
+    assert quiet_when_found(state, SETTLE, CLOCK) == quiet
+
+
+def test_however_short_the_wait_a_ctime_tells_no_shorter_age() -> None:
+    young, old = (FileState(10, 0, NOW_NS - int(age * SECOND)) for age in (COARSE - 0.1, COARSE))
+    assert quiet_when_found(young, 0.05, CLOCK) == 0.05
+    assert quiet_when_found(old, 0.05, CLOCK) == 0.0

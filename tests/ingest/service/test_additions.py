@@ -157,10 +157,10 @@ def test_a_name_whose_folder_has_gone_is_not_given_away_while_it_is_watched(
 
 def test_a_single_pass_takes_nothing_up_and_is_named(place: Place, tmp_path: Path) -> None:
     (tmp_path / "press").mkdir()
-    for number in range(200):
-        put(place.root / f"{number}.jpg", number)
+    put(place.root / "new.jpg", 1)
+    place.settings["RECQ_SETTLE"] = "600"  # it waits for a file that is new
     with place.daemon("--once") as single:
-        single.said("indexed", within=120)
+        single.said("reconciled", within=120)
         done = place.command("run", str(tmp_path / "press"))
         assert done.returncode == 4
         assert (

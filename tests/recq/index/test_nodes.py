@@ -226,6 +226,42 @@ def test_one_address_has_all_the_time_and_every_error_is_its_own() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("request_", "fate", "asked"),
+    [
+        (READ, httpx.ReadError("[Errno 9] Bad file descriptor"), 2),
+        (READ, httpx.RemoteProtocolError("Server disconnected without sending a response."), 2),
+        (READ, httpx.WriteError("Broken pipe"), 2),
+        (READ, httpx.ReadTimeout("slow"), 1),
+        (READ, REFUSED, 1),
+        (WRITE, httpx.ReadError("cut"), 1),
+        (MAKE, httpx.ReadError("cut"), 1),
+    ],
+)
+@pytest.mark.parametrize("passing", [True, False])
+def test_a_question_to_a_single_address_is_asked_again_where_its_connection_broke(
+    request_: tuple[str, str], fate: Exception, asked: int, passing: bool
+) -> None:
+    alone = Nodes([ONE], Settings(connect_timeout=8), seconds=4, first=12)
+    alone.connected = True
+    arrived = []
+
+    def send(request: httpx.Request) -> httpx.Response:
+        arrived.append(request.extensions["timeout"])
+        if passing and len(arrived) == 2:
+            return httpx.Response(200)
+        raise ResponseHandlingException(fate)
+
+    request = httpx.Request(request_[0], f"{ONE}{request_[1]}", extensions={"timeout": {"connect": 60, "read": 60}})
+    if passing and asked == 2:
+        assert alone(request, send).status_code == 200
+    else:
+        with pytest.raises(ResponseHandlingException) as raised:
+            alone(request, send)
+        assert raised.value.source is fate
+    assert len(arrived) == asked
+
+
 # ---- addresses and keys ----------------------------------------------------------------------------------------------
 
 
