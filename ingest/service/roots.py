@@ -17,6 +17,8 @@ from ingest.source.watched_source import WatchedSource
 from recq.commands import command
 from recq.errors import UsageError
 from recq.index.catalog import Catalog
+from recq.index.fields import Fields
+from recq.index.schema import FieldTypes
 from recq.settings import Settings
 
 
@@ -96,7 +98,7 @@ def ready(
         name,
         root,
         table_path=table,
-        types=catalog.fields.types if retrier is None else partial(retrier, catalog.fields.types),
+        types=catalog.fields.types if retrier is None else partial(_types, catalog.fields, retrier),
         say=say,
         max_delete=settings.max_delete,
         tells_ctime=partial(tells_ctime, mode=settings.watch),
@@ -108,6 +110,12 @@ def ready(
     )
     watched.load_tables()
     return watched
+
+
+def _types(fields: Fields, retrier: Retrier) -> FieldTypes:
+    """The catalog's fields. They are asked for with each picture, and known but for the first time."""
+    known = fields.known_types
+    return retrier(fields.types) if known is None else known
 
 
 def begin(

@@ -116,10 +116,6 @@ class ProcessDied(Exception):
         self.killed = killed
 
 
-_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
-"""numpy starts threads for matrices, of which decoding has none: 0.1 s of a core for each process that starts."""
-
-
 class DecodeProcess:
     """A running process and this side of its socket. Starting returns at once; OSError when the system has no more.
 
@@ -139,7 +135,7 @@ class DecodeProcess:
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
-                    env=environment_without_settings() | _ONE_THREAD,
+                    env=environment_without_settings(),
                     process_group=0,  # Ctrl-C in the terminal is the daemon's, even while a process still starts
                 )
             except OSError:

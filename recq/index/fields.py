@@ -123,6 +123,11 @@ class Fields:
                 known = self._read(self._client.get_collection(self._collection))
         return known
 
+    @property
+    def known_types(self) -> FieldTypes | None:
+        """The same as they were last read, without asking the index; None where they were never read."""
+        return self._types
+
     def collection(self, younger: float) -> models.CollectionInfo:
         """What the engine says of the collection, read in the last `younger` seconds: the types come from it."""
         self.types(refresh=time.monotonic() - self._read_at >= younger)

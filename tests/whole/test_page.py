@@ -101,6 +101,8 @@ def test_a_region_by_keyboard(page: Page) -> None:
     page.goto("/")
     page.get_by_role("link", name=re.compile("^Allstar Sneakers")).click()
     frame = page.get_by_role("group", name=re.compile("arrow keys"))
+    expect(frame).to_be_visible()
+    expect(page.locator("#main")).to_be_focused()  # as soon as a page is whole: it would take the focus from the frame
     frame.focus()
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("ArrowDown")
