@@ -23,7 +23,7 @@ from recq.images.process import Known
 from recq.images.workers import DecodePool, Hashed
 from recq.space import InputSpec
 
-_AT_HAND = 4  # files handed to the decoding processes, for each: the loop may look at results every 20 ms only
+_AT_HAND = 4  # files handed to the decoding processes, for each core: the loop may look at results every 20 ms only
 _MANY = 200  # paths that wait from which on it is worth to start processes more: each takes 0.2 s of a core
 _MORE = 2  # of them
 _STUCK_AFTER = 3.0  # seconds that a source's file may take while another one waits: most take a tenth of one
@@ -118,7 +118,7 @@ class DecodeQueue:
         """The next job, where there is a place: a fresh one of any source, else one of the source with the fewest."""
         busy = sum(len(jobs) for name, jobs in self._handed.items() if name not in self._stuck)
         ready = [name for name, queue in self._waiting.items() if queue and name not in self._stuck]
-        if busy >= _AT_HAND * (self._pool.workers + _MORE * self._wide) or not ready:
+        if busy >= _AT_HAND * self._pool.workers + _MORE * self._wide or not ready:
             return None
         chosen = min(ready, key=lambda name: (not self._waiting[name].has_fresh, len(self._handed[name])))
         return self._waiting[chosen].take()
