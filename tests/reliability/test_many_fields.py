@@ -87,6 +87,7 @@ def test_pictures_come_before_the_indexes_of_many_columns(place: Place, full: bo
         require_all_made(place, columns, PICTURES + 1)
 
 
+@pytest.mark.long
 def test_indexes_that_a_killed_daemon_left_are_made_by_the_next_pass(place: Place, full: bool) -> None:
     columns = names(full)
     fill(place, columns)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from tests.ingest.running import NETWORK, Place, environment
@@ -47,6 +48,7 @@ def kinds(place: Place) -> dict[str, Any]:
     return {path: item.metadata["kind"] for path, item in place.items().items()}
 
 
+@pytest.mark.long
 def test_a_patch_of_an_audit_takes_effect_and_is_taken_back(tmp_path: Path) -> None:
     place = Place(tmp_path / "shop", tmp_path / "data", model=NETWORK)
     right = {f"{kind}/{n:02}.jpg": kind for kind in KINDS for n in range(EACH)}

@@ -135,6 +135,7 @@ def place(tmp_path: Path) -> Place:
     return Place(tmp_path / "shop", tmp_path / "data")
 
 
+@pytest.mark.long
 def test_without_a_daemon(place: Place) -> None:
     """What is put there while none runs is found by `--once`, a dry run, `reconcile`, and the start of the next one."""
     for number, name in enumerate(["a.jpg", "b.jpg", "x/c.jpg"]):

@@ -79,6 +79,7 @@ def test_new_pictures_have_it_at_once_and_are_found_by_it(place: Place) -> None:
     assert search(place, "no:exif.taken") == ["plain.jpg"]
 
 
+@pytest.mark.long
 def test_it_is_turned_on_for_a_catalog_without_decoding_and_off_only_when_that_was_meant(place: Place) -> None:
     for number in range(COUNT):
         put_photo(place.root / f"{number}.jpg")
