@@ -91,6 +91,11 @@ class Source:
 
     def any_root(self) -> Path | None:
         """The folder on this host, else on any."""
+        return self._any_root
+
+    @functools.cached_property
+    def _any_root(self) -> Path | None:
+        # Each row of an answer asks, and to ask the system for its name is a call that lets other threads go first.
         return self.root_here() or next(iter(self.all_roots()), None)
 
     def place_json(self) -> dict[str, Any]:
