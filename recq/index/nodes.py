@@ -14,6 +14,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from enum import IntEnum
+from functools import partial
 from urllib.parse import urlsplit
 
 import httpx
@@ -125,15 +126,8 @@ class Nodes:
             base = self._bases[at]
             _send_to(request, own if at == 0 else base.copy_with(raw_path=base.raw_path.rstrip(b"/") + rest))
             parted = 1 if last else 2
-            request.extensions["timeout"] = self._limits(given, time.monotonic() - began, parted, kind)
             try:
-                try:
-                    response = send(request)
-                except ResponseHandlingException as error:
-                    if not (count == 1 and kind is Kind.READS and isinstance(error.source, _BROKEN)):
-                        raise
-                    request.extensions["timeout"] = self._limits(given, time.monotonic() - began, parted, kind)
-                    response = send(request)
+                response = self._sent(request, send, kind, partial(self._limits, given, began, parted, kind))
             except ResponseHandlingException as error:
                 self._failures[at] = error
                 told.append(f"{shown_url(self._addresses[at])}: {str(error.source) or type(error.source).__name__}")
@@ -152,8 +146,22 @@ class Nodes:
             told.append(f"{shown_url(self._addresses[at])}: {response.status_code} {said(response.content)}")
         raise AssertionError("the last node's answer is returned, its error raised")
 
-    def _limits(self, given: dict[str, float | None], spent: float, parted: int, kind: Kind) -> dict[str, float | None]:
-        """The timeouts of a try, where `spent` seconds have gone and it has one of so many parts of what is left."""
+    def _sent(
+        self, request: httpx.Request, send: Send, kind: Kind, limits: Callable[[], dict[str, float | None]]
+    ) -> httpx.Response:
+        """The answer of one node, each try within its `limits`. Raises what the last try did."""
+        request.extensions["timeout"] = limits()
+        try:
+            return send(request)
+        except ResponseHandlingException as error:
+            if len(self._bases) > 1 or kind is not Kind.READS or not isinstance(error.source, _BROKEN):
+                raise
+        request.extensions["timeout"] = limits()
+        return send(request)
+
+    def _limits(self, given: dict[str, float | None], began: float, parted: int, kind: Kind) -> dict[str, float | None]:
+        """The timeouts of a try now, for a request of that time that has one of so many parts of what is left."""
+        spent = time.monotonic() - began
         if not self.connected:
             left = max(_SHORTEST, self._deadline - time.monotonic())
             return given | {"connect": left / parted, "read": max(left, self._first) / parted}
