@@ -41,6 +41,7 @@ from recq.index.parameters import Parameters
 from recq.index.pending_fields import record
 from recq.index.points import ItemVector, Points
 from recq.index.schema import FieldType, FileFacts, Item
+from recq.index.writes import Writes
 from recq.settings import Settings
 from recq.space import EmbeddingSpace
 from tests.qdrant_server import QdrantServer
@@ -261,10 +262,16 @@ WITH_OWN = "today, with own"
 
 
 def fill(
-    client: QdrantClient, generator: Generator, space: EmbeddingSpace, count: int, report: Callable[[str], None]
+    client: QdrantClient,
+    fast: QdrantClient,
+    generator: Generator,
+    space: EmbeddingSpace,
+    count: int,
+    report: Callable[[str], None],
 ) -> None:
     """Write the items, but for what `late` fields have as index, and wait for the graph; then make those indexes."""
     catalog = Catalog.create(client, NAME, space)
+    writes = Writes(fast, catalog._collection, space, catalog.fields)
     catalog.fields.declare(FIELDS)
     if not LATE.keys() & catalog.fields.types().keys():
         client.update_collection(catalog._collection, metadata=record(LATE))
@@ -284,7 +291,7 @@ def fill(
             for n, each in enumerate(described)
         ]  # fmt: skip
         for start in range(0, len(items), BATCH):
-            catalog.writes.upsert(
+            writes.upsert(
                 [
                     ItemVector(item, vector)
                     for item, vector in zip(items[start : start + BATCH], vectors[start : start + BATCH], strict=True)
@@ -357,7 +364,7 @@ def measure_all(arguments: argparse.Namespace, work: Path) -> None:
     filled = work / "filled"
     with served(arguments.url, work) as (rest, fast):
         if not filled.exists() or int(filled.read_text()) != arguments.count:
-            fill(fast, generator, space, arguments.count, told)
+            fill(rest, fast, generator, space, arguments.count, told)
             filled.write_text(str(arguments.count))
         if arguments.fill_only:
             return

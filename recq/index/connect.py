@@ -24,6 +24,7 @@ from qdrant_client.http.exceptions import UnexpectedResponse
 from recq.commands import command
 from recq.errors import IndexBusy, IndexRefused, IndexUnreachable, UsageError
 from recq.index.errors import translated
+from recq.index.local_connections import LocalConnections, no_certificates
 from recq.index.lock import FolderLock, Wanted
 from recq.index.nodes import Nodes, ServerClient
 from recq.index.server_access import certificates, require_unread, server_addresses, server_key
@@ -46,10 +47,6 @@ _LOCK_POLL = 0.05  # seconds between two looks at a taken lock
 _ASK_EVERY = 0.5  # seconds between two calls of `meanwhile`
 _SLOW_ANSWER = 5.0  # seconds that a server which takes connections may need for its first answer
 _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
-_KEPT_OPEN = httpx.Limits(max_connections=None, keepalive_expiry=4.0)
-"""Connections that are used again, and given up before the server does so, after 5 s: a request that met its end would
-have to be made again."""
-
 _DAEMON_ANSWERS_WITHIN = 60  # seconds for a daemon on the same machine, which may be in one long call of its engine
 
 
@@ -182,6 +179,7 @@ def server_client(settings: Settings, *, tried_for: float | None = None, wait: W
     require_unread(settings)
     seconds = settings.connect_timeout if tried_for is None else min(tried_for, settings.connect_timeout)
     first = settings.request_timeout if tried_for is not None else _SLOW_ANSWER
+    connections = _local(addresses, settings)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "API key over http": `require_unread` decides
         try:
@@ -191,14 +189,13 @@ def server_client(settings: Settings, *, tried_for: float | None = None, wait: W
                 api_key=key,
                 timeout=max(1, round(settings.request_timeout)),
                 check_compatibility=False,
-                verify=certificates(settings),
                 cloud_inference=True,  # else the client looks through every vector for texts to embed: twice the time
-                **_transfer(addresses, settings.affinity),
+                **_transfer(settings, connections),
             )
         except ValueError as error:
             told = reduce(lambda text, each: text.replace(each, shown_url(each)), addresses, str(error))
             raise UsageError(f"--url {shown!r} cannot be used: {told}") from error
-    client.nodes = nodes
+    client.nodes, client.connections = nodes, connections
     client.http.client.add_middleware(nodes)
     try:
         with nullcontext(wait) if wait else waiting(f"a Qdrant server at {shown} to answer", seconds) as under_way:
@@ -216,17 +213,25 @@ def server_client(settings: Settings, *, tried_for: float | None = None, wait: W
     return client
 
 
-def _transfer(addresses: Sequence[str], affinity: str | None) -> dict[str, Any]:
+def _transfer(settings: Settings, connections: LocalConnections | None) -> dict[str, Any]:
     """The client's arguments that decide how it sends: to this machine over connections that are used again, for
     uncompressed answers.
 
     The client itself makes a new connection for each request to this machine. It asks for compressed answers, which
     come in several parts, and over a connection that stays open the last one waits for an acknowledgement (40 ms).
     """
-    headers = {} if affinity is None else {AFFINITY_HEADER: affinity}
+    headers = {} if settings.affinity is None else {AFFINITY_HEADER: settings.affinity}
+    if connections is None:
+        return {"headers": headers, "verify": certificates(settings)}
+    return {"headers": headers | {"Accept-Encoding": "identity"}, "transport": connections}
+
+
+def _local(addresses: Sequence[str], settings: Settings) -> LocalConnections | None:
+    """The connections to a server on this machine, None to one elsewhere."""
     if any(urlsplit(each).hostname not in _THIS_MACHINE for each in addresses):
-        return {"headers": headers}
-    return {"limits": _KEPT_OPEN, "headers": headers | {"Accept-Encoding": "identity"}}
+        return None
+    believed = certificates(settings) if addresses[0].startswith("https:") else no_certificates()
+    return LocalConnections(httpx.create_ssl_context(believed))
 
 
 def _connect(client: ServerClient, shown: str, wait: Wait) -> None:
@@ -324,8 +329,7 @@ class DaemonClient(QdrantClient):
     """The client of a daemon that serves its folder on this machine."""
 
     def __init__(self, address: Address) -> None:
-        from recq.index.edge.address import no_certificates
-
+        self.connections = LocalConnections(no_certificates())
         super().__init__(
             url=address.url,
             headers={
@@ -334,9 +338,7 @@ class DaemonClient(QdrantClient):
             timeout=_DAEMON_ANSWERS_WITHIN,
             check_compatibility=False,
             cloud_inference=True,
-            trust_env=False,  # no proxy from the environment between two processes of one machine
-            verify=no_certificates(),
-            limits=_KEPT_OPEN,
+            transport=self.connections,
         )
         self.address = address
         self.succeeded = False

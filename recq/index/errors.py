@@ -10,6 +10,7 @@ from typing import ParamSpec, TypeVar
 import httpx
 import pydantic
 import pydantic_core
+from qdrant_client.common.client_exceptions import QdrantException
 from qdrant_client.http.exceptions import ApiException, ResponseHandlingException, UnexpectedResponse
 
 from recq.errors import IndexFailing, IndexRefused, IndexUnreachable, RecqError, RequestRefused
@@ -22,6 +23,9 @@ _NOT_IMPLEMENTED = 501  # a retry does not help
 
 _UNSENDABLE = (pydantic_core.PydanticSerializationError, httpx.InvalidURL, UnicodeEncodeError)
 """What the client raises for a request that cannot be encoded, such as half a surrogate pair in a text."""
+
+_NO_JSON = (json.JSONDecodeError, UnicodeDecodeError)
+"""What the client raises for an answer of another program, such as the page of a proxy whose server is away."""
 
 
 class NoNode(ResponseHandlingException):
@@ -45,6 +49,10 @@ def translate(error: Exception) -> RecqError:
         return RequestRefused(f"the index refused the request: {error.status_code} {told}")
     if isinstance(error, _UNSENDABLE):
         return RequestRefused(f"the request cannot be sent: {' '.join(str(error).split())[:300]}")
+    if isinstance(error, QdrantException):  # of 429 with a `Retry-After`
+        return IndexUnreachable(f"the index cannot answer now: {error}")
+    if isinstance(error, _NO_JSON):
+        return no_json()
     cause = error.source if isinstance(error, ResponseHandlingException) else error
     if isinstance(cause, pydantic.ValidationError):
         return IndexRefused(
@@ -55,6 +63,11 @@ def translate(error: Exception) -> RecqError:
     if isinstance(cause, httpx.TimeoutException):
         return IndexUnreachable("the index did not answer in time")
     return IndexUnreachable(f"the index cannot be reached: {str(cause) or type(cause).__name__}")
+
+
+def no_json() -> IndexUnreachable:
+    """The error of an answer that is no JSON, though its status says that all is well."""
+    return IndexUnreachable("what answers now is not the index: its answer is no JSON")
 
 
 def said(content: bytes) -> str:
@@ -75,7 +88,7 @@ def translated(function: Callable[P, R]) -> Callable[P, R]:
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return function(*args, **kwargs)
-        except (ApiException, httpx.HTTPError, ConnectionError, *_UNSENDABLE) as error:
+        except (ApiException, QdrantException, httpx.HTTPError, ConnectionError, *_UNSENDABLE, *_NO_JSON) as error:
             raise translate(error) from error
 
     return wrapper

@@ -23,6 +23,7 @@ from qdrant_client.http.exceptions import ResponseHandlingException
 
 from recq.index.errors import NoNode, said, translated
 from recq.index.hopeless import hopeless
+from recq.index.local_connections import LocalConnections
 from recq.settings import Settings, shown_url
 
 Send = Callable[[httpx.Request], httpx.Response]
@@ -181,6 +182,8 @@ class ServerClient(QdrantClient):
     """The client of a server, or of the nodes of a cluster."""
 
     nodes: Nodes
+    connections: LocalConnections | None = None
+    """Those to a server on this machine."""
 
 
 def node_of(client: QdrantClient) -> str | None:

@@ -9,13 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import quote
+from weakref import WeakKeyDictionary
 
+import httpx
 import numpy as np
 import numpy.typing as npt
 from pydantic_core import from_json, to_json
 from qdrant_client import QdrantClient, models
+from qdrant_client.http.exceptions import UnexpectedResponse
 
 from recq.errors import IndexRefused
+from recq.index.errors import no_json
+from recq.index.local_connections import LocalConnections
 
 Floats = npt.NDArray[np.float32]
 
@@ -102,23 +107,46 @@ def _near(found: Mapping[str, Any]) -> Near:
 
 def _post(client: QdrantClient, collection: str, path: str, body: Any) -> Any:
     """The `result` of a POST below a collection."""
-    content = to_json(body, by_alias=True, exclude_none=True)
-    direct = _direct(client)
-    if direct is not None:
-        said = from_json(direct(f"/collections/{quote(collection, safe='')}{path}", content))
-    else:
-        said = client.http.client.request(
-            type_=dict,
-            method="POST",
-            url="/collections/{collection_name}" + path,
-            path_params={"collection_name": collection},
-            headers=_HEADERS,
-            content=content,
-        )
+    direct, content = _direct(client), to_json(body, by_alias=True, exclude_none=True)
+    below = f"/collections/{quote(collection, safe='')}{path}"
+    said = _sent(client, below, content) if direct is None else direct(below, content)
     try:
-        return said["result"]
+        return from_json(said)["result"]
+    except ValueError:
+        raise no_json() from None
     except (KeyError, TypeError) as error:
         raise _unreadable() from error
+
+
+def _sent(client: QdrantClient, path: str, content: bytes) -> bytes:
+    """The body of a server's answer to a POST. Raises what the client's own calls raise.
+
+    The client would make address and headers of each request anew, and look for what it knows in the answer: together
+    as much work of Python's as sending it.
+    """
+    api = client.http.client
+    made = _prepared(api, path)
+    request = httpx.Request("POST", made.url, headers=made.headers, content=content, extensions=made.extensions)
+    local: LocalConnections | None = getattr(client, "connections", None)
+    answer = api.middleware(request, api.send_inner if local is None else local.send)
+    if not answer.is_success:
+        raise UnexpectedResponse.for_response(answer)
+    return answer.content
+
+
+_requests: WeakKeyDictionary[Any, dict[str, httpx.Request]] = WeakKeyDictionary()
+"""Of each client's API the requests that it makes itself, by their path."""
+
+
+def _prepared(api: Any, path: str) -> httpx.Request:
+    """What the client would send there, without a body."""
+    known = _requests.setdefault(api, {})
+    made = known.get(path)
+    if made is None:
+        made = api._client.build_request("POST", f"{api.host.rstrip('/')}{path}", headers=_HEADERS)
+        del made.headers["Content-Length"]
+        known[path] = made
+    return made
 
 
 def _direct(client: QdrantClient) -> Callable[[str, bytes], bytes] | None:

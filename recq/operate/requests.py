@@ -93,7 +93,8 @@ def ask_route(settings: Settings, route: str, question: Mapping[str, Any]) -> tu
     """
     import httpx
 
-    from recq.index.edge.address import no_certificates, read_address
+    from recq.index.edge.address import read_address
+    from recq.index.local_connections import no_certificates
 
     address = read_address(settings.data_dir)
     if address is None:

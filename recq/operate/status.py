@@ -277,7 +277,8 @@ def ask_daemon(settings: Settings) -> Status | None:
     """The answer of the daemon of this data folder and catalog; None when none runs."""
     import httpx
 
-    from recq.index.edge.address import no_certificates, read_address
+    from recq.index.edge.address import read_address
+    from recq.index.local_connections import no_certificates
 
     address = read_address(settings.data_dir)
     if address is None:

@@ -5,13 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from recq.announced import API, DAEMONS, Announced
 from recq.private_files import write_private
-
-if TYPE_CHECKING:
-    from ssl import SSLContext
 
 FILE = DAEMONS
 
@@ -41,16 +37,6 @@ def read_address(data_dir: Path) -> Address | None:
         return None
     texts = isinstance(address.url, str) and isinstance(address.key, str) and isinstance(address.pid, int)
     return address if texts and address.url.startswith("http://127.0.0.1:") else None
-
-
-def no_certificates() -> SSLContext:
-    """What a client of an address gets as `verify`: it trusts nobody, since there is no TLS on loopback.
-
-    The default reads all certificates of the machine, which costs each client 25 ms.
-    """
-    import ssl
-
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def write_address(data_dir: Path, address: Address) -> None:

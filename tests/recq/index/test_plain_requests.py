@@ -10,7 +10,7 @@ import httpx
 import pytest
 from qdrant_client import QdrantClient, models
 
-from recq.errors import IndexRefused, RecqError, RequestRefused
+from recq.errors import IndexRefused, IndexUnreachable, RecqError, RequestRefused
 from recq.index.catalog import Catalog
 from recq.index.parameters import Parameters
 from recq.index.plain_requests import query_beside, query_points, stored_payloads
@@ -163,3 +163,36 @@ def test_items_are_read_of_points_only(plain: Catalog) -> None:
     assert one is not None
     assert one.id == full(0).item.id
     assert found
+
+
+@pytest.mark.parametrize("wait", [None, "7", "Wed, 21 Oct 2037 07:28:00 GMT"])
+@pytest.mark.parametrize("status", [408, 429, 503])
+def test_who_is_told_to_wait_is_told_so_by_one_error(status: int, wait: str | None) -> None:
+    """The client has errors of its own for `Retry-After`, and others for what is no number there."""
+    headers = {} if wait is None else {"Retry-After": wait}
+    points = Points(saying(httpx.Response(status, headers=headers, json={"status": {"error": "too many"}})), "c")
+    for ask in (
+        lambda: points.items([str(UUID(int=99))]),
+        lambda: points.count(models.Filter()),
+        lambda: points.nearest(requests()),
+    ):
+        with pytest.raises(IndexUnreachable, match="cannot answer now"):
+            ask()
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>Back soon</html>", b"{", b"\xff\xfe\x00", b'"\xff"'])
+def test_an_answer_of_another_program_is_waited_out(body: bytes) -> None:
+    """Such as a page that a proxy shows, with status 200, while its server is away."""
+    points = Points(saying(httpx.Response(200, content=body)), "c")
+    for ask in (
+        lambda: points.items([str(UUID(int=99))]),
+        lambda: points.count(models.Filter()),
+        lambda: points.nearest(requests()),
+    ):
+        with pytest.raises(IndexUnreachable, match="no JSON"):
+            ask()
+
+
+def saying(answer: httpx.Response) -> QdrantClient:
+    """A client of a server that says nothing else."""
+    return QdrantClient(url="http://mock", transport=httpx.MockTransport(lambda _: answer), check_compatibility=False)
