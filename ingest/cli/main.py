@@ -36,7 +36,7 @@ from ingest.cli.requests import (
 )
 from ingest.cli.token import token
 from ingest.service.allocator import give_memory_back
-from ingest.service.turns import take_short_turns
+from ingest.service.interpreter import take_short_turns
 from recq.cli_errors import run as run_shell
 from recq.cli_groups import Index, grouped
 from recq.cli_options import json_option, version_option
@@ -393,7 +393,6 @@ def main() -> None:
         give_memory_back()
         take_short_turns()
         end_at_once(code)
-        sys.exit(run_shell(app, PROG))
     begun()
     code = run_shell(app, PROG)
     leaving()

@@ -82,6 +82,7 @@ class Embed:
         self._recent: OrderedDict[str, Embedded] = OrderedDict()
         self._asked: dict[str, list[tuple[Verdict, Decoded]]] = {}  # all that have the same bytes
         self._unknown: list[tuple[Decoded, bool]] = []  # the index has to be asked
+        self._fresh = False  # about a new drop among them
         self._new: FreshFirst[Decoded] = FreshFirst()  # for the network
         self._in_network = 0
 
@@ -102,6 +103,7 @@ class Embed:
         else:
             self._asked[digest] = [(verdict, decoded)]
             self._unknown.append((decoded, verdict.entry.fresh))
+            self._fresh = self._fresh or verdict.entry.fresh
             self._look_up()
 
     def known(self, verdict: Verdict, read: Hashed, embedded: Embedded) -> None:
@@ -113,9 +115,9 @@ class Embed:
         if self._worker.busy or not self._unknown:
             return
         enough = len(self._new) >= max(1, self._embedder.capacity // 2)  # waiting, besides what the network has taken
-        if enough and not any(fresh for _, fresh in self._unknown):
+        if enough and not self._fresh:
             return
-        batch, self._unknown = self._unknown, []
+        batch, self._unknown, self._fresh = self._unknown, [], False
         digests = [decoded.sha256 for decoded, _ in batch]
         self._worker.submit(partial(self._stored, digests), partial(self._looked_up, batch))
 

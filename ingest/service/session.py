@@ -23,6 +23,7 @@ from ingest.report import LogFormat, Reporter
 from ingest.service.additions import Additions, HandOver, Taken, wait_until_done
 from ingest.service.api import MountedApi
 from ingest.service.drop import require_unparted
+from ingest.service.interpreter import collect_seldom
 from ingest.service.kept import report_kept
 from ingest.service.outcome import Outcome, Standing, size_of
 from ingest.service.rebuilds import (
@@ -449,6 +450,7 @@ def _work(
     running, api = Running(session, catalog, roots, tables, old=old, verify=verify), session.api
 
     def ready() -> None:
+        collect_seldom()
         running.show()
         session.signals.working(session.heartbeat.ending)
         if not session.once:

@@ -16,7 +16,6 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from random import Random
 from typing import Any, Self
 from weakref import WeakKeyDictionary
 
@@ -138,7 +137,7 @@ def draw_pairs(count: int) -> tuple[Places, Places]:
     There are `PAIRS` of them, or all pairs where there are fewer. The same count gives the same pairs.
     """
     every = math.comb(count, 2)
-    numbers = np.array(Random(0).sample(range(every), min(PAIRS, every)), np.int64)
+    numbers = np.random.default_rng(0).choice(every, min(PAIRS, every), replace=False, shuffle=False)
     later = (1 + np.sqrt(1 + 8 * numbers).astype(np.int64)) // 2  # pairs as (0, 1) (0, 2) (1, 2) (0, 3) (1, 3) ...
     return later, numbers - later * (later - 1) // 2
 

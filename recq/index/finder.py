@@ -24,6 +24,7 @@ from recq.index.items import Items
 from recq.index.nearest import Nearest
 from recq.index.ordering import Scope, needed, points_by_field
 from recq.index.parameters import Parameters, Sort
+from recq.index.plain_requests import Stored
 from recq.index.points import PAGE, Points, item_in
 from recq.index.ranking import (
     DEEPEST,
@@ -277,7 +278,7 @@ class Finder:
         first = fetch(first_limit(need))
         return grown(fetch, first, need, keep_duplicates=parameters.keep_duplicates, descending=sort.descending)
 
-    def _light(self, parameters: Parameters, compiled: models.Filter, *fields: str) -> Iterator[models.Record]:
+    def _light(self, parameters: Parameters, compiled: models.Filter, *fields: str) -> Iterator[Stored]:
         """Every matching point, little more than its id, in the order of ids."""
         return self._points.scroll(compiled, payload=payload_keys(parameters.group_by, *fields), page=10 * PAGE)
 

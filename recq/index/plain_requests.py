@@ -36,6 +36,15 @@ class Near(NamedTuple):
     payload: Mapping[str, Any] | None
 
 
+class Stored(NamedTuple):
+    """A point as it is stored, as much of it as was asked for: what the client's `Record` has, unchecked likewise."""
+
+    id: str | int
+    payload: Mapping[str, Any] | None
+    vector: Mapping[str, Any] | None
+    order_value: Any = None
+
+
 def query_points(client: QdrantClient, collection: str, requests: Sequence[models.QueryRequest]) -> list[list[Near]]:
     """The points that each request finds, asked for in one. Raises what the client raises, IndexRefused for an answer
     that is none."""
@@ -67,15 +76,33 @@ def query_beside(
     return found, one[0].payload if one else None
 
 
+def scroll_points(
+    client: QdrantClient, collection: str, request: models.ScrollRequest
+) -> tuple[list[Stored], str | int | None]:
+    """A page of points, and the id that the next one begins with, None where there is none. Raises as above."""
+    page = _post(client, collection, "/points/scroll", request)
+    try:
+        return [_stored(each) for each in page["points"]], page.get("next_page_offset")
+    except (AttributeError, KeyError, TypeError) as error:
+        raise _unreadable() from error
+
+
+def stored_points(
+    client: QdrantClient, collection: str, ids: Sequence[str], payload: bool | list[str], vectors: bool | list[str]
+) -> list[Stored]:
+    """Those of some points that exist, in no order. Raises as above."""
+    asked = {"ids": list(ids), "with_payload": payload, "with_vector": vectors}
+    try:
+        return [_stored(each) for each in _post(client, collection, "/points", asked)]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise _unreadable() from error
+
+
 def stored_payloads(
     client: QdrantClient, collection: str, ids: Sequence[str], payload: bool | list[str]
 ) -> dict[str, Mapping[str, Any]]:
     """The payloads of those ids that exist, by id, whole or some of their keys. Raises as above."""
-    found = _post(client, collection, "/points", {"ids": list(ids), "with_payload": payload})
-    try:
-        return {str(each["id"]): each.get("payload") or {} for each in found}
-    except (AttributeError, KeyError, TypeError) as error:
-        raise _unreadable() from error
+    return {str(each.id): each.payload or {} for each in stored_points(client, collection, ids, payload, False)}
 
 
 def stored_vectors(client: QdrantClient, collection: str, ids: Sequence[str], using: str) -> dict[str, Floats]:
@@ -83,11 +110,10 @@ def stored_vectors(client: QdrantClient, collection: str, ids: Sequence[str], us
     if (read := getattr(client, "vectors_of", None)) is not None:  # the engine of this process
         found: dict[str, Floats] = read(collection, ids, using)
         return found
-    asked = {"ids": list(ids), "with_payload": False, "with_vector": [using]}
+    named = {str(each.id): each.vector or {} for each in stored_points(client, collection, ids, False, [using])}
     try:
-        named = [(each["id"], each["vector"]) for each in _post(client, collection, "/points", asked)]
-        return {str(id_): np.array(vectors[using], np.float32) for id_, vectors in named if using in (vectors or {})}
-    except (KeyError, TypeError, ValueError) as error:
+        return {id_: np.array(vectors[using], np.float32) for id_, vectors in named.items() if using in vectors}
+    except (TypeError, ValueError) as error:
         raise _unreadable() from error
 
 
@@ -103,6 +129,13 @@ def _near(found: Mapping[str, Any]) -> Near:
     if not isinstance(score, int | float) or not (payload is None or isinstance(payload, dict)):
         raise TypeError
     return Near(point, float(score), payload)
+
+
+def _stored(found: Mapping[str, Any]) -> Stored:
+    payload, vector = found.get("payload"), found.get("vector")
+    if not all(each is None or isinstance(each, dict) for each in (payload, vector)):
+        raise TypeError
+    return Stored(found["id"], payload, vector, found.get("order_value"))
 
 
 def _post(client: QdrantClient, collection: str, path: str, body: Any) -> Any:

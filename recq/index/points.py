@@ -13,7 +13,16 @@ import numpy as np
 from qdrant_client import QdrantClient, models
 
 from recq.index.errors import translated
-from recq.index.plain_requests import Near, query_beside, query_points, stored_payloads, stored_vectors
+from recq.index.plain_requests import (
+    Near,
+    Stored,
+    query_beside,
+    query_points,
+    scroll_points,
+    stored_payloads,
+    stored_points,
+    stored_vectors,
+)
 from recq.index.schema import VECTOR, Item
 from recq.part import WHOLE, Part
 
@@ -23,7 +32,7 @@ PAGE = 500
 LEDGER_KEYS = ["file", "error"]
 """The part of a payload that shows what is done and what failed."""
 
-Page = tuple[list[models.Record], Any]
+Page = tuple[list[Stored], Any]
 Asking = Callable[..., Page]
 """Calls the given function with the other arguments, at once or with retries."""
 
@@ -62,12 +71,11 @@ class Points:
         return {item_id: item for item_id, stored in found.items() if (item := item_in(stored)) is not None}
 
     @translated
-    def records(self, ids: Sequence[str], *, payload: bool | list[str], vectors: bool = False) -> list[models.Record]:
+    def records(self, ids: Sequence[str], *, payload: bool | list[str], vectors: bool = False) -> list[Stored]:
         """The points with those ids that exist, in no order; with the whole payload, or with some of its keys."""
         if not ids:
             return []
-        wanted = [VECTOR] if vectors else False
-        return self._client.retrieve(self._collection, ids=list(ids), with_payload=payload, with_vectors=wanted)
+        return stored_points(self._client, self._collection, ids, payload, [VECTOR] if vectors else False)
 
     @translated
     def vectors(self, ids: Sequence[str]) -> dict[str, np.ndarray]:
@@ -97,17 +105,12 @@ class Points:
         payload: bool | list[str],
         order_by: models.OrderBy | None = None,
         start: Any = None,
-    ) -> list[models.Record]:
+    ) -> list[Stored]:
         """The first `limit` matching points, in the order of ids, from the id `start` on, or of a field."""
-        records, _ = self._client.scroll(
-            self._collection,
-            scroll_filter=condition,
-            limit=limit,
-            order_by=order_by,
-            with_payload=payload,
-            offset=start,
+        asked = models.ScrollRequest(
+            filter=condition, limit=limit, order_by=order_by, with_payload=payload, offset=start
         )
-        return records
+        return scroll_points(self._client, self._collection, asked)[0]
 
     @translated
     def nearest(self, requests: Sequence[models.QueryRequest]) -> list[list[Near]]:
@@ -128,7 +131,7 @@ class Points:
         page: int = PAGE,
         vectors: bool = False,
         part: Part = WHOLE,
-    ) -> Iterator[models.Record]:
+    ) -> Iterator[Stored]:
         """Every matching point, of a source's part where one is named, a page at a time, in the order of ids."""
         offset: Any = part.first
         while True:
@@ -142,17 +145,17 @@ class Points:
 
     @translated
     def _page(self, condition: models.Filter, payload: bool | list[str], page: int, offset: Any, vectors: bool) -> Page:
-        return self._client.scroll(
-            self._collection,
-            scroll_filter=condition,
+        asked = models.ScrollRequest(
+            filter=condition,
             limit=page,
             offset=offset,
             with_payload=payload,
-            with_vectors=[VECTOR] if vectors else False,
+            with_vector=[VECTOR] if vectors else False,
         )
+        return scroll_points(self._client, self._collection, asked)
 
 
-def item_of(record: models.Record) -> Item | None:
+def item_of(record: Stored) -> Item | None:
     """The item that a point is; None for one that another program wrote (any client of the server can)."""
     return item_in(record.payload or {})
 
@@ -165,14 +168,14 @@ def item_in(payload: Mapping[str, Any]) -> Item | None:
         return None
 
 
-def items_of(records: Iterable[models.Record]) -> Iterator[Item]:
+def items_of(records: Iterable[Stored]) -> Iterator[Item]:
     """The items among some points. Every reader uses this function; points that are no items are skipped."""
     return (item for record in records if (item := item_of(record)) is not None)
 
 
-def vector_of(record: models.Record) -> np.ndarray | None:
+def vector_of(record: Stored) -> np.ndarray | None:
     """The vector of a point, float32 (dim,); None where it has none, or it was not asked for."""
-    if not isinstance(record.vector, dict) or VECTOR not in record.vector:
+    if record.vector is None or VECTOR not in record.vector:
         return None
     return np.asarray(record.vector[VECTOR], dtype=np.float32)
 
