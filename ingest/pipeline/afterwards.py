@@ -20,7 +20,7 @@ from recq.index.catalog import Catalog
 
 _AFTER = 1.0  # seconds without a write
 _LOOK_EVERY = 2.0  # seconds between two looks, while much is written, whether the scale is still that of the catalog
-_SHARE = 0.05  # of the time that measuring it may take then
+_SHARE = 0.02  # of the time that measuring it may take then
 
 
 class Afterwards:

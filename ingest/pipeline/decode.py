@@ -1,8 +1,9 @@
 """Decode: a process reads each file once and returns its digest, and its pixels where they are needed.
 
 Pixels are not needed where the index has the same bytes for this file, or where the same bytes have just been embedded
-for another file. A file that was read goes to `embed`, one that could not be read to `write`, and one that changed
-while it was read goes back into the queue. For the loop's thread.
+for another file; the latter is looked for before decoding as long as there are such files (`Embed.expects_copies`). A
+file that was read goes to `embed`, one that could not be read to `write`, and one that changed while it was read goes
+back into the queue. For the loop's thread.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class Decode:
 
     def tick(self, now: float) -> None:
         """Have processes enough for a backlog, and keep a disk that hangs from holding up other sources."""
-        self._files.tick(now, len(self._queue.paths))
+        self._files.tick(now, len(self._queue.paths), starving=self._embed.starving)
 
     def examined(self, verdict: Verdict) -> None:
         """Read the file of a verdict."""
@@ -73,7 +74,8 @@ class Decode:
         self._places.enter(key.source)
         reading = _Reading(verdict)
         path = f"{self._sources[key.source].root}/{key.path}"
-        known = partial(self._is_known, reading)
+        asked = verdict.fate is Fate.COMPARE or self._embed.expects_copies
+        known = partial(self._is_known, reading) if asked else None
         self._files.submit(key.source, path, known, partial(self._read, reading), fresh=verdict.entry.fresh)
 
     def _is_known(self, reading: _Reading, digest: str) -> bool:

@@ -1,7 +1,7 @@
 """Hands files to the decoding processes: a few at a time, fresh ones first, and no source holds up another.
 
-A process waits for the daemon's threads between two files, and whenever it asks whether it need decode one. While many
-files wait, there are some processes more than cores, so that the cores do not wait with it.
+A process waits for the daemon's threads between two files, and whenever it asks whether it need decode one. Where the
+network waits for pictures meanwhile, there are some processes more than cores as long as many files wait.
 
 A file on a disk that hangs holds its process until the deadline, and the kernel may hold it for longer. When the files
 of a source take so long that its disk seems to hang, and another source waits, then files that no process has begun
@@ -26,6 +26,7 @@ from recq.space import InputSpec
 _AT_HAND = 4  # files handed to the decoding processes, for each core: the loop may look at results every 20 ms only
 _MANY = 200  # paths that wait from which on it is worth to start processes more: each takes 0.2 s of a core
 _MORE = 2  # of them
+_LOOKS = 10  # by which the looks that found the network waiting are more than the others: a quarter of a second
 _STUCK_AFTER = 3.0  # seconds that a source's file may take while another one waits: most take a tenth of one
 
 Then = Callable[[Future[Hashed]], None]
@@ -35,7 +36,7 @@ Then = Callable[[Future[Hashed]], None]
 class _Job:
     source: str
     path: str
-    known: Known
+    known: Known | None
     then: Then
     fresh: bool
     future: Future[Hashed] | None = None
@@ -52,6 +53,7 @@ class DecodeQueue:
         self._pool = pool
         self._spec = spec
         self._wide = False
+        self._starved = 0
         self._waiting: dict[str, FreshFirst[_Job]] = {}
         self._handed: dict[str, list[_Job]] = {}
         self._stuck: set[str] = set()
@@ -61,7 +63,7 @@ class DecodeQueue:
         self._waiting[source] = FreshFirst()
         self._handed[source] = []
 
-    def submit(self, source: str, path: str, known: Known, then: Then, *, fresh: bool) -> None:
+    def submit(self, source: str, path: str, known: Known | None, then: Then, *, fresh: bool) -> None:
         """Decode a file of a source; `then` is called in the loop's thread with the outcome, as of `submit_unknown`."""
         self._waiting[source].put(_Job(source, path, known, then, fresh), fresh=fresh)
         self._feed()
@@ -73,15 +75,18 @@ class DecodeQueue:
         due = (jobs[0].handed + _STUCK_AFTER for name, jobs in self._handed.items() if jobs and self._in_the_way(name))
         return min(due, default=float("inf"))
 
-    def tick(self, now: float, waiting: int) -> None:
-        """Have processes enough for so many paths that wait, and keep a slow source from holding up the others."""
+    def tick(self, now: float, waiting: int, *, starving: bool) -> None:
+        """Have processes enough for so many paths that wait, where the network is `starving`, and keep a slow source
+        from holding up the others."""
         if waiting >= _MANY and not self._wide:
-            self._wide = True
+            self._starved = max(0, self._starved + (1 if starving else -1))
+        if self._starved >= _LOOKS:
+            self._wide, self._starved = True, 0
             for _ in range(_MORE):
                 self._pool.widen()
             self._feed()
         elif not waiting and self._wide:
-            self._wide = False
+            self._wide, self._starved = False, 0
             for _ in range(_MORE):
                 self._pool.narrow()
         if len(self._waiting) > 1:

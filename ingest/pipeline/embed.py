@@ -28,6 +28,8 @@ from recq.models.embedder import Pass
 
 _REMEMBERED = 1024  # vectors kept for files with the same bytes that come soon after (5 MB, 10 with the means)
 
+_REPEATS = 100  # files without a copy among them, after which none is expected
+
 _LONGEST_DETAIL = 500  # characters: runtimes answer with pages
 
 Pixels = npt.NDArray[np.uint8]
@@ -85,6 +87,18 @@ class Embed:
         self._fresh = False  # about a new drop among them
         self._new: FreshFirst[Decoded] = FreshFirst()  # for the network
         self._in_network = 0
+        self._since_copy = _REPEATS  # files
+
+    @property
+    def expects_copies(self) -> bool:
+        """Whether the bytes of a file were those of another a short while ago. Then it is worth to ask about each
+        before it is decoded, which takes a message either way."""
+        return self._since_copy < _REPEATS
+
+    @property
+    def starving(self) -> bool:
+        """Whether the network has been given less than it can work on at once."""
+        return 2 * (self._in_network + len(self._new)) < self._embedder.capacity
 
     def recent(self, digest: str) -> Embedded | None:
         """The vector and format of bytes that were embedded a short while ago. Safe in any thread."""
@@ -95,6 +109,7 @@ class Embed:
         """Get the vector of a picture."""
         digest = decoded.sha256
         known = self.recent(digest)
+        self._since_copy = 0 if known is not None or digest in self._asked else self._since_copy + 1
         if known is not None:
             self._recent.move_to_end(digest)
             self._write.embedded(verdict, decoded, known, carried=True)
@@ -108,6 +123,7 @@ class Embed:
 
     def known(self, verdict: Verdict, read: Hashed, embedded: Embedded) -> None:
         """Take a file that was not decoded, since its bytes were `recent` when they were read."""
+        self._since_copy = 0
         self._write.embedded(verdict, read, embedded, carried=True)
 
     def _look_up(self) -> None:

@@ -121,8 +121,9 @@ class DecodePool:
         self._put(_Job(future, Task(path, spec, exif=self._headers is not None, region=region)))
         return future
 
-    def submit_unknown(self, path: str, spec: InputSpec, known: Known) -> Future[Hashed]:
-        """The same, but a file is only hashed where `known`, called in a pool thread with its SHA-256, is true."""
+    def submit_unknown(self, path: str, spec: InputSpec, known: Known | None) -> Future[Hashed]:
+        """The same, but a file is only hashed where `known`, called in a pool thread with its SHA-256, is true; never
+        where it is None."""
         future: Future[Hashed] = Future()
         self._put(_Job(future, Task(path, spec, known, exif=self._headers is not None)))
         return future

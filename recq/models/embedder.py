@@ -13,8 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from queue import SimpleQueue
-from threading import Lock
+from threading import Lock, Semaphore
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -83,17 +82,14 @@ class Embedder(ClosedAtEnd):
         self._closed = False
         self.capacity = 2 * runtime.concurrency * runtime.batch
         """Pictures that may be under way before `submit` waits."""
-        # Copies lie in memory that is used again: new memory for each costs 0.1 ms in a process whose allocator gives
-        # blocks of that size back to the system at once, as the daemon's does.
-        self._free: SimpleQueue[Pixels] = SimpleQueue()
-        for _ in range(self.capacity):
-            self._free.put(np.empty((1, space.size, space.size, 3), np.uint8))
+        self._places = Semaphore(self.capacity)
 
     def submit(self, pixels: Pixels) -> Future[Floats]:
-        """uint8 (size, size, 3) -> float32 (dim,), later; of length 1 in a space of cosines. The array may be reused.
+        """uint8 (size, size, 3) -> float32 (dim,), later; of length 1 in a space of cosines.
 
-        Blocks while the network is busy. The future raises ImageError(NO_SIGNAL) for an answer that is not finite or
-        all zeros. Raises ValueError for another shape or type, RuntimeError after `close`.
+        The array has to stay as it is until then. Blocks while the network is busy. The future raises
+        ImageError(NO_SIGNAL) for an answer that is not finite or all zeros. Raises ValueError for another shape or
+        type, RuntimeError after `close`.
         """
         return self._submitted(pixels, self._vector)
 
@@ -103,9 +99,9 @@ class Embedder(ClosedAtEnd):
 
     def _submitted(self, pixels: Pixels, finish: Callable[[Floats], T]) -> Future[T]:
         self._require(pixels)
-        own = _Waiting(self._free.get(), finish)
-        own.future.add_done_callback(lambda _: self._free.put(own.pixels))
-        own.pixels[0] = pixels
+        self._places.acquire()
+        own = _Waiting(np.ascontiguousarray(pixels)[np.newaxis], finish)
+        own.future.add_done_callback(lambda _: self._places.release())
         try:
             with self._closing:
                 if self._closed:

@@ -36,7 +36,7 @@ class FailingDisk(LastingPool):
         super().__init__(**kwargs)  # type: ignore[arg-type]
         self.tries: Counter[str] = Counter()
 
-    def submit_unknown(self, path: str, spec: InputSpec, known: Known) -> Future[Hashed]:
+    def submit_unknown(self, path: str, spec: InputSpec, known: Known | None) -> Future[Hashed]:
         name = Path(path).name
         self.tries[name] += 1
         if "bad" not in name or self.tries[name] > BAD_TRIES:

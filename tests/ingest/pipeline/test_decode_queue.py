@@ -1,4 +1,4 @@
-"""How many decoding processes there are: as many as the pool began with, and some more while many files wait."""
+"""How many decoding processes there are: those that the pool began with, and more while network and files wait."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from ingest.loop import Loop
-from ingest.pipeline.decode_queue import _MANY, _MORE, DecodeQueue
+from ingest.pipeline.decode_queue import _LOOKS, _MANY, _MORE, DecodeQueue
 from recq.images.workers import DecodePool, Hashed
 from recq.space import InputSpec
 
@@ -50,24 +50,39 @@ def put(files: DecodeQueue, count: int) -> None:
         files.submit("shop", f"{number}.jpg", lambda _: False, lambda _: None, fresh=False)
 
 
+def look(files: DecodeQueue, waiting: int, looks: int = _LOOKS, *, starving: bool = True) -> None:
+    for _ in range(looks):
+        files.tick(NOW, waiting, starving=starving)
+
+
 def test_a_few_files_start_no_process(pool: CountedPool, files: DecodeQueue) -> None:
-    files.tick(NOW, _MANY - 1)
+    look(files, _MANY - 1)
+    assert pool.processes == 2
+
+
+def test_a_network_that_has_enough_to_do_starts_none(pool: CountedPool, files: DecodeQueue) -> None:
+    """It is what the files wait for: more processes would only take the cores from it."""
+    look(files, 10 * _MANY, 100, starving=False)
+    for _ in range(100):  # it runs out of pictures now and then, and at the beginning
+        look(files, _MANY, _LOOKS - 1)
+        look(files, _MANY, _LOOKS - 1, starving=False)
     assert pool.processes == 2
 
 
 def test_a_backlog_starts_some_more_once_and_its_end_ends_them(pool: CountedPool, files: DecodeQueue) -> None:
+    look(files, _MANY)
     for waiting in (_MANY, 10 * _MANY, _MANY - 1, 1):  # it shrinks: they are there, and stay
-        files.tick(NOW, waiting)
+        look(files, waiting)
         assert pool.processes == 2 + _MORE
-    files.tick(NOW, 0)
-    files.tick(NOW, _MANY - 1)
+    look(files, 0)
+    look(files, _MANY - 1)
     assert pool.processes == 2
-    files.tick(NOW, _MANY)
+    look(files, _MANY)
     assert pool.processes == 2 + _MORE
 
 
 def test_each_of_those_has_one_file_at_hand(pool: CountedPool, files: DecodeQueue) -> None:
     put(files, 100)
     before = len(pool.given)
-    files.tick(NOW, _MANY)
+    look(files, _MANY)
     assert len(pool.given) == before + _MORE

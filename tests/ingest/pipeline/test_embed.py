@@ -12,7 +12,7 @@ import pytest
 from ingest.events.pending import PendingPath
 from ingest.events.stability import completed
 from ingest.loop import Loop
-from ingest.pipeline.embed import Embed, Pixels
+from ingest.pipeline.embed import _REPEATS, Embed, Pixels
 from ingest.pipeline.fresh_first import FreshFirst
 from ingest.pipeline.vectors import Embedded
 from ingest.pipeline.verdict import Fate, Verdict
@@ -193,6 +193,33 @@ def test_the_same_bytes_are_computed_once() -> None:
     assert known is not None
     assert (known.format, known.width, known.height, known.vector) == ("PNG", 3, 2, VECTOR)
     assert case.embed.recent("b") is None
+
+
+def test_copies_are_expected_for_a_while_after_one() -> None:
+    """Only then is it asked about the bytes of a file before it is decoded."""
+    case = Case()
+    expected = []
+    for name in ("a", "a", *map(str, range(_REPEATS))):
+        case.ask(name)
+        expected.append(case.embed.expects_copies)
+    assert expected == [False, *[True] * _REPEATS, False]
+    case.until(under_way=2)
+    case.network.answer()
+    case.until(told=2, under_way=2)
+    case.ask("a")  # when it has its vector
+    assert case.embed.expects_copies
+
+
+def test_a_network_starves_that_has_less_than_half_of_what_it_takes() -> None:
+    case = Case()
+    seen = [case.embed.starving]
+    case.ask("a")
+    case.until(under_way=1)
+    seen.append(case.embed.starving)
+    case.network.answer()
+    case.until(told=1)
+    seen.append(case.embed.starving)
+    assert seen == [True, False, True]
 
 
 def test_what_an_older_decoder_made_of_the_same_bytes_is_no_vector_for_these_pixels() -> None:

@@ -12,7 +12,7 @@ LARGE = Graph(points=300_000, in_graphs=300_000, dim=1280, version=(1, 17))
 FEW = min(module.EXACT_NUMBERS // LARGE.dim, int(module.FEW * LARGE.points))
 HALF = LARGE.points // 2
 MOST = int(LARGE.points * 0.9)
-WALK, FILTERED = f"ef {module.WALK}", f"ef {module.FILTERED_WALK}"
+WALK = f"ef {module.WALK}"
 STEPPING = f"ef {module.THOROUGH_WALK} acorn"
 
 
@@ -32,20 +32,20 @@ def told(params: models.SearchParams | None) -> str:
         pytest.param(Graph(300_000, 0, 1280), None, 17, "own", id="no graph, no filter"),
         pytest.param(LARGE, 0, 17, "exact", id="nothing matches"),
         pytest.param(LARGE, FEW, 17, "exact", id="as many as are compared"),
-        pytest.param(LARGE, FEW + 1, 17, FILTERED, id="one more"),
-        pytest.param(LARGE, HALF, 17, FILTERED, id="half"),
-        pytest.param(LARGE, MOST, 17, FILTERED, id="most"),
+        pytest.param(LARGE, FEW + 1, 17, WALK, id="one more"),
+        pytest.param(LARGE, HALF, 17, WALK, id="half"),
+        pytest.param(LARGE, MOST, 17, WALK, id="most"),
         pytest.param(LARGE, None, 17, WALK, id="no filter"),
         pytest.param(LARGE, None, 5_000, "ef 5000", id="many answers: the walk is as long at least"),
         pytest.param(LARGE, None, 100_000, "exact", id="a third of all"),
         pytest.param(LARGE, HALF, 20_000, "exact", id="a large share of what matches"),
         pytest.param(Graph(10_000, 10_000, 1280), None, 17, WALK, id="a small catalog"),
-        pytest.param(Graph(10_000, 10_000, 1280), 5_000, 17, FILTERED, id="half of a small catalog: a whole graph"),
+        pytest.param(Graph(10_000, 10_000, 1280), 5_000, 17, WALK, id="half of a small catalog: a whole graph"),
         pytest.param(Graph(10_000, 10_000, 1280), 500, 17, "exact", id="a little of a small catalog"),
         pytest.param(Graph(10_000, 10_000, 1280), 2_000, 17, "exact", id="as many as a server compares by itself"),
-        pytest.param(Graph(10_000, 10_000, 1280), 2_001, 17, FILTERED, id="one more than it compares"),
-        pytest.param(Graph(300_000, 9_000, 1280), HALF, 17, FILTERED, id="half built"),
-        pytest.param(Graph(300_000, 300_000, 1280, exact=False), 10, 17, FILTERED, id="exact forbidden"),
+        pytest.param(Graph(10_000, 10_000, 1280), 2_001, 17, WALK, id="one more than it compares"),
+        pytest.param(Graph(300_000, 9_000, 1280), HALF, 17, WALK, id="half built"),
+        pytest.param(Graph(300_000, 300_000, 1280, exact=False), 10, 17, WALK, id="exact forbidden"),
         pytest.param(Graph(300_000, 300_000, 1280, exact=False, longest=77), HALF, 5_000, "ef 77", id="walks bounded"),
     ],
 )

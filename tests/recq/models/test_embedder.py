@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pytest
 
 from recq.errors import DimensionTooLarge, ImageError, ModelUnavailable, Reason, SpaceMismatch
+from recq.images.buffers import Buffers
 from recq.models import Embedder, ModelOptions, describe_space, describe_variant, open_embedder
 from recq.models import embedder as embedder_module
 from recq.models.heads import Linear, Projection
@@ -132,19 +133,32 @@ def test_a_size_other_than_the_network_s_own(settings: Settings) -> None:
     assert similarity.diagonal().min() > 0.8 > similarity[0, 1]
 
 
-def test_the_picture_may_be_overwritten_after_submit(settings: Settings) -> None:
+def test_memory_is_not_given_to_another_picture_before_its_vector_is_there(settings: Settings) -> None:
+    """The daemon lets go of the pixels, which lie in blocks that are used again, as soon as they are submitted."""
     space = describe_space("mobilenet_v2", settings)
-    photographs = inputs(SAMPLES[:4], space.input)
-    shared = np.empty_like(photographs[0])
+    photographs, buffers = inputs(SAMPLES[:4], space.input), Buffers()
     with open_embedder(space, settings) as embedder:
         expected = vectors_of(embedder, photographs)
         futures = []
-        for picture in photographs:
-            shared[:] = picture
-            futures.append(embedder.submit(shared))
-            shared[:] = 0
+        for _ in range(4):
+            for picture in photographs:
+                block = buffers.take(picture.size).reshape(picture.shape)
+                block[:] = picture
+                futures.append(embedder.submit(block))
+                del block
         found = np.stack([future.result() for future in futures])
-    assert np.array_equal(found, expected)
+    assert np.array_equal(found, np.concatenate([expected] * 4))
+
+
+def test_pixels_may_lie_anyhow(settings: Settings) -> None:
+    space = describe_space("mobilenet_v2", settings)
+    (photograph,) = inputs(SAMPLES[:1], space.input)
+    lying = np.asfortranarray(photograph)
+    read_only = photograph.copy()
+    read_only.flags.writeable = False
+    with open_embedder(space, settings) as embedder:
+        plain, *others = (embedder.submit(each).result() for each in (photograph, lying, read_only))
+    assert all(np.array_equal(plain, each) for each in others)
 
 
 @pytest.mark.parametrize(
