@@ -2,8 +2,8 @@
 
 Files with the same bytes share one vector; files that follow soon are not even decoded (`recent`). Pictures wait here
 until the network has a place, and a new drop is taken before the backlog. A question to the index costs as much for one
-digest as for thirty, so the backlog's are gathered while the network has enough to do. For the loop's thread; the index
-is asked in a worker.
+digest as for thirty, so the backlog's are gathered while the network has enough to do, and a few of them while it has
+something to do on each core. For the loop's thread; the index is asked in a worker.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from recq.index.ledger import Carried
 from recq.models.embedder import Pass
 
 _REMEMBERED = 1024  # vectors kept for files with the same bytes that come soon after (5 MB, 10 with the means)
+
+_TOGETHER = 4  # pictures of which the index is asked together while no core waits for one of them
 
 _REPEATS = 100  # files without a copy among them, after which none is expected
 
@@ -131,7 +133,8 @@ class Embed:
         if self._worker.busy or not self._unknown:
             return
         enough = len(self._new) >= max(1, self._embedder.capacity // 2)  # waiting, besides what the network has taken
-        if enough and not self._fresh:
+        busy = self._in_network >= max(2, self._embedder.capacity // 4) and len(self._unknown) < _TOGETHER
+        if (enough or busy) and not self._fresh:
             return
         batch, self._unknown, self._fresh = self._unknown, [], False
         digests = [decoded.sha256 for decoded, _ in batch]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -139,6 +140,7 @@ def only_reads(method: str, path: str) -> bool:
     return absent or (method == "GET" and path in PLAIN)
 
 
+@lru_cache(256)
 def _route(method: str, path: str) -> tuple[Route, tuple[str, ...]] | None:
     """The route that answers, with the variable parts of the path."""
     parts = path.strip("/").split("/")
