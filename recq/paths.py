@@ -36,7 +36,7 @@ def to_text(path: str) -> tuple[str, bool]:
 def from_text(text: str, encoded: bool) -> str:
     """The operating-system path (surrogate-escaped `str`) that `to_text` made the text from."""
     if not encoded:
-        return os.fsdecode(text.encode("utf-8"))
+        return text if text.isascii() else os.fsdecode(text.encode("utf-8"))
     raw = _ESCAPED.sub(lambda match: bytes([int(match.group(1), 16)]), text.encode("utf-8"))
     return os.fsdecode(raw)
 
