@@ -20,12 +20,24 @@ _OBJECTS = 5_000
 stay for so long that the memory shows it (60 MB)."""
 
 
+class _Daemon:
+    """Whether this process is a daemon whose modules and network are still to be left out."""
+
+    starting = False
+
+
 def take_short_turns() -> None:
-    """Set the process up."""
+    """Set the process up, which is a daemon and nothing else."""
     sys.setswitchinterval(_SECONDS)
+    _Daemon.starting = True
 
 
 def collect_seldom() -> None:
-    """From now on: what there is, imported modules and the network, is not looked through again."""
-    gc.freeze()
-    gc.set_threshold(_OBJECTS, 10, 10)
+    """What there is by now, imported modules and the network, is not looked through again.
+
+    Nothing where `take_short_turns` was not called, and the second time: what is garbage now would be kept for good.
+    """
+    if _Daemon.starting:
+        _Daemon.starting = False
+        gc.freeze()
+        gc.set_threshold(_OBJECTS, 10, 10)
