@@ -133,6 +133,7 @@ class DecodeQueue:
 
     def _ended(self, job: _Job, future: Future[Hashed]) -> None:
         self._handed[job.source].remove(job)
+        job.future = None  # whose callback has the job: the pixels would stay until garbage is looked for
         if job.replaced:
             job.replaced = False
             self._pool.narrow()
