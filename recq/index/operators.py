@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, StrEnum
-from functools import cache
 
 from recq.index.field_types import FieldType
 
@@ -230,7 +229,6 @@ def endings() -> tuple[str, ...]:
     return tuple(dict.fromkeys(each.sign[-1] for each in infix()))
 
 
-@cache
 def prefixes() -> tuple[str, ...]:
     """What may be written before a field in place of an operator."""
     return tuple(each.prefix for each in bare() if each.prefix)
