@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -171,25 +172,25 @@ def test_who_is_told_to_wait_is_told_so_by_one_error(status: int, wait: str | No
     """The client has errors of its own for `Retry-After`, and others for what is no number there."""
     headers = {} if wait is None else {"Retry-After": wait}
     points = Points(saying(httpx.Response(status, headers=headers, json={"status": {"error": "too many"}})), "c")
-    for ask in (
-        lambda: points.items([str(UUID(int=99))]),
-        lambda: points.count(models.Filter()),
-        lambda: points.nearest(requests()),
-    ):
-        with pytest.raises(IndexUnreachable, match="cannot answer now"):
-            ask()
+    each_kind_fails(points, "cannot answer now")
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>Back soon</html>", b"{", b"\xff\xfe\x00", b'"\xff"'])
 def test_an_answer_of_another_program_is_waited_out(body: bytes) -> None:
     """Such as a page that a proxy shows, with status 200, while its server is away."""
     points = Points(saying(httpx.Response(200, content=body)), "c")
-    for ask in (
+    each_kind_fails(points, "no JSON")
+
+
+def each_kind_fails(points: Points, match: str) -> None:
+    """Calls of the client's, and requests of recq's own."""
+    asks: list[Callable[[], object]] = [
         lambda: points.items([str(UUID(int=99))]),
         lambda: points.count(models.Filter()),
         lambda: points.nearest(requests()),
-    ):
-        with pytest.raises(IndexUnreachable, match="no JSON"):
+    ]
+    for ask in asks:
+        with pytest.raises(IndexUnreachable, match=match):
             ask()
 
 
