@@ -36,7 +36,7 @@ from ingest.cli.requests import (
 )
 from ingest.cli.token import token
 from ingest.service.allocator import give_memory_back
-from ingest.service.interpreter import take_short_turns
+from ingest.service.interpreter import set_up_daemon
 from recq.cli_errors import run as run_shell
 from recq.cli_groups import Index, grouped
 from recq.cli_options import json_option, version_option
@@ -391,7 +391,7 @@ def main() -> None:
     code = _LONG.get(next((word for word in sys.argv[1:] if not word.startswith("-")), ""))
     if code is not None:
         give_memory_back()
-        take_short_turns()
+        set_up_daemon()
         end_at_once(code)
     begun()
     code = run_shell(app, PROG)

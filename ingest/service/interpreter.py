@@ -26,8 +26,8 @@ class _Daemon:
     starting = False
 
 
-def take_short_turns() -> None:
-    """Set the process up, which is a daemon and nothing else."""
+def set_up_daemon() -> None:
+    """Have the threads of this process, a daemon and nothing else, take short turns."""
     sys.setswitchinterval(_SECONDS)
     _Daemon.starting = True
 
@@ -35,7 +35,7 @@ def take_short_turns() -> None:
 def collect_seldom() -> None:
     """What there is by now, imported modules and the network, is not looked through again.
 
-    Nothing where `take_short_turns` was not called, and the second time: what is garbage now would be kept for good.
+    Nothing where `set_up_daemon` was not called, and the second time: what is garbage now would be kept for good.
     """
     if _Daemon.starting:
         _Daemon.starting = False

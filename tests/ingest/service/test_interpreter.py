@@ -22,9 +22,9 @@ def test_the_daemon_takes_short_turns() -> None:
 
 SETTLED = """
 import gc, sys
-from ingest.service.interpreter import collect_seldom, take_short_turns
+from ingest.service.interpreter import collect_seldom, set_up_daemon
 seen = []
-for each in (collect_seldom, take_short_turns, collect_seldom, collect_seldom):
+for each in (collect_seldom, set_up_daemon, collect_seldom, collect_seldom):
     each()
     seen.append((gc.get_freeze_count() > 1000, gc.get_threshold()[0]))
     if each is collect_seldom and seen[-1][0]:
