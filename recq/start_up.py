@@ -1,26 +1,31 @@
 """Garbage is not collected while a command line starts: it would take a third of the import time and free nothing.
 
 Importing qdrant_client makes 100,000 objects that live to the end of the process, and Python looks through them 230
-times meanwhile, and once more when it ends. So a command line calls `begun` first, `recq.index.connect` calls `over`
-(what there is by then is never looked through again), and `leaving` is for the end. In a program that has not called
-`begun`, a notebook for example, `over` does nothing.
+times meanwhile, and once more when it ends. So a command line calls `begun` first, every way to an index in
+`recq.index.connect` calls `over` (what there is by then is never looked through again), and `leaving` is for the end.
+In a program that has not called `begun`, a notebook for example, `over` does nothing.
 """
 
 from __future__ import annotations
 
 import gc
 
+_MOST = 500_000
+"""New objects after which garbage is collected all the same: more than imports make, and some hundred megabytes, where
+a command goes on for long without an index."""
+
 
 class _Starting:
     """Whether this process is a command line that starts."""
 
     under_way = False
+    usual = gc.get_threshold()
 
 
 def begun() -> None:
     """This process is a command line, and starts now."""
-    _Starting.under_way = True
-    gc.disable()
+    _Starting.under_way, _Starting.usual = True, gc.get_threshold()
+    gc.set_threshold(_MOST, *_Starting.usual[1:])
 
 
 def over() -> None:
@@ -28,7 +33,7 @@ def over() -> None:
     if _Starting.under_way:
         _Starting.under_way = False
         gc.freeze()
-        gc.enable()
+        gc.set_threshold(*_Starting.usual)
 
 
 def leaving() -> None:

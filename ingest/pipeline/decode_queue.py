@@ -78,22 +78,29 @@ class DecodeQueue:
     def tick(self, now: float, waiting: int, *, starving: bool) -> None:
         """Have processes enough for so many paths that wait, where the network is `starving`, and keep a slow source
         from holding up the others."""
-        if waiting >= _MANY and not self._wide:
-            self._starved = max(0, self._starved + (1 if starving else -1))
-        if self._starved >= _LOOKS:
-            self._wide, self._starved = True, 0
-            for _ in range(_MORE):
-                self._pool.widen()
-            self._feed()
-        elif not waiting and self._wide:
-            self._wide, self._starved = False, 0
-            for _ in range(_MORE):
-                self._pool.narrow()
+        self._suit(many=waiting >= _MANY, starving=starving)
         if len(self._waiting) > 1:
             for name, jobs in self._handed.items():
                 if jobs and now >= jobs[0].handed + _STUCK_AFTER and self._in_the_way(name):
                     self._make_way(name)
             self._feed()
+
+    def _suit(self, *, many: bool, starving: bool) -> None:
+        """Have some processes more while `many` paths wait for them, and not for a disk or the index."""
+        queued = any(self._waiting.values())
+        if not (many or queued):
+            self._starved = 0
+            if self._wide:
+                self._wide = False
+                for _ in range(_MORE):
+                    self._pool.narrow()
+        elif many and not self._wide:
+            self._starved = max(0, self._starved + (1 if starving and queued else -1))
+            if self._starved >= _LOOKS:
+                self._wide = True
+                for _ in range(_MORE):
+                    self._pool.widen()
+                self._feed()
 
     def _in_the_way(self, source: str) -> bool:
         """Whether another source waits, and this one is not known to be stuck."""

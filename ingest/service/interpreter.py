@@ -17,7 +17,7 @@ _SECONDS = 0.0005
 
 _OBJECTS = 5_000
 """New objects after which garbage is looked for; Python's own is 700. A picture leaves nine of them in circles, of
-tenacity and of httpx, and no pixels: a few hundred kilobytes until then."""
+tenacity, and no pixels, no request and no answer: a few hundred kilobytes until then."""
 
 
 class _Daemon:
@@ -39,5 +39,6 @@ def collect_seldom() -> None:
     """
     if _Daemon.starting:
         _Daemon.starting = False
+        gc.collect()  # what is garbage would be kept, of a server's answers for example; imports are left out already
         gc.freeze()
         gc.set_threshold(_OBJECTS, 10, 10)

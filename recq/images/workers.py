@@ -91,11 +91,11 @@ class DecodePool:
 
     @property
     def workers(self) -> int:
-        """Files that are decoded at the same time, while none hangs."""
+        """The processes that the pool began with: files that are decoded at the same time, while none hangs."""
         return self._workers
 
     def widen(self) -> None:
-        """Start one process more, beside one that hangs on a file; `narrow` ends one, when it hangs no more."""
+        """Start one process more than the pool began with, as beside one that hangs on a file; `narrow` ends one."""
         with self._lock:
             if not self._closed:
                 self._threads = [thread for thread in self._threads if thread.is_alive()]

@@ -70,7 +70,6 @@ def connect_or_make(settings: Settings) -> Iterator[QdrantClient]:
 
 @contextmanager
 def _connected(settings: Settings) -> Iterator[QdrantClient]:
-    over()  # this module's imports were the slow part of a command's start
     if settings.url is not None:
         client = server_client(settings)
         try:
@@ -100,7 +99,6 @@ def own_folder(settings: Settings, meanwhile: Meanwhile = lambda: None) -> Itera
     """The embedded engine, for its one owner. Raises as `locked`."""
     from recq.index.edge import embedded_client
 
-    over()
     with locked(settings, meanwhile) as lock, _opened(settings.data_dir) as engine:
         engine.compact_in_background()
         yield OwnedFolder(embedded_client(engine), engine, lock)
@@ -112,6 +110,7 @@ def locked(settings: Settings, meanwhile: Meanwhile = lambda: None) -> Iterator[
 
     Raises IndexBusy naming pid and folder after `lock_wait`, UsageError, and what `meanwhile` raises.
     """
+    over()
     _make_folder(settings.data_dir)
     lock = FolderLock(settings.data_dir)
     deadline = time.monotonic() + settings.lock_wait
@@ -173,17 +172,18 @@ def server_client(settings: Settings, *, tried_for: float | None = None, wait: W
     any other; the try is a part of `wait`. Raises IndexUnreachable, IndexRefused (wrong key, old server, impossible
     TLS) or UsageError (not a URL).
     """
+    over()  # this module's imports were the slow part of a command's start
     addresses = server_addresses(settings)
     shown = " or ".join(map(shown_url, addresses))
     key = server_key(settings)
     require_unread(settings)
     seconds = settings.connect_timeout if tried_for is None else min(tried_for, settings.connect_timeout)
     first = settings.request_timeout if tried_for is not None else _SLOW_ANSWER
-    connections = _local(addresses, settings)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "API key over http": `require_unread` decides
         try:
             nodes = Nodes(addresses, settings, seconds, first)
+            connections = _local(addresses, settings)
             client = ServerClient(
                 url=addresses[0],
                 api_key=key,
@@ -294,6 +294,7 @@ def _lock_or_daemon(settings: Settings, stack: ExitStack) -> QdrantClient:
     """
     from recq.index.edge import embedded_client
 
+    over()
     lock = FolderLock(settings.data_dir)
     deadline = time.monotonic() + settings.lock_wait
     with waiting(f"the data folder {settings.data_dir} to answer", None) as wait, Wanted(settings.data_dir) as wanted:

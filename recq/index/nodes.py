@@ -153,12 +153,12 @@ class Nodes:
         """The answer of one node, each try within its `limits`. Raises what the last try did."""
         request.extensions["timeout"] = limits()
         try:
-            return send(request)
+            return _without_circle(send(request))
         except ResponseHandlingException as error:
             if len(self._bases) > 1 or kind is not Kind.READS or not isinstance(error.source, _BROKEN):
                 raise
         request.extensions["timeout"] = limits()
-        return send(request)
+        return _without_circle(send(request))
 
     def _limits(self, given: dict[str, float | None], began: float, parted: int, kind: Kind) -> dict[str, float | None]:
         """The timeouts of a try now, for a request of that time that has one of so many parts of what is left."""
@@ -171,6 +171,14 @@ class Nodes:
         if read is not None and kind is Kind.READS:
             read = max(read - spent, min(read, _CONNECTED_WITHIN)) / parted
         return given | {"connect": connect, "read": read}
+
+
+def _without_circle(answer: httpx.Response) -> httpx.Response:
+    """The answer, whose stream has it in turn with httpx's client: request and answer, megabytes with vectors in them,
+    would stay until garbage is looked for, which goes by the number of objects."""
+    if answer.is_closed:  # it has been read
+        answer.stream = httpx.ByteStream(b"")
+    return answer
 
 
 def _send_to(request: httpx.Request, url: httpx.URL) -> None:

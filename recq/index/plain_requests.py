@@ -152,7 +152,7 @@ def _post(client: QdrantClient, collection: str, path: str, body: Any) -> Any:
 
 
 def _sent(client: QdrantClient, path: str, content: bytes) -> bytes:
-    """The body of a server's answer to a POST. Raises what the client's own calls raise.
+    """The body of a server's answer to a POST. Raises ResponseHandlingException and UnexpectedResponse.
 
     The client would make address and headers of each request anew, and look for what it knows in the answer: together
     as much work of Python's as sending it.

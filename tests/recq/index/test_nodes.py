@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -262,6 +265,26 @@ def test_a_question_to_a_single_address_is_asked_again_where_its_connection_brok
     assert len(arrived) == asked
 
 
+def test_an_answer_is_gone_with_its_last_use() -> None:
+    """Not when garbage is looked for: a page of vectors has few objects and many bytes."""
+    one = Nodes([ONE], Settings(connect_timeout=8), seconds=4, first=12)
+    kept: list[weakref.ref[Any]] = []
+    gc.disable()
+    try:
+        with httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200, json=[1.0]))) as client:
+
+            def send(request: httpx.Request) -> httpx.Response:
+                answer = client.send(request)
+                kept.extend((weakref.ref(answer), weakref.ref(request)))
+                return answer
+
+            assert one(httpx.Request(READ[0], f"{ONE}{READ[1]}", content=b"{}"), send).json() == [1.0]
+        assert len(kept) == 2
+        assert [each() for each in kept] == [None, None]
+    finally:
+        gc.enable()
+
+
 # ---- addresses and keys ----------------------------------------------------------------------------------------------
 
 
@@ -272,6 +295,8 @@ def test_a_question_to_a_single_address_is_asked_again_where_its_connection_brok
         ("http://127.0.0.1:1,127.0.0.1:2", "cannot be used"),
         ("http://127.0.0.1:1 http://:x", "cannot be used"),
         ("127.0.0.1:1,http://127.0.0.1:2", "is not a URL"),
+        ("http://[::1:6333", "cannot be used"),
+        ("http://127.0.0.1:1,http://[::1:6333", "cannot be used"),
     ],
 )
 def test_all_addresses_have_to_be_some(url: str, why: str) -> None:
