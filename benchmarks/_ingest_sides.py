@@ -3,9 +3,10 @@
 python benchmarks/_ingest_sides.py SIDE [OPTIONS AS JSON] < FILES, one a line
 
 loop        what tutorials teach: stock MobileNetV2 in Keras, `load_img` and one `model.predict` per picture
-tf_data     the same network fed by tf.data, in batches of 32
+tf_data     the same network fed by tf.data, in whole batches of 32: of another number of pictures the rest is left out
 onnx        a network of recq's as ONNX, one picture after another in ONNX Runtime on all cores, the next ones loaded
             meanwhile by two threads
+openvino    recq's own network by OpenVINO's queue of requests, pictures by Pillow in a thread a core
 decode      recq's decoding processes alone, as many as the daemon starts
 inference   recq's Embedder alone, on pictures that are decoded already
 """
@@ -13,6 +14,7 @@ inference   recq's Embedder alone, on pictures that are decoded already
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections import deque
@@ -27,6 +29,7 @@ WARM = 16
 """Pictures before the clock starts."""
 
 BATCH = 32
+LOADED_AHEAD = 2  # batches: tf.data's own choice is made anew in each run, by a timer that is part of what is measured
 
 
 def loop(files: Sequence[str], _: Any) -> float:
@@ -44,7 +47,7 @@ def loop(files: Sequence[str], _: Any) -> float:
 
 
 def tf_data(files: Sequence[str], _: Any) -> float:
-    """tf.data with parallel loading, batches of 32."""
+    """tf.data with parallel loading, batches of 32. Keras compiles anew for a batch of another size."""
     import keras
     import tensorflow as tf
 
@@ -55,10 +58,10 @@ def tf_data(files: Sequence[str], _: Any) -> float:
         return tf.image.resize(image, (224, 224))
 
     def embed(some: Sequence[str]) -> None:
-        pictures = tf.data.Dataset.from_tensor_slices(list(some)).map(load, num_parallel_calls=tf.data.AUTOTUNE)
-        model.predict(pictures.batch(BATCH).prefetch(tf.data.AUTOTUNE), verbose=0)
+        pictures = tf.data.Dataset.from_tensor_slices(list(some)).map(load, num_parallel_calls=os.cpu_count())
+        model.predict(pictures.batch(BATCH).prefetch(LOADED_AHEAD), verbose=0)
 
-    return _rate(files, embed, warm=2 * BATCH)
+    return _rate(files[: len(files) // BATCH * BATCH] or files, embed, warm=2 * BATCH)
 
 
 def onnx(files: Sequence[str], options: Any) -> float:
@@ -81,6 +84,37 @@ def onnx(files: Sequence[str], options: Any) -> float:
                 session.run(None, {name: pixels})
 
     return _rate(files, embed)
+
+
+def openvino(files: Sequence[str], options: Any) -> float:
+    """The network of the space in `options` without recq: what a short script makes of it. Nothing is pooled."""
+    import openvino as ov
+    from PIL import Image
+
+    from recq.models.zoo import network_of
+    from recq.settings import Settings
+    from recq.space import EmbeddingSpace
+
+    space = EmbeddingSpace.from_json(options["space"])
+    size = space.input.size
+    core = ov.Core()
+    model = core.read_model(str(network_of(space, Settings.load()).ir))
+    model.reshape([1, size, size, 3])
+    requests = ov.AsyncInferQueue(core.compile_model(model, "CPU", {"PERFORMANCE_HINT": "THROUGHPUT"}))
+
+    def load(path: str) -> np.ndarray:
+        with Image.open(path) as image:
+            image.draft("RGB", (size, size))
+            return np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.LANCZOS))[np.newaxis]
+
+    with ThreadPoolExecutor(os.cpu_count()) as loaders:
+
+        def embed(some: Sequence[str]) -> None:
+            for pixels in _ahead(some, lambda path: loaders.submit(load, path), 8):
+                requests.start_async({0: pixels})
+            requests.wait_all()
+
+        return _rate(files, embed)
 
 
 def decode(files: Sequence[str], options: Any) -> float:
@@ -155,7 +189,7 @@ def _rate(files: Sequence[str], embed: Callable[[Sequence[str]], Any], warm: int
     return len(files) / (time.perf_counter() - began)
 
 
-SIDES = {each.__name__: each for each in (loop, tf_data, onnx, decode, inference)}
+SIDES = {each.__name__: each for each in (loop, tf_data, onnx, openvino, decode, inference)}
 
 
 if __name__ == "__main__":

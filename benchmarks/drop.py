@@ -57,6 +57,9 @@ UNASKED = "drop to event, nobody asking"
 """From the close of a file to the daemon's event that it is stored: the queries of the other drops are part of what
 these take, each some milliseconds of the two cores that the network runs on."""
 
+LEFT = 10
+"""Pictures of a backlog that have to wait still when its last drop is made."""
+
 FOUND_WITHIN = 60.0
 REST = 0.15
 """Seconds between an idle drop and the next, and as much again at random: drops keep no step with the daemon."""
@@ -72,7 +75,7 @@ class Amount:
     backlog: int
 
 
-AMOUNTS = {"smoke": Amount(4, 40), "short": Amount(50, 1_000), "full": Amount(500, 20_000)}
+AMOUNTS = {"smoke": Amount(4, 40), "short": Amount(50, 2_500), "full": Amount(500, 20_000)}
 
 
 def main() -> None:
@@ -140,8 +143,8 @@ def backlog(amount: Amount, model: str) -> Section:
         with daemon(arguments, data) as running, _catalog(data) as catalog:
             for number in range(amount.drops):
                 done = running.settled()
-                if done - len(found) >= amount.backlog - 1:
-                    break
+                if done - len(found) >= amount.backlog - LEFT:
+                    raise SystemExit(f"{number} drops, and the backlog of {amount.backlog:,} is nearly done: too small")
                 found.append(1000 * _drop(root, catalog, 50_000 + number, POLL_BUSY))
                 if number % 50 == 0:
                     progress(f"    drop {number + 1} of {amount.drops}, {done:,} done: {found[-1]:.0f} ms")

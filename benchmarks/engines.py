@@ -39,6 +39,10 @@ def _started(folder: Path) -> QdrantServer | None:
     return made
 
 
+_AWAY = 30
+"""How much longer than each look at the events the pause after it is: of many it takes as long as some pictures."""
+
+
 @dataclass
 class Daemon:
     """A running `recq-ingest run`, and the events that it has reported."""
@@ -75,13 +79,15 @@ class Daemon:
         return found
 
     def wait_until(self, look: Callable[[list[dict[str, Any]]], Any], within: float = 600.0) -> Any:
-        """The first truthy answer of `look` to the events so far."""
+        """The first truthy answer of `look` to the events so far, of which it takes little of a core's time."""
         end = time.monotonic() + within
+        began = time.perf_counter()
         while not (found := look(self.events())):
             if self.process.poll() is not None or time.monotonic() > end:
                 last = self.log.read_text("utf-8", "replace")[-1500:]
                 raise SystemExit(f"the daemon has ended, or took more than {within:g} s:\n{last}")
-            time.sleep(0.005)
+            time.sleep(max(0.005, _AWAY * (time.perf_counter() - began)))
+            began = time.perf_counter()
         return found
 
     def stop(self) -> None:

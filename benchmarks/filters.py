@@ -1,12 +1,13 @@
 """How much of the exact answer a server's index gives under each shape of filter, and what that costs.
 
-    python benchmarks/filters.py [--count 60000] [--queries 100] [--work FOLDER] [--data FOLDER] [--json FILE]
+    python benchmarks/filters.py [--smoke | --short | --full] [--count N] [--queries N] [--work FOLDER] [--way NAME ...]
 
 A real server is filled through the catalog's own writes (gRPC) with vectors that are generated around real ones
 (`Generator`), its graph is built, and every shape of filter is asked with the same queries in several ways: with the
 server's own defaults, with each parameter that could help, and as recq decides it. The truth is the same request with
 `exact`. Ways are interleaved query by query; latencies are wall clock on this machine, so compare them with each other.
-Of vectors the neighbours' distances are printed beside those of the real ones, at the same number of items.
+The bar is for recq's own way, and for every shape. Of vectors the neighbours' distances are printed beside those of the
+real ones, at the same number of items.
 
 The first run embeds the packs once and builds the graph (minutes; an hour and 6 GB of disk for --count 300000); a
 second run with the same --work takes both as they are.
@@ -23,6 +24,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,7 @@ from threadpoolctl import threadpool_limits
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import recq
+from benchmarks.measure import Ratio, Report, Section, parser_of
 from recq.index.catalog import Catalog
 from recq.index.connect import server_client
 from recq.index.filters import without_own
@@ -52,6 +55,11 @@ K = 10
 CLUSTERS = 20
 BATCH = 200
 CHUNK = 5_000
+_COUNTED = 5  # queries whose matches are counted: most shapes have the same for all
+RECALL = 0.99
+AMOUNTS = {"smoke": (600, 5), "short": (60_000, 100), "full": (300_000, 100)}
+"""Items, and queries of each shape."""
+
 NAME = "filters"
 
 Vectors = np.ndarray
@@ -319,22 +327,24 @@ def wait_for_graph(client: QdrantClient, collection: str, report: Callable[[str]
 
 
 def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=60_000, help="items")
-    parser.add_argument("--queries", type=int, default=100)
+    """Measure and keep."""
+    parser = parser_of(__doc__)
+    parser.add_argument("--count", type=int, help="items")
+    parser.add_argument("--queries", type=int)
     parser.add_argument("--work", type=Path, help="keeps the packs' vectors and the server's storage for another run")
     parser.add_argument(
         "--data", type=Path, default=Path(os.environ.get("RECQ_TEST_DATA") or ROOT.parent / "shared" / "data")
     )
     parser.add_argument("--url", help="a server that runs, in place of one of its own")
-    parser.add_argument("--json", type=Path, help="write everything there")
-    parser.add_argument("--way", action="append", help="only these; may be given several times")
-    parser.add_argument("--shape", action="append", help="only these; may be given several times")
+    parser.add_argument("--way", action="append", choices=[*WAYS, WITH_OWN, DECIDED], help="beside recq's own; all")
+    parser.add_argument("--shape", action="append", choices=list(SHAPES), help="only these; may be given several times")
     parser.add_argument("--fill-only", action="store_true", help="write the items and build the graph, no more")
-    arguments = parser.parse_args()
-    with workplace(arguments.work) as work, threadpool_limits(1):
-        measure_all(arguments, work)
+    asked_for = parser.parse_args()
+    count, queries = AMOUNTS[asked_for.size]
+    asked_for.count, asked_for.queries = asked_for.count or count, asked_for.queries or queries
+    report = Report(asked_for)
+    with workplace(asked_for.work) as work, threadpool_limits(1):
+        report.section(f"{asked_for.count:,}", partial(measure_all, asked_for, work))
 
 
 @contextmanager
@@ -353,28 +363,23 @@ def told(line: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)
 
 
-def measure_all(arguments: argparse.Namespace, work: Path) -> None:
+def measure_all(arguments: argparse.Namespace, work: Path) -> Section:
     """Fill the server where it is empty, then ask."""
     real, space = real_vectors(arguments.data, work)
     generator = Generator(real)
     sample, _ = generator.draw(len(real), seed=1)
-    profiles = {"real": profile(real), "generated": profile(sample)}
-    for name, found in profiles.items():
-        told(f"cosines of {len(real):,} {name} vectors (5, 50, 95 %): {found}")
+    for name, vectors in {"real": real, "generated": sample}.items():
+        told(f"cosines of {len(real):,} {name} vectors (5, 50, 95 %): {profile(vectors)}")
     filled = work / "filled"
     with served(arguments.url, work) as (rest, fast):
         if not filled.exists() or int(filled.read_text()) != arguments.count:
             fill(rest, fast, generator, space, arguments.count, told)
             filled.write_text(str(arguments.count))
-        if arguments.fill_only:
-            return
         catalog = Catalog.open(rest, NAME)
         wait_for_graph(rest, catalog._collection, told)
-        report = asked(rest, catalog, real, arguments)
-    report["profiles"] = profiles
-    report["load"] = os.getloadavg()
-    if arguments.json:
-        arguments.json.write_text(json.dumps(report, indent=1))
+        if arguments.fill_only:
+            raise SystemExit
+        return asked(rest, catalog, real, arguments)
 
 
 @contextmanager
@@ -405,33 +410,25 @@ def queries_of(real: Vectors, count: int) -> list[Query]:
     return [Query(vector, kinds.tolist()) for vector, kinds in zip(vectors, nearest, strict=True)]
 
 
-def asked(client: QdrantClient, catalog: Catalog, real: Vectors, arguments: argparse.Namespace) -> dict[str, Any]:
+def asked(client: QdrantClient, catalog: Catalog, real: Vectors, arguments: argparse.Namespace) -> Section:
     """Every shape in every way."""
     info = client.get_collection(catalog._collection)
     points = Points(client, catalog._collection)
     queries = queries_of(real, arguments.queries)
     ways: dict[str, models.SearchParams | None] = {**WAYS, WITH_OWN: None, DECIDED: None}
-    ways = {name: way for name, way in ways.items() if name in (arguments.way or ways) or name == "exact"}
-    report: dict[str, Any] = {
-        "points": info.points_count,
-        "in_graphs": info.indexed_vectors_count,
-        "segments": info.segments_count,
-        "full_scan_threshold_kb": info.config.hnsw_config.full_scan_threshold,
-        "server": client.info().version,
-        "shapes": {},
-    }
-    told(str({name: value for name, value in report.items() if name != "shapes"}))
-    print(f"{'shape':32} {'matches':>9} " + " ".join(f"{name:>20}" for name in ways))
-    for shape in SHAPES:
-        if arguments.shape and shape not in arguments.shape:
-            continue
+    wanted = {*(arguments.way or ways), "exact", DECIDED}
+    ways = {name: way for name, way in ways.items() if name in wanted}
+    sides: dict[str, list[float]] = {}
+    figures: dict[str, float] = {}
+    ratios: list[Ratio] = []
+    for shape in arguments.shape or SHAPES:
         recalls: dict[str, list[float]] = {name: [] for name in ways}
-        seconds: dict[str, list[float]] = {name: [] for name in ways}
+        ms: dict[str, list[float]] = {name: [] for name in ways}
         counts: list[int] = []
         for query in queries:
             parameters = Parameters(k=K, filters=query.filters(shape))
             compiled = catalog.items.compiled(parameters.conditions)
-            counts.append(points.count(compiled) if len(counts) < 5 else counts[-1])
+            counts.append(points.count(compiled) if len(counts) < _COUNTED else counts[-1])
             bare = without_own(compiled)
             answers = {}
             for name, way in ways.items():
@@ -444,23 +441,35 @@ def asked(client: QdrantClient, catalog: Catalog, real: Vectors, arguments: argp
                     scope = Scope.first(asked_for, parameters)
                     (near,) = points.nearest(nearest_requests(catalog.space, [query.vector], scope, way))
                     answers[name] = [str(point.id) for point in near[:K]]
-                seconds[name].append(time.perf_counter() - start)
+                ms[name].append(1000 * (time.perf_counter() - start))
             truth = set(answers["exact"])
             for name, found in answers.items():
                 recalls[name].append(len(truth & set(found)) / len(truth) if truth else 1.0)
-        row = {
-            name: {
-                "recall": round(float(np.mean(recalls[name])), 4),
-                "worst": round(float(np.min(recalls[name])), 2),
-                "p50_ms": round(1000 * float(np.median(seconds[name])), 2),
-                "p99_ms": round(1000 * float(np.quantile(seconds[name], 0.99)), 2),
-            }
-            for name in ways
+        sides |= {f"{shape}: {name}": each for name, each in ms.items()}
+        figures[f"{shape}: matches"] = float(np.mean(counts))
+        figures |= {
+            f"{shape}: the worst recall of {name}": min(each) for name, each in recalls.items() if name != "exact"
         }
-        report["shapes"][shape] = {"filters": list(SHAPES[shape]), "matches": int(np.mean(counts)), "ways": row}
-        cells = [f"{each['recall']:.3f} {each['p50_ms']:5.1f}/{each['p99_ms']:6.1f}" for each in row.values()]
-        print(f"{shape:32} {int(np.mean(counts)):9,} " + " ".join(f"{cell:>20}" for cell in cells), flush=True)
-    return report
+        for name, each in recalls.items():
+            if name != "exact":
+                low, high = _mean_interval(each)
+                bar = RECALL if name == DECIDED else None
+                ratios.append(Ratio(f"{shape}: recall@{K}, {name}", float(np.mean(each)), low, high, at_least=bar))
+        told(f"{shape}: " + ", ".join(f"{name} {np.mean(each):.3f}" for name, each in recalls.items()))
+    notes = [
+        f"{arguments.queries} queries of each shape; {info.indexed_vectors_count:,} of {info.points_count:,} vectors "
+        f"are in the graphs of {info.segments_count} segments; Qdrant {client.info().version}, full_scan_threshold "
+        f"{info.config.hnsw_config.full_scan_threshold:,} KB"
+    ]
+    title = f"{info.points_count:,} vectors on a server: how much of the exact answer each way gives, and its time"
+    return Section(title, "ms", sides, ratios, figures, notes)
+
+
+def _mean_interval(values: Sequence[float]) -> tuple[float, float]:
+    """The 95 % bootstrap interval of a mean."""
+    drawn = np.random.default_rng(0).choice(np.asarray(values), (2_000, len(values))).mean(axis=1)
+    low, high = np.percentile(drawn, (2.5, 97.5))
+    return float(low), float(high)
 
 
 if __name__ == "__main__":

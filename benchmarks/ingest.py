@@ -6,8 +6,10 @@ Sides, in turns: `recq-ingest run --once` with the default network, embedded and
 where `recq-ingest` has `--precision`), from its event "started" to "stopped", when every upsert is acknowledged; (a)
 the tutorials' loop with stock MobileNetV2 in Keras; (b) the same with tf.data in batches of 32; (c) recq's networks in
 ONNX Runtime; (d) the bound: decoding alone and inference alone, each on all cores, by recq's own code, of which the sum
-of times is what a pipeline without any cost of its own would take: 1 / (1/decode + 1/inference). (a) to (c) store
-nothing. No side counts its start. Needs the extra [keras] for (a) to (c), and for (c) pip and a package index once.
+of times is what a pipeline without any cost of its own would take: 1 / (1/decode + 1/inference); (e) recq's network in
+a short script of OpenVINO and Pillow. (a) to (c) and (e) store nothing, and compute in f32: so does the side "recq,
+f32" of the full size. No side counts its start. Needs the extra [keras] for (a) to (c), and for (c) pip and a package
+index once.
 """
 
 from __future__ import annotations
@@ -53,6 +55,7 @@ ONNX = ROOT / "build" / "bench-onnx"
 ONNX_PACKAGES = ("onnx==1.23.2", "onnxruntime==1.30.0", "tf2onnx==1.17.0")
 MOBILENET = "MobileNetV2"
 SMALL = {f"{MOBILENET} int8": "--model mobilenet_v2 --precision int8"}
+SINGLE = {"f32": "--precision f32"}
 DEFAULT = "default"
 MIDDLE = "its middle eight tenths"
 """The pictures between the first and the last tenth of a run, without its start and its end: the others' sides count
@@ -63,8 +66,8 @@ _MANY = 500  # pictures: fewer are written in too few batches to tell
 
 @dataclass(frozen=True)
 class Amount:
-    """How many pictures the daemon gets; the others, whose starts are not counted, and the loop, which is slow and
-    steady, need fewer; and rounds."""
+    """How many pictures the daemon and the bound get; the others, whose starts are not counted, and the loop, which is
+    slow and steady, need fewer; and rounds."""
 
     pictures: int
     others: int
@@ -86,8 +89,8 @@ class Size:
 
 
 SIZES = {
-    "smoke": Size(("clothing",), Amount(24, 24, 4, 1)),
-    "short": Size(("clothing",), Amount(1200, 240, 40, 5), Amount(24, 24, 8, 3)),
+    "smoke": Size(("clothing",), Amount(60, 60, 4, 1)),
+    "short": Size(("clothing",), Amount(1200, 240, 40, 5), Amount(24, 24, 8, 5)),
     "full": Size(("clothing", "luma_products", "furniture"), Amount(1905, 1192, 200, 7), Amount(200, 200, 50, 7), True),
 }
 
@@ -113,6 +116,8 @@ def main() -> None:
     models = {DEFAULT: ""}
     if asked.size != "smoke":
         models |= SMALL
+    if asked.size == "full":
+        models |= SINGLE
     models |= dict(each.split("=", 1) for each in asked.also)
     with tempfile.TemporaryDirectory(prefix="recq-bench-") as folder, ExitStack() as stack:
         url = None if asked.no_server else stack.enter_context(server(Path(folder) / "server"))
@@ -138,7 +143,7 @@ def measure(where: Callable[[], Path], title: str, amount: Amount, asked: Sides)
     few = files[:: max(1, len(files) // amount.loop)]
     some = files[:: max(1, len(files) // amount.others)]
     notes = [
-        f"{amount.rounds} rounds; {len(files):,} files for the daemon, whose start and end are counted; "
+        f"{amount.rounds} rounds; {len(files):,} files for the daemon, whose start and end are counted, and the bound; "
         f"{len(some):,} of them for the others, {len(few)} for the loop, without their starts"
     ]
     middle: dict[str, list[float]] = {}
@@ -147,8 +152,9 @@ def measure(where: Callable[[], Path], title: str, amount: Amount, asked: Sides)
         space = json.dumps({"space": space_of(options)})
         middle[name] = []
         sides[f"recq, {name}"] = partial(recq_ingest, folder, len(files), options, None, middle[name].append)
-        sides[f"decode alone, {name}"] = partial(other, "decode", some, space)
-        sides[f"inference alone, {name}"] = partial(other, "inference", some, space)
+        sides[f"decode alone, {name}"] = partial(other, "decode", files, space)
+        sides[f"inference alone, {name}"] = partial(other, "inference", files, space)
+        sides[f"(e) OpenVINO alone, {name}"] = partial(other, "openvino", some, space)
     not_run = {}
     if asked.url is not None:
         sides[f"recq, {DEFAULT}, server"] = partial(recq_ingest, folder, len(files), "", asked.url)
@@ -159,7 +165,7 @@ def measure(where: Callable[[], Path], title: str, amount: Amount, asked: Sides)
         sides["(b) Keras, tf.data, batches of 32"] = partial(other, "tf_data", some)
         for name in ("mobilenet_v2", "efficientnet_lite2") if len(models) > 1 else ("efficientnet_lite2",):
             size = bundled_manifest()[name]["size"]
-            side = f"(c) ONNX Runtime, {name} at {size} px"
+            side = f"(c) ONNX Runtime, {name} at {size} px, f32"
             exported = onnx_network(name)
             if isinstance(exported, Path):
                 sides[side] = partial(other, "onnx", some, json.dumps({"network": str(exported), "size": size}))
@@ -184,10 +190,13 @@ def ratios_of(rates: dict[str, list[float]]) -> list[Ratio]:
         (f"recq, {DEFAULT} / (d)", f"recq, {DEFAULT}", f"(d) bound, {DEFAULT}", 0.90),
         (f"recq, {DEFAULT}, {MIDDLE} / (d)", f"recq, {DEFAULT}, {MIDDLE}", f"(d) bound, {DEFAULT}", None),
         (f"recq, {DEFAULT}, server / (d)", f"recq, {DEFAULT}, server", f"(d) bound, {DEFAULT}", None),
+        (f"recq, {DEFAULT} / (e)", f"recq, {DEFAULT}", f"(e) OpenVINO alone, {DEFAULT}", None),
         (f"recq, {DEFAULT} / (a)", f"recq, {DEFAULT}", loop, 8.0),
         (f"recq, {small} / (d)", f"recq, {small}", f"(d) bound, {small}", None),
+        (f"recq, {small} / (e)", f"recq, {small}", f"(e) OpenVINO alone, {small}", None),
         (f"recq, {small} / (a)", f"recq, {small}", loop, 15.0),
         (f"recq, {small} / (b)", f"recq, {small}", batches, 3.0),
+        ("recq, f32 / (c)", "recq, f32", next((name for name in rates if "(c) ONNX Runtime, eff" in name), ""), None),
     ]
     return [
         ratio(name, rates[above], rates[below], at_least=bar)

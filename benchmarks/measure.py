@@ -9,7 +9,8 @@ of the same command and sources has measured already (`--again` measures everyth
     command    what makes it again
     size       smoke (tests), short (`make bench`) or full (`make bench FULL=1`)
     machine    cores, processor features, memory, versions; no names of hosts, no paths
-    code       a digest of the sources: what was measured with others is not kept
+    code       a digest of the sources: what was measured with others is not kept in build/bench
+    measured   the day of the last section
     sections   a list of
         name, title, command, unit
         sides     name -> {samples, median, low, high}: all samples, and their median with its interval
@@ -38,6 +39,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -87,6 +89,7 @@ SCHEMA: Mapping[str, Any] = {
         "command": {"type": "string", "pattern": "^python benchmarks/"},
         "size": {"enum": list(SIZES)},
         "code": {"type": "string", "pattern": "^[0-9a-f]{12}$"},
+        "measured": {"type": "string", "format": "date"},
         "machine": {
             "type": "object",
             "additionalProperties": False,
@@ -433,6 +436,7 @@ class Report:
             "size": self.size,
             "machine": machine(),
             "code": code(),
+            "measured": datetime.now(UTC).date().isoformat(),
             "sections": self._kept["sections"],
         }
         self._path.parent.mkdir(parents=True, exist_ok=True)

@@ -10,9 +10,10 @@ filter (none; values that hold for 50, 10 and 1 % of the items), in turns, one q
               server: `QdrantClient(url=URL)`, as anybody makes it)
     edge      Qdrant Edge's own `query` with the stored vector (embedded only): no client, no JSON
 
-Then a thousand targets in one process, `similar_many` beside as many calls of the client; and questions a second with
-1, 8 and 32 clients: threads of one process with as many connections, to the server, or to the daemon that has the
-embedded index. Before all that, answers of the library and the client are compared.
+Then a thousand targets in one process, `similar_many` beside as many calls of the client, and beside the client's own
+batches; and questions a second with 1, 8 and 32 clients: threads of one process, each with a connection that is open
+before the clock runs, to the server, or to the daemon that has the embedded index. Before all that, answers of the
+library and the client are compared.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -43,6 +45,9 @@ from recq.index.schema import VECTOR
 from recq.settings import Settings
 
 K = 5
+TOGETHER = 32
+"""Targets of one `query_batch_points`."""
+
 BAR = 1.5
 FILTERS = {"no filter": None, "50 %": ("half", "h1"), "10 %": ("tenth", "t3"), "1 %": ("hundredth", "h7")}
 """Names, field and value; the values as `generated.item` writes them."""
@@ -61,8 +66,8 @@ class Amount:
 
 AMOUNTS = {
     "smoke": Amount((600,), 8, 0.1, 20, (1, 4)),
-    "short": Amount((10_000,), 200, 4.0, 1000),
-    "full": Amount((10_000, 100_000, 300_000), 500, 15.0, 1000),
+    "short": Amount((10_000,), 200, 10.0, 1000),
+    "full": Amount((10_000, 100_000, 300_000), 500, 25.0, 1000),
 }
 
 
@@ -87,6 +92,11 @@ class Asked:
             self.collection, query=item, using=VECTOR, query_filter=_filter(chosen), limit=K, with_payload=True
         )
         return [str(point.id) for point in found.points]
+
+    def batch(self, items: Sequence[str]) -> list[models.QueryResponse]:
+        """The client's answers about several items, in one request."""
+        asked = [models.QueryRequest(query=each, using=VECTOR, limit=K, with_payload=True) for each in items]
+        return self.client.query_batch_points(self.collection, asked)
 
 
 def main() -> None:
@@ -292,12 +302,16 @@ def _together(index: Callable[[], Asked | None], name: str, amount: Amount) -> S
     ratios: list[Ratio] = []
     rounds = 5
     for clients in amount.clients:
-        both = {f"recq, {clients} clients": asked.recq, f"client, {clients} clients": asked.plain}
+        both: dict[str, Callable[[str, Any], object]] = {
+            f"recq, {clients} clients": asked.recq,
+            f"client, {clients} clients": asked.plain,
+        }
         slowest: dict[str, list[float]] = {side: [] for side in both}
         for number in range(rounds):
             for side in list(both)[:: -1 if number % 2 else 1]:
-                took = _load(asked, both[side], clients, amount.seconds / rounds)
-                sides.setdefault(side, []).append(len(took) / (amount.seconds / rounds))
+                held = asked.catalog.held if side.startswith("recq") else nullcontext
+                took, rate = _load(asked.ids, both[side], held, clients, amount.seconds / rounds)
+                sides.setdefault(side, []).append(rate)
                 slowest[side] += took
         for side, took in slowest.items():
             figures |= {f"{side}, p50, ms": percentile(took, 50), f"{side}, p99, ms": percentile(took, 99)}
@@ -306,26 +320,47 @@ def _together(index: Callable[[], Asked | None], name: str, amount: Amount) -> S
     return Section(title, "questions/s", sides, ratios, figures, [f"{rounds} rounds of {amount.seconds / rounds:g} s"])
 
 
-def _load(asked: Asked, ask: Callable[[str, Any], object], clients: int, seconds: float) -> list[float]:
-    """The milliseconds of all questions that so many threads asked in so many seconds, one at the least."""
-    took: list[float] = []
-    end = time.perf_counter() + seconds
+def _load(
+    ids: Sequence[str],
+    ask: Callable[[str, Any], object],
+    held: Callable[[], AbstractContextManager[object]],
+    clients: int,
+    seconds: float,
+) -> tuple[list[float], float]:
+    """The milliseconds of all questions that so many threads ended in so many seconds, and their rate.
+
+    The clock runs when each has its connection, and has asked once through it. What has not ended with the clock is not
+    counted.
+    """
+    ended: list[tuple[float, float]] = []
+    ready = threading.Barrier(clients + 1)
+    over = threading.Event()
 
     def client(first: int) -> None:
-        with asked.catalog.held():
+        with held():
+            ask(ids[first % len(ids)], None)
+            ready.wait()
             for number in itertools.count(first, 7):
-                began = time.perf_counter()
-                ask(asked.ids[number % len(asked.ids)], None)
-                took.append(1000 * (time.perf_counter() - began))
-                if time.perf_counter() > end:
+                asked_at = time.perf_counter()
+                ask(ids[number % len(ids)], None)
+                now = time.perf_counter()
+                ended.append((now, 1000 * (now - asked_at)))
+                if over.is_set():
                     return
 
-    threads = [threading.Thread(target=client, args=(number,)) for number in range(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return took
+    with ThreadPoolExecutor(clients) as threads:
+        running = [threads.submit(client, number) for number in range(clients)]
+        for each in running:
+            each.add_done_callback(lambda done: ready.abort() if done.exception() else None)
+        ready.wait()
+        began = time.perf_counter()
+        time.sleep(seconds)
+        end = time.perf_counter()
+        over.set()
+        for each in running:
+            each.result()
+    took = [ms for at, ms in ended if at <= end]
+    return took, len(took) / (end - began)
 
 
 # ---- many targets ----------------------------------------------------------------------------------------------------
@@ -337,19 +372,27 @@ def _many(index: Callable[[], Asked | None], name: str, amount: Amount) -> Secti
     if asked is None:
         return Section(title, "s", not_run={"server": "no server binary"})
     targets = [asked.ids[number % len(asked.ids)] for number in range(amount.targets)]
-    sides: dict[str, list[float]] = {"similar_many": [], "query_points, one after another": []}
+    one, batches = "query_points, one after another", f"query_batch_points, {TOGETHER} at a time"
+    sides: dict[str, list[float]] = {"similar_many": [], one: [], batches: []}
     for number in range(5 if amount.targets >= 100 else 1):
         for side in list(sides)[:: -1 if number % 2 else 1]:
             began = time.perf_counter()
             if side == "similar_many":
                 answered = len(list(asked.catalog.iter_similar(targets, k=K)))
-            else:
+            elif side == one:
                 answered = len([asked.plain(target, None) for target in targets])
+            else:
+                starts = range(0, len(targets), TOGETHER)
+                answered = sum(len(asked.batch(targets[start : start + TOGETHER])) for start in starts)
             sides[side].append(time.perf_counter() - began)
             if answered != len(targets):
                 raise SystemExit(f"{side}: {answered} answers to {len(targets)} targets")
-    both = ratio("similar_many / query_points", *sides.values(), at_most=BAR)
-    return Section(title, "s", sides, [both], items=asked.items)
+    mine = sides["similar_many"]
+    ratios = [
+        ratio("similar_many / query_points", mine, sides[one], at_most=BAR),
+        ratio("similar_many / query_batch_points", mine, sides[batches]),
+    ]
+    return Section(title, "s", sides, ratios, items=asked.items)
 
 
 if __name__ == "__main__":

@@ -118,6 +118,7 @@ RULES = """\
   ([figures](models.md#what-runs-the-network)).
 - Bars are those that were set before anything was measured. One that is missed stays in the table
   as missed.
+- Where the interval of a ratio holds its bar, it is met or missed by less than the noise.
 - A section that was measured is not measured again by the same command while the sources stay as
   they are; `--again` does. Pictures and indexes that take long to make are kept in
   `build/bench-data`.
@@ -142,6 +143,12 @@ def _bars(benchmarks: Sequence[Document]) -> Iterator[str]:
         f"\n{unjudged} bars are {UNJUDGED}: the script was run in its smallest form, which shows that it works."
         * bool(unjudged)
     )
+    states = {benchmark["code"] for benchmark, _, _ in _barred(benchmarks)}
+    if len(states) > 1:
+        yield _wrapped(
+            f"They were not all measured with the same sources, but with {len(states)} states of them: each benchmark "
+            "below names its own, and a bar holds for that."
+        )
     yield "![Each bar and what was measured: to the right of the line is met](performance-bars.svg)"
     yield "\n".join(["| measured | ratio | value | bar | |", "|---|---|---|---|---|", *rows])
 
@@ -153,7 +160,11 @@ UNJUDGED = "not judged"
 def _verdict(benchmark: Document, ratio: Document) -> str:
     if benchmark["size"] == "smoke":
         return UNJUDGED
-    return "met" if ratio["met"] else "**missed**"
+    bar = ratio.get("at_least", ratio.get("at_most"))
+    told = "met" if ratio["met"] else "**missed**"
+    return (
+        f"{told}, by less than the noise" if ratio["low"] is not None and ratio["low"] < bar < ratio["high"] else told
+    )
 
 
 def _barred(benchmarks: Sequence[Document]) -> Iterator[tuple[Document, Document, Document]]:
@@ -208,6 +219,7 @@ def _machine(benchmark: Document) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     text = f"{machine['cores']} cores ({machine['processor']}; {features}), {machine['memory_gb']} GB, "
     text += f"{machine['system']}, Python {machine['python']}, {versions}."
+    text += f" Sources {benchmark['code']}" + (f", {benchmark['measured']}." if "measured" in benchmark else ".")
     busiest = max((max(section["load"]) for section in benchmark["sections"]), default=0)
     if busiest > BUSY * machine["cores"]:
         text += f" **The machine was busy (load up to {busiest:.1f}): only the ratios say anything.**"
