@@ -11,14 +11,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
 from qdrant_client import models
 
 from recq.errors import SpaceMismatch
-from recq.index.points import LEDGER_KEYS, Points, item_of, items_of
+from recq.index.points import LEDGER_KEYS, Points, item_of, items_of, vector_of
 from recq.index.schema import VECTOR, Item
 from recq.paths import printable
 
 if TYPE_CHECKING:
+    from recq.index.plain_requests import Stored
     from recq.index.writes import Row, Writes
     from recq.models.heads import Projection
 
@@ -47,23 +49,26 @@ class Projecting:
     def run(self) -> Iterator[int]:
         """Do it; gives the number of items of each page. Raises SpaceMismatch where the head gives no vector."""
         remove_gone(self._old, self._new, self._writes, self._asking)
-        for page in _pages(self._old.asked_through(self._asking).scroll(_ALL, payload=True, page=_PAGE)):
+        for page in _pages(self._old.asked_through(self._asking).scroll(_ALL, payload=LEDGER_KEYS, page=_PAGE)):
             items = {str(record.id): item for record in page if (item := item_of(record)) is not None}
-            payloads = {str(record.id): record.payload or {} for record in page}
             known: Mapping[str, Item] = self._asking(self._new.items, list(items), payload=LEDGER_KEYS)
-            due = {id_: item for id_, item in items.items() if not _equal(known.get(id_), item)}
-            vectors = self._asking(self._old.vectors, [id_ for id_, item in due.items() if item.error is None])
-            rows: list[Row] = []
-            for id_, item in due.items():
-                if item.error is not None:
-                    rows.append((id_, {}, payloads[id_]))
-                elif id_ in vectors:  # else it was deleted, or has failed, since the page was read
-                    rows.append((id_, {VECTOR: self._projected(item, vectors[id_])}, payloads[id_]))
+            due = [id_ for id_, item in items.items() if not _equal(known.get(id_), item)]
+            # An item may have got other bytes since, and with them another vector: both come from one answer.
+            records: list[Stored] = self._asking(self._old.records, due, payload=True, vectors=True)
+            rows = [row for record in records if (row := self._row(record)) is not None]
             if rows:
                 self._asking(self._writes.copy, rows)
             yield len(items)
 
-    def _projected(self, item: Item, vector: Any) -> Any:
+    def _row(self, record: Stored) -> Row | None:
+        """What is written of a point; None of one that is no item, or lacks its vector."""
+        item, vector = item_of(record), vector_of(record)
+        if item is None or (vector is None and item.error is None):
+            return None
+        made = {} if vector is None else {VECTOR: self._projected(item, vector)}
+        return str(record.id), made, record.payload or {}
+
+    def _projected(self, item: Item, vector: np.ndarray) -> Any:
         made = self._projection.of(vector)
         if not made.any():
             raise SpaceMismatch(

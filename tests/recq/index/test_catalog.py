@@ -12,7 +12,7 @@ from qdrant_client import QdrantClient, models
 
 from recq.errors import FilterError, ImageError, IndexRefused, Reason, SpaceMismatch, TargetNotFound, UsageError
 from recq.index.catalog import Catalog
-from recq.index.points import ItemVector
+from recq.index.points import ItemVector, Points
 from recq.index.problems import Problem, ProblemKind
 from recq.index.schema import SCHEMA_VERSION, FieldType, FileFacts, Item, ItemError, Value
 from recq.index.sources import Watcher
@@ -255,6 +255,36 @@ def test_vectors_are_carried_by_their_bytes(stocked: Catalog) -> None:
     holders = [vector(number) / np.linalg.norm(vector(number)) for number in range(N) if number % 7 == 3]
     assert any(np.allclose(carried[f"{3:064x}"].vector, holder, atol=1e-6) for holder in holders)
     assert stocked.ledger.vectors_by_sha256([]) == {}
+
+
+def test_no_vector_is_carried_that_came_with_other_bytes_meanwhile(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two pictures change places: one of them is written while the index is asked for the bytes of both."""
+    digests = ["a" * 64, "b" * 64]
+    first, second = (
+        replace(full(number), item=replace(item(number), file=replace(item(number).file, sha256=digest)))
+        for number, digest in enumerate(digests)
+    )
+    catalog.writes.upsert([first, second])
+    real, changed = Points._page, list[int]()
+
+    def then_changes(*arguments: Any) -> Any:
+        page = real(*arguments)
+        if not changed:
+            changed.append(1)
+            swapped = replace(first.item, file=replace(first.item.file, sha256=digests[1]))
+            failed = replace(second.item, error=FAILED.item.error)
+            catalog.writes.upsert([ItemVector(swapped, second.vector), ItemVector(failed, None)])
+        return page
+
+    monkeypatch.setattr(Points, "_page", then_changes)
+    for carried in (catalog.ledger.vectors_by_sha256(digests), catalog.ledger.vectors_by_sha256(digests)):
+        assert carried.keys() <= {digests[1]}
+        assert all(
+            np.allclose(each.vector, vector(1) / np.linalg.norm(vector(1)), atol=1e-6) for each in carried.values()
+        )
+    assert carried, "the next question finds it"
 
 
 def test_of_copies_the_vector_counts_that_the_newest_decoder_made(catalog: Catalog) -> None:

@@ -17,7 +17,7 @@ from recq.index.catalog import Catalog
 from recq.index.collection import collection_name
 from recq.index.finder import Finder
 from recq.index.parameters import Parameters
-from recq.index.points import ItemVector
+from recq.index.points import ItemVector, Points
 from recq.index.problems import Problem, ProblemKind
 from recq.index.schema import FileFacts, Item, ItemError
 from recq.index.sources import Source
@@ -120,6 +120,34 @@ def test_a_candidate_becomes_the_space_and_nothing_else_changes(client: QdrantCl
     assert [each.detail for each in now.problems.of_source("shop")] == ["is held"], "as by whoever has all of it next"
     assert now.items.count(["category=hat", "price>10"]) > 0
     assert now.fields.waiting(refresh=True).left == 0
+
+
+def test_what_changes_while_it_is_copied_keeps_its_own_vector(
+    client: QdrantClient, old: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its payload and its vector are of one moment, before or after."""
+    before, after = entries()[0], entries()[1]
+    assert before.vector is not None
+    assert after.vector is not None
+    real, changed = Points._page, list[int]()
+
+    def then_changes(points: Points, *arguments: Any) -> Any:
+        page = real(points, *arguments)
+        if points._collection == old.collection and not changed:
+            changed.append(1)
+            file = replace(before.item.file, sha256="f" * 64)
+            old.writes.upsert([ItemVector(replace(before.item, file=file), after.vector)])
+        return page
+
+    monkeypatch.setattr(Points, "_page", then_changes)
+    new = Catalog.begin_switch(client, NAME, "by-category")
+    list(fill(new, old))
+    assert changed
+    (whole,) = new.items.whole([before.item.id])
+    assert new.projection is not None
+    assert whole.vector is not None
+    made_of = after.vector if whole.item.file.sha256 == "f" * 64 else before.vector
+    assert np.allclose(new.projection.of(made_of), whole.vector, atol=1e-6)
 
 
 def old_sources() -> dict[str, Source]:
