@@ -271,6 +271,7 @@ class Daemon:
             stop.set()  # calls that still wait for the index end
             self._walks.end()
             self._watches.stop()
+            self._loop.end()
 
     def _add(self, watched: WatchedSource) -> None:
         """Begin with a source: first the parts that keep a state for each source, then those that fill the queue."""

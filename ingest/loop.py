@@ -12,6 +12,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -25,14 +26,33 @@ class Stopping(Exception):
 
 
 class Loop:
-    """The calls that wait for the loop's thread. `post` may be called from any thread and from signal handlers."""
+    """The calls that wait for the loop's thread. `post` may be called from any thread and from signal handlers.
+
+    `end` ends it with its workers: in a process that goes on with another loop neither threads nor results may stay.
+    """
 
     def __init__(self) -> None:
         self._calls: queue.SimpleQueue[Call] = queue.SimpleQueue()
+        self._workers: list[Worker] = []
+        self._ended = False
 
     def post(self, call: Call) -> None:
-        """Let the loop's thread run `call` soon."""
-        self._calls.put(call)
+        """Let the loop's thread run `call` soon; after the end nothing."""
+        if not self._ended:
+            self._calls.put(call)
+
+    def employ(self, worker: Worker) -> None:
+        """End this one with the others. For the loop's thread."""
+        self._workers.append(worker)
+
+    def end(self) -> None:
+        """Run nothing any more, and end the workers, each with the job that it has. For the loop's thread."""
+        self._ended = True
+        for worker in self._workers:
+            worker.end()
+        with suppress(queue.Empty):
+            while True:
+                self._calls.get_nowait()
 
     def turn(self, until: float, *, gather: float = 0.0) -> None:
         """Run what was posted; wait for something until `until` (monotonic seconds) when nothing was.
@@ -53,14 +73,15 @@ class Worker:
     """A thread that runs one job after the other and posts the results to the loop.
 
     An exception in a job is raised in the loop's thread: the daemon ends with it. `Stopping` only drops the job.
-    The thread begins with the first job, and does not keep the process alive.
+    The thread begins with the first job, ends with the loop, and does not keep the process alive.
     """
 
     def __init__(self, name: str, loop: Loop) -> None:
         self._loop = loop
-        self._jobs: queue.SimpleQueue[Call] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
         self._count = 0
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        loop.employ(self)
 
     @property
     def busy(self) -> int:
@@ -92,9 +113,17 @@ class Worker:
         if not isinstance(error, Stopping):
             raise error
 
+    def end(self) -> None:
+        """Begin no further job, and end the thread after the present one."""
+        with suppress(queue.Empty):
+            while True:
+                self._jobs.get_nowait()
+        self._jobs.put(None)
+
     def _run(self) -> None:
-        while True:
-            self._jobs.get()()
+        while (job := self._jobs.get()) is not None:
+            job()
+            del job  # it has the result
 
 
 class Workers:

@@ -119,16 +119,27 @@ class MountedApi:
             with contextlib.suppress(OSError, ValueError):  # it has ended, or is to end
                 send(process.stdin, self._settings, secrets.token_urlsafe(32), secrets.token_urlsafe(32))
                 place = read_place(process.stdout)
+                if place is not None and (why := self._announced(place)) is not None:
+                    process.stdin.close()  # nobody could find it
+                    process.wait()
+                    return f"its address cannot be written: {why}"
                 if place is not None:
-                    self._announce(place)
                     with self._starting:
                         self._ready = None if self._leaving.is_set() else process
                         self._tell()
             return f"exit status {process.wait()}"
         finally:
             self._ready = None
-            self._announce(None)
+            self._announced(None)
             process.stdout.close()
+
+    def _announced(self, place: Announced | None) -> str | None:
+        """Say where it answers; why that cannot be said now, a full disk for example, None where it is."""
+        try:
+            self._announce(place)
+        except OSError as error:
+            return error.strerror or type(error).__name__
+        return None
 
 
 def pause_after(last: float, lived: float) -> float:

@@ -32,6 +32,14 @@ def set_up_daemon() -> None:
     _Daemon.starting = True
 
 
+def collect_what_ended() -> None:
+    """A daemon of this process has ended and another one goes on: what it had is looked for everywhere, once."""
+    if gc.get_freeze_count():
+        gc.unfreeze()
+        gc.collect()
+        gc.freeze()
+
+
 def collect_seldom() -> None:
     """What there is by now, imported modules and the network, is not looked through again.
 

@@ -186,6 +186,8 @@ class Running:
             self._error = error
             raise
         finally:
+            if self._retired:  # nobody asks it anything any more, and it has pictures and vectors
+                self._daemon = self._embedder = None
             self.ended.set()
         return self._outcome
 
@@ -263,8 +265,9 @@ class Running:
     def end(self) -> None:
         """End this daemon alone: what is under way is finished."""
         self.stop.set()
-        if self._daemon is not None:
-            self._daemon.wake()
+        daemon = self._daemon
+        if daemon is not None:
+            daemon.wake()
 
     def retire(self) -> None:
         """End it, since another one goes on in its place."""

@@ -23,7 +23,7 @@ from ingest.report import LogFormat, Reporter
 from ingest.service.additions import Additions, HandOver, Taken, wait_until_done
 from ingest.service.api import MountedApi
 from ingest.service.drop import require_unparted
-from ingest.service.interpreter import collect_seldom
+from ingest.service.interpreter import collect_seldom, collect_what_ended
 from ingest.service.kept import report_kept
 from ingest.service.outcome import Outcome, Standing, size_of
 from ingest.service.rebuilds import (
@@ -462,6 +462,7 @@ def _work(
     try:
         outcome, ended = running.run(ready), running
         while (successor := session.moves.successor(ended)) is not None:
+            collect_what_ended()
             outcome, ended = successor.finished(), successor
         return outcome
     finally:

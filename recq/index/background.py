@@ -14,6 +14,7 @@ import math
 import time
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -142,8 +143,8 @@ def draw_pairs(count: int) -> tuple[Places, Places]:
     return later, numbers - later * (later - 1) // 2
 
 
-_unstored: WeakKeyDictionary[QdrantClient, dict[str, Background]] = WeakKeyDictionary()
-"""What a client has measured and, with a key that only reads, could not store, by collection."""
+_measured: WeakKeyDictionary[QdrantClient, dict[str, Background]] = WeakKeyDictionary()
+"""What a client has measured, by collection: `info` may be older, and with a key that only reads it is not stored."""
 
 
 def current(
@@ -166,17 +167,16 @@ def current(
         return None
     stored = (info.config.metadata or {}).get(KEY)
     read = Background.from_json(stored, higher_is_better=higher_is_better) if stored else None
-    known = [each for each in (read, _unstored.get(client, {}).get(collection)) if each is not None]
+    known = [each for each in (read, _measured.get(client, {}).get(collection)) if each is not None]
     now = time.time()
     for kept in sorted(known, key=lambda each: each.at, reverse=True):
         if kept.serves(items, now, serves):
             return kept
     fresh = measure(client, collection, compile_filters((), {}), items, higher_is_better=higher_is_better)
     if fresh is not None:
-        try:
+        _measured.setdefault(client, {})[collection] = fresh
+        with suppress(UnexpectedResponse):  # the key may only read
             client.update_collection(collection, metadata={KEY: fresh.to_json()})
-        except UnexpectedResponse:  # the key may only read: the scale serves what this client asks
-            _unstored.setdefault(client, {})[collection] = fresh
     return fresh
 
 

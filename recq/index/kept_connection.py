@@ -7,6 +7,7 @@ question asks the daemon then, or opens the folder again.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
     from recq.settings import Settings
+
+_log = logging.getLogger(__name__)
 
 _LOOK_EVERY = 0.05  # seconds between two looks whether somebody waits for the folder
 _TAKEN_WITHIN = 1.0  # seconds for whoever waits to take the folder that was left
@@ -137,9 +140,13 @@ class KeptConnection:
             self._open = None
 
     def _close(self, one: _Open) -> None:
-        one.closing.close()
-        if self._open is one:
-            self._open = None
+        try:
+            one.closing.close()
+        except Exception as error:  # the next question has to open another one, whatever became of this
+            _log.warning("the connection to the index could not be closed: %s: %s", type(error).__name__, error)
+        finally:
+            if self._open is one:
+                self._open = None
 
     def _watch(self, mine: _Open) -> None:
         """Hand the folder over when somebody waits for it."""
@@ -152,14 +159,17 @@ class KeptConnection:
             if self._open is not mine:
                 return
             self._opening = True
-            self._end(mine)
-            self._changed.wait_for(lambda: self._open is not mine)
-        deadline = time.monotonic() + _TAKEN_WITHIN
-        while wanted and time.monotonic() < deadline:
-            time.sleep(_LOOK_EVERY / 5)
-        with self._changed:
-            self._opening = False
-            self._changed.notify_all()
+        try:
+            with self._changed:
+                self._end(mine)
+                self._changed.wait_for(lambda: self._open is not mine)
+            deadline = time.monotonic() + _TAKEN_WITHIN
+            while wanted and time.monotonic() < deadline:
+                time.sleep(_LOOK_EVERY / 5)
+        finally:
+            with self._changed:
+                self._opening = False
+                self._changed.notify_all()
 
     def close(self, within: float = 1.0) -> None:
         """Close it when the questions under way have their answers; later questions raise UsageError.

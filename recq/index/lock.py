@@ -96,7 +96,8 @@ class FolderLock:
     def release(self) -> None:
         """Release the lock. Does nothing where it is not held."""
         if self._lock.is_locked:
-            self._record.unlink(missing_ok=True)  # while nobody else can have written it
+            with suppress(OSError):  # a file system that has become read-only
+                self._record.unlink(missing_ok=True)  # while nobody else can have written it
             self._lock.release()
             self._count(-1)
 
@@ -151,6 +152,8 @@ class Wanted:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
+        except OSError:  # no locks left, for example: look again
+            return False
         finally:
             os.close(descriptor)
         return False

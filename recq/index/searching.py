@@ -12,6 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
@@ -171,7 +172,8 @@ class ByMatches:
         which only makes the search exact, or far too high, which would lose answers: then it is counted. So it is where
         a field has no index: of those it takes half of all points.
         """
-        key = f"{self._collection} {asked.model_dump_json(exclude_none=True)}"
+        text = f"{self._collection} {asked.model_dump_json(exclude_none=True)}"
+        key = blake2b(text.encode("utf-8", "surrogatepass")).hexdigest()  # a filter may have thousands of values
         estimated = self._counts.of(f"estimated {key}", lambda: self._count(asked, exact=False))
         if is_compared(graph, estimated, limit) or _is_estimated_well(asked, self._indexed()):
             return estimated

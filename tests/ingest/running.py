@@ -179,6 +179,11 @@ class Daemon:
         """Its processes."""
         return psutil.Process(self.process.pid).children(recursive=True)
 
+    @property
+    def threads(self) -> int:
+        """Those of the daemon's own process."""
+        return psutil.Process(self.process.pid).num_threads()
+
     def stop(self, signum: signal.Signals = signal.SIGTERM, *, within: float = 5.0) -> int:
         """Send a signal and wait; the exit code."""
         self.process.send_signal(signum)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import threading
 import time
 
-from ingest.loop import Loop, Quiet
+import pytest
+
+from ingest.loop import Loop, Quiet, Worker, Workers
+from tests.eventually import eventually
 
 
 def test_what_is_posted_soon_after_is_run_in_the_same_turn_where_results_are_gathered() -> None:
@@ -49,6 +52,29 @@ def test_gathering_ends_at_its_time_however_much_is_posted() -> None:
     loop.post(again)
     loop.turn(time.monotonic() + 60, gather=60)
     assert count > 1
+
+
+def test_a_loop_that_ends_leaves_no_thread_and_keeps_no_result() -> None:
+    """A process may go on with another one: of a daemon whose catalog has moved."""
+    loop, held, began = Loop(), threading.Event(), threading.Event()
+    worker, workers = Worker("ends-alone", loop), Workers("ends", loop)
+
+    def work() -> bytes:
+        began.set()
+        held.wait(30)
+        return b"a result"
+
+    for each in (worker, workers["shop"], workers["archive"]):
+        each.submit(lambda: None, lambda _: None)
+    worker.submit(work, lambda _: pytest.fail("it has ended"))
+    worker.submit(lambda: pytest.fail("it was not begun"), lambda _: None)
+    assert began.wait(30)
+    loop.end()
+    held.set()
+    eventually(lambda: not [each for each in threading.enumerate() if each.name.startswith("ends")])
+    loop.post(lambda: pytest.fail("it has ended"))
+    loop.turn(time.monotonic())
+    assert loop._calls.empty()
 
 
 def test_quiet_is_told_once_after_a_while_and_again_after_something_came() -> None:

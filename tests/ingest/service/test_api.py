@@ -234,6 +234,34 @@ def test_a_catalog_that_moves_to_another_model_has_that_loaded(place: Place, tmp
         eventually(lambda: mark.read_text("utf-8").split() == [NETWORK, "pixels:8"], within=60)
 
 
+def test_one_whose_address_cannot_be_written_is_started_again_until_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is full for a while, when it is to be announced and when it has ended."""
+    module, started, told = "ingest.service.api", list[subprocess.Popen[bytes]](), list[object]()
+    place, popen = object(), subprocess.Popen
+
+    def begin(*_: Any, **__: Any) -> subprocess.Popen[bytes]:
+        started.append(popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+        return started[-1]
+
+    def announce(where: object) -> None:
+        if len(started) < 3:
+            raise OSError(28, "No space left on device")
+        told.append(where)
+
+    monkeypatch.setattr(f"{module}.subprocess.Popen", begin)
+    monkeypatch.setattr(f"{module}.read_place", lambda _: place)
+    monkeypatch.setattr(f"{module}.FIRST_AGAIN", 0.01)
+    api = MountedApi(Settings(), announce)
+    api.start()
+    try:
+        eventually(lambda: told == [place])
+        assert [each.poll() is None for each in started] == [False, False, True]
+    finally:
+        api.close()
+    assert told == [place, None]
+    assert started[-1].poll() is not None
+
+
 @pytest.mark.parametrize("warm", [True, False])
 def test_its_process_is_told_of_rest_unless_that_is_turned_off(warm: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Through the pipe that it has; one that does not read is not waited for."""

@@ -30,6 +30,7 @@ from recq.search.session import Session
 from recq.search.target import ContentTarget, Given, Target
 from recq.settings import Settings
 from tests import forked
+from tests.eventually import eventually
 from tests.ingest.moving import BASE, CLASSES, NAME, PICTURES, SPACE, candidate
 from tests.ingest.pictures import jpeg, put
 from tests.ingest.running import STARTS_WITHIN, Place, environment
@@ -410,6 +411,10 @@ def test_beside_a_running_daemon_back_and_forth(place: Place) -> None:
         done = place.command("rollback")
         assert done.returncode == 0, done.stderr
         assert place.vectors()["new.jpg"].shape == (SPACE.dim,)
+        threads = daemon.threads
+        for _ in range(2):
+            assert place.command("rollback").returncode == 0
+        eventually(lambda: daemon.threads <= threads + 9)  # a daemon has some fifteen that end with it
         done = place.command("prune", "--yes")
         assert done.returncode == 0, done.stderr
         (place.root / "new.jpg").unlink()

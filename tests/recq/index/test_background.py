@@ -152,6 +152,25 @@ def test_who_may_only_read_measures_once(client: QdrantClient, monkeypatch: pyte
     assert scales == scales[:1] * 3
 
 
+def test_a_catalog_that_was_described_before_is_measured_once(
+    client: QdrantClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Questions have its description of some seconds ago, which still has the old scale."""
+    catalog = grown(client, monkeypatch, 2 * SERVES)
+    measured: list[int] = []
+    real = module.measure
+
+    def measure(*arguments: Any, **named: Any) -> Background | None:
+        measured.append(arguments[3])
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(module, "measure", measure)
+    info = client.get_collection(catalog.collection)
+    found = [module.current(client, catalog.collection, higher_is_better=True, info=info) for _ in range(3)]
+    assert found == found[:1] * 3
+    assert measured == [2 * FEWEST_ITEMS]
+
+
 def test_every_engine_compares_all_pairs_of_a_small_catalog(client: QdrantClient) -> None:
     catalog = Catalog.create(client, "images", SPACE)
     rows = vectors(FEWEST_ITEMS)

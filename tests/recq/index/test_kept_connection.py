@@ -93,6 +93,45 @@ def test_a_daemon_that_starts_is_asked_and_one_that_ended_is_not(kept: KeptConne
         assert isinstance(client, EmbeddedClient)
 
 
+@pytest.mark.parametrize("handed_over", [True, False])
+def test_one_that_cannot_be_closed_is_given_up(kept: KeptConnection, settings: Settings, handed_over: bool) -> None:
+    def fails() -> None:
+        raise OSError(30, "Read-only file system")
+
+    with kept.client() as before:
+        opened = kept._open
+        assert opened is not None
+        opened.closing.callback(fails)
+    if handed_over:
+        with connect(settings) as other:
+            assert isinstance(other, EmbeddedClient)
+    else:
+        with pytest.raises(IndexUnreachable), kept.client():
+            raise IndexUnreachable("it broke")
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(_asked, kept).result(20) is not before
+
+
+def _asked(kept: KeptConnection) -> object:
+    with kept.client() as client:
+        client.get_aliases()
+        return client
+
+
+def test_a_lock_whose_record_cannot_be_deleted_is_released(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = FolderLock(settings.data_dir)
+    assert lock.try_acquire()
+    with monkeypatch.context() as patched:
+
+        def forbidden(*_: object, **__: object) -> None:
+            raise OSError(30, "Read-only file system")
+
+        patched.setattr(Path, "unlink", forbidden)
+        lock.release()
+    with own_folder(settings.model_copy(update={"lock_wait": 0.0})):
+        pass
+
+
 def test_threads_that_waited_for_an_opening_that_fails_have_its_error(settings: Settings) -> None:
     kept = KeptConnection(settings.model_copy(update={"lock_wait": 0.3}))
     with own_folder(settings), ThreadPoolExecutor(4) as threads:

@@ -152,6 +152,18 @@ def test_the_counts_of_a_connection_outlive_the_catalog_that_asked(spied: tuple[
     assert len(spy.counted) == 1
 
 
+def test_what_is_remembered_of_a_filter_does_not_grow_with_it(spied: tuple[Catalog, Spy]) -> None:
+    catalog, spy = spied
+    spy.in_graphs = 60
+    again = Catalog.open(catalog._client, "spied")
+    values = ",".join(f"sku{number}" for number in range(3_000))
+    for question in (f"category={values}", "category=bed", f"category={values}"):
+        nearest(again, vector(1), 5, filters=[question])
+    kept = searching._counts[catalog._client]._kept
+    assert len(spy.counted) == len(kept) == 2
+    assert max(map(len, kept)) < 200
+
+
 def test_an_and_that_seems_to_hold_for_many_is_counted(
     spied: tuple[Catalog, Spy], monkeypatch: pytest.MonkeyPatch
 ) -> None:
