@@ -1,7 +1,8 @@
 """What a request passes before it reaches a route: who asks, how often, how much is sent, how long it takes.
 
 The body is read here, up to `max_upload` bytes, and counted with those of all other requests under way: 500 connections
-that each send a picture would else fill the memory.
+that each send a picture would else fill the memory. It counts until the answer is sent, since so long the application
+has it.
 """
 
 from __future__ import annotations
@@ -28,6 +29,10 @@ AT_ONCE = 4
 READ_OUT = 4
 """Times the size that a body may have that are read, and thrown away, of one that is larger. Who sends it looks for the
 answer when all is sent, and loses it where the connection ends before."""
+
+_BODY_MEANS_NOTHING = frozenset({"GET", "HEAD"})
+"""Methods whose body says nothing about what is asked (RFC 9110, 9.3.1): it is thrown away as it comes. Some answers to
+them never end, and would keep it for as long."""
 
 _log = throttled(__name__)
 
@@ -103,8 +108,14 @@ class Gate:
             await _refuse(kind, refusal.message, scope, receive, send)
             return
         scope["access"] = access
+        await self._pass_on(scope, receive, send)
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Read the body, and have the application answer; refuse one that is too large, or where too many are sent."""
+        access: Access = scope["access"]
         most = self._max_body if access is not Access.NONE else min(self._max_body, MOST_OF_A_QUESTION)
-        held = 0
+        keeps = scope["method"] not in _BODY_MEANS_NOTHING
+        came = held = 0
         parts: list[bytes] = []
         try:
             more = True
@@ -113,9 +124,8 @@ class Gate:
                 if message["type"] == "http.disconnect":
                     return
                 part, more = message.get("body", b""), message.get("more_body", False)
-                held += len(part)
-                self._held += len(part)
-                if held > most:
+                came += len(part)
+                if came > most:
                     _log.warning("a request was refused: its body is larger than max_upload")
                     told = f"a body may have {most:,} bytes" + (", the setting max_upload" if access else " here")
                     parts.clear()
@@ -123,11 +133,15 @@ class Gate:
                     await _read_out(receive, READ_OUT * most, more)
                     await _refuse(TOO_LARGE, told, scope, receive, send)
                     return
+                if not keeps:
+                    continue
+                held += len(part)
+                self._held += len(part)
                 if self._held > AT_ONCE * self._max_body:
                     await _refuse(BUSY, "too much is being sent at once: ask again in a moment", scope, receive, send)
                     return
                 parts.append(part)
-            await self._app(scope, _replayed(b"".join(parts), receive), send)
+            await self._app(scope, _replayed(_joined(parts), receive), send)
         finally:
             self._held -= held
 
@@ -190,16 +204,22 @@ async def _read_out(receive: Receive, most: int, more: bool) -> None:
         most -= len(message.get("body", b""))
 
 
+def _joined(parts: list[bytes]) -> bytes:
+    """The parts in one piece; the list is empty then, so that they are in memory once."""
+    body = b"".join(parts)
+    parts.clear()
+    return body
+
+
 def _replayed(body: bytes, receive: Receive) -> Receive:
-    """The body in one piece, then what the connection reports."""
-    given = False
+    """The body in one piece, which is the application's then; after it what the connection reports."""
+    left = [body]
+    del body
 
     async def next_message() -> Message:
-        nonlocal given
-        if given:
+        if not left:
             return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
+        return {"type": "http.request", "body": left.pop(), "more_body": False}
 
     return next_message
 

@@ -17,6 +17,7 @@ import httpx
 from qdrant_client import QdrantClient
 from qdrant_client.http.exceptions import ResponseHandlingException
 
+from recq.errors import RecqError
 from recq.index.connect import DaemonClient, connect
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class _Successors:
         self._stack = stack
         self._asked: QdrantClient = first
         self._opening = Lock()
+        self._failure: RecqError | None = None
+        """Of the last opening, for those who waited for it."""
 
     def __call__(self, request: httpx.Request, send: Send) -> httpx.Response:
         deadline: float | None = None
@@ -57,18 +60,29 @@ class _Successors:
             except ResponseHandlingException as error:
                 if deadline is None:
                     deadline = time.monotonic() + self._settings.lock_wait
-                left = deadline - time.monotonic()
-                if left <= 0 or not _has_gone(error) or not _only_reads(request):
+                if time.monotonic() >= deadline or not _has_gone(error) or not _only_reads(request):
                     raise
-            self._replace(asked, left)
+            self._replace(asked, deadline)
 
-    def _replace(self, gone: QdrantClient, within: float) -> None:
-        """Open what there is after `gone`, unless another thread has."""
+    def _replace(self, gone: QdrantClient, deadline: float) -> None:
+        """Open what there is after `gone`, unless another thread has. Raises what `connect` raises.
+
+        Threads come one after the other, but wait together: whoever has no time left when its turn comes raises what
+        the one before it has met.
+        """
         with self._opening:
-            if self._asked is gone:
-                settings = self._settings.model_copy(update={"lock_wait": within})
+            if self._asked is not gone:
+                return
+            left = deadline - time.monotonic()  # only now: those before it may have taken it
+            if left <= 0 and self._failure is not None:
+                raise self._failure
+            settings = self._settings.model_copy(update={"lock_wait": max(left, 0.0)})
+            try:
                 self._asked = self._stack.enter_context(connect(settings))
-                self._first.succeeded = True
+            except RecqError as error:
+                self._failure = error
+                raise
+            self._failure, self._first.succeeded = None, True
 
 
 def _sent(request: httpx.Request, client: QdrantClient) -> httpx.Response:

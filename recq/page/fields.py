@@ -10,9 +10,10 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
 
 from recq.api.service import Served, Service
-from recq.errors import RecqError
+from recq.errors import RecqError, TargetNotFound
 from recq.page.tiles import MOST_FACETS
 
 KEPT_FOR = 120.0
@@ -39,7 +40,9 @@ class FacetedFields:
     service: Service
     _known: dict[str | None, _Known] = field(default_factory=dict)
     _many: dict[str | None, tuple[float, bool]] = field(default_factory=dict)
-    _reading: dict[str | None, threading.Lock] = field(default_factory=dict)
+    _reading: WeakValueDictionary[str | None, threading.Lock] = field(default_factory=WeakValueDictionary)
+    """Each for as long as a thread reads or waits: anybody may ask for a catalog that does not exist."""
+    _finding: threading.Lock = field(default_factory=threading.Lock)
 
     def of(self, catalog: str | None, *, wait: bool) -> Sequence[str]:
         """The names of the fields; none where they are not known yet and nobody waits.
@@ -61,8 +64,7 @@ class FacetedFields:
         return known[1]
 
     def _read_beside(self, catalog: str | None, before: _Known | None) -> None:
-        lock = self._reading.setdefault(catalog, threading.Lock())
-        if lock.locked():
+        if self._lock_of(catalog).locked():
             return
         try:
             self._read(catalog, before)
@@ -70,14 +72,30 @@ class FacetedFields:
             return
 
     def _read(self, catalog: str | None, before: _Known | None) -> Sequence[str]:
-        with self._reading.setdefault(catalog, threading.Lock()):
+        with self._lock_of(catalog):
             known = self._known.get(catalog)
             if known is None or known is before:
-                began = time.monotonic()
-                names = self.service.ask(catalog, _faceted)
-                now = time.monotonic()
-                known = self._known[catalog] = _Known(names, now + max(KEPT_FOR, _SHARE * (now - began)))
+                known = self._known[catalog] = self._read_now(catalog)
             return known.names
+
+    def _read_now(self, catalog: str | None) -> _Known:
+        """Raises what the question raises; nothing stays known of a catalog that does not exist any more."""
+        began = time.monotonic()
+        try:
+            names = self.service.ask(catalog, _faceted)
+        except TargetNotFound:
+            self._known.pop(catalog, None)
+            self._many.pop(catalog, None)
+            raise
+        now = time.monotonic()
+        return _Known(names, now + max(KEPT_FOR, _SHARE * (now - began)))
+
+    def _lock_of(self, catalog: str | None) -> threading.Lock:
+        with self._finding:
+            lock = self._reading.get(catalog)
+            if lock is None:
+                lock = self._reading[catalog] = threading.Lock()
+            return lock
 
 
 def _faceted(at: Served) -> Sequence[str]:

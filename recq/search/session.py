@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from threading import RLock, local
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
 from recq.closing import ClosedAtEnd
 from recq.errors import IndexUnreachable, ModelUnavailable, RecqError, TargetError, TargetNotFound, UsageError
@@ -36,6 +36,12 @@ T = TypeVar("T")
 KNOWN_FOR = 1.0
 """Seconds that what was read of a catalog when it was opened (space, fields, sources) serves later questions as well.
 It takes two of four requests of an indexed picture's question."""
+
+MOST_SIBLINGS = 20
+"""Catalogs that are kept beside a session's own: those that were asked last."""
+
+_Use = Literal["own", "base", "elsewhere"]
+"""What a network is for: questions in the catalog's own space, in that of a trained one's network, in another one."""
 
 
 class _Held(local):
@@ -71,32 +77,55 @@ class Session(ClosedAtEnd):
         decoder: Decoder | None = None,
     ) -> None:
         self.settings = settings
-        self._root = root if root is not None else self
-        """The session whose connection is used."""
+        self.gone = False
+        """Whether the catalog did not exist when it was opened last."""
+        self._root = root
+        """The session whose connection is used; None for this one, which would keep itself in memory."""
         self._connection = connection
         self._decoder = decoder
         self._kept = ExitStack()
         self._guard = RLock()
         self._server: QdrantClient | None = None
         self._held = _Held()
-        self._preparers: dict[bool, Preparer] = {}
+        self._preparers: dict[_Use, Preparer] = {}
+        """One for each use. Whoever has one may go on with it when it is replaced; its network is freed after that."""
         self._siblings: dict[str, Session] = {}
+        """Those whose catalogs have been opened, the one that was asked last at the end."""
         self._closed = False
-        self._elsewhere: dict[EmbeddingSpace, Preparer] = {}
-        """Those of other spaces than the catalog's."""
+
+    @property
+    def _top(self) -> Session:
+        """The session whose connection is used, and which keeps the others of its index."""
+        return self if self._root is None else self._root
 
     def sibling(self, name: str) -> Session:
-        """The session of another catalog of the same index, with its own network."""
+        """The session of another catalog of the same index, with its own network.
+
+        It is kept once that catalog has been opened: those that do not exist leave nothing behind. Raises UsageError
+        for a name that no catalog can have.
+        """
         if name == self.settings.catalog:
             return self
+        if self._root is not None:
+            return self._root.sibling(name)
         with self._guard:
             self._require_open()
-            if name not in self._siblings:
-                other = Session(
-                    self.settings.model_copy(update={"catalog": name}), root=self._root, decoder=self._decoder
-                )
-                self._siblings[name] = self._kept.enter_context(other)
-            return self._siblings[name]
+            found = self._siblings.get(name)
+        return found or Session(self.settings.of_catalog(name), root=self, decoder=self._decoder)
+
+    def _keep(self, sibling: Session) -> None:
+        """Keep what has just been opened, in place of the one that was asked least recently where there are many."""
+        name = sibling.settings.catalog
+        with self._guard:
+            if self._closed:
+                return
+            self._siblings[name] = self._siblings.pop(name, sibling)
+            while len(self._siblings) > MOST_SIBLINGS:
+                del self._siblings[next(iter(self._siblings))]
+
+    def _forget(self, name: str) -> None:
+        with self._guard:
+            self._siblings.pop(name, None)
 
     @contextmanager
     def client(self) -> Iterator[QdrantClient]:
@@ -104,7 +133,7 @@ class Session(ClosedAtEnd):
         from recq.index.successor import connect_for_questions
 
         self._require_open()
-        if self._root is not self:
+        if self._root is not None:
             with self._root.client() as client:
                 yield client
         elif self._held.client is not None:
@@ -128,17 +157,33 @@ class Session(ClosedAtEnd):
             yield self._known_or_opened(client)
 
     def _known_or_opened(self, client: QdrantClient) -> Catalog:
-        from recq.index.catalog import Catalog
-
         mine, now = self._held, time.monotonic()
         if mine.reuses and mine.known is not None and mine.known.client is client:
             if now - mine.known.at < KNOWN_FOR:
                 return mine.known.catalog
             mine.known = None
-        catalog = Catalog.open(client, self.settings.catalog, asked=True)
-        root = self._root
+        catalog = self._opened_now(client)
+        root = self._top
         if root._connection is not None or client in (root._server, root._held.client):  # it outlives the question
             mine.known = _Known(client, catalog, now)
+        return catalog
+
+    def _opened_now(self, client: QdrantClient) -> Catalog:
+        """The catalog, read anew. One that does not exist any more is given up, with its networks."""
+        from recq.index.catalog import Catalog
+
+        try:
+            catalog = Catalog.open(client, self.settings.catalog, asked=True)
+        except TargetNotFound:
+            self.gone = True
+            with self._guard:
+                self._preparers.clear()
+            if self._root is not None:
+                self._root._forget(self.settings.catalog)
+            raise
+        self.gone = False
+        if self._root is not None:
+            self._root._keep(self)
         return catalog
 
     def asked(self, question: Callable[[], T]) -> T:
@@ -168,7 +213,7 @@ class Session(ClosedAtEnd):
     @contextmanager
     def held(self) -> Iterator[None]:
         """Within the block, this thread's questions share one opening: no other process can use an embedded folder."""
-        root = self._root
+        root = self._top
         with root.client() as client:
             before, root._held.client = root._held.client, client
             try:
@@ -182,24 +227,28 @@ class Session(ClosedAtEnd):
         With `base` in the network's own space, where the catalog's is a trained one.
         """
         space = catalog.base if base else catalog.space
-        base = base and space is not catalog.space
-        with self._guard:
-            self._require_open()
-            known = self._preparers.get(base)
-            if known is None or (
-                known.space != space and known.space.fingerprint != space.fingerprint
-            ):  # rebuilt since
-                made = Preparer(space, self.settings, decoder=self._decoder) if base else self._preparer_of(catalog)
-                known = self._preparers[base] = self._kept.enter_context(made)
-            return known
+        if base and space is not catalog.space:
+            return self._preparer_for("base", space, lambda: Preparer(space, self.settings, decoder=self._decoder))
+        return self._preparer_for("own", space, lambda: self._preparer_of(catalog))
 
     def preparer_in(self, space: EmbeddingSpace) -> Preparer:
-        """Makes queries in a space that is not the catalog's, to name pictures; its network is kept as well."""
+        """Makes queries in a space that is not the catalog's, to name pictures; the network of the last is kept."""
+        return self._preparer_for("elsewhere", space, lambda: Preparer(space, self.settings, decoder=self._decoder))
+
+    def _preparer_for(self, use: _Use, space: EmbeddingSpace, make: Callable[[], Preparer]) -> Preparer:
+        """The one that is kept for a use, made anew where the catalog has moved to another space since.
+
+        All networks from before are let go of then: those for the other uses belonged to that space as well.
+        """
         with self._guard:
             self._require_open()
-            if space not in self._elsewhere:
-                self._elsewhere[space] = self._kept.enter_context(Preparer(space, self.settings, decoder=self._decoder))
-            return self._elsewhere[space]
+            known = self._preparers.get(use)
+            if known is not None and (known.space == space or known.space.fingerprint == space.fingerprint):
+                return known
+            if known is not None:
+                self._preparers.clear()
+            made = self._preparers[use] = make()
+            return made
 
     def _preparer_of(self, catalog: Catalog) -> Preparer:
         """In the catalog's own space; its head, which few questions need, is read from what the opening gave."""
@@ -242,9 +291,12 @@ class Session(ClosedAtEnd):
         """Close the connection and free the network; every later question raises UsageError."""
         with self._guard:
             self._closed = True
-            self._server, self._preparers = None, {}
+            for sibling in self._siblings.values():
+                self._kept.push(sibling)
+            for preparer in self._preparers.values():
+                self._kept.push(preparer)
+            self._server, self._preparers, self._siblings = None, {}, {}
             self._kept.close()
-            self._elsewhere.clear()
 
     def _require_open(self) -> None:
         if self._closed:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import queue
+import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,12 +17,15 @@ import jsonschema
 import numpy as np
 import pytest
 
+from recq.api import changes
 from recq.api.schemas import components
+from recq.errors import UsageError
 from recq.index.catalog import Catalog
 from recq.index.connect import connect_or_make
 from recq.index.points import ItemVector
 from recq.index.schema import FileFacts, Item, ItemError
 from recq.settings import Settings
+from tests.eventually import eventually
 from tests.recq.api.serving import PREFIX, Api, served
 from tests.recq.index.conftest import SPACE
 
@@ -153,3 +158,106 @@ def test_a_bad_question_is_a_usage_error(api: Api, asked: dict[str, Any]) -> Non
     wrong = api.get("/changes", **asked)
     assert (wrong.status_code, wrong.json()["code"]) == (400, "usage"), wrong.text
     assert "\n" not in wrong.json()["message"]
+
+
+FOLLOWING: dict[str, tuple[str, dict[str, Any]]] = {
+    "a stream": ("/changes/stream", {}),
+    "a question that waits": ("/changes", {"wait": 60}),
+}
+"""How a client follows: a route and what it is asked."""
+
+
+def statuses_of(api: Api, since: str, hows: list[str]) -> tuple[list[threading.Thread], queue.SimpleQueue[int]]:
+    """Clients that come at once and follow until there is a change, and the status of each as it comes."""
+    found: queue.SimpleQueue[int] = queue.SimpleQueue()
+    ready = threading.Barrier(len(hows))
+
+    def follow(how: str) -> None:
+        route, asked = FOLLOWING[how]
+        ready.wait(30)
+        with api.client.stream("GET", PREFIX + route, params={"since": since, **asked}) as response:
+            found.put(response.status_code)
+            if response.status_code == 200 and how == "a stream":
+                events(response.iter_lines(), 1)
+
+    clients = [threading.Thread(target=follow, args=(how,)) for how in hows]
+    for each in clients:
+        each.start()
+    return clients, found
+
+
+@pytest.mark.parametrize("hows", [["a stream"], ["a question that waits"], list(FOLLOWING)])
+def test_of_many_that_come_at_once_only_so_many_follow(
+    api: Api, settings: Settings, monkeypatch: pytest.MonkeyPatch, hows: list[str]
+) -> None:
+    monkeypatch.setattr(changes, "MOST_FOLLOWING", 3)
+    clients, statuses = statuses_of(api, api.get("/changes", since="now").json()["cursor"], (hows * 12)[:12])
+    found: list[int] = []
+    while found.count(503) < 9:
+        found.append(statuses.get(timeout=30))
+    with catalog_of(settings) as catalog:
+        catalog.writes.upsert([entry("a.jpg")])
+    found += [statuses.get(timeout=30) for _ in range(12 - len(found))]
+    assert sorted(found) == [200] * 3 + [503] * 9
+    for each in clients:
+        each.join(30)
+    assert not any(each.is_alive() for each in clients)
+
+
+def leaving(api: Api, how: str, since: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """A client follows, alone, and has its place; what is given back ends its connection."""
+    asked, ask = threading.Semaphore(0), api.service.ask
+
+    def counted(*given: Any) -> Any:
+        asked.release()
+        return ask(*given)
+
+    monkeypatch.setattr(api.service, "ask", counted)
+    route, parameters = FOLLOWING[how]
+    address = httpx.URL(PREFIX + route, params={"since": since, **parameters})
+    connection = socket.create_connection(("127.0.0.1", api.client.base_url.port or 80), timeout=30)
+    connection.sendall(f"GET {address} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+    for _ in range(2):  # a second look is taken by who follows alone
+        assert asked.acquire(timeout=30)
+    return connection.close
+
+
+@pytest.mark.parametrize("how", FOLLOWING)
+def test_who_has_left_follows_no_more(api: Api, settings: Settings, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    monkeypatch.setattr(changes, "MOST_FOLLOWING", 1)
+    with catalog_of(settings) as catalog:
+        catalog.writes.upsert([entry("a.jpg")])
+    now = api.get("/changes", since="now").json()["cursor"]
+    leave = leaving(api, how, now, monkeypatch)
+    for route, asked in FOLLOWING.values():
+        busy = api.get(route, since=now, **asked)
+        assert (busy.status_code, busy.json()["code"]) == (503, "busy")
+        assert int(busy.headers["retry-after"]) > 0
+    assert shown(api.get("/changes", since=now).json()) == []
+    assert shown(api.get("/changes", wait=60).json()) == [("indexed", "a.jpg")], "what is there needs no waiting"
+    leave()
+    assert eventually(lambda: api.get("/changes", since=now, wait=0.01).status_code == 200)
+
+
+def test_every_end_gives_the_place_back(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(changes, "MOST_FOLLOWING", 1)
+    now = api.get("/changes", since="now").json()["cursor"]
+    for _ in range(3):
+        assert api.get("/changes", since=now, wait=0.01).status_code == 200
+        assert api.get("/changes/stream", since="no cursor").status_code == 400
+        assert api.get("/changes/stream", catalog="elsewhere").status_code == 404
+    ask, failing = api.service.ask, threading.Event()
+
+    def breaking(*given: Any) -> Any:
+        if failing.is_set():
+            raise UsageError("no more")
+        failing.set()
+        return ask(*given)
+
+    monkeypatch.setattr(api.service, "ask", breaking)
+    assert api.get("/changes", since=now, wait=60).status_code == 400, "an error while it waits is its answer"
+    failing.clear()
+    with api.client.stream("GET", f"{PREFIX}/changes/stream", params={"since": now}) as response:
+        assert events(response.iter_lines(), 1)[0][0] == "error"
+    monkeypatch.setattr(api.service, "ask", ask)
+    assert api.get("/changes", since=now, wait=0.01).status_code == 200

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
 import socket
 import struct
+import tracemalloc
 import zlib
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 import httpx
 import pytest
 from PIL import Image
+from starlette.types import Message, Receive, Scope, Send
 
 from recq.api.access import Gatekeeper
-from recq.api.gate import READ_OUT
+from recq.api.gate import AT_ONCE, READ_OUT, Gate
+from recq.api.metrics import Metrics
+from recq.api.rates import Rates
 from recq.api.routes import PREFIX
 from recq.settings import Settings
 from tests.recq.api.serving import JSON, Api, served
@@ -80,6 +86,73 @@ def test_bodies_are_limited(api: Api) -> None:
             reply = client.post(f"{PREFIX}/similar/picture", content=content, headers=api.client.headers)
         assert (reply.status_code, reply.json()["code"]) == (413, "too-large")
     assert api.get("/fields").status_code == 200
+
+
+BODIES: dict[str, Callable[[], bytes | Iterable[bytes]]] = {
+    "of a length": lambda: bytes(LARGEST),
+    "in chunks": lambda: (bytes(LARGEST // 100) for _ in range(100)),
+}
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_a_body_that_means_nothing_takes_no_room(api: Api, body: str) -> None:
+    with ExitStack() as open_:
+        for _ in range(AT_ONCE + 1):
+            stream = api.client.stream("GET", f"{PREFIX}/changes/stream?since=now", content=BODIES[body]())
+            assert open_.enter_context(stream).status_code == 200
+        assert api.post("/similar", target="two.png").status_code == 200
+        assert api.send("/similar/picture", bytes(LARGEST)).status_code == 422, "it was let in, and is no picture"
+
+
+def test_a_body_that_means_nothing_changes_no_answer(api: Api) -> None:
+    for content in (b"", b"{", b'{"filters": ["category=nothing"], "k": 1}', bytes(LARGEST)):
+        found = api.client.request("GET", f"{PREFIX}/search", params={"k": 2}, content=content, headers=JSON)
+        assert found.json()["results"] == api.get("/search", k=2).json()["results"]
+        assert api.client.request("HEAD", f"{PREFIX}/search", content=content).status_code == 405
+    for method in ("GET", "HEAD"):
+        with httpx.Client(base_url=api.client.base_url, headers=api.client.headers) as client:
+            assert client.request(method, f"{PREFIX}/search", content=bytes(LARGEST + 1)).status_code == 413
+
+
+def passed(gate: Gate, method: str, parts: list[bytes]) -> None:
+    """A request with a body of these parts, which are gone as they are read."""
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": parts.pop(), "more_body": bool(parts)}
+
+    async def send(_: Message) -> None:
+        pass
+
+    scope = {"type": "http", "method": method, "path": "/", "headers": [(b"host", b"127.0.0.1")], "query_string": b""}
+    asyncio.run(gate(scope, receive, send))
+
+
+@pytest.mark.parametrize(("method", "times"), [("POST", 1), ("GET", 0), ("HEAD", 0)])
+def test_a_body_is_in_memory_once_and_the_application_may_let_it_go(method: str, times: int) -> None:
+    size, count = 20_000, 50
+    given: list[int] = []
+    held: list[float] = []
+
+    def bodies() -> float:
+        return (tracemalloc.get_traced_memory()[0] - before) / (size * count)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        held.append(bodies())
+        given.append(len((await receive())["body"]))
+        held.append(bodies())
+
+    gate = Gate(app, Gatekeeper(), Metrics(), max_body=size * count, rates=Rates(0), pages=None, names_proxies=False)
+    tracemalloc.start()
+    try:
+        for _ in range(AT_ONCE + 1):
+            held.clear()
+            before = tracemalloc.get_traced_memory()[0]
+            parts = [bytes(size) for _ in range(count)]
+            passed(gate, method, parts)
+            assert held == [pytest.approx(times, abs=0.2), pytest.approx(0, abs=0.2)]
+    finally:
+        tracemalloc.stop()
+    assert given == [size * count * times] * (AT_ONCE + 1), "what was held is given back each time"
 
 
 def bomb(side: int) -> bytes:

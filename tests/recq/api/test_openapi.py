@@ -108,6 +108,13 @@ def test_every_reference_is_there() -> None:
     assert refs <= {f"#/components/schemas/{name}" for name in PUBLISHED["components"]["schemas"]}
 
 
+def test_what_is_got_has_no_body() -> None:
+    """The gate throws it away."""
+    assert [name for name, operation in operations().items() if "requestBody" in operation] == [
+        name for name in operations() if name.startswith("POST ")
+    ]
+
+
 def every_error(root: type[RecqError] = RecqError) -> set[type[RecqError]]:
     return {root}.union(*(every_error(each) for each in root.__subclasses__() if each.__module__ == "recq.errors"))
 
