@@ -75,7 +75,7 @@ class Amount:
     backlog: int
 
 
-AMOUNTS = {"smoke": Amount(4, 40), "short": Amount(50, 2_500), "full": Amount(500, 20_000)}
+AMOUNTS = {"smoke": Amount(4, 300), "short": Amount(50, 2_500), "full": Amount(500, 20_000)}
 
 
 def main() -> None:
