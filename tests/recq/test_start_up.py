@@ -1,4 +1,7 @@
-"""A command line leaves imports out of garbage collection, and garbage is collected from its first use of an index."""
+"""A command line leaves imports out of garbage collection, and garbage is collected from its first use of an index.
+
+That a program which imports recq keeps its collector as it is, tests/query/cli/test_start_up.py tells.
+"""
 
 from __future__ import annotations
 

@@ -236,17 +236,6 @@ def answer(program: str, *arguments: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_garbage_is_collected_again_as_soon_as_the_index_is_asked(shop: list[str]) -> None:
-    program = (
-        "import gc, sys\nfrom pathlib import Path\nfrom recq.start_up import begun\n"
-        "begun()\nprint(gc.isenabled(), gc.get_freeze_count())\n"
-        "from recq.index.connect import connect\nfrom recq.settings import Settings\n"
-        "with connect(Settings.load(data_dir=Path(sys.argv[1]))):\n"
-        "    print(gc.isenabled(), gc.get_freeze_count() > 50_000)\n"
-    )
-    assert answer(program, shop[1]) == ["False 0", "True True"]
-
-
 def test_a_program_that_imports_recq_keeps_its_collector_as_it_is(shop: list[str]) -> None:
     program = (
         "import gc, sys, recq\nwith recq.open(sys.argv[2], data_dir=sys.argv[1]) as catalog:\n"
