@@ -17,6 +17,7 @@ import numpy as np
 from recq.index.filters import known_name
 from recq.index.grammar import Condition
 from recq.index.operators import Op
+from recq.index.points import PAGE
 from recq.learn.calibration import NEIGHBOURS
 
 if TYPE_CHECKING:
@@ -106,14 +107,21 @@ class Labelled:
         return [_mean_of_nearest(row) for row in scores]
 
     def _read(self, catalog: Catalog) -> None:
-        """Read the vectors of the items that were noted without."""
+        """Read the vectors of the items that were noted without.
+
+        An item may have got other bytes since, and with them another vector: one whose key is another afterwards is
+        read when it is noted again, or with the next `load`.
+        """
         with self._lock:
             wanted = dict(self._unread)
-        found = catalog.items.vectors(list(wanted)) if wanted else {}
+        if not wanted:
+            return
+        found = catalog.items.vectors(list(wanted))
+        now = {item_id: _key(item) for item_id, item in _known(catalog, list(found)).items()}
         with self._lock:
             for item_id, key in wanted.items():
                 if self._unread.get(item_id) == key:
-                    if item_id in found:
+                    if now.get(item_id) == key:
                         self._put(item_id, key, found[item_id])
                     else:
                         self._remove(item_id)
@@ -161,6 +169,14 @@ def _threads() -> Any:
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()
+
+
+def _known(catalog: Catalog, ids: Sequence[str]) -> dict[str, Item]:
+    """The items as they are now, without metadata."""
+    found: dict[str, Item] = {}
+    for start in range(0, len(ids), PAGE):
+        found |= catalog.ledger.known(ids[start : start + PAGE])
+    return found
 
 
 def _key(item: Item) -> str:

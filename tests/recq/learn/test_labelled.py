@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from recq.errors import Reason
 from recq.index.candidates import Candidate
 from recq.index.catalog import Catalog
 from recq.index.edge import EdgeEngine, embedded_client
-from recq.index.points import ItemVector
+from recq.index.points import ItemVector, Points
 from recq.index.ranking import Own
 from recq.index.schema import FileFacts, Item, ItemError
 from recq.learn.calibration import Calibration
@@ -44,6 +45,28 @@ def by_engine(catalog: Catalog, vectors: list[np.ndarray], digests: list[str | N
     candidate = Candidate("x", "kind", head, classifier, SPACE.fingerprint, "2026", calibration=calibration)
     owns = [Own(digests=frozenset() if each is None else frozenset({each})) for each in digests]
     return Classifying.of(candidate).nearness(catalog, vectors, owns)
+
+
+def test_no_vector_counts_for_other_bytes_than_its_own(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two copies, of which one gets other bytes while the vectors are read."""
+    rows = np.eye(DIM, dtype=np.float32)
+    items = [Item(FileFacts("shop", f"{number}.jpg", 1, 1, sha256="a" * 64), {"kind": "a"}) for number in range(2)]
+    catalog.writes.upsert([ItemVector(item, rows[0]) for item in items])
+    last = max(items, key=lambda item: item.id)  # as they are read: what counts for both is that of the last
+    changed = replace(last, file=replace(last.file, sha256="b" * 64))
+    real = Points.vectors
+
+    def after_a_write(points: Points, ids: Sequence[str]) -> dict[str, np.ndarray]:
+        monkeypatch.undo()
+        catalog.writes.upsert([ItemVector(changed, rows[1])])
+        return real(points, ids)
+
+    monkeypatch.setattr(Points, "vectors", after_a_write)
+    labelled = Labelled("kind")
+    labelled.load(catalog)
+    assert labelled.nearness(catalog, [rows[1]], [None]) == [0.0]
+    labelled.note([(changed, None)])
+    assert labelled.nearness(catalog, [rows[1]], ["a" * 64]) == [1.0]
 
 
 def test_it_finds_what_the_engine_finds_after_any_writes(catalog: Catalog) -> None:
