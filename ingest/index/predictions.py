@@ -159,7 +159,7 @@ class Predictions:
             there = [each for each in due if each.vector is not None]
             for item_id, prediction in self._asked(predictor, there).items():
                 made[item_id][predictor.name] = prediction
-        return [replace(entry.item, predicted=made[entry.item.id]) for entry in entries]
+        return [_predicting(entry.item, made[entry.item.id]) for entry in entries]
 
     def _asked(self, predictor: Predictor, entries: Sequence[ItemRead]) -> dict[str, Prediction]:
         """Its predictions, by id, of those of which it has enough."""
@@ -255,6 +255,10 @@ class Predictions:
     def _go_on(self) -> None:
         if self._stop.is_set():
             raise Stopping
+
+
+def _predicting(item: Item, predicted: Mapping[str, Prediction]) -> Item:
+    return item if item.predicted == predicted else replace(item, predicted=predicted)
 
 
 def _is_due(item: Item, before: Mapping[str, Prediction], predictor: Predictor) -> bool:

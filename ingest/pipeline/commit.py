@@ -179,7 +179,7 @@ class Committer:
         losing: dict[Key, Item] = {}
         for work in current:
             described = self._described(work.key, work.item, before.get(work.item.id, {}), ingested_at=now)
-            stamped.append(replace(work, item=_carrying_stamp(described.kept, stored.get(work.item.id))))
+            stamped.append(_of(work, _carrying_stamp(described.kept, stored.get(work.item.id))))
             if described.lost:
                 losing[work.key] = described.kept
         attached = self._predictions.of_new([ItemRead(work.item, work.vector, work.read) for work in stamped])
@@ -194,7 +194,7 @@ class Committer:
         """What the index has now of these, in the best form that it takes, and what it takes in no form."""
         self._declare_known([work.item for work in stamped])
         items = self._predictions.current(attached)
-        stamped = [replace(work, item=item) for work, item in zip(stamped, items, strict=True)]
+        stamped = [_of(work, item) for work, item in zip(stamped, items, strict=True)]
         written = self._isolation.each(self._upsert, stamped)
         done = list(written.done)
         refused: list[tuple[Work, ItemError]] = []
@@ -412,6 +412,10 @@ class Committer:
             known[CATEGORY] = FieldType.STRING
         if types := {name: kind for name, kind in known.items() if any(name in item.metadata for item in items)}:
             self.declare(types)
+
+
+def _of(work: Work, item: Item) -> Work:
+    return work if item is work.item else replace(work, item=item)
 
 
 def failed(reason: Reason, detail: str, attempt: int) -> ItemError:
