@@ -10,7 +10,7 @@ BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
 STAMPS := .venv/.recq
 # Files in the order that tests/conftest.py gives them, long ones first; xdist would sort them by their number of tests.
-PYTEST ?= -n 4 --dist loadfile --no-loadscope-reorder --durations 20 -m "not long"
+PYTEST ?= -n 3 --dist loadfile --no-loadscope-reorder --durations 20 -m "not long"
 TORTURE ?=
 
 help:
