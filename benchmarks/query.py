@@ -34,6 +34,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from qdrant_client import QdrantClient, models
+from qdrant_client.http.exceptions import ResponseHandlingException
 
 import recq
 from benchmarks import generated
@@ -310,9 +311,12 @@ def _together(index: Callable[[], Asked | None], name: str, amount: Amount) -> S
         for number in range(rounds):
             for side in list(both)[:: -1 if number % 2 else 1]:
                 held = asked.catalog.held if side.startswith("recq") else nullcontext
-                took, rate = _load(asked.ids, both[side], held, clients, amount.seconds / rounds)
+                took, rate, failed = _load(asked.ids, both[side], held, clients, amount.seconds / rounds)
                 sides.setdefault(side, []).append(rate)
                 slowest[side] += took
+                if failed:
+                    name = f"{side}, questions that failed and were asked again"
+                    figures[name] = figures.get(name, 0) + failed
         for side, took in slowest.items():
             figures |= {f"{side}, p50, ms": percentile(took, 50), f"{side}, p99, ms": percentile(took, 99)}
         mine, theirs = both
@@ -326,13 +330,15 @@ def _load(
     held: Callable[[], AbstractContextManager[object]],
     clients: int,
     seconds: float,
-) -> tuple[list[float], float]:
-    """The milliseconds of all questions that so many threads ended in so many seconds, and their rate.
+) -> tuple[list[float], float, int]:
+    """The milliseconds of all questions that so many threads ended in so many seconds, their rate, and how many had to
+    be asked again: a connection of httpx's pool may be closed by another thread while it is used.
 
     The clock runs when each has its connection, and has asked once through it. What has not ended with the clock is not
     counted.
     """
     ended: list[tuple[float, float]] = []
+    failed: list[Exception] = []
     ready = threading.Barrier(clients + 1)
     over = threading.Event()
 
@@ -342,7 +348,11 @@ def _load(
             ready.wait()
             for number in itertools.count(first, 7):
                 asked_at = time.perf_counter()
-                ask(ids[number % len(ids)], None)
+                try:
+                    ask(ids[number % len(ids)], None)
+                except ResponseHandlingException as error:
+                    failed.append(error)
+                    ask(ids[number % len(ids)], None)
                 now = time.perf_counter()
                 ended.append((now, 1000 * (now - asked_at)))
                 if over.is_set():
@@ -360,7 +370,7 @@ def _load(
         for each in running:
             each.result()
     took = [ms for at, ms in ended if at <= end]
-    return took, len(took) / (end - began)
+    return took, len(took) / (end - began), len(failed)
 
 
 # ---- many targets ----------------------------------------------------------------------------------------------------
