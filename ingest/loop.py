@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 Call = Callable[[], None]
@@ -50,9 +50,7 @@ class Loop:
         self._ended = True
         for worker in self._workers:
             worker.end()
-        with suppress(queue.Empty):
-            while True:
-                self._calls.get_nowait()
+        _empty(self._calls)
 
     def turn(self, until: float, *, gather: float = 0.0) -> None:
         """Run what was posted; wait for something until `until` (monotonic seconds) when nothing was.
@@ -67,6 +65,12 @@ class Loop:
                 (self._calls.get(timeout=left) if left > 0 else self._calls.get_nowait())()
         except queue.Empty:
             pass
+
+
+def _empty(calls: queue.SimpleQueue[Any]) -> None:
+    with suppress(queue.Empty):
+        while True:
+            calls.get_nowait()
 
 
 class Worker:
@@ -115,9 +119,7 @@ class Worker:
 
     def end(self) -> None:
         """Begin no further job, and end the thread after the present one."""
-        with suppress(queue.Empty):
-            while True:
-                self._jobs.get_nowait()
+        _empty(self._jobs)
         self._jobs.put(None)
 
     def _run(self) -> None:

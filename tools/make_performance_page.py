@@ -162,9 +162,9 @@ def _verdict(benchmark: Document, ratio: Document) -> str:
         return UNJUDGED
     bar = ratio.get("at_least", ratio.get("at_most"))
     told = "met" if ratio["met"] else "**missed**"
-    return (
-        f"{told}, by less than the noise" if ratio["low"] is not None and ratio["low"] < bar < ratio["high"] else told
-    )
+    if ratio["low"] is not None and ratio["low"] < bar < ratio["high"]:
+        told += ", by less than the noise"
+    return told
 
 
 def _barred(benchmarks: Sequence[Document]) -> Iterator[tuple[Document, Document, Document]]:

@@ -6,7 +6,7 @@ import io
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import pytest
@@ -18,6 +18,7 @@ from recq.errors import IndexUnreachable, ModelUnavailable
 from recq.index.items import Items
 from recq.models import embedder
 from recq.settings import Settings
+from tests.held_call import HeldCall, held
 from tests.recq.api.serving import Api, served
 
 
@@ -100,31 +101,14 @@ def api(settings: Settings) -> Iterator[Api]:
         yield api
 
 
-class Loading:
-    """Stands in for the loading of networks: counts, and waits until it may go on."""
-
-    def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self.begun, self.may_end = threading.Event(), threading.Event()
-        self.times = 0
-        real = embedder.open_embedder
-
-        def load(*given: Any, **more: Any) -> embedder.Embedder:
-            self.times += 1
-            self.begun.set()
-            assert self.may_end.wait(60)
-            return real(*given, **more)
-
-        patch.setattr(embedder, "open_embedder", load)
-
-
 @pytest.fixture
-def loading(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loading]:
-    loading = Loading(monkeypatch)
-    yield loading
-    loading.may_end.set()
+def loading(monkeypatch: pytest.MonkeyPatch) -> Iterator[HeldCall]:
+    """The loading of networks."""
+    with held(monkeypatch, embedder, "open_embedder") as loading:
+        yield loading
 
 
-def test_questions_are_answered_meanwhile_and_share_what_is_loaded(api: Api, loading: Loading) -> None:
+def test_questions_are_answered_meanwhile_and_share_what_is_loaded(api: Api, loading: HeldCall) -> None:
     picture = io.BytesIO()
     Image.fromarray(np.random.default_rng(1).integers(0, 256, (90, 60, 3), np.uint8)).save(picture, "PNG")
     warming = Warming(api.service)
@@ -135,16 +119,16 @@ def test_questions_are_answered_meanwhile_and_share_what_is_loaded(api: Api, loa
         sent = client.submit(api.send, "/similar/picture", picture.getvalue())
         assert api.get("/similar", target="two.png").status_code == 200
         assert not sent.done(), "it needs the network"
-        loading.may_end.set()
+        loading.may_go_on.set()
         assert sent.result(60).status_code == 200
     assert warming.has_ended(60)
     assert loading.times == 1
 
 
 def test_an_empty_catalog_loads_nothing_until_it_has_items(
-    api: Api, loading: Loading, monkeypatch: pytest.MonkeyPatch
+    api: Api, loading: HeldCall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loading.may_end.set()
+    loading.may_go_on.set()
     warming = Warming(api.service)
     with monkeypatch.context() as patch:
         patch.setattr(Items, "count", lambda *_, **__: 0)

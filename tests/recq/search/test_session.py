@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import pytest
@@ -27,6 +27,7 @@ from recq.search.session import Session
 from recq.search.target import ContentTarget
 from recq.settings import Settings
 from recq.space import EmbeddingSpace
+from tests.held_call import HeldCall, held
 
 SPACES = [describe_space(f"pixels:{size}", Settings()) for size in range(4, 10)]
 
@@ -112,38 +113,25 @@ def test_a_catalog_that_moves_takes_the_networks_of_all_its_uses_along(picture: 
         assert not any(each() for each in made)
 
 
-class Slow:
-    """Networks answer when they may."""
-
-    def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self.asked, self.may_answer = threading.Event(), threading.Event()
-        original = PixelRuntime.infer
-
-        def infer(runtime: PixelRuntime, pixels: Any) -> Any:
-            self.asked.set()
-            assert self.may_answer.wait(30)
-            return original(runtime, pixels)
-
-        patch.setattr(PixelRuntime, "infer", infer)
-
-
 @pytest.fixture
-def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[Slow]:
-    slow = Slow(monkeypatch)
-    yield slow
-    slow.may_answer.set()
+def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[HeldCall]:
+    """A network that takes its time."""
+    with held(monkeypatch, PixelRuntime, "infer") as slow:
+        yield slow
 
 
 @each_use
-def test_questions_with_a_network_that_was_replaced_have_their_answers(use: Use, picture: bytes, slow: Slow) -> None:
+def test_questions_with_a_network_that_was_replaced_have_their_answers(
+    use: Use, picture: bytes, slow: HeldCall
+) -> None:
     before = of_networks()
     with Session(Settings()) as session, ThreadPoolExecutor(1) as thread:
         old = use(session, SPACES[0])
         under_way = thread.submit(embedded, old, picture)
-        assert slow.asked.wait(30)
+        assert slow.begun.wait(30)
         new = use(session, SPACES[1])
         assert new is not old
-        slow.may_answer.set()
+        slow.may_go_on.set()
         expected = under_way.result(30)
         assert np.array_equal(embedded(old, picture), expected), "it had not asked its network yet"
         assert len(expected) == SPACES[0].dim
