@@ -91,7 +91,7 @@ class Size:
 SIZES = {
     "smoke": Size(("clothing",), Amount(60, 60, 4, 1)),
     "short": Size(("clothing",), Amount(1200, 240, 40, 5), Amount(24, 24, 8, 5)),
-    "full": Size(("clothing", "luma_products", "furniture"), Amount(1905, 1192, 200, 7), Amount(200, 200, 50, 7), True),
+    "full": Size(("clothing", "luma_products", "furniture"), Amount(1905, 1192, 200, 5), Amount(200, 200, 50, 5), True),
 }
 
 

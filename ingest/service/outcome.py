@@ -45,7 +45,7 @@ class Standing:
         """The state of one source, or of a daemon's part of it, asked of the index."""
         problems = catalog.problems.count(watched.name)
         unmet = watched.is_unmet() or not UNMET.isdisjoint(problems)
-        found = islice(catalog.ledger.scan(watched.name), _EXAMPLES)
+        found = islice(catalog.ledger.scan(watched.name, page=_EXAMPLES), _EXAMPLES)
         typed = (_target(catalog, item) for item in found if item.error is None and item.file.path.isprintable())
         if watched.part.is_whole:
             items, failed = catalog.items.count(source=watched.name), catalog.ledger.count_failed(source=watched.name)

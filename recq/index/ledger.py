@@ -171,10 +171,10 @@ class Ledger:
         mark = models.FieldCondition(key="error.retry", match=models.MatchValue(value=True))
         return items_of(self._points.scroll(within(models.Filter(must=[mark]), source), payload=LEDGER_KEYS))
 
-    def scan(self, source: str, part: Part = WHOLE) -> Iterator[Item]:
+    def scan(self, source: str, part: Part = WHOLE, *, page: int = PAGE) -> Iterator[Item]:
         """Every item of a source, or of a part of it, failed ones included, without metadata: file facts and error
-        alone. Streams."""
-        return items_of(self._points.scroll(within(models.Filter(), source), payload=LEDGER_KEYS, part=part))
+        alone. Streams, `page` items at a time."""
+        return items_of(self._points.scroll(within(models.Filter(), source), payload=LEDGER_KEYS, page=page, part=part))
 
     def count_part(self, source: str, part: Part) -> PartCount:
         """How many items a part of a source has. Reads its ids, since no engine counts a range of them."""
