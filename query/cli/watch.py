@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from query.cli.shell import PROG
+from query.cli.shell import PROG, emit
 from recq.cli_errors import complain
 from recq.cli_groups import Index, grouped
 
@@ -40,4 +40,11 @@ def watch(
     from recq.watch.command import Wanted, watch_until_stopped
 
     wanted = Wanted(once=once, dry=dry_run, all_=all_)
-    watch_until_stopped(settings, tuple(rule or ()), wanted, as_json=json_, ready=lambda text: complain(PROG, text))
+    watch_until_stopped(
+        settings,
+        tuple(rule or ()),
+        wanted,
+        as_json=json_,
+        tell=emit,
+        ready=lambda text: complain(PROG, text),
+    )

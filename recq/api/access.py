@@ -13,7 +13,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from recq.errors import UsageError
 from recq.index.edge.serving import Access
@@ -77,7 +77,7 @@ class Gatekeeper:
         if not self._knows(host):
             return Refusal(403, "this service is not called so: name its address, or a host of the setting api_hosts")
         origin = headers.get("origin")
-        if origin is not None and origin not in self.origins and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and origin not in self.origins and _host_of(origin) != host.lower():
             return Refusal(403, "pages of that origin may not ask: the setting api_origins lists those that may")
         if path not in OPEN and not path.startswith(OPEN_BELOW) and self.access(headers) is Access.NONE:
             return Refusal(401, "a token is needed: send the header 'Authorization: Bearer TOKEN', see RECQ_TOKEN")
@@ -110,10 +110,23 @@ class Gatekeeper:
         return True
 
 
+def _host_of(origin: str) -> str | None:
+    """The host and port of an `Origin`, in lower case; None for what is no address."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
+
+
+def in_cookie(token: str) -> str:
+    """The token as `COOKIE` has it: browsers take no comma, semicolon, quote or backslash."""
+    return quote(token, safe="")
+
+
 def token_of(headers: Mapping[str, str]) -> str:
     """The token that a request brings: in its header, else in a browser's cookie; "" for none."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return token.strip()
     pairs = (pair.partition("=") for pair in headers.get("cookie", "").split(";"))
-    return next((value.strip().strip('"') for name, _, value in pairs if name.strip() == COOKIE), "")
+    return next((unquote(value.strip()) for name, _, value in pairs if name.strip() == COOKIE), "")

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from recq.errors import UsageError
 from recq.evaluate.metrics import LabelSets, Measures, average_precisions, best_sums
 from recq.learn.calibration import OutOfFold, nearness_of
 from recq.learn.examples import Examples, Floats, Rows
@@ -93,11 +94,13 @@ def select(
     """Try the recipes on the same folds. `step` is called after each of `fits_of`.
 
     With `closed_set` the best of seen classes is chosen, whatever it does to others; so it is where no recipe is open.
+    Raises as `require_asked`.
     """
     seen = [
         Fold.of(examples.at(learned), examples.at(held), None, seed)
         for learned, held in seen_splits(examples, SEEN_FOLDS, seed)
     ]
+    require_asked([fold.retrieval for fold in seen])
     apart = [Fold.without(examples, classes, seed) for classes in class_splits(examples.classes, seed)]
     # Of lists a label that nearly all items have leaves nothing to learn from.
     unseen = [fold for fold in apart if len(fold.fit.examples.classes) > 1 and len(fold.retrieval.queries)]
@@ -109,7 +112,9 @@ def select(
     trials = []
     for recipe, found in zip(recipes, zip(*measured, strict=True), strict=True):
         gains = tuple(after - fold.before for after, fold in zip(found[len(seen) :], unseen, strict=True))
-        trials.append(Trial(recipe, float(np.mean(found[: len(seen)])), gains))
+        # In a fold of few items perhaps none has another one of its label.
+        asked = [after for after, fold in zip(found, seen, strict=False) if len(fold.retrieval.queries)]
+        trials.append(Trial(recipe, float(np.mean(asked)), gains))
     chosen = choose(trials, closed_set=closed_set)
     return Selection(tuple(trials), chosen, _out_of_fold(seen, examples.classes, chosen.recipe))
 
@@ -303,6 +308,15 @@ class Retrieval:
     def measures(self, vectors: Floats) -> Measures:
         """The means of `rows`."""
         return means_of(self.rows(vectors))
+
+
+def require_asked(retrievals: Sequence[Retrieval]) -> None:
+    """Raise UsageError where none of them has a query: then there is nothing to choose or to measure by."""
+    if not any(len(each.queries) for each in retrievals):
+        raise UsageError(
+            "of the items that are held out none has another one of its label to find: label more of each (10 are "
+            "enough), or leave small classes out with --keep"
+        )
 
 
 def means_of(rows: npt.NDArray[np.float64]) -> Measures:

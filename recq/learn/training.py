@@ -43,6 +43,7 @@ from recq.learn.selection import (
     Retrieval,
     fits_of,
     means_of,
+    require_asked,
     sampled,
     seen_splits,
     select,
@@ -211,13 +212,14 @@ class _Holdout:
         fits: _Fits,
         counts: Sequence[int] = (),
     ) -> _Holdout:
-        """`counts`: how many items of each class are learned from for the points of the curve."""
+        """`counts`: how many items of each class are learned from for the points of the curve. Raises as `select`."""
         folds = max(2, round(1 / options.holdout))
         learned, held = next(seen_splits(sample, folds, seed))
-        inner = sample.at(learned)
-        selection = select(inner, recipes, seed, closed_set=options.closed_set, step=fits.step)
-        fit, measured = Fit(inner), sample.at(held)
+        inner, measured = sample.at(learned), sample.at(held)
         retrieval = Retrieval(measured, None, seed)
+        require_asked([retrieval])
+        selection = select(inner, recipes, seed, closed_set=options.closed_set, step=fits.step)
+        fit = Fit(inner)
         recipe = selection.chosen.recipe
         before = retrieval.rows(measured.vectors)
         after = retrieval.rows(fit.head(recipe).apply(measured.vectors))

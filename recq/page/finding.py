@@ -115,8 +115,9 @@ class Finding:
 
 def _shown(at: Served, state: State, picture: ContentTarget | None, words: Sequence[str]) -> Shown:
     if not state.browses:
-        # What is ranked leaves out its targets, copies and groups; alternatives cannot be counted.
-        uncounted = state.ranks or words or state.group_by
+        # What is ranked leaves out its targets, copies and groups, and what is sorted copies; alternatives cannot be
+        # counted.
+        uncounted = state.ranks or words or state.group_by or not state.copies
         return Shown(_answer(at, state, picture, words), None if uncounted else at.catalog.count(filters=state.filters))
     offset = (state.page - 1) * PAGE_SIZE
     page = latest(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
-from recq.api.access import COOKIE, LOGIN, Gatekeeper
+from recq.api.access import COOKIE, LOGIN, Gatekeeper, in_cookie
 from recq.api.service import Service
 from recq.index.edge.serving import Access
 from recq.page.finding import Finding
@@ -48,7 +48,7 @@ class Pages:
         if self._site.keeper.access({"authorization": f"Bearer {token}"}) is Access.NONE:
             return self._site.templates.page(request, "login.html", 401, to=_own_path(form.get("to", "/")), wrong=True)
         answer = RedirectResponse(_own_path(form.get("to", "/")), 303)
-        answer.set_cookie(COOKIE, token, httponly=True, samesite="strict", max_age=30 * 24 * 3600)
+        answer.set_cookie(COOKIE, in_cookie(token), httponly=True, samesite="strict", max_age=30 * 24 * 3600)
         return answer
 
     def error(self, request: Request, status: int, message: str) -> Response:

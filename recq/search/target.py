@@ -50,6 +50,9 @@ if TYPE_CHECKING:
     from recq.settings import Settings
 
 STREAM = "-"
+_LONGEST_NAME = 16_384
+"""Characters of a TARGET: a path has 4,096 bytes on Linux, each of three characters where it is no UTF-8."""
+
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _LISTED = 20  # candidates that an ambiguous name lists; the catalog is asked for no more
 
@@ -254,6 +257,8 @@ def resolve(lookup: Lookup, given: Given) -> Target:
 
 
 def _settled(text: str, lookup: Lookup, look: Callable[[str], Local]) -> Target:
+    if len(text) > _LONGEST_NAME:
+        raise UsageError(f"TARGET has {len(text):,} characters: a name or path has {_LONGEST_NAME:,} at most")
     if (item := _by_id(text, lookup)) is not None:
         return IndexedTarget(item)
     try:
@@ -405,13 +410,13 @@ def _named(text: str, lookup: Lookup) -> Sequence[Item]:
 def _placed(text: str, lookup: Lookup, *, loosely: bool) -> Sequence[Item]:
     """Items that `text` names as SOURCE/path; `loosely`: else one that looks the same, composed or decomposed.
 
-    A source's name may have slashes: several may fit.
+    No source's name has a slash.
     """
     typed, encoded = paths.to_text(text)
     for form in paths.spellings(typed) if loosely else [typed]:
-        splits = [(form[: slash.start()], form[slash.end() :]) for slash in re.finditer("/", form)]
+        source, _, path = form.partition("/")
         flags = [True] if encoded else [False, True] if "%" in form else [False]
-        ids = [paths.item_id(source, path, flag) for source, path in splits if source and path for flag in flags]
+        ids = [paths.item_id(source, path, flag) for flag in flags if source and path]
         found = [item for item_id in ids if (item := lookup.get(item_id)) is not None]
         if found:
             return found

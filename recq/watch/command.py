@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -36,10 +35,18 @@ def rules_in_force(settings: Settings, names: Sequence[str]) -> list[Rule]:
 
 
 def watch_until_stopped(
-    settings: Settings, names: Sequence[str], wanted: Wanted, *, as_json: bool, ready: Callable[[str], None]
+    settings: Settings,
+    names: Sequence[str],
+    wanted: Wanted,
+    *,
+    as_json: bool,
+    tell: Callable[[str], None],
+    ready: Callable[[str], None],
 ) -> None:
-    """Watch; `ready` is given a line when all rules are at work. Raises what is wrong with a rule, and RecqError where
-    `once` leaves something that was not delivered."""
+    """Watch; `tell` is given each line of what happens, `ready` one when all rules are at work.
+
+    Raises what is wrong with a rule, and RecqError where `once` leaves something that was not delivered.
+    """
     rules = rules_in_force(settings, names)
     told = threading.Lock()
 
@@ -47,8 +54,7 @@ def watch_until_stopped(
         document = {"event": happened, "rule": rule.name, **_of(happened, what)}
         text = json_text(document) if as_json else f"{_line(happened, rule, what)}\n"
         with told:
-            sys.stdout.write(text)
-            sys.stdout.flush()
+            tell(text)
 
     with Signals(0) as signals:
         signals.working(lambda: None)

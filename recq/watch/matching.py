@@ -6,7 +6,7 @@ the second one is a copy of the first, and the first one is new.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
@@ -35,7 +35,9 @@ if TYPE_CHECKING:
     from recq.index.schema import Item
     from recq.index.sources import Source
 
-_COMPARED = 50  # nearest items, of which those that are newer do not count
+_COMPARED = 50  # nearest items at first, of which those that are newer do not count
+_MORE = 4  # times as many where all of them are newer
+_MOST_COMPARED = 12_800
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ class Matcher:
         limit = self._limit(catalog)
         if self._rule.kind is RuleKind.NOVELTY:
             for item in items:
-                older = _older(catalog, item, _COMPARED)
+                older = _older(catalog, item, _COMPARED, lambda score: _reaches(catalog, score, limit), wanted=1)
                 nearest = next(iter(older), None)
                 if nearest is None or not _reaches(catalog, nearest.score, limit):
                     score, of = (None, None) if nearest is None else (nearest.score, nearest.item)
@@ -169,7 +171,7 @@ class Matcher:
         found: dict[str, Match] = {}
         asked: list[tuple[Item, Hit]] = []
         for item in items:
-            near = _older(catalog, item, NEIGHBOURS)
+            near = _older(catalog, item, NEIGHBOURS, _may_be_copy(catalog), wanted=NEIGHBOURS)
             exact = next((hit for hit in near if hit.item.file.sha256 == item.file.sha256), None)
             if exact is not None:
                 found[item.id] = Match(item, exact.score, of=exact.item, copy=Kind.EXACT)
@@ -239,12 +241,26 @@ def delivery_id(rule: Rule, item: Item) -> str:
     return f"{rule.name}.{item.file.sha256 or item.id}"
 
 
-def _older(catalog: Catalog, item: Item, count: int) -> list[Hit]:
-    """The nearest items whose bytes were indexed before those of the item, best first."""
-    hits = catalog.finder.rank(item.id, Parameters(k=count, keep_duplicates=True)).hits
+def _older(catalog: Catalog, item: Item, count: int, matters: Callable[[float], bool], *, wanted: int) -> list[Hit]:
+    """The nearest items whose bytes were indexed before those of the item, best first, `wanted` at the most.
+
+    They are looked for among the `count` nearest, and among more while there are fewer and the score of the farthest
+    one still `matters`: many that are alike may have come together.
+    """
     born = _born([item])[item.id]
-    known = _born(hit.item for hit in hits)
-    return [hit for hit in hits if known[hit.item.id] < born]
+    while True:
+        hits = catalog.finder.rank(item.id, Parameters(k=count, keep_duplicates=True)).hits
+        known = _born(hit.item for hit in hits)
+        older = [hit for hit in hits if known[hit.item.id] < born][:wanted]
+        enough = len(older) == wanted or len(hits) < count or not matters(hits[-1].score)
+        if enough or count >= _MOST_COMPARED:
+            return older
+        count = min(_MORE * count, _MOST_COMPARED)
+
+
+def _may_be_copy(catalog: Catalog) -> Callable[[float], bool]:
+    """Whether an item of that score may be the same picture; in a space of distances they do not tell."""
+    return lambda score: catalog.space.higher_is_better and score >= LEAST_COSINE
 
 
 def _born(items: Iterable[Item]) -> dict[str, int]:

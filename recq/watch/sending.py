@@ -9,6 +9,7 @@ import os
 import random
 import signal
 import subprocess
+import tempfile
 from contextlib import suppress
 from threading import Event
 
@@ -59,24 +60,27 @@ def _post(address: str, timeout: float, delivery: Delivery) -> None:
 
 def _run(rule: Rule, delivery: Delivery, stop: Event) -> None:
     try:
-        process = subprocess.Popen(
-            rule.run,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            env={**os.environ, VARIABLE: delivery.id},
-            start_new_session=True,
-        )
+        # A file, not a pipe: it has all of the event before the program begins to read, however long that takes it.
+        with tempfile.TemporaryFile() as event:
+            event.write(delivery.event.encode())
+            event.seek(0)
+            process = subprocess.Popen(
+                rule.run,
+                stdin=event,
+                stdout=subprocess.DEVNULL,
+                env={**os.environ, VARIABLE: delivery.id},
+                start_new_session=True,
+            )
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "its arguments cannot be used"
         raise Undelivered(f"the program cannot be run: {why}") from None
     left: float = rule.timeout
-    document: bytes | None = delivery.event.encode()
     while True:
         try:
-            process.communicate(document, timeout=_POLL)
+            process.wait(_POLL)
             break
         except subprocess.TimeoutExpired:
-            document, left = None, left - _POLL
+            left -= _POLL
             if left > 0 and not stop.is_set():
                 continue
             _end(process)

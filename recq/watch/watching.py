@@ -166,15 +166,15 @@ class _Watched:
         try:
             cursor = Cursor.parse(place.cursor)
             with self._session.opened() as catalog:
-                found = catalog.changes.since(cursor, _AT_ONCE)
+                try:
+                    found = catalog.changes.since(cursor, _AT_ONCE)
+                except CursorGone:
+                    # The catalog was rebuilt: read all of it, of which only what came lately is new. What was delivered
+                    # before is remembered.
+                    start = catalog.changes.start()
+                    self._state.record(self.rule.name, Place(str(start), max(place.since, cursor.newest - _DAY)))
+                    return 0.0
             self._note(found.changes, Place(str(found.cursor), place.since))
-        except CursorGone:
-            # The catalog was rebuilt: read all of it, of which only what came lately is new. What was delivered before
-            # is remembered.
-            with self._session.opened() as catalog:
-                start = catalog.changes.start()
-            self._state.record(self.rule.name, Place(str(start), max(place.since, cursor.newest - _DAY)))
-            return 0.0
         except RecqError as error:
             if self._wanted.once:
                 raise
@@ -212,9 +212,10 @@ class _Watched:
             return
         if self._wanted.once:
             self._state.hurry(self.rule.name)
+        began = time.time()
         while not self._stop.is_set():
             self._news.clear()
-            now = time.time()
+            now = began if self._wanted.once else time.time()  # once: what has failed since is due later
             delivery = self._state.due(self.rule.name, now)
             if delivery is not None:
                 self._attempt(delivery)

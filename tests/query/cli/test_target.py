@@ -7,7 +7,7 @@ import os
 import re
 import socket
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,8 +16,12 @@ from recq import paths
 from recq.errors import AmbiguousTarget, Reason, TargetError, TargetNotFound, UsageError
 from recq.index.schema import FileFacts, Item, ItemError
 from recq.index.sources import Source
+from recq.region import Region
 from recq.search.target import (
     FileTarget,
+    Given,
+    GivenPart,
+    IndexedName,
     IndexedTarget,
     Local,
     StreamTarget,
@@ -213,14 +217,13 @@ def test_a_bare_name_that_is_also_another_file_here_is_ambiguous(here: Path) -> 
 
 def test_a_source_and_a_path_name_the_item(here: Path) -> None:
     mine, other = item("sofas/one.jpg"), item("sofas/one.jpg", "other")
-    nested, odd = item("one.jpg", "shop/sofas"), item(os.fsdecode(b"caf\xe9.jpg"), "other")
+    odd = item(os.fsdecode(b"caf\xe9.jpg"), "other")
     index = Index(mine, other, BED, odd)
     assert resolve(index, "shop/sofas/one.jpg") == IndexedTarget(mine)
     assert resolve(index, "other/sofas/one.jpg") == IndexedTarget(other)
     assert resolve(index, "shop/beds/two.jpg") == IndexedTarget(BED)
     assert resolve(index, os.fsdecode(b"other/caf\xe9.jpg")) == IndexedTarget(odd)
     assert resolve(index, "other/caf%E9.jpg") == IndexedTarget(odd)
-    assert resolve(Index(nested, BED), "shop/sofas/one.jpg") == IndexedTarget(nested)
     composed = item("caf\u00e9.jpg", "b\u00fccher")
     assert resolve(Index(composed), "bu\u0308cher/cafe\u0301.jpg") == IndexedTarget(composed)
     for wrong in ("shop/one.jpg", "other/beds/two.jpg", "/shop/sofas/one.jpg", "./shop/sofas/one.jpg", "shop/", "shop"):
@@ -228,13 +231,28 @@ def test_a_source_and_a_path_name_the_item(here: Path) -> None:
             resolve(index, wrong)
 
 
+@pytest.mark.parametrize("text", ["a/" * 5_000 + "b", "%2F/" * 3_000 + "b", "caf\u00e9/" * 2_000 + "b"])
+def test_what_a_name_costs_does_not_grow_with_its_slashes(here: Path, text: str) -> None:
+    index = Index(SOFA, BED)
+    with pytest.raises(TargetNotFound):
+        resolve(index, IndexedName(text))
+    assert len(index.asked) < 10
+
+
+@pytest.mark.parametrize("given", [str, IndexedName, lambda text: GivenPart(IndexedName(text), Region(0, 0, 9, 9))])
+def test_a_name_that_no_path_can_have_is_looked_up_nowhere(given: Callable[[str], Given]) -> None:
+    index = Index(SOFA, BED)
+    with pytest.raises(UsageError, match="200,001 characters: a name or path has 16,384 at most"):
+        resolve(index, given("a/" * 100_000 + "b"))
+    assert index.asked == []
+
+
 def test_a_source_and_a_path_that_are_also_something_else_are_ambiguous(here: Path) -> None:
     """Another item's path, another source's, or a file: whoever wrote one of them did not mean the others."""
-    mine, whole, nested = item("sofas/one.jpg"), item("shop/sofas/one.jpg", "all"), item("one.jpg", "shop/sofas")
-    for several in ([mine, whole], [mine, nested], [mine, whole, nested]):
-        with pytest.raises(AmbiguousTarget, match="SOURCE/path, or the id") as raised:
-            resolve(Index(*several), "shop/sofas/one.jpg")
-        assert sorted(line[:36] for line in str(raised.value).splitlines()[1:]) == sorted(each.id for each in several)
+    mine, whole = item("sofas/one.jpg"), item("shop/sofas/one.jpg", "all")
+    with pytest.raises(AmbiguousTarget, match="SOURCE/path, or the id") as raised:
+        resolve(Index(mine, whole), "shop/sofas/one.jpg")
+    assert sorted(line[:36] for line in str(raised.value).splitlines()[1:]) == sorted([mine.id, whole.id])
     assert resolve(Index(mine, whole), "all/shop/sofas/one.jpg") == IndexedTarget(whole)
     path = file(here / "shop" / "sofas" / "one.jpg")
     with pytest.raises(AmbiguousTarget, match=r"write '\./shop/sofas/one\.jpg' for the file"):

@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.responses import Response
 
-from recq.api.access import Gatekeeper
+from recq.api.access import COOKIE, Gatekeeper, in_cookie, token_of
 from recq.errors import UsageError
 from recq.index.edge.serving import Access
 from recq.settings import Settings
@@ -49,6 +52,9 @@ def test_names_of_the_setting_may(monkeypatch: pytest.MonkeyPatch) -> None:
         ("http://evil.example", False),
         ("null", False),
         ("", False),
+        ("http://[", False),
+        ("http://[::1", False),
+        ("http://a\u2100b", False),  # not even urlsplit takes it
     ],
 )
 def test_pages_of_other_origins_need_the_setting(origin: str, allowed: bool) -> None:
@@ -126,3 +132,11 @@ def test_the_keys_of_a_start_open_what_they_are_for(keeper: Gatekeeper, expected
     """Of a service without tokens everybody may ask everything but what its own command line does."""
     found = {key: keeper.access({"authorization": f"Bearer {key}"} if key else {}) for key in expected}
     assert found == expected
+
+
+@given(st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=40))
+def test_every_token_comes_back_in_a_cookie(token: str) -> None:
+    answer = Response()
+    answer.set_cookie(COOKIE, in_cookie(token))
+    kept = answer.headers["set-cookie"].partition(";")[0]
+    assert token_of({"cookie": f"other=1; {kept}; more=2"}) == token

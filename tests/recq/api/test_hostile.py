@@ -205,8 +205,10 @@ def no_http(client: Client) -> list[int]:
         f"POST {PREFIX}/search HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{{}}"
     )
     upgrade = f"GET {PREFIX}/fields HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+    origin = f"GET {PREFIX}/healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nOrigin: http://[\r\nConnection: close\r\n\r\n"
     return [
-        client.sent(each.encode()) for each in (twice, both, upgrade, "\0\0\0\0\r\n\r\n", "GET /\r\n\r\n", "\r\n" * 99)
+        client.sent(each.encode())
+        for each in (twice, both, upgrade, origin, "\0\0\0\0\r\n\r\n", "GET /\r\n\r\n", "\r\n" * 99)
     ]
 
 
@@ -220,6 +222,7 @@ def strange_documents(client: Client) -> list[int]:
         b"{" * 99,
     ]
     found = [client.asked("POST", route, each) for each in bodies]
+    found += [client.posted("/similar", target="a/" * count + "b") for count in (4_000, 30_000, 400_000)]
     found.append(client.posted("/similar/batch", targets=["tent.jpg"] * 1_001))
     found.append(client.posted("/similar", target={"vector": [1e308] * 65_537}))
     return [*found, client.posted("/search", k=10**30), client.posted("/similar", target="tent.jpg", offset=-1)]

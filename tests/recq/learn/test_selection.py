@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recq.errors import UsageError
 from recq.evaluate.metrics import average_precision, average_precisions
 from recq.learn.examples import groups_of, with_near_duplicates
 from recq.learn.fits import Fit, JoinedRecipe, PlainRecipe, effort, joined_recipes, plain_recipes
@@ -216,3 +217,23 @@ def test_many_groups_are_dealt_out_whole_and_each_class_in_proportion() -> None:
     assert len(sampled(examples, 400)) == 400
     small = sampled(replace(examples, groups=np.where(groups < 30, groups, 30)), 400)
     assert len(small) <= 400
+
+
+@pytest.mark.parametrize("closed_set", [False, True])
+@pytest.mark.parametrize(("classes", "each"), [(2, 3), (2, 4), (3, 4), (2, 5), (4, 5), (2, 10)])
+def test_of_few_items_something_is_measured_or_it_is_said_that_nothing_can_be(
+    classes: int, each: int, closed_set: bool
+) -> None:
+    refused = 0
+    for seed in range(3):
+        examples = drawn(classes, each, seed=seed)
+        splits = seen_splits(examples, SEEN_FOLDS, seed)
+        if any(len(Retrieval(examples.at(held), None, seed).queries) for _, held in splits):
+            trials = select(examples, plain_recipes((2,), several=False), seed, closed_set=closed_set).trials
+            assert all(0 <= trial.seen <= 1 for trial in trials)
+        else:
+            refused += 1
+            with pytest.raises(UsageError, match="label more of each"):
+                select(examples, plain_recipes((2,), several=False), seed, closed_set=closed_set)
+    assert each < 10 or not refused
+    assert each > 3 or refused == 3, "each fold has one of each class"

@@ -45,6 +45,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     entries = []
     for n, vector in enumerate(examples.vectors):
         metadata: dict[str, Any] = {"thing": f"t{n // 2}", "always": "same"}
+        if n < 5 or 20 <= n < 25:
+            metadata["few"] = examples.labels[n][0]
         if n % 6:
             kind = examples.labels[n][0]
             metadata |= {"kind": kind, "rare": f"r{n // 4}", "both": [kind, f"parity {n % 2}"], "written": f"{kind}, x"}
@@ -151,6 +153,8 @@ def test_without_keras_there_is_no_gated_residual(folder: Path, monkeypatch: pyt
         (["--label", "nothing"], "unknown field 'nothing'"),
         (["--label", "kind", "--group-by", "nothing"], "unknown field 'nothing'"),
         (["--label", "always"], "there is only the value 'same'"),
+        (["--label", "few"], "none has another one of its label to find: label more of each"),
+        (["--label", "few", "--holdout", "0.5", "--closed-set"], "none has another one of its label to find"),
         (["--label", "rare"], "classes have fewer than 5 items: 'r0' (3)"),
         (["--label", "kind", "--keep", "class 1"], "there is only the value 'class 1'"),
         (["--label", "kind", "--keep", "class 9"], "no embedded item has a kind"),

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import httpx
 import pytest
@@ -146,6 +146,18 @@ def test_a_wrong_address_is_told_in_words(page: httpx.Client, address: str) -> N
     assert 400 <= answer.status_code < 500, address
     assert 'role="alert"' in answer.text
     assert "Traceback" not in answer.text
+
+
+def place_of(page: httpx.Client, address: str) -> str:
+    found = re.search(r'<p class="place">\s*(.*?)\s*</p>', page.get(address).text, re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+def test_sorted_rows_without_copies_have_no_total(page: httpx.Client) -> None:
+    """What is counted are items, and copies of one are one row."""
+    assert re.fullmatch(r"1 to \d+, by price", place_of(page, "/?sort=price"))
+    assert re.fullmatch(r"1 to \d+ of \d+, by price", place_of(page, "/?sort=price&copies=1"))
 
 
 HOSTILE = [
@@ -329,6 +341,13 @@ def test_a_token_is_asked_for_once(locked: httpx.Client) -> None:
     assert locked.get("/").status_code == 200
     for route in ("/retry", "/confirm", "/duplicates/decide", "/duplicates/exact", "/duplicates/undo"):
         assert locked.post(route).status_code == 403, route  # readers only read
+
+
+@pytest.mark.parametrize("token", ["abcd;efgh", 'ab"cd,ef', "back\\slash", "100%41", "a=b+c/d"])
+def test_a_token_of_any_signs_opens_the_page(settings: Settings, token: str) -> None:
+    with opened(settings, Gatekeeper(operate=token)) as page:
+        right = page.post("/login", content=urlencode({"token": token, "to": "/"}))
+        assert (right.status_code, page.get("/").status_code) == (303, 200)
 
 
 @pytest.mark.parametrize("to", ["https://evil.example/", "//evil.example", "/\\evil.example"])

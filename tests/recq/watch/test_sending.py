@@ -105,6 +105,14 @@ def test_a_large_event_that_nobody_reads_is_no_error() -> None:
     deliver(ran("pass"), Delivery("r.abc", "r", "x" * 1_000_000), threading.Event())
 
 
+@pytest.mark.parametrize("size", [1, 1 << 16, 1 << 20])
+def test_a_program_that_begins_late_has_all_of_the_event(tmp_path: Path, size: int) -> None:
+    """Interpreters take a while to start, and a pipe holds 64 KiB."""
+    script = "import sys, time; time.sleep(0.4); open(sys.argv[1], 'w').write(sys.stdin.read())"
+    deliver(ran(script, str(tmp_path / "got")), Delivery("r.abc", "r", "x" * size), threading.Event())
+    assert (tmp_path / "got").read_text() == "x" * size
+
+
 def test_a_stop_ends_a_program_at_once() -> None:
     stop, began = threading.Event(), time.monotonic()
     threading.Timer(0.3, stop.set).start()

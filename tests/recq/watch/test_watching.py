@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,14 +13,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recq.errors import FilterError, IndexUnreachable, TargetNotFound, UsageError
+from recq.errors import CursorGone, FilterError, IndexUnreachable, TargetNotFound, UsageError
 from recq.index.catalog import Catalog
+from recq.index.change_log import ChangeLog
 from recq.index.changes import ChangeKind
 from recq.index.connect import connect_or_make
 from recq.index.points import ItemVector
 from recq.index.schema import FileFacts, Item
 from recq.settings import Settings
 from recq.watch import watching
+from recq.watch.matching import _older
 from recq.watch.rules import Rule, RuleKind
 from recq.watch.sending import Undelivered
 from recq.watch.state import Delivery
@@ -90,6 +93,52 @@ def test_what_was_refused_is_tried_at_the_next_run(case: Case) -> None:
     assert case.watch() == [3]
 
 
+def test_a_single_run_tries_each_delivery_once(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where a receiver hangs for so long that the first ones would be due again."""
+    case.watch()
+    case.write(3, 4, 5)
+    clock = time.time()
+    tried: list[str] = []
+
+    def hang(_: Rule, delivery: Delivery, __: threading.Event) -> None:
+        nonlocal clock
+        clock += 1_000.0
+        tried.append(delivery.id)
+        assert len(tried) < 20, "it does not end"
+        raise Undelivered("it hangs")
+
+    monkeypatch.setattr(watching, "deliver", hang)
+    monkeypatch.setattr("recq.watch.watching.time.time", lambda: clock)
+    case.watch()
+    assert len(tried) == len(set(tried)) == 3
+    case.watch()
+    assert len(tried) == 6
+
+
+def test_of_many_that_are_alike_and_come_together_one_is_new(case: Case) -> None:
+    """The older ones stand after more newer ones than are compared at first: of the same score the path decides."""
+    alike = [3 + 8 * n for n in reversed(range(120))]
+    case.write(*alike)
+    rule = Rule("new", RuleKind.NOVELTY, "images", min_score=0.5, run=("true",))
+    assert case.watch(rule, all_=True) == [0, 1, 2, alike[0]]
+
+
+@pytest.mark.parametrize("wanted", [1, 12])
+@pytest.mark.parametrize("before", [0, 1, 5, 13, 119])
+def test_older_ones_are_found_behind_any_number_of_newer_ones(case: Case, before: int, wanted: int) -> None:
+    alike = [3 + 8 * n for n in reversed(range(120))]
+    case.write(*alike)
+    item = entry(alike[before]).item.id
+    with case.catalog() as catalog:
+        whole = catalog.ledger.get_many([item])[item]
+        older = _older(catalog, whole, 12, lambda score: score > 0.5, wanted=wanted)
+        assert [each.item.id for each in older if each.score > 0.5] == [
+            entry(number).item.id for number in sorted(alike[:before])[:wanted]
+        ]
+        few = _older(catalog, whole, 12, lambda score: score > 1.5, wanted=wanted)
+        assert len(few) <= 12, "what comes after the twelve nearest does not matter"
+
+
 def test_a_rebuilt_catalog_is_read_anew_and_only_what_is_new_is_delivered(case: Case) -> None:
     case.watch()
     case.write(3)
@@ -146,7 +195,10 @@ def test_a_dry_run_keeps_nothing(case: Case) -> None:
     assert case.watch() == [3]
 
 
-def test_an_index_that_is_away_is_told_once_and_waited_for(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("rebuilt", [False, True])
+def test_an_index_that_is_away_is_told_once_and_waited_for(
+    case: Case, monkeypatch: pytest.MonkeyPatch, rebuilt: bool
+) -> None:
     case.watch()
     stop, told = threading.Event(), threading.Event()
     found: list[str] = []
@@ -165,7 +217,11 @@ def test_an_index_that_is_away_is_told_once_and_waited_for(case: Case, monkeypat
     def away(*_: object) -> None:
         raise IndexUnreachable("away")
 
-    monkeypatch.setattr("recq.index.change_log.ChangeLog.since", away)
+    def gone(*_: object) -> None:
+        raise CursorGone("rebuilt")
+
+    monkeypatch.setattr(ChangeLog, "since", gone if rebuilt else away)
+    monkeypatch.setattr(ChangeLog, "start", away)
     case.delivered.clear()
     Watch(case.settings, [RULE], Wanted(), report, stop).run()
     assert told.is_set()
