@@ -1,9 +1,9 @@
 """What a collection's metadata has that belongs to the catalog, whatever engine has it: backups carry it.
 
-People's decisions, trained spaces and what is predicted are nowhere else; sources and problems are found again by a
-comparison, and the scale of scores (`recq.index.background`) is drawn anew, but then answers would differ. What belongs
-to one collection stays with it: its space and log of changes, what it replaces or is moved to, the indexes that wait.
-Confirmations stay as well: what was allowed to be deleted then is not allowed to be deleted now.
+People's decisions and tags, trained spaces and what is predicted are nowhere else; sources and problems are found again
+by a comparison, and the scale of scores (`recq.index.background`) is drawn anew, but then answers would differ. What
+belongs to one collection stays with it: its space and log of changes, what it replaces or is moved to, the indexes that
+wait. Confirmations stay as well: what was allowed to be deleted then is not allowed to be deleted now.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any
 
 from qdrant_client import QdrantClient
 
-from recq.index import background, candidates, predicting_records, problems, reviews, sources
+from recq.index import background, candidates, predicting_records, problems, reviews, sources, taggings
 from recq.index.errors import translated
 
-_DATED = {reviews.PREFIX: "at", candidates.PREFIX: "made_at"}
+_DATED = {reviews.PREFIX: "at", taggings.PREFIX: "at", candidates.PREFIX: "made_at"}
 """Records of which the later one holds, with the member that has their ISO 8601 time."""
 
 _CARRIED = (sources.METADATA_PREFIX, problems.PROBLEMS_PREFIX, predicting_records.PREFIX, *_DATED)
@@ -30,8 +30,9 @@ def is_carried(key: str) -> bool:
 def merged(mine: Mapping[str, Any], theirs: Mapping[str, Any], *, overwrite: bool = False) -> dict[str, Any]:
     """The records to write into a collection that has `mine`, so that it has those of a backup as well.
 
-    Of a decision or a trained space that both have, the later one holds, with `overwrite` that of the backup; of all
-    others `mine`: a source's folder is where it is today. No source comes with the daemon that watched it then.
+    Of a dated record that both have (a decision, a tagging, a trained space), the later one holds, with `overwrite`
+    that of the backup; of all others `mine`: a source's folder is where it is today. No source comes with the daemon
+    that watched it then.
     """
     taken: dict[str, Any] = {}
     for key, value in theirs.items():

@@ -75,6 +75,8 @@ if TYPE_CHECKING:
 _RECORDS = (METADATA_PREFIX, PROBLEMS_PREFIX, CONFIRMATION_PREFIX, METADATA_CONFIRMATION_PREFIX, PART_PREFIX)
 """Collection-metadata keys of what is known of sources, whatever space the vectors are of."""
 
+_GIVEN = (DECISIONS, TAGGINGS)
+"""Collection-metadata keys of what people gave, which they go on to give and take back until the alias moves."""
 
 _REMOVED_AT_ONCE = 500  # items of a source that is removed
 
@@ -324,8 +326,6 @@ class Catalog:
         upgrade_collection(client, catalog._collection)  # it may have been kept since an older recq
         catalog._take_sources_of(current)
         catalog.predicting.choose(current.predicting.all())
-        catalog.reviews.take(current.reviews.all())
-        catalog.taggings.take(current.taggings.all())
         return catalog
 
     def fill_from(self, old: Catalog, projection: Projection, asking: Asking) -> Iterator[int]:
@@ -357,9 +357,9 @@ class Catalog:
     def rollback(cls, client: QdrantClient, name: str) -> Catalog:
         """The catalog as it was before the last rebuild: the alias moves back in one step.
 
-        What has answered until now is kept in its turn, so that the next one undoes this. Sources are as they are
-        today; files that have changed since are found by the next comparison. Raises TargetNotFound where nothing is
-        kept.
+        What has answered until now is kept in its turn, so that the next one undoes this. Sources, decisions, tags and
+        what is predicted are as they are today; files that have changed since are found by the next comparison. Raises
+        TargetNotFound where nothing is kept.
         """
         current = cls.open(client, name)
         catalog = cls._kept(current)
@@ -370,7 +370,7 @@ class Catalog:
     @classmethod
     @translated
     def begin_rollback(cls, client: QdrantClient, name: str) -> Catalog:
-        """What the last rebuild replaced, with the sources of today, to be brought up to date before `finish_rebuild`.
+        """What the last rebuild replaced, as `_kept`, to be brought up to date before `finish_rebuild`.
 
         Raises TargetNotFound where nothing is kept.
         """
@@ -380,7 +380,8 @@ class Catalog:
 
     @classmethod
     def _kept(cls, current: Catalog) -> Catalog:
-        """The kept collection, with the sources of today. Raises TargetNotFound where nothing is kept."""
+        """The kept collection, with the sources and predicted fields of today. Raises TargetNotFound where nothing is
+        kept."""
         client, name = current._client, current.name
         kept = previous(client, current._collection)
         if kept is None:
@@ -389,12 +390,16 @@ class Catalog:
             )
         catalog = cls(client, name, kept[0], stored_space(client, kept[0]))
         catalog._take_sources_of(current)
+        catalog.predicting.choose(current.predicting.all())
         return catalog
 
     def _point_alias(self, before: str | None) -> None:
-        """Move the alias from the collection `before`; what that one was to be moved to is forgotten in both."""
+        """Move the alias from the collection `before`, with what people gave until then; what that one was to be moved
+        to is forgotten in both."""
         forgotten = {NEXT_KEY: None}
         self._client.update_collection(self._collection, metadata=forgotten)  # it may have been left when it was kept
+        if before is not None:
+            self._take_what_people_gave(before)  # at the last moment: what comes between is lost
         point_alias(self._client, self.name, self._collection)
         if before is not None:
             self._client.update_collection(before, metadata=forgotten)
@@ -437,6 +442,15 @@ class Catalog:
                 self.drop_source(name)
         for source in sources.values():
             self.sources.write(source)
+
+    def _take_what_people_gave(self, collection: str) -> None:
+        """Have the decisions and tags of another collection of the catalog, and no others, in one write."""
+        mine, theirs = (
+            self._client.get_collection(each).config.metadata or {} for each in (self._collection, collection)
+        )
+        keys = [key for key in {**mine, **theirs} if key.startswith(_GIVEN) and mine.get(key) != theirs.get(key)]
+        if keys:
+            self._client.update_collection(self._collection, metadata={key: theirs.get(key) for key in keys})
 
     def other_names(self) -> tuple[str, ...]:
         """Other aliases of the catalog's collection, which other programs may use."""

@@ -57,7 +57,7 @@ class DatedRecords(Generic[R]):
 
     @translated
     def take(self, records: Iterable[R]) -> None:
-        """Keep several, such as those of the collection that this one replaces."""
+        """Keep several in one write, each as `write` does."""
         kept = {self._prefix + each.key: each.to_json() for each in records}
         if kept:
             self._client.update_collection(self._collection, metadata=kept)

@@ -86,7 +86,10 @@ class Head:
 
 
 class JsonLines:
-    """The head on the first line, then an item on each; the last line has their number, which shows a cut file."""
+    """The head on the first line, then an item on each; the last line has their number, which shows a cut file.
+
+    Nothing follows that: joined parts of a backup, for example, would bring outdated items back.
+    """
 
     def __init__(self, stream: IO[bytes], head: Head) -> None:
         self._stream = stream
@@ -148,7 +151,7 @@ def read(stream: IO[bytes], file: str) -> tuple[Head, Iterator[ItemVector]]:
     """The head of an export and its items; the first bytes tell its form.
 
     `stream` need not be seekable for JSON lines. Raises UsageError, also while the items are read: with the number of
-    the line or row, or when the file ends early.
+    the line or row, or when the file ends early or goes on after its end.
     """
     first = stream.read(len(_PARQUET_MAGIC))
     if first == _PARQUET_MAGIC:
@@ -180,6 +183,8 @@ def _json_rows(first: bytes, stream: IO[bytes], file: str) -> tuple[Head, Iterat
                     raise UsageError(
                         f"{file} has {number - 2:,} items, its last line counts {row[_END]}: export it again"
                     )
+                if any(line.strip() for _, line in lines):
+                    raise UsageError(f"{file}: more follows its last line, {number}: import one export at a time")
                 return
             if not isinstance(row, dict) or not {"id", "payload", "vector"} <= row.keys():
                 raise UsageError(f"{file}: line {number} is no item" + ("" if line.endswith(b"\n") else ": it is cut"))

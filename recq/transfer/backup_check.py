@@ -1,26 +1,28 @@
 """Compares a catalog with a backup of it, and the backup with what was written into it: `recq-ingest check --backup`.
 
-Nothing is written. What the catalog has written since the backup began is no difference: a backup is of its time.
+Nothing is written. What the catalog has written since the backup began is no difference: a backup is of its time. Its
+stamp tells of it, but for what is noted of an item without one: where that alone differs, it is no difference either.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from recq.errors import BackupDamaged, UsageError
 from recq.index.catalog import Catalog
 from recq.index.kept_connection import KeptConnection
+from recq.index.points import ItemVector
 from recq.index.schema import Item
 from recq.progress import Progress, silent
 from recq.search.session import Session
 from recq.settings import Settings
 from recq.transfer.backup_folder import Backup, BackupFolder
-from recq.transfer.backup_list import Row, content, number, seen
+from recq.transfer.backup_list import Listed, as_written, content, number, seen
 
 _PAGE = 500
 
@@ -91,10 +93,17 @@ def check_backup(settings: Settings, folder: Path, progress: Progress = silent) 
     damaged = files.damaged(backup, progress)
     with closing(KeptConnection(settings)) as connection, Session(settings, connection=connection) as session:
         check = _Check(session, backup, progress)
-        differences = [*check.of_index(), *check.of_backup(files)]
+        differences = [*check.of_index(), *check.of_both(files), *check.of_backup(files)]
     manifest = backup.manifest
     order = sorted(differences, key=lambda each: (each.source or "", each.path or "", each.id))
     return Checked(manifest.made_at, len(backup.listed.rows), check.newer, tuple(order), damaged)
+
+
+class _Otherwise(NamedTuple):
+    """An item that the catalog has otherwise than the backup, and the digest of it `as_written`."""
+
+    difference: Difference
+    written: str
 
 
 class _Check:
@@ -106,9 +115,10 @@ class _Check:
         self._manifest, self._listed = backup
         self._progress = progress
         self._met: set[str] = set()
+        self._otherwise: dict[str, _Otherwise] = {}
 
     def of_index(self) -> Iterator[Difference]:
-        """What the catalog has otherwise than the backup, or alone."""
+        """What the catalog has alone. What it has otherwise than the backup, and has not written since, is noted."""
         start: Any = None
         while True:
             with self._session.opened() as catalog:
@@ -117,6 +127,15 @@ class _Check:
             self._progress("comparing", min(len(self._met), len(self._listed.rows)), len(self._listed.rows))
             if start is None:
                 return
+
+    def of_both(self, files: BackupFolder) -> Iterator[Difference]:
+        """What the catalog has otherwise than the backup, after `of_index`."""
+        left = dict(self._otherwise)
+        for entry in _entries(files, self._listed, self._otherwise):
+            if content(as_written(entry)) == left[entry.item.id].written:
+                self.newer += 1
+                del left[entry.item.id]
+        yield from (each.difference for each in left.values())
 
     def of_backup(self, files: BackupFolder) -> Iterator[Difference]:
         """What the backup has alone."""
@@ -128,7 +147,10 @@ class _Check:
             since = {id_ for id_, n in gone.items() if n > self._manifest.began}
             self.newer += len(since)
             missing += [id_ for id_ in left[begin : begin + _PAGE] if id_ not in since]
-        names = _names(files, self._listed.rows, missing)
+        names = {
+            each.item.id: (each.item.file.source, each.item.file.path)
+            for each in _entries(files, self._listed, missing)
+        }
         for id_ in missing:
             source, path = names.get(id_, (None, None))
             yield Difference(Kind.NOT_IN_INDEX, id_, source, path)
@@ -139,29 +161,38 @@ class _Check:
         for item in items:
             self._met.add(item.id)
             row = rows.get(item.id)
-            if row is None or row.seen != seen(item):
-                others.append(item)
-        known = [item.id for item in others if item.id in rows]
-        same = {each.item.id for each in catalog.items.whole(known) if content(each) == rows[each.item.id].content}
-        for item in others:
-            if item.id in same:
-                continue
-            if number(item.stamp) > self._manifest.began:
+            if row is not None:
+                if row.seen != seen(item):
+                    others.append(item.id)
+            elif self._is_newer(item):
                 self.newer += 1
             else:
-                kind = Kind.DIFFERS if item.id in rows else Kind.NOT_IN_BACKUP
-                yield Difference(kind, item.id, item.file.source, item.file.path)
+                yield _difference(Kind.NOT_IN_BACKUP, item)
+        entries = catalog.items.whole(others)
+        self.newer += len(others) - len(entries)  # they have gone since they were seen
+        for entry in entries:
+            if content(entry) == rows[entry.item.id].content:
+                continue
+            if self._is_newer(entry.item):
+                self.newer += 1
+            else:
+                difference = _difference(Kind.DIFFERS, entry.item)
+                self._otherwise[entry.item.id] = _Otherwise(difference, content(as_written(entry)))
+
+    def _is_newer(self, item: Item) -> bool:
+        return number(item.stamp) > self._manifest.began
 
 
-def _names(files: BackupFolder, rows: Mapping[str, Row], wanted: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Source and path of items of the backup by id; of damaged parts none."""
-    found: dict[str, tuple[str, str]] = {}
-    left = set(wanted)
-    for part in sorted({rows[id_].part for id_ in wanted}):
+def _difference(kind: Kind, item: Item) -> Difference:
+    return Difference(kind, item.id, item.file.source, item.file.path)
+
+
+def _entries(files: BackupFolder, listed: Listed, wanted: Collection[str]) -> Iterator[ItemVector]:
+    """The items of the backup that have these ids, a part at a time; of damaged parts none."""
+    ids = frozenset(wanted)
+    for part in sorted({listed.rows[id_].part for id_ in ids}):
         try:
             entries = files.entries(part)
         except BackupDamaged:
             continue
-        files_of = ((each.item.id, each.item.file) for each in entries if each.item.id in left)
-        found |= {id_: (file.source, file.path) for id_, file in files_of}
-    return found
+        yield from (each for each in entries if each.item.id in ids and listed.is_of(each.item.id, part))

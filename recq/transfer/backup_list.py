@@ -18,7 +18,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from recq.index.changes import Stamp
@@ -51,6 +51,14 @@ def content(entry: ItemVector) -> str:
     """A digest of what a backup keeps of an item: payload and vector, and not when the catalog wrote it."""
     vector = b"" if entry.vector is None else entry.vector.astype("<f4", copy=False).tobytes()
     return _digest(_canonical(entry.item.to_payload()) + b"\0" + vector)
+
+
+def as_written(entry: ItemVector) -> ItemVector:
+    """The entry as its last write with a stamp left it, for comparisons: without what the catalog notes later of an
+    item and no stamp tells of (`recq.index.writes`), which is predictions, marks to try it again, the ctime."""
+    item = entry.item
+    error = None if item.error is None else replace(item.error, retry=False)
+    return replace(entry, item=replace(item, file=replace(item.file, ctime_ns=None), error=error, predicted={}))
 
 
 def number(stamp: Stamp | None) -> int:

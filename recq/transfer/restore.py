@@ -19,7 +19,7 @@ from recq.index.candidates import TRAINED_KEY, TrainedSpace
 from recq.progress import Progress, silent
 from recq.settings import Settings
 from recq.transfer.backup_folder import Backup, BackupFolder
-from recq.transfer.backup_list import content, number
+from recq.transfer.backup_list import as_written, content, number
 from recq.transfer.transfer import make_indexes
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Fate(StrEnum):
     """What a restore does with an item of the backup."""
 
     RESTORED = "restored"
-    SAME = "same"  # the catalog has it as the backup has it
+    SAME = "same"  # the catalog has it as the backup has it, but perhaps for what leaves no stamp (`as_written`)
     NEWER = "newer"  # the catalog has written it since, and keeps it
 
 
@@ -60,7 +60,11 @@ def fate(of: ItemVector, n: int, now: ItemVector | None, *, overwrite: bool) -> 
         return Fate.RESTORED
     if content(now) == content(of):
         return Fate.SAME
-    return Fate.NEWER if number(now.item.stamp) > n and not overwrite else Fate.RESTORED
+    if overwrite:
+        return Fate.RESTORED
+    if number(now.item.stamp) > n:
+        return Fate.NEWER
+    return Fate.SAME if content(as_written(now)) == content(as_written(of)) else Fate.RESTORED
 
 
 def catalog_of(folder: Path) -> str:

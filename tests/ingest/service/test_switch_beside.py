@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from recq.index.reviews import Decision
 from recq.models import describe_space
 from recq.settings import Settings
 from tests.eventually import eventually
@@ -34,6 +35,11 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Held]:
         yield place
 
 
+def decided(place: Place) -> list[Decision]:
+    with place.catalog() as catalog:
+        return catalog.reviews.all()
+
+
 def dims(place: Place) -> set[int]:
     return {vector.shape[0] for vector in place.vectors().values()}
 
@@ -56,6 +62,9 @@ def test_both_collections_are_current_until_the_alias_moves(place: Held, tmp_pat
         assert place.command("run", str(press)).returncode == 0
         daemon.said("indexed", path="b.jpg")
         assert dims(place) == {OLD}, "the old collection answers"
+        meanwhile, since = (Decision(frozenset(seen), frozenset(), "2026") for seen in ("ab", "cd"))
+        with place.catalog() as catalog:
+            catalog.reviews.write(meanwhile)
         before = set(place.items())
         assert place.command("rebuild", "--model", "pixels:16").returncode == 2  # one at a time
         assert place.command("prune", "--yes").returncode in (3, 4)
@@ -70,6 +79,10 @@ def test_both_collections_are_current_until_the_alias_moves(place: Held, tmp_pat
         assert dims(place) == {NEW}
         assert set(place.items()) == before == {f"{n}.jpg" for n in range(1, PICTURES)} | {"new.jpg", "b.jpg"}
         assert len(daemon.events("indexed", path="new.jpg")) == 1, "reported once"
+        assert decided(place) == [meanwhile]
+        with place.catalog() as catalog:
+            catalog.reviews.forget(meanwhile.key)
+            catalog.reviews.write(since)
         put(place.root / "after.jpg", 98)
         put(press / "c.jpg", 51)
         daemon.said("indexed", path="after.jpg")
@@ -80,6 +93,7 @@ def test_both_collections_are_current_until_the_alias_moves(place: Held, tmp_pat
         assert done.returncode == 0, done.stderr
         assert set(place.items()) == before | {"after.jpg", "c.jpg"}, "what has changed since is there at once"
         assert dims(place) == {OLD}
+        assert decided(place) == [since]
         (place.root / "after.jpg").unlink()
         daemon.said("deleted", path="after.jpg")
 

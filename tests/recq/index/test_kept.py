@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -80,6 +81,23 @@ def test_sources_are_as_they_are_today(client: QdrantClient) -> None:
     back = Catalog.rollback(client, NAME)
     assert list(back.sources.all()) == ["press"]
     assert back.items.count() == 0, "what was taken out of the index does not come back"
+
+
+def going_back_beside_a_daemon(client: QdrantClient, name: str) -> Catalog:
+    catalog = Catalog.begin_rollback(client, name)
+    catalog.finish_rebuild()
+    return catalog
+
+
+@pytest.mark.parametrize("go_back", [Catalog.rollback, going_back_beside_a_daemon])
+def test_the_same_fields_are_predicted_as_today(
+    client: QdrantClient, first: Catalog, go_back: Callable[[QdrantClient, str], Catalog]
+) -> None:
+    first.predicting.choose({"kind": "old", "gone": "old"})
+    now = rebuilt(client, SECOND, 0, 1)
+    chosen = {"kind": "new", "shape": "new"}
+    now.predicting.choose(chosen)
+    assert go_back(client, NAME).predicting.all() == chosen
 
 
 def test_the_next_rebuild_replaces_what_was_kept(client: QdrantClient) -> None:

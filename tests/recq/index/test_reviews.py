@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -12,12 +13,14 @@ from recq.index.reviews import Decision
 from recq.index.taggings import How, Tagging, revised
 from tests.recq.index.conftest import SPACE
 
+OTHER = replace(SPACE, weights="1")
+
 
 def decision(*seen: str, keep: tuple[str, ...] = (), at: str = "2026-01-01T00:00:00") -> Decision:
     return Decision(frozenset(seen), frozenset(keep), at)
 
 
-def test_decisions_are_kept_taken_back_and_go_into_the_next_space(client: QdrantClient) -> None:
+def test_decisions_are_kept_and_taken_back(client: QdrantClient) -> None:
     catalog = Catalog.create(client, "reviewed", SPACE)
     first = decision("a", "b", keep=("a",))
     later = decision("c", "d", keep=("c", "d"), at="2026-01-02T00:00:00")
@@ -27,8 +30,6 @@ def test_decisions_are_kept_taken_back_and_go_into_the_next_space(client: Qdrant
     changed = replace(first, keep=frozenset("b"), at="2026-01-03T00:00:00")
     catalog.reviews.write(changed)
     assert catalog.reviews.all() == [later, changed]
-    following = Catalog.begin_rebuild(client, "reviewed", replace(SPACE, weights="1"))
-    assert following.reviews.all() == [later, changed]
     catalog.reviews.forget(changed.key)
     catalog.reviews.forget("nothing")
     assert catalog.reviews.all() == [later]
@@ -46,7 +47,7 @@ def test_one_key_for_the_same_items() -> None:
     assert decision("a", "b").key != decision("ab").key
 
 
-def test_tags_are_kept_taken_back_and_go_into_the_next_space(client: QdrantClient) -> None:
+def test_tags_are_kept_and_taken_back(client: QdrantClient) -> None:
     catalog = Catalog.create(client, "tagged", SPACE)
     first = Tagging("kind", How.IS, ("x",), ("a", "b"), "2026-01-01T00:00:00")
     later = Tagging("kind", How.NOT, (), ("b",), "2026-01-02T00:00:00")
@@ -55,9 +56,57 @@ def test_tags_are_kept_taken_back_and_go_into_the_next_space(client: QdrantClien
     assert catalog.reviews.all() == []
     catalog.taggings.write(first.without(["a"]))  # the same one, of fewer items
     assert catalog.taggings.all() == [replace(first, items=("b",)), later]
-    assert Catalog.begin_rebuild(client, "tagged", replace(SPACE, weights="1")).taggings.all() == catalog.taggings.all()
     catalog.taggings.forget(first.key, later.key, "nothing")
     assert catalog.taggings.all() == []
+
+
+def rebuilding(client: QdrantClient, name: str) -> Callable[[], object]:
+    return Catalog.begin_rebuild(client, name, OTHER).finish_rebuild
+
+
+def going_on_with_a_rebuild(client: QdrantClient, name: str) -> Callable[[], object]:
+    rebuilding(client, name)
+    return rebuilding(client, name)
+
+
+def rolling_back(client: QdrantClient, name: str) -> Callable[[], object]:
+    rebuilding(client, name)()
+    return lambda: Catalog.rollback(client, name)
+
+
+def rolling_back_beside_a_daemon(client: QdrantClient, name: str) -> Callable[[], object]:
+    rebuilding(client, name)()
+    return Catalog.begin_rollback(client, name).finish_rebuild
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [rebuilding, going_on_with_a_rebuild, rolling_back, rolling_back_beside_a_daemon],
+    ids=lambda way: way.__name__,
+)
+def test_what_people_give_and_take_back_while_the_catalog_moves_goes_along(
+    client: QdrantClient, begun: Callable[[QdrantClient, str], Callable[[], object]]
+) -> None:
+    """It is given to the collection that answers until the alias moves, wherever that leads."""
+    catalog = Catalog.create(client, "moving", SPACE)
+    decisions = [decision(each, keep=(each,)) for each in "abc"]
+    tags = [Tagging("kind", How.IS, (each,), ("i", "j"), "2026-01-01T00:00:00") for each in "abc"]
+    catalog.reviews.take(decisions)
+    catalog.taggings.take(tags)
+    finish = begun(client, "moving")
+    before = Catalog.open(client, "moving")
+    before.reviews.forget(decisions[0].key)
+    before.reviews.take([replace(decisions[1], keep=frozenset(), at="2026-01-02T00:00:00"), decision("new")])
+    before.taggings.forget(tags[0].key)
+    before.taggings.take([tags[1].without(["i"]), replace(tags[0], values=("new",))])
+    given = before.reviews.all(), before.taggings.all()
+    finish()
+    after = Catalog.open(client, "moving")
+    assert after.collection != before.collection
+    assert (after.reviews.all(), after.taggings.all()) == given
+    Catalog.rollback(client, "moving")
+    back = Catalog.open(client, "moving")
+    assert (back.reviews.all(), back.taggings.all()) == given, "and back again"
 
 
 TAGS = [

@@ -27,6 +27,7 @@ from recq.index.predicted import Prediction
 from recq.index.reviews import Decision
 from recq.index.schema import FileFacts, Item, ItemError
 from recq.index.sources import Source
+from recq.index.taggings import How, Tagging
 from recq.models.heads import Classifier, Joined
 from recq.settings import Settings
 from recq.transfer import backup as backup_module
@@ -39,6 +40,7 @@ from tests.recq.index.conftest import ENGINES, SPACE
 
 ITEMS = 23
 NAME = "shop"
+TAGGING = Tagging("kind", How.IS, ("sofa",), ("a", "b"), "2026-01-01")
 
 
 def entry(path: str, **metadata: Any) -> ItemVector:
@@ -66,6 +68,7 @@ def fill(catalog: Catalog) -> None:
     catalog.writes.upsert([*entries, predicted, failed("broken.jpg")])
     catalog.sources.write(Source("photos", {"here": "/srv/photos"}, ignored=3, reconciled_at="2026"))
     catalog.reviews.write(Decision(frozenset("ab"), frozenset("a"), "2026-01-01"))
+    catalog.taggings.write(TAGGING)
     catalog.candidates.write(candidate())
     catalog.predicting.choose({"kind": "by-kind"})
     catalog.sources.confirm("photos", 5)
@@ -152,6 +155,7 @@ def test_a_catalog_goes_to_another_engine_and_back(here: Settings, there: Settin
         assert catalog.items.count(["price>=19"]) == 2
         assert catalog.items.count(["title~number"]) == ITEMS - 2
         assert catalog.candidates.get("by-kind").to_json() == candidate().to_json()
+        assert catalog.taggings.all() == [TAGGING]
     assert check_backup(there, tmp_path / "one").is_well
     back_up(there, tmp_path / "two")
     back = here.model_copy(update={"data_dir": tmp_path / "back"})
@@ -271,6 +275,54 @@ def test_what_differs_without_a_later_write_is_a_difference(here: Settings, tmp_
     checked = check_backup(here, tmp_path / "backup")
     assert [(each.kind, each.source, each.path) for each in checked.differences] == [(Kind.DIFFERS, "photos", "00.jpg")]
     assert not checked.is_well
+
+
+def note(catalog: Catalog) -> int:
+    """What no stamp tells of, of some items, and of how many."""
+    known = {item.file.path: item for item in catalog.ledger.scan("photos")}
+    guessed = catalog.ledger.get_many([known[path].id for path in ("guessed.jpg", "01.jpg")])
+    fresh = {"kind": Prediction("newer", ("b",), (0.9,))}
+    catalog.writes.replace_predictions([replace(item, predicted=fresh) for item in guessed.values()])
+    catalog.ledger.keep_ctimes({known[path].id: 77 for path in ("01.jpg", "02.jpg", "03.jpg")})
+    catalog.ledger.mark_for_retry([known["broken.jpg"].id])
+    return len({"guessed.jpg", "01.jpg", "02.jpg", "03.jpg", "broken.jpg"})
+
+
+def test_what_is_noted_of_items_since_is_no_difference_and_stays(there: Settings, tmp_path: Path) -> None:
+    """A `chmod -R` makes other ctimes, and predictions become newer: what was written with a stamp is as it was."""
+    with made(there) as catalog:
+        fill(catalog)
+    back_up(there, tmp_path / "backup")
+    before = everything(there)
+    with made(there) as catalog:
+        count = note(catalog)
+    noted = everything(there)
+    assert len([path for path, each in noted[0].items() if each != before[0][path]]) == count
+    checked = check_backup(there, tmp_path / "backup")
+    assert (checked.newer, checked.differences, checked.is_well) == (count, (), True)
+    done = restore(there, tmp_path / "backup")
+    assert (done.restored, done.same, done.newer) == (0, ITEMS, 0)
+    assert everything(there) == noted
+    assert restore(there, tmp_path / "backup", overwrite=True).restored == count
+    assert everything(there) == before
+
+
+def test_what_differs_beside_what_is_noted_is_a_difference(here: Settings, tmp_path: Path) -> None:
+    back_up(here, tmp_path / "backup")
+    with connect_or_make(here) as client:
+        catalog = Catalog.open(client, NAME)
+        count = note(catalog)
+        for path in ("02.jpg", "09.jpg"):
+            client.set_payload(catalog.collection, {"price": 77}, points=[entry(path).item.id], wait=True)
+    checked = check_backup(here, tmp_path / "backup")
+    told = [(each.kind, each.path) for each in checked.differences]
+    assert told == [(Kind.DIFFERS, "02.jpg"), (Kind.DIFFERS, "09.jpg")]
+    assert checked.newer == count - 1
+    for part in (tmp_path / "backup" / "parts").glob("*.gz"):
+        part.write_bytes(b"x" * part.stat().st_size)
+    checked = check_backup(here, tmp_path / "backup")
+    assert len(checked.differences) == count + 1, "which of them was noted alone, a damaged part does not say"
+    assert None not in {each.path for each in checked.differences}
 
 
 def test_a_source_that_was_forgotten_comes_back(there: Settings, tmp_path: Path) -> None:

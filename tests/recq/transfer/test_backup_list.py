@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import replace
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
 import numpy as np
 import pytest
 
-from recq.index import background, change_log, collection, pending_fields, schema, sources
+from recq import index
+from recq.errors import Reason
+from recq.index import (
+    background,
+    change_log,
+    changes,
+    collection,
+    parts,
+    pending_fields,
+    predicted,
+    problems,
+    quantisation,
+    schema,
+    sources,
+)
 from recq.index.candidates import PREFIX as CANDIDATE
 from recq.index.candidates import TRAINED_KEY
 from recq.index.carried_records import is_carried, merged
 from recq.index.changes import LOG_KEY, Stamp
 from recq.index.points import ItemVector
+from recq.index.predicted import Prediction
 from recq.index.predicting_records import PREFIX as PREDICT
 from recq.index.problems import PROBLEMS_PREFIX
 from recq.index.reviews import PREFIX as DECISION
-from recq.index.schema import FileFacts, Item
+from recq.index.schema import FileFacts, Item, ItemError
+from recq.index.taggings import PREFIX as TAGGING
 from recq.transfer.backup_list import (
     MOST_ITEMS,
     Listed,
@@ -141,6 +161,34 @@ def test_what_is_done_with_an_item(now: tuple[int, int] | None, overwrite: bool,
     assert fate(ItemVector(ITEM, VECTOR), 5, present, overwrite=overwrite) is expected
 
 
+def noted(item: Item) -> Iterator[Item]:
+    """What may become of an item without a stamp that tells of it."""
+    yield replace(item, file=replace(item.file, ctime_ns=7))
+    yield replace(item, file=replace(item.file, ctime_ns=None))
+    if item.error is None:
+        yield replace(item, predicted={"kind": Prediction("by", ("b",), (0.9,))})
+        yield replace(item, predicted={})
+    else:
+        yield replace(item, error=replace(item.error, retry=True))
+
+
+GUESSED = replace(ITEM, file=replace(ITEM.file, ctime_ns=5), predicted={"kind": Prediction("older", ("a",), (0.5,))})
+FAILED = replace(ITEM, file=replace(ITEM.file, ctime_ns=5), error=ItemError(Reason.CORRUPT, "no picture", "2026"))
+
+
+@pytest.mark.parametrize(("before", "vector"), [(GUESSED, VECTOR), (FAILED, None)], ids=["embedded", "failed"])
+def test_what_is_noted_without_a_stamp_is_no_other_item(before: Item, vector: np.ndarray | None) -> None:
+    """The stamp says that neither is later: what the catalog has was noted since, and is not put back."""
+    of = ItemVector(before, vector)
+    for now in noted(before):
+        assert content(ItemVector(now, vector)) != content(of)
+        assert fate(of, 5, ItemVector(now, vector), overwrite=False) is Fate.SAME
+        assert fate(of, 5, ItemVector(now, vector), overwrite=True) is Fate.RESTORED
+        assert fate(of, 4, ItemVector(now, vector), overwrite=False) is Fate.NEWER
+        other = ItemVector(replace(now, metadata={"price": 4}), vector)
+        assert fate(of, 5, other, overwrite=False) is Fate.RESTORED
+
+
 def decision(at: str) -> dict[str, Any]:
     return {"seen": ["a", "b"], "keep": ["a"], "at": at}
 
@@ -150,28 +198,42 @@ def test_records_are_added_and_of_those_with_a_time_the_later_one_holds() -> Non
     theirs = {
         "source:shop": source, "source:known": source, "decision:old": decision("2025"),
         "decision:new": decision("2027"), "candidate:x": {"made_at": "2027"}, "predict:category": "x",
-        "confirm:shop": 30, "changes": {"log": "x"},
+        "confirm:shop": 30, "changes": {"log": "x"}, "tagging:new": {"at": "2027"}, "tagging:old": {"at": "2025"},
     }  # fmt: skip
     mine = {
         "source:known": {"roots": {"here": "/b"}}, "decision:old": decision("2026"), "decision:new": decision("2026"),
-        "predict:category": "y", "candidate:x": None,
+        "predict:category": "y", "candidate:x": None, "tagging:old": {"at": "2026"},
     }  # fmt: skip
     assert merged(mine, theirs) == {
         "source:shop": {**source, "watcher": None},
         "decision:new": decision("2027"),
         "candidate:x": {"made_at": "2027"},
+        "tagging:new": {"at": "2027"},
     }
     assert merged(mine, theirs, overwrite=True)["decision:old"] == decision("2025")
     assert merged({**mine, **merged(mine, theirs)}, theirs).keys() == set()
 
 
+def keys_in_the_code() -> set[str]:
+    """The values of all constants of `recq.index` that are called a key, or what keys begin with."""
+    modules = [import_module(f"{index.__name__}.{each.name}") for each in iter_modules(index.__path__)]
+    return {
+        value
+        for module in modules
+        for name, value in vars(module).items()
+        if isinstance(value, str) and re.search(r"(^|_)(KEY|PREFIX)$", name)
+    }
+
+
 def test_of_every_record_of_a_collection_it_is_decided_whether_it_is_carried() -> None:
-    carried = {sources.METADATA_PREFIX, PROBLEMS_PREFIX, CANDIDATE, PREDICT, DECISION, background.KEY}
+    carried = {sources.METADATA_PREFIX, PROBLEMS_PREFIX, CANDIDATE, PREDICT, DECISION, TAGGING, background.KEY}
     stay = {
         schema.METADATA_KEY, LOG_KEY, TRAINED_KEY, collection.PREVIOUS_KEY, collection.NEXT_KEY,
-        sources.CONFIRMATION_PREFIX, sources.METADATA_CONFIRMATION_PREFIX,
+        sources.CONFIRMATION_PREFIX, sources.METADATA_CONFIRMATION_PREFIX, parts.PART_PREFIX, quantisation.KEY,
         pending_fields.PENDING_PREFIX, pending_fields.REFUSED_PREFIX, pending_fields.PACE_KEY,
     }  # fmt: skip
+    of_payloads = {changes.KEY, predicted.KEY, problems.KIND_KEY}
     assert set(change_log.new_log()) <= stay
+    assert keys_in_the_code() == carried | stay | of_payloads, "a new record is carried, or it stays"
     assert all(is_carried(key if key == background.KEY else f"{key}x") for key in carried)
     assert not any(is_carried(key) or is_carried(f"{key}x") for key in stay)
