@@ -27,6 +27,7 @@ _ENCODINGS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+_QUOTE = '"'
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[\s,;]*', re.IGNORECASE)
 
 
@@ -92,7 +93,8 @@ def separator_of(lines: Sequence[str], named: str | None, name: str, line: int) 
     `named` is what a line `sep=` asks for: it is tried first. A header can have a column `file` with one separator
     alone, unless it has no other column.
     """
-    candidates = [*([named] if named else []), *(each for each in SEPARATORS if each != named)]
+    first = [named] if named and named != _QUOTE else []  # a quote separates nothing: newer versions of csv refuse it
+    candidates = [*first, *(each for each in SEPARATORS if each != named)]
     headers = {each: next(_records(lines, 0, each, name), None) for each in candidates}
     found = [header for header in headers.values() if header is not None]
     if not found:

@@ -25,6 +25,7 @@ from pathlib import Path
 from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 from ingest.source.met import Met
+from ingest.source.regular_files import open_regular
 from recq import paths
 from recq.index.problems import Problem, ProblemKind
 
@@ -386,6 +387,5 @@ def _bytes(path: str, status: os.stat_result) -> bytes:
         raise PatternError("is a link, and none is followed")
     if not stat.S_ISREG(status.st_mode):
         raise PatternError("is a folder" if stat.S_ISDIR(status.st_mode) else "is no regular file")
-    flags = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
-    with os.fdopen(os.open(path, flags), "rb") as file:
+    with open_regular(path, follow=False) as file:  # another one may stand there by now
         return file.read(MAX_BYTES + 1)

@@ -152,9 +152,9 @@ def parse_sidecar(data: bytes, name: str) -> ReadSidecar:
         raise MetadataError(f"{name}: cannot be read: {error}") from error
     if not isinstance(parsed, dict):
         raise MetadataError(f'{name}: not an object: write {{"field": value, ...}}')
-    twice = [name for name, value in parsed.items() if isinstance(value, _Twice)]
+    twice = {name: "stands there twice: remove one" for name, value in parsed.items() if isinstance(value, _Twice)}
     kept = storable({name: value for name, value in parsed.items() if name not in twice})
-    dropped = {**dict.fromkeys(twice, "stands there twice: remove one"), **kept.dropped}
+    dropped = {**twice, **kept.dropped}
     return ReadSidecar(kept.fields, tuple(left_out(name, field, why) for field, why in dropped.items()))
 
 

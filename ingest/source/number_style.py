@@ -45,6 +45,10 @@ class NumberStyle:
         """The cell with a decimal point."""
         return cell.replace(",", ".") if self.decimal_comma and cell not in self.refused else cell
 
+    def as_text(self) -> NumberStyle:
+        """The style where the field is text after all: each cell is what it says, as it is once the field is known."""
+        return NumberStyle(refused=self.refused)
+
 
 def has_words(cells: Collection[str]) -> bool:
     """Whether any cell is no number, however it is written: a column with a word in it is text, unless it is known to

@@ -15,6 +15,7 @@ from ingest.source.files import FileState
 from ingest.source.met import Met
 from ingest.source.metadata import MAX_SIDECAR_BYTES, SIDECAR_SUFFIX, folder_fields, parse_sidecar
 from ingest.source.patches import Tables
+from ingest.source.regular_files import NotRegular, open_regular
 from recq import paths
 from recq.errors import MetadataError
 from recq.index.metadata_source import FOLDER, SIDECAR, TABLE, Described, PictureFile, SourceFolder
@@ -145,17 +146,12 @@ def _regular_state(path: str) -> FileState | None:
 
 def _read(path: str) -> tuple[FileState, bytes] | None:
     """A sidecar's state and bytes, one byte more than allowed when it is too long; None when there is none."""
-    flags = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
     try:
-        descriptor = os.open(path, flags)
-    except (FileNotFoundError, NotADirectoryError):
+        with open_regular(path, follow=False) as file:
+            return FileState.of(os.fstat(file.fileno())), file.read(MAX_SIDECAR_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError, NotRegular):
         return None
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:  # of a picture whose own name leaves no room for the suffix
             return None
         raise
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            return None
-        return FileState.of(status), file.read(MAX_SIDECAR_BYTES + 1)

@@ -55,12 +55,18 @@ class _Column:
 
 @dataclass(frozen=True)
 class _Row:
+    """A row as it is written: cells at its end may be missing. Work and memory are those of the cells that there are,
+    however many columns the header names."""
+
     line: int
     cells: Sequence[str]
 
-    def without(self, columns: Sequence[_Column]) -> _Row:
-        """The same row with empty cells in these columns."""
-        emptied = {column.at for column in columns}
+    def filled(self) -> Sequence[tuple[int, str]]:
+        """The cells that are not empty, with their places."""
+        return [(at, cell) for at, cell in enumerate(self.cells) if cell.strip()]
+
+    def without(self, emptied: Collection[int]) -> _Row:
+        """The same row with empty cells at these places."""
         return _Row(self.line, ["" if at in emptied else cell for at, cell in enumerate(self.cells)])
 
 
@@ -106,10 +112,11 @@ def sheet(data: bytes, name: str, *, patch: bool = False) -> Sheet:
     files = [file_in(row.cells[at]) for row in body]
     removed: dict[str, Collection[str]] = {}
     if patch:
+        names = {column.at: column.name for column in columns}
         for index, (file, row) in enumerate(zip(files, body, strict=True)):
-            marked = [column for column in columns if is_removed(row.cells[column.at])]
+            marked = {at for at, cell in row.filled() if at in names and is_removed(cell)}
             if marked:
-                removed[file] = frozenset(column.name for column in marked)
+                removed[file] = frozenset(names[at] for at in marked)
                 body[index] = row.without(marked)
     return Sheet(name, separator, files, columns, body, removed, problems.by_line())
 
@@ -127,9 +134,8 @@ def read_tables(sheets: Sequence[Sheet], known: FieldTypes) -> Sequence[Metadata
     readings = [_Reading(each) for each in sheets]
     fields: dict[str, list[_ColumnReading]] = {}
     for reading in readings:
-        for column in reading.sheet.columns:
-            if any(row.cells[column.at].strip() for row in reading.sheet.body):
-                fields.setdefault(column.name, []).append(_ColumnReading(reading, column))
+        for column in reading.columns():
+            fields.setdefault(column.name, []).append(column)
     for name, columns in fields.items():
         _read_field(columns, known.get(name))
     return [reading.table() for reading in readings]
@@ -143,6 +149,15 @@ class _Reading:
         self.parsed: list[dict[str, Scalar | list[Scalar]]] = [{} for _ in sheet.body]
         self.types: dict[str, FieldType] = {}
         self.problems = _Problems(sheet.name, sheet.problems)
+
+    def columns(self) -> Sequence[_ColumnReading]:
+        """The columns in which any cell is not empty."""
+        columns = {column.at: _ColumnReading(self, column.name) for column in self.sheet.columns}
+        for index, row in enumerate(self.sheet.body):
+            for at, cell in row.filled():
+                if at in columns:
+                    columns[at].take(index, cell)
+        return [column for column in columns.values() if column.split]
 
     def table(self) -> MetadataTable:
         """The table, when all columns have been read."""
@@ -162,34 +177,41 @@ class _Reading:
 
 
 class _ColumnReading:
-    """A column of a sheet whose cells are read: `split` has the values of each cell."""
+    """A column of a sheet whose cells are read: `split` has the values of each that is not empty, `rows` its row."""
 
-    def __init__(self, reading: _Reading, column: _Column) -> None:
+    def __init__(self, reading: _Reading, name: str) -> None:
         self.reading = reading
-        self.name = column.name
-        cells = [row.cells[column.at] for row in reading.sheet.body]
-        self.is_list = any(map(has_list, cells))
+        self.name = name
+        self.is_list = False
+        self.rows: list[int] = []
         self.split: list[list[str]] = []
-        for row, cell in zip(reading.sheet.body, cells, strict=True):
-            parts = values_in(cell)
-            if character := next((found for part in parts if (found := unreadable(part))), None):
-                what = f"column {self.name!r}: a character cannot be read, {character}: save the table as UTF-8"
-                reading.problems.add(ProblemKind.FIELD, row.line, what, self.name)
-                parts = []
-            self.split.append(parts)
         self.style = NumberStyle()
+
+    def take(self, row: int, cell: str) -> None:
+        """Read the cell of a row."""
+        self.is_list = self.is_list or has_list(cell)
+        parts = values_in(cell)
+        if character := next((found for part in parts if (found := unreadable(part))), None):
+            what = f"column {self.name!r}: a character cannot be read, {character}: save the table as UTF-8"
+            self.reading.problems.add(ProblemKind.FIELD, self.reading.sheet.body[row].line, what, self.name)
+            parts = []
+        self.rows.append(row)
+        self.split.append(parts)
 
     def distinct(self) -> set[str]:
         """The different values."""
         return {part for parts in self.split for part in parts}
 
+    def has_values(self) -> bool:
+        """Whether any cell has a value."""
+        return any(part not in self.style.dropped for parts in self.split for part in parts)
+
     def tell(self) -> None:
         """Add a problem for each cell that looks like a number and is none; one for the column where all are so."""
         wrong = {**self.style.refused, **self.style.dropped}
         body, problems = self.reading.sheet.body, self.reading.problems
-        found = [
-            (row.line, part) for row, parts in zip(body, self.split, strict=True) for part in parts if part in wrong
-        ]
+        cells = zip(self.rows, self.split, strict=True)
+        found = [(body[row].line, part) for row, parts in cells for part in parts if part in wrong]
         whole = len(found) > 1 and len(found) == sum(map(len, self.split))
         for line, part in found[:1] if whole else found:
             what = f"column {self.name!r}: {part!r} {wrong[part]}"
@@ -202,12 +224,12 @@ class _ColumnReading:
     def parse(self, field_type: FieldType, *, is_list: bool) -> bool:
         """Fill the column into the parsed rows; whether a field of integers has a number that is none."""
         widens = False
-        for parts, metadata in zip(self.split, self.reading.parsed, strict=True):
+        for row, parts in zip(self.rows, self.split, strict=True):
             values = [
                 parse_cell(self.style.plain(part), field_type) for part in parts if part not in self.style.dropped
             ]
             if values:
-                metadata[self.name] = values if is_list else values[0]
+                self.reading.parsed[row][self.name] = values if is_list else values[0]
             widens = widens or (field_type is FieldType.INTEGER and any(isinstance(value, float) for value in values))
         return widens
 
@@ -225,12 +247,15 @@ def _read_field(columns: Sequence[_ColumnReading], known: FieldType | None) -> N
             for cell in cells - column.style.refused.keys() - column.style.dropped.keys()
         }
         known = known or column_type(usable)
+        is_text = not known.is_number and any(column.has_values() for column in columns)
         for column in columns:
+            column.style = column.style.as_text() if is_text else column.style
             column.tell()
     is_list = any(column.is_list for column in columns)
     widens = [column.parse(known, is_list=is_list) for column in columns]
     for column in columns:
-        column.reading.types[column.name] = FieldType.FLOAT if any(widens) else known
+        if column.has_values():  # else the catalog would keep a type that nothing has shown
+            column.reading.types[column.name] = FieldType.FLOAT if any(widens) else known
 
 
 def _file_column(header: Record) -> int:
@@ -241,16 +266,19 @@ def _file_column(header: Record) -> int:
 def _columns(header: Record, files: int, body: Sequence[_Row], problems: _Problems) -> Iterator[_Column]:
     """The columns that can be fields. A column without any value is left out without a problem."""
     names = [nfc(cell.strip()) for cell in header.cells]
-    for at, name in enumerate(names):
-        if at == files or not any(row.cells[at].strip() for row in body):
-            continue
+    first = {name: at for at, name in reversed([*enumerate(names)])}
+    filled = set[int]()
+    for row in body:
+        filled.update([at for at, cell in enumerate(row.cells) if at not in filled and cell.strip()])
+    for at in sorted(filled - {files}):
+        name = names[at]
         column = f"column {at + 1}" if not name or unreadable(name) else f"column {printable(name)!r}"
         what = None
         if not name:
             what = "has no name: name it or remove it"
         elif character := unreadable(name):
             what = f"has a name with a character that cannot be read, {character}: save the table as UTF-8"
-        elif name in names[:at] or name == names[files]:
+        elif first[name] < at or name == names[files]:
             what = "stands there twice, and the first one holds: rename or remove one"
         elif problem := field_problem(name):
             what = f"{problem}: rename it"
@@ -261,12 +289,11 @@ def _columns(header: Record, files: int, body: Sequence[_Row], problems: _Proble
 
 
 def _body(found: Iterator[Record], width: int, files: int, problems: _Problems) -> Iterator[_Row]:
-    """The rows that name a file, each with `width` cells: missing ones at the end are empty."""
+    """The rows that name a file: none has a value in more than `width` columns."""
     lines: dict[str, int] = {}
     for record in found:
-        cells = [*record.cells, *[""] * (width - len(record.cells))]
-        file = file_in(cells[files]) if record.broken is None else ""
-        what = record.broken
+        cells, what = record.cells, record.broken
+        file = file_in(cells[files]) if files < len(cells) else ""
         if what is None and any(map(str.strip, cells[width:])):
             what = (
                 f"{len(record.cells)} cells, but the header names {width} columns: "

@@ -18,12 +18,16 @@ from pathlib import Path
 
 from ingest.source.files import FileState
 from ingest.source.patches import Tables
+from ingest.source.regular_files import open_regular
 from ingest.source.table import TABLE_NAME, MetadataTable, Sheet, read_tables, sheet
 from recq import paths
 from recq.errors import MetadataError, UsageError
 from recq.index.patch_names import in_order, patch_name
 from recq.index.problems import Problem, ProblemKind
 from recq.index.schema import FieldTypes
+
+MAX_TABLE_BYTES = 1 << 30
+"""Longer tables are refused: it is no table, or reading it takes more memory than most machines have."""
 
 
 @dataclass(frozen=True)
@@ -104,8 +108,10 @@ class TableFiles:
         It is due then.
         """
         with self._lock:
-            met = {name for name in self._met if name not in self.patches and self._is_patch(name)}
-            self._met = met
+            noted, self._met = self._met, set()
+        met = {name for name in noted if name not in self.patches and self._is_patch(name)}  # asks a disk that may hang
+        with self._lock:
+            self._met |= met
         read = {each.path: each.state for each in self.all}
         before = self._seen
         self._seen = {path: self._state(path) for path in (*read, *(self._root / name for name in met))}
@@ -166,7 +172,7 @@ class TableFiles:
         is_own = file.about == TABLE_NAME
         file = replace(file, state=self._state(file.path), identity=_identity(file.path))
         try:
-            data = file.path.read_bytes()
+            data = _content(file)
             sheets[file.path] = sheet(data, file.name, patch=not is_own)
         except FileNotFoundError as error:
             if not (is_own and self._named):
@@ -228,6 +234,15 @@ class TableFiles:
             return self._reliable(FileState.of(path.stat()))
         except OSError:
             return None
+
+
+def _content(file: TableFile) -> bytes:
+    """The bytes of a table. Raises OSError, and MetadataError where there are too many."""
+    with open_regular(file.path) as opened:
+        size = os.fstat(opened.fileno()).st_size
+        if size > MAX_TABLE_BYTES:
+            raise MetadataError(f"{file.name}: {size:,} bytes, more than {MAX_TABLE_BYTES:,}: make it shorter")
+        return opened.read()
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -5,13 +5,14 @@ Only the beginning of a file is looked at. Such a file is reported, since its au
 
 from __future__ import annotations
 
+import os
 import zipfile
-import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 from ingest.source.dialect import records
+from ingest.source.regular_files import open_regular
 from ingest.source.table import TABLE_NAME
-from recq.errors import MetadataError
 from recq.index.cells import FILE_COLUMN
 from recq.index.patch_names import PATCHES
 
@@ -33,12 +34,11 @@ def looks_like_table(root: Path, path: str) -> bool:
     if stem == "metadata" or (suffix in _TEXT and stem.startswith("metadata.")):
         return True
     try:
-        if suffix == ".xlsx":
-            return _workbook_has_column(root / path)
-        with (root / path).open("rb") as file:
-            head = file.read(_HEAD)
-        records(head, path)
-    except (OSError, MetadataError):
+        with open_regular(root / path) as file:
+            if suffix == ".xlsx":
+                return _workbook_has_column(file)
+            records(file.read(_HEAD), path)
+    except Exception:  # it is a hint about a file of no concern: zipfile alone raises a dozen kinds of errors
         return False
     return True
 
@@ -59,12 +59,9 @@ def _stem_and_suffix(path: str) -> tuple[str, str]:
     return stem, dot + suffix
 
 
-def _workbook_has_column(path: Path) -> bool:
-    """Whether any text of a workbook is the word `file`; its first ones are the header's."""
-    if path.stat().st_size > _LARGEST_WORKBOOK:
+def _workbook_has_column(file: BinaryIO) -> bool:
+    """Whether any text of a workbook is the word `file`; its first ones are the header's. Raises what zipfile does."""
+    if os.fstat(file.fileno()).st_size > _LARGEST_WORKBOOK:
         return False
-    try:
-        with zipfile.ZipFile(path) as workbook, workbook.open("xl/sharedStrings.xml") as texts:
-            return f">{FILE_COLUMN}<".encode() in texts.read(_HEAD).lower()
-    except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError, zlib.error):
-        return False
+    with zipfile.ZipFile(file) as workbook, workbook.open("xl/sharedStrings.xml") as texts:
+        return f">{FILE_COLUMN}<".encode() in texts.read(_HEAD).lower()

@@ -19,7 +19,6 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 from recq import paths
-from recq.errors import MetadataError
 from recq.index import changes, predicted
 from recq.index.changes import Gone, Stamp
 from recq.index.dates import read_date, written_date
@@ -62,7 +61,6 @@ EXACT = 2**53
 _LONGEST_EXACT = len(str(-EXACT))
 _INTEGER = re.compile(r"-?(0|[1-9]\d*)")
 _FLOAT = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?|-?\.\d+")
-_NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _PATH = re.compile(r'[."\[\]]')  # what makes a key that is not quoted a path into objects and lists
@@ -437,13 +435,10 @@ def storable(given: Mapping[str, Any]) -> Storable:
 def column_type(cells: Iterable[str]) -> FieldType:
     """The type of a column of text cells (already split at list bars, empty ones left out).
 
-    Any leading zero keeps a column strings (`00123` is a name, not a number), as does an integer of more than 64 bits.
-    Raises MetadataError for `nan` and infinities: a cell that has no number should be empty.
+    Any leading zero keeps a column strings (`00123` is a name, not a number), as do an integer of more than 64 bits,
+    `nan` and infinities.
     """
     cells = list(cells)
-    for cell in cells:
-        if _NOT_FINITE.fullmatch(cell) and all(_FLOAT.fullmatch(c) or _NOT_FINITE.fullmatch(c) for c in cells):
-            raise MetadataError(f"{cell!r} is not a finite number; leave the cell empty")
     if not cells:
         return FieldType.STRING
     for candidate in (FieldType.BOOL, FieldType.INTEGER, FieldType.FLOAT, FieldType.DATE):

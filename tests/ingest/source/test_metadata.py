@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -131,6 +132,18 @@ def test_a_picture_has_a_thousand_fields_at_most() -> None:
     sidecar = parse_sidecar(json.dumps({f"f{n}": n for n in range(MOST_FIELDS + 2)}).encode(), "x.json")
     assert list(sidecar.fields) == [f"f{n}" for n in range(MOST_FIELDS)]
     assert [problem.field for problem in sidecar.problems] == ["f1000", "f1001"]
+
+
+def test_a_sidecar_of_nothing_but_doubled_names_is_read_in_time() -> None:
+    """The names together take a hundred times as long as one after the other where each is looked for in a list."""
+    names = [f"{number:x}" for number in range(40_000)]
+    text = "{" + ",".join(f'"{name}":1' for name in [*names, *names, "once"]) + "}"
+    assert len(text) < MAX_SIDECAR_BYTES
+    before = time.process_time()
+    sidecar = parse_sidecar(text.encode(), "x.json")
+    assert time.process_time() - before < 5
+    assert sidecar.fields == {"once": 1}
+    assert [problem.field for problem in sidecar.problems] == names
 
 
 JSON = st.recursive(

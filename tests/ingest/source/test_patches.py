@@ -6,8 +6,9 @@ import csv
 import errno
 import io
 import os
+import threading
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from random import Random
 
@@ -20,7 +21,9 @@ from ingest.source.nearest import Nearest
 from ingest.source.patches import patched
 from ingest.source.scan import Kind, Rules, Seen, walk
 from ingest.source.table import read_table, read_tables, sheet
+from ingest.source.table_files import MAX_TABLE_BYTES
 from ingest.source.watched_source import WatchedSource
+from recq import paths
 from recq.index.cells import REMOVED
 from recq.index.patch_names import in_order, patch_name
 from recq.index.problems import MOST_KEPT, ProblemKind
@@ -344,13 +347,94 @@ def test_only_regular_files_are_patches(watched: WatchedSource, tmp_path: Path) 
     assert watched.own_problems() == []
 
 
+def make_fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def make_endless(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def make_too_long(path: Path) -> None:
+    path.touch()
+    os.truncate(path, MAX_TABLE_BYTES + 1)
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (make_fifo, "cannot be read: not a regular file"),
+        (make_endless, "cannot be read: not a regular file"),
+        (Path.mkdir, "cannot be read: not a regular file"),
+        (make_too_long, ": 1,073,741,825 bytes, more than 1,073,741,824: make it shorter"),
+    ],
+)
+@pytest.mark.parametrize("named", [False, True])
+def test_a_table_that_is_none_takes_nothing_away(
+    tmp_path: Path, said: list[str], make: Callable[[Path], None], why: str, named: bool
+) -> None:
+    """Neither at the start nor later does its reading wait, or end for want of memory."""
+    (tmp_path / "root").mkdir()
+    table = tmp_path / "named.csv" if named else tmp_path / "root" / "metadata.csv"
+    make(table)
+    watched = source(tmp_path / "root", said, {}, table if named else None)
+    watched.load_tables()
+    assert watched.blind
+    (problem,) = watched.own_problems()
+    assert (problem.kind, problem.path) == (ProblemKind.TABLE, paths.printable(str(table)) if named else "metadata.csv")
+    assert problem.detail.startswith(str(problem.path))
+    assert problem.detail.endswith(why)
+    table.rmdir() if table.is_dir() else table.unlink()
+    table.write_text("file,price\na.jpg,1\n")
+    assert not watched.table_changed()
+    assert watched.table_changed()
+    assert watched.load_tables()
+    assert (watched.describe("a.jpg").metadata, watched.own_problems()) == ({"price": 1}, [])
+    table.unlink()
+    make(table)
+    assert not watched.table_changed()
+    assert watched.table_changed()
+    assert not watched.load_tables()
+    assert watched.describe("a.jpg").metadata == {"price": 1}
+
+
+def test_a_disk_that_hangs_keeps_nobody_from_noting_tables(
+    watched: WatchedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looking for changes waits for the disk in a worker; notes are taken in the thread of all sources."""
+    put(watched, fixes="file,price a.jpg,2")
+    (watched.root / "metadata.new.csv").write_text("file,price\na.jpg,9\n")
+    watched.note_patch("metadata.new.csv")
+    waited: list[bool] = []
+    stat = Path.stat
+
+    def hang(path: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+        for note, name in ((watched.note_table, "metadata.fixes.csv"), (watched.note_patch, "metadata.more.csv")):
+            noting = threading.Thread(target=note, args=(name,), daemon=True)
+            noting.start()
+            noting.join(5)
+            waited.append(noting.is_alive())
+        return stat(path, follow_symlinks=follow_symlinks)
+
+    monkeypatch.setattr(Path, "stat", hang)
+    watched.table_changed()
+    monkeypatch.undo()
+    assert waited
+    assert not any(waited)
+    (watched.root / "metadata.more.csv").write_text("file,tag\na.jpg,x\n")
+    watched.table_changed()
+    assert watched.table_changed()
+    assert watched.load_tables()
+    assert watched.describe("a.jpg").metadata == {"price": 9, "tag": "x"}  # what was noted meanwhile is looked at, too
+
+
 def test_a_patch_without_permission_is_reported(watched: WatchedSource, monkeypatch: pytest.MonkeyPatch) -> None:
     put(watched, fixes="file,price a.jpg,2")
 
-    def refuse(path: Path) -> bytes:
+    def refuse(path: Path, flags: int) -> int:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))  # root may read every file
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     watched.note_table("metadata.fixes.csv")
     assert not watched.load_tables()
     assert watched.describe("a.jpg").metadata == {"price": 2}

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import os
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ingest.source.ignore_files import Rule
 from ingest.source.nearest import Nearest
@@ -52,6 +57,85 @@ def test_a_workbook_with_a_column_file_looks_like_a_table(tmp_path: Path) -> Non
     assert looks_like_table(tmp_path, "products.xlsx")
     assert not looks_like_table(tmp_path, "accounts.xlsx")
     assert not looks_like_table(tmp_path, "gone.xlsx")
+
+
+def workbook(*, compression: int = zipfile.ZIP_DEFLATED, others: Sequence[str] = ()) -> bytes:
+    """A workbook with a column `file`, and more members."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", compression) as members:
+        members.writestr("xl/sharedStrings.xml", "<t>File</t>" * 50)
+        for name in others:
+            members.writestr(name, "x")
+    return out.getvalue()
+
+
+def with_a_name_that_is_no_text() -> bytes:
+    """The flag says that the name of a member is UTF-8."""
+    return workbook(others=["\N{GREEK SMALL LETTER ALPHA}"]).replace(b"\xce\xb1", b"\xce\x41")
+
+
+def with_more_than_there_is() -> bytes:
+    """The first member says that it has more bytes than the file."""
+    data = bytearray(workbook(compression=zipfile.ZIP_STORED))
+    sizes = data.index(b"PK\1\2") + 20  # in the central directory, which zipfile believes
+    data[sizes : sizes + 8] = (100_000).to_bytes(4, "little") * 2
+    return bytes(data)
+
+
+def with_a_broken_stream(compression: int) -> bytes:
+    """The bytes of the first member are no stream."""
+    data = bytearray(workbook(compression=compression))
+    start = 30 + len("xl/sharedStrings.xml")
+    data[start + 9 : start + 20] = b"\xff" * 11
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        with_a_name_that_is_no_text(),
+        with_more_than_there_is(),
+        *map(with_a_broken_stream, (zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)),
+    ],
+    ids=["name", "size", "deflate", "bzip2", "lzma"],
+)
+def test_an_odd_workbook_is_no_table(tmp_path: Path, data: bytes) -> None:
+    """Every comparison looks at it: what were raised would end the daemon at each start."""
+    (tmp_path / "book.xlsx").write_bytes(data)
+    assert not looks_like_table(tmp_path, "book.xlsx")
+
+
+WORKBOOKS = [workbook(compression=each, others=["\u03b1", "b"]) for each in (zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("workbooks")
+
+
+@given(
+    st.sampled_from(WORKBOOKS),
+    st.lists(st.tuples(st.integers(0, min(map(len, WORKBOOKS)) - 1), st.integers(0, 255)), max_size=8),
+    st.integers(0, 20),
+)
+def test_no_bytes_of_a_workbook_raise_anything(
+    folder: Path, data: bytes, changes: Sequence[tuple[int, int]], cut: int
+) -> None:
+    changed = bytearray(data[: len(data) - cut])
+    for at, byte in changes:
+        changed[min(at, len(changed) - 1)] = byte
+    (folder / "book.xlsx").write_bytes(changed)
+    assert looks_like_table(folder, "book.xlsx") in (True, False)
+
+
+@pytest.mark.parametrize("name", ["labels.csv", "labels.xlsx"])
+def test_what_is_no_regular_file_is_no_table(tmp_path: Path, name: str) -> None:
+    """A comparison meets it; opening a FIFO would wait for a writer for ever."""
+    os.mkfifo(tmp_path / name)
+    assert not looks_like_table(tmp_path, name)
+    (tmp_path / name).unlink()
+    (tmp_path / name).mkdir()
+    assert not looks_like_table(tmp_path, name)
 
 
 @pytest.mark.parametrize(
