@@ -225,7 +225,7 @@ class Committer:
             described = self._described(key, item, stored)
             if described.lost and not self._sources[key.source].losses.held:
                 losing.append((key, item))
-            elif not described.lost or described.kept.metadata != stored:
+            elif not described.lost or self._differs(key, described.kept, stored):
                 fresh.append(described.kept)
         return replace(self._replaced(fresh), losing=losing)
 
@@ -275,7 +275,11 @@ class Committer:
             if taken:
                 fresh += [each.now for each in described.values()]
             else:
-                fresh += [each.kept for each in described.values() if each.kept.metadata != before.get(each.kept.id)]
+                fresh += [
+                    each.kept
+                    for key, each in described.items()
+                    if self._differs(key, each.kept, before.get(each.kept.id, {}))
+                ]
             if not taken and not watched.losses.held:
                 watched.losses.hold()
                 first = paths.to_text(losing[0].path)[0]
@@ -398,6 +402,10 @@ class Committer:
 
         now = described(description)
         return _Described(now, described(description.keeping(before, lost)) if lost else now, lost)
+
+    def _differs(self, key: Key, item: Item, stored: Metadata) -> bool:
+        """Whether an item has other metadata than are stored of it."""
+        return self._sources[key.source].as_stored(item.metadata) != stored
 
     def _declare_known(self, items: Sequence[Item]) -> None:
         """Fix the types of fields that do not depend on their first values, before the first value is written.

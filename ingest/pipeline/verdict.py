@@ -15,7 +15,7 @@ from ingest.events.stability import is_complete
 from ingest.reconcile.compare import Action, Index, decide
 from ingest.source.files import FileState, Key
 from ingest.source.metadata import SIDECAR_SUFFIX
-from ingest.source.scan import Kind, Seen, holds_image
+from ingest.source.scan import Kind, Seen
 from ingest.source.table import TABLE_NAME
 from ingest.source.watched_source import WatchedSource
 from recq import paths
@@ -89,10 +89,14 @@ def _examine(entry: PendingPath, watched: WatchedSource, known: Item | None, now
     is_item = seen is not None and _is_item(seen, watched)
     if seen is None or is_item:
         watched.ignored.discard(entry.key.path)
-    else:
+    elif is_item is not None:
         watched.ignored.add(entry.key.path, seen.state)
     if known is None and not is_item and entry.key.path.endswith(SIDECAR_SUFFIX):
         return Verdict(entry, Fate.SIDECAR, picture=watched.picture_of(entry.key.path))
+    if is_item is None:
+        if known is None:
+            return Verdict(entry, Fate.UNCERTAIN, state)
+        is_item = True  # it stays one as one with an image's name does: who reads it tells why that cannot be done
     if is_item and entry.altered:
         return Verdict(entry, Fate.EMBED, state, known)
     action = decide(state if is_item else None, known, lambda: _is_described(watched, entry, known), retry=entry.retry)
@@ -106,7 +110,11 @@ def _is_described(watched: WatchedSource, entry: PendingPath, known: Item | None
     return known is not None and watched.is_described(entry.key.path, known.file.metadata_digest)
 
 
-def _is_item(seen: Seen, watched: WatchedSource) -> bool:
-    if seen.kind is Kind.MAYBE:
-        return not watched.ignored.has(seen.path, seen.state) and holds_image(watched.root, seen.path)
-    return seen.kind is Kind.ITEM
+def _is_item(seen: Seen, watched: WatchedSource) -> bool | None:
+    """None where its first bytes would tell, and cannot be read."""
+    if seen.kind is not Kind.MAYBE:
+        return seen.kind is Kind.ITEM
+    try:
+        return watched.begins_as_image(seen)
+    except OSError:
+        return None

@@ -2,8 +2,8 @@
 
 `decide` gives the action that one path needs. `Reconciliation` finds the paths that need any: it walks the folder and
 looks the files up a page at a time, and scrolls the index for what has gone only when the index knows more items than
-the walk met. Memory is bounded by a page, and no byte is read where size, mtime and ctime agree. Each path is looked at
-once more before anything is done, so the findings may be outdated by then.
+the walk met. Memory is bounded by a page and a megabyte, and no byte is read where size, mtime and ctime agree. Each
+path is looked at once more before anything is done, so the findings may be outdated by then.
 
 Items that would lose metadata are counted before any of them does, and handed over in a second walk if they may.
 
@@ -27,14 +27,15 @@ from typing import Protocol, TypeVar
 from ingest.events.retry import PASSING, is_due
 from ingest.reconcile.outdated import needs_decoding
 from ingest.reconcile.survivors import Survivors
+from ingest.reconcile.walked import Walked
 from ingest.source.files import FileState
 from ingest.source.ignore_files import IGNORE_FILE, Rule
 from ingest.source.nearest import Nearest
-from ingest.source.scan import Kind, Seen, Unreadable, holds_image, holds_no_image
+from ingest.source.scan import Kind, Seen, Unreadable, holds_image
 from ingest.source.skipped import Skipped
 from ingest.source.table import MetadataTable
 from ingest.source.unread import looks_like_table, may_be_table, unread
-from ingest.source.watched_source import WatchedSource
+from ingest.source.watched_source import Ignored, WatchedSource
 from recq import paths
 from recq.images import IMAGE_EXTENSIONS
 from recq.index.problems import Problem, ProblemKind
@@ -94,6 +95,11 @@ def decide(
 def is_as_known(state: FileState | None, item: Item) -> bool:
     """Whether a file's size and time are those that the index has."""
     return state is not None and (item.file.size, item.file.mtime_ns) == (state.size, state.mtime_ns)
+
+
+def _is_untouched(seen: Seen, item: Item) -> bool:
+    """Whether nothing shows a change of the file since the index got it."""
+    return is_as_known(seen.state, item) and not _is_touched(seen.state, item)
 
 
 def _is_touched(state: FileState, item: Item) -> bool:
@@ -214,11 +220,13 @@ class Reconciliation:
         self._unread: list[Problem] = []
         self._skipped = Skipped()
         self._bad_rules: list[Problem] = []
-        self._ignored: dict[str, FileState] = {}
+        self._ignored = Ignored()
+        self._walked = Walked()
 
     def differences(self) -> Iterator[Difference]:
         """Every path that needs an action: new, changed and re-described ones first, then those that have gone."""
         guard, losses = self._watched.guard, self._watched.losses
+        self._watched.forget_unlisted()
         before = self._index.size(self._watched.name)
         losses.suspect()
         if self._resumed:
@@ -230,7 +238,7 @@ class Reconciliation:
         files = self._files()
         for page in in_pieces(files, PAGE):
             yield from self._counted(self._without_losing(list(self._compare(page))))
-        self._watched.ignored.replace(self._ignored)
+        self._watched.ignored = self._ignored
         if self._new_others:
             self._tell_others(self._new_others)
         known = self._index.size(self._watched.name)
@@ -270,7 +278,7 @@ class Reconciliation:
                 now = self._watched.describe(path, before.metadata)
                 if lost := self._watched.lost(before.file.path, before.metadata, now.metadata):
                     kept = now.keeping(before.metadata, lost)
-                    losing[path] = _Loss(lost, kept.metadata != before.metadata)
+                    losing[path] = _Loss(lost, self._watched.as_stored(kept.metadata) != before.metadata)
         return losing
 
     def _decide_losses(self) -> Iterator[Difference]:
@@ -345,7 +353,7 @@ class Reconciliation:
             if not self._watched.has(found.path):
                 self._note_other(found)
             elif found.kind is Kind.IGNORED:
-                self._ignored[found.path] = found.state
+                self._ignored.met(found.path, found.state)
             else:
                 yield found
 
@@ -388,9 +396,12 @@ class Reconciliation:
         untold: dict[str, int] = {}
         for seen in page:
             item = known.get(ids[seen.path])
-            if seen.kind is Kind.MAYBE and not self._is_item(seen, item):
-                self._ignored[seen.path] = seen.state
+            is_item = self._is_item(seen, item)
+            if is_item is False:
+                self._ignored.met(seen.path, seen.state)
+            if not is_item:
                 continue
+            self._walked.add(seen.path)
             self.items += 1
             self._met += item is not None
             retry = item is not None and item.error is not None and self._is_due(item.error)
@@ -419,31 +430,37 @@ class Reconciliation:
             return False
         return sha256_of(self._watched.root, seen.path) not in (None, item.file.sha256)
 
-    def _is_item(self, seen: Seen, item: Item | None) -> bool:
-        """Whether the first bytes are an image's; they are read only where this state of the file is unknown."""
-        if item is not None and is_as_known(seen.state, item) and not _is_touched(seen.state, item):
-            return True
-        return not self._watched.ignored.has(seen.path, seen.state) and holds_image(self._watched.root, seen.path)
+    def _is_item(self, seen: Seen, item: Item | None) -> bool | None:
+        """Whether name or first bytes are an image's; these are read only where this state of the file is unknown.
 
-    def _is_none_any_more(self, seen: Seen, item: Item) -> bool:
-        """Whether a file without an image's name has changed and does not begin as an image any more."""
-        return (
-            seen.kind is Kind.MAYBE
-            and (not is_as_known(seen.state, item) or _is_touched(seen.state, item))
-            and holds_no_image(self._watched.root, seen.path)
-        )
+        A file that cannot be read stays an item where the index has it as one; of others that is not known: None.
+        """
+        if seen.kind is Kind.ITEM or (item is not None and _is_untouched(seen, item)):
+            return True
+        try:
+            return self._watched.begins_as_image(seen)
+        except OSError:
+            return None if item is None else True
+
+    def _stands(self, path: str, item: Item) -> bool:
+        """Whether a walk meets the file of an item, and an item in it. Raises OSError where that is not known."""
+        watched = self._watched
+        seen = watched.look(path) if path in self._walked else watched.look_listed(path)
+        if seen is None or seen.kind is Kind.IGNORED:
+            return False
+        return seen.kind is Kind.ITEM or _is_untouched(seen, item) or holds_image(watched.root, path)
 
     def gone(self) -> Iterator[Difference]:
-        """Items whose files have gone; none of a folder that could not be listed."""
+        """Items whose files have gone; none of a folder that could not be listed, or whose file cannot be read."""
         for item in self._index.scan(self._watched.name):
             path = paths.from_text(item.file.path, item.file.encoded)
             if any(folder.covers(path) for folder in self.unreadable):
                 continue
             try:
-                seen = self._watched.look(path)
+                stands = self._stands(path, item)
             except OSError:
                 continue
-            if seen is None or seen.kind is Kind.IGNORED or self._is_none_any_more(seen, item):
+            if not stands:
                 yield Difference(path, None, item, Action.DELETE)
 
 

@@ -8,15 +8,15 @@ to the limit of `max_delete`.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 
+from ingest.reconcile.compare import is_as_known
 from ingest.source.ignore_files import Rule
+from ingest.source.scan import Kind
 from ingest.source.watched_source import WatchedSource
 from recq import paths
 from recq.commands import command
@@ -145,34 +145,35 @@ def _compared(old: Catalog, new: Catalog, watched: WatchedSource) -> _Found:
         known = new.ledger.known([item.id for item in page])
         for item in page:
             again = known.get(item.id)
-            if again is None and _stands(watched.root, item):
-                rule = watched.rule_ignoring(paths.from_text(item.file.path, item.file.encoded))
-                if rule is not None:
-                    found.ignored.append(rule)
-                else:
-                    found.lost.append(_Lost(item.file.path, "it is missing from the new collection"))
-            elif again is None and not os.path.lexists(_place(watched.root, item)):
-                found.gone.append(item.file.path)
-            elif again is not None and again.error is not None and _same_file(again, item):
+            if again is None:
+                _note_missing(found, watched, item)
+            elif again.error is not None and _same_file(again, item):
                 found.lost.append(_Lost(item.file.path, f"{again.error.reason}: {again.error.detail}"))
     return found
 
 
-def _place(root: Path, item: Item) -> Path:
-    return root / paths.from_text(item.file.path, item.file.encoded)
+def _note_missing(found: _Found, watched: WatchedSource, item: Item) -> None:
+    """Note why the new collection is without an item.
+
+    The network did not lose a file that has changed meanwhile, and neither one that no walk meets: it has gone.
+    """
+    path = paths.from_text(item.file.path, item.file.encoded)
+    try:
+        seen = watched.look_listed(path)
+    except OSError as error:
+        found.lost.append(_Lost(item.file.path, f"it cannot be looked at: {error.strerror or error}"))
+        return
+    rule = watched.rule_ignoring(path) if seen is not None else None
+    if rule is not None:
+        found.ignored.append(rule)
+    elif seen is None or seen.kind is Kind.IGNORED:
+        found.gone.append(item.file.path)
+    elif is_as_known(seen.state, item):
+        found.lost.append(_Lost(item.file.path, "it is missing from the new collection"))
 
 
 def _same_file(one: Item, other: Item) -> bool:
     return (one.file.size, one.file.mtime_ns) == (other.file.size, other.file.mtime_ns)
-
-
-def _stands(root: Path, item: Item) -> bool:
-    """Whether the file is unchanged: a file that has changed or gone meanwhile was not lost by the network."""
-    try:
-        status = _place(root, item).stat()
-    except OSError:
-        return False
-    return (status.st_size, status.st_mtime_ns) == (item.file.size, item.file.mtime_ns)
 
 
 def _require_answers(new: Catalog, sources: list[str]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from functools import partial
 
 from ingest.reconcile.origins import Holders
-from ingest.source.scan import Kind, Seen
+from ingest.source.scan import Kind, holds_image
 from ingest.source.timebox import within
 from ingest.source.watched_source import WatchedSource
 from recq import paths
@@ -18,7 +18,7 @@ _ELSEWHERE_WITHIN = 2.0  # seconds that the disk of another source may take to a
 
 class Survivors:
     """Asks the index which items have the same bytes, and the disk whether their files exist. For one pass: answers are
-    kept.
+    kept. An item that goes although its file stands, since it holds no image any more, is none of them.
 
     `own` is the source whose files have gone, and whose worker this is. The disk of another source that does not answer
     is asked once: its files count as lost, so that more is held rather than less.
@@ -47,20 +47,19 @@ class Survivors:
         return {digest for digest in digests if self._known[digest]}
 
     def _stands(self, item: Item) -> bool:
-        """Whether the item's file exists; files of sources that are not watched here are assumed to exist."""
+        """Whether the item's file is still one's; files of sources that are not watched here are assumed to be."""
         watched = self._sources.get(item.file.source)
         if watched is None:
             return True
         path = paths.from_text(item.file.path, item.file.encoded)
-        ask = partial(watched.look, path)
+        ask = partial(_is_item, watched, path)
         try:
-            seen = ask() if watched.name == self._own else self._elsewhere(watched.name, ask)
+            return ask() if watched.name == self._own else self._elsewhere(watched.name, ask)
         except OSError:
             return False
-        return seen is not None and seen.kind is not Kind.IGNORED
 
-    def _elsewhere(self, source: str, ask: Callable[[], Seen | None]) -> Seen | None:
-        """The file in another source, for whose disk this one must not wait for ever. Raises OSError."""
+    def _elsewhere(self, source: str, ask: Callable[[], bool]) -> bool:
+        """The answer of another source, for whose disk this one must not wait for ever. Raises OSError."""
         if source in self._silent:
             raise TimeoutError(f"the disk of {source} did not answer")
         try:
@@ -68,3 +67,11 @@ class Survivors:
         except TimeoutError:
             self._silent.add(source)
             raise
+
+
+def _is_item(watched: WatchedSource, path: str) -> bool:
+    """Whether what is at a path is an item by its name, else by its first bytes. Raises OSError."""
+    seen = watched.look(path)
+    if seen is None or seen.kind is Kind.IGNORED:
+        return False
+    return seen.kind is Kind.ITEM or holds_image(watched.root, path)

@@ -114,21 +114,32 @@ def _kind(path: str, name: str) -> Kind:
 def look(path: str, rules: Rules) -> Seen | None:
     """What is at a path relative to the root of the rules; None when nothing is there, or a folder.
 
-    Raises OSError when that cannot be known (a folder on the way may not be searched, the disk does not answer, a
-    `.recqignore` on the way that cannot be used may take back what another ignores).
+    What lies behind a link to a folder is not there: no walk follows one. Raises OSError when that cannot be known (a
+    folder on the way may not be searched, the disk does not answer, a `.recqignore` on the way that cannot be used may
+    take back what another ignores).
     """
     absolute = f"{rules.root}/{path}"
     try:
         status = os.lstat(absolute)
+        if stat.S_ISDIR(status.st_mode) or _is_behind_link(path, rules.root):
+            return None
     except OSError as error:
         if error.errno in _NOTHING_THERE:
             return None
         raise
-    if stat.S_ISDIR(status.st_mode):
-        return None
     if stat.S_ISLNK(status.st_mode):
         return _look_through(Path(absolute), path, status, rules)
     return _regarded(path, status, rules)
+
+
+def _is_behind_link(path: str, root: Path) -> bool:
+    """Whether a folder above the path, below the root, is a link. Raises OSError."""
+    folder = path.rpartition("/")[0]
+    while folder:
+        if stat.S_ISLNK(os.lstat(f"{root}/{folder}").st_mode):
+            return True
+        folder = folder.rpartition("/")[0]
+    return False
 
 
 def _regarded(path: str, status: os.stat_result, rules: Rules) -> Seen:
@@ -203,22 +214,7 @@ def _ignored(entry: os.DirEntry[str], path: str, rule: Rule | None = None) -> Se
 
 
 def holds_image(root: Path, path: str) -> bool:
-    """Whether the file's first bytes are an allowed format's; False where it cannot be read."""
-    try:
-        return _begins_as_image(root, path)
-    except OSError:
-        return False
-
-
-def holds_no_image(root: Path, path: str) -> bool:
-    """Whether the file's first bytes are no allowed format's; False, too, where it cannot be read."""
-    try:
-        return not _begins_as_image(root, path)
-    except OSError:
-        return False
-
-
-def _begins_as_image(root: Path, path: str) -> bool:
+    """Whether the file's first bytes are an allowed format's. Raises OSError where it cannot be read."""
     flags = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0)  # a FIFO would wait for a writer
     descriptor = os.open(root / path, flags)
     try:

@@ -16,6 +16,7 @@ from ingest.source.guard import Guard, LossGuard, held_metadata, too_much_metada
 from ingest.source.headers import Headers
 from ingest.source.held import HeldReports
 from ingest.source.ignore_files import IGNORE_FILE, Rule
+from ingest.source.listings import Listings
 from ingest.source.met import Met
 from ingest.source.metadata import SIDECAR_SUFFIX, changed_fields, lost_fields, merge
 from ingest.source.metadata_sources import Asked, metadata_sources
@@ -23,7 +24,7 @@ from ingest.source.nearest import Nearest
 from ingest.source.other_daemons import double_of
 from ingest.source.own_sources import without_ctime
 from ingest.source.patches import Patched, Tables
-from ingest.source.scan import Kind, Rules, Seen, Unreadable, look, walk
+from ingest.source.scan import Kind, Rules, Seen, Unreadable, holds_image, look, walk
 from ingest.source.table import TABLE_NAME, MetadataTable
 from ingest.source.table_files import TableFiles
 from recq import paths
@@ -32,11 +33,12 @@ from recq.images.process import Header
 from recq.index.metadata_source import TABLE, PictureFile
 from recq.index.problems import MOST_KEPT, UNMET, Problem, ProblemKind, bounded, few, left_out
 from recq.index.remedies import undoubled
-from recq.index.schema import FieldTypes, Metadata, Value, composed, dated, metadata_digest, storable
+from recq.index.schema import FieldTypes, Metadata, Value, composed, dated, metadata_digest, nfc, storable
 from recq.index.sources import Plugin
 from recq.part import WHOLE, Part
 
 _MOST_IGNORED = 200_000  # paths that are remembered; more are only counted
+_MOST_UNLISTED = 100_000  # paths that are remembered; the next comparison finds the others
 _MOST_PROBLEMS = 100
 _PATCHED = "_"  # the key, in what a digest is made of, of what patches say: no field and no source has it
 _ROWS = "rows"  # that rows of a table name no file, beside the problem that it cannot be read
@@ -71,10 +73,10 @@ class Ignored:
         """Note that a file has gone, or has become an item."""
         self._files.pop(path, None)
 
-    def replace(self, files: Mapping[str, FileState]) -> None:
-        """Replace all by the files that a whole walk has found."""
-        self._more = max(0, len(files) - _MOST_IGNORED)
-        self._files = dict(list(files.items())[:_MOST_IGNORED])
+    def met(self, path: str, state: FileState) -> None:
+        """Note a file that a walk meets, each once: those that are too many are counted."""
+        self.add(path, state)
+        self._more += path not in self._files
 
 
 class Problems:
@@ -159,6 +161,9 @@ class WatchedSource:
         self.rules = Rules(ignore, root, self.met)
         self.tables = Tables()
         self.ignored = Ignored()
+        """Replaced whole by each comparison."""
+        self._listings = Listings(root)
+        self._unlisted: set[str] = set()  # paths that are found on disk and not listed, as far as is known
         self.problems = Problems(say)
         self.records_problems = True
         """Whether this process records what is wrong with the source as a whole; of several that work on it one."""
@@ -193,9 +198,36 @@ class WatchedSource:
         self.problems.note("", problem.detail, problem.detail)
 
     def look(self, path: str) -> Seen | None:
-        """What is at a path relative to the root; see `ingest.source.scan.look`. Raises OSError."""
+        """What is at a path relative to the root; see `ingest.source.scan.look`. Raises OSError.
+
+        A name that `look_listed` has found to be listed nowhere stays so until it is.
+        """
         seen = look(path, self.rules)
+        if seen is not None and path in self._unlisted:
+            if not self._listings.has(path):
+                return None
+            self._unlisted.discard(path)
         return seen if seen is None or self._has_ctime else replace(seen, state=seen.state.without_ctime())
+
+    def look_listed(self, path: str) -> Seen | None:
+        """The same, None also of a name that no listing gives: for paths that a walk has not met. Raises OSError."""
+        seen = self.look(path)
+        if seen is None or self._listings.has(path):
+            return seen
+        if len(self._unlisted) < _MOST_UNLISTED:
+            self._unlisted.add(path)
+        return None
+
+    def forget_unlisted(self) -> None:
+        """Have the comparison that begins find anew which names no listing gives."""
+        self._unlisted.clear()
+
+    def begins_as_image(self, seen: Seen) -> bool:
+        """Whether a file's first bytes are an image's; they are not read where it was passed over in that very state.
+
+        Raises OSError where they cannot be read.
+        """
+        return not self.ignored.has(seen.path, seen.state) and holds_image(self.root, seen.path)
 
     def walk(self, below: str = "") -> Iterator[Seen | Unreadable]:
         """Everything below a folder of the source; see `ingest.source.scan.walk`."""
@@ -293,11 +325,19 @@ class WatchedSource:
 
         While it is not known what a patch gives, so are those whose value would be another: the patch wins over all.
         """
-        lost = lost_fields(text, before, now)
+        lost = self._lost_fields(text, before, now)
         if any(file.unknown for file in self._files.patches.values()):
-            changed = changed_fields(before, dated(composed(now), self.types()))
+            changed = changed_fields(before, self.as_stored(now))
             lost += [name for name in changed if name not in lost]
         return lost
+
+    def as_stored(self, metadata: Metadata) -> Metadata:
+        """Metadata in the form in which the index has them: only that can be compared with what an item has."""
+        return dated(composed(metadata), self.types())
+
+    def _lost_fields(self, text: str, before: Metadata, now: Metadata) -> list[str]:
+        """The category that a folder gives has the form of the folder's name: what is compared has the stored form."""
+        return lost_fields(nfc(text), before, self.as_stored(now))
 
     def is_table(self, path: str) -> bool:
         """Whether the file at `path` is one of the tables that are read."""
@@ -475,7 +515,7 @@ class WatchedSource:
         metadata = {field: value for field, value in kept.fields.items() if value is not None}
         if before:
             removed = {field for field, value in patched.items() if value is None}
-            lost = [field for field in lost_fields(text, before, metadata) if field not in removed]
+            lost = [field for field in self._lost_fields(text, before, metadata) if field not in removed]
             unknown = [each.unknown for each in answers]
             metadata |= {
                 field: before[field] for field in lost if any(some is None or field in some for some in unknown)

@@ -435,3 +435,52 @@ def test_what_goes_at_once_is_held_or_goes_together(stage: Stage) -> None:
     deleted, held = stage.deleter.delete(removals)
     assert (len(deleted), held) == (40, [])
     assert len(stage.paths()) == 21
+
+
+def test_items_whose_files_hold_no_picture_any_more_are_lost_however_their_names_look(stage: Stage) -> None:
+    """Their files stand, and none of them has its bytes."""
+    names = [f"photo{number}" for number in range(60)]
+    for number, name in enumerate(names):
+        put(stage.root / name, 100 + number)
+    stage.committer.write([stage.work(name) for name in names])
+    stage.watched.guard.begin(60)
+    for name in names[:40]:
+        (stage.root / name).write_text(f"{name} is no picture")
+    removals = [
+        replace(stage.removal(name), state=FileState.of((stage.root / name).stat()), hinted=True) for name in names[:40]
+    ]
+    deleted, held = stage.deleter.delete(removals)
+    assert (deleted, [each.items for each in held]) == ([], [40])
+    deleted, held = stage.deleter.delete(removals[:20])
+    assert (len(deleted), held) == (20, [])
+
+
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [("told", "2024-01-31 12:00:00"), ("told", "u\u0308ber"), ("to\u0308ld", "x"), ("told", "7")],
+    ids=["moment", "text", "name", "number"],
+)
+def test_what_keeps_what_it_would_lose_is_written_once(stage: Stage, header: str, row: str) -> None:
+    """Metadata are compared in the form that is stored: dates have one of their own, and texts are composed."""
+    names = ["a.jpg", "b.jpg", "2024/c.jpg"]
+
+    def tell(*columns: str) -> None:
+        cells = [row if each == header else "T" for each in columns]
+        rows = "".join(",".join([name, *cells]) + "\n" for name in names)
+        (stage.root / "metadata.csv").write_text(",".join(["file", *columns]) + "\n" + rows, "utf-8")
+        stage.watched.note_table("metadata.csv")
+        stage.watched.load_tables()
+
+    tell(header, "title")
+    stage.committer.declare(stage.watched.tables.own.types)
+    stage.committer.write([stage.work(name) for name in names])
+    items = [(Key("s", item.file.path), item) for item in stage.catalog.ledger.scan("s")]
+    before = stage.catalog.ledger.get_many([item.id for _, item in items])
+    assert all(len(each.metadata) >= 2 for each in before.values())
+    tell(header)
+    stage.watched.losses.hold()
+    assert stage.committer.replace(items).done == []
+    assert stage.committer.reduce(items)[0].done == []
+    tell(header, "name")
+    assert len(stage.committer.replace(items).done) == 3
+    assert stage.committer.replace(items).done == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -14,16 +15,18 @@ import pytest
 from ingest.reconcile import compare as reconcile
 from ingest.reconcile.compare import Action, Reconciliation, decide
 from ingest.reconcile.survivors import Survivors
+from ingest.source import watched_source
 from ingest.source.files import FileState
-from ingest.source.scan import Seen
+from ingest.source.scan import Rules, Seen, Unreadable, look
 from ingest.source.watched_source import WatchedSource
 from recq import paths
 from recq.errors import Reason
 from recq.images.formats import FORMATS
 from recq.images.revision import ALTERED, DECODER_REVISION
-from recq.index.schema import FileFacts, Item, ItemError
+from recq.index.schema import FieldType, FileFacts, Item, ItemError, stored_payload
 from recq.settings import DEFAULT_IGNORE
 from tests.ingest.pictures import put
+from tests.ingest.unreadable import CODES, unreadable
 
 STATE = FileState(10, 5)
 
@@ -216,7 +219,7 @@ def test_nothing_changed_needs_nothing_and_no_second_pass(root: Path, monkeypatc
     ledger, watched = stocked(root), watched_at(root)
     assert compared(watched, ledger)[0] == {}
     assert ledger.scans == 0
-    monkeypatch.setattr(reconcile, "holds_image", lambda *_: pytest.fail("bytes were read"))
+    monkeypatch.setattr(watched_source, "holds_image", lambda *_: pytest.fail("bytes were read"))
     assert compared(watched, ledger)[0] == {}  # not even those of the file that is passed over
     assert len(watched.ignored) == 1
 
@@ -572,3 +575,204 @@ def test_a_file_without_an_extension_whose_bytes_were_exchanged_in_silence_is_re
     os.utime(root / "noext", ns=(status.st_atime_ns, status.st_mtime_ns))
     put(root / "other.jpg", 9)  # so that the folder does not seem unmounted
     assert compared(watched_at(root), ledger)[0] == {"other.jpg": "new", "noext": "gone"}
+
+
+@pytest.fixture
+def unnamed(tmp_path: Path) -> tuple[WatchedSource, Ledger]:
+    """A source of 60 pictures without an extension, all indexed."""
+    ledger = Ledger()
+    for number in range(60):
+        put(tmp_path / f"photo{number}", number)
+        ledger.add(tmp_path, f"photo{number}")
+    ledger.keep_ctimes(tmp_path)
+    return watched_at(tmp_path), ledger
+
+
+class TestUnreadable:
+    """A file whose name does not tell what it is, and which cannot be read, is none that holds no image."""
+
+    @pytest.mark.parametrize("code", CODES)
+    def test_an_item_stays_and_counts_as_met(self, unnamed: tuple[WatchedSource, Ledger], code: int) -> None:
+        watched, ledger = unnamed
+        for number in range(60):
+            (watched.root / f"photo{number}").chmod(0o600)
+        with unreadable("", code):
+            reconciliation = Reconciliation(watched, ledger)
+            found = list(reconciliation.differences())
+            assert {each.action for each in found} == {Action.COMPARE}, "as one with an image's name"
+            assert len(found) == reconciliation.items == 60
+            assert list(reconciliation.gone()) == []
+        assert (ledger.scans, len(watched.ignored)) == (1, 0), "only this test looked for what has gone"
+
+    @pytest.mark.parametrize("code", CODES)
+    def test_a_new_one_is_found_when_the_error_has_passed(self, root: Path, code: int) -> None:
+        ledger, watched = stocked(root), watched_at(root)
+        put(root / "photo", 7)
+        with unreadable("photo", code):
+            assert compared(watched, ledger)[0] == {}
+        assert len(watched.ignored) == 0
+        assert compared(watched, ledger)[0] == {"photo": "new"}
+
+    def test_one_that_was_not_met_stays(self, root: Path) -> None:
+        """It came, or was exchanged, after the walk."""
+        ledger, watched = stocked(root), watched_at(root)
+        ledger.add(root, "a.jpg")
+        put(root / "photo", 7)
+        ledger.add(root, "photo")
+        os.utime(root / "photo", ns=(1, 1))
+        with unreadable("photo", errno.EIO):
+            assert list(Reconciliation(watched, ledger).gone()) == []
+
+
+class TestSurvivors:
+    """The file of an item that goes may stand: its bytes do not."""
+
+    def test_pictures_that_are_overwritten_are_lost(self, unnamed: tuple[WatchedSource, Ledger]) -> None:
+        watched, ledger = unnamed
+        for number in range(40):
+            (watched.root / f"photo{number}").write_text(f"no picture {number}")
+        found, reconciliation = decided(watched, ledger)
+        assert (found, reconciliation.held) == (set(), 40)
+        put(watched.root / "copies/0.jpg", 0)
+        ledger.add(watched.root, "copies/0.jpg")
+        found, reconciliation = decided(watched, ledger)
+        assert (found, reconciliation.held) == ({"photo0"}, 39), "of that one a copy stands"
+
+    @pytest.mark.parametrize("spoil", ["text", "nothing", "unreadable", "a link to a folder above"])
+    def test_what_is_no_item_any_more_has_no_bytes(self, tmp_path: Path, spoil: str) -> None:
+        ledger, watched = Ledger(), watched_at(tmp_path)
+        for place in ("one/photo", "two/photo"):  # copies that go together do not spare each other
+            put(tmp_path / place, 1)
+            ledger.add(tmp_path, place)
+        (digest,) = {each.file.sha256 for each in ledger.items.values() if each.file.sha256}
+
+        def survives() -> bool:
+            return bool(Survivors(ledger, {"s": watched}, "s").among({digest}))
+
+        assert survives()
+        for folder in (tmp_path / "one", tmp_path / "two"):
+            if spoil == "text":
+                (folder / "photo").write_text("no picture")
+            elif spoil == "nothing":
+                (folder / "photo").unlink()
+            elif spoil != "unreadable":
+                away = folder.rename(tmp_path.parent / f"{tmp_path.name} {folder.name}")
+                folder.symlink_to(away)
+        with unreadable("photo" if spoil == "unreadable" else "no such file", errno.EIO):
+            assert not survives(), "what cannot be read counts as lost, so that more is held"
+
+
+class TestNotListed:
+    """An item that no walk meets has gone, whatever the disk says of its name."""
+
+    def test_behind_a_link_to_a_folder(self, root: Path, tmp_path: Path) -> None:
+        ledger, watched = stocked(root), watched_at(root)
+        (root / "sub/deep").rename(tmp_path / "away")
+        (root / "sub/deep").symlink_to(tmp_path / "away")
+        assert compared(watched, ledger)[0] == {"sub/deep/c.jpg": "gone"}
+
+    def test_many_of_them_are_held(self, tmp_path: Path) -> None:
+        root = tmp_path / "root"
+        ledger = Ledger()
+        for number in range(40):
+            put(root / f"2023/{number}.jpg", number)
+            ledger.add(root, f"2023/{number}.jpg")
+        put(root / "a.jpg", 99)
+        ledger.add(root, "a.jpg")
+        (root / "2023").rename(tmp_path / "away")
+        (root / "2023").symlink_to(tmp_path / "away")
+        found, reconciliation = decided(watched_at(root), ledger)
+        assert (found, reconciliation.held) == (set(), 40)
+        assert len(decided(watched_at(root), ledger, confirmed=40)[0]) == 40
+
+    def test_of_a_name_in_another_case(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A disk that takes both finds the file under either."""
+        caseless(monkeypatch)
+        ledger, watched = stocked(root), watched_at(root)
+        (root / "a.jpg").rename(root / "A.jpg")
+        assert compared(watched, ledger)[0] == {"A.jpg": "new", "a.jpg": "gone"}
+        assert watched.look("a.jpg") is None, "whoever looks at it once more does not find it either"
+        ledger.add(root, "A.jpg")
+        del ledger.items[paths.item_id("s", "a.jpg", False)]
+        assert compared(watched, ledger)[0] == {}
+        (root / "A.jpg").rename(root / "a.jpg")
+        assert compared(watched, ledger)[0] == {"a.jpg": "new", "A.jpg": "gone"}
+
+    def test_a_file_that_comes_after_the_walk_stays(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        caseless(monkeypatch)
+        ledger, watched = stocked(root), watched_at(root)
+        reconciliation = Reconciliation(watched, ledger)
+        found = reconciliation.differences()
+        walk = watched.walk
+
+        def walking(below: str = "") -> Iterator[Seen | Unreadable]:
+            yield from walk(below)
+            put(root / "late.jpg", 9)
+            ledger.add(root, "late.jpg")
+
+        monkeypatch.setattr(watched, "walk", walking)
+        assert list(found) == []
+        assert ledger.scans == 1
+
+    def test_what_was_met_is_not_looked_for_in_a_listing(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        ledger, watched = stocked(root), watched_at(root)
+        (root / "a.jpg").unlink()
+        monkeypatch.setattr(watched, "look_listed", lambda path: watched.look(path) and pytest.fail(path))
+        assert compared(watched, ledger)[0] == {"a.jpg": "gone"}
+
+
+def caseless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that finds a file in upper and in lower case, and lists it in one of them."""
+
+    def looking(path: str, rules: Rules) -> Seen | None:
+        folder = (rules.root / path).parent
+        listed = [each.name for each in folder.iterdir()] if folder.is_dir() else []
+        name = next((each for each in listed if each.casefold() == path.rpartition("/")[2].casefold()), None)
+        return None if name is None else look(f"{path.rpartition('/')[0]}/{name}".lstrip("/"), rules)
+
+    monkeypatch.setattr(watched_source, "look", looking)
+
+
+def test_files_that_are_passed_over_are_bounded_while_they_are_met(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watched_source, "_MOST_IGNORED", 3)
+    for number in range(20):
+        (root / f"{number}.txt").write_text("not a picture")
+    watched = watched_at(root)
+    reconciliation = Reconciliation(watched, stocked(root))
+    assert list(reconciliation.differences()) == []
+    assert len(watched.ignored) == 20
+    assert len(reconciliation._ignored._files) == 3
+
+
+@pytest.mark.parametrize(
+    ("row", "kind"),
+    [
+        ("2024-01-31 12:00:00", FieldType.DATE),
+        ("2024-01-31T12:00:00+02:00", FieldType.DATE),
+        ("u\u0308ber", FieldType.STRING),
+        ("\u00fcber", FieldType.STRING),
+        ("7", FieldType.INTEGER),
+    ],
+)
+def test_what_an_item_keeps_is_no_change_of_it(root: Path, row: str, kind: FieldType) -> None:
+    """Or each comparison would write all items whose loss is held, and ask for the next one."""
+    types = {"told": kind, "title": FieldType.STRING, "name": FieldType.STRING}
+    watched = WatchedSource("s", root, table_path=None, types=lambda: types, say=lambda *_: None, ignore=DEFAULT_IGNORE)
+    ledger = stocked(root)
+    (root / "metadata.csv").write_text(f"file,told,title\na.jpg,{row},T\n", "utf-8")
+    watched.load_tables()
+    item_id = paths.item_id("s", "a.jpg", False)
+    described = replace(ledger.items[item_id], metadata=watched.describe("a.jpg").metadata)
+    ledger.items[item_id] = Item.from_payload(stored_payload(described, types))
+    (root / "metadata.csv").write_text(f"file,told\na.jpg,{row}\n", "utf-8")
+    watched.note_table("metadata.csv")
+    watched.load_tables()
+    watched.losses.decide = lambda losing, *, blind: False  # type: ignore[method-assign]
+    held = Reconciliation(watched, ledger)
+    assert list(held.differences()) == []
+    assert (held.losing, held.held_metadata is None) == (1, False)
+    (root / "metadata.csv").write_text(f"file,told,name\na.jpg,{row},N\n", "utf-8")
+    watched.note_table("metadata.csv")
+    watched.load_tables()
+    (changed,) = Reconciliation(watched, ledger).differences()
+    assert (changed.path, changed.action) == ("a.jpg", Action.METADATA)

@@ -241,3 +241,16 @@ def test_files_that_have_gone_are_reported_and_too_many_replace_nothing(place: P
     (gone,) = [json.loads(line) for line in done.stderr.splitlines() if '"event": "gone"' in line]
     assert (gone["source"], gone["items"], gone["path"]) == ("shop", 1, "a.jpg")
     assert len(place.vectors()) == 32
+
+
+def test_what_lies_behind_a_link_to_a_folder_has_gone(place: Place) -> None:
+    """No walk follows one: what it had is no picture of the source any more, and keeps no rebuild from its end."""
+    put(place.root / "2023/x.jpg", 10)
+    assert place.once().returncode == 0
+    (place.root / "2023").rename(place.root.with_name("big"))
+    (place.root / "2023").symlink_to(place.root.with_name("big"))
+    done = place.command("rebuild", "--model", "pixels:16", "--log-format", "json")
+    assert done.returncode == 0, done.stderr
+    (gone,) = [json.loads(line) for line in done.stderr.splitlines() if '"event": "gone"' in line]
+    assert (gone["source"], gone["items"], gone["path"]) == ("shop", 1, "2023/x.jpg")
+    assert sorted(place.vectors()) == ["a.jpg", "b.jpg", "c.jpg"]

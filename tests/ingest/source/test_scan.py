@@ -11,6 +11,7 @@ from ingest.source.files import FileState
 from ingest.source.scan import Kind, Rules, Seen, Unreadable, holds_image, look, walk
 from recq.settings import DEFAULT_IGNORE
 from tests.ingest.pictures import jpeg, put
+from tests.ingest.unreadable import CODES, unreadable
 
 
 def kinds(root: Path, below: str = "") -> dict[str, str]:
@@ -61,7 +62,16 @@ def test_first_bytes_decide_the_rest(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("hello")
     (tmp_path / "empty").touch()
     os.mkfifo(tmp_path / "pipe")
-    assert [name for name in ("photo", "text", "empty", "pipe", "absent") if holds_image(tmp_path, name)] == ["photo"]
+    assert [name for name in ("photo", "text", "empty", "pipe") if holds_image(tmp_path, name)] == ["photo"]
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_what_cannot_be_read_is_told_apart_from_what_is_no_image(tmp_path: Path, code: int) -> None:
+    put(tmp_path / "photo", 1)
+    with unreadable("photo", code), pytest.raises(OSError, match=f"Errno {code}"):
+        holds_image(tmp_path, "photo")
+    with pytest.raises(FileNotFoundError):
+        holds_image(tmp_path, "absent")
 
 
 def test_state_is_of_the_file(tmp_path: Path) -> None:
@@ -94,6 +104,25 @@ def test_links_lead_no_further_than_the_root(tmp_path: Path) -> None:
     inside = look("inside.jpg", Rules(DEFAULT_IGNORE, root))
     assert inside is not None
     assert inside.state.size == len(jpeg(1))
+
+
+@pytest.mark.parametrize("linked", ["2023", "deep/2023", "2023/above"])
+def test_a_look_finds_nothing_behind_a_link_to_a_folder_as_a_walk_does(tmp_path: Path, linked: str) -> None:
+    root, path = tmp_path / "root", f"{linked}/below/x.jpg"
+    put(root / path, 1)
+    put(root / linked / "y.jpg", 2)
+    assert look(path, Rules(DEFAULT_IGNORE, root)) is not None
+    (root / linked).rename(tmp_path / "away")
+    (root / linked).symlink_to(tmp_path / "away")
+    (root / "link.jpg").symlink_to(f"{linked}/y.jpg")
+    (tmp_path / "away/y.jpg").rename(root / "z.jpg")
+    (tmp_path / "away/y.jpg").symlink_to(root / "z.jpg")
+    assert kinds(root) == {linked: "ignored", "link.jpg": "item", "z.jpg": "item"}
+    assert look(path, Rules(DEFAULT_IGNORE, root)) is None
+    assert look(f"{linked}/y.jpg", Rules(DEFAULT_IGNORE, root)) is None
+    (root / linked).unlink()
+    (tmp_path / "away").rename(root / linked)
+    assert look(path, Rules(DEFAULT_IGNORE, root)) is not None
 
 
 def test_any_name_the_system_allows(tmp_path: Path) -> None:

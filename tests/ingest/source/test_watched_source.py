@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ingest.source.files import FileState
 from ingest.source.nearest import Nearest
+from ingest.source.scan import Rules, Seen, look
 from ingest.source.watched_source import Ignored, WatchedSource
 from recq.errors import UsageError
 from recq.index.problems import MOST_KEPT, ProblemKind
+from recq.index.schema import FieldType, FieldTypes, FileFacts, Item, Metadata, stored_payload
+from tests.ingest.pictures import put
 
 
 @pytest.fixture
@@ -160,9 +164,91 @@ def test_ignored_files_are_counted_once() -> None:
     assert len(ignored) == 1
     assert ignored.has("a.txt", state)
     assert not ignored.has("a.txt", FileState(2, 1))
-    ignored.replace({"b.txt": state, "c.txt": state})
-    ignored.discard("b.txt")
-    assert len(ignored) == 1
+    ignored.discard("a.txt")
+    assert len(ignored) == 0
+
+
+def test_ignored_files_are_bounded_while_a_walk_meets_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ingest.source.watched_source._MOST_IGNORED", 3)
+    ignored, state = Ignored(), FileState(1, 1)
+    for number in range(10):
+        ignored.met(f"{number}.txt", state)
+        assert len(ignored._files) <= 3
+    assert len(ignored) == 10
+    assert [number for number in range(10) if ignored.has(f"{number}.txt", state)] == [0, 1, 2]
+
+
+@pytest.fixture
+def caseless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that finds a file in upper and in lower case, and lists it in one of them."""
+
+    def looking(path: str, rules: Rules) -> Seen | None:
+        listed = [str(each.relative_to(rules.root)) for each in rules.root.rglob("*")]
+        there = next((each for each in listed if each.casefold() == path.casefold()), path)
+        seen = look(there, rules)
+        return None if seen is None else replace(seen, path=path)
+
+    monkeypatch.setattr("ingest.source.watched_source.look", looking)
+
+
+@pytest.mark.parametrize(("path", "now"), [("sub/a.jpg", "sub/A.jpg"), ("sub/a.jpg", "Sub/a.jpg")])
+@pytest.mark.usefixtures("caseless")
+def test_a_name_that_no_listing_gives_is_nowhere_until_one_does(watched: WatchedSource, path: str, now: str) -> None:
+    put(watched.root / path, 1)
+    assert watched.look_listed(path) is not None
+    (watched.root / now).parent.mkdir(exist_ok=True)
+    (watched.root / path).rename(watched.root / now)
+    if now.startswith("Sub"):
+        (watched.root / "sub").rmdir()
+    assert watched.look(path) is not None, "as the disk says"
+    assert watched.look_listed(path) is None
+    assert watched.look(path) is None, "whoever looks later is told the same"
+    assert watched.look(now) is not None
+    (watched.root / path).parent.mkdir(exist_ok=True)
+    (watched.root / now).rename(watched.root / path)
+    assert watched.look(path) is not None
+
+
+def test_few_names_that_are_listed_nowhere_are_remembered(
+    watched: WatchedSource, caseless: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest.source.watched_source._MOST_UNLISTED", 2)
+    for name in "abc":
+        put(watched.root / f"{name.upper()}.jpg", 1)
+        assert watched.look_listed(f"{name}.jpg") is None
+    assert [name for name in "abc" if watched.look(f"{name}.jpg") is None] == ["a", "b"]
+    watched.forget_unlisted()
+    assert all(watched.look(f"{name}.jpg") for name in "abc")
+
+
+def test_one_listing_of_a_folder_serves_many_names(watched: WatchedSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(20):
+        put(watched.root / f"{number}.jpg", number)
+    listed, scandir = [], os.scandir
+
+    def counting(folder: Path) -> object:
+        listed.append(folder)
+        return scandir(folder)
+
+    monkeypatch.setattr("ingest.source.listings.os.scandir", counting)
+    monkeypatch.setattr("ingest.source.listings._USED_FOR", 60.0)
+    assert all(watched.look_listed(f"{number}.jpg") for number in range(20))
+    assert len(listed) == 1
+    put(watched.root / "new.jpg", 1)
+    os.utime(watched.root, ns=(1, 1))  # as a moment later
+    assert watched.look_listed("new.jpg") is not None
+
+
+def test_what_is_compared_with_an_item_has_the_form_that_is_stored(tmp_path: Path) -> None:
+    """A category is lost where only the folder gives one now, and not where its name is decomposed."""
+    types: FieldTypes = {"taken": FieldType.DATE}
+    watched = WatchedSource("s", tmp_path, table_path=None, types=lambda: types, say=lambda *_: None)
+    now: Metadata = {"category": "u\u0308ber", "taken": "2024-01-31 12:00:00", "Gro\u0308\u00dfe": ["u\u0308", 3]}
+    before = stored_payload(Item(FileFacts("s", "u\u0308ber/a.jpg", 1, 1), now), types)
+    stored = watched.as_stored(now)
+    assert stored == {name: before[name] for name in stored} != now
+    assert watched.lost("u\u0308ber/a.jpg", stored, now) == []
+    assert watched.lost("u\u0308ber/a.jpg", {**stored, "category": "chairs"}, now) == ["category"]
 
 
 COMPOSED, DECOMPOSED = "caf\u00e9.jpg", "cafe\u0301.jpg"
