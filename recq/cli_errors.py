@@ -20,7 +20,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 import typer
 
@@ -60,7 +60,8 @@ def _run(program: Any, prog: str, given: list[str], *, debug: bool) -> int:
     try:
         with _warnings_printed(prog):
             result = program.main(given, prog_name=prog, standalone_mode=False)
-        sys.stdout.flush()  # a reader that has ended is noticed here, not while the interpreter shuts down
+        if sys.stdout is not None:  # closed by whoever started this (`>&-`)
+            sys.stdout.flush()  # a reader that has ended is noticed here, not while the interpreter shuts down
         return result if isinstance(result, int) else 0
     except (KeyboardInterrupt, typer.Abort):
         return _INTERRUPTED
@@ -81,10 +82,17 @@ def complain(prog: str, message: str) -> None:
     """One message on standard error: `PROG: message`, control characters escaped, further lines indented.
 
     Texts from file names or payloads must pass through `recq.paths.printable`, or their line breaks begin new lines.
+    Where nobody reads them any more, they are lost, and the exit code still tells.
     """
-    if message:
-        first, *more = message.split("\n")
-        sys.stderr.write("\n".join([f"{prog}: {printable(first)}", *(f"  {printable(line)}" for line in more)]) + "\n")
+    if not message or sys.stderr is None:
+        return
+    first, *more = message.split("\n")
+    text = "\n".join([f"{prog}: {printable(first)}", *(f"  {printable(line)}" for line in more)]) + "\n"
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except BrokenPipeError:
+        _to_nowhere(sys.stderr)
 
 
 class _Printed(logging.Handler):
@@ -122,5 +130,13 @@ def _told(error: Exception, program: Any, prog: str, given: Sequence[str]) -> st
 
 def _reader_gone() -> int:
     """End without a message, also at the interpreter's last flush: the reader of standard output has ended."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if sys.stdout is not None:
+        _to_nowhere(sys.stdout)
     return _READER_GONE
+
+
+def _to_nowhere(stream: TextIO) -> None:
+    """What is left in a stream without a reader goes to nobody, also at the interpreter's last flush."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)

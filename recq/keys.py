@@ -47,8 +47,8 @@ def key_of(name: str, key: SecretStr | None, file: Path | None, fault_of: Callab
     if key is not None:
         raise UsageError(f"{name} and {name}_file are both set: leave one out")
     try:
-        text = file.expanduser().read_text("utf-8").strip()
-    except (OSError, ValueError, RuntimeError) as error:  # ValueError: not text, or no path; RuntimeError: no such user
+        text = file.read_text("utf-8").strip()
+    except (OSError, ValueError) as error:  # ValueError: not text, or no path
         why = (error.strerror or "no file") if isinstance(error, OSError) else "not text"
         raise UsageError(f"setting '{name}_file': {shown} cannot be read: {why}") from error
     fault = fault_of(text)

@@ -83,7 +83,9 @@ DEFAULT_IGNORE = (
 class Settings(BaseSettings):
     """All settings. The field `x` is `RECQ_X` in the environment and `x` in recq.toml; see docs/settings.md."""
 
-    model_config = SettingsConfigDict(env_prefix="RECQ_", extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix="RECQ_", extra="forbid", frozen=True, hide_input_in_errors=True, allow_inf_nan=False
+    )
 
     data_dir: Path = Field(default_factory=default_data_dir)
     cache_dir: Path = Field(default_factory=default_cache_dir)
@@ -150,6 +152,15 @@ class Settings(BaseSettings):
     rule: tuple[dict[str, Any], ...] = ()
     """The tables `[[rule]]`, which `recq.watch.rules` reads."""
 
+    @field_validator("data_dir", "cache_dir", "ca_file", "weights", *KEY_FILES, mode="after")
+    @classmethod
+    def _from_home(cls, path: Path | None) -> Path | None:
+        """`~` is a home folder wherever a setting stands: a shell resolves it in few places only."""
+        try:
+            return None if path is None else path.expanduser()
+        except RuntimeError:
+            raise PydanticCustomError("home", "this machine has no such home folder") from None
+
     @field_validator("url")
     @classmethod
     def _one_spelling(cls, url: str | None) -> str | None:
@@ -197,7 +208,9 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Command line over environment over file."""
-        return init_settings, env_settings, InitSettingsSource(settings_cls, dict(read_config().values))
+        said = {name: value for name, value in env_settings().items() if not _is_link(value)}
+        own = InitSettingsSource(settings_cls, said)
+        return init_settings, own, InitSettingsSource(settings_cls, dict(read_config().values))
 
     def __init__(self, **given: Any) -> None:
         """Arguments take precedence over the environment, the environment over the file. Raises UsageError."""
@@ -319,8 +332,12 @@ def _shown(value: Any) -> str:
 
 _PREFIX = "RECQ_"
 _OTHERS = frozenset({"RECQ_CONFIG"})
-_ORCHESTRATED = re.compile(r"RECQ_(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_\w+)?)")
-"""Variables that Kubernetes and Docker's links set for a service called `recq`, such as `RECQ_SERVICE_PORT`."""
+_ORCHESTRATED = re.compile(r"RECQ_(\w+_)?(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_\w+)|RECQ_PORT")
+"""Variables that Kubernetes and Docker's links set for a service whose name begins with `recq`, such as
+`RECQ_SERVICE_PORT` and `RECQ_API_PORT_6340_TCP`."""
+
+_LINK = re.compile(r"(tcp|udp|sctp)://.*")
+"""The value of another one of theirs, `RECQ_API_PORT` or `RECQ_SERVE_PORT`: no setting has such a value."""
 
 
 def _refuse_unknown(config: ConfigFile, known: Mapping[str, Any]) -> None:
@@ -333,12 +350,20 @@ def _refuse_unknown(config: ConfigFile, known: Mapping[str, Any]) -> None:
             raise UsageError(f"unknown setting {name!r} in {config.place_of(name)}{_nearest(name, known)}")
     for variable in os.environ:
         name = variable.upper()
-        if not name.startswith(_PREFIX) or name in _OTHERS or _ORCHESTRATED.fullmatch(name):
+        if not name.startswith(_PREFIX) or name in _OTHERS or _is_orchestrated(name, os.environ[variable]):
             continue
         if name.removeprefix(_PREFIX).lower() not in known:
             meant = _close(name.removeprefix(_PREFIX), known)
             if meant is not None:
                 raise UsageError(f"unknown variable {variable}: did you mean {_PREFIX}{meant.upper()}?")
+
+
+def _is_orchestrated(name: str, value: str) -> bool:
+    return _ORCHESTRATED.fullmatch(name) is not None or (name.endswith("_PORT") and _is_link(value))
+
+
+def _is_link(value: Any) -> bool:
+    return isinstance(value, str) and _LINK.fullmatch(value) is not None
 
 
 def _nearest(name: str, known: Mapping[str, Any]) -> str:

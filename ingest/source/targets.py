@@ -58,7 +58,7 @@ def _require_name(name: str, source: str) -> None:
 
 def require_usable(targets: Sequence[Target], table: Path | None, settings: Settings) -> None:
     """Raise UsageError unless every folder can be a source beside the others, and the table belongs to one source."""
-    data_dir = settings.data_dir.expanduser().resolve()
+    data_dir = settings.data_dir.resolve()
     for number, target in enumerate(targets):
         require_folder(target.root)
         if data_dir.is_relative_to(target.root):

@@ -46,9 +46,12 @@ class Metrics:
         with self._lock:
             self._refused[why] += 1
 
-    def text(self, status: Status) -> str:
-        """All of it, and what a catalog holds."""
-        return "".join(f"{line}\n" for line in [*self._of_answers(), *_of_catalog(status)])
+    def text(self, catalog: str, status: Status | None) -> str:
+        """All of it, and what a catalog holds; None: its index does not answer."""
+        up = _about("recq_index_up", "gauge", "Whether the index answers.")
+        lines = [*self._of_answers(), *up, f"recq_index_up{_labels(catalog=catalog)} {int(status is not None)}"]
+        lines += [] if status is None else _of_catalog(status)
+        return "".join(f"{line}\n" for line in lines)
 
     def _of_answers(self) -> Iterable[str]:
         with self._lock:

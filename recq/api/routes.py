@@ -19,7 +19,7 @@ from recq.api.errors import Forbidden
 from recq.api.metrics import MEDIA_TYPE, Metrics
 from recq.api.schemas import answering, documented, taking_picture
 from recq.api.service import Served, Service
-from recq.errors import UsageError
+from recq.errors import IndexError_, UsageError
 from recq.evaluate.judgements import judgement_of
 from recq.face.question import Compared, Matching, Ranking
 from recq.index.edge.serving import Access
@@ -275,6 +275,10 @@ def _keeping(router: APIRouter, service: Service, metrics: Metrics) -> None:
 
     @router.get("/metrics", **answering("text/plain", {"type": "string"}))
     def numbers(question: Annotated[asked.Asked, Query()]) -> Response:
-        """What was answered and what the catalog holds, for Prometheus."""
-        found = service.ask(question.catalog, lambda at: find_status(at.session))
-        return Response(metrics.text(found), headers=HEADERS, media_type=MEDIA_TYPE)
+        """What was answered and what the catalog holds, for Prometheus; without an index what was answered."""
+        try:
+            found = service.ask(question.catalog, lambda at: find_status(at.session))
+        except IndexError_:  # what was answered tells of just that
+            found = None
+        text = metrics.text(question.catalog or service.settings.catalog, found)
+        return Response(text, headers=HEADERS, media_type=MEDIA_TYPE)

@@ -28,7 +28,7 @@ def emitted() -> dict[str, set[str]]:
     source = SourceStatus("shop", "/srv", 3, 2, 1, 0, 4, oldest_pending_seconds=1.5)
     status = Status("images", "embedded", None, running=True, pid=1, state="idle", detail=None, sources=(source,))
     found: dict[str, set[str]] = {}
-    for line in metrics.text(status).splitlines():
+    for line in metrics.text("images", status).splitlines():
         if line.startswith("#"):
             continue
         name, labels = re.fullmatch(r"(\w+)(?:\{(.*)\})? \S+", line).groups()  # type: ignore[union-attr]

@@ -103,3 +103,32 @@ def test_a_reader_that_has_gone_is_no_error_to_talk_about() -> None:
     process.stdin.close()
     said = process.stderr.read()
     assert (process.wait(60), said) == (141, b"")
+
+
+SHELL = """
+import sys
+from recq.cli_errors import run
+import typer
+app = typer.Typer(pretty_exceptions_enable=False)
+
+@app.command()
+def fail() -> None:
+    from recq.errors import TargetNotFound
+    raise TargetNotFound("x" * 100)
+
+@app.command()
+def well() -> None:
+    pass
+
+sys.exit(run(app, "prog", sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "2> >(exec sleep 0)"])
+@pytest.mark.parametrize(("command", "code"), [("well", 0), ("fail", 3)])
+def test_the_exit_code_tells_where_nobody_reads(closed: str, command: str, code: int) -> None:
+    """A service manager or a script may start a program with its streams closed, or end before it."""
+    shell = f'sleep 0.1; "$0" -c "$1" {command} {closed}'
+    done = subprocess.run(["bash", "-c", shell, sys.executable, SHELL], capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr

@@ -171,13 +171,51 @@ def test_a_setting_that_is_like_none_is_refused_without_a_suggestion(tmp_path: P
     [
         "RECQ_SERVICE_HOST", "RECQ_SERVICE_PORT", "RECQ_SERVICE_PORT_HTTP", "RECQ_SERVICE_PORT_REST_API", "RECQ_PORT",
         "RECQ_PORT_6333_TCP", "RECQ_PORT_6333_TCP_PORT", "RECQ_PORT_6333_TCP_ADDR", "RECQ_TEST_SEED", "RECQ_VERSION",
-        "RECQ_HOME",
+        "RECQ_HOME", "RECQ_API_SERVICE_HOST", "RECQ_API_SERVICE_PORT", "RECQ_API_PORT", "RECQ_API_PORT_6340_TCP_ADDR",
+        "RECQ_SERVER_PORT", "RECQ_SERVER_SERVICE_PORT_HTTP", "RECQ_SERVE_PORT", "RECQ_SERVE_SERVICE_PORT",
+        "RECQ_PAGE_SERVICE_PORT", "RECQ_WEB_PORT_80_TCP_PROTO",
     ],
 )  # fmt: skip
 def test_variables_of_others_that_begin_alike_are_left_alone(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """An orchestrator makes some for every service that is called `recq`."""
+    """An orchestrator makes some for every service whose name begins with `recq`."""
     monkeypatch.setenv(name, "tcp://10.0.0.1:6333")
-    assert Settings.load().catalog == "images"
+    assert (Settings.load().catalog, Settings.load().serve_port) == ("images", 0)
+
+
+def test_a_variable_of_others_hides_no_setting_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "recq.toml").write_text("serve_port = 7000\n")
+    monkeypatch.setenv("RECQ_SERVE_PORT", "tcp://10.0.0.1:6340")
+    assert Settings.load().serve_port == 7000
+    monkeypatch.setenv("RECQ_SERVE_PORT", "tcp/6340")
+    with pytest.raises(UsageError, match="RECQ_SERVE_PORT"):
+        Settings.load()
+
+
+PATHS = sorted(name for name, field in Settings.model_fields.items() if "Path" in str(field.annotation))
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_a_home_folder_is_meant_wherever_a_path_stands(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert {"data_dir", "cache_dir", "ca_file", "weights", "api_key_file", "token_file"} <= set(PATHS)
+    monkeypatch.setenv("HOME", "/home/somebody")
+    (tmp_path / "recq.toml").write_text(f'{name} = "~/of-the-file"\n')
+    assert getattr(Settings.load(), name) == Path("/home/somebody/of-the-file")
+    monkeypatch.setenv(f"RECQ_{name.upper()}", "~/of-the-shell")
+    assert getattr(Settings.load(), name) == Path("/home/somebody/of-the-shell")
+    assert getattr(Settings.load(**{name: "~/given"}), name) == Path("/home/somebody/given")
+    monkeypatch.setenv(f"RECQ_{name.upper()}", "~no-such-user/x")
+    with pytest.raises(UsageError, match="no such home folder"):
+        Settings.load()
+
+
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan", "1e999"])
+@pytest.mark.parametrize("name", [name for name, field in Settings.model_fields.items() if field.annotation is float])
+def test_a_number_that_is_none_is_refused(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"RECQ_{name.upper()}", value)
+    with pytest.raises(UsageError, match=f"RECQ_{name.upper()}"):
+        Settings.load()
 
 
 def test_variables_may_be_written_in_small_letters(monkeypatch: pytest.MonkeyPatch) -> None:
