@@ -199,12 +199,12 @@ def test_a_home_folder_is_meant_wherever_a_path_stands(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert {"data_dir", "cache_dir", "ca_file", "weights", "api_key_file", "token_file"} <= set(PATHS)
-    monkeypatch.setenv("HOME", "/home/somebody")
+    monkeypatch.setenv("HOME", "/of/somebody")
     (tmp_path / "recq.toml").write_text(f'{name} = "~/of-the-file"\n')
-    assert getattr(Settings.load(), name) == Path("/home/somebody/of-the-file")
+    assert getattr(Settings.load(), name) == Path("/of/somebody/of-the-file")
     monkeypatch.setenv(f"RECQ_{name.upper()}", "~/of-the-shell")
-    assert getattr(Settings.load(), name) == Path("/home/somebody/of-the-shell")
-    assert getattr(Settings.load(**{name: "~/given"}), name) == Path("/home/somebody/given")
+    assert getattr(Settings.load(), name) == Path("/of/somebody/of-the-shell")
+    assert getattr(Settings.load(**{name: "~/given"}), name) == Path("/of/somebody/given")
     monkeypatch.setenv(f"RECQ_{name.upper()}", "~no-such-user/x")
     with pytest.raises(UsageError, match="no such home folder"):
         Settings.load()
