@@ -1,8 +1,9 @@
 """Turns file-system events into hints: native events where the file system has them, polling elsewhere.
 
-A watch only makes the daemon fast; the reconcile finds what it misses. watchdog does not report two things: a folder
-below the root that cannot be watched, since there are no inotify watches left, and a queue that overflowed. Both are
-noticed here, where watchdog calls the kernel.
+A watch only makes the daemon fast; the reconcile finds what it misses. watchdog does not report three things: a folder
+below the root that cannot be watched, since there are no inotify watches left, one that may not be read, and a queue
+that overflowed. All are noticed here, where watchdog calls the kernel. A folder that may not be read is watched, and
+walked, as soon as it may be: the copy of a tree is often closed until it is whole.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 from watchdog.events import (
+    DirAttribEvent,
     DirCreatedEvent,
     DirDeletedEvent,
     DirMovedEvent,
@@ -44,6 +46,7 @@ from ingest.source.watched_source import WatchedSource
 from recq.settings import WatchMode
 
 _EVENTS: list[type[FileSystemEvent]] = [
+    DirAttribEvent,
     DirCreatedEvent,
     DirDeletedEvent,
     DirMovedEvent,
@@ -59,6 +62,9 @@ _JOIN = 0.5  # seconds to wait for a watcher's threads, which do not keep the pr
 
 Say = Callable[[str, str], None]
 """Called with the mode in which a source is watched, and the reason."""
+
+Opened = Callable[[str], Sequence[str]]
+"""Watches folders at and below a path that could not be read before, and gives those that can be read now."""
 
 
 class Watch:
@@ -77,6 +83,7 @@ class Watch:
         self._poll_interval = poll_interval
         self._chosen = say
         self._observer: BaseObserver | None = None
+        self._handler: _Handler | None = None
         self._short_of_watches = False
 
     def start(self) -> None:
@@ -97,8 +104,12 @@ class Watch:
         if observer is not None:
             _end(observer)
 
-    def renew(self) -> None:
-        """Watch again where the watch has ended (the root had gone), or where inotify ran out of watches."""
+    def renew(self) -> bool:
+        """Watch again where the watch has ended (the root had gone), or where inotify ran out of watches.
+
+        Whether a watch began that way: what happened before it did is noticed by nobody. Folders that could not be read
+        are tried again, since the rights of this process may have changed and not those of the folders.
+        """
         alive = self._observer is not None and any(emitter.is_alive() for emitter in self._observer.emitters)
         if self._short_of_watches:
             self.stop()
@@ -106,19 +117,24 @@ class Watch:
         elif not alive or not self._watched.is_same_root():
             self.stop()
             self.start()
+        else:
+            assert self._handler is not None, "it came with the observer"
+            self._handler.may_be_open(str(self._watched.root))
+            return False
+        return self._observer is not None
 
     def _start_native(self, reason: str) -> None:
         observer: BaseObserver | None = None
         try:
-            observer = _native_observer(self._ran_over, self._refused)
-            self._begin(observer)
+            observer, opened = _native_observer(self._ran_over, self._refused)
+            self._begin(observer, opened)
         except OSError as error:
             if observer is not None:
                 _end(observer)
             self._observer = None
             if error.errno in (errno.ENOSPC, errno.EMFILE):
                 self._start_polling(_NO_MORE_WATCHES)
-            return  # else the root is not there now: `renew` tries again
+            return  # else the root is not there now, or may not be read: `renew` tries again
         if self._short_of_watches:
             self.renew()
         else:
@@ -129,17 +145,18 @@ class Watch:
         emitter = partial(_Emitter, met=self._watched.met)
         observer = BaseObserver(cast(type[EventEmitter], emitter), timeout=self._poll_interval)
         try:
-            self._begin(observer, polling=True)
+            self._begin(observer, None)
         except OSError:
             _end(observer)
             return
         self._chosen("poll", f"{reason}; every {self._poll_interval:g} s")
 
-    def _begin(self, observer: BaseObserver, *, polling: bool = False) -> None:
-        handler = _Handler(self._watched, self._hints, polling=polling)
+    def _begin(self, observer: BaseObserver, opened: Opened | None) -> None:
+        """Without `opened` it polls."""
+        handler = _Handler(self._watched, self._hints, opened)
         observer.start()
         observer.schedule(handler, str(self._watched.root), recursive=True, event_filter=_EVENTS)
-        self._observer = observer
+        self._observer, self._handler = observer, handler
 
     def _ran_over(self) -> None:
         self._hints.overflow(self._watched.name)
@@ -198,14 +215,25 @@ class _Emitter(PollingEmitter):
 
 
 class _Handler(FileSystemEventHandler):
-    """Turns each event into a mark. Called in watchdog's thread: it is quick and never raises."""
+    """Turns each event into a mark. Called in watchdog's thread: it is quick and never raises.
 
-    def __init__(self, watched: WatchedSource, hints: Hints, *, polling: bool) -> None:
+    `opened` is native events'; a poll has none, since it looks at every folder each time.
+    """
+
+    def __init__(self, watched: WatchedSource, hints: Hints, opened: Opened | None) -> None:
         self._source = watched.name
         self._rules = watched.rules
         self._root = f"{watched.root}{os.sep}" if str(watched.root) != os.sep else os.sep
         self._hints = hints
-        self._polling = polling
+        self._opened = opened
+        self._polling = opened is None
+
+    def may_be_open(self, path: str) -> None:
+        """Have the folders at and below a path watched and walked that could not be read before and can be now."""
+        for opened in () if self._opened is None else self._opened(path):
+            key = self._key(opened)
+            if key is not None:
+                self._hints.folder(key)
 
     def dispatch(self, event: FileSystemEvent) -> None:
         """Handle events of files and of folders, which watchdog's own dispatching does not distinguish."""
@@ -232,6 +260,8 @@ class _Handler(FileSystemEventHandler):
     def _folder(self, event: FileSystemEvent, source: Key | None, target: Key | None) -> None:
         if isinstance(event, DirMovedEvent | DirDeletedEvent) and source is not None:
             self._hints.folder_gone(source)
+        if isinstance(event, DirAttribEvent):
+            self.may_be_open(os.fsdecode(event.src_path))
         appeared = target if isinstance(event, DirMovedEvent) else source
         if isinstance(event, DirMovedEvent | DirCreatedEvent) and appeared is not None:
             self._hints.folder(appeared)
@@ -272,29 +302,73 @@ def _forget_other_path(group: Any, descriptor: int, path: bytes) -> None:
         del group._active_callbacks_by_path[before]
 
 
-def _native_observer(ran_over: Callable[[], None], refused: Callable[[], None]) -> BaseObserver:
+def _may_enter(path: str | bytes) -> bool:
+    """Whether a folder can be listed, and what is in it be looked at."""
+    return os.access(path, os.R_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
+
+
+def _native_observer(ran_over: Callable[[], None], refused: Callable[[], None]) -> tuple[BaseObserver, Opened]:
     """watchdog's native observer; on Linux one that reports lost events and folders that it cannot watch."""
     if sys.platform != "linux":
         from watchdog.observers import Observer
 
-        return Observer()
+        return Observer(), lambda _: ()
     from watchdog.observers.inotify import InotifyFullEmitter
     from watchdog.observers.inotify_c import InotifyEvent, InotifyFD
 
-    # watchdog's own log is dropped: the methods below report the two things that matter.
+    # watchdog's own log is dropped: the methods below report what matters.
     logging.getLogger("watchdog").addHandler(logging.NullHandler())
     warnings.filterwarnings("ignore", message="Callback with id", category=RuntimeWarning)
 
     class TellingInotify(InotifyFD):
+        def __init__(self) -> None:
+            super().__init__()
+            self._group: Any = None  # of all that is watched: there is one root
+            self.closed: set[bytes] = set()
+            """Folders that cannot be listed or searched; what happens in them is not noticed. By the group's lock."""
+
         def add_callback(self, path: bytes, mask: Any, callback: Any, id_: Any) -> Any:
+            self._group = callback
             try:
                 descriptor = super().add_callback(path, mask, callback, id_)
             except OSError as error:
                 if error.errno == errno.ENOSPC:
                     refused()
+                self._note(path, closed=error.errno == errno.EACCES)
                 raise
+            self._note(path, closed=not _may_enter(path))
             _forget_other_path(callback, descriptor, path)
             return descriptor
+
+        def _get_or_create_watch(self, path: bytes, mask: Any) -> Any:
+            """watchdog (7.1) takes a folder that may not be read for watched, with a descriptor that is none."""
+            watch = super()._get_or_create_watch(path, mask)
+            if watch.wd == -1:
+                del self._watch_for_wd[watch.wd]
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fsdecode(path))
+            return watch
+
+        def _note(self, path: bytes, *, closed: bool) -> None:
+            if closed:
+                self.closed.add(path)
+            else:
+                self.closed.discard(path)
+
+        def opened(self, changed: str) -> Sequence[str]:
+            """As `Opened`. The rights of the folder at that path may have changed, either way."""
+            group, path = self._group, os.fsencode(changed)
+            with group._lock:
+                if not group.is_active:
+                    return ()
+                below = path.rstrip(b"/") + b"/"
+                tried = {each for each in self.closed if each == path or each.startswith(below)}
+                if path not in group._active_callbacks_by_path or not _may_enter(path):  # it came under another name
+                    tried.add(path)
+                for each in tried:
+                    with suppress(OSError):  # of the root, which `renew` sees to
+                        group._add_all_callbacks(each)
+                watched = tried & group._active_callbacks_by_path.keys()
+                return [os.fsdecode(each) for each in watched - self.closed]
 
         def handle_event(self, event: InotifyEvent) -> None:
             super().handle_event(event)
@@ -312,4 +386,5 @@ def _native_observer(ran_over: Callable[[], None], refused: Callable[[], None]) 
             self._inotify.stop()
             self._inotify.join()
 
-    return TellingObserver()
+    observer = TellingObserver()
+    return observer, observer._inotify.opened

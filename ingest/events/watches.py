@@ -29,8 +29,9 @@ class Watches:
         self._hints = Hints(lambda: context.loop.post(self._drain))
         self._workers = Workers("watch", context.loop)
         self._watches: dict[str, Watch] = {}
-        self._renewals: dict[str, Repeated[None]] = {}
+        self._renewals: dict[str, Repeated[bool]] = {}
         self._beginning: set[str] = set()
+        self._anew: set[str] = set()  # whose watch began anew behind the last comparison
 
     @property
     def beginning(self) -> frozenset[str]:
@@ -50,7 +51,9 @@ class Watches:
             return
         self._beginning.add(name)
         watch = self._watches[name] = self._watch(watched)
-        self._renewals[name] = Repeated(self._workers[name], partial(_renewed, watch, watched), _done)
+        self._renewals[name] = Repeated(
+            self._workers[name], partial(_renewed, watch, watched), partial(self._renewed, name)
+        )
         self._workers[name].submit(watch.start, partial(self._begun, name))
 
     def renew(self, name: str) -> None:
@@ -81,6 +84,18 @@ class Watches:
         self._beginning.discard(name)
         self._queue.compare(name)
 
+    def _renewed(self, name: str, began: bool) -> None:
+        """What came between the last comparison and a watch that began behind it is found by another one.
+
+        Not once more where that one's watch has begun anew, too: some file systems give a folder another identity each
+        time that it is asked for.
+        """
+        if not began:
+            self._anew.discard(name)
+        elif name not in self._anew:
+            self._anew.add(name)
+            self._queue.doubt(name)
+
     def _drain(self) -> None:
         noticed = self._hints.drain()
         self._queue.look(noticed.marks)
@@ -97,10 +112,11 @@ class Watches:
 # -- in workers --------------------------------------------------------------------------------------------------------
 
 
-def _renewed(watch: Watch, watched: WatchedSource) -> None:
-    """Watch the folder that is at the root's path now, and take it as the root."""
-    watch.renew()
+def _renewed(watch: Watch, watched: WatchedSource) -> bool:
+    """Watch the folder that is at the root's path now, and take it as the root; whether the watch began anew."""
+    began = watch.renew()
     watched.renew()
+    return began
 
 
 def _end(watch: Watch, ended: threading.Event) -> None:

@@ -376,7 +376,7 @@ class Reconciliation:
         elif found.kind is Kind.IGNORED and _has_image_name(name):
             self._skipped.add(found.rule or self._watched.rules.rule_of(name), text, folder=False)
         elif found.kind is Kind.IGNORED and (rule := found.rule or self._watched.rules.rule_of(name)) is not None:
-            if (self._watched.root / found.path).is_dir():
+            if found.is_folder:
                 self._skipped.add(rule, text, folder=True)
         elif found.kind is not Kind.ITEM and may_be_table(text) and self._is_unread_table(found.path):
             self._unread.append(Problem(ProblemKind.UNREAD_TABLE, unread(paths.printable(text)), path=text))

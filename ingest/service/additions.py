@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ingest.service.outcome import Outcome, Standing
 from ingest.service.requests import Answer, checked
+from ingest.service.roots import let_go
 from ingest.source.targets import Target, require_folder
 from ingest.tally import Counts
 from recq import paths
@@ -243,7 +244,7 @@ class Additions:
                 catalog.sources.register(root, name)
             if chosen is not None:
                 catalog.predicting.choose(chosen)
-            new = [self._prepare(catalog, name, root, table) for name, root in named.items() if name not in sources]
+            new = self._prepared(catalog, {name: root for name, root in named.items() if name not in sources}, table)
             known = [name for name in named if name in sources]
             daemon.begin(new, list(sources) if chosen is not None else known if question["compare"] else ())
         answer["sources"] = {
@@ -255,6 +256,18 @@ class Additions:
             for name, root in named.items()
         }
         return answer
+
+    def _prepared(self, catalog: Catalog, named: Mapping[str, Path], table: Path | None) -> list[WatchedSource]:
+        """All of these sources. Where one cannot be made ready, none is watched: other daemons may have the others."""
+        new: list[WatchedSource] = []
+        try:
+            for name, root in named.items():
+                new.append(self._prepare(catalog, name, root, table))
+        except BaseException:
+            for watched in new:
+                let_go(catalog, self._settings, watched.name)
+            raise
+        return new
 
     def _progress(self, question: Mapping[str, Any]) -> dict[str, object]:
         catalog, sources, daemon = self._board.running()

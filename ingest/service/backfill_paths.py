@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from recq.index.catalog import Catalog
 
 _HANDED_OVER = 256  # paths of a block
+_SHOWN = 200  # characters of a line that cannot be used
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,17 @@ class Listing:
                     yield _relative(self.root, self.listed, number, text)
 
 
+def _require_path(listed: Path, number: int, text: str) -> None:
+    """Raise UsageError for a line of another kind of list: separated by NUL as of `find -print0`, or in UTF-16."""
+    if "\0" in text:
+        raise UsageError(
+            f"{printable(str(listed))}:{number}: '{printable(text[:_SHOWN])}' holds a NUL, which no path does: write "
+            "one path a line, in UTF-8"
+        )
+
+
 def _relative(root: Path, listed: Path, number: int, text: str) -> str:
+    _require_path(listed, number, text)
     path = Path(text) if Path(text).is_absolute() else root / text
     try:
         inside = path.relative_to(root)
@@ -50,8 +61,8 @@ def _relative(root: Path, listed: Path, number: int, text: str) -> str:
         return str(inside)
     except ValueError:
         raise UsageError(
-            f"{printable(str(listed))}:{number}: '{printable(text)}' does not lie in {printable(str(root))}: one list "
-            "is of one source"
+            f"{printable(str(listed))}:{number}: '{printable(text[:_SHOWN])}' does not lie in {printable(str(root))}: "
+            "one list is of one source"
         ) from None
 
 
@@ -73,12 +84,14 @@ def listing_of(what: Path, name: str | None, catalog: Catalog) -> Listing:
             raise UsageError(f"source {name!r} is not on this host: index its folder once, or name it")
         return Listing(name, sources[name], what)
     with what.open(encoding="utf-8", errors="surrogateescape") as lines:
-        first = next((line.rstrip("\n") for line in islice(lines, 1_000) if line.strip()), "")
+        numbered = ((number, line.rstrip("\n")) for number, line in enumerate(islice(lines, 1_000), 1) if line.strip())
+        number, first = next(numbered, (1, ""))
+    _require_path(what, number, first)
     for each, root in sources.items():
         if Path(first).is_absolute() and Path(first).is_relative_to(root):
             return Listing(each, root, what)
     raise UsageError(
-        f"{printable(str(what))}: its first line, '{printable(first[:200])}', lies in no source of this host: write "
+        f"{printable(str(what))}: its first line, '{printable(first[:_SHOWN])}', lies in no source of this host: write "
         "absolute paths, or name the source with --source NAME"
     )
 

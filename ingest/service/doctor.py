@@ -120,7 +120,7 @@ def _secrets(settings: Settings) -> Iterator[Finding]:
     unreadable = [path for path in files if not os.access(path, os.R_OK)]
     if any(name in config.values for name in KEYS):
         files.append(config.path)
-    yield findings.of_secrets([path for path in files if path.exists() and _is_open(path)], unreadable)
+    yield findings.of_secrets([path for path in files if _is_open(path)], unreadable)
     if settings.url is not None:
         key = settings.key("api_key") is not None
         found = [
@@ -136,7 +136,11 @@ def _worst(found: Iterable[Finding]) -> Finding:
 
 
 def _is_open(path: Path) -> bool:
-    return os.name == "posix" and bool(path.stat().st_mode & _OTHERS)
+    """Whether others than its user may use a file; no, where there is none: a daemon that ends deletes some of its."""
+    if os.name == "posix":
+        with suppress(FileNotFoundError):
+            return bool(path.stat().st_mode & _OTHERS)
+    return False
 
 
 def _data_folder(settings: Settings) -> Iterator[Finding]:
@@ -150,17 +154,27 @@ def _data_folder(settings: Settings) -> Iterator[Finding]:
         yield Finding("permissions", State.WRONG, f"{folder} cannot be read and written by this user", fix)
         return
     private = [folder / name for name in ("edge", "serve.json", "api.json", "owner.json")]
-    yield findings.of_modes(folder, [path for path in private if path.exists() and _is_open(path)])
+    yield findings.of_modes(folder, [path for path in private if _is_open(path)])
     if settings.url is not None:
         return
     yield findings.of_data_file_system(folder, file_system(folder))
     from recq.index.edge.disk import RESERVE
 
     status = os.statvfs(folder)
-    size = sum(each.stat().st_blocks * 512 for each in (folder / "edge").rglob("*") if each.is_file())
+    size = _size(folder / "edge")
     yield findings.of_room(folder, status.f_bavail * status.f_frsize, size, RESERVE)
     with TemporaryFile(dir=folder) as file:
         yield findings.of_clock(time.time() - os.fstat(file.fileno()).st_mtime, "its disk")
+
+
+def _size(folder: Path) -> int:
+    """Bytes on disk of all files in a folder. A daemon that merges segments deletes some meanwhile."""
+    size = 0
+    for where, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                size += (Path(where) / name).lstat().st_blocks * 512
+    return size
 
 
 def _daemon(settings: Settings) -> Iterator[Finding]:
@@ -178,7 +192,7 @@ def _daemon(settings: Settings) -> Iterator[Finding]:
     lock.release()
     yield findings.of_address(
         there=there,
-        private=not there or not _is_open(path),
+        private=not _is_open(path),
         valid=not there or read_address(settings.data_dir) is not None,
         held=held,
         answers=held and ask_daemon(settings) is not None,
@@ -274,9 +288,17 @@ def _server_clock(settings: Settings) -> Iterator[Finding]:
             answered = httpx.get(str(base_of(each)), timeout=settings.connect_timeout, verify=certificates(settings))
         except (httpx.HTTPError, ValueError):
             continue  # the engine's own finding, or the node's, says why
-        if "date" in answered.headers:
-            there = parsedate_to_datetime(answered.headers["date"]).timestamp()
+        there = _date(answered.headers.get("date", ""))
+        if there is not None:
             whose = "the server" if len(addresses) == 1 else f"the server at {shown_url(each)}"
             found.append(findings.of_clock(time.time() - there - 0.5, whose))
     if found:
         yield _worst(found)
+
+
+def _date(told: str) -> float | None:
+    """The time of a `Date` header; None for what is none, as some proxies send."""
+    try:
+        return parsedate_to_datetime(told).timestamp()
+    except (ValueError, OverflowError):
+        return None

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from ingest.index.isolation import Isolation, declare_each
 from ingest.index.retrying import Retrier
-from ingest.reconcile.claims import take
+from ingest.reconcile.claims import give_back, take
 from ingest.report import Reports
 from ingest.source.filesystems import tells_ctime
 from ingest.source.headers import Headers, header_pool
 from ingest.source.targets import require_folder, require_one_source
 from ingest.source.watched_source import WatchedSource
 from recq.commands import command
-from recq.errors import UsageError
+from recq.errors import RecqError, UsageError
 from recq.index.catalog import Catalog
 from recq.index.fields import Fields
 from recq.index.schema import FieldTypes
@@ -137,6 +138,21 @@ def begin(
 
     if settings.url is not None:
         retrier(take, catalog, name, settings.part, rescan=settings.rescan)
-    watched = ready(catalog, settings, name, root, table, say, retrier)
-    declare_each(catalog, Isolation(retrier, catalog.writes.probe), watched.tables.types)
+    try:
+        watched = ready(catalog, settings, name, root, table, say, retrier)
+        declare_each(catalog, Isolation(retrier, catalog.writes.probe), watched.tables.types)
+    except BaseException:
+        if not retrier.away:  # else it would be waited for
+            let_go(catalog, settings, name)
+        raise
     return watched
+
+
+def let_go(catalog: Catalog, settings: Settings, name: str) -> None:
+    """Let other daemons have a source, or the part of it, with which this one was to begin and did not.
+
+    A source as a whole is had by who compares it: nothing is recorded before that.
+    """
+    if settings.url is not None and not settings.part.is_whole:
+        with suppress(RecqError):
+            give_back(catalog, name, settings.part)

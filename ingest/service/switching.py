@@ -355,7 +355,7 @@ class Move:
         sources = self._old.sources
         return {
             name: why
-            for name, why in running.daemon.tally.doubts.items()
+            for name, why in running.daemon.tally.doubts.copy().items()  # its own thread adds to them
             if not (name in sources and sources[name].held and running.sources[name].held)
         }
 
@@ -396,6 +396,8 @@ class Move:
         self._show("switching")
         self._exchanging = True
         old.retire()
+        running.daemon.heartbeat = self._session.heartbeat  # the exchange may have to wait for the index
+        running.daemon.wake()
         old.ended.wait()
         deadline = time.monotonic() + _CATCHES_UP_WITHIN
         while time.monotonic() < deadline and not all(map(running.daemon.is_settled, running.sources)):

@@ -1,7 +1,8 @@
-"""Files that cannot be read, for tests that run as root, who may read everything."""
+"""Files and folders that cannot be read, for tests that run as root, who may read everything."""
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 from collections.abc import Iterator
@@ -27,3 +28,28 @@ def unreadable(name: str, code: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("os.open", refusing)
         yield
+
+
+_CAPABILITIES = 0x20080522  # the version of Linux's structures: two words of each set
+_READ_AND_WRITE_ALL = 1 << 1 | 1 << 2  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+
+
+@contextmanager
+def obeying_permissions() -> Iterator[None]:
+    """This thread, and those that it begins, may read only what permissions allow.
+
+    Skips where root cannot give its rights up.
+    """
+    if os.geteuid() != 0:
+        yield
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    header, before = (ctypes.c_uint32 * 2)(_CAPABILITIES, 0), (ctypes.c_uint32 * 6)()
+    if libc.capget(header, before) != 0:
+        pytest.skip("root may read every folder, and cannot give that up here")
+    without = type(before)(before[0] & ~_READ_AND_WRITE_ALL, *before[1:])
+    assert libc.capset(header, without) == 0, os.strerror(ctypes.get_errno())  # rights can always be given up
+    try:
+        yield
+    finally:
+        assert libc.capset(header, before) == 0, os.strerror(ctypes.get_errno())

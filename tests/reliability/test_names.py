@@ -203,3 +203,25 @@ def test_an_unreadable_folder_is_said_and_keeps_its_items(tmp_path: Path, monkey
             eventually(lambda: sorted(place.items()) == ["closed/b.jpg", "closed/deep/a.jpg", "new.jpg", "open.jpg"])
     finally:
         closed.chmod(0o755)
+
+
+def test_a_copy_that_is_closed_until_it_is_whole_is_found_without_a_comparison(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `sudo cp -a` makes it: what comes into its folders from then on is noticed, too."""
+    like_everybody(monkeypatch)
+    place = Place(tmp_path / "shop", tmp_path / "data", settings={"RECQ_RESCAN": "3600"})
+    put(place.root / "first.jpg", 1)
+    with place.daemon("--watch", "native") as daemon:
+        daemon.said("indexed", path="first.jpg")
+        copy = place.root / "copy"
+        copy.mkdir(0)
+        put(place.root / "second.jpg", 2)
+        daemon.said("indexed", path="second.jpg")  # the folder was met before
+        copy.chmod(0o755)
+        put(copy / "deep/a.jpg", 3)
+        daemon.said("indexed", path="copy/deep/a.jpg")
+        put(copy / "b.jpg", 4)
+        put(copy / "deep/c.jpg", 5)
+        eventually(lambda: {"copy/b.jpg", "copy/deep/c.jpg"} <= place.items().keys())
+        assert len(daemon.events("reconciled")) == 1

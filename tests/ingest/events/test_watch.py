@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -24,6 +26,7 @@ from ingest.source.watched_source import WatchedSource
 from recq.settings import DEFAULT_IGNORE, WatchMode
 from tests.eventually import eventually
 from tests.ingest.pictures import put
+from tests.ingest.unreadable import obeying_permissions
 
 
 @dataclass
@@ -284,6 +287,108 @@ def test_no_inotify_watches_left_means_polling(start: Start, tmp_path: Path, mon
     eventually(lambda: seeing.mark("sub/new.jpg") is not None)
 
 
+def closed_in(seeing: Seeing) -> set[str]:
+    """The folders that cannot be read, as the watch knows."""
+    closed = set(seeing.watch._observer._inotify.closed)  # type: ignore[union-attr]
+    return {os.path.relpath(os.fsdecode(each), seeing.root) for each in closed}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="inotify alone has a watch for each folder")
+class TestClosedFolders:
+    """A folder that may not be read is watched and walked as soon as it may be, with all that is in it."""
+
+    @pytest.fixture
+    def start(self, start: Start) -> Start:
+        def begin(mode: WatchMode) -> Seeing:
+            with obeying_permissions():  # the threads of the watch, not who copies pictures into the folder
+                return start(mode)
+
+        return begin
+
+    @pytest.mark.parametrize("permissions", [0o000, 0o100, 0o300, 0o400, 0o600], ids=oct)
+    @pytest.mark.parametrize("when", ["before the start", "later"])
+    def test_one_that_is_opened(self, start: Start, tmp_path: Path, permissions: int, when: str) -> None:
+        box = tmp_path / "root/a/box"
+        box.parent.mkdir(parents=True)
+        if when == "later":
+            seeing = start("native")
+            box.mkdir(permissions)
+            eventually(lambda: seeing.has("folders", "a/box"))
+            seeing.noticed.folders.clear()
+        else:
+            put(box / "deep/old.jpg", 1)
+            box.chmod(permissions)
+            seeing = start("native")
+        assert "a/box" in closed_in(seeing)
+        box.chmod(0o755)
+        eventually(lambda: seeing.has("folders", "a/box"))
+        assert closed_in(seeing) == set()
+        put(box / "deep/new.jpg", 2)
+        put(box / "new.jpg", 3)
+        eventually(lambda: seeing.mark("a/box/new.jpg") is Mark.CLOSED)
+        eventually(lambda: seeing.mark("a/box/deep/new.jpg") is not None)
+        if when == "before the start":
+            assert seeing.mark("a/box/deep/new.jpg") is Mark.CLOSED
+
+    @pytest.mark.parametrize("moved", ["a", "a/box"])
+    def test_one_that_is_opened_under_another_name(self, start: Start, tmp_path: Path, moved: str) -> None:
+        box = tmp_path / "root/a/box"
+        box.mkdir(parents=True)
+        box.chmod(0)
+        seeing = start("native")
+        (tmp_path / "root" / moved).rename(tmp_path / "root/moved")
+        eventually(lambda: seeing.has("folders", "moved"))
+        seeing.noticed.folders.clear()
+        name = "moved/box" if moved == "a" else "moved"
+        (tmp_path / "root" / name).chmod(0o755)
+        eventually(lambda: seeing.has("folders", name))
+        put(tmp_path / "root" / name / "new.jpg", 1)
+        eventually(lambda: seeing.mark(f"{name}/new.jpg") is Mark.CLOSED)
+
+    def test_one_that_was_open_before(self, start: Start, tmp_path: Path) -> None:
+        box = tmp_path / "root/box"
+        box.mkdir(parents=True)
+        seeing = start("native")
+        assert closed_in(seeing) == set()
+        box.chmod(0)
+        eventually(lambda: closed_in(seeing) == {"box"})
+        box.chmod(0o755)
+        eventually(lambda: seeing.has("folders", "box"))
+
+    def test_one_that_has_gone_is_forgotten(self, start: Start, tmp_path: Path) -> None:
+        box = tmp_path / "root/box"
+        box.mkdir(parents=True)
+        box.chmod(0)
+        seeing = start("native")
+        box.rmdir()
+        assert not seeing.watch.renew()
+        assert closed_in(seeing) == set()
+        assert not seeing.has("folders", "box")
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="root alone may read more than permissions allow")
+    def test_one_that_this_process_may_read_now(self, start: Start, tmp_path: Path) -> None:
+        box = put(tmp_path / "root/box/deep/old.jpg", 1).parent.parent
+        box.chmod(0)
+        seeing = start("native")
+        assert not seeing.watch.renew()  # no watch that began anew
+        assert seeing.has("folders", "box")
+        put(box / "deep/new.jpg", 2)
+        eventually(lambda: seeing.mark("box/deep/new.jpg") is Mark.CLOSED)
+
+    def test_a_root_is_watched_once_it_may_be_read(self, start: Start, tmp_path: Path) -> None:
+        (tmp_path / "root").mkdir()
+        (tmp_path / "root").chmod(0)
+        seeing = start("native")
+        with obeying_permissions():
+            assert not seeing.watch.renew()
+            assert seeing.modes == []
+            seeing.root.chmod(0o755)
+            assert seeing.watch.renew()
+        assert seeing.modes == [("native", "as asked")]
+        put(seeing.root / "new.jpg", 1)
+        eventually(lambda: seeing.mark("new.jpg") is Mark.CLOSED)
+
+
 def test_an_overflow_is_noticed(start: Start) -> None:
     from watchdog.observers.inotify_c import InotifyConstants, InotifyEvent, WatchDescriptor
 
@@ -383,7 +488,7 @@ def test_a_new_file_with_the_inode_of_a_deleted_folder_is_noticed_by_polling(tmp
         "s", tmp_path, table_path=None, types=dict, say=lambda path, message: None, ignore=DEFAULT_IGNORE
     )
     hints = Hints(lambda: None)
-    handler = watch_module._Handler(watched, hints, polling=True)
+    handler = watch_module._Handler(watched, hints, None)
     handler.dispatch(DirMovedEvent(str(tmp_path / "deleted"), str(tmp_path / "new.jpg")))
     noticed = hints.drain()
     assert noticed.marks[Key("s", "new.jpg")] is Mark.APPEARED

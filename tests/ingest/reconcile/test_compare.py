@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,12 +18,14 @@ from ingest.reconcile.compare import Action, Reconciliation, decide
 from ingest.reconcile.survivors import Survivors
 from ingest.source import watched_source
 from ingest.source.files import FileState
+from ingest.source.ignore_files import IGNORE_FILE
 from ingest.source.scan import Rules, Seen, Unreadable, look
 from ingest.source.watched_source import WatchedSource
 from recq import paths
 from recq.errors import Reason
 from recq.images.formats import FORMATS
 from recq.images.revision import ALTERED, DECODER_REVISION
+from recq.index.problems import ProblemKind
 from recq.index.schema import FieldType, FileFacts, Item, ItemError, stored_payload
 from recq.settings import DEFAULT_IGNORE
 from tests.ingest.pictures import put
@@ -586,6 +589,51 @@ def unnamed(tmp_path: Path) -> tuple[WatchedSource, Ledger]:
         ledger.add(tmp_path, f"photo{number}")
     ledger.keep_ctimes(tmp_path)
     return watched_at(tmp_path), ledger
+
+
+class TestIgnoredEntries:
+    """Folders that a rule ignores are counted; nobody asks where a link that one ignores leads."""
+
+    @pytest.mark.parametrize(
+        "leads",
+        ["a" * 300, "itself", "nothing", "{outside}", "/dev/null", "/proc/self/mem/below"],
+        ids=["a name that is too long", "itself", "nowhere", "a folder", "a device", "below a file"],
+    )
+    @pytest.mark.parametrize("name", [".hidden", "ruled", "itself"])
+    def test_a_link_is_not_followed(self, root: Path, monkeypatch: pytest.MonkeyPatch, name: str, leads: str) -> None:
+        outside = put(root.parent / "outside/x.jpg", 9).parent
+        for folder in ("", "sub"):
+            (root / folder / name).symlink_to(leads.format(outside=outside))
+        (root / IGNORE_FILE).write_text("ruled\nitself\n")
+        followed, stat = list[str](), os.stat
+
+        def noting(path: Any, *rest: Any, follow_symlinks: bool = True, **named: Any) -> os.stat_result:
+            if follow_symlinks and not isinstance(path, int):
+                followed.append(os.fspath(path))
+            return stat(path, *rest, follow_symlinks=follow_symlinks, **named)
+
+        monkeypatch.setattr(os, "stat", noting)
+        watched = watched_at(root)
+        found, reconciliation = compared(watched, Ledger())
+        assert sorted(found) == ["a.jpg", "sub/b.jpg", "sub/deep/c.jpg"]
+        assert reconciliation.unreadable == []
+        assert not [path for path in followed if path.endswith(name)]
+        assert skipped_in(watched) == []
+
+    def test_folders_are_counted_by_rule(self, root: Path) -> None:
+        for folder in (".cache", "sub/.cache", "ruled"):
+            put(root / folder / "x.jpg", 9)
+        (root / IGNORE_FILE).write_text("/ruled\n")
+        (root / ".link").symlink_to(root / "sub")
+        watched = watched_at(root)
+        compared(watched, Ledger())
+        assert skipped_in(watched) == [(".cache", 1), ("ruled", 1), ("sub/.cache", 1)]
+
+
+def skipped_in(watched: WatchedSource) -> list[tuple[str | None, int]]:
+    """The first of what each rule ignores in a folder, and how many."""
+    problems = (each for each in watched.own_problems() if each.kind is ProblemKind.IGNORED)
+    return sorted((each.path, each.count) for each in problems)
 
 
 class TestUnreadable:

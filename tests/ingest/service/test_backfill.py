@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import numpy as np
@@ -119,6 +120,29 @@ def test_what_a_folder_and_a_list_mean(tmp_path: Path, place: Place, own_server:
         for what, source in ((tmp_path / "absent", None), (listed, "absent")):
             with pytest.raises(UsageError):
                 listing_of(what, source, catalog)
+
+
+@pytest.mark.parametrize(
+    ("written", "line"),
+    [
+        (b"a.jpg\0b.jpg\0", 1),
+        (b"a.jpg\n\nb\0.jpg\n", 3),
+        ("a.jpg\nb.jpg\n".encode("utf-16"), 1),
+        (b"%s/a.jpg\0%s/b.jpg\0", 1),
+    ],
+)
+def test_a_list_of_another_kind_is_named_by_its_line(tmp_path: Path, written: bytes, line: int) -> None:
+    root, listed = tmp_path / "shop", tmp_path / "list"
+    root.mkdir()
+    listed.write_bytes(written.replace(b"%s", os.fsencode(root)))
+    message = rf"list:{line}: .* holds a NUL, .* one path a line, in UTF-8"
+    with pytest.raises(UsageError, match=message):
+        list(Listing("shop", root, listed).paths(Settings()))
+    source = SimpleNamespace(root_here=lambda: root)
+    catalog = SimpleNamespace(sources=SimpleNamespace(all=lambda: {"shop": source}))
+    if line == 1:  # before any worker is started for it
+        with pytest.raises(UsageError, match=message):
+            listing_of(listed, None, cast(Catalog, catalog))
 
 
 @pytest.mark.server

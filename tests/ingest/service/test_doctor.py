@@ -6,12 +6,14 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from ingest.service import doctor, findings
 from ingest.service.findings import Finding, State
@@ -200,6 +202,45 @@ def test_what_is_broken_is_named_and_nothing_else(
 ) -> None:
     broken(data, monkeypatch)  # without it all is well, as the test above found of the same folder
     assert faults(data) == {check: state}
+
+
+def test_a_daemon_that_merges_segments_meanwhile(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that were listed have gone when they are asked for, and folders when they are listed."""
+    (data / "edge" / "merged").mkdir()
+    for name in ("edge/old", "edge/merged/older"):
+        (data / name).write_bytes(b"x" * 10_000)
+    walk = os.walk
+
+    def walked(top: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+        for where, folders, files in walk(top):
+            if top == data / "edge":
+                shutil.rmtree(data / "edge" / "merged", ignore_errors=True)
+                (data / "edge" / "old").unlink(missing_ok=True)
+            yield where, folders, files
+
+    monkeypatch.setattr(os, "walk", walked)
+    assert faults(data) == {}
+    assert not (data / "edge" / "old").exists()
+
+
+@given(
+    st.one_of(
+        st.text(),
+        st.from_regex(
+            r"[A-Z][a-z]{2}, \d{1,2} [A-Z][a-z]{2} \d{1,6} \d{1,3}:\d\d:\d\d ([+-]\d{1,9}|GMT)", fullmatch=True
+        ),
+    )
+)
+@example("")
+@example("0")
+@example("Mon, 01 Jan 0001 00:00:00 GMT")
+@example("Mon, 01 Jan 2024 00:00:00 +99999999")
+def test_no_date_of_a_proxy_raises_anything(told: str) -> None:
+    assert isinstance(doctor._date(told), float | None)
+
+
+def test_a_date_is_read() -> None:
+    assert doctor._date("Thu, 01 Jan 1970 00:01:00 GMT") == 60.0
 
 
 def test_a_folder_that_has_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
