@@ -39,8 +39,8 @@ class Heartbeat:
         self._tell("STOPPING=1")
 
     def _tell(self, *lines: str) -> None:
-        if self._address:
-            with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+        if self._address and hasattr(socket, "AF_UNIX"):
+            with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
                 sock.setblocking(False)  # the work goes on whether systemd reads or not
                 sock.sendto("\n".join(lines).encode(), self._address)
 

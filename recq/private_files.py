@@ -60,7 +60,8 @@ def _without_following(path: str, flags: int) -> int:
 def open_private(path: str, flags: int) -> int:
     """An `opener` for `open`: only the owner can read the file, also one that exists already."""
     descriptor = os.open(path, flags, _FILE)
-    os.fchmod(descriptor, _FILE)
+    if hasattr(os, "fchmod"):  # Windows has it since Python 3.13; whom it lets read is no matter of modes there
+        os.fchmod(descriptor, _FILE)
     return descriptor
 
 

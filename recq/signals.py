@@ -136,6 +136,8 @@ def _keep_watch(seconds: float) -> None:
 
     The interpreter's own C handler writes the number of each signal into a pipe, whatever Python is doing.
     """
+    if not hasattr(signal, "SIGKILL"):  # Windows, which waits for no pipe either
+        return
     with suppress(OSError, ValueError):  # no process left for it, or no main thread: it would only be the last resort
         watchdog = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _WATCHDOG, str(os.getpid()), str(seconds)],

@@ -25,7 +25,7 @@ def give_memory_back() -> None:
     """Set the process up, before it has threads. Nothing happens with a C library other than glibc."""
     try:
         mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):
+    except (OSError, AttributeError, TypeError):  # Windows has no library without a name
         return
     for option, value in _OPTIONS:
         mallopt(option, value)

@@ -8,6 +8,8 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
+from recq.images.inside import AS_IT_IS
+
 
 class NotRegular(OSError):
     """What stands there is a folder, a FIFO, a socket or a device."""
@@ -21,8 +23,7 @@ def open_regular(path: str | Path, *, follow: bool = True) -> BinaryIO:
 
     Raises OSError, `NotRegular` for what is there and is no regular file; waits for nothing but the disk.
     """
-    flags = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
-    descriptor = os.open(path, flags if follow else flags | getattr(os, "O_NOFOLLOW", 0))
+    descriptor = os.open(path, AS_IT_IS if follow else AS_IT_IS | getattr(os, "O_NOFOLLOW", 0))
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # before `fdopen`, which raises for a folder
             raise NotRegular(path)

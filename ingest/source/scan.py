@@ -23,6 +23,7 @@ from ingest.source.ignore_files import IGNORE_FILE, IgnoreFile, IgnoreFiles, Ign
 from ingest.source.met import Met
 from ingest.source.table import TABLE_NAME
 from recq.images import IMAGE_EXTENSIONS, sniff
+from recq.images.inside import AS_IT_IS
 from recq.index.patch_names import patch_name
 
 _HEAD = 64  # bytes that `sniff` is shown
@@ -42,13 +43,15 @@ class Kind(StrEnum):
 class Seen:
     """A file in a source; `path` is relative to the root, as the operating system gives it.
 
-    `rule` is the line of a `.recqignore` that a walk has found to ignore it.
+    `rule` is the line of a `.recqignore` that a walk has found to ignore it. A folder is met where a rule ignores it
+    whole; a link to one is none.
     """
 
     path: str
     state: FileState
     kind: Kind
     rule: Rule | None = None
+    is_folder: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +188,9 @@ def walk(rules: Rules, below: str = "") -> Iterator[Seen | Unreadable]:
                     try:
                         is_folder = entry.is_dir(follow_symlinks=False)
                         if rules.ignores_name(entry.name):
-                            yield _ignored(entry, path)
+                            yield _ignored(entry, path, is_folder=is_folder)
                         elif files and (ignoring := decide(files, path, is_folder=is_folder)) is not None:
-                            yield _ignored(entry, path, ignoring.rule)
+                            yield _ignored(entry, path, ignoring.rule, is_folder=is_folder)
                         elif is_folder:
                             folders.append((path, files))
                         else:
@@ -209,14 +212,13 @@ def _seen(entry: os.DirEntry[str], path: str, rules: Rules) -> Seen:
     return Seen(path, FileState.of(entry.stat(follow_symlinks=False)), _kind(path, entry.name))
 
 
-def _ignored(entry: os.DirEntry[str], path: str, rule: Rule | None = None) -> Seen:
-    return Seen(path, FileState.of(entry.stat(follow_symlinks=False)), Kind.IGNORED, rule)
+def _ignored(entry: os.DirEntry[str], path: str, rule: Rule | None = None, *, is_folder: bool = False) -> Seen:
+    return Seen(path, FileState.of(entry.stat(follow_symlinks=False)), Kind.IGNORED, rule, is_folder)
 
 
 def holds_image(root: Path, path: str) -> bool:
     """Whether the file's first bytes are an allowed format's. Raises OSError where it cannot be read."""
-    flags = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0)  # a FIFO would wait for a writer
-    descriptor = os.open(root / path, flags)
+    descriptor = os.open(root / path, AS_IT_IS)
     try:
         return stat.S_ISREG(os.fstat(descriptor).st_mode) and sniff(os.read(descriptor, _HEAD)) is not None
     finally:

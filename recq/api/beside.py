@@ -49,8 +49,11 @@ def send(stream: IO[bytes], settings: Settings, own: str, read: str) -> None:
 def tell_of_rest(stream: IO[bytes], space: str) -> None:
     """Tell the other process that the daemon has nothing to do; `space` is the fingerprint of the catalog's space.
 
-    It does not wait for the other process to read it. Raises OSError, ValueError where the stream is closed.
+    It does not wait for the other process to read it: where a system cannot promise that, nothing is told. Raises
+    OSError, ValueError where the stream is closed.
     """
+    if not hasattr(os, "set_blocking"):  # Windows has it since Python 3.12
+        return
     number = stream.fileno()
     os.set_blocking(number, False)
     os.write(number, f"{space}\n".encode())

@@ -85,8 +85,9 @@ def main(perform: Work = work) -> None:
     """Answer tasks until the daemon closes its end, or ends."""
     # A service manager's SIGTERM and a closing terminal's SIGHUP reach the whole group: the daemon decides what they
     # mean, and finishes the batch in flight with our help.
-    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(each, signal.SIG_IGN)
+    for each in ("SIGINT", "SIGTERM", "SIGHUP"):  # not every system has the last one
+        if hasattr(signal, each):
+            signal.signal(getattr(signal, each), signal.SIG_IGN)
     _die_with_parent()
     options = json.loads(sys.argv[2])
     limits = Limits(options["max_bytes"], options["max_pixels"])

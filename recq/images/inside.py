@@ -17,8 +17,9 @@ from typing import BinaryIO
 DESCRIPTORS = "/proc/{}/fd"
 """Where Linux shows the files that a process has open."""
 
-# Never waits for a FIFO, becomes no terminal's, is not inherited. Some systems lack some of these.
-_AS_IT_IS = os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
+AS_IT_IS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
+"""For `os.open` of a file whose kind is not known yet: it never waits for a FIFO's writer, becomes no terminal's, and
+every byte is read as it is. Each system lacks some of these. No effect on a regular file."""
 
 
 def open_inside(path: Path, root: Path) -> tuple[BinaryIO, str]:
@@ -28,7 +29,7 @@ def open_inside(path: Path, root: Path) -> tuple[BinaryIO, str]:
     one that may not be read.
     """
     with _away(path):
-        descriptor = os.open(path, os.O_RDONLY | _AS_IT_IS)
+        descriptor = os.open(path, AS_IT_IS)
         try:
             found, real = os.fstat(descriptor), Path(os.path.realpath(_path_of(descriptor, path)))
             same = os.path.samestat(found, real.stat())  # where that path was not asked of the descriptor itself

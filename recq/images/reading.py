@@ -18,7 +18,7 @@ from pathlib import Path
 
 from recq.errors import ImageError, Reason
 from recq.images.decode import Limits, Picture, decode, too_many_bytes
-from recq.images.inside import open_inside
+from recq.images.inside import AS_IT_IS, open_inside
 
 _CHUNK = 1 << 24
 
@@ -114,8 +114,7 @@ def _told(path: str) -> Iterator[None]:
 @contextmanager
 def _open(path: str, limits: Limits) -> Iterator[tuple[int, os.stat_result]]:
     """The descriptor and the state of a regular file that is not too long."""
-    # O_NONBLOCK: opening a FIFO without a writer would wait for one without end. It has no effect on a regular file.
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
+    descriptor = os.open(path, AS_IT_IS)
     try:
         before = os.fstat(descriptor)
         if not stat.S_ISREG(before.st_mode):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import queue
 import threading
 import time
@@ -51,7 +52,8 @@ class DecodePool:
     `timeout`: seconds for one file, counted from when a process starts on it. `memory`: bytes that decoding one file
     may take beyond what an idle process has mapped. If `headers` is given, the headers of each file that is hashed
     or decoded are read as well, and given to `headers(path, header)` in a thread of the pool, before the future has its
-    result. `program` is the module that the processes run.
+    result. `program` is the module that the processes run. Raises RecqError on a system that cannot hand a process its
+    socket.
     """
 
     def __init__(
@@ -66,6 +68,8 @@ class DecodePool:
     ) -> None:
         if workers < 1:
             raise ValueError("a pool needs at least one worker")
+        if os.name != "posix":
+            raise RecqError("pictures are decoded on Linux and macOS only: on Windows run recq in WSL 2")
         self._timeout = timeout
         self._headers = headers
         self._program = program

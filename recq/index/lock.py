@@ -137,7 +137,7 @@ class Wanted:
         """Note that this process waits, until the block ends. No effect in a folder that cannot be written."""
         if self._descriptor is None and _POSIX:
             with suppress(OSError):
-                self._descriptor = open_private(str(self._file), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+                self._descriptor = open_private(str(self._file), os.O_RDWR | os.O_CREAT)
                 fcntl.flock(self._descriptor, fcntl.LOCK_SH)
 
     def __bool__(self) -> bool:
@@ -145,7 +145,7 @@ class Wanted:
         if not _POSIX:
             return False
         try:
-            descriptor = os.open(self._file, os.O_RDWR | os.O_CLOEXEC)
+            descriptor = os.open(self._file, os.O_RDWR)
         except OSError:
             return False
         try:

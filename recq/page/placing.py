@@ -57,5 +57,6 @@ def _link_new(path: Path, data: bytes) -> None:
         part.write(data)
         part.flush()
         os.fsync(part.fileno())
-        os.fchmod(part.fileno(), 0o644)
+        if hasattr(os, "fchmod"):  # Windows has it since Python 3.13, and no such modes
+            os.fchmod(part.fileno(), 0o644)
         os.link(part.name, path)

@@ -91,6 +91,8 @@ def _run(rule: Rule, delivery: Delivery, stop: Event) -> None:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End a program and what it has started."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
+    if hasattr(os, "killpg"):
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()  # alone, where a system knows no groups
     process.wait()

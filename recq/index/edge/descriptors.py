@@ -6,13 +6,20 @@ The usual soft limit, 1,024, is for programs that use `select`; nothing here doe
 from __future__ import annotations
 
 import os
-import resource
 from contextlib import suppress
 from dataclasses import dataclass
+
+try:
+    import resource
+
+    _LIMITED = True
+except ImportError:  # Windows
+    _LIMITED = False
 
 MOST = 65_536
 """Where the hard limit is a billion, some child programs would close every number below it one by one."""
 
+_USUAL = 1_024
 _OWN = 256  # the index (some 30 a collection), models, watchers, decoding processes
 _BACKLOG = 32
 _CONNECTIONS = 512
@@ -28,7 +35,10 @@ class Room:
 
 
 def raise_soft_limit() -> int:
-    """Raise the soft limit of descriptors as far as possible, to at most `MOST`. Returns the limit."""
+    """Raise the soft limit of descriptors as far as possible, to at most `MOST`. Returns the limit; the usual one where
+    the system has none."""
+    if not _LIMITED:
+        return _USUAL
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     unlimited = resource.RLIM_INFINITY
     wanted = MOST if hard == unlimited else min(hard, MOST)
@@ -55,7 +65,7 @@ def has_free(count: int) -> bool:
     opened: list[int] = []
     try:
         for _ in range(count):
-            opened.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+            opened.append(os.open(os.devnull, os.O_RDONLY))
     except OSError:
         return False
     finally:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from pathlib import Path
 
 from recq.index.edge.problem import Problem
@@ -24,8 +25,7 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 def shortage(folder: Path, needed: int = RESERVE, then: str = "recq then continues") -> str | None:
     """That the file system of the existing `folder` has less than `needed` bytes free, and what follows when some are
     freed, in words; None when it has enough."""
-    status = os.statvfs(folder)
-    free = status.f_bavail * status.f_frsize
+    free = shutil.disk_usage(folder).free
     if free >= needed:
         return None
     wanted = f"{free // 2**20:,} MB are free, {needed // 2**20:,} MB are required"
@@ -35,12 +35,16 @@ def shortage(folder: Path, needed: int = RESERVE, then: str = "recq then continu
 def require_room(folder: Path) -> None:
     """Raise Problem 507 where the file system of `folder` is short of space, or read-only."""
     try:
-        read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
-        lack = f"the file system of {folder} is read-only" if read_only else shortage(folder)
+        lack = f"the file system of {folder} is read-only" if _is_read_only(folder) else shortage(folder)
     except OSError as error:
         raise disk_problem(error, folder) from error
     if lack is not None:
         raise Problem(_INSUFFICIENT_STORAGE, lack)
+
+
+def _is_read_only(folder: Path) -> bool:
+    """As far as the system tells: Windows does not, and a write fails there."""
+    return hasattr(os, "statvfs") and bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
 
 
 def disk_problem(error: OSError, folder: Path) -> Problem:

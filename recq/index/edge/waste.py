@@ -8,7 +8,9 @@ replaced or deleted stays in the payload indexes, about a kilobyte a point, unti
 from __future__ import annotations
 
 import ctypes
+import os
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,9 +64,11 @@ def give_back_memory() -> None:
 
     With another C library nothing is done.
     """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
+    try:
+        trim = ctypes.CDLL(None).malloc_trim
+    except (OSError, AttributeError, TypeError):  # Windows has no library without a name
+        return
+    trim(0)
 
 
 def rows_of(folder: Path) -> int:
@@ -73,8 +77,15 @@ def rows_of(folder: Path) -> int:
 
 
 def bytes_of(folder: Path) -> int:
-    """What a folder takes on disk; its files are sparse, so their lengths say nothing."""
-    return sum(file.stat().st_blocks * 512 for file in folder.rglob("*") if file.is_file())
+    """What a folder takes on disk, less what is deleted meanwhile: its files are sparse, so their lengths say nothing,
+    but for Windows, which tells nothing else."""
+    size = 0
+    for where, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                found = Path(where, name).lstat()
+                size += found.st_blocks * 512 if hasattr(found, "st_blocks") else found.st_size
+    return size
 
 
 def free_bytes(folder: Path) -> int:
