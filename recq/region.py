@@ -80,7 +80,7 @@ def _within(start: float, end: float, length: int) -> tuple[int, int]:
     """The whole pixels nearest to an interval, within `length`; as many as none where nothing of it is there."""
     if end <= 0 or start >= length:
         return 0, 0
-    first, last = max(0, round(start)), min(length, round(end))
+    first, last = round(max(0.0, start)), round(min(length, end))  # whole numbers of what is finite
     if first < last:
         return first, last
     within = math.floor(max(0.0, start))  # less than a pixel: the one that it begins in

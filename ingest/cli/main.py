@@ -6,6 +6,7 @@ imported where they are used: `recq-ingest --help` needs none of them.
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from enum import StrEnum
@@ -382,6 +383,12 @@ app.command()(train)
 app.add_typer(models)
 
 
+def _print_any_name() -> None:
+    """Write UTF-8 to standard output whatever the locale, and undecodable file names as their bytes, as `recq` does."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
+
+
 _LONG = {"run": 0, "rebuild": INTERRUPTED, "reconcile": INTERRUPTED}
 """The commands that index, and the exit code of each for a signal that comes before they have begun."""
 
@@ -394,6 +401,7 @@ def main() -> None:
         set_up_daemon()
         end_at_once(code)
     begun()
+    _print_any_name()
     code = run_shell(app, PROG)
     leaving()
     sys.exit(code)

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from query.cli.option_groups import PictureFiles, open_catalog
-from query.cli.options import FilterOption
+from query.cli.option_groups import PictureFiles, open_catalog, require_paths
+from query.cli.options import FilterOption, NullOption
 from query.cli.shell import PROG, counted, emit, terminal
 from query.text.render import Format, duplicates_text
 from recq.cli_errors import complain
@@ -16,6 +16,7 @@ from recq.cli_groups import Index, grouped
 from recq.cli_progress import bar
 from recq.duplicates.kinds import Kind
 from recq.errors import UsageError
+from recq.search.output_format import Page
 
 
 class _Wanted(StrEnum):
@@ -75,6 +76,7 @@ def duplicates(
             help="How to print the groups; paths are those of all but the first of each group. Example: --format jsonl",
         ),
     ] = Format.TABLE,
+    null: NullOption = False,
     files: PictureFiles,
     index: Index,
 ) -> None:
@@ -84,6 +86,7 @@ def duplicates(
     """
     if exact and kinds:
         raise UsageError("--exact compares only bytes: leave out --kind, or --exact")
+    require_paths(form, null)
     catalog = open_catalog(index)
     pictures = files.ready()
     from recq.face.catalog import DEFAULT_KINDS
@@ -97,7 +100,7 @@ def duplicates(
             filters=filters or [],
             progress=progress,
         )
-    emit(duplicates_text(found, form, terminal()))
+    emit(duplicates_text(found, form, Page(terminal(), null)))
     how = ", ".join(["same bytes", *(str(kind) for kind in Kind if kind in found.kinds)])
     items = counted(found.items, "item")
     groups = counted(len(found.groups), "group")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from query.cli import completion
-from query.cli.option_groups import PictureFiles, open_catalog
-from query.cli.options import FieldArgument, FilterOption
+from query.cli.option_groups import PictureFiles, open_catalog, require_paths
+from query.cli.options import FieldArgument, FilterOption, NullOption
 from query.cli.shell import PROG, counted, emit, terminal
 from query.text.render import Format, label_findings_text
 from recq.cli_errors import complain
@@ -22,6 +22,7 @@ from recq.cli_progress import bar
 from recq.learn.labels import LabelRules
 from recq.output import require_place
 from recq.paths import printable
+from recq.search.output_format import Page
 
 if TYPE_CHECKING:
     from recq.face.findings import LabelFindings
@@ -58,6 +59,7 @@ class FindingsOutput:
         ),
     ] = None
     form: Annotated[Format, format_option("them")] = Format.TABLE
+    null: NullOption = False
 
 
 @grouped
@@ -107,16 +109,18 @@ def _show(
     index: Index,
 ) -> None:
     """Ask, print the findings, and write the patch where there is one to write."""
+    require_paths(output.form, output.null)
     pictures, patch = files.ready(), output.patch
     if patch is not None:
         require_place(patch, "--patch")
     with open_catalog(index) as catalog, bar() as progress:
         found = ask(catalog, field, **asked, progress=progress)
-    emit(label_findings_text(found, output.form, terminal()))
+    emit(label_findings_text(found, output.form, Page(terminal(), output.null)))
     complain(PROG, found.told)
     if patch is not None and found.findings:
         written = found.write_patch(patch)
-        complain(PROG, f"{counted(written.rows, 'row')} for the source {printable(written.source)} written to {patch}")
+        rows, place = counted(written.rows, "row"), printable(str(patch))
+        complain(PROG, f"{rows} for the source {printable(written.source)} written to {place}")
         for each in written.left_out:
             complain(PROG, f"{printable(each)}: left out of the patch, no cell of a table can have its values")
     pictures.show(found, catalog.settings)

@@ -77,8 +77,13 @@ class Output:
 
     def require_sane(self) -> None:
         """Raise UsageError for -0 with anything but paths."""
-        if self.null and self.form != PATHS:
-            raise UsageError(f"-0 ends paths, and --format {self.form} prints none: add --format paths")
+        require_paths(self.form, self.null)
+
+
+def require_paths(form: str, null: bool) -> None:
+    """Raise UsageError for -0 (`null`) with another format than paths."""
+    if null and form != PATHS:
+        raise UsageError(f"-0 ends paths, and --format {form} prints none: add --format paths")
 
 
 @dataclass(frozen=True)

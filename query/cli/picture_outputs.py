@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from query.cli.shell import PROG
 from recq.cli_errors import complain
+from recq.paths import printable
 
 if TYPE_CHECKING:
     from query.pictures.preview import Show
@@ -58,7 +59,7 @@ class Pictures:
         from query.pictures.grid import write_grid
 
         write_grid(shown, grid, settings)
-        complain(PROG, f"picture grid written to {grid}")
+        complain(PROG, f"picture grid written to {printable(str(grid))}")
         if self._open:
             from query.pictures.viewer import open_file
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,7 +16,8 @@ from recq.cli_errors import complain
 from recq.cli_groups import Index, grouped
 from recq.cli_progress import bar
 from recq.errors import ItemsFailed, UsageError
-from recq.paths import printable
+from recq.json_text import json_text
+from recq.paths import printable, to_text
 from recq.transfer.transfer import STREAM, ArchiveFormat, Transferred
 
 if TYPE_CHECKING:
@@ -131,9 +131,10 @@ def export(
     with open_catalog(index) as catalog, bar() as progress:
         done = catalog.export(file, form=None if form is None else form.value, filters=filters, progress=progress)
     if json_:
-        emit(_json({"catalog": done.catalog, "file": str(file), "items": done.items, "failed": done.failed}))
+        named = {"catalog": done.catalog, "file": to_text(str(file))[0]}
+        emit(json_text(named | {"items": done.items, "failed": done.failed}, indent=2))
     else:
-        place = file if file != STREAM else "standard output"
+        place = printable(str(file)) if file != STREAM else "standard output"
         complain(PROG, f"{_told(done)} of catalog {done.catalog} written to {place}")
     if done.no_items is not None:
         complain(PROG, done.no_items.text)
@@ -143,22 +144,18 @@ def export(
 def _tell_site(written: ExportedSite, *, as_json: bool) -> int:
     """Report what was written, and what has no picture. Returns the exit code."""
     if as_json:
-        emit(_json(written.to_json()))
+        emit(json_text(written.to_json() | {"site": to_text(str(written.folder))[0]}, indent=2))
     else:
-        page = written.folder / "index.html"
+        page = printable(str(written.folder / "index.html"))
         complain(PROG, f"{counted(written.items, 'item')} of catalog {written.catalog}: open {page} in a browser")
     for each in written.unpictured[:MOST_NAMED]:
-        complain(PROG, f"no picture of {each.path}: {each.reason}")
+        complain(PROG, f"no picture of {printable(each.path)}: {each.reason}")
     if not written.unpictured:
         return 0
     named = "" if len(written.unpictured) <= MOST_NAMED else ", of which --json names all"
     of = counted(written.items, "item")
     complain(PROG, f"{len(written.unpictured):,} of {of} have a placeholder for a picture{named}")
     return ItemsFailed.exit_code
-
-
-def _json(document: dict[str, Any]) -> str:
-    return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
 
 
 @grouped

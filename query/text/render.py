@@ -8,13 +8,12 @@ people: on a terminal with colours and as wide as it; elsewhere plain columns, i
 
 from __future__ import annotations
 
-import csv
-import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from recq.csv_text import csv_text
 from recq.display.layout import plain
 from recq.display.table import (
     TextTable,
@@ -136,7 +135,7 @@ class Csv(OutputFormat):
     def answer(self, answer: Answer, page: Page) -> str:  # noqa: ARG002
         """The results."""
         fields = _csv_fields([answer])
-        return _rows([(*COLUMNS, *_csv_names(fields, COLUMNS)), *_csv_rows(answer, fields)])
+        return csv_text([(*COLUMNS, *_csv_names(fields, COLUMNS)), *_csv_rows(answer, fields)])
 
     def answers(self, answers: Sequence[Answer], page: Page) -> str:  # noqa: ARG002
         """The results of several targets, each row with its target first."""
@@ -147,7 +146,7 @@ class Csv(OutputFormat):
             for answer in answers
             for row in _csv_rows(answer, fields)
         ]
-        return _rows([(*columns, *_csv_names(fields, columns)), *rows])
+        return csv_text([(*columns, *_csv_names(fields, columns)), *rows])
 
 
 class Paths(OutputFormat):
@@ -155,9 +154,7 @@ class Paths(OutputFormat):
 
     def answer(self, answer: Answer, page: Page) -> str:
         """The paths of the results whose folder is on record."""
-        return "".join(
-            _path(result, page.terminal, page.null) for result in answer.results if result.location is not None
-        )
+        return _paths(answer.results, page)
 
 
 def facets_text(facets: Facets, form: FacetsFormat, terminal: bool = False) -> str:
@@ -171,7 +168,7 @@ def facets_text(facets: Facets, form: FacetsFormat, terminal: bool = False) -> s
         case FacetsFormat.JSONL:
             return "".join(json_text(row) for row in document["values"])
         case FacetsFormat.CSV:
-            return _rows([("value", "count", "filter"), *(tuple(row.values()) for row in document["values"])])
+            return csv_text([("value", "count", "filter"), *(tuple(row.values()) for row in document["values"])])
 
 
 def catalogs_text(found: Sequence[CatalogSummary], form: ShowFormat, terminal: bool = False) -> str:
@@ -274,16 +271,16 @@ def predictions_text(found: Sequence[Prediction], form: FacetsFormat, terminal: 
                 for document in [each.to_json()]
                 for rank, guess in enumerate(document["guesses"], start=1)
             ]
-            return _rows([("target", "rank", "label", "probability", "unknown", "known"), *rows])
+            return csv_text([("target", "rank", "label", "probability", "unknown", "known"), *rows])
 
 
-def label_findings_text(found: LabelFindings, form: Format, terminal: bool = False) -> str:
+def label_findings_text(found: LabelFindings, form: Format, page: Page) -> str:
     """The answer of `labels audit` and `labels suggest`. `paths` has each item once."""
     match form:
         case Format.TABLE:
             from recq.display.label_table import label_table
 
-            return _table(label_table(found), terminal)
+            return _table(label_table(found), page.terminal)
         case Format.JSON:
             return json_text(found.to_json(), indent=2)
         case Format.JSONL:
@@ -293,10 +290,10 @@ def label_findings_text(found: LabelFindings, form: Format, terminal: bool = Fal
                 tuple(_cell("" if value is None else value) for value in each.to_json().values())
                 for each in found.findings
             ]
-            return _rows([FINDING_COLUMNS, *rows])
+            return csv_text([FINDING_COLUMNS, *rows])
         case Format.PATHS:
             results = {each.result.id: each.result for each in found.findings}.values()
-            return "".join(_path(result, terminal, null=False) for result in results if result.location is not None)
+            return _paths(results, page)
 
 
 def explanation_text(explanation: Explanation, form: ShowFormat) -> str:
@@ -317,14 +314,14 @@ def comparison_text(comparison: Comparison, form: FacetsFormat, terminal: bool =
             return "".join(json_text(column.to_json()) for column in comparison.columns)
         case FacetsFormat.CSV:
             rows = [(each.catalog, *_columns(result)) for each in comparison.columns for result in each.answer.results]
-            return _rows([("catalog", *COLUMNS), *rows])
+            return csv_text([("catalog", *COLUMNS), *rows])
 
 
-def duplicates_text(found: Duplicates, form: Format, terminal: bool = False) -> str:
+def duplicates_text(found: Duplicates, form: Format, page: Page) -> str:
     """The answer of `duplicates`. `paths` has all items but the first of each group."""
     match form:
         case Format.TABLE:
-            return _table(duplicates_table(found), terminal)
+            return _table(duplicates_table(found), page.terminal)
         case Format.JSON:
             return json_text(found.to_json(), indent=2)
         case Format.JSONL:
@@ -335,10 +332,9 @@ def duplicates_text(found: Duplicates, form: Format, terminal: bool = False) -> 
                 for number, group in enumerate(found.groups, start=1)
                 for result, member in zip(group.results, group.to_json()["results"], strict=True)
             ]  # fmt: skip
-            return _rows([("group", "kind", "pixels", "bytes", *COLUMNS), *rows])
+            return csv_text([("group", "kind", "pixels", "bytes", *COLUMNS), *rows])
         case Format.PATHS:
-            others = [result for group in found.groups for result in group.results[1:]]
-            return "".join(_path(result, terminal, null=False) for result in others if result.location is not None)
+            return _paths((result for group in found.groups for result in group.results[1:]), page)
 
 
 def _csv_fields(answers: Sequence[Answer]) -> list[str]:
@@ -376,18 +372,12 @@ def _cell(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _rows(rows: Sequence[Sequence[object]]) -> str:
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerows(rows)
-    return out.getvalue()
-
-
-def _path(result: Result, terminal: bool, null: bool) -> str:
-    """The exact path for a program, an escaped one for a terminal."""
-    path = os.fspath(result.location or "")
-    if null:
-        return path + "\0"
-    return (printable(path) if terminal else path) + "\n"
+def _paths(results: Iterable[Result], page: Page) -> str:
+    """The paths of the results whose folder is on record: exact for a program, escaped for a terminal."""
+    found = [os.fspath(result.location) for result in results if result.location is not None]
+    if page.null:
+        return "".join(f"{path}\0" for path in found)
+    return "".join(f"{printable(path) if page.terminal else path}\n" for path in found)
 
 
 def _table(table: TextTable, terminal: bool) -> str:

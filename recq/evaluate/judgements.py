@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from recq.errors import UsageError
+from recq.paths import printable
 
 LIKE, DISLIKE = "like", "dislike"
 GAINS: Mapping[str, float] = {LIKE: 1.0, DISLIKE: 0.0}
@@ -48,7 +49,7 @@ class Judgement:
 def _is_gain(value: object) -> bool:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    return math.isfinite(value) and 0 <= value <= MOST_GAIN
+    return 0 <= value <= MOST_GAIN  # which NaN is not, and which no conversion of a long integer comes before
 
 
 def judgement_of(data: object) -> Judgement:
@@ -72,8 +73,9 @@ def read_judgements(path: Path) -> list[Judgement]:
     try:
         with path.open("rb") as file:
             return list(_read(file, path))
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:  # a name that no file can have is a ValueError
+        why = error.strerror if isinstance(error, OSError) else None
+        raise UsageError(f"{printable(str(path))} cannot be read: {why or error}") from error
 
 
 def all_judgements(given: Iterable[str | Path | Judgement]) -> list[Judgement]:

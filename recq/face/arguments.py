@@ -9,9 +9,9 @@ from __future__ import annotations
 import functools
 import inspect
 import operator
+import os
 import reprlib
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
@@ -29,6 +29,7 @@ Check = Callable[[str, Any], Any]
 AUTO = "auto"
 """In place of a score or a distance: the catalog's random pairs decide."""
 
+_BITS = 64
 _LONGEST = 60  # characters of a wrong value in a message
 _SECRET = frozenset({"api_key", "url"})  # whose values are in no message: an address may hold a password
 
@@ -152,7 +153,10 @@ def wrong(name: str, value: Any, needed: str, example: str) -> UsageError:
 
 def value_text(value: Any) -> str:
     """A wrong value for a message, in one line: its `repr`, or its type in angle brackets where that is long."""
-    shown = _REPR.repr(value)
+    try:
+        shown = _REPR.repr(value)
+    except ValueError:  # Python writes no whole number of more than 4,300 digits
+        return f"<{type_name(value)}>"
     return shown if len(shown) <= _LONGEST and shown.isprintable() else f"<{type_name(value)}>"
 
 
@@ -178,20 +182,38 @@ def whole(example: str) -> Check:
     """A whole number."""
 
     def check(name: str, value: Any) -> int:
-        if not isinstance(value, bool):
-            try:
-                return operator.index(value)
-            except TypeError:
-                pass
-        raise wrong(name, value, "a whole number", example)
+        found = _whole(value)
+        if found is None:
+            raise wrong(name, value, "a whole number", example)
+        return _short(name, found, example)
 
     return check
+
+
+def _whole(value: Any) -> int | None:
+    """The whole number that a value is, None for any other."""
+    if isinstance(value, bool):
+        return None
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None
+
+
+def _short(name: str, number: int, example: str) -> int:
+    """The number. Raises UsageError for one of more bits than an engine takes, which no message has room for."""
+    if number.bit_length() >= _BITS:
+        raise wrong(name, number, f"a whole number below 2**{_BITS - 1}", example)
+    return number
 
 
 def _number(name: str, value: Any, example: str, needed: str = "a number") -> float:
     if isinstance(value, bool) or not isinstance(value, Real):
         raise wrong(name, value, needed, example)
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise wrong(name, value, f"{needed} below 1e308", example) from None
 
 
 def number(example: str, *, auto: bool = False) -> Check:
@@ -236,10 +258,9 @@ def wholes(example: str) -> Check:
 
     def check(name: str, value: Any) -> tuple[int, ...]:
         if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping):
-            found = _items(name, value)
-            if not any(isinstance(each, bool) for each in found):
-                with suppress(TypeError):
-                    return tuple(map(operator.index, found))
+            found = [_whole(each) for each in _items(name, value)]
+            if None not in found:
+                return tuple(_short(name, each, example) for each in found if each is not None)
         raise wrong(name, value, "a list of whole numbers", example)
 
     return check
@@ -256,11 +277,19 @@ def path(example: str) -> Check:
     """A path, as a text or a `pathlib.Path`."""
 
     def check(name: str, value: Any) -> Path:
-        if isinstance(value, str | Path) and str(value) and "\0" not in str(value):
+        if isinstance(value, str | Path) and str(value) and _stands_for_bytes(str(value)):
             return Path(value)
         raise wrong(name, value, "a path", repr(example))
 
     return check
+
+
+def _stands_for_bytes(text: str) -> bool:
+    """Whether it can be a path at all: of bytes other than 0."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
 
 
 def targets(name: str, value: Any) -> tuple[Any, ...]:

@@ -565,11 +565,15 @@ class ImageCatalog(ClosedAtEnd):
         and `failed`. Raises UsageError for a path that cannot be written and for a standard output that takes no bytes,
         such as a notebook's; FilterError.
         """
-        from recq.transfer.transfer import ArchiveFormat, export_catalog
+        from recq.output import require_place
+        from recq.transfer.transfer import STREAM, ArchiveFormat, export_catalog
 
         chosen = None if form is None else ArchiveFormat(form)
-        asked = None if filters is None else list(filters)
-        return export_catalog(self._session, Path(path), chosen, asked, progress)
+        asked = list(filters) if filters else None  # with filters failed items are left out
+        place = Path(path)
+        if place != STREAM:
+            require_place(place, "the export", or_stream=True)
+        return export_catalog(self._session, place, chosen, asked, progress)
 
     @checked()
     def export_site(

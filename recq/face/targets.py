@@ -128,7 +128,7 @@ def _region(region: Any, name: str) -> Region:
         return Region.parse(region)
     try:
         numbers = [float(number) for number in region if not isinstance(number, str | bytes)]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         numbers = []
     if len(numbers) != 4 or len(region) != 4:
         raise wrong(name, region, NEEDED, f"{EXAMPLES.split()[-1]!r}")

@@ -5,13 +5,12 @@ All of it is read from the index: the problems of a picture from its item, those
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from recq.commands import command
+from recq.csv_text import csv_text
 from recq.index.catalog import Catalog
 from recq.index.pending_fields import Missing
 from recq.index.problems import Problem, ProblemKind
@@ -103,9 +102,5 @@ def _listed(source: str, problem: Problem) -> Listed:
 
 def to_csv(found: Sequence[Listed]) -> str:
     """With a header; what has no value is empty."""
-    out = io.StringIO(newline="")
-    writer = csv.writer(out, lineterminator="\n")
     names = [each.name for each in fields(Listed)]
-    writer.writerow(names)
-    writer.writerows([getattr(each, name) for name in names] for each in found)
-    return out.getvalue()
+    return csv_text([names, *([getattr(each, name) for name in names] for each in found)])

@@ -26,7 +26,17 @@ from recq.search.prepare import Preparer, Query
 from recq.search.results import Answer
 from recq.search.scale import Scaled, scaled
 from recq.search.session import Session
-from recq.search.target import Given, IndexedTarget, Target, VectorTarget, id_of, read_once, resolve, text_of
+from recq.search.target import (
+    Given,
+    IndexedTarget,
+    Target,
+    VectorTarget,
+    can_be_name,
+    id_of,
+    read_once,
+    resolve,
+    text_of,
+)
 from recq.search.target_suggestions import MOST_PLACES
 from recq.search.trained import candidate_of, finder_of
 from recq.space import require_same
@@ -56,7 +66,8 @@ class FailedTarget:
 
     def to_json(self) -> dict[str, Any]:
         """One line of jsonl."""
-        return {"text": paths.to_text(self.text)[0], "error": self.error}
+        text = paths.to_text(self.text)[0] if can_be_name(self.text) else self.text
+        return {"text": text, "error": self.error}
 
 
 def similar_many(

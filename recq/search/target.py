@@ -259,6 +259,8 @@ def resolve(lookup: Lookup, given: Given) -> Target:
 def _settled(text: str, lookup: Lookup, look: Callable[[str], Local]) -> Target:
     if len(text) > _LONGEST_NAME:
         raise UsageError(f"TARGET has {len(text):,} characters: a name or path has {_LONGEST_NAME:,} at most")
+    if not can_be_name(text):
+        raise UsageError(f"{_quoted(text)} is no name and no path: it has characters that no file's name has")
     if (item := _by_id(text, lookup)) is not None:
         return IndexedTarget(item)
     try:
@@ -331,6 +333,15 @@ def is_id(text: str) -> bool:
 def _is_text(text: str) -> bool:
     """Whether it has none of the lone surrogates that stand for the bytes of a name that are not UTF-8."""
     return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def can_be_name(text: str) -> bool:
+    """Whether it stands for bytes, as the name of any file does: a lone surrogate that is none of those does not."""
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def look(text: str) -> Local:

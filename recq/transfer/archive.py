@@ -7,6 +7,7 @@ vectors are float32 in Parquet, and the shortest decimals that give the same flo
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -29,6 +30,13 @@ VERSION = 1
 _KEY = "recq"  # of the head: the first line's only key, and a key of Parquet's own metadata
 _END = "recq_end"  # the last line's only key: the number of items
 _PARQUET_MAGIC = b"PAR1"
+_BEGINNING = re.compile(rb'(\xef\xbb\xbf)?\s*\{\s*"recq"\s*:')
+"""How JSON lines begin, also where another program has written them anew."""
+
+_LOOKED_AT = 64  # bytes that tell whether it is an export: a file without a line break is not read whole for that
+_DAMAGE = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
+"""What a document of another shape than ours ends in, whatever is in it."""
+
 _NO_PYARROW = "Parquet needs the package pyarrow: pip install 'recq[parquet]', or use --format jsonl"
 
 
@@ -65,9 +73,9 @@ class Head:
         """The head that `to_json` wrote; `file` is its name in messages. Raises UsageError."""
         if not isinstance(data, dict) or "version" not in data:
             raise UsageError(f"{file} is no export of recq: its head is missing")
-        if data["version"] != VERSION or data.get("schema", 0) > SCHEMA_VERSION:
-            raise UsageError(f"{file} was written by a newer recq: update recq")
         try:
+            if data["version"] != VERSION or data.get("schema", 0) > SCHEMA_VERSION:
+                raise UsageError(f"{file} was written by a newer recq: update recq")
             head = cls(
                 str(data["catalog"]),
                 EmbeddingSpace.from_json(data["space"]),
@@ -76,7 +84,7 @@ class Head:
                 int(data["items"]),
                 TrainedSpace.from_json(data["trained"]) if "trained" in data else None,
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except _DAMAGE as error:
             raise UsageError(f"{file} has a damaged head: {error}") from error
         if head.space.fingerprint != data.get("fingerprint"):
             raise UsageError(f"{file} has a damaged head: the fingerprint is not that of its embedding space")
@@ -170,7 +178,11 @@ Row = tuple[int, str, Any, Any]
 
 
 def _json_rows(first: bytes, stream: IO[bytes], file: str) -> tuple[Head, Iterator[Row]]:
-    lines = enumerate(chain([first + stream.readline()], stream), start=1)
+    begun = first + stream.readline(_LOOKED_AT)
+    if _BEGINNING.match(begun) is None:
+        return Head.from_json(None, file), iter(())  # which raises
+    whole = begun if begun.endswith(b"\n") else begun + stream.readline()
+    lines = enumerate(chain([whole], stream), start=1)
     start = _parsed(next(lines)[1])
     head = Head.from_json(start.get(_KEY) if isinstance(start, dict) else None, file)
 
@@ -198,7 +210,7 @@ def _parsed(line: bytes) -> Any:
     """The line's JSON, or None where it is none."""
     try:
         return json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):  # brackets in brackets, thousands deep
         return None
 
 
@@ -229,8 +241,9 @@ def _checked(head: Head, rows: Iterable[Row], file: str, kind: str) -> Iterator[
         try:
             item = Item.from_payload(payload)
             item = _storable(item, f"{file}: {kind} {number}")
-            entry = ItemVector(item, None if vector is None else np.asarray(vector, dtype=np.float32))
-        except (KeyError, TypeError, ValueError, AttributeError, RecqError) as error:
+            with np.errstate(over="ignore"):  # what is not finite is refused where it would be stored
+                entry = ItemVector(item, None if vector is None else np.asarray(vector, dtype=np.float32))
+        except (*_DAMAGE, RecqError) as error:
             raise UsageError(f"{file}: {kind} {number} has no payload of recq's, or no vector: {error!r}") from error
         if item.id != id_:
             raise UsageError(f"{file}: {kind} {number} has the id {id_}, its source and path give {item.id}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from recq.errors import UsageError
@@ -31,6 +31,24 @@ def test_a_box_lies_within_the_picture_or_there_is_none(
         assert 0 <= upper < lower <= height
         for edge, wanted in ((left, x * across), (right, (x + w) * across)):
             assert abs(edge - min(max(wanted, 0), width)) <= 1
+
+
+FAR = st.floats(-1e308, 1e308, allow_nan=False)
+WIDE = st.floats(0, 1e308, exclude_min=True)
+
+
+@given(FAR, FAR, WIDE, WIDE, st.booleans(), LENGTHS, LENGTHS)
+@example(0.0, 0.0, 1e308, 1.0, True, 4_000, 3_000)
+@example(-1e308, 0.0, 1e308, 1e308, True, 4_000, 3_000)
+def test_numbers_of_any_size_are_a_box_or_beside(
+    x: float, y: float, w: float, h: float, percent: bool, width: int, height: int
+) -> None:
+    try:
+        left, upper, right, lower = Region(x, y, w, h, percent).box(width, height)
+    except Beside:
+        return
+    assert 0 <= left < right <= width
+    assert 0 <= upper < lower <= height
 
 
 @given(NUMBERS, NUMBERS, SIDES, SIDES, st.booleans())

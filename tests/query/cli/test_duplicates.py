@@ -378,6 +378,7 @@ def test_every_format_tells_of_the_groups(shop: Shop) -> None:
     assert shop.ask("duplicates", "--format", "csv").lines[0].startswith("group,kind,pixels,bytes,rank,score,id")
     assert shop.ask("duplicates", "--format", "csv").lines[1].startswith("1,kept,1536,")
     paths = shop.ask("duplicates", "--format", "paths").out
+    assert shop.ask("duplicates", "--format", "paths", "-0").out == paths.replace(b"\n", b"\0")
     assert paths.count(b"png\n") == 1
     first, *others = (result["path"] for result in json.loads(lines[0])["results"])
     assert first.encode() + b"\n" not in paths

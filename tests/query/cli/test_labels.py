@@ -32,7 +32,7 @@ SPACE = EmbeddingSpace(
 )  # fmt: skip
 PLANTED = range(10, 150, 25)  # items that have another label than their own
 WITHOUT = range(0, 150, 6)  # items without a label
-ODD = "=odd, name\n.png"
+ODD = "=odd, name\n\r.png"
 TWO = ("--filter", "file.source=shop")
 
 
@@ -102,6 +102,8 @@ def test_every_format_has_the_same_findings(labels: Ask, folder: Path) -> None:
     paths = labels(*asked, "--format", "paths").text
     assert paths == "".join(each["path"] + "\n" for each in document["findings"])
     assert str(folder) in paths
+    ended = labels(*asked, "--format", "paths", "-0").text
+    assert ended == "".join(each["path"] + "\0" for each in document["findings"])
 
 
 def _jsonl(done: Reply) -> list[str]:
@@ -196,6 +198,8 @@ def test_the_pictures(labels: Ask, tmp_path: Path) -> None:
         (["audit", "kind", "--map", "missing.csv"], "--map missing.csv cannot be read"),
         (["audit", "kind", "--patch", "/nowhere/p.csv"], "--patch /nowhere/p.csv: there is no folder /nowhere"),
         (["audit", "kind", "--grid", "/nowhere/p.png"], "/nowhere"),
+        (["audit", "kind", "-0"], "-0 ends paths, and --format table prints none: add --format paths"),
+        (["suggest", "kind", "--format", "csv", "--null"], "-0 ends paths, and --format csv prints none"),
     ],
 )
 def test_refusals_are_one_line(labels: Ask, words: list[str], message: str) -> None:

@@ -173,6 +173,8 @@ def test_recommendations_leave_out_what_they_start_from(any_shop: Shop, strategy
         (["similar", "--targets", "no/such/file"], "--targets no/such/file cannot be read: No such file"),
         (["similar"], "TARGET"),
         (["similar", "two.png", "-0"], "-0"),
+        (["duplicates", "-0"], "-0 ends paths, and --format table prints none: add --format paths"),
+        (["duplicates", "--format", "jsonl", "--null"], "-0 ends paths, and --format jsonl prints none"),
         (["similar", "two.png", "--page", "2", "--offset", "3"], "--offset and --page"),
         (["similar", "two.png", "--page", "0"], "--page"),
         (["similar", "two.png", "--max-distance", "3"], "use --min-score"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -232,6 +233,7 @@ def test_an_export_of_another_space_is_refused(exported: Path, ask: Ask, shop: S
         (["export", "-", "--format", "parquet"], "Parquet cannot be written to a pipe"),
         (["export", "shop.jsonl", "--filter", "colour=red"], "colour"),
         (["import", "nowhere.jsonl"], "nowhere.jsonl cannot be read: No such file"),
+        (["import", "/dev/zero"], "/dev/zero is no export of recq"),
     ],
 )
 def test_what_cannot_be_done_is_told_first(
@@ -243,6 +245,29 @@ def test_what_cannot_be_done_is_told_first(
     assert said in reply.err
     assert reply.err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments", [["export"], ["export", "--format", "parquet"]])
+def test_an_export_into_a_pipe_by_its_name_is_refused_with_the_way_out(
+    shop: Shop, tmp_path: Path, arguments: list[str]
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reply = shop.ask(*arguments, str(pipe))
+    assert (reply.code, reply.out) == (2, b"")
+    assert reply.err == f"recq: the export {pipe} is no regular file: name another, or - for standard output\n"
+    assert pipe.is_fifo()
+
+
+@pytest.mark.parametrize("arguments", [["caf\udce9.jsonl"], ["--site", "caf\udce9"]])
+def test_what_was_written_is_json_whatever_its_name(
+    shop: Shop, tmp_path: Path, arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    document = json.loads(shop.ask("export", *arguments, "--json").out.decode("utf-8", "strict"))
+    name = arguments[-1]
+    assert os.path.lexists(name)
+    assert document["site" if "--site" in arguments else "file"] == name.replace("\udce9", "%E9")
 
 
 def test_an_import_of_many_fields_ends_with_all_their_indexes(

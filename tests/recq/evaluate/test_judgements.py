@@ -149,7 +149,7 @@ WRONG = [
     ('{"query": "a", "item": "", "judgement": "like"}', "line 1: a judgement needs the name"),
     *(
         (f'{{"query": "a", "item": "b", "judgement": {judged}}}', "a number from 0 to 1,000")
-        for judged in ("true", "-1", "1001", "NaN", "1e999", '"love"', "null", "[1]")
+        for judged in ("true", "-1", "1001", "NaN", "1e999", "9" * 400, "-" + "9" * 400, '"love"', "null", "[1]")
     ),
     ("\n \n", "has no judgements"),
     ("[" * 100_000, "line 1: it is no JSON"),
@@ -175,3 +175,9 @@ def test_bytes_that_are_no_text(tmp_path: Path, content: bytes) -> None:
         read_judgements(file)
     with pytest.raises(UsageError, match="cannot be read"):
         read_judgements(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["\ud800", "a\0b", "x" * 300])
+def test_a_name_that_no_file_has_is_told(name: str) -> None:
+    with pytest.raises(UsageError, match="cannot be read"):
+        all_judgements([name])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import io
 import json
@@ -16,6 +17,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 import recq
@@ -31,6 +34,7 @@ from recq.errors import (
 from recq.evaluate.judgements import Judgement
 from recq.index.connect import own_folder
 from recq.index.edge import LoopbackServer
+from recq.json_text import json_text
 from recq.search.many import FailedTarget
 from recq.settings import Settings
 from recq.waiting import REPORTED_AFTER
@@ -416,6 +420,14 @@ def test_measured_and_carried(catalog: recq.ImageCatalog, tmp_path: Path) -> Non
         catalog.export("x.csv")
 
 
+def test_an_empty_list_of_filters_is_no_filter(catalog: recq.ImageCatalog, tmp_path: Path) -> None:
+    given: list[list[str] | None] = [None, []]
+    for number, filters in enumerate(given):
+        done = catalog.export(tmp_path / f"{number}.jsonl", filters=filters)
+        assert (done.items, done.failed) == (len(GOODS) + 1, 1)
+        assert len((tmp_path / f"{number}.jsonl").read_text().splitlines()) == len(GOODS) + 3
+
+
 def test_an_export_to_standard_output_is_bytes_or_an_error(
     catalog: recq.ImageCatalog, capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -514,6 +526,13 @@ WRONG: list[tuple[Callable[[Any], Any], str]] = [
     (lambda c: c.explain("two.png", "three.png").save(), r"save\(\) needs path"),
     (lambda c: c.explain("two.png", "three.png").save(5), "a path is needed"),
     (lambda c: c.similar("\udcff.png"), "nothing is indexed as"),
+    (lambda c: c.similar("\ud800.jpg"), "is no name and no path"),
+    (lambda c: c.show(Path("\ud800.jpg")), "is no name and no path"),
+    (lambda c: c.recommend(["two.png"], ["\ud800"]), "is no name and no path"),
+    (lambda c: c.similar(recq.Part("\ud800", (0, 0, 1, 1))), "is no name and no path"),
+    (lambda c: c.similar(recq.Part("a", (10**400, 0, 1, 1))), "target.region=<tuple>: x,y,w,h of a region"),
+    (lambda c: c.similar(recq.Part("a", (0, 0, 10**5000, 1))), "target.region=<tuple>: x,y,w,h of a region"),
+    (lambda c: c.similar(recq.Part("two.png", f"0%,0%,{'9' * 308}%,0%")), "has no area"),
     (lambda c: recq.open("my shop", settings=c.settings), "--catalog 'my shop': a name is needed of letters"),
     (lambda c: recq.open("", settings=c.settings), "--catalog '': a name is needed of letters"),
     (lambda c: recq.import_catalog("x.jsonl", "my shop", settings=c.settings), "a name is needed of letters"),
@@ -530,12 +549,12 @@ WRONG: list[tuple[Callable[[Any], Any], str]] = [
 ]
 
 
-NO_WHOLE = ("5", 1.5, True, [1], b"1", object(), np.array([1, 2]))
-NO_NUMBER = ("much", True, [0.5], b"1", object(), 1j)
+NO_WHOLE = ("5", 1.5, True, [1], b"1", object(), np.array([1, 2]), 2**63, -(10**400), 10**5000)
+NO_NUMBER = ("much", True, [0.5], b"1", object(), 1j, 10**400, -(10**5000))
 NO_TEXT = (5, b"sku", ["sku"], True, Path("sku"), object())
 NO_LIST = ("price<=50", b"x", 5, [5], {"price": 50}, object(), np.array(5))
 NO_FLAG: tuple[Any, ...] = ("yes", 1, [], object())
-NO_PATH = (5, "", b"x.jsonl", "a\0b", ["x"], object())
+NO_PATH = (5, "", b"x.jsonl", "a\0b", "\ud800.jsonl", Path("\ud800"), ["x"], object())
 NO_TARGET = (5, None, True, 1.5, ["two.png"], {"a": 1}, {"two.png"}, object(), np.ones((2, 2)), np.array("x"), print)
 NO_TARGETS = ("two.png", b"x", 5, None, Path("two.png"), {"a": 1}, object(), np.array(5), bytearray(b"x"))
 KINDS: dict[str, tuple[Any, ...]] = {
@@ -552,7 +571,7 @@ KINDS: dict[str, tuple[Any, ...]] = {
     "strategy": ("bst", 5, ["best"], object()),
     "form": ("csv", 5, object()),
     "kinds": ("copy", 5, ["copies"], [5], {"copy": 1}, object(), np.array(5)),
-    "ks": ("1,5", 5, ["1"], [True], [1.5], {1: 1}, object(), np.array(5)),
+    "ks": ("1,5", 5, ["1"], [True], [1.5], {1: 1}, object(), np.array(5), [1, 10**5000]),
     "judgements": (5, "", b"x.jsonl", [], [5], [""], {"a": 1}, object(), np.array(5)),
     "rules": (5, "a,b", {"split": ","}, object()),
     "progress": (3, "print", [print], object()),
@@ -609,6 +628,28 @@ def test_every_wrong_argument_is_one_of_recqs_own_errors(shared: recq.ImageCatal
     assert "\n" not in str(caught.value)
 
 
+ANY_TEXT = st.text(st.characters(categories=["Cs", "Lo", "Nd", "Cc", "Po"]), max_size=12)
+ANY_NUMBER = st.floats() | st.integers(-(10**400), 10**400) | st.integers(-3, 3)
+
+
+@settings(max_examples=25, deadline=None)
+@given(ANY_TEXT, st.lists(ANY_NUMBER, max_size=5), ANY_NUMBER, ANY_NUMBER)
+def test_whatever_is_asked_no_other_error_comes(
+    shared: recq.ImageCatalog, name: str, region: list[Any], number: Any, score: Any
+) -> None:
+    asks: list[Callable[[], Any]] = [
+        lambda: shared.show(name),
+        lambda: shared.similar(recq.Part("nothing.png", region)),
+        lambda: shared.search(k=number, offset=number),
+        lambda: shared.similar("two.png", min_score=score, k=1),
+        lambda: shared.search(filters=[f"category={name}"], group_by=name),
+    ]
+    with shared.held():
+        for ask in asks:
+            with contextlib.suppress(RecqError):
+                ask()
+
+
 def test_a_broken_image_is_told(catalog: recq.ImageCatalog, shop_root: Path, tmp_path: Path) -> None:
     whole = io.BytesIO()
     Image.effect_noise((200, 200), 50).convert("RGB").save(whole, "JPEG")
@@ -634,12 +675,16 @@ def test_what_cannot_be_a_target_fails_alone_among_many(catalog: recq.ImageCatal
         (np.ones(3, np.float32), "the vector given", "has the shape"),
         (np.ones((3, 3)), "the pixels given", "<ndarray float64 (3, 3)>: pixels, uint8"),
         (["two.png"], "['two.png']", "is needed"),
+        ("\ud800.jpg", "\ud800.jpg", "is no name and no path"),
+        (Path("\ud800.jpg"), str(Path("\ud800.jpg").absolute()), "is no name and no path"),
+        (recq.Part("two.png", (10**400, 0, 1, 1)), "'two.png'", "targets[11].region=<tuple>"),
     ]
     answers = catalog.similar_many([wrong[0][0], "two.png", *(target for target, _, _ in wrong[1:])], k=1)
     assert [isinstance(each, FailedTarget) for each in answers] == [True, False, *[True] * (len(wrong) - 1)]
     for failed, (_, text, says) in zip(answers.failed, wrong, strict=True):
         assert failed.text == text
         assert says in failed.error
+        assert json.loads(json_text(failed.to_json()).encode("utf-8"))["error"] == failed.error
 
 
 def test_an_item_of_another_catalog_is_named_with_both(
