@@ -12,16 +12,25 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 from pydantic_core import PydanticCustomError
 
-from recq.errors import FilterError, TargetError
+from recq.errors import FilterError, TargetError, UsageError
 from recq.face import targets
 from recq.face.arguments import keywords_of
 from recq.face.question import Compared, Matching, Ranking
 from recq.face.targets import Target
+from recq.index.diversity import comparisons
 from recq.paths import printable
 from recq.search.target import ContentTarget, IndexedName
 
 MOST_TARGETS = 1_000
 """Targets of one request."""
+
+MOST_COMPARED = 10_000_000
+"""Pairs of candidates that the answers of one request are varied by: some ten seconds at 1,280 numbers, as much as ten
+of the largest answers take."""
+
+MOST_COMPARED = 10_000_000
+"""Pairs of candidates that the answers of one request are varied by: some ten seconds at 1,280 numbers, as much as ten
+of the largest answers take."""
 
 MOST_OF_FILTERS = 32_768
 """Characters of all filters of a question: some thousand conditions, the most that the embedded engine takes."""
@@ -119,10 +128,25 @@ def uploaded(content: bytes, name: str) -> ContentTarget:
 
 
 def keywords(asked: Asked, of: type) -> dict[str, Any]:
-    """The keywords of `recq.face` in a request. Raises FilterError for filters that would take long to read."""
+    """The keywords of `recq.face` in a request.
+
+    Raises FilterError for filters that would take long to read, UsageError for answers that would take long to vary.
+    """
     given = {name: getattr(asked, name) for name in keywords_of(of)}
     require_short(*given["filters"], *given["any_of"])
+    if isinstance(asked, SimilarMany) and given["diversity"]:
+        _require_comparable(len(asked.targets), given["k"], given["offset"] or 0, given["page"] or 1)
     return given
+
+
+def _require_comparable(targets: int, k: int, offset: int, page: int) -> None:
+    """Raise UsageError for more varied answers than one request may have."""
+    each = max(1, comparisons(k, max(offset + k, page * k)))
+    if targets * each > MOST_COMPARED:
+        raise UsageError(
+            f"{targets:,} targets with -k {k} and --diversity cannot be answered together: ask for "
+            f"{max(1, MOST_COMPARED // each):,} at a time, or for fewer results"
+        )
 
 
 def require_short(*filters: str) -> None:

@@ -128,7 +128,7 @@ class Catalog:
         self._background: Background | None = None
         self._sources: Mapping[str, Source] | None = None
         self._tried: dict[str, Tried] = {}
-        self._points = Points(client, collection)
+        self._points = Points(client, collection, dim=space.dim)
         self.fields = Fields(client, collection, at_opening if asked else None)
         self.items = Items(self._points, self.fields)
         self.lookups = Lookups(client, collection, name)

@@ -43,9 +43,25 @@ def newest(client: QdrantClient, collection: str, *conditions: models.Condition)
         scroll_filter=models.Filter(must=list(conditions)) if conditions else None,
         limit=1,
         order_by=order,
-        with_payload=[NUMBER],
+        with_payload=False,
     )
-    return next((int((record.payload or {})[KEY]["n"]) for record in records), 0)
+    return next(map(_number, records), 0)
+
+
+def _number(record: models.Record) -> int:
+    """The number that a point was found by. Its payload may have a list of them: any program can write one."""
+    return int(record.order_value or 0)
+
+
+def _after(n: int) -> models.FieldCondition:
+    """Numbers above one. The bound lies between two: a server may read a large one a quarter too small, and cuts off
+    what is behind the point (1.17 takes 2000000000000001.0 for 2000000000000000)."""
+    return models.FieldCondition(key=NUMBER, range=models.Range(gt=n + 0.5))
+
+
+def _upto(n: int) -> models.FieldCondition:
+    """That number and those below."""
+    return models.FieldCondition(key=NUMBER, range=models.Range(lte=n + 0.5))
 
 
 class ChangeLog:
@@ -87,12 +103,12 @@ class ChangeLog:
                 "too much has gone; begin anew, without a cursor"
             )
         unread = models.Filter(
-            must=[models.FieldCondition(key=NUMBER, range=models.Range(gt=cursor.base))],
+            must=[_after(cursor.base)],
             must_not=[
                 models.Filter(
                     must=[
                         models.FieldCondition(key=WRITER, match=models.MatchValue(value=by)),
-                        models.FieldCondition(key=NUMBER, range=models.Range(lte=n)),
+                        _upto(n),
                     ]
                 )
                 for by, n in cursor.seen.items()
@@ -102,9 +118,9 @@ class ChangeLog:
         records, _ = self._client.scroll(
             self._collection, scroll_filter=unread, limit=limit + 1, order_by=order, with_payload=_ROW_KEYS
         )
-        cut = len(records) > limit
+        cut = _number(records[limit - 1]) if len(records) > limit else None
         rows = [row for each in records[:limit] if (row := Row.from_payload(str(each.id), each.payload or {}))]
-        head = self._newest() if cut else max([cursor.newest, *(row.stamp.n for row in rows)])
+        head = self._newest() if cut is not None else max([cursor.newest, *(row.stamp.n for row in rows)])
         return taken(cursor, rows, head=head, now=time.time_ns() // 1000, cut=cut, newest_of=self._newest_of)
 
     @translated
@@ -133,9 +149,9 @@ class ChangeLog:
                 scroll_filter=tombstones,
                 limit=min(_REMOVED_AT_ONCE, count - removed - most),
                 order_by=order,
-                with_payload=[NUMBER],
+                with_payload=False,
             )
-            numbers = {record.id: int((record.payload or {})[KEY]["n"]) for record in records}
+            numbers = {record.id: _number(record) for record in records}
             old = {id_: n for id_, n in numbers.items() if n <= latest}
             if not old:
                 break
@@ -165,7 +181,7 @@ class ChangeLog:
     def _last_of_another(self, base: int, writers: Iterable[int]) -> tuple[int, int] | None:
         """A writer that is none of those and wrote since, and its newest number."""
         others = models.Filter(
-            must=[models.FieldCondition(key=NUMBER, range=models.Range(gt=base))],
+            must=[_after(base)],
             must_not=[models.FieldCondition(key=WRITER, match=models.MatchValue(value=by)) for by in writers],
         )
         order = models.OrderBy(key=NUMBER, direction=models.Direction.DESC)

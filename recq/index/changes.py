@@ -277,10 +277,10 @@ class Changes:
 
 
 def taken(
-    cursor: Cursor, rows: Sequence[Row], *, head: int, now: int, cut: bool, newest_of: Callable[[int], int]
+    cursor: Cursor, rows: Sequence[Row], *, head: int, now: int, cut: int | None, newest_of: Callable[[int], int]
 ) -> Changes:
-    """The changes among `rows`: all that are visible and not read yet, in the order of their numbers; `cut` where they
-    are only the first of these.
+    """The changes among `rows`: all that are visible and not read yet, in the order of their numbers. Where they are
+    only the first of these, `cut` is the number of the last point that was read: other writers' points may have it too.
 
     `head` is the newest visible number, `now` the time in microseconds. A server may show a part of a batch: where one
     is missing before others, and the writer (`newest_of`) has written nothing since, what follows the gap is left
@@ -295,7 +295,7 @@ def taken(
         if cursor.covers(stamp.by, stamp.n) or stamp.by in held:
             continue
         first, last = stamp.batch
-        expected = max(first, place.seen.get(stamp.by, 0) + 1)
+        expected = max(first, cursor.base + 1, place.seen.get(stamp.by, 0) + 1)
         if stamp.n > expected and last > gaps.get(stamp.by, 0):
             gaps[stamp.by] = last
             if stamp.n > now - SETTLES and newest_of(stamp.by) <= last:
@@ -303,12 +303,12 @@ def taken(
                 continue
         place = place.read(row)
         changes.append(_change(row, cursor, place))
-    end = rows[-1].stamp.n if rows and cut else max(head, cursor.newest)
+    end = max(head, cursor.newest) if cut is None else cut - 1  # what was read at `cut` is among `seen`
     upto = min([end, head - SETTLES, *(n - 1 for n in held.values())])
     after = place.settled(upto)
     if changes:
         changes[-1] = _with_cursor(changes[-1], after)
-    return Changes(changes, after, more=cut)
+    return Changes(changes, after, more=cut is not None)
 
 
 def _change(row: Row, before: Cursor, place: Cursor) -> Change:

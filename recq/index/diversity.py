@@ -15,12 +15,20 @@ from recq.space import Distance
 
 LEAST_CANDIDATES = 100
 PER_RESULT = 10
-MOST_CANDIDATES = 10_000
+MOST_CANDIDATES = 1_000
+"""Each row that is chosen is compared with all candidates: a thousand of a thousand take a second at 1,280 numbers."""
+
+_AT_ONCE = 65_536  # numbers of the differences of two vectors that are held at a time
 
 
 def candidates(k: int) -> int:
-    """How many of the first rows are put into a new order for pages of k: 10 a result, from 100 to 10,000."""
+    """How many of the first rows are put into a new order for pages of k: 10 a result, from 100 to 1,000."""
     return min(max(LEAST_CANDIDATES, PER_RESULT * k), MOST_CANDIDATES)
+
+
+def comparisons(k: int, last: int) -> int:
+    """How many pairs of candidates are compared for the rows up to the place `last`, in pages of k."""
+    return min(last, candidates(k)) * candidates(k)
 
 
 def diversified(
@@ -34,7 +42,7 @@ def diversified(
     if not len(relevance):
         return []
     weight = 1.0 - diversity
-    prepared = _normalised(vectors) if distance == "Cosine" else vectors.astype(np.float32)
+    prepared = _normalised(vectors) if distance == "Cosine" else np.asarray(vectors, np.float32)
     left = np.ones(len(relevance), bool)
     chosen = [0]
     left[0] = False
@@ -49,9 +57,15 @@ def diversified(
 
 
 def _similarity(vectors: np.ndarray, one: int, distance: Distance) -> np.ndarray:
+    """Of all vectors to one of them."""
     if distance == "Cosine":
         return np.asarray(vectors @ vectors[one])
-    return np.asarray(-np.linalg.norm(vectors - vectors[one], axis=1))
+    squares = np.empty(len(vectors), np.float32)
+    rows = max(1, _AT_ONCE // vectors.shape[1])
+    for start in range(0, len(vectors), rows):  # the differences of all would be as large as the vectors
+        apart = vectors[start : start + rows] - vectors[one]
+        squares[start : start + rows] = np.einsum("ij,ij->i", apart, apart)
+    return -np.sqrt(squares)
 
 
 def _normalised(vectors: np.ndarray) -> np.ndarray:

@@ -60,6 +60,9 @@ _FOREIGN = models.Filter(
 """Finds every point that is no item and no tombstone, and some that are: what is found has to be looked at
 (`item_of`)."""
 
+_BYTES = [f"file.{key}" for key in (*FACTS, "sha256", "decoder")]
+"""The part of a payload that shows which bytes an item has, and who saw them."""
+
 _FAILED = models.Filter(must_not=[NO_ERROR, NO_FILE])
 
 
@@ -142,9 +145,11 @@ class Ledger:
             must_not=[NO_FILE],
         )
         holders: dict[str, tuple[int, str]] = {}  # one item for each digest: a thousand copies are no thousand vectors
-        for record in self._points.scroll(wanted, payload=["file.sha256", "file.decoder"]):
-            file = (record.payload or {})["file"]
-            revision, digest = file.get("decoder") or 0, file["sha256"]
+        for record in self._points.scroll(wanted, payload=_BYTES):
+            item = item_of(record)
+            if item is None or item.file.sha256 is None:  # another program wrote it, a list of digests for example
+                continue
+            revision, digest = item.file.decoder or 0, item.file.sha256
             if digest not in holders or revision > holders[digest][0]:
                 holders[digest] = revision, str(record.id)
             if newest is not None and len(holders) == len(digests) and min(holders.values())[0] >= newest:
@@ -152,10 +157,10 @@ class Ledger:
         found: dict[str, Carried] = {}
         # An item may have got other bytes since, and with them another vector: both come from one answer.
         ids = [id_ for _, id_ in holders.values()]
-        for record in self._points.records(ids, payload=["file.sha256", "file.decoder"], vectors=True):
-            file, vector = (record.payload or {}).get("file", {}), vector_of(record)
-            if vector is not None and (digest := file.get("sha256")) in holders:
-                found[digest] = Carried(vector, file.get("decoder") or 0)
+        for record in self._points.records(ids, payload=_BYTES, vectors=True):
+            item, vector = item_of(record), vector_of(record)
+            if vector is not None and item is not None and item.file.sha256 in holders:
+                found[item.file.sha256] = Carried(vector, item.file.decoder or 0)
         return found
 
     def count_failed(self, *, source: str | None = None) -> int:

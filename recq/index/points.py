@@ -25,9 +25,14 @@ from recq.index.plain_requests import (
 )
 from recq.index.schema import VECTOR, Item
 from recq.part import WHOLE, Part
+from recq.space import MAX_DIMENSIONS
 
 PAGE = 500
 """Points of one page of a scroll: it limits the memory of a pass over the whole catalog."""
+
+LONGEST_AT_ONCE = 100
+"""Points of one request that are read with vectors of the greatest length: the embedded engine gives 152 of them
+(`recq.index.edge.bounds`)."""
 
 LEDGER_KEYS = ["file", "error"]
 """The part of a payload that shows what is done and what failed."""
@@ -51,16 +56,22 @@ def _at_once(function: Callable[..., Page], *args: Any) -> Page:
 
 
 class Points:
-    """Reads the points of one collection. All methods raise only errors of `recq.errors`."""
+    """Reads the points of one collection. All methods raise only errors of `recq.errors`.
 
-    def __init__(self, client: QdrantClient, collection: str, asking: Asking = _at_once) -> None:
+    `dim` is the length of its vectors: of long ones fewer are read in one request.
+    """
+
+    def __init__(
+        self, client: QdrantClient, collection: str, asking: Asking = _at_once, *, dim: int = MAX_DIMENSIONS
+    ) -> None:
         self._client = client
         self._collection = collection
         self._asking = asking
+        self._dim = dim
 
     def asked_through(self, asking: Asking) -> Self:
         """The same points, each page of a scroll asked for through `asking`."""
-        return type(self)(self._client, self._collection, asking)
+        return type(self)(self._client, self._collection, asking, dim=self._dim)
 
     @translated
     def items(self, ids: Sequence[str], *, payload: bool | list[str] = True) -> dict[str, Item]:
@@ -73,16 +84,17 @@ class Points:
     @translated
     def records(self, ids: Sequence[str], *, payload: bool | list[str], vectors: bool = False) -> list[Stored]:
         """The points with those ids that exist, in no order; with the whole payload, or with some of its keys."""
-        if not ids:
-            return []
-        return stored_points(self._client, self._collection, ids, payload, [VECTOR] if vectors else False)
+        size, wanted = (vectors_at_once(self._dim), [VECTOR]) if vectors else (max(1, len(ids)), False)
+        pages = [ids[start : start + size] for start in range(0, len(ids), size)]
+        return [each for page in pages for each in stored_points(self._client, self._collection, page, payload, wanted)]
 
     @translated
     def vectors(self, ids: Sequence[str]) -> dict[str, np.ndarray]:
         """The stored vectors of those ids, each float32 (dim,); failed and unknown items are absent."""
         found: dict[str, np.ndarray] = {}
-        for start in range(0, len(ids), PAGE):
-            found |= stored_vectors(self._client, self._collection, ids[start : start + PAGE], VECTOR)
+        size = vectors_at_once(self._dim)
+        for start in range(0, len(ids), size):
+            found |= stored_vectors(self._client, self._collection, ids[start : start + size], VECTOR)
         return found
 
     @translated
@@ -134,6 +146,8 @@ class Points:
     ) -> Iterator[Stored]:
         """Every matching point, of a source's part where one is named, a page at a time, in the order of ids."""
         offset: Any = part.first
+        if vectors:
+            page = min(page, vectors_at_once(self._dim))
         while True:
             records, offset = self._asking(self._page, condition, payload, page, offset, vectors)
             if part.end is not None and records and str(records[-1].id) >= part.end:
@@ -153,6 +167,11 @@ class Points:
             with_vector=[VECTOR] if vectors else False,
         )
         return scroll_points(self._client, self._collection, asked)
+
+
+def vectors_at_once(dim: int) -> int:
+    """How many points are read with vectors of that length in one request."""
+    return min(PAGE, max(1, LONGEST_AT_ONCE * MAX_DIMENSIONS // dim))
 
 
 def item_of(record: Stored) -> Item | None:

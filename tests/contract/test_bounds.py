@@ -9,8 +9,11 @@ from functools import cache
 from typing import Any
 
 import pytest
+from qdrant_client import QdrantClient, models
 
+from recq.index import points as reads
 from recq.index.edge import bounds
+from recq.space import MAX_DIMENSIONS
 from tests.contract.engine import OWN_ENGINES, Engine, engine_of
 
 VECTORS = {"vectors": {"image": {"size": 2, "distance": "Cosine"}}}
@@ -194,3 +197,104 @@ def test_a_payload_is_no_filter() -> None:
     many = {"filter": {"must": [{"a": i} for i in range(5000)]}}
     for payload in (deep, many):
         bounds.require_bounded(json.dumps({"points": [{"id": 1, "payload": payload, "vector": {}}]}).encode())
+
+
+FEW = {"must": [{"key": "n", "range": {"lt": 10}}]}
+EXAMPLES = {"recommend": {"positive": [1, 2, 3]}}
+
+
+def reading(with_vector: Any, points: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every request that answers with the vectors of so many points."""
+    asked = {"limit": points, "with_vector": with_vector}
+    near = {**NEAR, **asked}
+    older = {"vector": {"name": "image", "vector": [1, 0]}, **asked}
+    liked = {"positive": [1], "using": "image", **asked}
+    yield "/points", {"ids": [*range(points), *range(points)], "with_vector": with_vector}
+    yield "/points/scroll", asked
+    yield "/points/scroll", {**asked, "order_by": "n"}
+    yield "/points/query", near
+    yield "/points/query", {**near, "offset": 5}
+    yield "/points/query", {**near, "query": EXAMPLES}
+    yield "/points/query", {**near, "query": {"nearest": [1, 0], "mmr": {"diversity": 0.5}}}
+    yield "/points/query", asked
+    yield "/points/query/batch", {"searches": [near]}
+    yield "/points/query/batch", {"searches": [{**near, "limit": points - 1}, {**near, "limit": 1}, NEAR]}
+    yield "/points/query/groups", {**near, "group_by": "n", "group_size": 1}
+    yield "/points/search", older
+    yield "/points/search/batch", {"searches": [{**older, "limit": points - 1}, {**older, "limit": 1}]}
+    yield "/points/search/groups", {**older, "group_by": "n", "group_size": 1}
+    yield "/points/recommend", liked
+    yield "/points/recommend/batch", {"searches": [{**liked, "limit": points - 1}, {**liked, "limit": 1}]}
+    yield "/points/recommend/groups", {**liked, "group_by": "n", "group_size": 1}
+
+
+@pytest.mark.parametrize("with_vector", [True, ["image"], ["image", "image"]], ids=str)
+def test_more_vectors_than_fit_into_memory_are_refused(
+    engine: Engine, path: str, with_vector: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounds, "MAX_READ", 80)  # of 40 points
+    for tail, body in reading(with_vector, 41):
+        status, answer = engine.ask("POST", path + tail, body)
+        assert (status, "ask for fewer at a time" in str(answer["status"])) == (400, True), (tail, body, answer)
+    for tail, body in reading(with_vector, 40):
+        assert engine.ask("POST", path + tail, body)[0] == 200, (tail, body)
+    for unread in (False, None, [], ["other"]):
+        for tail, body in reading(unread, 41):
+            assert engine.ask("POST", path + tail, body)[0] in ((200, 400) if unread else (200,)), (tail, body)
+
+
+def test_vectors_are_counted_by_the_points_that_there_are(
+    engine: Engine, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that wants all that match asks for a large limit."""
+    monkeypatch.setattr(bounds, "MAX_READ", 80)
+    asked = {"limit": 100_000, "with_vector": True}
+    for body in ({**asked, "filter": FEW}, {**asked, "filter": FEW, "order_by": "n"}):
+        status, answer = engine.ask("POST", f"{path}/points/scroll", body)
+        assert (status, len(answer["result"]["points"])) == (200, 10)
+    status, answer = engine.ask("POST", f"{path}/points/query", {**NEAR, **asked, "filter": FEW})
+    assert (status, len(answer["result"]["points"])) == (200, 10)
+    assert engine.ask("POST", f"{path}/points/scroll", asked)[0] == 400
+    monkeypatch.setattr(bounds, "MAX_READ", 2 * POINTS)
+    assert len(engine.ask("POST", f"{path}/points/scroll", asked)[1]["result"]["points"]) == POINTS
+
+
+def test_examples_whose_vectors_are_read_first_are_counted_too(
+    engine: Engine, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounds, "MAX_READ", 80)
+    for strategy in ("average_vector", "best_score", "sum_scores"):
+        for positive, negative, status in ((20, 20, 200), (20, 21, 400), (41, 0, 400)):
+            examples = {"positive": list(range(positive)), "negative": list(range(50, 50 + negative))}
+            body = {**NEAR, "query": {"recommend": {**examples, "strategy": strategy}}}
+            assert engine.ask("POST", f"{path}/points/query", body)[0] == status, (strategy, positive, negative)
+
+
+@pytest.mark.parametrize("dim", [1, 1_280, 20_000, MAX_DIMENSIONS])
+def test_what_recq_reads_at_a_time_is_below_the_bound(dim: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the vectors are, and however many are asked for."""
+    read: list[int] = []
+
+    def stored(_client: Any, _collection: str, ids: list[str], *_: Any) -> list[Any]:
+        read.append(len(ids))
+        return []
+
+    def page(_client: Any, _collection: str, asked: models.ScrollRequest) -> tuple[list[Any], None]:
+        read.append(asked.limit or 0)
+        return [], None
+
+    monkeypatch.setattr(reads, "stored_points", stored)
+    monkeypatch.setattr(reads, "stored_vectors", lambda *given: dict(stored(*given)))
+    monkeypatch.setattr(reads, "scroll_points", page)
+    points = reads.Points(QdrantClient(":memory:"), "c", dim=dim)
+    ids = [str(number) for number in range(1_200)]
+    for each in (points, points.asked_through(lambda function, *given: function(*given))):
+        read.clear()
+        each.vectors(ids)
+        each.records(ids, payload=True, vectors=True)
+        assert sum(read) == 2 * len(ids)
+        list(each.scroll(models.Filter(), payload=True, page=5_000, vectors=True))
+        assert max(read) * dim <= 0.7 * bounds.MAX_READ
+        assert max(read) == min(reads.PAGE, 6_553_600 // dim)
+        each.records(ids, payload=True)
+        assert read[-1] == len(ids), "without vectors there is no bound"

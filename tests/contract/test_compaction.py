@@ -21,11 +21,13 @@ from qdrant_client import QdrantClient, models
 
 from recq.index import connect
 from recq.index.edge import EdgeEngine, compaction, compactor, embedded_client, manifest, waste
+from recq.index.edge import folder as folders
 from recq.index.edge.compaction import Abandoned
 from recq.index.edge.compactor import Compactor
 from recq.index.edge.folder import Folder
 from recq.index.edge.problem import Problem
 from recq.index.edge.routes import answer
+from recq.index.edge.shard import Retired
 from recq.index.edge.transport import EdgeTransport
 from recq.index.edge.waste import LEAST_BYTES, LEAST_REWRITTEN, Usage, has_room, wastes_disk, wastes_memory
 from recq.settings import Settings
@@ -561,6 +563,39 @@ def test_a_nearly_full_disk_is_left_alone(
             assert caplog.text.count("cannot compact") >= 1
             assert shards(folder.path) == [old]
             assert state(client) == before
+
+
+@pytest.mark.parametrize("error", [Problem(500, "no space"), OSError("no space"), MemoryError("no space")])
+def test_an_old_folder_that_cannot_be_closed_is_replaced_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    """By then the manifest names the new one: nothing that still happens to the old one can end the compaction."""
+    monkeypatch.setattr(waste, "LEAST_BYTES", 0)
+    monkeypatch.setattr(folders, "_log", logging.getLogger(f"unthrottled.{type(error).__name__}"))
+
+    def close(_: object) -> None:
+        raise error
+
+    with caplog.at_level(logging.WARNING), opened(tmp_path / "edge") as (folder, client):
+        make(client)
+        client.upsert("c", [point(i) for i in range(50)], wait=True)
+        client.delete("c", list(range(0, 50, 2)), wait=True)
+        folder.flush()
+        before, (old,) = state(client), shards(folder.path)
+        with monkeypatch.context() as patched:
+            patched.setattr(Retired, "close", close)
+            worker = Compactor(folder)
+            worker.finish(threading.Event())
+            worker.close()
+        (new,) = shards(folder.path)
+        assert new != old
+        assert "cannot compact" not in caplog.text
+        assert "cannot be closed: no space" in caplog.text
+        assert state(client) == before
+        client.upsert("c", [point(77)], wait=True)
+        after = state(client)
+    with opened(tmp_path / "edge") as (_, client):
+        assert state(client) == after
 
 
 def test_no_query_waits_long(tmp_path: Path) -> None:

@@ -353,6 +353,37 @@ def test_a_kill_loses_no_number(tmp_path: Path) -> None:
             assert client.get_collection("c").payload_schema["file.path"].points == len(rows)
 
 
+NOWHERE, SOMEWHERE = "55555555-5555-4555-8555-555555555555", "00000000-5555-4555-8555-555555555555"
+
+
+@pytest.mark.parametrize("unknown", [[0], [99], [0, 99, 150, 210], [210], []], ids=str)
+def test_a_change_of_many_points_reaches_all_that_there_are(tmp_path: Path, unknown: list[int]) -> None:
+    """They are changed a page at a time: one that is unknown is an error, wherever it stands, and changes nothing."""
+    known = [number for number in range(211) if number not in unknown]
+    with opened(tmp_path / "edge") as (_, client):
+        make(client)
+        client.upsert("c", [item(number) for number in known], wait=True)
+
+        def change() -> None:
+            client.set_payload("c", {"path": "new.jpg"}, key="file", points=list(range(211)), wait=True)
+
+        if unknown:
+            with pytest.raises(UnexpectedResponse, match=rf"No point with id {unknown[0]}\b") as raised:
+                change()
+            assert raised.value.status_code == 404
+        else:
+            change()
+        rows = client.scroll("c", limit=1_000, with_payload=True)[0]
+        assert {(row.id, (row.payload or {})["file"]["path"]) for row in rows} == {(id_, "new.jpg") for id_ in known}
+        assert client.count("c", count_filter=path_is("new.jpg")).count == len(known)
+        there = models.PointStruct(id=SOMEWHERE, vector={}, payload={})
+        client.upsert("c", [there], wait=True)
+        client.set_payload("c", {"path": "x"}, key="file", points=[SOMEWHERE], wait=True)
+        with pytest.raises(UnexpectedResponse, match=f"No point with id {NOWHERE}"):
+            client.set_payload("c", {"path": "y"}, key="file", points=[NOWHERE, SOMEWHERE], wait=True)
+        assert ids_of(client, "y") == [SOMEWHERE]
+
+
 TYPE = models.KeywordIndexType.KEYWORD
 
 

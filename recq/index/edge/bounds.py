@@ -3,12 +3,13 @@
 The number of conditions and the depth of nesting are limited. The ids or values of one condition are not: a lookup
 takes some microseconds, and recq itself sends thousands. Conditions are counted before the request is validated,
 because validation takes longer. `require_affordable` limits the conditions that no index answers: for each of them
-Edge reads the payload of each point again, 2 to 4 microseconds (measured with 0.9.0).
+Edge reads the payload of each point again, 2 to 4 microseconds (measured with 0.9.0). `require_readable` limits the
+vectors of an answer, which Edge gives as lists of Python's floats: 100,000 of them took 4 GB.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from pydantic_core import from_json
@@ -33,6 +34,10 @@ ALWAYS = 16
 MAX_COMPARED = 1_000_000
 """Points of an answer times the candidates that each is compared with, where it is varied: 1 to 2 s at 1,280 numbers
 (100 of 10,000: 2.0 s; 1,000 of 1,000: 0.8 s; 1,000 of 10,000: 92 s)."""
+
+MAX_READ = 10_000_000
+"""Numbers of all vectors that one answer has, or that one query starts from: each is a float of Python, and then text,
+some 60 bytes together. 7,812 vectors of 1,280 numbers, 152 of the longest; recq itself asks for 100 of these."""
 
 _LISTS = ("must", "should", "must_not")
 _NO_FILTERS = frozenset({"payload", "payloads", "vector", "vectors", "metadata"})
@@ -128,4 +133,25 @@ def require_comparable(chosen: int, candidates: int) -> None:
         raise bad_request(
             f"mmr: {chosen:,} points of {candidates:,} candidates are too many to compare, the product of the two may "
             f"be {MAX_COMPARED:,}: lower `limit` or `candidates_limit`"
+        )
+
+
+def numbers_of(with_vector: bool | Collection[str] | None, sizes: Mapping[str, int]) -> int:
+    """How many numbers the requested ones of a point's vectors have; `sizes` are those of all that it may have."""
+    if isinstance(with_vector, bool) or with_vector is None:
+        return sum(sizes.values()) if with_vector else 0
+    return sum(sizes.get(name, 0) for name in set(with_vector))
+
+
+def is_readable(numbers: int) -> bool:
+    """Whether so many numbers of vectors are read for one answer."""
+    return numbers <= MAX_READ
+
+
+def require_readable(numbers: int) -> None:
+    """Raise Problem 400 where they are not."""
+    if not is_readable(numbers):
+        raise bad_request(
+            f"the vectors have {numbers:,} numbers together, at most {MAX_READ:,} are read for one answer: ask for "
+            "fewer at a time, or without vectors"
         )

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from recq.errors import RecqError
-from recq.index.edge import hashed_backfill
+from recq.index.edge import hashed_backfill, waste
 from recq.index.edge import manifest as manifests
 from recq.index.edge.compaction import Abandoned, Copy
 from recq.index.edge.hashed_index import NarrowFields
@@ -158,7 +158,10 @@ class Folder:
                     self._shards.pop(old.name, None)
         finally:
             shard.unwatch()
-        retired.close()
+        try:
+            retired.close()
+        except Exception as error:  # any error: the new folder is in use, whatever becomes of the old one
+            _log.warning("the embedded index was compacted, and its old folder %s cannot be closed: %s", old, error)
         shutil.rmtree(old, ignore_errors=True)  # what is left goes at the next opening
         give_back_memory()
 
@@ -288,7 +291,7 @@ def bytes_of(path: Path, collection: str) -> int:
     entry = None if known is None else known.collections.get(collection)
     if entry is None:
         return 0
-    return sum(each.stat().st_blocks * 512 for each in (path / entry.folder).rglob("*") if each.is_file())
+    return waste.bytes_of(path / entry.folder)
 
 
 def _folder_name(collection: str) -> str:

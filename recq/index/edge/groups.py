@@ -12,6 +12,7 @@ from typing import Any
 
 from qdrant_client.http import models as rest
 
+from recq.index.edge.bounds import numbers_of, require_readable
 from recq.index.edge.convert import record_json, to_payload_selector
 from recq.index.edge.folder import Folder
 from recq.index.edge.older_searches import recommend_query, search_query
@@ -126,6 +127,7 @@ def _whole(shard: Shard, ids: list[Any], said: rest.QueryRequest) -> dict[Any, R
     """The requested parts of the rows of the answer, by id. A row that was deleted meanwhile is missing."""
     payload = to_payload_selector(said.with_payload, default=False)
     unique = list(dict.fromkeys(ids))
+    require_readable(len(unique) * numbers_of(said.with_vector, shard.sizes))
     with shard.reading() as opened:
         rows = opened.retrieve(unique, payload, False if said.with_vector is None else said.with_vector)
     return {row.id: record_json(row) for row in rows}

@@ -14,7 +14,7 @@ from typing import Any
 import qdrant_edge as edge
 
 from recq.index.edge.hashed_index import INDEX, KEY
-from recq.index.edge.problem import edge_errors
+from recq.index.edge.problem import edge_errors, not_found
 from recq.index.edge.shard import Shard
 from recq.index.edge.written import Id
 
@@ -58,20 +58,30 @@ def change_payload(
 ) -> None:
     """Set a part of the payload of the points `chosen`, below a path if one is given, that a narrow field may notice.
 
-    As one write towards all others.
+    As one write towards all others. Where a point is unknown, Problem 404 is raised when all others are changed; Edge
+    alone would change some of them.
     """
     with shard.writes_held():
         ids = list(_found(shard, chosen)) if isinstance(chosen, edge.Filter) else list(chosen)
+        unknown: list[Id] = []
         for start in range(0, len(ids), PAGE):
             some = ids[start : start + PAGE]
-            for record in _read(shard, some):
+            records = _read(shard, some)
+            known = [record.id for record in records]
+            there = set(map(str, known))
+            unknown += [id_ for id_ in some if str(id_) not in there]
+            if not known:
+                continue
+            for record in records:
                 before = set((record.payload or {}).get(KEY, ()))
                 _write(shard, record, before | set(shard.narrow.numbers(new, below)))
             try:
                 with edge_errors():
-                    shard.update(_Op.set_payload(some, dict(new), below), some)
-            finally:  # an unknown point is an error, and the others are changed
-                _correct(shard, _read(shard, some))
+                    shard.update(_Op.set_payload(known, dict(new), below), known)
+            finally:
+                _correct(shard, _read(shard, known))
+    if unknown:
+        raise not_found(f"No point with id {unknown[0]}")
 
 
 def _found(shard: Shard, filter_: edge.Filter) -> Iterator[Id]:

@@ -12,7 +12,7 @@ from qdrant_client.http import models as rest
 from recq.index.edge.folder import Folder
 from recq.index.edge.problem import bad_request, unsupported
 from recq.index.edge.request import Request
-from recq.index.edge.search import run_query
+from recq.index.edge.search import run_queries, run_query
 
 
 def search(folder: Folder, request: Request) -> Any:
@@ -24,7 +24,7 @@ def search_batch(folder: Folder, request: Request) -> Any:
     """POST /points/search/batch: each search's answer in its place."""
     shard = folder.shard(request.names[0])
     said: rest.SearchRequestBatch = request.parse(rest.SearchRequestBatch)
-    return [run_query(shard, search_query(one)) for one in said.searches]
+    return run_queries(shard, [search_query(one) for one in said.searches])
 
 
 def recommend(folder: Folder, request: Request) -> Any:
@@ -36,7 +36,7 @@ def recommend_batch(folder: Folder, request: Request) -> Any:
     """POST /points/recommend/batch: each recommendation's answer in its place."""
     shard = folder.shard(request.names[0])
     said: rest.RecommendRequestBatch = request.parse(rest.RecommendRequestBatch)
-    return [run_query(shard, recommend_query(one)) for one in said.searches]
+    return run_queries(shard, [recommend_query(one) for one in said.searches])
 
 
 def search_query(said: rest.SearchRequest | rest.SearchGroupsRequest) -> rest.QueryRequest:

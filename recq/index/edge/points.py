@@ -13,6 +13,7 @@ import numpy as np
 import qdrant_edge as edge
 from qdrant_client.http import models as rest
 
+from recq.index.edge.bounds import numbers_of, require_readable
 from recq.index.edge.collections import completed
 from recq.index.edge.conditions import to_filter, to_id
 from recq.index.edge.convert import Floats, Row, record_json, rows_to_points, to_ids, to_payload_selector, to_points
@@ -101,8 +102,10 @@ def retrieve(folder: Folder, request: Request) -> Any:
     said: rest.PointRequest = request.parse(rest.PointRequest)
     ids = [to_id(one) for one in said.ids]
     payload = to_payload_selector(said.with_payload, default=False)
-    with folder.shard(request.names[0]).reading() as shard:
-        return [record_json(one) for one in shard.retrieve(ids, payload, _or_false(said.with_vector))]
+    shard = folder.shard(request.names[0])
+    require_readable(min(len(set(ids)), shard.counts()[0]) * numbers_of(said.with_vector, shard.sizes))
+    with shard.reading() as opened:
+        return [record_json(one) for one in opened.retrieve(ids, payload, _or_false(said.with_vector))]
 
 
 def retrieve_one(folder: Folder, request: Request) -> Any:

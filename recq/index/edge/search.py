@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +11,7 @@ import numpy as np
 import qdrant_edge as edge
 from qdrant_client.http import models as rest
 
-from recq.index.edge.bounds import require_comparable
+from recq.index.edge.bounds import is_readable, numbers_of, require_comparable, require_readable
 from recq.index.edge.conditions import MAX_ID, to_id, to_optional_filter, without_points
 from recq.index.edge.convert import (
     record_json,
@@ -41,6 +42,7 @@ def scroll(folder: Folder, request: Request) -> Any:
             "and a filter to exclude the IDs that you've already seen for the `order_by.start_from` value"
         )
     limit, filter_ = _limit(said.limit), to_optional_filter(said.filter, shard.indexed)
+    require_readable(_numbers(shard, said.with_vector, limit, filter_))
     with shard.reading() as open_shard:
         found, following = open_shard.scroll(
             edge.ScrollRequest(
@@ -65,7 +67,7 @@ def query_batch(folder: Folder, request: Request) -> Any:
     """POST /points/query/batch: each query's answer in its place."""
     shard = folder.shard(request.names[0])
     said: rest.QueryRequestBatch = request.parse(rest.QueryRequestBatch)
-    return [{"points": run_query(shard, one)} for one in said.searches]
+    return [{"points": found} for found in run_queries(shard, said.searches)]
 
 
 def count(folder: Folder, request: Request) -> Any:
@@ -114,6 +116,34 @@ def _counted(shard: Shard, key: str, filter_: edge.Filter | None) -> list[dict[s
 
 def run_query(shard: Shard, said: rest.QueryRequest) -> list[dict[str, Any]]:
     """The points that a query finds, best first. Raises Problem 400, 404, 422 or 501."""
+    return run_queries(shard, [said])[0]
+
+
+def run_queries(shard: Shard, queries: Sequence[rest.QueryRequest]) -> list[list[dict[str, Any]]]:
+    """The same of several queries, whose answers may have so many vectors together as that of one."""
+    asked = [(said, _limit(said.limit)) for said in queries if said.with_vector]
+    require_readable(
+        sum(
+            _numbers(shard, said.with_vector, limit, to_optional_filter(said.filter, shard.indexed))
+            for said, limit in asked
+        )
+    )
+    return [_found(shard, said) for said in queries]
+
+
+def _numbers(shard: Shard, with_vector: bool | Collection[str] | None, limit: int, filter_: edge.Filter | None) -> int:
+    """How many numbers of vectors the answer has at the most: of `limit` points, or of those that there are."""
+    each = numbers_of(with_vector, shard.sizes)
+    if not each:
+        return 0
+    points = min(limit, shard.counts()[0])
+    if filter_ is not None and not is_readable(points * each):  # fewer may match
+        with shard.reading() as open_shard:
+            points = min(points, open_shard.count(edge.CountRequest(exact=True, filter=filter_)))
+    return points * each
+
+
+def _found(shard: Shard, said: rest.QueryRequest) -> list[dict[str, Any]]:
     if said.shard_key is not None or said.prefetch not in (None, []) or said.lookup_from is not None:
         raise unsupported("queries with `prefetch`, `lookup_from` or `shard_key`")
     filter_ = to_optional_filter(said.filter, shard.indexed)
@@ -132,11 +162,13 @@ def run_query(shard: Shard, said: rest.QueryRequest) -> list[dict[str, Any]]:
             with_vector=False if said.with_vector is None else said.with_vector,
             params=to_search_params(said.params),
         )
+    compared = isinstance(wanted, rest.NearestQuery) and not said.with_vector  # mmr: Edge leaves these vectors in
+    found = []
     with shard.reading() as open_shard:
-        found = [scored_json(one) for one in open_shard.query(request)]
-    if isinstance(wanted, rest.NearestQuery) and not said.with_vector:  # mmr: Edge leaves the compared vectors in
-        for one in found:
-            one.pop("vector", None)
+        for one in open_shard.query(request):
+            found.append(scored_json(one))
+            if compared:  # one by one: all of them would not fit into memory
+                found[-1].pop("vector", None)
     return found
 
 
@@ -156,6 +188,8 @@ def _vectors_for_ids(shard: Shard, query: Any, using: str) -> tuple[Any, list[in
 
     if isinstance(query, rest.RecommendQuery):
         said = query.recommend
+        ids = [each for each in [*(said.positive or []), *(said.negative or [])] if isinstance(each, int | str | UUID)]
+        require_readable(len(ids) * numbers_of([using], shard.sizes))
         positive = [vector(each) for each in said.positive or []]
         negative = [vector(each) for each in said.negative or []]
         return query.model_copy(

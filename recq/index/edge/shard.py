@@ -108,6 +108,11 @@ class Shard:
         with edge_errors():
             return cls(edge.EdgeShard.load(str(path)), specs, path, narrow)
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """How many numbers each of a point's vectors has."""
+        return {name: spec.size for name, spec in self.specs.items()}
+
     @contextmanager
     def reading(self) -> Iterator[Any]:
         """The Edge shard, kept open for the length of the block; any number of threads at once."""

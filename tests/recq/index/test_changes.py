@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import count
+from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from qdrant_client import QdrantClient
+from qdrant_client import QdrantClient, models
 
 from recq.errors import CursorGone, UsageError
 from recq.index.catalog import Catalog
 from recq.index.change_log import newest
-from recq.index.changes import SETTLES, Change, ChangeKind, Changes, Cursor, Log, Numbers, Row, taken
+from recq.index.changes import KEY, SETTLES, Change, ChangeKind, Changes, Cursor, Log, Numbers, Row, taken
 from recq.index.points import ItemVector
 from recq.index.schema import FileFacts, Item, ItemError
 from recq.index.stamps import Stamps
@@ -93,9 +95,8 @@ class World:
             return max((row.stamp.n for row in self.visible.values() if row.stamp.by == by), default=0)
 
         head = max((row.stamp.n for row in self.visible.values()), default=0)
-        found: Changes = taken(
-            self.cursor, rows[:limit], head=head, now=self.now, cut=len(rows) > limit, newest_of=newest_of
-        )
+        cut = rows[limit - 1].stamp.n if len(rows) > limit else None
+        found: Changes = taken(self.cursor, rows[:limit], head=head, now=self.now, cut=cut, newest_of=newest_of)
         self.cursor = Cursor.parse(str(found.cursor))
         self.read += found.changes
 
@@ -159,6 +160,59 @@ def by_number(world: World, limit: int) -> None:
         world.cursor = world.cursor.settled(row.stamp.n)
 
 
+# -- numbers that several writers have -------------------------------------------------------------------------------
+
+
+def paged(rows: Sequence[Row], limit: int, now: int) -> Iterator[Changes]:
+    """What a reader who begins with the first change is given of rows that are all visible, page after page."""
+
+    def newest_of(by: int) -> int:
+        return max(row.stamp.n for row in rows if row.stamp.by == by)
+
+    head = max(row.stamp.n for row in rows)
+    cursor = Cursor("abc", began=head)
+    while True:
+        unread = [row for row in rows if not cursor.covers(row.stamp.by, row.stamp.n)]
+        unread.sort(key=lambda row: row.stamp.n)
+        cut = unread[limit - 1].stamp.n if len(unread) > limit else None
+        found = taken(cursor, unread[:limit], head=head, now=now, cut=cut, newest_of=newest_of)
+        yield found
+        if not found.more:
+            return
+        assert found.changes, "each page has some, or a reader would never end"
+        cursor = Cursor.parse(str(found.cursor))
+
+
+def rows_of(batches: Sequence[tuple[int, int]]) -> list[Row]:
+    """The rows of some batches, each by a writer of its own: the first number and how many; and one much later."""
+    batches = [*batches, (2 * 10**15 + 3 * SETTLES, 1)]
+    return [
+        Row(f"{by}-{position}", Numbers(by, first, count).stamp(position), "s", "p", encoded=False, sha256=None)
+        for by, (first, count) in enumerate(batches, start=1)
+        for position in range(count)
+    ]
+
+
+B = 2 * 10**15
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    batches=st.lists(st.tuples(st.integers(B, B + 4), st.integers(1, 4)), min_size=1, max_size=6),
+    limit=st.integers(1, 6),
+    now=st.sampled_from([B - SETTLES, B + 5 * SETTLES]),
+)
+@example(batches=[(B, 3), (B + 2, 2)], limit=3, now=B + 5 * SETTLES)
+@example(batches=[(B, 1)] * 5, limit=2, now=B + 5 * SETTLES)
+@example(batches=[(B, 3)], limit=2, now=B - SETTLES)
+def test_a_page_that_ends_among_equal_numbers_loses_none(batches: list[tuple[int, int]], limit: int, now: int) -> None:
+    """Numbers are a writer's own: those of several may be the same, and more of them than a page has. Nor is anything
+    held back from a reader whose clock is late, where no point of a batch is missing."""
+    rows = rows_of(batches)
+    read = [change.id for page in paged(rows, limit, now) for change in page.changes]
+    assert sorted(read) == sorted(row.id for row in rows), "each once"
+
+
 # -- the same on each engine ----------------------------------------------------------------------------------------
 
 
@@ -180,9 +234,10 @@ def all_since(catalog: Catalog, cursor: Cursor, limit: int) -> Iterator[Change]:
     while True:
         found = catalog.changes.since(cursor, limit)
         yield from found.changes
-        cursor = Cursor.parse(str(found.cursor))
+        before, cursor = cursor, Cursor.parse(str(found.cursor))
         if not found.more:
             return
+        assert cursor != before, "a reader would never end"
 
 
 def state_of(catalog: Catalog) -> dict[str, bool]:
@@ -250,6 +305,38 @@ def test_kinds_are_those_of_what_the_reader_knows(catalog: Catalog) -> None:
     assert [(each.kind, each.path, each.sha256) for each in gone] == [("gone", "001.jpg", entry(1).item.file.sha256)]
     catalog.writes.upsert([entry(1)])  # it has come back: one point, one state
     assert [each.kind for each in catalog.changes.since(between).changes] == ["indexed"]
+
+
+def test_writers_whose_numbers_are_the_same_lose_nothing(client: QdrantClient, catalog: Catalog) -> None:
+    """The second writer's batch begins with the number that the first page of three ends with."""
+    for first, at, numbers in ((0, B, (1, 2, 3)), (1, B + 2, (4, 5)), (2, B + 3 * SETTLES, (6,))):
+        writer = Catalog.open(client, "changes") if first else catalog
+        writer.writes._stamps = Stamps(lambda: 0, partial(int, at * 1000))
+        writer.writes.upsert([entry(number) for number in numbers])
+    for limit in (1, 2, 3, 4, 10):
+        read = [change.path for change in all_since(catalog, catalog.changes.start(), limit)]
+        assert sorted(read) == sorted(state_of(catalog)), limit
+
+
+FORMS_OF_STAMPS: list[Any] = [
+    {"n": B},
+    {"n": B, "by": 1},
+    {"n": [B, B + 1], "by": 1, "of": [B, B], "new": [B, 1]},
+    {"n": B, "by": "1", "of": None, "new": {}},
+]
+
+
+@pytest.mark.parametrize("form", FORMS_OF_STAMPS, ids=str)
+def test_what_another_program_numbered_hides_no_change(client: QdrantClient, catalog: Catalog, form: Any) -> None:
+    """Points with a number that are neither items nor tombstones fill a whole page."""
+    points = [models.PointStruct(id=number, vector={}, payload={KEY: form}) for number in range(1, 4)]
+    client.upsert(catalog.collection, points, wait=True)
+    for at, number in ((B + 2, 1), (B + 3 * SETTLES, 2)):
+        catalog.writes._stamps = Stamps(lambda: 0, partial(int, at * 1000))
+        catalog.writes.upsert([entry(number)])
+    for limit in (4, 5, 10):
+        read = [change.path for change in all_since(catalog, catalog.changes.start(), limit)]
+        assert read == sorted(state_of(catalog)), limit
 
 
 def test_tombstones_are_bounded_and_a_cursor_before_them_is_gone(catalog: Catalog) -> None:

@@ -162,3 +162,38 @@ def test_bytes_of_a_foreign_point_give_no_vector(client: QdrantClient) -> None:
     client.upsert(catalog._collection, points=[point], wait=True)
     assert catalog.ledger.vectors_by_sha256([digest]) == {}
     assert list(catalog.ledger.holders([digest])) == []
+
+
+FACTS = {"source": "shop", "path": "x.jpg", "size": 1, "mtime_ns": 1}
+OTHER = "e" * 64
+DIGESTS: dict[str, dict[str, Any]] = {
+    "a list of digests": {"sha256": ["f" * 64]},
+    "a digest twice": {"sha256": ["f" * 64, OTHER]},
+    "a list of lists": {"sha256": [["f" * 64], "f" * 64]},
+    "a decoder in words": {"sha256": "f" * 64, "decoder": "newest"},
+    "a list of decoders": {"sha256": "f" * 64, "decoder": [9]},
+    "an object for a decoder": {"sha256": "f" * 64, "decoder": {"revision": 9}},
+}
+
+
+@pytest.mark.parametrize("form", DIGESTS)
+@pytest.mark.parametrize("facts", [FACTS, {"source": "shop"}], ids=["an item's facts", "a source alone"])
+def test_digests_and_decoders_of_any_form_are_passed_over(
+    client: QdrantClient, form: str, facts: dict[str, Any]
+) -> None:
+    """Filters find a digest in a list as well; the picture that has it is found beside."""
+    catalog, _ = filled(client, ())
+    digest = "f" * 64
+    own = FileFacts("shop", "own.jpg", 1, 1, sha256=digest, decoder=3)
+    catalog.writes.upsert([ItemVector(Item(own), vector(7))])
+    foreign = [
+        models.PointStruct(id=number, vector={VECTOR: vector(5).tolist()}, payload={"file": {**facts, **part}})
+        for number, part in enumerate([DIGESTS[form], {"sha256": [digest]}], start=1)
+    ]
+    client.upsert(catalog._collection, points=foreign, wait=True)
+    carried = catalog.ledger.vectors_by_sha256([digest, OTHER])
+    assert [(key, each.decoder) for key, each in carried.items()] == [(digest, 3)]
+    cosine = carried[digest].vector @ vector(7) / np.linalg.norm(vector(7))
+    assert cosine == pytest.approx(1, abs=1e-5)
+    assert catalog.ledger.predictions_by_sha256([digest, OTHER], "category", "0f") == {}
+    assert own.path in {item.file.path for item in catalog.ledger.holders([digest])}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Sequence
 from random import Random
 
@@ -11,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recq.errors import UsageError
-from recq.index.diversity import candidates, diversified
+from recq.index.diversity import candidates, comparisons, diversified
 from recq.index.parameters import Parameters, Sort
 from recq.index.ranking import Folded, Row, first_limit, fold, grown, ordered, sort_value
 from recq.index.schema import FieldType, Value
+from recq.space import Distance
 
 ROWS = st.lists(
     st.builds(
@@ -95,7 +97,50 @@ def test_marginal_relevance_by_hand() -> None:
     assert diversified(relevance, vectors, 0.5, "Cosine", 1) == [0]
     assert diversified(-np.array([1.0, 2.0, 4.0]), vectors, 0.5, "Euclid", 3) == [0, 2, 1]  # -2 + 1.8 before -1 + 0.5
     assert diversified(np.zeros(0), np.zeros((0, 2), np.float32), 0.5, "Cosine", 3) == []
-    assert [candidates(k) for k in (1, 10, 11, 5000)] == [100, 100, 110, 10_000]
+    assert [candidates(k) for k in (1, 10, 11, 100, 5000)] == [100, 100, 110, 1000, 1000]
+    assert [comparisons(k, last) for k, last in ((5, 5), (5, 500), (100, 100), (100_000, 100_000))] == [
+        500, 10_000, 100_000, 1_000_000,
+    ]  # fmt: skip
+
+
+def by_definition(relevance: np.ndarray, vectors: np.ndarray, diversity: float, distance: Distance) -> list[int]:
+    """Maximal marginal relevance of all candidates, each compared with each."""
+    if distance == "Cosine":
+        unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        alike = unit @ unit.T
+    else:
+        alike = -np.linalg.norm(vectors[:, None] - vectors[None], axis=2)
+    chosen = [0]
+    while len(chosen) < len(vectors):
+        marginal = (1 - diversity) * relevance - diversity * alike[chosen].max(axis=0)
+        marginal[chosen] = -np.inf
+        chosen.append(int(np.argmax(marginal)))
+    return chosen
+
+
+@pytest.mark.parametrize("distance", ["Cosine", "Euclid"])
+@pytest.mark.parametrize("dim", [1, 7, 3_000, 70_000])
+def test_the_varied_order_is_that_of_the_definition(distance: Distance, dim: int) -> None:
+    """Of vectors of any length: those too long to be compared all at once as well."""
+    chance = np.random.default_rng(dim)
+    vectors = (100 + chance.normal(size=(30, dim)) * 10 ** chance.uniform(-1, 1, (30, 1))).astype(np.float32)
+    relevance = np.sort(chance.normal(size=30))[::-1]
+    found = diversified(relevance, vectors, 0.4, distance, 30)
+    assert found == by_definition(relevance, vectors.astype(np.float64), 0.4, distance)
+
+
+@pytest.mark.parametrize("distance", ["Cosine", "Euclid"])
+def test_differences_of_all_vectors_are_never_held_at_once(distance: Distance) -> None:
+    vectors = np.random.default_rng(1).normal(size=(1_000, 1_280)).astype(np.float32)
+    relevance = np.linspace(1, 0, 1_000)
+    tracemalloc.start()
+    try:
+        diversified(relevance, vectors, 0.5, distance, 3)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    held = 2.1 if distance == "Cosine" else 1.1  # besides the result one copy, of unit length, or nearly nothing
+    assert peak < held * vectors.nbytes
 
 
 @pytest.mark.parametrize(
