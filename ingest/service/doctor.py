@@ -159,22 +159,11 @@ def _data_folder(settings: Settings) -> Iterator[Finding]:
         return
     yield findings.of_data_file_system(folder, file_system(folder))
     from recq.index.edge.disk import RESERVE
+    from recq.index.edge.waste import bytes_of, free_bytes
 
-    status = os.statvfs(folder)
-    size = _size(folder / "edge")
-    yield findings.of_room(folder, status.f_bavail * status.f_frsize, size, RESERVE)
+    yield findings.of_room(folder, free_bytes(folder), bytes_of(folder / "edge"), RESERVE)
     with TemporaryFile(dir=folder) as file:
         yield findings.of_clock(time.time() - os.fstat(file.fileno()).st_mtime, "its disk")
-
-
-def _size(folder: Path) -> int:
-    """Bytes on disk of all files in a folder. A daemon that merges segments deletes some meanwhile."""
-    size = 0
-    for where, _, names in os.walk(folder):
-        for name in names:
-            with suppress(FileNotFoundError):
-                size += (Path(where) / name).lstat().st_blocks * 512
-    return size
 
 
 def _daemon(settings: Settings) -> Iterator[Finding]:

@@ -19,6 +19,7 @@ from ingest.service import doctor, findings
 from ingest.service.findings import Finding, State
 from recq.errors import IndexRefused
 from recq.index.catalog import Catalog
+from recq.index.edge import waste
 from recq.index.lock import FolderLock
 from recq.models.weights import BUNDLED
 from recq.settings import Settings
@@ -130,21 +131,11 @@ def a_source_is_on_a_share(data: Path, patch: pytest.MonkeyPatch) -> None:
 
 
 def the_disk_is_full(_: Path, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(doctor, "os", _Os(os.statvfs("/"), free=2**20))
+    patch.setattr(waste, "free_bytes", lambda _: 2**20)
 
 
 def the_disk_is_tight(_: Path, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(doctor, "os", _Os(os.statvfs("/"), free=2**29))
-
-
-class _Os:
-    """The module with another disk."""
-
-    def __init__(self, real: os.statvfs_result, free: int) -> None:
-        self.statvfs = lambda _: SimpleNamespace(f_bavail=free // real.f_frsize, f_frsize=real.f_frsize)
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(os, name)
+    patch.setattr(waste, "free_bytes", lambda _: 2**29)
 
 
 def the_clock_is_wrong(_: Path, patch: pytest.MonkeyPatch) -> None:
