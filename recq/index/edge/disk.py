@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 from pathlib import Path
 
 from recq.index.edge.problem import Problem
+from recq.index.edge.waste import free_bytes
 
 RESERVE = 64 * 2**20
 """Bytes that have to be free for a write: far more than one takes (a new payload index 3 MB, a batch of 32 vectors
@@ -25,7 +25,7 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 def shortage(folder: Path, needed: int = RESERVE, then: str = "recq then continues") -> str | None:
     """That the file system of the existing `folder` has less than `needed` bytes free, and what follows when some are
     freed, in words; None when it has enough."""
-    free = shutil.disk_usage(folder).free
+    free = free_bytes(folder)
     if free >= needed:
         return None
     wanted = f"{free // 2**20:,} MB are free, {needed // 2**20:,} MB are required"
