@@ -20,7 +20,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -205,17 +205,23 @@ def ratios_of(rates: dict[str, list[float]]) -> list[Ratio]:
     ]
 
 
-def other(side: str, files: Sequence[str], options: str = "{}") -> float:
-    """Images a second of a side of `_ingest_sides`."""
-    more = {"PYTHONPATH": f"{ROOT}:{ONNX}" if side == "onnx" else str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = ran([sys.executable, str(SIDES), side, options], given="\n".join(files), env=environment(**more))
+def other(side: str, files: Sequence[str], options: str = "{}", more: Mapping[str, str] | None = None) -> float:
+    """Images a second of a side of `_ingest_sides`, with `more` in its environment."""
+    own = {"PYTHONPATH": f"{ROOT}:{ONNX}" if side == "onnx" else str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    env = environment(**own, **(more or {}))
+    done = ran([sys.executable, str(SIDES), side, options], given="\n".join(files), env=env)
     return float(done.output.split()[-1])
 
 
 def recq_ingest(
-    folder: Path, count: int, options: str, url: str | None, middle: Callable[[float], object] = lambda _: None
+    folder: Path,
+    count: int,
+    options: str,
+    url: str | None,
+    middle: Callable[[float], object] = lambda _: None,
+    more: Mapping[str, str] | None = None,
 ) -> float:
-    """Images a second of the whole daemon, between its own "started" and "stopped".
+    """Images a second of the whole daemon, between its own "started" and "stopped", with `more` in its environment.
 
     `middle` is called with those of its middle eight tenths.
     """
@@ -224,7 +230,7 @@ def recq_ingest(
         command += ["--data-dir", data, *shlex.split(options)]
         if url is not None:
             command += ["--url", url, "--catalog", "bench"]
-        log = ran(command).errors
+        log = ran(command, env=environment(**(more or {}))).errors
         if url is not None:
             drop = ["drop", "bench", "--yes", "--url", url, "--data-dir", data]
             ran([str(PROGRAMS / "recq-ingest"), *drop])

@@ -29,9 +29,9 @@ from PIL import Image
 
 from benchmarks.leave_one_out import leave_one_out
 from recq.images import Limits, open_picture, to_input
+from recq.models.openvino_package import openvino
 from recq.models.openvino_runtime import OpenVINORuntime
 from recq.models.pooling import pool
-from recq.models.telemetry import openvino
 from recq.models.weights import bundled
 from recq.space import InputSpec
 

@@ -128,7 +128,7 @@ def _server() -> socket.socket:
 
 def main() -> None:
     """Fork for each message; in the fork, run the program to its end."""
-    from recq.models.telemetry import openvino
+    from recq.models.openvino_package import openvino
 
     openvino()
     for name in (*PROGRAMS, *PRELOADED):

@@ -32,7 +32,7 @@ from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters
 from PIL import Image
 
 from recq.images import to_input
-from recq.models.telemetry import openvino
+from recq.models.openvino_package import openvino
 from recq.space import InputSpec
 
 REPOSITORY = Path(__file__).resolve().parent.parent

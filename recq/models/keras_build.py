@@ -24,8 +24,8 @@ from recq.errors import ModelUnavailable
 from recq.models.applications import NORMALISATION, Application
 from recq.models.backend import backend_name, keras_home, not_installed
 from recq.models.keras_cut import INPUT, Cut, cut, require_layer
+from recq.models.openvino_package import openvino
 from recq.models.options import PENULTIMATE
-from recq.models.telemetry import openvino
 from recq.space import Preprocess
 
 FEATURES = "features"

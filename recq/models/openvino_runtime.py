@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from recq.models.openvino_package import openvino
 from recq.models.pooling import CENTRE_ROOT, GEM_FLOOR, GEM_POWER, LENGTH_FLOOR, Floats, centre_weights
 from recq.models.regions import regions
-from recq.models.telemetry import openvino
 from recq.models.weights import Network
 
 Pixels = npt.NDArray[np.uint8]
@@ -43,7 +43,13 @@ class OpenVINORuntime:
             model = _pooled(ov, model, pooling, network.side, means=means)
         hint = "LATENCY" if one_shot else "THROUGHPUT"
         # With no precision hint some processors choose bfloat16 and give other vectors (docs/models.md).
-        config: dict[str, Any] = {"PERFORMANCE_HINT": hint, "INFERENCE_PRECISION_HINT": "f32"}
+        # Pinned threads of several processes lie on the same cores, since each process counts from the first one: two
+        # of one thread each had half of a core. Alone on the machine a daemon is as fast without.
+        config: dict[str, Any] = {
+            "PERFORMANCE_HINT": hint,
+            "INFERENCE_PRECISION_HINT": "f32",
+            "ENABLE_CPU_PINNING": False,
+        }
         if threads:
             config["INFERENCE_NUM_THREADS"] = threads
         compiled = core.compile_model(model, "CPU", config)

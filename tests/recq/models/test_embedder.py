@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import subprocess
 import sys
 import threading
@@ -475,5 +476,33 @@ assert "openvino.tools.ovc" not in sys.modules
 assert callable(openvino.convert_model)
 assert not any(name.startswith("openvino_telemetry") for name in sys.modules)
 print(sorted(os.listdir({str(tmp_path)!r})))
+"""
+    assert in_process(code) == "[]"
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system tells no thread's cores")
+@pytest.mark.skipif(os.cpu_count() == 1, reason="there is one core for all")
+def test_no_thread_of_a_network_is_bound_to_a_core(tmp_path: Path) -> None:
+    """Each process would count its cores from the same first one: several on a machine would share it."""
+    code = f"""
+import os
+from contextlib import suppress
+from recq.models import open_embedder
+from recq.settings import Settings
+import numpy as np
+everywhere = os.sched_getaffinity(0)
+picture = np.eye(224, dtype=np.uint8)[..., None].repeat(3, axis=2) * 255
+bound = set()
+for threads in (0, 1):
+    with open_embedder("mobilenet_v2", Settings(cache_dir={str(tmp_path)!r}, threads=threads)) as embedder:
+        for _ in range(50):  # a thread is bound as long as it works
+            under_way = [embedder.submit(picture) for _ in range(2)]
+            for task in os.listdir("/proc/self/task"):
+                with suppress(ProcessLookupError):
+                    if os.sched_getaffinity(int(task)) != everywhere:
+                        bound.add(task)
+            for future in under_way:
+                future.result()
+print(sorted(bound))
 """
     assert in_process(code) == "[]"

@@ -24,9 +24,9 @@ from recq.errors import ModelUnavailable, SpaceMismatch
 from recq.images import Limits, open_picture, to_input
 from recq.models import ModelOptions, describe_space, describe_variant, open_embedder
 from recq.models.maps import open_maps
+from recq.models.openvino_package import openvino
 from recq.models.options import PRESETS
 from recq.models.pooling import pool
-from recq.models.telemetry import openvino
 from recq.models.weights import BUNDLED, bundled, int8_manifest
 from recq.models.zoo import network_of
 from recq.settings import Settings
