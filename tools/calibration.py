@@ -5,9 +5,13 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageEnhance
 
-from recq.images import Limits, open_picture
+from recq.images import Limits, open_picture, to_input
+from recq.images.resampling import by_pillow
+from recq.space import InputSpec
 
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"
 
@@ -32,6 +36,11 @@ def pictures() -> list[Image.Image]:
     limits = Limits(1 << 28, 1 << 28)
     photographs = [Image.fromarray(open_picture(path, limits).rgb) for path in sorted(SAMPLES.glob("*.jpg"))]
     return photographs + [_variant(each, dice) for each in photographs for _ in range(VARIANTS)]
+
+
+def inputs(spec: InputSpec) -> npt.NDArray[np.uint8]:
+    """What the shipped networks were calibrated with, uint8 (n, size, size, 3): `pictures`, resized by Pillow."""
+    return np.stack([to_input(np.asarray(each), spec, by_pillow) for each in pictures()])
 
 
 def _variant(picture: Image.Image, dice: random.Random) -> Image.Image:

@@ -29,9 +29,7 @@ import nncf
 import numpy as np
 import numpy.typing as npt
 from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, OverflowFix
-from PIL import Image
 
-from recq.images import to_input
 from recq.models.openvino_package import openvino
 from recq.space import InputSpec
 
@@ -55,20 +53,19 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="compare with what stands in the package")
     check = parser.parse_args().check
     nncf.set_log_level(logging.ERROR)
-    pictures = calibration.pictures()
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) if check else BUNDLED
         manifest = {
             "made_with": {name: importlib.metadata.version(name) for name in TOOLS},
-            "networks": {name: quantise(name, size, pictures, target) for name, size in SIZES.items()},
+            "networks": {name: quantise(name, size, target) for name, size in SIZES.items()},
         }
         (target / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
         return _compare(target) if check else 0
 
 
-def quantise(name: str, size: int, pictures: Sequence[Image.Image], target: Path) -> dict[str, Any]:
+def quantise(name: str, size: int, target: Path) -> dict[str, Any]:
     """Write one network's files into `target`; its entry of the manifest."""
-    inputs = [to_input(np.asarray(picture), InputSpec(size))[np.newaxis] for picture in pictures]
+    inputs = [each[np.newaxis] for each in calibration.inputs(InputSpec(size))]
     ir = target / f"{name}-int8.xml"
     ov = openvino()
     with tempfile.TemporaryDirectory() as folder:

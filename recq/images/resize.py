@@ -9,18 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
-from recq.images.pixels import WHITE, RGBArray, image_of
+from recq.images.pixels import WHITE, RGBArray
+from recq.images.resampling import Resample, resampled
 from recq.region import Region
 from recq.space import InputSpec
-
-_FILTER = Image.Resampling.BILINEAR
-"""Antialiased: Pillow widens the filter to the scale, so every source pixel counts. Part of every embedding space."""
-
-_REDUCING_GAP = 3.0
-"""Very large pictures are first averaged down by a whole number to at least three times the size wanted. Measured on 12
-megapixels of noise: half the time of the single step, 0.6 of 255 levels off in the mean, 5 at most."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +61,7 @@ def cut(rgb: RGBArray, region: Region | None) -> RGBArray:
     return rgb[upper:lower, left:right]
 
 
-def to_input(rgb: npt.NDArray[np.uint8], spec: InputSpec) -> RGBArray:
+def to_input(rgb: npt.NDArray[np.uint8], spec: InputSpec, resample: Resample = resampled) -> RGBArray:
     """`rgb`, uint8 (h, w, 3), as uint8 (size, size, 3), contiguous; `placement` decides what is put where.
 
     What is left free is white, as transparency is shown: a cut-out and its photograph on white give one vector.
@@ -76,9 +69,8 @@ def to_input(rgb: npt.NDArray[np.uint8], spec: InputSpec) -> RGBArray:
     height, width = rgb.shape[:2]
     place = placement(width, height, spec)
     left, top, right, bottom = place.inner
-    im = image_of(rgb)
     box = None if place.seen == (0, 0, width, height) else place.seen
-    resized = np.asarray(im.resize((right - left, bottom - top), _FILTER, box=box, reducing_gap=_REDUCING_GAP))
+    resized = resample(rgb, (right - left, bottom - top), box)
     if place.inner == (0, 0, spec.size, spec.size):
         return np.array(resized)
     canvas = np.full((spec.size, spec.size, 3), WHITE, np.uint8)

@@ -60,11 +60,10 @@ def test_the_files_are_those_of_the_manifest() -> None:
 def test_the_networks_were_calibrated_on_what_the_script_makes_of_the_samples() -> None:
     import calibration
 
-    photographs = [np.asarray(each) for each in calibration.pictures()]
-    assert len(photographs) == len(SAMPLES) * (1 + calibration.VARIANTS)
     for name, entry in int8_manifest().items():
         space = describe_space(name, Settings.load())
-        seen = np.concatenate([to_input(each, space.input)[np.newaxis] for each in photographs])
+        seen = calibration.inputs(space.input)
+        assert len(seen) == len(SAMPLES) * (1 + calibration.VARIANTS)
         assert entry["calibration"] == {
             "pictures": len(seen),
             "size": space.size,
