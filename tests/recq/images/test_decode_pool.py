@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, wait
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -358,11 +359,15 @@ def test_many_restarts_leave_nothing_behind(new_pool: NewPool, new_file: NewFile
 
     die(20)
     gc.collect()
-    before, memory = held(), this.memory_full_info().uss
-    die(150)
-    gc.collect()
-    eventually(lambda: held() == before)
-    assert this.memory_full_info().uss - memory < 2_000_000  # 13 KB each, of which nothing is kept
+    before, memory = held(), [this.memory_full_info().uss]
+    for _ in range(3):
+        die(60)
+        gc.collect()
+        memory.append(this.memory_full_info().uss)
+    # A process may just be starting at either moment: what is kept of each would be 180.
+    eventually(lambda: all(now < earlier + 20 for earlier, now in zip(before, held(), strict=True)))
+    # 13 KB each would be kept every time; what an allocator takes for itself comes once.
+    assert min(later - earlier for earlier, later in pairwise(memory)) < 400_000
 
 
 def test_signals_to_the_group_leave_the_processes_alone(new_pool: NewPool, new_file: NewFile) -> None:
