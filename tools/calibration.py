@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -30,12 +31,13 @@ TURN = 20.0
 WHITE = (255, 255, 255)
 
 
-def pictures() -> list[Image.Image]:
+@cache
+def pictures() -> tuple[Image.Image, ...]:
     """The samples in the order of their names, and `VARIANTS` of each; the same on every run."""
     dice = random.Random(0)
     limits = Limits(1 << 28, 1 << 28)
     photographs = [Image.fromarray(open_picture(path, limits).rgb) for path in sorted(SAMPLES.glob("*.jpg"))]
-    return photographs + [_variant(each, dice) for each in photographs for _ in range(VARIANTS)]
+    return (*photographs, *(_variant(each, dice) for each in photographs for _ in range(VARIANTS)))
 
 
 def inputs(spec: InputSpec) -> npt.NDArray[np.uint8]:

@@ -317,11 +317,11 @@ def test_where_there_is_no_index(shop: Shop, tmp_path: Path, ask: Any) -> None:
 
 def test_a_server_that_does_not_answer(ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RECQ_CONNECT_TIMEOUT", "0.3")
+    monkeypatch.setattr("recq.waiting.REPORTED_AFTER", 60.0)  # where 0.3 s take longer the wait has a line of its own
     reply = ask(["search", "--url", "http://127.0.0.1:9"])  # the discard port: nobody listens
     assert (reply.code, reply.out) == (4, b"")
-    *waits, error = reply.err.splitlines()
-    assert "no Qdrant server answers at http://127.0.0.1:9" in error
-    assert all(line.startswith("recq: waiting for ") for line in waits)  # of a machine that is slower than a second
+    assert "http://127.0.0.1:9" in reply.err
+    assert reply.err.count("\n") == 1
 
 
 @pytest.mark.server

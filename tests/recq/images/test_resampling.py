@@ -15,7 +15,6 @@ from recq.images.resampling import by_pillow, by_vector_instructions, resampled
 from recq.models import describe_space, open_embedder
 from recq.settings import Settings
 from recq.space import InputSpec
-from tests.packs import ROOT
 from tests.recq.images.encoded import scene
 from tests.recq.models.photographs import SAMPLES, inputs, vectors_of
 
@@ -44,7 +43,7 @@ def test_any_picture_is_the_same_by_both_ways(
     noise = np.random.default_rng(seed).integers(0, 256, (height, width, 4), np.uint8)
     rgb = of_four_bytes(noise) if four_bytes else np.ascontiguousarray(noise[..., :3])
     size = new_width, new_height
-    if max(width / new_width, height / new_height) < 6:
+    if max(width / new_width, height / new_height) < 2 * resampling._REDUCING_GAP:
         assert differ(by_vector_instructions(rgb, size), by_pillow(rgb, size)) <= LEVELS_OFF
         assert np.array_equal(resampled(rgb, size), by_vector_instructions(rgb, size))
     else:
@@ -97,7 +96,4 @@ def test_both_ways_make_the_same_vectors(model: str, monkeypatch: pytest.MonkeyP
         for way in (resampling._resizer, None):
             monkeypatch.setattr(resampling, "_resizer", way)
             found[way is None] = vectors_of(embedder, inputs(SAMPLES, spec))
-    assert SAMPLES[0].is_relative_to(ROOT)
-    cosines = (found[True] * found[False]).sum(axis=1)
-    print(cosines.min(), cosines.mean())
-    assert cosines.min() > 0.99
+    assert (found[True] * found[False]).sum(axis=1).min() > 0.99
