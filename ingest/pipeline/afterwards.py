@@ -19,7 +19,7 @@ from recq.errors import RecqError
 from recq.index.catalog import Catalog
 
 _AFTER = 1.0  # seconds without a write
-_LOOK_EVERY = 5.0  # seconds between two looks, while much is written, whether the scale is still that of the catalog
+_LOOK_EVERY = 10.0  # seconds between two looks, while much is written, whether the scale is still that of the catalog
 _SHARE = 0.01  # of the time that measuring it may take then
 
 

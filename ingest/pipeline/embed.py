@@ -28,7 +28,7 @@ from recq.models.embedder import Pass
 
 _REMEMBERED = 1024  # vectors kept for files with the same bytes that come soon after (5 MB, 10 with the means)
 
-_TOGETHER = 4  # pictures of which the index is asked together while no core waits for one of them
+_TOGETHER = 10  # pictures of which the index is asked together while no core waits for one of them
 
 _REPEATS = 100  # files without a copy among them, after which none is expected
 

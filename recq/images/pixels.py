@@ -85,12 +85,19 @@ def of_four_bytes(rgbx: npt.NDArray[np.uint8]) -> RGBArray:
 
 
 def image_of(rgb: npt.NDArray[np.uint8]) -> Image.Image:
-    """`rgb`, uint8 (h, w, 3), for Pillow."""
-    height, width = rgb.shape[:2]
-    whole = rgb.base
-    if isinstance(whole, np.ndarray) and whole.shape == (height, width, 4) and _begins(rgb, whole):
-        return Image.frombytes("RGB", (width, height), whole, "raw", "RGBX")
+    """`rgb`, uint8 (h, w, 3), for Pillow: a copy."""
+    whole = four_bytes_of(rgb)
+    if whole is not None:
+        return Image.frombytes("RGB", rgb.shape[1::-1], whole, "raw", "RGBX")
     return Image.fromarray(np.ascontiguousarray(rgb))
+
+
+def four_bytes_of(rgb: RGBArray) -> npt.NDArray[np.uint8] | None:
+    """The whole, uint8 (h, w, 4), of what `of_four_bytes` gave; None for another array."""
+    whole = rgb.base
+    if isinstance(whole, np.ndarray) and whole.shape == (*rgb.shape[:2], 4) and _begins(rgb, whole):
+        return whole
+    return None
 
 
 def _begins(part: npt.NDArray[np.uint8], whole: npt.NDArray[np.uint8]) -> bool:

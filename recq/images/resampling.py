@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from recq.images.pixels import RGBArray, image_of
+from recq.images.pixels import RGBArray, four_bytes_of, image_of
 
 try:
     import cykooz_resizer
+    from cykooz_resizer.alpha import set_image_mode
 except ImportError:  # no wheel for this machine
     _resizer: Any = None
 else:
@@ -49,8 +50,19 @@ def by_pillow(rgb: RGBArray, size: tuple[int, int], box: Box | None = None) -> R
 
 def by_vector_instructions(rgb: RGBArray, size: tuple[int, int]) -> RGBArray:
     """`resampled` with cykooz-resizer, in one step."""
-    made = Image.new("RGB", size)
+    made = Image.new("RGB", size, None)  # not cleared: every pixel is written
     bilinear = _resizer.ResizeAlg.convolution(_resizer.FilterType.bilinear)
     # Made anew for each picture, in two microseconds: it has buffers, and several threads may be here.
-    _resizer.Resizer().resize_pil(image_of(rgb), made, _resizer.ResizeOptions(bilinear, use_alpha=False))
+    _resizer.Resizer().resize_pil(_seen(rgb), made, _resizer.ResizeOptions(bilinear, use_alpha=False))
     return np.asarray(made)
+
+
+def _seen(rgb: RGBArray) -> Image.Image:
+    """`rgb` for Pillow, where it lies if it can: to copy 400 x 533 pixels takes a third of the time of the resizing."""
+    whole = four_bytes_of(rgb)
+    if whole is None:
+        return image_of(rgb)
+    height, width = rgb.shape[:2]
+    image = Image.frombuffer("RGBX", (width, height), whole, "raw", "RGBX", 0, 1)
+    set_image_mode(image, "RGB")  # Pillow keeps both alike
+    return image

@@ -1,10 +1,13 @@
 """A command line leaves imports out of garbage collection, and garbage is collected from its first use of an index.
+numpy's threads do not spin in it.
 
 That a program which imports recq keeps its collector as it is, tests/query/cli/test_start_up.py tells.
 """
 
 from __future__ import annotations
 
+import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -72,3 +75,34 @@ main()
     command = [sys.executable, "-c", asked, "run", str(ROOT / "samples"), "--once", "--url", "http://127.0.0.1:9"]
     done = subprocess.run([*command, "--data-dir", str(tmp_path / "data")], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout.split() == ["True", "True"], done.stderr
+
+
+SPINNING = """
+import sys, time
+from recq.start_up import begun
+begun()
+import numpy as np
+rows = np.ones((500, 1280), np.float32)
+rows @ rows.T
+began = time.process_time()
+time.sleep(0.3)
+print(time.process_time() - began)
+"""
+
+
+def spun(**environ: str) -> float:
+    """The seconds of processor that a command line takes while it sleeps after a product of matrices."""
+    named = {name: value for name, value in os.environ.items() if name != "OPENBLAS_THREAD_TIMEOUT"} | environ
+    done = subprocess.run([sys.executable, "-c", SPINNING], capture_output=True, text=True, cwd=ROOT, env=named)
+    return float(done.stdout)
+
+
+def test_no_thread_spins_after_a_product_of_matrices() -> None:
+    assert spun() < 0.02
+
+
+@pytest.mark.skipif(
+    (os.cpu_count() or 1) < 2 or platform.system() != "Linux", reason="there is one thread, or another library"
+)
+def test_how_long_threads_spin_can_be_said() -> None:
+    assert spun(OPENBLAS_THREAD_TIMEOUT="26") > spun() + 0.005
