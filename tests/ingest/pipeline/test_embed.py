@@ -150,18 +150,34 @@ def test_the_backlog_is_asked_about_together_while_the_network_has_enough_to_do(
     case.until(under_way=2)
     asked = len(case.questions)
     assert sorted(name for names in case.questions for name in names) == ["a", "b", "c"]
-    for name in "defgh":  # `c` waits for the network: there is time
+    together = list("defghijklm")
+    for name in together:  # `c` waits for the network: there is time
         case.ask(name)
     case.turn()
     assert len(case.questions) == asked
     case.network.answer()
     case.until(told=1, under_way=2)
     eventually(lambda: case.turn() and len(case.questions) > asked)
-    assert case.questions[asked:] == [["d", "e", "f", "g", "h"]]
-    for told in range(2, 9):
+    assert case.questions[asked:] == [together]
+    for told in range(2, 14):
         case.network.answer()
-        case.until(told=told, under_way=min(2, 8 - told))
-    assert [name for name, _, _ in case.told] == list("abcdefgh")
+        case.until(told=told, under_way=min(2, 13 - told))
+    assert [name for name, _, _ in case.told] == [*"abc", *together]
+
+
+def test_a_few_of_the_backlog_are_asked_about_before_a_core_has_nothing_to_do() -> None:
+    case = Case()
+    for name in "abc":
+        case.ask(name)
+    case.until(under_way=2)
+    asked = len(case.questions)
+    case.ask("d")
+    for told in (1, 2):  # then one picture is left in the network
+        assert len(case.questions) == asked
+        case.network.answer()
+        case.until(told=told, under_way=min(2, 3 - told))
+    eventually(lambda: case.turn() and len(case.questions) > asked)
+    assert case.questions[asked:] == [["d"]]
 
 
 def test_a_drop_does_not_wait_for_company() -> None:

@@ -67,6 +67,19 @@ def test_arrays_that_are_no_plain_rows_are_read_as_they_are() -> None:
 
 
 @has_wheel
+@given(st.integers(0, 2**32 - 1), SIDES, SIDES, SIDES, SIDES)
+def test_pixels_that_are_read_where_they_lie_are_those_of_a_copy(
+    seed: int, width: int, height: int, new_width: int, new_height: int
+) -> None:
+    noise = np.random.default_rng(seed).integers(0, 256, (height, width, 4), np.uint8)
+    noise.flags.writeable = False
+    before, size = noise.tobytes(), (new_width, new_height)
+    made = by_vector_instructions(of_four_bytes(noise), size)
+    assert np.array_equal(made, by_vector_instructions(np.ascontiguousarray(noise[..., :3]), size))
+    assert noise.tobytes() == before
+
+
+@has_wheel
 def test_several_threads_may_resample_at_once() -> None:
     pictures = [np.asarray(scene(90 + number, 70)) for number in range(16)]
     alone = [resampled(each, (50, 40)) for each in pictures]
