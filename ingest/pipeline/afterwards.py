@@ -1,9 +1,10 @@
 """What is done when nothing has been written for a while.
 
 The embedded engine's journal is shortened, so that the next opening is fast, the scale of scores is measured, so that
-no query has to (now and then also in the middle of much that is written), and tombstones that are too many are removed.
-When the first pass over a source has ended, sources with the same files are looked for. Comparisons do this later on,
-but the first one finds nothing in the index to compare. For the loop's thread; the index is asked in workers.
+no query has to (now and then also in the middle of much that is written), and tombstones that are too many are removed,
+once an hour. When the first pass over a source has ended, sources with the same files are looked for. Comparisons do
+this later on, but the first one finds nothing in the index to compare. For the loop's thread; the index is asked in
+workers.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from recq.index.catalog import Catalog
 _AFTER = 1.0  # seconds without a write
 _LOOK_EVERY = 10.0  # seconds between two looks, while much is written, whether the scale is still that of the catalog
 _SHARE = 0.01  # of the time that measuring it may take then
+_PRUNE_EVERY = 3600.0  # seconds between two looks for tombstones: each reads all payloads, 1 s of 100,000 items
 
 
 class Afterwards:
@@ -40,6 +42,8 @@ class Afterwards:
         self._first: set[str] = set()  # sources whose first pass has not ended
         self._due = float("inf")
         self._measure_at = time.monotonic() + _LOOK_EVERY
+        self._prune_at = 0.0
+        self._has_removed = False
 
     def add(self, source: str) -> None:
         """Begin the first pass over a source."""
@@ -53,6 +57,10 @@ class Afterwards:
             self._measure_at = float("inf")
             self._measure.ask()
 
+    def removed(self) -> None:
+        """Note that items were removed, and left tombstones."""
+        self._has_removed = True
+
     def next_deadline(self) -> float:
         """When `tick` has something to do, if nothing is under way then."""
         return self._due
@@ -64,7 +72,9 @@ class Afterwards:
         self._due = float("inf")
         self._flush.ask()
         self._measure.ask()
-        self._prune.ask()
+        if now >= self._prune_at:
+            self._prune_at = now + _PRUNE_EVERY
+            self._prune.ask()
         ended = {name for name in self._first if is_settled(name)}
         if ended:
             self._first -= ended
@@ -73,7 +83,8 @@ class Afterwards:
     def finish(self) -> None:
         """Do all that is due when a single pass has ended; waits for the index."""
         self._measured()
-        self._pruned()
+        if self._has_removed:
+            self._pruned()
         self._look_for_doubles()
 
     def _measured(self) -> float:

@@ -158,6 +158,8 @@ class Removals:
             self._held(each)
         for removal in due:
             self._queue.finish(removal.key)
+        if deleted:
+            self._afterwards.removed()
         self._afterwards.written()
 
     def _held(self, held: Held) -> None:

@@ -59,9 +59,13 @@ def upsert_rows(folder: Folder, name: str, rows: Sequence[Row]) -> None:
 def read_vectors(folder: Folder, name: str, ids: Sequence[str], using: str) -> dict[str, Floats]:
     """The vectors of some points by id, each float32 (dim,): `retrieve` without a request."""
     wanted = [to_id(one) for one in ids]
+    found: dict[str, Floats] = {}
     with folder.shard(name).reading() as shard:
-        found = [(one.id, (one.vector or {}).get(using)) for one in shard.retrieve(wanted, False, [using])]
-    return {str(id_): np.array(numbers, np.float32) for id_, numbers in found if numbers is not None}
+        for one in shard.retrieve(wanted, False, [using]):
+            numbers = (one.vector or {}).get(using)  # made now, and turned while they are in the processor's cache
+            if numbers is not None:
+                found[str(one.id)] = np.array(numbers, np.float32)
+    return found
 
 
 def delete(folder: Folder, request: Request) -> Any:

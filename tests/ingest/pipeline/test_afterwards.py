@@ -88,8 +88,8 @@ def case(tmp_path: Path) -> Case:
 
 
 def test_doubles_are_looked_for_when_a_first_pass_has_ended_and_never_again(case: Case) -> None:
-    always = Counter(flush=1, background=1, prune=1)
-    assert case.quiet(lambda _: False) == always
+    always = Counter(flush=1, background=1)
+    assert case.quiet(lambda _: False) == always + Counter(prune=1)
     doubles = Counter({"double of s": 1, "double of t": 1, "problems of t": 1})
     assert case.quiet(lambda name: name == "s") == always + doubles
     assert case.quiet(lambda name: name == "s") == always
@@ -115,4 +115,20 @@ def test_while_much_is_written_the_scale_is_measured_now_and_then(case: Case, mo
 def test_a_single_pass_ends_with_both(tmp_path: Path) -> None:
     case = Case(tmp_path, away=True)
     case.afterwards.finish()
-    assert case.asked == Counter({"background": 1, "prune": 1, "double of s": 1, "double of t": 1, "problems of t": 1})
+    all_ = Counter({"background": 1, "double of s": 1, "double of t": 1, "problems of t": 1})
+    assert case.asked == all_
+    case.asked.clear()
+    case.afterwards.removed()
+    case.afterwards.finish()
+    assert case.asked == all_ + Counter(prune=1)
+
+
+def test_tombstones_are_looked_for_once_an_hour(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    looks = 0
+    for _ in range(49):  # four hours
+        looks += case.quiet()["prune"]
+        case.afterwards.removed()
+        now += 300
+    assert looks == 5

@@ -31,14 +31,28 @@ SIZE = 7
 
 
 class Deleting:
-    """Keeps what is handed to it."""
+    """Keeps what is handed to it. `holds`: the items stay in the index."""
 
     def __init__(self) -> None:
         self.asked: list[Key] = []
+        self.holds = False
 
     def delete(self, removals: Sequence[Removal]) -> tuple[Sequence[Removal], Sequence[Held]]:
         self.asked += [removal.key for removal in removals]
-        return removals, []
+        return ([], []) if self.holds else (removals, [])
+
+
+class Noting:
+    """The calls of `Afterwards`, by name."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def written(self) -> None:
+        self.calls.append("written")
+
+    def removed(self) -> None:
+        self.calls.append("removed")
 
 
 class Case:
@@ -51,9 +65,9 @@ class Case:
         context = Context(settings, Sources([watched]), self.loop, lambda *_, **__: None, stop, live=True)
         self.queue, self.deleter = Queue(context), Deleting()
         self.queue.add(watched)
-        nothing = type("Nothing", (), {"written": lambda self: None})()
+        self.afterwards = Noting()
         self.removals = Removals(
-            context, self.queue, cast("Deleter", self.deleter), cast("Afterwards", cast("Any", nothing))
+            context, self.queue, cast("Deleter", self.deleter), cast("Afterwards", cast("Any", self.afterwards))
         )
         entry = PendingPath(GONE, completed(None, 0.0), fresh=True, known=True)
         self.queue.paths.put(entry)
@@ -80,6 +94,13 @@ class Case:
 @pytest.fixture
 def case(tmp_path: Path) -> Case:
     return Case(tmp_path)
+
+
+@pytest.mark.parametrize("holds", [False, True])
+def test_what_left_a_tombstone_is_noted(case: Case, holds: bool) -> None:
+    case.deleter.holds = holds
+    assert case.is_deleted()
+    assert case.afterwards.calls == (["written"] if holds else ["removed", "written"])
 
 
 def test_an_item_waits_while_a_file_of_its_size_may_be_its_new_path(case: Case) -> None:
