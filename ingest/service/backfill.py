@@ -40,9 +40,6 @@ from recq.settings import Settings
 LOCAL = "local"
 """The address that starts Ray here, for this backfill alone."""
 
-BATCH = 256
-"""Paths that a worker is handed at a time: what is done again where one is killed."""
-
 _ASKING = ("token", "k8s")  # modes of Ray in which it asks for a token
 _OBJECTS = 128_000_000  # bytes of Ray's memory for what is handed over, of a Ray of our own: paths and counts
 _NO_RAY = "backfill needs Ray: pip install 'recq[ray]'"
@@ -133,11 +130,9 @@ def _filled(
         num_cpus=0,
         ray_remote_args={"scheduling_strategy": here},
     )
-    rows = found.map_batches(
+    rows = found.map(
         Road,
         fn_constructor_args=(settings, listing),
-        batch_size=BATCH,
-        batch_format="numpy",
         num_cpus=1,
         compute=ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=2),
     )
@@ -213,7 +208,9 @@ def _ray(address: str, workers: int | None) -> Iterator[int]:
         try:
             for name in ("ray", "ray.data"):
                 logging.getLogger(name).setLevel(logging.ERROR)
-            ray.data.DataContext.get_current().enable_progress_bars = False
+            context = ray.data.DataContext.get_current()
+            context.enable_progress_bars = False
+            context.target_max_block_size = 1  # of bytes: no two rows are joined, else one worker has all of 128 MB
             signal.signal(signal.SIGTERM, _interrupted)
             yield workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
         finally:

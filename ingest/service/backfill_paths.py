@@ -17,7 +17,9 @@ from recq.settings import Settings
 if TYPE_CHECKING:
     from recq.index.catalog import Catalog
 
-_HANDED_OVER = 256  # paths of a block
+AT_ONCE = 256
+"""Paths that a worker is handed at a time: what is done again where one is killed."""
+
 _SHOWN = 200  # characters of a line that cannot be used
 
 
@@ -97,7 +99,7 @@ def listing_of(what: Path, name: str | None, catalog: Catalog) -> Listing:
 
 
 def paths_source(settings: Settings, listing: Listing) -> Any:
-    """A source of Ray Data's that gives the paths, in blocks, as they are found."""
+    """A source of Ray Data's that gives the paths as they are found, `AT_ONCE` of them in each row."""
     from ray.data.block import BlockMetadata
     from ray.data.datasource import Datasource, ReadTask
 
@@ -119,5 +121,5 @@ def _blocks(settings: Settings, listing: Listing) -> Iterator[Any]:
     import pyarrow as pa
 
     paths = listing.paths(settings)
-    while some := list(islice(paths, _HANDED_OVER)):
-        yield pa.table({"path": [path.encode("utf-8", "surrogateescape") for path in some]})
+    while some := list(islice(paths, AT_ONCE)):
+        yield pa.table({"paths": [[path.encode("utf-8", "surrogateescape") for path in some]]})

@@ -38,21 +38,21 @@ _STILL_WRITTEN = 5.0  # seconds since the last change of a file from which on it
 
 
 class Road:
-    """Indexes batches of the paths of a listing. One core: one thread of the network, one decoding process."""
+    """Indexes some paths of a listing after others. One core: one thread of the network, one decoding process."""
 
     def __init__(self, settings: Settings, listing: Listing) -> None:
         self._settings = settings.model_copy(update={"workers": 1, "threads": 1})
         self._listing = listing
         self._opened: _Opened | None = None
 
-    def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[Any]]:
-        """What was done with the `path`s (bytes, relative to the root): one row of counts, or of an error.
+    def __call__(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """What was done with the `paths` (bytes, relative to the root): counts, or an error.
 
         `unseen` are those that cannot be seen here, with the `first` of them: what the index has of these stays.
         `problems` are those of the source as a whole that are known here, a line of JSON, and `unmet` is whether the
         index lacks metadata for them: whoever hands the paths out records them, since workers know some each.
         """
-        paths = [path.decode("utf-8", "surrogateescape") for path in batch["path"]]
+        paths = [path.decode("utf-8", "surrogateescape") for path in row["paths"]]
         began = time.time()
         counts, error, code, unseen, problems, unmet = Counts(), "", 0, list[str](), "[]", False
         try:
@@ -64,9 +64,8 @@ class Road:
         except RecqError as problem:
             error, code = str(problem), problem.exit_code
         first = printable(unseen[0]) if unseen else ""
-        row = {"paths": len(paths), "began": began, "error": error, "code": code, **vars(counts)}
-        row |= {"unseen": len(unseen), "first": first, "problems": problems, "unmet": unmet}
-        return {name: [value] for name, value in row.items()}
+        done = {"paths": len(paths), "began": began, "error": error, "code": code, **vars(counts)}
+        return done | {"unseen": len(unseen), "first": first, "problems": problems, "unmet": unmet}
 
     def close(self) -> None:
         """Give back what was opened. Ray ends the process instead."""

@@ -7,11 +7,11 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
-import numpy as np
 import psutil
 import pytest
 from fresh_environment import fresh, install
@@ -19,7 +19,7 @@ from fresh_environment import fresh, install
 from ingest.index.retrying import Retrier
 from ingest.pipeline.found_problems import problems_kept
 from ingest.service.backfill import _environment
-from ingest.service.backfill_paths import Listing, listing_of
+from ingest.service.backfill_paths import AT_ONCE, Listing, _blocks, listing_of
 from ingest.service.backfill_worker import Road
 from recq.errors import UsageError
 from recq.index.catalog import Catalog
@@ -41,8 +41,8 @@ def place(tmp_path: Path, own_server: QdrantServer) -> Place:
     return Place(tmp_path / "shop", tmp_path / "data", ("--url", own_server.url))
 
 
-def batch(*paths: str) -> dict[str, np.ndarray]:
-    return {"path": np.array([os.fsencode(path) for path in paths], dtype=object)}
+def handed(*paths: str) -> dict[str, list[bytes]]:
+    return {"paths": [os.fsencode(path) for path in paths]}
 
 
 @pytest.mark.server
@@ -56,22 +56,21 @@ def test_a_worker_is_the_daemons_road(place: Place, own_server: QdrantServer) ->
     settings = Settings(url=own_server.url, data_dir=place.data, connect_timeout=2)
     road = Road(settings, Listing("shop", place.root))
     try:
-        row = road(batch("first.jpg", "chairs/oak.jpg", "chairs/oak.jpg.json", "copy.jpg", "bad.jpg", "gone.jpg"))
-        done = {name: values[0] for name, values in row.items()}
+        done = road(handed("first.jpg", "chairs/oak.jpg", "chairs/oak.jpg.json", "copy.jpg", "bad.jpg", "gone.jpg"))
         assert (done["error"], done["code"], done["paths"]) == ("", 0, 6)
         assert (done["indexed"], done["reused"], done["failed"], done["deleted"]) == (1, 1, 1, 0)
         assert (done["unseen"], done["first"]) == (1, "gone.jpg")
-        again = road(batch("first.jpg", "chairs/oak.jpg", "copy.jpg", "bad.jpg"))
-        assert [again[name] for name in ("indexed", "reused", "failed", "metadata")] == [[0]] * 4
-        assert (again["problems"], again["unmet"]) == (["[]"], [False])
+        again = road(handed("first.jpg", "chairs/oak.jpg", "copy.jpg", "bad.jpg"))
+        assert [again[name] for name in ("indexed", "reused", "failed", "metadata")] == [0] * 4
+        assert (again["problems"], again["unmet"]) == ("[]", False)
     finally:
         road.close()
     (place.root / "metadata.csv").write_text("file,price\nfirst.jpg,7,8\n")
     road = Road(settings, Listing("shop", place.root))
     try:
-        row = road(batch("first.jpg"))
-        (problem,) = json.loads(row["problems"][0])
-        assert (row["unmet"], problem["kind"], problem["path"]) == ([True], "row", "metadata.csv")
+        row = road(handed("first.jpg"))
+        (problem,) = json.loads(row["problems"])
+        assert (row["unmet"], problem["kind"], problem["path"]) == (True, "row", "metadata.csv")
         opened = road._opened
         assert opened is not None
         with connect(settings) as client:
@@ -89,7 +88,7 @@ def test_a_worker_is_the_daemons_road(place: Place, own_server: QdrantServer) ->
     assert items["chairs/oak.jpg"].metadata == {"category": "chairs", "price": 7}
     assert items["bad.jpg"].error is not None
     absent = Road(settings.of_catalog("absent"), Listing("shop", place.root))
-    (error,), (code,) = (absent(batch("first.jpg"))[name] for name in ("error", "code"))
+    error, code = (absent(handed("first.jpg"))[name] for name in ("error", "code"))
     assert "absent" in error
     assert code == 3
 
@@ -120,6 +119,17 @@ def test_what_a_folder_and_a_list_mean(tmp_path: Path, place: Place, own_server:
         for what, source in ((tmp_path / "absent", None), (listed, "absent")):
             with pytest.raises(UsageError):
                 listing_of(what, source, catalog)
+
+
+def test_a_row_has_the_paths_that_a_worker_is_handed_at_a_time(tmp_path: Path) -> None:
+    names = [f"{number}.jpg" for number in range(2 * AT_ONCE + 3)]
+    listed = tmp_path / "list"
+    listed.write_text("".join(f"{name}\n" for name in names))
+    tables = list(_blocks(Settings(), Listing("shop", tmp_path, listed)))
+    assert [len(table) for table in tables] == [1, 1, 1]
+    rows = [table["paths"][0].as_py() for table in tables]
+    assert [len(row) for row in rows] == [AT_ONCE, AT_ONCE, 3]
+    assert [os.fsdecode(path) for row in rows for path in row] == names
 
 
 @pytest.mark.parametrize(
@@ -162,13 +172,13 @@ def test_what_a_worker_does_not_see_stays_as_it_is(place: Place, own_server: Qdr
     road = Road(settings, Listing("shop", place.root))
     paths = ("0.jpg", "0.jpg.json", "1.jpg", "2.jpg", "metadata.csv", "mounted/far.jpg", "mounted")
     try:
-        done = {name: values[0] for name, values in road(batch(*paths)).items()}
+        done = road(handed(*paths))
     finally:
         road.close()
     assert (done["error"], done["unseen"], done["deleted"]) == ("", 4, 0)
     assert place.items() == before
     unmounted = Road(settings, Listing("shop", tmp_path / "nowhere"))
-    assert "does not exist" in unmounted(batch("0.jpg"))["error"][0]
+    assert "does not exist" in unmounted(handed("0.jpg"))["error"]
 
 
 def test_a_token_is_asked_for_and_nothing_is_reported_to_rays_makers() -> None:
@@ -214,6 +224,14 @@ def ended(process: subprocess.Popen[str]) -> dict[str, int]:
 def workers(process: subprocess.Popen[str]) -> list[psutil.Process]:
     children = psutil.Process(process.pid).children(recursive=True)
     return [each for each in children if "MapWorker" in " ".join(each.cmdline())]
+
+
+def at_work(process: subprocess.Popen[str]) -> int:
+    """How many of its workers have been handed paths: those have a decoding process."""
+    with suppress(psutil.NoSuchProcess):
+        families = [each.children(recursive=True) for each in workers(process)]
+        return sum(any("recq.images.child" in child.cmdline() for child in family) for family in families)
+    return 0
 
 
 def lives(process: psutil.Process) -> bool:
@@ -263,6 +281,7 @@ def test_killed_it_goes_on_and_a_worker_that_dies_is_replaced(
 
     killed = start(with_ray, place, "--workers", "2")
     running.append(killed)
+    eventually(lambda: at_work(killed) == 2, within=ENDS_WITHIN, every=0.1)
     eventually(lambda: count(place) > 300, within=ENDS_WITHIN, every=0.1)
     for each in workers(killed):
         each.suspend()  # until it is killed
