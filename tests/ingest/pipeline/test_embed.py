@@ -80,6 +80,13 @@ class Case:
         self.loop.turn(time.monotonic() + 0.02)
         return True
 
+    def busy(self) -> int:
+        """Have the network work on `a` and `b`, while `c` waits for it; how many questions that took."""
+        for name in "abc":
+            self.ask(name)
+        self.until(under_way=2)
+        return len(self.questions)
+
     def until(self, told: int = 0, under_way: int = 0) -> None:
         eventually(lambda: self.turn() and len(self.told) == told and len(self.network.under_way) == under_way)
 
@@ -145,10 +152,7 @@ def test_a_drop_passes_the_backlog_before_the_network() -> None:
 
 def test_the_backlog_is_asked_about_together_while_the_network_has_enough_to_do() -> None:
     case = Case()
-    for name in "abc":
-        case.ask(name)
-    case.until(under_way=2)
-    asked = len(case.questions)
+    asked = case.busy()
     assert sorted(name for names in case.questions for name in names) == ["a", "b", "c"]
     together = list("defghijklm")
     for name in together:  # `c` waits for the network: there is time
@@ -167,10 +171,7 @@ def test_the_backlog_is_asked_about_together_while_the_network_has_enough_to_do(
 
 def test_a_few_of_the_backlog_are_asked_about_before_a_core_has_nothing_to_do() -> None:
     case = Case()
-    for name in "abc":
-        case.ask(name)
-    case.until(under_way=2)
-    asked = len(case.questions)
+    asked = case.busy()
     case.ask("d")
     for told in (1, 2):  # then one picture is left in the network
         assert len(case.questions) == asked
@@ -182,10 +183,7 @@ def test_a_few_of_the_backlog_are_asked_about_before_a_core_has_nothing_to_do() 
 
 def test_a_drop_does_not_wait_for_company() -> None:
     case = Case()
-    for name in "abc":
-        case.ask(name)
-    case.until(under_way=2)
-    asked = len(case.questions)
+    asked = case.busy()
     case.ask("d")
     case.ask("new", fresh=True)
     eventually(lambda: case.turn() and len(case.questions) > asked)
