@@ -78,7 +78,7 @@ main()
 
 
 SPINNING = """
-import sys, time
+import time
 from recq.start_up import begun
 begun()
 import numpy as np
