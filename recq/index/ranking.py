@@ -133,8 +133,12 @@ def certain(rows: Sequence[Row], *, exhausted: bool) -> Sequence[Row]:
 
 
 def first_limit(need: int, deepest: int | None = None) -> int:
-    """How many points to ask for first, so that `need` rows are usually certain: some may be copies, one is a tie."""
-    return min(need + need // 4 + 5, DEEPEST if deepest is None else deepest)
+    """How many points to ask for first, so that `need` rows are usually certain: some may be copies, one is a tie.
+
+    Each costs 0.1 ms where payloads are read whole: three fewer took a tenth off a question about a small index. Where
+    they do not suffice, one more request does.
+    """
+    return min(need + need // 4 + 2, DEEPEST if deepest is None else deepest)
 
 
 def grown(

@@ -107,7 +107,8 @@ def retrieve(folder: Folder, request: Request) -> Any:
     ids = [to_id(one) for one in said.ids]
     payload = to_payload_selector(said.with_payload, default=False)
     shard = folder.shard(request.names[0])
-    require_readable(min(len(set(ids)), shard.counts()[0]) * numbers_of(said.with_vector, shard.sizes))
+    if numbers := numbers_of(said.with_vector, shard.sizes):
+        require_readable(min(len(set(ids)), shard.counts()[0]) * numbers)
     with shard.reading() as opened:
         return [record_json(one) for one in opened.retrieve(ids, payload, _or_false(said.with_vector))]
 
