@@ -13,7 +13,7 @@ import numpy as np
 import qdrant_edge as edge
 from qdrant_client.http import models as rest
 
-from recq.index.edge.bounds import numbers_of, require_readable
+from recq.index.edge.bounds import require_readable
 from recq.index.edge.collections import completed
 from recq.index.edge.conditions import to_filter, to_id
 from recq.index.edge.convert import Floats, Row, record_json, rows_to_points, to_ids, to_payload_selector, to_points
@@ -22,6 +22,7 @@ from recq.index.edge.hashed_backfill import change_payload
 from recq.index.edge.hashed_index import refuse_key
 from recq.index.edge.problem import Problem, bad_format, edge_errors, not_found, unsupported
 from recq.index.edge.request import Request
+from recq.index.edge.search import numbers_in_answer
 from recq.index.edge.shard import Shard
 
 _Op = edge.UpdateOperation
@@ -107,8 +108,7 @@ def retrieve(folder: Folder, request: Request) -> Any:
     ids = [to_id(one) for one in said.ids]
     payload = to_payload_selector(said.with_payload, default=False)
     shard = folder.shard(request.names[0])
-    if numbers := numbers_of(said.with_vector, shard.sizes):
-        require_readable(min(len(set(ids)), shard.counts()[0]) * numbers)
+    require_readable(numbers_in_answer(shard, said.with_vector, len(set(ids))))
     with shard.reading() as opened:
         return [record_json(one) for one in opened.retrieve(ids, payload, _or_false(said.with_vector))]
 

@@ -42,7 +42,7 @@ def scroll(folder: Folder, request: Request) -> Any:
             "and a filter to exclude the IDs that you've already seen for the `order_by.start_from` value"
         )
     limit, filter_ = _limit(said.limit), to_optional_filter(said.filter, shard.indexed)
-    require_readable(_numbers(shard, said.with_vector, limit, filter_))
+    require_readable(numbers_in_answer(shard, said.with_vector, limit, filter_))
     with shard.reading() as open_shard:
         found, following = open_shard.scroll(
             edge.ScrollRequest(
@@ -124,14 +124,16 @@ def run_queries(shard: Shard, queries: Sequence[rest.QueryRequest]) -> list[list
     asked = [(said, _limit(said.limit)) for said in queries if said.with_vector]
     require_readable(
         sum(
-            _numbers(shard, said.with_vector, limit, to_optional_filter(said.filter, shard.indexed))
+            numbers_in_answer(shard, said.with_vector, limit, to_optional_filter(said.filter, shard.indexed))
             for said, limit in asked
         )
     )
     return [_found(shard, said) for said in queries]
 
 
-def _numbers(shard: Shard, with_vector: bool | Collection[str] | None, limit: int, filter_: edge.Filter | None) -> int:
+def numbers_in_answer(
+    shard: Shard, with_vector: bool | Collection[str] | None, limit: int, filter_: edge.Filter | None = None
+) -> int:
     """How many numbers of vectors the answer has at the most: of `limit` points, or of those that there are."""
     each = numbers_of(with_vector, shard.sizes)
     if not each:

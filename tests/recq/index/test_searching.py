@@ -263,10 +263,12 @@ def test_many_questions_are_asked_some_at_a_time(spied: tuple[Catalog, Spy], mon
     monkeypatch.setattr(finder, "ASKED_AT_ONCE", 2)
     catalog, spy = spied
     spy.together.clear()
-    parameters = Parameters(5, keep_duplicates=True)  # folded copies would have one of them ask for more rows
-    found = catalog.finder.rank_many([vector(number) for number in range(5)], parameters)
+    questions = [vector(number) for number in range(5)]
+    kept, folded = Parameters(5, keep_duplicates=True), Parameters(5)  # folding has one of them ask for more rows
+    found = catalog.finder.rank_many(questions, kept)
     assert spy.together == [2, 2, 1]
-    assert found == [catalog.finder.rank(vector(number), parameters) for number in range(5)]
+    assert found == [catalog.finder.rank(question, kept) for question in questions]
+    assert catalog.finder.rank_many(questions, folded) == [catalog.finder.rank(each, folded) for each in questions]
 
 
 def test_all_that_are_searched_for_again_are_asked_in_one_request(
