@@ -97,10 +97,13 @@ class Daemon:
 
 
 @contextmanager
-def daemon(arguments: Sequence[str], data: Path, command: Sequence[str] = (), **settings: str) -> Iterator[Daemon]:
+def daemon(
+    arguments: Sequence[str], data: Path, command: Sequence[str] = (), within: float = 600.0, **settings: str
+) -> Iterator[Daemon]:
     """`recq-ingest run ARGUMENTS` on a data folder, from its first comparison of folder and index to its end.
 
-    `command` stands before it, such as a tracer; `settings` are environment variables.
+    `command` stands before it, such as a tracer; `settings` are environment variables. The comparison takes `within`
+    seconds at the most: it waits for pictures where there are more new ones than the daemon keeps in its queue.
     """
     data.mkdir(parents=True, exist_ok=True)
     log = data.with_name(f"{data.name}.log")
@@ -116,7 +119,7 @@ def daemon(arguments: Sequence[str], data: Path, command: Sequence[str] = (), **
         )
     running = Daemon(process, log, started)
     try:
-        running.wait_for("reconciled")
+        running.wait_for("reconciled", within)
         yield running
     finally:
         if process.poll() is None:

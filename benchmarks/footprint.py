@@ -39,9 +39,12 @@ MOST_MB = 450.0
 AT_MOST_AT = 100_000
 """The bar holds up to so many images."""
 
+LONGEST = 6 * 3600.0
+"""Seconds for the pictures of one size, and for the comparison before them, which ends when the last of them begin."""
+
 EVERY = 0.2  # seconds between two looks at the memory
 EACH = "new pictures, ms each"
-TABLE = ("filename", "title", "price", "category")
+TABLE = ("file", "title", "price", "category")
 
 
 def main() -> None:
@@ -71,10 +74,12 @@ def measure(root: Path, data: Path, before: int, size: int, model: str) -> Secti
     """The daemon takes what is new since `before`; then it is started again."""
     arguments = [str(root), *(shlex.split(model) if not before else [])]
     began = time.perf_counter()
-    with daemon(arguments, data) as running, _most(running) as most:
-        running.wait_until(partial(_all_done, size - before), within=6 * 3600)
+    with daemon(arguments, data, within=LONGEST) as running, _most(running) as most:
+        running.wait_until(partial(_all_done, size - before), within=LONGEST)
         seconds = time.perf_counter() - began
         _rest(running)
+        if problems := [each for each in running.events() if each["event"] == "problem"]:
+            raise SystemExit(f"the table of the pictures is not read as it should be: {problems[0]['detail']}")
         figures = {f"{name}, everything indexed": value for name, value in _memory(running).items()}
     with daemon([str(root)], data) as running, _most(running, most):
         _rest(running)
