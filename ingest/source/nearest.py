@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from functools import cached_property
 
 from recq.spelling import nearest_paths, stem
 
@@ -14,14 +15,19 @@ _SHORTEST = 8  # characters of a row whose spelling is compared: among shorter o
 class Nearest:
     """Takes the paths that no row names (`met`), and then gives the one that a row may mean.
 
-    Memory is bounded by the number of `rows`.
+    Memory is bounded by the number of `rows`, and is taken when the first path is met.
     """
 
     def __init__(self, rows: Iterable[str]) -> None:
-        self._wanted = {stem(row) for row in rows}
+        self._rows = rows
         self._by_name: dict[str, str] = {}
         self._sample: list[str] = []
         self._compared = 0
+
+    @cached_property
+    def _wanted(self) -> Collection[str]:
+        """The names of the rows' files."""
+        return {stem(row) for row in self._rows}
 
     def met(self, path: str) -> None:
         """Take the path of a picture that no row names."""

@@ -9,8 +9,10 @@ be used is left out and listed with its line.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from ingest.source.dialect import Record, is_file_column, records, unreadable
 from ingest.source.number_style import NumberStyle, has_words, number_style
@@ -25,26 +27,33 @@ TABLE_NAME = "metadata.csv"
 
 @dataclass(frozen=True)
 class MetadataTable:
-    """The rows by `file` (text form of `recq.paths`), their lines, and the type of each column that has a value.
+    """The rows by `file` (text form of `recq.paths`), and the type of each column that has a value.
 
-    `name` is the table's in messages. `removed` are the fields that a row takes away, by `file`: a patch alone has
-    some. `problems` are what was left out, by line. `plain` leads from the plain form of a row's `file` (slashes, no
-    spaces around it, Unicode's NFC) to the row, where that is another.
+    `name` is the table's in messages, `numbers` are the lines of the rows, in their order. `removed` are the fields
+    that a row takes away, by `file`: a patch alone has some. `problems` are what was left out, by line. `plain` leads
+    from the plain form of a row's `file` (slashes, no spaces around it, Unicode's NFC) to the row, where that is
+    another. All of it stays in memory: equal values are one object.
     """
 
     name: str = TABLE_NAME
     types: FieldTypes = field(default_factory=dict)
     rows: Mapping[str, Metadata] = field(default_factory=dict)
     removed: Mapping[str, Collection[str]] = field(default_factory=dict)
-    lines: Mapping[str, int] = field(default_factory=dict)
+    numbers: Sequence[int] = ()
     problems: Sequence[Problem] = ()
     plain: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def lines(self) -> Mapping[str, int]:
+        """The lines by `file`: messages alone need them so."""
+        return dict(zip(self.rows, self.numbers, strict=True))
 
     def row_of(self, path: str) -> str | None:
         """The `file` of the row for the file at `path`: exactly its path, else the path in another form."""
         if path in self.rows:
             return path
-        return self.plain.get(_plain(path)) if self.plain else None
+        plain = _plain(path)
+        return plain if plain in self.rows else self.plain.get(plain)
 
 
 @dataclass(frozen=True)
@@ -53,7 +62,7 @@ class _Column:
     at: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Row:
     """A row as it is written: cells at its end may be missing. Work and memory are those of the cells that there are,
     however many columns the header names."""
@@ -164,13 +173,14 @@ class _Reading:
         files = self.sheet.files
         plain: dict[str, str] = {}
         for file in files:
-            plain.setdefault(_plain(file), file)
+            if (form := _plain(file)) != file:
+                plain.setdefault(form, file)
         return MetadataTable(
             name=self.sheet.name,
             types=self.types,
             rows=dict(zip(files, self.parsed, strict=True)),
             removed=self.sheet.removed,
-            lines={file: row.line for file, row in zip(files, self.sheet.body, strict=True)},
+            numbers=array("Q", [row.line for row in self.sheet.body]),
             problems=self.problems.by_line(),
             plain=plain,
         )
@@ -185,12 +195,15 @@ class _ColumnReading:
         self.is_list = False
         self.rows: list[int] = []
         self.split: list[list[str]] = []
+        self._equal: dict[str, list[str]] = {}
         self.style = NumberStyle()
 
     def take(self, row: int, cell: str) -> None:
         """Read the cell of a row."""
         self.is_list = self.is_list or has_list(cell)
-        parts = values_in(cell)
+        parts = self._equal.get(cell)
+        if parts is None:
+            parts = self._equal[cell] = values_in(cell)
         if character := next((found for part in parts if (found := unreadable(part))), None):
             what = f"column {self.name!r}: a character cannot be read, {character}: save the table as UTF-8"
             self.reading.problems.add(ProblemKind.FIELD, self.reading.sheet.body[row].line, what, self.name)
@@ -223,15 +236,13 @@ class _ColumnReading:
 
     def parse(self, field_type: FieldType, *, is_list: bool) -> bool:
         """Fill the column into the parsed rows; whether a field of integers has a number that is none."""
-        widens = False
+        usable = self.distinct() - self.style.dropped.keys()
+        parsed = {part: parse_cell(self.style.plain(part), field_type) for part in usable}
         for row, parts in zip(self.rows, self.split, strict=True):
-            values = [
-                parse_cell(self.style.plain(part), field_type) for part in parts if part not in self.style.dropped
-            ]
+            values = [parsed[part] for part in parts if part in parsed]
             if values:
                 self.reading.parsed[row][self.name] = values if is_list else values[0]
-            widens = widens or (field_type is FieldType.INTEGER and any(isinstance(value, float) for value in values))
-        return widens
+        return field_type is FieldType.INTEGER and any(isinstance(value, float) for value in parsed.values())
 
 
 def _read_field(columns: Sequence[_ColumnReading], known: FieldType | None) -> None:
