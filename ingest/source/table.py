@@ -52,6 +52,8 @@ class MetadataTable:
         """The `file` of the row for the file at `path`: exactly its path, else the path in another form."""
         if path in self.rows:
             return path
+        if not self.rows:  # a folder without a table: each of its files is asked about
+            return None
         plain = _plain(path)
         return plain if plain in self.rows else self.plain.get(plain)
 
