@@ -433,3 +433,19 @@ def test_no_bytes_raise_anything_but_a_metadata_error(data: bytes, begin: bytes,
     for row in table.rows:
         row.encode("utf-8")
         assert table.row_of(row) == row
+
+
+def test_a_table_in_memory_takes_little() -> None:
+    count, kinds = 20_000, 500
+    lines = (f"f{n // 1000:03d}/{n:06d}.jpg,a thing of kind {n % kinds},{n % 997},{n % 25}\n" for n in range(count))
+    data = f"file,title,price,category\n{''.join(lines)}".encode()
+    tracemalloc.start()
+    try:
+        table = read_table(data, "metadata.csv", {})
+        kept, most = (taken / count for taken in tracemalloc.get_traced_memory())
+    finally:
+        tracemalloc.stop()
+    assert kept < 350  # bytes a row; 440 with a text for each cell, and a line and a form for each row
+    assert most < 900  # 1,080 then
+    assert table.rows["f019/019999.jpg"] == {"title": f"a thing of kind {19_999 % kinds}", "price": 59, "category": 24}
+    assert table.lines["f019/019999.jpg"] == count + 1
