@@ -216,7 +216,7 @@ def costs_of(simulation: Document, performance: Document, operations: str) -> Co
     fitted = growth(sized).figures
     last = max(sized, key=lambda each: int(each["items"]))
     ingest = _section(performance, "ingest", "clothing")
-    compared = _section(performance, "daemon_start", "unchanged, 5,000")
+    compared = _largest(performance, "daemon_start", "unchanged, ")
     seconds, megabytes = (float(each) for each in _row(operations, "the first backup"))
     items = int(re.search(r"embedded index of ([\d,]+) items", operations)[1].replace(",", ""))  # type: ignore[index]
     own, mapped = "bytes a vector: own memory, started", "bytes a vector: mapped files in memory, started"
@@ -228,7 +228,7 @@ def costs_of(simulation: Document, performance: Document, operations: str) -> Co
         write=last["figures"]["writes: server's processor, ms a vector"],
         quantise=last["figures"][f"{INT8}: switched on, processor ms a vector"],
         images=ingest["sides"]["recq, default, server"]["median"] / performance_cores(performance),
-        compare=1000 * compared["sides"]["comparison"]["median"] / 5_000,
+        compare=1000 * compared["sides"]["comparison"]["median"] / compared["items"],
         backup=1000 * seconds / items,
         backup_bytes=1e6 * megabytes / items,
         upgrade=float(re.search(r"about (\d+) ms an item", operations)[1]),  # type: ignore[index]
@@ -242,8 +242,21 @@ def performance_cores(performance: Document) -> int:
 
 
 def _section(document: Document, benchmark: str, name: str) -> Document:
-    found = next(each for each in document["benchmarks"] if each["benchmark"] == benchmark)
-    return next(each for each in found["sections"] if each["name"] == name)
+    return next(each for each in _sections(document, benchmark) if each["name"] == name)
+
+
+def _largest(document: Document, benchmark: str, kind: str) -> Document:
+    """The section of most items among those whose names begin so: which sizes were measured is the run's choice."""
+    return max((each for each in _sections(document, benchmark) if each["name"].startswith(kind)), key=_items)
+
+
+def _sections(document: Document, benchmark: str) -> list[Document]:
+    found: list[Document] = next(each for each in document["benchmarks"] if each["benchmark"] == benchmark)["sections"]
+    return found
+
+
+def _items(section: Document) -> int:
+    return int(section["items"])
 
 
 def _row(text: str, name: str) -> list[str]:
