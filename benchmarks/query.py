@@ -24,7 +24,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -334,13 +334,13 @@ def _load(
     """The milliseconds of all questions that so many threads ended in so many seconds, their rate, and how many had to
     be asked again: a connection of httpx's pool may be closed by another thread while it is used.
 
-    The clock runs when each has its connection, and has asked once through it. What has not ended with the clock is not
-    counted.
+    The clock runs when each has its connection, and has asked once through it, until a question has ended, however slow
+    the machine is. What has not ended with the clock is not counted.
     """
     ended: list[tuple[float, float]] = []
     failed: list[Exception] = []
     ready = threading.Barrier(clients + 1)
-    over = threading.Event()
+    over, any_ended = threading.Event(), threading.Event()
 
     def client(first: int) -> None:
         with held():
@@ -355,16 +355,23 @@ def _load(
                     ask(ids[number % len(ids)], None)
                 now = time.perf_counter()
                 ended.append((now, 1000 * (now - asked_at)))
+                any_ended.set()
                 if over.is_set():
                     return
+
+    def failing(done: Future[None]) -> None:
+        if done.exception():
+            ready.abort()
+            any_ended.set()
 
     with ThreadPoolExecutor(clients) as threads:
         running = [threads.submit(client, number) for number in range(clients)]
         for each in running:
-            each.add_done_callback(lambda done: ready.abort() if done.exception() else None)
+            each.add_done_callback(failing)
         ready.wait()
         began = time.perf_counter()
         time.sleep(seconds)
+        any_ended.wait()
         end = time.perf_counter()
         over.set()
         for each in running:
