@@ -14,6 +14,7 @@ import math
 import subprocess
 import sys
 from dataclasses import astuple
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -223,6 +224,44 @@ def test_a_missed_bar_is_shown_as_missed_with_the_command(
     assert "{} bars were measured, {} of them missed".format(*missed) in text
     assert f"| made: one | too slow | 3 | at most 2 | {verdict} |" in text
     assert "```sh\npython benchmarks/made.py" in text
+
+
+def measured(tmp_path: Path, code: str, values: dict[str, float], *, only: str = "", size: str = "short") -> Path:
+    """A folder with the result of one run of a benchmark, of these sections."""
+    report = Report(asked(tmp_path, size=size, again=True), "made")
+    for name, value in values.items():
+        found = [Ratio("too slow", value, value, value, at_most=2)]
+        report.section(name, partial(Section, "A title", "s", {"side": [1.0] * 5}, found))
+    kept = json.loads((tmp_path / "made.json").read_text("utf-8"))
+    command = f"python benchmarks/made.py --{size}{only and f' --only {only}'}"
+    sections = [{**section, "command": command} for section in kept["sections"]]
+    whole = {**kept, "code": code, "command": command, "sections": sections}
+    (tmp_path / "made.json").write_text(json.dumps(whole), "utf-8")
+    return tmp_path
+
+
+def test_a_section_measured_alone_takes_its_place_and_names_its_own_sources(tmp_path: Path) -> None:
+    whole = taken(measured(tmp_path, "0" * 12, {"one": 1, "two": 3, "three": 1}), {"benchmarks": []})
+    both = taken(measured(tmp_path, "1" * 12, {"two": 1}, only="two"), whole)
+    (kept,) = both["benchmarks"]
+    assert kept["command"] == "python benchmarks/made.py --short"
+    assert [(each["name"], each.get("code")) for each in kept["sections"]] == [
+        ("one", None), ("two", "1" * 12), ("three", None)
+    ]  # fmt: skip
+    text = page(both)
+    assert "3 bars were measured, 0 of them missed" in text
+    assert "with 2 states of them" in text
+    assert "```sh\npython benchmarks/made.py --short --only two\n```" in text
+    again = taken(measured(tmp_path, "2" * 12, {"one": 1, "two": 1, "three": 1}), both)
+    assert page(again).count("Sources ") == 1
+    assert "Measured alone" not in page(again)
+
+
+def test_a_section_of_another_size_does_not_stand_beside_the_others(tmp_path: Path) -> None:
+    whole = taken(measured(tmp_path, "0" * 12, {"one": 1, "two": 3}), {"benchmarks": []})
+    (kept,) = taken(measured(tmp_path, "1" * 12, {"two": 1}, only="two", size="full"), whole)["benchmarks"]
+    assert [each["name"] for each in kept["sections"]] == ["two"]
+    assert kept["size"] == "full"
 
 
 # -- names of photographs ----------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ import argparse
 import ast
 import json
 import re
+import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -47,17 +48,34 @@ Document = Mapping[str, Any]
 def taken(folder: Path, before: Document) -> dict[str, Any]:
     """All results in a folder as one document, and those of `before` that were not measured again.
 
-    Raises SystemExit where the folder has none.
+    Of a benchmark that was asked for some sections alone (`--only`) those replace their namesakes, where its others are
+    of a run of the same size on the same machine. Raises SystemExit where the folder has none.
     """
     found = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*.json"))}
     found = {name: each for name, each in found.items() if isinstance(each, dict) and each.get("form") == 1}
     if not found:
         raise SystemExit("nothing has been measured yet: make bench fills build/bench")
-    every = {each["benchmark"]: each for each in before["benchmarks"]} | {
-        each["benchmark"]: _shortened(each) for each in found.values()
-    }
+    every = {each["benchmark"]: each for each in before["benchmarks"]}
+    for each in map(_shortened, found.values()):
+        name = each["benchmark"]
+        every[name] = _renewed(every[name], each) if name in every and _is_part_of(each, every[name]) else each
     names = [*(name for name in ORDER if name in every), *(name for name in every if name not in ORDER)]
     return {"form": 1, "benchmarks": [every[name] for name in names]}
+
+
+def _is_part_of(benchmark: Document, before: Document) -> bool:
+    """Whether a run measured some sections alone, of what `before` has whole."""
+    return "--only" in shlex.split(benchmark["command"]) and all(
+        benchmark[name] == before[name] for name in ("size", "machine")
+    )
+
+
+def _renewed(before: Document, part: Document) -> dict[str, Any]:
+    """`before` with the sections of `part`, each of which says of which sources it is, and of which day."""
+    of = {name: part[name] for name in ("code", "measured")}
+    measured = {section["name"]: {**section, **of} for section in part["sections"]}
+    sections = [measured.pop(section["name"], section) for section in before["sections"]]
+    return {**before, "sections": [*sections, *measured.values()]}
 
 
 def _shortened(benchmark: Document) -> dict[str, Any]:
@@ -122,7 +140,8 @@ RULES = """\
 - A section that was measured is not measured again by the same command while the sources stay as
   they are; `--again` does. Pictures and indexes that take long to make are kept in
   `build/bench-data`.
-- `make page` takes what `build/bench` has, and makes this page of it.
+- `make page` takes what `build/bench` has, and makes this page of it. Sections that `--only` chose
+  take the place of those of the whole run, with their own command, day and sources.
 - The tests run the smallest form of each script, look at its JSON and fail on gross regressions of
   ratios alone (`tests/test_benchmarks.py`)."""
 
@@ -143,11 +162,11 @@ def _bars(benchmarks: Sequence[Document]) -> Iterator[str]:
         f"\n{unjudged} bars are {UNJUDGED}: the script was run in its smallest form, which shows that it works."
         * bool(unjudged)
     )
-    states = {benchmark["code"] for benchmark, _, _ in _barred(benchmarks)}
+    states = {section.get("code", benchmark["code"]) for benchmark, section, _ in _barred(benchmarks)}
     if len(states) > 1:
         yield _wrapped(
             f"They were not all measured with the same sources, but with {len(states)} states of them: each benchmark "
-            "below names its own, and a bar holds for that."
+            "below names its own, as does a section that was measured alone, and a bar holds for that."
         )
     yield "![Each bar and what was measured: to the right of the line is met](performance-bars.svg)"
     yield "\n".join(["| measured | ratio | value | bar | |", "|---|---|---|---|---|", *rows])
@@ -190,6 +209,9 @@ def _benchmark(benchmark: Document) -> Iterator[str]:
 
 def _section(benchmark: Document, section: Document) -> Iterator[str]:
     yield f"### {section['title']}"
+    if "code" in section:
+        yield f"Measured alone, {section['measured']}, sources {section['code']}:"
+        yield f"```sh\n{section['command']}\n```"
     if section["sides"]:
         rows = [f"| side | median, {section['unit']} | interval | 99 % | samples |", "|---|---|---|---|---|"]
         for name, side in section["sides"].items():
