@@ -36,7 +36,7 @@ from recq.settings import Settings
 
 IMPORTS = (
     "qdrant_client", "qdrant_edge", "openvino", "numpy", "httpx", "pydantic_settings", "typer", "structlog", "rich",
-    "watchdog.observers", "uvicorn", "starlette.applications", "psutil", "filelock", "orjson", "tenacity", "pathspec",
+    "watchdog.observers", "uvicorn", "starlette.applications", "psutil", "filelock", "tenacity", "pathspec",
 )  # fmt: skip
 """What the daemon imports of others: its own modules are its own cost."""
 

@@ -342,7 +342,7 @@ def main() -> None:
     asked_for = parser.parse_args()
     count, queries = AMOUNTS[asked_for.size]
     asked_for.count, asked_for.queries = asked_for.count or count, asked_for.queries or queries
-    report = Report(asked_for)
+    report = Report(asked_for, places=("--work", "--data"))
     with workplace(asked_for.work) as work, threadpool_limits(1):
         report.section(f"{asked_for.count:,}", partial(measure_all, asked_for, work))
 

@@ -3,10 +3,10 @@
     python benchmarks/growth.py [--smoke | --short | --full]
 
 First ingest itself at several sizes (small pictures, the default network, `recq-ingest run --once`, "started" to
-"stopped"); then everything of build/bench that was measured at two sizes or more, of the same size of benchmark: query,
-unchanged files, memory, disk. The exponent is the slope of log cost over log items (least squares; the interval is
-Student's, infinite for two sizes): 1 is linear, 0 costs the same at every size. Nothing in ingest may be above linear;
-`LINEAR` leaves room for what a clock adds.
+"stopped"); then everything that was measured at two sizes or more, of the same size of benchmark: query, unchanged
+files, memory, disk; what build/bench has of each, or docs/performance.json where that is of more sizes. The exponent is
+the slope of log cost over log items (least squares; the interval is Student's, infinite for two sizes): 1 is linear, 0
+costs the same at every size. Nothing in ingest may be above linear; `LINEAR` leaves room for what a clock adds.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks import pictures
 from benchmarks.footprint import EACH
 from benchmarks.ingest import recq_ingest
-from benchmarks.measure import RESULTS, Ratio, Report, Section, exponent, in_turns, median, parser_of
+from benchmarks.measure import RESULTS, ROOT, Ratio, Report, Section, exponent, in_turns, parser_of
 
 MODELS = {"smoke": "--model pixels:8", "short": "", "full": ""}
 """Options that choose the network: the smallest form is there to show that the script works."""
 
+PUBLISHED = ROOT / "docs" / "performance.json"
 SIZES = {"smoke": (20, 40), "short": (250, 750, 2_250), "full": (1_000, 3_000, 10_000, 30_000)}
 LINEAR = 1.1
 INGEST = ("ingest", "daemon_start", "footprint")
@@ -51,10 +52,22 @@ def main() -> None:
         report.section(f"ingest, {files:,}", partial(ingest, files, rounds, MODELS[report.size]))
     measured = {"ingest": report.sections()}
     for name in ("query", "daemon_start", "footprint"):
-        kept = RESULTS / f"{name}.json"
-        document = json.loads(kept.read_text("utf-8")) if kept.exists() else {}
-        measured[name] = document.get("sections", []) if document.get("size") == report.size else []
+        measured[name] = max(_kept(name, report.size), key=lambda sections: len(_sizes(sections)))
     report.section("exponents", partial(exponents, measured))
+
+
+def _kept(benchmark: str, size: str) -> Iterator[list[dict[str, Any]]]:
+    """The sections of a benchmark of this size: those of build/bench, then those that were published."""
+    here = RESULTS / f"{benchmark}.json"
+    documents = [json.loads(here.read_text("utf-8"))] if here.exists() else []
+    published = json.loads(PUBLISHED.read_text("utf-8"))["benchmarks"]
+    documents += [each for each in published if each["benchmark"] == benchmark]
+    for document in [each for each in documents if each["size"] == size] or [{"sections": []}]:
+        yield document["sections"]
+
+
+def _sizes(sections: list[dict[str, Any]]) -> set[int]:
+    return {section["items"] for section in sections if section.get("items")}
 
 
 def ingest(files: int, rounds: int, model: str) -> Section:
@@ -98,7 +111,7 @@ def _costs(section: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     prefix = f"{kind}, " if kind else ""
     if section["unit"] in _COST_UNITS:
         for side, kept in section["sides"].items():
-            yield prefix + side, median(kept["samples"])
+            yield prefix + side, kept["median"]
     for name, figure in section["figures"].items():
         if name == EACH:
             yield f"{prefix}{name}, all of them", figure * section["items"]

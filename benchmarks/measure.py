@@ -37,7 +37,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -387,12 +387,15 @@ def progress(text: str) -> None:
 
 
 class Report:
-    """The JSON of one benchmark: a section is kept as soon as it is measured, and not measured twice."""
+    """The JSON of one benchmark: a section is kept as soon as it is measured, and not measured twice.
 
-    def __init__(self, asked: argparse.Namespace, name: str | None = None) -> None:
+    `places` are the options whose values are folders of this machine: the command that is kept has none.
+    """
+
+    def __init__(self, asked: argparse.Namespace, name: str | None = None, places: Sequence[str] = ()) -> None:
         script = Path(sys.argv[0]).stem if name is None else name
         self.size: Size = asked.size
-        options = [each for each in sys.argv[1:] if each not in ("--again", "--json", asked.json)]
+        options = list(_without(("--json", *places), sys.argv[1:]))
         self._path = Path(asked.json) if asked.json else RESULTS / f"{script}.json"
         self._command = shlex.join(["python", f"benchmarks/{script}.py", *options])
         self._only: Sequence[str] = asked.only or ()
@@ -443,6 +446,16 @@ class Report:
         fresh = self._path.with_suffix(".new")
         fresh.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", "utf-8")
         fresh.replace(self._path)
+
+
+def _without(names: Sequence[str], arguments: Iterable[str]) -> Iterator[str]:
+    """The arguments of a command but for `--again`, and for these options, in either form, with their values."""
+    rest = iter(arguments)
+    for each in rest:
+        if each in names:
+            next(rest, None)
+        elif each != "--again" and each.partition("=")[0] not in names:
+            yield each
 
 
 def shown(section: Mapping[str, Any]) -> list[str]:

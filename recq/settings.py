@@ -35,8 +35,8 @@ from recq.space import DistanceName, Pooling, Precision, Preprocess, Preset, Res
 from recq.spelling import nearest
 
 WatchMode = Literal["auto", "native", "poll"]
-RuntimeChoice = Literal["auto", "openvino", "keras"]
-"""What runs the network: no part of the embedding space."""
+RuntimeChoice = Literal["auto", "openvino", "keras", "tensorflow"]
+"""What runs the network: no part of the embedding space. `tensorflow` is Keras where it runs on TensorFlow."""
 
 CatalogName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 

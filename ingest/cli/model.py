@@ -98,7 +98,7 @@ RuntimeOption = Annotated[
     typer.Option(
         show_default=False,
         help="What runs the network; auto (the default): Keras where it sees a GPU that can, else OpenVINO. "
-        "Example: --runtime keras",
+        "Example: --runtime tensorflow",
     ),
 ]
 

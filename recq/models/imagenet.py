@@ -20,6 +20,7 @@ import numpy as np
 
 from recq.catalog_names import IMAGENET
 from recq.models.options import ModelOptions
+from recq.models.runtimes import is_keras
 from recq.models.weights import BUNDLED, bundled_manifest, classes_manifest
 from recq.models.zoo import DEFAULT_MODEL, find_network, network_space
 from recq.settings import Settings
@@ -132,7 +133,7 @@ def imagenet(settings: Settings, space: EmbeddingSpace | None = None) -> ImageNe
     """
     shipped = space if space is not None and space.model in bundled_manifest() else None
     model = shipped.model if shipped else DEFAULT_MODEL
-    floats = settings.runtime == "keras" or (shipped is not None and shipped.precision != "int8")
+    floats = is_keras(settings.runtime) or (shipped is not None and shipped.precision != "int8")
     precision: Precision = "f32" if floats else "int8"
     size = shipped.size if shipped and (model, precision, shipped.size) in CONFIDENCE else None
     asked = ModelOptions(model, size=size, precision=precision, pooling="mean", resize="pad", distance="euclid")

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from recq.commands import command
 from recq.errors import ModelUnavailable
-from recq.models.backend import require_keras
+from recq.models.backend import backend_name, require_keras
 from recq.models.gpu import sees_gpu
 from recq.models.pixels import PREFIX as PIXELS
 from recq.models.pooling import Floats
@@ -49,6 +49,11 @@ def choose_runtime(
     default Keras is chosen where it can use a GPU, but not for a single picture: importing it takes longer than
     OpenVINO takes for a hundred. `asked` overrides this. Raises ModelUnavailable where `asked` cannot run the space.
     """
+    if asked == "tensorflow" and (name := backend_name()) != asked:
+        raise ModelUnavailable(
+            f"Keras is set to run on {name}, so --runtime tensorflow cannot be used: set KERAS_BACKEND=tensorflow, "
+            "or use --runtime keras"
+        )
     if precision == "f16":
         if asked == "openvino":
             raise ModelUnavailable(
@@ -56,14 +61,19 @@ def choose_runtime(
                 f"out, or use --precision f32 ({_rebuilt('f32')} for a catalog that exists)"
             )
         return "keras"
-    if asked == "keras" and precision != "f32":
+    if is_keras(asked) and precision != "f32":
         raise ModelUnavailable(
-            f"vectors of precision {precision} are made by OpenVINO alone, so --runtime keras cannot be used: "
+            f"vectors of precision {precision} are made by OpenVINO alone, so --runtime {asked} cannot be used: "
             f"leave it out, or use --precision f32 ({_rebuilt('f32')} for a catalog that exists)"
         )
     if asked == "auto":
         return "keras" if precision == "f32" and not one_shot and gpu() else "openvino"
-    return asked
+    return "keras" if is_keras(asked) else "openvino"
+
+
+def is_keras(asked: RuntimeChoice) -> bool:
+    """Whether Keras is asked for, by its name or by that of what it runs on."""
+    return asked in ("keras", "tensorflow")
 
 
 def require_runtime(space: EmbeddingSpace, settings: Settings) -> None:

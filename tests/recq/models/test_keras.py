@@ -57,9 +57,7 @@ def test_the_shipped_openvino_model_answers_as_the_shipped_keras_archive(name: s
 
 @pytest.mark.keras
 @pytest.mark.packs
-@pytest.mark.parametrize(
-    ("name", "overlap"), [pytest.param("efficientnet_lite2", 0.8, marks=pytest.mark.long), ("mobilenet_v2", 0.7)]
-)
+@pytest.mark.parametrize(("name", "overlap"), [("efficientnet_lite2", 0.8), ("mobilenet_v2", 0.7)])
 def test_photographs_from_telephones(
     name: str, overlap: float, settings: Settings, record_property: Callable[[str, object], None]
 ) -> None:

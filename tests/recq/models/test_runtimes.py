@@ -11,6 +11,7 @@ import pytest
 
 import recq.models.backend
 import recq.models.gpu
+import recq.models.runtimes
 from recq.errors import ModelUnavailable
 from recq.models import ModelOptions, describe_space, require_runtime
 from recq.models.gpu import may_have_gpu
@@ -31,11 +32,19 @@ from recq.space import Precision
         ("int8", "openvino", True, False, "openvino"),
         ("f16", "auto", True, False, "keras"),
         ("f16", "keras", False, True, "keras"),
+        ("f32", "tensorflow", True, False, "keras"),
+        ("f16", "tensorflow", False, True, "keras"),
     ],
 )
 def test_what_runs_a_space(
-    precision: Precision, asked: RuntimeChoice, one_shot: bool, gpu: bool, chosen: RuntimeName
+    precision: Precision,
+    asked: RuntimeChoice,
+    one_shot: bool,
+    gpu: bool,
+    chosen: RuntimeName,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(recq.models.runtimes, "backend_name", lambda: "tensorflow")
     assert choose_runtime(precision, asked, one_shot=one_shot, gpu=lambda: gpu) == chosen
 
 
@@ -58,6 +67,20 @@ def test_a_runtime_that_cannot_says_the_ways_out() -> None:
     )
     with pytest.raises(ModelUnavailable, match="f16 are made by Keras alone, so --runtime openvino cannot be"):
         choose_runtime("f16", "openvino", one_shot=False)
+
+
+def test_tensorflow_is_keras_where_it_runs_on_that_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recq.models.runtimes, "backend_name", lambda: "jax")
+    assert choose_runtime("f32", "keras", one_shot=False) == "keras"
+    with pytest.raises(ModelUnavailable) as caught:
+        choose_runtime("f32", "tensorflow", one_shot=False)
+    assert str(caught.value) == (
+        "Keras is set to run on jax, so --runtime tensorflow cannot be used: set KERAS_BACKEND=tensorflow, or use "
+        "--runtime keras"
+    )
+    monkeypatch.setattr(recq.models.runtimes, "backend_name", lambda: "tensorflow")
+    with pytest.raises(ModelUnavailable, match="so --runtime tensorflow cannot be used: leave it out"):
+        choose_runtime("int8", "tensorflow", one_shot=False)
 
 
 @pytest.mark.parametrize(
