@@ -70,7 +70,8 @@ soak: $(STAMPS)/test
 	$(BIN)/python -m tests.reliability.soak --figures build/soak.jsonl $(SOAK)
 
 # What was measured already by the same command is kept: `make bench AGAIN=1` measures all of it anew.
-BENCHMARKS = ingest peers drop query service start daemon_start footprint growth $(if $(FULL),consumers reconcile compaction quality_memory)
+BENCHMARKS = ingest peers drop query start daemon_start footprint amx growth \
+  $(if $(FULL),filters service page consumers reconcile compaction quality_memory)
 bench: $(STAMPS)/test
 	@set -e; for name in $(BENCHMARKS); do \
 	  echo "benchmarks/$$name.py"; \

@@ -38,7 +38,8 @@ class _Starting:
 
 def begun() -> None:
     """This process is a command line, and starts now. numpy is not imported yet."""
-    os.environ.setdefault(_SPINS, _SHORTEST)
+    if _SPINS not in os.environ:
+        os.putenv(_SPINS, _SHORTEST)  # for this process alone: programs that it runs are given what os.environ has
     _Starting.under_way, _Starting.usual = True, gc.get_threshold()
     gc.set_threshold(_MOST, *_Starting.usual[1:])
 

@@ -160,6 +160,13 @@ def test_a_command_that_fails_ends_the_benchmark_with_its_last_words() -> None:
         pytest.param("footprint", [], {"RssAnon of the daemon at its most, MB": (None, 450.0)}, marks=pytest.mark.long),
         pytest.param("growth", [], {}, marks=pytest.mark.long),
         pytest.param(
+            "filters",
+            ["--way", "today"],
+            {"one value, 5 %: recall@10, recq": (0.99, None)},
+            marks=[pytest.mark.long, pytest.mark.server, pytest.mark.packs],
+        ),
+        pytest.param("amx", [], {}, marks=pytest.mark.long),
+        pytest.param(
             "page", ["--no-server", "--no-browser"], {"first screen, ms, p50": (None, 5_000.0)}, marks=pytest.mark.long
         ),
         pytest.param(

@@ -117,11 +117,11 @@ INTRODUCTION = """\
 
 <!-- Made by tools/make_performance_page.py of docs/performance.json: do not edit. -->
 
-`make bench` measures all of this in some 25 minutes on 2 quiet cores, `make bench FULL=1` in hours
-with the large numbers; every figure stands below the command that makes it again. The sides of a
-table were measured in turns in one run, so that a busy machine slows all of them alike: **ratios
-count, absolute figures do not**. The interval behind a median is its 95 % bootstrap interval.
-How good the answers are is in [quality.md](quality.md); what survives faults in
+`make bench` measures most of this in some 40 minutes on 2 quiet cores, `make bench FULL=1` all of
+it in hours, with the large numbers; every figure stands below the command that makes it again. The
+sides of a table were measured in turns in one run, so that a busy machine slows all of them alike:
+**ratios count, absolute figures do not**. The interval behind a median is its 95 % bootstrap
+interval. How good the answers are is in [quality.md](quality.md); what survives faults in
 [reliability.md](reliability.md)."""
 
 RULES = """\
@@ -142,8 +142,9 @@ RULES = """\
   `build/bench-data`.
 - `make page` takes what `build/bench` has, and makes this page of it. Sections that `--only` chose
   take the place of those of the whole run, with their own command, day and sources.
-- The tests run the smallest form of each script, look at its JSON and fail on gross regressions of
-  ratios alone (`tests/test_benchmarks.py`)."""
+- The tests run the smallest form of scripts, look at their JSON and fail on gross regressions
+  (`tests/test_benchmarks.py`): on each change those of ingest and of questions, by ratios alone;
+  the others with `make torture`."""
 
 
 def _bars(benchmarks: Sequence[Document]) -> Iterator[str]:

@@ -2,9 +2,9 @@
 
 The embedded engine's journal is shortened, so that the next opening is fast, the scale of scores is measured, so that
 no query has to (now and then also in the middle of much that is written), and tombstones that are too many are removed,
-once an hour. When the first pass over a source has ended, sources with the same files are looked for. Comparisons do
-this later on, but the first one finds nothing in the index to compare. For the loop's thread; the index is asked in
-workers.
+at most once an hour: their age is counted from the newest write, so that in silence there is nothing new to find. When
+the first pass over a source has ended, sources with the same files are looked for. Comparisons do this later on, but
+the first one finds nothing in the index to compare. For the loop's thread; the index is asked in workers.
 """
 
 from __future__ import annotations

@@ -31,8 +31,8 @@ class MetadataTable:
 
     `name` is the table's in messages, `numbers` are the lines of the rows, in their order. `removed` are the fields
     that a row takes away, by `file`: a patch alone has some. `problems` are what was left out, by line. `plain` leads
-    from the plain form of a row's `file` (slashes, no spaces around it, Unicode's NFC) to the row, where that is
-    another. All of it stays in memory: equal values are one object.
+    from the plain form of a row's `file` (slashes, no spaces around it, Unicode's NFC) to the first row of that form,
+    where that is written otherwise. All of it stays in memory: equal values are one object.
     """
 
     name: str = TABLE_NAME
@@ -45,7 +45,7 @@ class MetadataTable:
 
     @cached_property
     def lines(self) -> Mapping[str, int]:
-        """The lines by `file`: messages alone need them so."""
+        """The lines by `file`: messages alone need them so, and what asks for them makes them."""
         return dict(zip(self.rows, self.numbers, strict=True))
 
     def row_of(self, path: str) -> str | None:
@@ -55,7 +55,7 @@ class MetadataTable:
         if not self.rows:  # a folder without a table: each of its files is asked about
             return None
         plain = _plain(path)
-        return plain if plain in self.rows else self.plain.get(plain)
+        return self.plain.get(plain) or (plain if plain in self.rows else None)
 
 
 @dataclass(frozen=True)
@@ -172,20 +172,25 @@ class _Reading:
 
     def table(self) -> MetadataTable:
         """The table, when all columns have been read."""
-        files = self.sheet.files
+        rows: dict[str, Metadata] = {}
         plain: dict[str, str] = {}
-        for file in files:
-            if (form := _plain(file)) != file:
+        for file, metadata in zip(self.sheet.files, self.parsed, strict=True):
+            if (form := _plain(file)) != file and form not in rows:
                 plain.setdefault(form, file)
+            rows[file] = metadata
         return MetadataTable(
             name=self.sheet.name,
             types=self.types,
-            rows=dict(zip(files, self.parsed, strict=True)),
+            rows=rows,
             removed=self.sheet.removed,
             numbers=array("Q", [row.line for row in self.sheet.body]),
             problems=self.problems.by_line(),
             plain=plain,
         )
+
+
+_KINDS = 4096
+"""Different cells of a column of which the equal ones become one object: a column with more has mostly others."""
 
 
 class _ColumnReading:
@@ -205,7 +210,9 @@ class _ColumnReading:
         self.is_list = self.is_list or has_list(cell)
         parts = self._equal.get(cell)
         if parts is None:
-            parts = self._equal[cell] = values_in(cell)
+            parts = values_in(cell)
+            if len(self._equal) < _KINDS:
+                self._equal[cell] = parts
         if character := next((found for part in parts if (found := unreadable(part))), None):
             what = f"column {self.name!r}: a character cannot be read, {character}: save the table as UTF-8"
             self.reading.problems.add(ProblemKind.FIELD, self.reading.sheet.body[row].line, what, self.name)

@@ -347,11 +347,12 @@ class WatchedSource:
         """Keep the rows of a table that name no file, as a whole comparison has found them. Reported once."""
         if not any(each is table for each in self.tables.all):  # another comparison, with the new one, follows
             return
-        about, name, lines = self._about(table), table.name, table.lines
+        about, name = self._about(table), table.name
         if not missing:
             self._rows.pop(about, None)
             self.problems.clear(about, _ROWS)
             return
+        lines = table.lines
         rows = sorted(missing, key=lambda row: lines[row])
         hints = {row: f": did you mean {paths.printable(path)}?" for row in rows if (path := nearest.of(row))}
         problems = [

@@ -51,6 +51,8 @@ def by_pillow(rgb: RGBArray, size: tuple[int, int], box: Box | None = None) -> R
 def by_vector_instructions(rgb: RGBArray, size: tuple[int, int]) -> RGBArray:
     """`resampled` with cykooz-resizer, in one step."""
     made = Image.new("RGB", size, None)  # not cleared: every pixel is written
+    # What lies between its two steps. Without memory for it the resizer ends the process, and this raises MemoryError.
+    np.empty((rgb.shape[0], size[0], 4), np.uint8)
     bilinear = _resizer.ResizeAlg.convolution(_resizer.FilterType.bilinear)
     # Made anew for each picture, in two microseconds: it has buffers, and several threads may be here.
     _resizer.Resizer().resize_pil(_seen(rgb), made, _resizer.ResizeOptions(bilinear, use_alpha=False))

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import importlib
 import os
-import platform
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
+from pathlib import Path
 from threading import Lock
 from types import ModuleType
 from typing import Any
@@ -27,15 +28,20 @@ _lock = Lock()
 _WIDEST = "ONEDNN_MAX_CPU_ISA"
 """oneDNN's name for the widest instructions that it may use (its developer guide, "CPU dispatcher control")."""
 
+_NAMES = (_WIDEST, "DNNL_MAX_CPU_ISA")
+"""The same setting by the name that it had before, which oneDNN still reads where the first is not there."""
+
 _BUT_AMX = "AVX512_CORE_FP16"
-"""The last step of that list before AMX: it contains all others, those of AVX2 machines as well."""
+"""The last step of that list before AMX."""
+
+_CPU = Path("/proc/cpuinfo")
 
 
 def openvino() -> ModuleType:
     """The `openvino` package; `openvino.convert_model` still works and is loaded on first use.
 
     Of an `openvino` that was imported before nothing is changed but its instructions, if it has not compiled yet.
-    Nor are those where the environment names them.
+    Nor are those where the environment names them, or the processor has no AMX.
     """
     with _lock:
         package = _imported()
@@ -56,15 +62,27 @@ def _imported() -> ModuleType:
 @cache
 def _do_without_amx(package: ModuleType) -> None:
     """Let OpenVINO read its limit, as it does once in a process; then neither this process nor its children keep the
-    variable, which TensorFlow obeys too."""
-    if _WIDEST in os.environ or platform.machine().lower() not in ("x86_64", "amd64"):
+    variable, which TensorFlow obeys too.
+
+    `os.environ` stays as it is meanwhile: other threads read it, and start processes with what it has.
+    """
+    if any(name in os.environ for name in _NAMES) or not _has_amx():
         return
-    os.environ[_WIDEST] = _BUT_AMX
+    os.putenv(_WIDEST, _BUT_AMX)
     try:
         with suppress(RuntimeError):  # no plugin for processors: compiling will say so
             package.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     finally:
-        os.environ.pop(_WIDEST, None)
+        os.unsetenv(_WIDEST)
+
+
+def _has_amx() -> bool:
+    """Whether the processor has matrix tiles, as far as Linux tells: one without may have instructions that are no
+    part of the limit (AVX2_VNNI_2)."""
+    try:
+        return re.search(r"^flags\b.*\bamx_tile\b", _CPU.read_text("ascii", "replace"), re.MULTILINE) is not None
+    except OSError:
+        return False
 
 
 def _converter(name: str) -> Any:

@@ -106,3 +106,9 @@ def test_no_thread_spins_after_a_product_of_matrices() -> None:
 )
 def test_how_long_threads_spin_can_be_said() -> None:
     assert spun(OPENBLAS_THREAD_TIMEOUT="26") > spun() + 0.005
+
+
+def test_programs_that_a_command_runs_have_the_environment_that_it_was_given() -> None:
+    code = "import os; before = {**os.environ}; from recq.start_up import begun; begun(); print(before == os.environ)"
+    command = [sys.executable, "-c", code]
+    assert subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True).stdout == "True\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import math
 import tracemalloc
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ingest.source.dialect import SEPARATORS
-from ingest.source.table import read_table, read_tables, sheet
+from ingest.source.table import MetadataTable, read_table, read_tables, sheet
 from recq.errors import MetadataError
 from recq.index.problems import ProblemKind
 from recq.index.schema import FieldType, FieldTypes, Metadata, elements, field_problem, fits, nfc
@@ -435,17 +436,41 @@ def test_no_bytes_raise_anything_but_a_metadata_error(data: bytes, begin: bytes,
         assert table.row_of(row) == row
 
 
-def test_a_table_in_memory_takes_little() -> None:
-    count, kinds = 20_000, 500
-    lines = (f"f{n // 1000:03d}/{n:06d}.jpg,a thing of kind {n % kinds},{n % 997},{n % 25}\n" for n in range(count))
-    data = f"file,title,price,category\n{''.join(lines)}".encode()
+@pytest.mark.parametrize(
+    ("first", "second"), list(itertools.permutations(["caf\u00e9/x.jpg", "caf\u00e9\\x.jpg", " cafe\u0301/x.jpg"], 2))
+)
+def test_of_two_rows_that_mean_a_file_in_other_forms_the_first_holds(first: str, second: str) -> None:
+    """But for a file that is called exactly as one of them says."""
+    table = read_table(f"file,price\n{first},1\n{second},2\n".encode(), "metadata.csv", {})
+    asked = "cafe\u0301\\x.jpg"
+    assert asked not in table.rows
+    assert table.rows[str(table.row_of(asked))] == {"price": 1}
+    assert [table.rows[str(table.row_of(file))] for file in table.rows] == [{"price": 1}, {"price": 2}]
+
+
+def in_memory(data: bytes, rows: int) -> tuple[MetadataTable, float, float]:
+    """The table, and the bytes that each row takes of it and took while it was read."""
     tracemalloc.start()
     try:
         table = read_table(data, "metadata.csv", {})
-        kept, most = (taken / count for taken in tracemalloc.get_traced_memory())
+        kept, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
+    return table, kept / rows, most / rows
+
+
+def test_a_table_in_memory_takes_little() -> None:
+    count, kinds = 20_000, 500
+    lines = (f"f{n // 1000:03d}/{n:06d}.jpg,a thing of kind {n % kinds},{n % 997},{n % 25}\n" for n in range(count))
+    table, kept, most = in_memory(f"file,title,price,category\n{''.join(lines)}".encode(), count)
     assert kept < 350  # bytes a row; 440 with a text for each cell, and a line and a form for each row
     assert most < 900  # 1,080 then
     assert table.rows["f019/019999.jpg"] == {"title": f"a thing of kind {19_999 % kinds}", "price": 59, "category": 24}
     assert table.lines["f019/019999.jpg"] == count + 1
+
+
+def test_cells_that_are_all_different_are_not_kept_to_find_equal_ones() -> None:
+    count, columns = 12_000, range(6)
+    lines = (f"f/{n:06d}.jpg,{','.join(f'{n * len(columns) + each}.5' for each in columns)}\n" for n in range(count))
+    data = f"file,{','.join(f'c{each}' for each in columns)}\n{''.join(lines)}".encode()
+    assert in_memory(data, count)[2] < 2_000  # bytes a row; 2,076 with an entry for each cell

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -77,6 +79,36 @@ def test_pixels_that_are_read_where_they_lie_are_those_of_a_copy(
     made = by_vector_instructions(of_four_bytes(noise), size)
     assert np.array_equal(made, by_vector_instructions(np.ascontiguousarray(noise[..., :3]), size))
     assert noise.tobytes() == before
+
+
+SHORT_OF_MEMORY = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from recq.images.pixels import of_four_bytes
+from recq.images.resampling import by_vector_instructions
+rgb = of_four_bytes(np.zeros((3000, 3000, 4), np.uint8))
+by_vector_instructions(rgb[:100, :100], (50, 50))
+mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+resource.setrlimit(resource.RLIMIT_AS, (mapped + int(sys.argv[1]),) * 2)
+try:
+    by_vector_instructions(rgb, (1500, 1500))
+except MemoryError:
+    print("MemoryError")
+"""
+
+
+@has_wheel
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux alone")
+@pytest.mark.parametrize("megabytes", [4, 14, 20, 26, 40])
+def test_a_lack_of_memory_is_an_error_and_ends_no_process(megabytes: int) -> None:
+    """It makes 9 MB by way of 18."""
+    command = [sys.executable, "-c", SHORT_OF_MEMORY, str(megabytes << 20)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert megabytes > 14 or done.stdout == "MemoryError\n"
+    assert megabytes < 40 or not done.stdout
 
 
 @has_wheel
