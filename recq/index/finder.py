@@ -232,9 +232,14 @@ class Finder:
             return _Ranking(fold(rows, keep_duplicates=parameters.keep_duplicates), whole=True)
         some: list[Row] = []
         folded: list[Folded] = []
+        more = first_limit(needed(parameters))
         while len(folded) < needed(parameters) and len(some) < DEEPEST:
-            some += islice(stream, first_limit(needed(parameters)))
+            read = list(islice(stream, more))
+            if not read:  # some have gone since they were counted
+                break
+            some += read
             folded = fold(some, keep_duplicates=parameters.keep_duplicates)
+            more = len(some)  # of a picture there may be very many copies: folded anew for twice as many each time
         return _Ranking(folded, whole=False)
 
     def _by_field(self, parameters: Parameters, sort: Sort, compiled: models.Filter, matching: int) -> _Ranking:

@@ -14,7 +14,7 @@ from recq.index import finder, ranking
 from recq.index.catalog import Catalog
 from recq.index.finder import Hit
 from recq.index.parameters import Parameters, Sort
-from recq.index.points import ItemVector
+from recq.index.points import ItemVector, Points
 from recq.index.schema import FileFacts, Item, Value
 from recq.index.similarity import Liked, Question, Strategy
 from tests.asking import nearest
@@ -196,6 +196,23 @@ def test_too_many_rows_can_be_sorted_by_numbers_alone(catalog: Catalog, monkeypa
     first, second = (catalog.finder.find(Parameters(k=3, offset=offset)) for offset in (0, 3))
     assert len({*names(first.hits), *names(second.hits)}) == 6
     assert first.total == len(THINGS)
+
+
+def test_a_list_of_very_many_ends_where_the_rows_do_and_is_folded_seldom(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Items may go between the count and the reading, and of one picture there may be a hundred thousand copies."""
+    folds: list[int] = []
+
+    def counted(rows: list[ranking.Row], *, keep_duplicates: bool) -> list[ranking.Folded]:
+        folds.append(len(rows))
+        return ranking.fold(rows, keep_duplicates=keep_duplicates)
+
+    monkeypatch.setattr(finder, "fold", counted)
+    monkeypatch.setattr(finder, "first_limit", lambda _: 1)
+    monkeypatch.setattr(Points, "count", lambda *_: 10 * ranking.DEEPEST)
+    assert len(found(catalog, Parameters(k=100))) == len(FOLDED) + 1
+    assert folds == [1, 2, 4, 8, 16, len(THINGS)]
 
 
 @pytest.mark.parametrize(
