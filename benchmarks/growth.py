@@ -52,7 +52,7 @@ def main() -> None:
         report.section(f"ingest, {files:,}", partial(ingest, files, rounds, MODELS[report.size]))
     measured = {"ingest": report.sections()}
     for name in ("query", "daemon_start", "footprint"):
-        measured[name] = max(_kept(name, report.size), key=lambda sections: len(_sizes(sections)))
+        measured[name] = max(_kept(name, report.size), key=_sizes, default=[])
     report.section("exponents", partial(exponents, measured))
 
 
@@ -62,12 +62,12 @@ def _kept(benchmark: str, size: str) -> Iterator[list[dict[str, Any]]]:
     documents = [json.loads(here.read_text("utf-8"))] if here.exists() else []
     published = json.loads(PUBLISHED.read_text("utf-8"))["benchmarks"]
     documents += [each for each in published if each["benchmark"] == benchmark]
-    for document in [each for each in documents if each["size"] == size] or [{"sections": []}]:
-        yield document["sections"]
+    return (document["sections"] for document in documents if document["size"] == size)
 
 
-def _sizes(sections: list[dict[str, Any]]) -> set[int]:
-    return {section["items"] for section in sections if section.get("items")}
+def _sizes(sections: list[dict[str, Any]]) -> int:
+    """At how many numbers of items something was measured."""
+    return len({section["items"] for section in sections if section.get("items")})
 
 
 def ingest(files: int, rounds: int, model: str) -> Section:

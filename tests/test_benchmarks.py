@@ -240,16 +240,17 @@ def measured(tmp_path: Path, code: str, values: dict[str, float], *, only: str =
         found = [Ratio("too slow", value, value, value, at_most=2)]
         report.section(name, partial(Section, "A title", "s", {"side": [1.0] * 5}, found))
     kept = json.loads((tmp_path / "made.json").read_text("utf-8"))
-    command = f"python benchmarks/made.py --{size}{only and f' --only {only}'}"
+    command = f"python benchmarks/made.py --{size}{only and f' --only{only}'}"
     sections = [{**section, "command": command} for section in kept["sections"]]
     whole = {**kept, "code": code, "command": command, "sections": sections}
     (tmp_path / "made.json").write_text(json.dumps(whole), "utf-8")
     return tmp_path
 
 
-def test_a_section_measured_alone_takes_its_place_and_names_its_own_sources(tmp_path: Path) -> None:
+@pytest.mark.parametrize("only", [" two", "=two"])
+def test_a_section_measured_alone_takes_its_place_and_names_its_own_sources(only: str, tmp_path: Path) -> None:
     whole = taken(measured(tmp_path, "0" * 12, {"one": 1, "two": 3, "three": 1}), {"benchmarks": []})
-    both = taken(measured(tmp_path, "1" * 12, {"two": 1}, only="two"), whole)
+    both = taken(measured(tmp_path, "1" * 12, {"two": 1}, only=only), whole)
     (kept,) = both["benchmarks"]
     assert kept["command"] == "python benchmarks/made.py --short"
     assert [(each["name"], each.get("code")) for each in kept["sections"]] == [
@@ -258,7 +259,7 @@ def test_a_section_measured_alone_takes_its_place_and_names_its_own_sources(tmp_
     text = page(both)
     assert "3 bars were measured, 0 of them missed" in text
     assert "with 2 states of them" in text
-    assert "```sh\npython benchmarks/made.py --short --only two\n```" in text
+    assert f"```sh\npython benchmarks/made.py --short --only{only}\n```" in text
     again = taken(measured(tmp_path, "2" * 12, {"one": 1, "two": 1, "three": 1}), both)
     assert page(again).count("Sources ") == 1
     assert "Measured alone" not in page(again)
@@ -266,7 +267,7 @@ def test_a_section_measured_alone_takes_its_place_and_names_its_own_sources(tmp_
 
 def test_a_section_of_another_size_does_not_stand_beside_the_others(tmp_path: Path) -> None:
     whole = taken(measured(tmp_path, "0" * 12, {"one": 1, "two": 3}), {"benchmarks": []})
-    (kept,) = taken(measured(tmp_path, "1" * 12, {"two": 1}, only="two", size="full"), whole)["benchmarks"]
+    (kept,) = taken(measured(tmp_path, "1" * 12, {"two": 1}, only=" two", size="full"), whole)["benchmarks"]
     assert [each["name"] for each in kept["sections"]] == ["two"]
     assert kept["size"] == "full"
 

@@ -65,9 +65,8 @@ def taken(folder: Path, before: Document) -> dict[str, Any]:
 
 def _is_part_of(benchmark: Document, before: Document) -> bool:
     """Whether a run measured some sections alone, of what `before` has whole."""
-    return "--only" in shlex.split(benchmark["command"]) and all(
-        benchmark[name] == before[name] for name in ("size", "machine")
-    )
+    options = {word.partition("=")[0] for word in shlex.split(benchmark["command"])}
+    return "--only" in options and all(benchmark[name] == before[name] for name in ("size", "machine"))
 
 
 def _renewed(before: Document, part: Document) -> dict[str, Any]:
