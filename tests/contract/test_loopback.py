@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
 
 from recq.index.edge import Address, EdgeEngine, LoopbackServer, read_address
-from recq.index.edge.server import MAX_BODY
+from recq.index.edge.server import MAX_BODY, READS_AT_ONCE
 
 
 @pytest.fixture
@@ -67,6 +68,53 @@ def test_a_daemon_of_a_real_server_serves_its_own_routes_only(tmp_path: Path) ->
         answer = get(server, "/recq/status", **{"api-key": server.key})
         assert (answer.status_code, answer.json()) == (503, {"state": "away"})
         assert get(server, "/collections", **{"api-key": server.key}).status_code == 501
+
+
+class HeldEngine(EdgeEngine):
+    """Holds every question until `go`, and counts how many it has at once; writes and health checks pass."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.go, self.full = threading.Event(), threading.Event()
+        self.most = self._now = 0
+        self._counting = threading.Lock()
+
+    def handle(self, method: str, path: str, query: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
+        if method != "GET":
+            return super().handle(method, path, query, body)
+        with self._counting:
+            self._now += 1
+            self.most = max(self.most, self._now)
+            if self._now == READS_AT_ONCE:
+                self.full.set()
+        try:
+            assert self.go.wait(30)
+            return super().handle(method, path, query, body)
+        finally:
+            with self._counting:
+                self._now -= 1
+
+
+def test_some_questions_are_answered_at_once_and_nothing_else_waits_for_them(tmp_path: Path) -> None:
+    engine = HeldEngine(tmp_path / "edge")
+    status = {"/recq/status": lambda method, body: (200, {"method": method})}
+    count = 3 * READS_AT_ONCE
+    named = {"vectors": {"image": {"size": 2, "distance": "Dot"}}}
+    with (
+        LoopbackServer(tmp_path, engine, status) as server,
+        ThreadPoolExecutor(count) as clients,
+        httpx.Client(trust_env=False, headers={"api-key": server.key}, timeout=60) as client,
+    ):
+        asked = [clients.submit(client.get, f"{server.url}/collections") for _ in range(count)]
+        assert engine.full.wait(30)
+        assert client.put(f"{server.url}/collections/x", json=named).json()["result"] is True
+        assert client.get(f"{server.url}/healthz").status_code == 200
+        assert client.get(f"{server.url}/recq/status").json() == {"method": "GET"}
+        assert not any(each.done() for each in asked)
+        engine.go.set()
+        assert [each.result().status_code for each in asked] == [200] * count
+    assert engine.most == READS_AT_ONCE
+    engine.close()
 
 
 def test_a_body_beyond_the_limit_is_413(server: LoopbackServer) -> None:

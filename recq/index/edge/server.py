@@ -14,6 +14,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, cast
@@ -39,6 +40,14 @@ from recq.index.edge.transport import content_type
 from recq.private_files import make_private_folder
 
 MAX_BODY = 32 * 2**20  # bytes; a server's own default
+READS_AT_ONCE = 8
+"""Questions to the engine that are answered at once; others wait for one of them.
+
+Each thread more makes the one that reads and writes the connections wait longer for the interpreter: with 32 at once
+small questions took 1.2 to 1.6 times as long as with 8, and 8 no longer than 2 (10,000 vectors, a filter of 1 %, two
+cores). Writes do not wait here, since they may wait for each other.
+"""
+
 STOP_WITHIN = 2.0  # seconds for answers under way, of the 5 that a daemon has to stop
 _QUEUE = 1024  # connections that wait in the kernel; they take no descriptors
 _OPEN_PATHS = frozenset({"/healthz", "/livez", "/readyz"})  # report only that the server runs; open on a server too
@@ -74,6 +83,7 @@ class LoopbackServer:
         self._mounted = dict(routes or {})
         self._times = times
         self._hosts: frozenset[str] = frozenset()
+        self._reading = asyncio.Semaphore(READS_AT_ONCE)
         self._server: _Announcing | None = None
         self._thread: threading.Thread | None = None
         self._announcing = threading.Lock()
@@ -150,7 +160,9 @@ class LoopbackServer:
                 return _error(413, f"Payload too large: more than {MAX_BODY} bytes")
         path = request.scope["raw_path"].decode("ascii")
         parameters = dict(request.query_params)
-        status, content = await run_in_threadpool(self._handle, request.method, path, parameters, bytes(body))
+        reads = path not in _OPEN_PATHS and only_reads(request.method, path)
+        async with self._reading if reads else nullcontext():
+            status, content = await run_in_threadpool(self._handle, request.method, path, parameters, bytes(body))
         return Response(content, status, media_type=content_type(content))
 
     def _refusal(self, request: Request) -> Response | None:
