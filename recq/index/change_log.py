@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from qdrant_client import QdrantClient, models
 
 from recq.commands import command
 from recq.errors import CursorGone, IndexPending
-from recq.index.changes import GONE, INDEXED, KEY, LOG_KEY, NUMBER, SETTLES, WRITER, Changes, Cursor, Log, Row, taken
+from recq.index.changes import GONE, KEY, LOG_KEY, NUMBER, SETTLES, WRITER, Changes, Cursor, Log, Row, Stamp, taken
 from recq.index.errors import translated
 from recq.index.points import LEDGER_KEYS
 
@@ -51,6 +51,11 @@ def newest(client: QdrantClient, collection: str, *conditions: models.Condition)
 def _number(record: models.Record) -> int:
     """The number that a point was found by. Its payload may have a list of them: any program can write one."""
     return int(record.order_value or 0)
+
+
+def _stamp(record: models.Record) -> Stamp | None:
+    """The stamp of a point that was read with it; None where another program wrote something else."""
+    return Stamp.from_json((record.payload or {}).get(KEY))
 
 
 def _after(n: int) -> models.FieldCondition:
@@ -90,8 +95,11 @@ class ChangeLog:
         log, head = self._log(), self._newest()
         base = max(0, head - SETTLES)
         seen: dict[int, int] = {}
-        while (row := self._last_of_another(base, seen)) is not None:
-            seen[row[0]] = row[1]
+        met: list[models.ExtendedPointId] = []  # besides the writers: any program can write a number without one
+        while (record := self._last_of_another(base, seen, met)) is not None:
+            met.append(record.id)
+            if (stamp := _stamp(record)) is not None:
+                seen.setdefault(stamp.by, stamp.n)
         return Cursor(log.id, base, max(head, log.horizon), seen)
 
     @translated
@@ -128,9 +136,9 @@ class ChangeLog:
         """The numbers with which items of those ids have gone, where that is still known."""
         if not ids:
             return {}
-        records = self._client.retrieve(self._collection, ids=list(ids), with_payload=[GONE, NUMBER])
-        payloads = {str(record.id): record.payload or {} for record in records}
-        return {id_: int(payload[KEY]["n"]) for id_, payload in payloads.items() if GONE in payload}
+        records = self._client.retrieve(self._collection, ids=list(ids), with_payload=[GONE, KEY])
+        gone = {str(each.id): _stamp(each) for each in records if GONE in (each.payload or {})}
+        return {id_: stamp.n for id_, stamp in gone.items() if stamp is not None}
 
     @translated
     def prune(self, most: int = MOST_TOMBSTONES) -> int:
@@ -178,17 +186,18 @@ class ChangeLog:
         own = models.FieldCondition(key=WRITER, match=models.MatchValue(value=by))
         return newest(self._client, self._collection, own)
 
-    def _last_of_another(self, base: int, writers: Iterable[int]) -> tuple[int, int] | None:
-        """A writer that is none of those and wrote since, and its newest number."""
-        others = models.Filter(
-            must=[_after(base)],
-            must_not=[models.FieldCondition(key=WRITER, match=models.MatchValue(value=by)) for by in writers],
-        )
+    def _last_of_another(
+        self, base: int, writers: Iterable[int], met: Sequence[models.ExtendedPointId]
+    ) -> models.Record | None:
+        """The point with the newest number above `base` that none of those writers wrote, and that was not met yet."""
+        known: list[models.Condition] = [
+            models.FieldCondition(key=WRITER, match=models.MatchValue(value=by)) for by in writers
+        ]
+        if met:
+            known.append(models.HasIdCondition(has_id=list(met)))
+        others = models.Filter(must=[_after(base)], must_not=known)
         order = models.OrderBy(key=NUMBER, direction=models.Direction.DESC)
         records, _ = self._client.scroll(
-            self._collection, scroll_filter=others, limit=1, order_by=order, with_payload=list(INDEXED)
+            self._collection, scroll_filter=others, limit=1, order_by=order, with_payload=[KEY]
         )
-        for record in records:
-            stamp: Mapping[str, int] = (record.payload or {})[KEY]
-            return int(stamp["by"]), int(stamp["n"])
-        return None
+        return next(iter(records), None)

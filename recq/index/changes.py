@@ -29,7 +29,6 @@ GONE = "_gone"
 
 NUMBER = f"{KEY}.n"
 WRITER = f"{KEY}.by"
-INDEXED = (NUMBER, WRITER)
 """Keys of stamps that have a payload index, of integers."""
 
 LOG_KEY = "changes"
@@ -77,7 +76,7 @@ class Stamp:
         try:
             (first, last), (born, born_by) = data["of"], data["new"]
             return cls(int(data["n"]), int(data["by"]), (int(first), int(last)), int(born), int(born_by))
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             return None
 
 

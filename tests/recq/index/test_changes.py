@@ -19,7 +19,7 @@ from qdrant_client import QdrantClient, models
 from recq.errors import CursorGone, UsageError
 from recq.index.catalog import Catalog
 from recq.index.change_log import newest
-from recq.index.changes import KEY, SETTLES, Change, ChangeKind, Changes, Cursor, Log, Numbers, Row, taken
+from recq.index.changes import GONE, KEY, SETTLES, Change, ChangeKind, Changes, Cursor, Log, Numbers, Row, Stamp, taken
 from recq.index.points import ItemVector
 from recq.index.schema import FileFacts, Item, ItemError
 from recq.index.stamps import Stamps
@@ -323,6 +323,8 @@ FORMS_OF_STAMPS: list[Any] = [
     {"n": B, "by": 1},
     {"n": [B, B + 1], "by": 1, "of": [B, B], "new": [B, 1]},
     {"n": B, "by": "1", "of": None, "new": {}},
+    {"n": B, "by": "1", "of": [B, B], "new": [B, 1]},
+    {"n": B, "by": [1, 2], "of": [B, B], "new": [B, 1]},
 ]
 
 
@@ -337,6 +339,31 @@ def test_what_another_program_numbered_hides_no_change(client: QdrantClient, cat
     for limit in (4, 5, 10):
         read = [change.path for change in all_since(catalog, catalog.changes.start(), limit)]
         assert read == sorted(state_of(catalog)), limit
+
+
+@pytest.mark.parametrize("form", FORMS_OF_STAMPS, ids=str)
+def test_what_another_program_numbered_or_buried_stops_no_reader(
+    client: QdrantClient, catalog: Catalog, form: Any
+) -> None:
+    """Such points are the newest, beside those of a writer."""
+    catalog.writes._stamps = Stamps(lambda: 0, partial(int, (B - 9) * 1000))
+    catalog.writes.upsert([entry(number) for number in (1, 2, 3)])
+    catalog.writes.remove([entry(3).item.gone()])
+    ids = [entry(number).item.id for number in (4, 5, 6)]
+    more: list[dict[str, Any]] = [{}, {GONE: {}}, {GONE: entry(6).item.gone().to_json()}]
+    points = [
+        models.PointStruct(id=id_, vector={}, payload={KEY: form, **each}) for id_, each in zip(ids, more, strict=True)
+    ]
+    client.upsert(catalog.collection, points, wait=True)
+    cursor = catalog.changes.now()
+    assert catalog.changes.since(cursor).changes == []
+    catalog.writes._stamps = Stamps(lambda: 0, partial(int, (B + 9) * 1000))
+    catalog.writes.upsert([entry(2, version=1)])
+    assert [each.path for each in catalog.changes.since(cursor).changes] == ["002.jpg"]
+    gone = catalog.changes.gone([*ids, entry(2).item.id, entry(3).item.id])
+    stamp = Stamp.from_json(form)
+    assert gone.pop(entry(3).item.id) < B
+    assert gone == ({} if stamp is None else dict.fromkeys(ids[1:], B))
 
 
 def test_tombstones_are_bounded_and_a_cursor_before_them_is_gone(catalog: Catalog) -> None:
