@@ -183,16 +183,20 @@ def measure(where: Callable[[], Path], title: str, amount: Amount, asked: Sides)
 
 
 def ratios_of(rates: dict[str, list[float]]) -> list[Ratio]:
-    """What the bars are set on, as far as it was measured."""
+    """What the bars are set on, as far as it was measured; and what the bound itself reaches of (a) and (b), which no
+    pipeline of the same decoder and network can exceed."""
     loop, batches = "(a) Keras, one model.predict per picture", "(b) Keras, tf.data, batches of 32"
     small = next((name.removeprefix("recq, ") for name in rates if name.startswith(f"recq, {MOBILENET}")), MOBILENET)
     wanted: list[tuple[str, str, str, float | None]] = [
         (f"recq, {DEFAULT} / (d)", f"recq, {DEFAULT}", f"(d) bound, {DEFAULT}", 0.90),
         (f"recq, {DEFAULT}, {MIDDLE} / (d)", f"recq, {DEFAULT}, {MIDDLE}", f"(d) bound, {DEFAULT}", None),
+        (f"(d) of {DEFAULT} / (a)", f"(d) bound, {DEFAULT}", loop, None),
         (f"recq, {DEFAULT}, server / (d)", f"recq, {DEFAULT}, server", f"(d) bound, {DEFAULT}", None),
         (f"recq, {DEFAULT} / (e)", f"recq, {DEFAULT}", f"(e) OpenVINO alone, {DEFAULT}", None),
         (f"recq, {DEFAULT} / (a)", f"recq, {DEFAULT}", loop, 8.0),
         (f"recq, {small} / (d)", f"recq, {small}", f"(d) bound, {small}", None),
+        (f"(d) of {small} / (a)", f"(d) bound, {small}", loop, None),
+        (f"(d) of {small} / (b)", f"(d) bound, {small}", batches, None),
         (f"recq, {small} / (e)", f"recq, {small}", f"(e) OpenVINO alone, {small}", None),
         (f"recq, {small} / (a)", f"recq, {small}", loop, 15.0),
         (f"recq, {small} / (b)", f"recq, {small}", batches, 3.0),
