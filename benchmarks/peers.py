@@ -65,7 +65,7 @@ class Amount:
     workers: tuple[int, ...] = (0,)
 
 
-AMOUNTS = {"smoke": Amount(80, 16, 1), "short": Amount(300, 32, 3), "full": Amount(1192, 64, 7, (0, 2))}
+AMOUNTS = {"smoke": Amount(80, 16, 1), "short": Amount(300, 32, 5), "full": Amount(1192, 64, 7, (0, 2))}
 
 
 def main() -> None:
