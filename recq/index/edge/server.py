@@ -40,6 +40,7 @@ from recq.index.edge.transport import content_type
 from recq.private_files import make_private_folder
 
 MAX_BODY = 32 * 2**20  # bytes; a server's own default
+
 READS_AT_ONCE = 8
 """Questions to the engine that are answered at once; others wait for one of them.
 
